@@ -1,0 +1,83 @@
+"""What the rest of Quorate sees of the replicated log: propose an entry, learn its fate, ask who leads.
+
+The only implementation that talks Raft is in `cluster/raft/`; tests and a single embedded node may hand in another.
+Everything here runs on the node's event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+from quorate.cluster.fsm import Applied, StateMachine
+
+PeerHandler = Callable[[str, bytes], Awaitable[bytes]]  # (peer's node id, request) -> answer
+
+
+class Replica(Protocol):
+    node_id: str
+    state: StateMachine  # what has been applied here; only this replica changes it
+
+    @property
+    def leader(self) -> str | None:
+        """The node id of the leader this node believes in, itself included; None when it knows none."""
+        ...
+
+    @property
+    def is_leader(self) -> bool:
+        """Whether this node may answer as leader: elected, its own term's first entry applied, a majority heard lately."""
+        ...
+
+    @property
+    def term(self) -> int: ...
+
+    def propose(self, entry: bytes) -> asyncio.Future[Applied]:
+        """Append `entry` to the log if this node leads.
+
+        The future ends with what applying it gave, or raises `NoLeader` or `Overloaded` (surely not appended),
+        `OutcomeUnknown` (it may still commit) or `Halted`. It has no deadline of its own while this node leads;
+        callers bound their own wait, and a leader that loses its majority steps down and answers `OutcomeUnknown`.
+        """
+        ...
+
+    async def barrier(self) -> int:
+        """Wait until everything committed before this call is applied here; the version then. Leader only.
+
+        Calls that wait together share one round. Raises as `propose` does.
+        """
+        ...
+
+    async def call(self, peer: str, kind: str, request: bytes) -> bytes:
+        """Ask a peer over the link between nodes, and wait for its answer.
+
+        Raises `NoLeader` if it surely was not sent, `OutcomeUnknown` if the link broke after it may have been.
+        What the peer's handler raised as a `QuorateError` is raised here as the same class.
+        """
+        ...
+
+    def serve(self, kind: str, handler: PeerHandler) -> None:
+        """Answer peers' calls of this kind. One handler a kind, set before `start`."""
+        ...
+
+    def on_applied(self, listener: Callable[[Applied], None]) -> None:
+        """Call `listener` after each entry applied here, on the loop; it must be quick. One that raises is logged."""
+        ...
+
+    def on_leadership(self, listener: Callable[[bool], None]) -> None:
+        """Call `listener` when `is_leader` changes."""
+        ...
+
+    def status(self) -> Mapping[str, Any]:
+        """Role, term, indexes, log and snapshot sizes, links: the `raft` part of /status."""
+        ...
+
+    async def transfer_leadership(self) -> bool:
+        """Hand leadership to the most caught-up follower; False if this node does not lead or nobody took it in time."""
+        ...
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None:
+        """Idempotent; every open proposal has been answered when it returns."""
+        ...

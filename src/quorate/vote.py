@@ -1,0 +1,84 @@
+"""A vote, its limits, and what can become of it.
+
+Everything that depends on tables or taste (Unicode's normal forms, which characters are control characters) is decided
+here, in the proposer, before the log; the state machine only sees the result.
+"""
+
+from __future__ import annotations
+
+import enum
+import unicodedata
+
+import msgspec
+
+from quorate.errors import Invalid, TooLarge
+
+OPTION_BYTES_MAX = 256
+ID_BYTES_MAX = 128
+WEIGHT_MAX = 1_000_000
+TITLE_BYTES_MAX = 1_024
+OPTIONS_PER_POLL_MAX = 100_000
+OPTION_TEXT_PER_POLL_BYTES_MAX = 4 * 1024 * 1024
+POLLS_MAX = 10_000
+VOTES_PER_REQUEST_MAX = 10_000
+REQUEST_BYTES_MAX = 4 * 1024 * 1024
+ENTRY_BYTES_MAX = 8 * 1024 * 1024
+TOTAL_MAX = 2**63 - 1
+
+
+class Vote(msgspec.Struct, forbid_unknown_fields=True):
+    """One choice. Without `poll` it counts in every open poll with the option; without `id` a resend counts again."""
+
+    option: str
+    id: str | None = None
+    poll: str | None = None
+    weight: int = 1
+
+
+class Outcome(enum.IntEnum):
+    """What became of one vote. The numbers stand in the log's answers: never reuse one."""
+
+    APPLIED = 0
+    DUPLICATE = 1  # the same id and the same vote: counted before, fine to acknowledge
+    CONFLICT = 2  # the same id with another choice: the first one stands
+    UNKNOWN_OPTION = 3
+    UNKNOWN_POLL = 4
+    CLOSED = 5
+    EXPIRED_ID = 6  # below the session's floor: we can no longer tell, so we do not count
+    TOO_LARGE = 7  # a total would pass 2^63-1, or a write-in poll its number of options
+    INVALID = 8
+
+    @property
+    def reason(self) -> str:
+        """The word in HTTP answers."""
+        return self.name.lower()
+
+
+def check_text(text: str, what: str, bytes_max: int) -> str:
+    """Return `text` in NFC; raise `Invalid` or `TooLarge` in words if it is empty, long or has control characters."""
+    if text.isascii():
+        if not text.isprintable():
+            raise Invalid(f"{what} has a control character; remove it")
+        size = len(text)
+    else:
+        text = unicodedata.normalize("NFC", text)
+        if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
+            raise Invalid(f"{what} has a control character or half a surrogate pair; remove it")
+        size = len(text.encode())
+    if not size:
+        raise Invalid(f"{what} is empty; give 1 to {bytes_max} bytes of UTF-8")
+    if size > bytes_max:
+        raise TooLarge(f"{what} has {size} bytes of UTF-8; the limit is {bytes_max}", limit=bytes_max)
+    return text
+
+
+def check_vote(vote: Vote) -> Vote:
+    """Return the vote normalised; raise `Invalid` or `TooLarge` saying which field is wrong and what is allowed."""
+    vote.option = check_text(vote.option, "option", OPTION_BYTES_MAX)
+    if vote.id is not None:
+        vote.id = check_text(vote.id, "id", ID_BYTES_MAX)
+    if vote.poll is not None:
+        vote.poll = check_text(vote.poll, "poll", ID_BYTES_MAX)
+    if not 1 <= vote.weight <= WEIGHT_MAX:
+        raise Invalid(f"weight is {vote.weight}; give a whole number from 1 to {WEIGHT_MAX:,}")
+    return vote
