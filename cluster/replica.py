@@ -26,11 +26,20 @@ class Replica(Protocol):
 
     @property
     def is_leader(self) -> bool:
-        """Whether this node may answer as leader: elected, its own term's first entry applied, a majority heard lately."""
+        """Whether this node may answer as leader: elected, an entry of its own term applied, a majority heard."""
         ...
 
     @property
     def term(self) -> int: ...
+
+    @property
+    def age_ms(self) -> int:
+        """How long ago this node last heard from a leader; 0 on a leader. Bounds how stale a local read can be."""
+        ...
+
+    def now_ms(self) -> int:
+        """The time a leader stamps on an entry (Unix, ms): its clock, but no jump that one bad clock would make."""
+        ...
 
     def propose(self, entry: bytes) -> asyncio.Future[Applied]:
         """Append `entry` to the log if this node leads.
@@ -73,7 +82,7 @@ class Replica(Protocol):
         ...
 
     async def transfer_leadership(self) -> bool:
-        """Hand leadership to the most caught-up follower; False if this node does not lead or nobody took it in time."""
+        """Hand leadership to the most caught-up follower; False if nobody took it in time."""
         ...
 
     async def start(self) -> None: ...

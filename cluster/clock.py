@@ -1,0 +1,52 @@
+"""The leader's time: what stands on entries, and what closes polls that are due.
+
+A wall clock can be wrong, and one wrong clock must not close everything. So the leader's wall clock is believed only as
+far as monotonic clocks allow: more than 60 s ahead of where the cluster's time should be by now is refused, counted and
+logged, and the time goes on from the last one believed. Backwards steps are the state machine's business: it clamps.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+
+JUMP_MAX_MS = 60_000
+
+log = logging.getLogger(__name__)
+
+
+class LeaderClock:
+    """Wall time checked against a monotonic clock. Both are handed in: a simulation owns them."""
+
+    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._wall, self._monotonic = wall, monotonic
+        self._ahead_ms = int(wall() * 1000) - self._elapsed_ms()  # believed time minus the monotonic clock
+        self._followed = False
+        self.refused = 0
+
+    def _elapsed_ms(self) -> int:
+        return int(self._monotonic() * 1000)
+
+    def observe(self, time_ms: int) -> None:
+        """Learn the cluster's time from an entry just committed by a live leader: it outranks our own wall clock."""
+        ahead_ms = time_ms - self._elapsed_ms()
+        if not self._followed:
+            self._followed, self._ahead_ms = True, ahead_ms
+        elif ahead_ms > self._ahead_ms:
+            self._ahead_ms = ahead_ms
+
+    def now_ms(self) -> int:
+        expected_ms = self._elapsed_ms() + self._ahead_ms
+        wall_ms = int(self._wall() * 1000)
+        if wall_ms <= expected_ms + JUMP_MAX_MS:
+            self._ahead_ms = max(self._ahead_ms, wall_ms - self._elapsed_ms())
+            return wall_ms
+        self.refused += 1
+        if self.refused & (self.refused - 1) == 0:  # 1, 2, 4, 8 …: a wrong clock stays wrong for many entries
+            log.error(
+                "this node's clock is %.1f s ahead of the cluster's time: refused, going on with the cluster's. "
+                "Set the clock (NTP), or polls with a closing time close late.",
+                (wall_ms - expected_ms) / 1000,
+            )
+        return expected_ms

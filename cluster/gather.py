@@ -1,0 +1,240 @@
+"""A section while it gathers: requests go in, one encoded list of commands comes out, and each request learns its part.
+
+Votes that stand alone share one `CastVotes` command, whoever sent them: a table of distinct choices, a column of id
+hashes, sums for votes without ids. Every other request is a command of its own behind it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from array import array
+from collections.abc import Callable, Sequence
+from operator import attrgetter
+from typing import Any
+
+import msgspec
+
+from quorate.cluster import entry
+from quorate.cluster.entry import Choice, Command, Result, VotesResult, WholeResult
+from quorate.errors import Conflict, ExpiredId, Halted, Invalid, Rejected
+from quorate.vote import Outcome, Vote
+
+CHOICES_CACHED = 20_000
+
+DETAILS = {
+    Outcome.CONFLICT: "this id was used for another choice, which stands",
+    Outcome.UNKNOWN_OPTION: "no open poll has this option",
+    Outcome.UNKNOWN_POLL: "there is no poll with this id",
+    Outcome.CLOSED: "the poll is not open",
+    Outcome.EXPIRED_ID: "too old to tell whether it was counted",
+    Outcome.TOO_LARGE: "the total would pass its limit",
+    Outcome.INVALID: "the vote does not make sense",
+}
+
+
+class Rejection(msgspec.Struct):
+    """One vote of a request that did not count. `index` is its place in the request."""
+
+    index: int
+    id: str | None
+    reason: str
+    detail: str
+
+
+class Tallied(msgspec.Struct):
+    """What became of a request. Every vote is in exactly one of the three."""
+
+    applied: int
+    duplicates: int
+    rejected: list[Rejection]
+    version: int
+
+
+class Ticket:
+    """One request in a section: its future, and how to read its answer from the section's results."""
+
+    __slots__ = ("answer", "read")
+
+    def __init__(self, read: Callable[[int, list[Result]], Any]) -> None:
+        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self.read = read
+
+
+_known_choices: dict[tuple[str, str | None, int], Choice] = {}
+
+
+def choice_of(key: tuple[str, str | None, int]) -> Choice:
+    """The choice for (option, poll, weight); remembered, for its fingerprint is a hash."""
+    choice = _known_choices.get(key)
+    if choice is None:
+        if len(_known_choices) >= CHOICES_CACHED:
+            _known_choices.clear()
+        option, poll, weight = key
+        choice = _known_choices[key] = Choice(option, poll, weight, entry.fingerprint_of(option, poll, weight))
+    return choice
+
+
+_key_of = attrgetter("option", "poll", "weight")
+
+
+def count_choices(votes: Sequence[Vote]) -> tuple[list[Choice], list[tuple[Choice, int]]]:
+    """The distinct choices of `votes` in order of appearance, and how many votes each has."""
+    counts: dict[tuple[str, str | None, int], int] = {}
+    get = counts.get
+    for key in map(_key_of, votes):
+        counts[key] = get(key, 0) + 1
+    sums = [(choice_of(key), count) for key, count in counts.items()]
+    return [choice for choice, _ in sums], sums
+
+
+class Section:
+    """Commands that leave together. Encoded once; `settle` or `fail` ends every request in it."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self.deadline_s = float("inf")  # the earliest of its requests: a section that cannot leave by then is dropped
+        self._index: dict[tuple[str, str | None, int], int] = {}
+        self._ids: list[bytes] = []
+        self._picks = array("I")
+        self._plain: dict[int, int] = {}
+        self._plain_places: dict[int, int] = {}
+        self._commands: list[Command] = []
+        self._tickets: list[Ticket] = []
+
+    def _ticket(self, read: Callable[[int, list[Result]], Any], deadline_s: float) -> Ticket:
+        ticket = Ticket(read)
+        self._tickets.append(ticket)
+        self.deadline_s = min(self.deadline_s, deadline_s)
+        return ticket
+
+    def add_votes(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float) -> Ticket:
+        index, picks, add_id = self._index, self._picks, self._ids.append
+        blake2b = hashlib.blake2b
+        start = len(picks)
+        without: list[tuple[int, int]] = []  # (which vote, which item of `plain`)
+        for place, vote in enumerate(votes):
+            key = (vote.option, vote.poll, vote.weight)
+            pick = index.get(key)
+            if pick is None:
+                pick = index[key] = len(index)
+            if vote.id is not None:
+                picks.append(pick)
+                add_id(blake2b(vote.id.encode(), digest_size=8, key=hash_key).digest())
+            else:
+                self._plain[pick] = self._plain.get(pick, 0) + 1
+                without.append((place, self._plain_places.setdefault(pick, len(self._plain_places))))
+        end = len(picks)
+        return self._ticket(lambda version, results: _tally(votes, start, end, without, version, results), deadline_s)
+
+    def add_whole(
+        self, command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], deadline_s: float
+    ) -> Ticket:
+        place = len(self._commands)
+        self._commands.append(command)
+        return self._ticket(
+            lambda version, results: _whole(command, votes, version, results[place - len(self._commands)]), deadline_s
+        )
+
+    def add_command(self, command: Command, deadline_s: float) -> Ticket:
+        place = len(self._commands)
+        self._commands.append(command)
+        return self._ticket(lambda version, results: (results[place - len(self._commands)], version), deadline_s)
+
+    def encode(self) -> bytes:
+        if not self._index:
+            return entry.encode_section(self._commands)
+        votes = entry.CastVotes(
+            [choice_of(key) for key in self._index],
+            b"".join(self._ids),
+            _little_endian(self._picks),
+            [(pick, self._plain[pick]) for pick in self._plain_places],
+        )
+        return entry.encode_section([votes, *self._commands])
+
+    def settle(self, version: int, results: list[Result]) -> None:
+        """Give each request its part of the results (votes first, then the commands in order)."""
+        for ticket in self._tickets:
+            if ticket.answer.done():
+                continue
+            try:
+                ticket.answer.set_result(ticket.read(version, results))
+            except Exception as error:
+                ticket.answer.set_exception(error)
+
+    def fail(self, error: BaseException) -> None:
+        for ticket in self._tickets:
+            if not ticket.answer.done():
+                ticket.answer.set_exception(error)
+
+
+def _little_endian(numbers: array[int]) -> bytes:
+    if array("I", [1]).tobytes()[0] != 1:
+        numbers = array("I", numbers)
+        numbers.byteswap()
+    return numbers.tobytes()
+
+
+def _tally(
+    votes: Sequence[Vote], start: int, end: int, without: list[tuple[int, int]], version: int, results: list[Result]
+) -> Tallied:
+    result = results[0]
+    if not isinstance(result, VotesResult):
+        raise Halted(f"the cluster answered {result} to votes; nothing was counted")
+    outcomes = result.outcomes[start:end]
+    if not without and outcomes.count(0) == len(outcomes):  # the common case: all applied
+        return Tallied(len(outcomes), 0, [], version)
+    by_vote = _in_order(len(votes), outcomes, without, result.plain)
+    return Tallied(
+        by_vote.count(Outcome.APPLIED),
+        by_vote.count(Outcome.DUPLICATE),
+        [
+            Rejection(place, votes[place].id, Outcome(code).reason, DETAILS[Outcome(code)])
+            for place, code in enumerate(by_vote)
+            if code > Outcome.DUPLICATE
+        ],
+        version,
+    )
+
+
+def _in_order(count: int, outcomes: bytes, without: list[tuple[int, int]], plain: bytes) -> bytes:
+    """One outcome a vote, in the order of the request."""
+    if not without:
+        return outcomes
+    by_vote = bytearray(count)
+    places = {place for place, _ in without}
+    for place, code in zip((p for p in range(count) if p not in places), outcomes, strict=True):
+        by_vote[place] = code
+    for place, item in without:
+        by_vote[place] = plain[item]
+    return bytes(by_vote)
+
+
+def _whole(command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], version: int, result: Result) -> Tallied:
+    if not isinstance(result, WholeResult):
+        raise Halted(f"the cluster answered {result} to a request; nothing was counted")
+    outcome = Outcome(result.outcome)
+    if outcome is Outcome.APPLIED:
+        return Tallied(result.votes, 0, [], version)
+    if outcome is Outcome.DUPLICATE:
+        return Tallied(0, result.votes, [], version)
+    if result.by_choice:
+        raise Rejected(
+            "a vote of this request cannot count, so none was counted; correct it and send it again",
+            rejected=_rejected_choices(command.choices, votes, result.by_choice),
+        )
+    detail = result.detail or DETAILS[outcome]
+    if outcome is Outcome.CONFLICT:
+        raise Conflict(detail)
+    if outcome is Outcome.EXPIRED_ID:
+        raise ExpiredId(detail)
+    raise Invalid(detail)
+
+
+def _rejected_choices(choices: list[Choice], votes: Sequence[Vote], by_choice: bytes) -> list[dict[str, Any]]:
+    codes = {(c.option, c.poll, c.weight): Outcome(code) for c, code in zip(choices, by_choice, strict=True)}
+    return [
+        {"index": place, "id": vote.id, "reason": code.reason, "detail": DETAILS[code]}
+        for place, vote in enumerate(votes)
+        if (code := codes[_key_of(vote)]) > Outcome.DUPLICATE
+    ]

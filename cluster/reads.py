@@ -1,0 +1,162 @@
+"""Reading tallies: how new an answer must be, and who may give it.
+
+`none` answers from this node as it stands and says how old that may be. `weak` (the default) asks the node that
+believes it leads: one hop from a follower. `linearizable` first lets the leader confirm, with a majority, that it still
+leads and has applied all that was committed before the read began (Raft §8); readers that wait together share that
+round. `min_version` on any level waits until the answering node has applied it: read your own writes anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+from quorate.cluster.fsm import Applied, PollView
+
+from quorate.cluster.replica import Replica
+from quorate.errors import NoLeader, QuorateError, Stale, UnknownPoll
+
+Level = Literal["none", "weak", "linearizable"]
+T = TypeVar("T")
+
+
+class Results(msgspec.Struct):
+    """A poll's tally at one version. `age_ms` bounds how stale it can be; 0 from a leader."""
+
+    id: str
+    state: str
+    results: dict[str, int]
+    total: int
+    version: int
+    level: str
+    age_ms: int
+
+
+class Reading(msgspec.Struct, Generic[T]):
+    """A definition read at one version."""
+
+    value: T
+    version: int
+    level: str
+    age_ms: int
+
+
+class _Request(msgspec.Struct, array_like=True):
+    what: Literal["results", "poll", "polls"]
+    name: str | None
+    level: Level
+    min_version: int
+    wait_s: float
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_read_request = msgspec.msgpack.Decoder(_Request).decode
+_ANSWERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
+    "results": msgspec.msgpack.Decoder(Results),
+    "poll": msgspec.msgpack.Decoder(Reading[PollView]),
+    "polls": msgspec.msgpack.Decoder(Reading[list[PollView]]),
+}
+
+
+class Reads:
+    """Answers reads on the node's loop, here or from the leader."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # heap of (version, tie, future)
+        self._ties = itertools.count()
+        replica.on_applied(self._wake)
+        replica.serve("read", self._on_forwarded)
+
+    async def results(
+        self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
+    ) -> Results:
+        """Raises `UnknownPoll`; `Stale` if `min_version` is not reached within `wait_s`; `NoLeader`."""
+        answer: Results = await self._read(_Request("results", poll_id, level, min_version, wait_s))
+        return answer
+
+    async def poll(
+        self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
+    ) -> Reading[PollView]:
+        """A poll's definition. Raises as `results` does."""
+        answer: Reading[PollView] = await self._read(_Request("poll", poll_id, level, min_version, wait_s))
+        return answer
+
+    async def polls(
+        self, state: str | None = None, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
+    ) -> Reading[list[PollView]]:
+        """All definitions, or those in one state. Raises as `results` does, but `UnknownPoll`."""
+        answer: Reading[list[PollView]] = await self._read(_Request("polls", state, level, min_version, wait_s))
+        return answer
+
+    async def _read(self, request: _Request) -> Any:
+        replica = self._replica
+        if request.level == "none" or replica.is_leader:
+            return await self._here(request)
+        deadline_s = asyncio.get_running_loop().time() + request.wait_s
+        leader = await self._leader(deadline_s)
+        if leader == replica.node_id:
+            return await self._here(request)
+        try:
+            async with asyncio.timeout_at(deadline_s + 0.5):  # the leader keeps the reader's deadline itself
+                return _ANSWERS[request.what].decode(await replica.call(leader, "read", _encode(request)))
+        except (TimeoutError, QuorateError) as error:
+            if isinstance(error, QuorateError) and error.definite:
+                raise
+            raise NoLeader(
+                f"the leader ({leader}) did not answer in time; reading changes nothing, ask again"
+            ) from error
+
+    async def _leader(self, deadline_s: float) -> str:
+        """The leader, waited for while an election lasts. A read is safe to hold: it changes nothing."""
+        loop = asyncio.get_running_loop()
+        while (leader := self._replica.leader) is None or (
+            leader == self._replica.node_id and not self._replica.is_leader
+        ):
+            if loop.time() >= deadline_s:
+                raise NoLeader("no leader is known; level=none answers from this node alone")
+            await asyncio.sleep(0.01)
+        return leader
+
+    async def _on_forwarded(self, peer: str, data: bytes) -> bytes:
+        if not self._replica.is_leader:
+            raise NoLeader(f"{self._replica.node_id} does not lead now")
+        return _encode(await self._here(_read_request(data)))
+
+    async def _here(self, request: _Request) -> Any:
+        if request.level == "linearizable":
+            await self._replica.barrier()
+        await self._reached(request.min_version, request.wait_s)
+        state = self._replica.state
+        facts = (state.version, request.level, self._replica.age_ms)
+        if request.what == "polls":
+            return Reading(state.polls(request.name), *facts)
+        assert request.name is not None
+        poll = state.poll(request.name)
+        if poll is None:
+            raise UnknownPoll(f"there is no poll {request.name!r}", poll=request.name)
+        if request.what == "poll":
+            return Reading(poll, *facts)
+        results = state.results(poll.id)
+        assert results is not None
+        return Results(poll.id, poll.state, results, sum(results.values()), *facts)
+
+    async def _reached(self, version: int, wait_s: float) -> None:
+        if version <= self._replica.state.version:
+            return
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (version, next(self._ties), reached))
+        try:
+            await asyncio.wait_for(reached, wait_s)
+        except TimeoutError:
+            at = self._replica.state.version
+            raise Stale(f"this node is at version {at}, not yet at {version}", version=at) from None
+
+    def _wake(self, applied: Applied) -> None:
+        while self._waiting and self._waiting[0][0] <= applied.version:
+            reached = heapq.heappop(self._waiting)[2]
+            if not reached.done():
+                reached.set_result(None)

@@ -1,0 +1,108 @@
+"""A replica of one node without a network or a disk: every proposal commits on the next turn of the loop.
+
+For tests of the rooms above the log. The state machine, entries, sections and results are the real ones; what it can be
+told to do is what a real replica does to its callers: have no leader, lose it, or never answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from quorate.cluster.fsm import Applied, StateMachine
+
+from quorate.cluster import entry
+from quorate.cluster.replica import PeerHandler
+from quorate.errors import NoLeader, OutcomeUnknown
+
+
+class LocalReplica:
+    def __init__(self, node_id: str = "n1", *, form: bool = True) -> None:
+        self.node_id = node_id
+        self.state = StateMachine()
+        self.handlers: dict[str, PeerHandler] = {}
+        self.peers: dict[str, LocalReplica] = {}
+        self.leader: str | None = node_id
+        self.term = 1
+        self.age_ms = 0
+        self.proposed: list[bytes] = []
+        self.held: list[tuple[bytes, asyncio.Future[Applied]]] | None = None  # a list: proposals wait in it
+        self._applied: list[Callable[[Applied], None]] = []
+        self._leadership: list[Callable[[bool], None]] = []
+        if form:
+            self.state.apply(
+                entry.encode_entry(
+                    int(time.time() * 1000), [entry.encode_section([entry.FormCluster("c1", b"k" * 16, 1_000_000)])]
+                )
+            )
+
+    @property
+    def is_leader(self) -> bool:
+        return self.leader == self.node_id
+
+    def now_ms(self) -> int:
+        return int(time.time() * 1000)
+
+    def propose(self, entry: bytes) -> asyncio.Future[Applied]:
+        answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        if not self.is_leader:
+            answer.set_exception(NoLeader(f"{self.node_id} does not lead"))
+        elif self.held is not None:
+            self.held.append((entry, answer))
+        else:
+            asyncio.get_running_loop().call_soon(self.commit, entry, answer)
+        return answer
+
+    def commit(self, entry: bytes, answer: asyncio.Future[Applied]) -> None:
+        self.proposed.append(entry)
+        applied = self.state.apply(entry)
+        if not answer.done():
+            answer.set_result(applied)
+        for listener in self._applied:
+            listener(applied)
+
+    def lead(self, leader: str | None) -> None:
+        """Believe in another leader; proposals held here become unknown."""
+        before, self.leader = self.is_leader, leader
+        if self.held:
+            for _, answer in self.held:
+                if not answer.done():
+                    answer.set_exception(OutcomeUnknown("leadership was lost"))
+            self.held.clear()
+        if before != self.is_leader:
+            for listener in self._leadership:
+                listener(self.is_leader)
+
+    async def barrier(self) -> int:
+        if not self.is_leader:
+            raise NoLeader(f"{self.node_id} does not lead")
+        await asyncio.sleep(0)
+        return self.state.version
+
+    async def call(self, peer: str, kind: str, request: bytes) -> bytes:
+        if peer not in self.peers:
+            raise NoLeader(f"no link to {peer}")
+        return await self.peers[peer].handlers[kind](self.node_id, request)
+
+    def serve(self, kind: str, handler: PeerHandler) -> None:
+        self.handlers[kind] = handler
+
+    def on_applied(self, listener: Callable[[Applied], None]) -> None:
+        self._applied.append(listener)
+
+    def on_leadership(self, listener: Callable[[bool], None]) -> None:
+        self._leadership.append(listener)
+
+    def status(self) -> Mapping[str, Any]:
+        return {"role": "leader" if self.is_leader else "follower", "term": self.term}
+
+    async def transfer_leadership(self) -> bool:
+        return False
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
