@@ -1,0 +1,66 @@
+"""host:port, and the list of peers: read strictly, refused in words."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import NamedTuple
+
+from quorate.errors import ConfigError
+
+
+class Address(NamedTuple):
+    """An IPv6 host stands here without its brackets, as sockets want it."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only this host can reach it. A name that is not `localhost` may be anything, so it is not."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    @property
+    def is_wildcard(self) -> bool:
+        try:
+            return ipaddress.ip_address(self.host).is_unspecified
+        except ValueError:
+            return False
+
+
+def parse_address(text: str) -> Address:
+    """Read `host:port` or `[v6]:port`; raise `ConfigError` with what is wrong."""
+    host, colon, port = text.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ConfigError(f"{text!r}: put an IPv6 address in brackets, as [::1]:9001")
+    if not colon or not host or any(c.isspace() or c in "/@" for c in host):
+        raise ConfigError(f"{text!r} is not host:port, as 127.0.0.1:9001")
+    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
+        raise ConfigError(f"{text!r}: the port must be a number from 0 to 65535")
+    return Address(host, int(port))
+
+
+def parse_peers(peers: list[str]) -> dict[str, Address]:
+    """Read `id=host:port` items; raise `ConfigError` on the first that is wrong or that stands twice."""
+    members: dict[str, Address] = {}
+    for peer in peers:
+        id, equals, text = peer.partition("=")
+        if not equals or not id:
+            raise ConfigError(f"{peer!r} is not id=host:port, as n1=127.0.0.1:9001")
+        address = parse_address(text)
+        if id in members:
+            raise ConfigError(f"two nodes have the id {id}: {members[id]} and {address}; each needs its own")
+        for other, taken in members.items():
+            if taken == address:
+                raise ConfigError(f"{other} and {id} have the same address {address}; each needs its own")
+        members[id] = address
+    return members

@@ -1,0 +1,96 @@
+"""What must hold between settings, each of which is fine by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+from quorate.config.address import Address, parse_address
+from quorate.config.settings import Config
+from quorate.errors import ConfigError
+
+KEY_CHARACTERS_MIN = 16
+
+
+def problems_of(config: Config) -> list[str]:
+    """Each contradiction as a sentence that says what to change; an empty list if there is none."""
+    broken = [*_addresses(config)]
+    return broken or [*_members(config), *_doors(config), *_sink(config), *_outside(config)]
+
+
+def _addresses(config: Config) -> Iterator[str]:
+    """Every address can be read. All later checks rely on it."""
+    single = {
+        "http.listen": config.http.listen,
+        "raft.listen": config.raft.listen,
+        "raft.advertise": config.raft.advertise,
+    }
+    many = {"nsq.nsqd": config.nsq.nsqd, "nsq.lookupd": [a.removeprefix("http://") for a in config.nsq.lookupd]}
+    texts = [(name, text) for name, text in single.items() if text]
+    texts += [(name, text) for name, listed in many.items() for text in listed]
+    for name, text in texts:
+        try:
+            parse_address(text)
+        except ConfigError as error:
+            yield f"{name}: {error.detail}"
+    try:
+        config.raft.members  # noqa: B018 - read for its error
+    except ConfigError as error:
+        yield f"raft.peers: {error.detail}"
+
+
+def _members(config: Config) -> Iterator[str]:
+    members = config.raft.members
+    if members and config.node.id not in members:
+        yield (
+            f"raft.peers has {', '.join(members)} but not this node's own id {config.node.id}: "
+            f"add {config.node.id}=host:port, or correct node.id"
+        )
+    for id, address in members.items():
+        if address.port == 0 or address.is_wildcard:
+            yield f"raft.peers: {id}={address} is no address that others can reach; give its host and port"
+
+
+def _doors(config: Config) -> Iterator[str]:
+    http, raft = parse_address(config.http.listen), parse_address(config.raft.listen)
+    if http == raft and http.port:
+        yield f"http.listen and raft.listen are both {http}; give them different ports"
+    if http.is_wildcard and not config.http.advertise:
+        yield f"http.listen is {http}, which tells others no address: set http.advertise, as http://this-host:{http.port}"
+    if config.http.advertise and not _is_url(config.http.advertise):
+        yield f"http.advertise is {config.http.advertise!r}; give a URL, as http://this-host:{http.port}"
+    if raft.is_wildcard and not config.raft.peers and not config.raft.advertise:
+        yield f"raft.listen is {raft}, which tells peers no address: set raft.advertise or raft.peers"
+    yield from _key(config, raft)
+
+
+def _key(config: Config, raft: Address) -> Iterator[str]:
+    if config.raft.key and len(config.raft.key) < KEY_CHARACTERS_MIN:
+        yield f"raft.key has fewer than {KEY_CHARACTERS_MIN} characters; make one: openssl rand -hex 32"
+    if not config.raft.key and not raft.is_loopback and not config.raft.insecure:
+        yield (
+            f"raft.listen is {raft}, open to other hosts, and there is no raft.key: set the same raft.key (or "
+            "raft.key_file) on all nodes, or raft.insecure = true if the network is yours alone"
+        )
+
+
+def _sink(config: Config) -> Iterator[str]:
+    own = config.members().get(config.node.id)
+    others = [id for id, a in config.members().items() if own and a.host != own.host and not a.is_loopback]
+    if config.flush.sink == "sqlite" and others:
+        yield (
+            f"flush.sink is sqlite, a file on this host, but {', '.join(others)} run elsewhere: after a failover the "
+            "file here would be stale. Set flush.sink to mongo or none"
+        )
+
+
+def _outside(config: Config) -> Iterator[str]:
+    if not config.mongo.url.startswith(("mongodb://", "mongodb+srv://")):
+        yield "mongo.url must begin with mongodb:// or mongodb+srv://"
+    if config.nsq.dead_letter and config.nsq.dead_letter == config.nsq.topic:
+        yield f"nsq.dead_letter is the topic of the votes itself, {config.nsq.topic}; give another, or leave it empty"
+
+
+def _is_url(text: str) -> bool:
+    parts = urlsplit(text)
+    return parts.scheme in ("http", "https") and bool(parts.netloc)

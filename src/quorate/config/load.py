@@ -1,0 +1,182 @@
+"""From a TOML file, the environment and flags to one checked `Config`; each layer outranks the one before it.
+
+Nothing is guessed: a key that does not exist, a value of the wrong type and settings that contradict each other are all
+refused, each with where it stands and what would be right, and all that is wrong is told at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quorate.config.check import problems_of
+from quorate.config.settings import SECTIONS, SETTINGS, Config, Setting
+from quorate.errors import ConfigError
+
+SECRET_FILE_BYTES_MAX = 65_536
+NOT_SETTINGS = {"QUORATE_NODES", "QUORATE_CONFIG", "QUORATE_TIMEOUT"}  # read by the commands themselves
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    config: Config
+    origins: dict[str, str]  # "section.key" -> where its value came from; not there: the default
+
+
+@dataclass(frozen=True, slots=True)
+class _Given:
+    value: Any
+    origin: str
+    rank: int
+    base: Path  # what a relative path in it is relative to
+
+
+def load(
+    file: Path | None = None, *, env: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
+) -> Loaded:
+    """Read and check all settings. `flags` maps "section.key" to a text or a value. Raises `ConfigError`, in words."""
+    problems: list[str] = []
+    given: dict[str, _Given] = {}
+    if file is not None:
+        _read_file(file, given, problems)
+    _read_env(os.environ if env is None else env, given, problems)
+    for name, value in (flags or {}).items():
+        _take(given, problems, name, value, "a flag", 2, Path.cwd(), lax=True)
+    _read_secrets(given, problems)
+    _refuse(problems)
+    config = _build(given)
+    _refuse(problems_of(config))
+    return Loaded(config, {name: item.origin for name, item in given.items()})
+
+
+def _refuse(problems: list[str]) -> None:
+    if problems:
+        raise ConfigError("\n".join(problems), problems=problems)
+
+
+def _build(given: Mapping[str, _Given]) -> Config:
+    sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for name, setting in SETTINGS.items():
+        value, base = (given[name].value, given[name].base) if name in given else (setting.default, Path.cwd())
+        if setting.path and value:
+            value = os.path.normpath(base / Path(value).expanduser())
+        sections[setting.section][setting.key] = value
+    return msgspec.convert(sections, Config)
+
+
+def _read_file(file: Path, given: dict[str, _Given], problems: list[str]) -> None:
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ConfigError(f"{file}: is not UTF-8 text") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: is not TOML: {error}") from None
+    base = file.resolve().parent
+    for section, values in table.items():
+        if section not in SECTIONS:
+            problems.append(f"{file}: [{section}] is not a section{_nearest(section, SECTIONS)}")
+        elif not isinstance(values, dict):
+            problems.append(f"{file}: {section} is a section: write [{section}] and its settings below it")
+        else:
+            for key, value in values.items():
+                _take(given, problems, f"{section}.{key}", value, str(file), 0, base, lax=False)
+
+
+def _read_env(env: Mapping[str, str], given: dict[str, _Given], problems: list[str]) -> None:
+    known = {setting.env: setting.name for setting in SETTINGS.values()}
+    for variable in sorted(v for v in env if v.startswith("QUORATE_") and v not in NOT_SETTINGS):
+        if variable in known:
+            _take(given, problems, known[variable], env[variable], f"${variable}", 1, Path.cwd(), lax=True)
+            continue
+        section = variable.split("_")[1].lower()
+        # Other tools may have variables that begin as ours do; one that is nearly a setting is surely a typo.
+        near = difflib.get_close_matches(variable, known, 1, cutoff=0.6 if section in SECTIONS else 0.9)
+        if section in SECTIONS or near:
+            problems.append(
+                f"environment: {variable} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
+            )
+
+
+def _take(
+    given: dict[str, _Given],
+    problems: list[str],
+    name: str,
+    value: Any,
+    origin: str,
+    rank: int,
+    base: Path,
+    *,
+    lax: bool,
+) -> None:
+    """Convert one value and remember it; a problem is noted, not raised. `lax`: a text stands for its value."""
+    setting = SETTINGS.get(name)
+    if setting is None:
+        problems.append(f"{origin}: {name} is not a setting{_nearest_setting(name)}")
+        return
+    try:
+        converted = _convert(setting, value, lax=lax)
+    except msgspec.ValidationError:
+        shown = "***" if setting.secret else repr(value)
+        problems.append(f"{origin}: {name} is {shown}; give {setting.allowed()}")
+    else:
+        given[name] = _Given(converted, origin, rank, base)
+
+
+def _convert(setting: Setting, value: Any, *, lax: bool) -> Any:
+    if lax and isinstance(value, str) and setting.type == list[str]:
+        value = [item.strip() for item in value.split(",") if item.strip()]
+    return msgspec.convert(value, setting.annotated, strict=not lax)
+
+
+def _read_secrets(given: dict[str, _Given], problems: list[str]) -> None:
+    """Fill each secret from its file. Of a secret and its file the one from the higher layer holds."""
+    for setting in [s for s in SETTINGS.values() if s.secret]:
+        direct, pointer = given.get(setting.name), given.get(f"{setting.name}_file")
+        if pointer is None or not pointer.value:
+            continue
+        if direct is not None and direct.rank == pointer.rank:
+            problems.append(f"{pointer.origin}: {setting.name} and {setting.name}_file are both set; give one")
+        elif direct is not None and direct.rank > pointer.rank:
+            del given[f"{setting.name}_file"]
+        else:
+            _read_secret(setting, pointer, given, problems)
+
+
+def _read_secret(setting: Setting, pointer: _Given, given: dict[str, _Given], problems: list[str]) -> None:
+    file = pointer.base / Path(pointer.value).expanduser()
+    try:
+        text = file.read_text(encoding="utf-8")[:SECRET_FILE_BYTES_MAX].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        problems.append(f"{pointer.origin}: {setting.name}_file: {file} cannot be read: {reason}")
+        return
+    if not text:
+        problems.append(f"{pointer.origin}: {setting.name}_file: {file} is empty")
+    given[setting.name] = _Given(text, str(file), pointer.rank, pointer.base)
+
+
+def _nearest(word: str, known: tuple[str, ...]) -> str:
+    near = difflib.get_close_matches(word, known, 1, cutoff=0.5)
+    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+
+
+def _nearest_setting(name: str) -> str:
+    """The nearest known setting: first of the same section, then the same key elsewhere, then anything like it."""
+    section, _, key = name.partition(".")
+    siblings = {s.key: s.name for s in SETTINGS.values() if s.section == section}
+    if near := difflib.get_close_matches(key, siblings, 1, cutoff=0.6):
+        return f"; did you mean {siblings[near[0]]}?"
+    if elsewhere := [s.name for s in SETTINGS.values() if s.key == key]:
+        return f"; did you mean {' or '.join(elsewhere)}?"
+    if anything := difflib.get_close_matches(name, SETTINGS, 1, cutoff=0.6):
+        return f"; did you mean {anything[0]}?"
+    return f"; [{section}] has {', '.join(siblings)}" if siblings else _nearest(section, SECTIONS)

@@ -1,0 +1,86 @@
+"""Settings for people to read: a commented quorate.toml, the list that `config show` prints, and docs/settings.md."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from quorate.config.load import Loaded
+from quorate.config.settings import SECTIONS, SETTINGS, Config, Setting
+
+MASK = "***"
+
+
+def to_toml(values: Mapping[str, Any], head: str = "") -> str:
+    """A complete file: the settings in `values` ("section.key"), and all others as comments with their default."""
+    lines = [f"# {line}".rstrip() for line in head.splitlines()]
+    for section in SECTIONS:
+        lines += ["", f"[{section}]"]
+        for setting in _of(section):
+            given = setting.name in values
+            value = values[setting.name] if given else setting.default
+            lines += [f"# {setting.meta.description}", f"{'' if given else '# '}{setting.key} = {toml_value(value)}"]
+    return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def toml_value(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(toml_value(item) for item in value) + "]"
+    # TOML's basic strings are JSON's, but for DEL and for pairs of surrogates, which ensure_ascii=False avoids.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def shown(loaded: Loaded) -> list[tuple[Setting, Any, str]]:
+    """Every setting with its value, secrets masked, and where that came from."""
+    return [
+        (setting, masked(setting, value_of(loaded.config, setting)), loaded.origins.get(setting.name, "default"))
+        for setting in SETTINGS.values()
+    ]
+
+
+def masked_config(config: Config) -> dict[str, dict[str, Any]]:
+    """All settings without secrets, by section: what `/status` shows."""
+    return {
+        section: {setting.key: masked(setting, value_of(config, setting)) for setting in _of(section)}
+        for section in SECTIONS
+    }
+
+
+def value_of(config: Config, setting: Setting) -> Any:
+    return getattr(getattr(config, setting.section), setting.key)
+
+
+def masked(setting: Setting, value: Any) -> Any:
+    """A secret is masked unless it is what anyone can read in the documentation."""
+    return MASK if setting.secret and value != setting.default else value
+
+
+def page() -> str:
+    """docs/settings.md."""
+    lines = [
+        "# Settings",
+        "",
+        "A TOML file (`quorate node --config FILE`), overridden by the environment, overridden by flags",
+        "(`--set section.key=value`). Paths are relative to the file that sets them, else to the working directory.",
+        "`quorate config check FILE` says what is wrong with a file; `quorate config show FILE` shows what holds and",
+        "where it comes from. A secret can stand in a file of its own: `raft.key_file`, `QUORATE_RAFT_KEY_FILE`.",
+        "",
+        "This page is made from the code: `python -m quorate.config > docs/settings.md`.",
+    ]
+    for section in SECTIONS:
+        lines += [
+            "",
+            f"## [{section}]",
+            "",
+            "| setting | default | what it is | values | environment |",
+            "|---|---|---|---|---|",
+        ]
+        for s in _of(section):
+            cells = [f"`{s.key}`", f"`{toml_value(s.default)}`", str(s.meta.description), s.allowed(), f"`{s.env}`"]
+            lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
+
+
+def _of(section: str) -> list[Setting]:
+    return [setting for setting in SETTINGS.values() if setting.section == section]
