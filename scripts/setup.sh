@@ -1,0 +1,84 @@
+# Set-up shared by bootstrap.sh and test.sh: source this file, then call `set_up run` (or `set_up dev` for the tools, too).
+#
+# It makes .venv beside pyproject.toml hold exactly what uv.lock says, from Python 3.11+ and PyPI alone. When nothing
+# changed since the last time it touches no network: a stamp in .venv names what was installed. After it, $ROOT is the
+# repository and $PYTHON the environment's interpreter. Any failure says what to install and ends the calling script.
+
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
+PYTHON="$ROOT/.venv/bin/python"
+QUORATE_TOOLS="$ROOT/.cache/uv-tool" # uv lives apart from .venv: a sync removes whatever the lock does not name
+
+fail() {
+  printf '%s: %s\n' "$(basename "$0")" "$1" >&2
+  exit 1
+}
+
+# Print the first interpreter that is new enough and whole. Debian splits venv and ensurepip off, and a version
+# manager's shim may stand on PATH for a Python that is not there: so each is tried, not just looked up.
+find_python() {
+  local candidate
+  for candidate in ${QUORATE_PYTHON:-python3 python3.13 python3.12 python3.11}; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null &&
+      { command -v uv >/dev/null || "$candidate" -c 'import ensurepip, venv' 2>/dev/null; } &&
+      "$candidate" -c 'import ssl, sqlite3, ctypes, lzma' 2>/dev/null; then
+      "$candidate" -c 'import sys; print(sys.executable)'
+      return
+    fi
+  done
+  fail "no usable Python 3.11, 3.12 or 3.13 found (tried ${QUORATE_PYTHON:-python3, python3.13, python3.12, python3.11}).
+  Debian, Ubuntu: apt install python3 python3-venv     macOS: brew install python@3.13
+  Fedora: dnf install python3.13                       or set QUORATE_PYTHON to the one to use."
+}
+
+# Print a uv to run: the one on PATH, or one of our own from PyPI.
+find_uv() {
+  command -v uv && return
+  if ! "$QUORATE_TOOLS/bin/uv" --version >/dev/null 2>&1; then
+    rm -rf "$QUORATE_TOOLS"
+    "$1" -m venv "$QUORATE_TOOLS" >&2 || fail "cannot make a virtual environment; Debian, Ubuntu: apt install python3-venv"
+    "$QUORATE_TOOLS/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.7,<1' >&2 ||
+      fail "cannot install uv from PyPI. The first run needs the network; behind a proxy set HTTPS_PROXY and SSL_CERT_FILE."
+  fi
+  printf '%s\n' "$QUORATE_TOOLS/bin/uv"
+}
+
+# Print what .venv should hold, as one line; fail if its interpreter is missing, broken or not the one asked for.
+wanted_stamp() {
+  "$PYTHON" - "$ROOT" "${QUORATE_PYTHON:+$("$QUORATE_PYTHON" -V 2>&1)}" <<'END' 2>/dev/null
+import hashlib, pathlib, platform, sys
+root, asked = pathlib.Path(sys.argv[1]), sys.argv[2]
+version = f"Python {platform.python_version()}"
+if not (3, 11) <= sys.version_info[:2] <= (3, 13) or asked not in ("", version):
+    sys.exit(1)
+files = b"".join((root / name).read_bytes() for name in ("uv.lock", "pyproject.toml", "setup.py"))
+print(hashlib.sha256(files).hexdigest(), version, root)
+END
+}
+
+set_up() {
+  local group="$1" stamp="$ROOT/.venv/.stamp" had wanted python uv
+  had="$(cat "$stamp" 2>/dev/null || true)"
+  if wanted="$(wanted_stamp)"; then
+    [ "$had" = "$wanted dev" ] && return # has the tools as well: fine for both
+    [ "$had" = "$wanted $group" ] && return
+  fi
+  case "$had" in
+    '' | *" $ROOT "*) ;;
+    *) rm -rf "$ROOT/.venv" && wanted='' ;; # moved or copied here: its scripts still point to the old place
+  esac
+  python="$(find_python)" || exit 1
+  [ -n "$wanted" ] && python="$PYTHON" # keep the Python that .venv has
+  uv="$(find_uv "$python")" || exit 1
+  printf 'Setting up .venv with %s ...\n' "$("$python" -V)" >&2
+  rm -f "$stamp"
+  (
+    cd "$ROOT" && unset VIRTUAL_ENV
+    export UV_PYTHON_DOWNLOADS=never UV_PYTHON="$python" UV_PROJECT_ENVIRONMENT="$ROOT/.venv"
+    case "$group" in
+      dev) "$uv" sync --quiet --frozen ;;
+      run) "$uv" sync --quiet --frozen --no-dev ;;
+    esac
+  ) || fail "cannot install the dependencies (see above). The first run needs PyPI; behind a proxy set HTTPS_PROXY and SSL_CERT_FILE."
+  wanted="$(wanted_stamp)" || fail "$ROOT/.venv is not usable; remove it and try again"
+  printf '%s %s\n' "$wanted" "$group" >"$stamp"
+}

@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# One command that sets up and runs everything a change must pass: ruff, mypy, then the tests, quick ones first.
+#
+#   scripts/test.sh [unit|simulation|system|services|browser|all]... [-- pytest arguments]
+#
+# Without a name, or with `all`, it runs everything; with names, those tests alone. `services` needs real servers (scripts/services.sh gets and starts them); where they cannot
+# be had those tests are left out, in words, unless QUORATE_REQUIRE_SERVICES=1 says that this is a failure.
+# A suite that fails does not stop the next: every failure is in the output, and the exit status is non-zero.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+usage() {
+  sed -n '4s/^# *//p' "${BASH_SOURCE[0]}" >&2
+  exit 2
+}
+
+everything='unit simulation system services browser'
+suites=''
+while [ $# -gt 0 ]; do
+  case "$1" in
+    unit | simulation | system | services | browser) suites="$suites $1" ;;
+    all) suites='' && checks=1 ;;
+    --) shift && break ;;
+    *) usage ;;
+  esac
+  shift
+done
+if [ -z "$suites" ]; then
+  suites="$everything"
+fi
+
+set_up dev
+cd "$ROOT"
+bin="$ROOT/.venv/bin"
+failed=''
+
+step() { # step NAME COMMAND...: run it, remember if it failed
+  local name="$1"
+  shift
+  printf '\n== %s\n' "$name"
+  "$@" || failed="$failed $name"
+}
+
+pytest_suite() { # 5 is "no tests": fine for a folder that holds none, and where the arguments chose none of them
+  local status=0
+  "$bin/pytest" "tests/$1" "${@:2}" || status=$?
+  [ "$status" -eq 0 ] || { [ "$status" -eq 5 ] && { [ $# -gt 1 ] || ! ls "tests/$1"/test_*.py >/dev/null 2>&1; }; }
+}
+
+with_services() {
+  local up=0 status=0
+  if [ ! -x scripts/services.sh ]; then
+    printf 'scripts/services.sh is not there; running what needs no server\n'
+  elif scripts/services.sh up; then
+    up=1
+    eval "$(scripts/services.sh env)"
+    trap 'scripts/services.sh down' EXIT
+  elif [ "${QUORATE_REQUIRE_SERVICES:-0}" = 1 ]; then
+    printf 'the servers could not be started, and QUORATE_REQUIRE_SERVICES=1 asks for them\n' >&2
+    return 1
+  else
+    printf 'the servers could not be started (see above); their tests are left out\n'
+  fi
+  pytest_suite services "$@" || status=$?
+  [ "$up" -eq 0 ] || { trap - EXIT && scripts/services.sh down; }
+  return "$status"
+}
+
+if [ "$checks" -eq 1 ]; then
+  step 'ruff check' "$bin/ruff" check
+  step 'ruff format' "$bin/ruff" format --check
+  step 'mypy' "$bin/mypy"
+fi
+for suite in $suites; do
+  case "$suite" in
+    services) step services with_services "$@" ;;
+    *) step "$suite" pytest_suite "$suite" "$@" ;;
+  esac
+done
+
+if [ -n "$failed" ]; then
+  printf '\nFAILED:%s\n' "$failed" >&2
+  exit 1
+fi
+printf '\nAll passed: %s\n' "$(echo $suites)"
