@@ -14,20 +14,19 @@ usage() {
   exit 2
 }
 
-everything='unit simulation system services browser'
 suites=''
+everything=0
 while [ $# -gt 0 ]; do
   case "$1" in
     unit | simulation | system | services | browser) suites="$suites $1" ;;
-    all) suites='' && checks=1 ;;
+    all) everything=1 ;;
     --) shift && break ;;
     *) usage ;;
   esac
   shift
 done
-if [ -z "$suites" ]; then
-  suites="$everything"
-fi
+[ -n "$suites" ] || everything=1
+[ "$everything" -eq 0 ] || suites='unit simulation system services browser'
 
 set_up dev
 cd "$ROOT"
@@ -66,7 +65,7 @@ with_services() {
   return "$status"
 }
 
-if [ "$checks" -eq 1 ]; then
+if [ "$everything" -eq 1 ]; then
   step 'ruff check' "$bin/ruff" check
   step 'ruff format' "$bin/ruff" format --check
   step 'mypy' "$bin/mypy"
