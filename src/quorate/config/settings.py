@@ -27,7 +27,13 @@ def about(description: str, *, path: bool = False, secret: bool = False, **limit
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Base of the sections."""
+    """Base of the sections. Printing one does not print its secrets."""
+
+    def __repr__(self) -> str:
+        secrets = {s.key for s in SETTINGS.values() if s.secret and s.section == type(self).__name__.lower()}
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        shown = (f"{name}=***" if name in secrets and value else f"{name}={value!r}" for name, value in fields)
+        return f"{type(self).__name__}({', '.join(shown)})"
 
 
 class Node(Section, frozen=True):
