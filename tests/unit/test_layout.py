@@ -1,0 +1,118 @@
+"""House rules that no type checker knows: links stay links, nothing hides the standard library, files stay small."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("cluster", "http", "ingest", "sinks")
+LINES_MAX = 500
+VAGUE = re.compile(r"(^|_)(utils?|managers?|helpers?|misc|common)(_|$)")
+
+
+def tracked(*under: str) -> list[Path]:
+    """Files git knows (links too), relative to the root."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so nobody knows which files belong")
+    listed = subprocess.run(["git", "ls-files", "-z", "--", *under], cwd=ROOT, capture_output=True, check=True).stdout
+    return [Path(name) for name in listed.decode().split("\0") if name and os.path.lexists(ROOT / name)]
+
+
+def python_files() -> list[Path]:
+    return [path for path in tracked() if path.suffix == ".py"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_is_a_relative_link_into_the_package(part: str) -> None:
+    link = ROOT / "src" / "quorate" / part
+    assert link.is_symlink(), f"{link} must be a link, or a build makes a wheel without it"
+    assert f"../../{part}" == os.readlink(link)
+    assert (ROOT / part) == link.resolve()
+
+
+def test_no_root_folder_hides_a_standard_module() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert set() == packages & set(sys.stdlib_module_names)
+
+
+def test_the_libraries_import_with_the_root_as_working_directory() -> None:
+    program = "import http.client, requests, flask, pymongo; print(http.client.__file__)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert 0 == done.returncode, done.stderr
+    assert str(ROOT) not in done.stdout.replace(sys.prefix, "")
+
+
+def test_the_wheel_holds_what_git_tracks(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    for path in tracked():
+        (tree / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, tree / path, follow_symlinks=False)
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
+    done = subprocess.run([sys.executable, "-c", build], cwd=tree, capture_output=True, text=True, timeout=110)
+    assert 0 == done.returncode, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("quorate/")}
+    own = {path.relative_to("src").as_posix() for path in tracked("src") if not (ROOT / path).is_symlink()}
+    linked = {f"quorate/{path.as_posix()}" for path in tracked(*PARTS)}
+    assert own | linked == packed
+
+
+def test_files_stay_short() -> None:
+    long = {str(path): lines for path in python_files() if (lines := len(read(path).splitlines())) > LINES_MAX}
+    assert {} == long, "look for the second idea in it"
+
+
+def test_names_say_what_is_inside() -> None:
+    vague = [str(path) for path in python_files() if any(VAGUE.search(part) for part in path.with_suffix("").parts)]
+    assert [] == vague
+
+
+def test_tests_wait_for_conditions() -> None:
+    sleepers = [
+        f"{path}:{node.lineno}"
+        for path in python_files()
+        if path.parts[0] == "tests" and path != Path("tests/waiting.py")
+        for node in ast.walk(ast.parse(read(path)))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
+    ]
+    assert [] == sleepers, "use tests.waiting.wait_for"
+
+
+def test_commands_in_the_documents_exist() -> None:
+    from quorate.cli import main
+
+    assert isinstance(main, click.Group)
+    wrong = []
+    for path, line in shell_lines():
+        for script in re.findall(r"(?<![\w/.$])(?:\./)?((?:scripts|bench|deploy|\.ci)/[\w./-]+)", line):
+            if not (ROOT / script).exists():
+                wrong.append(f"{path}: {script}")
+        for command in re.findall(r"(?:^|[|;&(]\s*|\bbin/)quorate ([a-z]+)", line):
+            if command not in main.commands:
+                wrong.append(f"{path}: quorate {command}")
+    assert [] == wrong
+
+
+def shell_lines() -> Iterator[tuple[Path, str]]:
+    """Lines of the shell blocks in README.md, CONTRIBUTING.md and docs/."""
+    for path in tracked():
+        if path.suffix == ".md" and path.parts[0] in ("README.md", "CONTRIBUTING.md", "docs"):
+            for block in re.findall(r"^```(?:sh|bash|shell|console)\n(.*?)^```", read(path), re.S | re.M):
+                for line in block.splitlines():
+                    yield path, line.strip().removeprefix("$ ")
+
+
+def read(path: Path) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")

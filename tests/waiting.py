@@ -1,0 +1,32 @@
+"""The one place where tests sleep: until something is so, or a deadline says that it never will be."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class NeverHappened(AssertionError):
+    """A condition did not hold by its deadline. The text says which, and what was seen instead."""
+
+
+def wait_for(
+    what: str,
+    condition: Callable[[], T],
+    *,
+    deadline_s: float = 20.0,
+    every_s: float = 0.02,
+    seen: Callable[[], str] | None = None,
+) -> T:
+    """Return the first true value of `condition`; `seen` describes the state of things when it never came."""
+    end = time.monotonic() + deadline_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise NeverHappened(f"not within {deadline_s:g} s: {what}" + (f"\n{seen()}" if seen else ""))
+        time.sleep(every_s)
