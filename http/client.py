@@ -1,0 +1,312 @@
+"""Talk to a cluster: any node will do, another one when that fails, and never a vote counted twice.
+
+A `Client` knows several nodes. What surely did not happen (connection refused, no leader, overloaded) is tried on the
+next one. What may have happened (a broken connection, a timeout, 504) is sent again as it was, which is safe because
+every vote has an id: one is made where the caller gave none. One deadline covers all of it. What goes wrong is raised
+as the class of errors.py that the node meant: `NoLeader` if surely nothing changed, `OutcomeUnknown` if nobody knows.
+
+Used by the commands, `dev`, tests and benches. One client a thread.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+import urllib.parse
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import requests
+import urllib3.exceptions
+from requests.adapters import HTTPAdapter
+
+from quorate import errors
+from quorate.errors import Invalid, NoLeader, OutcomeUnknown, QuorateError
+from quorate.vote import Vote
+
+DEFAULT_NODES = ("http://127.0.0.1:8001", "http://127.0.0.1:8002", "http://127.0.0.1:8003")
+CONNECT_TIMEOUT_S = 2.0
+BACKOFF_S, BACKOFF_MAX_S = 0.05, 0.5
+ATTEMPTS_IN_TIMEOUT = 3  # a node that hangs leaves time for the others
+
+T = TypeVar("T")
+
+
+class Rejection(msgspec.Struct):
+    """One vote of a request that did not count. `index` is its place in the request."""
+
+    index: int
+    reason: str
+    detail: str = ""
+    id: str | None = None
+
+
+class Tallied(msgspec.Struct):
+    """What became of a request's votes: each is in one of the three."""
+
+    applied: int
+    duplicates: int
+    rejected: list[Rejection]
+    version: int
+
+
+class Producer(msgspec.Struct):
+    """A producer session as it stands: batch `sequence` is the last one applied, 0 if none was."""
+
+    producer: str
+    epoch: int
+    sequence: int
+
+
+class Reply(msgspec.Struct):
+    """What a node answered. `node` and `leader` are ids, as its headers say."""
+
+    status: int
+    body: bytes
+    url: str
+    node: str | None = None
+    leader: str | None = None
+
+    def json(self) -> Any:
+        return self.decode(object)
+
+    def decode(self, shape: type[T]) -> T:
+        try:
+            return msgspec.json.decode(self.body, type=shape)
+        except msgspec.DecodeError as error:
+            raise QuorateError(f"{self.url} does not answer as a Quorate node does: {error}") from None
+
+
+class Client:
+    def __init__(self, nodes: Sequence[str] = DEFAULT_NODES, *, timeout_s: float = 10.0) -> None:
+        if not nodes:
+            raise Invalid("no node was given; give at least one URL, as http://127.0.0.1:8001")
+        self.nodes = [base_url(node) for node in nodes]
+        self.timeout_s = timeout_s
+        self._next = 0  # the node that answered last is asked first
+        self._session = requests.Session()
+        # Nodes are reached directly; and reading the environment's proxies costs more than the request.
+        self._session.trust_env = False
+        self._session.mount("http://", HTTPAdapter(pool_connections=len(self.nodes), pool_maxsize=4))
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._session.close()
+
+    # ---- votes ------------------------------------------------------------------------------------------------------
+
+    def vote(self, vote: Vote) -> Tallied:
+        """Count one vote. One that cannot count raises the error of its reason."""
+        vote = vote if vote.id is not None else msgspec.structs.replace(vote, id=uuid.uuid4().hex)
+        return self.request("POST", "/votes", body=_json(vote)).decode(Tallied)
+
+    def cast(self, votes: Sequence[Vote]) -> Tallied:
+        """Count votes that each stand alone; those that cannot count are listed in the answer."""
+        votes = [v if v.id is not None else msgspec.structs.replace(v, id=uuid.uuid4().hex) for v in votes]
+        return self.request("POST", "/votes", body=_json(votes)).decode(Tallied)
+
+    def cast_once(self, votes: Sequence[Vote], key: str | None = None) -> Tallied:
+        """Count all or none, under one idempotency key."""
+        headers = {"Idempotency-Key": key or uuid.uuid4().hex}
+        return self.request("POST", "/votes", body=_json(votes), headers=headers).decode(Tallied)
+
+    def open_producer(self, producer: str) -> Producer:
+        """Open a producer session, or go on with one: a writer that had it open before is refused from then on."""
+        return self.request("POST", "/producers", body=_json({"producer": producer})).decode(Producer)
+
+    def cast_session(self, session: Producer, votes: Sequence[Vote]) -> Tallied:
+        """Count all or none as the session's next batch. On success the session has moved on by one."""
+        sequence = session.sequence + 1
+        header = f"{session.producer};epoch={session.epoch};sequence={sequence}"
+        reply = self.request("POST", "/votes", body=_json(votes), headers={"X-Quorate-Producer": header})
+        tallied = reply.decode(Tallied)
+        session.sequence = sequence
+        return tallied
+
+    # ---- polls and the cluster --------------------------------------------------------------------------------------
+
+    def create_poll(
+        self,
+        id: str,
+        options: Sequence[str],
+        *,
+        title: str = "",
+        state: str = "open",
+        closes_at: Any = None,
+        write_ins: bool = False,
+    ) -> bool:
+        """Create a poll; False if it is there already, the same."""
+        poll = {"id": id, "title": title or id, "options": list(options), "state": state, "write_ins": write_ins}
+        if closes_at is not None:
+            poll["closes_at"] = closes_at
+        return self.request("POST", "/polls", body=_json(poll)).status == 201
+
+    def set_poll_state(self, id: str, state: str) -> Any:
+        return self.request("POST", f"/polls/{_quote(id)}/state", body=_json({"state": state})).json()
+
+    def polls(self, state: str | None = None) -> Any:
+        return self.request("GET", "/polls", params={"state": state}).json()
+
+    def poll(self, id: str) -> Any:
+        return self.request("GET", f"/polls/{_quote(id)}").json()
+
+    def results(self, id: str, *, level: str = "weak", min_version: int | None = None) -> Any:
+        params = {"level": level, "min_version": min_version}
+        return self.request("GET", f"/polls/{_quote(id)}/results", params=params).json()
+
+    def leader(self) -> Any:
+        return self.request("GET", "/leader").json()
+
+    def members(self) -> Any:
+        """Every node as the asked one sees it: `GET /nodes`."""
+        return self.request("GET", "/nodes").json()
+
+    def status(self) -> Any:
+        return self.request("GET", "/status").json()
+
+    # ---- one request, however many tries ----------------------------------------------------------------------------
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+    ) -> Reply:
+        """Ask until answered or out of time. The request must be harmless to send twice, as all here are."""
+        deadline = time.monotonic() + self.timeout_s
+        doubt: QuorateError | None = None  # once an attempt may have taken effect, "surely not" is no longer true
+        tries = 0
+        while True:
+            left_s = deadline - time.monotonic()
+            try:
+                return self._attempt(method, path, body, headers, params, left_s)
+            except QuorateError as error:
+                if not _worth_another_try(error):
+                    raise
+                if not error.definite and method != "GET":
+                    doubt = error
+                tries += 1
+                pause_s = self._pause_s(error, tries)
+                if time.monotonic() + pause_s >= deadline:
+                    raise (doubt or error) from None
+            self._next = (self._next + 1) % len(self.nodes)
+            time.sleep(pause_s)
+
+    def _pause_s(self, error: QuorateError, tries: int) -> float:
+        """The other nodes are asked at once; then the cluster gets time to elect, or to work off what waits."""
+        if tries % len(self.nodes):
+            return 0.0
+        rounds = tries // len(self.nodes)
+        backoff_s = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(rounds, 10))
+        if error.status == 429:
+            backoff_s = max(backoff_s, float(error.fields.get("retry_after_s", 0.0)))
+        return float(backoff_s * random.uniform(0.7, 1.0))
+
+    def _attempt(
+        self,
+        method: str,
+        path: str,
+        body: bytes | None,
+        headers: Mapping[str, str] | None,
+        params: Mapping[str, Any] | None,
+        left_s: float,
+    ) -> Reply:
+        node = self.nodes[self._next]
+        read_s = max(0.05, min(left_s, max(1.0, self.timeout_s / ATTEMPTS_IN_TIMEOUT)))
+        try:
+            response = self._session.request(
+                method,
+                node + path,
+                data=body,
+                headers={"Content-Type": "application/json", **(headers or {})} if body is not None else headers,
+                params=params,
+                timeout=(max(0.05, min(left_s, CONNECT_TIMEOUT_S)), read_s),
+                allow_redirects=False,
+            )
+        except requests.RequestException as error:
+            raise _error_of_transport(node, error) from None
+        if response.status_code >= 300:
+            raise error_of(response.status_code, response.content, response.headers, node)
+        return Reply(
+            response.status_code,
+            response.content,
+            node,
+            response.headers.get("X-Quorate-Node"),
+            response.headers.get("X-Quorate-Leader"),
+        )
+
+
+def base_url(node: str) -> str:
+    """`host:port` or a URL, without the slash at its end."""
+    url = node.strip() if "://" in node else f"http://{node.strip()}"
+    parts = urllib.parse.urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.netloc or " " in url:
+        raise Invalid(f"{node!r} is no node's URL; give one as http://127.0.0.1:8001")
+    return url.rstrip("/")
+
+
+def error_of(status: int, body: bytes, headers: Mapping[str, str], node: str) -> QuorateError:
+    """The error that an answer means. An answer without a problem document comes from something in between."""
+    try:
+        problem = msgspec.json.decode(body, type=dict[str, Any])
+        kind, detail = str(problem.pop("type")).rpartition("/")[2], str(problem.pop("detail", ""))
+    except (msgspec.DecodeError, KeyError):
+        return _error_without_problem(status, node)
+    problem.pop("status", None)
+    problem.pop("title", None)
+    if (retry_after := headers.get("Retry-After", "")).replace(".", "", 1).isdigit():
+        problem["retry_after_s"] = float(retry_after)
+    error = _CLASSES.get(kind, QuorateError)(detail, **problem)
+    if kind not in _CLASSES:
+        error.status, error.kind = status, kind  # type: ignore[misc] # a newer node's error: keep what it said
+    return error
+
+
+def _error_without_problem(status: int, node: str) -> QuorateError:
+    if status in (502, 504):
+        return OutcomeUnknown(f"{node} answered {status}; it may or may not have reached a node")
+    if status == 503:
+        return NoLeader(f"{node} answered 503")
+    return QuorateError(f"{node} answered {status} and not as a Quorate node does; is the URL right?")
+
+
+def _error_of_transport(node: str, error: requests.RequestException) -> QuorateError:
+    """Refused or never connected: surely not received. Anything after that: who knows."""
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        return Invalid(f"{node!r} is no node's URL; give one as http://127.0.0.1:8001")
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    if isinstance(error, requests.ConnectTimeout) or isinstance(reason, urllib3.exceptions.NewConnectionError):
+        return NoLeader(f"{node} cannot be reached")
+    if isinstance(error, requests.Timeout):
+        return OutcomeUnknown(f"{node} did not answer in time")
+    return OutcomeUnknown(f"{node} broke the connection")
+
+
+def _worth_another_try(error: QuorateError) -> bool:
+    return error.status in (429, 503) or isinstance(error, OutcomeUnknown)
+
+
+def _classes(base: type[QuorateError]) -> dict[str, type[QuorateError]]:
+    found = {base.kind: base}
+    for child in base.__subclasses__():
+        found.update(_classes(child))
+    return found
+
+
+_CLASSES = _classes(errors.QuorateError)
+_json = msgspec.json.encode
+
+
+def _quote(id: str) -> str:
+    return urllib.parse.quote(id, safe="")

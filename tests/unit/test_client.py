@@ -1,0 +1,247 @@
+"""The client against a real HTTP server that answers as told: who is asked, what is sent again, what is raised."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+
+from quorate import errors
+from quorate.http.client import Client, base_url
+from quorate.vote import Vote
+
+Answer = tuple[int, Any] | tuple[int, Any, dict[str, str]] | str
+COUNTED = {"applied": 1, "duplicates": 0, "rejected": [], "version": 7}
+
+
+def problem(kind: str, status: int, **fields: Any) -> Answer:
+    return status, {"type": f"/problems/{kind}", "title": "T", "status": status, "detail": "what to do", **fields}
+
+
+class Node:
+    """Answers each request with the next of `answers`, the last one for ever; `hang` and `break` are no answers."""
+
+    def __init__(self, answers: list[Answer]) -> None:
+        self.answers = answers
+        self.requests: list[tuple[str, str, bytes, dict[str, str]]] = []
+        self.connections = 0
+        self.release = threading.Event()
+        node = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def setup(self) -> None:
+                super().setup()
+                node.connections += 1
+
+            def do_GET(self) -> None:
+                node.answer(self)
+
+            do_POST = do_GET  # noqa: N815 - the name http.server looks for
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
+        self.thread.start()
+
+    def answer(self, handler: BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
+        self.requests.append((handler.command, handler.path, body, dict(handler.headers)))
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, str):
+            if answer == "hang":
+                self.release.wait(20)
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            return
+        data = answer[1] if isinstance(answer[1], bytes) else json.dumps(answer[1]).encode()
+        handler.send_response(answer[0])
+        for name, value in (answer[2] if len(answer) > 2 else {}).items():
+            handler.send_header(name, value)
+        handler.send_header("Content-Length", str(len(data)))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    def stop(self) -> None:
+        self.release.set()
+        self.server.shutdown()
+        self.thread.join(5)
+        self.server.server_close()
+
+
+@pytest.fixture
+def node() -> Iterator[Callable[..., Node]]:
+    nodes: list[Node] = []
+
+    def start(*answers: Answer) -> Node:
+        nodes.append(Node(list(answers)))
+        return nodes[-1]
+
+    yield start
+    for each in nodes:
+        each.stop()
+
+
+def nowhere() -> str:
+    """A URL where nothing listens."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{free.getsockname()[1]}"
+
+
+Start = Callable[..., Node]
+
+
+def ids_in(node: Node) -> list[str]:
+    return [json.loads(body)["id"] for _, _, body, _ in node.requests]
+
+
+def test_a_vote_without_an_id_gets_one_of_its_own(node: Start) -> None:
+    n1 = node((200, COUNTED))
+    with Client([n1.url]) as client:
+        client.vote(Vote("happy"))
+        client.vote(Vote("happy"))
+    assert 2 == len(set(ids_in(n1)))
+
+
+def test_a_refused_connection_goes_on_to_the_next_node_and_stays_there(node: Start) -> None:
+    n2 = node((200, COUNTED))
+    with Client([nowhere(), n2.url]) as client:
+        assert 7 == client.vote(Vote("happy")).version
+        client.vote(Vote("happy"))
+    assert (2, 1) == (len(n2.requests), n2.connections)
+
+
+@pytest.mark.parametrize("trouble", [problem("no-leader", 503), problem("overloaded", 429), "break"])
+def test_trouble_is_tried_again_elsewhere_with_the_same_id(node: Start, trouble: Answer) -> None:
+    n1, n2 = node(trouble), node((200, COUNTED))
+    with Client([n1.url, n2.url]) as client:
+        assert 1 == client.vote(Vote("happy")).applied
+    assert ids_in(n1) == ids_in(n2)
+
+
+def test_a_node_that_hangs_leaves_time_for_the_next(node: Start) -> None:
+    n1, n2 = node("hang"), node((200, COUNTED))
+    with Client([n1.url, n2.url], timeout_s=3) as client:
+        client.vote(Vote("happy"))
+    assert ids_in(n1) == ids_in(n2)
+
+
+def test_one_node_is_asked_again_until_it_has_a_leader(node: Start) -> None:
+    n1 = node(problem("no-leader", 503), problem("no-leader", 503), (200, COUNTED))
+    with Client([n1.url]) as client:
+        client.vote(Vote("happy"))
+    assert (3, 1) == (len(n1.requests), len(set(ids_in(n1))))
+
+
+def test_nothing_reachable_is_surely_not_counted() -> None:
+    with Client([nowhere(), nowhere()], timeout_s=0.3) as client, pytest.raises(errors.NoLeader) as caught:
+        client.vote(Vote("happy"))
+    assert caught.value.definite
+
+
+def test_a_broken_connection_then_no_leader_is_unknown_not_no(node: Start) -> None:
+    n1 = node("break", problem("no-leader", 503))
+    with Client([n1.url], timeout_s=0.5) as client, pytest.raises(errors.OutcomeUnknown):
+        client.vote(Vote("happy"))
+    assert len(n1.requests) > 1
+
+
+def test_a_read_that_gets_no_answer_is_never_in_doubt(node: Start) -> None:
+    n1 = node("break", problem("no-leader", 503))
+    with Client([n1.url], timeout_s=0.5) as client, pytest.raises(errors.NoLeader):
+        client.polls()
+    assert len(n1.requests) > 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "status", "raised"),
+    [
+        ("unknown_option", 404, errors.UnknownOption),
+        ("unknown_poll", 404, errors.UnknownPoll),
+        ("closed", 410, errors.PollClosed),
+        ("conflict", 409, errors.Conflict),
+        ("bad-transition", 409, errors.BadTransition),
+        ("invalid", 400, errors.Invalid),
+        ("too_large", 413, errors.TooLarge),
+        ("internal", 500, errors.QuorateError),
+    ],
+)
+def test_a_refusal_is_raised_as_its_class_at_once(
+    node: Start, kind: str, status: int, raised: type[errors.QuorateError]
+) -> None:
+    n1, n2 = node(problem(kind, status, poll="mood")), node((200, COUNTED))
+    with Client([n1.url, n2.url]) as client, pytest.raises(raised) as caught:
+        client.vote(Vote("happy"))
+    assert (raised, "what to do", {"poll": "mood"}) == (type(caught.value), caught.value.detail, caught.value.fields)
+    assert (1, 0) == (len(n1.requests), len(n2.requests))
+
+
+def test_a_gateway_in_between_leaves_the_outcome_unknown(node: Start) -> None:
+    n1 = node((502, b"<html>bad gateway</html>"))
+    with Client([n1.url], timeout_s=0.3) as client, pytest.raises(errors.OutcomeUnknown):
+        client.vote(Vote("happy"))
+
+
+@pytest.mark.parametrize("answer", [(200, b"<html>"), (404, b"<html>"), (301, b"", {"Location": "http://x"})])
+def test_something_that_is_no_node_is_said_in_words(node: Start, answer: Answer) -> None:
+    n1 = node(answer)
+    with Client([n1.url]) as client, pytest.raises(errors.QuorateError, match="as a Quorate node does"):
+        client.polls()
+
+
+def test_retry_after_of_an_overloaded_node_is_kept(node: Start) -> None:
+    n1 = node((*problem("overloaded", 429), {"Retry-After": "30"}))
+    with Client([n1.url], timeout_s=2) as client, pytest.raises(errors.Overloaded):
+        client.vote(Vote("happy"))
+    assert 1 == len(n1.requests)
+
+
+def test_a_session_moves_on_only_when_its_batch_was_counted(node: Start) -> None:
+    n1 = node(
+        (200, {"producer": "p", "epoch": 3, "sequence": 4}),
+        (200, COUNTED),
+        problem("rejected", 400, rejected=[{"index": 0, "id": None, "reason": "unknown_option"}]),
+    )
+    with Client([n1.url]) as client:
+        session = client.open_producer("p")
+        client.cast_session(session, [Vote("happy")])
+        with pytest.raises(errors.Rejected):
+            client.cast_session(session, [Vote("sad")])
+    assert 5 == session.sequence
+    sent = [headers["X-Quorate-Producer"] for _, _, _, headers in n1.requests[1:]]
+    assert ["p;epoch=3;sequence=5", "p;epoch=3;sequence=6"] == sent
+
+
+def test_poll_ids_are_quoted(node: Start) -> None:
+    n1 = node((200, {}))
+    with Client([n1.url]) as client:
+        client.results("a/b ü", level="none", min_version=3)
+    assert "/polls/a%2Fb%20%C3%BC/results?level=none&min_version=3" == n1.requests[0][1]
+
+
+def test_proxies_of_the_environment_are_not_asked(node: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", nowhere())
+    n1 = node((200, COUNTED))
+    with Client([n1.url], timeout_s=1) as client:
+        client.vote(Vote("happy"))
+
+
+@pytest.mark.parametrize("text", ["", "ftp://x", "http://", "a b"])
+def test_what_is_no_url_is_refused(text: str) -> None:
+    with pytest.raises(errors.Invalid):
+        base_url(text)
+
+
+def test_host_and_port_are_enough_for_a_url() -> None:
+    assert "http://n1:8001" == base_url("n1:8001")
