@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Servers for development and tests: NSQ, Consul and MongoDB on loopback. `scripts/services.sh --help` says all of it.
+# Needs Python 3.11 or later and nothing installed: not the project's own environment either.
+set -euo pipefail
+
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+for python in "${QUORATE_PYTHON:-}" "$here/../.venv/bin/python" python3 python3.13 python3.12 python3.11; do
+  [ -n "$python" ] || continue
+  if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    exec "$python" "$here/services" "$@"
+  fi
+done
+echo "services: Python 3.11 or later is needed; none is on PATH" >&2
+exit 1

@@ -1,0 +1,144 @@
+"""Get, start, show and stop the servers that development and tests use."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from types import ModuleType
+
+import engine
+import mongodb
+from folder import Folder, Gives, cache_folder, remove, services_folder, unmount_below
+from processes import Failed
+
+SERVERS: dict[str, ModuleType] = {module.NAME: module for module in (mongodb,)}
+
+HOW = {
+    "given": "given by the environment",
+    "path": "the program on PATH",
+    "docker": "a container",
+    "debian": "fetched by Debian's ways",
+    "double": "the tests' own double",
+}
+HELP = """\
+Servers on 127.0.0.1, on free ports that stay the same from one `up` to the next:
+  mongo    a MongoDB                                  --help is all there is to read
+"""
+
+
+def up(folder: Folder, names: list[str]) -> int:
+    """Start what does not run; each server that cannot be had costs one line and the exit code."""
+    failed = 0
+    for name in names:
+        try:
+            how, gives = _had(folder, name)
+        except (Failed, OSError) as error:
+            failed = 1
+            print(f"services: {name}: {error}; {SERVERS[name].INSTALL}", file=sys.stderr)
+            continue
+        folder.remember(name, how=how, tests=gives.tests, node=gives.node)
+        print(f"services: {_line(folder, name)}", flush=True)
+    return failed
+
+
+def _had(folder: Folder, name: str) -> tuple[str, Gives]:
+    """The first way that this machine has, and what it gives; a server that was had before is had the same way."""
+    server, before = SERVERS[name], folder.state(name)
+    given = os.environ.get(server.GIVEN)
+    if given and given != before.get("tests", {}).get(server.GIVEN):  # ours, if `env` was evaluated in this shell
+        return "given", server.given(given)
+    for how, way in server.WAYS.items():
+        if before.get("how", how) not in (how, "given"):
+            continue
+        if how == "docker" and not engine.answers():
+            continue
+        # Before it starts, so that `down` knows what to look for even if we die in between.
+        folder.remember(name, how=how)
+        if (gives := way(folder)) is not None:
+            return how, gives
+    folder.forget(name)
+    raise Failed("not to be had here")
+
+
+def down(folder: Folder, names: list[str], purge: bool) -> int:
+    failed = 0
+    for name in names:
+        try:
+            how = folder.state(name).get("how")
+            SERVERS[name].stop(folder)
+            if how == "docker":
+                engine.stop(folder, SERVERS[name].CONTAINERS)
+            folder.forget(name)
+        except Failed as error:
+            failed = 1
+            print(f"services: {name}: {error}", file=sys.stderr)
+    unmount_below(folder.path)
+    unmount_below(cache_folder())
+    if purge and not failed:
+        remove(folder.path)
+    return failed
+
+
+def status(folder: Folder, names: list[str]) -> int:
+    for name in names:
+        print(_line(folder, name))
+    return 0 if all(SERVERS[name].answering(folder) for name in names) else 1
+
+
+def _line(folder: Folder, name: str) -> str:
+    how = folder.state(name).get("how")
+    if how is None:
+        return f"{name}: not started"
+    state = "up" if SERVERS[name].answering(folder) else "DOWN"
+    given = " ".join(f"{variable}={value}" for variable, value in folder.gives(name).tests.items())
+    return f"{name}: {state}, {HOW[how]}: {given}"
+
+
+def env(folder: Folder, names: list[str], which: str) -> int:
+    for name in names:
+        gives = folder.gives(name)
+        chosen = {**(gives.tests if which != "node" else {}), **(gives.node if which != "tests" else {})}
+        for variable, value in chosen.items():
+            print(f"export {variable}={shlex.quote(value)}")
+    return 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="services.sh", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|env")
+    for command, what in (
+        ("up", "start what does not run"),
+        ("down", "stop what we started"),
+        ("status", "one line a server"),
+        ("env", "shell lines for eval"),
+    ):
+        one = commands.add_parser(command, help=what)
+        one.add_argument("servers", nargs="*", help=f"of {', '.join(SERVERS)}; none means all")
+        if command == "down":
+            one.add_argument("--purge", action="store_true", help="remove data and logs too")
+        if command == "env":
+            one.add_argument("--only", choices=("tests", "node"), default="all", help="only one of the two kinds")
+    given = parser.parse_args()
+    names = given.servers or list(SERVERS)
+    if unknown := [name for name in names if name not in SERVERS]:
+        parser.error(f"there is no {unknown[0]}; there are {', '.join(SERVERS)}")
+    folder = Folder(services_folder())
+    if given.command == "status":
+        return status(folder, names)
+    if given.command == "env":
+        return env(folder, names, given.only)
+    with folder.held():
+        return up(folder, names) if given.command == "up" else down(folder, names, given.purge)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Failed as error:
+        sys.exit(f"services: {error}")
+    except KeyboardInterrupt:
+        sys.exit("services: interrupted; `services.sh down` stops what was started")

@@ -1,0 +1,141 @@
+"""Servers fetched by the machine's own package tools into a cache folder, once.
+
+Nothing is installed on the machine: Debian packages are unpacked, not set up, and a newer Debian's PostgreSQL gets a
+root of its own. What is fetched is made aside and renamed, so a fetch that was cut short never counts as done.
+Mirrors, proxies and indexes are those this machine is configured with; suites are given by name only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from folder import cache_folder, locked, remove
+from processes import Failed
+
+FETCH_S = 900  # for one step, over a slow line
+FERRETDB = "github.com/FerretDB/FerretDB/v2/cmd/ferretdb@v2.7.0"
+# A mirror may serve a suite that is no longer renewed; its signature is checked all the same.
+STALE_IS_FINE = 'Acquire::Check-Valid-Until "false";'
+
+
+def cached(name: str, make: Callable[[Path], None]) -> Path:
+    """The fetched thing of this name; made in a folder aside if it is not there."""
+    cache = cache_folder()
+    cache.mkdir(parents=True, exist_ok=True)
+    done, part = cache / name, cache / f"{name}.part"
+    with locked(cache / f"{name}.lock"):
+        if not done.exists():
+            print(f"services: fetching {name} (once, into {cache})", flush=True)
+            remove(part)
+            part.mkdir()
+            make(part)
+            part.rename(done)
+    return done
+
+
+def run(
+    argv: Sequence[str], *, timeout_s: float = FETCH_S, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> str:
+    """Its output; `Failed` with its last words otherwise."""
+    try:
+        answer = subprocess.run(
+            argv, env={**os.environ, **(env or {})}, cwd=cwd, capture_output=True, text=True, timeout=timeout_s
+        )
+    except FileNotFoundError:
+        raise Failed(f"{argv[0]} is not on PATH") from None
+    except subprocess.TimeoutExpired:
+        raise Failed(f"{argv[0]} did not end within {timeout_s:.0f} s") from None
+    if answer.returncode != 0:
+        words = (answer.stderr.strip() or answer.stdout.strip() or "it said nothing").splitlines()
+        raise Failed(f"{' '.join(argv[:2])} failed: {words[-1][-300:]}")
+    return answer.stdout
+
+
+def debian_mirror() -> str:
+    """Where this machine's own apt gets its Debian from."""
+    if shutil.which("apt-get") is None:
+        raise Failed("this is not Debian: there is no apt-get")
+    form = "$(ORIGIN)|$(COMPONENT)|$(CODENAME)|$(REPO_URI)"
+    for refresh in (False, True):  # a machine that never ran `apt-get update` knows no origins yet
+        if refresh and os.geteuid() == 0:
+            run(["apt-get", "update"], timeout_s=120)
+        for line in run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"]).splitlines():
+            origin, component, codename, mirror = line.split("|")
+            if origin == "Debian" and component == "main" and "-" not in codename:
+                return mirror
+    raise Failed("this machine's apt knows no Debian mirror")
+
+
+def source_line(suite: str) -> str:
+    keyring = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+    signed_by = f"[signed-by={keyring}] " if keyring.exists() else ""
+    return f"deb {signed_by}{debian_mirror()} {suite} main\n"
+
+
+def unpack_debian(suite: str, package: str, into: Path) -> None:
+    """Unpack one package of another suite, by lists and a status of its own: the machine's apt never hears of it."""
+    apt = into / "apt"
+    for folder in ("state/lists/partial", "cache/archives/partial"):
+        (apt / folder).mkdir(parents=True)
+    (apt / "status").touch()
+    (apt / "sources.list").write_text(source_line(suite))
+    own = {
+        "Dir::Etc::sourceparts": "-",
+        "Dir::Etc::sourcelist": f"{apt}/sources.list",
+        "Dir::State": f"{apt}/state",
+        "Dir::State::status": f"{apt}/status",
+        "Dir::Cache": f"{apt}/cache",
+        "APT::Sandbox::User": "root",
+        "Acquire::Check-Valid-Until": "false",
+        "Acquire::Languages": "none",
+    }
+    options = [word for key, value in own.items() for word in ("-o", f"{key}={value}")]
+    run(["apt-get", *options, "update"])
+    run(["apt-get", *options, "download", package], cwd=apt)
+    (archive,) = apt.glob("*.deb")
+    run(["dpkg", "-x", str(archive), str(into)])
+    shutil.rmtree(apt)
+
+
+def consul_binary() -> Path:
+    """Consul 1.8.7, the last one Debian had; it runs on later ones too. Needs no root."""
+    return cached("consul-1.8", lambda into: unpack_debian("bullseye", "consul", into)) / "usr/bin/consul"
+
+
+def ferretdb_binary() -> Path:
+    """FerretDB 2: MongoDB's protocol over PostgreSQL."""
+
+    def make(into: Path) -> None:
+        run(["go", "install", FERRETDB], env={"GOBIN": str(into)})
+
+    return cached("ferretdb-2.7", make) / "ferretdb"
+
+
+def documentdb_root() -> Path:
+    """A small Debian with PostgreSQL 18 and DocumentDB, which this machine's Debian may not have yet. Needs root."""
+
+    def make(into: Path) -> None:
+        tool = into / "tool"
+        path = os.environ["PATH"]
+        if shutil.which("mmdebstrap") is None:
+            run(["apt-get", "download", "mmdebstrap"], cwd=into)
+            (archive,) = into.glob("mmdebstrap*.deb")
+            run(["dpkg", "-x", str(archive), str(tool)])
+            path = f"{tool / 'usr/bin'}:{path}"
+        options = [
+            *("--variant=apt", "--mode=root", "--include=postgresql-18-documentdb"),
+            *(f"--aptopt={STALE_IS_FINE}", '--aptopt=Acquire::Languages "none"'),
+            *(f"--dpkgopt=path-exclude=/usr/share/{what}/*" for what in ("man", "doc", "locale")),
+        ]
+        run(["mmdebstrap", *options, "forky", str(into / "root"), source_line("forky").strip()], env={"PATH": path})
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(tool)
+
+    if os.geteuid() != 0:
+        raise Failed("PostgreSQL with DocumentDB is fetched as root only")
+    return cached("documentdb-18", make) / "root"

@@ -1,0 +1,147 @@
+"""Where things are: one folder for what runs, one for what was fetched; ports; who holds the folder now."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from processes import Failed, Processes, wait_for
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+# Below what Linux hands to outgoing connections (32768 and up): nobody takes a port between our look and its use.
+PORTS = range(20_000, 32_000)
+HOLD_S = 900  # another `up` may be fetching
+
+
+def services_folder() -> Path:
+    return Path(os.environ.get("QUORATE_SERVICES_DIR") or REPOSITORY / ".services").absolute()
+
+
+def cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return Path(base).absolute() / "quorate" if base else REPOSITORY / ".cache"
+
+
+@dataclass(frozen=True)
+class Gives:
+    """What a server gives to the environment: addresses for tests, and a node's settings."""
+
+    tests: dict[str, str] = field(default_factory=dict)
+    node: dict[str, str] = field(default_factory=dict)
+
+
+class Folder:
+    """What runs: `state.json` holds how each server was had, its ports and what it gives to the environment."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.processes = Processes(path)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """One program at a time; the kernel lets go if it dies."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with locked(self.path / "lock"):
+            yield
+
+    def state(self, server: str) -> dict[str, Any]:
+        return dict(self._read().get(server, {}))
+
+    def remember(self, server: str, **known: Any) -> None:
+        self._write({**self._read(), server: {**self.state(server), **known}})
+
+    def forget(self, server: str) -> None:
+        """What it was had by and what it gave; its ports are kept, so that it comes back where it was."""
+        self._write({**self._read(), server: {"ports": self.state(server).get("ports", {})}})
+
+    def gives(self, server: str) -> Gives:
+        state = self.state(server)
+        return Gives(state.get("tests", {}), state.get("node", {}))
+
+    def port(self, server: str, name: str) -> int:
+        """The port of this name: the same one every time, so that a server comes back where it was."""
+        ports = self.state(server).get("ports", {})
+        if name not in ports:
+            taken = {port for known in self._read().values() for port in known.get("ports", {}).values()}
+            ports[name] = free_port(taken)
+            self.remember(server, ports=ports)
+        return int(ports[name])
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        try:
+            return dict(json.loads((self.path / "state.json").read_text()))
+        except FileNotFoundError:
+            return {}
+
+    def _write(self, state: dict[str, dict[str, Any]]) -> None:
+        new = self.path / "state.new"
+        new.write_text(json.dumps(state, indent=1))
+        new.rename(self.path / "state.json")
+
+
+def free_port(taken: set[int]) -> int:
+    for port in random.sample(PORTS, 200):
+        if port not in taken and _bindable(port, socket.SOCK_STREAM) and _bindable(port, socket.SOCK_DGRAM):
+            return port
+    raise Failed("no free port found on 127.0.0.1 from 20000 to 32000")
+
+
+def _bindable(port: int, kind: socket.SocketKind) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def accepts(address: str, timeout_s: float = 2) -> bool:
+    """Whether something takes connections at host:port."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+
+        def taken() -> bool:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return False
+            return True
+
+        wait_for(f"another services.sh holds {path}", taken, HOLD_S)
+        yield
+
+
+def unmount_below(folder: Path) -> None:
+    """Undo what a killed fetch may have left mounted. Deepest first."""
+    mounts = Path("/proc/mounts")
+    if not mounts.exists():
+        return
+    points = [line.split(" ")[1].encode().decode("unicode_escape") for line in mounts.read_text().splitlines()]
+    for point in sorted((point for point in points if Path(point).is_relative_to(folder)), key=len, reverse=True):
+        if subprocess.run(["umount", point], timeout=30).returncode != 0:
+            raise Failed(f"{point} is still mounted and cannot be unmounted")
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder and all in it, never anything that is mounted there."""
+    unmount_below(folder)
+    shutil.rmtree(folder, ignore_errors=True)
