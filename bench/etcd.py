@@ -1,0 +1,71 @@
+"""Three etcd nodes on loopback with their defaults (data synced before the answer), to be measured beside ours."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import urllib.error
+import urllib.request
+from functools import partial
+from pathlib import Path
+
+from tests.system.process import Process, free_ports
+from tests.waiting import wait_for
+
+
+class Etcd:
+    def __init__(self, folder: Path, size: int = 3) -> None:
+        ports = free_ports(2 * size)
+        self.urls = [f"http://127.0.0.1:{port}" for port in ports[:size]]
+        peers = [f"http://127.0.0.1:{port}" for port in ports[size:]]
+        members = ",".join(f"e{i}={peer}" for i, peer in enumerate(peers, 1))
+        self.nodes = [
+            Process(f"e{i}", command(f"e{i}", folder / f"e{i}", url, peer, members), folder / f"e{i}.log")
+            for i, (url, peer) in enumerate(zip(self.urls, peers, strict=True), 1)
+        ]
+
+    def __enter__(self) -> Etcd:
+        for node in self.nodes:
+            node.start()
+        for node, url in zip(self.nodes, self.urls, strict=True):
+            wait_for(f"etcd at {url} is healthy", partial(healthy, url), deadline_s=30, seen=node.tail)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for node in self.nodes:
+            node.close()
+
+    def leader(self) -> int:
+        """Index of the node that leads: the one whose member id is the leader's."""
+        for i, url in enumerate(self.urls):
+            try:
+                with urllib.request.urlopen(f"{url}/metrics", timeout=2) as answer:
+                    if b"\netcd_server_is_leader 1\n" in answer.read():
+                        return i
+            except OSError:
+                continue
+        raise RuntimeError("no etcd node leads")
+
+
+def command(name: str, data: Path, url: str, peer: str, members: str) -> list[str]:
+    return [
+        *("etcd", "--name", name, "--data-dir", str(data), "--logger", "zap", "--log-level", "error"),
+        *("--listen-client-urls", url, "--advertise-client-urls", url),
+        *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+        *("--initial-cluster", members, "--initial-cluster-state", "new"),
+    ]
+
+
+def healthy(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
+            return b'"true"' in answer.read()
+    except (OSError, urllib.error.URLError):
+        return False
+
+
+def version() -> str | None:
+    """What is on PATH, or None."""
+    if shutil.which("etcd") is None:
+        return None
+    return subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]
