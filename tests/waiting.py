@@ -15,7 +15,7 @@ class NeverHappened(AssertionError):
 
 def wait_for(
     what: str,
-    condition: Callable[[], T],
+    condition: Callable[[], T | None],
     *,
     deadline_s: float = 20.0,
     every_s: float = 0.02,
