@@ -8,12 +8,14 @@ import shlex
 import sys
 from types import ModuleType
 
+import consul_server
 import engine
 import mongodb
-from folder import Folder, Gives, cache_folder, remove, services_folder, unmount_below
+import nsq_servers
+from folder import Folder, Gives, remove, services_folder, unmount_below
 from processes import Failed
 
-SERVERS: dict[str, ModuleType] = {module.NAME: module for module in (mongodb,)}
+SERVERS: dict[str, ModuleType] = {module.NAME: module for module in (nsq_servers, consul_server, mongodb)}
 
 HOW = {
     "given": "given by the environment",
@@ -23,8 +25,40 @@ HOW = {
     "double": "the tests' own double",
 }
 HELP = """\
-Servers on 127.0.0.1, on free ports that stay the same from one `up` to the next:
-  mongo    a MongoDB                                  --help is all there is to read
+Get, start, show and stop the servers that development and tests use, on 127.0.0.1 and free ports, which stay the same
+from one `up` to the next:
+
+  nsq      nsqlookupd, two nsqd with durable flags, nsqadmin
+  consul   a Consul server
+  mongo    a MongoDB
+
+Each is had in the first of these ways that there is:
+  1. its address in the environment (below): it must answer, and is never stopped
+  2. the program on PATH: nsqd, nsqlookupd and nsqadmin; consul; mongod
+  3. a Docker engine that answers, by deploy/compose/services.yml
+  4. on Debian: Consul's package of an earlier release, unpacked; as root, and with Go 1.25 or later, FerretDB 2 over
+     PostgreSQL 18 with DocumentDB (it speaks MongoDB's protocol). Nothing is installed on the machine.
+  5. nsq alone: the double that the tests have, which speaks nsqd's protocol
+
+`up` starts what does not run, also what was killed, with its data; its exit code is 1 if a server could not be had.
+"""
+
+VARIABLES = """\
+read and given (`eval "$(scripts/services.sh env)"`):
+  QUORATE_TEST_NSQD         TCP addresses of the nsqds, with commas
+  QUORATE_TEST_NSQD_HTTP    their HTTP addresses
+  QUORATE_TEST_NSQLOOKUPD   HTTP address of nsqlookupd
+  QUORATE_TEST_NSQADMIN     URL of nsqadmin, where there is one
+  QUORATE_TEST_CONSUL       HTTP address of the Consul agent
+  QUORATE_TEST_MONGO_URL    URL of the MongoDB
+given only:
+  QUORATE_TEST_NSQ_KIND     nsqd, or double
+  QUORATE_TEST_CONSUL_DNS   its DNS address
+  QUORATE_TEST_CONSUL_BIN   the consul program, for tests that start agents of their own
+  QUORATE_NSQ_LOOKUPD, QUORATE_CONSUL_ADDRESS, QUORATE_CONSUL_CHECK, QUORATE_MONGO_URL    a node's settings
+read only:
+  QUORATE_SERVICES_DIR      where all of it lives while it runs (default: .services in the repository)
+  XDG_CACHE_HOME            what was fetched is kept in its quorate/ (default: .cache in the repository)
 """
 
 
@@ -47,7 +81,7 @@ def _had(folder: Folder, name: str) -> tuple[str, Gives]:
     """The first way that this machine has, and what it gives; a server that was had before is had the same way."""
     server, before = SERVERS[name], folder.state(name)
     given = os.environ.get(server.GIVEN)
-    if given and given != before.get("tests", {}).get(server.GIVEN):  # ours, if `env` was evaluated in this shell
+    if given and given != folder.gave(name).get(server.GIVEN):  # ours, if `env` was evaluated in this shell
         return "given", server.given(given)
     for how, way in server.WAYS.items():
         if before.get("how", how) not in (how, "given"):
@@ -66,17 +100,16 @@ def down(folder: Folder, names: list[str], purge: bool) -> int:
     failed = 0
     for name in names:
         try:
-            how = folder.state(name).get("how")
             SERVERS[name].stop(folder)
-            if how == "docker":
+            if folder.state(name).get("how") == "docker":
                 engine.stop(folder, SERVERS[name].CONTAINERS)
             folder.forget(name)
         except Failed as error:
             failed = 1
             print(f"services: {name}: {error}", file=sys.stderr)
     unmount_below(folder.path)
-    unmount_below(cache_folder())
     if purge and not failed:
+        engine.purge(folder)
         remove(folder.path)
     return failed
 
@@ -106,9 +139,8 @@ def env(folder: Folder, names: list[str], which: str) -> int:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        prog="services.sh", description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    as_written = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser("services.sh", description=HELP, epilog=VARIABLES, formatter_class=as_written)
     commands = parser.add_subparsers(dest="command", required=True, metavar="up|down|status|env")
     for command, what in (
         ("up", "start what does not run"),

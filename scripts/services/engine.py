@@ -32,7 +32,13 @@ def up(folder: Folder, services: Sequence[str], ports: Mapping[str, int]) -> Non
 
 
 def stop(folder: Folder, services: Sequence[str]) -> None:
-    fetch.run([*_compose(folder), "rm", "--stop", "--force", "--volumes", *services], timeout_s=120)
+    """Their volumes stay, as a server's folder does."""
+    fetch.run([*_compose(folder), "rm", "--stop", "--force", *services], timeout_s=120)
+
+
+def purge(folder: Folder) -> None:
+    if answers():
+        fetch.run([*_compose(folder), "down", "--volumes"], timeout_s=120)
 
 
 def _compose(folder: Folder) -> list[str]:

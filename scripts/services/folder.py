@@ -61,8 +61,14 @@ class Folder:
         self._write({**self._read(), server: {**self.state(server), **known}})
 
     def forget(self, server: str) -> None:
-        """What it was had by and what it gave; its ports are kept, so that it comes back where it was."""
-        self._write({**self._read(), server: {"ports": self.state(server).get("ports", {})}})
+        """All but its ports and what it gave: it comes back where it was, and a shell may still have its address."""
+        state = self.state(server)
+        self._write({**self._read(), server: {"ports": state.get("ports", {}), "gave": self.gave(server)}})
+
+    def gave(self, server: str) -> dict[str, str]:
+        """What it gives to tests, or did when it last ran."""
+        state = self.state(server)
+        return dict(state.get("tests") or state.get("gave", {}))
 
     def gives(self, server: str) -> Gives:
         state = self.state(server)
