@@ -108,7 +108,7 @@ class Dedup:
     def find(self, id: bytes) -> bytes | None:
         """The fingerprint held for this id hash, or None."""
         current = self._current
-        if current.count:
+        if current.buckets:  # not `count`: it lags behind within `admit`
             bucket, tail = current.layout.columns.unpack(id)
             found = current.layout.find(current.buckets[bucket], tail)
             if found is not None:
@@ -271,17 +271,13 @@ class Dedup:
         return dedup
 
 
-def pack(generation: Closed) -> tuple[int, bytes, bytes]:
-    """(bytes of the hash that name the bucket, every bucket's length as uint32, the buckets one after the other)."""
-    return (
-        generation.layout.head_bytes,
-        array("I", map(len, generation.buckets)).tobytes(),
-        b"".join(generation.buckets),
-    )
+def pack(generation: Closed) -> tuple[bytes, bytes]:
+    """(every bucket's length as uint32, the buckets one after the other)."""
+    return array("I", map(len, generation.buckets)).tobytes(), b"".join(generation.buckets)
 
 
 def unpack(head_bytes: int, lengths: bytes, records: bytes, count: int, expires: int) -> Closed:
-    """The generation that `pack` took apart; raises ValueError if the parts do not fit together."""
+    """The generation that `pack` took apart; raises ValueError or KeyError if the parts do not fit together."""
     layout = _LAYOUTS[head_bytes]
     sizes = array("I")
     sizes.frombytes(lengths)

@@ -210,7 +210,7 @@ def record_of(poll: Poll) -> PollRecord:
 
 
 def poll_of(record: PollRecord, options: Sequence[str]) -> Poll:
-    """The poll of a record; `options` is the common column of names. Raises ValueError or IndexError if they do not fit."""
+    """The poll of a record; `options` is the common column of names. Raises ValueError or IndexError if it is odd."""
     shared = array("I", record.shared)
     names = list(record.names) if record.write_ins else [options[place] for place in shared]
     own = array("q", record.own)

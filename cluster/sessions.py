@@ -54,7 +54,7 @@ class Sessions:
             return WholeResult(
                 Outcome.EXPIRED_ID,
                 votes,
-                detail=f"sequence {batch.sequence} was counted long before {last}; its content can no longer be compared",
+                detail=f"sequence {batch.sequence} was counted before the last {len(recent)}: too old to compare",
             )
         if recent[-1 - age] != batch.fingerprint:
             return WholeResult(
