@@ -1,8 +1,10 @@
 """What the flusher asks of a sink: a place outside the cluster where people read tallies.
 
 A sink stores absolute totals, never increments, each document guarded by a fence. Writing the same thing twice is
-harmless, writing an older thing after a newer one is impossible. Everything here may block: the flusher calls it on a
-thread of its own, and every call ends by its deadline.
+harmless, writing an older thing after a newer one is impossible. It also remembers which polls it was ever given (its
+ledger), so that a document that people deleted is not brought back, and a sink that was emptied or replaced is filled.
+
+Everything here may block: the flusher calls it on a thread of its own, and every call ends by its deadline.
 """
 
 from __future__ import annotations
@@ -10,7 +12,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -48,6 +50,10 @@ class PollDocument:
     closes_at_ms: int | None = None
     imported: Mapping[str, int] | None = None  # starting results the sink held when the poll was imported from it
 
+    @property
+    def total(self) -> int:
+        return sum(self.results.values())
+
 
 class Written(enum.Enum):
     """What became of one document. Anything but WRITTEN and SAME leaves what stood there untouched."""
@@ -57,7 +63,8 @@ class Written(enum.Enum):
     NEWER = "newer"  # a newer fence stands there: we are no longer the leader, or soon will not be
     FOREIGN = "foreign"  # another cluster's fence stands there: `quorate sink adopt`
     CHANGED = "changed"  # an imported poll whose starting results changed before our first write: import it again
-    GONE = "gone"  # someone deleted it; it is not brought back
+    TAKEN = "taken"  # a document put there by hand has the id of a poll made in the cluster: left to people
+    GONE = "gone"  # someone deleted it; it is not brought back within this generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +74,8 @@ class FoundPoll:
     id: str
     title: str
     options: Sequence[str]
-    results: Mapping[str, int]
+    results: Mapping[str, int]  # of every option, zeros too, in the order of `options`
+    state: Literal["draft", "open"] = "open"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +96,23 @@ class Sink(Protocol):
     def write(
         self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, timeout_s: float
     ) -> dict[str, Written]:
-        """Write each document unless a newer or foreign fence stands there; the answer has every id. Durable on return.
+        """Write each document unless `fencing.judge` forbids it; the answer has every id. Durable on return.
 
-        Raises `SinkError` when the sink cannot be reached or the deadline passes; then nothing is known, and writing
-        the same again is harmless.
+        A sink may answer SAME for WRITTEN and the other way round: both say that this document stands there now.
+        Raises `SinkError` when the sink cannot be reached, refuses a document, or the deadline passes; then nothing
+        is known, and writing the same again is harmless.
         """
         ...
 
     def find(self, *, timeout_s: float) -> tuple[list[FoundPoll], list[Unreadable]]:
-        """The polls put there by hand. Raises `SinkError`."""
+        """The polls put there by hand, at most `FOUND_MAX` of each kind at a time. Raises `SinkError`."""
+        ...
+
+    def touched(self, *, timeout_s: float) -> bool:
+        """Whether someone may have put a poll there since the last call: a cheap hint to look sooner, never a promise.
+
+        Always False where the sink cannot tell. Raises `SinkError`.
+        """
         ...
 
     def newest_foreign_fence(self, cluster_id: str, *, timeout_s: float) -> tuple[str, Fence] | None:
@@ -104,7 +120,7 @@ class Sink(Protocol):
         ...
 
     def adopt(self, cluster_id: str, *, timeout_s: float) -> int:
-        """Make every foreign document this cluster's own (fence at generation 0); how many. Raises `SinkError`."""
+        """Make foreign documents this cluster's own, under a fence below all others; how many. Raises `SinkError`."""
         ...
 
     def read(self, *, timeout_s: float) -> dict[str, PollDocument]:
@@ -112,5 +128,8 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None:
-        """Idempotent; calls under way end by their own deadlines."""
+        """Idempotent; calls under way end by their own deadlines. A closed sink answers `SinkError`."""
         ...
+
+
+FOUND_MAX = 1_000  # claimed by the flush that follows, so the next look finds the next thousand

@@ -1,0 +1,338 @@
+"""The embedded sink: one SQLite file that people, and all nodes of one host, can open.
+
+Each write is one transaction, taken with BEGIN IMMEDIATE, so that what stands there is judged and replaced with no
+other node in between, and synced before it returns (WAL, synchronous=FULL). Polls are rows of `polls`, with options and
+results as JSON; the view `tally` has a row for each option. A row without a cluster was put there by hand:
+
+    insert into polls (id, title, options) values ('mood', 'How are you?', '["happy", "sad"]');
+
+The file is opened when it is first needed. After any failure it is closed and opened anew by the next call.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quorate.sinks.fencing import LOWEST, Standing, judge
+from quorate.sinks.found import read_found
+from quorate.sinks.sink import FOUND_MAX, Fence, FoundPoll, PollDocument, SinkError, Unreadable, Written
+
+FORMAT = 1
+SCHEMA = f"""
+create table if not exists polls (
+    id text primary key not null,
+    title text not null default '',
+    state text not null default 'open',
+    options text not null,
+    results text not null default '{{}}',
+    total integer not null default 0,
+    write_ins integer not null default 0,
+    closes_at text,
+    updated text,
+    version integer,
+    cluster text,
+    fence text
+);
+create view if not exists tally (poll, option, votes) as
+    select polls.id, counts.key, counts.value from polls, json_each(polls.results) as counts;
+create table if not exists written (id text primary key not null, cluster text not null, generation integer not null)
+    without rowid;
+pragma user_version = {FORMAT};
+"""
+# Only columns of ours are set: what people added to the table stays.
+WRITE = """
+insert into polls (id, title, state, options, results, total, write_ins, closes_at, updated, version, cluster, fence)
+values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+on conflict (id) do update set title = excluded.title, state = excluded.state, options = excluded.options,
+    results = excluded.results, total = excluded.total, write_ins = excluded.write_ins, closes_at = excluded.closes_at,
+    updated = excluded.updated, version = excluded.version, cluster = excluded.cluster, fence = excluded.fence
+"""
+READ = "select id, title, state, options, results, version, updated, write_ins, closes_at from polls"
+BY_HAND = "select id, title, options, results, state from polls"
+YEAR_9999_MS = 253_402_300_799_000  # the last one dates can be written for
+STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's machine, between two looks at the clock
+
+_json = msgspec.json.Encoder().encode
+
+
+class SqliteSink:
+    name = "sqlite"
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        self._lock = threading.Lock()  # the flusher's thread and `sink adopt`'s
+        self._db: sqlite3.Connection | None = None
+        self._file: tuple[int, int] | None = None  # device and inode of what is open
+        self._data_version: int | None = None  # of the last look; unknown after an own write
+        self._closed = False
+
+    # ---- the Protocol -----------------------------------------------------------------------------------------------
+
+    def write(
+        self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, timeout_s: float
+    ) -> dict[str, Written]:
+        deadline_s = time.monotonic() + timeout_s
+        with self._transaction(timeout_s) as db:
+            written = {}
+            for document in documents:
+                if time.monotonic() > deadline_s:
+                    raise SinkError(self._late(timeout_s))
+                written[document.id] = _write(db, document, fence, cluster_id)
+            return written
+
+    def find(self, *, timeout_s: float) -> tuple[list[FoundPoll], list[Unreadable]]:
+        found: list[FoundPoll] = []
+        unreadable: list[Unreadable] = []
+        with self._open(timeout_s) as db:
+            for row in db.execute(f"{BY_HAND} where cluster is null order by id"):
+                poll = _by_hand(row)
+                if isinstance(poll, FoundPoll):
+                    found.append(poll)
+                elif len(unreadable) < FOUND_MAX:
+                    unreadable.append(poll)
+                if len(found) == FOUND_MAX:
+                    break
+        return found, unreadable
+
+    def touched(self, *, timeout_s: float) -> bool:
+        with self._open(timeout_s) as db:
+            # It changes when another connection commits, never by our own writes.
+            version: int = db.execute("pragma data_version").fetchone()[0]
+            before, self._data_version = self._data_version, version
+            return before is not None and before != version
+
+    def newest_foreign_fence(self, cluster_id: str, *, timeout_s: float) -> tuple[str, Fence] | None:
+        with self._open(timeout_s) as db:
+            row = db.execute(
+                "select cluster, fence from polls where cluster <> ? order by fence desc limit 1", (cluster_id,)
+            ).fetchone()
+            return None if row is None else (row[0], _fence(row[1]))
+
+    def adopt(self, cluster_id: str, *, timeout_s: float) -> int:
+        with self._transaction(timeout_s) as db:
+            return db.execute(
+                "update polls set cluster = ?, fence = ? where cluster <> ?", (cluster_id, str(LOWEST), cluster_id)
+            ).rowcount
+
+    def read(self, *, timeout_s: float) -> dict[str, PollDocument]:
+        with self._open(timeout_s) as db:
+            rows = db.execute(f"{READ} where cluster is not null order by id").fetchall()
+        try:
+            return {row[0]: _document(row) for row in rows}
+        except (ValueError, TypeError) as error:
+            raise SinkError(f"{self._path} holds a row of ours that was edited into nonsense: {error}") from error
+
+    def close(self) -> None:
+        with self._lock:
+            self._closed = True
+            self._disconnect()
+
+    # ---- the connection ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _transaction(self, timeout_s: float) -> Iterator[sqlite3.Connection]:
+        with self._open(timeout_s) as db:
+            db.execute("begin immediate")
+            yield db
+            db.execute("commit")
+
+    @contextmanager
+    def _open(self, timeout_s: float) -> Iterator[sqlite3.Connection]:
+        """The connection, held for this caller until its deadline. What goes wrong becomes a `SinkError`."""
+        deadline_s = time.monotonic() + timeout_s
+        if not self._lock.acquire(timeout=timeout_s):
+            raise SinkError(f"{self._path} was busy for {timeout_s:g} s with another call of this node")
+        try:
+            if self._closed:
+                raise SinkError(f"{self._path} is closed: this node is stopping")
+            db = self._connect(deadline_s)
+            yield db
+        except sqlite3.Error as error:
+            self._disconnect()
+            raise SinkError(self._in_words(error, timeout_s, deadline_s)) from error
+        except OSError as error:
+            self._disconnect()
+            raise SinkError(f"{self._path} cannot be used: {error.strerror or error}") from error
+        except BaseException:
+            self._disconnect()
+            raise
+        finally:
+            self._lock.release()
+
+    def _connect(self, deadline_s: float) -> sqlite3.Connection:
+        if self._db is not None and self._identity() != self._file:
+            raise SinkError(f"{self._path} was removed or replaced while it was open; it is opened anew")
+        if self._db is None:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            _bound(self._db, deadline_s)
+            self._prepare(self._db, deadline_s)
+            self._file = self._identity()
+        else:
+            _bound(self._db, deadline_s)
+        return self._db
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = os.stat(self._path)
+        except FileNotFoundError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _prepare(self, db: sqlite3.Connection, deadline_s: float) -> None:
+        found: int = db.execute("pragma user_version").fetchone()[0]
+        if found > FORMAT:
+            raise SinkError(f"{self._path} is of format {found}, made by a newer Quorate; this one knows {FORMAT}")
+        mode = _to_wal(db, deadline_s)
+        if mode != "wal":
+            raise SinkError(f"{self._path} cannot be in WAL mode here ({mode}); put it on a local disk")
+        db.execute("pragma synchronous = full")
+        if not found:
+            db.executescript(f"begin immediate; {SCHEMA} commit;")
+
+    def _disconnect(self) -> None:
+        db, self._db, self._file, self._data_version = self._db, None, None, None
+        if db is not None:
+            with suppress(sqlite3.Error):
+                db.close()  # what was not committed is rolled back
+
+    def _in_words(self, error: sqlite3.Error, timeout_s: float, deadline_s: float) -> str:
+        code = getattr(error, "sqlite_errorname", "") or ""
+        if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+            return f"{self._path} is locked by another program for over {timeout_s:g} s; end what holds it open"
+        if code.startswith("SQLITE_INTERRUPT") or time.monotonic() > deadline_s:
+            return self._late(timeout_s)
+        if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+            return f"{self._path} is damaged ({error}); move it away, and the leader writes a new one"
+        if code.startswith("SQLITE_FULL"):
+            return f"{self._path} cannot grow: the disk is full; make room, and the flush goes on"
+        if "no such column" in str(error):
+            return f"{self._path} has a table `polls` that is not ours ({error}); give flush.path another file"
+        return f"{self._path} cannot be used: {error}"
+
+    def _late(self, timeout_s: float) -> str:
+        return f"{self._path} did not take it within {timeout_s:g} s; its disk may be overloaded"
+
+
+def _bound(db: sqlite3.Connection, deadline_s: float) -> None:
+    """Waiting for locks ends by the deadline, and so does a statement that runs on and on."""
+    left_ms = max(1, int((deadline_s - time.monotonic()) * 1000))
+    late: Callable[[], int] = lambda: time.monotonic() > deadline_s  # noqa: E731
+    db.set_progress_handler(late, STEPS_BETWEEN_LOOKS)
+    db.execute(f"pragma busy_timeout = {left_ms}")
+
+
+def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
+    """SQLite does not wait for locks here, and another node may be opening the file at this moment: try until then."""
+    while True:
+        try:
+            mode: str = db.execute("pragma journal_mode = wal").fetchone()[0]
+            return mode
+        except sqlite3.OperationalError as error:
+            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline_s:
+                raise
+            time.sleep(0.01)
+
+
+# ---- rows and documents ---------------------------------------------------------------------------------------------
+
+
+def _write(db: sqlite3.Connection, document: PollDocument, fence: Fence, cluster_id: str) -> Written:
+    verdict = judge(
+        document,
+        fence,
+        cluster_id,
+        _standing(db, document.id),
+        written_before=_written_before(db, document.id, fence, cluster_id),
+    )
+    if verdict is Written.WRITTEN:
+        db.execute(WRITE, _row(document, fence, cluster_id))
+        db.execute("insert or replace into written values (?, ?, ?)", (document.id, cluster_id, fence.generation))
+    return verdict
+
+
+def _standing(db: sqlite3.Connection, poll_id: str) -> Standing | None:
+    row = db.execute("select cluster, fence from polls where id = ?", (poll_id,)).fetchone()
+    if row is None:
+        return None
+    if row[0] is not None:
+        return Standing(row[0], row[1])
+    return Standing(None, None, _by_hand(db.execute(f"{BY_HAND} where id = ?", (poll_id,)).fetchone()))
+
+
+def _written_before(db: sqlite3.Connection, poll_id: str, fence: Fence, cluster_id: str) -> bool:
+    row = db.execute("select cluster, generation from written where id = ?", (poll_id,)).fetchone()
+    return bool(row == (cluster_id, fence.generation))
+
+
+def _row(document: PollDocument, fence: Fence, cluster_id: str) -> tuple[Any, ...]:
+    return (
+        document.id,
+        document.title,
+        document.state,
+        _json(document.options).decode(),
+        _json(document.results).decode(),
+        document.total,
+        int(document.write_ins),
+        None if document.closes_at_ms is None else _moment(document.closes_at_ms),
+        _moment(document.updated_ms),
+        document.version,
+        cluster_id,
+        str(fence),
+    )
+
+
+def _document(row: tuple[Any, ...]) -> PollDocument:
+    id, title, state, options, results, version, updated, write_ins, closes_at = row
+    return PollDocument(
+        id,
+        title,
+        msgspec.json.decode(options, type=list[str]),
+        msgspec.json.decode(results, type=dict[str, int]),
+        state,
+        version or 0,
+        _unix_ms(updated),
+        bool(write_ins),
+        None if closes_at is None else _unix_ms(closes_at),
+    )
+
+
+def _by_hand(row: tuple[Any, ...]) -> FoundPoll | Unreadable:
+    id, title, options, results, state = row
+    try:
+        return read_found(id, title, _parse(options), _parse(results), state)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return Unreadable(str(id), f"options and results must be JSON: {error}")
+
+
+def _parse(text: object) -> object:
+    return msgspec.json.decode(text) if isinstance(text, str) and text else None
+
+
+def _fence(text: str | None) -> Fence:
+    try:
+        return Fence.parse(text or "")
+    except ValueError:
+        return LOWEST
+
+
+def _moment(unix_ms: int) -> str:
+    return (
+        datetime.fromtimestamp(min(unix_ms, YEAR_9999_MS) / 1000, UTC)
+        .isoformat(timespec="milliseconds")
+        .replace("+00:00", "Z")
+    )
+
+
+def _unix_ms(moment: str | None) -> int:
+    return round(datetime.fromisoformat(moment).timestamp() * 1000) if moment else 0

@@ -1,0 +1,139 @@
+"""The places behind the sinks, as people's hands reach them: what conformance tests insert, edit and delete there."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import uuid
+from collections.abc import Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol
+
+import pytest
+
+from quorate.sinks.sink import Sink
+from quorate.sinks.sqlite import SqliteSink
+
+MONGO_URL = "QUORATE_TEST_MONGO_URL"
+
+
+class Store(Protocol):
+    def sink(self) -> Sink:
+        """A sink on this store, as another process would open it."""
+        ...
+
+    def insert(self, id: str, **fields: Any) -> None: ...
+
+    def edit(self, id: str, **fields: Any) -> None: ...
+
+    def add_field(self, id: str, name: str, value: str) -> None:
+        """A field of people's own, beside those of a poll."""
+        ...
+
+    def delete(self, id: str) -> None: ...
+
+    def look(self, id: str) -> dict[str, Any] | None:
+        """What stands there: every field people would see, with options and results as values."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class SqliteStore:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._sinks: list[SqliteSink] = []
+
+    def sink(self) -> SqliteSink:
+        self._sinks.append(SqliteSink(self.path))
+        return self._sinks[-1]
+
+    def run(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+        with closing(sqlite3.connect(self.path, timeout=10)) as db, db:
+            db.row_factory = sqlite3.Row
+            return db.execute(statement, values).fetchall()
+
+    def insert(self, id: str, **fields: Any) -> None:
+        self.sink().read(timeout_s=10)  # makes the tables
+        row = {"id": id, **_as_json(fields)}
+        self.run(f"insert into polls ({', '.join(row)}) values ({', '.join('?' * len(row))})", list(row.values()))
+
+    def edit(self, id: str, **fields: Any) -> None:
+        row = _as_json(fields)
+        self.run(f"update polls set {', '.join(f'{name} = ?' for name in row)} where id = ?", [*row.values(), id])
+
+    def add_field(self, id: str, name: str, value: str) -> None:
+        self.run(f"alter table polls add column {name} text")
+        self.edit(id, **{name: value})
+
+    def delete(self, id: str) -> None:
+        self.run("delete from polls where id = ?", [id])
+
+    def look(self, id: str) -> dict[str, Any] | None:
+        for row in self.run("select * from polls where id = ?", [id]):
+            fields = dict(row)
+            return {**fields, "options": json.loads(fields["options"]), "results": json.loads(fields["results"])}
+        return None
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+
+
+def _as_json(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: json.dumps(v) if k in ("options", "results") else v for k, v in fields.items()}
+
+
+class MongoStore:
+    def __init__(self, url: str) -> None:
+        import pymongo
+
+        self.url = url
+        self.database = f"test_{uuid.uuid4().hex[:12]}"
+        self.client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(url, timeoutMS=10_000)
+        self.polls = self.client[self.database]["polls"]
+        self._sinks: list[Sink] = []
+
+    def sink(self) -> Sink:
+        from quorate.sinks.mongo import MongoSink
+
+        self._sinks.append(MongoSink(self.url, database=self.database, collection="polls"))
+        return self._sinks[-1]
+
+    def insert(self, id: str, **fields: Any) -> None:
+        self.polls.insert_one({"_id": id, **fields})
+
+    def edit(self, id: str, **fields: Any) -> None:
+        self.polls.update_one({"_id": id}, {"$set": fields})
+
+    def add_field(self, id: str, name: str, value: str) -> None:
+        self.edit(id, **{name: value})
+
+    def delete(self, id: str) -> None:
+        self.polls.delete_one({"_id": id})
+
+    def look(self, id: str) -> dict[str, Any] | None:
+        return self.polls.find_one({"_id": id})
+
+    def close(self) -> None:
+        for sink in self._sinks:
+            sink.close()
+        self.client.drop_database(self.database)
+        self.client.close()
+
+
+def mongo_url() -> str:
+    """The server to test against; without one the test is skipped, or fails where services are required."""
+    url = os.environ.get(MONGO_URL, "")
+    if not url:
+        why = f"no MongoDB: set {MONGO_URL} (scripts/services.sh up, then env)"
+        if os.environ.get("QUORATE_REQUIRE_SERVICES") == "1":
+            pytest.fail(why)
+        pytest.skip(why)
+    return url
+
+
+def open_store(name: str, folder: Path) -> Store:
+    return SqliteStore(folder / "ballots.db") if name == "sqlite" else MongoStore(mongo_url())
