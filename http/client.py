@@ -30,6 +30,7 @@ DEFAULT_NODES = ("http://127.0.0.1:8001", "http://127.0.0.1:8002", "http://127.0
 CONNECT_TIMEOUT_S = 2.0
 BACKOFF_S, BACKOFF_MAX_S = 0.05, 0.5
 ATTEMPTS_IN_TIMEOUT = 3  # a node that hangs leaves time for the others
+NOT_FIELDS = {"title", "status", "instance", "definite", "retry"}  # of a problem document; the class has them
 
 T = TypeVar("T")
 
@@ -77,6 +78,10 @@ class Reply(msgspec.Struct):
             return msgspec.json.decode(self.body, type=shape)
         except msgspec.DecodeError as error:
             raise QuorateError(f"{self.url} does not answer as a Quorate node does: {error}") from None
+
+
+class _Unreached(NoLeader):
+    """Nobody was there to ask."""
 
 
 class Client:
@@ -185,7 +190,7 @@ class Client:
         """Ask until answered or out of time. The request must be harmless to send twice, as all here are."""
         deadline = time.monotonic() + self.timeout_s
         doubt: QuorateError | None = None  # once an attempt may have taken effect, "surely not" is no longer true
-        tries = 0
+        tries, reached = 0, False
         while True:
             left_s = deadline - time.monotonic()
             try:
@@ -195,12 +200,19 @@ class Client:
                     raise
                 if not error.definite and method != "GET":
                     doubt = error
+                reached = reached or not isinstance(error, _Unreached)
                 tries += 1
                 pause_s = self._pause_s(error, tries)
                 if time.monotonic() + pause_s >= deadline:
-                    raise (doubt or error) from None
+                    raise (doubt or (error if reached else self._none_reached())) from None
             self._next = (self._next + 1) % len(self.nodes)
             time.sleep(pause_s)
+
+    def _none_reached(self) -> NoLeader:
+        several = len(self.nodes) > 1
+        return NoLeader(
+            f"{'none of ' if several else ''}{', '.join(self.nodes)} can{'' if several else 'not'} be reached"
+        )
 
     def _pause_s(self, error: QuorateError, tries: int) -> float:
         """The other nodes are asked at once; then the cluster gets time to elect, or to work off what waits."""
@@ -262,13 +274,14 @@ def error_of(status: int, body: bytes, headers: Mapping[str, str], node: str) ->
         kind, detail = str(problem.pop("type")).rpartition("/")[2], str(problem.pop("detail", ""))
     except (msgspec.DecodeError, KeyError):
         return _error_without_problem(status, node)
-    problem.pop("status", None)
-    problem.pop("title", None)
+    known = _CLASSES.get(kind)
+    error = (known or QuorateError)(detail, **{k: v for k, v in problem.items() if k not in NOT_FIELDS})
     if (retry_after := headers.get("Retry-After", "")).replace(".", "", 1).isdigit():
-        problem["retry_after_s"] = float(retry_after)
-    error = _CLASSES.get(kind, QuorateError)(detail, **problem)
-    if kind not in _CLASSES:
-        error.status, error.kind = status, kind  # type: ignore[misc] # a newer node's error: keep what it said
+        error.fields["retry_after_s"] = float(retry_after)
+    if known is None:  # a newer node's error: keep what it said of itself
+        error.kind, error.title = kind, str(problem.get("title", error.title))  # type: ignore[misc] # of this one only
+    error.status = status  # type: ignore[misc] # of this one only
+    error.definite = problem.get("definite", error.definite) is True  # type: ignore[misc] # of this one only
     return error
 
 
@@ -287,14 +300,14 @@ def _error_of_transport(node: str, error: requests.RequestException) -> QuorateE
     cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
     if isinstance(error, requests.ConnectTimeout) or isinstance(reason, urllib3.exceptions.NewConnectionError):
-        return NoLeader(f"{node} cannot be reached")
+        return _Unreached(f"{node} cannot be reached")
     if isinstance(error, requests.Timeout):
         return OutcomeUnknown(f"{node} did not answer in time")
     return OutcomeUnknown(f"{node} broke the connection")
 
 
 def _worth_another_try(error: QuorateError) -> bool:
-    return error.status in (429, 503) or isinstance(error, OutcomeUnknown)
+    return error.status in (429, 503) or not error.definite
 
 
 def _classes(base: type[QuorateError]) -> dict[str, type[QuorateError]]:

@@ -144,10 +144,11 @@ def test_one_node_is_asked_again_until_it_has_a_leader(node: Start) -> None:
     assert (3, 1) == (len(n1.requests), len(set(ids_in(n1))))
 
 
-def test_nothing_reachable_is_surely_not_counted() -> None:
-    with Client([nowhere(), nowhere()], timeout_s=0.3) as client, pytest.raises(errors.NoLeader) as caught:
+def test_nothing_reachable_is_surely_not_counted_and_all_are_named() -> None:
+    n1, n2 = nowhere(), nowhere()
+    with Client([n1, n2], timeout_s=0.3) as client, pytest.raises(errors.NoLeader) as caught:
         client.vote(Vote("happy"))
-    assert caught.value.definite
+    assert (True, f"none of {n1}, {n2} can be reached") == (caught.value.definite, caught.value.detail)
 
 
 def test_a_broken_connection_then_no_leader_is_unknown_not_no(node: Start) -> None:
@@ -185,6 +186,27 @@ def test_a_refusal_is_raised_as_its_class_at_once(
         client.vote(Vote("happy"))
     assert (raised, "what to do", {"poll": "mood"}) == (type(caught.value), caught.value.detail, caught.value.fields)
     assert (1, 0) == (len(n1.requests), len(n2.requests))
+
+
+def test_a_failure_that_a_node_calls_indefinite_is_sent_again_with_the_same_id(node: Start) -> None:
+    n1, n2 = node(problem("internal", 500, definite=False)), node((200, COUNTED))
+    with Client([n1.url, n2.url]) as client:
+        client.vote(Vote("happy"))
+    assert ids_in(n1) == ids_in(n2)
+
+
+def test_an_error_of_a_newer_node_keeps_its_kind_and_its_words(node: Start) -> None:
+    n1 = node((418, {"type": "teapot", "title": "I am a teapot", "status": 418, "detail": "use the other one"}))
+    with Client([n1.url]) as client, pytest.raises(errors.QuorateError) as caught:
+        client.polls()
+    error = caught.value
+    assert (418, "teapot", "I am a teapot", "use the other one") == (
+        error.status,
+        error.kind,
+        error.title,
+        error.detail,
+    )
+    assert (500, "internal") == (errors.QuorateError.status, errors.QuorateError.kind)
 
 
 def test_a_gateway_in_between_leaves_the_outcome_unknown(node: Start) -> None:

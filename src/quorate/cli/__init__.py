@@ -1,0 +1,87 @@
+"""The `quorate` command: what it is called with, how it ends.
+
+Every command ends with one of five codes, so that a script can tell what to do next: 0 done, 1 refused or failed, 2
+wrong usage, 3 no leader or nobody reachable (surely not done), 4 outcome unknown (send it again with the same id).
+Errors are sentences, never tracebacks. Commands are imported when they are called: `quorate --help` loads none.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+import click
+
+from quorate import __version__
+
+COMMANDS = {  # name: (module, the first line of its help)
+    "dev": ("dev", "Run a cluster on this machine, with a live view."),
+    "node": ("node", "Run one node."),
+    "vote": ("vote", "Cast a vote."),
+    "polls": ("polls", "List, create, open and close polls."),
+    "results": ("results", "Show a poll's tally; --watch follows it."),
+    "feed": ("feed", "Count the votes in a file, each once however often it is fed."),
+    "status": ("status", "Show a node as it sees itself."),
+    "nodes": ("status", "Show all nodes of the cluster."),
+    "leader": ("status", "Say who leads."),
+    "config": ("config", "Check and show settings."),
+    "version": ("version", "Show which version this is."),
+}
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+
+
+class Commands(click.Group):
+    """Knows all commands by name and imports the one that is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"quorate.cli.{COMMANDS[cmd_name][0]}")
+        command: click.Command = getattr(module, cmd_name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            near = difflib.get_close_matches(args[0], COMMANDS, 1)
+            raise click.UsageError(f"{error.message} Did you mean {near[0]}?" if near else error.message, ctx) from None
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="quorate")
+def quorate() -> None:
+    """Count votes exactly once, on a cluster that survives the death of any minority of its nodes.
+
+    Begin with `quorate dev`: three nodes on this machine, a sample poll, and what to try next.
+    """
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code."""
+    from quorate.cli.ending import exit_code_of
+
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = quorate.main(args=arguments, prog_name="quorate", standalone_mode=False)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read our output has gone (`quorate results | head -1`): not our failure
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    except Exception as error:
+        return exit_code_of(error, as_json="--json" in arguments)
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,52 @@
+"""`quorate config check` and `quorate config show`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from quorate.cli.asking import as_json, print_json
+from quorate.cli.settings import setting_flags
+
+
+@click.group()
+def config() -> None:
+    """Check and show settings."""
+
+
+@config.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False, envvar="QUORATE_CONFIG")
+@setting_flags
+@as_json
+def check(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
+    """Say what is wrong with FILE, taken together with the environment and flags; nothing is started or changed."""
+    from quorate.config import load
+
+    loaded = load(file, flags=flags)
+    if as_json:
+        print_json({"file": str(file) if file else None, "ok": True, "node": loaded.config.node.id})
+    else:
+        members = loaded.config.members()
+        names = f"{', '.join(members)}" if len(members) > 1 else "a cluster of its own"
+        click.echo(f"{file or 'settings'}: fine. This is {loaded.config.node.id} of {names}.")
+
+
+@config.command()
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path), required=False, envvar="QUORATE_CONFIG")
+@setting_flags
+@as_json
+def show(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
+    """Show every setting, secrets masked, and where its value comes from."""
+    from quorate.cli.table import print_table
+    from quorate.config import load
+    from quorate.config.write import shown, toml_value
+
+    settings = shown(load(file, flags=flags))
+    if as_json:
+        print_json({s.name: {"value": value, "from": origin} for s, value, origin in settings})
+    else:
+        print_table(
+            ["SETTING", "VALUE", "FROM"], [[s.name, toml_value(value), origin] for s, value, origin in settings]
+        )

@@ -1,0 +1,63 @@
+"""How a command that failed says so: a sentence for people, a problem document with --json, and an exit code."""
+
+from __future__ import annotations
+
+import os
+
+import click
+import msgspec
+
+from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, QuorateError
+
+FAILED, USAGE, NOT_REACHED, UNKNOWN = 1, 2, 3, 4
+
+HINTS: dict[type[QuorateError], str] = {
+    NoLeader: "Nothing was changed. Is the cluster running? `quorate dev` starts one; "
+    "other nodes: --node URL, or QUORATE_NODES.",
+    OutcomeUnknown: "Send it again with the same id: it will not be counted twice.",
+}
+
+
+def exit_code_of(error: Exception, *, as_json: bool = False) -> int:
+    """Print what went wrong to standard error; the code to end with."""
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    if isinstance(error, QuorateError):
+        _print(error, as_json)
+        return _code(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        click.echo(f"quorate: {where}{error.strerror or error}", err=True)
+        return FAILED
+    if os.environ.get("QUORATE_TRACEBACK"):
+        raise error
+    click.echo(
+        f"quorate: something failed that should not: {type(error).__name__}: {error}\n"
+        "  This is a bug. Set QUORATE_TRACEBACK=1 to see where it happened.",
+        err=True,
+    )
+    return FAILED
+
+
+def _code(error: QuorateError) -> int:
+    if isinstance(error, ConfigError):
+        return USAGE
+    if not error.definite:
+        return UNKNOWN
+    return NOT_REACHED if error.status in (429, 503) else FAILED
+
+
+def _print(error: QuorateError, as_json: bool) -> None:
+    if as_json:
+        document = {"type": error.kind, "title": error.title, "status": error.status, "detail": error.detail}
+        click.echo(msgspec.json.encode({**document, "definite": error.definite, **error.fields}), err=True)
+        return
+    several = "\n" in error.detail
+    lines = (
+        [f"quorate: {error.title}:", *error.detail.splitlines()]
+        if several
+        else [f"quorate: {error.title}: {error.detail}"]
+    )
+    hint = error.fields.get("hint") or HINTS.get(type(error))
+    click.echo("\n  ".join([*lines, *([hint] if hint else [])]), err=True)

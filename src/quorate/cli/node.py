@@ -1,0 +1,51 @@
+"""`quorate node`"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from pathlib import Path
+from typing import Any
+
+import click
+
+from quorate.cli.settings import setting_flags
+
+
+@click.command()
+@click.option(
+    "--config", "file", type=click.Path(dir_okay=False, path_type=Path), envvar="QUORATE_CONFIG", help="A TOML file."
+)
+@setting_flags
+@click.option("--parent-fd", type=int, hidden=True)
+def node(file: Path | None, flags: dict[str, Any], parent_fd: int | None) -> int:
+    """Run one node until it is told to stop (SIGTERM, SIGINT or SIGHUP; a second one stops at once).
+
+    Settings come from --config, outranked by QUORATE_SECTION_KEY in the environment, outranked by flags.
+    """
+    from quorate import pidfile
+    from quorate.config import load
+
+    config = load(file, flags=flags).config
+    if parent_fd is not None:
+        _stop_with_parent(parent_fd)
+    held = pidfile.hold(Path(config.node.data))  # not if another process has the folder: its own lock says that better
+    from quorate.node import run
+
+    try:
+        return run(config)
+    finally:
+        if held:
+            held.close()
+
+
+def _stop_with_parent(pipe: int) -> None:
+    """Stop when the writing end of `pipe` closes: whoever started this node has died, `kill -9` included."""
+
+    def watch() -> None:
+        while os.read(pipe, 1):
+            pass
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -1,0 +1,144 @@
+"""`quorate polls`"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import TextIO
+
+import click
+
+from quorate.cli.asking import as_json, asks_nodes, client_of, print_json
+from quorate.cli.table import print_table
+
+OPTIONS_SHOWN_MAX = 8
+SECONDS_IN = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+
+
+def read_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
+    """A time with its zone, or one that far from now."""
+    if value is None:
+        return None
+    if match := re.fullmatch(r"\+(\d{1,7})([smhd])", value):
+        return datetime.now(UTC) + timedelta(seconds=int(match[1]) * SECONDS_IN[match[2]])
+    try:
+        moment = datetime.fromisoformat(value)
+    except ValueError:
+        raise click.BadParameter(
+            f"{value!r} is no time; give 2026-05-01T12:00:00Z, or +10m from now", ctx, param
+        ) from None
+    if moment.tzinfo is None:
+        raise click.BadParameter(f"{value!r} has no zone; add Z, or an offset as +02:00", ctx, param)
+    return moment.astimezone(UTC)
+
+
+class ListByDefault(click.Group):
+    """`quorate polls` is `quorate polls list`, options and all."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args or (args[0] not in self.commands and args[0].startswith("-") and args[0] not in ("-h", "--help")):
+            args = ["list", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=ListByDefault)
+def polls() -> None:
+    """List, create, open and close polls."""
+
+
+@polls.command("list")
+@click.option("--state", type=click.Choice(["draft", "open", "closed", "archived"]), help="Only polls in this state.")
+@as_json
+@asks_nodes()
+def list_polls(state: str | None, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """List polls, without their tallies."""
+    with client_of(nodes, timeout_s) as client:
+        found = client.polls(state)
+    if as_json:
+        print_json(found)
+    elif not found["polls"]:
+        click.echo("There is no poll yet. Create one: quorate polls create mood --option happy --option sad")
+    else:
+        rows = [[p["id"], p["state"], len(p["options"]), p["title"], _some(p["options"])] for p in found["polls"]]
+        print_table(["ID", "STATE", "OPTIONS", "TITLE", ""], rows)
+
+
+@polls.command()
+@click.argument("id")
+@as_json
+@asks_nodes()
+def show(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """Show a poll's definition."""
+    with client_of(nodes, timeout_s) as client:
+        found = client.poll(id)
+    if as_json:
+        print_json(found)
+        return
+    click.echo(f"{found['id']}: {found['title']}")
+    click.echo(f"  {found['state']}" + (f", closes at {found['closes_at']}" if found.get("closes_at") else ""))
+    click.echo("  any option counts (write-ins)" if found["write_ins"] else f"  {len(found['options'])} options")
+    for option in found["options"]:
+        click.echo(f"    {option}")
+
+
+@polls.command()
+@click.argument("id")
+@click.option("--title", default="", help="What is asked; the id if not given.")
+@click.option("--option", "options", multiple=True, help="An option; give several.")
+@click.option("--options-file", type=click.File(encoding="utf-8"), help="A file with one option a line; - is stdin.")
+@click.option("--draft", is_flag=True, help="Do not open it yet.")
+@click.option(
+    "--closes-at",
+    metavar="TIME",
+    callback=read_moment,
+    help="When it closes: 2026-05-01T12:00:00Z, or +10m, +2h, +7d from now.",
+)
+@click.option("--write-ins", is_flag=True, help="Count any option that a vote for this poll names.")
+@as_json
+@asks_nodes()
+def create(
+    id: str,
+    title: str,
+    options: tuple[str, ...],
+    options_file: TextIO | None,
+    draft: bool,
+    closes_at: datetime | None,
+    write_ins: bool,
+    as_json: bool,
+    nodes: list[str],
+    timeout_s: float,
+) -> None:
+    """Create a poll, open at once unless --draft. The same again is fine; another poll with that id is refused."""
+    wanted = [*options, *(line.rstrip("\r\n") for line in options_file or () if line.strip())]
+    with client_of(nodes, timeout_s) as client:
+        created = client.create_poll(
+            id, wanted, title=title, state="draft" if draft else "open", closes_at=closes_at, write_ins=write_ins
+        )
+        if as_json:
+            print_json(client.poll(id))
+            return
+    click.echo(f"{id}: {'created' if created else 'was there already, the same'}")
+
+
+def _state_command(name: str, state: str, text: str) -> None:
+    @polls.command(name, help=text)
+    @click.argument("id")
+    @as_json
+    @asks_nodes()
+    def change(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+        with client_of(nodes, timeout_s) as client:
+            answer = client.set_poll_state(id, state)
+        if as_json:
+            print_json(answer)
+        else:
+            click.echo(f"{id}: {state}")
+
+
+_state_command("open", "open", "Open a poll: votes count from now on.")
+_state_command("close", "closed", "Close a poll: its tally stands; it can be opened again.")
+_state_command("archive", "archived", "Archive a closed poll: it answers for ever and changes no more.")
+
+
+def _some(options: list[str]) -> str:
+    more = "" if len(options) <= OPTIONS_SHOWN_MAX else f", and {len(options) - OPTIONS_SHOWN_MAX} more"
+    return ", ".join(options[:OPTIONS_SHOWN_MAX]) + more

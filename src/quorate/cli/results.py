@@ -1,0 +1,103 @@
+"""`quorate results`"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from quorate.cli.asking import as_json, asks_nodes, client_of, print_json
+from quorate.cli.table import print_table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from quorate.http.client import Client
+
+
+@click.command()
+@click.argument("poll", required=False)
+@click.option("--watch", is_flag=True, help="Follow it until Ctrl-C.")
+@click.option(
+    "--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=0.5, help="Seconds between two looks."
+)
+@click.option(
+    "--level",
+    type=click.Choice(["none", "weak", "linearizable"]),
+    default="weak",
+    show_default=True,
+    help="How new it must be: none, as the asked node has it; weak, as the leader has it; linearizable, surely newest.",
+)
+@as_json
+@asks_nodes()
+def results(
+    poll: str | None, watch: bool, interval_s: float, level: str, as_json: bool, nodes: list[str], timeout_s: float
+) -> None:
+    """Show the tally of POLL; without POLL, of the only open one."""
+    with client_of(nodes, timeout_s) as client:
+        poll = poll or _only_open(client)
+        if watch:
+            _watch(client, poll, level, interval_s, as_json)
+            return
+        found = client.results(poll, level=level)
+    if as_json:
+        print_json(found)
+        return
+    print_table(["OPTION", "VOTES"], list(found["results"].items()))
+    click.echo(_line(found))
+
+
+def _only_open(client: Client) -> str:
+    ids = [poll["id"] for poll in client.polls("open")["polls"]]
+    if len(ids) == 1:
+        return str(ids[0])
+    raise click.UsageError(
+        f"Which poll? Open are: {', '.join(ids)}" if ids else "No poll is open; name the one to show."
+    )
+
+
+def _line(found: dict[str, Any]) -> str:
+    age = f", up to {found['age_ms']:,} ms old" if found.get("age_ms") else ""
+    return f"{found['total']:,} votes in {found['id']} ({found['state']}), version {found['version']:,}{age}"
+
+
+def _watch(client: Client, poll: str, level: str, interval_s: float, as_json: bool) -> None:
+    """On a terminal a picture that changes; else a line for each change."""
+    if as_json or not sys.stdout.isatty():
+        _watch_lines(client, poll, level, interval_s, as_json)
+        return
+    from rich.live import Live
+
+    with Live(auto_refresh=False) as live:
+        while True:
+            live.update(_picture(client, poll, level), refresh=True)
+            time.sleep(interval_s)
+
+
+def _picture(client: Client, poll: str, level: str) -> RenderableType:
+    from rich.console import Group
+    from rich.text import Text
+
+    from quorate.cli.tally import tally
+    from quorate.errors import NoLeader
+
+    try:
+        found = client.results(poll, level=level)
+    except NoLeader as error:
+        return Text(f"{poll}: {error.detail}; still asking", style="yellow")
+    return Group(tally(found["results"]), Text(_line(found), style="dim"))
+
+
+def _watch_lines(client: Client, poll: str, level: str, interval_s: float, as_json: bool) -> None:
+    before = None
+    while True:
+        found = client.results(poll, level=level)
+        if found["results"] != before:
+            before = found["results"]
+            print_json(found) if as_json else click.echo(
+                f"version {found['version']}: " + "  ".join(f"{option} {votes:,}" for option, votes in before.items())
+            )
+            sys.stdout.flush()
+        time.sleep(interval_s)

@@ -1,0 +1,57 @@
+"""Flags for settings: `--set section.key=value` for any of them, and names of their own for the usual ones."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+USUAL = {  # flag: (setting, help)
+    "--id": ("node.id", "Name of this node."),
+    "--data": ("node.data", "Folder of its log and snapshots."),
+    "--http": ("http.listen", "host:port to serve HTTP on."),
+    "--raft": ("raft.listen", "host:port for the links between nodes."),
+    "--peer": ("raft.peers", "A node of the cluster, id=host:port; once for each, this one too."),
+    "--log-level": ("log.level", "debug, info, warning or error."),
+    "--bootstrap": ("raft.bootstrap", "Form a new cluster if the data folder is empty."),
+    "--insecure": ("raft.insecure", "Allow links beyond this host without raft.key."),
+}
+
+
+def setting_flags(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command all of these; it takes them as one `flags`: {"section.key": value}."""
+
+    @functools.wraps(command)
+    def with_flags(**arguments: Any) -> Any:
+        flags = _pairs(arguments.pop("set"))
+        for flag, (setting, _) in USUAL.items():
+            value = arguments.pop(_name(flag))
+            if value not in (None, (), False):
+                flags[setting] = list(value) if isinstance(value, tuple) else value
+        return command(**arguments, flags=flags)
+
+    decorated: Callable[..., Any] = click.option(
+        "--set", multiple=True, metavar="SECTION.KEY=VALUE", help="Any setting; docs/settings.md lists them."
+    )(with_flags)
+    for flag, (_, text) in reversed(USUAL.items()):
+        kind: dict[str, Any] = {"multiple": True} if flag == "--peer" else {}
+        if flag in ("--bootstrap", "--insecure"):
+            kind = {"is_flag": True}
+        decorated = click.option(flag, _name(flag), help=text, **kind)(decorated)
+    return decorated
+
+
+def _name(flag: str) -> str:
+    return "set_" + flag.strip("-").replace("-", "_")
+
+
+def _pairs(texts: tuple[str, ...]) -> dict[str, Any]:
+    pairs = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not equals or "." not in name:
+            raise click.BadParameter(f"{text!r} is not section.key=value, as log.level=debug", param_hint="--set")
+        pairs[name] = value
+    return pairs

@@ -1,0 +1,73 @@
+"""`quorate status`, `quorate nodes`, `quorate leader`"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import click
+
+from quorate.cli.asking import as_json, asks_nodes, client_of, print_json
+from quorate.cli.table import print_table
+
+
+@click.command()
+@as_json
+@asks_nodes()
+def status(as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """Show a node as it sees itself: the first of --node that answers."""
+    with client_of(nodes, timeout_s) as client:
+        found = client.status()
+    if as_json:
+        print_json(found)
+        return
+    for name, value in _flat(found):
+        click.echo(f"{name:<28} {value}")
+
+
+@click.command()
+@as_json
+@asks_nodes()
+def nodes(as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """Show all nodes of the cluster, as the first of --node that answers sees them."""
+    with client_of(nodes, timeout_s) as client:
+        found = client.members()
+    if as_json:
+        print_json(found)
+        return
+    headings = ["ID", "ROLE", "REACHABLE", "VERSION", "INDEX", "LAG", "HTTP", "RAFT"]
+    keys = ["id", "role", "reachable", "version", "index", "lag", "http", "raft"]
+    rows = [[_word(node.get(key)) for key in keys] for node in found["nodes"]]
+    print_table(headings, rows)
+
+
+@click.command()
+@as_json
+@asks_nodes()
+def leader(as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """Say who leads; exit code 3 if nobody is known to."""
+    with client_of(nodes, timeout_s) as client:
+        found = client.leader()
+    if as_json:
+        print_json(found)
+    else:
+        click.echo(f"{found['id']} leads since term {found['term']}: {found['http']}")
+
+
+def _word(value: Any) -> Any:
+    return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
+
+
+def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    """`{"raft": {"term": 5}}` as `raft.term 5`."""
+    for key, inner in value.items():
+        name = f"{before}{key}"
+        if isinstance(inner, Mapping):
+            yield from _flat(inner, f"{name}.")
+        elif isinstance(inner, list) and any(isinstance(item, Mapping) for item in inner):
+            for place, item in enumerate(inner):
+                yield from _flat(item, f"{name}.{item.get('id', place)}.")
+        elif isinstance(inner, int) and not isinstance(inner, bool):
+            yield name, f"{inner:,}"
+        else:
+            yield name, _word(inner)

@@ -1,0 +1,29 @@
+"""Plain columns, for people and for `grep`: no frames, no colour, never cut."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+
+def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Numbers stand to the right, with their thousands apart; None is a dash."""
+    from rich.cells import cell_len  # options may hold wide characters: count columns, not code points
+
+    table = [list(headings), *([_text(cell) for cell in row] for row in rows)]
+    widths = [max(cell_len(row[column]) for row in table) for column in range(len(headings))]
+    numbers = [all(isinstance(row[column], int) for row in rows) for column in range(len(headings))]
+    for row in table:
+        cells = []
+        for text, width, is_number in zip(row, widths, numbers, strict=True):
+            pad = " " * (width - cell_len(text))
+            cells.append(pad + text if is_number else text + pad)
+        click.echo("  ".join(cells).rstrip())
+
+
+def _text(cell: Any) -> str:
+    if cell is None:
+        return "-"
+    return f"{cell:,}" if isinstance(cell, int) else str(cell)

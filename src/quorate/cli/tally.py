@@ -1,0 +1,32 @@
+"""A tally to look at: one row an option, with its bar. Shared by `results` and `dev`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.bar import Bar
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+ROWS_MAX = 20
+
+
+def tally(results: Mapping[str, int], rows_max: int = ROWS_MAX) -> RenderableType:
+    """In the poll's own order; of more options than fit, those with most votes."""
+    total = sum(results.values())
+    most = max(results.values(), default=0) or 1
+    shown = list(results.items())
+    if len(shown) > rows_max:
+        shown = sorted(shown, key=lambda item: -item[1])[:rows_max]
+    table = Table(box=None, pad_edge=False, show_header=False, expand=True)
+    table.add_column(overflow="ellipsis", no_wrap=True, max_width=32)
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(justify="right", no_wrap=True, style="dim")
+    table.add_column(ratio=1)
+    for option, votes in shown:
+        share = f"{100 * votes / total:.1f} %" if total else ""
+        table.add_row(Text(option), f"{votes:,}", share, Bar(most, 0, votes, color="cyan"))
+    if len(shown) < len(results):
+        table.add_row(Text(f"and {len(results) - len(shown):,} more", style="dim"), "", "", "")
+    return table

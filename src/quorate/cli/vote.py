@@ -1,0 +1,45 @@
+"""`quorate vote`"""
+
+from __future__ import annotations
+
+import uuid
+
+import click
+
+from quorate.cli.asking import as_json, asks_nodes, client_of, print_json
+
+
+@click.command()
+@click.argument("option")
+@click.option("--poll", help="Count it in this poll alone; without, it counts in every open poll that has the option.")
+@click.option("--id", help="The vote's id: sent again with the same id it is not counted again.")
+@click.option("--weight", type=click.IntRange(min=1), default=1, help="Count it this many times.")
+@as_json
+@asks_nodes()
+def vote(
+    option: str,
+    poll: str | None,
+    id: str | None,
+    weight: int,
+    as_json: bool,
+    nodes: list[str],
+    timeout_s: float,
+) -> None:
+    """Cast a vote for OPTION."""
+    from quorate.errors import QuorateError
+    from quorate.vote import Vote
+
+    cast = Vote(option, id or uuid.uuid4().hex, poll, weight)
+    with client_of(nodes, timeout_s) as client:
+        try:
+            tallied = client.vote(cast)
+        except QuorateError as error:
+            if not error.definite:  # the id was made here: without it nobody could send the same vote again
+                error.fields["hint"] = f"Send it again, it will not be counted twice: quorate vote --id {cast.id} …"
+            raise
+    if as_json:
+        print_json(tallied)
+    elif tallied.duplicates:
+        click.echo(f"{option}: counted before; nothing changed (id {cast.id}, version {tallied.version})")
+    else:
+        click.echo(f"{option}: counted (id {cast.id}, version {tallied.version})")

@@ -1,0 +1,212 @@
+"""Count the votes in a file, each once however often it is fed.
+
+A file is votes as NDJSON, or one option a line. It is read whole before anything is sent, so that a bad line is told
+before it can do harm. Then it goes to the cluster in batches, in one of two ways:
+
+- Votes without ids go as batches of a producer session named after the file's content. The cluster remembers for ever
+  which batch was the last, so the same file goes on where it stopped, and a file that was fed adds nothing.
+- Where votes have ids, these decide: each vote stands alone and counts unless its id was counted already, by whatever
+  way it came (protected for the next N accepted ids). A vote without one among them gets an id from file and line.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from quorate.errors import Conflict, Invalid, QuorateError, Rejected
+from quorate.http.client import Client, Rejection
+from quorate.vote import Vote, check_vote
+
+BATCH_VOTES = 1_000  # fixed: the batches of a file are the same whenever it is fed
+LINE_BYTES_MAX = 64 * 1024
+BAD_LINES_KEPT = 1_000
+REFUSED_SHOWN = 5
+
+_decode = msgspec.json.Decoder(Vote).decode
+
+
+@dataclass(frozen=True, slots=True)
+class VotesFile:
+    """Votes to read from `path`: for `poll` where a line names none, without their ids if `ignore_ids`."""
+
+    path: Path
+    poll: str | None = None
+    ignore_ids: bool = False
+
+    def votes(self) -> Iterator[tuple[int, bytes, Vote | QuorateError | None]]:
+        """Each line: its number, its bytes, and the vote in it, or why it is none, or None if it is blank."""
+        for number, raw in _lines(self.path):
+            try:
+                yield number, raw, self._vote(raw)
+            except QuorateError as error:
+                yield number, raw, error
+
+    def batches(self) -> Iterator[list[Line]]:
+        good = (Line(number, vote) for number, _, vote in self.votes() if isinstance(vote, Vote))
+        while batch := list(itertools.islice(good, BATCH_VOTES)):
+            yield batch
+
+    def _vote(self, raw: bytes) -> Vote | None:
+        if len(raw) > LINE_BYTES_MAX:
+            raise Invalid(f"longer than {LINE_BYTES_MAX:,} bytes")
+        text = raw.strip()
+        if not text:
+            return None
+        try:
+            vote = _decode(text) if text.startswith(b"{") else Vote(text.decode())
+        except UnicodeDecodeError:
+            raise Invalid("not UTF-8") from None
+        except msgspec.DecodeError as error:
+            raise Invalid(f"not a vote: {error}") from None
+        if vote.poll is None:
+            vote.poll = self.poll
+        if self.ignore_ids:
+            vote.id = None
+        return check_vote(vote)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    number: int
+    vote: Vote
+
+
+@dataclass(slots=True)
+class Scan:
+    """What reading a file found. `bad` has the first of the bad lines, as (number, why)."""
+
+    votes: int = 0
+    with_ids: int = 0
+    bad_lines: int = 0
+    bad: list[tuple[int, str]] = field(default_factory=list)
+    producer: str = ""
+
+
+@dataclass(slots=True)
+class Fed:
+    """How far a feed has come. Votes of batches that an earlier feed had sent are `skipped`."""
+
+    votes: int
+    skipped: int = 0
+    applied: int = 0
+    duplicates: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.skipped + self.applied + self.duplicates
+
+
+Progress = Callable[[Fed], None]
+
+
+class Refused(QuorateError):
+    """The cluster refused votes of the file; says which lines."""
+
+    status, kind, title = 400, "rejected", "The cluster refused some of the votes"
+
+
+def scan(file: VotesFile) -> Scan:
+    """Read the whole file: what is in it, what is wrong with it, and the name of its session."""
+    found = Scan()
+    digest = hashlib.blake2b(digest_size=16)
+    for number, raw, vote in file.votes():
+        digest.update(raw)
+        if isinstance(vote, QuorateError):
+            found.bad_lines += 1
+            if len(found.bad) < BAD_LINES_KEPT:
+                found.bad.append((number, vote.detail))
+        elif vote is not None:
+            found.votes += 1
+            found.with_ids += vote.id is not None
+    digest.update(f"\0{file.poll or ''}\0{file.ignore_ids}".encode())  # counted otherwise, it is another feed
+    found.producer = f"feed-{digest.hexdigest()}"
+    return found
+
+
+def feed(client: Client, file: VotesFile, found: Scan, on_progress: Progress = lambda _: None) -> Fed:
+    """Count what `scan` found good. Raises what the client raises; feeding again goes on where this stopped."""
+    fed = Fed(found.votes)
+    if found.with_ids:
+        _check_window(client, found)
+        return _feed_by_ids(client, file, fed, found.producer, on_progress)
+    return _feed_session(client, file, fed, found.producer, on_progress)
+
+
+def _feed_session(client: Client, file: VotesFile, fed: Fed, name: str, on_progress: Progress) -> Fed:
+    producer, batches = client.open_producer(name), file.batches()
+    for _ in range(producer.sequence):
+        batch = next(batches, None)
+        if batch is None:
+            raise Conflict(f"the session {name} is at batch {producer.sequence}, which is more than this file has")
+        fed.skipped += len(batch)
+    on_progress(fed)
+    for batch in batches:
+        try:
+            tallied = client.cast_session(producer, [line.vote for line in batch])
+        except Rejected as error:
+            rejected = msgspec.convert(error.fields.get("rejected", []), list[Rejection])
+            raise _refused(batch, rejected, fed, "none of it was counted") from None
+        fed.applied += tallied.applied
+        fed.duplicates += tallied.duplicates
+        on_progress(fed)
+    return fed
+
+
+def _feed_by_ids(client: Client, file: VotesFile, fed: Fed, name: str, on_progress: Progress) -> Fed:
+    for batch in file.batches():
+        for line in batch:
+            line.vote.id = line.vote.id or f"{name}-{line.number}"
+        tallied = client.cast([line.vote for line in batch])
+        fed.applied += tallied.applied
+        fed.duplicates += tallied.duplicates
+        if tallied.rejected:
+            raise _refused(batch, tallied.rejected, fed, "the rest of it was counted")
+        on_progress(fed)
+    return fed
+
+
+def _check_window(client: Client, found: Scan) -> None:
+    """Feeding a file again after an interruption is safe only while the ids of its first lines are still protected."""
+    window = client.status().get("dedup", {}).get("size")
+    if isinstance(window, int) and found.votes > window:
+        raise Invalid(
+            f"the file has {found.votes:,} votes with ids, and the cluster protects the last {window:,} ids: fed "
+            "again, its first votes would count twice. Raise the window (votes.dedup_window), cut the file, or use "
+            "--ignore-ids: then each line counts once, whatever its id"
+        )
+
+
+def _refused(batch: list[Line], rejected: list[Rejection], fed: Fed, rest: str) -> Refused:
+    lines = [f"line {batch[r.index].number:,}: {r.detail or r.reason}: {batch[r.index].vote.option}" for r in rejected]
+    if len(lines) > REFUSED_SHOWN:
+        lines[REFUSED_SHOWN:] = [f"and {len(lines) - REFUSED_SHOWN:,} more"]
+    return Refused(
+        "\n".join(
+            [
+                *lines,
+                f"They stand in the batch of lines {batch[0].number:,} to {batch[-1].number:,}; {rest}.",
+                f"{fed.done:,} of {fed.votes:,} votes are counted so far. Correct the cause (is the poll open, has it "
+                "the option?), then feed the same file again: it goes on.",
+            ]
+        ),
+        lines=[batch[r.index].number for r in rejected],
+    )
+
+
+def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
+    """Numbered from 1. A line over the limit comes cut, a byte longer than allowed, and its rest is passed over."""
+    with open(file, "rb") as opened:
+        for number in itertools.count(1):
+            raw = opened.readline(LINE_BYTES_MAX + 1)
+            if not raw:
+                return
+            rest = raw
+            while len(rest) > LINE_BYTES_MAX and not rest.endswith(b"\n"):
+                rest = opened.readline(LINE_BYTES_MAX + 1)
+            yield number, raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw

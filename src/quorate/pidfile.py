@@ -1,0 +1,42 @@
+"""Who runs a node's folder: a file with the process id, locked for as long as the process lives.
+
+The lock is the truth and ends with the process, `kill -9` included; the number in a file that nobody holds is history,
+and may by now be anybody's.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+from typing import IO
+
+NAME = "node.pid"
+
+
+def hold(folder: Path) -> IO[str] | None:
+    """Write this process into the folder's pid file and hold it until the returned file is closed; None if held."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file = open(folder / NAME, "a+", encoding="ascii")  # noqa: SIM115 - open for as long as the process runs
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return None
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
+    return file
+
+
+def running(folder: Path) -> int | None:
+    """The process that holds the folder now, if any."""
+    try:
+        with open(folder / NAME, encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(file.read().strip() or 0) or None
+    except (FileNotFoundError, ValueError):
+        pass
+    return None
