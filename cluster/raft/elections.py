@@ -1,0 +1,292 @@
+"""Who leads: PySyncObj's elections, with what they need to hurt nobody and to be true after power loss.
+
+Each override says what goes wrong without it in PySyncObj 0.3.17 and names the test that shows it on the stock library.
+The names are the stock ones, mangled: the base class calls its private methods through self, so they can be replaced.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from quorate.cluster.raft import pinned, wire
+from quorate.cluster.raft.journal import Journal
+from quorate.cluster.raft.pinned import Node, SyncObj, SyncObjConf, Transport
+from quorate.errors import Halted
+
+FOLLOWER, CANDIDATE, LEADER = 0, 1, 2
+
+Send = Callable[[str, wire.Message], bool]  # to a peer by node id; False if it surely was not sent
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """Everything that waits, derived from one setting: the shortest election timeout T, in seconds.
+
+    Timeouts are drawn from [T, 2T) so that one node usually wins alone (Raft §9.3). Heartbeats come T/5 apart, so that
+    several must be lost before anyone stands. A leader that has not heard a majority for T stops answering as one.
+    """
+
+    election_s: float
+
+    @property
+    def heartbeat_s(self) -> float:
+        return self.election_s / 5
+
+
+class Port(Transport):  # type: ignore[misc]  # PySyncObj has no annotations
+    """What PySyncObj sends through: everything goes to the engine, which knows what must wait for the disk."""
+
+    ready = True
+
+    def __init__(self, engine: Elections) -> None:
+        super().__init__(engine, None, [])
+        self._engine = engine
+
+    def send(self, node: Node, message: dict[str, Any]) -> bool:
+        return self._engine.on_stock_message(node, message)
+
+    def addNode(self, node: Node) -> None:
+        """Links are made by `Links` from the members; PySyncObj has no say in it."""
+
+    def dropNode(self, node: Node) -> None:
+        """See `addNode`."""
+
+    def destroy(self) -> None:
+        """Links have an owner of their own."""
+
+
+class _NoPoller:
+    """The event loop polls; PySyncObj has no sockets of its own."""
+
+    def poll(self, timeout: float) -> None:
+        return None
+
+
+class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
+    """Ballots, terms and leaders. Single-threaded: every method runs on the node's loop."""
+
+    def __init__(
+        self, node_id: str, voters: Iterable[str], *, journal: Journal, send: Send, timing: Timing, rng: random.Random
+    ) -> None:
+        self.journal = journal
+        self.timing = timing
+        self.may_give_ballots = True  # False on a node that cannot know what it promised: its disk was emptied
+        self.is_voter = True
+        self.on_durable: Callable[[], None] = lambda: None  # more of the log is on disk: something may commit
+        self._send = send
+        self._rng = rng
+        self._promises: deque[tuple[int, str, wire.Message]] = deque()  # (journal position, to, what)
+        self._heard_s = float("-inf")  # when a live leader last spoke to us
+        self._pre_ballots: set[str] = set()
+        self._ballots: set[str] = set()
+        self._agreed = False  # a majority would elect us, or the leader asked us to stand
+        self._transferring = False
+        super().__init__(
+            Node(node_id),
+            [Node(peer) for peer in voters if peer != node_id],
+            SyncObjConf(
+                autoTick=False,
+                dynamicMembershipChange=False,  # members are the engine's business, see `Engine.set_members`
+                commandsWaitLeader=False,
+                raftMinTimeout=timing.election_s,
+                raftMaxTimeout=timing.election_s * 2,
+                appendEntriesPeriod=timing.heartbeat_s,
+                leaderFallbackTimeout=timing.election_s,
+            ),
+            nodeClass=Node,
+            transportClass=lambda engine, me, others: Port(engine),
+        )
+        self._poller = _NoPoller()
+        self._SyncObj__raftLog = journal
+        self._SyncObj__raftCurrentTerm = max(journal.getCurrentTerm(), journal[-1][2])
+        self._SyncObj__votedForNodeId = journal.getVotedForNodeId()
+        self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = journal.first_index
+        journal.on_synced = self.on_synced
+
+    # ---- short names for what PySyncObj keeps -----------------------------------------------------------------------
+
+    @property
+    def role(self) -> int:
+        return int(self._SyncObj__raftState)
+
+    @property
+    def term_now(self) -> int:
+        return int(self._SyncObj__raftCurrentTerm)
+
+    @property
+    def leader_id(self) -> str | None:
+        leader = self._SyncObj__raftLeader
+        return None if leader is None else str(leader.id)
+
+    @property
+    def node_id(self) -> str:
+        return str(self._SyncObj__selfNode.id)
+
+    def voters(self) -> set[str]:
+        peers = {str(node.id) for node in self._SyncObj__otherNodes}
+        return peers | {self.node_id} if self.is_voter else peers
+
+    def _majority(self, of: set[str]) -> bool:
+        voters = self.voters()
+        return len(of & voters) * 2 > len(voters)
+
+    # ---- promises wait for the disk ---------------------------------------------------------------------------------
+
+    def promise(self, peer: str, message: wire.Message) -> bool:
+        """Send what others will rely on, once everything written so far is on disk (Raft §5.1: "before responding").
+
+        Stock 0.3.17 syncs nothing at all (test_no_fsync): a node that loses power forgets ballots and entries it
+        promised, and two leaders of one term follow (test_lost_unsynced_tail).
+        """
+        if self.journal.synced >= self.journal.position:
+            return self._send(peer, message)
+        self._promises.append((self.journal.position, peer, message))
+        self.journal.flush()
+        return True
+
+    def on_synced(self) -> None:
+        while self._promises and self._promises[0][0] <= self.journal.synced:
+            _, peer, message = self._promises.popleft()
+            if message.term == self.term_now:  # a promise of an earlier term binds nobody any more
+                self._send(peer, message)
+        self.on_durable()
+
+    def on_stock_message(self, node: Node, message: dict[str, Any]) -> bool:
+        """What PySyncObj itself sends in elections, in our words."""
+        kind, term = message["type"], self.term_now
+        if kind == "request_vote":
+            request = wire.RequestBallot(
+                term, message["last_log_index"], message["last_log_term"], pre=False, transfer=self._transferring
+            )
+            return self.promise(node.id, request)
+        if kind == "response_vote":
+            return self.promise(node.id, wire.Ballot(message["term"], pre=False))
+        if kind == "timeout_now":
+            return self._send(node.id, wire.TimeoutNow(term))
+        raise Halted(f"PySyncObj sent a {kind!r} message, which this layer should have replaced")
+
+    # ---- standing for election --------------------------------------------------------------------------------------
+
+    def tick_elections(self) -> None:
+        """Stand only when a majority would elect us: the pre-vote of Raft thesis 9.6.
+
+        Stock 0.3.17 raises its term and stands whenever it hears nothing, so that a node that comes back from a
+        partition deposes a healthy leader (test_disruptive: 20 of 20).
+        """
+        if self.role == LEADER or self._agreed or self._SyncObj__raftElectionDeadline >= pinned.monotonic():
+            return
+        self._SyncObj__raftElectionDeadline = pinned.monotonic() + self._SyncObj__generateRaftTimeout()
+        if not self.is_voter or not self.may_give_ballots:
+            return
+        self._pre_ballots = {self.node_id}
+        request = wire.RequestBallot(self.term_now + 1, *self._last(), pre=True, transfer=False)
+        for peer in sorted(self.voters() - {self.node_id}):
+            self._send(peer, request)
+        self._check_pre_ballots()
+
+    def _check_pre_ballots(self) -> None:
+        if self._majority(self._pre_ballots):
+            self._pre_ballots = set()
+            self._stand()
+
+    def _stand(self, *, transfer: bool = False) -> None:
+        self._agreed, self._transferring = True, transfer
+        self._ballots = {self.node_id}
+        self._SyncObj__raftElectionDeadline = 0  # the next tick is PySyncObj's own election
+
+    def end_of_election_tick(self) -> None:
+        """PySyncObj has sent its requests, if it was to."""
+        if self._agreed and self._SyncObj__raftElectionDeadline > 0:
+            self._agreed = self._transferring = False
+
+    def _last(self) -> tuple[int, int]:
+        _, index, term = self.journal[-1]
+        return index, term
+
+    def leader_is_fresh(self) -> bool:
+        """Whether a leader spoke within the shortest election timeout, or this node is one itself."""
+        return self.role == LEADER or pinned.monotonic() - self._heard_s < self.timing.election_s
+
+    @property
+    def silence_ms(self) -> int:
+        """How long ago a leader last spoke to this node; at most some days, also if none ever did."""
+        return int(min(pinned.monotonic() - self._heard_s, 1e6) * 1000)
+
+    def on_request_ballot(self, peer: str, request: wire.RequestBallot) -> None:
+        """Answer a candidate, but not while a leader is alive (Raft thesis 4.2.3), and not without a memory.
+
+        Stock 0.3.17 answers every candidate at once (test_disruptive), also on a node whose disk was emptied
+        (test_amnesia: 20 of 20 lose what was acknowledged).
+        """
+        if request.term < self.term_now:
+            self._send(peer, wire.Appended(self.term_now, 0, success=False, reset=False))
+        if not self.may_give_ballots or not self.is_voter or (self.leader_is_fresh() and not request.transfer):
+            return
+        if request.pre:
+            index, term = self._last()
+            if request.term > self.term_now and (request.last_term, request.last_index) >= (term, index):
+                self._send(peer, wire.Ballot(request.term, pre=True))
+            return
+        stock = {
+            "type": "request_vote",
+            "term": request.term,
+            "last_log_index": request.last_index,
+            "last_log_term": request.last_term,
+        }
+        super()._SyncObj__onMessageReceived(Node(peer), stock)
+
+    def on_ballot(self, peer: str, ballot: wire.Ballot) -> None:
+        """Count each voter once. Stock 0.3.17 counts messages: a repeated one is a second ballot."""
+        if ballot.pre:
+            if ballot.term == self.term_now + 1 and self._pre_ballots and self.role != LEADER:
+                self._pre_ballots.add(peer)
+                self._check_pre_ballots()
+        elif peer not in self._ballots and ballot.term == self.term_now and peer in self.voters():
+            self._ballots.add(peer)
+            super()._SyncObj__onMessageReceived(Node(peer), {"type": "response_vote", "term": ballot.term})
+
+    def on_timeout_now(self, peer: str, message: wire.TimeoutNow) -> None:
+        """The leader hands over: stand at once, and say so, for its followers have a fresh leader."""
+        if message.term == self.term_now and peer == self.leader_id and self.is_voter and self.may_give_ballots:
+            self._SyncObj__transferInProgress = True
+            self._stand(transfer=True)
+
+    # ---- terms ------------------------------------------------------------------------------------------------------
+
+    def follow(self, peer: str, term: int) -> None:
+        """A leader of a term at least ours spoke (Raft §5.2)."""
+        if self.role == LEADER and term == self.term_now:
+            raise Halted(f"{peer} and this node both lead term {term}: one of them forgot a ballot. Stopping")
+        now_s = pinned.monotonic()
+        if term > self.term_now:
+            self._SyncObj__setCurrentTerm(term, None)
+            self._SyncObj__transferInProgress = False
+        if not self._SyncObj__transferInProgress:
+            self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
+            self._agreed = False
+        self._SyncObj__raftLeader = Node(peer)
+        self._heard_s = now_s
+        self._pre_ballots = set()
+        self._SyncObj__setState(FOLLOWER)
+
+    def progress(self, peer: str) -> None:
+        """Part of a big message came from the leader: it is alive, though the message is not whole yet."""
+        if peer == self.leader_id and self.role == FOLLOWER:
+            self._heard_s = pinned.monotonic()
+            self._SyncObj__raftElectionDeadline = self._heard_s + self._SyncObj__generateRaftTimeout()
+
+    def learn_term(self, term: int) -> None:
+        """Somebody is in a later term: this node leads no more."""
+        if term > self.term_now:
+            self._SyncObj__setCurrentTerm(term, None)
+            self._SyncObj__setState(FOLLOWER)
+            self._SyncObj__raftLeader = None
+            self.journal.flush()
+
+    def _SyncObj__generateRaftTimeout(self) -> float:
+        """Draw from our own generator, so that a simulation's seed decides. Stock draws from the module's."""
+        return self.timing.election_s * (1 + self._rng.random())

@@ -1,0 +1,351 @@
+"""All links of a node: who is connected, whom to dial, and calls that always end.
+
+Of two nodes the one with the greater id dials. A broken link is dialled again with a growing pause; a silent one is cut.
+A call over a link ends in an answer, an error that says it surely was not sent, or `OutcomeUnknown`: never in silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import ssl
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+
+from quorate import errors
+from quorate.cluster.raft import wire
+from quorate.cluster.raft.link import CALLS, RAFT, Introduction, Link
+from quorate.cluster.replica import PeerHandler
+from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError
+
+STRANGERS_MAX = 32
+CALLS_MAX = 1024
+CALL_BACKLOG_BYTES = 16 * 1024 * 1024
+CALL_S = 10.0
+PING_S = 1.0
+SILENCE_S = 4.0
+REDIAL_S = (0.05, 1.0)
+DIAL_S = 3.0
+
+log = logging.getLogger(__name__)
+
+
+class _Call(msgspec.Struct, array_like=True, tag=1):
+    id: int
+    kind: str
+    body: bytes
+
+
+class _Answer(msgspec.Struct, array_like=True, tag=2):
+    id: int
+    body: bytes
+
+
+class _Failed(msgspec.Struct, array_like=True, tag=3):
+    id: int
+    kind: str
+    detail: str
+    fields: dict[str, Any]
+
+
+class _Ping(msgspec.Struct, array_like=True, tag=4):
+    pass
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Call | _Answer | _Failed | _Ping).decode
+
+
+class Listener(Protocol):
+    """Who is told what comes over the links."""
+
+    def introduction(self) -> Introduction: ...
+
+    def opened(self, peer: str, introduction: Introduction) -> str | None:
+        """A peer proved itself: a reason to refuse it, or None."""
+        ...
+
+    def connected(self, peer: str) -> None: ...
+
+    def disconnected(self, peer: str) -> None: ...
+
+    def received(self, peer: str, message: wire.Message) -> None: ...
+
+    def progress(self, peer: str) -> None: ...
+
+
+class Links:
+    """Runs on the node's loop; `start` listens and dials, `stop` closes everything. One link a peer: the newest."""
+
+    def __init__(
+        self,
+        node_id: str,
+        listener: Listener,
+        *,
+        key: bytes | None,
+        server_tls: ssl.SSLContext | None = None,
+        client_tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self.node_id, self.key = node_id, key
+        self._listener = listener
+        self._server_tls, self._client_tls = server_tls, client_tls
+        self._open: dict[str, Link] = {}
+        self._strangers: set[Link] = set()
+        self._addresses: dict[str, str] = {}
+        self._dialling: dict[str, asyncio.Task[None]] = {}
+        self._handlers: dict[str, PeerHandler] = {}
+        self._serving: set[asyncio.Task[None]] = set()
+        self._calls: dict[int, tuple[Link, asyncio.Future[bytes]]] = {}
+        self._ids = itertools.count(1)
+        self._server: asyncio.Server | None = None
+        self._watching: asyncio.TimerHandle | None = None
+        self._complained: dict[str, float] = {}
+        self._stopped = False
+        self.refused = 0
+
+    # ---- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; the bound port (`port` 0 takes a free one). Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(
+            lambda: self._stranger(dialled=False), host, port, ssl=self._server_tls, backlog=128
+        )
+        self._watch()
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def set_members(self, addresses: Mapping[str, str]) -> None:
+        """Whom to be connected with: node id -> host:port, without this node. Links to others are closed."""
+        self._addresses = dict(addresses)
+        for peer in [peer for peer in self._dialling if peer not in addresses]:
+            self._dialling.pop(peer).cancel()
+        for peer in [peer for peer in self._open if peer not in addresses]:
+            self._open[peer].close("it is no member any more")
+        for peer in addresses:
+            if peer < self.node_id and peer not in self._dialling and not self._stopped:
+                self._dialling[peer] = asyncio.get_running_loop().create_task(self._dial(peer))
+
+    async def stop(self) -> None:
+        self._stopped = True
+        if self._watching is not None:
+            self._watching.cancel()
+        if self._server is not None:
+            self._server.close()
+        tasks = [*self._dialling.values(), *self._serving]
+        for task in tasks:
+            task.cancel()
+        for link in [*self._open.values(), *self._strangers]:
+            link.close("this node stops")
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._dialling.clear()
+
+    # ---- connections ------------------------------------------------------------------------------------------------
+
+    def _stranger(self, *, dialled: bool) -> Link:
+        link = Link(self, dialled=dialled)
+        self._strangers.add(link)
+        if len(self._strangers) > STRANGERS_MAX:
+            asyncio.get_running_loop().call_soon(link.close, "too many connections that have not introduced themselves")
+        return link
+
+    async def _dial(self, peer: str) -> None:
+        pause_s = REDIAL_S[0]
+        while not self._stopped:
+            if peer in self._open:
+                pause_s = REDIAL_S[0]
+            else:
+                try:
+                    await asyncio.wait_for(self._connect(peer), DIAL_S)
+                except (OSError, TimeoutError, ValueError) as error:
+                    self._complain(peer, f"cannot reach {peer} at {self._addresses.get(peer)}: {error or 'time out'}")
+                pause_s = min(pause_s * 1.5, REDIAL_S[1])
+            await asyncio.sleep(pause_s)
+
+    async def _connect(self, peer: str) -> None:
+        host, _, port = self._addresses[peer].rpartition(":")
+        await asyncio.get_running_loop().create_connection(
+            lambda: self._stranger(dialled=True), host.strip("[]"), int(port), ssl=self._client_tls
+        )
+
+    def _complain(self, whom: str, what: str) -> None:
+        """One line a quarter of a minute about each: a peer that is down is news once."""
+        now_s = asyncio.get_running_loop().time()
+        if self._complained.get(whom, float("-inf")) + 15 < now_s:
+            if len(self._complained) > 256:
+                self._complained.clear()
+            self._complained[whom] = now_s
+            log.warning("%s; trying on", what)
+
+    def introduction(self) -> Introduction:
+        return self._listener.introduction()
+
+    def opened(self, link: Link) -> str | None:
+        peer = link.peer
+        assert peer is not None and link.introduction is not None
+        self._strangers.discard(link)
+        refusal = "it has this node's own id" if peer == self.node_id else None
+        refusal = refusal or self._listener.opened(peer, link.introduction)
+        if refusal is None and self._open.get(peer) is not link:
+            before = self._open.pop(peer, None)
+            if before is not None:
+                before.close("a newer connection took its place")
+                self._lost(peer, before)
+            self._open[peer] = link
+            self._complained.pop(peer, None)
+            self._listener.connected(peer)
+        return refusal
+
+    def closed(self, link: Link, why: str) -> None:
+        self._strangers.discard(link)
+        if link.peer is None or self._open.get(link.peer) is not link:
+            self.refused += 1
+            self._complain(
+                link.address.rsplit(",", 1)[0], f"refused {link.claims or 'a stranger'} at {link.address}: {why}"
+            )
+            self._fail_calls(link)
+            return
+        del self._open[link.peer]
+        if not self._stopped:
+            log.info("link to %s lost: %s", link.peer, why)
+        self._lost(link.peer, link)
+
+    def _lost(self, peer: str, link: Link) -> None:
+        self._fail_calls(link)
+        self._listener.disconnected(peer)
+
+    def _fail_calls(self, link: Link) -> None:
+        for id in [id for id, (where, _) in self._calls.items() if where is link]:
+            answer = self._calls.pop(id)[1]
+            if not answer.done():
+                answer.set_exception(OutcomeUnknown("the link to the leader broke; send it again with the same id"))
+
+    def _watch(self) -> None:
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
+        for link in list(self._open.values()):
+            if now_s - link.heard_s > SILENCE_S:
+                link.close(f"silent for {SILENCE_S:.0f} s")
+            elif now_s - link.sent_s > PING_S:
+                link.send(CALLS, _encode(_Ping()))
+        self._watching = loop.call_later(PING_S / 2, self._watch)
+
+    # ---- messages ---------------------------------------------------------------------------------------------------
+
+    def send(self, peer: str, message: wire.Message) -> bool:
+        """Queue a Raft message; False if there is no link."""
+        link = self._open.get(peer)
+        return link is not None and link.send(RAFT, wire.encode(message))
+
+    def backlog(self, peer: str) -> int:
+        link = self._open.get(peer)
+        return 0 if link is None else link.backlog
+
+    def reintroduce(self, peer: str) -> None:
+        """Tell a peer what has changed about this node."""
+        link = self._open.get(peer)
+        if link is not None:
+            link.introduce()
+
+    def is_open(self, peer: str) -> bool:
+        return peer in self._open
+
+    def progress(self, link: Link) -> None:
+        if link.peer is not None:
+            self._listener.progress(link.peer)
+
+    def received(self, link: Link, stream: int, message: bytes) -> None:
+        assert link.peer is not None
+        if self._open.get(link.peer) is not link:
+            return
+        if stream == RAFT:
+            self._listener.received(link.peer, wire.decode(message))
+            return
+        match _decode(message):
+            case _Call() as call:
+                self._serve(link, call)
+            case _Answer(id, body):
+                answer = self._calls.pop(id, (link, None))[1]
+                if answer is not None and not answer.done():
+                    answer.set_result(body)
+            case _Failed(id, kind, detail, fields):
+                answer = self._calls.pop(id, (link, None))[1]
+                if answer is not None and not answer.done():
+                    answer.set_exception(_ERRORS.get(kind, OutcomeUnknown)(detail, **fields))
+
+    # ---- calls ------------------------------------------------------------------------------------------------------
+
+    async def call(self, peer: str, kind: str, body: bytes) -> bytes:
+        """See `Replica.call`. Ends within `CALL_S`."""
+        link = self._open.get(peer)
+        if link is None:
+            raise NoLeader(f"there is no connection to {peer} now")
+        if len(self._calls) >= CALLS_MAX or link.backlog > CALL_BACKLOG_BYTES:
+            raise Overloaded(f"too much waits to be sent to {peer}; try again in a moment")
+        id = next(self._ids)
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._calls[id] = (link, answer)
+        if not link.send(CALLS, _encode(_Call(id, kind, body))):
+            del self._calls[id]
+            raise NoLeader(f"there is no connection to {peer} now")
+        try:
+            async with asyncio.timeout(CALL_S):
+                return await answer
+        except TimeoutError:
+            raise OutcomeUnknown(f"{peer} did not answer in {CALL_S:.0f} s; send it again with the same id") from None
+        finally:
+            self._calls.pop(id, None)
+
+    def serve(self, kind: str, handler: PeerHandler) -> None:
+        self._handlers[kind] = handler
+
+    def _serve(self, link: Link, call: _Call) -> None:
+        if len(self._serving) >= CALLS_MAX:
+            link.send(CALLS, _encode(_failed(call.id, Overloaded("too many calls wait on this node"))))
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(link, call))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _answer(self, link: Link, call: _Call) -> None:
+        assert link.peer is not None
+        reply: _Answer | _Failed
+        try:
+            handler = self._handlers.get(call.kind)
+            if handler is None:
+                raise errors.NotFound(f"this node does not know the call {call.kind!r}; is it of another version?")
+            reply = _Answer(call.id, await handler(link.peer, call.body))
+        except QuorateError as error:
+            reply = _failed(call.id, error)
+        except Exception:
+            log.exception("a %s call from %s failed", call.kind, link.peer)
+            reply = _failed(call.id, OutcomeUnknown("the other node failed inside; its log says how"))
+        link.send(CALLS, _encode(reply))
+
+    def status(self) -> dict[str, dict[str, Any]]:
+        """For /status: each member's link."""
+        now_s = asyncio.get_running_loop().time()
+        return {
+            peer: {
+                "address": address,
+                "open": (link := self._open.get(peer)) is not None,
+                "heard_ms_ago": None if link is None else int((now_s - link.heard_s) * 1000),
+                "backlog_bytes": self.backlog(peer),
+                "bytes_in": 0 if link is None else link.bytes_in,
+                "bytes_out": 0 if link is None else link.bytes_out,
+            }
+            for peer, address in self._addresses.items()
+        }
+
+
+def _failed(id: int, error: QuorateError) -> _Failed:
+    return _Failed(id, error.kind, error.detail, error.fields)
+
+
+def _every(cls: type[QuorateError]) -> list[type[QuorateError]]:
+    return [cls, *(sub for child in cls.__subclasses__() for sub in _every(child))]
+
+
+_ERRORS: dict[str, Callable[..., QuorateError]] = {cls.kind: cls for cls in _every(QuorateError)}

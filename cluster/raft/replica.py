@@ -1,0 +1,489 @@
+"""The replica of a running node: the engine on an event loop, with its disk, its links and its state machine.
+
+Ticks when something happened, and every few milliseconds besides. Whatever could make this node answer wrongly stops
+it: every open proposal is answered, the links are cut, and the owner is told once, in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quorate.cluster.raft.directory import DataDirectory
+from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
+
+from quorate.cluster import entry
+from quorate.cluster.clock import LeaderClock
+from quorate.cluster.fsm import Applied, StateMachine
+from quorate.cluster.raft import wire
+from quorate.cluster.raft.elections import CANDIDATE, FOLLOWER, LEADER, Timing
+from quorate.cluster.raft.engine import Engine, Fate
+from quorate.cluster.raft.files import Files
+from quorate.cluster.raft.forming import Forming, Identity
+from quorate.cluster.raft.journal import Journal
+from quorate.cluster.raft.link import Introduction
+from quorate.cluster.raft.links import Links
+from quorate.cluster.raft.transfer import Transfer
+from quorate.cluster.raft.writer import ThreadWriter
+from quorate.cluster.replica import PeerHandler
+from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
+from quorate.vote import ENTRY_BYTES_MAX
+
+TICK_S = 0.02
+TELL_COMMIT_S = 0.002  # followers learn of a commit with the next entry, or after this long
+KEEP_BYTES = 16 * 1024 * 1024  # of log behind a snapshot, so that a short absence needs no snapshot
+PROPOSALS_BYTES_MAX = 64 * 1024 * 1024
+TRANSFER_S = 2.0
+
+ROLES = {FOLLOWER: "follower", CANDIDATE: "candidate", LEADER: "leader"}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSettings:
+    """What a replica must be told. `peers` are host:port by node id, this node's own included."""
+
+    node_id: str
+    cluster_name: str
+    listen: tuple[str, int]
+    peers: Mapping[str, str]
+    http: str
+    key: bytes | None
+    bootstrap: bool
+    timing: Timing
+    snapshot_bytes: int
+    dedup_window: int
+
+
+class RaftReplica:
+    """See `quorate.cluster.replica.Replica`, which this is."""
+
+    def __init__(
+        self, settings: ReplicaSettings, directory: DataDirectory, *, on_halt: Callable[[BaseException], None]
+    ) -> None:
+        self.settings = settings
+        self.node_id = settings.node_id
+        self.state = StateMachine()
+        self.clock = LeaderClock()
+        self._directory = directory
+        self._files: Files = directory.files
+        self._on_halt = on_halt
+        identity = Identity(settings.node_id, directory.incarnation, directory.cluster_id, directory.members)
+        self.forming = Forming(identity, settings.cluster_name, set(settings.peers) if settings.bootstrap else set())
+        self.links = Links(settings.node_id, self, key=settings.key)
+        self._applied_listeners: list[Callable[[Applied], None]] = []
+        self._leadership_listeners: list[Callable[[bool], None]] = []
+        self._open: set[asyncio.Future[Applied]] = set()
+        self._open_bytes = 0
+        self._was_leader = False
+        self._halted: BaseException | None = None
+        self._stopped = False
+        self._tick_planned = False
+        self._tick_timer: asyncio.TimerHandle | None = None
+        self._tell_timer: asyncio.TimerHandle | None = None
+        self._snapshotting = False
+        self._snapshot: SnapshotMeta | None = None
+        self._engine: Engine | None = None
+
+    # ---- life -------------------------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Read what is on disk, then listen. Raises `DataError` in words, or OSError if the port is taken."""
+        loop = asyncio.get_running_loop()
+        self._writer = ThreadWriter(loop.call_soon_threadsafe, name="quorate-disk")
+        self._snapshot_writer = ThreadWriter(loop.call_soon_threadsafe, name="quorate-snapshots")
+        self._snapshots = Snapshots(self._files)
+        self._snapshot = await asyncio.to_thread(self._snapshots.newest)
+        if self._snapshot is not None:
+            image = await asyncio.to_thread(self._snapshots.load, self._snapshot)
+            self.state = await asyncio.to_thread(StateMachine.restore, image)
+        self._journal = await asyncio.to_thread(
+            Journal.open, self._files, self._writer, snapshot=self._snapshot, on_failure=self._halt
+        )
+        self._engine = engine = Engine(
+            self.node_id,
+            self.settings.peers,
+            journal=self._journal,
+            send=self.links.send,
+            apply=self._apply,
+            timing=self.settings.timing,
+            rng=random.Random(),
+            backlog=self.links.backlog,
+        )
+        if self._snapshot is not None:
+            engine.installed(self._snapshot.index)
+        engine.may_give_ballots = self.forming.formed
+        self._transfer = Transfer(
+            engine,
+            self._snapshots,
+            self._snapshot_writer,
+            newest=lambda: self._snapshot,
+            send=self.links.send,
+            install=self._install,
+        )
+        engine.snapshots = self._transfer
+        engine.on_durable = self._tick_soon
+        self._save_identity()
+        await self.links.start(*self.settings.listen)
+        self.links.set_members({peer: at for peer, at in self.settings.peers.items() if peer != self.node_id})
+        self._tick_forever()
+
+    async def stop(self) -> None:
+        if self._stopped:
+            return
+        self._stopped = True
+        for timer in (self._tick_timer, self._tell_timer):
+            if timer is not None:
+                timer.cancel()
+        self._answer_all(OutcomeUnknown("this node stopped before the outcome was known"))
+        await self.links.stop()
+        if self._engine is not None:
+            await asyncio.to_thread(self._snapshot_writer.stop)
+            if self._halted is None:
+                await asyncio.to_thread(self._journal.close)
+            await asyncio.to_thread(self._writer.stop)
+        self._directory.close()
+
+    def _halt(self, error: BaseException) -> None:
+        """Stop answering, once and for all. The owner decides what becomes of the process."""
+        if self._halted is None:
+            self._halted = error
+            log.critical("this replica stops: %s", error.detail if isinstance(error, QuorateError) else repr(error))
+            self._answer_all(OutcomeUnknown("this node stopped itself before the outcome was known"))
+            self._check_leadership()
+            self._on_halt(error)
+
+    def _answer_all(self, error: QuorateError) -> None:
+        for answer in list(self._open):
+            if not answer.done():
+                answer.set_exception(error)
+        self._open.clear()
+
+    # ---- driving the engine -----------------------------------------------------------------------------------------
+
+    @property
+    def _running(self) -> bool:
+        return self._engine is not None and self._halted is None and not self._stopped
+
+    def _guard(self, action: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a step of the engine; whatever it raises stops the replica rather than the loop."""
+        try:
+            return action(*arguments)
+        except Exception as error:
+            if not isinstance(error, Halted):
+                log.exception("the replica failed inside")
+            self._halt(error)
+            return None
+
+    def _tick_soon(self) -> None:
+        if not self._tick_planned and self._running:
+            self._tick_planned = True
+            asyncio.get_running_loop().call_soon(self._tick)
+
+    def _tick_forever(self) -> None:
+        self._tick()
+        if self._running:
+            self._tick_timer = asyncio.get_running_loop().call_later(TICK_S, self._tick_forever)
+
+    def _tick(self) -> None:
+        self._tick_planned = False
+        if not self._running:
+            return
+        engine = self._engine
+        assert engine is not None
+        if self._guard(engine.tick):
+            self._tick_soon()
+        self._check_leadership()
+        if engine.commit_untold() and self._tell_timer is None:
+            self._tell_timer = asyncio.get_running_loop().call_later(TELL_COMMIT_S, self._tell_commit)
+        if self._journal.bytes_in_memory > self.settings.snapshot_bytes + KEEP_BYTES:
+            self._take_snapshot()
+
+    def _tell_commit(self) -> None:
+        self._tell_timer = None
+        if self._running:
+            assert self._engine is not None
+            self._guard(self._engine.tell_commit)
+
+    def _check_leadership(self) -> None:
+        leads = self.is_leader
+        if leads != self._was_leader:
+            self._was_leader = leads
+            log.info("%s in term %d", "this node leads" if leads else "this node leads no more", self.term)
+            if leads and not self.state.cluster_id:
+                self._form_state()
+            for listener in self._leadership_listeners:
+                _tell(listener, leads)
+
+    def _form_state(self) -> None:
+        assert self.forming.identity.cluster_id is not None
+        command = entry.FormCluster(
+            self.forming.identity.cluster_id, secrets.token_bytes(16), self.settings.dedup_window
+        )
+        formed = self.propose(entry.encode_entry(self.now_ms(), [entry.encode_section([command])]))
+        formed.add_done_callback(lambda done: done.exception())  # if it is lost, the next leader forms it
+
+    # ---- links tell us ----------------------------------------------------------------------------------------------
+
+    def introduction(self) -> Introduction:
+        identity = self.forming.identity
+        return Introduction(
+            self.node_id,
+            identity.incarnation,
+            self.settings.cluster_name,
+            identity.cluster_id,
+            None if identity.members is None else dict(identity.members),
+            sorted(self.forming.expected),
+            self.state.generation,
+            self.settings.http,
+        )
+
+    def opened(self, peer: str, introduction: Introduction) -> str | None:
+        if peer not in self.settings.peers:
+            return f"{peer} is no member of this cluster"
+        was_formed = self.forming.formed
+        refusal = self.forming.introduced(peer, introduction)
+        if self.forming.formed and not was_formed:
+            self._guard(self._save_identity)
+            asyncio.get_running_loop().call_soon(self._reintroduce)
+        return refusal
+
+    def _reintroduce(self) -> None:
+        """Those who have not met everybody learn from us that the cluster is formed."""
+        for peer in self.settings.peers:
+            if self.links.is_open(peer):
+                self.links.reintroduce(peer)
+
+    def _save_identity(self) -> None:
+        identity = self.forming.identity
+        if identity.cluster_id is not None and self._directory.cluster_id is None:
+            self._directory.save_identity(cluster_id=identity.cluster_id, members=dict(identity.members or {}))
+        if self._engine is not None:
+            self._engine.may_give_ballots = self.forming.formed
+
+    def connected(self, peer: str) -> None:
+        if self._running:
+            assert self._engine is not None
+            self._guard(self._engine.peer_connected, peer)
+            self._tick_soon()
+
+    def disconnected(self, peer: str) -> None:
+        if self._running:
+            assert self._engine is not None
+            self._guard(self._engine.peer_disconnected, peer)
+
+    def progress(self, peer: str) -> None:
+        if self._running:
+            assert self._engine is not None
+            self._engine.progress(peer)
+
+    def received(self, peer: str, message: wire.Message) -> None:
+        if not self._running:
+            return
+        assert self._engine is not None
+        match message:
+            case wire.SnapshotChunk():
+                self._guard(self._transfer.on_chunk, peer, message)
+            case wire.SnapshotAck():
+                self._guard(self._transfer.on_ack, peer, message)
+            case _:
+                self._guard(self._engine.receive, peer, message)
+        self._tick_soon()
+
+    # ---- what others see --------------------------------------------------------------------------------------------
+
+    @property
+    def leader(self) -> str | None:
+        if not self._running:
+            return None
+        assert self._engine is not None
+        leader = self._engine.leader_id
+        return leader if leader == self.node_id or (leader is not None and self.links.is_open(leader)) else None
+
+    @property
+    def is_leader(self) -> bool:
+        return self._running and self._engine is not None and self._engine.leads_its_term
+
+    @property
+    def term(self) -> int:
+        return 0 if self._engine is None else self._engine.term_now
+
+    @property
+    def age_ms(self) -> int:
+        return 0 if self.is_leader or self._engine is None else self._engine.silence_ms
+
+    def now_ms(self) -> int:
+        return self.clock.now_ms()
+
+    def propose(self, entry: bytes) -> asyncio.Future[Applied]:
+        answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        if not self._running or self._engine is None:
+            answer.set_exception(NotReady("this node is starting or stopping"))
+        elif len(entry) > ENTRY_BYTES_MAX + 65536 or self._open_bytes + len(entry) > PROPOSALS_BYTES_MAX:
+            answer.set_exception(Overloaded("too many bytes wait for their commit; try again in a moment"))
+        elif self._guard(self._engine.propose, entry, lambda applied, fate: _settle(answer, applied, fate)) is None:
+            if not answer.done():
+                answer.set_exception(NoLeader(f"{self.node_id} does not lead now"))
+        else:
+            self._open.add(answer)
+            self._open_bytes += len(entry)
+            answer.add_done_callback(lambda done: self._closed(done, len(entry)))
+            self._tick_soon()
+        return answer
+
+    def _closed(self, answer: asyncio.Future[Applied], size: int) -> None:
+        self._open.discard(answer)
+        self._open_bytes -= size
+
+    async def barrier(self) -> int:
+        if not self._running or self._engine is None:
+            raise NotReady("this node is starting or stopping")
+        confirmed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._guard(self._engine.confirm_reads, lambda leads: confirmed.done() or confirmed.set_result(leads))
+        self._tick_soon()
+        if not await confirmed:
+            raise NoLeader(f"{self.node_id} does not lead now")
+        return self.state.version
+
+    async def call(self, peer: str, kind: str, request: bytes) -> bytes:
+        return await self.links.call(peer, kind, request)
+
+    def serve(self, kind: str, handler: PeerHandler) -> None:
+        self.links.serve(kind, handler)
+
+    def on_applied(self, listener: Callable[[Applied], None]) -> None:
+        self._applied_listeners.append(listener)
+
+    def on_leadership(self, listener: Callable[[bool], None]) -> None:
+        self._leadership_listeners.append(listener)
+
+    async def transfer_leadership(self) -> bool:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + TRANSFER_S
+        asked = None
+        while self._running and self._engine is not None and self._engine.role == LEADER and loop.time() < deadline_s:
+            if asked is None:
+                asked = self._guard(self._engine.transfer_to_most_caught_up)
+            await asyncio.sleep(0.01)
+        return self._running and self._engine is not None and self._engine.role != LEADER
+
+    def status(self) -> Mapping[str, Any]:
+        if self._engine is None:
+            return {"role": "starting"}
+        engine, journal = self._engine, self._journal
+        waiting_for = self.forming.waiting_for()
+        return {
+            "role": "halted" if self._halted else ROLES[engine.role],
+            "term": engine.term_now,
+            "leader": self.leader,
+            "voter": engine.is_voter and engine.may_give_ballots,
+            "cluster_id": self.forming.identity.cluster_id,
+            "waiting_for": waiting_for,
+            "stranger_to": self.forming.stranger_to,
+            "last_index": journal.last_index,
+            "synced_index": journal.synced_index,
+            "commit_index": engine.commit_index,
+            "applied_index": engine.applied_index,
+            "first_index": journal.first_index,
+            "log_bytes": journal.bytes_on_disk,
+            "log_memory_bytes": journal.bytes_in_memory,
+            "chain": journal.chain_at(engine.applied_index).hex(),
+            "snapshot_index": self._snapshot.index if self._snapshot else 0,
+            "snapshot_bytes": self._snapshot.size if self._snapshot else 0,
+            "snapshots_received": self._transfer.received,
+            "election_timeout_ms": int(engine.timing.election_s * 1000),
+            "links": self.links.status(),
+            "refused_connections": self.links.refused,
+            "clock_jumps_refused": self.clock.refused,
+        }
+
+    # ---- state machine and snapshots --------------------------------------------------------------------------------
+
+    def _apply(self, payload: bytes, index: int, term: int) -> Applied:
+        applied = self.state.apply(payload)
+        assert self._engine is not None
+        if term == self._engine.term_now:  # an older entry is history, not the time
+            self.clock.observe(applied.time_ms)
+        for listener in self._applied_listeners:
+            _tell(listener, applied)
+        return applied
+
+    def _take_snapshot(self) -> None:
+        """Freeze the state now, encode and write it elsewhere, then shorten the log."""
+        if self._snapshotting or not self._running:
+            return
+        assert self._engine is not None
+        self._snapshotting = True
+        index = self._engine.applied_index
+        image, term, chain = self.state.freeze(), self._engine.term_at(index), self._journal.chain_at(index)
+        members = self._engine.members_at(index)
+        self._snapshot_writer.run(
+            lambda: self._snapshots.save(index, term, chain, members, image.encode()), self._snapshot_taken
+        )
+
+    def _snapshot_taken(self, meta: SnapshotMeta | BaseException) -> None:
+        self._snapshotting = False
+        if isinstance(meta, BaseException):
+            self._halt(meta)
+            return
+        if not self._running:
+            return
+        assert self._engine is not None
+        if self._snapshot is None or meta.index > self._snapshot.index:
+            self._snapshot = meta
+            keep_from = self._engine.index_with_behind(KEEP_BYTES)
+            self._journal.compact(min(meta.index, keep_from))
+            log.info("snapshot up to index %d taken (%d bytes)", meta.index, meta.size)
+
+    def _install(self, meta: SnapshotMeta, done: Callable[[bool], None]) -> None:
+        """Put a received snapshot in place: restored on a thread, then state, log and engine change in one step."""
+
+        def restored(state: StateMachine | BaseException) -> None:
+            if not self._running:
+                return
+            assert self._engine is not None
+            if isinstance(state, BaseException):
+                log.error("the snapshot received up to index %d cannot be used: %r; asking again", meta.index, state)
+                done(False)
+            elif meta.index <= self._engine.commit_index:
+                done(False)
+            else:
+                self._guard(self._replace, meta, state)
+                done(True)
+                self._tick_soon()
+
+        self._snapshot_writer.run(lambda: StateMachine.restore(self._snapshots.load(meta)), restored)
+
+    def _replace(self, meta: SnapshotMeta, state: StateMachine) -> None:
+        assert self._engine is not None
+        self.state, self._snapshot = state, meta
+        self._journal.reset(meta)
+        self._engine.installed(meta.index)
+        log.info("installed the leader's snapshot up to index %d (version %d)", meta.index, state.version)
+        everything = Applied(state.version, state.time_ms, [], (), [poll.id for poll in state.polls()])
+        for listener in self._applied_listeners:
+            _tell(listener, everything)
+
+
+def _settle(answer: asyncio.Future[Applied], applied: Applied, fate: Fate) -> None:
+    if answer.done():
+        return
+    if fate is Fate.COMMITTED:
+        answer.set_result(applied)
+    elif fate is Fate.NEVER:
+        answer.set_exception(NoLeader("another leader's entry took its place; it was not counted"))
+    else:
+        answer.set_exception(OutcomeUnknown("a snapshot passed over it; send it again with the same id"))
+
+
+def _tell(listener: Callable[[Any], None], news: Any) -> None:
+    try:
+        listener(news)
+    except Exception:
+        log.exception("a listener failed; the replica goes on")

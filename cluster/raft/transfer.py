@@ -1,0 +1,155 @@
+"""Snapshots on their way between nodes: pieces with an id and an offset, so that a broken link costs one piece.
+
+The leader offers its newest snapshot to a follower whose next entry is no longer in the log, one piece at a time; the
+follower keeps the pieces aside, says which offset it wants next, and only when the whole has the checksum that is its
+id, and the state machine has accepted it, does it take the place of what the follower had. Whatever fails before
+leaves the old state, and is tried again.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
+
+from quorate.cluster.raft import pinned, wire
+from quorate.cluster.raft.engine import Engine, SnapshotFlow
+from quorate.cluster.raft.writer import Writer
+from quorate.errors import DataError
+
+PIECE_BYTES = 256 * 1024
+STALLED_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Sending:
+    meta: SnapshotMeta
+    offset: int
+    at_s: float  # when the last piece left
+
+
+class Transfer(SnapshotFlow):
+    """Both ends. Blocking reads and writes go to the snapshots' own thread."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        snapshots: Snapshots,
+        writer: Writer,
+        *,
+        newest: Callable[[], SnapshotMeta | None],
+        send: Callable[[str, wire.Message], bool],
+        install: Callable[[SnapshotMeta, Callable[[bool], None]], None],
+    ) -> None:
+        self._engine, self._snapshots, self._writer = engine, snapshots, writer
+        self._newest, self._send, self._install = newest, send, install
+        self._sending: dict[str, _Sending] = {}
+        self._receiving = False
+        self.received = 0  # snapshots installed since start
+
+    # ---- leader -----------------------------------------------------------------------------------------------------
+
+    def offer(self, peer: str) -> None:
+        sending = self._sending.get(peer)
+        now_s = pinned.monotonic()
+        if sending is not None and now_s - sending.at_s < STALLED_S:
+            return
+        meta = self._newest()
+        if meta is None:
+            return
+        if sending is None or sending.meta.id != meta.id:
+            sending = self._sending[peer] = _Sending(meta, 0, now_s)
+            log.info("sending %s the snapshot up to index %d (%d bytes)", peer, meta.index, meta.size)
+        self._send_piece(peer, sending)
+
+    def cancel(self, peer: str) -> None:
+        self._sending.pop(peer, None)
+
+    def _send_piece(self, peer: str, sending: _Sending) -> None:
+        sending.at_s = pinned.monotonic()
+        meta, offset = sending.meta, sending.offset
+        self._writer.run(
+            lambda: self._snapshots.read_chunk(meta, offset, PIECE_BYTES),
+            lambda data: self._piece_read(peer, sending, offset, data),
+        )
+
+    def _piece_read(self, peer: str, sending: _Sending, offset: int, data: bytes | BaseException) -> None:
+        if isinstance(data, BaseException):  # a newer snapshot took its place meanwhile: the next offer sends that
+            self._sending.pop(peer, None)
+        elif self._sending.get(peer) is sending and sending.offset == offset:
+            meta = sending.meta
+            self._send(
+                peer,
+                wire.SnapshotChunk(
+                    self._engine.term_now,
+                    meta.index,
+                    meta.term,
+                    meta.chain,
+                    meta.members,
+                    meta.size,
+                    meta.id,
+                    offset,
+                    data,
+                ),
+            )
+
+    def on_ack(self, peer: str, ack: wire.SnapshotAck) -> None:
+        sending = self._sending.get(peer)
+        if sending is None or ack.term != self._engine.term_now or ack.id != sending.meta.id:
+            return
+        if 0 <= ack.offset < sending.meta.size:
+            sending.offset = ack.offset
+            self._send_piece(peer, sending)
+        else:
+            del self._sending[peer]  # it has everything; `Appended` will say what it made of it
+
+    # ---- follower ---------------------------------------------------------------------------------------------------
+
+    def on_chunk(self, peer: str, chunk: wire.SnapshotChunk) -> None:
+        engine = self._engine
+        if chunk.term < engine.term_now:
+            self._send(peer, wire.Appended(engine.term_now, 0, success=False, reset=False))
+            return
+        engine.follow(peer, chunk.term)
+        if chunk.index <= engine.commit_index:  # an old snapshot never takes us back: say where we are
+            self._send(peer, wire.Appended(chunk.term, engine.commit_index + 1, success=False, reset=True))
+            return
+        if self._receiving:
+            return
+        self._receiving = True
+        meta = SnapshotMeta(
+            index=chunk.index,
+            term=chunk.index_term,
+            chain=chunk.chain,
+            members=chunk.members,
+            size=chunk.size,
+            id=chunk.id,
+        )
+        self._writer.run(
+            lambda: self._snapshots.receive(meta, chunk.offset, chunk.data),
+            lambda wanted: self._received(peer, meta, chunk.term, wanted),
+        )
+
+    def _received(self, peer: str, meta: SnapshotMeta, term: int, wanted: int | BaseException | None) -> None:
+        if isinstance(wanted, DataError):
+            log.error("a piece of the snapshot from %s was refused: %s", peer, wanted.detail)
+            self._receiving = False
+        elif isinstance(wanted, BaseException):
+            self._receiving = False
+            raise wanted
+        elif wanted is not None:
+            self._receiving = False
+            self._send(peer, wire.SnapshotAck(term, meta.id, wanted))
+        else:
+            self._send(peer, wire.SnapshotAck(term, meta.id, meta.size))
+            self._install(meta, lambda ok: self._installed(peer, meta, ok))
+
+    def _installed(self, peer: str, meta: SnapshotMeta, ok: bool) -> None:
+        self._receiving = False
+        if ok:
+            self.received += 1
+            self._engine.promise(peer, wire.Appended(self._engine.term_now, meta.index + 1, success=True, reset=True))

@@ -1,0 +1,213 @@
+"""From votes to the log: grouping, forwarding, and what a caller is told when it goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from quorate.cluster import entry
+from quorate.cluster.entry import CreatePoll
+from quorate.cluster.gather import Tallied
+from quorate.cluster.submit import Submitter
+from quorate.errors import Conflict, NoLeader, NotReady, OutcomeUnknown, Overloaded, Rejected
+from quorate.vote import Vote
+from tests.unit.local_replica import LocalReplica
+
+TIMEOUT_S = 0.5
+
+
+def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 20))
+
+    return run
+
+
+async def mood(node_id: str = "n1") -> tuple[LocalReplica, Submitter]:
+    replica = LocalReplica(node_id)
+    submitter = Submitter(replica)
+    await submitter.create_poll(
+        CreatePoll("mood", "How are you?", ["happy", "sad"], "open", None, False), timeout_s=TIMEOUT_S
+    )
+    return replica, submitter
+
+
+async def pair() -> tuple[LocalReplica, LocalReplica, Submitter]:
+    """A leader n1 and a follower n2, whose submitter is returned. They share the state, as after replication."""
+    leader, _ = await mood()
+    follower = LocalReplica("n2")
+    follower.state, follower.leader = leader.state, "n1"
+    follower.peers["n1"] = leader
+    return leader, follower, Submitter(follower)
+
+
+@on_loop
+async def test_votes_that_wait_together_share_one_entry() -> None:
+    replica, submitter = await mood()
+    before = len(replica.proposed)
+    votes = [submitter.cast([Vote("happy", id=f"u{i}")], timeout_s=TIMEOUT_S) for i in range(50)]
+    answers = await asyncio.gather(*votes)
+    assert {(1, 0)} == {(a.applied, a.duplicates) for a in answers}
+    assert 1 == len(replica.proposed) - before
+    assert {"happy": 50, "sad": 0} == replica.state.results("mood")
+
+
+@on_loop
+async def test_each_request_learns_its_own_outcomes() -> None:
+    replica, submitter = await mood()
+    first, second, third = await asyncio.gather(
+        submitter.cast([Vote("happy", id="a"), Vote("joy", id="b"), Vote("sad")], timeout_s=TIMEOUT_S),
+        submitter.cast([Vote("happy", id="a"), Vote("sad", id="a"), Vote("sad"), Vote("rage")], timeout_s=TIMEOUT_S),
+        submitter.cast([Vote("happy")], timeout_s=TIMEOUT_S),
+    )
+    assert (2, 0, [(1, "b", "unknown_option")]) == _shape(first)
+    assert (1, 1, [(1, "a", "conflict"), (3, None, "unknown_option")]) == _shape(second)
+    assert (1, 0, []) == _shape(third)
+    assert {"happy": 2, "sad": 2} == replica.state.results("mood")
+
+
+def _shape(answer: Tallied) -> tuple[int, int, list[tuple[int, str | None, str]]]:
+    return answer.applied, answer.duplicates, [(r.index, r.id, r.reason) for r in answer.rejected]
+
+
+@on_loop
+async def test_a_whole_request_counts_once_or_not_at_all() -> None:
+    replica, submitter = await mood()
+    votes = [Vote("happy"), Vote("happy"), Vote("sad", weight=3)]
+    assert (3, 0) == (await _once(submitter, "k", votes))
+    assert (0, 3) == (await _once(submitter, "k", list(reversed(votes))))
+    with pytest.raises(Conflict):
+        await _once(submitter, "k", votes[:1])
+    with pytest.raises(Rejected) as refused:
+        await _once(submitter, "k2", [Vote("happy"), Vote("rage")])
+    assert [(1, "unknown_option")] == [(r["index"], r["reason"]) for r in refused.value.fields["rejected"]]
+    assert (2, 0) == (await _once(submitter, "k2", [Vote("happy"), Vote("sad")]))
+    assert {"happy": 3, "sad": 4} == replica.state.results("mood")
+
+
+async def _once(submitter: Submitter, key: str, votes: list[Vote]) -> tuple[int, int]:
+    answer = await submitter.cast_once(key, votes, timeout_s=TIMEOUT_S)
+    return answer.applied, answer.duplicates
+
+
+@on_loop
+async def test_a_follower_forwards_in_one_hop() -> None:
+    leader, follower, submitter = await pair()
+    answer = await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S)
+    assert (1, 0, []) == _shape(answer)
+    assert [] == follower.proposed
+    assert {"happy": 1, "sad": 0} == leader.state.results("mood")
+
+
+@on_loop
+async def test_a_forwarded_section_is_never_forwarded_again() -> None:
+    leader, follower, submitter = await pair()
+    leader.leader = "n2"  # each takes the other for the leader
+    leader.peers["n2"] = follower
+    with pytest.raises(Overloaded):
+        await submitter.cast([Vote("happy", id="x")], timeout_s=0.2)
+    assert {"happy": 0, "sad": 0} == leader.state.results("mood")
+
+
+@on_loop
+async def test_without_a_leader_nothing_is_counted_and_the_caller_is_told_so() -> None:
+    replica, submitter = await mood()
+    replica.lead(None)
+    with pytest.raises(NoLeader) as none:
+        await submitter.cast([Vote("happy", id="x")], timeout_s=0.2)
+    assert none.value.definite
+    replica.lead("n1")
+    assert 1 == (await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S)).applied
+
+
+@on_loop
+async def test_a_vote_waits_for_an_election_to_end() -> None:
+    replica, submitter = await mood()
+    replica.lead(None)
+    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=5))
+    await asyncio.sleep(0)
+    replica.lead("n1")
+    assert 1 == (await vote).applied
+
+
+@on_loop
+async def test_a_proposal_that_may_have_committed_is_unknown() -> None:
+    replica, submitter = await mood()
+    replica.held = []
+    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=5))
+    while not replica.held:
+        await asyncio.sleep(0)
+    replica.lead(None)
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await vote
+    assert not unknown.value.definite
+
+
+@on_loop
+async def test_a_proposal_without_an_answer_is_unknown_at_its_deadline() -> None:
+    replica, submitter = await mood()
+    replica.held = []
+    with pytest.raises(OutcomeUnknown):
+        await submitter.cast([Vote("happy", id="x")], timeout_s=0.2)
+    (data, answer) = replica.held.pop()
+    replica.held = None
+    replica.commit(data, answer)  # it is counted later, which "unknown" allowed for
+    assert (0, 1, []) == _shape(await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S))
+
+
+@on_loop
+async def test_a_full_queue_refuses_at_once_and_for_sure() -> None:
+    replica = LocalReplica()
+    submitter = Submitter(replica, waiting_bytes_max=10_000)
+    replica.held = []
+    votes = [asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=1)) for _ in range(1000)]
+    done, pending = await asyncio.wait(votes, timeout=0.1)
+    assert pending
+    assert done
+    assert {Overloaded} == {type(vote.exception()) for vote in done}
+    assert 10_000 >= submitter.waiting_bytes
+    submitter.stop()
+    replica.lead(None)
+    await asyncio.gather(*votes, return_exceptions=True)
+    assert 0 == submitter.waiting_bytes
+
+
+@on_loop
+async def test_a_stopping_node_refuses_for_sure() -> None:
+    replica, submitter = await mood()
+    replica.lead(None)
+    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=5))
+    await asyncio.sleep(0)
+    submitter.stop()
+    with pytest.raises(NotReady):
+        await vote
+    with pytest.raises(NotReady):
+        await submitter.cast([Vote("happy")], timeout_s=5)
+
+
+@on_loop
+async def test_a_node_that_knows_no_cluster_yet_takes_no_votes() -> None:
+    submitter = Submitter(LocalReplica(form=False))
+    with pytest.raises(NotReady):
+        await submitter.cast([Vote("happy")], timeout_s=TIMEOUT_S)
+
+
+@on_loop
+async def test_commands_and_votes_share_an_entry_in_order() -> None:
+    replica, submitter = await mood()
+    before = len(replica.proposed)
+    vote, (made, _), (window, version) = await asyncio.gather(
+        submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S),
+        submitter.create_poll(
+            CreatePoll("lunch", "Lunch?", ["soup", "cake"], "open", None, False), timeout_s=TIMEOUT_S
+        ),
+        submitter.command(entry.SetDedupWindow(5), timeout_s=TIMEOUT_S),
+    )
+    assert ("created", entry.Done(5)) == (made.what, window)
+    assert vote.version == version
+    assert 1 == len(replica.proposed) - before
