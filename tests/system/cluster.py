@@ -75,7 +75,7 @@ class NodeProcess(Process):
             return False
 
     def leads(self) -> bool:
-        return (self.get("/status") or {}).get("role") == "leader"
+        return (self.get("/leader") or {}).get("id") == self.id
 
 
 class Cluster:

@@ -1,0 +1,196 @@
+"""The main figures of Quorate, with the settings they were measured at, and etcd's beside them in the same run.
+
+    python -m bench.run [--only votes,bulk,reads,failover,memory,steady] [--rounds 3] [--seconds 5] [--json FILE]
+
+Three nodes of each system and the client share this machine, so the client's own cost is part of it; data is synced to
+disk before an answer in both. Systems take turns (A B A B ...) and the median round is shown: on shared machines trust
+the ratios, not the rates. etcd is measured where it is on PATH.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+import quorate
+from bench import etcd, failover, memory
+from bench.systems import Row, System, measure
+from tests.system.cluster import Cluster
+
+CLIENTS = (1, 32, 256)
+BULK_CLIENTS = 12
+
+
+class Bench:
+    """The systems under test, and what was measured so far."""
+
+    def __init__(self, args: argparse.Namespace, cluster: Cluster, other: System | None) -> None:
+        self.args, self.cluster, self.other = args, cluster, other
+        self.rows: list[Row] = []
+        self.facts: dict[str, object] = {}
+
+    def rounds(self, workload: str, clients: int, beside: str = "") -> None:
+        """Measure a workload, and etcd's counterpart `beside` it, in turns; print the medians."""
+        rows: dict[str, list[Row]] = {}
+        for _ in range(self.args.rounds):
+            turns: list[tuple[str, System, str]] = [("quorate", self.cluster, workload)]
+            if beside and self.other:
+                turns.append(("etcd", self.other, beside))
+            for name, system, work in turns:
+                row = measure(name, system, work, clients, warm_up_s=self.args.warm_up, seconds=self.args.seconds)
+                rows.setdefault(name, []).append(row)
+                self.rows.append(row)
+        for some in rows.values():
+            print_row(sorted(some, key=lambda row: row.figures.requests)[len(some) // 2], some)
+
+
+def print_row(row: Row, rounds: list[Row]) -> None:
+    f = row.figures
+    rate = (f.votes or f.requests) / f.seconds
+    spread = [(r.figures.votes or r.figures.requests) / r.figures.seconds for r in rounds]
+    failures = {k: v for r in rounds for k, v in r.figures.failures.items()}
+    print(
+        f"{f.workload:13} {f.clients:7} {rate:12,.0f}/s  {min(spread):9,.0f} to {max(spread):9,.0f}"
+        f"  {f.p50_ms:8.2f} {f.p99_ms:8.2f}  {row.cpu_us:8.1f}  {f.client_cpu_us:8.1f}"
+        + (f"  failures {failures}" if failures else ""),
+        flush=True,
+    )
+
+
+def head() -> None:
+    print(
+        f"\n{'workload':13} {'clients':>7} {'median':>14}  {'lowest to highest':>22}  {'p50 ms':>8} {'p99 ms':>8}"
+        f"  {'us CPU':>8}  {'client us':>8}"
+    )
+
+
+def votes(bench: Bench) -> None:
+    """One vote with an id a request, spread over three nodes; etcd: a put of a new key."""
+    head()
+    for clients in CLIENTS:
+        bench.rounds("vote", clients, beside="etcd-put")
+
+
+def bulk(bench: Bench) -> None:
+    """1,000 votes a request."""
+    head()
+    bench.rounds("once", BULK_CLIENTS)
+    bench.rounds("ids", BULK_CLIENTS)
+
+
+def reads(bench: Bench) -> None:
+    """Reads that miss no acknowledged vote, and those that only ask the leader."""
+    head()
+    for clients in (1, 32):
+        bench.rounds("linearizable", clients, beside="etcd-read")
+    bench.rounds("weak", 32)
+
+
+def kill_leaders(bench: Bench) -> None:
+    """kill -9 of the leader, until the next accepted vote."""
+    gaps = sorted(failover.kills(bench.cluster, bench.args.kills))
+    bench.facts["failover_s"] = gaps
+    print(
+        f"\nfailover, {len(gaps)} kills: p50 {statistics.median(gaps):.2f} s, max {gaps[-1]:.2f} s, min {gaps[0]:.2f} s"
+    )
+
+
+def remembered_ids(bench: Bench) -> None:
+    """Memory for a million protected ids."""
+    with tempfile.TemporaryDirectory(dir=bench.args.folder) as folder, Cluster(Path(folder)) as cluster:
+        grown = memory.of_ids(cluster, bench.args.ids)
+    bench.facts["memory"] = grown
+    for line in grown.lines():
+        print(line)
+
+
+def steady(bench: Bench) -> None:
+    """Full load for a while: a healthy leader must stay."""
+    before = bench.cluster.leader().get("/leader")
+    row = measure(
+        "quorate", bench.cluster, "vote", 256, warm_up_s=bench.args.warm_up, seconds=bench.args.steady_minutes * 60
+    )
+    after = bench.cluster.leader().get("/leader")
+    bench.facts["steady"] = {"before": before, "after": after, "minutes": bench.args.steady_minutes}
+    head()
+    print_row(row, [row])
+    elections = after["term"] - before["term"]
+    print(
+        f"{bench.args.steady_minutes:g} minutes at 256 clients: {elections} elections, max {row.figures.max_ms:,.0f} ms"
+    )
+
+
+RUN: dict[str, Callable[[Bench], None]] = {
+    "votes": votes,
+    "bulk": bulk,
+    "reads": reads,
+    "failover": kill_leaders,
+    "memory": remembered_ids,
+    "steady": steady,
+}
+
+
+def settings(args: argparse.Namespace, folder: Path) -> str:
+    system = f"Python {platform.python_version()}, {platform.system()} {platform.release()}"
+    return "\n".join(
+        [
+            f"{time.strftime('%Y-%m-%d %H:%M')}: Quorate {quorate.__version__}, {system}",
+            f"{os.cpu_count()} cores ({cpu_name()}) for three nodes of each system and the client; data in {folder}",
+            f"Quorate with its default settings; beside it: {etcd.version() or 'nothing, no etcd on PATH'}",
+            f"rounds of {args.seconds:g} s after {args.warm_up:g} s of warm-up; medians of {args.rounds}",
+        ]
+    )
+
+
+def cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.machine()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="votes,bulk,reads,failover,memory", help="sections, divided by commas")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--warm-up", type=float, default=1.5)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--ids", type=int, default=1_000_000)
+    parser.add_argument("--steady-minutes", type=float, default=10.0)
+    parser.add_argument("--folder", type=Path, help="where data goes; not a tmpfs, which syncs nothing")
+    parser.add_argument("--json", type=Path, help="write every round's figures there")
+    args = parser.parse_args()
+    chosen = args.only.split(",")
+    if unknown := set(chosen) - set(RUN):
+        parser.error(f"no section {', '.join(sorted(unknown))}; there are {', '.join(RUN)}")
+
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quorate-bench-", dir=args.folder)))
+        cluster = stack.enter_context(Cluster(folder, settings={"flush.interval_ms": 1000}))
+        other = None
+        if etcd.version() and {"votes", "reads"} & set(chosen):
+            other = stack.enter_context(etcd.Etcd(folder))
+        with cluster.client() as client:
+            client.create_poll("bench", ["happy", "sad"])
+        bench = Bench(args, cluster, other)
+        print(settings(args, folder))
+        for name in chosen:
+            print(f"\n{name}: {(RUN[name].__doc__ or '').strip()}", flush=True)
+            RUN[name](bench)
+        if args.json:
+            args.json.write_bytes(msgspec.json.format(msgspec.json.encode({"rows": bench.rows, "facts": bench.facts})))
+
+
+if __name__ == "__main__":
+    main()
