@@ -11,11 +11,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src"
 
+PURE = ("fsm", "casting", "dedup", "image", "polls", "sessions", "tally")  # of cluster/: the state machine
 # Room -> its modules (with all below them), and the rooms it may import besides itself.
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "plain": (["quorate.errors", "quorate.vote", "quorate.cluster.entry"], []),
     "config": (["quorate.config"], ["plain"]),
-    "fsm": ([f"quorate.cluster.{name}" for name in ("fsm", "polls", "dedup", "image")], ["plain"]),
+    "fsm": ([f"quorate.cluster.{name}" for name in PURE], ["plain"]),
     "replica": (["quorate.cluster.replica", "quorate.cluster.clock"], ["plain", "fsm"]),
     "raft": (["quorate.cluster.raft"], ["plain", "fsm", "replica"]),
     "submit": ([f"quorate.cluster.{name}" for name in ("submit", "gather", "reads")], ["plain", "fsm", "replica"]),
@@ -23,6 +24,8 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "sink": (["quorate.sinks.sink"], ["plain"]),
     "sinks": (["quorate.sinks"], ["plain", "sink"]),
     "ingest": (["quorate.ingest"], ["plain", "submit"]),
+    "client": (["quorate.http.client"], ["plain"]),
+    "command parts": (["quorate.feed", "quorate.logs", "quorate.pidfile"], ["plain", "client"]),
     "http": (["quorate.http"], ["plain", "fsm", "replica", "submit"]),
 }
 ENTRANCES = ["quorate.node", "quorate.cli", "quorate.__main__"]  # they wire parts together: may import everything
