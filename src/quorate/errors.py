@@ -44,6 +44,14 @@ class TooLarge(QuorateError):
     status, kind, title = 413, "too_large", "The request is over a limit"
 
 
+class HeadersTooLarge(QuorateError):
+    status, kind, title = 431, "headers-too-large", "The request's headers are over a limit"
+
+
+class TooSlow(QuorateError):
+    status, kind, title = 408, "too-slow", "The request took too long to arrive"
+
+
 class UnsupportedMedia(QuorateError):
     status, kind, title = 415, "unsupported-media-type", "This content type is not understood"
 

@@ -1,0 +1,89 @@
+"""What the HTTP room needs of a node, by name. `node.py` hands it in; nothing here reaches for more.
+
+All of it belongs to the node's loop. Flask's threads come in through `app.on_loop` and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry
+
+from quorate.cluster.reads import Reads
+from quorate.cluster.replica import Replica
+from quorate.cluster.submit import Submitter
+from quorate.http.counts import Counts
+from quorate.http.events import Events
+from quorate.http.metrics import StatusNumbers
+from quorate.http.parsing import Parsing
+from quorate.vote import ENTRY_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX
+
+
+class Look(Protocol):
+    """Look at one thing now, quickly, on the loop: (whether it is well, a few words, more words for `?verbose`)."""
+
+    def __call__(self) -> tuple[bool, str, str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One line of /readyz. With `sync` it is asked for only by `/readyz?sync`: it is about the sink."""
+
+    name: str
+    look: Look
+    sync: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """Where a node of the cluster is found. `http` is a URL, `raft` a host:port; "" when not known."""
+
+    id: str
+    http: str
+    raft: str
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Bounds on what one client, and all of them together, can take."""
+
+    body_bytes: int = REQUEST_BYTES_MAX
+    poll_bytes: int = ENTRY_BYTES_MAX  # POST /polls alone: option text may take 4 MiB before JSON's quotes
+    votes: int = VOTES_PER_REQUEST_MAX
+    timeout_s: float = 5.0  # how long a request waits for its outcome
+    wait_max_s: float = 30.0  # the longest `wait=` a read may ask for
+    head_timeout_s: float = 10.0  # from a request's first byte to the end of its headers
+    body_timeout_s: float = 30.0
+    stall_timeout_s: float = 30.0  # a client that takes nothing of its answer for so long is cut off
+    head_bytes: int = 64 * 1024
+    keep_alive_s: int = 75
+    connections: int = 10_000
+    events: int = 1_000
+    threads: int = 8
+    waiting: int = 64  # requests that may wait for one of the threads
+
+
+@dataclass(slots=True)
+class Api:
+    replica: Replica
+    submitter: Submitter
+    reads: Reads
+    events: Events
+    members: Callable[[], Sequence[Member]]
+    nodes: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]  # every member as GET /nodes shows it
+    status: Callable[[], Mapping[str, Any]]  # this node, whole, without secrets; called on the loop
+    version: Callable[[], Mapping[str, Any]]
+    checks: Sequence[Check] = ()
+    limits: Limits = field(default_factory=Limits)
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    counts: Counts = field(default_factory=Counts)
+    numbers: StatusNumbers = field(default_factory=StatusNumbers)
+    parsing: Parsing = field(default_factory=Parsing)
+    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+
+    def __post_init__(self) -> None:
+        self.registry.register(self.counts)
+        self.registry.register(self.numbers)

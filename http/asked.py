@@ -1,0 +1,97 @@
+"""A request as both doors see it, and what its query says."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, cast
+from urllib.parse import parse_qsl
+
+from quorate.errors import Invalid
+
+DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m)?", re.ASCII)
+UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0}
+
+Level = Literal["none", "weak", "linearizable"]
+
+
+@dataclass(slots=True)
+class Asked:
+    """What the shared functions need of a request; each door fills it from what it has."""
+
+    path: str
+    query: str = ""
+    body: bytes = b""
+    content_type: str = ""
+    idempotency_key: str | None = None
+    producer: str | None = None
+    last_event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How new a read must be, and how long it may wait for that."""
+
+    level: Level = "weak"
+    min_version: int = 0
+    wait_s: float = 2.0
+
+
+DEFAULT = Freshness()
+
+
+def read_query(query: str, allowed: frozenset[str]) -> dict[str, list[str]]:
+    """The query's parameters. One that does not exist is an error: a misspelt level must not weaken a read."""
+    found: dict[str, list[str]] = {}
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=100, errors="strict")
+    except ValueError as error:
+        raise Invalid(f"the query cannot be read: {error}") from None
+    for name, value in pairs:
+        if name not in allowed:
+            known = ", ".join(sorted(allowed)) or "none"
+            raise Invalid(f"there is no query parameter {name!r} here; known: {known}")
+        found.setdefault(name, []).append(value)
+    return found
+
+
+def once(found: dict[str, list[str]], name: str, default: str) -> str:
+    values = found.get(name)
+    if values is None:
+        return default
+    if len(values) > 1:
+        raise Invalid(f"the query gives {name} {len(values)} times; give it once")
+    return values[0]
+
+
+FRESHNESS = frozenset({"level", "min_version", "wait"})
+
+
+def read_freshness(found: dict[str, list[str]], wait_max_s: float) -> Freshness:
+    if not found:
+        return DEFAULT
+    level = once(found, "level", "weak")
+    if level not in ("none", "weak", "linearizable"):
+        raise Invalid(f"level is {level!r}; give none, weak or linearizable")
+    return Freshness(
+        cast(Level, level),
+        read_version(once(found, "min_version", "0"), "min_version"),
+        read_duration(once(found, "wait", "2s"), "wait", wait_max_s),
+    )
+
+
+def read_version(text: str, what: str) -> int:
+    if not (text.isascii() and text.isdecimal() and len(text) <= 19):
+        raise Invalid(f"{what} is {text[:40]!r}; give a whole number, 0 or more")
+    return int(text)
+
+
+def read_duration(text: str, what: str, max_s: float) -> float:
+    """Seconds from "2s", "500ms", "1m" or "2"."""
+    match = DURATION.fullmatch(text)
+    if match is None:
+        raise Invalid(f"{what} is {text[:40]!r}; give a duration such as 2s or 500ms")
+    seconds = float(match[1]) * UNITS_S[match[2]]
+    if seconds > max_s:
+        raise Invalid(f"{what} is {text}; the limit is {max_s:g}s")
+    return seconds

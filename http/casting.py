@@ -1,0 +1,166 @@
+"""POST /votes: read, submit, answer. The same three steps for both doors.
+
+Three ways to be counted exactly once: an id on each vote (each stands alone), one idempotency key for the whole
+request, or a batch of a producer session (all or nothing). They do not mix: what is protected twice could be counted
+under either.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Coroutine
+from typing import Any
+
+import msgspec
+
+from quorate.cluster.gather import Rejection, Tallied
+from quorate.errors import (
+    Conflict,
+    ExpiredId,
+    Invalid,
+    OutcomeUnknown,
+    PollClosed,
+    QuorateError,
+    Rejected,
+    TooLarge,
+    UnknownOption,
+    UnknownPoll,
+)
+from quorate.http.answers import Reply, problem, reply
+from quorate.http.api import Api
+from quorate.http.asked import Asked
+from quorate.http.reading import Cast, form_of, read_votes
+from quorate.vote import ID_BYTES_MAX, check_text
+
+SESSION = re.compile(r"(?P<producer>.+);\s*epoch=(?P<epoch>\d{1,18});\s*sequence=(?P<sequence>\d{1,18})", re.ASCII)
+UNDER_WAY_GRACE_S = 0.5  # the submitter answers what did not leave by the deadline; this is for what left
+
+REASONS: dict[str, type[QuorateError]] = {
+    "conflict": Conflict,
+    "unknown_option": UnknownOption,
+    "unknown_poll": UnknownPoll,
+    "closed": PollClosed,
+    "expired_id": ExpiredId,
+    "too_large": TooLarge,
+    "invalid": Invalid,
+}
+
+
+async def cast(api: Api, asked: Asked) -> Reply:
+    """Count the votes of a request."""
+    request = await _read(api, asked)
+    tallied = await _within(api, _submit(api, asked, request))
+    return _answer(api, asked, request, tallied)
+
+
+async def open_producer(api: Api, asked: Asked) -> Reply:
+    """POST /producers: open a session, or take it over with a new epoch."""
+    producer = _read_producer(asked.body)
+    opened = await _within(api, api.submitter.open_producer(producer, timeout_s=api.limits.timeout_s))
+    return reply(
+        {"producer": producer, "epoch": opened.epoch, "sequence": opened.sequence}, version=api.replica.state.version
+    )
+
+
+async def _read(api: Api, asked: Asked) -> Cast:
+    form = form_of(asked.content_type)
+    if len(asked.body) < 1024:  # one vote or a few: not worth asking where to read it
+        return read_votes(asked.body, form, api.limits.votes)
+    return await api.parsing.parse(lambda body: read_votes(body, form, api.limits.votes), asked.body)
+
+
+def _submit(api: Api, asked: Asked, request: Cast) -> Coroutine[Any, Any, Tallied]:
+    submitter, timeout_s = api.submitter, api.limits.timeout_s
+    if asked.producer is not None:
+        producer, epoch, sequence = _read_session(asked)
+        return submitter.cast_session(producer, epoch, sequence, _whole(request), timeout_s=timeout_s)
+    if asked.idempotency_key is None:
+        return submitter.cast(request.votes, timeout_s=timeout_s) if request.votes else _nothing(api)
+    key = check_text(asked.idempotency_key, "Idempotency-Key", ID_BYTES_MAX)
+    if not request.single:
+        return submitter.cast_once(key, _whole(request), timeout_s=timeout_s)
+    vote = request.votes[0]
+    if vote.id not in (None, key):
+        raise Invalid("the vote has an id and Idempotency-Key gives another; give one of them")
+    vote.id = key
+    return submitter.cast(request.votes, timeout_s=timeout_s)
+
+
+async def _nothing(api: Api) -> Tallied:
+    """No vote of the request made sense."""
+    return Tallied(0, 0, [], api.replica.state.version)
+
+
+def _whole(request: Cast) -> list[Any]:
+    """The votes of a request that is counted as a whole or not at all."""
+    if request.refused:
+        raise Rejected(
+            "a vote of this request makes no sense, so none was counted; correct it and send it again",
+            rejected=request.refused,
+        )
+    if any(vote.id is not None for vote in request.votes):
+        raise Invalid(
+            "the request is counted as a whole, so its votes have no ids of their own: leave out the ids, or send it "
+            "without Idempotency-Key and X-Quorate-Producer"
+        )
+    return request.votes
+
+
+async def _within(api: Api, work: Coroutine[Any, Any, Any]) -> Any:
+    """Wait for the outcome, and for no longer than a client was promised."""
+    try:
+        async with asyncio.timeout(api.limits.timeout_s + UNDER_WAY_GRACE_S):
+            return await work
+    except TimeoutError:
+        raise OutcomeUnknown(
+            f"no outcome within {api.limits.timeout_s:g} s; it may still be counted: send it again with the same id"
+        ) from None
+
+
+def _answer(api: Api, asked: Asked, request: Cast, tallied: Tallied) -> Reply:
+    counts = api.counts
+    counts.applied += tallied.applied
+    counts.duplicates += tallied.duplicates
+    if request.refused or tallied.rejected:
+        tallied.rejected = _all_rejected(request, tallied)
+        for rejection in tallied.rejected:
+            counts.rejected[rejection.reason] = counts.rejected.get(rejection.reason, 0) + 1
+        if request.single:
+            return problem(_reason(tallied.rejected[0]), asked.path, version=tallied.version)
+    return reply(tallied, version=tallied.version)
+
+
+def _all_rejected(request: Cast, tallied: Tallied) -> list[Rejection]:
+    """Those refused while reading and those the cluster refused, at their places in the request."""
+    if request.places is not None:
+        for rejection in tallied.rejected:
+            rejection.index = request.places[rejection.index]
+    return sorted([*request.refused, *tallied.rejected], key=lambda rejection: rejection.index)
+
+
+def _reason(rejection: Rejection) -> QuorateError:
+    return REASONS.get(rejection.reason, Invalid)(rejection.detail, reason=rejection.reason, id=rejection.id)
+
+
+class _OpenProducer(msgspec.Struct, forbid_unknown_fields=True):
+    producer: str
+
+
+_decode_producer = msgspec.json.Decoder(_OpenProducer).decode
+
+
+def _read_producer(body: bytes) -> str:
+    try:
+        return check_text(_decode_producer(body).producer, "producer", ID_BYTES_MAX)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f'{error}; send {{"producer": "name"}}') from None
+
+
+def _read_session(asked: Asked) -> tuple[str, int, int]:
+    if asked.idempotency_key is not None:
+        raise Invalid("X-Quorate-Producer and Idempotency-Key do not go together: send one of them")
+    match = SESSION.fullmatch(asked.producer or "")
+    if match is None:
+        raise Invalid("X-Quorate-Producer is not of the form NAME;epoch=1;sequence=1")
+    return check_text(match["producer"], "producer", ID_BYTES_MAX), int(match["epoch"]), int(match["sequence"])

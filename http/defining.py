@@ -1,0 +1,200 @@
+"""Polls over HTTP: read a definition, propose it, show it.
+
+A poll's id stands in addresses, so one with a slash in it is refused here; polls imported from a sink may have one and
+are still found. Times are RFC 3339 with an offset.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from quorate.cluster.entry import CreatePoll, PollResult, State
+from quorate.cluster.polls import TRANSITIONS, PollView
+from quorate.cluster.reads import Reading
+from quorate.errors import BadTransition, Conflict, Invalid, OutcomeUnknown, QuorateError, TooLarge, UnknownPoll
+from quorate.http.answers import Reply, reply
+from quorate.http.api import Api
+from quorate.http.asked import FRESHNESS, Asked, once, read_freshness, read_query
+from quorate.http.reading import form_of
+from quorate.vote import (
+    ID_BYTES_MAX,
+    OPTION_BYTES_MAX,
+    OPTION_TEXT_PER_POLL_BYTES_MAX,
+    OPTIONS_PER_POLL_MAX,
+    TITLE_BYTES_MAX,
+    check_text,
+)
+
+STATES = tuple(TRANSITIONS)
+NOT_IN_ADDRESSES = (".", "..")  # clients resolve them away
+
+
+class _Poll(msgspec.Struct, forbid_unknown_fields=True):
+    id: str
+    options: list[str] = []
+    title: str = ""
+    state: State = "open"
+    closes_at: datetime | None = None
+    write_ins: bool = False
+
+
+class _State(msgspec.Struct, forbid_unknown_fields=True):
+    state: State
+
+
+_decode_poll = msgspec.json.Decoder(_Poll).decode
+_decode_state = msgspec.json.Decoder(_State).decode
+
+REFUSALS: Mapping[str, type[QuorateError]] = {
+    "conflict": Conflict,
+    "unknown_poll": UnknownPoll,
+    "bad_transition": BadTransition,
+    "too_large": TooLarge,
+}
+
+
+async def create(api: Api, asked: Asked) -> Reply:
+    """POST /polls: 201 when it is new, 200 when the same one is there already."""
+    poll = await api.parsing.parse(lambda body: read_poll(body, asked.content_type), asked.body)
+    result, version = await _within(api, api.submitter.create_poll(poll, timeout_s=api.limits.timeout_s))
+    _refuse(result, poll.id)
+    answer = reply(
+        _show_created(poll, result, version), status=201 if result.what == "created" else 200, version=version
+    )
+    answer.more = ((b"location", f"/polls/{quote(poll.id, safe='')}".encode()),)
+    return answer
+
+
+async def set_state(api: Api, asked: Asked, poll_id: str) -> Reply:
+    """POST /polls/ID/state."""
+    try:
+        state = _decode_state(asked.body).state
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(f'{error}; send {{"state": "closed"}}, one of {", ".join(STATES)}') from None
+    work = api.submitter.set_poll_state(poll_id, state, timeout_s=api.limits.timeout_s)
+    result, version = await _within(api, work)
+    _refuse(result, poll_id, wanted=state)
+    return reply({"id": poll_id, "state": state, "before": result.before, "version": version}, version=version)
+
+
+async def show(api: Api, asked: Asked, poll_id: str) -> Reply:
+    """GET /polls/ID."""
+    fresh = read_freshness(read_query(asked.query, FRESHNESS), api.limits.wait_max_s)
+    reading = await api.reads.poll(poll_id, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
+    return reply(show_poll(reading.value), version=reading.version)
+
+
+async def read_all(api: Api, asked: Asked) -> Reading[list[PollView]]:
+    """The polls of GET /polls; `show_all` renders them, which may take a while and need not hold the loop."""
+    found = read_query(asked.query, FRESHNESS | {"state"})
+    state = once(found, "state", "") or None
+    if state is not None and state not in STATES:
+        raise Invalid(f"state is {state!r}; give one of {', '.join(STATES)}")
+    fresh = read_freshness(found, api.limits.wait_max_s)
+    return await api.reads.polls(state, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
+
+
+def show_all(reading: Reading[list[PollView]]) -> Reply:
+    polls = [show_poll(poll) for poll in reading.value]
+    return reply({"polls": polls, "version": reading.version}, version=reading.version)
+
+
+def show_poll(poll: PollView) -> dict[str, Any]:
+    return {
+        "id": poll.id,
+        "title": poll.title,
+        "options": poll.options,
+        "state": poll.state,
+        "closes_at": _show_time(poll.closes_at_ms),
+        "write_ins": poll.write_ins,
+        "created_at": _show_time(poll.created_ms),
+        "version": poll.version,
+    }
+
+
+def _show_created(poll: CreatePoll, result: PollResult, version: int) -> dict[str, Any]:
+    return {
+        "id": poll.id,
+        "title": poll.title,
+        "options": poll.options,
+        "state": result.before or poll.state,  # the same poll may have moved on since it was made
+        "closes_at": _show_time(poll.closes_at_ms),
+        "write_ins": poll.write_ins,
+        "version": version,
+    }
+
+
+def _show_time(time_ms: int | None) -> str | None:
+    if time_ms is None:
+        return None
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+async def _within(api: Api, work: Any) -> tuple[PollResult, int]:
+    try:
+        async with asyncio.timeout(api.limits.timeout_s + 0.5):
+            answer: tuple[PollResult, int] = await work
+            return answer
+    except TimeoutError:
+        raise OutcomeUnknown(
+            f"no outcome within {api.limits.timeout_s:g} s; it may still happen: send the same again"
+        ) from None
+
+
+def _refuse(result: PollResult, poll_id: str, wanted: str | None = None) -> None:
+    """Raise what the cluster refused, if it did."""
+    if result.what in ("created", "same", "changed"):
+        return
+    fields: dict[str, Any] = {"poll": poll_id}
+    if result.what == "bad_transition":
+        fields |= {"state": result.before, "wanted": wanted, "allowed": list(TRANSITIONS[result.before])}  # type: ignore[index]  # a State
+    raise REFUSALS.get(result.what, Invalid)(result.detail or f"refused: {result.what}", **fields)
+
+
+def read_poll(body: bytes, content_type: str) -> CreatePoll:
+    """Raises `Invalid` or `TooLarge` saying what is wrong with the definition."""
+    if form_of(content_type) != "json":
+        raise Invalid("a poll is one JSON object; send application/json")
+    try:
+        poll = _decode_poll(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"{error}. A poll has id, title, options, state, closes_at, write_ins") from None
+    id = check_text(poll.id, "id", ID_BYTES_MAX)
+    if "/" in id or id in NOT_IN_ADDRESSES:
+        raise Invalid("id stands in addresses: it cannot have a slash, nor be a dot or two")
+    if poll.state == "archived":
+        raise Invalid("a new poll cannot be archived; give draft, open or closed")
+    title = check_text(poll.title or id, "title", TITLE_BYTES_MAX)
+    return CreatePoll(id, title, _read_options(poll), poll.state, _read_time(poll.closes_at), poll.write_ins)
+
+
+def _read_options(poll: _Poll) -> list[str]:
+    if len(poll.options) < 2 and not poll.write_ins:
+        raise Invalid(f"{len(poll.options)} options; a poll needs at least 2, or write_ins")
+    if len(poll.options) > OPTIONS_PER_POLL_MAX:
+        raise TooLarge(
+            f"{len(poll.options):,} options; the limit is {OPTIONS_PER_POLL_MAX:,}", limit=OPTIONS_PER_POLL_MAX
+        )
+    options = [check_text(option, f"option {place}", OPTION_BYTES_MAX) for place, option in enumerate(poll.options)]
+    if len(set(options)) < len(options):
+        twice = next(option for option in options if options.count(option) > 1)
+        raise Invalid(f"option {twice!r} stands there twice")
+    size = sum(len(option.encode()) for option in options)
+    if size > OPTION_TEXT_PER_POLL_BYTES_MAX:
+        limit = OPTION_TEXT_PER_POLL_BYTES_MAX
+        raise TooLarge(f"the options have {size:,} bytes of text together; the limit is {limit:,}", limit=limit)
+    return options
+
+
+def _read_time(closes_at: datetime | None) -> int | None:
+    if closes_at is None:
+        return None
+    if closes_at.tzinfo is None:
+        raise Invalid("closes_at has no offset from UTC; write 2030-01-31T12:00:00Z")
+    return int(closes_at.timestamp() * 1000)

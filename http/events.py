@@ -1,0 +1,159 @@
+"""GET /events: tallies as they change, over server-sent events, from this node's own state.
+
+Changes are coalesced: at most one event a poll every tenth of a second, always the whole tally at one version, so a
+client that misses events misses nothing. A slow client holds one event a poll and gets the newest. The event's id is
+the version: a client that comes back with `Last-Event-ID`, here or at another node, never sees an older tally.
+
+In a group of events only the last carries the id, so that a connection cut within the group is not taken for the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from quorate.cluster.fsm import Applied
+from quorate.cluster.replica import Replica
+from quorate.errors import NotReady
+from quorate.http.answers import encode
+
+COALESCE_S = 0.1
+HEARTBEAT_S = 15.0  # a comment, so that proxies and dead connections show themselves
+HEARTBEAT = b":\n\n"
+RECONNECT = b"retry: 1000\n\n"
+OPTIONS_PER_ROUND = 20_000  # the loop also carries heartbeats: a bigger change is told in several rounds
+
+
+class Stream:
+    """One client. `next` gives what to send; `close` may come from either side, more than once."""
+
+    def __init__(self, events: Events, polls: frozenset[str] | None) -> None:
+        self.polls = polls  # None: all of them
+        self._events = events
+        self._pending: dict[str, bytes] = {}  # poll id -> its newest event, not yet sent
+        self._version = 0
+        self._wake = asyncio.Event()
+        self._greeted = False
+        self.closed = False
+
+    def put(self, poll_id: str, event: bytes, version: int) -> None:
+        self._pending[poll_id] = event
+        self._version = version
+        self._wake.set()
+
+    async def next(self) -> bytes | None:
+        """The next bytes to send, a heartbeat if nothing happens; None at the end."""
+        if not self._greeted:
+            self._greeted = True
+            return RECONNECT
+        if not self._pending and not self.closed:
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                return HEARTBEAT
+        self._wake.clear()
+        if self.closed:
+            return None
+        *others, last = self._pending.values()
+        self._pending.clear()
+        return b"".join([*others, b"id: %d\n" % self._version, last])
+
+    def close(self) -> None:
+        self.closed = True
+        self._wake.set()
+        self._events.forget(self)
+
+
+class Events:
+    """Watches the replica and tells the streams. Lives on the loop."""
+
+    def __init__(self, replica: Replica, *, streams_max: int = 1_000) -> None:
+        self._replica = replica
+        self._streams_max = streams_max
+        self._streams: set[Stream] = set()
+        self._options: dict[str, frozenset[str]] = {}  # of each poll that a stream names
+        self._changed_options: set[str] = set()
+        self._changed_polls: set[str] = set()
+        self._planned: asyncio.TimerHandle | None = None
+        replica.on_applied(self._on_applied)
+
+    def __len__(self) -> int:
+        return len(self._streams)
+
+    def open(self, polls: Sequence[str], *, after: int = 0) -> Stream:
+        """A stream of the named polls, of all if none is named; its first event is each one's tally now.
+
+        A client that saw version `after` of one poll and comes back before anything happened is told nothing twice.
+        """
+        if len(self._streams) >= self._streams_max:
+            raise NotReady(f"{self._streams_max} clients follow events on this node already; ask another node")
+        stream = Stream(self, frozenset(polls) or None)
+        self._streams.add(stream)
+        state = self._replica.state
+        if len(polls) != 1 or after != state.version:
+            self._changed_polls.update(polls or (poll.id for poll in state.polls("open")))
+            self._plan(0.0)
+        for poll_id in polls:
+            poll = state.poll(poll_id)
+            self._options[poll_id] = frozenset(poll.options if poll else ())
+        return stream
+
+    def forget(self, stream: Stream) -> None:
+        self._streams.discard(stream)
+        still = frozenset[str]().union(*(s.polls for s in self._streams if s.polls))
+        for poll_id in self._options.keys() - still:
+            del self._options[poll_id]
+
+    def close(self) -> None:
+        """End every stream: the node stops. Idempotent."""
+        for stream in list(self._streams):
+            stream.close()
+        if self._planned is not None:
+            self._planned.cancel()
+            self._planned = None
+
+    def _on_applied(self, applied: Applied) -> None:
+        if self._streams:
+            self._changed_options.update(applied.options)
+            self._changed_polls.update(applied.polls)
+            self._plan(COALESCE_S)
+
+    def _plan(self, delay_s: float) -> None:
+        if self._planned is None:
+            self._planned = asyncio.get_running_loop().call_later(delay_s, self._tell)
+
+    def _tell(self) -> None:
+        self._planned = None
+        self._spread()
+        room = OPTIONS_PER_ROUND
+        while self._changed_polls and room > 0:
+            room -= self._tell_poll(self._changed_polls.pop())
+        if self._changed_polls:
+            self._plan(COALESCE_S)
+
+    def _spread(self) -> None:
+        """From options that changed to the polls, of those followed, that have them."""
+        changed, self._changed_options = self._changed_options, set()
+        if any(stream.polls is None for stream in self._streams):
+            for option in changed:
+                self._changed_polls.update(self._replica.state.polls_with(option))
+            return
+        self._changed_polls.intersection_update(self._options)
+        self._changed_polls.update(
+            poll_id for poll_id, options in self._options.items() if not options.isdisjoint(changed)
+        )
+
+    def _tell_poll(self, poll_id: str) -> int:
+        """Put a poll's tally to those who follow it; how many options that took."""
+        followers = [stream for stream in self._streams if stream.polls is None or poll_id in stream.polls]
+        state = self._replica.state
+        poll, results = state.poll(poll_id), state.results(poll_id)
+        if not followers or poll is None or results is None:
+            return 0
+        tally = {"id": poll_id, "title": poll.title, "state": poll.state, "results": results}
+        document = encode({**tally, "total": sum(results.values()), "version": state.version})
+        event = b"event: results\ndata: %s\n\n" % document
+        for stream in followers:
+            stream.put(poll_id, event, state.version)
+        return len(results)

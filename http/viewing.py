@@ -1,0 +1,84 @@
+"""What the loop answers besides votes: results, event streams, health, who leads. The same functions for both doors."""
+
+from __future__ import annotations
+
+import asyncio
+
+from quorate.errors import Invalid, NoLeader, Stale
+from quorate.http.answers import Headers, Reply, reply, signature, text
+from quorate.http.api import Api
+from quorate.http.asked import DEFAULT, FRESHNESS, Asked, read_freshness, read_query, read_version
+from quorate.http.events import Stream
+
+STREAM_POLLS_MAX = 100
+READ_GRACE_S = 1.0
+FLAGS = frozenset({"verbose", "sync"})
+
+
+async def results(api: Api, asked: Asked, poll_id: str) -> Reply:
+    """GET /polls/ID/results."""
+    fresh = read_freshness(read_query(asked.query, FRESHNESS), api.limits.wait_max_s) if asked.query else DEFAULT
+    try:
+        async with asyncio.timeout(fresh.wait_s + READ_GRACE_S):
+            tally = await api.reads.results(
+                poll_id, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s
+            )
+    except TimeoutError:
+        raise Stale(f"no answer at level {fresh.level} within {fresh.wait_s:g} s; level=none answers at once") from None
+    return reply(tally, version=tally.version)
+
+
+async def follow(api: Api, asked: Asked) -> Stream:
+    """GET /events: a stream that is open, or the reason why not."""
+    found = read_query(asked.query, frozenset({"poll"}))
+    polls = found.get("poll", [])
+    if len(polls) > STREAM_POLLS_MAX:
+        raise Invalid(f"{len(polls)} polls in one stream; the limit is {STREAM_POLLS_MAX}, or name none to follow all")
+    after = read_version(asked.last_event_id, "Last-Event-ID") if asked.last_event_id else 0
+    if polls:
+        for poll_id in polls:
+            await api.reads.poll(poll_id, level="none", min_version=after)
+    else:
+        await api.reads.polls("draft", level="none", min_version=after)  # only to wait for that version
+    return api.events.open(polls, after=after)
+
+
+def stream_headers(api: Api) -> Headers:
+    return [
+        (b"content-type", b"text/event-stream"),
+        (b"cache-control", b"no-store"),
+        (b"x-accel-buffering", b"no"),  # nginx would hold events back
+        *signature(api.replica),
+        (b"x-quorate-version", b"%d" % api.replica.state.version),
+    ]
+
+
+async def livez(api: Api, asked: Asked) -> Reply:
+    """The loop turns, or nobody would answer this."""
+    return text("ok\n")
+
+
+async def readyz(api: Api, asked: Asked) -> Reply:
+    """One line a check; 503 if one of them fails."""
+    flags = read_query(asked.query, FLAGS)
+    lines, ready = [], True
+    for check in api.checks:
+        if check.sync and "sync" not in flags:
+            continue
+        well, words, more = check.look()
+        ready = ready and well
+        lines.append(
+            f"[{'+' if well else '-'}] {check.name} {words}{': ' + more if more and 'verbose' in flags else ''}\n"
+        )
+    return text("".join(lines) or "ok\n", status=200 if ready else 503)
+
+
+async def leader(api: Api, asked: Asked) -> Reply:
+    """GET /leader."""
+    who = api.replica.leader
+    if who is None:
+        raise NoLeader("no leader is known: a majority of the nodes must be up and connected")
+    found = {member.id: member for member in api.members()}.get(who)
+    return reply(
+        {"id": who, "http": found.http if found else "", "raft": found.raft if found else "", "term": api.replica.term}
+    )

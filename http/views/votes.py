@@ -1,0 +1,47 @@
+"""Votes in, tallies out. In a node the loop answers the first three itself, by the same functions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from flask import Blueprint, Response, stream_with_context
+
+from quorate.http import casting, viewing
+from quorate.http.app import asked, on_loop, respond, this_api
+from quorate.http.events import HEARTBEAT_S, Stream
+
+routes = Blueprint("votes", __name__)
+
+
+@routes.post("/votes")
+def cast() -> Response:
+    return respond(on_loop(casting.cast(this_api(), asked())))
+
+
+@routes.get("/polls/<path:poll_id>/results")
+def results(poll_id: str) -> Response:
+    api = this_api()
+    return respond(on_loop(viewing.results(api, asked(), poll_id), timeout_s=api.limits.wait_max_s))
+
+
+@routes.get("/events")
+def events() -> Response:
+    stream = on_loop(viewing.follow(this_api(), asked()))
+    answer = Response(stream_with_context(_pull(stream)))
+    answer.headers.clear()
+    answer.headers.extend((name.decode(), value.decode()) for name, value in viewing.stream_headers(this_api()))
+    return answer
+
+
+@routes.post("/producers")
+def open_producer() -> Response:
+    return respond(on_loop(casting.open_producer(this_api(), asked())))
+
+
+def _pull(stream: Stream) -> Iterator[bytes]:
+    loop = this_api().loop
+    try:
+        while (chunk := on_loop(stream.next(), timeout_s=HEARTBEAT_S)) is not None:
+            yield chunk
+    finally:
+        loop.call_soon_threadsafe(stream.close)
