@@ -1,0 +1,16 @@
+"""NSQ for tests: each test that asks for `servers` runs on the double, and on the real nsqd where it is on PATH."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.services.nsq.servers import KINDS, Servers, servers_of
+
+
+@pytest.fixture(params=KINDS)
+def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Servers]:
+    with servers_of(request.param, tmp_path) as made:
+        yield made

@@ -1,0 +1,82 @@
+"""Just enough HTTP/1.1 for the doubles: a request line, headers, a sized body, one JSON or text answer, keep-alive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import msgspec
+
+BODY_BYTES_MAX = 64 * 1024 * 1024
+
+
+class Refused(Exception):
+    """An answer other than 200, in nsqd's form: a status and a word."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    query: Mapping[str, list[str]]
+    body: bytes
+
+    def get(self, name: str) -> str | None:
+        return self.query[name][0] if name in self.query else None
+
+
+Handler = Callable[[Request], Any]  # bytes or text as they are, None as nothing, the rest as JSON
+Routes = Mapping[tuple[str, str], Handler]
+
+
+async def serve(address: str, routes: Routes) -> asyncio.Server:
+    host, port = address.rsplit(":", 1)
+    return await asyncio.start_server(lambda r, w: _talk(r, w, routes), host, int(port))
+
+
+async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, routes: Routes) -> None:
+    try:
+        while True:
+            method, target, _ = (await reader.readline()).decode("latin-1").split(" ", 2)
+            headers = {}
+            while line := (await reader.readline()).strip():
+                name, _, value = line.decode("latin-1").partition(":")
+                headers[name.lower()] = value.strip()
+            if headers.get("expect", "").lower() == "100-continue":
+                writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            size = int(headers.get("content-length", "0"))
+            body = await reader.readexactly(min(size, BODY_BYTES_MAX))
+            writer.write(_answer(method, target, body, routes))
+            await writer.drain()
+            if headers.get("connection", "").lower() == "close":
+                break
+    except (ValueError, OSError, asyncio.IncompleteReadError):
+        pass  # the client went away, or speaks something else
+    finally:
+        writer.close()
+
+
+def _answer(method: str, target: str, body: bytes, routes: Routes) -> bytes:
+    url = urlsplit(target)
+    try:
+        handler = routes.get((method, url.path))
+        if handler is None:
+            known = any(path == url.path for _, path in routes)
+            raise Refused(405, "METHOD_NOT_ALLOWED") if known else Refused(404, "NOT_FOUND")
+        status, answer = 200, handler(Request(parse_qs(url.query, keep_blank_values=True), body))
+    except Refused as refused:
+        status, answer = refused.status, {"message": str(refused)}
+    payload, kind = _encoded(answer)
+    head = f"HTTP/1.1 {status} {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(payload)}\r\n\r\n"
+    return head.encode() + payload
+
+
+def _encoded(answer: Any) -> tuple[bytes, str]:
+    if answer is None or isinstance(answer, (str, bytes)):
+        return (answer.encode() if isinstance(answer, str) else answer or b""), "text/plain; charset=utf-8"
+    return msgspec.json.encode(answer), "application/json; charset=utf-8"
