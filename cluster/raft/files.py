@@ -1,0 +1,144 @@
+"""The node's files: one flat directory, the seam at which a simulation takes the disk away.
+
+Everything the log and the snapshots do to a disk is one of these few calls, and each says what is durable when it
+returns. Nothing here retries: after a failed sync the kernel may have dropped the pages it could not write and a second
+sync would answer "fine" (PostgreSQL's fsync lesson, https://wiki.postgresql.org/wiki/Fsync_Errors), so callers stop.
+
+Used by one thread at a time: the start-up reads on the main thread, then the disk thread has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Protocol
+
+if sys.platform == "darwin":
+    import fcntl
+
+    def _sync_data(fd: int) -> None:
+        fcntl.fcntl(fd, fcntl.F_FULLFSYNC)  # fsync alone leaves the data in the drive's cache there (man 2 fsync)
+
+else:
+    _sync_data = os.fdatasync
+
+
+class Files(Protocol):
+    """All may raise OSError."""
+
+    where: str  # the directory, for messages
+
+    def names(self) -> list[str]: ...
+
+    def size(self, name: str) -> int: ...
+
+    def read(self, name: str) -> bytes: ...
+
+    def read_at(self, name: str, offset: int, size: int) -> bytes: ...
+
+    def write(self, name: str, offset: int, data: bytes) -> None:
+        """Put `data` at `offset`, creating the file if need be. Not durable until `sync(name)`."""
+        ...
+
+    def sync(self, name: str) -> None:
+        """Make the file's data durable, and its directory entry if it is new."""
+        ...
+
+    def truncate(self, name: str, size: int) -> None:
+        """Cut the file. Durable on return."""
+        ...
+
+    def replace(self, old: str, new: str) -> None:
+        """Rename atomically over whatever had the new name. Durable on return."""
+        ...
+
+    def remove(self, name: str) -> None:
+        """Durable on return."""
+        ...
+
+
+class OsFiles:
+    """`Files` on a real directory. Descriptors stay open: opening a file costs as much as writing a group to it."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.where = str(path)
+        self._open: dict[str, int] = {}
+        self._unlisted: set[str] = set()  # created here, their directory entry not synced yet
+        self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        os.fsync(self._directory)  # what an earlier process created just before it died
+
+    def names(self) -> list[str]:
+        return os.listdir(self.where)
+
+    def size(self, name: str) -> int:
+        return os.stat(name, dir_fd=self._directory).st_size
+
+    def read(self, name: str) -> bytes:
+        fd = os.open(name, os.O_RDONLY, dir_fd=self._directory)
+        with open(fd, "rb") as file:
+            return file.read()
+
+    def read_at(self, name: str, offset: int, size: int) -> bytes:
+        fd = os.open(name, os.O_RDONLY, dir_fd=self._directory)
+        with open(fd, "rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
+    def write(self, name: str, offset: int, data: bytes) -> None:
+        fd = self._writable(name)
+        view = memoryview(data)
+        while view:
+            written = os.pwrite(fd, view, offset)
+            offset += written
+            view = view[written:]
+
+    def sync(self, name: str) -> None:
+        _sync_data(self._writable(name))
+        if name in self._unlisted:
+            os.fsync(self._directory)
+            self._unlisted.discard(name)
+
+    def truncate(self, name: str, size: int) -> None:
+        os.ftruncate(self._writable(name), size)
+        self.sync(name)
+
+    def replace(self, old: str, new: str) -> None:
+        self._forget(old)
+        self._forget(new)
+        os.replace(old, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
+        os.fsync(self._directory)
+
+    def remove(self, name: str) -> None:
+        self._forget(name)
+        os.unlink(name, dir_fd=self._directory)
+        os.fsync(self._directory)
+
+    def close(self) -> None:
+        """Idempotent."""
+        for name in list(self._open):
+            self._forget(name)
+        if self._directory >= 0:
+            os.close(self._directory)
+            self._directory = -1
+
+    def _writable(self, name: str) -> int:
+        fd = self._open.get(name)
+        if fd is None:
+            try:
+                fd = os.open(name, os.O_RDWR, dir_fd=self._directory)
+            except FileNotFoundError:
+                fd = os.open(name, os.O_RDWR | os.O_CREAT, 0o600, dir_fd=self._directory)
+                self._unlisted.add(name)
+            self._open[name] = fd
+        return fd
+
+    def _forget(self, name: str) -> None:
+        self._unlisted.discard(name)
+        fd = self._open.pop(name, None)
+        if fd is not None:
+            with contextlib.suppress(
+                OSError
+            ):  # nothing is lost: what mattered was synced, and its failure raised there
+                os.close(fd)
