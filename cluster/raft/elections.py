@@ -107,6 +107,8 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = journal.first_index
         journal.on_synced = self.on_synced
 
+    _SyncObj__raftElectionDeadline: float
+
     # ---- short names for what PySyncObj keeps -----------------------------------------------------------------------
 
     @property

@@ -12,21 +12,13 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
 
+import msgspec
+
+from quorate.cluster.raft.directory import Identity
 from quorate.cluster.raft.link import Introduction
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """What a data directory knows about itself. `members` are incarnations by node id, once the cluster is formed."""
-
-    node_id: str
-    incarnation: str
-    cluster_id: str | None = None
-    members: Mapping[str, str] | None = None
 
 
 def cluster_id_of(members: Mapping[str, str]) -> str:
@@ -90,8 +82,8 @@ class Forming:
             self.stranger_to = hello.cluster_id
             known = "knows another incarnation of it" if mine.node_id in members else "does not know it"
             log.error(
-                "the cluster %s is formed and %s: this node's data directory is new. It takes copies but gives no ballot. "
-                "If its disk was replaced: quorate members replace %s",
+                "the cluster %s is formed and %s: this node's data directory is new. It takes copies but gives no "
+                "ballot. If its disk was replaced: quorate members replace %s",
                 hello.cluster_id,
                 known,
                 mine.node_id,
@@ -104,6 +96,6 @@ class Forming:
             self._form(cluster_id_of(members), members)
 
     def _form(self, cluster_id: str, members: Mapping[str, str]) -> None:
-        self.identity = Identity(self.identity.node_id, self.identity.incarnation, cluster_id, dict(members))
+        self.identity = msgspec.structs.replace(self.identity, cluster_id=cluster_id, members=dict(members))
         self.stranger_to = None
         log.info("cluster %s is formed by %s", cluster_id, ", ".join(sorted(members)))

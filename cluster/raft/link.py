@@ -11,7 +11,7 @@ import asyncio
 import os
 import struct
 from collections import deque
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 
@@ -107,8 +107,7 @@ class Link(asyncio.Protocol):
     # ---- connection -------------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses of it
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         self.address = str(transport.get_extra_info("peername"))
         loop = asyncio.get_running_loop()

@@ -160,7 +160,9 @@ class Links:
                 try:
                     await asyncio.wait_for(self._connect(peer), DIAL_S)
                 except (OSError, TimeoutError, ValueError) as error:
-                    self._complain(peer, f"cannot reach {peer} at {self._addresses.get(peer)}: {error or 'time out'}")
+                    self._complain(
+                        peer, f"cannot reach {peer} at {self._addresses.get(peer)}: {str(error) or 'time out'}"
+                    )
                 pause_s = min(pause_s * 1.5, REDIAL_S[1])
             await asyncio.sleep(pause_s)
 
@@ -184,7 +186,8 @@ class Links:
 
     def opened(self, link: Link) -> str | None:
         peer = link.peer
-        assert peer is not None and link.introduction is not None
+        assert peer is not None
+        assert link.introduction is not None
         self._strangers.discard(link)
         refusal = "it has this node's own id" if peer == self.node_id else None
         refusal = refusal or self._listener.opened(peer, link.introduction)

@@ -31,8 +31,25 @@ def monotonic() -> float:
 
 VERSION_KNOWN = "0.3.17"
 
-SOURCES_KNOWN = {
-    "__init__": "",
+SOURCES_KNOWN = {  # every method that is replaced, called, or that calls one that is replaced
+    "__init__": "09df12cd7fd7d727",
+    "doTick": "bef78c2ba06d784b",
+    "_onTick": "cc9eb08232d005ba",
+    "_checkCommandsToApply": "a386a8079361d204",
+    "_SyncObj__applyLogEntries": "073db677773b5a2d",
+    "_SyncObj__connectedToAnyone": "acd40e9e3ac6c4cc",
+    "_SyncObj__generateRaftTimeout": "92ed37d3620e781a",
+    "_SyncObj__getCurrentLogIndex": "e5af22ca246686bd",
+    "_SyncObj__getEntries": "e29c4b33293b2101",
+    "_SyncObj__onBecomeLeader": "5a3fd97bc17dc1cf",
+    "_SyncObj__onLeaderChanged": "53b7685e1d897887",
+    "_SyncObj__onMessageReceived": "ddfe34b6c0282179",
+    "_SyncObj__onNodeConnected": "2655afb481b4c69b",
+    "_SyncObj__onNodeDisconnected": "a81c0475ba2218cc",
+    "_SyncObj__sendAppendEntries": "9cb9073128c392fa",
+    "_SyncObj__setCurrentTerm": "0ad5bf456ac06bd3",
+    "_SyncObj__setState": "2c1f239f7bd79b39",
+    "_SyncObj__tryLogCompaction": "c2f8a0ec14cc7312",
 }
 
 

@@ -14,20 +14,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from quorate.cluster.raft.directory import DataDirectory
-from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
-
 from quorate.cluster import entry
 from quorate.cluster.clock import LeaderClock
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.raft import wire
+from quorate.cluster.raft.directory import DataDirectory
 from quorate.cluster.raft.elections import CANDIDATE, FOLLOWER, LEADER, Timing
 from quorate.cluster.raft.engine import Engine, Fate
 from quorate.cluster.raft.files import Files
-from quorate.cluster.raft.forming import Forming, Identity
+from quorate.cluster.raft.forming import Forming
 from quorate.cluster.raft.journal import Journal
 from quorate.cluster.raft.link import Introduction
 from quorate.cluster.raft.links import Links
+from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
 from quorate.cluster.raft.transfer import Transfer
 from quorate.cluster.raft.writer import ThreadWriter
 from quorate.cluster.replica import PeerHandler
@@ -74,14 +73,16 @@ class RaftReplica:
         self._directory = directory
         self._files: Files = directory.files
         self._on_halt = on_halt
-        identity = Identity(settings.node_id, directory.incarnation, directory.cluster_id, directory.members)
-        self.forming = Forming(identity, settings.cluster_name, set(settings.peers) if settings.bootstrap else set())
+        self.forming = Forming(
+            directory.identity, settings.cluster_name, set(settings.peers) if settings.bootstrap else set()
+        )
         self.links = Links(settings.node_id, self, key=settings.key)
         self._applied_listeners: list[Callable[[Applied], None]] = []
         self._leadership_listeners: list[Callable[[bool], None]] = []
         self._open: set[asyncio.Future[Applied]] = set()
         self._open_bytes = 0
         self._was_leader = False
+        self._http: dict[str, str] = {}
         self._halted: BaseException | None = None
         self._stopped = False
         self._tick_planned = False
@@ -98,13 +99,19 @@ class RaftReplica:
         loop = asyncio.get_running_loop()
         self._writer = ThreadWriter(loop.call_soon_threadsafe, name="quorate-disk")
         self._snapshot_writer = ThreadWriter(loop.call_soon_threadsafe, name="quorate-snapshots")
-        self._snapshots = Snapshots(self._files)
+        self._snapshots = Snapshots(self._files, node_id=self.node_id)
         self._snapshot = await asyncio.to_thread(self._snapshots.newest)
         if self._snapshot is not None:
             image = await asyncio.to_thread(self._snapshots.load, self._snapshot)
             self.state = await asyncio.to_thread(StateMachine.restore, image)
         self._journal = await asyncio.to_thread(
-            Journal.open, self._files, self._writer, snapshot=self._snapshot, on_failure=self._halt
+            Journal.open,
+            self._files,
+            self._writer,
+            snapshot=self._snapshot,
+            on_failure=self._halt,
+            node_id=self.node_id,
+            may_create=self._directory.identity.cluster_id is None,
         )
         self._engine = engine = Engine(
             self.node_id,
@@ -247,6 +254,7 @@ class RaftReplica:
     def opened(self, peer: str, introduction: Introduction) -> str | None:
         if peer not in self.settings.peers:
             return f"{peer} is no member of this cluster"
+        self._http[peer] = introduction.http
         was_formed = self.forming.formed
         refusal = self.forming.introduced(peer, introduction)
         if self.forming.formed and not was_formed:
@@ -262,8 +270,8 @@ class RaftReplica:
 
     def _save_identity(self) -> None:
         identity = self.forming.identity
-        if identity.cluster_id is not None and self._directory.cluster_id is None:
-            self._directory.save_identity(cluster_id=identity.cluster_id, members=dict(identity.members or {}))
+        if identity != self._directory.identity:
+            self._directory.save_identity(cluster_id=identity.cluster_id, members=identity.members)
         if self._engine is not None:
             self._engine.may_give_ballots = self.forming.formed
 
@@ -345,7 +353,7 @@ class RaftReplica:
         if not self._running or self._engine is None:
             raise NotReady("this node is starting or stopping")
         confirmed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._guard(self._engine.confirm_reads, lambda leads: confirmed.done() or confirmed.set_result(leads))
+        self._guard(self._engine.confirm_reads, lambda leads: None if confirmed.done() else confirmed.set_result(leads))
         self._tick_soon()
         if not await confirmed:
             raise NoLeader(f"{self.node_id} does not lead now")
@@ -372,6 +380,10 @@ class RaftReplica:
                 asked = self._guard(self._engine.transfer_to_most_caught_up)
             await asyncio.sleep(0.01)
         return self._running and self._engine is not None and self._engine.role != LEADER
+
+    def http_addresses(self) -> dict[str, str]:
+        """Where the nodes that have introduced themselves serve HTTP."""
+        return dict(self._http)
 
     def status(self) -> Mapping[str, Any]:
         if self._engine is None:

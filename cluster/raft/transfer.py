@@ -12,10 +12,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
-
 from quorate.cluster.raft import pinned, wire
 from quorate.cluster.raft.engine import Engine, SnapshotFlow
+from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
 from quorate.cluster.raft.writer import Writer
 from quorate.errors import DataError
 

@@ -1,0 +1,48 @@
+"""Log lines: one a state change, none a vote; each names the node. Text for people, or JSON for machines."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from typing import Any
+
+import msgspec
+
+_encode = msgspec.json.Encoder().encode
+
+
+class _Text(logging.Formatter):
+    def __init__(self, node_id: str) -> None:
+        super().__init__(
+            f"%(asctime)s.%(msecs)03dZ %(levelname)-8s {node_id} %(name)s: %(message)s", "%Y-%m-%dT%H:%M:%S"
+        )
+
+        self.converter = time.gmtime
+
+
+class _Json(logging.Formatter):
+    def __init__(self, node_id: str) -> None:
+        super().__init__()
+        self._node_id = node_id
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{int(record.msecs):03d}Z",
+            "level": record.levelname.lower(),
+            "node": self._node_id,
+            "from": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["trace"] = self.formatException(record.exc_info)
+        return _encode(line).decode()
+
+
+def set_up(node_id: str, *, level: str, format: str, file: str) -> None:
+    """Send all log lines of this process to `file`, or to standard error if it is empty."""
+    handler = logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json(node_id) if format == "json" else _Text(node_id))
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    for chatty in ("uvicorn", "asyncio", "urllib3", "pymongo", "nsq", "tornado", "pysyncobj"):
+        logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))

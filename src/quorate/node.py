@@ -1,0 +1,268 @@
+"""One node: the only place that knows all the parts, makes them, starts them in order and stops them in order.
+
+Start: signals, listen, HTTP (readyz says no), replica, flusher, sources, Consul. Stop: leave Consul, stop the sources,
+drain HTTP so that clients get the answers they were promised, hand leadership over, stop the flusher and the replica.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib.metadata
+import logging
+import os
+import platform
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from quorate import __version__, logs
+from quorate.cluster.raft.directory import DataDirectory
+from quorate.cluster.raft.elections import Timing
+from quorate.cluster.raft.replica import RaftReplica, ReplicaSettings
+from quorate.cluster.reads import Reads
+from quorate.cluster.submit import Submitter
+from quorate.config import Config, masked_config
+from quorate.errors import QuorateError
+from quorate.http.api import Api, Check, Limits, Member
+from quorate.http.events import Events
+from quorate.http.server import HttpServer
+from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTIONS_PER_POLL_MAX, POLLS_MAX, WEIGHT_MAX
+
+PROBE_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Node:
+    """Made on a running loop. `run` starts it, waits until it is told to stop, and stops it."""
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._stop_asked = asyncio.Event()
+        self._failure: BaseException | None = None
+        self._started_s = time.monotonic()
+        members = {id: str(address) for id, address in config.members().items()}
+        self.directory = DataDirectory.open(config.node.data, node_id=config.node.id)
+        self.replica = RaftReplica(_replica_settings(config, members), self.directory, on_halt=self._halted)
+        self.submitter = Submitter(self.replica, waiting_bytes_max=config.votes.queue_bytes)
+        self.reads = Reads(self.replica)
+        limits = Limits(
+            timeout_s=config.http.timeout_ms / 1000,
+            keep_alive_s=config.http.keep_alive_s,
+            connections=config.http.connections_max,
+            events=config.http.events_max,
+            threads=config.http.threads,
+        )
+        self.api = Api(
+            replica=self.replica,
+            submitter=self.submitter,
+            reads=self.reads,
+            events=Events(self.replica, streams_max=limits.events),
+            members=self._members,
+            nodes=self._nodes,
+            status=self.status,
+            version=self._version,
+            checks=self._checks(),
+            limits=limits,
+        )
+        self.http = HttpServer(self.api)
+        self.replica.serve("probe", self._on_probe)
+
+    # ---- life -------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> int:
+        """The exit code. Raises `QuorateError` in words if the node cannot start."""
+        self._catch_signals()
+        try:
+            await self._start()
+            await self._stop_asked.wait()
+        finally:
+            await self._stop()
+        if self._failure is not None:
+            detail = self._failure.detail if isinstance(self._failure, QuorateError) else repr(self._failure)
+            log.critical("%s stopped itself: %s", self.config.node.id, detail)
+            return 1
+        log.info("%s stopped", self.config.node.id)
+        return 0
+
+    async def _start(self) -> None:
+        config = self.config
+        await self.http.start(*_host_port(config.http.listen))
+        await self.replica.start()
+        gc.freeze()  # what was restored stays: no full collection walks it again
+        log.info("%s serves %s; its log is in %s", config.node.id, config.http.url, config.node.data)
+
+    async def _stop(self) -> None:
+        """Each step is bounded; one that fails is logged and does not keep the others from stopping."""
+        await self._step(self.http.stop(self.config.http.drain_s))
+        await self._step(self.replica.transfer_leadership())
+        self.submitter.stop()
+        await self._step(self.replica.stop())
+        self.directory.close()
+
+    async def _step(self, step: Awaitable[Any]) -> None:
+        try:
+            await step
+        except Exception:
+            log.exception("a part did not stop as it should; going on")
+
+    def _halted(self, error: BaseException) -> None:
+        self._failure = error
+        self._stop_asked.set()
+
+    def _catch_signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            loop.add_signal_handler(number, self._on_signal, number)
+
+    def _on_signal(self, number: signal.Signals) -> None:
+        if self._stop_asked.is_set():
+            log.warning("second signal (%s): stopping at once", number.name)
+            os._exit(1)
+        log.info("%s: handing over and stopping; once more stops at once", number.name)
+        self._stop_asked.set()
+
+    # ---- what others ask --------------------------------------------------------------------------------------------
+
+    def _members(self) -> Sequence[Member]:
+        http = self.replica.http_addresses()
+        return [
+            Member(id, self.config.http.url if id == self.config.node.id else http.get(id, ""), str(address))
+            for id, address in self.config.members().items()
+        ]
+
+    async def _nodes(self) -> Sequence[Mapping[str, Any]]:
+        """Every member as it answers now; one that does not answer is shown as unreachable."""
+        return await asyncio.gather(*(self._probe(member) for member in self._members()))
+
+    async def _probe(self, member: Member) -> Mapping[str, Any]:
+        known = {"id": member.id, "http": member.http, "raft": member.raft}
+        try:
+            if member.id == self.config.node.id:
+                return {**known, "reachable": True, **self._facts()}
+            async with asyncio.timeout(PROBE_S):
+                answer = await self.replica.call(member.id, "probe", b"")
+            return {**known, "reachable": True, **msgspec.json.decode(answer)}
+        except (QuorateError, TimeoutError):
+            return {**known, "reachable": False}
+
+    async def _on_probe(self, peer: str, request: bytes) -> bytes:
+        return msgspec.json.encode(self._facts())
+
+    def _facts(self) -> dict[str, Any]:
+        raft = self.replica.status()
+        return {
+            "role": raft["role"],
+            "term": raft.get("term", 0),
+            "version": self.replica.state.version,
+            "log_index": raft.get("last_index", 0),
+            "lag": raft.get("last_index", 0) - raft.get("applied_index", 0),
+        }
+
+    def status(self) -> Mapping[str, Any]:
+        state = self.replica.state
+        dedup = state.dedup()
+        return {
+            "node": self.config.node.id,
+            "version": state.version,
+            "uptime_s": round(time.monotonic() - self._started_s, 1),
+            "raft": self.replica.status(),
+            "state": {
+                "cluster_id": state.cluster_id,
+                "generation": state.generation,
+                "time_ms": state.time_ms,
+                "polls": len(state.polls()),
+                "producers": state.producers(),
+                "dedup": msgspec.to_builtins(dedup) if isinstance(dedup, msgspec.Struct) else _fields(dedup),
+            },
+            "submit": {"waiting_bytes": self.submitter.waiting_bytes},
+            "limits": {
+                "option_bytes": OPTION_BYTES_MAX,
+                "id_bytes": ID_BYTES_MAX,
+                "weight": WEIGHT_MAX,
+                "options_per_poll": OPTIONS_PER_POLL_MAX,
+                "polls": POLLS_MAX,
+                "entry_bytes": ENTRY_BYTES_MAX,
+                "request_bytes": self.api.limits.body_bytes,
+                "votes_per_request": self.api.limits.votes,
+            },
+            "config": masked_config(self.config),
+        }
+
+    def _version(self) -> Mapping[str, Any]:
+        return {
+            "version": __version__,
+            "pysyncobj": importlib.metadata.version("pysyncobj"),
+            "python": platform.python_version(),
+            "uptime_s": round(time.monotonic() - self._started_s, 1),
+            "node": self.config.node.id,
+        }
+
+    def _checks(self) -> Sequence[Check]:
+        return [Check("leader", self._look_leader), Check("log", self._look_log)]
+
+    def _look_leader(self) -> tuple[bool, str, str]:
+        leader = self.replica.leader
+        if leader is not None and self.replica.state.cluster_id:
+            return True, leader, f"term {self.replica.term}"
+        raft = self.replica.status()
+        if raft.get("stranger_to"):
+            return False, "this node's disk is new to the cluster", f"quorate members replace {self.config.node.id}"
+        if raft.get("waiting_for"):
+            return False, "waiting to meet " + ", ".join(raft["waiting_for"]), "a cluster is formed once all have met"
+        return False, "none known", "a majority of the nodes must be up and connected"
+
+    def _look_log(self) -> tuple[bool, str, str]:
+        raft = self.replica.status()
+        if raft["role"] in ("starting", "halted"):
+            return False, raft["role"], "see the log of this node"
+        return True, f"applied {raft['applied_index']}", f"committed {raft['commit_index']}, last {raft['last_index']}"
+
+
+def _fields(view: Any) -> dict[str, Any]:
+    return {name: getattr(view, name) for name in view.__dataclass_fields__}
+
+
+def _host_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _replica_settings(config: Config, members: Mapping[str, str]) -> ReplicaSettings:
+    return ReplicaSettings(
+        node_id=config.node.id,
+        cluster_name=config.node.cluster,
+        listen=_host_port(config.raft.listen),
+        peers=members,
+        http=config.http.url,
+        key=config.raft.key.encode() or None,
+        bootstrap=config.raft.bootstrap,
+        timing=Timing(config.raft.election_timeout_ms / 1000),
+        snapshot_bytes=config.raft.snapshot_bytes,
+        dedup_window=config.votes.dedup_window,
+    )
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # not on every platform; asyncio's own does the same, slower
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def run(config: Config) -> int:
+    """Run a node until it is told to stop; the exit code. Raises `QuorateError` in words if it cannot start."""
+    logs.set_up(config.node.id, level=config.log.level, format=config.log.format, file=config.log.file)
+    # Generations are rarely worth a walk here: most objects die young or live for ever.
+    gc.set_threshold(50_000, 20, 100)
+
+    async def main() -> int:
+        return await Node(config).run()
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main())
