@@ -35,15 +35,18 @@ class NodeProcess(Process):
         self.id, self.folder, self.port = node_id, folder, port
         self.url = f"http://127.0.0.1:{port}"
         self.config = folder / "quorate.toml"
-        self.settings = dict(settings)
-        super().__init__(
-            node_id, [sys.executable, "-m", "quorate", "node", "--config", str(self.config)], folder / "node.log"
-        )
+        own = {"node.id": node_id, "node.data": str(folder), "http.listen": f"127.0.0.1:{port}"}
+        self.settings = {**own, **settings}
+        command = [sys.executable, "-m", "quorate", "node", "--config", str(self.config)]
+        super().__init__(node_id, command, folder / "node.log", env={"QUORATE_TRACEBACK": "1"})
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.config.write_text(to_toml(self.settings), encoding="utf-8")
+        self.write_config()
         super().start()
+
+    def write_config(self) -> None:
+        self.config.write_text(to_toml(self.settings), encoding="utf-8")
 
     def ask(
         self, method: str, path: str, body: bytes = b"", timeout_s: float = 3.0
@@ -74,6 +77,9 @@ class NodeProcess(Process):
         except OSError:
             return False
 
+    def wait_ready(self) -> None:
+        wait_for(f"{self.id} is ready", self.is_ready, deadline_s=READY_S, seen=self.tail)
+
     def leads(self) -> bool:
         return (self.get("/leader") or {}).get("id") == self.id
 
@@ -83,25 +89,17 @@ class Cluster:
         self.folder = folder
         self.sqlite = folder / "ballots.db"
         ports = free_ports(2 * size)
-        peers = [f"n{i}=127.0.0.1:{port}" for i, port in enumerate(ports[size:], 1)]
+        raft = {f"n{i}": f"127.0.0.1:{port}" for i, port in enumerate(ports[size:], 1)}
+        common = {
+            "raft.peers": [f"{node_id}={address}" for node_id, address in raft.items()],
+            "raft.bootstrap": True,
+            "flush.path": str(self.sqlite),
+            "flush.interval_ms": 200,
+            **(settings or {}),
+        }
         self.nodes = [
-            NodeProcess(
-                f"n{i}",
-                folder / f"n{i}",
-                http_port,
-                {
-                    "node.id": f"n{i}",
-                    "node.data": str(folder / f"n{i}"),
-                    "http.listen": f"127.0.0.1:{http_port}",
-                    "raft.listen": f"127.0.0.1:{raft_port}",
-                    "raft.peers": peers,
-                    "raft.bootstrap": True,
-                    "flush.path": str(self.sqlite),
-                    "flush.interval_ms": 200,
-                    **(settings or {}),
-                },
-            )
-            for i, (http_port, raft_port) in enumerate(zip(ports[:size], ports[size:], strict=True), 1)
+            NodeProcess(node_id, folder / node_id, port, {**common, "raft.listen": raft[node_id]})
+            for node_id, port in zip(raft, ports, strict=False)
         ]
 
     def __enter__(self) -> Cluster:

@@ -1,0 +1,114 @@
+"""A node that must not run says why, in words, and leaves what it found as it was."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from tests.system.cluster import Cluster, NodeProcess
+from tests.system.process import free_ports
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> NodeProcess:
+    http, raft = free_ports(2)
+    settings = {"raft.listen": f"127.0.0.1:{raft}", "raft.bootstrap": True, "flush.sink": "none"}
+    return NodeProcess("n1", tmp_path / "n1", http, settings)
+
+
+def refusal(node: NodeProcess) -> str:
+    """Start a node that is expected to end by itself; what it says."""
+    before = len(node.output())
+    node.start()
+    try:
+        assert 1 == node.ended(), node.tail()
+    finally:
+        node.close()
+    said = node.output()[before:]
+    assert "Traceback" not in said
+    return said
+
+
+def run_once(node: NodeProcess) -> None:
+    node.start()
+    try:
+        node.wait_ready()
+        assert 0 == node.stop(), node.tail()
+    finally:
+        node.close()
+
+
+def test_two_peers_of_one_id_are_refused(node: NodeProcess) -> None:
+    address = node.settings["raft.listen"]
+    node.settings["raft.peers"] = [f"n1={address}", f"n1={address}"]
+    said = refusal(node)
+    assert "raft.peers" in said
+    assert "n1" in said
+
+
+def test_an_unknown_key_names_the_nearest(node: NodeProcess) -> None:
+    node.folder.mkdir()
+    node.config.write_text("[raft]\nelection_timeout = 500\n")
+    node.write_config = lambda: None  # type: ignore[method-assign] # the file above, as it stands
+    assert "raft.election_timeout_ms" in refusal(node)
+
+
+@pytest.mark.parametrize("setting", ["http.listen", "raft.listen"])
+def test_a_port_in_use_is_named(node: NodeProcess, setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        node.settings[setting] = address
+        said = refusal(node)
+    assert address in said
+    assert "in use" in said
+
+
+def test_a_second_process_in_one_folder_is_refused(node: NodeProcess) -> None:
+    http, raft = free_ports(2)
+    twin = NodeProcess("n1", node.folder, http, {**node.settings, "http.listen": f"127.0.0.1:{http}"})
+    twin.settings["raft.listen"] = f"127.0.0.1:{raft}"
+    node.start()
+    try:
+        node.wait_ready()
+        twin.log = node.folder / "twin.log"
+        assert str(node.folder) in refusal(twin)
+        assert node.is_ready()
+    finally:
+        node.close()
+
+
+def test_the_folder_of_another_node_is_refused(node: NodeProcess) -> None:
+    run_once(node)
+    node.settings["node.id"] = "n2"
+    said = refusal(node)
+    assert "n1" in said
+    assert "n2" in said
+    node.settings["node.id"] = "n1"
+    run_once(node)
+
+
+def test_the_folder_of_another_cluster_is_refused(node: NodeProcess) -> None:
+    run_once(node)
+    node.settings["node.cluster"] = "elsewhere"
+    said = refusal(node)
+    assert "elsewhere" in said
+    node.settings["node.cluster"] = "quorate"
+    run_once(node)
+
+
+def test_a_node_of_another_cluster_is_not_let_in(tmp_path: Path) -> None:
+    """Two clusters formed apart, then pointed at each other: neither takes the other's entries."""
+    with Cluster(tmp_path / "a", size=1) as ours, Cluster(tmp_path / "b", size=1) as theirs:
+        with ours.client() as client:
+            client.create_poll("mood", ["happy"])
+        stray = theirs.nodes[0]
+        stray.stop()
+        stray.settings["raft.peers"] = [
+            f"n1={stray.settings['raft.listen']}",
+            f"n2={ours.nodes[0].settings['raft.listen']}",
+        ]
+        stray.start()
+        ours.wait_for("ours leads", ours.nodes[0].leads)
+        assert stray.get("/polls/mood") is None
