@@ -85,7 +85,9 @@ class StateMachine:
     def apply(self, data: bytes) -> Applied:
         """Apply the next committed entry. Never raises."""
         self.version += 1
-        self.chain = hashlib.blake2b(self.chain + data, digest_size=CHAIN_BYTES).digest()
+        link = hashlib.blake2b(self.chain, digest_size=CHAIN_BYTES)
+        link.update(data)
+        self.chain = link.digest()
         try:
             envelope = entry.decode_entry(data)
         except Exception:  # no entry, however it is broken: every node counts it and goes on
@@ -155,7 +157,7 @@ class StateMachine:
 
     def freeze(self) -> Image:
         """Copy what may change: milliseconds. The image may then be encoded on another thread."""
-        tally, generations = self._tally, self._dedup.freeze()
+        tally = self._tally
         head = image.Head(
             version=self.version,
             time_ms=self.time_ms,
@@ -164,15 +166,14 @@ class StateMachine:
             generation=self.generation,
             chain=self.chain,
             counted=tally.counted,
-            window=self._dedup.window,
-            accepted=self._dedup.accepted,
             options=len(tally.names),
             polls=len(tally.polls),
             producers=len(self._sessions),
-            generations=len(generations),
         )
         polls = list(map(image.record_of, tally.polls.values()))
-        return Image(head, tally.names.copy(), tally.totals.tobytes(), polls, self._sessions.freeze(), generations)
+        return Image(
+            head, tally.names.copy(), tally.totals.tobytes(), polls, self._sessions.freeze(), self._dedup.freeze()
+        )
 
     @classmethod
     def restore(cls, data: bytes) -> StateMachine:
@@ -193,8 +194,7 @@ class StateMachine:
         tally.totals, tally.counted = array("q", frozen.totals), head.counted
         for record in frozen.polls:
             tally.restore(image.poll_of(record, frozen.names))
-        dedup = Dedup.restore(head.window, head.accepted, list(frozen.generations))
-        machine._assemble(tally, dedup, Sessions(frozen.sessions))
+        machine._assemble(tally, Dedup.restore(frozen.dedup), Sessions(frozen.sessions))
         return machine
 
     def digest(self) -> str:

@@ -42,12 +42,9 @@ class Head(msgspec.Struct, array_like=True, frozen=True):
     generation: int
     chain: bytes
     counted: int
-    window: int
-    accepted: int
     options: int
     polls: int
     producers: int
-    generations: int
 
 
 class PollRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -65,10 +62,12 @@ class PollRecord(msgspec.Struct, array_like=True, frozen=True):
     starting: bytes | None
 
 
-class _GenerationRecord(msgspec.Struct, array_like=True, frozen=True):
-    head_bytes: int
+class _DedupRecord(msgspec.Struct, array_like=True, frozen=True):
+    window: int
+    accepted: int
     count: int
-    expires: int
+    head_bytes: int
+    closed: list[tuple[int, int, bytes]]  # (count, expires, ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +79,7 @@ class Image:
     totals: bytes
     polls: Sequence[PollRecord]
     sessions: dict[str, Session]
-    generations: Sequence[dedup.Closed]
+    dedup: dedup.Frozen
 
     @property
     def version(self) -> int:
@@ -112,9 +111,10 @@ class Image:
         yield self.totals
         yield from map(_encode, self.polls)
         yield from map(_encode, _chunks(self.sessions.items()))
-        for generation in self.generations:
-            yield _encode(_GenerationRecord(generation.layout.head_bytes, generation.count, generation.expires))
-            yield from dedup.pack(generation)
+        ids = self.dedup
+        closed = [(c.count, c.expires, c.ends.tobytes()) for c in ids.closed]
+        yield _encode(_DedupRecord(ids.window, ids.accepted, ids.count, ids.head_bytes, closed))
+        yield from dedup.pack(ids.buckets)
 
 
 def decode(data: bytes) -> Image:
@@ -173,17 +173,19 @@ def _read(blocks: _Blocks) -> Image:
         blocks.flat(),
         [blocks.one(PollRecord) for _ in range(head.polls)],
         dict(blocks.rows(list[tuple[str, Session]], head.producers)),
-        [_read_generation(blocks) for _ in range(head.generations)],
+        _read_dedup(blocks),
     )
     blocks.end()
-    if len(image.totals) != 8 * head.options or not image.generations:
+    if len(image.totals) != 8 * head.options:
         raise ValueError("its parts do not add up")
     return image
 
 
-def _read_generation(blocks: _Blocks) -> dedup.Closed:
-    record = blocks.one(_GenerationRecord)
-    return dedup.unpack(record.head_bytes, blocks.flat(), blocks.flat(), record.count, record.expires)
+def _read_dedup(blocks: _Blocks) -> dedup.Frozen:
+    record = blocks.one(_DedupRecord)
+    closed = [dedup.Closed(count, expires, array("I", ends)) for count, expires, ends in record.closed]
+    buckets = dedup.unpack(blocks.flat(), blocks.flat())
+    return dedup.Frozen(record.window, record.accepted, record.count, record.head_bytes, closed, buckets)
 
 
 def _chunks(rows: Any) -> Iterator[list[Any]]:
