@@ -275,6 +275,16 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._pre_ballots = set()
         self._SyncObj__setState(FOLLOWER)
 
+    def lost_link(self, peer: str) -> None:
+        """The leader's end of the connection is gone: most likely the leader is, so ask the others soon.
+
+        Only the pre-vote makes this safe: if just our link broke, the others still hear the leader and refuse.
+        """
+        if peer == self.leader_id and self.role == FOLLOWER:
+            self._heard_s = float("-inf")
+            soon_s = pinned.monotonic() + self.timing.election_s * self._rng.uniform(0.02, 0.3)
+            self._SyncObj__raftElectionDeadline = min(self._SyncObj__raftElectionDeadline, soon_s)
+
     def progress(self, peer: str) -> None:
         """Part of a big message came from the leader: it is alive, though the message is not whole yet."""
         if peer == self.leader_id and self.role == FOLLOWER:

@@ -130,6 +130,7 @@ class Engine(Elections):
     def peer_disconnected(self, peer: str) -> None:
         self._SyncObj__onNodeDisconnected(Node(peer))
         self.snapshots.cancel(peer)
+        self.lost_link(peer)
 
     # ---- proposing --------------------------------------------------------------------------------------------------
 
