@@ -21,6 +21,7 @@ from quorate.http.api import Api
 from quorate.http.asked import Asked
 from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.events import Stream
+from quorate.http.wire import ANSWER
 
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -89,7 +90,7 @@ class Door:
             return "/votes", GONE
         except Exception as error:
             answer = internal(error, "/votes")
-        await self._send(send, answer)
+        await self._send(scope, send, answer)
         return "/votes", answer.status
 
     async def _look(
@@ -102,17 +103,14 @@ class Door:
             answer = problem(error, path)
         except Exception as error:
             answer = internal(error, path)
-        await self._send(send, answer)
+        await self._send(scope, send, answer)
         return route, answer.status
 
-    async def _send(self, send: Send, answer: Reply) -> None:
-        await send(
-            {
-                "type": "http.response.start",
-                "status": answer.status,
-                "headers": headers_of(answer, self._api.replica),
-            }
-        )
+    async def _send(self, scope: Scope, send: Send, answer: Reply) -> None:
+        headers = headers_of(answer, self._api.replica)
+        if ANSWER in scope and scope[ANSWER](answer.status, headers, answer.body):
+            return
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _follow(self, scope: Scope, receive: Receive, send: Send) -> Served:
@@ -125,7 +123,7 @@ class Door:
             stream = await viewing.follow(self._api, asked)
         except QuorateError as error:
             answer = problem(error, "/events")
-            await self._send(send, answer)
+            await self._send(scope, send, answer)
             return "/events", answer.status
         await self._stream(stream, receive, send)
         return "/events", 200
@@ -160,12 +158,17 @@ class Door:
             body = await self._bodies.read(receive, _length(scope), self._limit(path))
             _query(scope)
             await self._on_thread(scope, _given(body, receive), note)
+            return route, status
         except QuorateError as error:
             answer = problem(error, path)
-            await self._send(note, answer)
         except ClientGone:
             return route, GONE
-        return route, status
+        except Exception as error:
+            if status:
+                raise  # the answer has begun: only cutting it short says that it failed
+            answer = internal(error, path)
+        await self._send(scope, send, answer)
+        return route, answer.status
 
     async def _on_thread(self, scope: Scope, receive: Receive, send: Send) -> None:
         limits = self._api.limits

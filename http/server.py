@@ -3,10 +3,6 @@
 `start` listens and serves, `stop` drains: it accepts nothing more, closes idle connections at once, lets what is in
 flight finish, and cuts it at the deadline. uvicorn's own `Server` is not used: it takes the signals, and looks only ten
 times a second whether it should stop.
-
-What protects against slow clients: a request has `head_timeout_s` to bring its headers and `body_timeout_s` its body;
-an answer that is not taken for `stall_timeout_s` is dropped; an idle connection lasts `keep_alive_s`. One sweep a
-second sees to it, so that no request pays for a timer. Headers are bounded here in bytes, bodies in `body.py`.
 """
 
 from __future__ import annotations
@@ -14,129 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from email.utils import formatdate
-from typing import Any
 
-import httptools
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from quorate.errors import ConfigError, HeadersTooLarge, Invalid, NotReady, QuorateError, TooSlow
-from quorate.http.answers import headers_of, problem
+from quorate.errors import ConfigError
 from quorate.http.api import Api
 from quorate.http.app import create_app
 from quorate.http.door import Door
+from quorate.http.wire import Connection
 
 SWEEP_S = 1.0
 BACKLOG = 1024
 CUT_S = 1.0  # what was cut at the drain's deadline has this long to unwind
 
 log = logging.getLogger(__name__)
-
-
-class Connection(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which bounds neither headers nor time, with both bounded."""
-
-    def __init__(self, api: Api, on_lost: Callable[[], None], **given: Any) -> None:
-        super().__init__(**given)
-        self._api = api
-        self._on_lost = on_lost
-        self._headless = False  # a request began to arrive, the end of its headers did not
-        self._began_s = self.loop.time()  # when the request at hand began to arrive
-        self._arriving = True  # something of it is still to come
-        self._head_bytes = 0
-        self._stalled_s: float | None = None
-        self._unsent = 0
-
-    def connection_lost(self, error: Exception | None) -> None:
-        super().connection_lost(error)
-        self._on_lost()
-
-    # ---- what arrives -----------------------------------------------------------------------------------------------
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
-        super().connection_made(transport)
-        if len(self.connections) > self._api.limits.connections:
-            self._api.counts.refused_connections += 1
-            self.refuse(NotReady("this node holds as many connections as it can; ask another one"))
-
-    def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # none is offered: the request is answered, and what follows it is not read
-        except httptools.HttpParserError:
-            self._api.counts.bad_requests += 1
-            self.refuse(Invalid("this is not a well-formed HTTP request"))
-        else:
-            if self._headless:
-                self._bound_head(len(data))
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._began_s = self.loop.time()
-        self._arriving = self._headless = True
-        self._head_bytes = 0
-
-    def on_headers_complete(self) -> None:
-        self._headless = False
-        super().on_headers_complete()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._headless:  # what follows a chunked body (trailers) is of no interest and would grow without bound
-            super().on_header(name, value)
-
-    def on_message_complete(self) -> None:
-        self._arriving = False
-        super().on_message_complete()
-
-    def _bound_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._api.limits.head_bytes:
-            self.refuse(HeadersTooLarge(f"the headers are over {self._api.limits.head_bytes:,} bytes"))
-
-    # ---- what takes too long ----------------------------------------------------------------------------------------
-
-    def sweep(self, now_s: float) -> None:
-        limits = self._api.limits
-        if self._arriving:
-            timeout_s = limits.head_timeout_s if self._headless else limits.body_timeout_s
-            if now_s - self._began_s > timeout_s:
-                self.refuse(TooSlow("the request did not arrive in time; nothing was done"))
-        unsent = self.transport.get_write_buffer_size()
-        if not unsent or unsent < self._unsent:
-            self._stalled_s = None
-        elif self._stalled_s is None:
-            self._stalled_s = now_s
-        elif now_s - self._stalled_s > limits.stall_timeout_s:
-            self.transport.abort()
-        self._unsent = unsent
-
-    # ---- hanging up -------------------------------------------------------------------------------------------------
-
-    def refuse(self, error: QuorateError) -> None:
-        """Answer what never became a request and hang up.
-
-        Nothing is said while an earlier request on this connection waits for its answer, or has a part of it: the
-        refusal would be taken for that answer.
-        """
-        if not self.transport.is_closing() and not self._owes_an_answer:
-            answer = problem(error, "")
-            headers = [*headers_of(answer, self._api.replica), (b"connection", b"close")]
-            lines = [b"%s: %s\r\n" % header for header in headers]
-            self.transport.write(b"".join([STATUS_LINE[error.status], *lines, b"\r\n", answer.body]))
-        self.transport.close()
-
-    @property
-    def _owes_an_answer(self) -> bool:
-        cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            return False
-        its_body_is_arriving = self._arriving and not self._headless and not self.pipeline
-        return cycle.response_started or not its_body_is_arriving
 
 
 class HttpServer:
