@@ -173,7 +173,7 @@ def _feed_by_ids(client: Client, file: VotesFile, fed: Fed, name: str, on_progre
 
 def _check_window(client: Client, found: Scan) -> None:
     """Feeding a file again after an interruption is safe only while the ids of its first lines are still protected."""
-    window = client.status().get("dedup", {}).get("size")
+    window = client.status().get("state", {}).get("dedup", {}).get("size")
     if isinstance(window, int) and found.votes > window:
         raise Invalid(
             f"the file has {found.votes:,} votes with ids, and the cluster protects the last {window:,} ids: fed "

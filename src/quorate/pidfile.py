@@ -1,4 +1,4 @@
-"""Who runs a node's folder: a file with the process id, locked for as long as the process lives.
+"""Who runs a folder: a file with the process id, locked for as long as the process lives.
 
 The lock is the truth and ends with the process, `kill -9` included; the number in a file that nobody holds is history,
 and may by now be anybody's.
@@ -11,13 +11,13 @@ import os
 from pathlib import Path
 from typing import IO
 
-NAME = "node.pid"
+NODE, DEV = "node.pid", "dev.pid"
 
 
-def hold(folder: Path) -> IO[str] | None:
+def hold(folder: Path, name: str = NODE) -> IO[str] | None:
     """Write this process into the folder's pid file and hold it until the returned file is closed; None if held."""
     folder.mkdir(parents=True, exist_ok=True)
-    file = open(folder / NAME, "a+", encoding="ascii")  # noqa: SIM115 - open for as long as the process runs
+    file = open(folder / name, "a+", encoding="ascii")  # noqa: SIM115 - open for as long as the process runs
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -29,10 +29,10 @@ def hold(folder: Path) -> IO[str] | None:
     return file
 
 
-def running(folder: Path) -> int | None:
+def running(folder: Path, name: str = NODE) -> int | None:
     """The process that holds the folder now, if any."""
     try:
-        with open(folder / NAME, encoding="ascii") as file:
+        with open(folder / name, encoding="ascii") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:

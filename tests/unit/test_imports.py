@@ -21,11 +21,16 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "raft": (["quorate.cluster.raft"], ["plain", "fsm", "replica"]),
     "submit": ([f"quorate.cluster.{name}" for name in ("submit", "gather", "reads")], ["plain", "fsm", "replica"]),
     "flusher": (["quorate.cluster.flusher"], ["plain", "fsm", "replica", "sink"]),
+    "consul": (["quorate.cluster.consul", "quorate.cluster.discovery"], ["plain", "config"]),
     "sink": (["quorate.sinks.sink"], ["plain"]),
     "sinks": (["quorate.sinks"], ["plain", "sink"]),
     "ingest": (["quorate.ingest"], ["plain", "submit"]),
     "client": (["quorate.http.client"], ["plain"]),
-    "command parts": (["quorate.feed", "quorate.logs", "quorate.pidfile"], ["plain", "client"]),
+    "command parts": (
+        [f"quorate.{name}" for name in ("bars", "feed", "logs", "pidfile")],
+        ["plain", "client"],
+    ),
+    "dev": (["quorate.dev"], ["plain", "config", "client", "command parts"]),
     "http": (["quorate.http"], ["plain", "fsm", "replica", "submit"]),
 }
 ENTRANCES = ["quorate.node", "quorate.cli", "quorate.__main__"]  # they wire parts together: may import everything

@@ -80,7 +80,7 @@ def _picture(client: Client, poll: str, level: str) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from quorate.cli.tally import tally
+    from quorate.bars import tally
     from quorate.errors import NoLeader
 
     try:

@@ -25,7 +25,7 @@ def setting_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_flags(**arguments: Any) -> Any:
-        flags = _pairs(arguments.pop("set"))
+        flags = pairs(arguments.pop("set"))
         for flag, (setting, _) in USUAL.items():
             value = arguments.pop(_name(flag))
             if value not in (None, (), False):
@@ -47,7 +47,7 @@ def _name(flag: str) -> str:
     return "set_" + flag.strip("-").replace("-", "_")
 
 
-def _pairs(texts: tuple[str, ...]) -> dict[str, Any]:
+def pairs(texts: tuple[str, ...]) -> dict[str, Any]:
     pairs = {}
     for text in texts:
         name, equals, value = text.partition("=")

@@ -36,7 +36,7 @@ def nodes(as_json: bool, nodes: list[str], timeout_s: float) -> None:
         print_json(found)
         return
     headings = ["ID", "ROLE", "REACHABLE", "VERSION", "INDEX", "LAG", "HTTP", "RAFT"]
-    keys = ["id", "role", "reachable", "version", "index", "lag", "http", "raft"]
+    keys = ["id", "role", "reachable", "version", "log_index", "lag", "http", "raft"]
     rows = [[_word(node.get(key)) for key in keys] for node in found["nodes"]]
     print_table(headings, rows)
 

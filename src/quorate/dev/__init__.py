@@ -1,0 +1,232 @@
+"""A whole cluster on this machine, in the foreground: made or taken up, watched, and stopped with Ctrl-C.
+
+Everything that can be known to go wrong is said before anything starts. Then the nodes run as processes of their own,
+and this one only looks: when a node is killed the others do not care, and it stays down, so that one sees it.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+from rich.console import Console
+
+from quorate import pidfile
+from quorate.config import SETTINGS
+from quorate.dev.display import Display, Lines, Picture, rows_of
+from quorate.dev.folder import ClusterFolder, Mark, Place, settings_of
+from quorate.dev.processes import Child, Supervisor, tail
+from quorate.dev.watching import Watching
+from quorate.errors import DataError, NoLeader, QuorateError
+from quorate.feed import VotesFile, feed, scan
+from quorate.http.client import Client
+
+LEADER_DEADLINE_S = 30.0
+LOOK_EVERY_S = 0.25
+SAMPLE_POLL = "mood"
+SAMPLE_TITLE = "How are you?"
+SAMPLE_OPTIONS = ("happy", "calm", "curious", "tired", "sad")
+SAMPLE_VOTES = Path(__file__).with_name("sample-votes.ndjson")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    data: Path
+    nodes: int | None = None  # None: as the folder has it, or three
+    port: int | None = None
+    fresh: bool = False
+    feed: bool = True
+    restart: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
+
+
+def run(options: Options, console: Console) -> int:
+    """Run until told to stop; the exit code. Raises `DataError` or `ConfigError` before anything starts."""
+    settings = settings_of(os.environ, options.settings)
+    folder = ClusterFolder(options.data)
+    existed = folder.path.exists()
+    held = pidfile.hold(folder.path, pidfile.DEV)
+    if held is None:
+        holder = pidfile.running(folder.path, pidfile.DEV)
+        raise DataError(f"another `quorate dev` (process {holder}) runs the cluster in {folder.path}")
+    try:
+        places = folder.prepare(options.nodes, options.port, fresh=options.fresh, settings=settings)
+        return Run(folder, places, options, console).run()
+    finally:
+        held.close()
+        (folder.path / pidfile.DEV).unlink(missing_ok=True)
+        if not existed and not any(folder.path.iterdir()):
+            folder.path.rmdir()
+
+
+class Run:
+    """One run of a cluster: from the start of its nodes to the end of the last."""
+
+    def __init__(self, folder: ClusterFolder, places: list[Place], options: Options, console: Console) -> None:
+        self.folder, self.places, self.options, self.console = folder, places, options, console
+        self.supervisor = Supervisor(places, node_environment(os.environ), restart=options.restart)
+        self.watching = Watching(places, SAMPLE_POLL)
+        self.stopping = threading.Event()
+        self.started = False
+        self.notes: list[str] = []  # what the feeding thread has to say; the display's thread says it
+
+    def run(self) -> int:
+        with _signals(self._on_signal):
+            try:
+                self._start()
+                if not self.stopping.is_set():
+                    self._look_on()
+            finally:
+                self._stop()
+        return 0
+
+    # ---- start ------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        mark = self.folder.mark or Mark(len(self.places), self.places[0].http.port)
+        for child in self.supervisor.children:
+            self.supervisor.start(child, *([] if mark.formed else ["--bootstrap"]))
+        self._wait_for_leader()
+        if not self.stopping.is_set() and not mark.formed:
+            self.folder.write_mark(Mark(mark.nodes, mark.port, formed=True))
+
+    def _wait_for_leader(self) -> None:
+        """Wait until every node answers and knows a leader. Raises `DataError` or `NoLeader` with what is wrong."""
+        deadline_s = time.monotonic() + LEADER_DEADLINE_S
+        clients = {child.place.id: Client([child.place.url], timeout_s=0.5) for child in self.supervisor.children}
+        waiting = dict.fromkeys(clients, "did not answer")
+        while waiting and not self.stopping.is_set():
+            for child in self.supervisor.look():
+                raise DataError(
+                    f"{child.place.id} did not start. The end of {_short(child.place.log)}:\n{tail(child.place)}"
+                )
+            for id in list(waiting):
+                try:
+                    clients[id].leader()
+                    del waiting[id]
+                except QuorateError as error:
+                    waiting[id] = error.detail
+            if time.monotonic() > deadline_s:
+                raise NoLeader(_nobody_leads(waiting, self.places))
+            self.stopping.wait(0.05)
+
+    # ---- while it runs ----------------------------------------------------------------------------------------------
+
+    def _look_on(self) -> None:
+        self.started = True
+        display = self._display()
+        self.watching.start()
+        feeding = threading.Thread(target=self._feed_sample, daemon=True)
+        if self.options.feed:
+            feeding.start()
+        try:
+            while not self.stopping.wait(LOOK_EVERY_S):
+                self.supervisor.look()
+                while self.notes:
+                    display.say(self.notes.pop(0))
+                display.show(rows_of(self.supervisor.children, self.watching), self.watching.tally)
+        finally:
+            display.close()
+
+    def _display(self) -> Display:
+        if self.console.is_terminal:
+            return Picture(self.console, self._footer(), start_command)
+        lines = Lines(self.console, start_command)
+        lines.say(self._footer())
+        return lines
+
+    def _feed_sample(self) -> None:
+        """Open the sample poll and feed it its votes; a cluster that was fed already adds nothing."""
+        urls = [place.url for place in self.places]
+        try:
+            with Client(urls, timeout_s=30.0) as client:
+                client.create_poll(SAMPLE_POLL, SAMPLE_OPTIONS, title=SAMPLE_TITLE)
+                votes = VotesFile(SAMPLE_VOTES)
+                feed(client, votes, scan(votes))
+        except QuorateError as error:
+            self.notes.append(f"The sample votes were not fed: {error.detail}")
+
+    def _footer(self) -> str:
+        first, second, last = self.places[0].url, self.places[1 % len(self.places)].url, self.places[-1].url
+        return "\n".join(
+            [
+                "Try, in another terminal:",
+                f'  curl -d \'{{"option":"happy","id":"you-1"}}\' {first}/votes',
+                f"  curl {second}/polls/{SAMPLE_POLL}/results",
+                f"  curl {last}/nodes",
+                f"Pages: {'  '.join(place.url for place in self.places)}",
+                f"Data: {_short(self.folder.path)}",
+                "Kill any node, and see that nothing is lost. Ctrl-C stops the cluster.",
+            ]
+        )
+
+    # ---- stop -------------------------------------------------------------------------------------------------------
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.stopping.is_set():
+            self.supervisor.stop(at_once=True)
+        self.stopping.set()
+
+    def _stop(self) -> None:
+        self.watching.stop()
+        if self.started:
+            self.console.print("Stopping the nodes ...")
+        self.supervisor.stop()
+        self.supervisor.close()
+        if self.started:
+            self.console.print(
+                f"Stopped. The votes are in {_short(self.folder.path)}; the same command goes on with them."
+            )
+
+
+def node_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """What nodes inherit: not what is meant for one node alone, nor what their files hold now."""
+    ours = {setting.env for setting in SETTINGS.values()} | {"QUORATE_CONFIG"}
+    return {name: value for name, value in env.items() if name not in ours}
+
+
+def start_command(child: Child) -> str:
+    """What to type to start a node by hand, from where we are."""
+    quorate = Path(sys.executable).with_name("quorate")
+    on_path = shutil.which("quorate")
+    program = "quorate" if on_path and Path(on_path).resolve() == quorate.resolve() else _short(quorate)
+    return f"{shlex.quote(program)} node --config {shlex.quote(_short(child.place.config))}"
+
+
+def _short(path: Path) -> str:
+    """Relative to the working directory where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
+
+
+def _nobody_leads(waiting: Mapping[str, str], places: list[Place]) -> str:
+    lines = [f"after {LEADER_DEADLINE_S:.0f} s the cluster is not complete:"]
+    for place in places:
+        if place.id in waiting:
+            lines += [f"{place.id}: {waiting[place.id]}. The end of {_short(place.log)}:", tail(place, 5)]
+    return "\n".join(lines)
+
+
+class _signals:  # noqa: N801 - used like a function, in a with statement
+    """Handle the signals that stop us, and put back what was there."""
+
+    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def __init__(self, handler: Callable[[int, FrameType | None], None]) -> None:
+        self._handler = handler
+
+    def __enter__(self) -> None:
+        self._before = {number: signal.signal(number, self._handler) for number in self.NUMBERS}
+
+    def __exit__(self, *_: object) -> None:
+        for number, before in self._before.items():
+            signal.signal(number, before)

@@ -1,0 +1,167 @@
+"""What one sees of a running cluster: on a terminal a picture that changes, elsewhere a line for each event."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from quorate.bars import tally
+from quorate.dev.processes import Child
+from quorate.dev.watching import NodeView, TallyView, Watching
+
+TALLY_LINE_EVERY_S = 5.0
+ROLE_STYLES = {"leader": "bold green", "candidate": "yellow", "halted": "red"}
+
+
+@dataclass(frozen=True, slots=True)
+class NodeRow:
+    """A node as shown. `state` is up, no answer, down or restarting; `note` says how it ended."""
+
+    child: Child
+    view: NodeView
+    pid: int | None
+    state: str
+    note: str = ""
+
+
+def rows_of(children: Sequence[Child], watching: Watching) -> list[NodeRow]:
+    return [_row(child, watching.views[child.place.id]) for child in children]
+
+
+def _row(child: Child, view: NodeView) -> NodeRow:
+    pid = child.pid
+    if view.up and pid is not None:
+        return NodeRow(child, view, pid, "up")
+    if pid is not None:
+        return NodeRow(child, view, pid, "no answer")
+    state = "restarting" if child.restart_at_s is not None else "down"
+    return NodeRow(child, NodeView(), None, state, how_it_ended(child.code))
+
+
+def how_it_ended(code: int | None) -> str:
+    if code is None:
+        return ""
+    return f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
+
+
+class Display(Protocol):
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        ...
+
+    def show(self, rows: Sequence[NodeRow], shown: TallyView | None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+class Picture:
+    """On a terminal: the nodes, the tally, what to try; drawn anew in place."""
+
+    def __init__(self, console: Console, footer: str, start_command: Callable[[Child], str]) -> None:
+        self._live = Live(console=console, auto_refresh=False)
+        self._console = console
+        self._footer = footer
+        self._start_command = start_command
+        self._live.start()
+
+    def say(self, text: str) -> None:
+        self._console.print(Text(text))
+
+    def show(self, rows: Sequence[NodeRow], shown: TallyView | None) -> None:
+        parts: list[RenderableType] = [Text(), _nodes_table(rows)]
+        parts += [_down(row, self._start_command(row.child)) for row in rows if row.state == "down"]
+        parts += [Text(), *_tally_part(shown), Text(), Text(self._footer, style="dim")]
+        self._live.update(Padding(Group(*parts), (0, 1)), refresh=True)
+
+    def close(self) -> None:
+        self._live.stop()
+
+
+def _nodes_table(rows: Sequence[NodeRow]) -> Table:
+    newest = max((row.view.version for row in rows), default=0)
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for heading in ("node", "address", "role"):
+        table.add_column(heading)
+    for heading in ("term", "version", "lag", "process"):
+        table.add_column(heading, justify="right")
+    table.add_column("state")
+    for row in rows:
+        view = row.view
+        numbers = [f"{view.term:,}", f"{view.version:,}", f"{newest - view.version:,}"] if view.up else ["-"] * 3
+        table.add_row(
+            Text(row.child.place.id, style="bold"),
+            row.child.place.url,
+            Text(view.role or "-", style=ROLE_STYLES.get(view.role, "")),
+            *numbers,
+            str(row.pid or "-"),
+            Text(row.state, style="green" if row.state == "up" else "bold red"),
+        )
+    return table
+
+
+def _down(row: NodeRow, command: str) -> Text:
+    text = Text(f"{row.child.place.id} is down", style="red")
+    return text.append(f"{f' ({row.note})' if row.note else ''}; start it again:  ").append(command, style="bold")
+
+
+def _tally_part(shown: TallyView | None) -> list[RenderableType]:
+    if shown is None:
+        return [Text("no poll yet", style="dim")]
+    total = sum(shown.results.values())
+    head = Text(shown.title, style="bold").append(
+        f"   {shown.poll}, {shown.state}: {total:,} votes, {shown.rate:,.0f} a second", style="not bold dim"
+    )
+    return [head, tally(shown.results, rows_max=12)]
+
+
+class Lines:
+    """Where no terminal is: who comes, who goes, who leads, and the tally now and then."""
+
+    def __init__(self, console: Console, start_command: Callable[[Child], str]) -> None:
+        self._console = console
+        self._start_command = start_command
+        self._states: dict[str, str] = {}
+        self._leader: tuple[int, str] | None = None
+        self._counted: dict[str, int] | None = None
+        self._next_tally_s = 0.0
+
+    def say(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)
+
+    def show(self, rows: Sequence[NodeRow], shown: TallyView | None) -> None:
+        for row in rows:
+            self._show_state(row)
+        self._show_leader(rows)
+        if shown is not None and shown.results != self._counted and time.monotonic() >= self._next_tally_s:
+            self._next_tally_s = time.monotonic() + TALLY_LINE_EVERY_S
+            self._counted = dict(shown.results)
+            self.say(f"{shown.poll}: " + ", ".join(f"{option} {votes:,}" for option, votes in self._counted.items()))
+
+    def _show_state(self, row: NodeRow) -> None:
+        id = row.child.place.id
+        if self._states.get(id) == row.state:
+            return
+        self._states[id] = row.state
+        line = f"{id} is {row.state}"
+        if row.state == "up":
+            line += f" at {row.child.place.url} (process {row.pid})"
+        if row.state == "down":
+            line += f"{f' ({row.note})' if row.note else ''}; start it again: {self._start_command(row.child)}"
+        self.say(line)
+
+    def _show_leader(self, rows: Sequence[NodeRow]) -> None:
+        leading = [(row.view.term, row.child.place.id) for row in rows if row.view.role == "leader"]
+        if leading and (newest := max(leading)) != self._leader:
+            self._leader = newest
+            self.say(f"{newest[1]} leads (term {newest[0]})")
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,252 @@
+"""The folder of a cluster on this machine: what lies where, and whether it can be used, said before anything starts.
+
+    DIR/cluster.json          that this is one, how many nodes, which ports
+    DIR/n1/quorate.toml       all settings of n1; `quorate node --config` on it starts that node
+    DIR/n1/node.pid node.log  and its log and snapshots
+    DIR/ballots.db            the SQLite sink, one for all nodes
+
+Nothing is ever removed from a folder that does not have cluster.json, nor from one whose nodes run.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import shutil
+import socket
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from quorate import pidfile
+from quorate.config import SETTINGS, Address, load, parse_address, to_toml
+from quorate.errors import ConfigError, DataError
+
+NODES_MAX = 15
+RAFT_PORT_OFFSET = 1_000
+OTHER_RAFT_PORTS = range(20_000, 32_000)
+MARK = "cluster.json"
+PER_NODE = {  # what `dev` decides for each node, so the environment cannot
+    "node.id",
+    "node.data",
+    "http.listen",
+    "http.advertise",
+    "raft.listen",
+    "raft.advertise",
+    "raft.peers",
+    "raft.bootstrap",
+    "raft.key",
+    "raft.key_file",
+    "log.file",
+}
+
+
+class Mark(msgspec.Struct):
+    """What cluster.json holds. `formed`: every node knows a leader, so none may form a cluster again."""
+
+    nodes: int
+    port: int
+    formed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One node: its folder and where it listens."""
+
+    id: str
+    folder: Path
+    http: Address
+    raft: Address
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "quorate.toml"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "node.log"
+
+    @property
+    def url(self) -> str:
+        return f"http://{self.http}"
+
+
+class ClusterFolder:
+    def __init__(self, path: Path) -> None:
+        self.path = path.resolve()
+
+    @property
+    def mark(self) -> Mark | None:
+        try:
+            return msgspec.json.decode((self.path / MARK).read_bytes(), type=Mark)
+        except FileNotFoundError:
+            return None
+        except msgspec.DecodeError as error:
+            raise DataError(f"{self.path / MARK} is damaged: {error}. Use --fresh to begin anew") from None
+
+    def write_mark(self, mark: Mark) -> None:
+        temporary = self.path / f".{MARK}"
+        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(mark)))
+        temporary.replace(self.path / MARK)
+
+    # ---- may it be used? --------------------------------------------------------------------------------------------
+
+    def prepare(self, nodes: int | None, port: int | None, *, fresh: bool, settings: Mapping[str, Any]) -> list[Place]:
+        """Make or take up the cluster here. Raises `DataError` if that cannot be; then nothing was changed."""
+        mark = None if fresh else self.mark
+        self._check_ours()
+        self._check_nobody_runs()
+        if mark is None:
+            places = self._plan(nodes or 3, port or 8001)
+            _check_ports(places)
+            self._clear()
+            self._create(places, settings)
+        else:
+            self._check_same(mark, nodes, port)
+            places = [self._read(f"n{number}") for number in range(1, mark.nodes + 1)]
+            _check_ports(places)
+            for place in places:
+                _refresh(place.config, settings)
+        return places
+
+    def _check_ours(self) -> None:
+        if self.path.exists() and not self.path.is_dir():
+            raise DataError(f"{self.path} is a file; give a folder with --data")
+        others = [each.name for each in self.path.iterdir() if each.name != pidfile.DEV] if self.path.exists() else []
+        if others and MARK not in others:
+            raise DataError(
+                f"{self.path} has {', '.join(sorted(others)[:3])} in it but no {MARK}, so it is not a cluster of "
+                "`quorate dev`; give another folder with --data"
+            )
+
+    def _check_nobody_runs(self) -> None:
+        for folder in sorted(self.path.glob("n*")):
+            if process := pidfile.running(folder):
+                raise DataError(f"{folder.name} of {self.path} is running (process {process}); stop it: kill {process}")
+
+    def _check_same(self, mark: Mark, nodes: int | None, port: int | None) -> None:
+        again = "leave it out to go on with this cluster, give another folder with --data, or begin anew with --fresh"
+        if nodes not in (None, mark.nodes):
+            raise DataError(
+                f"{self.path} holds a cluster of {mark.nodes} nodes, and --nodes {nodes} asks for another: {again}"
+            )
+        if port not in (None, mark.port):
+            raise DataError(
+                f"{self.path} holds a cluster on port {mark.port}, and --port {port} asks for another: {again}"
+            )
+
+    # ---- a new cluster ----------------------------------------------------------------------------------------------
+
+    def _plan(self, nodes: int, port: int) -> list[Place]:
+        raft_ports = _raft_ports(port, nodes)
+        return [
+            Place(
+                id := f"n{i + 1}", self.path / id, Address("127.0.0.1", port + i), Address("127.0.0.1", raft_ports[i])
+            )
+            for i in range(nodes)
+        ]
+
+    def _clear(self) -> None:
+        """Remove what an earlier cluster left; only in a folder that has the mark, which goes last."""
+        if not (self.path / MARK).exists():
+            return
+        for folder in self.path.glob("n*"):
+            if (folder / "quorate.toml").exists():
+                shutil.rmtree(folder)
+        for file in self.path.glob("ballots.db*"):
+            file.unlink()
+        (self.path / MARK).unlink()
+
+    def _create(self, places: list[Place], settings: Mapping[str, Any]) -> None:
+        self.path.mkdir(parents=True, exist_ok=True)
+        shared = {
+            "raft.peers": [f"{place.id}={place.raft}" for place in places],
+            "raft.key": secrets.token_hex(32),
+            "flush.path": "../ballots.db",
+            "log.file": "node.log",
+        }
+        for place in places:
+            place.folder.mkdir(exist_ok=True)
+            own = {
+                "node.id": place.id,
+                "node.data": ".",
+                "http.listen": str(place.http),
+                "raft.listen": str(place.raft),
+            }
+            _write_config(place.config, {**own, **shared, **settings})
+        self.write_mark(Mark(len(places), places[0].http.port))
+
+    def _read(self, id: str) -> Place:
+        folder = self.path / id
+        config = load(folder / "quorate.toml", env={}).config
+        return Place(id, folder, parse_address(config.http.listen), parse_address(config.raft.listen))
+
+
+def settings_of(env: Mapping[str, str], flags: Mapping[str, str]) -> dict[str, Any]:
+    """What the environment and --set say for all nodes. It goes into their files, so a node started by hand has it."""
+    per_node = {SETTINGS[name].env for name in PER_NODE}
+    shared = {variable: value for variable, value in env.items() if variable not in per_node}
+    if wrong := PER_NODE & set(flags):
+        raise ConfigError(f"{', '.join(sorted(wrong))}: each node has its own, in its quorate.toml")
+    config = load(env=shared, flags=flags).config
+    given = [s for s in SETTINGS.values() if s.env in shared or s.name in flags]
+    return {s.name: getattr(getattr(config, s.section), s.key) for s in given}
+
+
+def _write_config(file: Path, values: Mapping[str, Any]) -> None:
+    head = f"Settings of {values['node.id']}, made by `quorate dev`. Change what you like; to start this node alone:\n"
+    head += "  quorate node --config quorate.toml"
+    temporary = file.with_name(".quorate.toml")
+    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
+        opened.write(to_toml(values, head))
+    temporary.replace(file)
+
+
+def _refresh(file: Path, settings: Mapping[str, Any]) -> None:
+    """Put settings of this start into an existing file, if they are not what it says already."""
+    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    values = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
+    if any(values.get(name) != value for name, value in settings.items()):
+        _write_config(file, {**values, **settings})
+
+
+# ---- ports ----------------------------------------------------------------------------------------------------------
+
+
+def _check_ports(places: list[Place]) -> None:
+    for place in places:
+        for address, what in ((place.http, "HTTP"), (place.raft, "Raft")):
+            if not 1 <= address.port <= 65_535:
+                raise DataError(f"port {address.port} for {what} of {place.id} is none; give a lower one with --port")
+            if not _is_free(address.port):
+                raise DataError(
+                    f"port {address.port}, for {what} of {place.id}, is in use by another program (perhaps another "
+                    "cluster); stop that, or give other ports with --port and another folder with --data"
+                )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port in TIME_WAIT is free
+        try:
+            probe.bind(("127.0.0.1", port))
+            return True
+        except OSError:
+            return False
+
+
+def _raft_ports(port: int, nodes: int) -> list[int]:
+    """A fixed distance from the HTTP ports where those are free, else whatever is."""
+    wanted = [port + RAFT_PORT_OFFSET + i for i in range(nodes)]
+    if all(each <= 65_535 and _is_free(each) for each in wanted):
+        return wanted
+    # Below the range systems take outgoing connections' ports from: there one may sit on a stopped node's port.
+    free = [each for each in random.sample(OTHER_RAFT_PORTS, 200) if _is_free(each)]
+    if len(free) < nodes:
+        raise DataError("no free ports for the links between nodes; give another range with --port")
+    return free[:nodes]

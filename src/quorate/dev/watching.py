@@ -1,0 +1,126 @@
+"""What the nodes say of themselves, gathered beside the display so that a node that hangs stops nothing.
+
+One thread a node and one for the tally; each owns one client and ends within a second of `stop`. The display reads
+`views` and `tally`, plain values that are replaced, never changed.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quorate.dev.folder import Place
+from quorate.errors import QuorateError
+from quorate.http.client import Client
+
+LOOK_EVERY_S = 0.4
+NODE_TIMEOUT_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class NodeView:
+    """A node as it answered last; not answering, all is empty."""
+
+    up: bool = False
+    role: str = ""
+    term: int = 0
+    version: int = 0
+    leader: str | None = None
+    flush: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class TallyView:
+    """The poll that is shown. `rate` is votes a second, over all that were counted in it."""
+
+    poll: str
+    title: str
+    state: str
+    results: Mapping[str, int]
+    version: int
+    rate: float
+
+
+class Watching:
+    def __init__(self, places: Sequence[Place], poll: str) -> None:
+        self.views: dict[str, NodeView] = {place.id: NodeView() for place in places}
+        self.tally: TallyView | None = None
+        self._poll = poll
+        self._places = places
+        self._stop = threading.Event()
+        looks: list[Callable[[], None]] = [self._tally_look(), *(self._node_look(place) for place in places)]
+        self._threads = [threading.Thread(target=self._repeat, args=(look,), daemon=True) for look in looks]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Idempotent."""
+        self._stop.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(NODE_TIMEOUT_S + 1)
+
+    def _repeat(self, look: Callable[[], None]) -> None:
+        while not self._stop.is_set():
+            look()
+            self._stop.wait(LOOK_EVERY_S)
+
+    def _node_look(self, place: Place) -> Callable[[], None]:
+        client = Client([place.url], timeout_s=NODE_TIMEOUT_S)
+
+        def look() -> None:
+            try:
+                self.views[place.id] = view_of(client.status())
+            except QuorateError:
+                self.views[place.id] = NodeView()
+
+        return look
+
+    def _tally_look(self) -> Callable[[], None]:
+        client = Client([place.url for place in self._places], timeout_s=NODE_TIMEOUT_S)
+        before: list[tuple[float, int]] = []
+
+        def look() -> None:
+            try:
+                poll = self._shown(client)
+                found = client.results(poll["id"]) if poll else None
+            except QuorateError:
+                return  # nobody leads just now: the last picture stands
+            if poll is None or found is None:
+                self.tally = None
+                return
+            before.append((time.monotonic(), found["total"]))
+            del before[:-6]
+            rate = _rate(before)
+            self.tally = TallyView(poll["id"], poll["title"], found["state"], found["results"], found["version"], rate)
+
+        return look
+
+    def _shown(self, client: Client) -> Any:
+        """The sample poll; without it, the newest of the open ones."""
+        polls = client.polls()["polls"]
+        named = [poll for poll in polls if poll["id"] == self._poll]
+        return (named or [poll for poll in polls if poll["state"] == "open"][-1:] or [None])[0]
+
+
+def view_of(status: Mapping[str, Any]) -> NodeView:
+    raft = status.get("raft", {})
+    flush = status.get("flush", {})
+    return NodeView(
+        True,
+        str(raft.get("role", "")),
+        int(raft.get("term", 0)),
+        int(status.get("version", 0)),
+        raft.get("leader"),
+        str(flush.get("state", "")) if isinstance(flush, Mapping) else "",
+    )
+
+
+def _rate(points: Sequence[tuple[float, int]]) -> float:
+    (start_s, start), (end_s, end) = points[0], points[-1]
+    return max(0.0, (end - start) / (end_s - start_s)) if end_s > start_s else 0.0
