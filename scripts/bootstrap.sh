@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# Set everything up and run a cluster on this machine, in the foreground, with a live view; Ctrl-C stops it.
+#
+#   scripts/bootstrap.sh [--nodes 3] [--port 8001] [--data DIR] [--fresh] [--no-feed] [--services] [--restart]
+#
+# Needs Python 3.11 to 3.13 and, the first time, PyPI. The data folder is ./data unless told otherwise; a cluster that is
+# there goes on, --fresh begins anew. --services gets and starts MongoDB, NSQ and Consul, too (scripts/services.sh), and
+# stops them at the end. All other arguments are those of `quorate dev`; `--help` lists them.
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+services=0
+arguments=()
+for argument in "$@"; do
+  case "$argument" in
+    --services) services=1 ;;
+    *) arguments+=("$argument") ;;
+  esac
+done
+
+set_up run
+[ "$services" -eq 1 ] || exec "$ROOT/.venv/bin/quorate" dev ${arguments[@]+"${arguments[@]}"}
+
+"$ROOT/scripts/services.sh" up
+trap '"$ROOT/scripts/services.sh" down' EXIT
+eval "$("$ROOT/scripts/services.sh" env)"
+[ -z "${QUORATE_MONGO_URL:-}" ] || export QUORATE_FLUSH_SINK="${QUORATE_FLUSH_SINK:-mongo}"
+# In the background, so that a signal sent to this script alone is passed on while it waits; it reads no input.
+"$ROOT/.venv/bin/quorate" dev ${arguments[@]+"${arguments[@]}"} &
+cluster=$!
+trap 'kill -TERM "$cluster" 2>/dev/null' TERM HUP
+trap '' INT # Ctrl-C reaches the cluster by itself
+status=0
+wait "$cluster" || status=$?
+while kill -0 "$cluster" 2>/dev/null; do wait "$cluster" || status=$?; done
+exit "$status"
