@@ -9,9 +9,19 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
+from struct import iter_unpack
 
 from quorate.cluster.dedup import FINGERPRINT_BYTES, Dedup
-from quorate.cluster.entry import ID_HASH_BYTES, CastOnce, CastSession, CastVotes, Refused, VotesResult, WholeResult
+from quorate.cluster.entry import (
+    ID_HASH_BYTES,
+    CastOnce,
+    CastSession,
+    CastVotes,
+    Choice,
+    Refused,
+    VotesResult,
+    WholeResult,
+)
 from quorate.cluster.sessions import Sessions
 from quorate.cluster.tally import Tally
 from quorate.vote import WEIGHT_MAX, Outcome
@@ -35,22 +45,17 @@ class Casting:
     def _with_ids(self, command: CastVotes, picks: array[int]) -> bytes:
         if not picks:
             return b""
-        choices, tally = command.choices, self._tally
-        fingerprints = [_stamp(choice.fingerprint) for choice in choices]
-        # A choice is sure if nothing that happens within this command can change its outcome.
-        roomy = tally.fits(len(picks) * WEIGHT_MAX)
-        sure = [
-            stamp if roomy and tally.judge(choice) == Outcome.APPLIED and not tally.is_new(choice) else None
-            for choice, stamp in zip(choices, fingerprints, strict=True)
-        ]
+        choices, fingerprints = command.choices, _stamps(command.choices)
+        # A choice that has a place is sure: nothing that happens within this command changes its outcome.
+        roomy = self._tally.fits(len(picks) * WEIGHT_MAX)
+        places = self._tally.places_of(choices) if roomy else [None] * len(choices)
+        sure = [None if place is None else stamp for place, stamp in zip(places, fingerprints, strict=True)]
         outcomes, apart = self._dedup.admit(
             command.ids, picks, fingerprints, sure, lambda pick: self._one(command, pick, 1)
         )
         simple = Counter(picks)
         simple.subtract(picks[vote] for vote in apart)
-        for pick, votes in simple.items():
-            if votes:
-                tally.count(choices[pick], votes)
+        self._tally.count_at(places, choices, simple)
         return bytes(outcomes)
 
     def _plain(self, command: CastVotes) -> list[int]:
@@ -122,4 +127,9 @@ def _all_inside(sums: list[tuple[int, int]], choices: int) -> bool:
 
 
 def _stamp(fingerprint: int) -> bytes:
-    return (fingerprint & 0xFFFFFFFF).to_bytes(FINGERPRINT_BYTES, "little")
+    return fingerprint.to_bytes(FINGERPRINT_BYTES, "little")
+
+
+def _stamps(choices: list[Choice]) -> list[bytes]:
+    fingerprints = array("I", [choice.fingerprint for choice in choices])
+    return [stamp for (stamp,) in iter_unpack("4s", fingerprints.tobytes())]

@@ -44,7 +44,7 @@ class DedupView:
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """A generation that takes no more ids. Its records end at `ends` in each bucket, and begin where the ones before end."""
+    """A generation that takes no more ids: in each bucket the records from where the one before ends up to `ends`."""
 
     count: int
     expires: int  # forgotten once this many ids were accepted in all

@@ -12,7 +12,7 @@ fingerprints computed. Nothing here is ever unpickled.
 from __future__ import annotations
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -20,15 +20,16 @@ FORMAT = 1
 ID_HASH_BYTES = 8
 
 State = Literal["draft", "open", "closed", "archived"]
+Fingerprint = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 
 
-class Choice(msgspec.Struct, array_like=True, frozen=True):
+class Choice(msgspec.Struct, array_like=True, frozen=True, gc=False):  # gc: ten thousand in an entry, no cycles
     """What a vote is for. `fingerprint` (see `fingerprint_of`) tells a resend from the same id with another choice."""
 
     option: str
     poll: str | None
     weight: int
-    fingerprint: int
+    fingerprint: Fingerprint
 
 
 # ---- commands -------------------------------------------------------------------------------------------------------
@@ -50,7 +51,7 @@ class CastOnce(msgspec.Struct, array_like=True, tag=2):
     """A whole request under one idempotency key: all or nothing. `sums` are (choice index, how many votes)."""
 
     key: bytes  # id hash of the key, 8 bytes
-    fingerprint: int  # 32 bits of the body's hash: the same key with another body is a conflict
+    fingerprint: Fingerprint  # of the body: the same key with another body is a conflict
     choices: list[Choice]
     sums: list[tuple[int, int]]
 
@@ -67,7 +68,7 @@ class CastSession(msgspec.Struct, array_like=True, tag=4):
     producer: str
     epoch: int
     sequence: int
-    fingerprint: int
+    fingerprint: Fingerprint
     choices: list[Choice]
     sums: list[tuple[int, int]]
 

@@ -75,8 +75,8 @@ class StateMachine:
             entry.CastOnce: casting.once,
             entry.CastSession: casting.session,
             entry.OpenProducer: self._open_producer,
-            entry.CreatePoll: self._create_poll,
-            entry.SetPollState: self._set_poll_state,
+            entry.CreatePoll: self._polls.create,
+            entry.SetPollState: self._polls.set_state,
             entry.FormCluster: self._form_cluster,
             entry.SetDedupWindow: self._set_dedup_window,
             entry.RaiseGeneration: self._raise_generation,
@@ -97,7 +97,8 @@ class StateMachine:
                 self.version, self.time_ms, [[Refused("an unknown format")] for _ in envelope.sections], (), ()
             )
         self.time_ms = max(self.time_ms, envelope.time_ms)
-        self._polls.close_due(self.time_ms, self.version)
+        self._tally.version, self._tally.time_ms = self.version, self.time_ms
+        self._polls.close_due()
         results = [self._section(section) for section in envelope.sections]
         return Applied(self.version, self.time_ms, results, *self._tally.take_changes())
 
@@ -127,12 +128,6 @@ class StateMachine:
 
     def _open_producer(self, command: entry.OpenProducer) -> Result:
         return self._sessions.open(command.producer)
-
-    def _create_poll(self, command: entry.CreatePoll) -> Result:
-        return self._polls.create(command, time_ms=self.time_ms, version=self.version)
-
-    def _set_poll_state(self, command: entry.SetPollState) -> Result:
-        return self._polls.set_state(command.id, command.state, time_ms=self.time_ms, version=self.version)
 
     def _form_cluster(self, command: entry.FormCluster) -> Result:
         if self.cluster_id:

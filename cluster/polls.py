@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from quorate.cluster.entry import CreatePoll, PollResult, State
+from quorate.cluster.entry import CreatePoll, PollResult, SetPollState, State
 from quorate.cluster.tally import LISTINGS_MAX, Poll, Tally
 from quorate.vote import (
     ID_BYTES_MAX,
@@ -61,56 +61,56 @@ class Polls:
 
     # ---- commands ---------------------------------------------------------------------------------------------------
 
-    def create(self, command: CreatePoll, *, time_ms: int, version: int) -> PollResult:
+    def create(self, command: CreatePoll) -> PollResult:
         definition = definition_of(command)
         known = self._tally.polls.get(command.id)
         if known is not None:
             same = command.imported or known.definition == definition
             return PollResult("same" if same else "conflict", known.state, "" if same else "another poll has this id")
-        refused = _check_shape(command) or _check_size(command) or self._check_room(command, time_ms)
+        refused = _check_shape(command) or _check_size(command) or self._check_room(command)
         if refused is not None:
             return refused
-        poll = self._make(command, definition, time_ms, version)
+        poll = self._make(command, definition)
         self._tally.add(poll)
         if poll.state == "open":
             self._tally.open(poll)
-        self._changed(poll, version)
+        self._changed(poll)
         return PollResult("created")
 
-    def set_state(self, id: str, state: State, *, time_ms: int, version: int) -> PollResult:
-        poll = self._tally.polls.get(id)
+    def set_state(self, command: SetPollState) -> PollResult:
+        state, poll = command.state, self._tally.polls.get(command.id)
         if poll is None:
-            return PollResult("unknown_poll", detail=f"no poll has the id {id!r}")
+            return PollResult("unknown_poll", detail=f"no poll has the id {command.id!r}")
         before = poll.state
         if state == before:
             return PollResult("same", before)
         if state not in TRANSITIONS[before]:
             allowed = " or ".join(TRANSITIONS[before]) or "nothing else"
             return PollResult("bad_transition", before, f"a poll that is {before} can become {allowed}, not {state}")
-        if state == "open" and poll.closes_at_ms is not None and poll.closes_at_ms <= time_ms:
+        if state == "open" and poll.closes_at_ms is not None and poll.closes_at_ms <= self._tally.time_ms:
             poll.closes_at_ms = None
-        self._move(poll, state, version)
+        self._move(poll, state)
         return PollResult("changed", before)
 
-    def close_due(self, time_ms: int, version: int) -> None:
+    def close_due(self) -> None:
         """Close the polls whose time has come."""
-        while self._closing and self._closing[0][0] <= time_ms:
+        while self._closing and self._closing[0][0] <= self._tally.time_ms:
             _, id = heapq.heappop(self._closing)
             self._timed.discard(id)
             poll = self._tally.polls[id]
             if poll.state == "open":
-                self._move(poll, "closed", version)
+                self._move(poll, "closed")
 
-    def _move(self, poll: Poll, state: State, version: int) -> None:
+    def _move(self, poll: Poll, state: State) -> None:
         if poll.state == "open":
             self._tally.close(poll)
         poll.state = state
         if state == "open":
             self._tally.open(poll)
-        self._changed(poll, version)
+        self._changed(poll)
 
-    def _changed(self, poll: Poll, version: int) -> None:
-        poll.version = version
+    def _changed(self, poll: Poll) -> None:
+        poll.version = self._tally.version
         self._tally.changed_polls.add(poll.id)
         self._watch(poll)
 
@@ -122,7 +122,7 @@ class Polls:
 
     # ---- creating ---------------------------------------------------------------------------------------------------
 
-    def _make(self, command: CreatePoll, definition: bytes, time_ms: int, version: int) -> Poll:
+    def _make(self, command: CreatePoll, definition: bytes) -> Poll:
         carried = array("q", command.carried or bytes(8 * len(command.options)))
         self._tally.counted += sum(carried)
         shared = array("I") if command.write_ins else self._tally.share(command.options)
@@ -133,8 +133,8 @@ class Polls:
             state=command.state,
             closes_at_ms=command.closes_at_ms,
             write_ins=command.write_ins,
-            created_ms=time_ms,
-            version=version,
+            created_ms=self._tally.time_ms,
+            version=self._tally.version,
             definition=definition,
             names=names,
             own=carried,
@@ -142,8 +142,8 @@ class Polls:
             starting=array("q", carried) if command.imported else None,
         )
 
-    def _check_room(self, command: CreatePoll, time_ms: int) -> PollResult | None:
-        if command.closes_at_ms is not None and command.closes_at_ms <= time_ms:
+    def _check_room(self, command: CreatePoll) -> PollResult | None:
+        if command.closes_at_ms is not None and command.closes_at_ms <= self._tally.time_ms:
             return PollResult("invalid", detail="the closing time has passed already")
         if len(self._tally.polls) >= POLLS_MAX:
             return PollResult("too_large", detail=f"there are {POLLS_MAX:,} polls already")
@@ -192,6 +192,8 @@ def _check_shape(command: CreatePoll) -> PollResult | None:
     options = command.options
     if not command.id or "" in options:
         return PollResult("invalid", detail="a poll's id and its options are not empty")
+    if "\0" in command.id or "\0" in "".join(options):
+        return PollResult("invalid", detail="there is a NUL in a poll's id or options")
     if len(options) < 2 and not command.write_ins:
         return PollResult("invalid", detail="a poll needs at least two options, or write-ins")
     if len(set(options)) != len(options):

@@ -11,7 +11,7 @@ One number, `counted`, bounds every total: the sum of everything ever counted or
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import add, sub
 
@@ -25,6 +25,7 @@ from quorate.vote import (
     Outcome,
 )
 
+DIRECT = -1  # instead of a place: a vote that names its poll
 LISTINGS_MAX = 2_000_000  # options of all polls together: what bounds a node's memory (about 200 bytes each)
 
 
@@ -50,6 +51,8 @@ class Tally:
     """Every option and what was counted for it. Options are never forgotten, and neither are polls."""
 
     def __init__(self) -> None:
+        self.version = 0  # of the entry that is being applied
+        self.time_ms = 0
         self.polls: dict[str, Poll] = {}
         self.counted = 0
         self.listings = 0
@@ -99,7 +102,7 @@ class Tally:
     ) -> Outcome:
         """Whether a write-in poll has room for `option` beside others that are about to be written in."""
         size = len(option.encode())
-        if not 1 <= size <= OPTION_BYTES_MAX:
+        if not 1 <= size <= OPTION_BYTES_MAX or "\0" in option:
             return Outcome.INVALID
         fits = (
             len(poll.names) + more < OPTIONS_PER_POLL_MAX
@@ -141,6 +144,34 @@ class Tally:
         poll.own[poll.place[choice.option]] += amount
         self.changed_polls.add(poll.id)
 
+    def places_of(self, choices: Iterable[Choice]) -> list[int | None]:
+        """Where votes for each choice surely count: its place in `totals`, DIRECT for one in its poll, else None."""
+        index, opens = self.index, self.opens
+        places: list[int | None] = []
+        for choice in choices:
+            if choice.poll is None:
+                place = index.get(choice.option)
+                sure = place is not None and opens[place] and 1 <= choice.weight <= WEIGHT_MAX
+                places.append(place if sure else None)
+            else:
+                sure = self.judge(choice) == Outcome.APPLIED and not self.is_new(choice)
+                places.append(DIRECT if sure else None)
+        return places
+
+    def count_at(self, places: Sequence[int | None], choices: Sequence[Choice], votes: Mapping[int, int]) -> None:
+        """Like `count` for many: `votes` has how many by choice; `places` is what `places_of` gave for `choices`."""
+        totals, changed, counted = self.totals, self.changed_options.add, 0
+        for pick, together in votes.items():
+            place = places[pick]
+            if place == DIRECT and together:
+                self.count(choices[pick], together)
+            elif place is not None and together:
+                choice = choices[pick]
+                totals[place] += (amount := together * choice.weight)
+                counted += amount
+                changed(choice.option)
+        self.counted += counted
+
     # ---- polls ------------------------------------------------------------------------------------------------------
 
     def add(self, poll: Poll) -> None:
@@ -162,20 +193,15 @@ class Tally:
         if poll.state == "open":
             self._count_open(poll, 1)
 
-    def share(self, options: Iterable[str]) -> array[int]:
+    def share(self, options: Sequence[str]) -> array[int]:
         """The places of these options in the columns, made where they are new."""
-        index, places = self.index, array("I")
-        for option in options:
-            place = index.get(option)
-            if place is None:
-                place = index[option] = len(index)
-            places.append(place)
-        new = len(index) - len(self.names)
-        self.names.extend(list(index)[len(self.names) :] if new else ())
-        self.totals.frombytes(bytes(8 * new))
-        self.opens.frombytes(bytes(4 * new))
-        self.holders.extend([()] * new)
-        return places
+        new = [option for option in options if option not in self.index]
+        self.index.update(zip(new, range(len(self.names), len(self.names) + len(new)), strict=True))
+        self.names.extend(new)
+        self.totals.frombytes(bytes(8 * len(new)))
+        self.opens.frombytes(bytes(4 * len(new)))
+        self.holders.extend([()] * len(new))
+        return array("I", map(self.index.__getitem__, options))
 
     def open(self, poll: Poll) -> None:
         """From now on T counts in the poll."""
@@ -200,6 +226,7 @@ class Tally:
         poll.names.append(option)
         poll.own.append(0)
         poll.text_bytes += len(option.encode())
+        poll.version = self.version
         self.listings += 1
 
     # ---- results ----------------------------------------------------------------------------------------------------
