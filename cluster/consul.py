@@ -1,0 +1,246 @@
+"""A node's place in Consul: registered while it runs, tagged `leader` while it leads, gone when it stops.
+
+Consul is where clients look for nodes; counting never waits for it. So all of this runs on a thread of its own, every
+call has a deadline, and an agent that is away, hung, forgetful or unwilling costs a line in the log and a sentence in
+/status, until it is back. The `leader` tag is a hint: two nodes may carry it for a moment, and a node that was killed
+keeps it until its check fails. The cluster's own answer (GET /leader) is the truth.
+
+The node wires it: `start` when HTTP listens, `leader_changed` from the replica, `stop` first of all at shutdown.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from consul import std
+from consul.exceptions import ConsulException
+
+from quorate.config import Consul
+from quorate.errors import ConfigError
+
+# What a call to an agent raises: py-consul asserts some arguments, and lets requests' own errors through.
+TROUBLE = (ConsulException, requests.RequestException, AssertionError, OSError)
+
+RETRY_S_MIN, RETRY_S_MAX = 0.25, 2.0
+
+log = logging.getLogger(__name__)
+
+
+def connect(settings: Consul) -> Any:
+    """A client of the agent whose every call carries the token and ends by the deadline. Raises `ConfigError`."""
+    text = settings.address if "://" in settings.address else f"http://{settings.address}"
+    try:
+        url = urlsplit(text)
+        port = url.port or (8501 if url.scheme == "https" else 8500)
+    except ValueError as error:
+        raise ConfigError(f"consul.address {settings.address!r}: {error}") from None
+    if url.scheme not in ("http", "https") or not url.hostname or url.path.strip("/"):
+        raise ConfigError(f"consul.address is {settings.address!r}; give host:port, or a URL as https://consul:8501")
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    timeout_s = settings.timeout_ms / 1000
+    client = std.Consul(
+        host, port, scheme=url.scheme, dc=settings.datacenter or None, verify=True, connections_timeout=timeout_s
+    )
+    # py-consul lets CONSUL_HTTP_TOKEN outrank what it is given, and forgets the token on some calls.
+    client.token = settings.token or client.token
+    headers = {"X-Consul-Token": client.token, "X-Consul-Namespace": settings.namespace}
+    client.http.session.headers.update({name: value for name, value in headers.items() if value})
+    if url.scheme == "http":
+        client.http.session.trust_env = False  # a proxy for the web is not the way to one's agent
+    return client
+
+
+def in_words(error: BaseException) -> str:
+    """One line for a person; requests' own texts are long and name objects."""
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a node tells Consul of itself."""
+
+    node_id: str
+    cluster: str  # its name, not its id
+    http_url: str
+    raft_address: str
+    version: str
+
+    @property
+    def service_id(self) -> str:
+        return f"quorate-{self.cluster}-{self.node_id}"
+
+
+class Registration:
+    """One node's entry with its agent, kept true until `stop`.
+
+    `health` is asked when consul.check is `ttl`: None while the node is ready, else why it is not.
+    """
+
+    def __init__(
+        self, settings: Consul, identity: Identity, *, health: Callable[[], str | None] = lambda: None
+    ) -> None:
+        self._settings, self._identity, self._health = settings, identity, health
+        self._client = connect(settings)
+        self._leader, self._cluster_id = False, ""
+        self._sent: Mapping[str, Any] | None = None  # what the agent has of us, as far as we know
+        self._trouble: str | None = "not registered yet"
+        self._trouble_since = time.monotonic()
+        self._registrations = self._failures = 0
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, name="consul", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def leader_changed(self, leads: bool) -> None:
+        """Move the tag. Returns at once; may be called from any thread."""
+        self._leader = leads
+        self._wake.set()
+
+    def cluster_formed(self, cluster_id: str) -> None:
+        """Tell which cluster this node is of, so that new nodes never form another of its name. Returns at once."""
+        self._cluster_id = cluster_id
+        self._wake.set()
+
+    def stop(self) -> None:
+        """Deregister, and end the thread. Idempotent; takes a few deadlines of one call at most."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread.is_alive():
+            self._thread.join(4 * self._settings.timeout_ms / 1000 + 1)
+
+    def status(self) -> dict[str, Any]:
+        """The `consul` part of /status; its numbers are for /metrics too."""
+        return {
+            "registered": self._trouble is None,
+            "detail": self._detail(),
+            "address": self._settings.address,
+            "service": self._settings.service,
+            "id": self._identity.service_id,
+            "tags": list(self._wanted()["tags"]),
+            "registrations": self._registrations,
+            "failures": self._failures,
+        }
+
+    def _detail(self) -> str:
+        if self._stop.is_set():
+            return "deregistered: this node stops" if self._trouble is None else f"not deregistered: {self._trouble}"
+        if self._trouble is None:
+            return f"registered as {self._identity.service_id}" + (", leader" if self._leader else "")
+        return f"{self._trouble}, for {time.monotonic() - self._trouble_since:.0f} s; counting goes on, trying again"
+
+    # On the thread, all that follows.
+
+    def _run(self) -> None:
+        retry_s = RETRY_S_MIN
+        while not self._stop.is_set():
+            self._wake.clear()  # before looking at what is wanted: a change from here on wakes us again
+            try:
+                self._look()
+            except TROUBLE as error:
+                self._failed(in_words(error))
+                self._wake.wait(retry_s)
+                retry_s = min(2 * retry_s, RETRY_S_MAX)
+            else:
+                retry_s = RETRY_S_MIN
+                self._wake.wait(self._period_s)
+        self._leave()
+
+    @property
+    def _period_s(self) -> float:
+        """How often the agent is asked whether it knows us; a TTL is renewed well before it ends."""
+        return self._settings.check_interval_s / (3 if self._settings.check == "ttl" else 1)
+
+    def _look(self) -> None:
+        wanted = self._wanted()
+        if wanted != self._sent or not self._known(wanted):
+            self._register(wanted)
+        if self._settings.check == "ttl" and not self._stop.is_set():
+            self._report_health()
+        if self._trouble is not None:
+            log.info("registered with Consul at %s as %s", self._settings.address, self._identity.service_id)
+            self._trouble = None
+
+    def _wanted(self) -> dict[str, Any]:
+        me = self._identity
+        meta = {"node": me.node_id, "cluster": me.cluster, "http": me.http_url, "raft": me.raft_address}
+        tags = ["http", "raft", me.version, *(["leader"] if self._leader else [])]
+        return {"tags": tags, "meta": {**meta, "version": me.version, "cluster_id": self._cluster_id}}
+
+    def _known(self, wanted: Mapping[str, Any]) -> bool:
+        """Whether the agent still has us as we sent it: one that was restarted without its data has not."""
+        entries = self._client.agent.services(f'ID == "{self._identity.service_id}"')
+        entry = entries.get(self._identity.service_id)
+        if entry is None:
+            log.warning("Consul at %s forgot %s: registering again", self._settings.address, self._identity.service_id)
+            return False
+        if sorted(entry["Tags"]) == sorted(wanted["tags"]) and entry["Meta"] == wanted["meta"]:
+            return True
+        log.warning(
+            "Consul's entry %s was changed by somebody else (it says %s): registering again. Have two nodes this id?",
+            self._identity.service_id,
+            entry["Meta"].get("http", "no address"),
+        )
+        return False
+
+    def _register(self, wanted: Mapping[str, Any]) -> None:
+        url = urlsplit(self._identity.http_url)
+        registered = self._client.agent.service.register(
+            self._settings.service,
+            service_id=self._identity.service_id,
+            address=url.hostname,
+            port=url.port or (443 if url.scheme == "https" else 80),
+            tags=wanted["tags"],
+            meta=wanted["meta"],
+            check=self._check(),
+        )
+        if not registered:
+            raise ConsulException("the agent did not take the registration")
+        self._sent = wanted
+        self._registrations += 1
+
+    def _check(self) -> dict[str, str]:
+        every = f"{self._settings.check_interval_s}s"
+        forget = {"DeregisterCriticalServiceAfter": f"{self._settings.deregister_after_s}s"}
+        if self._settings.check == "ttl":
+            return {"ttl": every, **forget}
+        return {"http": f"{self._identity.http_url}/readyz", "interval": every, "timeout": "2s", **forget}
+
+    def _report_health(self) -> None:
+        why_not, check = self._health(), f"service:{self._identity.service_id}"
+        report = self._client.agent.check.ttl_pass if why_not is None else self._client.agent.check.ttl_fail
+        if not report(check, (why_not or "ready")[:200]):
+            self._sent = None
+            raise ConsulException("the agent forgot this node's check")
+
+    def _failed(self, words: str) -> None:
+        self._failures += 1
+        if self._trouble is None:
+            self._trouble_since = time.monotonic()
+        if self._trouble != (trouble := f"Consul at {self._settings.address}: {words}"):
+            log.warning("%s; counting goes on, trying again", trouble)
+            self._trouble = trouble
+
+    def _leave(self) -> None:
+        """Once: an agent that does not answer now is told by the check that the node is gone."""
+        try:
+            if self._sent is not None:
+                self._client.agent.service.deregister(self._identity.service_id)
+                log.info("deregistered %s from Consul", self._identity.service_id)
+                self._trouble = None
+        except TROUBLE as error:
+            self._trouble = f"Consul at {self._settings.address}: {in_words(error)}"
+            log.warning("%s: %s stays listed until its check fails", self._trouble, self._identity.service_id)
+        finally:
+            self._client.http.session.close()
