@@ -9,26 +9,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-import secrets
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from quorate.cluster import entry
 from quorate.cluster.clock import LeaderClock
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.raft import wire
-from quorate.cluster.raft.directory import DataDirectory
+from quorate.cluster.raft.directory import Identity
 from quorate.cluster.raft.elections import CANDIDATE, FOLLOWER, LEADER, Timing
 from quorate.cluster.raft.engine import Engine, Fate
 from quorate.cluster.raft.files import Files
 from quorate.cluster.raft.forming import Forming
-from quorate.cluster.raft.journal import Journal
+from quorate.cluster.raft.journal import SEGMENT_BYTES, Journal
 from quorate.cluster.raft.link import Introduction
 from quorate.cluster.raft.links import Links
 from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
 from quorate.cluster.raft.transfer import Transfer
-from quorate.cluster.raft.writer import ThreadWriter
+from quorate.cluster.raft.writer import ThreadWriter, Writer
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
 from quorate.vote import ENTRY_BYTES_MAX
@@ -40,6 +41,8 @@ PROPOSALS_BYTES_MAX = 64 * 1024 * 1024
 TRANSFER_S = 2.0
 
 ROLES = {FOLLOWER: "follower", CANDIDATE: "candidate", LEADER: "leader"}
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -58,25 +61,59 @@ class ReplicaSettings:
     timing: Timing
     snapshot_bytes: int
     dedup_window: int
+    keep_bytes: int = KEEP_BYTES
+    segment_bytes: int = SEGMENT_BYTES
+
+
+class Directory(Protocol):
+    """What the replica needs of its data directory; `directory.DataDirectory` is the one on disk."""
+
+    files: Files
+    identity: Identity
+
+    def save_identity(self, *, cluster_id: str | None, members: dict[str, str] | None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Disk thread, network and chance: what a simulation replaces. The loop, and its time, is the one it runs on."""
+
+    writer: Callable[[str], Writer] = lambda name: ThreadWriter(
+        asyncio.get_running_loop().call_soon_threadsafe, name=name
+    )
+    links: Callable[[str, RaftReplica, bytes | None], Links] = lambda node_id, listener, key: Links(
+        node_id, listener, key=key
+    )
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
 
 
 class RaftReplica:
     """See `quorate.cluster.replica.Replica`, which this is."""
 
     def __init__(
-        self, settings: ReplicaSettings, directory: DataDirectory, *, on_halt: Callable[[BaseException], None]
+        self,
+        settings: ReplicaSettings,
+        directory: Directory,
+        *,
+        on_halt: Callable[[BaseException], None],
+        world: World | None = None,
     ) -> None:
+        self._world = world = world or World()
         self.settings = settings
         self.node_id = settings.node_id
         self.state = StateMachine()
-        self.clock = LeaderClock()
+        self.clock = LeaderClock(world.wall, world.monotonic)
         self._directory = directory
         self._files: Files = directory.files
         self._on_halt = on_halt
         self.forming = Forming(
             directory.identity, settings.cluster_name, set(settings.peers) if settings.bootstrap else set()
         )
-        self.links = Links(settings.node_id, self, key=settings.key)
+        self.links = world.links(settings.node_id, self, settings.key)
         self._applied_listeners: list[Callable[[Applied], None]] = []
         self._leadership_listeners: list[Callable[[bool], None]] = []
         self._open: set[asyncio.Future[Applied]] = set()
@@ -96,21 +133,21 @@ class RaftReplica:
 
     async def start(self) -> None:
         """Read what is on disk, then listen. Raises `DataError` in words, or OSError if the port is taken."""
-        loop = asyncio.get_running_loop()
-        self._writer = ThreadWriter(loop.call_soon_threadsafe, name="quorate-disk")
-        self._snapshot_writer = ThreadWriter(loop.call_soon_threadsafe, name="quorate-snapshots")
+        self._writer = self._world.writer("quorate-disk")
+        self._snapshot_writer = self._world.writer("quorate-snapshots")
         self._snapshots = Snapshots(self._files, node_id=self.node_id)
-        self._snapshot = await asyncio.to_thread(self._snapshots.newest)
+        self._snapshot = await _blocking(self._snapshots.newest)
         if self._snapshot is not None:
-            image = await asyncio.to_thread(self._snapshots.load, self._snapshot)
-            self.state = await asyncio.to_thread(StateMachine.restore, image)
-        self._journal = await asyncio.to_thread(
+            image = await _blocking(self._snapshots.load, self._snapshot)
+            self.state = await _blocking(StateMachine.restore, image)
+        self._journal = await _blocking(
             Journal.open,
             self._files,
             self._writer,
             snapshot=self._snapshot,
             on_failure=self._halt,
             node_id=self.node_id,
+            segment_bytes=self.settings.segment_bytes,
             may_create=self._directory.identity.cluster_id is None,
         )
         self._engine = engine = Engine(
@@ -120,7 +157,7 @@ class RaftReplica:
             send=self.links.send,
             apply=self._apply,
             timing=self.settings.timing,
-            rng=random.Random(),
+            rng=self._world.rng,
             backlog=self.links.backlog,
         )
         if self._snapshot is not None:
@@ -151,11 +188,18 @@ class RaftReplica:
         self._answer_all(OutcomeUnknown("this node stopped before the outcome was known"))
         await self.links.stop()
         if self._engine is not None:
-            await asyncio.to_thread(self._snapshot_writer.stop)
+            await _blocking(self._snapshot_writer.stop)
             if self._halted is None:
-                await asyncio.to_thread(self._journal.close)
-            await asyncio.to_thread(self._writer.stop)
+                await _blocking(self._journal.close)
+            await _blocking(self._writer.stop)
         self._directory.close()
+
+    def abandon(self) -> None:
+        """Stop without a word, as a killed process does: for simulations."""
+        self._stopped = True
+        for timer in (self._tick_timer, self._tell_timer):
+            if timer is not None:
+                timer.cancel()
 
     def _halt(self, error: BaseException) -> None:
         """Stop answering, once and for all. The owner decides what becomes of the process."""
@@ -209,7 +253,7 @@ class RaftReplica:
         self._check_leadership()
         if engine.commit_untold() and self._tell_timer is None:
             self._tell_timer = asyncio.get_running_loop().call_later(TELL_COMMIT_S, self._tell_commit)
-        if self._journal.bytes_in_memory > self.settings.snapshot_bytes + KEEP_BYTES:
+        if self._journal.bytes_in_memory > self.settings.snapshot_bytes + self.settings.keep_bytes:
             self._take_snapshot()
 
     def _tell_commit(self) -> None:
@@ -231,7 +275,7 @@ class RaftReplica:
     def _form_state(self) -> None:
         assert self.forming.identity.cluster_id is not None
         command = entry.FormCluster(
-            self.forming.identity.cluster_id, secrets.token_bytes(16), self.settings.dedup_window
+            self.forming.identity.cluster_id, self._world.rng.randbytes(16), self.settings.dedup_window
         )
         formed = self.propose(entry.encode_entry(self.now_ms(), [entry.encode_section([command])]))
         formed.add_done_callback(lambda done: done.exception())  # if it is lost, the next leader forms it
@@ -381,6 +425,12 @@ class RaftReplica:
             await asyncio.sleep(0.01)
         return self._running and self._engine is not None and self._engine.role != LEADER
 
+    def applied_point(self) -> tuple[int, bytes]:
+        """The index applied last, and the log's chain there: equal on all nodes at equal index."""
+        assert self._engine is not None
+        index = self._engine.applied_index
+        return index, self._journal.chain_at(index)
+
     def http_addresses(self) -> dict[str, str]:
         """Where the nodes that have introduced themselves serve HTTP."""
         return dict(self._http)
@@ -449,7 +499,7 @@ class RaftReplica:
         assert self._engine is not None
         if self._snapshot is None or meta.index > self._snapshot.index:
             self._snapshot = meta
-            keep_from = self._engine.index_with_behind(KEEP_BYTES)
+            keep_from = self._engine.index_with_behind(self.settings.keep_bytes)
             self._journal.compact(min(meta.index, keep_from))
             log.info("snapshot up to index %d taken (%d bytes)", meta.index, meta.size)
 
@@ -481,6 +531,10 @@ class RaftReplica:
         everything = Applied(state.version, state.time_ms, [], (), [poll.id for poll in state.polls()])
         for listener in self._applied_listeners:
             _tell(listener, everything)
+
+
+async def _blocking(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(None, partial(call, *arguments, **named))
 
 
 def _settle(answer: asyncio.Future[Applied], applied: Applied, fate: Fate) -> None:

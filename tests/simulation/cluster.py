@@ -1,0 +1,319 @@
+"""A cluster in one process and in virtual time: real replicas, a disk and a network that can be taken away.
+
+`history(seed)` is a whole random history with its verdict; the same seed gives the same history, to the message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pysyncobj.syncobj
+
+from quorate.cluster.entry import CreatePoll
+from quorate.cluster.raft.directory import FORMAT, Identity
+from quorate.cluster.raft.elections import Timing
+from quorate.cluster.raft.links import Links
+from quorate.cluster.raft.replica import RaftReplica, ReplicaSettings, World
+from quorate.cluster.submit import Submitter
+from quorate.errors import QuorateError
+from quorate.vote import Vote
+from tests.simulation.files import SimFiles, SimWriter
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.network import Network, SimLinks
+
+OPTIONS = ["happy", "sad", "calm"]
+SYNC_S = (0.0002, 0.003)
+EPOCH_S = 1_700_000_000.0
+
+
+@dataclass
+class SimDirectory:
+    """A node's data directory: outlives its processes."""
+
+    files: SimFiles
+    identity: Identity
+
+    def save_identity(self, *, cluster_id: str | None, members: dict[str, str] | None) -> None:
+        old = self.identity
+        self.identity = Identity(FORMAT, old.node_id, old.incarnation, cluster_id, members)
+
+    def close(self) -> None:
+        pass
+
+
+class Disk(SimWriter):
+    """A disk thread that takes its time, in order."""
+
+    def __init__(self, files: SimFiles, loop: asyncio.AbstractEventLoop, rng: random.Random) -> None:
+        super().__init__(files)
+        self._loop, self._rng, self._dead = loop, rng, False
+
+    def run(self, operation: Any, done: Any) -> None:
+        super().run(operation, done)
+        if len(self) == 1:
+            self._later()
+
+    def _later(self) -> None:
+        self._loop.call_later(self._rng.uniform(*SYNC_S), self._next)
+
+    def _next(self) -> None:
+        if not self._dead and self.complete() and len(self):
+            self._later()
+
+    def die(self, steps: int) -> None:
+        self._dead = True
+        super().die(steps)
+
+
+@dataclass
+class SimNode:
+    directory: SimDirectory
+    replica: RaftReplica | None = None
+    submitter: Submitter | None = None
+    disks: list[Disk] = field(default_factory=list)
+    halted: BaseException | None = None
+
+
+class SimCluster:
+    def __init__(self, seed: int, names: str = "abcde", **settings: Any) -> None:
+        self.seed = seed
+        self.rng = random.Random(f"faults {seed}")
+        self.loop = cast(VirtualLoop, asyncio.get_running_loop())
+        self.network = Network(self.loop, random.Random(f"network {seed}"))
+        self.settings = {"snapshot_bytes": 6_000, "keep_bytes": 1_500, "segment_bytes": 16_384, **settings}
+        self.names = list(names)
+        self.nodes = {
+            name: SimNode(
+                SimDirectory(SimFiles(random.Random(f"disk {name} {seed}")), Identity(FORMAT, name, f"{name}-first"))
+            )
+            for name in names
+        }
+        self.chains: dict[int, bytes] = {}  # applied index -> chain, the same on all nodes
+        self.digests: dict[int, str] = {}
+        self.broken: list[str] = []
+        pysyncobj.syncobj.monotonicTime = self.loop.time
+
+    async def start(self, name: str) -> None:
+        node = self.nodes[name]
+        rng = random.Random(f"{name} {self.loop.time()} {self.seed}")
+        node.disks = []
+
+        def disk(purpose: str) -> Disk:
+            node.disks.append(Disk(node.directory.files, self.loop, rng))
+            return node.disks[-1]
+
+        world = World(
+            writer=disk,
+            links=lambda node_id, listener, key: cast(Links, SimLinks(self.network, node_id, listener)),
+            rng=rng,
+            wall=lambda: EPOCH_S + self.loop.time(),
+            monotonic=self.loop.time,
+        )
+        replica = RaftReplica(
+            ReplicaSettings(
+                node_id=name,
+                cluster_name="sim",
+                listen=("", 0),
+                peers={peer: peer for peer in self.names},
+                http="",
+                key=None,
+                bootstrap=True,
+                timing=Timing(0.3),
+                dedup_window=10_000,
+                **self.settings,
+            ),
+            node.directory,
+            on_halt=lambda error: self._halted(name, error),
+            world=world,
+        )
+        node.replica, node.submitter, node.halted = replica, Submitter(replica), None
+        replica.on_applied(lambda applied: self._applied(name, replica))
+        await replica.start()
+
+    def _halted(self, name: str, error: BaseException) -> None:
+        self.nodes[name].halted = error
+        self.broken.append(f"{self.loop.time():.3f} {name} halted: {error!r}")
+
+    def _applied(self, name: str, replica: RaftReplica) -> None:
+        """Nodes that applied as much must have applied the same."""
+        index, chain = replica.applied_point()
+        if self.chains.setdefault(index, chain) != chain:
+            self.broken.append(f"{self.loop.time():.3f} {name} has another entry {index}")
+
+    def crash(self, name: str, *, power: bool = True) -> None:
+        """The process is gone, and with `power` what the disk had not synced."""
+        node = self.nodes[name]
+        if node.replica is None:
+            return
+        node.replica.abandon()
+        cast(SimLinks, node.replica.links).die()
+        for disk in node.disks:
+            disk.die(self.rng.randint(0, 12))
+        if power:
+            node.directory.files.crash()
+        else:
+            node.directory.files.kill()
+        node.replica = node.submitter = None
+
+    def up(self) -> list[str]:
+        return [name for name in self.names if self.nodes[name].replica is not None]
+
+    def leader(self) -> str | None:
+        for name in self.up():
+            replica = self.nodes[name].replica
+            if replica is not None and replica.is_leader:
+                return name
+        return None
+
+    async def until(self, condition: Any, within_s: float, what: str) -> None:
+        deadline_s = self.loop.time() + within_s
+        while not condition():
+            if self.loop.time() > deadline_s:
+                raise AssertionError(f"seed {self.seed}: {what} not within {within_s} s; {self.broken}")
+            await asyncio.sleep(0.01)
+
+
+@dataclass
+class Verdict:
+    seed: int
+    acknowledged: int = 0
+    unknown: int = 0
+    refused: int = 0
+    snapshots: int = 0
+    terms: int = 0
+    messages: int = 0
+    digest: str = ""
+    broken: list[str] = field(default_factory=list)
+
+
+async def _voter(cluster: SimCluster, name: str, number: int, fates: dict[str, str], rng: random.Random) -> None:
+    """Cast one vote at one node, and again under the same id while its fate is unknown, wherever a node is up."""
+    vote_id = f"v{number}"
+    option = rng.choice(OPTIONS)
+    for _ in range(3):
+        submitter = cluster.nodes[name].submitter
+        if submitter is None:
+            return
+        try:
+            fates.setdefault(vote_id, "unknown")  # until we hear otherwise
+            tallied = await submitter.cast([Vote(option, id=vote_id)], timeout_s=1.0)
+            fates[vote_id] = f"counted {option}" if not tallied.rejected else "rejected"
+            return
+        except QuorateError as error:
+            if error.definite and fates[vote_id] != "maybe":
+                fates[vote_id] = "refused"
+                return
+            fates[vote_id] = "maybe"
+            name = rng.choice(cluster.up() or [name])
+
+
+async def run_history(seed: int, names: str = "abcde", *, seconds: float = 20.0) -> Verdict:
+    cluster = SimCluster(seed, names)
+    rng = cluster.rng
+    for name in cluster.names:
+        await cluster.start(name)
+    await cluster.until(cluster.leader, 20, "a first leader")
+    first = cluster.leader()
+    assert first is not None
+    submitter = cluster.nodes[first].submitter
+    assert submitter is not None
+    await cluster.until(lambda: cluster.nodes[first].replica.state.hash_key, 10, "a formed state")  # type: ignore[union-attr]
+    await submitter.create_poll(CreatePoll("mood", "", OPTIONS, "open", None, False), timeout_s=10)
+    fates: dict[str, str] = {}
+    voters: set[asyncio.Task[None]] = set()
+    cluster.network.late = rng.choice((0.0, 0.0, 0.02))
+    cluster.network.repeated = rng.choice((0.0, 0.01))
+    number = 0
+    while cluster.loop.time() < seconds:
+        for name in cluster.up():
+            for _ in range(rng.randrange(4)):
+                number += 1
+                task = cluster.loop.create_task(_voter(cluster, name, number, fates, rng))
+                voters.add(task)
+                task.add_done_callback(voters.discard)
+        await asyncio.sleep(rng.uniform(0.02, 0.2))
+        await _fault(cluster)
+    await _heal(cluster)
+    await asyncio.wait_for(asyncio.gather(*voters), 60)
+    return await _judge(cluster, fates)
+
+
+async def _fault(cluster: SimCluster) -> None:
+    rng, network = cluster.rng, cluster.network
+    what, name = rng.random(), rng.choice(cluster.names)
+    other = rng.choice([peer for peer in cluster.names if peer != name])
+    if what < 0.05:
+        side = set(rng.sample(cluster.names, rng.randint(1, len(cluster.names) // 2)))
+        network.cut = {frozenset((a, b)) for a in side for b in cluster.names if b not in side}
+        network.settle()
+    elif what < 0.12:
+        network.cut, network.loss = set(), {}
+        network.settle()
+    elif what < 0.17:
+        network.flap(name, other)
+    elif what < 0.20:
+        cluster.crash(name, power=rng.random() < 0.7)
+    elif what < 0.21 and rng.random() < 0.3:
+        for each in cluster.up():
+            cluster.crash(each)
+    elif what < 0.24:
+        network.loss[name, other] = rng.choice((0.1, 0.5, 1.0))
+    elif what < 0.26 and (leader := cluster.leader()) is not None:
+        replica = cluster.nodes[leader].replica
+        assert replica is not None
+        cluster.loop.create_task(replica.transfer_leadership())
+    elif what > 0.93:
+        for down in [each for each in cluster.names if cluster.nodes[each].replica is None]:
+            await cluster.start(down)
+
+
+async def _heal(cluster: SimCluster) -> None:
+    network = cluster.network
+    network.cut, network.loss, network.late, network.repeated = set(), {}, 0.0, 0.0
+    network.settle()
+    for name in cluster.names:
+        if cluster.nodes[name].replica is None:
+            await cluster.start(name)
+
+
+async def _judge(cluster: SimCluster, fates: dict[str, str]) -> Verdict:
+    replicas = [node.replica for node in cluster.nodes.values() if node.replica is not None]
+
+    def agreed() -> bool:
+        return cluster.leader() is not None and 1 == len({replica.state.version for replica in replicas})
+
+    verdict = Verdict(cluster.seed, broken=cluster.broken, messages=cluster.network.messages)
+    if not cluster.broken:
+        await cluster.until(agreed, 60, "agreement after healing")
+        await asyncio.sleep(1)
+    digests = {replica.state.digest() for replica in replicas}
+    if len(digests) != 1:
+        verdict.broken.append("nodes differ at the end")
+    results = replicas[0].state.results("mood") or {}
+    for option in OPTIONS:
+        sure = sum(fate == f"counted {option}" for fate in fates.values())
+        maybe = sum(fate in ("unknown", "maybe") for fate in fates.values())
+        if not sure <= results.get(option, 0) <= sure + maybe:
+            verdict.broken.append(f"{option}: {sure} acknowledged, {maybe} unknown, {results.get(option)} counted")
+    verdict.acknowledged = sum(fate.startswith("counted") for fate in fates.values())
+    verdict.unknown = sum(fate in ("unknown", "maybe") for fate in fates.values())
+    verdict.refused = sum(fate == "refused" for fate in fates.values())
+    verdict.snapshots = sum(int(replica.status()["snapshots_received"]) for replica in replicas)
+    verdict.terms = max(replica.term for replica in replicas)
+    verdict.digest = digests.pop()
+    for replica in replicas:
+        await replica.stop()
+    return verdict
+
+
+def history(seed: int, names: str = "abcde", *, seconds: float = 20.0) -> Verdict:
+    """One random history, from the seed alone."""
+    clock = pysyncobj.syncobj.monotonicTime
+    try:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            return runner.run(run_history(seed, names, seconds=seconds))
+    finally:
+        pysyncobj.syncobj.monotonicTime = clock

@@ -1,0 +1,180 @@
+"""Links between simulated replicas: delays, losses, late and repeated messages, cuts, and connections that flap.
+
+Harsher than TCP on purpose: Raft must not depend on order. What `Links` promises its callers is kept: a call ends in an
+answer, in an error that says it surely was not sent, or in `OutcomeUnknown`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Mapping
+from typing import Any
+
+from quorate.cluster.raft import wire
+from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.replica import PeerHandler
+from quorate.errors import NoLeader, OutcomeUnknown, QuorateError
+
+DELAY_S = (0.0005, 0.004)
+CALL_S = 3.0
+
+
+class Network:
+    def __init__(self, loop: asyncio.AbstractEventLoop, rng: random.Random) -> None:
+        self.loop, self.rng = loop, rng
+        self.ends: dict[str, SimLinks] = {}
+        self.cut: set[frozenset[str]] = set()
+        self.loss: dict[tuple[str, str], float] = {}
+        self.late = 0.0  # share of messages that come up to a second later, out of order
+        self.repeated = 0.0
+        self.messages = 0
+
+    def joined(self, a: str, b: str) -> bool:
+        return a in self.ends and b in self.ends and frozenset((a, b)) not in self.cut
+
+    def settle(self) -> None:
+        """Tell every end what changed about its connections."""
+        for name, end in list(self.ends.items()):
+            for peer in sorted(end.wanted):
+                there = self.ends.get(peer)
+                mutual = there is not None and name in there.wanted
+                if mutual and self.joined(name, peer):
+                    end.connect(peer)
+                else:
+                    end.disconnect(peer)
+
+    def flap(self, a: str, b: str) -> None:
+        """The connection breaks and is there again: what was under way is lost."""
+        pair = frozenset((a, b))
+        if pair not in self.cut:
+            self.cut.add(pair)
+            self.settle()
+            self.cut.discard(pair)
+            self.settle()
+
+    def carry(self, source: str, target: str, deliver: Any) -> None:
+        """Deliver after a while, maybe late, maybe twice, maybe never; never across a connection's end."""
+        self.messages += 1
+        if self.rng.random() < self.loss.get((source, target), 0.0):
+            return
+        here, there = self.ends[source], self.ends[target]
+        connection = here.connection[target], there.connection.get(source)
+        for _ in range(2 if self.rng.random() < self.repeated else 1):
+            delay_s = self.rng.uniform(*DELAY_S)
+            if self.rng.random() < self.late:
+                delay_s += self.rng.random()
+
+            def arrive() -> None:
+                if (here.connection.get(target), there.connection.get(source)) == connection and None not in connection:
+                    deliver(there)
+
+            self.loop.call_later(delay_s, arrive)
+
+
+class SimLinks:
+    """Stands where `Links` stands."""
+
+    def __init__(self, network: Network, node_id: str, listener: RaftReplica) -> None:
+        self.network, self.node_id, self.listener = network, node_id, listener
+        self.wanted: set[str] = set()
+        self.connection: dict[str, int] = {}  # peer -> serial number of the connection
+        self.handlers: dict[str, PeerHandler] = {}
+        self.refused = 0
+        self._serial = 0
+        self._calls: dict[asyncio.Future[bytes], str] = {}
+
+    async def start(self, host: str, port: int) -> int:
+        self.network.ends[self.node_id] = self
+        return 0
+
+    def set_members(self, addresses: Mapping[str, str]) -> None:
+        self.wanted = set(addresses)
+        self.network.loop.call_soon(self.network.settle)
+
+    async def stop(self) -> None:
+        self.die()
+
+    def die(self) -> None:
+        self.network.ends.pop(self.node_id, None)
+        self.connection.clear()
+        self._break(set(self._calls.values()))
+        self.network.settle()
+
+    def connect(self, peer: str) -> None:
+        if peer in self.connection:
+            return
+        there = self.network.ends[peer]
+        refusal = self.listener.opened(peer, there.listener.introduction())
+        if refusal is None and self.network.ends.get(self.node_id) is self:
+            self._serial += 1
+            self.connection[peer] = self._serial
+            self.listener.connected(peer)
+
+    def disconnect(self, peer: str) -> None:
+        if self.connection.pop(peer, None) is not None:
+            self._break({peer})
+            self.listener.disconnected(peer)
+
+    def _break(self, peers: set[str]) -> None:
+        for answer in [answer for answer, peer in self._calls.items() if peer in peers]:
+            if not answer.done():
+                answer.set_exception(OutcomeUnknown("the link broke"))
+
+    def reintroduce(self, peer: str) -> None:
+        if peer in self.connection:
+            introduction = self.listener.introduction()
+            self.network.carry(self.node_id, peer, lambda there: there.listener.opened(self.node_id, introduction))
+
+    def is_open(self, peer: str) -> bool:
+        return peer in self.connection
+
+    def backlog(self, peer: str) -> int:
+        return 0
+
+    def send(self, peer: str, message: wire.Message) -> bool:
+        if peer not in self.connection:
+            return False
+        data = wire.encode(message)  # a copy, as the wire makes one
+        self.network.carry(self.node_id, peer, lambda there: there.listener.received(self.node_id, wire.decode(data)))
+        return True
+
+    def serve(self, kind: str, handler: PeerHandler) -> None:
+        self.handlers[kind] = handler
+
+    async def call(self, peer: str, kind: str, body: bytes) -> bytes:
+        if peer not in self.connection:
+            raise NoLeader(f"no connection to {peer}")
+        answer: asyncio.Future[bytes] = self.network.loop.create_future()
+        self._calls[answer] = peer
+        self.network.carry(self.node_id, peer, lambda there: there.asked(self.node_id, kind, body, answer))
+        try:
+            async with asyncio.timeout(CALL_S):
+                return await answer
+        except TimeoutError:
+            raise OutcomeUnknown("no answer") from None
+        finally:
+            self._calls.pop(answer, None)
+
+    def asked(self, peer: str, kind: str, body: bytes, answer: asyncio.Future[bytes]) -> None:
+        async def serve() -> None:
+            result: bytes | QuorateError
+            try:
+                result = await self.handlers[kind](peer, body)
+            except QuorateError as error:
+                result = error
+            if peer in self.connection and self.network.ends.get(self.node_id) is self:
+                self.network.carry(self.node_id, peer, lambda there: _answer(answer, result))
+
+        self.network.loop.create_task(serve())
+
+    def status(self) -> dict[str, Any]:
+        return {}
+
+
+def _answer(answer: asyncio.Future[bytes], result: bytes | QuorateError) -> None:
+    if not answer.done():
+        if isinstance(result, QuorateError):
+            answer.set_exception(result)
+        else:
+            answer.set_result(result)

@@ -1,0 +1,231 @@
+"""The log under crashes: whatever moment a node dies at, what opens again is what it had at some moment since the last
+sync it was told of, terms and ballots and snapshots included.
+
+An engine of chance adds, cuts, votes, saves, compacts and installs; its process is killed or its power lost at a random
+step of the disk, with any subset of the unsynced blocks kept. `QUORATE_SEEDS=2000` runs more, `QUORATE_SEED=17` one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+from dataclasses import dataclass
+
+import pytest
+
+from quorate.cluster.raft.journal import Journal
+from quorate.cluster.raft.segments import GENESIS, Point, chain_of
+from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
+from tests.simulation.files import PowerCut, SimFiles, SimWriter
+
+ONE = os.environ.get("QUORATE_SEED")
+SEEDS = [int(ONE)] if ONE else range(int(os.environ.get("QUORATE_SEEDS", "150")))
+LIVES, ACTIONS_MAX = 12, 60
+SEGMENT_BYTES = 3_000
+
+
+@dataclass(frozen=True)
+class State:
+    """What a log amounts to. `log` is every entry known since the beginning, or since a snapshot was installed."""
+
+    log: tuple[Point, ...]
+    term: int
+    ballot: str | None
+
+    def with_snapshot(self, snapshot: SnapshotMeta | None) -> State:
+        """What a node must make of this log at start, given its newest snapshot."""
+        if snapshot is None:
+            return self
+        point = Point(snapshot.index, snapshot.term, snapshot.chain)
+        if point in self.log or snapshot.index < self.log[0].index:
+            return self
+        ballot = self.ballot if self.term >= point.term else None
+        return State((point,), max(self.term, point.term), ballot)
+
+    def __str__(self) -> str:
+        return (
+            f"{self.log[-1].index} of {self.log[-1].term} ({self.log[-1].chain.hex()[:6]}), {self.term}, {self.ballot}"
+        )
+
+
+class Node:
+    """A node's lives on one disk, and beside what its journal says, what it did."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.files = SimFiles(self.rng)
+        self.log, self.term = [GENESIS], 0
+        self.ballot: str | None = None
+        self.committed = 1
+        self.saved: SnapshotMeta | None = None  # known to be durable
+        self.created = False
+        self.open()
+        self.history = [self.state]  # after each record of this life
+
+    def open(self) -> None:
+        self.installing = False
+        self.writer, self.snapshots = SimWriter(self.files), Snapshots(self.files)
+        self.newest = self.snapshots.newest()
+        self.journal = Journal.open(
+            self.files,
+            self.writer,
+            snapshot=self.newest,
+            on_failure=_fail,
+            segment_bytes=SEGMENT_BYTES,
+            may_create=not self.created,
+        )
+        self.created = True
+
+    @property
+    def state(self) -> State:
+        return State(tuple(self.log), self.term, self.ballot)
+
+    def holds(self, state: State) -> bool:
+        """Whether the journal stands there. The last chain value stands for all entries before it."""
+        journal = self.journal
+        last = Point(journal.last_index, journal[-1][2], journal.chain_at(journal.last_index))
+        return (last, journal.getCurrentTerm(), journal.getVotedForNodeId()) == (
+            state.log[-1],
+            state.term,
+            state.ballot,
+        )
+
+    # ---- what it does -----------------------------------------------------------------------------------------------
+
+    def live(self) -> None:
+        actions = {self.add: 30, self.campaign: 3, self.cut: 4, self.commit: 8, self.save: 3, self.compact: 2}
+        actions[self.install] = 1
+        disk = {self.journal.flush: 12, self.complete: 14, self.journal.onOneSecondTimer: 3}
+        for _ in range(self.rng.randint(1, ACTIONS_MAX)):
+            possible = disk if self.installing else actions | disk
+            self.rng.choices(list(possible), list(possible.values()))[0]()
+            assert self.holds(self.state)
+            assert len(self.history) == self.journal.position + 1
+            durable = self.history[self.journal.synced].log[-1].index
+            assert self.journal.synced_index <= max(durable, self.saved.index if self.saved else 1)
+
+    def add(self) -> None:
+        if self.term == 0:
+            return
+        for _ in range(self.rng.randint(1, 6)):
+            command, last = self.rng.randbytes(self.rng.choice([0, 1, 40, 40, 300, 2_000])), self.log[-1]
+            self.journal.add(command, last.index + 1, self.term)
+            chain = chain_of(last.chain, last.index + 1, self.term, command)
+            self.log.append(Point(last.index + 1, self.term, chain))
+            self.history.append(self.state)
+
+    def campaign(self) -> None:
+        self.term += self.rng.randint(1, 3)
+        self.ballot = self.rng.choice([None, "n1", "a node with a long name " * 4])
+        self.journal.setCurrentTerm(self.term, self.ballot)
+        self.history.append(self.state)
+
+    def cut(self) -> None:
+        last = self.log[-1].index
+        keep = max(self.committed, self.journal.first_index, last - self.rng.randint(1, 9))
+        if keep < last:
+            self.campaign()  # only a leader of a newer term has other entries there
+            self.journal.deleteEntriesFrom(keep + 1 - self.journal.first_index)
+            del self.log[keep + 1 - self.log[0].index :]
+            self.history.append(self.state)
+
+    def commit(self) -> None:
+        """As the cluster tells it: what is committed elsewhere need not be synced here."""
+        self.committed = self.rng.randint(self.committed, self.log[-1].index)
+        self.journal.setRaftCommitIndex(self.committed)
+
+    def complete(self) -> None:
+        self.writer.complete()
+
+    def save(self) -> None:
+        index = self.committed
+        if self.newest is not None and index <= self.newest.index:
+            return
+        point, image = self.log[index - self.log[0].index], self.rng.randbytes(self.rng.choice([0, 100, 5_000]))
+        self.newest = Snapshots(SimFiles(self.rng)).save(index, point.term, point.chain, b"members", image)
+        self.writer.run(lambda: self.snapshots.save(index, point.term, point.chain, b"members", image), self.keep)
+
+    def keep(self, meta: SnapshotMeta | BaseException) -> None:
+        assert isinstance(meta, SnapshotMeta)
+        self.saved = meta
+
+    def compact(self) -> None:
+        if self.saved and self.saved.index >= self.journal.first_index:
+            self.journal.compact(self.rng.randint(self.journal.first_index, self.saved.index))
+
+    def install(self) -> None:
+        """A leader's snapshot of entries this node does not have, or has others of."""
+        self.campaign()
+        index, image = self.committed + self.rng.randint(1, 50), self.rng.randbytes(3_000)
+        chain = self.rng.randbytes(16)
+        meta = Snapshots(SimFiles(self.rng)).save(index, self.term, chain, b"members", image)
+        self.installing = True
+
+        def receive() -> SnapshotMeta:
+            offset: int | None = 0
+            while offset is not None:
+                offset = self.snapshots.receive(meta, offset, image[offset : offset + 1_000])
+            return meta
+
+        self.writer.run(receive, self.installed)
+
+    def installed(self, meta: SnapshotMeta | BaseException) -> None:
+        assert isinstance(meta, SnapshotMeta)
+        self.installing = False
+        self.saved = self.newest = meta
+        self.journal.reset(meta)
+        self.log, self.committed = [Point(meta.index, meta.term, meta.chain)], meta.index
+        self.history.append(self.state)
+
+    # ---- what happens to it -----------------------------------------------------------------------------------------
+
+    def die(self) -> list[State]:
+        """End this life in one of several ways; what may be found."""
+        way = self.rng.random()
+        if way < 0.1:
+            self.journal.close()
+            return self.history[-1:]
+        synced = self.journal.synced
+        self.writer.die(self.rng.randint(0, 40))
+        (self.files.kill if way < 0.5 else self.files.crash)()
+        return self.history[synced:]
+
+    def wake(self, possible: list[State]) -> None:
+        """Open again, perhaps dying in the midst of it, and check what is there."""
+        while self.rng.random() < 0.3:
+            self.files.steps_left = self.rng.randint(0, 30)
+            with contextlib.suppress(PowerCut):
+                self.open()
+            self.rng.choice([self.files.kill, self.files.crash])()
+        self.open()
+        if self.saved is not None:
+            assert self.newest is not None, "the snapshot is gone"
+            assert self.saved.index <= self.newest.index, "the snapshot is older than one that was durable"
+        states = [state.with_snapshot(self.newest) for state in possible]
+        found = next((state for state in states if self.holds(state)), None)
+        assert found is not None, f"{self.journal[-1][1:]} is none of {', '.join(map(str, states))}"
+        self.go_on_as(found)
+
+    def go_on_as(self, found: State) -> None:
+        committed = self.journal.getRaftCommitIndex()
+        if self.newest is None or committed > self.newest.index:
+            assert committed <= self.committed
+            known = [point for point in self.log if point.index <= committed]
+            assert known == [point for point in found.log if point.index <= committed][-len(known) :]
+        self.log, self.term, self.ballot = list(found.log), found.term, found.ballot
+        self.saved, self.committed = self.newest, committed
+        self.history = [found]
+
+
+def _fail(error: BaseException) -> None:
+    raise AssertionError("the journal says that the disk failed") from error
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_node_wakes_up_with_all_it_was_told_is_durable(seed: int) -> None:
+    node = Node(seed)
+    print(f"QUORATE_SEED={seed}")
+    for _ in range(LIVES):
+        node.live()
+        node.wake(node.die())
