@@ -12,12 +12,13 @@ from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+import uvloop
+
 from quorate.cluster.reads import Reads
 from quorate.cluster.submit import Submitter
 from quorate.http.api import Api, Check, Limits, Member
 from quorate.http.events import Events
 from quorate.http.server import HttpServer
-
 from tests.unit.local_replica import LocalReplica
 
 T = TypeVar("T")
@@ -83,7 +84,7 @@ def answer_of(response: http.client.HTTPResponse) -> Answer:
 @contextlib.contextmanager
 def running(*, hot: bool = True, limits: Limits | None = None, form: bool = True, streams: int = 5) -> Iterator[Node]:
     """A node of one, serving on a free port. With `form=False` it has not joined a cluster yet."""
-    loop = asyncio.new_event_loop()
+    loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
