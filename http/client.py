@@ -29,7 +29,8 @@ from quorate.vote import Vote
 DEFAULT_NODES = ("http://127.0.0.1:8001", "http://127.0.0.1:8002", "http://127.0.0.1:8003")
 CONNECT_TIMEOUT_S = 2.0
 BACKOFF_S, BACKOFF_MAX_S = 0.05, 0.5
-ATTEMPTS_IN_TIMEOUT = 3  # a node that hangs leaves time for the others
+NODE_ANSWERS_S = 6.0  # a node without a leader says so after http.timeout_ms, 5 s: its "surely not" is worth the wait
+SHARE_OF_ONE = 0.6  # of the time: a node that hangs leaves some for the others
 NOT_FIELDS = {"title", "status", "instance", "definite", "retry"}  # of a problem document; the class has them
 
 T = TypeVar("T")
@@ -188,41 +189,21 @@ class Client:
         params: Mapping[str, Any] | None = None,
     ) -> Reply:
         """Ask until answered or out of time. The request must be harmless to send twice, as all here are."""
-        deadline = time.monotonic() + self.timeout_s
-        doubt: QuorateError | None = None  # once an attempt may have taken effect, "surely not" is no longer true
-        tries, reached = 0, False
+        deadline_s = time.monotonic() + self.timeout_s
+        failed = _Failed(self.nodes, reads=method == "GET")
         while True:
-            left_s = deadline - time.monotonic()
+            start_s = time.monotonic()
             try:
-                return self._attempt(method, path, body, headers, params, left_s)
+                return self._attempt(method, path, body, headers, params, deadline_s - start_s)
             except QuorateError as error:
                 if not _worth_another_try(error):
                     raise
-                if not error.definite and method != "GET":
-                    doubt = error
-                reached = reached or not isinstance(error, _Unreached)
-                tries += 1
-                pause_s = self._pause_s(error, tries)
-                if time.monotonic() + pause_s >= deadline:
-                    raise (doubt or (error if reached else self._none_reached())) from None
+                failed.add(error, time.monotonic() - start_s)
+            pause_s = failed.pause_s()
+            if time.monotonic() + pause_s + failed.answer_s() >= deadline_s:
+                raise failed.verdict()
             self._next = (self._next + 1) % len(self.nodes)
             time.sleep(pause_s)
-
-    def _none_reached(self) -> NoLeader:
-        several = len(self.nodes) > 1
-        return NoLeader(
-            f"{'none of ' if several else ''}{', '.join(self.nodes)} can{'' if several else 'not'} be reached"
-        )
-
-    def _pause_s(self, error: QuorateError, tries: int) -> float:
-        """The other nodes are asked at once; then the cluster gets time to elect, or to work off what waits."""
-        if tries % len(self.nodes):
-            return 0.0
-        rounds = tries // len(self.nodes)
-        backoff_s = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(rounds, 10))
-        if error.status == 429:
-            backoff_s = max(backoff_s, float(error.fields.get("retry_after_s", 0.0)))
-        return float(backoff_s * random.uniform(0.7, 1.0))
 
     def _attempt(
         self,
@@ -234,7 +215,8 @@ class Client:
         left_s: float,
     ) -> Reply:
         node = self.nodes[self._next]
-        read_s = max(0.05, min(left_s, max(1.0, self.timeout_s / ATTEMPTS_IN_TIMEOUT)))
+        share_s = min(self.timeout_s * SHARE_OF_ONE, max(NODE_ANSWERS_S, self.timeout_s / 3))
+        read_s = max(0.05, min(left_s, share_s if len(self.nodes) > 1 else left_s))
         try:
             response = self._session.request(
                 method,
@@ -256,6 +238,51 @@ class Client:
             response.headers.get("X-Quorate-Node"),
             response.headers.get("X-Quorate-Leader"),
         )
+
+
+class _Failed:
+    """The attempts of one request that gave no answer, and what they mean together."""
+
+    def __init__(self, nodes: Sequence[str], *, reads: bool) -> None:
+        self._nodes = nodes
+        self._reads = reads
+        self._tries = 0
+        self._last: QuorateError | None = None
+        self._doubt: QuorateError | None = None  # once it may have taken effect, "surely not" is no longer true
+        self._reached = False
+        self._slowest_no_s = 0.0
+
+    def add(self, error: QuorateError, took_s: float) -> None:
+        self._tries += 1
+        self._last = error
+        self._reached = self._reached or not isinstance(error, _Unreached)
+        if error.definite:
+            self._slowest_no_s = max(self._slowest_no_s, took_s)
+        else:
+            self._doubt = error
+
+    def pause_s(self) -> float:
+        """The other nodes are asked at once; then the cluster gets time to elect, or to work off what waits."""
+        assert self._last is not None
+        if self._tries % len(self._nodes):
+            return 0.0
+        backoff_s = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(self._tries // len(self._nodes), 10))
+        if self._last.status == 429:
+            backoff_s = max(backoff_s, float(self._last.fields.get("retry_after_s", 0.0)))
+        return float(backoff_s * random.uniform(0.7, 1.0))
+
+    def answer_s(self) -> float:
+        """How long the next attempt needs: cut short, it would turn "surely not" into doubt, so it is not begun."""
+        return 0.0 if self._doubt or self._tries < len(self._nodes) else self._slowest_no_s
+
+    def verdict(self) -> QuorateError:
+        assert self._last is not None
+        if not self._reached:
+            names = ", ".join(self._nodes)
+            return NoLeader(f"none of {names} can be reached" if len(self._nodes) > 1 else f"{names} cannot be reached")
+        if self._reads and self._doubt:  # a read that got no answer changed nothing
+            return NoLeader(self._doubt.detail)
+        return self._doubt or self._last
 
 
 def base_url(node: str) -> str:

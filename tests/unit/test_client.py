@@ -24,7 +24,10 @@ def problem(kind: str, status: int, **fields: Any) -> Answer:
 
 
 class Node:
-    """Answers each request with the next of `answers`, the last one for ever; `hang` and `break` are no answers."""
+    """Answers each request with the next of `answers`, the last one for ever.
+
+    `hang` and `break` are no answers; `slow` says late that there is no leader.
+    """
 
     def __init__(self, answers: list[Answer]) -> None:
         self.answers = answers
@@ -58,6 +61,9 @@ class Node:
         body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
         self.requests.append((handler.command, handler.path, body, dict(handler.headers)))
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if answer == "slow":
+            self.release.wait(0.7)
+            answer = problem("no-leader", 503)
         if isinstance(answer, str):
             if answer == "hang":
                 self.release.wait(20)
@@ -158,8 +164,15 @@ def test_a_broken_connection_then_no_leader_is_unknown_not_no(node: Start) -> No
     assert len(n1.requests) > 1
 
 
+def test_a_slow_no_is_not_turned_into_doubt_by_asking_again_too_late(node: Start) -> None:
+    n1 = node("slow", "hang")
+    with Client([n1.url, nowhere()], timeout_s=1.2) as client, pytest.raises(errors.NoLeader):
+        client.vote(Vote("happy"))
+    assert 1 == len(n1.requests)
+
+
 def test_a_read_that_gets_no_answer_is_never_in_doubt(node: Start) -> None:
-    n1 = node("break", problem("no-leader", 503))
+    n1 = node("break")
     with Client([n1.url], timeout_s=0.5) as client, pytest.raises(errors.NoLeader):
         client.polls()
     assert len(n1.requests) > 1

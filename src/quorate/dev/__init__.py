@@ -130,12 +130,17 @@ class Run:
             feeding.start()
         try:
             while not self.stopping.wait(LOOK_EVERY_S):
-                self.supervisor.look()
-                while self.notes:
-                    display.say(self.notes.pop(0))
+                self._say_what_happened(display)
                 display.show(rows_of(self.supervisor.children, self.watching), self.watching.tally)
         finally:
             display.close()
+
+    def _say_what_happened(self, display: Display) -> None:
+        for child in self.supervisor.look():
+            if child.code is not None and child.code > 0:  # it stopped itself, and its log says why
+                display.say(f"{child.place.id} stopped itself: {tail(child.place, 1)}")
+        while self.notes:
+            display.say(self.notes.pop(0))
 
     def _display(self) -> Display:
         if self.console.is_terminal:
@@ -195,11 +200,11 @@ def node_environment(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def start_command(child: Child) -> str:
-    """What to type to start a node by hand, from where we are."""
+    """What to type to start a node by hand, in any terminal, wherever that stands."""
     quorate = Path(sys.executable).with_name("quorate")
     on_path = shutil.which("quorate")
-    program = "quorate" if on_path and Path(on_path).resolve() == quorate.resolve() else _short(quorate)
-    return f"{shlex.quote(program)} node --config {shlex.quote(_short(child.place.config))}"
+    program = "quorate" if on_path and Path(on_path).resolve() == quorate.resolve() else str(quorate)
+    return f"{shlex.quote(program)} node --config {shlex.quote(str(child.place.config))}"
 
 
 def _short(path: Path) -> str:

@@ -108,8 +108,8 @@ def _nodes_table(rows: Sequence[NodeRow]) -> Table:
 
 
 def _down(row: NodeRow, command: str) -> Text:
-    text = Text(f"{row.child.place.id} is down", style="red")
-    return text.append(f"{f' ({row.note})' if row.note else ''}; start it again:  ").append(command, style="bold")
+    text = Text(f"{row.child.place.id} is down{f' ({row.note})' if row.note else ''}; start it again:\n", style="red")
+    return text.append(f"  {command}", style="bold")
 
 
 def _tally_part(shown: TallyView | None) -> list[RenderableType]:
