@@ -74,7 +74,8 @@ class Events:
         self._streams: set[Stream] = set()
         self._options: dict[str, frozenset[str]] = {}  # of each poll that a stream names
         self._changed_options: set[str] = set()
-        self._changed_polls: set[str] = set()
+        self._changed_polls: dict[str, set[Stream] | None] = {}  # poll id -> whom to tell; None: all who follow it
+        self._closed = False
         self._planned: asyncio.TimerHandle | None = None
         replica.on_applied(self._on_applied)
 
@@ -86,17 +87,22 @@ class Events:
 
         A client that saw version `after` of one poll and comes back before anything happened is told nothing twice.
         """
+        if self._closed:
+            raise NotReady("this node is stopping; ask another one")
         if len(self._streams) >= self._streams_max:
             raise NotReady(f"{self._streams_max} clients follow events on this node already; ask another node")
         stream = Stream(self, frozenset(polls) or None)
         self._streams.add(stream)
         state = self._replica.state
-        if len(polls) != 1 or after != state.version:
-            self._changed_polls.update(polls or (poll.id for poll in state.polls("open")))
-            self._plan(0.0)
         for poll_id in polls:
             poll = state.poll(poll_id)
             self._options[poll_id] = frozenset(poll.options if poll else ())
+        if len(polls) != 1 or after != state.version:
+            for poll_id in polls or [poll.id for poll in state.polls("open")]:
+                whom = self._changed_polls.setdefault(poll_id, set())
+                if whom is not None:
+                    whom.add(stream)
+            self._plan(0.0)
         return stream
 
     def forget(self, stream: Stream) -> None:
@@ -106,7 +112,8 @@ class Events:
             del self._options[poll_id]
 
     def close(self) -> None:
-        """End every stream: the node stops. Idempotent."""
+        """End every stream and open no more: the node stops. Idempotent."""
+        self._closed = True
         for stream in list(self._streams):
             stream.close()
         if self._planned is not None:
@@ -116,7 +123,7 @@ class Events:
     def _on_applied(self, applied: Applied) -> None:
         if self._streams:
             self._changed_options.update(applied.options)
-            self._changed_polls.update(applied.polls)
+            self._changed_polls.update(dict.fromkeys(applied.polls))
             self._plan(COALESCE_S)
 
     def _plan(self, delay_s: float) -> None:
@@ -128,7 +135,7 @@ class Events:
         self._spread()
         room = OPTIONS_PER_ROUND
         while self._changed_polls and room > 0:
-            room -= self._tell_poll(self._changed_polls.pop())
+            room -= self._tell_poll(*self._changed_polls.popitem())
         if self._changed_polls:
             self._plan(COALESCE_S)
 
@@ -137,16 +144,15 @@ class Events:
         changed, self._changed_options = self._changed_options, set()
         if any(stream.polls is None for stream in self._streams):
             for option in changed:
-                self._changed_polls.update(self._replica.state.polls_with(option))
+                self._changed_polls.update(dict.fromkeys(self._replica.state.polls_with(option)))
             return
-        self._changed_polls.intersection_update(self._options)
-        self._changed_polls.update(
-            poll_id for poll_id, options in self._options.items() if not options.isdisjoint(changed)
-        )
+        for poll_id, options in self._options.items():
+            if not options.isdisjoint(changed):
+                self._changed_polls[poll_id] = None
 
-    def _tell_poll(self, poll_id: str) -> int:
-        """Put a poll's tally to those who follow it; how many options that took."""
-        followers = [stream for stream in self._streams if stream.polls is None or poll_id in stream.polls]
+    def _tell_poll(self, poll_id: str, whom: set[Stream] | None) -> int:
+        """Put a poll's tally to those who are to be told; how many options that took."""
+        followers = [s for s in whom or self._streams if not s.closed and (s.polls is None or poll_id in s.polls)]
         state = self._replica.state
         poll, results = state.poll(poll_id), state.results(poll_id)
         if not followers or poll is None or results is None:

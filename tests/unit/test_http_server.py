@@ -8,7 +8,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -17,7 +17,7 @@ import pytest
 from quorate.errors import ConfigError
 from quorate.http import server
 from quorate.http.api import Limits
-from tests.unit.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
+from tests.unit.http_node import MOOD, TIMEOUT_S, Node, answer_of, eventually, running
 
 VOTE = b'{"option":"happy","id":"%s"}'
 
@@ -49,13 +49,6 @@ def read_one(sock: socket.socket) -> tuple[int, Any]:
     response.begin()
     answer = answer_of(response)
     return answer.status, json.loads(answer.body)
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 # ---- bytes ----------------------------------------------------------------------------------------------------------
@@ -295,7 +288,7 @@ def test_a_node_outside_any_cluster_says_so() -> None:
 
 
 def test_stopping_answers_what_is_in_flight_and_hangs_up_on_the_idle(node: Node) -> None:
-    node.replica.held = held = []
+    held = node.replica.held = list[Any]()
     with node.dial() as idle, node.dial() as voting:
         idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"HTTP/1.1 200 " == idle.recv(65_536)[:13]
@@ -316,7 +309,7 @@ def test_stopping_answers_what_is_in_flight_and_hangs_up_on_the_idle(node: Node)
 
 
 def test_stopping_does_not_wait_longer_than_told(node: Node) -> None:
-    node.replica.held = held = []
+    held = node.replica.held = list[Any]()
     with node.dial() as voting:
         voting.sendall(request(VOTE % b"a"))
         eventually(lambda: len(held) == 1)

@@ -1,0 +1,224 @@
+"""GET /events: what a follower sees of changes, how it comes back, and what bounds it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from quorate.http import events
+from quorate.vote import Vote
+from tests.unit.http_node import MOOD, Node, eventually, running
+
+Event = tuple[int | None, dict[str, Any]]  # (id, tally)
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with running(streams=3) as node:
+        node.ask("POST", "/polls", MOOD)
+        node.ask("POST", "/polls", {**MOOD, "id": "other", "options": ["happy", "angry"]})
+        yield node
+
+
+class Follower:
+    """A client of /events that reads as browsers do."""
+
+    def __init__(self, node: Node, query: str = "", last_event_id: int | None = None) -> None:
+        self.connection = node.connect()
+        headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
+        self.connection.request("GET", f"/events{query}", headers=headers)
+        self.response: http.client.HTTPResponse = self.connection.getresponse()
+        self.status = self.response.status
+        self.last_id = last_event_id
+
+    def block(self) -> list[str]:
+        """The next lines up to an empty one; none at the end of the stream."""
+        lines = []
+        while (line := self.response.readline().decode()) not in ("\n", ""):
+            lines.append(line.rstrip("\n"))
+        return lines
+
+    def next(self) -> dict[str, Any]:
+        """The next event's tally."""
+        while True:
+            lines = self.block()
+            assert lines, "the stream ended"
+            fields = dict(line.split(": ", 1) for line in lines if not line.startswith(":"))
+            if "id" in fields:
+                self.last_id = int(fields["id"])
+            if "data" in fields:
+                assert "results" == fields["event"]
+                tally: dict[str, Any] = json.loads(fields["data"])
+                return tally
+
+    def until(self, **results: int) -> dict[str, Any]:
+        """The first tally with these results; every one before is older."""
+        version = 0
+        while True:
+            tally = self.next()
+            assert version <= tally["version"]
+            version = tally["version"]
+            if results.items() <= tally["results"].items():
+                return tally
+
+    def close(self) -> None:
+        self.connection.close()
+
+
+@contextlib.contextmanager
+def following(node: Node, query: str = "?poll=mood", last_event_id: int | None = None) -> Iterator[Follower]:
+    with contextlib.closing(Follower(node, query, last_event_id)) as follower:
+        assert 200 == follower.status
+        yield follower
+
+
+def test_a_follower_is_told_the_tally_and_then_its_changes(node: Node) -> None:
+    with following(node) as follower:
+        first = follower.next()
+        assert ("mood", "open", {"happy": 0, "sad": 0}, 0) == (
+            first["id"], first["state"], first["results"], first["total"],
+        )  # fmt: skip
+        node.vote(option="happy", id="a")
+        assert 1 == follower.until(happy=1)["total"]
+        node.vote(option="sad", poll="mood", weight=4)
+        assert 5 == follower.until(happy=1, sad=4)["total"]
+        node.ask("POST", "/polls/mood/state", {"state": "closed"})
+        assert "closed" == follower.next()["state"]
+
+
+def test_many_votes_are_few_events(node: Node) -> None:
+    with following(node) as follower:
+        follower.next()
+
+        async def vote(turns: int) -> None:
+            await node.api.submitter.cast([Vote("happy", f"v{turns}")], timeout_s=5)
+
+        async def scenario() -> None:
+            for turn in range(300):
+                await vote(turn)
+
+        before = node.replica.state.version
+        node.run(scenario())
+        told = 1
+        while follower.next()["results"]["happy"] < 300:
+            told += 1
+    assert 300 == node.replica.state.version - before
+    assert told < 30
+
+
+def test_a_follower_of_one_poll_is_told_of_no_other(node: Node) -> None:
+    with following(node) as follower:
+        follower.next()
+        node.vote(option="angry", id="a")
+        node.vote(option="sad", id="b")
+        assert "mood" == follower.until(sad=1)["id"]
+
+
+def test_a_vote_that_counts_in_two_polls_is_told_for_both(node: Node) -> None:
+    with following(node, "?poll=mood&poll=other") as follower:
+        assert {"mood", "other"} == {follower.next()["id"], follower.next()["id"]}
+        node.vote(option="happy", id="a")
+        assert {"mood": 1, "other": 1} == {t["id"]: t["results"]["happy"] for t in (follower.next(), follower.next())}
+
+
+def test_without_a_poll_all_are_followed_also_those_made_later(node: Node) -> None:
+    with following(node, "") as follower:
+        assert {"mood", "other"} == {follower.next()["id"], follower.next()["id"]}
+        node.ask("POST", "/polls", {"id": "new", "options": ["yes", "no"]})
+        assert "new" == follower.next()["id"]
+        node.vote(option="yes", id="a")
+        assert {"yes": 1, "no": 0} == follower.until(yes=1)["results"]
+
+
+def test_a_new_follower_does_not_wake_the_others(node: Node) -> None:
+    with following(node) as first:
+        first.next()
+        with following(node) as second:
+            second.next()
+            node.vote(option="sad", id="a")
+            assert 1 == first.next()["results"]["sad"]
+
+
+def test_who_comes_back_misses_nothing_and_goes_on_where_it_was(node: Node) -> None:
+    with following(node) as follower:
+        node.vote(option="happy", id="a")
+        seen = follower.until(happy=1)["version"]
+        assert seen == follower.last_id
+    node.vote(option="happy", id="b")
+    with following(node, last_event_id=seen) as follower:
+        assert 2 == follower.next()["results"]["happy"]
+
+
+def test_who_comes_back_before_anything_happened_is_told_nothing_twice(node: Node) -> None:
+    with following(node) as follower:
+        follower.next()
+        seen = follower.last_id
+    with following(node, last_event_id=seen) as follower:
+        node.vote(option="happy", id="a")
+        assert 1 == follower.next()["results"]["happy"]
+
+
+def test_who_comes_back_to_a_node_that_lags_waits_for_it(node: Node) -> None:
+    ahead = node.replica.state.version + 1
+    with contextlib.closing(node.connect()) as connection:
+        connection.request("GET", "/events?poll=mood", headers={"Last-Event-ID": str(ahead)})
+        node.vote(option="happy", id="a")
+        response = connection.getresponse()
+        assert (200, str(ahead)) == (response.status, response.getheader("X-Quorate-Version"))
+
+
+def test_who_has_seen_more_than_this_node_will_is_sent_away(node: Node) -> None:
+    answer = node.ask("GET", "/events?poll=mood", headers={"Last-Event-ID": "999"})
+    assert (503, "stale", "1") == (answer.status, answer.json["type"], answer.headers["retry-after"])
+
+
+def test_a_quiet_stream_has_a_heartbeat(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "HEARTBEAT_S", 0.01)
+    with following(node) as follower:
+        follower.next()
+        assert [":"] == follower.block()
+
+
+def test_streams_beyond_the_limit_are_refused_and_a_place_is_given_back(node: Node) -> None:
+    with contextlib.ExitStack() as stack:
+        followers = [stack.enter_context(following(node)) for _ in range(3)]
+        answer = node.ask("GET", "/events?poll=mood")
+        assert (503, "not-ready") == (answer.status, answer.json["type"])
+        followers[0].close()
+        eventually(lambda: len(node.api.events) == 2)
+        stack.enter_context(following(node))
+
+
+def test_a_slow_client_gets_the_newest_and_its_id_comes_last(node: Node) -> None:
+    async def scenario() -> list[bytes | None]:
+        stream = node.api.events.open(["mood", "other"])
+        first = [await stream.next(), await stream.next()]
+        for version in (7, 8):
+            stream.put("mood", b"mood %d\n\n" % version, version)
+            stream.put("other", b"other %d\n\n" % version, version)
+        second = await stream.next()
+        stream.close()
+        return [*first[:1], second, await stream.next()]
+
+    assert [events.RECONNECT, b"mood 8\n\nid: 8\nother 8\n\n", None] == node.run(scenario())
+
+
+def test_a_big_change_is_told_in_rounds(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop carries heartbeats: one round looks at so many options and leaves the rest for the next."""
+    monkeypatch.setattr(events, "OPTIONS_PER_ROUND", 1)
+    with following(node, "") as follower:
+        assert {"mood", "other"} == {follower.next()["id"], follower.next()["id"]}
+        node.vote(option="happy", id="a")
+        assert {"mood": 1, "other": 1} == {t["id"]: t["results"]["happy"] for t in (follower.next(), follower.next())}
+
+
+def test_a_client_that_leaves_is_forgotten(node: Node) -> None:
+    with following(node) as follower:
+        follower.next()
+
+    eventually(lambda: not len(node.api.events) and not node.api.counts.streams)
