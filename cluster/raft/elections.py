@@ -108,6 +108,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         journal.on_synced = self.on_synced
 
     _SyncObj__raftElectionDeadline: float
+    _SyncObj__raftLeader: Node | None
 
     # ---- short names for what PySyncObj keeps -----------------------------------------------------------------------
 

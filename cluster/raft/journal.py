@@ -63,7 +63,7 @@ class Journal:
         self._sealed = True  # whether nothing follows the last mark
         self._under_way = False
         self._batch_index = self.synced_index  # what `synced_index` will be when the group under way is durable
-        self._handed = found.last  # where the log stood when the last group was handed to the writer
+        self._handed = found.last, self._term, self._ballot  # as it was when the last group went to the writer
         self._dead: BaseException | None = None
         self._told = False
         self._closed = False
@@ -107,7 +107,7 @@ class Journal:
         journal._committed = min(
             max(journal._committed, journal.first_index, snapshot.index if snapshot else 0), journal.last_index
         )
-        journal.synced = journal.position
+        journal.position = 0
         return journal
 
     # ---- what PySyncObj asks (its spelling; positions count from the first element held) -----------------------------
@@ -209,7 +209,7 @@ class Journal:
         if meta.term > self._term:
             self._term, self._ballot = meta.term, None
         self._entries, self._chains = [(BASE_COMMAND, meta.index, meta.term)], [meta.chain]
-        self._handed = self._last
+        self._handed = self._last, self._term, self._ballot
         self._pending, self.pending_bytes = [], 0  # what they say of terms and ballots stands in the new head
         self._anew = True
         self._committed = max(self._committed, meta.index)
@@ -286,14 +286,14 @@ class Journal:
         tail = self._segments[-1] if self._segments else None
         if tail is None or self._anew or tail.size >= self._segment_bytes:
             number, size = (tail.number + 1, tail.size) if tail else (1, 0)
-            head = Head(number, self._anew, size, durable, self._handed, self._term, self._ballot)
+            head = Head(number, self._anew, size, durable, *self._handed)
             first = segments.head_record(head)
-            tail = Segment(number, self._handed.index, 0, 0)
+            tail = Segment(number, head.base.index, 0, 0)
             self._segments = [tail] if self._anew else [*self._segments, tail]
         else:
             first = segments.mark_record(Mark(tail.number, tail.size, durable, clean))
         self._anew, self._sealed = False, not pending
-        self._handed, self._batch_index = self._last, self.last_index
+        self._handed, self._batch_index = (self._last, self._term, self._ballot), self.last_index
         return self._write(tail, [first, *pending], obsolete)
 
     def _write(self, tail: Segment, parts: list[bytes], obsolete: list[str]) -> Callable[[], None]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import hashlib
 import inspect
 import socket
+import zlib
 
 _inet_ntop = socket.inet_ntop
 import pysyncobj.syncobj  # noqa: E402  # after inet_ntop has been kept
 from pysyncobj import SyncObj, SyncObjConf  # noqa: E402
-from pysyncobj.node import Node  # noqa: E402
+from pysyncobj.node import Node as StockNode  # noqa: E402
 from pysyncobj.transport import Transport  # noqa: E402
 from pysyncobj.version import VERSION  # noqa: E402
 
@@ -22,6 +23,13 @@ from pysyncobj.version import VERSION  # noqa: E402
 socket.inet_ntop = _inet_ntop
 
 __all__ = ["Node", "SyncObj", "SyncObjConf", "Transport", "check", "monotonic"]
+
+
+class Node(StockNode):  # type: ignore[misc]  # PySyncObj has no annotations
+    """A node in PySyncObj's sets, which decide the order of sending: the same in every process, so that a seed replays."""
+
+    def __hash__(self) -> int:
+        return zlib.crc32(self.id.encode())
 
 
 def monotonic() -> float:

@@ -28,10 +28,10 @@ def recover(files: Files, snapshot: SnapshotMeta | None, node_id: str, *, may_cr
     anew = snapshot is not None and not _holds(found, snapshot, files, node_id)
     if snapshot is None and found.base != GENESIS:
         raise _refusal(files, node_id, f"the log begins after entry {found.base.index:,} and there is no snapshot")
-    for name in found.stale:
-        files.remove(name)
     if found.segments:
         _settle(files, found)
+    for name in found.stale:  # only now: the file that stands for them may not have been durable before
+        files.remove(name)
     return found, anew
 
 

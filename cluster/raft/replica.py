@@ -68,8 +68,11 @@ class ReplicaSettings:
 class Directory(Protocol):
     """What the replica needs of its data directory; `directory.DataDirectory` is the one on disk."""
 
-    files: Files
-    identity: Identity
+    @property
+    def files(self) -> Files: ...
+
+    @property
+    def identity(self) -> Identity: ...
 
     def save_identity(self, *, cluster_id: str | None, members: dict[str, str] | None) -> None: ...
 

@@ -15,11 +15,13 @@ import platform
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from quorate import __version__, logs
+from quorate.cluster.flusher import Flusher
+from quorate.cluster.fsm import Applied
 from quorate.cluster.raft.directory import DataDirectory
 from quorate.cluster.raft.elections import Timing
 from quorate.cluster.raft.replica import RaftReplica, ReplicaSettings
@@ -31,6 +33,11 @@ from quorate.http.api import Api, Check, Limits, Member
 from quorate.http.events import Events
 from quorate.http.server import HttpServer
 from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTIONS_PER_POLL_MAX, POLLS_MAX, WEIGHT_MAX
+
+if TYPE_CHECKING:
+    from quorate.cluster.consul import Registration
+    from quorate.ingest.nsq import NsqSource
+    from quorate.sinks.sink import Sink
 
 PROBE_S = 1.0
 
@@ -44,6 +51,7 @@ class Node:
         self.config = config
         self._stop_asked = asyncio.Event()
         self._failure: BaseException | None = None
+        self._consul_knows = False
         self._started_s = time.monotonic()
         members = {id: str(address) for id, address in config.members().items()}
         self.directory = DataDirectory.open(config.node.data, node_id=config.node.id)
@@ -71,6 +79,9 @@ class Node:
         )
         self.http = HttpServer(self.api)
         self.replica.serve("probe", self._on_probe)
+        self.flusher = self._flusher()
+        self.nsq = _nsq_source(config, self.submitter)
+        self.consul = _registration(config, str(config.raft_address()), self._why_not_ready)
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
@@ -94,12 +105,26 @@ class Node:
         await self.http.start(*_host_port(config.http.listen))
         await self.replica.start()
         gc.freeze()  # what was restored stays: no full collection walks it again
+        if self.flusher is not None:
+            self.flusher.start()
+        if self.nsq is not None:
+            await self.nsq.start()
+        if self.consul is not None:
+            self.replica.on_leadership(self.consul.leader_changed)
+            self.replica.on_applied(self._tell_consul_once)
+            self.consul.start()
         log.info("%s serves %s; its log is in %s", config.node.id, config.http.url, config.node.data)
 
     async def _stop(self) -> None:
         """Each step is bounded; one that fails is logged and does not keep the others from stopping."""
+        if self.consul is not None:
+            await self._step(asyncio.to_thread(self.consul.stop))
+        if self.nsq is not None:
+            await self._step(self.nsq.stop())
         await self._step(self.http.stop(self.config.http.drain_s))
         await self._step(self.replica.transfer_leadership())
+        if self.flusher is not None:
+            await self._step(self.flusher.stop())
         self.submitter.stop()
         await self._step(self.replica.stop())
         self.directory.close()
@@ -125,6 +150,31 @@ class Node:
             os._exit(1)
         log.info("%s: handing over and stopping; once more stops at once", number.name)
         self._stop_asked.set()
+
+    def _flusher(self) -> Flusher | None:
+        config = self.config
+        sink = _sink(config)
+        if sink is None:
+            return None
+        return Flusher(
+            self.replica,
+            sink,
+            interval_s=config.flush.interval_ms / 1000,
+            timeout_s=config.flush.timeout_ms / 1000,
+            poll_refresh_s=config.mongo.poll_refresh_s,
+        )
+
+    def _tell_consul_once(self, applied: Applied) -> None:
+        if self.consul is not None and not self._consul_knows and self.replica.state.cluster_id:
+            self._consul_knows = True
+            self.consul.cluster_formed(self.replica.state.cluster_id)
+
+    def _why_not_ready(self) -> str | None:
+        for check in self.api.checks:
+            well, words, more = check.look()
+            if not well and not check.sync:
+                return f"{check.name} {words}: {more}"
+        return None
 
     # ---- what others ask --------------------------------------------------------------------------------------------
 
@@ -179,6 +229,9 @@ class Node:
                 "producers": state.producers(),
                 "dedup": msgspec.to_builtins(dedup) if isinstance(dedup, msgspec.Struct) else _fields(dedup),
             },
+            "flush": None if self.flusher is None else self.flusher.status(),
+            "sources": {} if self.nsq is None else {"nsq": self.nsq.status()},
+            "consul": None if self.consul is None else self.consul.status(),
             "submit": {"waiting_bytes": self.submitter.waiting_bytes},
             "limits": {
                 "option_bytes": OPTION_BYTES_MAX,
@@ -203,7 +256,16 @@ class Node:
         }
 
     def _checks(self) -> Sequence[Check]:
-        return [Check("leader", self._look_leader), Check("log", self._look_log)]
+        return [
+            Check("leader", self._look_leader),
+            Check("log", self._look_log),
+            Check("flush", self._look_flush, sync=True),
+        ]
+
+    def _look_flush(self) -> tuple[bool, str, str]:
+        if self.flusher is None:
+            return True, "no sink", ""
+        return *self.flusher.caught_up(), ""
 
     def _look_leader(self) -> tuple[bool, str, str]:
         leader = self.replica.leader
@@ -245,6 +307,48 @@ def _replica_settings(config: Config, members: Mapping[str, str]) -> ReplicaSett
         snapshot_bytes=config.raft.snapshot_bytes,
         dedup_window=config.votes.dedup_window,
     )
+
+
+def _sink(config: Config) -> Sink | None:
+    """Imported here by need: a node without MongoDB does not load its driver."""
+    if config.flush.sink == "sqlite":
+        from quorate.sinks.sqlite import SqliteSink
+
+        return SqliteSink(config.flush.path)
+    if config.flush.sink == "mongo":
+        from quorate.sinks.mongo import MongoSink
+
+        return MongoSink(config.mongo.url, database=config.mongo.database, collection=config.mongo.collection)
+    return None
+
+
+def _nsq_source(config: Config, submitter: Submitter) -> NsqSource | None:
+    if not config.nsq.enabled:
+        return None
+    from quorate.ingest.nsq import NsqSource
+    from quorate.ingest.subscription import NsqSettings
+
+    nsq = config.nsq
+    settings = NsqSettings(
+        lookupd=nsq.lookupd,
+        nsqd=nsq.nsqd,
+        topic=nsq.topic,
+        channel=nsq.channel,
+        max_in_flight=nsq.max_in_flight,
+        dead_letter=nsq.dead_letter,
+        lookupd_poll_s=nsq.lookupd_poll_s,
+        auth_secret=nsq.auth_secret,
+    )
+    return NsqSource(submitter, settings, node_id=config.node.id)
+
+
+def _registration(config: Config, raft_address: str, health: Callable[[], str | None]) -> Registration | None:
+    if not config.consul.address:
+        return None
+    from quorate.cluster.consul import Identity, Registration
+
+    identity = Identity(config.node.id, config.node.cluster, config.http.url, raft_address, __version__)
+    return Registration(config.consul, identity, health=health)
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
