@@ -223,7 +223,7 @@ class StateMachine:
     def polls_with(self, option: str) -> Iterable[str]:
         """The polls, in any state, in which votes that name no poll count for `option`: not the write-in polls."""
         shared = self._tally.index.get(option)
-        return () if shared is None else self._tally.holders[shared]
+        return () if shared is None else tuple(self._tally.holders[shared])
 
     def option_is_open(self, option: str) -> bool:
         """Whether a vote for `option` that names no poll would count."""

@@ -147,7 +147,7 @@ class Polls:
             return PollResult("invalid", detail="the closing time has passed already")
         if len(self._tally.polls) >= POLLS_MAX:
             return PollResult("too_large", detail=f"there are {POLLS_MAX:,} polls already")
-        if self._tally.listings + len(command.options) > LISTINGS_MAX:
+        if not self._tally.has_room(len(command.options)):
             return PollResult("too_large", detail=f"all polls together list at most {LISTINGS_MAX:,} options")
         if not self._tally.fits(sum(command.carried)):
             return PollResult("too_large", detail="the starting results would take the totals over 2^63-1")

@@ -60,7 +60,7 @@ class Tally:
         self.names: list[str] = []
         self.totals = array("q")  # T: votes that named no poll
         self.opens = array("I")  # how many open polls list it
-        self.holders: list[tuple[str, ...]] = []  # the polls that list it, in any state
+        self.holders: list[tuple[str, ...] | list[str]] = []  # the polls that list it, in any state
         self.changed_options: set[str] = set()
         self.changed_polls: set[str] = set()
 
@@ -74,6 +74,9 @@ class Tally:
 
     def fits(self, amount: int) -> bool:
         return self.counted + amount <= TOTAL_MAX
+
+    def has_room(self, listings: int) -> bool:
+        return self.listings + listings <= LISTINGS_MAX
 
     def judge(self, choice: Choice) -> Outcome:
         """What a new vote for `choice` meets, the bound of totals aside."""
@@ -107,7 +110,7 @@ class Tally:
         fits = (
             len(poll.names) + more < OPTIONS_PER_POLL_MAX
             and poll.text_bytes + more_bytes + size <= OPTION_TEXT_PER_POLL_BYTES_MAX
-            and self.listings + more_listings < LISTINGS_MAX
+            and self.has_room(more_listings + 1)
         )
         return Outcome.APPLIED if fits else Outcome.TOO_LARGE
 
@@ -185,7 +188,10 @@ class Tally:
         alone = (poll.id,)  # shared by all options that only this poll lists
         for shared in poll.shared:
             others = self.holders[shared]
-            self.holders[shared] = (*others, poll.id) if others else alone
+            if isinstance(others, list):
+                others.append(poll.id)
+            else:
+                self.holders[shared] = [*others, poll.id] if others else alone
 
     def restore(self, poll: Poll) -> None:
         """Take in a poll of a snapshot. `own` of an open one has T taken off already."""
