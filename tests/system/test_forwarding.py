@@ -33,9 +33,9 @@ def test_a_vote_sent_to_a_follower_counts_and_says_who_served_it(tmp_path: Path)
 def test_a_follower_reads_what_was_just_acknowledged(tmp_path: Path, level: str) -> None:
     with Cluster(tmp_path) as cluster:
         with cluster.client() as client:
-            client.create_poll("mood", ["happy"])
+            client.create_poll("mood", ["happy", "sad"])
         leader, follower = cluster.leader(), cluster.followers()[0]
         for i in range(50):
             assert 200 == leader.ask("POST", "/votes", json.dumps({"option": "happy", "id": f"v{i}"}).encode())[0]
             shown = follower.get(f"/polls/mood/results?level={level}")
-            assert {"happy": i + 1} == shown["results"]
+            assert {"happy": i + 1, "sad": 0} == shown["results"]

@@ -1,4 +1,7 @@
-"""Votes while nodes die: whatever is killed, paused or restarted, every vote is counted once."""
+"""Votes while nodes die: whatever is killed, paused or restarted, every vote is counted once.
+
+`python -m tests.system.long_run` does the same with more votes and more faults.
+"""
 
 from __future__ import annotations
 
@@ -8,59 +11,38 @@ from pathlib import Path
 
 import pytest
 
+from tests.system import faults
 from tests.system.cluster import Cluster
 from tests.system.history import History
 from tests.system.verdict import assert_exact, assert_nothing_lost
 from tests.system.voters import Voters, sends
 
-OPTIONS = ["happy", "sad", "🙂", "so.so", "$"]
 VOTES = 20_000
 
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[Cluster]:
     with Cluster(tmp_path) as cluster, cluster.client() as client:
-        client.create_poll("mood", OPTIONS)
+        client.create_poll("mood", faults.OPTIONS)
         yield cluster
-
-
-def votes(count: int = VOTES) -> dict[str, str]:
-    return {f"v{i:06d}": OPTIONS[i * i % 7 % len(OPTIONS)] for i in range(count)}
 
 
 @pytest.mark.timeout(300)
 def test_kill_9_of_the_leader_loses_and_doubles_nothing(cluster: Cluster) -> None:
-    history = History(votes())
-    voters = Voters(cluster.urls, history, sends(history.votes, twice=0.03, seed=1), seed=1)
-    voters.start()
-    for share in (0.2, 0.4, 0.6):
-        voters.wait_until(share)
-        victim = cluster.leader()
-        victim.kill()
-        cluster.leader(other_than=victim)
-        victim.start()
-    voters.finish()
+    history = faults.vote_through(cluster, faults.kill_leader, count=VOTES, times=3, seed=1)
     assert_exact(cluster, "mood", history)
 
 
 @pytest.mark.timeout(300)
 def test_a_leader_that_stalls_loses_and_doubles_nothing(cluster: Cluster) -> None:
-    history = History(votes())
-    voters = Voters(cluster.urls, history, sends(history.votes, twice=0.03, seed=2), seed=2)
-    voters.start()
-    for share in (0.2, 0.4, 0.6):
-        voters.wait_until(share)
-        victim = cluster.leader()
-        victim.pause()
-        cluster.leader(other_than=victim)
-        victim.resume()
-    voters.finish()
+    history = faults.vote_through(cluster, faults.pause_leader, count=VOTES, times=3, seed=2)
     assert_exact(cluster, "mood", history)
 
 
 @pytest.mark.timeout(300)
 def test_kill_9_of_all_nodes_at_once_loses_nothing_acknowledged(cluster: Cluster) -> None:
-    history = History(votes())
+    """The clients do not get to send again: what stands after the restart is what was acknowledged, or in flight."""
+    history = History(faults.votes(VOTES))
     voters = Voters(cluster.urls, history, sends(history.votes, twice=0.03, seed=3), seed=3)
     voters.start()
     voters.wait_until(0.4)

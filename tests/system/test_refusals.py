@@ -102,7 +102,7 @@ def test_a_node_of_another_cluster_is_not_let_in(tmp_path: Path) -> None:
     """Two clusters formed apart, then pointed at each other: neither takes the other's entries."""
     with Cluster(tmp_path / "a", size=1) as ours, Cluster(tmp_path / "b", size=1) as theirs:
         with ours.client() as client:
-            client.create_poll("mood", ["happy"])
+            client.create_poll("mood", ["happy", "sad"])
         stray = theirs.nodes[0]
         stray.stop()
         stray.settings["raft.peers"] = [

@@ -19,7 +19,7 @@ HANDED_OVER_S = 2.5
 def test_a_leader_that_stops_hands_leadership_over(tmp_path: Path, number: signal.Signals) -> None:
     with Cluster(tmp_path, settings={"raft.election_timeout_ms": ELECTION_TIMEOUT_MS}) as cluster:
         with cluster.client() as client:
-            client.create_poll("mood", ["happy"])
+            client.create_poll("mood", ["happy", "sad"])
         leader = cluster.leader()
         leader.signal(number)
         assert 0 == leader.ended(), leader.tail()
@@ -52,11 +52,11 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 def test_a_stopped_node_comes_back_with_everything(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         with cluster.client() as client:
-            client.create_poll("mood", ["happy"])
+            client.create_poll("mood", ["happy", "sad"])
         assert 200 == cluster.nodes[0].ask("POST", "/votes", b'{"option":"happy","id":"a"}')[0]
         for node in cluster.nodes:
             node.signal(signal.SIGTERM)
         assert [0, 0, 0] == [node.ended() for node in cluster.nodes]
         cluster.start()
         shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
-        assert {"happy": 1} == shown["results"]
+        assert {"happy": 1, "sad": 0} == shown["results"]

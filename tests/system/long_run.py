@@ -1,0 +1,54 @@
+"""The tests of `test_kills.py` at length: many votes, faults meanwhile, and an exact count or a sentence why not.
+
+    python -m tests.system.long_run [--fault kill|pause|kill-all] [--votes 200000] [--times 3] [--runs 1] [--seed N]
+
+Each run has a new cluster and a seed of its own, which is printed. On failure the folder with all logs is kept.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from tests.system.cluster import Cluster
+from tests.system.faults import FAULTS, OPTIONS, vote_through
+from tests.system.verdict import assert_exact
+
+
+def run(fault: str, votes: int, times: int, seed: int, folder: Path) -> None:
+    started_s = time.monotonic()
+    print(f"{fault}, seed {seed}: {votes:,} votes, 3 % of them sent twice, {times} faults ...", flush=True)
+    with Cluster(folder) as cluster, cluster.client() as client:
+        client.create_poll("mood", OPTIONS)
+        history = vote_through(cluster, FAULTS[fault], count=votes, times=times, seed=seed)
+        voted_s = time.monotonic() - started_s
+        assert_exact(cluster, "mood", history)
+    print(f"  exact in all nodes and SQLite: {len(history.votes):,} votes in {voted_s:.1f} s, {dict(history.attempts)}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fault", choices=FAULTS, default="kill")
+    parser.add_argument("--votes", type=int, default=200_000)
+    parser.add_argument("--times", type=int, default=3)
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
+    args = parser.parse_args()
+    for seed in range(args.seed, args.seed + args.runs):
+        folder = Path(tempfile.mkdtemp(prefix="quorate-long-run-"))
+        try:
+            run(args.fault, args.votes, args.times, seed, folder)
+        except AssertionError as error:
+            print(f"FAILED (seed {seed}, logs in {folder}): {error}", file=sys.stderr)
+            return 1
+        shutil.rmtree(folder)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
