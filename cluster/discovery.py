@@ -78,8 +78,9 @@ def discover(
                 if (formation := search.step()) is not None:
                     return formation
                 retry_s = RETRY_S_MIN
-            except TROUBLE as error:
-                search.say(f"Consul at {settings.address}: {in_words(error)}; trying again")
+            except (_NotYet, *TROUBLE) as error:
+                at = "" if isinstance(error, _NotYet) else f"Consul at {settings.address}: "
+                search.say(f"{at}{in_words(error)}; trying again")
                 stop.wait(retry_s)
                 retry_s = min(2 * retry_s, RETRY_S_MAX)
             if deadline is not None and time.monotonic() > deadline:
@@ -87,6 +88,10 @@ def discover(
         return None
     finally:
         search.leave()
+
+
+class _NotYet(Exception):
+    """Something else must change first; the text says what."""
 
 
 class _Search:
@@ -145,16 +150,17 @@ class _Search:
     def _stand(self, row: Mapping[str, Any] | None) -> None:
         other = row.get("Session") if row is not None else None
         if row is not None and other is not None and other != self._session:
-            if _decode(row, Candidate).raft != self._me.raft:
-                self.say(f"another node calls itself {self._me.id}, at {_decode(row, Candidate).raft}: ids must differ")
-                time.sleep(WAIT_S)
-                return
+            if (raft := _decode(row, Candidate).raft) != self._me.raft:
+                raise _NotYet(f"another node calls itself {self._me.id}, at {raft}: ids must differ")
             self._client.session.destroy(other)  # ourselves, before a restart: nobody else has our address
+        if self._session is not None:
+            self._client.session.destroy(self._session)
         self._session = self._client.session.create(
             f"quorate {self._cluster} {self._me.id}", ttl=SESSION_S, lock_delay=0, behavior="delete"
         )
         self._renewed = time.monotonic()
-        self._client.kv.put(self._key, msgspec.json.encode(self._me), acquire=self._session)
+        if not self._client.kv.put(self._key, msgspec.json.encode(self._me), acquire=self._session):
+            raise _NotYet(f"{self._key} is still held by another session")
 
     def _ready(self, rows: Mapping[str, Mapping[str, Any]]) -> list[Candidate]:
         """Living candidates that expect what we do, first come first; one an address."""
@@ -166,8 +172,8 @@ class _Search:
                 self.say(
                     f"{candidate.id} expects {candidate.expect} nodes and {self._me.id} {self._me.expect}: left out"
                 )
-            else:
-                ready.setdefault(candidate.raft, candidate)
+            elif (first := ready.setdefault(candidate.raft, candidate)) is not candidate:
+                self.say(f"{first.id} and {candidate.id} both claim {candidate.raft}: the second is left out")
         return list(ready.values())
 
     def _formed_already(self) -> Formation | None:

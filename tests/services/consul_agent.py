@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.query
 import pytest
 import requests
 
@@ -95,6 +97,12 @@ class Agent:
     def tags(self, service_id: str) -> list[str]:
         entry = self.entry(service_id)
         return [] if entry is None else list(entry["Service"]["Tags"])
+
+    def ask_dns(self, name: str, kind: str = "SRV") -> list[Any]:
+        """The records of NAME.service.consul, by a real packet; none if there is no such name."""
+        question = dns.message.make_query(f"{name}.service.consul", kind)
+        answer = dns.query.udp(question, "127.0.0.1", port=self.dns_port, timeout=5).answer
+        return list(answer[0]) if answer else []
 
 
 @contextlib.contextmanager

@@ -8,10 +8,11 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import msgspec
 import pytest
 
 from quorate.cluster.consul import Identity, Registration
-from quorate.cluster.discovery import Formation, discover
+from quorate.cluster.discovery import Formation, Members, _Search, discover
 from quorate.config import Consul
 from quorate.errors import ConfigError, NotReady
 from tests.services.consul_agent import Agent, running_agent
@@ -130,10 +131,39 @@ def test_a_candidate_that_was_killed_takes_its_place_again_at_once(agent: Agent,
     session = agent.call("PUT", "/v1/session/create", json={"TTL": "3600s", "Behavior": "delete", "LockDelay": "0s"})[
         "ID"
     ]
-    stale = f'{{"id":"n1","raft":"{address("n1")}","expect":2}}'
-    assert agent.call("PUT", f"/v1/kv/quorate/killed/candidates/n1?acquire={session}", data=stale)
-    for each in [pool.enter(agent, "killed", id, 2) for id in ("n1", "n2")]:
+    stale, key = f'{{"id":"n1","raft":"{address("n1")}","expect":2}}', "/v1/kv/quorate/killed/candidates/n1"
+    assert agent.call("PUT", f"{key}?acquire={session}", data=stale)
+    again = pool.enter(agent, "killed", "n1", 2)
+    wait_for("its key is its own", lambda: keys(agent, "killed") and session != agent.call("GET", key)[0]["Session"])
+    for each in (again, pool.enter(agent, "killed", "n2", 2)):
         assert Formation(members("n1", "n2"), chosen=True) == each.result(10)
+
+
+def test_who_writes_second_gives_way_to_the_set_that_stands(
+    agent: Agent, pool: Candidates, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = msgspec.json.encode(Members(dict(members("n1", "n8")), by="n8"))
+
+    def outrun(search: _Search) -> None:
+        """Between this candidate's look and its write, another set is written."""
+        agent.call("PUT", "/v1/kv/quorate/outrun/members?cas=0", data=written)
+
+    monkeypatch.setattr(_Search, "_formed_already", outrun)
+    found = [pool.enter(agent, "outrun", id, 2) for id in ("n1", "n2")]
+    assert [Formation(members("n1", "n8"), chosen=id == "n1") for id in ("n1", "n2")] == [
+        one.result(30) for one in found
+    ]
+
+
+def test_two_nodes_with_one_address_do_not_form(
+    agent: Agent, pool: Candidates, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    first = pool.enter(agent, "same", "n1", 2)
+    wait_for("one stands", lambda: keys(agent, "same"))
+    second = pool.enter(agent, "same", "n2", 2, raft=address("n1"))
+    wait_for("it is said", lambda: "n1 and n2 both claim 10.0.0.1:9001" in caplog.text)
+    assert (False, False) == (first.done(), second.done())
 
 
 def test_two_nodes_with_one_id_do_not_form(agent: Agent, pool: Candidates, caplog: pytest.LogCaptureFixture) -> None:

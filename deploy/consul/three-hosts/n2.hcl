@@ -1,0 +1,5 @@
+# Host n2: what differs from the others. The rest is ../server.hcl.
+
+node_name  = "n2"
+bind_addr  = "10.0.0.2"
+retry_join = ["10.0.0.1", "10.0.0.2", "10.0.0.3"]
