@@ -1,0 +1,199 @@
+"""One connection to an nsqd, and the messages it gave us that wait for an answer.
+
+pynsq's own reads two futures and makes an object with three listeners for each message: 28 microseconds. Here a chunk
+of the stream becomes a list of deliveries, and answers to many leave in one write. At its end it sends CLS, so that
+what is on its way then is given back rather than left to its timeout.
+"""
+
+# pynsq has no annotations:
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import struct
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import nsq
+from nsq import protocol
+from tornado.iostream import StreamClosedError
+
+READ_BYTES = 256 * 1024
+FRAME_BYTES_MAX = 64 * 1024 * 1024  # a frame longer than this is not nsqd's
+LAST_WORDS_S = 1.0  # for CLS to be answered; nsqd redelivers by timeout what that was too short for
+
+_frame_head = struct.Struct(">ii")
+_message_head = struct.Struct(">qH16s")
+
+log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """A message as it came from one connection. Whether it was handled is known to that connection alone."""
+
+    __slots__ = ("attempts", "body", "came_s", "connection", "id", "kept_s", "timestamp_ns")
+
+    def __init__(
+        self, connection: Connection, id: bytes, timestamp_ns: int, attempts: int, body: bytes, came_s: float
+    ) -> None:
+        self.connection, self.id, self.timestamp_ns = connection, id, timestamp_ns
+        self.attempts, self.body = attempts, body
+        self.came_s = self.kept_s = came_s  # monotonic; `kept_s` moves with each TOUCH
+
+
+class Connection(nsq.AsyncConn):
+    """To one nsqd. `held` is what it gave us and waits to be answered for, oldest first."""
+
+    def __init__(
+        self, host: str, port: int, on_deliveries: Callable[[Connection, list[Delivery]], None], **options: Any
+    ) -> None:
+        super().__init__(host, port, **options)
+        loop = asyncio.get_running_loop()
+        self.held: dict[bytes, Delivery] = {}
+        self.ended: asyncio.Future[None] = loop.create_future()
+        self.is_ready: asyncio.Future[None] = loop.create_future()
+        self.msg_timeout_s = 60.0
+        self._on_deliveries = on_deliveries
+        self.error = ""  # the last one nsqd told us
+        self._answers: deque[asyncio.Future[bytes]] = deque()
+        self._unread = b""
+        self.on("close", self._on_end)
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    def _connect_callback(self, fut: Any) -> None:
+        with contextlib.suppress(StreamClosedError, OSError):  # told by "close"; pynsq would print a traceback
+            super()._connect_callback(fut)
+
+    def _start_read(self) -> None:
+        if self.stream is None or self.stream.closed():
+            return
+        with contextlib.suppress(StreamClosedError):
+            self.stream.read_bytes(READ_BYTES, partial=True).add_done_callback(self._on_bytes)
+
+    def _on_bytes(self, read: asyncio.Future[bytes]) -> None:
+        try:
+            data = read.result()
+        except (StreamClosedError, OSError, asyncio.CancelledError):
+            return
+        self.last_recv_timestamp = time.time()
+        try:
+            self._parse(self._unread + data if self._unread else data)
+        except Exception:
+            log.exception("%s sent what cannot be read; closing", self.id)
+            self.close()
+            return
+        self._start_read()
+
+    def _parse(self, data: bytes) -> None:
+        at, end, came_s, deliveries = 0, len(data), time.monotonic(), []
+        while end - at >= 8:
+            size, kind = _frame_head.unpack_from(data, at)
+            if not 4 <= size <= FRAME_BYTES_MAX:
+                raise ValueError(f"a frame of {size} bytes")
+            after = at + 4 + size
+            if after > end:
+                break
+            if kind == nsq.FRAME_TYPE_MESSAGE:
+                timestamp_ns, attempts, id = _message_head.unpack_from(data, at + 8)
+                deliveries.append(Delivery(self, id, timestamp_ns, attempts, data[at + 34 : after], came_s))
+            else:
+                self._on_data(data[at + 4 : after])
+            at = after
+        self._unread = data[at:]
+        if deliveries:
+            self.last_msg_timestamp = self.last_recv_timestamp
+            self.held.update((delivery.id, delivery) for delivery in deliveries)
+            self.in_flight = len(self.held)
+            self._on_deliveries(self, deliveries)
+
+    def _on_end(self, **_: Any) -> None:
+        self.held.clear()
+        self.in_flight = 0
+        for answer in self._answers:
+            if not answer.done():
+                answer.set_exception(ConnectionError(f"{self.id} hung up"))
+                answer.exception()  # looked at: nobody need wait for it
+        self._answers.clear()
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+    # ---- answering --------------------------------------------------------------------------------------------------
+
+    def holds(self, delivery: Delivery) -> bool:
+        return self.held.get(delivery.id) is delivery
+
+    def finish(self, deliveries: Iterable[Delivery]) -> None:
+        """What this connection no longer holds is passed over: nsqd gives it to someone again, and ids protect it."""
+        self._answer(b"FIN %b\n", deliveries)
+
+    def give_back(self, deliveries: Iterable[Delivery]) -> int:
+        """How many were ours to give. Without a delay: nsqd keeps what is deferred in memory alone."""
+        return self._answer(b"REQ %b 0\n", deliveries)
+
+    def _answer(self, command: bytes, deliveries: Iterable[Delivery]) -> int:
+        lines = []
+        for delivery in deliveries:
+            if self.held.get(delivery.id) is delivery:
+                del self.held[delivery.id]
+                lines.append(command % delivery.id)
+        self.in_flight = len(self.held)
+        self._say(b"".join(lines))
+        return len(lines)
+
+    def touch_old(self) -> None:
+        """Ask for more time for what nsqd would soon give to another."""
+        now_s, lines = time.monotonic(), []
+        for delivery in list(self.held.values()):
+            if now_s - delivery.kept_s < self.msg_timeout_s / 2:
+                break  # the others are younger
+            delivery.kept_s = now_s
+            self.held[delivery.id] = self.held.pop(delivery.id)
+            lines.append(protocol.touch(delivery.id))
+        self._say(b"".join(lines))
+
+    def _say(self, data: bytes) -> None:
+        if data:
+            with contextlib.suppress(StreamClosedError, OSError):
+                self.send(data)
+
+    # ---- what gets an answer ----------------------------------------------------------------------------------------
+
+    def expect(self) -> asyncio.Future[bytes]:
+        """The next answer not yet expected: nsqd answers in order."""
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._answers.append(answer)
+        return answer
+
+    def on_answer(self, data: bytes, **_: Any) -> None:
+        if self._answers and not (answer := self._answers.popleft()).done():
+            answer.set_result(data)
+
+    async def publish(self, topic: str, bodies: list[bytes], *, timeout_s: float) -> None:
+        """On the connection the messages came by. Raises `ConnectionError` or `TimeoutError`: then nothing is known."""
+        answer = self.expect()
+        try:
+            self.send(protocol.mpub(topic, bodies))
+        except (StreamClosedError, OSError):
+            raise ConnectionError(f"{self.id} hung up") from None
+        async with asyncio.timeout(timeout_s):
+            await asyncio.shield(answer)
+
+    async def end(self) -> None:
+        """Give everything back, also what is still on its way here, and hang up."""
+        self.give_back(list(self.held.values()))
+        if self.connected() and self.is_ready.done():
+            closing = self.expect()
+            self._say(b"CLS\n")
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(LAST_WORDS_S):
+                    await closing
+                    await asyncio.sleep(0.05)  # nsqd may have been sending one more as it read CLS
+        self.give_back(list(self.held.values()))
+        if self.stream is not None:
+            self.close()

@@ -1,0 +1,276 @@
+"""One topic and channel at every nsqd that has it: a `nsq.Reader` that lives on the node's loop.
+
+pynsq negotiates and shares RDY among connections. What it would do to a node otherwise is replaced:
+
+- It resolves names in the loop, asks one lookupd a poll, dials again after 15 s at the earliest, has no deadline on
+  connecting, and goes on dialling after `close`. Here each address has a task, with growing pauses, that `stop` ends.
+- Its backoff stops every connection for up to 128 s after one failure. Here `throttle` asks for one message at a time
+  while nothing can be counted, and then for all again at once.
+"""
+
+# pynsq has no annotations:
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+import nsq
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+
+from quorate import __version__
+from quorate.ingest.connection import Connection, Delivery
+
+HEARTBEAT_S = 5
+SILENT_S = 2.5 * HEARTBEAT_S  # an nsqd that missed two heartbeats is taken for dead
+TICK_S = 0.25
+REDISTRIBUTE_EVERY_S = 5.0
+CONNECT_S = 5.0
+RECONNECT_MIN_S, RECONNECT_MAX_S = 0.25, 15.0
+LOOKUP_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class NsqSettings:
+    """The `nsq` section of a node's settings, and what tests want shorter."""
+
+    lookupd: Sequence[str] = ()  # HTTP addresses, host:port
+    nsqd: Sequence[str] = ()  # TCP addresses, host:port, besides those that lookupd knows
+    topic: str = "votes"
+    channel: str = "counter"
+    max_in_flight: int = 200
+    dead_letter: str = "votes_dead"  # empty: dead letters are only counted and logged
+    lookupd_poll_s: float = 5
+    auth_secret: str = ""
+    msg_timeout_ms: int = (
+        60_000  # nsqd gives a message to another after this; kept alive by TOUCH while it is worked on
+    )
+    cast_timeout_s: float = 2.0  # of one try to count a group
+    hold_s: float = 5.0  # how long a message that cannot be counted here is kept before another node may have it
+
+
+class Subscription(nsq.Reader):
+    """Calls `on_deliveries` with what arrives, on the loop. Answers go to each delivery's own connection."""
+
+    def __init__(
+        self,
+        settings: NsqSettings,
+        hostname: str,
+        on_deliveries: Callable[[Connection, list[Delivery]], None],
+        on_error: Callable[[str], None],
+    ) -> None:
+        self._settings = settings
+        self._on_deliveries, self._on_error = on_deliveries, on_error
+        self._looked_up: set[str] = set()
+        self._stats_urls: set[str] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._throttled = self._stopped = False
+        self.depth: int | None = None
+        self.too_late = 0
+        super().__init__(
+            topic=settings.topic,
+            channel=settings.channel,
+            message_handler=lambda message: None,  # never called: deliveries do not become pynsq's messages
+            nsqd_tcp_addresses=list(settings.nsqd),
+            lookupd_http_addresses=list(settings.lookupd),
+            max_tries=0,
+            max_in_flight=settings.max_in_flight,
+            heartbeat_interval=HEARTBEAT_S,
+            output_buffer_size=64 * 1024,
+            output_buffer_timeout=25,  # the default adds up to 250 ms to a message that comes alone
+            msg_timeout=settings.msg_timeout_ms / 1000,
+            auth_secret=settings.auth_secret or None,
+            hostname=hostname,
+            user_agent=f"quorate/{__version__}",
+        )
+
+    # ---- life -------------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        """Called by pynsq on the loop's next turn; `start` has done it."""
+
+    def start(self) -> None:
+        self._tasks["tick"] = asyncio.create_task(self._tick())
+        if self._settings.lookupd:
+            self._tasks["look"] = asyncio.create_task(self._look())
+        self._connect_missing()
+
+    def pause(self) -> None:
+        """No new messages. What is held stays to be answered for."""
+        self.set_max_in_flight(0)
+
+    async def stop(self) -> None:
+        """Give back what is held and hang up. Idempotent, over in about a second."""
+        self._stopped = True
+        for task in self._tasks.values():
+            task.cancel()
+        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        self._tasks.clear()
+        await asyncio.gather(*(connection.end() for connection in list(self.conns.values())))
+
+    async def _tick(self) -> None:
+        ticks = 0
+        while True:
+            await asyncio.sleep(TICK_S)
+            ticks += 1
+            for connection in list(self.conns.values()):
+                connection.touch_old()
+                if time.time() - connection.last_recv_timestamp > SILENT_S:
+                    self._on_error(f"{connection.id} has been silent for {SILENT_S:g} s: hanging up")
+                    connection.close()
+            if ticks % round(REDISTRIBUTE_EVERY_S / TICK_S) == 0:
+                self._redistribute_rdy_state()
+
+    # ---- connections ------------------------------------------------------------------------------------------------
+
+    def _wanted(self) -> set[str]:
+        return {*self._settings.nsqd, *self._looked_up}
+
+    def _connect_missing(self) -> None:
+        for address in self._wanted() - self._tasks.keys():
+            task = self._tasks[address] = asyncio.create_task(self._keep_connected(address))
+            task.add_done_callback(functools.partial(self._not_wanted, address))
+
+    def _not_wanted(self, address: str, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(address, None)
+
+    async def _keep_connected(self, address: str) -> None:
+        """Until nobody wants this nsqd any more. One that is left out by lookupd is kept while it is connected."""
+        pause_s = RECONNECT_MIN_S
+        while address in self._wanted():
+            try:
+                connection = await self._connect(address)
+            except (OSError, TimeoutError) as error:
+                self._on_error(f"no connection to nsqd {address} ({str(error) or 'too slow'}), trying again")
+                pause_s = min(2 * pause_s, RECONNECT_MAX_S)
+            else:
+                log.info("taking %s/%s from nsqd %s", self.topic, self.channel, address)
+                pause_s = RECONNECT_MIN_S
+                await asyncio.shield(connection.ended)
+                self._on_error(f"nsqd {address} hung up, connecting again")
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1))
+
+    async def _connect(self, address: str) -> Connection:
+        host, _, port = address.rpartition(":")
+        async with asyncio.timeout(CONNECT_S):
+            # pynsq would look the name up in the loop, which stops while a name server is slow.
+            found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=1)
+            connection = self._connection(str(found[0][4][0]), int(port))
+            try:
+                connection.connect()
+                await asyncio.wait({connection.is_ready, connection.ended}, return_when=asyncio.FIRST_COMPLETED)
+                if connection.ended.done():
+                    raise ConnectionError(connection.error or "refused")
+            except BaseException:
+                connection.close()
+                raise
+        return connection
+
+    def _connection(self, host: str, port: int) -> Connection:
+        connection = Connection(host, port, self._on_chunk, **self.conn_kwargs)
+        connection.on("identify_response", self._on_terms)
+        connection.on("error", self._on_connection_error)
+        connection.on("close", self._on_connection_close)
+        connection.on("ready", self._on_connection_ready)
+        return connection
+
+    def _on_terms(self, conn: Connection, data: dict[str, Any], **_: Any) -> None:
+        conn.msg_timeout_s = data.get("msg_timeout", 60_000) / 1000
+
+    def _on_connection_ready(self, conn: Connection, **_: Any) -> None:
+        if self._stopped:
+            conn.close()
+            return
+        conn.on("response", conn.on_answer)
+        conn.expect()  # of SUB
+        super()._on_connection_ready(conn)
+        conn.is_ready.set_result(None)
+
+    def _on_connection_close(self, conn: Connection, **_: Any) -> None:
+        self.conns.pop(conn.id, None)
+        self.total_rdy = max(self.total_rdy - conn.rdy, 0)
+        if conn.rdy_timeout:
+            self.io_loop.remove_timeout(conn.rdy_timeout)
+            conn.rdy_timeout = None
+        if not self._stopped and len(self.conns) <= self.max_in_flight:
+            self._share_ready()
+
+    def _on_connection_error(self, conn: Connection, error: Exception, **_: Any) -> None:
+        if str(error).startswith(("b'E_FIN_FAILED", "b'E_REQ_FAILED", "b'E_TOUCH_FAILED")):
+            self.too_late += 1  # its timeout came first: another has it now, and its id protects it
+        else:
+            conn.error = str(error)
+            self._on_error(f"{conn.id}: {error}")
+
+    def _on_chunk(self, conn: Connection, deliveries: list[Delivery]) -> None:
+        if self._stopped:
+            conn.give_back(deliveries)
+            return
+        self._maybe_update_rdy(conn)
+        self._on_deliveries(conn, deliveries)
+
+    # ---- how much at once -------------------------------------------------------------------------------------------
+
+    def _connection_max_in_flight(self) -> int:
+        return 1 if self._throttled else int(super()._connection_max_in_flight())
+
+    def throttle(self, on: bool) -> None:
+        """While nothing can be counted, ask for one message at a time; then for all again, at once."""
+        if on != self._throttled:
+            self._throttled = on
+            self._share_ready()
+
+    def _share_ready(self) -> None:
+        if self.max_in_flight > 0 and len(self.conns) <= self.max_in_flight:
+            ready = self._connection_max_in_flight()
+            for connection in list(self.conns.values()):
+                self._send_rdy(connection, ready)
+
+    # ---- lookup -----------------------------------------------------------------------------------------------------
+
+    async def _look(self) -> None:
+        while True:
+            found = await asyncio.gather(*(self._look_up(address) for address in self._settings.lookupd))
+            producers = [producer for answer in found for producer in answer or ()]
+            if any(answer is not None for answer in found):  # with no answer at all, what was known holds
+                self._looked_up = {f"{p['broadcast_address']}:{p['tcp_port']}" for p in producers}
+                self._stats_urls = {f"http://{p['broadcast_address']}:{p['http_port']}/stats" for p in producers}
+            self._connect_missing()
+            await self._look_how_deep()
+            await asyncio.sleep(self._settings.lookupd_poll_s * random.uniform(0.9, 1.1))
+
+    async def _look_up(self, address: str) -> list[dict[str, Any]] | None:
+        """The topic's nsqds by one lookupd; None if it does not answer."""
+        base = address if "://" in address else f"http://{address}"
+        try:
+            return list((await self._get(f"{base.rstrip('/')}/lookup?topic={quote(self.topic)}"))["producers"])
+        except HTTPClientError as error:
+            if error.code == 404:
+                return []  # nobody has published to this topic yet
+            self._on_error(f"nsqlookupd {address}: {error}")
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._on_error(f"nsqlookupd {address}: {error}")
+        return None
+
+    async def _look_how_deep(self) -> None:
+        query = f"format=json&topic={quote(self.topic)}&channel={quote(self.channel)}"
+        urls = [f"{url}?{query}&include_clients=false&include_mem=false" for url in self._stats_urls]
+        answers = await asyncio.gather(*map(self._get, urls), return_exceptions=True)
+        known = [a for a in answers if isinstance(a, dict)]
+        depths = [c["depth"] for a in known for t in a.get("topics") or () for c in t["channels"]]
+        self.depth = sum(depths) if known else None
+
+    async def _get(self, url: str) -> Any:
+        answer = await AsyncHTTPClient().fetch(url, connect_timeout=LOOKUP_S, request_timeout=LOOKUP_S)
+        return msgspec.json.decode(answer.body)
