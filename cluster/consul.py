@@ -148,7 +148,9 @@ class Registration:
             self._wake.clear()  # before looking at what is wanted: a change from here on wakes us again
             try:
                 self._look()
-            except TROUBLE as error:
+            except Exception as error:  # nothing but `stop` may end this thread
+                if not isinstance(error, TROUBLE):
+                    log.exception("unexpected while keeping the entry in Consul")
                 self._failed(in_words(error))
                 self._wake.wait(retry_s)
                 retry_s = min(2 * retry_s, RETRY_S_MAX)

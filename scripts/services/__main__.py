@@ -83,6 +83,8 @@ def _had(folder: Folder, name: str) -> tuple[str, Gives]:
     given = os.environ.get(server.GIVEN)
     if given and given != folder.gave(name).get(server.GIVEN):  # ours, if `env` was evaluated in this shell
         return "given", server.given(given)
+    if "how" not in before:
+        folder.drop_lost_ports(name)
     for how, way in server.WAYS.items():
         if before.get("how", how) not in (how, "given"):
             continue

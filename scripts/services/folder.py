@@ -66,9 +66,10 @@ class Folder:
         self._write({**self._read(), server: {"ports": state.get("ports", {}), "gave": self.gave(server)}})
 
     def gave(self, server: str) -> dict[str, str]:
-        """What it gives to tests, or did when it last ran."""
+        """What a server of ours gives to tests, or did when it last ran."""
         state = self.state(server)
-        return dict(state.get("tests") or state.get("gave", {}))
+        ours = state.get("how") not in (None, "given") and "tests" in state
+        return dict(state["tests"] if ours else state.get("gave", {}))
 
     def gives(self, server: str) -> Gives:
         state = self.state(server)
@@ -82,6 +83,13 @@ class Folder:
             ports[name] = free_port(taken)
             self.remember(server, ports=ports)
         return int(ports[name])
+
+    def drop_lost_ports(self, server: str) -> None:
+        """While it does not run: forget the ports that others have taken meanwhile."""
+        ports = self.state(server).get("ports", {})
+        kept = {name: port for name, port in ports.items() if _free(port)}
+        if kept != ports:
+            self.remember(server, ports=kept)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
@@ -97,13 +105,18 @@ class Folder:
 
 def free_port(taken: set[int]) -> int:
     for port in random.sample(PORTS, 200):
-        if port not in taken and _bindable(port, socket.SOCK_STREAM) and _bindable(port, socket.SOCK_DGRAM):
+        if port not in taken and _free(port):
             return port
     raise Failed("no free port found on 127.0.0.1 from 20000 to 32000")
 
 
+def _free(port: int) -> bool:
+    return _bindable(port, socket.SOCK_STREAM) and _bindable(port, socket.SOCK_DGRAM)
+
+
 def _bindable(port: int, kind: socket.SocketKind) -> bool:
     with socket.socket(socket.AF_INET, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections that linger are no obstacle
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
