@@ -25,6 +25,7 @@ REGULAR, NO_OP, MEMBERS = b"\x00", b"\x01", b"\x02"  # the first byte of a log e
 
 APPEND_BYTES = 1024 * 1024  # about how much one message carries; a bigger entry travels alone
 WINDOW_BYTES = 4 * 1024 * 1024  # sent and not yet taken by the peer's socket; beyond, only heartbeats
+CAUGHT_UP_ENTRIES = 64
 APPLY_S = 0.02  # how long one tick may apply before others get the loop
 
 Applier = Callable[[bytes, int, int], Any]  # payload, index, term -> result
@@ -82,7 +83,8 @@ class Engine(Elections):
         self._read_index = 0
         self._commit_told = 0
         self.snapshots = SnapshotFlow()
-        self.on_members: Callable[[bytes], None] = lambda members: None
+        self.on_members: Callable[[bytes], None] = lambda members: None  # in force from now on; b"": those of the base
+        self.on_members_committed: Callable[[bytes], None] = lambda members: None
         self._members: list[tuple[int, bytes]] = []  # (index, members) of every membership entry still in the log
         super().__init__(node_id, voters, journal=journal, send=send, timing=timing, rng=rng)
         pinned.check()
@@ -148,9 +150,17 @@ class Engine(Elections):
 
         Stock accepts a second change while the first is uncommitted (test_membership_guard).
         """
-        if not self.leads_its_term or (self._members and self._members[-1][0] > self.commit_index):
+        if not self.may_change_members:
             return None
         return self._add(MEMBERS + members, done)
+
+    @property
+    def may_change_members(self) -> bool:
+        return self.leads_its_term and not (self._members and self._members[-1][0] > self.commit_index)
+
+    def caught_up(self, peer: str) -> bool:
+        """Whether a learner lacks little enough that making it a voter costs no availability."""
+        return self._match(peer) >= self.commit_index - CAUGHT_UP_ENTRIES
 
     def _add(self, command: bytes, done: OnFate) -> tuple[int, int] | None:
         if self.role != LEADER:
@@ -423,7 +433,10 @@ class Engine(Elections):
 
     def _apply_one(self, command: bytes, index: int, term: int) -> Any:
         kind = command[:1]
-        if kind in (NO_OP, MEMBERS):
+        if kind == NO_OP:
+            return None
+        if kind == MEMBERS:
+            self.on_members_committed(command[1:])
             return None
         try:
             if kind != REGULAR:
@@ -467,12 +480,16 @@ class Engine(Elections):
         Whether proposals at or below it are in it cannot be told. Stock answers them as committed, and believes
         what lies above it in its own log (test_false_ack_snapshot: 20 of 20 wrong).
         """
-        self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = index
+        self.restored(index)
         self._members = []
         waiting = self._SyncObj__commandsWaitingCommit
         for passed in [at for at in waiting if at <= index]:
             for _, done in waiting.pop(passed):
                 done(None, Fate.UNKNOWN)
+
+    def restored(self, index: int) -> None:
+        """The state machine was read from a snapshot up to `index`; the log goes on from there."""
+        self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = index
 
     def set_members(self, voters: Iterable[str], learners: Iterable[str] = ()) -> None:
         """From now on these count: an appended membership entry is in force at once (Raft thesis 4.1)."""

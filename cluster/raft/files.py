@@ -24,6 +24,8 @@ if sys.platform == "darwin":
 else:
     _sync_data = os.fdatasync
 
+_WRITE_DURABLY: int = getattr(os, "RWF_DSYNC", 0)  # Linux: as a write followed by fdatasync
+
 
 class Files(Protocol):
     """All may raise OSError."""
@@ -38,8 +40,8 @@ class Files(Protocol):
 
     def read_at(self, name: str, offset: int, size: int) -> bytes: ...
 
-    def write(self, name: str, offset: int, data: bytes) -> None:
-        """Put `data` at `offset`, creating the file if need be. Not durable until `sync(name)`."""
+    def write(self, name: str, offset: int, data: bytes, *, durable: bool = False) -> None:
+        """Put `data` at `offset`, creating the file if need be; then `sync(name)` if it is to be durable."""
         ...
 
     def sync(self, name: str) -> None:
@@ -86,13 +88,17 @@ class OsFiles:
             file.seek(offset)
             return file.read(size)
 
-    def write(self, name: str, offset: int, data: bytes) -> None:
+    def write(self, name: str, offset: int, data: bytes, *, durable: bool = False) -> None:
         fd = self._writable(name)
+        # One call for both: on a busy loop each return from a system call waits for the interpreter's lock.
+        flags = _WRITE_DURABLY if durable and name not in self._unlisted else 0
         view = memoryview(data)
         while view:
-            written = os.pwrite(fd, view, offset)
+            written = os.pwritev(fd, [view], offset, flags) if flags else os.pwrite(fd, view, offset)
             offset += written
             view = view[written:]
+        if durable and not flags:
+            self.sync(name)
 
     def sync(self, name: str) -> None:
         _sync_data(self._writable(name))

@@ -81,14 +81,20 @@ class Forming:
         elif self.stranger_to is None:
             self.stranger_to = hello.cluster_id
             known = "knows another incarnation of it" if mine.node_id in members else "does not know it"
-            log.error(
-                "the cluster %s is formed and %s: this node's data directory is new. It takes copies but gives no "
-                "ballot. If its disk was replaced: quorate members replace %s",
+            log.warning(
+                "the cluster %s is formed and %s: this node's data directory is new, so it gives no ballot. "
+                "If the node is new: quorate members add %s; if its disk was replaced: quorate members replace %s",
                 hello.cluster_id,
                 known,
                 mine.node_id,
+                mine.node_id,
             )
         return None
+
+    def join(self, members: Mapping[str, str]) -> None:
+        """The log says that this incarnation is a voter of the cluster it is a stranger to: it may begin to remember."""
+        if not self.formed and self.stranger_to is not None:
+            self._form(self.stranger_to, members)
 
     def _form_if_complete(self) -> None:
         if not self.formed and self.expected and set(self._met) >= self.expected:

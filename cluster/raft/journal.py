@@ -305,8 +305,7 @@ class Journal:
         hint = segments.hint_bytes(Hint(tail.number, tail.size))
 
         def write() -> None:
-            files.write(name, offset, b"".join(parts))
-            files.sync(name)
+            files.write(name, offset, b"".join(parts), durable=True)
             files.write(HINT_NAME, 0, hint)  # not synced: it outlives a killed process, which is what it is for
             for old in obsolete:
                 files.remove(old)

@@ -27,7 +27,7 @@ MESSAGE_BYTES_MAX = ENTRY_BYTES_MAX + 2 * 1024 * 1024
 INTRODUCTION_BYTES_MAX = 256 * 1024
 WRITE_BUFFER_BYTES = 1024 * 1024
 
-RAFT, CALLS, INTRODUCTIONS = 0, 1, 2
+RAFT, CALLS, INTRODUCTIONS, REFUSALS = 0, 1, 2, 3
 _MORE = 0x80
 
 _length = struct.Struct(">I")
@@ -78,6 +78,10 @@ class Owner(Protocol):
         """Part of a long message came."""
         ...
 
+    def refused(self, link: Link, why: str) -> None:
+        """The other end wants no link with us, and says why."""
+        ...
+
     def closed(self, link: Link, why: str) -> None: ...
 
 
@@ -89,9 +93,9 @@ class Link(asyncio.Protocol):
         self._buffer = bytearray()
         self._cipher: Plain | Sealed | None = None
         self._our_hello = _encode(Hello(PROTOCOL, owner.node_id, owner.key is not None, os.urandom(NONCE_BYTES)))
-        self._queues: tuple[deque[memoryview], ...] = (deque(), deque(), deque())
+        self._queues: tuple[deque[memoryview], ...] = tuple(deque() for _ in range(4))
         self._turn = RAFT
-        self._parts: tuple[bytearray, ...] = (bytearray(), bytearray(), bytearray())
+        self._parts: tuple[bytearray, ...] = tuple(bytearray() for _ in range(4))
         self._paused = False
         self._queued = 0
         self._deadline: asyncio.TimerHandle | None = None
@@ -228,6 +232,8 @@ class Link(asyncio.Protocol):
             message = data[1:]
         if stream == INTRODUCTIONS:
             self._on_introduction(message)
+        elif stream == REFUSALS:
+            self._owner.refused(self, message.decode("utf-8", "replace")[:1000])
         elif self.peer is None:
             raise Forged("it spoke before it introduced itself")
         else:
@@ -258,4 +264,11 @@ class Link(asyncio.Protocol):
         self.peer = self.introduction.node_id
         refusal = self._owner.opened(self)
         if refusal is not None:
-            self.close(refusal)
+            self.refuse(refusal)
+
+    def refuse(self, why: str) -> None:
+        """Tell the other end why, then hang up."""
+        self.send(REFUSALS, why.encode())
+        self._why = why
+        if self._transport is not None:
+            self._transport.close()  # after what is in its buffer

@@ -72,6 +72,10 @@ class Listener(Protocol):
 
     def disconnected(self, peer: str) -> None: ...
 
+    def refused(self, peer: str, why: str) -> None:
+        """A peer that proved itself wants no link with this node."""
+        ...
+
     def received(self, peer: str, message: wire.Message) -> None: ...
 
     def progress(self, peer: str) -> None: ...
@@ -118,12 +122,12 @@ class Links:
         return int(self._server.sockets[0].getsockname()[1])
 
     def set_members(self, addresses: Mapping[str, str]) -> None:
-        """Whom to be connected with: node id -> host:port, without this node. Links to others are closed."""
+        """Whom to be connected with: node id -> host:port, without this node. Others are told that they are removed."""
         self._addresses = dict(addresses)
         for peer in [peer for peer in self._dialling if peer not in addresses]:
             self._dialling.pop(peer).cancel()
         for peer in [peer for peer in self._open if peer not in addresses]:
-            self._open[peer].close("it is no member any more")
+            self._open[peer].refuse(f"{peer} is no member of this cluster any more")
         for peer in addresses:
             if peer < self.node_id and peer not in self._dialling and not self._stopped:
                 self._dialling[peer] = asyncio.get_running_loop().create_task(self._dial(peer))
@@ -200,6 +204,11 @@ class Links:
             self._complained.pop(peer, None)
             self._listener.connected(peer)
         return refusal
+
+    def refused(self, link: Link, why: str) -> None:
+        self._complain(f"{link.peer} refused", f"{link.peer or link.claims} refuses this node: {why}")
+        if link.peer is not None:
+            self._listener.refused(link.peer, why)
 
     def closed(self, link: Link, why: str) -> None:
         self._strangers.discard(link)

@@ -27,6 +27,8 @@ from quorate.cluster.raft.forming import Forming
 from quorate.cluster.raft.journal import SEGMENT_BYTES, Journal
 from quorate.cluster.raft.link import Introduction
 from quorate.cluster.raft.links import Links
+from quorate.cluster.raft.members import Member, Members
+from quorate.cluster.raft.membership import Membership
 from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
 from quorate.cluster.raft.transfer import Transfer
 from quorate.cluster.raft.writer import ThreadWriter, Writer
@@ -164,8 +166,15 @@ class RaftReplica:
             backlog=self.links.backlog,
         )
         if self._snapshot is not None:
-            engine.installed(self._snapshot.index)
-        engine.may_give_ballots = self.forming.formed
+            engine.restored(self._snapshot.index)
+        self._membership = Membership(
+            self.node_id,
+            engine,
+            self.links,
+            self.forming,
+            self.settings.peers,
+            self._snapshot.members if self._snapshot else b"",
+        )
         self._transfer = Transfer(
             engine,
             self._snapshots,
@@ -178,7 +187,6 @@ class RaftReplica:
         engine.on_durable = self._tick_soon
         self._save_identity()
         await self.links.start(*self.settings.listen)
-        self.links.set_members({peer: at for peer, at in self.settings.peers.items() if peer != self.node_id})
         self._tick_forever()
 
     async def stop(self) -> None:
@@ -253,6 +261,9 @@ class RaftReplica:
         assert engine is not None
         if self._guard(engine.tick):
             self._tick_soon()
+        self._guard(self._membership.tick)
+        if self.forming.identity != self._directory.identity:
+            self._guard(self._save_identity)
         self._check_leadership()
         if engine.commit_untold() and self._tell_timer is None:
             self._tell_timer = asyncio.get_running_loop().call_later(TELL_COMMIT_S, self._tell_commit)
@@ -299,15 +310,19 @@ class RaftReplica:
         )
 
     def opened(self, peer: str, introduction: Introduction) -> str | None:
-        if peer not in self.settings.peers:
-            return f"{peer} is no member of this cluster"
+        if self._engine is None:
+            return "this node is starting"
+        refusal = self._membership.opened(peer, introduction)
+        if refusal is not None:
+            return refusal
         self._http[peer] = introduction.http
-        was_formed = self.forming.formed
         refusal = self.forming.introduced(peer, introduction)
-        if self.forming.formed and not was_formed:
-            self._guard(self._save_identity)
-            asyncio.get_running_loop().call_soon(self._reintroduce)
+        self._guard(self._save_identity)
         return refusal
+
+    def refused(self, peer: str, why: str) -> None:
+        if self._running:
+            self._guard(self._membership.refused, peer, why)
 
     def _reintroduce(self) -> None:
         """Those who have not met everybody learn from us that the cluster is formed."""
@@ -316,11 +331,12 @@ class RaftReplica:
                 self.links.reintroduce(peer)
 
     def _save_identity(self) -> None:
+        """Write down that the cluster is formed, before this node acts on it."""
         identity = self.forming.identity
         if identity != self._directory.identity:
             self._directory.save_identity(cluster_id=identity.cluster_id, members=identity.members)
-        if self._engine is not None:
-            self._engine.may_give_ballots = self.forming.formed
+            asyncio.get_running_loop().call_soon(self._reintroduce)
+        self._membership.weigh()
 
     def connected(self, peer: str) -> None:
         if self._running:
@@ -372,6 +388,15 @@ class RaftReplica:
     @property
     def age_ms(self) -> int:
         return 0 if self.is_leader or self._engine is None else self._engine.silence_ms
+
+    async def change_members(self, change: Callable[[Members], Members]) -> Members:
+        """Change the members, one at a time, and wait until that is committed. Leader only."""
+        if not self._running or self._engine is None:
+            raise NotReady("this node is starting or stopping")
+        return await self._membership.change(change)
+
+    def members(self) -> list[Member]:
+        return [] if self._engine is None else self._membership.listed()
 
     def now_ms(self) -> int:
         return self.clock.now_ms()
@@ -447,6 +472,7 @@ class RaftReplica:
             "role": "halted" if self._halted else ROLES[engine.role],
             "term": engine.term_now,
             "leader": self.leader,
+            "members": {m.id: "voter" if m.voter else "learner" for m in self._membership.listed()},
             "voter": engine.is_voter and engine.may_give_ballots,
             "cluster_id": self.forming.identity.cluster_id,
             "waiting_for": waiting_for,
@@ -487,7 +513,7 @@ class RaftReplica:
         self._snapshotting = True
         index = self._engine.applied_index
         image, term, chain = self.state.freeze(), self._engine.term_at(index), self._journal.chain_at(index)
-        members = self._engine.members_at(index)
+        members = self._membership.at(index)
         self._snapshot_writer.run(
             lambda: self._snapshots.save(index, term, chain, members, image.encode()), self._snapshot_taken
         )
@@ -530,6 +556,7 @@ class RaftReplica:
         self.state, self._snapshot = state, meta
         self._journal.reset(meta)
         self._engine.installed(meta.index)
+        self._membership.installed(meta.members)
         log.info("installed the leader's snapshot up to index %d (version %d)", meta.index, state.version)
         everything = Applied(state.version, state.time_ms, [], (), [poll.id for poll in state.polls()])
         for listener in self._applied_listeners:

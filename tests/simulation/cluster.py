@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -16,6 +17,7 @@ from quorate.cluster.entry import CreatePoll
 from quorate.cluster.raft.directory import FORMAT, Identity
 from quorate.cluster.raft.elections import Timing
 from quorate.cluster.raft.links import Links
+from quorate.cluster.raft.membership import REMOVED
 from quorate.cluster.raft.replica import RaftReplica, ReplicaSettings, World
 from quorate.cluster.submit import Submitter
 from quorate.errors import QuorateError
@@ -75,6 +77,7 @@ class SimNode:
     submitter: Submitter | None = None
     disks: list[Disk] = field(default_factory=list)
     halted: BaseException | None = None
+    removed: bool = False
 
 
 class SimCluster:
@@ -84,17 +87,24 @@ class SimCluster:
         self.loop = cast(VirtualLoop, asyncio.get_running_loop())
         self.network = Network(self.loop, random.Random(f"network {seed}"))
         self.settings = {"snapshot_bytes": 6_000, "keep_bytes": 1_500, "segment_bytes": 16_384, **settings}
-        self.names = list(names)
-        self.nodes = {
-            name: SimNode(
-                SimDirectory(SimFiles(random.Random(f"disk {name} {seed}")), Identity(FORMAT, name, f"{name}-first"))
-            )
-            for name in names
-        }
+        self.names = list(names)  # members, now or soon
+        self.founders = list(names)
+        self.leaving: set[str] = set()
+        self.nodes = {name: SimNode(self._directory(name)) for name in names}
         self.chains: dict[int, bytes] = {}  # applied index -> chain, the same on all nodes
         self.digests: dict[int, str] = {}
         self.broken: list[str] = []
         pysyncobj.syncobj.monotonicTime = self.loop.time
+
+    def _directory(self, name: str) -> SimDirectory:
+        rng = random.Random(f"disk {name} {self.seed} {self.loop.time()}")
+        return SimDirectory(SimFiles(rng), Identity(FORMAT, name, rng.randbytes(8).hex()))
+
+    def wipe(self, name: str) -> None:
+        """The node gets an empty disk; or its first, if it is new."""
+        if name in self.nodes:
+            self.crash(name)
+        self.nodes[name] = SimNode(self._directory(name))
 
     async def start(self, name: str) -> None:
         node = self.nodes[name]
@@ -117,10 +127,10 @@ class SimCluster:
                 node_id=name,
                 cluster_name="sim",
                 listen=("", 0),
-                peers={peer: peer for peer in self.names},
+                peers={peer: peer for peer in sorted({*self.founders, *self.names, name})},
                 http="",
                 key=None,
-                bootstrap=True,
+                bootstrap=name in self.founders,
                 timing=Timing(0.3),
                 dedup_window=10_000,
                 **self.settings,
@@ -135,6 +145,9 @@ class SimCluster:
 
     def _halted(self, name: str, error: BaseException) -> None:
         self.nodes[name].halted = error
+        if REMOVED in str(error) and name in self.leaving:
+            self.nodes[name].removed = True
+            return
         self.broken.append(f"{self.loop.time():.3f} {name} halted: {error!r}")
 
     def _applied(self, name: str, replica: RaftReplica) -> None:
@@ -162,11 +175,10 @@ class SimCluster:
         return [name for name in self.names if self.nodes[name].replica is not None]
 
     def leader(self) -> str | None:
-        for name in self.up():
-            replica = self.nodes[name].replica
-            if replica is not None and replica.is_leader:
-                return name
-        return None
+        return max(
+            ((r.term, name) for name in self.up() if (r := self.nodes[name].replica) is not None and r.is_leader),
+            default=(0, None),
+        )[1]
 
     async def until(self, condition: Any, within_s: float, what: str) -> None:
         deadline_s = self.loop.time() + within_s
@@ -224,6 +236,7 @@ async def run_history(seed: int, names: str = "abcde", *, seconds: float = 20.0)
     await submitter.create_poll(CreatePoll("mood", "", OPTIONS, "open", None, False), timeout_s=10)
     fates: dict[str, str] = {}
     voters: set[asyncio.Task[None]] = set()
+    operator = cluster.loop.create_task(_operator(cluster, seconds)) if rng.random() < 0.7 else None
     cluster.network.late = rng.choice((0.0, 0.0, 0.02))
     cluster.network.repeated = rng.choice((0.0, 0.01))
     number = 0
@@ -238,7 +251,75 @@ async def run_history(seed: int, names: str = "abcde", *, seconds: float = 20.0)
         await _fault(cluster)
     await _heal(cluster)
     await asyncio.wait_for(asyncio.gather(*voters), 60)
+    if operator is not None:
+        await asyncio.wait_for(operator, 120)
     return await _judge(cluster, fates)
+
+
+async def _operator(cluster: SimCluster, seconds: float) -> None:
+    """Somebody who adds, removes and replaces members while all that goes on, until the job is done."""
+    rng = random.Random(f"operator {cluster.seed}")
+    spare = iter("fgh")
+    while cluster.loop.time() < seconds:
+        await asyncio.sleep(rng.uniform(1, 5))
+        what = rng.choice(("add", "remove", "replace"))
+        if what == "add" and len(cluster.names) < 7:
+            name = next(spare, None)
+            if name is None:
+                continue
+            cluster.names.append(name)
+            cluster.wipe(name)
+            await cluster.start(name)
+            await _change(cluster, name, present=True)
+        elif what == "remove" and len(cluster.names) > 3:
+            name = rng.choice(cluster.names)
+            cluster.leaving.add(name)
+            await _change(cluster, name, present=False)
+            cluster.names.remove(name)
+            cluster.crash(name)
+        elif what == "replace" and all(cluster.nodes[each].replica for each in cluster.names):
+            name = rng.choice(cluster.names)
+            cluster.wipe(name)
+            await cluster.start(name)
+            await _change(cluster, name, present=False)
+            await _change(cluster, name, present=True)
+        else:
+            continue
+        await _settled(cluster)
+
+
+async def _change(cluster: SimCluster, name: str, *, present: bool) -> None:
+    """Ask whoever leads until the membership is so; a leader that is to go hands over first."""
+    while True:
+        await asyncio.sleep(0.1)
+        leader = cluster.leader()
+        replica = None if leader is None else cluster.nodes[leader].replica
+        if replica is None:
+            continue
+        known = {member.id: member for member in replica.members()}
+        if (name in known) == present and (not present or known[name].incarnation in ("", _incarnation(cluster, name))):
+            return
+        with contextlib.suppress(QuorateError):
+            if leader == name:
+                await replica.transfer_leadership()
+            else:
+                await replica.change_members(
+                    (lambda members: members.adding(name, name)) if present else lambda members: members.removing(name)
+                )
+
+
+def _incarnation(cluster: SimCluster, name: str) -> str:
+    return cluster.nodes[name].directory.identity.incarnation
+
+
+async def _settled(cluster: SimCluster) -> None:
+    """Wait until every member is a voter: the next change must not find a majority of learners."""
+    while True:
+        await asyncio.sleep(0.1)
+        leader = cluster.leader()
+        replica = None if leader is None else cluster.nodes[leader].replica
+        if replica is not None and {m.id for m in replica.members() if m.voter} == set(cluster.names):
+            return
 
 
 async def _fault(cluster: SimCluster) -> None:
@@ -280,7 +361,8 @@ async def _heal(cluster: SimCluster) -> None:
 
 
 async def _judge(cluster: SimCluster, fates: dict[str, str]) -> Verdict:
-    replicas = [node.replica for node in cluster.nodes.values() if node.replica is not None]
+    nodes = [cluster.nodes[name] for name in cluster.names]
+    replicas = [node.replica for node in nodes if node.replica is not None]
 
     def agreed() -> bool:
         return cluster.leader() is not None and 1 == len({replica.state.version for replica in replicas})

@@ -65,7 +65,7 @@ class SimFiles:
     def read_at(self, name: str, offset: int, size: int) -> bytes:
         return bytes(self._file(name).data[offset : offset + size])
 
-    def write(self, name: str, offset: int, data: bytes) -> None:
+    def write(self, name: str, offset: int, data: bytes, *, durable: bool = False) -> None:
         self._step()
         file = self._visible.setdefault(name, _File())
         piece_bytes = max(1, -(-len(data) // PIECES_MAX))
@@ -73,6 +73,8 @@ class SimFiles:
             piece = bytes(data[at : at + piece_bytes])
             self._use_room(file, offset + at, piece)
             self._step()
+        if durable:
+            self.sync(name)
 
     def sync(self, name: str) -> None:
         file = self._file(name)

@@ -56,7 +56,7 @@ class Network:
     def carry(self, source: str, target: str, deliver: Any) -> None:
         """Deliver after a while, maybe late, maybe twice, maybe never; never across a connection's end."""
         self.messages += 1
-        if self.rng.random() < self.loss.get((source, target), 0.0):
+        if target not in self.ends or self.rng.random() < self.loss.get((source, target), 0.0):
             return
         here, there = self.ends[source], self.ends[target]
         connection = here.connection[target], there.connection.get(source)
@@ -106,7 +106,9 @@ class SimLinks:
             return
         there = self.network.ends[peer]
         refusal = self.listener.opened(peer, there.listener.introduction())
-        if refusal is None and self.network.ends.get(self.node_id) is self:
+        if refusal is not None:
+            there.listener.refused(self.node_id, refusal)
+        elif self.network.ends.get(self.node_id) is self:
             self._serial += 1
             self.connection[peer] = self._serial
             self.listener.connected(peer)

@@ -1,0 +1,89 @@
+"""Who belongs to the cluster: what a membership entry of the log says, and the changes that may be made to it.
+
+Voters give ballots and their copies count; learners only receive, until they have caught up and are made voters. One
+member changes at a time, so that any majority of the old set and any of the new one have a node in common (Raft thesis
+4.1). A member is an id and an incarnation: a node whose disk was emptied is not who it was (see `forming.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from quorate.errors import Conflict, DataError, Invalid
+
+
+class Member(msgspec.Struct, array_like=True, frozen=True):
+    id: str
+    raft: str  # host:port of its links
+    incarnation: str  # "" for a learner that has not introduced itself yet
+    voter: bool
+
+
+class Members(msgspec.Struct, array_like=True, frozen=True):
+    """The whole membership; each change writes it anew, with the reason for people who read logs."""
+
+    members: tuple[Member, ...]
+    reason: str = ""
+
+    def get(self, id: str) -> Member | None:
+        return next((member for member in self.members if member.id == id), None)
+
+    def voters(self) -> set[str]:
+        return {member.id for member in self.members if member.voter}
+
+    def learners(self) -> set[str]:
+        return {member.id for member in self.members if not member.voter}
+
+    def addresses(self) -> dict[str, str]:
+        return {member.id: member.raft for member in self.members}
+
+    # ---- changes, one at a time -------------------------------------------------------------------------------------
+
+    def adding(self, id: str, raft: str) -> Members:
+        """Raises `Conflict` if there is one of that id or at that address."""
+        for member in self.members:
+            if id == member.id or raft == member.raft:
+                raise Conflict(
+                    f"{member.id} at {member.raft} is a member already; to put a new disk in its place: "
+                    f"quorate members replace {member.id}"
+                )
+        return self._with([*self.members, Member(id, raft, "", voter=False)], f"add {id}")
+
+    def removing(self, id: str) -> Members:
+        """Raises `Invalid` if there is no such member, or it is the last voter."""
+        if self.get(id) is None:
+            raise Invalid(f"{id} is no member; the members are {', '.join(sorted(m.id for m in self.members))}")
+        if self.voters() == {id}:
+            raise Invalid(f"{id} is the last voter: a cluster without one could never decide anything again")
+        return self._with([member for member in self.members if member.id != id], f"remove {id}")
+
+    def promoting(self, id: str, incarnation: str) -> Members:
+        members = [
+            Member(id, member.raft, incarnation, voter=True) if member.id == id else member for member in self.members
+        ]
+        return self._with(members, f"{id} has caught up")
+
+    def _with(self, members: list[Member], reason: str) -> Members:
+        return Members(tuple(sorted(members, key=lambda member: member.id)), reason)
+
+
+def founding(addresses: Mapping[str, str], incarnations: Mapping[str, str]) -> Members:
+    """Those who formed the cluster, all voters."""
+    return Members(
+        tuple(Member(id, raft, incarnations.get(id, ""), voter=True) for id, raft in sorted(addresses.items())),
+        "formed",
+    )
+
+
+encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Members).decode
+
+
+def decode(data: bytes) -> Members:
+    """Raises `DataError` on bytes that are no membership."""
+    try:
+        return _decode(data)
+    except msgspec.DecodeError as error:
+        raise DataError(f"a membership entry of the log cannot be read: {error}") from error

@@ -1,0 +1,177 @@
+"""Keeps the engine, the links and the data directory in step with the membership entries of the log.
+
+An entry is in force for ballots and copies as soon as it is in the log, committed or not (Raft thesis 4.1); links to
+members that leave are kept until it is committed, and then they are told. The leader writes the founding members as the
+first entry, and makes a learner a voter when it has caught up. A node that finds itself removed stops, in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from quorate.cluster.raft import members
+from quorate.cluster.raft.engine import Engine, Fate
+from quorate.cluster.raft.forming import Forming
+from quorate.cluster.raft.link import Introduction
+from quorate.cluster.raft.links import Links
+from quorate.cluster.raft.members import Member, Members
+from quorate.errors import Halted, NoLeader, OutcomeUnknown
+
+REMOVED = "removed from the cluster"
+CHANGE_S = 10.0
+
+
+class Membership:
+    def __init__(
+        self,
+        node_id: str,
+        engine: Engine,
+        links: Links,
+        forming: Forming,
+        configured: Mapping[str, str],
+        snapshot: bytes,
+    ) -> None:
+        self._node_id, self._engine, self._links, self._forming = node_id, engine, links, forming
+        self._configured = configured  # raft.peers: whom to meet while the log names nobody
+        self._base = members.decode(snapshot) if snapshot else None
+        self._committed: Members | None = self._base
+        self._met: dict[str, Introduction] = {}
+        self._proposed = False
+        self.current: Members | None = None
+        engine.on_members = self.in_force
+        engine.on_members_committed = self.committed
+        self.in_force(engine.members_at(engine.journal.last_index))
+
+    # ---- from the log -----------------------------------------------------------------------------------------------
+
+    def in_force(self, data: bytes) -> None:
+        """These count from now on; b"": those the snapshot below the log names, or the configured ones."""
+        self.current = members.decode(data) if data else self._base
+        if self.current is not None:
+            self._engine.set_members(self.current.voters(), self.current.learners())
+        else:
+            founders = self._forming.expected or set(self._configured) - {self._node_id}
+            self._engine.set_members(founders)
+        self._reach()
+
+    def committed(self, data: bytes) -> None:
+        """The change is certain. Raises `Halted` if it removes this node."""
+        before, self._committed = self._committed, members.decode(data)
+        if self._is_me(before) and not self._is_me(self._committed):
+            raise Halted(f"this node was {REMOVED} ({self._committed.reason}); its data directory is of no more use")
+        me = self._committed.get(self._node_id)
+        if me is not None and me.voter and me.incarnation == self._forming.identity.incarnation:
+            self._forming.join({member.id: member.incarnation for member in self._committed.members})
+        self._reach()
+
+    def installed(self, data: bytes) -> None:
+        """A snapshot took the place of the log; these are its members."""
+        self._base = members.decode(data) if data else None
+        if data:
+            self.committed(data)
+        self.in_force(self._engine.members_at(self._engine.journal.last_index))
+
+    def at(self, index: int) -> bytes:
+        """The membership at `index` of the log, as a snapshot keeps it."""
+        return self._engine.members_at(index) or (members.encode(self._base) if self._base else b"")
+
+    def _is_me(self, of: Members | None) -> bool:
+        me = None if of is None else of.get(self._node_id)
+        return me is not None and me.incarnation in ("", self._forming.identity.incarnation)
+
+    def _reach(self) -> None:
+        """Be connected with all who count or still may; a node the log does not name yet looks for those configured."""
+        wanted: dict[str, str] = {}
+        if self.current is None or self.current.get(self._node_id) is None:
+            wanted.update(self._configured)
+        for known in (self._committed, self.current):
+            if known is not None:
+                wanted.update(known.addresses())
+        wanted.pop(self._node_id, None)
+        self._links.set_members(wanted)
+        self.weigh()
+
+    def weigh(self) -> None:
+        """Whether this node may give ballots: it remembers, and the log, if it names this node, means this disk."""
+        me = None if self.current is None else self.current.get(self._node_id)
+        mine = me is None or me.incarnation == self._forming.identity.incarnation
+        self._engine.may_give_ballots = self._forming.formed and mine
+
+    # ---- from the links ---------------------------------------------------------------------------------------------
+
+    def opened(self, peer: str, introduction: Introduction) -> str | None:
+        """A reason to refuse a peer, or None."""
+        self._met[peer] = introduction
+        known = self.current
+        if known is None:
+            return None if peer in self._configured else f"{peer} is not among this node's raft.peers"
+        if known.get(peer) or (self._committed and self._committed.get(peer)) or known.get(self._node_id) is None:
+            return None
+        if introduction.cluster_id == self._forming.identity.cluster_id:
+            return f"{peer} was {REMOVED}"
+        return f"{peer} is no member of this cluster yet: quorate members add {peer}"
+
+    def refused(self, peer: str, why: str) -> None:
+        """Raises `Halted` if this node was removed while it was away."""
+        if self._forming.formed and REMOVED in why:
+            raise Halted(f"this node was {REMOVED}, says {peer}; its data directory is of no more use")
+
+    # ---- changes, on the leader -------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Write down the founders; make learners that have caught up voters."""
+        engine = self._engine
+        if self._proposed or not engine.may_change_members:
+            return
+        if self.current is None:
+            self._propose(members.founding(self._configured, self._forming.identity.members or {}))
+            return
+        for member in self.current.members:
+            met = self._met.get(member.id)
+            if not member.voter and met and self._links.is_open(member.id) and engine.caught_up(member.id):
+                self._propose(self.current.promoting(member.id, met.incarnation))
+                return
+
+    def _propose(self, changed: Members) -> asyncio.Future[None]:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(lambda done: done.exception())  # who waits for it hears of it; nobody else must
+
+        def done(result: object, fate: Fate) -> None:
+            self._proposed = False
+            if answer.done():
+                return
+            if fate is Fate.COMMITTED:
+                answer.set_result(None)
+            else:
+                answer.set_exception(
+                    NoLeader("another leader took over; the members did not change")
+                    if fate is Fate.NEVER
+                    else OutcomeUnknown("it is not known whether the members changed; look with quorate members")
+                )
+
+        self._proposed = True
+        if self._engine.propose_members(members.encode(changed), done) is None:
+            self._proposed = False
+            answer.set_exception(NoLeader("this node does not lead now, or another change is under way"))
+        return answer
+
+    async def change(self, make: Callable[[Members], Members]) -> Members:
+        """Make a change and wait until it is committed. Leader only; raises what `make` raises, `NoLeader`,
+        or `OutcomeUnknown` after `CHANGE_S`."""
+        try:
+            async with asyncio.timeout(CHANGE_S):
+                while self._proposed or not self._engine.may_change_members or self.current is None:
+                    if not self._engine.leads_its_term:
+                        raise NoLeader("this node does not lead now")
+                    await asyncio.sleep(0.02)
+                changed = make(self.current)
+                await asyncio.shield(self._propose(changed))
+                return changed
+        except TimeoutError:
+            raise OutcomeUnknown(
+                f"no majority confirmed the change within {CHANGE_S:.0f} s; look with quorate members"
+            ) from None
+
+    def listed(self) -> list[Member]:
+        return list(self.current.members) if self.current else []
