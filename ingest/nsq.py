@@ -31,7 +31,7 @@ from quorate.vote import Vote
 
 __all__ = ["NsqSettings", "NsqSource"]
 
-GROUP_VOTES_MAX = 5_000
+GROUP_VOTES_MAX = 2_000  # about 5 ms of the loop
 GROUP_BYTES_MAX = 512 * 1024
 GROUPS_UNDER_WAY = 3
 ORPHAN_HOLD_S = 60.0  # for messages of a connection that broke: no other node may have them

@@ -28,13 +28,15 @@ def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
     return run
 
 
-async def until(what: str, condition: Callable[[], T], *, deadline_s: float = 20.0, seen: object = "") -> T:
+async def until(
+    what: str, condition: Callable[[], T], *, deadline_s: float = 20.0, every_s: float = 0.02, seen: object = ""
+) -> T:
     """As `tests.waiting.wait_for`, on the loop."""
     end_s = asyncio.get_running_loop().time() + deadline_s
     while not (value := condition()):
         if asyncio.get_running_loop().time() > end_s:
             raise NeverHappened(f"not within {deadline_s:g} s: {what}\n{seen() if callable(seen) else seen}")
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(every_s)
     return value
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from functools import partial
 
 import pytest
 
@@ -172,7 +173,7 @@ async def test_a_double_that_keeps_all_is_killed_in_mid_flow(servers: Servers) -
     nsqd.publish("votes", *[b"happy"] * 3_000)
     async with source(counted.submitter, nsqd, max_in_flight=50):
         for least in (500, 1_500, 2_500):
-            await until("it goes on", lambda least=least: counted.total >= least)
+            await until("it goes on", partial(lambda least: counted.total >= least, least))
             nsqd.kill()
             nsqd.start()
         await until("all are finished", lambda: counted.total >= 3_000 and nsqd.unfinished("votes", "counter") == 0)

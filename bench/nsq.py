@@ -1,0 +1,236 @@
+"""How fast votes are drained from NSQ, beside the same messages taken by a consumer that only finishes them.
+
+    python -m bench.nsq [--messages 200000] [--pack 100] [--in-flight 2000] [--rounds 3] [--double]
+
+Everything is preloaded. Of the single-vote messages 5 % are published twice with the same vote id: the tally must be
+exact at the end. Three consumers take turns on copies of one backlog:
+
+    pynsq     a stock nsq.Reader that finishes in groups 2 ms later (its best way), and does nothing else
+    finish    our subscription, finishing what it takes
+    count     the same, with every vote counted by the state machine and finished after its outcome
+
+`count` goes through submitter and state machine in this process, without a network or a disk: what NSQ costs a node.
+Trust the ratios and the microseconds of CPU; nsqd has a part of the same machine.
+"""
+
+# pynsq has no annotations:
+# mypy: allow-untyped-calls
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import nsq
+import uvloop
+
+from quorate.cluster.gather import Tallied
+from quorate.ingest.nsq import Caster, NsqSettings, NsqSource
+from quorate.vote import Vote
+from tests.services.nsq.counting import Cluster as CountedHere
+from tests.services.nsq.counting import cluster as cluster_here
+from tests.services.nsq.counting import until
+from tests.services.nsq.servers import Kind, Server, servers_of
+from tests.waiting import wait_for
+
+OPTIONS = ("happy", "sad", "fail", "success")
+TWICE = 0.05
+MESSAGES_AN_MPUB = 2_000
+GROUP_S = 0.002
+DEADLINE_S = 600.0
+
+
+@dataclass(slots=True)
+class Took:
+    messages: int
+    votes: int
+    seconds: float
+    cpu_s: float
+
+    @property
+    def rate(self) -> float:
+        return self.messages / self.seconds
+
+
+class JustFinish:
+    """Says of all votes that they are counted."""
+
+    async def cast(self, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:
+        return Tallied(len(votes), 0, [], 0)
+
+
+# ---- the backlog ----------------------------------------------------------------------------------------------------
+
+
+def bodies(messages: int, pack: int) -> Iterator[bytes]:
+    """Messages of `pack` votes, each vote with an id. Every 20th message comes twice."""
+    encode = msgspec.json.encode
+    for number in range(messages):
+        first = number * pack
+        votes = [{"option": OPTIONS[v % 4], "id": f"bench-{v}"} for v in range(first, first + pack)]
+        body = encode(votes if pack > 1 else votes[0])
+        yield body
+        if number % round(1 / TWICE) == 0:
+            yield body
+
+
+def preload(nsqd: Server, topic: str, messages: int, pack: int) -> int:
+    """The topic's channel holds all of it on return; how many messages that is."""
+    nsqd.post(f"/topic/create?topic={topic}")
+    nsqd.post(f"/channel/create?topic={topic}&channel=counter")
+    batch: list[bytes] = []
+    total = size = 0
+    for body in bodies(messages, pack):
+        if len(batch) == MESSAGES_AN_MPUB or size + len(body) > 2_000_000:
+            nsqd.publish(topic, *batch)
+            batch, size = [], 0
+        batch.append(body)
+        size += len(body)
+        total += 1
+    nsqd.publish(topic, *batch)
+    wait_for("the backlog is whole", lambda: nsqd.channel(topic, "counter")["depth"] == total, deadline_s=120)
+    return total
+
+
+# ---- consumers ------------------------------------------------------------------------------------------------------
+
+
+async def timed(nsqd: Server, topic: str, total: int, pack: int, seen: Callable[[], int]) -> Took:
+    """From the first message to the last; then until nsqd has heard that all are finished."""
+    await until("the first messages come", seen, every_s=0.001)
+    start_s, cpu_s, before = time.monotonic(), time.process_time(), seen()
+    await until("all messages are taken", lambda: seen() >= total, every_s=0.005, deadline_s=DEADLINE_S)
+    took = Took(total - before, (total - before) * pack, time.monotonic() - start_s, time.process_time() - cpu_s)
+    await until("nsqd knows them finished", lambda: not nsqd.unfinished(topic, "counter"), every_s=0.05)
+    return took
+
+
+async def by_pynsq(nsqd: Server, topic: str, total: int, pack: int, in_flight: int) -> Took:
+    loop = asyncio.get_running_loop()
+    waiting: list[Any] = []
+    finished = 0
+
+    def finish() -> None:
+        nonlocal finished
+        for message in waiting:
+            message.finish()
+        finished += len(waiting)
+        waiting.clear()
+
+    def handle(message: Any) -> None:
+        message.enable_async()
+        if not waiting:
+            loop.call_later(GROUP_S, finish)
+        waiting.append(message)
+
+    reader = nsq.Reader(
+        topic,
+        "counter",
+        message_handler=handle,
+        nsqd_tcp_addresses=[nsqd.tcp],
+        max_tries=0,
+        max_in_flight=in_flight,
+        output_buffer_timeout=25,
+        output_buffer_size=64 * 1024,
+    )
+    took = await timed(nsqd, topic, total, pack, lambda: finished)
+    reader.set_max_in_flight(0)
+    reader.close()
+    return took
+
+
+async def by_source(caster: Caster, nsqd: Server, topic: str, total: int, pack: int, in_flight: int) -> Took:
+    source = NsqSource(caster, NsqSettings(nsqd=[nsqd.tcp], topic=topic, max_in_flight=in_flight), node_id="bench")
+    await source.start()
+
+    def settled() -> int:
+        status = source.status()
+        return int(status["applied"] + status["duplicates"]) // pack
+
+    took = await timed(nsqd, topic, total, pack, settled)
+    await source.stop()
+    return took
+
+
+async def counted(nsqd: Server, topic: str, total: int, messages: int, pack: int, in_flight: int) -> Took:
+    here: CountedHere = await cluster_here(OPTIONS)
+    took = await by_source(here.submitter, nsqd, topic, total, pack, in_flight)
+    expected = {option: len(range(at, messages * pack, 4)) for at, option in enumerate(OPTIONS)}
+    assert expected == here.results(), (expected, here.results())
+    return took
+
+
+def run(work: Any) -> Took:
+    took: Took = uvloop.run(work)
+    return took
+
+
+# ---- the figures ----------------------------------------------------------------------------------------------------
+
+
+def compare(nsqd: Server, args: argparse.Namespace, messages: int, pack: int) -> dict[str, Took]:
+    """Each consumer's median round."""
+    rounds: dict[str, list[Took]] = {}
+    for number in range(args.rounds):
+        for name in ("pynsq", "finish", "count"):
+            topic = f"{name}-{pack}-{number}"
+            total = preload(nsqd, topic, messages, pack)
+            how = nsqd, topic, total
+            if name == "pynsq":
+                took = run(by_pynsq(*how, pack, args.in_flight))
+            elif name == "finish":
+                took = run(by_source(JustFinish(), *how, pack, args.in_flight))
+            else:
+                took = run(counted(*how, messages, pack, args.in_flight))
+            rounds.setdefault(name, []).append(took)
+            nsqd.post(f"/topic/delete?topic={topic}")
+    return {name: sorted(some, key=lambda took: took.rate)[len(some) // 2] for name, some in rounds.items()}
+
+
+def show(title: str, figures: dict[str, Took]) -> None:
+    print(f"\n{title}")
+    print(
+        f"{'consumer':10} {'messages/s':>12} {'votes/s':>12} {'us CPU/message':>15} {'of pynsq':>9} {'of finish':>10}"
+    )
+    for name, took in figures.items():
+        print(
+            f"{name:10} {took.rate:12,.0f} {took.votes / took.seconds:12,.0f} {took.cpu_s / took.messages * 1e6:15.1f}"
+            f" {took.rate / figures['pynsq'].rate:9.0%} {took.rate / figures['finish'].rate:10.0%}"
+        )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--messages", type=int, default=200_000)
+    parser.add_argument("--pack", type=int, default=100, help="votes a message in the second part")
+    parser.add_argument("--in-flight", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--double", action="store_true", help="use the double even where nsqd is on PATH")
+    args = parser.parse_args()
+    logging.getLogger("nsq").setLevel(logging.CRITICAL)  # a stock reader calls its own end an error
+    kind: Kind = "double" if args.double or not shutil.which("nsqd") else "nsqd"
+    print(
+        f"{kind}, Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", vars(args)
+    )
+    with tempfile.TemporaryDirectory() as folder, servers_of(kind, Path(folder)) as servers:
+        nsqd = servers.nsqd(mem_queue_size=1_000_000)
+        show(
+            f"{args.messages:,} messages of one vote, {TWICE:.0%} of them twice", compare(nsqd, args, args.messages, 1)
+        )
+        packs = max(1, args.messages // args.pack)
+        show(f"{packs:,} messages of {args.pack} votes", compare(nsqd, args, packs, args.pack))
+
+
+if __name__ == "__main__":
+    main()
