@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from quorate.errors import Invalid, MethodNotAllowed, NotFound, OutcomeUnknown, QuorateError
-from quorate.http.answers import Reply, headers_of, internal, problem
+from quorate.http.answers import Reply, headers_of, internal, problem, signature
 from quorate.http.api import Api
 from quorate.http.asked import Asked
 from quorate.http.body import too_large
@@ -36,6 +36,7 @@ def create_app(api: Api) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_error_handler(Exception, render)
+    app.after_request(sign)
     return app
 
 
@@ -71,6 +72,13 @@ def on_loop(work: Coroutine[Any, Any, T], *, timeout_s: float | None = None) -> 
 def respond(answer: Reply) -> Response:
     headers = [(name.decode(), value.decode("latin-1")) for name, value in headers_of(answer, this_api().replica)]
     return Response(answer.body, answer.status, headers)
+
+
+def sign(answer: Response) -> Response:
+    """What did not go through `respond` (files, OPTIONS) says who served it, too."""
+    if "X-Quorate-Node" not in answer.headers:
+        answer.headers.extend((name.decode(), value.decode()) for name, value in signature(this_api().replica))
+    return answer
 
 
 def render(error: Exception) -> Response:

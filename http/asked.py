@@ -13,6 +13,7 @@ DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m)?", re.ASCII)
 UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0}
 
 Level = Literal["none", "weak", "linearizable"]
+LEVELS = ("none", "weak", "linearizable")
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ def read_freshness(found: dict[str, list[str]], wait_max_s: float) -> Freshness:
     if not found:
         return DEFAULT
     level = once(found, "level", "weak")
-    if level not in ("none", "weak", "linearizable"):
+    if level not in LEVELS:
         raise Invalid(f"level is {level!r}; give none, weak or linearizable")
     return Freshness(
         cast(Level, level),

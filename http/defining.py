@@ -35,7 +35,7 @@ STATES = tuple(TRANSITIONS)
 NOT_IN_ADDRESSES = (".", "..")  # clients resolve them away
 
 
-class _Poll(msgspec.Struct, forbid_unknown_fields=True):
+class NewPoll(msgspec.Struct, forbid_unknown_fields=True):
     id: str
     options: list[str] = []
     title: str = ""
@@ -44,12 +44,12 @@ class _Poll(msgspec.Struct, forbid_unknown_fields=True):
     write_ins: bool = False
 
 
-class _State(msgspec.Struct, forbid_unknown_fields=True):
+class NewState(msgspec.Struct, forbid_unknown_fields=True):
     state: State
 
 
-_decode_poll = msgspec.json.Decoder(_Poll).decode
-_decode_state = msgspec.json.Decoder(_State).decode
+_decode_poll = msgspec.json.Decoder(NewPoll).decode
+_decode_state = msgspec.json.Decoder(NewState).decode
 
 REFUSALS: Mapping[str, type[QuorateError]] = {
     "conflict": Conflict,
@@ -174,7 +174,7 @@ def read_poll(body: bytes, content_type: str) -> CreatePoll:
     return CreatePoll(id, title, _read_options(poll), poll.state, _read_time(poll.closes_at), poll.write_ins)
 
 
-def _read_options(poll: _Poll) -> list[str]:
+def _read_options(poll: NewPoll) -> list[str]:
     if len(poll.options) < 2 and not poll.write_ins:
         raise Invalid(f"{len(poll.options)} options; a poll needs at least 2, or write_ins")
     if len(poll.options) > OPTIONS_PER_POLL_MAX:

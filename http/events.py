@@ -83,7 +83,7 @@ class Events:
         return len(self._streams)
 
     def open(self, polls: Sequence[str], *, after: int = 0) -> Stream:
-        """A stream of the named polls, of all if none is named; its first event is each one's tally now.
+        """A stream of the named polls, of all if none is named. It begins with each one's tally now, archived ones aside.
 
         A client that saw version `after` of one poll and comes back before anything happened is told nothing twice.
         """
@@ -98,7 +98,7 @@ class Events:
             poll = state.poll(poll_id)
             self._options[poll_id] = frozenset(poll.options if poll else ())
         if len(polls) != 1 or after != state.version:
-            for poll_id in polls or [poll.id for poll in state.polls("open")]:
+            for poll_id in polls or [poll.id for poll in state.polls() if poll.state != "archived"]:
                 whom = self._changed_polls.setdefault(poll_id, set())
                 if whom is not None:
                     whom.add(stream)
@@ -135,7 +135,8 @@ class Events:
         self._spread()
         room = OPTIONS_PER_ROUND
         while self._changed_polls and room > 0:
-            room -= self._tell_poll(*self._changed_polls.popitem())
+            poll_id = next(iter(self._changed_polls))  # the one that waits longest
+            room -= self._tell_poll(poll_id, self._changed_polls.pop(poll_id))
         if self._changed_polls:
             self._plan(COALESCE_S)
 

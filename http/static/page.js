@@ -1,0 +1,225 @@
+// The page: live tallies over /events, nodes every two seconds, votes with an id so that trying again is safe.
+
+const POLLS_SHOWN = 50;
+const OPTIONS_SHOWN = 10;
+const NODES_EVERY_MS = 2000;
+const RECONNECT_MS = 2000;
+const VOTE_TRIES = 5;
+
+const $ = (id) => document.getElementById(id);
+const make = (id) => $(id).content.firstElementChild.cloneNode(true);
+const number = new Intl.NumberFormat();
+const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
+// randomUUID is only there on https and localhost; the page is also read by a bare address.
+const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+
+function say(words) {
+  const toast = $("toast");
+  toast.textContent = words;
+  toast.classList.add("shown");
+  clearTimeout(say.timer);
+  say.timer = setTimeout(() => toast.classList.remove("shown"), 4000);
+}
+
+// ---- polls ----
+
+const polls = new Map(); // id -> {tally, writeIns, card, rows, drawn}
+let drawing = false;
+
+function onTally(tally) {
+  const known = polls.get(tally.id);
+  if (known && known.tally.version > tally.version) return;
+  if (known) known.tally = tally;
+  else polls.set(tally.id, { tally, writeIns: false, card: null, rows: new Map() });
+  if (!known) fetchDefinition(tally.id);
+  drawSoon();
+}
+
+async function fetchDefinition(id) {
+  try {
+    const answer = await fetch(`/polls/${encodeURIComponent(id)}?level=none`);
+    if (!answer.ok) return;
+    polls.get(id).writeIns = (await answer.json()).write_ins;
+    drawSoon();
+  } catch { /* the tally itself has all that must be shown */ }
+}
+
+function drawSoon() {
+  if (drawing) return;
+  drawing = true;
+  requestAnimationFrame(() => {
+    drawing = false;
+    const open = (poll) => (poll.tally.state === "open" ? 0 : 1);
+    const all = [...polls.values()].sort((a, b) => open(a) - open(b));
+    all.slice(0, POLLS_SHOWN).forEach(draw);
+    $("none").hidden = all.length > 0;
+    $("more").hidden = all.length <= POLLS_SHOWN;
+    $("more").textContent = `and ${number.format(all.length - POLLS_SHOWN)} more: GET /polls`;
+    drawLines(all[0]?.tally);
+  });
+}
+
+function draw(poll) {
+  const { tally } = poll;
+  if (!poll.card) {
+    poll.card = make("poll");
+    poll.card.querySelector("form").addEventListener("submit", (event) => writeIn(event, poll));
+    $("polls").append(poll.card);
+  }
+  const find = (selector) => poll.card.querySelector(selector);
+  find("h3").textContent = tally.title;
+  find(".state").textContent = tally.state;
+  find(".state").className = `state ${tally.state}`;
+  find(".total").textContent = `${number.format(tally.total)} ${tally.total === 1 ? "vote" : "votes"}`;
+  find("form").hidden = !(poll.writeIns && tally.state === "open");
+  const options = Object.entries(tally.results);
+  const many = options.length > OPTIONS_SHOWN;
+  if (many) options.sort((a, b) => b[1] - a[1]);
+  const shown = options.slice(0, OPTIONS_SHOWN);
+  const most = Math.max(1, ...shown.map(([, count]) => count));
+  for (const [name, row] of poll.rows) {
+    if (shown.some(([option]) => option === name)) continue;
+    row.remove();
+    poll.rows.delete(name);
+  }
+  shown.forEach(([name, count], place) => drawOption(poll, name, count, most, place));
+  find(".rest").hidden = !many;
+  find(".rest").textContent = `and ${number.format(options.length - OPTIONS_SHOWN)} more options`;
+}
+
+function drawOption(poll, name, count, most, place) {
+  const { tally, rows } = poll;
+  let row = rows.get(name);
+  if (!row) {
+    row = make("option");
+    row.querySelector(".name").textContent = name;
+    row.querySelector("button").addEventListener("click", () => vote(tally.id, name));
+    rows.set(name, row);
+  }
+  const list = poll.card.querySelector(".options");
+  if (list.children[place] !== row) list.insertBefore(row, list.children[place] ?? null);
+  const share = tally.total ? count / tally.total : 0;
+  row.classList.toggle("most", count > 0 && count === most);
+  row.querySelector(".bar").style.transform = `scaleX(${share})`;
+  row.querySelector(".share").textContent = tally.total ? percent.format(share) : "";
+  row.querySelector(".count").textContent = number.format(count);
+  const button = row.querySelector("button");
+  button.disabled = tally.state !== "open";
+  button.setAttribute("aria-label", `${name}: ${number.format(count)}, ${percent.format(share)}. Vote for it`);
+}
+
+// ---- votes ----
+
+async function vote(poll, option) {
+  const body = JSON.stringify({ option, poll, id: newId() });
+  for (let tries = 1; ; tries++) {
+    try {
+      const answer = await fetch("/votes", { method: "POST", body, headers: { "Content-Type": "application/json" } });
+      const said = await answer.json();
+      if (answer.ok) return say(`counted: ${option}`);
+      if (said.retry === "no" || tries === VOTE_TRIES) return say(`not counted: ${said.detail}`);
+    } catch {
+      if (tries === VOTE_TRIES) return say("this node does not answer: the vote may or may not have been counted");
+    }
+    await sleep(300 * tries); // the same id: it counts once
+  }
+}
+
+function writeIn(event, poll) {
+  event.preventDefault();
+  const input = event.target.elements.option;
+  vote(poll.tally.id, input.value.trim());
+  input.value = "";
+}
+
+// ---- nodes ----
+
+async function showNodes() {
+  try {
+    const answer = await fetch("/nodes");
+    const { nodes, leader, term } = await answer.json();
+    $("served").textContent = `answered by ${answer.headers.get("X-Quorate-Node")} · ` +
+      (leader ? `${leader} leads in term ${term}` : "no leader is known");
+    $("nodes").replaceChildren(...nodes.map((node) => showNode(node, node.id === leader)));
+  } catch { /* the stream says that this node is gone */ }
+  setTimeout(showNodes, NODES_EVERY_MS);
+}
+
+function showNode(node, leads) {
+  const item = make("node");
+  const away = node.reachable === false;
+  item.className = away ? "away" : leads ? "leader" : "";
+  const name = item.querySelector("strong");
+  if (node.http && node.http !== location.origin) {
+    const link = document.createElement("a");
+    link.href = node.http;
+    link.textContent = node.id;
+    name.append(link);
+  } else name.textContent = node.id;
+  item.querySelector(".role").textContent = away ? "not reachable" : leads ? "leader" : node.role ?? "";
+  item.querySelector(".facts").textContent = away || node.version === undefined ? (node.http ?? "")
+    : `version ${number.format(node.version)}${node.lag > 0 ? ` · ${number.format(node.lag)} behind` : ""}`;
+  return item;
+}
+
+// ---- the stream ----
+
+function follow() {
+  const stream = new EventSource("/events");
+  const link = $("link");
+  const show = (name, words) => { link.className = name; link.textContent = words; };
+  stream.addEventListener("open", () => show("live", "live"));
+  stream.addEventListener("results", (event) => onTally(JSON.parse(event.data)));
+  stream.addEventListener("error", () => {
+    show("lost", "this node does not answer; trying again");
+    if (stream.readyState === EventSource.CLOSED) setTimeout(follow, RECONNECT_MS); // refused: browsers give up on it
+  });
+}
+
+// ---- lines for a terminal ----
+
+const quoted = (value) => `'${JSON.stringify(value).replaceAll("'", "'\\''")}'`;
+
+function drawLines(tally) {
+  const poll = tally?.id ?? "mood";
+  const option = tally ? Object.keys(tally.results)[0] ?? "anything" : "happy";
+  const vote = { option, poll, id: "me-1" };
+  const lines = [
+    ...(tally ? [] : [`curl ${location.origin}/polls -d ${quoted({ id: "mood", title: "How are you?", options: ["happy", "sad"] })}`]),
+    `curl ${location.origin}/votes -d ${quoted(vote)}`,
+    `curl ${location.origin}/polls/${encodeURIComponent(poll)}/results`,
+    `curl -N '${location.origin}/events?poll=${encodeURIComponent(poll)}'`, // zsh would take the ? for a pattern,
+  ];
+  if (drawLines.drawn === lines.join("\n")) return;
+  drawLines.drawn = lines.join("\n");
+  $("lines").replaceChildren(...lines.map((text) => {
+    const line = make("line");
+    line.querySelector("code").textContent = text;
+    line.querySelector("button").setAttribute("aria-label", `Copy: ${text}`);
+    line.querySelector("button").addEventListener("click", () => copy(text));
+    return line;
+  }));
+}
+
+async function copy(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    say("copied");
+  } catch {
+    say("this browser copies only on https or localhost");
+  }
+}
+
+async function showVersion() {
+  try {
+    const { version } = await (await fetch("/version")).json();
+    $("version").textContent = `Quorate ${version}`;
+  } catch { /* of no consequence */ }
+}
+
+drawSoon();
+follow();
+showNodes();
+showVersion();
