@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 from contextlib import closing
+from typing import Any
 
 import msgspec
 
@@ -41,8 +42,8 @@ def of_ids(cluster: Cluster, ids: int) -> Grown:
     )
 
 
-def dedup_bytes(status: dict[str, dict[str, int]]) -> int:
-    return status["dedup"]["memory_bytes"]
+def dedup_bytes(status: dict[str, Any]) -> int:
+    return int(status["state"]["dedup"]["memory_bytes"])
 
 
 def send(port: int, requests: int, first: int) -> None:

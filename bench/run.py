@@ -95,13 +95,14 @@ def reads(bench: Bench) -> None:
     bench.rounds("weak", 32)
 
 
-def kill_leaders(bench: Bench) -> None:
-    """kill -9 of the leader, until the next accepted vote."""
-    gaps = sorted(failover.kills(bench.cluster, bench.args.kills))
-    bench.facts["failover_s"] = gaps
-    print(
-        f"\nfailover, {len(gaps)} kills: p50 {statistics.median(gaps):.2f} s, max {gaps[-1]:.2f} s, min {gaps[0]:.2f} s"
-    )
+def lose_leaders(bench: Bench) -> None:
+    """The leader is killed with -9, or falls silent (SIGSTOP); until the next accepted vote."""
+    for what, silent in (("kill -9", False), ("silence", True)):
+        gaps = sorted(failover.gaps_s(bench.cluster, bench.args.kills, silent=silent))
+        bench.facts[f"failover after {what}, s"] = gaps
+        print(
+            f"{what}, {len(gaps)} times: p50 {statistics.median(gaps):.2f} s, max {gaps[-1]:.2f} s, min {gaps[0]:.2f} s"
+        )
 
 
 def remembered_ids(bench: Bench) -> None:
@@ -133,7 +134,7 @@ RUN: dict[str, Callable[[Bench], None]] = {
     "votes": votes,
     "bulk": bulk,
     "reads": reads,
-    "failover": kill_leaders,
+    "failover": lose_leaders,
     "memory": remembered_ids,
     "steady": steady,
 }
