@@ -83,7 +83,7 @@ class Events:
         return len(self._streams)
 
     def open(self, polls: Sequence[str], *, after: int = 0) -> Stream:
-        """A stream of the named polls, of all if none is named. It begins with each one's tally now, archived ones aside.
+        """A stream of the named polls, or of all. It begins with each one's tally now (of all: not the archived).
 
         A client that saw version `after` of one poll and comes back before anything happened is told nothing twice.
         """

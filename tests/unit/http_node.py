@@ -8,7 +8,6 @@ import http.client
 import json
 import socket
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -125,13 +124,6 @@ async def _start(hot: bool, limits: Limits, form: bool, streams: int) -> Node:
 
 async def _nodes() -> list[dict[str, Any]]:
     return [{"id": "n1", "http": "http://127.0.0.1:8001", "raft": "127.0.0.1:9001", "role": "leader"}]
-
-
-def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + TIMEOUT_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.005)
 
 
 MOOD = {"id": "mood", "title": "How are you?", "options": ["happy", "sad"], "state": "open"}

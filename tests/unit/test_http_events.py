@@ -12,7 +12,8 @@ import pytest
 
 from quorate.http import events
 from quorate.vote import Vote
-from tests.unit.http_node import MOOD, Node, eventually, running
+from tests.unit.http_node import MOOD, Node, running
+from tests.waiting import wait_for
 
 Event = tuple[int | None, dict[str, Any]]  # (id, tally)
 
@@ -190,7 +191,7 @@ def test_streams_beyond_the_limit_are_refused_and_a_place_is_given_back(node: No
         answer = node.ask("GET", "/events?poll=mood")
         assert (503, "not-ready") == (answer.status, answer.json["type"])
         followers[0].close()
-        eventually(lambda: len(node.api.events) == 2)
+        wait_for("its place is given back", lambda: len(node.api.events) == 2)
         stack.enter_context(following(node))
 
 
@@ -221,4 +222,4 @@ def test_a_client_that_leaves_is_forgotten(node: Node) -> None:
     with following(node) as follower:
         follower.next()
 
-    eventually(lambda: not len(node.api.events) and not node.api.counts.streams)
+    wait_for("nothing of it is left", lambda: not len(node.api.events) and not node.api.counts.streams)

@@ -7,7 +7,6 @@ import http.client
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,7 +16,8 @@ import pytest
 from quorate.errors import ConfigError
 from quorate.http import server
 from quorate.http.api import Limits
-from tests.unit.http_node import MOOD, TIMEOUT_S, Node, answer_of, eventually, running
+from tests.unit.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
+from tests.waiting import wait_for
 
 VOTE = b'{"option":"happy","id":"%s"}'
 
@@ -177,23 +177,25 @@ def test_a_slow_body_is_cut_and_counts_nothing(impatient: Node) -> None:
     assert b"HTTP/1.1 408 " == answer[:13]
     assert b'"definite":true' in answer
     assert {"happy": 0, "sad": 0} == impatient.tally()
-    eventually(lambda: not impatient.server._state.tasks)
+    wait_for("its task ends", lambda: not impatient.server._state.tasks)
 
 
 def test_an_idle_connection_is_not_cut_by_the_sweep(impatient: Node) -> None:
+    loop = impatient.loop
     with contextlib.closing(impatient.connect()) as connection:
         for _ in range(2):
             connection.request("GET", "/livez")
             assert 200 == answer_of(connection.getresponse()).status
-            time.sleep(0.3)
+            then_s = loop.time() + 0.3
+            wait_for("three head timeouts to pass", lambda: loop.time() > then_s)  # noqa: B023  # called here and now
 
 
 def test_a_client_that_takes_no_answer_is_cut(impatient: Node) -> None:
     impatient.ask("POST", "/polls", {"id": "big", "options": [f"{i:07d} {'x' * 200}" for i in range(18_000)]})
     with impatient.dial() as sock:
         sock.sendall(b"GET /polls/big/results HTTP/1.1\r\nHost: x\r\n\r\n" * 8)
-        eventually(lambda: impatient.server.connections == 1)
-        eventually(lambda: impatient.server.connections == 0)
+        wait_for("it is connected", lambda: impatient.server.connections == 1)
+        wait_for("it is cut", lambda: impatient.server.connections == 0)
 
 
 def test_no_outcome_in_time_is_unknown(impatient: Node) -> None:
@@ -215,7 +217,7 @@ def test_no_leader_in_time_is_surely_not_counted(impatient: Node) -> None:
 
 def test_connections_beyond_the_limit_are_told_so() -> None:
     with running(limits=Limits(connections=2)) as node, node.dial(), node.dial():
-        eventually(lambda: node.server.connections == 2)
+        wait_for("both are connected", lambda: node.server.connections == 2)
         with node.dial() as third:
             assert b"HTTP/1.1 503 " == read_all(third)[:13]
         assert 1 == node.api.counts.refused_connections
@@ -227,7 +229,7 @@ def test_when_flasks_threads_are_taken_the_answer_comes_at_once() -> None:
         node.api.version = lambda: {"waited": release.wait(TIMEOUT_S)}
         with ThreadPoolExecutor(2) as pool:
             waiting = [pool.submit(node.ask, "GET", "/version") for _ in range(2)]
-            eventually(lambda: node.server._door._in_flask == 2)
+            wait_for("both are taken", lambda: node.server._door._in_flask == 2)
             answer = node.ask("GET", "/leader")
             assert 200 == node.ask("GET", "/livez").status, "health is answered on the loop"
             release.set()
@@ -240,12 +242,12 @@ def test_too_many_unfinished_bodies_are_refused(node: Node) -> None:
     part = bytes(700_000)
     with node.dial() as first, node.dial() as second:
         first.sendall(request(part, length=800_000))
-        eventually(lambda: node.server._door._bodies._unfinished == 700_000)
+        wait_for("its first part is here", lambda: node.server._door._bodies._unfinished == 700_000)
         second.sendall(request(part, length=800_000))
         assert 429 == read_one(second)[0]
         first.sendall(bytes(100_000))
         assert 400 == read_one(first)[0]
-    eventually(lambda: node.server._door._bodies._unfinished == 0)
+    wait_for("nothing is held", lambda: node.server._door._bodies._unfinished == 0)
 
 
 def test_too_many_votes_waiting_are_refused(node: Node) -> None:
@@ -293,7 +295,7 @@ def test_stopping_answers_what_is_in_flight_and_hangs_up_on_the_idle(node: Node)
         idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
         assert b"HTTP/1.1 200 " == idle.recv(65_536)[:13]
         voting.sendall(request(VOTE % b"a"))
-        eventually(lambda: len(held) == 1)
+        wait_for("the vote is proposed", lambda: len(held) == 1)
         with ThreadPoolExecutor(1) as pool:
             stopping = pool.submit(node.run, node.server.stop(TIMEOUT_S))
             assert b"" == read_all(idle)
@@ -312,7 +314,7 @@ def test_stopping_does_not_wait_longer_than_told(node: Node) -> None:
     held = node.replica.held = list[Any]()
     with node.dial() as voting:
         voting.sendall(request(VOTE % b"a"))
-        eventually(lambda: len(held) == 1)
+        wait_for("the vote is proposed", lambda: len(held) == 1)
         node.run(node.server.stop(0.05))
         assert b"" == read_all(voting)
     assert not node.server._state.tasks
