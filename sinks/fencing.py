@@ -2,7 +2,8 @@
 
 What stands in a sink under a poll's id is nothing, a document of some cluster under its fence, or a document put there
 by hand. A cluster writes over its own older documents, over nothing (once in a generation: the ledger), and over a
-hand-made document only if it was imported and still holds the results it was imported with.
+hand-made document only if it was imported, still holds the results it was imported with, and never was ours before: one
+that was deleted and put there again may hold votes that the cluster has counted already.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ class Standing:
 
 
 def judge(
-    document: PollDocument, fence: Fence, cluster_id: str, standing: Standing | None, *, written_before: bool
+    document: PollDocument, fence: Fence, cluster_id: str, standing: Standing | None, *, ledger: int | None
 ) -> Written:
-    """WRITTEN if `document` may take the place of `standing`, else why not. `written_before`: in this generation."""
+    """WRITTEN if `document` may take the place of `standing`, else why not.
+
+    `ledger` is the generation in which this cluster last wrote the poll here, if it ever did.
+    """
     if standing is None:
-        return Written.GONE if written_before else Written.WRITTEN
+        return Written.GONE if ledger == fence.generation else Written.WRITTEN
     if standing.cluster is None:
-        return _judge_by_hand(document.imported, standing.by_hand)
+        return Written.TAKEN if ledger is not None else _judge_by_hand(document.imported, standing.by_hand)
     if standing.cluster != cluster_id:
         return Written.FOREIGN
     if standing.fence == str(fence):

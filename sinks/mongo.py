@@ -57,8 +57,8 @@ class MongoSink:
         self._lock = threading.Lock()  # around opening and closing; the client itself is for all threads
         self._client: pymongo.MongoClient[Document] | None = None
         self._closed = False
-        self._written: set[str] = set()  # ids known to stand in the ledger for `_written_for`
-        self._written_for: tuple[str, int] | None = None  # (cluster, generation)
+        self._ledger: dict[str, int] = {}  # what is known of the ledger: id -> generation
+        self._ledger_of = ""  # the cluster
         self._watch = Watch(lambda: self._polls().watch(*Watch.ARGUMENTS, max_await_time_ms=Watch.AWAIT_MS))
 
     # ---- the Protocol -----------------------------------------------------------------------------------------------
@@ -132,7 +132,7 @@ class MongoSink:
     def _polls(self) -> Collection[Document]:
         return self._open()[self._database].get_collection(self._collection, LENIENT)
 
-    def _ledger(self) -> Collection[Document]:
+    def _written(self) -> Collection[Document]:
         return self._open()[self._database][f"{self._collection}_written"]
 
     def _open(self) -> pymongo.MongoClient[Document]:
@@ -150,14 +150,15 @@ class MongoSink:
         self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, careful: bool
     ) -> dict[str, Written]:
         """Write these; those left out of the answer met something unexpected. `careful`: look at each before."""
-        written = self._written_before([document.id for document in documents], fence, cluster_id, afresh=careful)
+        ledger = self._look_up([document.id for document in documents], cluster_id, afresh=careful)
+        written = {id for id, generation in ledger.items() if generation == fence.generation}
         known = [] if careful else [document for document in documents if document.id in written]
         others = documents if careful else [document for document in documents if document.id not in written]
         operations: dict[str, Operation] = {d.id: _update(d, fence, cluster_id) for d in known}
         fates: dict[str, Written] = {}
         for document, raw in self._with_standing(others):
             standing = None if raw is None else _standing(raw)
-            fate = judge(document, fence, cluster_id, standing, written_before=document.id in written)
+            fate = judge(document, fence, cluster_id, standing, ledger=ledger.get(document.id))
             if fate is not Written.WRITTEN:
                 fates[document.id] = fate
             elif standing is None:
@@ -198,24 +199,24 @@ class MongoSink:
 
     # ---- the ledger -------------------------------------------------------------------------------------------------
 
-    def _written_before(self, ids: Sequence[str], fence: Fence, cluster_id: str, *, afresh: bool) -> set[str]:
-        """Those of `ids` that this cluster has written in this generation."""
-        period = (cluster_id, fence.generation)
-        if self._written_for != period:
-            self._written, self._written_for = set(), period
-        unknown = list(ids) if afresh else [id for id in ids if id not in self._written]
-        self._written.difference_update(unknown)
+    def _look_up(self, ids: Sequence[str], cluster_id: str, *, afresh: bool) -> dict[str, int]:
+        """Of these polls, those that this cluster ever wrote here, with the generation it last did in."""
+        if self._ledger_of != cluster_id:
+            self._ledger, self._ledger_of = {}, cluster_id
+        unknown = [id for id in ids if afresh or id not in self._ledger]
+        for id in unknown:
+            self._ledger.pop(id, None)
         if unknown:
-            rows = {"_id": {"$in": unknown}, "cluster": cluster_id, "generation": fence.generation}
-            self._written.update(row["_id"] for row in self._ledger().find(rows, {"_id": 1}))
-        return self._written.intersection(ids)
+            rows = self._written().find({"_id": {"$in": unknown}, "cluster": cluster_id}, {"generation": 1})
+            self._ledger.update((row["_id"], row["generation"]) for row in rows)
+        return {id: self._ledger[id] for id in ids if id in self._ledger}
 
     def _remember(self, ids: Iterable[str], fence: Fence, cluster_id: str) -> None:
         row = {"$set": {"cluster": cluster_id, "generation": fence.generation}}
         rows: list[Any] = [pymongo.UpdateOne({"_id": id}, row, upsert=True) for id in sorted(ids)]
         if rows:
-            self._ledger().bulk_write(rows, ordered=False)
-            self._written.update(ids)
+            self._written().bulk_write(rows, ordered=False)
+            self._ledger.update(dict.fromkeys(ids, fence.generation))
 
 
 def _make_index(polls: Collection[Document]) -> None:

@@ -63,7 +63,7 @@ class Written(enum.Enum):
     NEWER = "newer"  # a newer fence stands there: we are no longer the leader, or soon will not be
     FOREIGN = "foreign"  # another cluster's fence stands there: `quorate sink adopt`
     CHANGED = "changed"  # an imported poll whose starting results changed before our first write: import it again
-    TAKEN = "taken"  # a document put there by hand has the id of a poll made in the cluster: left to people
+    TAKEN = "taken"  # a document put there by hand has the id of a poll that is no import: left to people
     GONE = "gone"  # someone deleted it; it is not brought back within this generation
 
 

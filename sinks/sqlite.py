@@ -248,13 +248,8 @@ def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
 
 
 def _write(db: sqlite3.Connection, document: PollDocument, fence: Fence, cluster_id: str) -> Written:
-    verdict = judge(
-        document,
-        fence,
-        cluster_id,
-        _standing(db, document.id),
-        written_before=_written_before(db, document.id, fence, cluster_id),
-    )
+    ledger = _ledger(db, document.id, cluster_id)
+    verdict = judge(document, fence, cluster_id, _standing(db, document.id), ledger=ledger)
     if verdict is Written.WRITTEN:
         db.execute(WRITE, _row(document, fence, cluster_id))
         db.execute("insert or replace into written values (?, ?, ?)", (document.id, cluster_id, fence.generation))
@@ -270,9 +265,10 @@ def _standing(db: sqlite3.Connection, poll_id: str) -> Standing | None:
     return Standing(None, None, _by_hand(db.execute(f"{BY_HAND} where id = ?", (poll_id,)).fetchone()))
 
 
-def _written_before(db: sqlite3.Connection, poll_id: str, fence: Fence, cluster_id: str) -> bool:
-    row = db.execute("select cluster, generation from written where id = ?", (poll_id,)).fetchone()
-    return bool(row == (cluster_id, fence.generation))
+def _ledger(db: sqlite3.Connection, poll_id: str, cluster_id: str) -> int | None:
+    """The generation in which this cluster last wrote the poll here."""
+    row = db.execute("select generation from written where id = ? and cluster = ?", (poll_id, cluster_id)).fetchone()
+    return None if row is None else int(row[0])
 
 
 def _row(document: PollDocument, fence: Fence, cluster_id: str) -> tuple[Any, ...]:

@@ -20,7 +20,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "replica": (["quorate.cluster.replica", "quorate.cluster.clock"], ["plain", "fsm"]),
     "raft": (["quorate.cluster.raft"], ["plain", "fsm", "replica"]),
     "submit": ([f"quorate.cluster.{name}" for name in ("submit", "gather", "reads")], ["plain", "fsm", "replica"]),
-    "flusher": (["quorate.cluster.flusher"], ["plain", "fsm", "replica", "sink"]),
+    "flusher": (
+        [f"quorate.cluster.{name}" for name in ("flusher", "reign", "importer", "mirror", "bridge")],
+        ["plain", "fsm", "replica", "sink"],
+    ),
     "consul": (["quorate.cluster.consul", "quorate.cluster.discovery"], ["plain", "config"]),
     "sink": (["quorate.sinks.sink"], ["plain"]),
     "sinks": (["quorate.sinks"], ["plain", "sink"]),

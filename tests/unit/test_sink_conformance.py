@@ -229,6 +229,18 @@ def test_a_hand_made_document_under_the_id_of_a_poll_of_the_cluster_is_left_alon
     assert ["x", "y"] == found["options"]
 
 
+def test_a_document_deleted_and_put_there_again_is_left_alone(store: Store) -> None:
+    """What its results say may be counted already."""
+    store.insert("mood", options=["happy", "sad"], results={"happy": 5, "sad": 0})
+    imported = mood(6, imported={"happy": 5, "sad": 0})
+    sink = store.sink()
+    sink.write([imported], at(1), "c1", timeout_s=T)
+    store.delete("mood")
+    store.insert("mood", options=["happy", "sad"], results={"happy": 5, "sad": 0})
+    for fence in (at(2), at(3, generation=1)):
+        assert {"mood": Written.TAKEN} == sink.write([imported], fence, "c1", timeout_s=T)
+
+
 def test_adopting_leaves_hand_made_documents_to_the_import(store: Store) -> None:
     store.insert("tea", options=["yes", "no"])
     sink = store.sink()

@@ -26,28 +26,30 @@ def by_hand(a: int) -> Standing:
 
 
 @pytest.mark.parametrize(
-    ("standing", "written_before", "imported", "verdict"),
+    ("standing", "ledger", "imported", "verdict"),
     [
-        (None, False, None, Written.WRITTEN),
-        (None, True, None, Written.GONE),
-        (Standing(CLUSTER, str(FENCE)), True, None, Written.SAME),
-        (Standing(CLUSTER, str(Fence(1, 5, 39))), True, None, Written.WRITTEN),
-        (Standing(CLUSTER, str(Fence(1, 5, 41))), True, None, Written.NEWER),
-        (Standing(CLUSTER, str(Fence(1, 6, 1))), True, None, Written.NEWER),
-        (Standing(CLUSTER, str(Fence(2, 1, 1))), True, None, Written.NEWER),
-        (Standing(CLUSTER, str(Fence(0, 99, 99))), False, None, Written.WRITTEN),
-        (Standing(CLUSTER, None), True, None, Written.WRITTEN),
-        (Standing("c2", str(Fence(0, 1, 1))), False, None, Written.FOREIGN),
-        (by_hand(3), False, None, Written.TAKEN),
-        (by_hand(3), False, {"a": 3}, Written.WRITTEN),
-        (by_hand(4), False, {"a": 3}, Written.CHANGED),
-        (Standing(None, None, Unreadable("p", "why")), False, {"a": 3}, Written.CHANGED),
+        (None, None, None, Written.WRITTEN),
+        (None, 1, None, Written.GONE),
+        (None, 0, None, Written.WRITTEN),  # not in this generation
+        (Standing(CLUSTER, str(FENCE)), 1, None, Written.SAME),
+        (Standing(CLUSTER, str(Fence(1, 5, 39))), 1, None, Written.WRITTEN),
+        (Standing(CLUSTER, str(Fence(1, 5, 41))), 1, None, Written.NEWER),
+        (Standing(CLUSTER, str(Fence(1, 6, 1))), 1, None, Written.NEWER),
+        (Standing(CLUSTER, str(Fence(2, 1, 1))), 1, None, Written.NEWER),
+        (Standing(CLUSTER, str(Fence(0, 99, 99))), None, None, Written.WRITTEN),
+        (Standing(CLUSTER, None), 1, None, Written.WRITTEN),
+        (Standing("c2", str(Fence(0, 1, 1))), None, None, Written.FOREIGN),
+        (by_hand(3), None, None, Written.TAKEN),
+        (by_hand(3), None, {"a": 3}, Written.WRITTEN),
+        (by_hand(4), None, {"a": 3}, Written.CHANGED),
+        (by_hand(3), 0, {"a": 3}, Written.TAKEN),  # deleted and put there again
+        (Standing(None, None, Unreadable("p", "why")), None, {"a": 3}, Written.CHANGED),
     ],
 )
 def test_who_may_write_over_what(
-    standing: Standing | None, written_before: bool, imported: dict[str, int] | None, verdict: Written
+    standing: Standing | None, ledger: int | None, imported: dict[str, int] | None, verdict: Written
 ) -> None:
-    assert verdict == judge(document(imported=imported), FENCE, CLUSTER, standing, written_before=written_before)
+    assert verdict == judge(document(imported=imported), FENCE, CLUSTER, standing, ledger=ledger)
 
 
 fences = st.builds(Fence, st.integers(0, 2**31), st.integers(0, 2**50), st.integers(0, 2**63 - 1))
