@@ -17,6 +17,8 @@ T = TypeVar("T")
 
 WAITING_MAX = 64  # the log has one write under way at a time; the rest are removals and snapshots
 STOP_TIMEOUT_S = 10.0
+STAND_ASIDE_AFTER_S, STAND_ASIDE_RARELY_S = 0.001, 0.016
+STAND_ASIDE_S = 0.000_2
 
 
 class Writer(Protocol):
@@ -34,10 +36,26 @@ class Writer(Protocol):
 
 
 class ThreadWriter:
-    """One daemon thread. `call_soon` is the loop's `call_soon_threadsafe`."""
+    """One daemon thread. `call_soon` is the loop's `call_soon_threadsafe`; `call_later` is the loop's too.
 
-    def __init__(self, call_soon: Callable[..., object], *, name: str = "quorate-disk") -> None:
+    With `call_later`, a loop that never rests stands aside now and then for a thread that waits to say it is done.
+    CPython does not see to that: a loop that gives the interpreter's lock away and takes it back within microseconds,
+    as each system call does, always wins the race (8 groups a second instead of thousands, `bench/journal.py`).
+    """
+
+    def __init__(
+        self,
+        call_soon: Callable[..., object],
+        call_later: Callable[..., object] | None = None,
+        *,
+        name: str = "quorate-disk",
+    ) -> None:
         self._call_soon = call_soon
+        self._call_later = call_later
+        self._handed = 0  # operations ever; counted by the loop
+        self._finished = 0  # counted by the thread
+        self._told = threading.Event()
+        self._watching = False
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -45,6 +63,9 @@ class ThreadWriter:
 
     def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         self._put(lambda: self._answer(done, _outcome(operation)))
+        if self._call_later is not None and not self._watching:
+            self._watching = True
+            self._call_later(STAND_ASIDE_AFTER_S, self._stand_aside, STAND_ASIDE_AFTER_S)
 
     def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:
         answer: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
@@ -68,6 +89,7 @@ class ThreadWriter:
             raise RuntimeError("the disk thread has been stopped")
         if self._queue.qsize() >= WAITING_MAX:
             raise Overloaded(f"{WAITING_MAX} disk operations are waiting already")
+        self._handed += 1
         self._queue.put(step)
 
     def _answer(self, done: Callable[[Any], None], result: object) -> None:
@@ -80,6 +102,19 @@ class ThreadWriter:
     def _work(self) -> None:
         while (step := self._queue.get()) is not None:
             step()
+            self._finished += 1
+            self._told.set()
+
+    def _stand_aside(self, after_s: float) -> None:
+        """Let go of the interpreter's lock for long enough, ever more rarely: the disk may simply be slow."""
+        assert self._call_later is not None
+        self._told.clear()
+        if self._finished < self._handed:
+            self._told.wait(STAND_ASIDE_S)
+        self._watching = self._finished < self._handed and not self._stopped
+        if self._watching:
+            again_s = min(2 * after_s, STAND_ASIDE_RARELY_S)
+            self._call_later(again_s, self._stand_aside, again_s)
 
 
 def _outcome(operation: Callable[[], T]) -> T | BaseException:
