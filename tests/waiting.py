@@ -1,4 +1,7 @@
-"""The one place where tests sleep: until something is so, or a deadline says that it never will be."""
+"""The one place where tests sleep: until something is so, or a deadline says that it never will be.
+
+Some things can only be shown by time that passes and nothing that happens: `let_pass` names that.
+"""
 
 from __future__ import annotations
 
@@ -30,3 +33,9 @@ def wait_for(
         if time.monotonic() > end:
             raise NeverHappened(f"not within {deadline_s:g} s: {what}" + (f"\n{seen()}" if seen else ""))
         time.sleep(every_s)
+
+
+def let_pass(seconds: float, *, because: str) -> None:
+    """Sit out a time in which something must not happen."""
+    assert because
+    time.sleep(seconds)

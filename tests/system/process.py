@@ -43,8 +43,15 @@ def free_ports(count: int) -> list[int]:
 class Process:
     """One command that can be started again after it ended. `log` collects what all its runs wrote."""
 
-    def __init__(self, name: str, command: Sequence[str], log: Path, env: Mapping[str, str] | None = None) -> None:
-        self.name, self.command, self.log = name, list(command), log
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str],
+        log: Path,
+        env: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+    ) -> None:
+        self.name, self.command, self.log, self.cwd = name, list(command), log, cwd
         # Settings of whoever runs the tests are not the test's.
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("QUORATE_")} | dict(env or {})
         self._running: subprocess.Popen[bytes] | None = None
@@ -69,10 +76,11 @@ class Process:
         with self.log.open("ab") as output:
             self._running = subprocess.Popen(
                 self.command,
+                cwd=self.cwd,
+                env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                env=self.env,
                 preexec_fn=die_with_us,
             )
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -16,19 +15,12 @@ import click
 import pytest
 
 from quorate.cli import quorate
+from tests.checkout import ROOT, copy_to, tracked
 
-ROOT = Path(__file__).parents[2]
 PARTS = ("cluster", "http", "ingest", "sinks")
 LINES_MAX = 500
+WAITING = {"wait_for", "eventually", "let_pass"}  # the functions in tests that may sleep
 VAGUE = re.compile(r"(^|_)(utils?|managers?|helpers?|misc|common)(_|$)")
-
-
-def tracked(*under: str) -> list[Path]:
-    """Files git knows (links too), relative to the root."""
-    if not (ROOT / ".git").exists():
-        pytest.skip("not a git checkout, so nobody knows which files belong")
-    listed = subprocess.run(["git", "ls-files", "-z", "--", *under], cwd=ROOT, capture_output=True, check=True).stdout
-    return [Path(name) for name in listed.decode().split("\0") if name and os.path.lexists(ROOT / name)]
 
 
 def python_files() -> list[Path]:
@@ -57,9 +49,7 @@ def test_the_libraries_import_with_the_root_as_working_directory() -> None:
 
 def test_the_wheel_holds_what_git_tracks(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
-    for path in tracked():
-        (tree / path).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(ROOT / path, tree / path, follow_symlinks=False)
+    copy_to(tree)
     build = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
     done = subprocess.run([sys.executable, "-c", build], cwd=tree, capture_output=True, text=True, timeout=110)
     assert 0 == done.returncode, done.stderr
@@ -83,13 +73,22 @@ def test_names_say_what_is_inside() -> None:
 
 def test_tests_wait_for_conditions() -> None:
     sleepers = [
-        f"{path}:{node.lineno}"
+        f"{path}:{line}"
         for path in python_files()
-        if path.parts[0] == "tests" and path != Path("tests/waiting.py")
-        for node in ast.walk(ast.parse(read(path)))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep"
+        if path.parts[0] == "tests"
+        for line in sleeps(ast.parse(read(path)))
     ]
-    assert [] == sleepers, "use tests.waiting.wait_for"
+    assert [] == sleepers, "wait for a condition: tests.waiting.wait_for"
+
+
+def sleeps(tree: ast.AST) -> Iterator[int]:
+    """Lines that call time.sleep, but for those of functions that wait for a condition."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef) and node.name in WAITING:
+            continue
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep":
+            yield node.lineno
+        yield from sleeps(node)
 
 
 def test_commands_in_the_documents_exist() -> None:

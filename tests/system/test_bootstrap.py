@@ -1,0 +1,142 @@
+"""What a newcomer does first: `scripts/bootstrap.sh` in a fresh clone, a vote by hand, Ctrl-C; and once more.
+
+A clone without an environment takes one from the package index, or from the cache that setting up this one left.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.checkout import ROOT, copy_to
+from tests.system.process import PORTS, Process, free_ports
+from tests.waiting import wait_for
+
+RAFT_PORTS_ABOVE_HTTP = 1_000
+SET_UP_S = 180.0
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    copy_to(tmp_path / "quorate")
+    return tmp_path / "quorate"
+
+
+def first_of_free_ports(count: int = 3) -> int:
+    """Ports in a row, and as many for the links between nodes."""
+    for port in free_ports(200):
+        wanted = [port + i + above for i in range(count) for above in (0, RAFT_PORTS_ABOVE_HTTP)]
+        if all(p in PORTS and is_free(p) for p in wanted):
+            return port
+    raise RuntimeError("no free ports in a row")
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+def bootstrap(clone: Path, elsewhere: Path, port: int, *arguments: str) -> Process:
+    """The script, run from another working directory, with its output in a file: no terminal."""
+    elsewhere.mkdir(exist_ok=True)
+    tools = f"{ROOT / '.cache' / 'uv-tool' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    command = [str(clone / "scripts" / "bootstrap.sh"), "--port", str(port), *arguments]
+    return Process("bootstrap", command, elsewhere / "output.txt", env={"PATH": tools}, cwd=elsewhere)
+
+
+def total(port: int) -> int:
+    shown = get(f"http://127.0.0.1:{port}/polls/mood/results?level=none")
+    return int(shown["total"]) if shown else 0
+
+
+def get(url: str, body: bytes | None = None) -> Any:
+    request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+    try:
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            return json.load(answer)
+    except OSError:
+        return None
+
+
+def processes_in(folder: Path) -> list[str]:
+    """Command lines of processes that name the folder."""
+    lines = subprocess_lines()
+    return [line for line in lines if str(folder) in line]
+
+
+def subprocess_lines() -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found.append(entry.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
+        except OSError:
+            continue
+    return found
+
+
+@pytest.mark.timeout(400)
+def test_a_fresh_clone_counts_the_sample_and_a_vote_and_stops_without_a_trace(clone: Path, tmp_path: Path) -> None:
+    port, elsewhere = first_of_free_ports(), tmp_path / "elsewhere"
+    run = bootstrap(clone, elsewhere, port)
+    samples = len((clone / "src" / "quorate" / "dev" / "sample-votes.ndjson").read_text().splitlines())
+    try:
+        run.start()
+        wait_for(
+            "the sample votes are counted",
+            lambda: total(port) == samples or not run.running,
+            deadline_s=SET_UP_S,
+            seen=run.tail,
+        )
+        assert run.running, run.tail()
+        assert 3 == run.output().count("  curl ")
+        assert {"applied": 1, "duplicates": 0} == vote(port + 1)
+        assert {"applied": 0, "duplicates": 1} == vote(port + 2)
+        run.signal(signal.SIGINT)
+        assert 0 == run.ended(30), run.tail()
+    finally:
+        run.close()
+    assert [] == processes_in(clone)
+    assert (elsewhere / "data" / "ballots.db").exists()
+
+    again = bootstrap(clone, elsewhere, port, "--no-feed")
+    again.env |= {"HTTPS_PROXY": "http://127.0.0.1:9", "UV_OFFLINE": "1"}  # no network the second time
+    try:
+        again.start()
+        wait_for(
+            "the cluster goes on",
+            lambda: total(port) == samples + 1 or not again.running,
+            deadline_s=60,
+            seen=again.tail,
+        )
+        assert again.running, again.tail()
+        again.signal(signal.SIGTERM)
+        assert 0 == again.ended(30), again.tail()
+    finally:
+        again.close()
+    assert [] == processes_in(clone)
+
+
+def vote(port: int) -> dict[str, int]:
+    answer = get(f"http://127.0.0.1:{port}/votes", b'{"option":"happy","id":"by-hand"}')
+    return {key: answer[key] for key in ("applied", "duplicates")}
+
+
+@pytest.mark.timeout(400)
+def test_a_port_in_use_is_said_before_anything_starts(clone: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = bootstrap(clone, tmp_path / "elsewhere", port)
+        try:
+            run.start()
+            assert 1 == run.ended(SET_UP_S), run.tail()
+        finally:
+            run.close()
+    assert str(port) in run.output()
+    assert not (tmp_path / "elsewhere" / "data" / "n1").exists()
