@@ -86,11 +86,16 @@ class _Unreached(NoLeader):
 
 
 class Client:
-    def __init__(self, nodes: Sequence[str] = DEFAULT_NODES, *, timeout_s: float = 10.0) -> None:
+    """`unreached_s`: give up after that time if no node could be reached at all; without, after `timeout_s` as ever."""
+
+    def __init__(
+        self, nodes: Sequence[str] = DEFAULT_NODES, *, timeout_s: float = 10.0, unreached_s: float | None = None
+    ) -> None:
         if not nodes:
             raise Invalid("no node was given; give at least one URL, as http://127.0.0.1:8001")
         self.nodes = [base_url(node) for node in nodes]
         self.timeout_s = timeout_s
+        self._unreached_s = min(timeout_s, unreached_s or timeout_s)
         self._next = 0  # the node that answered last is asked first
         self._session = requests.Session()
         # Nodes are reached directly; and reading the environment's proxies costs more than the request.
@@ -189,7 +194,8 @@ class Client:
         params: Mapping[str, Any] | None = None,
     ) -> Reply:
         """Ask until answered or out of time. The request must be harmless to send twice, as all here are."""
-        deadline_s = time.monotonic() + self.timeout_s
+        begin_s = time.monotonic()
+        deadline_s = begin_s + self.timeout_s
         failed = _Failed(self.nodes, reads=method == "GET")
         while True:
             start_s = time.monotonic()
@@ -200,7 +206,8 @@ class Client:
                     raise
                 failed.add(error, time.monotonic() - start_s)
             pause_s = failed.pause_s()
-            if time.monotonic() + pause_s + failed.answer_s() >= deadline_s:
+            end_s = deadline_s if failed.reached else begin_s + self._unreached_s
+            if time.monotonic() + pause_s + failed.answer_s() >= end_s:
                 raise failed.verdict()
             self._next = (self._next + 1) % len(self.nodes)
             time.sleep(pause_s)
@@ -249,13 +256,13 @@ class _Failed:
         self._tries = 0
         self._last: QuorateError | None = None
         self._doubt: QuorateError | None = None  # once it may have taken effect, "surely not" is no longer true
-        self._reached = False
+        self.reached = False
         self._slowest_no_s = 0.0
 
     def add(self, error: QuorateError, took_s: float) -> None:
         self._tries += 1
         self._last = error
-        self._reached = self._reached or not isinstance(error, _Unreached)
+        self.reached = self.reached or not isinstance(error, _Unreached)
         if error.definite:
             self._slowest_no_s = max(self._slowest_no_s, took_s)
         else:
@@ -277,7 +284,7 @@ class _Failed:
 
     def verdict(self) -> QuorateError:
         assert self._last is not None
-        if not self._reached:
+        if not self.reached:
             names = ", ".join(self._nodes)
             return NoLeader(f"none of {names} can be reached" if len(self._nodes) > 1 else f"{names} cannot be reached")
         if self._reads and self._doubt:  # a read that got no answer changed nothing

@@ -24,6 +24,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "polls": ("polls", "List, create, open and close polls."),
     "results": ("results", "Show a poll's tally; --watch follows it."),
     "feed": ("feed", "Count the votes in a file, each once however often it is fed."),
+    "publish": ("publish", "Publish the votes in a file to NSQ, each once however often it is published."),
     "status": ("status", "Show a node as it sees itself."),
     "nodes": ("status", "Show all nodes of the cluster."),
     "leader": ("status", "Say who leads."),

@@ -12,6 +12,8 @@ import click
 if TYPE_CHECKING:
     from quorate.http.client import Client
 
+UNREACHED_S = 2.0  # where nobody listens at all, a person need not wait as long as for an election
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -55,10 +57,10 @@ def asks_nodes(timeout_s: float = 10.0) -> Callable[[F], F]:
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for scripts.")
 
 
-def client_of(nodes: list[str], timeout_s: float) -> Client:
+def client_of(nodes: list[str], timeout_s: float, *, unreached_s: float | None = UNREACHED_S) -> Client:
     from quorate.http.client import DEFAULT_NODES, Client
 
-    return Client(nodes or DEFAULT_NODES, timeout_s=timeout_s)
+    return Client(nodes or DEFAULT_NODES, timeout_s=timeout_s, unreached_s=unreached_s)
 
 
 def print_json(value: Any) -> None:

@@ -53,11 +53,14 @@ def _print(error: QuorateError, as_json: bool) -> None:
         document = {"type": error.kind, "title": error.title, "status": error.status, "detail": error.detail}
         click.echo(msgspec.json.encode({**document, "definite": error.definite, **error.fields}), err=True)
         return
-    several = "\n" in error.detail
-    lines = (
-        [f"quorate: {error.title}:", *error.detail.splitlines()]
-        if several
-        else [f"quorate: {error.title}: {error.detail}"]
-    )
     hint = error.fields.get("hint") or HINTS.get(type(error))
-    click.echo("\n  ".join([*lines, *([hint] if hint else [])]), err=True)
+    click.echo("\n  ".join([*_sentence(error).splitlines(), *([hint] if hint else [])]), err=True)
+
+
+def _sentence(error: QuorateError) -> str:
+    """What happened, once: a detail that only repeats the title is not said again."""
+    if "\n" in error.detail:
+        return f"quorate: {error.title}:\n{error.detail}"
+    if not error.detail or error.detail.casefold() == error.title.casefold():
+        return f"quorate: {error.title}"
+    return f"quorate: {error.title}: {error.detail}"

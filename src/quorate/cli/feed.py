@@ -46,7 +46,7 @@ def feed(
     """
     from quorate import feed as feeding
 
-    with _on_disk(file) as path, client_of(nodes, timeout_s) as client:
+    with _on_disk(file) as path, client_of(nodes, timeout_s, unreached_s=None) as client:
         votes = feeding.VotesFile(path, poll, ignore_ids)
         found = feeding.scan(votes)
         if found.bad_lines and not skip_bad:
@@ -84,7 +84,7 @@ def _bad(file: Path, found: Scan) -> Exception:
 
 
 def _summary(fed: Fed, found: Scan) -> str:
-    text = f"{fed.applied:,} votes counted"
+    text = f"{fed.applied:,} {'vote' if fed.applied == 1 else 'votes'} counted"
     if before := fed.skipped + fed.duplicates:
         text += f", {before:,} had been counted before"
     return text + (f", {found.bad_lines:,} bad lines passed over" if found.bad_lines else "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,8 @@ def node(file: Path | None, flags: dict[str, Any], parent_fd: int | None) -> int
     held = pidfile.hold(Path(config.node.data))  # not if another process has the folder: its own lock says that better
     from quorate.node import run
 
+    if config.log.file and sys.stderr.isatty():
+        click.echo(f"{config.node.id} runs at {config.http.url}; its log goes to {config.log.file}. Ctrl-C stops it.")
     try:
         return run(config)
     finally:

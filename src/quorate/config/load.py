@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,18 +92,18 @@ def _read_file(file: Path, given: dict[str, _Given], problems: list[str]) -> Non
 
 
 def _read_env(env: Mapping[str, str], given: dict[str, _Given], problems: list[str]) -> None:
-    known = {setting.env: setting.name for setting in SETTINGS.values()}
+    known = {setting.env.removeprefix("QUORATE_"): setting for setting in SETTINGS.values()}
     for variable in sorted(v for v in env if v.startswith("QUORATE_") and v not in NOT_SETTINGS):
-        if variable in known:
-            _take(given, problems, known[variable], env[variable], f"${variable}", 1, Path.cwd(), lax=True)
+        word = variable.removeprefix("QUORATE_")
+        if word in known:
+            _take(given, problems, known[word].name, env[variable], f"${variable}", 1, Path.cwd(), lax=True)
             continue
-        section = variable.split("_")[1].lower()
         # Other tools may have variables that begin as ours do; one that is nearly a setting is surely a typo.
-        near = difflib.get_close_matches(variable, known, 1, cutoff=0.6 if section in SECTIONS else 0.9)
-        if section in SECTIONS or near:
-            problems.append(
-                f"environment: {variable} is not a setting" + (f"; did you mean {near[0]}?" if near else "")
-            )
+        ours = word.partition("_")[0].lower() in SECTIONS and "_" in word
+        near = closest(word, known, cutoff=0.6 if ours else 0.9)
+        if ours or near:
+            hint = f"; did you mean {known[near].env}?" if near else ""
+            problems.append(f"environment: {variable} is not a setting{hint}")
 
 
 def _take(
@@ -165,18 +165,30 @@ def _read_secret(setting: Setting, pointer: _Given, given: dict[str, _Given], pr
 
 
 def _nearest(word: str, known: tuple[str, ...]) -> str:
-    near = difflib.get_close_matches(word, known, 1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else f"; there are {', '.join(known)}"
+    near = closest(word, known, cutoff=0.5)
+    return f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
 
 
 def _nearest_setting(name: str) -> str:
     """The nearest known setting: first of the same section, then the same key elsewhere, then anything like it."""
     section, _, key = name.partition(".")
     siblings = {s.key: s.name for s in SETTINGS.values() if s.section == section}
-    if near := difflib.get_close_matches(key, siblings, 1, cutoff=0.6):
-        return f"; did you mean {siblings[near[0]]}?"
+    if near := closest(key, siblings):
+        return f"; did you mean {siblings[near]}?"
     if elsewhere := [s.name for s in SETTINGS.values() if s.key == key]:
         return f"; did you mean {' or '.join(elsewhere)}?"
-    if anything := difflib.get_close_matches(name, SETTINGS, 1, cutoff=0.6):
-        return f"; did you mean {anything[0]}?"
+    if anything := closest(name, SETTINGS):
+        return f"; did you mean {anything}?"
     return f"; [{section}] has {', '.join(siblings)}" if siblings else _nearest(section, SECTIONS)
+
+
+def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
+    """The known word most like this one, or that begins most like it: `electon` means `election_timeout_ms`."""
+
+    def likeness(candidate: str) -> float:
+        whole = difflib.SequenceMatcher(None, word, candidate).ratio()
+        start = difflib.SequenceMatcher(None, word, candidate[: len(word) + 1]).ratio() if len(word) > 3 else 0.0
+        return max(whole, start)
+
+    best = max(known, key=likeness, default=None)
+    return best if best is not None and likeness(best) >= cutoff else None

@@ -20,13 +20,12 @@ from types import FrameType
 
 from rich.console import Console
 
-from quorate import pidfile
 from quorate.config import SETTINGS
 from quorate.dev.display import Display, Lines, Picture, rows_of
-from quorate.dev.folder import ClusterFolder, Mark, Place, settings_of
+from quorate.dev.folder import CannotStart, ClusterFolder, Mark, Place, settings_of
 from quorate.dev.processes import Child, Supervisor, tail
 from quorate.dev.watching import Watching
-from quorate.errors import DataError, NoLeader, QuorateError
+from quorate.errors import NoLeader, QuorateError
 from quorate.feed import VotesFile, feed, scan
 from quorate.http.client import Client
 
@@ -50,22 +49,15 @@ class Options:
 
 
 def run(options: Options, console: Console) -> int:
-    """Run until told to stop; the exit code. Raises `DataError` or `ConfigError` before anything starts."""
+    """Run until told to stop; the exit code. Raises `CannotStart` or `ConfigError` before anything starts."""
     settings = settings_of(os.environ, options.settings)
     folder = ClusterFolder(options.data)
-    existed = folder.path.exists()
-    held = pidfile.hold(folder.path, pidfile.DEV)
-    if held is None:
-        holder = pidfile.running(folder.path, pidfile.DEV)
-        raise DataError(f"another `quorate dev` (process {holder}) runs the cluster in {folder.path}")
+    held = folder.hold()
     try:
         places = folder.prepare(options.nodes, options.port, fresh=options.fresh, settings=settings)
         return Run(folder, places, options, console).run()
     finally:
-        held.close()
-        (folder.path / pidfile.DEV).unlink(missing_ok=True)
-        if not existed and not any(folder.path.iterdir()):
-            folder.path.rmdir()
+        folder.let_go(held)
 
 
 class Run:
@@ -100,13 +92,13 @@ class Run:
             self.folder.write_mark(Mark(mark.nodes, mark.port, formed=True))
 
     def _wait_for_leader(self) -> None:
-        """Wait until every node answers and knows a leader. Raises `DataError` or `NoLeader` with what is wrong."""
+        """Wait until every node answers and knows a leader. Raises `CannotStart` or `NoLeader` with what is wrong."""
         deadline_s = time.monotonic() + LEADER_DEADLINE_S
         clients = {child.place.id: Client([child.place.url], timeout_s=0.5) for child in self.supervisor.children}
         waiting = dict.fromkeys(clients, "did not answer")
         while waiting and not self.stopping.is_set():
             for child in self.supervisor.look():
-                raise DataError(
+                raise CannotStart(
                     f"{child.place.id} did not start. The end of {_short(child.place.log)}:\n{tail(child.place)}"
                 )
             for id in list(waiting):

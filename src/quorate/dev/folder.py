@@ -19,13 +19,13 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import msgspec
 
 from quorate import pidfile
 from quorate.config import SETTINGS, Address, load, parse_address, to_toml
-from quorate.errors import ConfigError, DataError
+from quorate.errors import ConfigError, QuorateError
 
 NODES_MAX = 15
 RAFT_PORT_OFFSET = 1_000
@@ -44,6 +44,10 @@ PER_NODE = {  # what `dev` decides for each node, so the environment cannot
     "raft.key_file",
     "log.file",
 }
+
+
+class CannotStart(QuorateError):
+    kind, title = "cannot-start", "The cluster was not started"
 
 
 class Mark(msgspec.Struct):
@@ -87,7 +91,7 @@ class ClusterFolder:
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as error:
-            raise DataError(f"{self.path / MARK} is damaged: {error}. Use --fresh to begin anew") from None
+            raise CannotStart(f"{self.path / MARK} is damaged: {error}. Use --fresh to begin anew") from None
 
     def write_mark(self, mark: Mark) -> None:
         temporary = self.path / f".{MARK}"
@@ -97,7 +101,7 @@ class ClusterFolder:
     # ---- may it be used? --------------------------------------------------------------------------------------------
 
     def prepare(self, nodes: int | None, port: int | None, *, fresh: bool, settings: Mapping[str, Any]) -> list[Place]:
-        """Make or take up the cluster here. Raises `DataError` if that cannot be; then nothing was changed."""
+        """Make or take up the cluster here. Raises `CannotStart` if that cannot be; then nothing was changed."""
         mark = None if fresh else self.mark
         self._check_ours()
         self._check_nobody_runs()
@@ -114,12 +118,27 @@ class ClusterFolder:
                 _refresh(place.config, settings)
         return places
 
-    def _check_ours(self) -> None:
+    def hold(self) -> IO[str]:
+        """Keep every other `quorate dev` out of this folder until `let_go`."""
         if self.path.exists() and not self.path.is_dir():
-            raise DataError(f"{self.path} is a file; give a folder with --data")
+            raise CannotStart(f"{self.path} is a file; give a folder with --data")
+        held = pidfile.hold(self.path, pidfile.DEV)
+        if held is None:
+            holder = pidfile.running(self.path, pidfile.DEV)
+            raise CannotStart(f"another `quorate dev` (process {holder}) runs the cluster in {self.path}")
+        return held
+
+    def let_go(self, held: IO[str]) -> None:
+        """Leave no trace of a start that came to nothing."""
+        (self.path / pidfile.DEV).unlink(missing_ok=True)
+        held.close()
+        if not any(self.path.iterdir()):
+            self.path.rmdir()
+
+    def _check_ours(self) -> None:
         others = [each.name for each in self.path.iterdir() if each.name != pidfile.DEV] if self.path.exists() else []
         if others and MARK not in others:
-            raise DataError(
+            raise CannotStart(
                 f"{self.path} has {', '.join(sorted(others)[:3])} in it but no {MARK}, so it is not a cluster of "
                 "`quorate dev`; give another folder with --data"
             )
@@ -127,16 +146,18 @@ class ClusterFolder:
     def _check_nobody_runs(self) -> None:
         for folder in sorted(self.path.glob("n*")):
             if process := pidfile.running(folder):
-                raise DataError(f"{folder.name} of {self.path} is running (process {process}); stop it: kill {process}")
+                raise CannotStart(
+                    f"{folder.name} of {self.path} is running (process {process}); stop it: kill {process}"
+                )
 
     def _check_same(self, mark: Mark, nodes: int | None, port: int | None) -> None:
         again = "leave it out to go on with this cluster, give another folder with --data, or begin anew with --fresh"
         if nodes not in (None, mark.nodes):
-            raise DataError(
+            raise CannotStart(
                 f"{self.path} holds a cluster of {mark.nodes} nodes, and --nodes {nodes} asks for another: {again}"
             )
         if port not in (None, mark.port):
-            raise DataError(
+            raise CannotStart(
                 f"{self.path} holds a cluster on port {mark.port}, and --port {port} asks for another: {again}"
             )
 
@@ -222,9 +243,9 @@ def _check_ports(places: list[Place]) -> None:
     for place in places:
         for address, what in ((place.http, "HTTP"), (place.raft, "Raft")):
             if not 1 <= address.port <= 65_535:
-                raise DataError(f"port {address.port} for {what} of {place.id} is none; give a lower one with --port")
+                raise CannotStart(f"port {address.port} for {what} of {place.id} is none; give a lower one with --port")
             if not _is_free(address.port):
-                raise DataError(
+                raise CannotStart(
                     f"port {address.port}, for {what} of {place.id}, is in use by another program (perhaps another "
                     "cluster); stop that, or give other ports with --port and another folder with --data"
                 )
@@ -248,5 +269,5 @@ def _raft_ports(port: int, nodes: int) -> list[int]:
     # Below the range systems take outgoing connections' ports from: there one may sit on a stopped node's port.
     free = [each for each in random.sample(OTHER_RAFT_PORTS, 200) if _is_free(each)]
     if len(free) < nodes:
-        raise DataError("no free ports for the links between nodes; give another range with --port")
+        raise CannotStart("no free ports for the links between nodes; give another range with --port")
     return free[:nodes]

@@ -1,0 +1,197 @@
+"""`quorate publish`"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from quorate.cli.asking import as_json, print_json
+
+if TYPE_CHECKING:
+    from quorate.ingest.publish import Publisher
+    from quorate.vote import Vote
+
+BAD_LINES_SHOWN = 10
+CHUNK_BYTES = 64 * 1024
+LINE_BYTES_MAX = 256 * 1024
+RUN_ID_BYTES_MAX = 100  # with line and place it must make an id
+
+
+@click.command()
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--nsqd", multiple=True, metavar="HOST:PORT", help="TCP address of an nsqd; several are tried in turn.")
+@click.option("--lookupd", multiple=True, metavar="HOST:PORT", help="HTTP address of an nsqlookupd that knows them.")
+@click.option("--topic", help="Topic to publish to.  [default: votes]")
+@click.option(
+    "--config",
+    "settings",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="QUORATE_CONFIG",
+    help="A node's TOML file: its [nsq] says where.",
+)
+@click.option("--both", is_flag=True, help="Publish to two nsqds, to survive the loss of one.")
+@click.option("--pack", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Votes a message.")
+@click.option("--poll", help="Count votes that name no poll in this one alone.")
+@click.option(
+    "--run-id", help="What ids are made of where votes have none, with the line. [default: the file's content]"
+)
+@click.option("--skip-bad", is_flag=True, help="Pass over lines that are no votes.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0.1, 3600),
+    default=30.0,
+    show_default=True,
+    help="Seconds to try one batch.",
+)
+@as_json
+def publish(
+    file: Path,
+    nsqd: tuple[str, ...],
+    lookupd: tuple[str, ...],
+    topic: str | None,
+    settings: Path | None,
+    both: bool,
+    pack: int,
+    poll: str | None,
+    run_id: str | None,
+    skip_bad: bool,
+    timeout_s: float,
+    as_json: bool,
+) -> None:
+    """Publish the votes in FILE (- is standard input) to NSQ, each confirmed, and safe to publish again.
+
+    A line is a vote in JSON, {"option": "happy"}, or just an option. A vote without an id gets one from run id and
+    line, so that a file published twice, or again after an interruption, counts once. Standard input is published as it
+    comes, under a run id of its own unless you give one.
+    """
+    from quorate.config import load
+    from quorate.ingest.publish import Publisher, batches, messages, nsqds_of
+
+    flags: dict[str, Any] = {"nsq.nsqd": list(nsqd), "nsq.lookupd": list(lookupd), "nsq.topic": topic}
+    nsq = load(settings, flags={name: value for name, value in flags.items() if value}).config.nsq
+    lines = Lines(file, run_id, poll, skip_bad)
+    nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
+    with Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret) as publisher:
+        for votes in lines.chunks():
+            for batch in batches(messages(votes, pack)):
+                publisher.publish(batch)
+    _tell(lines, publisher, as_json)
+
+
+class Lines:
+    """The votes of a file or of standard input, in chunks: of a file whatever size, of a pipe what has come."""
+
+    def __init__(self, file: Path, run_id: str | None, poll: str | None, skip_bad: bool) -> None:
+        from quorate.vote import check_text
+
+        self._file, self._poll, self._skip_bad = file, poll, skip_bad
+        self.votes = self.number = self.bad_lines = 0
+        if run_id is not None:
+            run_id = check_text(run_id, "run id", RUN_ID_BYTES_MAX)
+        if str(file) == "-":
+            self.run_id = run_id or f"publish-{uuid.uuid4().hex}"
+        else:
+            self.run_id = run_id or f"publish-{self._check()}"
+
+    def _check(self) -> str:
+        """Read the whole file before anything is sent. Its digest; raises `Invalid` if it has bad lines."""
+        digest = hashlib.blake2b(f"{self._poll or ''}\0".encode(), digest_size=16)
+        bad = []
+        with self._file.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                digest.update(line)
+                if why := self._why_bad(line):
+                    bad.append(f"line {number:,}: {why}")
+        if bad and not self._skip_bad:
+            raise _bad(bad, "Nothing was published")
+        return digest.hexdigest()
+
+    def _why_bad(self, line: bytes) -> str:
+        from quorate.errors import QuorateError
+
+        try:
+            self._read(line)
+        except QuorateError as error:
+            return error.detail
+        return ""
+
+    def _read(self, line: bytes) -> list[Vote]:
+        from quorate.errors import Invalid
+        from quorate.ingest.bodies import read_body
+
+        if len(line) > LINE_BYTES_MAX:
+            raise Invalid(f"longer than {LINE_BYTES_MAX:,} bytes")
+        if not line.strip():
+            return []
+        body = read_body(line.rstrip(b"\r\n"))
+        if body.refused:
+            raise Invalid(body.refused[0].detail)
+        return body.votes
+
+    def chunks(self) -> Iterator[list[Vote]]:
+        stream = sys.stdin.buffer if str(self._file) == "-" else self._file.open("rb")
+        with stream:
+            rest = b""
+            while chunk := stream.read1(CHUNK_BYTES):  # type: ignore[union-attr]  # both are buffered
+                *whole, rest = (rest + chunk).split(b"\n")
+                if len(rest) > LINE_BYTES_MAX:
+                    raise _bad([f"line {self.number + len(whole) + 1:,}: longer than {LINE_BYTES_MAX:,} bytes"], "")
+                yield [vote for line in whole for vote in self._votes(line)]
+            yield list(self._votes(rest))
+
+    def _votes(self, line: bytes) -> Iterator[Vote]:
+        from quorate.errors import QuorateError
+
+        self.number += 1
+        try:
+            votes = self._read(line)
+        except QuorateError as error:
+            self.bad_lines += 1
+            if not self._skip_bad:
+                before = f"The {self.votes:,} votes before it may be published"
+                raise _bad([f"line {self.number:,}: {error.detail}"], before) from None
+            return
+        for place, vote in enumerate(votes):
+            vote.id = vote.id or (f"{self.run_id}-{self.number}" + (f".{place}" if place else ""))
+            vote.poll = vote.poll or self._poll
+            self.votes += 1
+            yield vote
+
+
+def _bad(lines: list[str], told: str) -> Exception:
+    from quorate.errors import Invalid
+
+    shown = lines[:BAD_LINES_SHOWN]
+    if len(lines) > len(shown):
+        shown.append(f"and {len(lines) - len(shown):,} more")
+    return Invalid(
+        "\n".join([*shown, f"{told}. Correct it, or pass over such lines with --skip-bad."] if told else shown)
+    )
+
+
+def _tell(lines: Lines, publisher: Publisher, as_json: bool) -> None:
+    told = {
+        "votes": lines.votes,
+        "messages": publisher.messages,
+        "nsqd": sorted(publisher.used),
+        "only_one_copy": publisher.single,
+        "bad_lines": lines.bad_lines,
+        "run_id": lines.run_id,
+    }
+    if as_json:
+        print_json(told)
+        return
+    places = " and ".join(sorted(publisher.used)) or "nobody"
+    text = f"{lines.votes:,} votes published in {publisher.messages:,} messages to {places}"
+    if publisher.single:
+        text += f"; of {publisher.single:,} there is one copy only"
+    if lines.bad_lines:
+        text += f"; {lines.bad_lines:,} bad lines passed over"
+    click.echo(f"{text}\nrun id {lines.run_id}: published again under it, they count once")
