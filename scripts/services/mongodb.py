@@ -11,6 +11,7 @@ import socket
 import struct
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import engine
@@ -109,7 +110,9 @@ def from_docker(folder: Folder) -> Gives:
 
 
 def from_debian(folder: Folder) -> Gives:
-    root, ferretdb = fetch.documentdb_root(), fetch.ferretdb_binary()
+    with ThreadPoolExecutor() as both:  # one waits for the network while the other compiles
+        fetching = [both.submit(fetch.documentdb_root), both.submit(fetch.ferretdb_binary)]
+        root, ferretdb = (one.result() for one in fetching)
     postgres_port, port = folder.port(NAME, "postgres"), folder.port(NAME, "ferretdb")
     _start_postgres(folder, root, postgres_port)
     state = folder.path / "ferretdb"
