@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from quorate.cluster.fsm import Applied
 
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, PollResult, ProducerResult, Result
+from quorate.cluster.fsm import Applied
 from quorate.cluster.gather import Section, Tallied, Ticket, count_choices
 from quorate.cluster.replica import Replica
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
