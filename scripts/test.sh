@@ -46,24 +46,21 @@ pytest_suite() { # 5 is "no tests": fine for a folder that holds none, and where
   [ "$status" -eq 0 ] || { [ "$status" -eq 5 ] && { [ $# -gt 1 ] || ! ls "tests/$1"/test_*.py >/dev/null 2>&1; }; }
 }
 
-with_services() {
-  local up=0 status=0
-  if [ ! -x scripts/services.sh ]; then
-    printf 'scripts/services.sh is not there; running what needs no server\n'
-  elif scripts/services.sh up; then
-    up=1
-    eval "$(scripts/services.sh env)"
-    trap 'scripts/services.sh down' EXIT
-  elif [ "${QUORATE_REQUIRE_SERVICES:-0}" = 1 ]; then
-    printf 'the servers could not be started, and QUORATE_REQUIRE_SERVICES=1 asks for them\n' >&2
-    return 1
-  else
-    printf 'the servers could not be started (see above); their tests are left out\n'
+with_services() ( # in a subshell: what the servers' addresses are is no business of other suites
+  status=0
+  export QUORATE_SERVICES_DIR="${QUORATE_SERVICES_DIR:-$ROOT/.cache/test-services}" # not those a developer has running
+  trap 'scripts/services.sh down' EXIT
+  if ! scripts/services.sh up; then
+    printf 'not every server could be had (see above)\n' >&2
+    if [ "${QUORATE_REQUIRE_SERVICES:-0}" = 1 ]; then
+      printf 'and QUORATE_REQUIRE_SERVICES=1 asks for all of them\n' >&2
+      status=1
+    fi
   fi
-  pytest_suite services "$@" || status=$?
-  [ "$up" -eq 0 ] || { trap - EXIT && scripts/services.sh down; }
-  return "$status"
-}
+  eval "$(scripts/services.sh env)"
+  pytest_suite services "$@" || status=1
+  exit "$status"
+)
 
 if [ "$everything" -eq 1 ]; then
   step 'ruff check' "$bin/ruff" check
