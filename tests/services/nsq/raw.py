@@ -99,6 +99,12 @@ class RawClient:
             self.send(b"RDY %d\n" % ready)
         return self
 
+    def leave(self) -> None:
+        """CLS, and wait for its answer: nothing more is on its way to us then."""
+        self.send(b"CLS\n")
+        while (frame := self.frame()) != (RESPONSE, b"CLOSE_WAIT"):
+            assert frame == (RESPONSE, b"_heartbeat_"), frame
+
     def finish(self, *messages: Received) -> None:
         self.send(b"".join(b"FIN %s\n" % message.id for message in messages))
 

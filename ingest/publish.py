@@ -1,0 +1,244 @@
+"""Votes into NSQ: many messages in one MPUB, each confirmed, and published again elsewhere until somebody confirms.
+
+A confirmation that was lost means publishing again, and nsqd gives the copy a new message id. So every vote must carry
+its own id in the body, which no retry changes: then copies count once, on whatever nsqd they land. For the same reason
+one may publish everything to two nsqds on purpose, and lose either of them without losing a vote.
+
+Blocking, for commands and programs of its users; a node never publishes this way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import socket
+import struct
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Iterator, Sequence
+
+import msgspec
+from nsq import protocol
+
+from quorate import __version__
+from quorate.errors import Invalid, OutcomeUnknown, QuorateError
+from quorate.vote import Vote
+
+MESSAGES_PER_MPUB = 1_000
+MPUB_BYTES = 512 * 1024  # nsqd takes 5 MiB
+MESSAGE_BYTES = 256 * 1024  # nsqd takes 1 MiB
+CONNECT_S = 2.0
+TRY_S = 5.0  # for one nsqd to confirm, before the next is asked
+PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 2.0
+
+
+class NoNsqd(QuorateError):
+    """Surely not published."""
+
+    status, kind, title, retry_after_s = 503, "no-nsqd", "No nsqd takes messages", 1.0
+
+
+def messages(votes: Iterable[Vote], pack: int = 1) -> Iterator[bytes]:
+    """Bodies of `pack` votes each, an array if more than one; fewer where they would make a message too long."""
+    waiting: list[bytes] = []
+    size = 0
+    for vote in votes:
+        line = _encoded(vote)
+        if waiting and (len(waiting) == pack or size + len(line) > MESSAGE_BYTES):
+            yield _joined(waiting, pack)
+            waiting, size = [], 0
+        waiting.append(line)
+        size += len(line) + 1
+    if waiting:
+        yield _joined(waiting, pack)
+
+
+def batches(bodies: Iterable[bytes]) -> Iterator[list[bytes]]:
+    """What goes into one MPUB."""
+    batch: list[bytes] = []
+    size = 0
+    for body in bodies:
+        if batch and (len(batch) == MESSAGES_PER_MPUB or size + len(body) > MPUB_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(body)
+        size += len(body)
+    if batch:
+        yield batch
+
+
+def _encoded(vote: Vote) -> bytes:
+    told = {"option": vote.option, "id": vote.id, "poll": vote.poll, "weight": vote.weight if vote.weight > 1 else None}
+    return msgspec.json.encode({name: value for name, value in told.items() if value is not None})
+
+
+def _joined(lines: Sequence[bytes], pack: int) -> bytes:
+    return lines[0] if pack == 1 else b"[" + b",".join(lines) + b"]"
+
+
+class Publisher:
+    """To the first of `nsqds` that takes it, or to two of them. `timeout_s` is for one batch, all tries together."""
+
+    def __init__(
+        self, nsqds: Sequence[str], topic: str, *, both: bool = False, timeout_s: float = 30.0, auth_secret: str = ""
+    ) -> None:
+        if len(set(nsqds)) < (2 if both else 1):
+            raise Invalid("publishing to two nsqds needs the addresses of two" if both else "there is no nsqd to ask")
+        self._addresses = list(dict.fromkeys(nsqds))
+        self._topic, self._copies, self._timeout_s = topic, 2 if both else 1, timeout_s
+        self._auth_secret = auth_secret
+        self._links: dict[str, _Link] = {}
+        self._alone = False
+        self.messages = 0
+        self.single = 0  # messages that only one of the two nsqds has
+        self.used: set[str] = set()
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for link in self._links.values():
+            link.close()
+        self._links.clear()
+
+    def publish(self, bodies: list[bytes]) -> None:
+        """Return when nsqd has confirmed all; raise `NoNsqd` or `OutcomeUnknown` at the deadline, `Invalid` at once.
+
+        Of two copies one is enough when the other is not confirmed by half the deadline, or was not the last time.
+        """
+        end_s = time.monotonic() + self._timeout_s
+        confirmed: list[str] = []
+        unknown, why, pause_s = False, "", PAUSE_MIN_S
+        while True:
+            for address in [a for a in self._addresses if a not in confirmed]:
+                try_end_s = min(end_s, time.monotonic() + min(TRY_S, self._timeout_s / 3))
+                try:
+                    self._link(address, try_end_s).mpub(self._topic, bodies, try_end_s)
+                except _Broken as broken:
+                    unknown, why = unknown or broken.was_sent, f"{address}: {broken}"
+                    self._drop(address)
+                    continue
+                confirmed.append(address)
+                self.used.add(address)
+                self._prefer(confirmed)
+                if len(confirmed) == self._copies:
+                    break
+            left_s = end_s - time.monotonic()
+            missing = self._copies - len(confirmed)
+            if not missing or (confirmed and (self._alone or left_s < self._timeout_s / 2)):
+                self._alone = missing > 0
+                self.messages += len(bodies)
+                self.single += len(bodies) * missing
+                return
+            if left_s <= pause_s:
+                raise self._gave_up(unknown, why)
+            time.sleep(pause_s * random.uniform(0.5, 1))
+            pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+    def _gave_up(self, unknown: bool, why: str) -> QuorateError:
+        again = {"hint": "Run it again as you did: what is published twice counts once, by the ids of the votes."}
+        if unknown:
+            return OutcomeUnknown(f"an nsqd took messages and did not confirm them ({why})", **again)
+        return NoNsqd(f"none of {', '.join(self._addresses)} takes messages ({why})", **again)
+
+    def _link(self, address: str, end_s: float) -> _Link:
+        if address not in self._links:
+            self._links[address] = _Link(address, self._auth_secret, end_s)
+        return self._links[address]
+
+    def _drop(self, address: str) -> None:
+        link = self._links.pop(address, None)
+        if link is not None:
+            link.close()
+
+    def _prefer(self, confirmed: Sequence[str]) -> None:
+        """Ask first next time who answered this time."""
+        self._addresses.sort(key=lambda address: address not in confirmed)
+
+
+class _Broken(Exception):
+    """One nsqd did not confirm. `was_sent`: it may have the messages all the same."""
+
+    def __init__(self, why: str, *, was_sent: bool) -> None:
+        super().__init__(why)
+        self.was_sent = was_sent
+
+
+class _Link:
+    """A connection to one nsqd, without heartbeats: it only speaks when spoken to."""
+
+    def __init__(self, address: str, auth_secret: str, end_s: float) -> None:
+        host, _, port = address.rpartition(":")
+        self._address = address
+        try:
+            self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S)
+        except OSError as error:
+            raise _Broken(error.strerror or str(error), was_sent=False) from None
+        try:
+            self._negotiate(auth_secret, end_s)
+        except BaseException:
+            self.close()
+            raise
+
+    def _negotiate(self, auth_secret: str, end_s: float) -> None:
+        wish = {"feature_negotiation": True, "heartbeat_interval": -1, "user_agent": f"quorate/{__version__}"}
+        terms = self._ask(protocol.MAGIC_V2 + _sized(b"IDENTIFY", msgspec.json.encode(wish)), end_s, was_sent=False)
+        if terms != b"OK" and msgspec.json.decode(terms).get("auth_required"):
+            self._ask(_sized(b"AUTH", auth_secret.encode()), end_s, was_sent=False)
+
+    def mpub(self, topic: str, bodies: list[bytes], end_s: float) -> None:
+        body = b"".join([struct.pack(">i", len(bodies)), *(struct.pack(">i", len(b)) + b for b in bodies)])
+        answer = self._ask(_sized(b"MPUB " + topic.encode(), body), end_s, was_sent=True)
+        if answer != b"OK":
+            raise _Broken(f"answered {answer!r}", was_sent=True)
+
+    def _ask(self, command: bytes, end_s: float, *, was_sent: bool) -> bytes:
+        """The answer. An error frame is nsqd's refusal: it has not done what was asked."""
+        try:
+            self._socket.settimeout(max(0.05, end_s - time.monotonic()))
+            self._socket.sendall(command)
+            size, kind = struct.unpack(">ii", self._read(8))
+            payload = self._read(size - 4)
+        except OSError as error:
+            raise _Broken(error.strerror or str(error) or "no answer", was_sent=was_sent) from None
+        if kind == protocol.FRAME_TYPE_ERROR:
+            text = payload.decode(errors="replace")
+            if text.startswith(("E_BAD_", "E_INVALID", "E_AUTH", "E_UNAUTHORIZED")):
+                raise Invalid(f"nsqd {self._address} refuses it: {text}")
+            raise _Broken(text, was_sent=False)
+        return payload
+
+    def _read(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            part = self._socket.recv(size - len(data))
+            if not part:
+                raise ConnectionError("hung up")
+            data += part
+        return bytes(data)
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+
+def _sized(line: bytes, body: bytes) -> bytes:
+    return line + b"\n" + struct.pack(">i", len(body)) + body
+
+
+def nsqds_of(lookupds: Sequence[str], *, timeout_s: float = 3.0) -> list[str]:
+    """The nsqds that any of these nsqlookupds knows, whatever their topics. Raises `NoNsqd` if none answers."""
+    found: dict[str, None] = {}
+    why = []
+    for address in lookupds:
+        base = address if "://" in address else f"http://{address}"
+        try:
+            with urllib.request.urlopen(f"{base.rstrip('/')}/nodes", timeout=timeout_s) as answer:
+                producers = msgspec.json.decode(answer.read())["producers"]
+            found |= {f"{p['broadcast_address']}:{p['tcp_port']}": None for p in producers}
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            why.append(f"{address}: {getattr(error, 'reason', None) or error}")
+    if not found:
+        raise NoNsqd("no nsqlookupd knows one" + (f" ({'; '.join(why)})" if why else ": none has registered"))
+    return list(found)

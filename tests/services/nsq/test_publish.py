@@ -1,0 +1,220 @@
+"""`quorate publish`: what was confirmed is in NSQ, and however often it was published, it counts once."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.cli import main
+from quorate.errors import Invalid, OutcomeUnknown
+from quorate.ingest.publish import NoNsqd, Publisher
+from tests.services.nsq.counting import cluster, on_loop, source, until
+from tests.services.nsq.raw import RawClient
+from tests.services.nsq.servers import ROOT, Server, Servers
+from tests.waiting import wait_for
+
+LINES = "happy\nsad\nhappy\n" + '{"option":"happy","id":"u1"}\n' * 2 + "\nsad\n"  # 5 distinct votes
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "votes.txt"
+    path.write_text(LINES)
+    return path
+
+
+def bodies(nsqd: Server, count: int, channel: str = "look") -> list[Any]:
+    """The next messages of the topic, as JSON."""
+    with RawClient(nsqd.address).subscribe("votes", channel, ready=2_000) as client:
+        messages = client.messages(count)
+        client.finish(*messages)
+        client.leave()
+    return [json.loads(message.body) for message in messages]
+
+
+def publish(file: Path | str, *flags: str, code: int = 0) -> None:
+    assert code == main(["publish", str(file), *flags])
+
+
+def told(capsys: pytest.CaptureFixture[str], *names: str) -> tuple[Any, ...]:
+    answer = json.loads(capsys.readouterr().out)
+    return tuple(answer[name] for name in names)
+
+
+@on_loop
+async def test_a_file_published_twice_counts_once(servers: Servers, file: Path) -> None:
+    nsqd, counted = servers.nsqd(), await cluster()
+    async with source(counted.submitter, nsqd) as taking:
+        for _ in range(2):
+            await asyncio.to_thread(publish, file, "--nsqd", nsqd.tcp)
+        await until("all is seen", lambda: taking.status()["messages"] == 12)
+        await until("all is finished", lambda: nsqd.unfinished("votes", "counter") == 0)
+    assert {"happy": 3, "sad": 2} == counted.results()
+
+
+@on_loop
+async def test_many_votes_a_message_count_each(servers: Servers, tmp_path: Path) -> None:
+    nsqd, counted = servers.nsqd(), await cluster()
+    path = tmp_path / "many.txt"
+    path.write_text("happy\n" * 900 + "sad\n" * 150)
+    async with source(counted.submitter, nsqd) as taking:
+        await asyncio.to_thread(publish, path, "--nsqd", nsqd.tcp, "--pack", "100")
+        await until("all is counted", lambda: counted.total == 1_050)
+        assert 11 == taking.status()["messages"]
+    assert {"happy": 900, "sad": 150} == counted.results()
+
+
+def test_ids_are_given_or_made_of_run_and_line(
+    servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nsqd = servers.nsqd()
+    publish(file, "--nsqd", nsqd.tcp, "--run-id", "r", "--poll", "mood", "--json")
+    assert ("r", 6, 6) == told(capsys, "run_id", "votes", "messages")
+    found = bodies(nsqd, 6)
+    assert Counter(["r-1", "r-2", "r-3", "u1", "u1", "r-7"]) == Counter(vote["id"] for vote in found)
+    assert {"mood"} == {vote["poll"] for vote in found}
+
+
+def test_an_unchanged_file_keeps_its_ids_and_a_changed_one_gets_others(
+    servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nsqd = servers.nsqd()
+    runs = []
+    for text in (LINES, LINES, LINES + "happy\n"):
+        file.write_text(text)
+        publish(file, "--nsqd", nsqd.tcp, "--json")
+        runs += told(capsys, "run_id")
+    assert runs[0] == runs[1] != runs[2]
+
+
+def test_a_pipe_is_published_as_it_comes(servers: Servers) -> None:
+    nsqd = servers.nsqd()
+    command = [sys.executable, "-m", "quorate", "publish", "-", "--nsqd", nsqd.tcp]
+    with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdin is not None
+        running.stdin.write("happy\nsad\n")
+        running.stdin.flush()
+        first = bodies(nsqd, 2)  # while the pipe is still open
+        out, _ = running.communicate("happy", timeout=20)
+    assert {"happy", "sad"} == {vote["option"] for vote in first}
+    assert ["happy"] == [vote["option"] for vote in bodies(nsqd, 1)]
+    assert "3 votes published in 3 messages" in out
+
+
+def test_nsqds_are_found_by_lookupd(servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lookupd = servers.lookupd()
+    nsqd = servers.nsqd(lookupd_tcp_address=lookupd.tcp)
+    nsqd.post("/topic/create?topic=other")
+    wait_for("it has registered", lambda: lookupd.get("/nodes")["producers"])
+    publish(file, "--lookupd", lookupd.http, "--json")
+    assert ([nsqd.tcp],) == told(capsys, "nsqd")
+
+
+# ---- failing over ---------------------------------------------------------------------------------------------------
+
+
+def test_a_dead_nsqd_is_passed_over(servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dead, alive = servers.nsqd(), servers.nsqd()
+    dead.kill()
+    publish(file, "--nsqd", dead.tcp, "--nsqd", alive.tcp, "--json")
+    assert ([alive.tcp],) == told(capsys, "nsqd")
+    assert 6 == len(bodies(alive, 6))
+
+
+@on_loop
+async def test_a_batch_that_one_nsqd_took_in_silence_and_another_confirmed_counts_once(servers: Servers) -> None:
+    frozen, well, counted = servers.nsqd(), servers.nsqd(), await cluster()
+    votes = [b'{"option":"happy","id":"v%d"}' % n for n in range(100)]
+    with Publisher([frozen.tcp, well.tcp], "votes", timeout_s=3) as publisher:
+        await asyncio.to_thread(publisher.publish, votes[:1])
+        frozen.pause()
+        await asyncio.to_thread(publisher.publish, votes[1:])
+        assert {frozen.tcp, well.tcp} == publisher.used
+    frozen.resume()
+    async with source(counted.submitter, frozen, well) as taking:
+        await until("both copies are seen", lambda: taking.status()["messages"] == 199)
+        await until("all is counted", lambda: taking.status()["duplicates"] == 99)
+    assert 100 == counted.total
+
+
+@on_loop
+async def test_published_to_both_the_loss_of_one_loses_nothing(servers: Servers, file: Path) -> None:
+    lost, kept, counted = servers.nsqd(), servers.nsqd(), await cluster()
+    await asyncio.to_thread(publish, file, "--nsqd", lost.tcp, "--nsqd", kept.tcp, "--both")
+    lost.kill()  # with its default flags: it forgets everything
+    lost.start()
+    async with source(counted.submitter, lost, kept):
+        await until("all is counted", lambda: counted.total == 5)
+    assert {"happy": 3, "sad": 2} == counted.results()
+
+
+def test_both_goes_on_with_one_and_says_so(servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    dead, alive = servers.nsqd(), servers.nsqd()
+    dead.kill()
+    publish(file, "--nsqd", dead.tcp, "--nsqd", alive.tcp, "--both", "--timeout", "4", "--json")
+    assert (6,) == told(capsys, "only_one_copy")
+
+
+def test_an_nsqd_that_comes_back_is_published_to(servers: Servers) -> None:
+    nsqd = servers.nsqd()
+    with Publisher([nsqd.tcp], "votes", timeout_s=20) as publisher:
+        publisher.publish([b"1"])
+        nsqd.kill()
+        nsqd.start()
+        publisher.publish([b"2"])
+    assert [2] == bodies(nsqd, 1)
+
+
+# ---- what is told ---------------------------------------------------------------------------------------------------
+
+
+def test_nobody_reachable_ends_with_3(servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nsqd = servers.nsqd()
+    nsqd.kill()
+    publish(file, "--nsqd", nsqd.tcp, "--timeout", "0.5", code=3)
+    assert "counts once" in capsys.readouterr().err
+    with Publisher([nsqd.tcp], "votes", timeout_s=0.3) as publisher, pytest.raises(NoNsqd):
+        publisher.publish([b"happy"])
+
+
+def test_sent_but_not_confirmed_ends_with_4(servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    nsqd = servers.nsqd()
+    with Publisher([nsqd.tcp], "votes", timeout_s=0.5) as publisher:
+        publisher.publish([b"happy"])
+        nsqd.pause()
+        with pytest.raises(OutcomeUnknown):
+            publisher.publish([b"happy"])
+    nsqd.resume()
+
+
+@pytest.mark.parametrize("topic", ["no*topic", "t" * 65])
+def test_what_nsqd_refuses_is_an_error_at_once(servers: Servers, topic: str) -> None:
+    nsqd = servers.nsqd()
+    with Publisher([nsqd.tcp], topic) as publisher, pytest.raises(Invalid, match="E_BAD_TOPIC"):
+        publisher.publish([b"happy"])
+
+
+def test_bad_lines_publish_nothing_unless_passed_over(
+    servers: Servers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nsqd = servers.nsqd()
+    path = tmp_path / "bad.ndjson"
+    path.write_bytes(b'happy\n{"option":\n\xff\n{"option":"sad","weight":0}\nsad\n')
+    publish(path, "--nsqd", nsqd.tcp, code=1)
+    said = capsys.readouterr().err
+    assert all(f"line {number}: " in said for number in (2, 3, 4))
+    assert not nsqd.get("/stats?format=json")["topics"]
+    publish(path, "--nsqd", nsqd.tcp, "--skip-bad", "--json")
+    assert (2, 3) == told(capsys, "votes", "bad_lines")
+
+
+def test_both_needs_two(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    publish(file, "--nsqd", "127.0.0.1:1", "--both", code=1)
+    assert "the addresses of two" in capsys.readouterr().err
