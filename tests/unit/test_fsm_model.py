@@ -15,54 +15,55 @@ from tests.unit.fsm_model import Model
 from tests.unit.fsm_script import KEY, cast, choice, id_hash
 
 OPTIONS = ["a", "b", "c", "d"]
-POLLS = ["p", "q", "r"]
+POLLS = ["p", "q", "r", "s", "t"]
 STATES: list[entry.State] = ["draft", "open", "closed", "archived"]
 
 polls = st.sampled_from(POLLS)
 choices = st.builds(
-    choice, st.sampled_from([*OPTIONS, "new"]), st.none() | polls, st.sampled_from([1, 1, 1, 2, 1_000_000, 0])
+    choice,
+    st.sampled_from([*OPTIONS, *OPTIONS, "new", "newer"]),
+    st.none() | polls,
+    st.sampled_from([1, 1, 1, 1, 2, 2, 2, 1_000_000, 0]),
 )
 ids = st.integers(0, 12).map(str)
-votes = st.lists(st.tuples(st.none() | ids, choices), max_size=12)
-sums = st.lists(st.tuples(choices, st.integers(1, 3)), max_size=3, unique_by=lambda pair: pair[0])
+votes = st.lists(st.tuples(st.none() | ids | ids, choices), max_size=12)
+sums = st.lists(st.tuples(choices, st.integers(1, 3)), max_size=2, unique_by=lambda pair: pair[0])
 creations = st.builds(
     entry.CreatePoll,
     polls,
-    st.sampled_from(["", "title"]),
-    st.lists(st.sampled_from(OPTIONS), max_size=4),
-    st.sampled_from(STATES),
-    st.none() | st.integers(1, 30),
+    st.sampled_from(["", "", "title"]),
+    st.lists(st.sampled_from(OPTIONS), min_size=2, unique=True) | st.lists(st.sampled_from(OPTIONS), max_size=3),
+    st.sampled_from(["draft", "open", "open", "open", "closed", "archived"]),
+    st.none() | st.integers(1, 60),
     st.sampled_from([False, False, True]),
 )
-
-
-def imported(id: str, options: list[str], nearly_full: bool) -> entry.CreatePoll:
-    carried = [TOTAL_MAX - 2_000_010 if nearly_full else 3, *range(1, len(options))]
-    return entry.CreatePoll(id, "", options, "open", None, False, carried, True)
-
-
-imports = st.builds(imported, polls, st.lists(st.sampled_from(OPTIONS), min_size=2, unique=True), st.booleans())
+imports = st.builds(
+    lambda id, options: entry.CreatePoll(id, "", options, "open", None, False, [7, *range(1, len(options))], True),
+    polls,
+    st.lists(st.sampled_from(OPTIONS), min_size=2, unique=True),
+)
 
 
 class Histories(RuleBasedStateMachine):
     """`machine` runs through; `restored` is thrown away for a copy from its bytes now and then; `single` gets the
     votes of a command one by one. All three must agree with the model."""
 
-    @initialize(window=st.integers(1, 8))
-    def form(self, window: int) -> None:
+    @initialize(window=st.integers(1, 8), full=st.sampled_from([False, False, False, True]))
+    def form(self, window: int, full: bool) -> None:
         self.time_ms = 0
         self.machine, self.restored, self.single = StateMachine(), StateMachine(), StateMachine()
         self.model = Model(window)
         self.apply(entry.FormCluster("c", KEY, window))
+        if full:  # but for two votes of the greatest weight, and a few
+            self.create_poll(entry.CreatePoll("full", "", ["x", "y"], "open", None, False, [TOTAL_MAX - 2_000_010, 0]))
 
     def apply(self, *commands: Command) -> list[Result]:
         data = entry.encode_entry(self.time_ms, [entry.encode_section(list(commands))])
         self.model.begin(self.time_ms)
         applied = self.machine.apply(data)
         assert applied == self.restored.apply(data)
-        for command in commands:
-            for part in one_by_one(command):
-                self.single.apply(entry.encode_entry(self.time_ms, [entry.encode_section([part])]))
+        for parts in [[part] for command in commands for part in one_by_one(command)] or [[]]:
+            self.single.apply(entry.encode_entry(self.time_ms, [entry.encode_section(parts)]))
         return applied.results[0]
 
     # ---- what happens -----------------------------------------------------------------------------------------------
@@ -121,6 +122,11 @@ class Histories(RuleBasedStateMachine):
         [result] = self.apply(command)
         assert isinstance(result, entry.WholeResult)
         assert self.model.batch(command) == result.outcome
+
+    @rule(producer=st.sampled_from("xy"), batches=st.integers(1, 7), fingerprint=st.integers(0, 1))
+    def session_goes_on(self, producer: str, batches: int, fingerprint: int) -> None:
+        for _ in range(batches):
+            self.cast_session(producer, 0, -1, [], fingerprint)
 
     @precondition(lambda self: len(self.model.closed) < CLOSED_MAX)
     @rule(size=st.integers(1, 20))
@@ -187,4 +193,4 @@ def one_by_one(command: Command) -> list[Command]:
 
 
 TestHistories = Histories.TestCase
-TestHistories.settings = settings(max_examples=120, stateful_step_count=60)
+TestHistories.settings = settings(max_examples=100, stateful_step_count=50)
