@@ -15,6 +15,7 @@ import urllib.request
 from collections.abc import Sequence
 
 import engine
+import fetch
 from folder import REPOSITORY, Folder, Gives, accepts
 from processes import Failed, wait_for
 
@@ -64,10 +65,16 @@ def from_path(folder: Folder) -> Gives | None:
 
 
 def from_double(folder: Folder) -> Gives | None:
-    """The double of tests/services/nsq, where this repository has it."""
+    """The double of tests/services/nsq, where this repository has it. It runs in the project's own environment."""
+    own = REPOSITORY / ".venv/bin/python"
+    python = str(own) if own.exists() else sys.executable
     if not (DOUBLE / "__main__.py").exists():
         return None
-    double = [sys.executable, "-m", "tests.services.nsq.double"]
+    double = [python, "-m", "tests.services.nsq.double"]
+    try:
+        fetch.run([*double, "--help"], timeout_s=60, cwd=REPOSITORY)
+    except Failed as failed:
+        raise Failed(f"the tests' double does not run ({failed}); scripts/test.sh sets it up") from None
     return _start(folder, [*double, "nsqd"], [*double, "nsqlookupd"], "double")
 
 
