@@ -106,7 +106,9 @@ class MongoSink:
 
     def read(self, *, timeout_s: float) -> dict[str, PollDocument]:
         with self._within(timeout_s):
-            found = list(self._polls().find({"quorate.cluster": {"$ne": None}}).sort("_id", 1))
+            # Version 0: claimed a moment ago, and about to be written for the first time.
+            ours = {"quorate.cluster": {"$ne": None}, "quorate.version": {"$ne": 0}}
+            found = list(self._polls().find(ours).sort("_id", 1))
         try:
             return {document.id: document for document in map(_document, found)}
         except (KeyError, TypeError, ValueError, AttributeError) as error:

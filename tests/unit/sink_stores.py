@@ -1,22 +1,16 @@
-"""The places behind the sinks, as people's hands reach them: what conformance tests insert, edit and delete there."""
+"""The place behind a sink, as people's hands reach it: what conformance tests insert, edit and delete there."""
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import uuid
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
-import pytest
-
 from quorate.sinks.sink import Sink
 from quorate.sinks.sqlite import SqliteSink
-
-MONGO_URL = "QUORATE_TEST_MONGO_URL"
 
 
 class Store(Protocol):
@@ -92,59 +86,3 @@ class SqliteStore:
 
 def _as_json(fields: dict[str, Any]) -> dict[str, Any]:
     return {k: json.dumps(v) if k in ("options", "results") else v for k, v in fields.items()}
-
-
-class MongoStore:
-    def __init__(self, url: str) -> None:
-        import pymongo
-
-        self.url = url
-        self.database = f"test_{uuid.uuid4().hex[:12]}"
-        self.client: pymongo.MongoClient[dict[str, Any]] = pymongo.MongoClient(url, timeoutMS=10_000)
-        self.polls = self.client[self.database]["polls"]
-        self._sinks: list[Sink] = []
-
-    def sink(self) -> Sink:
-        from quorate.sinks.mongo import MongoSink
-
-        self._sinks.append(MongoSink(self.url, database=self.database, collection="polls"))
-        return self._sinks[-1]
-
-    def insert(self, id: str, **fields: Any) -> None:
-        self.polls.insert_one({"_id": id, **fields})
-
-    def edit(self, id: str, **fields: Any) -> None:
-        self.polls.update_one({"_id": id}, {"$set": fields})
-
-    def add_field(self, id: str, name: str, value: str) -> None:
-        self.edit(id, **{name: value})
-
-    def delete(self, id: str) -> None:
-        self.polls.delete_one({"_id": id})
-
-    def empty(self) -> None:
-        self.client.drop_database(self.database)
-
-    def look(self, id: str) -> dict[str, Any] | None:
-        return self.polls.find_one({"_id": id})
-
-    def close(self) -> None:
-        for sink in self._sinks:
-            sink.close()
-        self.client.drop_database(self.database)
-        self.client.close()
-
-
-def mongo_url() -> str:
-    """The server to test against; without one the test is skipped, or fails where services are required."""
-    url = os.environ.get(MONGO_URL, "")
-    if not url:
-        why = f"no MongoDB: set {MONGO_URL} (scripts/services.sh up, then env)"
-        if os.environ.get("QUORATE_REQUIRE_SERVICES") == "1":
-            pytest.fail(why)
-        pytest.skip(why)
-    return url
-
-
-def open_store(name: str, folder: Path) -> Store:
-    return SqliteStore(folder / "ballots.db") if name == "sqlite" else MongoStore(mongo_url())

@@ -1,4 +1,7 @@
-"""What every sink does, whichever database is behind it. MongoDB takes part where a server is given."""
+"""What every sink does, whichever database is behind it; here SQLite.
+
+A sink that needs a server is held to the same tests in `tests/services/`, by a `store` fixture of its own.
+"""
 
 from __future__ import annotations
 
@@ -9,16 +12,16 @@ from pathlib import Path
 import pytest
 
 from quorate.sinks.sink import Fence, FoundPoll, PollDocument, Unreadable, Written
-from tests.unit.sink_stores import Store, open_store
+from tests.unit.sink_stores import SqliteStore, Store
 
 T = 10.0  # seconds; no test waits for it
 MOOD = PollDocument("mood", "How are you?", ["happy", "sad"], {"happy": 3, "sad": 1}, "open", 7, 1_700_000_000_123)
 ODD = ["node.js", "$cash", "a.b.$c", "$", ".", "💚 yes", 'quote"s\\', "ü" * 100, "$ref", "$id", "_id"]
 
 
-@pytest.fixture(params=["sqlite", "mongo"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
-    store = open_store(request.param, tmp_path)
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = SqliteStore(tmp_path / "ballots.db")
     yield store
     store.close()
 

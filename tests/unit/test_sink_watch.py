@@ -1,0 +1,58 @@
+"""Hearing of hand-made polls over a change stream. A server with change streams is not to be had here, so the stream is
+ours: it behaves as the driver documents it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pymongo.errors import AutoReconnect, OperationFailure
+
+from quorate.sinks.watch import Watch
+
+
+class Stream:
+    """What it is given, one a call; an exception is raised."""
+
+    def __init__(self, *events: Any) -> None:
+        self.events = list(events)
+        self.closed = False
+
+    def try_next(self) -> Any:
+        event = self.events.pop(0) if self.events else None
+        if isinstance(event, Exception):
+            raise event
+        return event
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_it_looks_once_when_it_begins_to_listen_and_then_when_something_comes() -> None:
+    stream = Stream(None, {"insert": 1}, {"insert": 2}, None, None)
+    watch = Watch(lambda: stream)
+    assert [True, False, True, False] == [watch.saw_something() for _ in range(4)]
+
+
+def test_a_server_without_change_streams_is_asked_once() -> None:
+    asked = []
+
+    def listen() -> Stream:
+        asked.append(1)
+        raise OperationFailure("The $changeStream stage is only supported on replica sets", 40573)
+
+    watch = Watch(listen)
+    assert [False, False] == [watch.saw_something(), watch.saw_something()]
+    assert [1] == asked
+
+
+def test_after_a_broken_connection_it_listens_again_and_looks() -> None:
+    broken, anew = Stream(AutoReconnect("connection closed")), Stream()
+    streams = [broken, anew]
+    watch = Watch(lambda: streams.pop(0))
+    assert watch.saw_something()
+    with pytest.raises(AutoReconnect):
+        watch.saw_something()
+    assert broken.closed
+    assert watch.saw_something(), "something may have come meanwhile"
+    assert not watch.saw_something()
