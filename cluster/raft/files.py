@@ -4,7 +4,7 @@ Everything the log and the snapshots do to a disk is one of these few calls, and
 returns. Nothing here retries: after a failed sync the kernel may have dropped the pages it could not write and a second
 sync would answer "fine" (PostgreSQL's fsync lesson, https://wiki.postgresql.org/wiki/Fsync_Errors), so callers stop.
 
-Used by one thread at a time: the start-up reads on the main thread, then the disk thread has it.
+Several threads may use it at once, each on files of its own.
 """
 
 from __future__ import annotations

@@ -224,7 +224,7 @@ class Journal:
             return
         if to_index > self.last_index:
             raise ValueError(f"entry {to_index} is beyond the end of the log, {self.last_index}")
-        self.bytes_in_memory -= _bytes_of(self._entries[:keep])
+        self.bytes_in_memory -= _bytes_of(self._entries[1 : keep + 1])
         self._entries[: keep + 1] = [(BASE_COMMAND, to_index, self._entries[keep][2])]
         del self._chains[:keep]
         self.synced_index = max(self.synced_index, to_index)

@@ -4,11 +4,12 @@ A snapshot is written aside, synced and renamed; one that comes from a peer in c
 name. Its id is a checksum over everything in it, and nothing is handed out that does not match it. The snapshot before
 the newest is kept for a peer that is in the middle of reading it.
 
-Everything here blocks on the disk: at start on the main thread, later on the disk thread.
+Everything here blocks on the disk. A thread of its own suits it: it never holds up the log's syncs for long.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import struct
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from quorate.errors import DataError
 
 FORMAT = 1
 KEPT = 2
-_PART_BYTES = 4 * 1024 * 1024  # written at a time: one big write would hold the disk against the log's syncs
+_PART_BYTES = 1024 * 1024  # written and synced at a time: a big sync at the end would hold up the log's
 
 _MAGIC = b"\xf5Quorsn\n"
 _FIXED = struct.Struct("<8sHQQ16s16sQI")  # magic, format, index, term, chain, id, size of the image, size of members
@@ -62,10 +63,12 @@ class Snapshots:
         size, id = len(image), _id_of(index, term, chain, members, image)
         meta = SnapshotMeta(index, term, chain, members, size, id)
         self._remove(_ASIDE)
-        self._files.write(_ASIDE, 0, _header(meta))
-        view, start = memoryview(image), _image_at(meta)
-        for at in range(0, size, _PART_BYTES):
-            self._files.write(_ASIDE, start + at, bytes(view[at : at + _PART_BYTES]))
+        try:
+            self._write_aside(meta, image)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._remove(_ASIDE)  # or it would keep a full disk full
+            raise
         self._place(_ASIDE, meta)
         return meta
 
@@ -90,7 +93,7 @@ class Snapshots:
             self._files.write(part, 0, _header(meta))
             held = 0
         if offset == held and 0 < len(chunk) <= meta.size - held:
-            self._files.write(part, start + held, chunk)
+            self._files.write(part, start + held, chunk, durable=True)
             held += len(chunk)
         if held < meta.size:
             return held
@@ -104,6 +107,12 @@ class Snapshots:
 
     def _names(self) -> list[str]:
         return sorted(name for name in self._files.names() if _NAME.fullmatch(name))
+
+    def _write_aside(self, meta: SnapshotMeta, image: bytes) -> None:
+        self._files.write(_ASIDE, 0, _header(meta))
+        view, start = memoryview(image), _image_at(meta)
+        for at in range(0, meta.size, _PART_BYTES):
+            self._files.write(_ASIDE, start + at, bytes(view[at : at + _PART_BYTES]), durable=True)
 
     def _place(self, aside: str, meta: SnapshotMeta) -> None:
         self._files.sync(aside)

@@ -200,8 +200,8 @@ class SimFiles:
         if self.room_bytes is not None:
             growth = max(0, offset + len(piece) - len(file.data))
             if growth > self.room_bytes:
-                fits = len(piece) - growth + self.room_bytes
-                self.room_bytes = 0
+                fits = max(0, len(piece) - growth + self.room_bytes)
+                self.room_bytes = min(0, self.room_bytes)
                 file.put(offset, piece[:fits])
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             self.room_bytes -= growth
