@@ -220,6 +220,10 @@ class StateMachine:
         poll = self._tally.polls.get(id)
         return None if poll is None or poll.starting is None else dict(zip(poll.names, poll.starting, strict=True))
 
+    def next_close_ms(self) -> int | None:
+        """When the next poll is due. It closes with the first entry of that time or later, so a leader makes one."""
+        return self._polls.next_close_ms()
+
     def polls_with(self, option: str) -> Iterable[str]:
         """The polls, in any state, in which votes that name no poll count for `option`: not the write-in polls."""
         shared = self._tally.index.get(option)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from array import array
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -90,8 +91,7 @@ class Image:
         return b"".join(self.pieces())
 
     def digest(self) -> bytes:
-        *_, checksum = self.pieces()
-        return checksum
+        return deque(self.pieces(), maxlen=1)[0]
 
     def pieces(self) -> Iterator[bytes]:
         """What `encode` gives, bit by bit; the last piece is the checksum."""

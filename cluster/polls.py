@@ -101,6 +101,13 @@ class Polls:
             if poll.state == "open":
                 self._move(poll, "closed")
 
+    def next_close_ms(self) -> int | None:
+        """When the next open poll is due; None if none has a closing time."""
+        while self._closing and self._tally.polls[self._closing[0][1]].state != "open":
+            _, id = heapq.heappop(self._closing)
+            self._timed.discard(id)
+        return self._closing[0][0] if self._closing else None
+
     def _move(self, poll: Poll, state: State) -> None:
         if poll.state == "open":
             self._tally.close(poll)

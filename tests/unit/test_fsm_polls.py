@@ -8,7 +8,7 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.cluster.entry import CreatePoll
-from quorate.cluster.fsm import PollView
+from quorate.cluster.fsm import PollView, StateMachine
 from quorate.cluster.polls import TRANSITIONS
 from tests.unit.fsm_script import Script, poll, word_of
 
@@ -136,6 +136,25 @@ def test_polls_due_together_all_close() -> None:
     script.time_ms = 3_000
     assert {"a", "b", "c"} == set(script.apply().polls)
     assert ["closed", "closed", "closed", "open"] == [poll.state for poll in script.machine.polls()]
+
+
+def test_the_next_closing_time_is_that_of_an_open_poll() -> None:
+    script = Script()
+    assert script.machine.next_close_ms() is None
+    script.play("poll a x y until 3000; poll b x y until 2000; draft c x y until 1500; poll d x y")
+    assert 2_000 == script.machine.next_close_ms()
+    script.play("close b")
+    assert 3_000 == script.machine.next_close_ms()
+    script.play("open b")
+    assert 2_000 == script.machine.next_close_ms()
+    script.play("at 2500; nothing")
+    assert 3_000 == script.machine.next_close_ms() == StateMachine.restore(image_of(script)).next_close_ms()
+    script.play("at 3000; nothing")
+    assert script.machine.next_close_ms() is None
+
+
+def image_of(script: Script) -> bytes:
+    return script.machine.freeze().encode()
 
 
 def test_imported_polls_remember_their_starting_results() -> None:
