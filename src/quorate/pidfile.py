@@ -29,6 +29,12 @@ def hold(folder: Path, name: str = NODE) -> IO[str] | None:
     return file
 
 
+def let_go(file: IO[str]) -> None:
+    """Remove the file and the lock with it."""
+    Path(file.name).unlink(missing_ok=True)
+    file.close()
+
+
 def running(folder: Path, name: str = NODE) -> int | None:
     """The process that holds the folder now, if any."""
     try:

@@ -34,6 +34,10 @@ COMMANDS = {  # name: (module, the first line of its help)
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
+class ReaderGone(Exception):
+    """Whoever read our output has gone, as in `quorate results | head -1`: not our failure. click would make it one."""
+
+
 class Commands(click.Group):
     """Knows all commands by name and imports the one that is called."""
 
@@ -50,6 +54,12 @@ class Commands(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            raise ReaderGone from None
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -72,17 +82,17 @@ def quorate() -> None:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code."""
-    from quorate.cli.ending import exit_code_of
-
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = quorate.main(args=arguments, prog_name="quorate", standalone_mode=False)
         sys.stdout.flush()
-    except BrokenPipeError:  # whoever read our output has gone (`quorate results | head -1`): not our failure
+    except (ReaderGone, BrokenPipeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except Exception as error:
+        from quorate.cli.ending import exit_code_of
+
         return exit_code_of(error, as_json="--json" in arguments)
     return code if isinstance(code, int) else 0

@@ -40,7 +40,7 @@ def node(file: Path | None, flags: dict[str, Any], parent_fd: int | None) -> int
         return run(config)
     finally:
         if held:
-            held.close()
+            pidfile.let_go(held)
 
 
 def _stop_with_parent(pipe: int) -> None:

@@ -78,7 +78,7 @@ class Picture:
     def show(self, rows: Sequence[NodeRow], shown: TallyView | None) -> None:
         parts: list[RenderableType] = [Text(), _nodes_table(rows)]
         parts += [_down(row, self._start_command(row.child)) for row in rows if row.state == "down"]
-        parts += [Text(), *_tally_part(shown), Text(), Text(self._footer, style="dim")]
+        parts += [Text(), *_tally_part(shown), _flush_part(rows), Text(), Text(self._footer, style="dim")]
         self._live.update(Padding(Group(*parts), (0, 1)), refresh=True)
 
     def close(self) -> None:
@@ -120,6 +120,11 @@ def _tally_part(shown: TallyView | None) -> list[RenderableType]:
         f"   {shown.poll}, {shown.state}: {total:,} votes, {shown.rate:,.0f} a second", style="not bold dim"
     )
     return [head, tally(shown.results, rows_max=12)]
+
+
+def _flush_part(rows: Sequence[NodeRow]) -> Text:
+    words = [row.view.flush for row in rows if row.view.flush]
+    return Text(f"Flush: {words[0] if words else 'nobody leads just now'}", style="dim")
 
 
 class Lines:

@@ -130,8 +130,7 @@ class ClusterFolder:
 
     def let_go(self, held: IO[str]) -> None:
         """Leave no trace of a start that came to nothing."""
-        (self.path / pidfile.DEV).unlink(missing_ok=True)
-        held.close()
+        pidfile.let_go(held)
         if not any(self.path.iterdir()):
             self.path.rmdir()
 

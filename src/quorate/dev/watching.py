@@ -28,8 +28,7 @@ class NodeView:
     role: str = ""
     term: int = 0
     version: int = 0
-    leader: str | None = None
-    flush: str = ""
+    flush: str = ""  # of the leader
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,16 +108,26 @@ class Watching:
 
 
 def view_of(status: Mapping[str, Any]) -> NodeView:
-    raft = status.get("raft", {})
-    flush = status.get("flush", {})
+    raft = status["raft"]
+    leads = raft["role"] == "leader"
     return NodeView(
-        True,
-        str(raft.get("role", "")),
-        int(raft.get("term", 0)),
-        int(status.get("version", 0)),
-        raft.get("leader"),
-        str(flush.get("state", "")) if isinstance(flush, Mapping) else "",
+        up=True,
+        role=raft["role"],
+        term=raft.get("term", 0),
+        version=status["version"],
+        flush=_flush_line(status["flush"]) if leads and status.get("flush") else "",
     )
+
+
+def _flush_line(flush: Mapping[str, Any]) -> str:
+    """How the leader's flush is going, in words."""
+    sink, version = flush["sink"], flush["last_success_version"]
+    if flush["last_error"] and not flush["caught_up"]:
+        return f"{sink} is behind: {flush['last_error']}"
+    if version is None:
+        return f"{sink}: nothing written yet"
+    waiting = "" if flush["caught_up"] else f", {flush['pending_polls']:,} polls to write"
+    return f"all tallies up to version {version:,} are in {sink}{waiting}"
 
 
 def _rate(points: Sequence[tuple[float, int]]) -> float:
