@@ -94,6 +94,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
                 commandsWaitLeader=False,
                 raftMinTimeout=timing.election_s,
                 raftMaxTimeout=timing.election_s * 2,
+                connectionTimeout=timing.election_s * 2,  # of its own transport; it only insists on one this long
                 appendEntriesPeriod=timing.heartbeat_s,
                 leaderFallbackTimeout=timing.election_s,
             ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
@@ -19,7 +20,7 @@ from quorate import errors
 from quorate.cluster.raft import wire
 from quorate.cluster.raft.link import CALLS, RAFT, Introduction, Link
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError
+from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, Overloaded, QuorateError
 
 STRANGERS_MAX = 32
 CALLS_MAX = 1024
@@ -113,11 +114,18 @@ class Links:
     # ---- life -------------------------------------------------------------------------------------------------------
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; the bound port (`port` 0 takes a free one). Raises OSError."""
+        """Listen; the bound port (`port` 0 takes a free one). Raises `ConfigError`."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            lambda: self._stranger(dialled=False), host, port, ssl=self._server_tls, backlog=128
-        )
+        try:
+            self._server = await loop.create_server(
+                lambda: self._stranger(dialled=False), host, port, ssl=self._server_tls, backlog=128
+            )
+        except OSError as error:
+            why = os.strerror(error.errno) if error.errno else str(error)
+            raise ConfigError(
+                f"cannot listen for other nodes on {host}:{port}: {why}. Is another node running there? "
+                "Stop it, or give another address as raft.listen"
+            ) from None
         self._watch()
         return int(self._server.sockets[0].getsockname()[1])
 
