@@ -1,0 +1,111 @@
+"""`quorate sink`, against a node that is played by what its routes answer."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, ClassVar
+
+import pytest
+from click.testing import CliRunner
+
+from quorate.cli.sink import sink
+
+FLUSH = {
+    "sink": "mongo",
+    "phase": "retrying",
+    "caught_up": False,
+    "last_success_age_s": 12.34,
+    "last_success_version": 17_000,
+    "last_success_took_s": 0.01,
+    "lag_versions": 1_250,
+    "pending_polls": 3,
+    "last_error": "MongoDB cannot be reached",
+    "last_error_age_s": 0.5,
+    "flushes": 10,
+    "failures": 4,
+    "documents": {"written": 30, "same": 0, "gone": 1},
+    "import": {"imported": 2, "left_alone": 1, "problems": {"tea": "options is no list"}},
+}
+
+
+class Node(BaseHTTPRequestHandler):
+    answers: ClassVar[dict[str, Any]] = {}
+    asked: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        self._answer()
+
+    def _answer(self) -> None:
+        self.asked.append(f"{self.command} {self.path}")
+        body = json.dumps(self.answers[self.path]).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Node)
+    url = f"http://127.0.0.1:{server.server_port}"
+    Node.asked.clear()
+    Node.answers = {
+        "/leader": {"id": "n2", "http": url, "raft": "", "term": 5},
+        "/status": {"flush": FLUSH},
+        "/sink/adopt": {"documents": 2, "generation": 3},
+    }
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield url
+    server.shutdown()
+    thread.join(10)
+    server.server_close()
+
+
+def test_show_says_how_the_leaders_flush_goes(url: str) -> None:
+    result = CliRunner().invoke(sink, ["show", "--node", url])
+    assert 0 == result.exit_code
+    assert [
+        "sink         mongo, written by n2",
+        "phase        retrying",
+        "written      up to version 17,000, 12.3 s ago",
+        "behind by    3 polls, 1,250 versions",
+        "documents    30 written, 1 gone",
+        "error        MongoDB cannot be reached",
+        "imported     2 polls put there by hand",
+        "left alone   tea: options is no list",
+    ] == result.output.splitlines()
+
+
+def test_show_without_a_sink_says_so(url: str) -> None:
+    Node.answers["/status"] = {"flush": None}
+    result = CliRunner().invoke(sink, ["show", "--node", url])
+    assert "n2 leads and has no sink (flush.sink is none)\n" == result.output
+
+
+def test_show_for_scripts(url: str) -> None:
+    result = CliRunner().invoke(sink, ["show", "--json", "--node", url])
+    assert {"leader": "n2", "flush": FLUSH} == json.loads(result.output)
+
+
+def test_adopt_asks_first(url: str) -> None:
+    assert 0 != CliRunner().invoke(sink, ["adopt", "--node", url], input="n\n").exit_code
+    assert [] == Node.asked
+    result = CliRunner().invoke(sink, ["adopt", "--node", url], input="y\n")
+    assert 0 == result.exit_code
+    assert ["POST /sink/adopt"] == Node.asked
+    assert "2 documents of other clusters are this cluster's now. Generation 3" in result.output
+
+
+def test_adopt_for_scripts(url: str) -> None:
+    result = CliRunner().invoke(sink, ["adopt", "--yes", "--json", "--node", url])
+    assert {"documents": 2, "generation": 3} == json.loads(result.output)
