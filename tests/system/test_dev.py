@@ -1,0 +1,113 @@
+"""`quorate dev` with real nodes: one that is killed is seen, one that is started by hand belongs, none outlives it."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from quorate import pidfile
+from tests.system.process import Process, free_ports
+from tests.waiting import let_pass, wait_for
+
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def dev(tmp_path: Path, data: Path) -> Iterator[Start]:
+    started: list[Process] = []
+
+    def start(*flags: str) -> Process:
+        command = [sys.executable, "-m", "quorate", "dev", "--nodes", "1", "--data", str(data), *flags]
+        process = Process("dev", command, tmp_path / f"dev{len(started)}.txt")
+        started.append(process)
+        process.start()
+        return process
+
+    yield start
+    for process in started:
+        process.close()
+    if left := pidfile.running(data / "n1"):
+        os.kill(left, signal.SIGKILL)
+
+
+def says(process: Process, words: str) -> None:
+    wait_for(
+        f"it says {words!r}",
+        lambda: words in process.output() or not process.running,
+        deadline_s=40,
+        seen=process.tail,
+    )
+    assert words in process.output(), process.tail()
+
+
+def node_of(data: Path) -> int:
+    return wait_for("n1 runs", lambda: pidfile.running(data / "n1"))
+
+
+def gone(data: Path) -> None:
+    wait_for("n1 has ended", lambda: pidfile.running(data / "n1") is None)
+
+
+@pytest.mark.timeout(150)
+def test_a_killed_node_stays_down_and_one_started_by_hand_belongs(dev: Start, data: Path, tmp_path: Path) -> None:
+    process = dev("--port", str(free_ports(1)[0]))
+    says(process, "n1 leads")
+    says(process, "mood: ")
+    os.kill(node_of(data), signal.SIGKILL)
+    says(process, "n1 is down (killed by signal 9); start it again: ")
+    let_pass(1.0, because="it must stay down")
+    assert pidfile.running(data / "n1") is None
+
+    command = re.search(r"start it again: (.*)", process.output())
+    assert command is not None
+    by_hand = Process("n1", shlex.split(command[1]), tmp_path / "by-hand.txt", cwd=Path("/"))
+    try:
+        by_hand.start()
+        wait_for("dev sees it", lambda: 2 == process.output().count("n1 is up"), seen=process.tail)
+        assert 0 == process.stop(), process.tail()
+        assert 0 == by_hand.ended()
+    finally:
+        by_hand.close()
+
+
+@pytest.mark.timeout(150)
+def test_no_node_outlives_a_dev_that_is_killed_and_the_cluster_goes_on(dev: Start, data: Path) -> None:
+    process = dev("--port", str(free_ports(1)[0]), "--restart")
+    says(process, "mood: ")
+    first = node_of(data)
+    os.kill(first, signal.SIGKILL)
+    wait_for("n1 is started again", lambda: (pidfile.running(data / "n1") or first) != first)
+    says(process, "n1 leads (term 2)")
+    process.kill()
+    gone(data)
+
+    again = dev()
+    says(again, "n1 leads")
+    says(again, "mood: ")
+    again.signal(signal.SIGINT)
+    assert 0 == again.ended(), again.tail()
+    gone(data)
+
+
+@pytest.mark.timeout(60)
+def test_a_node_that_cannot_start_is_told_with_the_end_of_its_log(dev: Start, data: Path) -> None:
+    process = dev("--port", str(free_ports(1)[0]), "--no-feed")
+    says(process, "n1 leads")
+    process.stop()
+    (data / "n1" / "identity.json").write_text("{")
+    broken = dev("--no-feed")
+    assert 1 == broken.ended()
+    assert "n1 did not start. The end of " in broken.output()
+    assert "identity.json" in broken.output()

@@ -1,0 +1,197 @@
+"""The folder of `quorate dev`: made whole, taken up as it is, and refused in words before anything is touched."""
+
+from __future__ import annotations
+
+import random
+import socket
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate import pidfile
+from quorate.config import load
+from quorate.dev import node_environment
+from quorate.dev.folder import CannotStart, ClusterFolder, Place, settings_of
+from quorate.errors import ConfigError
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.fixture
+def port() -> int:
+    """Of n1, with room for the other nodes and for the links."""
+    starts = random.SystemRandom().sample(range(20_000, 30_000), 200)
+    return next(p for p in starts if all(is_free(p + i) and is_free(p + 1_000 + i) for i in range(5)))
+
+
+def prepare(folder: Path, nodes: int | None = None, port: int | None = None, **options: Any) -> list[Place]:
+    return ClusterFolder(folder).prepare(
+        nodes, port, fresh=options.get("fresh", False), settings=options.get("settings", {})
+    )
+
+
+def refusal(folder: Path, nodes: int | None = None, port: int | None = None, **options: Any) -> str:
+    with pytest.raises(CannotStart) as caught:
+        prepare(folder, nodes, port, **options)
+    return caught.value.detail
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def made(tmp_path: Path, port: int) -> Path:
+    prepare(tmp_path / "data", 3, port)
+    return tmp_path / "data"
+
+
+def test_a_new_folder_holds_a_whole_cluster(made: Path, port: int) -> None:
+    configs = [load(made / f"n{i}" / "quorate.toml", env={}).config for i in (1, 2, 3)]
+    assert ["n1", "n2", "n3"] == [config.node.id for config in configs]
+    assert [port, port + 1, port + 2] == [int(config.http.listen.rpartition(":")[2]) for config in configs]
+    assert [str(made / f"n{i}") for i in (1, 2, 3)] == [config.node.data for config in configs]
+    assert {str(made / "ballots.db")} == {config.flush.path for config in configs}
+    assert 1 == len({str(config.raft.peers) for config in configs})
+    assert 1 == len({config.raft.key for config in configs})
+    assert 64 == len(configs[0].raft.key)
+    assert {0o600} == {stat.S_IMODE((made / f"n{i}" / "quorate.toml").stat().st_mode) for i in (1, 2, 3)}
+
+
+def test_two_clusters_have_different_keys(made: Path, tmp_path: Path, port: int) -> None:
+    prepare(tmp_path / "other", 1, port)
+    keys = {load(folder / "n1" / "quorate.toml", env={}).config.raft.key for folder in (made, tmp_path / "other")}
+    assert 2 == len(keys)
+
+
+def test_a_folder_can_be_moved(made: Path, tmp_path: Path) -> None:
+    made.rename(tmp_path / "moved")
+    config = load(tmp_path / "moved" / "n2" / "quorate.toml", env={}).config
+    moved = (str(tmp_path / "moved" / "n2"), str(tmp_path / "moved" / "ballots.db"))
+    assert moved == (config.node.data, config.flush.path)
+
+
+def test_a_cluster_goes_on_as_it_is_with_what_was_changed_by_hand(made: Path, port: int) -> None:
+    config = made / "n2" / "quorate.toml"
+    config.write_text(config.read_text().replace("# threads = 8", "threads = 3"))
+    before = contents(made)
+    for nodes, start in ((None, None), (3, port)):
+        assert [port, port + 1, port + 2] == [place.http.port for place in prepare(made, nodes, start)]
+    assert before == contents(made)
+
+
+@pytest.mark.parametrize(("nodes", "shift", "said"), [(5, None, "holds a cluster of 3 nodes"), (3, 7, "on port")])
+def test_another_cluster_in_the_folder_is_refused(
+    made: Path, port: int, nodes: int, shift: int | None, said: str
+) -> None:
+    before = contents(made)
+    detail = refusal(made, nodes, port + shift if shift else None)
+    assert said in detail
+    assert "--fresh" in detail
+    assert before == contents(made)
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path: Path, port: int, fresh: bool) -> None:
+    (tmp_path / "n1").mkdir()
+    (tmp_path / "n1" / "thesis.txt").write_text("years of work")
+    assert "no cluster.json" in refusal(tmp_path, 3, port, fresh=fresh)
+    assert {"n1/thesis.txt": b"years of work"} == contents(tmp_path)
+
+
+def test_fresh_begins_anew_and_removes_only_what_is_a_clusters(made: Path, port: int) -> None:
+    key = load(made / "n1" / "quorate.toml", env={}).config.raft.key
+    (made / "n1" / "log").write_text("votes")
+    (made / "ballots.db").write_text("tallies")
+    (made / "notes").mkdir()
+    (made / "notes" / "mine.txt").write_text("mine")
+    prepare(made, 1, port, fresh=True)
+    assert {"cluster.json", "n1/quorate.toml", "notes/mine.txt"} == set(contents(made))
+    assert key != load(made / "n1" / "quorate.toml", env={}).config.raft.key
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_port_in_use_is_said_before_anything_changes(made: Path, port: int, fresh: bool) -> None:
+    before = contents(made)
+    with socket.create_server(("127.0.0.1", port + 1)):
+        detail = refusal(made, 3, port, fresh=fresh)
+    assert f"port {port + 1}, for HTTP of n2, is in use" in detail
+    assert before == contents(made)
+
+
+def test_links_use_other_ports_where_the_usual_ones_are_taken(tmp_path: Path, port: int) -> None:
+    with socket.create_server(("127.0.0.1", port + 1_001)):
+        places = prepare(tmp_path, 3, port)
+    used = {place.raft.port for place in places}
+    assert 3 == len(used)
+    assert port + 1_001 not in used
+
+
+def test_ports_beyond_the_last_are_refused(tmp_path: Path) -> None:
+    assert "port 65536" in refusal(tmp_path / "data", 3, 65_534)
+    assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_a_node_that_runs_keeps_the_folder_as_it_is(made: Path, fresh: bool) -> None:
+    held = pidfile.hold(made / "n2")
+    assert held is not None
+    before = contents(made)
+    assert "n2 of " in (detail := refusal(made, fresh=fresh))
+    assert "stop it: kill " in detail
+    assert before == contents(made)
+    pidfile.let_go(held)
+
+
+def test_only_one_dev_has_the_folder_and_leaves_no_trace(tmp_path: Path) -> None:
+    folder = ClusterFolder(tmp_path / "data")
+    held = folder.hold()
+    with pytest.raises(CannotStart, match="another `quorate dev`"):
+        ClusterFolder(tmp_path / "data").hold()
+    folder.let_go(held)
+    assert not folder.path.exists()
+
+
+def test_a_file_is_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(CannotStart, match="is a file"):
+        ClusterFolder(tmp_path / "data").hold()
+
+
+def test_a_damaged_mark_is_said_in_words(made: Path) -> None:
+    (made / "cluster.json").write_text("{")
+    assert "is damaged" in refusal(made)
+
+
+# ---- settings for all nodes -----------------------------------------------------------------------------------------
+
+
+def test_environment_and_flags_go_into_every_nodes_file_now_and_later(made: Path, tmp_path: Path, port: int) -> None:
+    env = {"QUORATE_MONGO_URL": "mongodb://h:1", "QUORATE_NODE_ID": "not-for-all", "QUORATE_NODES": "http://x"}
+    settings = settings_of(env, {"log.level": "debug"})
+    assert {"mongo.url": "mongodb://h:1", "log.level": "debug"} == settings
+    for folder in (made, tmp_path / "new"):
+        prepare(folder, 3, port, settings=settings)
+        configs = [load(folder / f"n{i}" / "quorate.toml", env={}).config for i in (1, 2, 3)]
+        assert [("mongodb://h:1", "debug", f"n{i}") for i in (1, 2, 3)] == [
+            (config.mongo.url, config.log.level, config.node.id) for config in configs
+        ]
+    prepare(made, settings=settings_of({"QUORATE_MONGO_URL": "mongodb://h:2"}, {}))
+    again = load(made / "n3" / "quorate.toml", env={}).config
+    assert ("mongodb://h:2", "debug") == (again.mongo.url, again.log.level)
+    assert 0o600 == stat.S_IMODE((made / "n3" / "quorate.toml").stat().st_mode)
+
+
+def test_what_belongs_to_one_node_cannot_be_set_for_all() -> None:
+    with pytest.raises(ConfigError, match="each node has its own"):
+        settings_of({}, {"http.listen": "127.0.0.1:1"})
+
+
+def test_nodes_do_not_inherit_settings_that_their_files_hold() -> None:
+    env = {"QUORATE_HTTP_LISTEN": "x", "QUORATE_CONFIG": "y", "QUORATE_TRACEBACK": "1", "PATH": "/bin"}
+    assert {"QUORATE_TRACEBACK": "1", "PATH": "/bin"} == node_environment(env)
