@@ -218,7 +218,9 @@ class StateMachine:
     def starting(self, id: str) -> dict[str, int] | None:
         """The results a poll was imported with; None if there is no such poll or it was not imported."""
         poll = self._tally.polls.get(id)
-        return None if poll is None or poll.starting is None else dict(zip(poll.names, poll.starting, strict=True))
+        if poll is None or poll.starting is None:
+            return None
+        return dict(zip(poll.names, poll.starting, strict=False))  # options written in later had none
 
     def next_close_ms(self) -> int | None:
         """When the next poll is due. It closes with the first entry of that time or later, so a leader makes one."""

@@ -238,15 +238,15 @@ class Tally:
     # ---- results ----------------------------------------------------------------------------------------------------
 
     def results(self, poll: Poll) -> dict[str, int]:
-        if poll.state != "open" or poll.write_ins:
-            return dict(zip(poll.names, poll.own, strict=True))
-        return dict(zip(poll.names, map(add, poll.own, self._totals_of(poll)), strict=True))
+        shares = poll.state == "open" and poll.shared
+        counts = map(add, poll.own, self._totals_of(poll)) if shares else poll.own
+        return dict(zip(poll.names, counts, strict=True))
 
     def results_of(self, poll: Poll, options: Iterable[str]) -> dict[str, int]:
+        shares = poll.state == "open" and poll.shared
         counts = {}
         for option in options:
             place = poll.place.get(option)
             if place is not None:
-                shared = poll.state == "open" and not poll.write_ins
-                counts[option] = poll.own[place] + (self.totals[poll.shared[place]] if shared else 0)
+                counts[option] = poll.own[place] + (self.totals[poll.shared[place]] if shares else 0)
         return counts

@@ -164,6 +164,9 @@ def test_imported_polls_remember_their_starting_results() -> None:
     assert {"happy": 4, "sad": 0} == script.machine.results("mood")
     assert (True, False) == (view(script).imported, view(script, "day").imported)
     assert script.machine.starting("day") is None
+    script.do(CreatePoll("words", "", ["a"], "open", None, True, [5], True))
+    script.play("vote u b in words")
+    assert ({"a": 5}, {"a": 5, "b": 1}) == (script.machine.starting("words"), script.machine.results("words"))
 
 
 MANY = [str(i) for i in range(100_001)]
