@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -66,6 +66,16 @@ class Limits:
     waiting: int = 64  # requests that may wait for one of the threads
 
 
+class Operator(Protocol):
+    """What operators may ask of the cluster at any node; the leader does it. Each ends within ten seconds or so."""
+
+    def members(self) -> Sequence[Mapping[str, Any]]: ...
+
+    async def change(self, action: Literal["add", "remove", "replace"], id: str, raft: str | None) -> Sequence[Any]: ...
+
+    async def transfer(self) -> str: ...
+
+
 @dataclass(slots=True)
 class Api:
     replica: Replica
@@ -76,6 +86,7 @@ class Api:
     nodes: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]  # every member as GET /nodes shows it
     status: Callable[[], Mapping[str, Any]]  # this node, whole, without secrets; called on the loop
     version: Callable[[], Mapping[str, Any]]
+    operator: Operator | None = None
     checks: Sequence[Check] = ()
     limits: Limits = field(default_factory=Limits)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Literal, cast
 from urllib.parse import parse_qsl
 
 from quorate.errors import Invalid
 
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m)?", re.ASCII)
 UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0}
-
-Level = Literal["none", "weak", "linearizable"]
-LEVELS = ("none", "weak", "linearizable")
 
 
 @dataclass(slots=True)
@@ -27,18 +23,6 @@ class Asked:
     idempotency_key: str | None = None
     producer: str | None = None
     last_event_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Freshness:
-    """How new a read must be, and how long it may wait for that."""
-
-    level: Level = "weak"
-    min_version: int = 0
-    wait_s: float = 2.0
-
-
-DEFAULT = Freshness()
 
 
 def read_query(query: str, allowed: frozenset[str]) -> dict[str, list[str]]:
@@ -63,22 +47,6 @@ def once(found: dict[str, list[str]], name: str, default: str) -> str:
     if len(values) > 1:
         raise Invalid(f"the query gives {name} {len(values)} times; give it once")
     return values[0]
-
-
-FRESHNESS = frozenset({"level", "min_version", "wait"})
-
-
-def read_freshness(found: dict[str, list[str]], wait_max_s: float) -> Freshness:
-    if not found:
-        return DEFAULT
-    level = once(found, "level", "weak")
-    if level not in LEVELS:
-        raise Invalid(f"level is {level!r}; give none, weak or linearizable")
-    return Freshness(
-        cast(Level, level),
-        read_version(once(found, "min_version", "0"), "min_version"),
-        read_duration(once(found, "wait", "2s"), "wait", wait_max_s),
-    )
 
 
 def read_version(text: str, what: str) -> int:

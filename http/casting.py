@@ -7,7 +7,6 @@ under either.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Coroutine
 from typing import Any
@@ -19,7 +18,6 @@ from quorate.errors import (
     Conflict,
     ExpiredId,
     Invalid,
-    OutcomeUnknown,
     PollClosed,
     QuorateError,
     Rejected,
@@ -34,7 +32,6 @@ from quorate.http.reading import Cast, form_of, read_votes
 from quorate.vote import ID_BYTES_MAX, check_text
 
 SESSION = re.compile(r"(?P<producer>.+);\s*epoch=(?P<epoch>\d{1,18});\s*sequence=(?P<sequence>\d{1,18})", re.ASCII)
-UNDER_WAY_GRACE_S = 0.5  # the submitter answers what did not leave by the deadline; this is for what left
 
 REASONS: dict[str, type[QuorateError]] = {
     "conflict": Conflict,
@@ -50,14 +47,14 @@ REASONS: dict[str, type[QuorateError]] = {
 async def cast(api: Api, asked: Asked) -> Reply:
     """Count the votes of a request."""
     request = await _read(api, asked)
-    tallied = await _within(api, _submit(api, asked, request))
+    tallied = await _submit(api, asked, request)
     return _answer(api, asked, request, tallied)
 
 
 async def open_producer(api: Api, asked: Asked) -> Reply:
     """POST /producers: open a session, or take it over with a new epoch."""
     producer = _read_producer(asked.body)
-    opened = await _within(api, api.submitter.open_producer(producer, timeout_s=api.limits.timeout_s))
+    opened = await api.submitter.open_producer(producer, timeout_s=api.limits.timeout_s)
     return reply(
         {"producer": producer, "epoch": opened.epoch, "sequence": opened.sequence}, version=api.replica.state.version
     )
@@ -105,17 +102,6 @@ def _whole(request: Cast) -> list[Any]:
             "without Idempotency-Key and X-Quorate-Producer"
         )
     return request.votes
-
-
-async def _within(api: Api, work: Coroutine[Any, Any, Any]) -> Any:
-    """Wait for the outcome, and for no longer than a client was promised."""
-    try:
-        async with asyncio.timeout(api.limits.timeout_s + UNDER_WAY_GRACE_S):
-            return await work
-    except TimeoutError:
-        raise OutcomeUnknown(
-            f"no outcome within {api.limits.timeout_s:g} s; it may still be counted: send it again with the same id"
-        ) from None
 
 
 def _answer(api: Api, asked: Asked, request: Cast, tallied: Tallied) -> Reply:

@@ -6,7 +6,6 @@ are still found. Times are RFC 3339 with an offset.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -17,10 +16,11 @@ import msgspec
 from quorate.cluster.entry import CreatePoll, PollResult, State
 from quorate.cluster.polls import TRANSITIONS, PollView
 from quorate.cluster.reads import Reading
-from quorate.errors import BadTransition, Conflict, Invalid, OutcomeUnknown, QuorateError, TooLarge, UnknownPoll
+from quorate.errors import BadTransition, Conflict, Invalid, QuorateError, TooLarge, UnknownPoll
 from quorate.http.answers import Reply, reply
 from quorate.http.api import Api
-from quorate.http.asked import FRESHNESS, Asked, once, read_freshness, read_query
+from quorate.http.asked import Asked, once, read_query
+from quorate.http.freshness import FRESHNESS, read_freshness, within
 from quorate.http.reading import form_of
 from quorate.vote import (
     ID_BYTES_MAX,
@@ -62,7 +62,7 @@ REFUSALS: Mapping[str, type[QuorateError]] = {
 async def create(api: Api, asked: Asked) -> Reply:
     """POST /polls: 201 when it is new, 200 when the same one is there already."""
     poll = await api.parsing.parse(lambda body: read_poll(body, asked.content_type), asked.body)
-    result, version = await _within(api, api.submitter.create_poll(poll, timeout_s=api.limits.timeout_s))
+    result, version = await api.submitter.create_poll(poll, timeout_s=api.limits.timeout_s)
     _refuse(result, poll.id)
     answer = reply(
         _show_created(poll, result, version), status=201 if result.what == "created" else 200, version=version
@@ -77,8 +77,7 @@ async def set_state(api: Api, asked: Asked, poll_id: str) -> Reply:
         state = _decode_state(asked.body).state
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f'{error}; send {{"state": "closed"}}, one of {", ".join(STATES)}') from None
-    work = api.submitter.set_poll_state(poll_id, state, timeout_s=api.limits.timeout_s)
-    result, version = await _within(api, work)
+    result, version = await api.submitter.set_poll_state(poll_id, state, timeout_s=api.limits.timeout_s)
     _refuse(result, poll_id, wanted=state)
     return reply({"id": poll_id, "state": state, "before": result.before, "version": version}, version=version)
 
@@ -86,7 +85,8 @@ async def set_state(api: Api, asked: Asked, poll_id: str) -> Reply:
 async def show(api: Api, asked: Asked, poll_id: str) -> Reply:
     """GET /polls/ID."""
     fresh = read_freshness(read_query(asked.query, FRESHNESS), api.limits.wait_max_s)
-    reading = await api.reads.poll(poll_id, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
+    read = api.reads.poll(poll_id, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
+    reading = await within(fresh, read)
     return reply(show_poll(reading.value), version=reading.version)
 
 
@@ -97,7 +97,8 @@ async def read_all(api: Api, asked: Asked) -> Reading[list[PollView]]:
     if state is not None and state not in STATES:
         raise Invalid(f"state is {state!r}; give one of {', '.join(STATES)}")
     fresh = read_freshness(found, api.limits.wait_max_s)
-    return await api.reads.polls(state, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
+    read = api.reads.polls(state, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
+    return await within(fresh, read)
 
 
 def show_all(reading: Reading[list[PollView]]) -> Reply:
@@ -134,17 +135,6 @@ def _show_time(time_ms: int | None) -> str | None:
     if time_ms is None:
         return None
     return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-async def _within(api: Api, work: Any) -> tuple[PollResult, int]:
-    try:
-        async with asyncio.timeout(api.limits.timeout_s + 0.5):
-            answer: tuple[PollResult, int] = await work
-            return answer
-    except TimeoutError:
-        raise OutcomeUnknown(
-            f"no outcome within {api.limits.timeout_s:g} s; it may still happen: send the same again"
-        ) from None
 
 
 def _refuse(result: PollResult, poll_id: str, wanted: str | None = None) -> None:

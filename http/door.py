@@ -42,12 +42,18 @@ class Door:
         self._bodies = Bodies()
         self._threads = WSGIMiddleware(flask, workers=api.limits.threads)  # type: ignore[arg-type]  # two spellings of WSGI
         self._in_flask = 0
+        self.cutting = False  # the server stops and cancels what did not finish in time
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
         began_s = time.perf_counter()
-        route, status = await self._serve(scope, receive, send)
+        try:
+            route, status = await self._serve(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.cutting:
+                raise
+            return
         self._api.counts.served(route, status, time.perf_counter() - began_s)
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Served:

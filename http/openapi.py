@@ -12,8 +12,8 @@ import msgspec
 from quorate import __version__
 from quorate.cluster.gather import Tallied
 from quorate.cluster.reads import Results
-from quorate.http.asked import LEVELS
 from quorate.http.defining import STATES, NewPoll, NewState
+from quorate.http.freshness import LEVELS
 from quorate.vote import OPTIONS_PER_POLL_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX, Vote
 
 ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
@@ -54,6 +54,15 @@ PROBLEM = {
         "status": {"type": "integer"},
         "definite": {"type": "boolean", "description": "true: it surely changed nothing"},
         "retry": {"enum": ["no", "safe", "same-id"]},
+    },
+}
+CHANGE = {
+    "type": "object",
+    "required": ["action", "id"],
+    "properties": {
+        "action": {"enum": ["add", "remove", "replace"]},
+        "id": {"type": "string"},
+        "raft": {"type": "string", "description": "host:port of its links"},
     },
 }
 
@@ -137,6 +146,16 @@ def _polls(poll: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
 def _cluster() -> dict[str, Any]:
     return {
         "/leader": {"get": _operation("Who leads; 503 when nobody is known to", {"type": "object"})},
+        "/leader/transfer": {"post": _operation("Hand leadership to the most caught-up node", {"type": "object"})},
+        "/members": {
+            "get": _operation("Who belongs to the cluster, as the log has it", {"type": "object"}),
+            "post": _operation(
+                "Add, remove or replace a member",
+                {"type": "object"},
+                body={"application/json": {"schema": CHANGE}},
+                words="One change at a time. An added member is a learner until it has caught up.",
+            ),
+        },
         "/nodes": {"get": _operation("Every member, asked now", {"type": "object"})},
         "/status": {"get": _operation("This node, whole", {"type": "object"})},
         "/version": {"get": _operation("What runs here", {"type": "object"})},

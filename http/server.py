@@ -119,6 +119,7 @@ class HttpServer:
         log.warning("cutting %d requests that did not finish within %g s", unfinished, drain_s)
         for connection in self._open():
             connection.transport.abort()
+        self._door.cutting = True
         for task in list(self._state.tasks):
             task.cancel()
         if self._state.tasks:

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from quorate.errors import Invalid, NoLeader, Stale
+from quorate.errors import Invalid, NoLeader
 from quorate.http.answers import Headers, Reply, reply, signature, text
 from quorate.http.api import Api
-from quorate.http.asked import DEFAULT, FRESHNESS, Asked, read_freshness, read_query, read_version
+from quorate.http.asked import Asked, read_query, read_version
 from quorate.http.events import Stream
+from quorate.http.freshness import DEFAULT, FRESHNESS, read_freshness, within
 
 STREAM_POLLS_MAX = 100
-READ_GRACE_S = 1.0
 FLAGS = frozenset({"verbose", "sync"})
 
 
 async def results(api: Api, asked: Asked, poll_id: str) -> Reply:
     """GET /polls/ID/results."""
     fresh = read_freshness(read_query(asked.query, FRESHNESS), api.limits.wait_max_s) if asked.query else DEFAULT
-    try:
-        async with asyncio.timeout(fresh.wait_s + READ_GRACE_S):
-            tally = await api.reads.results(
-                poll_id, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s
-            )
-    except TimeoutError:
-        raise Stale(f"no answer at level {fresh.level} within {fresh.wait_s:g} s; level=none answers at once") from None
+    read = api.reads.results(poll_id, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
+    tally = await within(fresh, read)
     return reply(tally, version=tally.version)
 
 

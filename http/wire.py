@@ -112,24 +112,27 @@ class Connection(HttpToolsProtocol):
     # ---- hanging up -------------------------------------------------------------------------------------------------
 
     def refuse(self, error: QuorateError) -> None:
-        """Answer what never became a request and hang up.
-
-        Nothing is said while an earlier request on this connection waits for its answer, or has a part of it: the
-        refusal would be taken for that answer.
-        """
-        if not self.transport.is_closing() and not self._owes_an_answer:
+        """Answer what never became a request, if that can be understood, and hang up."""
+        if not self.transport.is_closing() and self._would_be_understood:
             refusal = problem(error, "")
             headers = [*headers_of(refusal, self._api.replica), (b"connection", b"close")]
             self.transport.write(_bytes_of(error.status, headers, refusal.body))
         self.transport.close()
 
     @property
-    def _owes_an_answer(self) -> bool:
+    def _would_be_understood(self) -> bool:
+        """Whether a refusal would be taken for the answer to what arrives now, and to nothing else.
+
+        Not while an earlier request waits for its answer or has a part of it: "400, surely not counted" would be taken
+        for that. And not when what arrives is the rest of a request that was answered already.
+        """
         cycle: RequestResponseCycle | None = self.cycle
-        if cycle is None or cycle.response_complete:
-            return False
-        its_body_is_arriving = self._arriving and not self._headless and not self.pipeline
-        return cycle.response_started or not its_body_is_arriving
+        in_body = self._arriving and not self._headless
+        if cycle is None:
+            return True
+        if cycle.response_complete:
+            return not in_body
+        return in_body and not cycle.response_started and not self.pipeline
 
 
 def answer(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:

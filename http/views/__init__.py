@@ -1,5 +1,5 @@
 """The Flask routes, by what they are about. A view reads, has the loop act, and answers."""
 
-from quorate.http.views import cluster, health, page, polls, votes
+from quorate.http.views import cluster, health, operating, page, polls, votes
 
-BLUEPRINTS = (votes.routes, polls.routes, cluster.routes, health.routes, page.routes)
+BLUEPRINTS = (votes.routes, polls.routes, cluster.routes, operating.routes, health.routes, page.routes)

@@ -17,12 +17,14 @@ def create() -> Response:
 
 @routes.get("/polls")
 def show_all() -> Response:
-    return respond(defining.show_all(on_loop(defining.read_all(this_api(), asked()))))
+    api = this_api()
+    return respond(defining.show_all(on_loop(defining.read_all(api, asked()), timeout_s=api.limits.wait_max_s)))
 
 
 @routes.get("/polls/<path:poll_id>")
 def show(poll_id: str) -> Response:
-    return respond(on_loop(defining.show(this_api(), asked(), poll_id)))
+    api = this_api()
+    return respond(on_loop(defining.show(api, asked(), poll_id), timeout_s=api.limits.wait_max_s))
 
 
 @routes.post("/polls/<path:poll_id>/state")

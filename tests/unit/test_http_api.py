@@ -62,7 +62,7 @@ BAD_POLLS: list[tuple[str, Any, int, str]] = [
     ("one option", {"id": "x", "options": ["a"]}, 400, "at least 2"),
     ("100,001 options", {"id": "x", "options": [str(i) for i in range(100_001)]}, 413, "100,001 options"),
     ("4 MiB of text and more", {"id": "x", "options": [f"{i:0250d}" for i in range(17_000)]}, 413, "bytes of text"),
-    ("an option twice", {"id": "x", "options": ["a", "b", "a"]}, 400, "twice"),
+    ("an option twice", {"id": "x", "options": ["a", "b", "a"]}, 400, "option 'a' stands there twice"),
     ("an option twice once normalised", {"id": "x", "options": ["caf\u00e9", "cafe\u0301"]}, 400, "twice"),
     ("an empty option", {"id": "x", "options": ["a", ""]}, 400, "option 1 is empty"),
     ("an option of 10 kB", {"id": "x", "options": ["a", "b" * 10_000]}, 413, "option 1 has 10000 bytes"),

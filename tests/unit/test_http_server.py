@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -14,7 +15,7 @@ from typing import Any
 import pytest
 
 from quorate.errors import ConfigError
-from quorate.http import server
+from quorate.http import freshness, server
 from quorate.http.api import Limits
 from tests.unit.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
 from tests.waiting import wait_for
@@ -180,6 +181,13 @@ def test_a_slow_body_is_cut_and_counts_nothing(impatient: Node) -> None:
     wait_for("its task ends", lambda: not impatient.server._state.tasks)
 
 
+def test_the_rest_of_a_body_that_was_refused_gets_no_second_answer(impatient: Node) -> None:
+    with impatient.dial() as sock:
+        sock.sendall(request(length=100 * 1024 * 1024))
+        answers = read_all(sock)
+    assert [b"413"] == [answer[:3] for answer in answers.split(b"HTTP/1.1 ")[1:]]
+
+
 def test_an_idle_connection_is_not_cut_by_the_sweep(impatient: Node) -> None:
     loop = impatient.loop
     with contextlib.closing(impatient.connect()) as connection:
@@ -210,6 +218,14 @@ def test_no_leader_in_time_is_surely_not_counted(impatient: Node) -> None:
     answer = impatient.vote(option="happy", id="a")
     assert (503, "no-leader", "1") == (answer.status, answer.json["type"], answer.headers["retry-after"])
     assert (True, "safe", "") == (answer.json["definite"], answer.json["retry"], answer.headers["x-quorate-leader"])
+
+
+@pytest.mark.parametrize("path", ["/polls/mood/results", "/polls/mood", "/polls"])
+def test_a_majority_that_is_gone_does_not_hold_a_reader(node: Node, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(freshness, "MAJORITY_S", 0.01)
+    monkeypatch.setattr(node.replica, "barrier", lambda: asyncio.sleep(TIMEOUT_S))
+    answer = node.ask("GET", f"{path}?level=linearizable&wait=10ms")
+    assert (503, "stale") == (answer.status, answer.json["type"])
 
 
 # ---- number ---------------------------------------------------------------------------------------------------------
@@ -310,7 +326,7 @@ def test_stopping_answers_what_is_in_flight_and_hangs_up_on_the_idle(node: Node)
     assert {"happy": 1, "sad": 0} == node.tally()
 
 
-def test_stopping_does_not_wait_longer_than_told(node: Node) -> None:
+def test_stopping_does_not_wait_longer_than_told(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     held = node.replica.held = list[Any]()
     with node.dial() as voting:
         voting.sendall(request(VOTE % b"a"))
@@ -318,6 +334,7 @@ def test_stopping_does_not_wait_longer_than_told(node: Node) -> None:
         node.run(node.server.stop(0.05))
         assert b"" == read_all(voting)
     assert not node.server._state.tasks
+    assert ["cutting 1 requests that did not finish within 0.05 s"] == [record.message for record in caplog.records]
 
 
 def test_stopping_twice_is_harmless(node: Node) -> None:

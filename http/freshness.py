@@ -1,0 +1,54 @@
+"""How new a read must be: `level`, `min_version` and `wait` of a query, and the end of the waiting."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar, cast
+
+from quorate.errors import Invalid, Stale
+from quorate.http.asked import once, read_duration, read_version
+
+Level = Literal["none", "weak", "linearizable"]
+LEVELS = ("none", "weak", "linearizable")
+MAJORITY_S = 1.0  # what a linearizable read may take beyond its `wait` to hear from a majority
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Freshness:
+    """How new a read must be, and how long it may wait for that."""
+
+    level: Level = "weak"
+    min_version: int = 0
+    wait_s: float = 2.0
+
+
+DEFAULT = Freshness()
+FRESHNESS = frozenset({"level", "min_version", "wait"})
+
+
+def read_freshness(found: dict[str, list[str]], wait_max_s: float) -> Freshness:
+    if not found:
+        return DEFAULT
+    level = once(found, "level", "weak")
+    if level not in LEVELS:
+        raise Invalid(f"level is {level!r}; give none, weak or linearizable")
+    return Freshness(
+        cast(Level, level),
+        read_version(once(found, "min_version", "0"), "min_version"),
+        read_duration(once(found, "wait", "2s"), "wait", wait_max_s),
+    )
+
+
+async def within(fresh: Freshness, read: Coroutine[Any, Any, T]) -> T:
+    """The read's answer, or `Stale`. Only a linearizable read needs this: its majority may be gone for good."""
+    if fresh.level != "linearizable":
+        return await read
+    try:
+        async with asyncio.timeout(fresh.wait_s + MAJORITY_S):
+            return await read
+    except TimeoutError:
+        raise Stale("a majority did not confirm the leader in time; level=none answers from this node alone") from None

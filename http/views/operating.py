@@ -1,0 +1,60 @@
+"""What operators do: look at the members and change them, hand leadership over."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from typing import Any, Literal, TypeVar
+
+import msgspec
+from flask import Blueprint, Response
+
+from quorate.errors import Invalid, NotReady
+from quorate.http.answers import reply
+from quorate.http.api import Operator
+from quorate.http.app import asked, on_loop, respond, this_api
+from quorate.vote import ID_BYTES_MAX, check_text
+
+T = TypeVar("T")
+OPERATION_S = 30.0  # a member is removed and added, each with a deadline of its own
+
+routes = Blueprint("operating", __name__)
+
+
+class NewChange(msgspec.Struct, forbid_unknown_fields=True):
+    action: Literal["add", "remove", "replace"]
+    id: str
+    raft: str | None = None
+
+
+_decode = msgspec.json.Decoder(NewChange).decode
+
+
+@routes.get("/members")
+def members() -> Response:
+    return respond(reply({"members": list(_operator().members())}))
+
+
+@routes.post("/members")
+def change_members() -> Response:
+    try:
+        change = _decode(asked().body)
+    except msgspec.DecodeError as error:
+        raise Invalid(f"{error}; give action (add, remove or replace), id, and raft, its host:port, to add") from None
+    id = check_text(change.id, "id", ID_BYTES_MAX)
+    return respond(reply({"members": _do(_operator().change(change.action, id, change.raft))}))
+
+
+@routes.post("/leader/transfer")
+def transfer() -> Response:
+    return respond(reply({"leader": _do(_operator().transfer())}))
+
+
+def _operator() -> Operator:
+    operator = this_api().operator
+    if operator is None:
+        raise NotReady("this node cannot change its cluster")
+    return operator
+
+
+def _do(work: Coroutine[Any, Any, T]) -> T:
+    return on_loop(work, timeout_s=OPERATION_S)
