@@ -64,6 +64,7 @@ class Submitter:
         self._gathering: deque[Section] = deque()  # not yet encoded, oldest first
         self._parcels: deque[_Parcel] = deque()  # encoded, waiting for a leader or a free place
         self._sent: dict[int, _Parcel] = {}  # by identity: left, perhaps counted, not yet answered
+        self._asked: dict[asyncio.Future[bytes], str] = {}  # forwarded and not yet answered, and which leader was asked
         self._under_way = 0
         self._rest_until_s = 0.0  # after a refusal: a leader that is not one yet is not asked in a tight loop
         self._planned = False
@@ -175,6 +176,8 @@ class Submitter:
         if asyncio.get_running_loop().time() < self._rest_until_s:
             return
         leader = self._replica.leader
+        if leader is not None:
+            self._give_up_on_others(leader)
         if leader == self._replica.node_id:
             while self._under_way < GROUPS_UNDER_WAY and (self._gathering or self._parcels):
                 self._propose()
@@ -251,11 +254,23 @@ class Submitter:
         parcel = self._parcels.popleft()
         self._leave([parcel])
         call = asyncio.ensure_future(self._replica.call(leader, "section", parcel.section))
+        self._asked[call] = leader
         call.add_done_callback(lambda done: self._forwarded(parcel, done))
+
+    def _give_up_on_others(self, leader: str) -> None:
+        """A leader that was replaced may be silent for long: what it was sent must not keep the places."""
+        for call, asked in self._asked.items():
+            if asked != leader:
+                call.cancel()
 
     def _forwarded(self, parcel: _Parcel, done: asyncio.Future[bytes]) -> None:
         self._arrive([parcel])
-        error = done.exception() if not done.cancelled() else OutcomeUnknown("this node stopped while waiting")
+        asked = self._asked.pop(done)
+        error = (
+            done.exception()
+            if not done.cancelled()
+            else OutcomeUnknown(f"{asked} leads no more; send it again with the same id")
+        )
         if error is None:
             try:
                 _resolve(parcel, _decode_answer(done.result()))

@@ -115,6 +115,23 @@ async def test_a_forwarded_section_is_never_forwarded_again() -> None:
 
 
 @on_loop
+async def test_a_replaced_leader_that_stays_silent_keeps_nobody_waiting() -> None:
+    """SIGSTOP, a dead machine: its link may look open for seconds after the others have elected another leader."""
+    leader, follower, submitter = await pair()
+    leader.held = []  # takes votes and never answers
+    stuck = []
+    for i in range(4):  # each on its way before the next comes, so that they share nothing
+        stuck.append(asyncio.ensure_future(submitter.cast([Vote("happy", id=f"s{i}")], timeout_s=15)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+    follower.lead("n2")
+    assert 1 == (await submitter.cast([Vote("sad", id="new")], timeout_s=TIMEOUT_S)).applied
+    answers = await asyncio.gather(*stuck, return_exceptions=True)
+    assert all(isinstance(answer, Tallied | OutcomeUnknown) for answer in answers)
+    assert any(isinstance(answer, OutcomeUnknown) for answer in answers)
+
+
+@on_loop
 async def test_without_a_leader_nothing_is_counted_and_the_caller_is_told_so() -> None:
     replica, submitter = await mood()
     replica.lead(None)
