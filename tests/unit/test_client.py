@@ -242,6 +242,12 @@ def test_retry_after_of_an_overloaded_node_is_kept(node: Start) -> None:
     assert 1 == len(n1.requests)
 
 
+def test_the_other_nodes_are_asked_before_an_overloaded_one_is_waited_for(node: Start) -> None:
+    n1, n2 = node((*problem("overloaded", 429), {"Retry-After": "30"})), node((200, COUNTED))
+    with Client([n1.url, n2.url], timeout_s=2) as client:
+        assert 1 == client.vote(Vote("happy")).applied
+
+
 def test_a_session_moves_on_only_when_its_batch_was_counted(node: Start) -> None:
     n1 = node(
         (200, {"producer": "p", "epoch": 3, "sequence": 4}),
