@@ -179,6 +179,19 @@ class Client:
         """Every node as the asked one sees it: `GET /nodes`."""
         return self.request("GET", "/nodes").json()
 
+    def cluster_members(self) -> Any:
+        """Who belongs to the cluster, as its log has it: `GET /members`."""
+        return self.request("GET", "/members").json()["members"]
+
+    def change_members(self, action: str, id: str, raft: str | None = None) -> Any:
+        """Add, remove or replace a member; the members after it."""
+        change = {"action": action, "id": id} | ({"raft": raft} if raft else {})
+        return self.request("POST", "/members", body=msgspec.json.encode(change)).json()["members"]
+
+    def transfer_leadership(self) -> Any:
+        """Hand leadership to the most caught-up node; who leads then."""
+        return self.request("POST", "/leader/transfer").json()["leader"]
+
     def status(self) -> Any:
         return self.request("GET", "/status").json()
 

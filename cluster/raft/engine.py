@@ -19,6 +19,7 @@ from quorate.cluster.raft import pinned, wire
 from quorate.cluster.raft.elections import LEADER, Elections, Send, Timing
 from quorate.cluster.raft.journal import Journal
 from quorate.cluster.raft.pinned import Node
+from quorate.cluster.raft.rounds import OnConfirmed, ReadRounds
 from quorate.errors import Halted
 
 REGULAR, NO_OP, MEMBERS = b"\x00", b"\x01", b"\x02"  # the first byte of a log entry, as PySyncObj has it
@@ -44,19 +45,6 @@ OnFate = Callable[[Any, Fate], None]  # the result of applying it, if it was com
 log = logging.getLogger(__name__)
 
 
-OnConfirmed = Callable[[bool], None]
-
-
-class SnapshotFlow:
-    """What the engine asks of snapshots in flight; `snapshot_flow.py` has the one that works."""
-
-    def offer(self, peer: str) -> None:
-        """Begin or go on sending the newest snapshot to `peer`; called at every heartbeat."""
-
-    def cancel(self, peer: str) -> None:
-        """The link broke: what was under way starts again from what the peer still has."""
-
-
 class Engine(Elections):
     """One replica's log. Drive it by `receive`, `tick` and `propose`; it answers by callbacks. Single-threaded."""
 
@@ -76,13 +64,10 @@ class Engine(Elections):
         self._backlog = backlog
         self._counting = False
         self._wants_tick = False
-        self._round = 0
-        self._rounds: dict[str, int] = {}
-        self._reads: list[OnConfirmed] = []  # they wait for `_round`
-        self._reads_next: list[OnConfirmed] = []  # they came after it was sent: the next one will prove it to them
-        self._read_index = 0
+        self._rounds = ReadRounds()
         self._commit_told = 0
-        self.snapshots = SnapshotFlow()
+        self.offer_snapshot: Callable[[str], None] = lambda peer: None  # begin or go on sending it; at every heartbeat
+        self.cancel_snapshot: Callable[[str], None] = lambda peer: None  # the link broke
         self.on_members: Callable[[bytes], None] = lambda members: None  # in force from now on; b"": those of the base
         self.on_members_committed: Callable[[bytes], None] = lambda members: None
         self._members: list[tuple[int, bytes]] = []  # (index, members) of every membership entry still in the log
@@ -131,7 +116,7 @@ class Engine(Elections):
 
     def peer_disconnected(self, peer: str) -> None:
         self._SyncObj__onNodeDisconnected(Node(peer))
-        self.snapshots.cancel(peer)
+        self.cancel_snapshot(peer)
         self.lost_link(peer)
 
     # ---- proposing --------------------------------------------------------------------------------------------------
@@ -198,38 +183,21 @@ class Engine(Elections):
         """`done(True)` once a majority confirmed this leadership after this call and all that was committed then is
         applied; `done(False)` if leadership was lost. A node's word that it leads proves nothing by itself: stock
         0.3.17 calls itself leader for 30 s behind a cut (test_disruptive)."""
-        self._reads_next.append(done)
+        self._rounds.join(done)
         self._answer_reads()
 
     def _answer_reads(self) -> None:
-        """One round is under way at a time; who comes meanwhile shares the next."""
         if not self.leads_its_term:
-            lost, self._reads, self._reads_next = self._reads + self._reads_next, [], []
-            for done in lost:
-                done(False)
-            return
-        if self._reads and self._confirmed() and self._read_index <= self.applied_index:
-            confirmed, self._reads = self._reads, []
-            for done in confirmed:
-                done(True)
-        if self._reads_next and not self._reads:
-            self._reads, self._reads_next = self._reads_next, []
-            self._read_index = self.commit_index
-            self._round += 1
-            self._rounds[self.node_id] = self._round
-            if self._confirmed():  # a cluster of one
-                self._answer_reads()
-            else:
-                self._send_all(heartbeat=True)
-
-    def _confirmed(self) -> bool:
-        return self._majority({peer for peer, heard in self._rounds.items() if heard >= self._round})
+            self._rounds.lost()
+        elif self._rounds.answer(self._majority, self.applied_index, self.commit_index, self.node_id):
+            self._send_all(heartbeat=True)
 
     # ---- leader: sending --------------------------------------------------------------------------------------------
 
     def _SyncObj__onBecomeLeader(self) -> None:
         """Start a term with nobody's copies known, and the no-op at the true end of the log."""
-        self._counting, self._rounds = False, {}
+        self._counting = False
+        self._rounds.begin_term()
         super()._SyncObj__onBecomeLeader()
         self.journal.flush()
 
@@ -264,7 +232,7 @@ class Engine(Elections):
         peer, journal = str(node.id), self.journal
         next_index = self._SyncObj__raftNextIndex[node]
         if next_index <= journal.first_index:
-            self.snapshots.offer(peer)
+            self.offer_snapshot(peer)
             if heartbeat:
                 self._send(peer, self._append(journal.last_index, []))
             return
@@ -279,7 +247,9 @@ class Engine(Elections):
             self._send(peer, self._append(next_index - 1, []))
 
     def _append(self, prev_index: int, entries: list[tuple[int, bytes]]) -> wire.Append:
-        return wire.Append(self.term_now, self.commit_index, prev_index, self.term_at(prev_index), entries, self._round)
+        return wire.Append(
+            self.term_now, self.commit_index, prev_index, self.term_at(prev_index), entries, self._rounds.number
+        )
 
     def _slice(self, first: int) -> list[tuple[int, bytes]]:
         """Entries from index `first`, about `APPEND_BYTES` of them, at least one if there is any."""
@@ -322,8 +292,7 @@ class Engine(Elections):
             self._SyncObj__raftNextIndex[node] = max(self._SyncObj__raftNextIndex[node], message.next_index)
         if message.reset:
             self._SyncObj__raftNextIndex[node] = message.next_index
-        if message.round > self._rounds.get(peer, 0):
-            self._rounds[peer] = message.round
+        if self._rounds.heard(peer, message.round):
             self._answer_reads()
         if self._SyncObj__raftNextIndex[node] > self.journal.first_index:
             self._replicate(node, heartbeat=False)

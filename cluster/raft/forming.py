@@ -92,7 +92,7 @@ class Forming:
         return None
 
     def join(self, members: Mapping[str, str]) -> None:
-        """The log says that this incarnation is a voter of the cluster it is a stranger to: it may begin to remember."""
+        """The log says that this incarnation is a voter of the cluster it was a stranger to: now it remembers."""
         if not self.formed and self.stranger_to is not None:
             self._form(self.stranger_to, members)
 

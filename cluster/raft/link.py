@@ -1,8 +1,8 @@
 """One connection to a peer: frames, the handshake, and messages cut into parts so that none holds up another.
 
-A stranger costs little: a hello of at most 4 KiB, a few seconds, then it has proved the key or is gone. Streams
-share the connection, Raft's messages and calls; their parts take turns, so that a heartbeat never waits behind an answer,
-and every part that arrives says that the peer is alive.
+A stranger costs little: a hello of at most 4 KiB, a few seconds, then it has proved the key or is gone. Streams share
+the connection (Raft's messages, calls); their parts take turns, so that a heartbeat never waits behind an answer, and
+every part that arrives says that the peer is alive.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Owner(Protocol):
 
 
 class Link(asyncio.Protocol):
-    """`peer` is None until the handshake is done; then it is the node id that the other end proved to be let in with."""
+    """`peer` is None until the handshake is done; then it is the node id that the other end was let in with."""
 
     def __init__(self, owner: Owner, *, dialled: bool) -> None:
         self._owner, self._dialled = owner, dialled

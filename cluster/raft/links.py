@@ -1,7 +1,8 @@
 """All links of a node: who is connected, whom to dial, and calls that always end.
 
-Of two nodes the one with the greater id dials. A broken link is dialled again with a growing pause; a silent one is cut.
-A call over a link ends in an answer, an error that says it surely was not sent, or `OutcomeUnknown`: never in silence.
+Of two nodes the one with the greater id dials. A broken link is dialled again with a growing pause; a silent one is
+cut. A call over a link ends in an answer, an error that says it surely was not sent, or `OutcomeUnknown`: never in
+silence.
 """
 
 from __future__ import annotations
@@ -109,7 +110,7 @@ class Links:
         self._watching: asyncio.TimerHandle | None = None
         self._complained: dict[str, float] = {}
         self._stopped = False
-        self.refused = 0
+        self.refusals = 0
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
@@ -221,7 +222,7 @@ class Links:
     def closed(self, link: Link, why: str) -> None:
         self._strangers.discard(link)
         if link.peer is None or self._open.get(link.peer) is not link:
-            self.refused += 1
+            self.refusals += 1
             self._complain(
                 link.address.rsplit(",", 1)[0], f"refused {link.claims or 'a stranger'} at {link.address}: {why}"
             )

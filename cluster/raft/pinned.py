@@ -26,7 +26,7 @@ __all__ = ["Node", "SyncObj", "SyncObjConf", "Transport", "check", "monotonic"]
 
 
 class Node(StockNode):  # type: ignore[misc]  # PySyncObj has no annotations
-    """A node in PySyncObj's sets, which decide the order of sending: the same in every process, so that a seed replays."""
+    """A node in PySyncObj's sets, whose order decides the order of sending: the same in every process, for replays."""
 
     def __hash__(self) -> int:
         return zlib.crc32(self.id.encode())

@@ -8,37 +8,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
-import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from quorate.cluster import entry
 from quorate.cluster.clock import LeaderClock
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.raft import wire
-from quorate.cluster.raft.directory import Identity
-from quorate.cluster.raft.elections import CANDIDATE, FOLLOWER, LEADER, Timing
+from quorate.cluster.raft.elections import CANDIDATE, FOLLOWER, LEADER
 from quorate.cluster.raft.engine import Engine, Fate
 from quorate.cluster.raft.files import Files
 from quorate.cluster.raft.forming import Forming
-from quorate.cluster.raft.journal import SEGMENT_BYTES, Journal
+from quorate.cluster.raft.journal import Journal
 from quorate.cluster.raft.link import Introduction
-from quorate.cluster.raft.links import Links
 from quorate.cluster.raft.members import Member, Members
 from quorate.cluster.raft.membership import Membership
-from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
+from quorate.cluster.raft.snapshots import Snapshots
+from quorate.cluster.raft.snapshotting import Snapshotting
 from quorate.cluster.raft.transfer import Transfer
-from quorate.cluster.raft.writer import ThreadWriter, Writer
+from quorate.cluster.raft.world import Directory, ReplicaSettings, World
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
 from quorate.vote import ENTRY_BYTES_MAX
 
 TICK_S = 0.02
 TELL_COMMIT_S = 0.002  # followers learn of a commit with the next entry, or after this long
-KEEP_BYTES = 16 * 1024 * 1024  # of log behind a snapshot, so that a short absence needs no snapshot
 PROPOSALS_BYTES_MAX = 64 * 1024 * 1024
 TRANSFER_S = 2.0
 
@@ -47,53 +42,6 @@ ROLES = {FOLLOWER: "follower", CANDIDATE: "candidate", LEADER: "leader"}
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicaSettings:
-    """What a replica must be told. `peers` are host:port by node id, this node's own included."""
-
-    node_id: str
-    cluster_name: str
-    listen: tuple[str, int]
-    peers: Mapping[str, str]
-    http: str
-    key: bytes | None
-    bootstrap: bool
-    timing: Timing
-    snapshot_bytes: int
-    dedup_window: int
-    keep_bytes: int = KEEP_BYTES
-    segment_bytes: int = SEGMENT_BYTES
-
-
-class Directory(Protocol):
-    """What the replica needs of its data directory; `directory.DataDirectory` is the one on disk."""
-
-    @property
-    def files(self) -> Files: ...
-
-    @property
-    def identity(self) -> Identity: ...
-
-    def save_identity(self, *, cluster_id: str | None, members: dict[str, str] | None) -> None: ...
-
-    def close(self) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """Disk thread, network and chance: what a simulation replaces. The loop, and its time, is the one it runs on."""
-
-    writer: Callable[[str], Writer] = lambda name: ThreadWriter(
-        asyncio.get_running_loop().call_soon_threadsafe, name=name
-    )
-    links: Callable[[str, RaftReplica, bytes | None], Links] = lambda node_id, listener, key: Links(
-        node_id, listener, key=key
-    )
-    rng: random.Random = field(default_factory=random.SystemRandom)
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
 
 
 class RaftReplica:
@@ -130,8 +78,6 @@ class RaftReplica:
         self._tick_planned = False
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tell_timer: asyncio.TimerHandle | None = None
-        self._snapshotting = False
-        self._snapshot: SnapshotMeta | None = None
         self._engine: Engine | None = None
 
     # ---- life -------------------------------------------------------------------------------------------------------
@@ -140,16 +86,16 @@ class RaftReplica:
         """Read what is on disk, then listen. Raises `DataError` in words, or OSError if the port is taken."""
         self._writer = self._world.writer("quorate-disk")
         self._snapshot_writer = self._world.writer("quorate-snapshots")
-        self._snapshots = Snapshots(self._files, node_id=self.node_id)
-        self._snapshot = await _blocking(self._snapshots.newest)
-        if self._snapshot is not None:
-            image = await _blocking(self._snapshots.load, self._snapshot)
+        snapshots = Snapshots(self._files, node_id=self.node_id)
+        snapshot = await _blocking(snapshots.newest)
+        if snapshot is not None:
+            image = await _blocking(snapshots.load, snapshot)
             self.state = await _blocking(StateMachine.restore, image)
         self._journal = await _blocking(
             Journal.open,
             self._files,
             self._writer,
-            snapshot=self._snapshot,
+            snapshot=snapshot,
             on_failure=self._halt,
             node_id=self.node_id,
             segment_bytes=self.settings.segment_bytes,
@@ -165,25 +111,36 @@ class RaftReplica:
             rng=self._world.rng,
             backlog=self.links.backlog,
         )
-        if self._snapshot is not None:
-            engine.restored(self._snapshot.index)
+        if snapshot is not None:
+            engine.restored(snapshot.index)
         self._membership = Membership(
             self.node_id,
             engine,
             self.links,
             self.forming,
             self.settings.peers,
-            self._snapshot.members if self._snapshot else b"",
+            snapshot.members if snapshot else b"",
+        )
+        self._snapshotting = Snapshotting(
+            snapshots,
+            self._snapshot_writer,
+            engine,
+            self._membership,
+            self.settings,
+            snapshot,
+            freeze=lambda: self.state.freeze(),
+            replace=self._replace_state,
+            failed=self._halt,
         )
         self._transfer = Transfer(
             engine,
-            self._snapshots,
+            snapshots,
             self._snapshot_writer,
-            newest=lambda: self._snapshot,
+            newest=lambda: self._snapshotting.newest,
             send=self.links.send,
-            install=self._install,
+            install=lambda meta, done: self._snapshotting.install(meta, lambda used: self._guard(done, used)),
         )
-        engine.snapshots = self._transfer
+        engine.offer_snapshot, engine.cancel_snapshot = self._transfer.offer, self._transfer.cancel
         engine.on_durable = self._tick_soon
         self._save_identity()
         await self.links.start(*self.settings.listen)
@@ -267,8 +224,7 @@ class RaftReplica:
         self._check_leadership()
         if engine.commit_untold() and self._tell_timer is None:
             self._tell_timer = asyncio.get_running_loop().call_later(TELL_COMMIT_S, self._tell_commit)
-        if self._journal.bytes_in_memory > self.settings.snapshot_bytes + self.settings.keep_bytes:
-            self._take_snapshot()
+        self._guard(self._snapshotting.consider)
 
     def _tell_commit(self) -> None:
         self._tell_timer = None
@@ -485,16 +441,16 @@ class RaftReplica:
             "log_bytes": journal.bytes_on_disk,
             "log_memory_bytes": journal.bytes_in_memory,
             "chain": journal.chain_at(engine.applied_index).hex(),
-            "snapshot_index": self._snapshot.index if self._snapshot else 0,
-            "snapshot_bytes": self._snapshot.size if self._snapshot else 0,
+            "snapshot_index": snapshot.index if (snapshot := self._snapshotting.newest) else 0,
+            "snapshot_bytes": snapshot.size if snapshot else 0,
             "snapshots_received": self._transfer.received,
             "election_timeout_ms": int(engine.timing.election_s * 1000),
             "links": self.links.status(),
-            "refused_connections": self.links.refused,
+            "refused_connections": self.links.refusals,
             "clock_jumps_refused": self.clock.refused,
         }
 
-    # ---- state machine and snapshots --------------------------------------------------------------------------------
+    # ---- state machine --------------------------------------------------------------------------------
 
     def _apply(self, payload: bytes, index: int, term: int) -> Applied:
         applied = self.state.apply(payload)
@@ -505,62 +461,13 @@ class RaftReplica:
             _tell(listener, applied)
         return applied
 
-    def _take_snapshot(self) -> None:
-        """Freeze the state now, encode and write it elsewhere, then shorten the log."""
-        if self._snapshotting or not self._running:
-            return
-        assert self._engine is not None
-        self._snapshotting = True
-        index = self._engine.applied_index
-        image, term, chain = self.state.freeze(), self._engine.term_at(index), self._journal.chain_at(index)
-        members = self._membership.at(index)
-        self._snapshot_writer.run(
-            lambda: self._snapshots.save(index, term, chain, members, image.encode()), self._snapshot_taken
-        )
-
-    def _snapshot_taken(self, meta: SnapshotMeta | BaseException) -> None:
-        self._snapshotting = False
-        if isinstance(meta, BaseException):
-            self._halt(meta)
-            return
-        if not self._running:
-            return
-        assert self._engine is not None
-        if self._snapshot is None or meta.index > self._snapshot.index:
-            self._snapshot = meta
-            keep_from = self._engine.index_with_behind(self.settings.keep_bytes)
-            self._journal.compact(min(meta.index, keep_from))
-            log.info("snapshot up to index %d taken (%d bytes)", meta.index, meta.size)
-
-    def _install(self, meta: SnapshotMeta, done: Callable[[bool], None]) -> None:
-        """Put a received snapshot in place: restored on a thread, then state, log and engine change in one step."""
-
-        def restored(state: StateMachine | BaseException) -> None:
-            if not self._running:
-                return
-            assert self._engine is not None
-            if isinstance(state, BaseException):
-                log.error("the snapshot received up to index %d cannot be used: %r; asking again", meta.index, state)
-                done(False)
-            elif meta.index <= self._engine.commit_index:
-                done(False)
-            else:
-                self._guard(self._replace, meta, state)
-                done(True)
-                self._tick_soon()
-
-        self._snapshot_writer.run(lambda: StateMachine.restore(self._snapshots.load(meta)), restored)
-
-    def _replace(self, meta: SnapshotMeta, state: StateMachine) -> None:
-        assert self._engine is not None
-        self.state, self._snapshot = state, meta
-        self._journal.reset(meta)
-        self._engine.installed(meta.index)
-        self._membership.installed(meta.members)
-        log.info("installed the leader's snapshot up to index %d (version %d)", meta.index, state.version)
+    def _replace_state(self, state: StateMachine) -> None:
+        """A snapshot's state takes the place of ours: to who listens, everything may have changed."""
+        self.state = state
         everything = Applied(state.version, state.time_ms, [], (), [poll.id for poll in state.polls()])
         for listener in self._applied_listeners:
             _tell(listener, everything)
+        self._tick_soon()
 
 
 async def _blocking(call: Callable[..., T], *arguments: Any, **named: Any) -> T:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from quorate.cluster.raft import pinned, wire
-from quorate.cluster.raft.engine import Engine, SnapshotFlow
+from quorate.cluster.raft.engine import Engine
 from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
 from quorate.cluster.raft.writer import Writer
 from quorate.errors import DataError
@@ -31,7 +31,7 @@ class _Sending:
     at_s: float  # when the last piece left
 
 
-class Transfer(SnapshotFlow):
+class Transfer:
     """Both ends. Blocking reads and writes go to the snapshots' own thread."""
 
     def __init__(

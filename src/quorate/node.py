@@ -23,9 +23,11 @@ import msgspec
 from quorate import __version__, logs
 from quorate.cluster.flusher import Flusher
 from quorate.cluster.fsm import Applied
+from quorate.cluster.operating import Operating
 from quorate.cluster.raft.directory import DataDirectory
 from quorate.cluster.raft.elections import Timing
-from quorate.cluster.raft.replica import RaftReplica, ReplicaSettings
+from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.raft.world import ReplicaSettings
 from quorate.cluster.reads import Reads
 from quorate.cluster.submit import Submitter
 from quorate.config import Config, masked_config
@@ -79,6 +81,7 @@ class Node:
             checks=self._checks(),
             limits=limits,
         )
+        self.api.operator = Operating(self.replica)
         self.http = HttpServer(self.api)
         self.replica.serve("probe", self._on_probe)
         self.flusher = self._flusher()

@@ -18,7 +18,8 @@ from quorate.cluster.raft.directory import FORMAT, Identity
 from quorate.cluster.raft.elections import Timing
 from quorate.cluster.raft.links import Links
 from quorate.cluster.raft.membership import REMOVED
-from quorate.cluster.raft.replica import RaftReplica, ReplicaSettings, World
+from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.raft.world import ReplicaSettings, World
 from quorate.cluster.submit import Submitter
 from quorate.errors import QuorateError
 from quorate.vote import Vote

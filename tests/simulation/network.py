@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quorate.cluster.raft import wire
-from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.raft.links import Listener
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NoLeader, OutcomeUnknown, QuorateError
 
@@ -75,12 +75,12 @@ class Network:
 class SimLinks:
     """Stands where `Links` stands."""
 
-    def __init__(self, network: Network, node_id: str, listener: RaftReplica) -> None:
+    def __init__(self, network: Network, node_id: str, listener: Listener) -> None:
         self.network, self.node_id, self.listener = network, node_id, listener
         self.wanted: set[str] = set()
         self.connection: dict[str, int] = {}  # peer -> serial number of the connection
         self.handlers: dict[str, PeerHandler] = {}
-        self.refused = 0
+        self.refusals = 0
         self._serial = 0
         self._calls: dict[asyncio.Future[bytes], str] = {}
 

@@ -28,6 +28,8 @@ COMMANDS = {  # name: (module, the first line of its help)
     "status": ("status", "Show a node as it sees itself."),
     "nodes": ("status", "Show all nodes of the cluster."),
     "leader": ("status", "Say who leads."),
+    "members": ("members", "Show, add, remove and replace the members of the cluster."),
+    "recover": ("recover", "Go on from one survivor when a majority is lost for ever."),
     "config": ("config", "Check and show settings."),
     "version": ("version", "Show which version this is."),
 }

@@ -1,0 +1,89 @@
+"""When the log is long, the state stands for it: snapshots taken here, and snapshots received put in place.
+
+Freezing the state is a matter of milliseconds on the loop; encoding and writing happen on the snapshots' own thread, so
+that neither heartbeats nor the log's sync wait for them. The log keeps a suffix, so that a node that was away for a
+moment needs no snapshot. A received one is read back and accepted by the state machine before anything is replaced.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from quorate.cluster.fsm import Image, StateMachine
+from quorate.cluster.raft.engine import Engine
+from quorate.cluster.raft.membership import Membership
+from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
+from quorate.cluster.raft.world import ReplicaSettings
+from quorate.cluster.raft.writer import Writer
+
+log = logging.getLogger(__name__)
+
+
+class Snapshotting:
+    """On the loop, but for what it gives to the writer. `replace` is called when a received state is to be used."""
+
+    def __init__(
+        self,
+        snapshots: Snapshots,
+        writer: Writer,
+        engine: Engine,
+        membership: Membership,
+        settings: ReplicaSettings,
+        newest: SnapshotMeta | None,
+        *,
+        freeze: Callable[[], Image],
+        replace: Callable[[StateMachine], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
+        self._snapshots, self._writer, self._engine, self._membership = snapshots, writer, engine, membership
+        self._settings = settings
+        self._freeze, self._replace, self._failed = freeze, replace, failed
+        self._under_way = False
+        self.newest = newest
+
+    def consider(self) -> None:
+        """Take a snapshot if the log has grown enough since the last one."""
+        settings = self._settings
+        if not self._under_way and self._engine.journal.bytes_in_memory > settings.snapshot_bytes + settings.keep_bytes:
+            self._take()
+
+    def _take(self) -> None:
+        engine = self._engine
+        index = engine.applied_index
+        if self.newest is not None and index <= self.newest.index:
+            return
+        self._under_way = True
+        image, term, chain = self._freeze(), engine.term_at(index), engine.journal.chain_at(index)
+        members = self._membership.at(index)
+        self._writer.run(lambda: self._snapshots.save(index, term, chain, members, image.encode()), self._taken)
+
+    def _taken(self, meta: SnapshotMeta | BaseException) -> None:
+        self._under_way = False
+        if isinstance(meta, BaseException):
+            self._failed(meta)
+        elif self.newest is None or meta.index > self.newest.index:
+            self.newest = meta
+            keep_from = self._engine.index_with_behind(self._settings.keep_bytes)
+            self._engine.journal.compact(min(meta.index, keep_from))
+            log.info("snapshot up to index %d taken (%d bytes)", meta.index, meta.size)
+
+    def install(self, meta: SnapshotMeta, done: Callable[[bool], None]) -> None:
+        """Use a received snapshot, unless it turns out to be unusable or too old; `done` is told whether it is."""
+        self._writer.run(
+            lambda: StateMachine.restore(self._snapshots.load(meta)), lambda state: done(self._restored(meta, state))
+        )
+
+    def _restored(self, meta: SnapshotMeta, state: StateMachine | BaseException) -> bool:
+        if isinstance(state, BaseException):
+            log.error("the snapshot received up to index %d cannot be used: %r; asking again", meta.index, state)
+            return False
+        if meta.index <= self._engine.commit_index:
+            return False
+        self.newest = meta
+        self._engine.journal.reset(meta)
+        self._replace(state)
+        self._engine.installed(meta.index)
+        self._membership.installed(meta.members)
+        log.info("installed the leader's snapshot up to index %d (version %d)", meta.index, state.version)
+        return True

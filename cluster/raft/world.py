@@ -1,0 +1,66 @@
+"""What a replica is told and what it stands on: settings, data directory, disk thread, network, chance and clocks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from quorate.cluster.raft.directory import Identity
+from quorate.cluster.raft.elections import Timing
+from quorate.cluster.raft.files import Files
+from quorate.cluster.raft.journal import SEGMENT_BYTES
+from quorate.cluster.raft.links import Links, Listener
+from quorate.cluster.raft.writer import ThreadWriter, Writer
+
+KEEP_BYTES = 16 * 1024 * 1024  # of log behind a snapshot, so that a short absence needs no snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSettings:
+    """What a replica must be told. `peers` are host:port by node id, this node's own included."""
+
+    node_id: str
+    cluster_name: str
+    listen: tuple[str, int]
+    peers: Mapping[str, str]
+    http: str
+    key: bytes | None
+    bootstrap: bool
+    timing: Timing
+    snapshot_bytes: int
+    dedup_window: int
+    keep_bytes: int = KEEP_BYTES
+    segment_bytes: int = SEGMENT_BYTES
+
+
+class Directory(Protocol):
+    """What the replica needs of its data directory; `directory.DataDirectory` is the one on disk."""
+
+    @property
+    def files(self) -> Files: ...
+
+    @property
+    def identity(self) -> Identity: ...
+
+    def save_identity(self, *, cluster_id: str | None, members: dict[str, str] | None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Disk thread, network and chance: what a simulation replaces. The loop, and its time, is the one it runs on."""
+
+    writer: Callable[[str], Writer] = lambda name: ThreadWriter(
+        asyncio.get_running_loop().call_soon_threadsafe, name=name
+    )
+    links: Callable[[str, Listener, bytes | None], Links] = lambda node_id, listener, key: Links(
+        node_id, listener, key=key
+    )
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic

@@ -1,0 +1,44 @@
+"""`quorate recover`"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option(
+    "--config",
+    "file",
+    type=click.Path(dir_okay=False, exists=True, path_type=Path),
+    required=True,
+    help="The survivor's TOML file.",
+)
+@click.option("--unsafe", is_flag=True, help="Say that you know what may be lost.")
+def recover(file: Path, unsafe: bool) -> int:
+    """Go on from one survivor when a majority of the disks is lost for ever.
+
+    The node must be stopped. It becomes the only voter of a cluster that goes on from its own log; what only the lost
+    nodes had is lost. Add new nodes to it afterwards: quorate members add.
+    """
+    from quorate.cluster.raft.recover import recover as recover_data
+    from quorate.config import load
+
+    if not unsafe:
+        raise click.UsageError(
+            "what was acknowledged by the lost nodes alone may be lost, and nobody can say how much that is. If a "
+            "majority can still be brought back, do that instead. Otherwise: --unsafe"
+        )
+    config = load(file, flags={}).config
+    done = recover_data(config.node.data, config.node.id, str(config.raft_address()))
+    click.echo(
+        f"{config.node.id} is now the only voter of cluster {done.cluster_id}, which goes on from {done.before}.\n"
+        f"  Its log ends at index {done.last_index} (term {done.last_term}); up to {done.committed} it knew to be "
+        f"committed.\n"
+        "  What the lost nodes had acknowledged beyond that index is lost; clients that send it again are counted.\n"
+        "  Entries above the committed ones are kept: some may never have been acknowledged.\n"
+        f"  Start it: quorate node --config {file}\n"
+        "  Then add nodes with empty disks: quorate members add ID HOST:PORT"
+    )
+    return 0
