@@ -143,7 +143,7 @@ class _Replay:
         """Add a segment to the log; `size` is what the next one says of its size, None for the last one."""
         name = segments.name_of(head.number)
         data = self.files.read(name)
-        if head.base != log.last or (log.segments and head.previous_size != log.segments[-1].size):
+        if head.base != log.last:
             raise self._damaged(head.number, 0, log, "it does not continue the file before it")
         log.term, log.ballot = head.term, head.ballot
         log.committed = max(log.committed, head.committed)

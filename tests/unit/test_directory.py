@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,6 @@ def test_a_log_without_an_identity_belongs_to_nobody(tmp_path: Path) -> None:
 
 
 def test_a_newer_format_is_refused(tmp_path: Path) -> None:
-    import zlib
-
     DataDirectory.open(tmp_path, node_id="n1").close()
     body = b'{"format":2,"node":{"id":"n1"}}'
     (tmp_path / IDENTITY_NAME).write_bytes(b'{"crc32":%d,"identity":%s}' % (zlib.crc32(body), body))
@@ -102,8 +101,8 @@ def test_each_flipped_byte_of_the_identity_is_refused_or_harmless(tmp_path: Path
     path = tmp_path / IDENTITY_NAME
     whole = path.read_bytes()
     for offset in range(len(whole)):
-        for bit in range(8):
-            path.write_bytes(whole[:offset] + bytes([whole[offset] ^ 1 << bit]) + whole[offset + 1 :])
+        for mask in (1 << offset % 8, 0x20, 0xFF):
+            path.write_bytes(whole[:offset] + bytes([whole[offset] ^ mask]) + whole[offset + 1 :])
             try:
                 directory = DataDirectory.open(tmp_path, node_id="n1")
             except DataError:
@@ -114,7 +113,7 @@ def test_each_flipped_byte_of_the_identity_is_refused_or_harmless(tmp_path: Path
 
 def test_a_kill_while_the_identity_is_saved_leaves_the_old_or_the_new(tmp_path: Path) -> None:
     directory = DataDirectory.open(tmp_path, node_id="n1")
-    (tmp_path / "identity.tmp").write_bytes(b"half of anoth")
+    (tmp_path / "identity.tmp").write_bytes(b"half of another, and a long one" * 100)
     directory.save_identity(cluster_id="c1", members=None)
     directory.close()
     assert [IDENTITY_NAME, "lock"] == sorted(os.listdir(tmp_path))

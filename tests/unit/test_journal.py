@@ -259,6 +259,22 @@ def test_a_failing_disk_ends_the_journal_at_once_and_for_good(step: int) -> None
     assert (2, said) == (journal.synced_index, disk.synced)
 
 
+def test_nothing_is_removed_after_a_write_that_failed() -> None:
+    """The write began the segment that would stand for those removed."""
+    disk = Disk()
+    journal = disk.open()
+    append(journal, *[b"x" * 100] * 10)
+    disk.sync(journal)
+    append(journal, b"begins a segment")
+    disk.files.fail(3)
+    journal.flush()
+    journal.compact(journal.last_index)
+    assert 2 == len(disk.writer)
+    disk.writer.drain()
+    assert 1 == len(disk.failures)
+    assert segments.name_of(1) in disk.segments
+
+
 @pytest.mark.parametrize("step", range(1, 10))
 def test_after_a_failed_sync_a_restart_does_not_believe_the_cache(step: int) -> None:
     """What a kernel failed to write stays readable in its cache, and no later sync writes it: it is written again."""

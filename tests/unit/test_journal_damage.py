@@ -4,6 +4,8 @@ all; it is shorter only where nobody can have been told of what is missing.
 
 from __future__ import annotations
 
+import contextlib
+import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from quorate.cluster.raft import segments
+from quorate.cluster.raft.snapshots import Snapshots
 from quorate.errors import DataError
-from tests.simulation.files import SimFiles
+from tests.simulation.files import PowerCut, SimFiles
 from tests.unit.logs import Disk, State, append, lead, state_of
 
 
@@ -164,6 +167,72 @@ def test_garbage_and_zeros_after_the_end_are_a_torn_tail() -> None:
         files = story.disk.files.copy()
         files.put(name, whole + tail)
         assert story.end == opened(files)
+
+
+def test_a_torn_tail_is_gone_for_good() -> None:
+    """Or its records might one day be read behind shorter ones."""
+    story = killed()
+    name, whole = story.disk.segments[-1], story.bytes
+    story.disk.files.put(name, whole + bytes(50) + b"x" * 5_000)
+    Disk(story.disk.files).open()
+    assert b"x" not in story.disk.files.read(name)[len(whole) :]
+
+
+def test_a_tail_is_not_torn_where_another_segment_follows() -> None:
+    """The next one was only begun when this one was synced, however little of it can be read."""
+    story = lost_power()
+    first, second = story.disk.segments[:2]
+    for name in story.disk.segments[2:]:
+        story.disk.files.put(name, None)
+    story.disk.files.put(second, b"torn")
+    files = story.disk.files.copy()
+    assert opened(files) in story.states
+    story.disk.files.put(first, story.disk.files.read(first)[:-50] + b"x" * 50)
+    assert opened(story.disk.files) is None
+
+
+def test_another_logs_segment_is_damage() -> None:
+    ours, theirs = Disk(), Disk()
+    for disk, letter in ((ours, b"o"), (theirs, b"t")):
+        journal = disk.open()
+        append(journal, letter * 700)
+        disk.sync(journal)
+        lead(journal, 1)
+        disk.sync(journal)
+    name = segments.name_of(2)
+    ours.files.put(name, theirs.files.read(name))
+    assert opened(ours.files) is None
+
+
+def test_entries_that_change_places_are_damage() -> None:
+    disk = Disk()
+    journal = disk.open()
+    append(journal, b"one of two", b"two of two")
+    disk.sync(journal)
+    name = disk.segments[0]
+    data, prefix = disk.files.read(name), segments.entry_prefix(2, 0, journal.chain_at(2), b"one of two")
+    at, size = data.index(prefix), len(prefix) + 10
+    disk.files.put(name, data[:at] + data[at + size : at + 2 * size] + data[at : at + size] + data[at + 2 * size :])
+    with pytest.raises(DataError, match="the entry does not follow the one before it"):
+        disk.open()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_was_installed_is_durable_before_what_it_replaces_is_removed(seed: int) -> None:
+    """A process dies between writing the new log and syncing it; the next one's power goes while it starts."""
+    for steps in range(30):
+        story = Story()
+        meta = Snapshots(story.disk.files).save(100, 9, b"c" * 16, b"", b"")
+        story.journal.reset(meta)
+        story.journal.flush()
+        story.disk.writer.die(5)
+        story.disk.files.kill()
+        files = story.disk.files
+        files.rng, files.steps_left = random.Random(seed), steps
+        with contextlib.suppress(PowerCut):
+            Disk(files).open(meta)
+        files.crash()
+        assert 100 == Disk(files).open(meta).last_index
 
 
 def test_the_refusal_names_the_file_the_entry_and_the_way_out() -> None:
