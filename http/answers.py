@@ -39,7 +39,7 @@ class Reply:
 
 
 def reply(value: Any, *, status: int = 200, version: int | None = None) -> Reply:
-    return Reply(status, encode(value), JSON, version)
+    return Reply(status, encode(value) + b"\n", JSON, version)  # the newline is for people with curl
 
 
 def text(lines: str, *, status: int = 200) -> Reply:
@@ -91,7 +91,7 @@ def problem(error: QuorateError, instance: str, *, version: int | None = None) -
         more.append((b"retry-after", b"%d" % math.ceil(error.retry_after_s)))  # RFC 9110: whole seconds
     if isinstance(allow := error.fields.get("allow"), list):
         more.append((b"allow", ", ".join(allow).encode()))
-    return Reply(error.status, encode(document), PROBLEM, version or error.fields.get("version"), tuple(more))
+    return Reply(error.status, encode(document) + b"\n", PROBLEM, version or error.fields.get("version"), tuple(more))
 
 
 def _retry(error: QuorateError) -> str:

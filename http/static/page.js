@@ -140,19 +140,20 @@ async function showNodes() {
   try {
     const answer = await fetch("/nodes");
     const { nodes, leader, term } = await answer.json();
-    $("served").textContent = `answered by ${answer.headers.get("X-Quorate-Node")} · ` +
+    const served = answer.headers.get("X-Quorate-Node");
+    $("served").textContent = `answered by ${served} · ` +
       (leader ? `${leader} leads in term ${term}` : "no leader is known");
-    $("nodes").replaceChildren(...nodes.map((node) => showNode(node, node.id === leader)));
+    $("nodes").replaceChildren(...nodes.map((node) => showNode(node, node.id === leader, node.id === served)));
   } catch { /* the stream says that this node is gone */ }
   setTimeout(showNodes, NODES_EVERY_MS);
 }
 
-function showNode(node, leads) {
+function showNode(node, leads, here) {
   const item = make("node");
   const away = node.reachable === false;
   item.className = away ? "away" : leads ? "leader" : "";
   const name = item.querySelector("strong");
-  if (node.http && node.http !== location.origin) {
+  if (node.http && !here) {
     const link = document.createElement("a");
     link.href = node.http;
     link.textContent = node.id;
