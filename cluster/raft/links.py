@@ -20,6 +20,7 @@ import msgspec
 from quorate import errors
 from quorate.cluster.raft import wire
 from quorate.cluster.raft.link import CALLS, RAFT, Introduction, Link
+from quorate.cluster.raft.members import REMOVED
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, Overloaded, QuorateError
 
@@ -136,7 +137,7 @@ class Links:
         for peer in [peer for peer in self._dialling if peer not in addresses]:
             self._dialling.pop(peer).cancel()
         for peer in [peer for peer in self._open if peer not in addresses]:
-            self._open[peer].refuse(f"{peer} is no member of this cluster any more")
+            self._open[peer].refuse(f"{peer} was {REMOVED}")
         for peer in addresses:
             if peer < self.node_id and peer not in self._dialling and not self._stopped:
                 self._dialling[peer] = asyncio.get_running_loop().create_task(self._dial(peer))

@@ -13,6 +13,8 @@ import msgspec
 
 from quorate.errors import Conflict, DataError, Invalid
 
+REMOVED = "removed from the cluster"  # in every sentence that tells a node so
+
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
     id: str
@@ -52,9 +54,7 @@ class Members(msgspec.Struct, array_like=True, frozen=True):
         return self._with([*self.members, Member(id, raft, "", voter=False)], f"add {id}")
 
     def removing(self, id: str) -> Members:
-        """Raises `Invalid` if there is no such member, or it is the last voter."""
-        if self.get(id) is None:
-            raise Invalid(f"{id} is no member; the members are {', '.join(sorted(m.id for m in self.members))}")
+        """Raises `Invalid` if it is the last voter. A request that is repeated finds nobody and changes nothing."""
         if self.voters() == {id}:
             raise Invalid(f"{id} is the last voter: a cluster without one could never decide anything again")
         return self._with([member for member in self.members if member.id != id], f"remove {id}")

@@ -15,10 +15,9 @@ from quorate.cluster.raft.engine import Engine, Fate
 from quorate.cluster.raft.forming import Forming
 from quorate.cluster.raft.link import Introduction
 from quorate.cluster.raft.links import Links
-from quorate.cluster.raft.members import Member, Members
+from quorate.cluster.raft.members import REMOVED, Member, Members
 from quorate.errors import Halted, NoLeader, OutcomeUnknown
 
-REMOVED = "removed from the cluster"
 CHANGE_S = 10.0
 
 
@@ -78,7 +77,7 @@ class Membership:
 
     def _is_me(self, of: Members | None) -> bool:
         me = None if of is None else of.get(self._node_id)
-        return me is not None and me.incarnation in ("", self._forming.identity.incarnation)
+        return me is not None and me.incarnation == self._forming.identity.incarnation
 
     def _reach(self) -> None:
         """Be connected with all who count or still may; a node the log does not name yet looks for those configured."""
@@ -166,6 +165,8 @@ class Membership:
                         raise NoLeader("this node does not lead now")
                     await asyncio.sleep(0.02)
                 changed = make(self.current)
+                if changed.members == self.current.members:
+                    return self.current
                 await asyncio.shield(self._propose(changed))
                 return changed
         except TimeoutError:

@@ -184,11 +184,10 @@ class Node:
     # ---- what others ask --------------------------------------------------------------------------------------------
 
     def _members(self) -> Sequence[Member]:
-        http = self.replica.http_addresses()
-        return [
-            Member(id, self.config.http.url if id == self.config.node.id else http.get(id, ""), str(address))
-            for id, address in self.config.members().items()
-        ]
+        http = {**self.replica.http_addresses(), self.config.node.id: self.config.http.url}
+        known = {member.id: member.raft for member in self.replica.members()}
+        configured = {id: str(address) for id, address in self.config.members().items()}
+        return [Member(id, http.get(id, ""), raft) for id, raft in (known or configured).items()]
 
     async def _nodes(self) -> Sequence[Mapping[str, Any]]:
         """Every member as it answers now; one that does not answer is shown as unreachable."""

@@ -17,7 +17,7 @@ from quorate.cluster.entry import CreatePoll
 from quorate.cluster.raft.directory import FORMAT, Identity
 from quorate.cluster.raft.elections import Timing
 from quorate.cluster.raft.links import Links
-from quorate.cluster.raft.membership import REMOVED
+from quorate.cluster.raft.members import REMOVED
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.world import ReplicaSettings, World
 from quorate.cluster.submit import Submitter
