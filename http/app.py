@@ -17,7 +17,7 @@ from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 from quorate.errors import Invalid, MethodNotAllowed, NotFound, OutcomeUnknown, QuorateError
 from quorate.http.answers import Reply, headers_of, internal, problem, signature
 from quorate.http.api import Api
-from quorate.http.asked import Asked
+from quorate.http.asked import Asked, check_origin
 from quorate.http.body import too_large
 
 LOOP_GRACE_S = 2.0  # what runs on the loop ends by its own deadline; this is for a loop that does not turn
@@ -36,6 +36,7 @@ def create_app(api: Api) -> Flask:
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_error_handler(Exception, render)
+    app.before_request(check_site)
     app.after_request(sign)
     return app
 
@@ -56,6 +57,11 @@ def asked() -> Asked:
         producer=headers.get("X-Quorate-Producer"),
         last_event_id=headers.get("Last-Event-ID"),
     )
+
+
+def check_site() -> None:
+    if request.method == "POST":
+        check_origin(request.headers.get("Origin"), request.headers.get("Host"))
 
 
 def on_loop(work: Coroutine[Any, Any, T], *, timeout_s: float | None = None) -> T:

@@ -18,7 +18,7 @@ from quorate.errors import Invalid, NotReady, QuorateError
 from quorate.http import casting, viewing
 from quorate.http.answers import Reply, headers_of, internal, problem
 from quorate.http.api import Api
-from quorate.http.asked import Asked
+from quorate.http.asked import Asked, check_origin
 from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.events import Stream
 from quorate.http.wire import ANSWER
@@ -29,7 +29,10 @@ Served = tuple[str, int]  # (route, status), for the counts
 
 GONE = 499  # the client left before there was an answer: nginx's number, never sent
 ROUTES = frozenset(
-    ("votes", "polls", "producers", "events", "livez", "readyz", "leader", "nodes", "status", "version", "metrics")
+    (
+        *("votes", "polls", "producers", "events", "livez", "readyz", "metrics", "static", "openapi.json"),
+        *("leader", "members", "nodes", "status", "version"),
+    )
 )
 
 
@@ -77,17 +80,23 @@ class Door:
 
     async def _cast(self, scope: Scope, receive: Receive, send: Send) -> Served:
         asked = Asked("/votes")
-        length = None
+        length = origin = host = None
         try:
             for name, value in scope["headers"]:
                 if name == b"content-length":
                     length = value
                 elif name == b"content-type":
                     asked.content_type = value.decode("latin-1")
+                elif name == b"host":
+                    host = value
+                elif name == b"origin":
+                    origin = value
                 elif name == b"idempotency-key":
                     asked.idempotency_key = _once(asked.idempotency_key, value)
                 elif name == b"x-quorate-producer":
                     asked.producer = _once(asked.producer, value)
+            if origin is not None:
+                check_origin(origin.decode("latin-1"), host and host.decode("latin-1"))
             asked.body = await self._bodies.read(receive, length, self._api.limits.body_bytes)
             answer = await casting.cast(self._api, asked)
         except QuorateError as error:

@@ -38,7 +38,7 @@ def members() -> Response:
 def change_members() -> Response:
     try:
         change = _decode(asked().body)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"{error}; give action (add, remove or replace), id, and raft, its host:port, to add") from None
     id = check_text(change.id, "id", ID_BYTES_MAX)
     return respond(reply({"members": _do(_operator().change(change.action, id, change.raft))}))

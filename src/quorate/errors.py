@@ -52,6 +52,10 @@ class TooSlow(QuorateError):
     status, kind, title = 408, "too-slow", "The request took too long to arrive"
 
 
+class Forbidden(QuorateError):
+    status, kind, title = 403, "forbidden", "That is not for you to ask"
+
+
 class UnsupportedMedia(QuorateError):
     status, kind, title = 415, "unsupported-media-type", "This content type is not understood"
 

@@ -230,6 +230,58 @@ def test_made_up_addresses_are_counted_under_one_name(node: Node) -> None:
     assert len(node.api.counts.timings) < 20
 
 
+# ---- operating ------------------------------------------------------------------------------------------------------
+
+
+class Operating:
+    """An operator that writes down what it was asked to do."""
+
+    def __init__(self) -> None:
+        self.changes: list[tuple[str, str, str | None]] = []
+
+    def members(self) -> list[dict[str, str]]:
+        return [{"id": "n1"}]
+
+    async def change(self, action: str, id: str, raft: str | None) -> list[dict[str, str]]:
+        self.changes.append((action, id, raft))
+        return [{"id": "n1"}, {"id": id}]
+
+    async def transfer(self) -> str:
+        return "n2"
+
+
+@pytest.fixture
+def operator(node: Node) -> Iterator[Operating]:
+    node.api.operator = operating = Operating()
+    yield operating
+    node.api.operator = None
+
+
+def test_an_operator_sees_and_changes_members(node: Node, operator: Operating) -> None:
+    assert ["n1"] == [member["id"] for member in node.ask("GET", "/members").json["members"]]
+    answer = node.ask("POST", "/members", {"action": "add", "id": "n4", "raft": "10.0.0.4:9001"})
+    assert ["n1", "n4"] == [member["id"] for member in answer.json["members"]]
+    assert [("add", "n4", "10.0.0.4:9001")] == operator.changes
+    assert "n2" == node.ask("POST", "/leader/transfer").json["leader"]
+
+
+@pytest.mark.parametrize("body", [b"", {"action": "drop", "id": "n4"}, {"action": "add"}, b'{"action":"\xff"}'])
+def test_a_bad_change_of_members_is_refused(node: Node, operator: Operating, body: Any) -> None:
+    assert 400 == node.ask("POST", "/members", body).status
+    assert [] == operator.changes
+
+
+@pytest.mark.parametrize("path", ["/members", "/leader/transfer", "/polls", "/producers", "/polls/mood/state"])
+def test_a_page_of_another_site_changes_nothing(node: Node, operator: Operating, path: str) -> None:
+    answer = node.ask("POST", path, {"action": "add", "id": "n4"}, {"Origin": "https://example.org"})
+    assert (403, "forbidden") == (answer.status, answer.json["type"])
+    assert [] == operator.changes
+
+
+def test_a_node_without_an_operator_says_so(node: Node) -> None:
+    assert 503 == node.ask("GET", "/members").status
+
+
 # ---- the page and the description -----------------------------------------------------------------------------------
 
 

@@ -119,6 +119,8 @@ WRONG_VOTES: list[tuple[str, Any, dict[str, str], int, str]] = [
     ("ids in a session", [{"option": "sad", "id": "x"}], BATCH_2, 400, "invalid"),
     ("gap in a session", [{"option": "sad"}], {"X_Quorate_Producer": "p;epoch=1;sequence=9"}, 400, "invalid"),
     ("other content type", b"<vote/>", {"Content_Type": "text/xml"}, 415, "unsupported-media-type"),
+    ("a page of another site", {"option": "happy"}, {"Origin": "https://example.org"}, 403, "forbidden"),
+    ("a page of no site", {"option": "happy"}, {"Origin": "null"}, 403, "forbidden"),
     ("malformed line", b'{"option":"happy"}\n{"opt', NDJSON, 400, "invalid"),
 ]  # fmt: skip
 
@@ -137,6 +139,12 @@ def test_votes_that_are_wrong_are_refused_alike_and_change_nothing(
     assert answer.json["definite"]
     assert ("n1", "n1") == (answer.headers["x-quorate-node"], answer.headers["x-quorate-leader"])
     assert before == [(node.tally(), node.tally("over")) for node in doors]
+
+
+def test_a_page_of_this_node_may_vote(doors: tuple[Node, Node]) -> None:
+    for node in doors:
+        origin = {"Origin": f"http://127.0.0.1:{node.port}"}
+        assert 200 == node.ask("POST", "/votes", {"option": "happy", "id": "page"}, origin).status
 
 
 @pytest.mark.parametrize(

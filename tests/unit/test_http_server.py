@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from quorate.errors import ConfigError
-from quorate.http import freshness, server
+from quorate.http import freshness, parsing, server
 from quorate.http.api import Limits
 from tests.unit.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
 from tests.waiting import wait_for
@@ -271,6 +271,12 @@ def test_too_many_votes_waiting_are_refused(node: Node) -> None:
     node.api.submitter._waiting_bytes_max = 1_000
     answer = node.ask("POST", "/votes", [{"option": "happy"}] * 1_000)
     assert (429, "overloaded", "1") == (answer.status, answer.json["type"], answer.headers["retry-after"])
+
+
+def test_too_many_big_bodies_to_read_are_refused(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parsing, "WAITING_MAX", 0)
+    many = [{"option": "happy", "id": f"{i:050d}"} for i in range(1_000)]
+    assert (429, 200) == (node.ask("POST", "/votes", many).status, node.ask("POST", "/votes", many[:9]).status)
 
 
 # ---- what fails -----------------------------------------------------------------------------------------------------
