@@ -46,6 +46,8 @@ def feed(
     """
     from quorate import feed as feeding
 
+    with client_of(nodes, timeout_s) as client:
+        client.leader()  # where nobody is, say so before reading a big file, and sooner than during a feed
     with _on_disk(file) as path, client_of(nodes, timeout_s, unreached_s=None) as client:
         votes = feeding.VotesFile(path, poll, ignore_ids)
         found = feeding.scan(votes)
