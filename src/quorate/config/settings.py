@@ -83,7 +83,7 @@ class Raft(Section, frozen=True):
 
 class Votes(Section, frozen=True):
     dedup_window: Annotated[
-        int, about("N: a vote's id is protected for the next N accepted ids", ge=1, le=1_000_000_000)
+        int, about("N: a vote's id is protected for the next N accepted ids", ge=1, le=8_000_000)
     ] = 1_000_000
     queue_bytes: Annotated[
         int, about("bytes of votes waiting in this node, beyond which 429 is answered", ge=65_536, le=PORTABLE_INT_MAX)
