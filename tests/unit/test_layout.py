@@ -104,13 +104,26 @@ def test_commands_in_the_documents_exist() -> None:
     assert [] == wrong
 
 
+def test_links_in_the_documents_lead_somewhere() -> None:
+    broken = [
+        f"{path}: {target}"
+        for path in documents()
+        for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", read(path))
+        if not (ROOT / path.parent / target).exists()
+    ]
+    assert [] == broken
+
+
+def documents() -> Iterator[Path]:
+    yield from (path for path in tracked() if path.suffix == ".md" and path.parts[0] in ("docs", path.name))
+
+
 def shell_lines() -> Iterator[tuple[Path, str]]:
-    """Lines of the shell blocks in README.md, CONTRIBUTING.md and docs/."""
-    for path in tracked():
-        if path.suffix == ".md" and path.parts[0] in ("README.md", "CONTRIBUTING.md", "docs"):
-            for block in re.findall(r"^```(?:sh|bash|shell|console)\n(.*?)^```", read(path), re.S | re.M):
-                for line in block.splitlines():
-                    yield path, line.strip().removeprefix("$ ")
+    """Lines of the documents' shell blocks."""
+    for path in documents():
+        for block in re.findall(r"^```(?:sh|bash|shell|console)\n(.*?)^```", read(path), re.S | re.M):
+            for line in block.splitlines():
+                yield path, line.strip().removeprefix("$ ")
 
 
 def read(path: Path) -> str:
