@@ -53,9 +53,7 @@ class NsqSettings:
     dead_letter: str = "votes_dead"  # empty: dead letters are only counted and logged
     lookupd_poll_s: float = 5
     auth_secret: str = ""
-    msg_timeout_ms: int = (
-        60_000  # nsqd gives a message to another after this; kept alive by TOUCH while it is worked on
-    )
+    msg_timeout_ms: int = 0  # nsqd gives a message to another after this (TOUCH starts it again); 0: as nsqd is set
     cast_timeout_s: float = 2.0  # of one try to count a group
     hold_s: float = 5.0  # how long a message that cannot be counted here is kept before another node may have it
 
@@ -89,7 +87,7 @@ class Subscription(nsq.Reader):
             heartbeat_interval=HEARTBEAT_S,
             output_buffer_size=64 * 1024,
             output_buffer_timeout=25,  # the default adds up to 250 ms to a message that comes alone
-            msg_timeout=settings.msg_timeout_ms / 1000,
+            msg_timeout=settings.msg_timeout_ms / 1000 or None,
             auth_secret=settings.auth_secret or None,
             hostname=hostname,
             user_agent=f"quorate/{__version__}",

@@ -1,17 +1,13 @@
 """Start, kill, pause and restart nsqd and nsqlookupd in tests: the real programs where they are on PATH, or the double.
 
-Every process is on loopback, on ports the system chose and that it keeps over a restart, and in a folder of its own.
+Every process is on loopback, on free ports that it keeps over a restart, and in a folder of its own.
 """
 
 from __future__ import annotations
 
 import http.client
-import os
-import re
 import shutil
-import signal
 import struct
-import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -21,6 +17,7 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
+from tests.system.process import Process, free_ports
 from tests.waiting import wait_for
 
 Kind = Literal["double", "nsqd"]
@@ -49,60 +46,28 @@ def _command(kind: Kind, program: str) -> list[str]:
     return [path, "--deflate=false", "--snappy=false"] if program == "nsqd" else [path]
 
 
-class Server:
+class Server(Process):
     """One process. `flags` are the real program's, with `_` for `-`; they hold for every start."""
 
     def __init__(self, kind: Kind, program: Literal["nsqd", "nsqlookupd"], folder: Path, **flags: object) -> None:
-        self.kind, self.program, self.folder, self.flags = kind, program, folder, flags
-        self.tcp = self.http = "127.0.0.1:0"
-        self._starts = 0
-        self._process: subprocess.Popen[bytes] | None = None
+        self.kind, self.program, self.folder = kind, program, folder
         folder.mkdir(parents=True, exist_ok=True)
-        if program == "nsqd":
-            self.flags = {"data_path": str(folder), "broadcast_address": "127.0.0.1"} | flags
+        self.tcp, self.http = (f"127.0.0.1:{port}" for port in free_ports(2))
+        own = {"broadcast_address": "127.0.0.1"} | ({"data_path": str(folder)} if program == "nsqd" else {})
+        every = own | flags | {"tcp_address": self.tcp, "http_address": self.http}
+        given = [f"--{name.replace('_', '-')}={value}" for name, value in every.items()]
+        super().__init__(program, [*_command(kind, program), *given], folder / f"{program}.log", cwd=ROOT)
 
-    def start(self) -> Server:
-        self._starts += 1
-        log_path = self.folder / f"{self.program}-{self._starts}.log"
-        flags = {**self.flags, "tcp_address": self.tcp, "http_address": self.http}
-        given = [f"--{name.replace('_', '-')}={value}" for name, value in flags.items()]
-        with log_path.open("wb") as log:
-            self._process = subprocess.Popen([*_command(self.kind, self.program), *given], cwd=ROOT, stderr=log)
-        self.tcp, self.http = wait_for(
-            f"{self.program} listens", lambda: self._listening(log_path), seen=log_path.read_text
-        )
-        return self
+    def start(self) -> None:
+        super().start()
+        wait_for(f"{self.program} answers", self._answers, seen=self.tail)
 
-    def _listening(self, log_path: Path) -> tuple[str, str] | None:
-        assert self._process is not None
-        found = dict(re.findall(r"(TCP|HTTP): listening on (\S+)", log_path.read_text()))
-        if self._process.poll() is not None:
-            raise RuntimeError(f"{self.program} ended at once: {log_path.read_text()}")
-        return (found["TCP"], found["HTTP"]) if len(found) == 2 else None
-
-    def _end(self, number: signal.Signals) -> None:
-        if self._process is not None:
-            if self._process.poll() is None:
-                self._process.send_signal(number)
-                if number is not signal.SIGKILL:
-                    self._process.send_signal(signal.SIGCONT)
-            self._process.wait(timeout=20)
-            self._process = None
-
-    def kill(self) -> None:
-        """As `kill -9`, or a machine that dies without losing its disk."""
-        self._end(signal.SIGKILL)
-
-    def stop(self) -> None:
-        self._end(signal.SIGTERM)
-
-    def pause(self) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGSTOP)
-
-    def resume(self) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGCONT)
+    def _answers(self) -> bool:
+        assert self.running, f"it ended at its start\n{self.tail()}"
+        try:
+            return self.request("GET", "/ping") == (200, b"OK")
+        except OSError:
+            return False
 
     @property
     def address(self) -> tuple[str, int]:
@@ -173,12 +138,13 @@ class Servers:
     def _start(self, program: Literal["nsqd", "nsqlookupd"], flags: dict[str, object]) -> Server:
         server = Server(self.kind, program, self.folder / f"{program}-{len(self._all)}", **flags)
         self._all.append(server)
-        return server.start()
+        server.start()
+        return server
 
     def end(self) -> None:
         with ExitStack() as stack:
             for server in self._all:
-                stack.callback(server.kill)
+                stack.callback(server.close)
 
 
 @contextmanager

@@ -86,7 +86,7 @@ def test_an_unchanged_file_keeps_its_ids_and_a_changed_one_gets_others(
     servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nsqd = servers.nsqd()
-    runs = []
+    runs: list[str] = []
     for text in (LINES, LINES, LINES + "happy\n"):
         file.write_text(text)
         publish(file, "--nsqd", nsqd.tcp, "--json")
