@@ -62,6 +62,8 @@ class Operating:
         if raft is None:
             raise Invalid(f"where does {change.id} listen for its peers? give its address, host:port")
         if change.action == "replace" and known is not None:
+            if not known.voter or known.incarnation == replica.connected_incarnation(known.id):
+                return replica.members()  # it has been replaced: the request was repeated
             await replica.change_members(lambda members: members.removing(change.id))
         return list((await replica.change_members(lambda members: members.adding(change.id, raft))).members)
 

@@ -74,7 +74,9 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
     ) -> None:
         self.journal = journal
         self.timing = timing
-        self.may_give_ballots = True  # False on a node that cannot know what it promised: its disk was emptied
+        self.may_stand = True  # False on a node that the log does not name, or names with another disk
+        self.may_give_ballot: Callable[[str], bool] = lambda to: True  # to a candidate whose log names us so
+        self.incarnation_of: Callable[[str], str] = lambda peer: ""  # as our log names a voter
         self.is_voter = True
         self.on_durable: Callable[[], None] = lambda: None  # more of the log is on disk: something may commit
         self._send = send
@@ -164,7 +166,12 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         kind, term = message["type"], self.term_now
         if kind == "request_vote":
             request = wire.RequestBallot(
-                term, message["last_log_index"], message["last_log_term"], pre=False, transfer=self._transferring
+                term,
+                message["last_log_index"],
+                message["last_log_term"],
+                pre=False,
+                transfer=self._transferring,
+                to=self.incarnation_of(node.id),
             )
             return self.promise(node.id, request)
         if kind == "response_vote":
@@ -184,12 +191,12 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         if self.role == LEADER or self._agreed or self._SyncObj__raftElectionDeadline >= pinned.monotonic():
             return
         self._SyncObj__raftElectionDeadline = pinned.monotonic() + self._SyncObj__generateRaftTimeout()
-        if not self.is_voter or not self.may_give_ballots:
+        if not self.is_voter or not self.may_stand:
             return
         self._pre_ballots = {self.node_id}
-        request = wire.RequestBallot(self.term_now + 1, *self._last(), pre=True, transfer=False)
+        term, last = self.term_now + 1, self._last()
         for peer in sorted(self.voters() - {self.node_id}):
-            self._send(peer, request)
+            self._send(peer, wire.RequestBallot(term, *last, pre=True, transfer=False, to=self.incarnation_of(peer)))
         self._check_pre_ballots()
 
     def _check_pre_ballots(self) -> None:
@@ -223,12 +230,13 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
     def on_request_ballot(self, peer: str, request: wire.RequestBallot) -> None:
         """Answer a candidate, but not while a leader is alive (Raft thesis 4.2.3), and not without a memory.
 
-        Stock 0.3.17 answers every candidate at once (test_disruptive), also on a node whose disk was emptied
+        Whether our own log names us a voter is of no matter (Raft thesis 4.1), but whether the candidate's means this
+        disk is: stock 0.3.17 answers every candidate at once (test_disruptive), also on a node whose disk was emptied
         (test_amnesia: 20 of 20 lose what was acknowledged).
         """
         if request.term < self.term_now:
             self._send(peer, wire.Appended(self.term_now, 0, success=False, reset=False))
-        if not self.may_give_ballots or not self.is_voter or (self.leader_is_fresh() and not request.transfer):
+        if not self.may_give_ballot(request.to) or (self.leader_is_fresh() and not request.transfer):
             return
         if request.pre:
             index, term = self._last()
@@ -255,7 +263,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
 
     def on_timeout_now(self, peer: str, message: wire.TimeoutNow) -> None:
         """The leader hands over: stand at once, and say so, for its followers have a fresh leader."""
-        if message.term == self.term_now and peer == self.leader_id and self.is_voter and self.may_give_ballots:
+        if message.term == self.term_now and peer == self.leader_id and self.is_voter and self.may_stand:
             self._SyncObj__transferInProgress = True
             self._stand(transfer=True)
 

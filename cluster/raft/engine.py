@@ -85,8 +85,7 @@ class Engine(Elections):
             case wire.Appended():
                 self._on_appended(peer, message)
             case wire.RequestBallot():
-                if peer in self.voters():
-                    self.on_request_ballot(peer, message)
+                self.on_request_ballot(peer, message)
             case wire.Ballot():
                 self.on_ballot(peer, message)
             case wire.TimeoutNow():
@@ -144,8 +143,10 @@ class Engine(Elections):
         return self.leads_its_term and not (self._members and self._members[-1][0] > self.commit_index)
 
     def caught_up(self, peer: str) -> bool:
-        """Whether a learner lacks little enough that making it a voter costs no availability."""
-        return self._match(peer) >= self.commit_index - CAUGHT_UP_ENTRIES
+        """Whether a learner hears us now and lacks so little that making it a voter costs no availability."""
+        heard_s = self._SyncObj__lastResponseTime.get(Node(peer), float("-inf"))
+        fresh = pinned.monotonic() - heard_s < self.timing.election_s / 2
+        return fresh and self._match(peer) >= max(self.commit_index - CAUGHT_UP_ENTRIES, self.journal.first_index)
 
     def _add(self, command: bytes, done: OnFate) -> tuple[int, int] | None:
         if self.role != LEADER:
@@ -469,7 +470,7 @@ class Engine(Elections):
         for table, start in (
             (self._SyncObj__raftNextIndex, self.journal.last_index + 1),
             (self._SyncObj__raftMatchIndex, 0),
-            (self._SyncObj__lastResponseTime, pinned.monotonic()),
+            (self._SyncObj__lastResponseTime, float("-inf")),  # it counts as heard when it is
         ):
             for gone in [node for node in table if node not in self._peers()]:
                 del table[gone]

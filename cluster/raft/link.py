@@ -96,8 +96,10 @@ class Link(asyncio.Protocol):
         self._queues: tuple[deque[memoryview], ...] = tuple(deque() for _ in range(4))
         self._turn = RAFT
         self._parts: tuple[bytearray, ...] = tuple(bytearray() for _ in range(4))
-        self._frames: list[bytes] = []
+        self._frames: list[bytes] = []  # they leave at the end of this turn of the loop
+        self._framed = 0  # bytes of them
         self._paused = False
+        self._doomed: str | None = None  # closed before it was a connection
         self._queued = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
@@ -117,6 +119,9 @@ class Link(asyncio.Protocol):
         self.address = str(transport.get_extra_info("peername"))
         loop = asyncio.get_running_loop()
         self.heard_s = self.sent_s = loop.time()
+        if self._doomed is not None:
+            self.close(self._doomed)
+            return
         self._deadline = loop.call_later(HANDSHAKE_S, self.close, "it did not introduce itself in time")
         self._write(self._our_hello)
 
@@ -130,15 +135,22 @@ class Link(asyncio.Protocol):
         self._owner.closed(self, str(exc) if exc else self._why)
 
     def close(self, why: str) -> None:
-        """Cut it now; `closed` follows. Idempotent."""
-        if self._transport is not None and not self._transport.is_closing():
+        """Cut it now, or as soon as it is connected; `closed` follows. Idempotent."""
+        if self._transport is None:
+            self._doomed = why
+        elif not self._transport.is_closing():
             self._why = why
             self._transport.abort()
 
     @property
     def backlog(self) -> int:
         """Bytes accepted for sending that have not left yet."""
-        return self._queued + (self._transport.get_write_buffer_size() if self._transport else 0)
+        return self._queued + self._framed + (self._transport.get_write_buffer_size() if self._transport else 0)
+
+    @property
+    def _full(self) -> bool:
+        """Whether the socket has as much as others may have to wait behind."""
+        return self._paused or self._framed > WRITE_BUFFER_BYTES
 
     # ---- sending ----------------------------------------------------------------------------------------------------
 
@@ -146,7 +158,7 @@ class Link(asyncio.Protocol):
         """Queue a message; False if the link is closed. Order holds within a stream."""
         if self._transport is None or self._transport.is_closing() or self._cipher is None:
             return False
-        if len(message) <= PART_BYTES and not self._paused and not self._queues[stream]:
+        if len(message) <= PART_BYTES and not self._full and not self._queues[stream]:
             self._write_part(stream, 0, message)
             return True
         view = memoryview(message)
@@ -158,7 +170,7 @@ class Link(asyncio.Protocol):
 
     def _pump(self) -> None:
         """Send parts, the streams in turn, while the socket takes them."""
-        while not self._paused and any(self._queues):
+        while not self._full and any(self._queues):
             self._turn = (self._turn + 1) % len(self._queues)
             queue = self._queues[self._turn]
             if not queue:
@@ -179,13 +191,15 @@ class Link(asyncio.Protocol):
         if not self._frames:
             asyncio.get_running_loop().call_soon(self._flush)
         self._frames += (_length.pack(len(frame)), frame)
+        self._framed += len(frame) + 4
         self.bytes_out += len(frame) + 4
 
     def _flush(self) -> None:
-        frames, self._frames = self._frames, []
-        if self._transport is not None:
+        frames, self._frames, self._framed = self._frames, [], 0
+        if self._transport is not None and frames:
             self.sent_s = asyncio.get_running_loop().time()
             self._transport.write(b"".join(frames))
+            self._pump()
 
     def pause_writing(self) -> None:
         self._paused = True

@@ -100,7 +100,7 @@ class Links:
         self._listener = listener
         self._server_tls, self._client_tls = server_tls, client_tls
         self._open: dict[str, Link] = {}
-        self._strangers: set[Link] = set()
+        self._strangers: dict[Link, bool] = {}  # in the order they came; whether this node dialled
         self._addresses: dict[str, str] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self._handlers: dict[str, PeerHandler] = {}
@@ -159,10 +159,13 @@ class Links:
     # ---- connections ------------------------------------------------------------------------------------------------
 
     def _stranger(self, *, dialled: bool) -> Link:
+        """Those who come may be a flood: who has been silent longest goes, for a peer needs but one round trip."""
         link = Link(self, dialled=dialled)
-        self._strangers.add(link)
-        if len(self._strangers) > STRANGERS_MAX:
-            asyncio.get_running_loop().call_soon(link.close, "too many connections that have not introduced themselves")
+        self._strangers[link] = dialled
+        waiting = [each for each, called in self._strangers.items() if not called]
+        if len(waiting) > STRANGERS_MAX:
+            waiting[0].close("too many connections that have not introduced themselves")
+            self._strangers.pop(waiting[0])
         return link
 
     async def _dial(self, peer: str) -> None:
@@ -182,9 +185,14 @@ class Links:
 
     async def _connect(self, peer: str) -> None:
         host, _, port = self._addresses[peer].rpartition(":")
-        await asyncio.get_running_loop().create_connection(
-            lambda: self._stranger(dialled=True), host.strip("[]"), int(port), ssl=self._client_tls
-        )
+        link = self._stranger(dialled=True)
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: link, host.strip("[]"), int(port), ssl=self._client_tls
+            )
+        except BaseException:
+            self._strangers.pop(link, None)  # it never was a connection: nobody will say that it closed
+            raise
 
     def _complain(self, whom: str, what: str) -> None:
         """One line a quarter of a minute about each: a peer that is down is news once."""
@@ -202,7 +210,7 @@ class Links:
         peer = link.peer
         assert peer is not None
         assert link.introduction is not None
-        self._strangers.discard(link)
+        self._strangers.pop(link, None)
         refusal = "it has this node's own id" if peer == self.node_id else None
         refusal = refusal or self._listener.opened(peer, link.introduction)
         if refusal is None and self._open.get(peer) is not link:
@@ -221,7 +229,7 @@ class Links:
             self._listener.refused(link.peer, why)
 
     def closed(self, link: Link, why: str) -> None:
-        self._strangers.discard(link)
+        self._strangers.pop(link, None)
         if link.peer is None or self._open.get(link.peer) is not link:
             self.refusals += 1
             self._complain(

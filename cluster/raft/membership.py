@@ -38,6 +38,8 @@ class Membership:
         self._met: dict[str, Introduction] = {}
         self._proposed = False
         self.current: Members | None = None
+        engine.may_give_ballot = self._remembers
+        engine.incarnation_of = self._incarnation_of
         engine.on_members = self.in_force
         engine.on_members_committed = self.committed
         self.in_force(engine.members_at(engine.journal.last_index))
@@ -92,10 +94,21 @@ class Membership:
         self.weigh()
 
     def weigh(self) -> None:
-        """Whether this node may give ballots: it remembers, and the log, if it names this node, means this disk."""
+        """Whether this node may stand: the cluster is formed, and the log, if it names this node, means this disk."""
         me = None if self.current is None else self.current.get(self._node_id)
         mine = me is None or me.incarnation == self._forming.identity.incarnation
-        self._engine.may_give_ballots = self._forming.formed and mine
+        self._engine.may_stand = self._forming.formed and mine
+
+    def _remembers(self, to: str) -> bool:
+        """Whether this disk holds every ballot that whom the candidate means by us has given.
+
+        It holds all of this incarnation's. A log that names no members yet means those who formed the cluster.
+        """
+        return to == self._forming.identity.incarnation if to else self._forming.formed
+
+    def _incarnation_of(self, peer: str) -> str:
+        member = None if self.current is None else self.current.get(peer)
+        return "" if member is None else member.incarnation
 
     # ---- from the links ---------------------------------------------------------------------------------------------
 
@@ -173,6 +186,10 @@ class Membership:
             raise OutcomeUnknown(
                 f"no majority confirmed the change within {CHANGE_S:.0f} s; look with quorate members"
             ) from None
+
+    def connected_incarnation(self, peer: str) -> str | None:
+        met = self._met.get(peer)
+        return met.incarnation if met is not None and self._links.is_open(peer) else None
 
     def listed(self) -> list[Member]:
         return list(self.current.members) if self.current else []

@@ -351,6 +351,10 @@ class RaftReplica:
             raise NotReady("this node is starting or stopping")
         return await self._membership.change(change)
 
+    def connected_incarnation(self, peer: str) -> str | None:
+        """Which disk of `peer` this node is connected with now; None if with none."""
+        return self._membership.connected_incarnation(peer) if self._engine is not None else None
+
     def members(self) -> list[Member]:
         return [] if self._engine is None else self._membership.listed()
 
@@ -429,7 +433,7 @@ class RaftReplica:
             "term": engine.term_now,
             "leader": self.leader,
             "members": {m.id: "voter" if m.voter else "learner" for m in self._membership.listed()},
-            "voter": engine.is_voter and engine.may_give_ballots,
+            "voter": engine.is_voter and engine.may_stand,
             "cluster_id": self.forming.identity.cluster_id,
             "waiting_for": waiting_for,
             "stranger_to": self.forming.stranger_to,

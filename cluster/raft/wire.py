@@ -41,6 +41,7 @@ class RequestBallot(msgspec.Struct, array_like=True, tag=3):
     last_term: int
     pre: bool
     transfer: bool  # the leader asked for this election, so a fresh leader is no reason to refuse
+    to: str = ""  # the incarnation that the candidate's log has as the voter it asks; "" before the log names any
 
 
 class Ballot(msgspec.Struct, array_like=True, tag=4):

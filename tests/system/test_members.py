@@ -1,0 +1,160 @@
+"""Members come, go and are replaced, by an explicit command, while the cluster counts."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from quorate.errors import QuorateError
+from quorate.http.client import Client
+from quorate.vote import Vote
+from tests.system.cluster import Cluster, NodeProcess
+from tests.system.process import free_ports
+
+
+def _newcomer(cluster: Cluster, node_id: str) -> NodeProcess:
+    """A node with an empty disk that was asked to form nothing and knows where the others are."""
+    http, raft = free_ports(2)
+    model = cluster.nodes[0].settings
+    peers = [*model["raft.peers"], f"{node_id}=127.0.0.1:{raft}"]
+    settings = {
+        **{name: value for name, value in model.items() if name not in ("node.id", "node.data", "http.listen")},
+        "raft.peers": peers,
+        "raft.listen": f"127.0.0.1:{raft}",
+        "raft.bootstrap": False,
+    }
+    return NodeProcess(node_id, cluster.folder / node_id, http, settings)
+
+
+def _voters(cluster: Cluster) -> set[str]:
+    return {member["id"] for member in cluster.leader().get("/members")["members"] if member["voter"]}
+
+
+def _is_voter(cluster: Cluster, node: NodeProcess) -> bool | None:
+    return node.id in _voters(cluster) or None
+
+
+def _raft(node: NodeProcess) -> dict[str, Any]:
+    return (node.get("/status") or {"raft": {}})["raft"]
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name not in ("quorate.toml", "node.log"):
+            path.unlink()
+
+
+def _cast(cluster: Cluster, name: str, votes: int) -> None:
+    with cluster.client() as client:
+        for i in range(votes):
+            client.vote(Vote("happy", id=f"{name}-{i}"))
+
+
+def test_a_node_joins_learns_and_votes_then_another_leaves_and_stops(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        with cluster.client() as client:
+            client.create_poll("mood", ["happy", "sad"])
+        _cast(cluster, "before", 50)
+        newcomer = _newcomer(cluster, "n4")
+        cluster.nodes.append(newcomer)
+        newcomer.start()
+        with cluster.client() as client:
+            client.change_members("add", "n4", newcomer.settings["raft.listen"])
+        cluster.wait_for("n4 is a voter", lambda: "n4" in _voters(cluster) or None)
+        leaving = cluster.leader()
+        cluster.nodes.remove(leaving)
+        try:
+            with cluster.client() as client:
+                client.change_members("remove", leaving.id)
+            cluster.wait_for(f"{leaving.id} stopped", lambda: not leaving.running or None)
+            assert "removed from the cluster" in leaving.tail()
+        finally:
+            leaving.close()
+        assert {node.id for node in cluster.nodes} == _voters(cluster)
+        _cast(cluster, "after", 50)
+        shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
+        assert 100 == shown["results"]["happy"]
+
+
+def test_a_node_whose_disk_was_emptied_gives_no_ballot_until_it_is_replaced(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        with cluster.client() as client:
+            client.create_poll("mood", ["happy", "sad"])
+        _cast(cluster, "first", 50)
+        leader = cluster.leader()
+        emptied, other = cluster.followers()
+        emptied.kill()
+        _empty(emptied.folder)
+        emptied.start()
+        cluster.wait_for("it has copies", lambda: (emptied.get("/status") or {}).get("version") or None)
+        assert not _raft(emptied)["voter"]
+        other.pause()
+        leader.kill()  # what only those two had promised could be lost if the emptied one helped to elect
+        try:
+            with cluster.client(timeout_s=3) as client:
+                client.vote(Vote("happy", id="nobody-may-count-this"))
+            raise AssertionError("a vote was taken by one node that remembers and one that does not")
+        except QuorateError:
+            pass
+        other.resume()
+        leader.start()
+        cluster.leader()
+        with cluster.client() as client:
+            client.change_members("replace", emptied.id)
+        cluster.wait_for("all are voters", lambda: _voters(cluster) == {"n1", "n2", "n3"} or None)
+        cluster.wait_for("it may vote", lambda: _raft(emptied).get("voter") or None)
+        _cast(cluster, "second", 50)
+        shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
+        assert shown["results"]["happy"] in (100, 101)
+
+
+def test_one_survivor_goes_on_and_the_old_nodes_cannot_undo_it(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        with cluster.client() as client:
+            client.create_poll("mood", ["happy", "sad"])
+        _cast(cluster, "before", 50)
+        cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
+        survivor, lost, returns = cluster.nodes
+        generation = survivor.get("/status")["state"]["generation"]
+        for node in cluster.nodes:
+            node.kill()
+        refused = _recover(survivor)
+        assert (2, True) == (refused.returncode, "--unsafe" in refused.stderr)
+        done = _recover(survivor, "--unsafe")
+        assert 0 == done.returncode, done.stderr
+        assert "only voter" in done.stdout
+        survivor.start()
+        survivor.wait_ready()
+        assert generation + 1 == survivor.get("/status")["state"]["generation"]
+        returns.start()  # with its old disk: of another cluster now
+        cluster.wait_for("it is refused", lambda: "another cluster's" in returns.tail() or None)
+        returns.kill()
+        for node in (lost, returns):
+            shutil.rmtree(node.folder)
+            node.settings["raft.bootstrap"] = False
+            node.start()
+            with survivor_client(survivor) as client:
+                client.change_members("add", node.id, node.settings["raft.listen"])
+            cluster.wait_for(f"{node.id} is a voter", partial(_is_voter, cluster, node))
+        _cast(cluster, "after", 50)
+        shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
+        assert 100 == shown["results"]["happy"]
+        cluster.wait_for("SQLite follows", lambda: cluster.in_sqlite("mood") == shown["results"] or None)
+
+
+def survivor_client(survivor: NodeProcess) -> Client:
+    return Client([survivor.url], timeout_s=30)
+
+
+def _recover(node: NodeProcess, *flags: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "quorate", "recover", "--config", str(node.config), *flags],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
