@@ -30,7 +30,7 @@ eval "$("$ROOT/scripts/services.sh" env)"
 cluster=$!
 trap 'kill -TERM "$cluster" 2>/dev/null' TERM HUP
 trap '' INT # Ctrl-C reaches the cluster by itself
-status=0
-wait "$cluster" || status=$?
-while kill -0 "$cluster" 2>/dev/null; do wait "$cluster" || status=$?; done
+status=143
+# A signal ends `wait` early; the cluster's own status is what the last one gives.
+while kill -0 "$cluster" 2>/dev/null; do wait "$cluster" && status=0 || status=$?; done
 exit "$status"

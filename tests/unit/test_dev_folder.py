@@ -12,7 +12,7 @@ import pytest
 
 from quorate import pidfile
 from quorate.config import load
-from quorate.dev import node_environment
+from quorate.dev import node_environment, services_of
 from quorate.dev.folder import CannotStart, ClusterFolder, Place, settings_of
 from quorate.errors import ConfigError
 
@@ -195,3 +195,11 @@ def test_what_belongs_to_one_node_cannot_be_set_for_all() -> None:
 def test_nodes_do_not_inherit_settings_that_their_files_hold() -> None:
     env = {"QUORATE_HTTP_LISTEN": "x", "QUORATE_CONFIG": "y", "QUORATE_TRACEBACK": "1", "PATH": "/bin"}
     assert {"QUORATE_TRACEBACK": "1", "PATH": "/bin"} == node_environment(env)
+
+
+def test_the_servers_that_nodes_use_are_shown_without_passwords() -> None:
+    flags = {"flush.sink": "mongo", "mongo.url": "mongodb://me:hidden@db:27017", "consul.address": "127.0.0.1:8500"}
+    shown = services_of(load(env={}, flags={**flags, "nsq.lookupd": "127.0.0.1:4161"}).config)
+    expected = ["MongoDB: db:27017, ballots", "NSQ: topic votes, by 127.0.0.1:4161", "Consul: http://127.0.0.1:8500/ui"]
+    assert expected == shown
+    assert [] == services_of(load(env={}).config)

@@ -20,7 +20,7 @@ from types import FrameType
 
 from rich.console import Console
 
-from quorate.config import SETTINGS
+from quorate.config import SETTINGS, Config, load
 from quorate.dev.display import Display, Lines, Picture, rows_of
 from quorate.dev.folder import CannotStart, ClusterFolder, Mark, Place, settings_of
 from quorate.dev.processes import Child, Supervisor, tail
@@ -161,6 +161,7 @@ class Run:
                 f"  curl {second}/polls/{SAMPLE_POLL}/results",
                 f"  curl {last}/nodes",
                 f"Pages: {'  '.join(place.url for place in self.places)}",
+                *services_of(load(self.places[0].config, env={}).config),
                 f"Data: {_short(self.folder.path)}",
                 "Kill any node, and see that nothing is lost. Ctrl-C stops the cluster.",
             ]
@@ -197,6 +198,21 @@ def start_command(child: Child) -> str:
     on_path = shutil.which("quorate")
     program = "quorate" if on_path and Path(on_path).resolve() == quorate.resolve() else str(quorate)
     return f"{shlex.quote(program)} node --config {shlex.quote(str(child.place.config))}"
+
+
+def services_of(config: Config) -> list[str]:
+    """Where to look at the servers that the nodes use, a line each; no passwords."""
+    lines = []
+    if config.flush.sink == "mongo":
+        lines.append(
+            f"MongoDB: {config.mongo.url.rpartition('@')[2].removeprefix('mongodb://')}, {config.mongo.database}"
+        )
+    if config.nsq.enabled:
+        lines.append(f"NSQ: topic {config.nsq.topic}, by {', '.join(config.nsq.lookupd or config.nsq.nsqd)}")
+    if config.consul.address:
+        address = config.consul.address
+        lines.append(f"Consul: {address if '://' in address else f'http://{address}'}/ui")
+    return lines
 
 
 def _short(path: Path) -> str:
