@@ -1,15 +1,16 @@
 """How fast votes are drained from NSQ, beside the same messages taken by a consumer that only finishes them.
 
-    python -m bench.nsq [--messages 200000] [--pack 100] [--in-flight 2000] [--rounds 3] [--double]
+    python -m bench.nsq [--messages 200000] [--pack 100] [--in-flight 2000] [--rounds 3] [--nodes 3] [--double]
 
-Everything is preloaded. Of the single-vote messages 5 % are published twice with the same vote id: the tally must be
-exact at the end. Three consumers take turns on copies of one backlog:
+Everything is preloaded, and 5 % of the messages are published twice with the same vote ids: the tally must be exact at
+the end. Consumers take turns on copies of one backlog:
 
     pynsq     a stock nsq.Reader that finishes in groups 2 ms later (its best way), and does nothing else
     finish    our subscription, finishing what it takes
-    count     the same, with every vote counted by the state machine and finished after its outcome
+    count     the same, with every vote counted and finished after its outcome: submitter and state machine in this
+              process, without a network or a disk
+    nodes     as many real nodes as --nodes says, every entry synced to disk by a majority; their CPU is the sum
 
-`count` goes through submitter and state machine in this process, without a network or a disk: what NSQ costs a node.
 Trust the ratios and the microseconds of CPU; nsqd has a part of the same machine.
 """
 
@@ -42,6 +43,7 @@ from tests.services.nsq.counting import Cluster as CountedHere
 from tests.services.nsq.counting import cluster as cluster_here
 from tests.services.nsq.counting import until
 from tests.services.nsq.servers import Kind, Server, servers_of
+from tests.system.cluster import Cluster
 from tests.waiting import wait_for
 
 OPTIONS = ("happy", "sad", "fail", "success")
@@ -166,9 +168,32 @@ async def by_source(caster: Caster, nsqd: Server, topic: str, total: int, pack: 
 async def counted(nsqd: Server, topic: str, total: int, messages: int, pack: int, in_flight: int) -> Took:
     here: CountedHere = await cluster_here(OPTIONS)
     took = await by_source(here.submitter, nsqd, topic, total, pack, in_flight)
-    expected = {option: len(range(at, messages * pack, 4)) for at, option in enumerate(OPTIONS)}
-    assert expected == here.results(), (expected, here.results())
+    assert here.results() == tally_of(messages, pack), here.results()
     return took
+
+
+def by_nodes(nsqd: Server, topic: str, total: int, messages: int, pack: int, args: argparse.Namespace) -> Took:
+    """A new cluster; the channel is closed to it until all nodes have subscribed."""
+    nsqd.post(f"/channel/pause?topic={topic}&channel=counter")
+    settings = {"nsq.nsqd": [nsqd.tcp], "nsq.topic": topic, "nsq.max_in_flight": args.in_flight, "flush.sink": "none"}
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Cluster(Path(folder), args.nodes, settings) as nodes,
+        nodes.client() as client,
+    ):
+        client.create_poll("mood", OPTIONS)
+        nodes.wait_for("all subscribe", lambda: nsqd.channel(topic, "counter")["client_count"] == args.nodes)
+        start_s, cpu_s = time.monotonic(), sum(node.cpu_s() for node in nodes.nodes)
+        nsqd.post(f"/channel/unpause?topic={topic}&channel=counter")
+        wait_for("all is finished", lambda: not nsqd.unfinished(topic, "counter"), deadline_s=DEADLINE_S)
+        took = Took(total, total * pack, time.monotonic() - start_s, sum(node.cpu_s() for node in nodes.nodes) - cpu_s)
+        shown = nodes.wait_for("all nodes agree", lambda: nodes.results("mood"))
+    assert shown["results"] == tally_of(messages, pack), shown
+    return took
+
+
+def tally_of(messages: int, pack: int) -> dict[str, int]:
+    return {option: len(range(at, messages * pack, 4)) for at, option in enumerate(OPTIONS)}
 
 
 def run(work: Any) -> Took:
@@ -183,7 +208,7 @@ def compare(nsqd: Server, args: argparse.Namespace, messages: int, pack: int) ->
     """Each consumer's median round."""
     rounds: dict[str, list[Took]] = {}
     for number in range(args.rounds):
-        for name in ("pynsq", "finish", "count"):
+        for name in ("pynsq", "finish", "count", *(["nodes"] if args.nodes else [])):
             topic = f"{name}-{pack}-{number}"
             total = preload(nsqd, topic, messages, pack)
             how = nsqd, topic, total
@@ -191,6 +216,8 @@ def compare(nsqd: Server, args: argparse.Namespace, messages: int, pack: int) ->
                 took = run(by_pynsq(*how, pack, args.in_flight))
             elif name == "finish":
                 took = run(by_source(JustFinish(), *how, pack, args.in_flight))
+            elif name == "nodes":
+                took = by_nodes(*how, messages, pack, args)
             else:
                 took = run(counted(*how, messages, pack, args.in_flight))
             rounds.setdefault(name, []).append(took)
@@ -216,6 +243,7 @@ def main() -> None:
     parser.add_argument("--pack", type=int, default=100, help="votes a message in the second part")
     parser.add_argument("--in-flight", type=int, default=2_000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--nodes", type=int, default=3, help="real nodes that drain the backlog; 0: leave that out")
     parser.add_argument("--double", action="store_true", help="use the double even where nsqd is on PATH")
     args = parser.parse_args()
     logging.getLogger("nsq").setLevel(logging.CRITICAL)  # a stock reader calls its own end an error
