@@ -234,7 +234,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         disk is: stock 0.3.17 answers every candidate at once (test_disruptive), also on a node whose disk was emptied
         (test_amnesia: 20 of 20 lose what was acknowledged).
         """
-        if request.term < self.term_now:
+        if request.term < self.term_now + request.pre:  # it asks for a term that is ours already: let it catch up
             self._send(peer, wire.Appended(self.term_now, 0, success=False, reset=False))
         if not self.may_give_ballot(request.to) or (self.leader_is_fresh() and not request.transfer):
             return
