@@ -21,8 +21,8 @@ done
 set_up run
 [ "$services" -eq 1 ] || exec "$ROOT/.venv/bin/quorate" dev ${arguments[@]+"${arguments[@]}"}
 
-"$ROOT/scripts/services.sh" up
 trap '"$ROOT/scripts/services.sh" down' EXIT
+"$ROOT/scripts/services.sh" up
 eval "$("$ROOT/scripts/services.sh" env)"
 [ -z "${QUORATE_MONGO_URL:-}" ] || export QUORATE_FLUSH_SINK="${QUORATE_FLUSH_SINK:-mongo}"
 # In the background, so that a signal sent to this script alone is passed on while it waits; it reads no input.
@@ -30,7 +30,7 @@ eval "$("$ROOT/scripts/services.sh" env)"
 cluster=$!
 trap 'kill -TERM "$cluster" 2>/dev/null' TERM HUP
 trap '' INT # Ctrl-C reaches the cluster by itself
-status=143
+wait "$cluster" && status=0 || status=$?
 # A signal ends `wait` early; the cluster's own status is what the last one gives.
 while kill -0 "$cluster" 2>/dev/null; do wait "$cluster" && status=0 || status=$?; done
 exit "$status"
