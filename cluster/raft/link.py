@@ -16,6 +16,7 @@ from typing import Protocol, cast
 import msgspec
 
 from quorate.cluster.raft.cipher import NONCE_BYTES, Forged, Plain, Sealed, agree
+from quorate.cluster.raft.wire import MALFORMED
 from quorate.vote import ENTRY_BYTES_MAX
 
 PROTOCOL = 1
@@ -225,7 +226,7 @@ class Link(asyncio.Protocol):
                 frame = bytes(buffer[at + 4 : at + 4 + size])
                 at += 4 + size
                 self._on_frame(frame)
-        except (Forged, msgspec.DecodeError) as error:
+        except (Forged, *MALFORMED) as error:
             self.close(str(error))
         if self._transport is None or self._transport.is_closing():
             buffer.clear()

@@ -303,7 +303,9 @@ class Links:
             case _Failed(id, kind, detail, fields):
                 answer = self._calls.pop(id, (link, None))[1]
                 if answer is not None and not answer.done():
-                    answer.set_exception(_ERRORS.get(kind, OutcomeUnknown)(detail, **fields))
+                    error = _ERRORS.get(kind, OutcomeUnknown)(detail)
+                    error.fields = fields  # whatever they are called
+                    answer.set_exception(error)
 
     # ---- calls ------------------------------------------------------------------------------------------------------
 

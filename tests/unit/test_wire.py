@@ -1,0 +1,82 @@
+"""What replicas say as bytes: each message comes back as it was; all other bytes are an error that links expect."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.cluster.raft import wire
+
+MESSAGES = [
+    wire.Append(3, 2, 1, 1, [(1, b""), (3, bytes(range(256)))], 7),
+    wire.Append(2**62, 0, 0, 0, []),
+    wire.Appended(3, 12, success=True, reset=False, round=7),
+    wire.RequestBallot(4, 11, 3, pre=True, transfer=False, to="1f2e"),
+    wire.Ballot(4, pre=False),
+    wire.TimeoutNow(4),
+    wire.SnapshotChunk(4, 90, 3, bytes(16), b"members", 2**40, "0f" * 16, 2**39, b"piece"),
+    wire.SnapshotAck(4, "0f" * 16, 2**40),
+]
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_a_message_comes_back_as_it_was(message: wire.Message) -> None:
+    assert message == wire.decode(wire.encode(message))
+
+
+def test_a_field_that_a_newer_version_adds_is_passed_over() -> None:
+    newer = [*msgspec.msgpack.decode(wire.encode(wire.Ballot(4, pre=True))), "something new"]
+    assert wire.Ballot(4, pre=True) == wire.decode(wire.encode(newer))
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_message_or_malformed(data: bytes) -> None:
+    _message_or_error(data)
+
+
+@given(st.sampled_from(MESSAGES), st.data())
+def test_a_message_with_bytes_changed_is_a_message_or_malformed(message: wire.Message, data: st.DataObject) -> None:
+    changed = bytearray(wire.encode(message))
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    _message_or_error(bytes(changed))
+
+
+def _message_or_error(data: bytes) -> None:
+    try:
+        message = wire.decode(data)
+    except wire.MALFORMED:
+        return
+    assert message == wire.decode(wire.encode(message))
+
+
+@pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
+def test_every_beginning_of_a_message_is_malformed(message: wire.Message) -> None:
+    data = wire.encode(message)
+    for size in range(len(data)):
+        with pytest.raises(wire.MALFORMED):
+            wire.decode(data[:size])
+
+
+BOUNDS = {
+    "a term below zero": [5, -1],
+    "a term that leaves no room for the next": [5, 2**63 - 1],
+    "an index below zero": [2, 1, -7, True, False],
+    "an entry's term below zero": [1, 1, 0, 0, 0, [[-1, b""]]],
+    "a short chain": [6, 1, 9, 1, bytes(15), b"", 10, "0" * 32, 0, b""],
+    "a long chain": [6, 1, 9, 1, bytes(17), b"", 10, "0" * 32, 0, b""],
+    "an offset below zero": [6, 1, 9, 1, bytes(16), b"", 10, "0" * 32, -1, b""],
+    "an id that is a path": [7, 1, "../../../../etc/quorate/" + "0" * 8, 0],
+    "an id with a newline behind it": [7, 1, "0" * 32 + "\n", 0],
+    "an id in capitals": [7, 1, "F" * 32, 0],
+    "no type": [],
+    "a type of no message": [0, 1],
+}
+
+
+@pytest.mark.parametrize("said", BOUNDS.values(), ids=BOUNDS.keys())
+def test_what_is_out_of_bounds_is_no_message(said: list[object]) -> None:
+    with pytest.raises(wire.MALFORMED):
+        wire.decode(wire.encode(said))
