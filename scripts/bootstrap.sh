@@ -5,7 +5,7 @@
 #
 # Needs Python 3.11 to 3.13 and, the first time, PyPI. The data folder is ./data unless told otherwise; a cluster that is
 # there goes on, --fresh begins anew. --services gets and starts MongoDB, NSQ and Consul, too (scripts/services.sh), and
-# stops them at the end. All other arguments are those of `quorate dev`; `--help` lists them.
+# stops them at the end. All other arguments are those of `quorate dev`.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
@@ -14,6 +14,7 @@ arguments=()
 for argument in "$@"; do
   case "$argument" in
     --services) services=1 ;;
+    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit ;;
     *) arguments+=("$argument") ;;
   esac
 done
