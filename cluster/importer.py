@@ -90,9 +90,7 @@ class Importer:
             return True
         if what == "same":
             self._refused[poll.id] = Written.CHANGED
-            problems[poll.id] = (
-                "it was changed since it was imported, and not only in its results; put its options back"
-            )
+            problems[poll.id] = "it is not what was imported, and not by its results alone; put its options back"
         else:
             problems[poll.id] = f"the cluster refuses it: {getattr(result, 'detail', '')}"
         return False

@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from quorate.cluster.fsm import Applied, PollView, StateMachine
 from quorate.sinks.sink import PollDocument
 
-VALUES_PER_TURN = 20_000  # numbers copied in one turn of the loop: a few milliseconds
+# What is copied in one turn of the loop, a few milliseconds: numbers, and for each poll as much as twenty of them.
+VALUES_PER_TURN = 20_000
+VALUES_A_POLL = 20
 
 Sized = tuple[str, int]  # a poll's id and how many options it has
 # What of a copy is behind: these options, or (None) all of it. An empty set: the copy is right, the sink is behind.
@@ -146,7 +148,7 @@ class Mirror:
         asked: list[Asked] = []
         values = 0
         for id, behind in self._behind.items():
-            values += 1 + (self._sizes[id] if behind is None else len(behind))
+            values += VALUES_A_POLL + (self._sizes[id] if behind is None else len(behind))
             if asked and values > VALUES_PER_TURN:
                 break
             asked.append(Asked(id, behind, self._results.get(id, {}).keys()))

@@ -48,7 +48,7 @@ def test_every_document_is_some_prefix_of_the_log(data: st.DataObject) -> None:
             counter.apply(command)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(mirror, "VALUES_PER_TURN", data.draw(st.integers(1, 12)))
+        patch.setattr(mirror, "VALUES_PER_TURN", data.draw(st.integers(1, 4)) * mirror.VALUES_A_POLL)
         meanwhile()
         counter.changes = Changes()  # a reign begins
         meanwhile()
@@ -94,7 +94,7 @@ def test_a_hot_poll_of_many_options_is_not_copied_whole_each_time() -> None:
 
 
 def test_a_slice_is_bounded_but_never_empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(mirror, "VALUES_PER_TURN", 10)
+    monkeypatch.setattr(mirror, "VALUES_PER_TURN", 50)
     copies = Mirror([("big", 50), ("a", 3), ("b", 3), ("c", 3)])
     assert ["big"] == [asked.id for asked in copies.next_slice()]
     copies.leave_out("big")
