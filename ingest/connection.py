@@ -24,6 +24,7 @@ from nsq import protocol
 from tornado.iostream import StreamClosedError
 
 READ_BYTES = 256 * 1024
+HELD_BYTES_MAX = 16 * 1024 * 1024  # beyond, nothing more is read until some of it is answered for
 FRAME_BYTES_MAX = 64 * 1024 * 1024  # a frame longer than this is not nsqd's
 LAST_WORDS_S = 1.0  # for CLS to be answered; nsqd redelivers by timeout what that was too short for
 
@@ -55,6 +56,8 @@ class Connection(nsq.AsyncConn):
         super().__init__(host, port, **options)
         loop = asyncio.get_running_loop()
         self.held: dict[bytes, Delivery] = {}
+        self.held_bytes = 0
+        self.is_full = False
         self.ended: asyncio.Future[None] = loop.create_future()
         self.is_ready: asyncio.Future[None] = loop.create_future()
         self.msg_timeout_s = 60.0
@@ -71,7 +74,8 @@ class Connection(nsq.AsyncConn):
             super()._connect_callback(fut)
 
     def _start_read(self) -> None:
-        if self.stream is None or self.stream.closed():
+        self.is_full = self.held_bytes > HELD_BYTES_MAX
+        if self.is_full or self.stream is None or self.stream.closed():
             return
         with contextlib.suppress(StreamClosedError):
             self.stream.read_bytes(READ_BYTES, partial=True).add_done_callback(self._on_bytes)
@@ -108,13 +112,16 @@ class Connection(nsq.AsyncConn):
         self._unread = data[at:]
         if deliveries:
             self.last_msg_timestamp = self.last_recv_timestamp
-            self.held.update((delivery.id, delivery) for delivery in deliveries)
+            for delivery in deliveries:
+                before = self.held.get(delivery.id)  # it timed out and came back while we had it
+                self.held_bytes += len(delivery.body) - (len(before.body) if before else 0)
+                self.held[delivery.id] = delivery
             self.in_flight = len(self.held)
             self._on_deliveries(self, deliveries)
 
     def _on_end(self, **_: Any) -> None:
         self.held.clear()
-        self.in_flight = 0
+        self.in_flight = self.held_bytes = 0
         for answer in self._answers:
             if not answer.done():
                 answer.set_exception(ConnectionError(f"{self.id} hung up"))
@@ -124,9 +131,6 @@ class Connection(nsq.AsyncConn):
             self.ended.set_result(None)
 
     # ---- answering --------------------------------------------------------------------------------------------------
-
-    def holds(self, delivery: Delivery) -> bool:
-        return self.held.get(delivery.id) is delivery
 
     def finish(self, deliveries: Iterable[Delivery]) -> None:
         """What this connection no longer holds is passed over: nsqd gives it to someone again, and ids protect it."""
@@ -141,9 +145,13 @@ class Connection(nsq.AsyncConn):
         for delivery in deliveries:
             if self.held.get(delivery.id) is delivery:
                 del self.held[delivery.id]
+                self.held_bytes -= len(delivery.body)
                 lines.append(command % delivery.id)
         self.in_flight = len(self.held)
         self._say(b"".join(lines))
+        if self.is_full and self.held_bytes <= HELD_BYTES_MAX:
+            self.last_recv_timestamp = time.time()  # its silence was ours
+            self._start_read()
         return len(lines)
 
     def touch_old(self) -> None:

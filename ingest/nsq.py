@@ -113,6 +113,7 @@ class NsqSource:
             "nsqd": sorted(connection.id for connection in connections),
             "depth": subscription.depth if subscription else None,
             "in_flight": sum(len(connection.held) for connection in connections),
+            "in_flight_bytes": sum(connection.held_bytes for connection in connections),
             "throttled": self._failing,
             **{name: self._counts[name] for name in counted},
             "too_late": subscription.too_late if subscription else 0,

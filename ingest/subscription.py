@@ -124,7 +124,7 @@ class Subscription(nsq.Reader):
             ticks += 1
             for connection in list(self.conns.values()):
                 connection.touch_old()
-                if time.time() - connection.last_recv_timestamp > SILENT_S:
+                if time.time() - connection.last_recv_timestamp > SILENT_S and not connection.is_full:
                     self._on_error(f"{connection.id} has been silent for {SILENT_S:g} s: hanging up")
                     connection.close()
             if ticks % round(REDISTRIBUTE_EVERY_S / TICK_S) == 0:

@@ -235,6 +235,23 @@ async def test_without_a_leader_messages_go_back_and_flow_again_at_once(servers:
 
 
 @on_loop
+async def test_big_messages_that_cannot_be_counted_do_not_fill_the_memory(servers: Servers) -> None:
+    nsqd, counted = servers.nsqd(), await cluster()
+    padding = b" " * 900_000
+    for _ in range(30):
+        nsqd.publish("votes", b'[{"option":"happy"}' + padding + b"]")
+    counted.replica.lead(None)
+    async with source(counted.submitter, nsqd, hold_s=30) as taking:
+        await until("much is held", lambda: taking.status()["in_flight_bytes"] > 16_000_000)
+        await asyncio.sleep(0.5)
+        assert taking.status()["in_flight_bytes"] < 18_000_000
+        counted.replica.lead("n1")
+        await until("all is counted", lambda: counted.total == 30)
+        await until("all is finished", lambda: nsqd.unfinished("votes", "counter") == 0)
+        assert 0 == taking.status()["in_flight_bytes"]
+
+
+@on_loop
 async def test_what_one_node_cannot_count_another_does(servers: Servers) -> None:
     nsqd, counted, cut_off = servers.nsqd(), await cluster(), await cluster()
     cut_off.replica.lead(None)
