@@ -1,4 +1,4 @@
-"""Tallies in MongoDB, or in a server that speaks its protocol (FerretDB 2): a document a poll in `ballots.polls`.
+"""Tallies in MongoDB 5 or later, or what speaks its protocol (FerretDB 2): a document a poll in `ballots.polls`.
 
     {_id: "mood", title: "…", options: [...], results: {happy: 12, "a.$b": 3}, total: 15, state: "open", …,
      quorate: {cluster: "…", fence: "…", version: 17}}

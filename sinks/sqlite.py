@@ -207,7 +207,7 @@ class SqliteSink:
                 db.close()  # what was not committed is rolled back
 
     def _in_words(self, error: sqlite3.Error, timeout_s: float, deadline_s: float) -> str:
-        code = getattr(error, "sqlite_errorname", "") or ""
+        code = _code(error)
         if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
             return f"{self._path} is locked by another program for over {timeout_s:g} s; end what holds it open"
         if code.startswith("SQLITE_INTERRUPT") or time.monotonic() > deadline_s:
@@ -232,6 +232,11 @@ def _bound(db: sqlite3.Connection, deadline_s: float) -> None:
     db.execute(f"pragma busy_timeout = {left_ms}")
 
 
+def _code(error: sqlite3.Error) -> str:
+    """SQLite's name of it; "" for what Python's module raised by itself."""
+    return getattr(error, "sqlite_errorname", None) or ""
+
+
 def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
     """SQLite does not wait for locks here, and another node may be opening the file at this moment: try until then."""
     while True:
@@ -239,7 +244,7 @@ def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
             mode: str = db.execute("pragma journal_mode = wal").fetchone()[0]
             return mode
         except sqlite3.OperationalError as error:
-            if not error.sqlite_errorname.startswith("SQLITE_BUSY") or time.monotonic() > deadline_s:
+            if not _code(error).startswith("SQLITE_BUSY") or time.monotonic() > deadline_s:
                 raise
             time.sleep(0.01)
 
