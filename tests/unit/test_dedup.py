@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from quorate.cluster.dedup import CLOSED_MAX, SMALL_WINDOW_MAX, WINDOW_MAX, Dedup
 from quorate.vote import Outcome
+from tests.unit.fsm_model import Model
 
 STAMP, OTHER = b"\1\2\3\4", b"\5\6\7\x08"
 APPLIED, DUPLICATE, CONFLICT, CLOSED = Outcome.APPLIED, Outcome.DUPLICATE, Outcome.CONFLICT, Outcome.CLOSED
@@ -105,6 +106,26 @@ def test_shrinking_keeps_the_old_promise_for_old_ids_and_the_new_one_for_new_ids
     assert dedup.held <= 10
 
 
+@given(
+    window=st.integers(1, 12),
+    steps=st.lists(st.tuples(st.integers(0, 8), st.none() | st.integers(1, 25)), max_size=25),
+)
+def test_changes_of_the_window_forget_exactly_what_the_model_forgets(
+    window: int, steps: list[tuple[int, int | None]]
+) -> None:
+    dedup, model, accepted = Dedup(window), Model(window), 0
+    for size, change in steps:
+        ids = [id_of(number) for number in range(accepted, accepted + size)]
+        admit(dedup, ids)
+        for id in ids:
+            model.accept(id, 1)
+        accepted += size
+        if change is not None and dedup.set_window(change) is None:
+            model.set_window(change)
+        assert [number for number in range(accepted) if model.find(id_of(number))] == known(dedup, range(accepted))
+    assert dedup.freeze() == Dedup.restore(dedup.freeze()).freeze()
+
+
 def test_too_many_changes_of_the_window_are_refused_until_old_ids_are_forgotten() -> None:
     dedup = Dedup(100)
     for number in range(CLOSED_MAX):
@@ -144,6 +165,7 @@ def test_a_much_smaller_window_stays_where_it_is() -> None:
     dedup.set_window(10)
     admit(dedup, map(id_of, range(20, 40)))
     assert [*range(20), *range(30, 40)] == known(dedup, range(40))
+    assert 2 == dedup.freeze().head_bytes, "moving a million ids would stall the node"
     assert dedup.freeze() == Dedup.restore(dedup.freeze()).freeze()
 
 

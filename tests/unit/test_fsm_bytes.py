@@ -238,6 +238,12 @@ def test_nonsense_under_a_right_checksum_raises_nothing_else(at: int, byte: int)
     assert machine.freeze().version == machine.version
 
 
+def test_bytes_after_the_end_are_noticed() -> None:
+    content = SNAPSHOT[:-32] + bytes(8)
+    with pytest.raises(DataError, match="something follows its end"):
+        StateMachine.restore(content + hashlib.blake2b(content, digest_size=32).digest())
+
+
 # ---- formats --------------------------------------------------------------------------------------------------------
 
 

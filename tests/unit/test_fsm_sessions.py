@@ -37,6 +37,11 @@ P = MOOD + "producer p; "
         (P + "batch p 1 1 happy*2; batch p 1 1 happy*2", "duplicate", {"happy": 2, "sad": 0}),
         (P + "batch p 1 1 happy*2; batch p 1 1 happy*3", "conflict", {"happy": 2, "sad": 0}),
         (P + "batch p 1 1 happy; batch p 1 2 happy; batch p 1 1 happy", "duplicate", {"happy": 2, "sad": 0}),
+        (
+            P + "batch p 1 1 sad; batch p 1 2 happy; batch p 1 3 happy; batch p 1 1 sad",
+            "duplicate",
+            {"happy": 2, "sad": 1},
+        ),
         (P + "batch p 1 2 happy", "invalid", {"happy": 0, "sad": 0}),
         (P + "batch p 1 0 happy", "invalid", {"happy": 0, "sad": 0}),
         (P + "batch q 1 1 happy", "invalid", {"happy": 0, "sad": 0}),
