@@ -190,7 +190,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         """
         if self.role == LEADER or self._agreed or self._SyncObj__raftElectionDeadline >= pinned.monotonic():
             return
-        self._SyncObj__raftElectionDeadline = pinned.monotonic() + self._SyncObj__generateRaftTimeout()
+        self._SyncObj__raftElectionDeadline = pinned.monotonic() + self._soon_s()
         if not self.is_voter or not self.may_stand:
             return
         self._pre_ballots = {self.node_id}
@@ -309,6 +309,15 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             self._SyncObj__raftLeader = None
             self.journal.flush()
 
+    def _soon_s(self) -> float:
+        """Until the next try when nobody leads: asking whether one would be elected disturbs no leader."""
+        return self.timing.election_s * self._rng.uniform(0.15, 0.6)
+
     def _SyncObj__generateRaftTimeout(self) -> float:
-        """Draw from our own generator, so that a simulation's seed decides. Stock draws from the module's."""
+        """Draw from our own generator, so that a simulation's seed decides. Stock draws from the module's.
+
+        A candidate tries again sooner than a follower gives up on a leader: its ballots were split, nobody leads.
+        """
+        if self._agreed or self.role == CANDIDATE:
+            return self._soon_s()
         return self.timing.election_s * (1 + self._rng.random())

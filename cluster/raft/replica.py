@@ -28,12 +28,13 @@ from quorate.cluster.raft.snapshots import Snapshots
 from quorate.cluster.raft.snapshotting import Snapshotting
 from quorate.cluster.raft.transfer import Transfer
 from quorate.cluster.raft.world import Directory, ReplicaSettings, World
+from quorate.cluster.raft.writer import Writer
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
 from quorate.vote import ENTRY_BYTES_MAX
 
 TICK_S = 0.02
-TELL_COMMIT_S = 0.002  # followers learn of a commit with the next entry, or after this long
+TELL_COMMIT_S = 0.01  # followers learn of a commit with the next entry, or after this long
 PROPOSALS_BYTES_MAX = 64 * 1024 * 1024
 TRANSFER_S = 2.0
 
@@ -84,8 +85,8 @@ class RaftReplica:
 
     async def start(self) -> None:
         """Read what is on disk, then listen. Raises `DataError` in words, or OSError if the port is taken."""
-        self._writer = self._world.writer("quorate-disk")
-        self._snapshot_writer = self._world.writer("quorate-snapshots")
+        self._writer: Writer = _Guarded(self._world.writer("quorate-disk"), self._step)
+        self._snapshot_writer: Writer = _Guarded(self._world.writer("quorate-snapshots"), self._step)
         snapshots = Snapshots(self._files, node_id=self.node_id)
         snapshot = await _blocking(snapshots.newest)
         if snapshot is not None:
@@ -138,7 +139,7 @@ class RaftReplica:
             self._snapshot_writer,
             newest=lambda: self._snapshotting.newest,
             send=self.links.send,
-            install=lambda meta, done: self._snapshotting.install(meta, lambda used: self._guard(done, used)),
+            install=self._snapshotting.install,
         )
         engine.offer_snapshot, engine.cancel_snapshot = self._transfer.offer, self._transfer.cancel
         engine.on_durable = self._tick_soon
@@ -199,6 +200,11 @@ class RaftReplica:
                 log.exception("the replica failed inside")
             self._halt(error)
             return None
+
+    def _step(self, action: Callable[..., Any], *arguments: Any) -> None:
+        """What a disk thread has done changes nothing any more once the replica has stopped."""
+        if self._running:
+            self._guard(action, *arguments)
 
     def _tick_soon(self) -> None:
         if not self._tick_planned and self._running:
@@ -472,6 +478,22 @@ class RaftReplica:
         for listener in self._applied_listeners:
             _tell(listener, everything)
         self._tick_soon()
+
+
+class _Guarded:
+    """A writer whose answers are steps of the replica: what they raise stops it, in words, and not the loop."""
+
+    def __init__(self, writer: Writer, step: Callable[..., None]) -> None:
+        self._writer, self._step = writer, step
+
+    def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+        self._writer.run(operation, partial(self._step, done))
+
+    def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:
+        return self._writer.wait(operation, timeout_s=timeout_s)
+
+    def stop(self) -> None:
+        self._writer.stop()
 
 
 async def _blocking(call: Callable[..., T], *arguments: Any, **named: Any) -> T:

@@ -56,7 +56,7 @@ class World:
     """Disk thread, network and chance: what a simulation replaces. The loop, and its time, is the one it runs on."""
 
     writer: Callable[[str], Writer] = lambda name: ThreadWriter(
-        asyncio.get_running_loop().call_soon_threadsafe, name=name
+        asyncio.get_running_loop().call_soon_threadsafe, asyncio.get_running_loop().call_later, name=name
     )
     links: Callable[[str, Listener, bytes | None], Links] = lambda node_id, listener, key: Links(
         node_id, listener, key=key
