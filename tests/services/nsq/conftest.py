@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,3 +15,8 @@ from tests.services.nsq.servers import KINDS, Servers, servers_of
 def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Servers]:
     with servers_of(request.param, tmp_path) as made:
         yield made
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    found = shutil.which("nsqd")
+    terminalreporter.write_line(f"NSQ: the double{f', and {found}' if found else ' alone; no nsqd is on PATH'}")
