@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.cluster import entry, mirror
-from quorate.cluster.entry import Command, FormCluster, SetPollState
+from quorate.cluster.entry import Command, CreatePoll, FormCluster, SetPollState
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.mirror import Changes, Mirror
 from tests.unit.flushing import poll, votes
@@ -15,13 +15,18 @@ from tests.unit.flushing import poll, votes
 OPTIONS = ["a", "b", "c", "d", "e", "f"]
 POLLS = {"p": ["a", "b", "c"], "q": ["c", "d"], "r": ["a", "e", "f"], "s": []}
 
+
+def create_poll(id: str) -> CreatePoll:
+    return poll(id, POLLS[id], write_ins=not POLLS[id])
+
+
 cast_shared = st.builds(votes, st.sampled_from(OPTIONS), st.integers(1, 3))
 cast_named = st.sampled_from(list(POLLS)).flatmap(
     lambda id: st.builds(votes, st.sampled_from(POLLS[id] or ["x", "y", "z"]), st.integers(1, 3), poll=st.just(id))
 )
 move = st.builds(SetPollState, st.sampled_from(list(POLLS)), st.sampled_from(["open", "closed"]))
-create = st.sampled_from(list(POLLS)).map(lambda id: poll(id, POLLS[id], write_ins=not POLLS[id]))
-commands = st.lists(st.one_of(cast_shared, cast_shared, cast_named, move, create), max_size=6)
+create = st.sampled_from(list(POLLS)).map(create_poll)
+commands = st.lists(st.one_of(cast_shared, cast_named, move, create), max_size=3)
 
 
 class Counter:
@@ -38,6 +43,7 @@ class Counter:
         self.history[self.state.version] = {view.id: self.state.results(view.id) or {} for view in self.state.polls()}
 
 
+@settings(max_examples=200)
 @given(st.data())
 def test_every_document_is_some_prefix_of_the_log(data: st.DataObject) -> None:
     """Everything may change between any two steps of the flusher: taking, looking up, copying a part."""
@@ -49,7 +55,7 @@ def test_every_document_is_some_prefix_of_the_log(data: st.DataObject) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mirror, "VALUES_PER_TURN", data.draw(st.integers(1, 4)) * mirror.VALUES_A_POLL)
-        meanwhile()
+        counter.apply(*map(create_poll, data.draw(st.sets(st.sampled_from(list(POLLS)), min_size=2))))
         counter.changes = Changes()  # a reign begins
         meanwhile()
         copies = Mirror([(view.id, len(view.options)) for view in counter.state.polls()])
