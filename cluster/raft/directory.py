@@ -33,6 +33,7 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_def
     incarnation: str
     cluster_id: str | None = None
     members: dict[str, str] | None = None  # those the cluster was formed with: node id -> incarnation
+    cluster_name: str | None = None  # `node.cluster` of the node that made it
 
 
 class _Stored(msgspec.Struct):
@@ -53,7 +54,13 @@ class DataDirectory:
 
     @classmethod
     def open(
-        cls, path: Path | str, *, node_id: str, create: bool = True, cluster_id: str | None = None
+        cls,
+        path: Path | str,
+        *,
+        node_id: str,
+        create: bool = True,
+        cluster_id: str | None = None,
+        cluster_name: str | None = None,
     ) -> DataDirectory:
         """Lock the directory and read whose it is. Raises `DataError` in words if it is not this node's to use."""
         path = Path(path)
@@ -66,8 +73,8 @@ class DataDirectory:
         files: OsFiles | None = None
         try:
             files = OsFiles(path)
-            directory = cls(files, _identity(files, node_id, create), lock)
-            directory._check(node_id, cluster_id)
+            directory = cls(files, _identity(files, node_id, cluster_name, create), lock)
+            directory._check(node_id, cluster_id, cluster_name)
         except BaseException as error:
             if files is not None:
                 files.close()
@@ -90,7 +97,7 @@ class DataDirectory:
             os.close(self._lock)  # and with it the lock goes; the file stays: removing it would let two in
             self._lock = -1
 
-    def _check(self, node_id: str, cluster_id: str | None) -> None:
+    def _check(self, node_id: str, cluster_id: str | None, cluster_name: str | None) -> None:
         found = self.identity
         if found.node_id != node_id:
             raise DataError(
@@ -101,6 +108,11 @@ class DataDirectory:
             raise DataError(
                 f"{self.files.where} belongs to cluster {found.cluster_id}, not to {cluster_id}. "
                 f"Start the node with its own cluster's peers, or give it an empty directory"
+            )
+        if cluster_name is not None and found.cluster_name not in (None, cluster_name):
+            raise DataError(
+                f"{self.files.where} is of a cluster named {found.cluster_name}, and node.cluster is {cluster_name}. "
+                f"Correct node.cluster, or give {node_id} a directory of its own"
             )
 
 
@@ -120,7 +132,7 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def _identity(files: OsFiles, node_id: str, create: bool) -> Identity:
+def _identity(files: OsFiles, node_id: str, cluster_name: str | None, create: bool) -> Identity:
     names = files.names()
     if IDENTITY_NAME in names:
         return _read(files)
@@ -133,7 +145,7 @@ def _identity(files: OsFiles, node_id: str, create: bool) -> Identity:
     if not create:
         raise DataError(f"{files.where} has no {IDENTITY_NAME}: no node has ever used it")
     os.chmod(files.where, 0o700)
-    identity = Identity(FORMAT, node_id, secrets.token_hex(_INCARNATION_BYTES))
+    identity = Identity(FORMAT, node_id, secrets.token_hex(_INCARNATION_BYTES), cluster_name=cluster_name)
     _store(files, identity)
     return identity
 

@@ -58,7 +58,7 @@ class Node:
         self._consul_knows = False
         self._started_s = time.monotonic()
         members = {id: str(address) for id, address in config.members().items()}
-        self.directory = DataDirectory.open(config.node.data, node_id=config.node.id)
+        self.directory = DataDirectory.open(config.node.data, node_id=config.node.id, cluster_name=config.node.cluster)
         self.replica = RaftReplica(_replica_settings(config, members), self.directory, on_halt=self._halted)
         self.submitter = Submitter(self.replica, waiting_bytes_max=config.votes.queue_bytes)
         self.reads = Reads(self.replica)

@@ -62,6 +62,13 @@ def test_a_refused_directory_is_not_held(tmp_path: Path) -> None:
     DataDirectory.open(tmp_path, node_id="n1").close()
 
 
+def test_a_cluster_of_another_name_is_refused_in_words(tmp_path: Path) -> None:
+    DataDirectory.open(tmp_path, node_id="n1", cluster_name="here").close()
+    with pytest.raises(DataError, match=r"is of a cluster named here, and node\.cluster is there"):
+        DataDirectory.open(tmp_path, node_id="n1", cluster_name="there")
+    DataDirectory.open(tmp_path, node_id="n1", cluster_name="here").close()
+
+
 def test_the_wrong_node_cluster_or_directory_is_refused_in_words(tmp_path: Path) -> None:
     directory = DataDirectory.open(tmp_path, node_id="n1")
     directory.save_identity(cluster_id="c1", members=None)
