@@ -14,8 +14,8 @@ import itertools
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
-from quorate.cluster.fsm import Applied, PollView
 
+from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.replica import Replica
 from quorate.errors import NoLeader, QuorateError, Stale, UnknownPoll
 
