@@ -83,7 +83,9 @@ class CreatePoll(msgspec.Struct, array_like=True, tag=5):
     closes_at_ms: int | None
     write_ins: bool
     carried: list[int] = []
-    imported: bool = False  # found in a sink: then any poll that has the id already is "same"
+    # Found in a sink: "same" for a poll that has the id, but for an earlier import whose results differ, whose start
+    # is moved ("changed").
+    imported: bool = False
 
 
 class SetPollState(msgspec.Struct, array_like=True, tag=6):

@@ -65,6 +65,8 @@ class Polls:
         definition = definition_of(command)
         known = self._tally.polls.get(command.id)
         if known is not None:
+            if command.imported and known.starting is not None and known.state != "archived":
+                return self._import_again(known, known.starting, command)
             same = command.imported or known.definition == definition
             return PollResult("same" if same else "conflict", known.state, "" if same else "another poll has this id")
         refused = _check_shape(command) or _check_size(command) or self._check_room(command)
@@ -148,6 +150,23 @@ class Polls:
             shared=shared,
             starting=array("q", carried) if command.imported else None,
         )
+
+    def _import_again(self, poll: Poll, before: array[int], command: CreatePoll) -> PollResult:
+        """The sink's results changed before it was fenced: they are the starting ones now, and the votes stay."""
+        after = command.carried or [0] * len(poll.names)
+        if poll.names != command.options or list(before) == after:
+            return PollResult("same", poll.state)
+        refused = _check_shape(command)
+        if refused is not None:
+            return refused
+        more = sum(after) - sum(before)
+        if not self._tally.fits(more):
+            return PollResult("too_large", poll.state, "the starting results would take the totals over 2^63-1")
+        poll.own = array("q", (own + new - old for own, new, old in zip(poll.own, after, before, strict=True)))
+        poll.starting = array("q", after)
+        self._tally.counted += more
+        self._changed(poll)
+        return PollResult("changed", poll.state)
 
     def _check_room(self, command: CreatePoll) -> PollResult | None:
         if command.closes_at_ms is not None and command.closes_at_ms <= self._tally.time_ms:

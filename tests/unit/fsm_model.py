@@ -37,6 +37,7 @@ class Model:
         self.current: dict[bytes, int] = {}
         self.closed: list[tuple[int, dict[bytes, int]]] = []  # (forgotten at this many accepted ids, ids)
         self.polls: dict[str, Poll] = {}
+        self.starting: dict[str, list[int]] = {}  # of imported polls
         self.sessions: dict[str, Session] = {}
         self.counted = 0
         self.generation = 1
@@ -52,7 +53,9 @@ class Model:
     def create(self, command: entry.CreatePoll) -> str:
         known = self.polls.get(command.id)
         if known is not None:
-            return "same" if command.imported or same(known.command, command) else "conflict"
+            if command.imported:
+                return self.import_again(known, command)
+            return "same" if same(known.command, command) else "conflict"
         enough = command.write_ins or len(command.options) >= 2
         late = command.closes_at_ms is not None and command.closes_at_ms <= self.time_ms
         if not enough or late or len(set(command.options)) < len(command.options) or command.state == "archived":
@@ -63,7 +66,23 @@ class Model:
         self.counted += sum(carried)
         counts = dict(zip(command.options, carried, strict=True))
         self.polls[command.id] = Poll(command, command.state, command.closes_at_ms, counts)
+        if command.imported:
+            self.starting[command.id] = carried
         return "created"
+
+    def import_again(self, known: Poll, command: entry.CreatePoll) -> str:
+        before = self.starting.get(command.id)
+        after = command.carried or [0] * len(command.options)
+        if before in (None, after) or known.state == "archived" or known.command.options != command.options:
+            return "same"
+        assert before is not None
+        if self.counted + sum(after) - sum(before) > TOTAL_MAX:
+            return "too_large"
+        self.counted += sum(after) - sum(before)
+        self.starting[command.id] = after
+        for option, old, new in zip(command.options, before, after, strict=True):
+            known.counts[option] += new - old
+        return "changed"
 
     def set_state(self, command: entry.SetPollState) -> str:
         poll = self.polls.get(command.id)

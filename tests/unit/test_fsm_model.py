@@ -39,9 +39,12 @@ creations = st.builds(
     st.sampled_from([False, False, True]),
 )
 imports = st.builds(
-    lambda id, options: entry.CreatePoll(id, "", options, "open", None, False, [7, *range(1, len(options))], True),
+    lambda id, options, first: entry.CreatePoll(
+        id, "", options, "open", None, False, [first, *range(1, len(options))], True
+    ),
     polls,
     st.lists(st.sampled_from(OPTIONS), min_size=2, max_size=3, unique=True),
+    st.sampled_from([0, 7, 9]),
 )
 
 

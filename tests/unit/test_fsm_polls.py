@@ -34,6 +34,11 @@ def view(script: Script, id: str = "mood") -> PollView:
         (MOOD + "poll mood happy sad until 9000", "conflict", "open"),
         (MOOD + "import mood happy=1 sad=2", "same", "open"),
         ("import mood happy=1 sad=2; poll mood happy sad", "conflict", "open"),
+        ("import mood happy=1 sad=2; import mood happy=1 sad=2", "same", "open"),
+        ("import mood happy=1 sad=2; import mood happy=1 angry=2", "same", "open"),
+        ("import mood happy=1 sad=2; import mood happy=5 sad=2", "changed", "open"),
+        ("import mood happy=1 sad=2; close mood; import mood happy=0 sad=0", "changed", "closed"),
+        ("import mood happy=1 sad=2; close mood; archive mood; import mood happy=0 sad=0", "same", "archived"),
         ("writein mood; vote a x in mood; writein mood", "same", "open"),
         # transitions
         ("draft mood a b; open mood", "changed", "open"),
@@ -167,6 +172,17 @@ def test_imported_polls_remember_their_starting_results() -> None:
     script.do(CreatePoll("words", "", ["a"], "open", None, True, [5], True))
     script.play("vote u b in words")
     assert ({"a": 5}, {"a": 5, "b": 1}) == (script.machine.starting("words"), script.machine.results("words"))
+
+
+def test_importing_again_moves_the_start_and_keeps_the_votes() -> None:
+    script = Script()
+    script.play("import mood happy=3 sad=7; vote a happy; vote b sad; close mood; open mood; vote c happy in mood")
+    script.play("import mood happy=1 sad=9; vote d happy")
+    assert {"happy": 1, "sad": 9} == script.machine.starting("mood")
+    assert {"happy": 4, "sad": 10} == script.machine.results("mood")
+    restored = StateMachine.restore(image_of(script))
+    assert {"happy": 4, "sad": 10} == restored.results("mood")
+    assert script.machine.digest() == restored.digest()
 
 
 MANY = [str(i) for i in range(100_001)]

@@ -122,6 +122,39 @@ def test_a_document_with_the_id_of_a_poll_of_the_cluster_is_reported_until_it_is
     run(scenario())
 
 
+def test_results_changed_before_the_first_flush_are_imported_again(store: SqliteStore) -> None:
+    """Changed by hand after the import was committed, and before the document was fenced: no vote lost or doubled."""
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        store.insert("tea", options=["yes", "no"], results={"yes": 9, "no": 2})
+        await apply(replica, poll("tea", ["yes", "no"], carried=[5, 3], imported=True), votes("yes", 4))
+        async with flushing(replica, sink) as flusher:
+            await until("it is counted on", lambda: seen(sink, "tea") == {"yes": 13, "no": 2})
+            assert {"yes": 13, "no": 2} == replica.state.results("tea")
+            assert ({}, 1) == (problems(flusher), flusher.status()["import"]["imported"])
+
+    run(scenario())
+
+
+def test_options_changed_before_the_first_flush_are_reported_once_a_refresh(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        store.insert("tea", options=["yes", "maybe"], results={"yes": 9, "maybe": 2})
+        await apply(replica, poll("tea", ["yes", "no"], carried=[5, 3], imported=True))
+        async with flushing(replica, sink) as flusher:
+            await until("it is reported", lambda: "put its options back" in problems(flusher).get("tea", ""))
+            proposed, flushes = len(replica.proposed), flusher.status()["flushes"]
+            await until("five more flushes", lambda: flusher.status()["flushes"] > flushes + 5)
+            assert proposed == len(replica.proposed), "not proposed again and again"
+            store.edit("tea", options=["no", "yes"], results={"yes": 9, "no": 2})
+            await until("it is still reported", lambda: "put its options back" in problems(flusher).get("tea", ""))
+            store.edit("tea", options=["yes", "no"])
+            await until("put back, it is taken", lambda: seen(sink, "tea") == {"yes": 9, "no": 2})
+
+    run(scenario())
+
+
 def test_a_poll_deleted_and_put_there_again_is_not_counted_twice(store: SqliteStore) -> None:
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())
