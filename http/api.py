@@ -6,7 +6,7 @@ All of it belongs to the node's loop. Flask's threads come in through `app.on_lo
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -87,6 +87,7 @@ class Api:
     status: Callable[[], Mapping[str, Any]]  # this node, whole, without secrets; called on the loop
     version: Callable[[], Mapping[str, Any]]
     operator: Operator | None = None
+    adopt_sink: Callable[[], Coroutine[Any, Any, Any]] | None = None  # None: no sink here
     checks: Sequence[Check] = ()
     limits: Limits = field(default_factory=Limits)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

@@ -156,6 +156,13 @@ def _cluster() -> dict[str, Any]:
                 words="One change at a time. An added member is a learner until it has caught up.",
             ),
         },
+        "/sink/adopt": {
+            "post": _operation(
+                "Take the sink over",
+                {"type": "object"},
+                words="Documents of other clusters become this one's, and the leader writes every poll again.",
+            )
+        },
         "/nodes": {"get": _operation("Every member, asked now", {"type": "object"})},
         "/status": {"get": _operation("This node, whole", {"type": "object"})},
         "/version": {"get": _operation("What runs here", {"type": "object"})},

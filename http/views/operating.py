@@ -1,4 +1,4 @@
-"""What operators do: look at the members and change them, hand leadership over."""
+"""What operators do: look at the members and change them, hand leadership over, take the sink over."""
 
 from __future__ import annotations
 
@@ -47,6 +47,14 @@ def change_members() -> Response:
 @routes.post("/leader/transfer")
 def transfer() -> Response:
     return respond(reply({"leader": _do(_operator().transfer())}))
+
+
+@routes.post("/sink/adopt")
+def adopt_sink() -> Response:
+    adopt = this_api().adopt_sink
+    if adopt is None:
+        raise NotReady("this node writes to no sink (flush.sink is none)")
+    return respond(reply(_do(adopt())))
 
 
 def _operator() -> Operator:

@@ -16,12 +16,13 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from quorate import __version__, logs
-from quorate.cluster.flusher import Flusher
+from quorate.cluster.flusher import Adopted, Flusher
 from quorate.cluster.fsm import Applied
 from quorate.cluster.operating import Operating
 from quorate.cluster.raft.directory import DataDirectory
@@ -85,6 +86,8 @@ class Node:
         self.http = HttpServer(self.api)
         self.replica.serve("probe", self._on_probe)
         self.flusher = self._flusher()
+        if self.flusher is not None:
+            self.api.adopt_sink = partial(self._adopt_sink, self.flusher)
         self.nsq = _nsq_source(config, self.submitter)
         self.consul = _registration(config, str(config.raft_address()), self._why_not_ready)
 
@@ -168,6 +171,10 @@ class Node:
             timeout_s=config.flush.timeout_ms / 1000,
             poll_refresh_s=config.mongo.poll_refresh_s,
         )
+
+    async def _adopt_sink(self, flusher: Flusher) -> Adopted:
+        timeout_s = self.config.http.timeout_ms / 1000
+        return await flusher.adopt(lambda command: self.submitter.command(command, timeout_s=timeout_s))
 
     def _tell_consul_once(self, applied: Applied) -> None:
         if self.consul is not None and not self._consul_knows and self.replica.state.cluster_id:

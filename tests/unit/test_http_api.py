@@ -278,6 +278,19 @@ def test_a_page_of_another_site_changes_nothing(node: Node, operator: Operating,
     assert [] == operator.changes
 
 
+def test_the_sink_is_taken_over_where_there_is_one(node: Node) -> None:
+    assert 503 == node.ask("POST", "/sink/adopt").status
+
+    async def adopt() -> dict[str, int]:
+        return {"documents": 2, "generation": 3}
+
+    node.api.adopt_sink = adopt
+    try:
+        assert {"documents": 2, "generation": 3} == node.ask("POST", "/sink/adopt").json
+    finally:
+        node.api.adopt_sink = None
+
+
 def test_a_node_without_an_operator_says_so(node: Node) -> None:
     assert 503 == node.ask("GET", "/members").status
 
