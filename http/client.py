@@ -358,10 +358,11 @@ def _worth_another_try(error: QuorateError) -> bool:
 
 
 def _classes(base: type[QuorateError]) -> dict[str, type[QuorateError]]:
-    found = {base.kind: base}
+    """By the word that names it in an answer; a class that names none has its parent's, which stands for both."""
+    found: dict[str, type[QuorateError]] = {}
     for child in base.__subclasses__():
         found.update(_classes(child))
-    return found
+    return found | {base.kind: base}
 
 
 _CLASSES = _classes(errors.QuorateError)

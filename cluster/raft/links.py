@@ -380,4 +380,4 @@ def _every(cls: type[QuorateError]) -> list[type[QuorateError]]:
     return [cls, *(sub for child in cls.__subclasses__() for sub in _every(child))]
 
 
-_ERRORS: dict[str, Callable[..., QuorateError]] = {cls.kind: cls for cls in _every(QuorateError)}
+_ERRORS: dict[str, Callable[..., QuorateError]] = {cls.kind: cls for cls in reversed(_every(QuorateError))}
