@@ -39,7 +39,8 @@ def _is_voter(cluster: Cluster, node: NodeProcess) -> bool | None:
 
 
 def _raft(node: NodeProcess) -> dict[str, Any]:
-    return (node.get("/status") or {"raft": {}})["raft"]
+    status = node.get("/status")
+    return dict(status["raft"]) if status else {}
 
 
 def _empty(folder: Path) -> None:
