@@ -47,6 +47,7 @@ class Transfer:
         self._engine, self._snapshots, self._writer = engine, snapshots, writer
         self._newest, self._send, self._install = newest, send, install
         self._sending: dict[str, _Sending] = {}
+        self._reading: set[str] = set()  # peers whose next piece the disk is asked for: once, however long it takes
         self._receiving = False
         self.received = 0  # snapshots installed since start
 
@@ -69,6 +70,9 @@ class Transfer:
         self._sending.pop(peer, None)
 
     def _send_piece(self, peer: str, sending: _Sending) -> None:
+        if peer in self._reading:
+            return  # when that is there, what is wanted now is looked at
+        self._reading.add(peer)
         sending.at_s = pinned.monotonic()
         meta, offset = sending.meta, sending.offset
         self._writer.run(
@@ -77,9 +81,14 @@ class Transfer:
         )
 
     def _piece_read(self, peer: str, sending: _Sending, offset: int, data: bytes | BaseException) -> None:
+        self._reading.discard(peer)
+        if self._sending.get(peer) is not sending:
+            return  # the next offer goes on
         if isinstance(data, BaseException):  # a newer snapshot took its place meanwhile: the next offer sends that
-            self._sending.pop(peer, None)
-        elif self._sending.get(peer) is sending and sending.offset == offset:
+            del self._sending[peer]
+        elif sending.offset != offset:
+            self._send_piece(peer, sending)
+        else:
             meta = sending.meta
             self._send(
                 peer,

@@ -1,0 +1,8 @@
+"""Stock PySyncObj 0.3.17 and our replica under the same weather: one simulated network, one script, two verdicts."""
+
+from __future__ import annotations
+
+# Before anything imports pysyncobj: it breaks socket.inet_ntop for the whole process, and this undoes it.
+from quorate.cluster.raft import pinned
+
+__all__ = ["pinned"]
