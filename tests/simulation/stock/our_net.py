@@ -191,20 +191,25 @@ class OurNet(Net):
 
     # ---- proposing --------------------------------------------------------------------------------------------------
 
+    def entry(self, tag: str, pad: bytes = b"") -> bytes:
+        command = entry.CastVotes([entry.Choice(tag, POLL, 1, 0)], plain=[(0, 1)])
+        sections = [entry.encode_section([command]), *([pad] if pad else [])]  # no section, so it is refused: not votes
+        return entry.encode_entry(int((EPOCH_S + self.now_s) * 1000), sections)
+
     def propose(self, name: str, tag: str, pad: bytes = b"") -> None:
-        """To the log itself, as a leader; `pad` bytes go with it."""
+        """To the log itself, as a leader."""
 
         async def propose() -> None:
-            command = entry.CastVotes([entry.Choice(tag, POLL, 1, 0)], plain=[(0, 1)])
-            sections = [entry.encode_section([command]), *([pad] if pad else [])]
-            replica = self.replicas[name]
-            answer = replica.propose(entry.encode_entry(replica.now_ms(), sections))
-            answer.add_done_callback(told)
+            self.replicas[name].propose(self.entry(tag, pad)).add_done_callback(told)
 
         def told(answer: asyncio.Future[Applied]) -> None:
             self.fates.setdefault(tag, fate_of(answer))
 
         self.wait_for(propose())
+
+    def propose_raw(self, leader: str, command: bytes) -> None:
+        """Put something into the log that no proposer makes; its first byte is its kind."""
+        self.wait_for(_called(lambda: self.engine(leader)._add(command, lambda result, fate: None)))
 
     def create_big_poll(self, leader: str, *, options: int) -> None:
         """Make the state big: some 50 bytes an option."""
