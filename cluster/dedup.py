@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sys
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Sized
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from operator import sub
@@ -258,7 +258,7 @@ class Dedup:
         dedup.accepted, dedup._count = frozen.accepted, frozen.count
         dedup._layout = _SMALL if frozen.head_bytes == _SMALL.head_bytes else _LARGE
         dedup._closed, dedup._buckets = list(frozen.closed), list(frozen.buckets)
-        columns = [*(closed.ends for closed in dedup._closed), dedup._buckets]
+        columns: list[Sized] = [*(closed.ends for closed in dedup._closed), dedup._buckets]
         if any(len(column) != dedup._layout.buckets for column in columns):
             raise ValueError("the ids' buckets do not add up")
         if sum(map(len, dedup._buckets)) != dedup.held * dedup._layout.record_bytes:

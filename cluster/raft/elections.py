@@ -18,6 +18,7 @@ from quorate.cluster.raft.pinned import Node, SyncObj, SyncObjConf, Transport
 from quorate.errors import Halted
 
 FOLLOWER, CANDIDATE, LEADER = 0, 1, 2
+ROLES = ("follower", "candidate", "leader")
 
 Send = Callable[[str, wire.Message], bool]  # to a peer by node id; False if it surely was not sent
 

@@ -8,16 +8,15 @@ snapshot proves no more than it holds; a command that cannot be applied stops th
 
 from __future__ import annotations
 
-import bisect
-import enum
-import logging
 import random
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from quorate.cluster.raft import pinned, wire
-from quorate.cluster.raft.elections import LEADER, Elections, Send, Timing
+from quorate.cluster.raft.elections import LEADER, ROLES, Elections, Send, Timing
+from quorate.cluster.raft.fate import Fate, OnFate
 from quorate.cluster.raft.journal import Journal
+from quorate.cluster.raft.members import MemberEntries
 from quorate.cluster.raft.pinned import Node
 from quorate.cluster.raft.rounds import OnConfirmed, ReadRounds
 from quorate.errors import Halted
@@ -30,19 +29,6 @@ CAUGHT_UP_ENTRIES = 64
 APPLY_S = 0.02  # how long one tick may apply before others get the loop
 
 Applier = Callable[[bytes, int, int], Any]  # payload, index, term -> result
-
-
-class Fate(enum.Enum):
-    """What became of a proposal. There is no fourth."""
-
-    COMMITTED = "committed"  # in the term and at the index it was proposed at, and applied here
-    NEVER = "never"  # another entry was committed at its index
-    UNKNOWN = "unknown"  # a snapshot passed over it: it may be in there
-
-
-OnFate = Callable[[Any, Fate], None]  # the result of applying it, if it was committed
-
-log = logging.getLogger(__name__)
 
 
 class Engine(Elections):
@@ -70,7 +56,7 @@ class Engine(Elections):
         self.cancel_snapshot: Callable[[str], None] = lambda peer: None  # the link broke
         self.on_members: Callable[[bytes], None] = lambda members: None  # in force from now on; b"": those of the base
         self.on_members_committed: Callable[[bytes], None] = lambda members: None
-        self._members: list[tuple[int, bytes]] = []  # (index, members) of every membership entry still in the log
+        self._members = MemberEntries()
         super().__init__(node_id, voters, journal=journal, send=send, timing=timing, rng=rng)
         pinned.check()
         self._find_members(journal.first_index + 1)
@@ -140,7 +126,7 @@ class Engine(Elections):
 
     @property
     def may_change_members(self) -> bool:
-        return self.leads_its_term and not (self._members and self._members[-1][0] > self.commit_index)
+        return self.leads_its_term and self._members.last_index <= self.commit_index
 
     def caught_up(self, peer: str) -> bool:
         """Whether a learner hears us now and lacks so little that making it a voter costs no availability."""
@@ -365,7 +351,7 @@ class Engine(Elections):
                 "Committed entries are never cut: stopping"
             )
         self.journal.deleteEntriesFrom(index - self.journal.first_index)
-        if self._members and self._members[-1][0] >= index:
+        if self._members.last_index >= index:
             self._find_members(index)
 
     # ---- applying ---------------------------------------------------------------------------------------------------
@@ -442,6 +428,24 @@ class Engine(Elections):
         """Snapshots are the replica's business. Stock forks a child that keeps our sockets, or pickles and gzips on the
         loop (test_stalls, test_stall_election, test_attributes_pickled)."""
 
+    def status(self) -> dict[str, Any]:
+        """The log's part of /status."""
+        journal = self.journal
+        return {
+            "role": ROLES[self.role],
+            "term": self.term_now,
+            "voter": self.is_voter and self.may_stand,
+            "last_index": journal.last_index,
+            "synced_index": journal.synced_index,
+            "commit_index": self.commit_index,
+            "applied_index": self.applied_index,
+            "first_index": journal.first_index,
+            "log_bytes": journal.bytes_on_disk,
+            "log_memory_bytes": journal.bytes_in_memory,
+            "chain": journal.chain_at(self.applied_index).hex(),
+            "election_timeout_ms": int(self.timing.election_s * 1000),
+        }
+
     # ---- snapshots and members --------------------------------------------------------------------------------------
 
     def installed(self, index: int) -> None:
@@ -451,7 +455,7 @@ class Engine(Elections):
         what lies above it in its own log (test_false_ack_snapshot: 20 of 20 wrong).
         """
         self.restored(index)
-        self._members = []
+        self._members = MemberEntries()
         waiting = self._SyncObj__commandsWaitingCommit
         for passed in [at for at in waiting if at <= index]:
             for _, done in waiting.pop(passed):
@@ -480,14 +484,13 @@ class Engine(Elections):
 
     def _find_members(self, from_index: int) -> None:
         """Read the membership entries at or above `from_index` anew, and tell who counts from now on."""
-        del self._members[bisect.bisect_left(self._members, (from_index, b"")) :]
+        self._members.cut(from_index)
         for at in range(max(0, from_index - self.journal.first_index), len(self.journal)):
             command, index, _ = self.journal[at]
             if command[:1] == MEMBERS:
-                self._members.append((index, command[1:]))
+                self._members.add(index, command[1:])
         self.on_members(self.members_at(self.journal.last_index))
 
     def members_at(self, index: int) -> bytes:
         """The newest membership at or below `index` in the log; b"" if the log has none above its base."""
-        at = bisect.bisect_right(self._members, (index, b"\xff" * 16))
-        return self._members[at - 1][1] if at else b""
+        return self._members.at(index)

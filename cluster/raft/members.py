@@ -7,6 +7,7 @@ member changes at a time, so that any majority of the old set and any of the new
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Mapping
 
 import msgspec
@@ -87,3 +88,25 @@ def decode(data: bytes) -> Members:
         return _decode(data)
     except msgspec.DecodeError as error:
         raise DataError(f"a membership entry of the log cannot be read: {error}") from error
+
+
+class MemberEntries:
+    """The membership entries in a log, by index: which is in force, and what is left when the log is cut."""
+
+    def __init__(self) -> None:
+        self._entries: list[tuple[int, bytes]] = []
+
+    @property
+    def last_index(self) -> int:
+        return self._entries[-1][0] if self._entries else 0
+
+    def cut(self, from_index: int) -> None:
+        del self._entries[bisect.bisect_left(self._entries, (from_index, b"")) :]
+
+    def add(self, index: int, data: bytes) -> None:
+        self._entries.append((index, data))
+
+    def at(self, index: int) -> bytes:
+        """The newest at or below `index`; b"" if there is none."""
+        at = bisect.bisect_left(self._entries, (index + 1, b""))
+        return self._entries[at - 1][1] if at else b""

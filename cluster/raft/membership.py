@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from quorate.cluster.raft import members
-from quorate.cluster.raft.engine import Engine, Fate
+from quorate.cluster.raft.engine import Engine
+from quorate.cluster.raft.fate import Fate
 from quorate.cluster.raft.forming import Forming
 from quorate.cluster.raft.link import Introduction
 from quorate.cluster.raft.links import Links
@@ -193,3 +195,12 @@ class Membership:
 
     def listed(self) -> list[Member]:
         return list(self.current.members) if self.current else []
+
+    def status(self) -> dict[str, Any]:
+        forming = self._forming
+        return {
+            "members": {member.id: "voter" if member.voter else "learner" for member in self.listed()},
+            "cluster_id": forming.identity.cluster_id,
+            "waiting_for": forming.waiting_for(),
+            "stranger_to": forming.stranger_to,
+        }

@@ -16,29 +16,26 @@ from quorate.cluster import entry
 from quorate.cluster.clock import LeaderClock
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.raft import wire
-from quorate.cluster.raft.elections import CANDIDATE, FOLLOWER, LEADER
-from quorate.cluster.raft.engine import Engine, Fate
+from quorate.cluster.raft.elections import LEADER
+from quorate.cluster.raft.engine import Engine
 from quorate.cluster.raft.files import Files
 from quorate.cluster.raft.forming import Forming
 from quorate.cluster.raft.journal import Journal
 from quorate.cluster.raft.link import Introduction
 from quorate.cluster.raft.members import Member, Members
 from quorate.cluster.raft.membership import Membership
+from quorate.cluster.raft.proposals import Proposals, settle
 from quorate.cluster.raft.snapshots import Snapshots
 from quorate.cluster.raft.snapshotting import Snapshotting
 from quorate.cluster.raft.transfer import Transfer
 from quorate.cluster.raft.world import Directory, ReplicaSettings, World
 from quorate.cluster.raft.writer import Writer
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
-from quorate.vote import ENTRY_BYTES_MAX
+from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 
 TICK_S = 0.02
 TELL_COMMIT_S = 0.01  # followers learn of a commit with the next entry, or after this long
-PROPOSALS_BYTES_MAX = 64 * 1024 * 1024
 TRANSFER_S = 2.0
-
-ROLES = {FOLLOWER: "follower", CANDIDATE: "candidate", LEADER: "leader"}
 
 T = TypeVar("T")
 
@@ -70,8 +67,7 @@ class RaftReplica:
         self.links = world.links(settings.node_id, self, settings.key)
         self._applied_listeners: list[Callable[[Applied], None]] = []
         self._leadership_listeners: list[Callable[[bool], None]] = []
-        self._open: set[asyncio.Future[Applied]] = set()
-        self._open_bytes = 0
+        self._proposals = Proposals()
         self._was_leader = False
         self._http: dict[str, str] = {}
         self._halted: BaseException | None = None
@@ -154,7 +150,7 @@ class RaftReplica:
         for timer in (self._tick_timer, self._tell_timer):
             if timer is not None:
                 timer.cancel()
-        self._answer_all(OutcomeUnknown("this node stopped before the outcome was known"))
+        self._proposals.answer_all(OutcomeUnknown("this node stopped before the outcome was known"))
         await self.links.stop()
         if self._engine is not None:
             await _blocking(self._snapshot_writer.stop)
@@ -175,15 +171,9 @@ class RaftReplica:
         if self._halted is None:
             self._halted = error
             log.critical("this replica stops: %s", error.detail if isinstance(error, QuorateError) else repr(error))
-            self._answer_all(OutcomeUnknown("this node stopped itself before the outcome was known"))
+            self._proposals.answer_all(OutcomeUnknown("this node stopped itself before the outcome was known"))
             self._check_leadership()
             self._on_halt(error)
-
-    def _answer_all(self, error: QuorateError) -> None:
-        for answer in list(self._open):
-            if not answer.done():
-                answer.set_exception(error)
-        self._open.clear()
 
     # ---- driving the engine -----------------------------------------------------------------------------------------
 
@@ -371,21 +361,16 @@ class RaftReplica:
         answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         if not self._running or self._engine is None:
             answer.set_exception(NotReady("this node is starting or stopping"))
-        elif len(entry) > ENTRY_BYTES_MAX + 65536 or self._open_bytes + len(entry) > PROPOSALS_BYTES_MAX:
-            answer.set_exception(Overloaded("too many bytes wait for their commit; try again in a moment"))
-        elif self._guard(self._engine.propose, entry, lambda applied, fate: _settle(answer, applied, fate)) is None:
-            if not answer.done():
-                answer.set_exception(NoLeader(f"{self.node_id} does not lead now"))
-        else:
-            self._open.add(answer)
-            self._open_bytes += len(entry)
-            answer.add_done_callback(lambda done: self._closed(done, len(entry)))
+        elif (refusal := self._proposals.refusal(len(entry))) is not None:
+            answer.set_exception(refusal)
+        elif self._guard(self._engine.propose, entry, lambda applied, fate: settle(answer, applied, fate)) is not None:
+            self._proposals.add(answer, len(entry))
             self._tick_soon()
+        elif not answer.done():
+            # A halt in the middle of it: it may stand in the log already.
+            unknown = OutcomeUnknown("this node stopped itself before the outcome was known")
+            answer.set_exception(unknown if self._halted else NoLeader(f"{self.node_id} does not lead now"))
         return answer
-
-    def _closed(self, answer: asyncio.Future[Applied], size: int) -> None:
-        self._open.discard(answer)
-        self._open_bytes -= size
 
     async def barrier(self) -> int:
         if not self._running or self._engine is None:
@@ -432,29 +417,14 @@ class RaftReplica:
     def status(self) -> Mapping[str, Any]:
         if self._engine is None:
             return {"role": "starting"}
-        engine, journal = self._engine, self._journal
-        waiting_for = self.forming.waiting_for()
+        engine = self._engine.status()
         return {
-            "role": "halted" if self._halted else ROLES[engine.role],
-            "term": engine.term_now,
+            **engine,
+            "role": "halted" if self._halted else engine["role"],
             "leader": self.leader,
-            "members": {m.id: "voter" if m.voter else "learner" for m in self._membership.listed()},
-            "voter": engine.is_voter and engine.may_stand,
-            "cluster_id": self.forming.identity.cluster_id,
-            "waiting_for": waiting_for,
-            "stranger_to": self.forming.stranger_to,
-            "last_index": journal.last_index,
-            "synced_index": journal.synced_index,
-            "commit_index": engine.commit_index,
-            "applied_index": engine.applied_index,
-            "first_index": journal.first_index,
-            "log_bytes": journal.bytes_on_disk,
-            "log_memory_bytes": journal.bytes_in_memory,
-            "chain": journal.chain_at(engine.applied_index).hex(),
-            "snapshot_index": snapshot.index if (snapshot := self._snapshotting.newest) else 0,
-            "snapshot_bytes": snapshot.size if snapshot else 0,
+            **self._membership.status(),
+            **self._snapshotting.status(),
             "snapshots_received": self._transfer.received,
-            "election_timeout_ms": int(engine.timing.election_s * 1000),
             "links": self.links.status(),
             "refused_connections": self.links.refusals,
             "clock_jumps_refused": self.clock.refused,
@@ -498,17 +468,6 @@ class _Guarded:
 
 async def _blocking(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
     return await asyncio.get_running_loop().run_in_executor(None, partial(call, *arguments, **named))
-
-
-def _settle(answer: asyncio.Future[Applied], applied: Applied, fate: Fate) -> None:
-    if answer.done():
-        return
-    if fate is Fate.COMMITTED:
-        answer.set_result(applied)
-    elif fate is Fate.NEVER:
-        answer.set_exception(NoLeader("another leader's entry took its place; it was not counted"))
-    else:
-        answer.set_exception(OutcomeUnknown("a snapshot passed over it; send it again with the same id"))
 
 
 def _tell(listener: Callable[[Any], None], news: Any) -> None:

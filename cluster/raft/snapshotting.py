@@ -87,3 +87,7 @@ class Snapshotting:
         self._replace(state)  # last: who is told of it looks at the log as well
         log.info("installed the leader's snapshot up to index %d (version %d)", meta.index, state.version)
         return True
+
+    def status(self) -> dict[str, int]:
+        newest = self.newest
+        return {"snapshot_index": newest.index if newest else 0, "snapshot_bytes": newest.size if newest else 0}

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quorate import __version__, logs
+from quorate.cluster.closing import Closing
 from quorate.cluster.flusher import Adopted, Flusher
 from quorate.cluster.fsm import Applied
 from quorate.cluster.operating import Operating
@@ -63,6 +64,7 @@ class Node:
         self.replica = RaftReplica(_replica_settings(config, members), self.directory, on_halt=self._halted)
         self.submitter = Submitter(self.replica, waiting_bytes_max=config.votes.queue_bytes)
         self.reads = Reads(self.replica)
+        self.closing = Closing(self.replica)
         limits = Limits(
             timeout_s=config.http.timeout_ms / 1000,
             keep_alive_s=config.http.keep_alive_s,
@@ -113,6 +115,7 @@ class Node:
         await self.http.start(*_host_port(config.http.listen))
         await self.replica.start()
         gc.freeze()  # what was restored stays: no full collection walks it again
+        self.closing.start()
         if self.flusher is not None:
             self.flusher.start()
         if self.nsq is not None:
@@ -133,6 +136,7 @@ class Node:
         await self._step(self.replica.transfer_leadership())
         if self.flusher is not None:
             await self._step(self.flusher.stop())
+        self.closing.stop()
         self.submitter.stop()
         await self._step(self.replica.stop())
         self.directory.close()

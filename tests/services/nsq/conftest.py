@@ -8,13 +8,25 @@ from pathlib import Path
 
 import pytest
 
-from tests.services.nsq.servers import KINDS, Servers, servers_of
+from tests.services.nsq.servers import KINDS, Server, Servers, servers_of
 
 
 @pytest.fixture(params=KINDS)
 def servers(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Servers]:
     with servers_of(request.param, tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def nsqd(servers: Servers) -> Server:
+    return servers.nsqd()
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One nsqd for the tests that only offend it."""
+    with servers_of(request.param, tmp_path_factory.mktemp("nsqd")) as made:
+        yield made.nsqd()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,0 +1,43 @@
+"""Polls that are due close although nobody votes: the leader proposes an entry that carries nothing but its time.
+
+Time moves only with entries (see `fsm.py`). In a busy cluster any vote closes what is due before it; this is for a
+quiet one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from quorate.cluster import entry
+from quorate.cluster.fsm import Applied
+from quorate.cluster.replica import Replica
+
+LOOK_S = 0.1
+
+
+class Closing:
+    """On the node's loop, from `start` to `stop`."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._timer: asyncio.TimerHandle | None = None
+        self._proposed: asyncio.Future[Applied] | None = None
+
+    def start(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self.start()
+        replica = self._replica
+        due_ms = replica.state.next_close_ms() if replica.is_leader else None
+        if due_ms is None or (self._proposed is not None and not self._proposed.done()):
+            return
+        now_ms = replica.now_ms()
+        if now_ms >= due_ms:
+            self._proposed = replica.propose(entry.encode_entry(now_ms, []))
+            self._proposed.add_done_callback(lambda done: done.exception())  # if it is lost, the next look repeats it
