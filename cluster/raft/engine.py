@@ -30,6 +30,8 @@ APPLY_S = 0.02  # how long one tick may apply before others get the loop
 
 Applier = Callable[[bytes, int, int], Any]  # payload, index, term -> result
 
+log = logging.getLogger(__name__)
+
 
 class Engine(Elections):
     """One replica's log. Drive it by `receive`, `tick` and `propose`; it answers by callbacks. Single-threaded."""

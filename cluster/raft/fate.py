@@ -16,5 +16,3 @@ class Fate(enum.Enum):
 
 
 OnFate = Callable[[Any, Fate], None]  # the result of applying it, if it was committed
-
-log = logging.getLogger(__name__)

@@ -37,6 +37,11 @@ class Forming:
         self._met = {identity.node_id: identity.incarnation}
         self._form_if_complete()
 
+    def expect(self, expected: set[str]) -> None:
+        """Form a cluster with these. Nobody was met so far: who expects nobody refuses all."""
+        self.expected = expected
+        self._form_if_complete()
+
     @property
     def formed(self) -> bool:
         return self.identity.cluster_id is not None

@@ -34,7 +34,7 @@ class Membership:
         snapshot: bytes,
     ) -> None:
         self._node_id, self._engine, self._links, self._forming = node_id, engine, links, forming
-        self._configured = configured  # raft.peers: whom to meet while the log names nobody
+        self._configured = configured  # whom to meet while the log names nobody: raft.peers, or what `meet` told
         self._base = members.decode(snapshot) if snapshot else None
         self._committed: Members | None = self._base
         self._met: dict[str, Introduction] = {}
@@ -54,7 +54,8 @@ class Membership:
         if self.current is not None:
             self._engine.set_members(self.current.voters(), self.current.learners())
         else:
-            founders = self._forming.expected or set(self._configured) - {self._node_id}
+            # A formed cluster has the majorities of those who formed it, whatever this node is configured with now.
+            founders = self._forming.identity.members or self._forming.expected or self._configured
             self._engine.set_members(founders)
         self._reach()
 
@@ -112,6 +113,11 @@ class Membership:
         member = None if self.current is None else self.current.get(peer)
         return "" if member is None else member.incarnation
 
+    def meet(self, peers: Mapping[str, str]) -> None:
+        """From now on these are whom to meet while the log names nobody."""
+        self._configured = dict(peers)
+        self.in_force(self._engine.members_at(self._engine.journal.last_index))
+
     # ---- from the links ---------------------------------------------------------------------------------------------
 
     def opened(self, peer: str, introduction: Introduction) -> str | None:
@@ -139,7 +145,9 @@ class Membership:
         if self._proposed or not engine.may_change_members:
             return
         if self.current is None:
-            self._propose(members.founding(self._configured, self._forming.identity.members or {}))
+            founders = self._forming.identity.members or {}
+            if set(founders) <= set(self._configured):
+                self._propose(members.founding({id: self._configured[id] for id in founders}, founders))
             return
         for member in self.current.members:
             met = self._met.get(member.id)

@@ -7,6 +7,7 @@ it: every open proposal is answered, the links are cut, and the owner is told on
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -142,6 +143,16 @@ class RaftReplica:
         self._save_identity()
         await self.links.start(*self.settings.listen)
         self._tick_forever()
+
+    def meet(self, peers: Mapping[str, str], *, bootstrap: bool) -> None:
+        """Whom to meet while the log names nobody, for nodes that learn it only after `start`; as the settings' peers."""
+        if not self._running:
+            return
+        self.settings = dataclasses.replace(self.settings, peers=dict(peers), bootstrap=bootstrap)
+        if bootstrap:
+            self.forming.expect(set(peers))
+        self._guard(self._membership.meet, peers)
+        self._guard(self._save_identity)
 
     async def stop(self) -> None:
         if self._stopped:
