@@ -8,6 +8,7 @@ snapshot proves no more than it holds; a command that cannot be applied stops th
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable, Iterable
 from typing import Any

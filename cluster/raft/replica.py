@@ -145,7 +145,7 @@ class RaftReplica:
         self._tick_forever()
 
     def meet(self, peers: Mapping[str, str], *, bootstrap: bool) -> None:
-        """Whom to meet while the log names nobody, for nodes that learn it only after `start`; as the settings' peers."""
+        """Whom to meet while the log names nobody, where that is learned only after `start`; as the settings' peers."""
         if not self._running:
             return
         self.settings = dataclasses.replace(self.settings, peers=dict(peers), bootstrap=bootstrap)
