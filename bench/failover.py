@@ -24,9 +24,10 @@ _numbers = itertools.count(1)
 
 
 def gaps_s(cluster: Cluster, times: int, *, silent: bool = False) -> list[float]:
-    """Seconds without a write, one number a fault. The node is back before the next."""
+    """Seconds without a write, one number a fault. The cluster is whole before each: one fault at a time."""
     gaps = []
     for _ in range(times):
+        cluster.wait_whole()
         victim = cluster.leader()
         survivors = [node for node in cluster.nodes if node is not victim]
         started_s = time.monotonic()

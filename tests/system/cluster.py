@@ -124,6 +124,15 @@ class Cluster:
         for node in self.nodes if nodes is None else nodes:
             self.wait_for(f"{node.id} is ready", node.is_ready, deadline_s=READY_S)
 
+    def wait_whole(self) -> None:
+        """Wait until every node reaches every other, and none lags: what a cluster is between two faults."""
+
+        def is_whole() -> bool:
+            seen = [(node.get("/nodes") or {}).get("nodes", []) for node in self.nodes]
+            return all(len(s) == len(self.nodes) and all(m["reachable"] and m["lag"] == 0 for m in s) for s in seen)
+
+        self.wait_for("the cluster is whole", is_whole, deadline_s=READY_S)
+
     def close(self) -> None:
         for node in self.nodes:
             node.close()
