@@ -5,6 +5,7 @@ A clone without an environment takes one from the package index, or from the cac
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -56,6 +57,11 @@ def total(port: int) -> int:
     return int(shown["total"]) if shown else 0
 
 
+def vote(port: int) -> dict[str, int]:
+    answer = get(f"http://127.0.0.1:{port}/votes", b'{"option":"happy","id":"by-hand"}')
+    return {key: answer[key] for key in ("applied", "duplicates")}
+
+
 def get(url: str, body: bytes | None = None) -> Any:
     request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
     try:
@@ -66,19 +72,12 @@ def get(url: str, body: bytes | None = None) -> Any:
 
 
 def processes_in(folder: Path) -> list[str]:
-    """Command lines of processes that name the folder."""
-    lines = subprocess_lines()
-    return [line for line in lines if str(folder) in line]
-
-
-def subprocess_lines() -> list[str]:
+    """Command lines of the processes that name the folder."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
+        with contextlib.suppress(OSError):  # it ended meanwhile
             found.append(entry.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
-        except OSError:
-            continue
-    return found
+    return [line for line in found if str(folder) in line]
 
 
 @pytest.mark.timeout(400)
@@ -121,11 +120,6 @@ def test_a_fresh_clone_counts_the_sample_and_a_vote_and_stops_without_a_trace(cl
     finally:
         again.close()
     assert [] == processes_in(clone)
-
-
-def vote(port: int) -> dict[str, int]:
-    answer = get(f"http://127.0.0.1:{port}/votes", b'{"option":"happy","id":"by-hand"}')
-    return {key: answer[key] for key in ("applied", "duplicates")}
 
 
 @pytest.mark.timeout(400)
