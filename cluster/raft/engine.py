@@ -464,6 +464,16 @@ class Engine(Elections):
             for _, done in waiting.pop(passed):
                 done(None, Fate.UNKNOWN)
 
+    def proves(self, index: int, term: int, chain: bytes) -> bool:
+        """Whether our log has the entry that a leader's snapshot ends with. Then all up to it is committed, and needs
+        no snapshot; what we hold behind it others may count on, so it stays (Raft figure 13, step 6)."""
+        if not self.journal.first_index <= index <= self.journal.last_index or self.term_at(index) != term:
+            return False
+        if self.journal.chain_at(index) != chain:
+            raise Halted(f"the leader's snapshot and our log differ about entry {index} or one before it. Stopping")
+        self._SyncObj__raftCommitIndex = max(self.commit_index, index)
+        return True
+
     def restored(self, index: int) -> None:
         """The state machine was read from a snapshot up to `index`; the log goes on from there."""
         self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = index

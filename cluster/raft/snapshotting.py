@@ -78,7 +78,7 @@ class Snapshotting:
         if isinstance(state, BaseException):
             log.error("the snapshot received up to index %d cannot be used: %r; asking again", meta.index, state)
             return False
-        if meta.index <= self._engine.commit_index:
+        if meta.index <= self._engine.commit_index or self._engine.proves(meta.index, meta.term, meta.chain):
             return False
         self.newest = meta
         self._engine.journal.reset(meta)

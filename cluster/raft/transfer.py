@@ -123,7 +123,8 @@ class Transfer:
             self._send(peer, wire.Appended(engine.term_now, 0, success=False, reset=False))
             return
         engine.follow(peer, chunk.term)
-        if chunk.index <= engine.commit_index:  # an old snapshot never takes us back: say where we are
+        if chunk.index <= engine.commit_index or engine.proves(chunk.index, chunk.index_term, chunk.chain):
+            # What a snapshot says that we have already never takes us back: say where we are.
             self._send(peer, wire.Appended(chunk.term, engine.commit_index + 1, success=False, reset=True))
             return
         if self._receiving:
