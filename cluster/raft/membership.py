@@ -55,8 +55,8 @@ class Membership:
             self._engine.set_members(self.current.voters(), self.current.learners())
         else:
             # A formed cluster has the majorities of those who formed it, whatever this node is configured with now.
-            founders = self._forming.identity.members or self._forming.expected or self._configured
-            self._engine.set_members(founders)
+            formed = self._forming.identity.members
+            self._engine.set_members(formed or self._forming.expected or set(self._configured) - {self._node_id})
         self._reach()
 
     def committed(self, data: bytes) -> None:
