@@ -162,7 +162,7 @@ class Registration:
     @property
     def _period_s(self) -> float:
         """How often the agent is asked whether it knows us; a TTL is renewed well before it ends."""
-        return self._settings.check_interval_s / (3 if self._settings.check == "ttl" else 1)
+        return self._settings.interval_s / (3 if self._settings.check == "ttl" else 1)
 
     def _look(self) -> None:
         wanted = self._wanted()
@@ -213,7 +213,7 @@ class Registration:
         self._registrations += 1
 
     def _check(self) -> dict[str, str]:
-        every = f"{self._settings.check_interval_s}s"
+        every = f"{self._settings.interval_s}s"
         forget = {"DeregisterCriticalServiceAfter": f"{self._settings.deregister_after_s}s"}
         if self._settings.check == "ttl":
             return {"ttl": every, **forget}

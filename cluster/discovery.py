@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -64,12 +64,14 @@ def discover(
     *,
     timeout_s: float | None,
     stop: threading.Event,
+    told: Callable[[str], None] = lambda words: None,
 ) -> Formation | None:
     """Take part until a set stands in Consul; None if `stop` came first. Blocks: give it a thread.
 
-    Raises `NotReady` at the deadline (None: wait for ever), `ConfigError` for what waiting does not cure.
+    `told` hears in words what it waits for. Raises `NotReady` at the deadline (None: wait for ever), `ConfigError` for
+    what waiting does not cure.
     """
-    search = _Search(settings, cluster, Candidate(node_id, raft_address, expect))
+    search = _Search(settings, cluster, Candidate(node_id, raft_address, expect), told)
     deadline = None if timeout_s is None else time.monotonic() + timeout_s
     retry_s = RETRY_S_MIN
     try:
@@ -97,8 +99,10 @@ class _NotYet(Exception):
 class _Search:
     """One candidate: its session, its key, and how far it has seen."""
 
-    def __init__(self, settings: Consul, cluster: str, me: Candidate) -> None:
-        self._settings, self._cluster, self._me = settings, cluster, me
+    def __init__(
+        self, settings: Consul, cluster: str, me: Candidate, told: Callable[[str], None] = lambda words: None
+    ) -> None:
+        self._settings, self._cluster, self._me, self._told_to = settings, cluster, me, told
         self._client = connect(settings)
         self._prefix = f"quorate/{cluster}/"
         self._key = f"{self._prefix}candidates/{me.id}"
@@ -111,6 +115,7 @@ class _Search:
         if words != self.said:
             self.said = words
             log.info("%s: %s", self._me.id, words)
+            self._told_to(words)
 
     def step(self) -> Formation | None:
         """Look once, waiting a moment for news; stand, or settle the matter, as what is seen demands."""
@@ -178,12 +183,15 @@ class _Search:
 
     def _formed_already(self) -> Formation | None:
         """A running cluster of this name, though its key is gone: a Consul that lost its data must not cost unity."""
+        running = self._running()
+        return self._told(running, chosen=False) if running else None
+
+    def _running(self) -> dict[str, str]:
+        """Nodes of this name's cluster that stand in Consul as formed: node id -> raft address."""
         _, entries = self._client.health.service(self._settings.service)
         metas = [entry["Service"]["Meta"] for entry in entries]
         found = [meta for meta in metas if meta.get("cluster") == self._cluster and meta.get("cluster_id")]
-        if not found:
-            return None
-        return self._told({meta["node"]: meta["raft"] for meta in found}, chosen=False)
+        return {meta["node"]: meta["raft"] for meta in found if meta["node"] != self._me.id}
 
     def _settle(self, chosen: Sequence[Candidate]) -> None:
         """Write the set if none stands. Whoever wins, the next look reads it."""
@@ -201,6 +209,8 @@ class _Search:
                 f"the members of {self._cluster} agreed in Consul have {self._me.id} at {listed}, but this node is at "
                 f"{self._me.raft}: give it that address, or another id and `quorate members add`"
             )
+        if listed is None:  # its founders may be gone by now, and others have come
+            members = {**members, **self._running()}
         return self._told(members, chosen=listed is not None)
 
     def _told(self, members: Mapping[str, str], *, chosen: bool) -> Formation:
@@ -210,7 +220,7 @@ class _Search:
         else:
             self.say(
                 f"{self._cluster} has its members already: {names}. {self._me.id} is not one of them and waits until "
-                f"`quorate members add {self._me.id}={self._me.raft}` adds it"
+                f"`quorate members add {self._me.id} {self._me.raft}` adds it"
             )
         return Formation(sorted(members.items()), chosen)
 
@@ -233,7 +243,10 @@ def _decode(row: Mapping[str, Any], kind: type[T]) -> T:
 
 
 def find_nodes(settings: Consul, *, cluster: str | None = None) -> list[str]:
-    """URLs of the nodes whose checks pass, the leader's first. Raises `NotReady` if Consul cannot be asked."""
+    """URLs of the nodes whose checks pass, the leader's first.
+
+    Raises `NotReady` if Consul cannot be asked, `ConfigError` if there are several clusters and none was named.
+    """
     client = connect(settings)
     try:
         _, entries = client.health.service(settings.service, passing=True)
@@ -241,6 +254,9 @@ def find_nodes(settings: Consul, *, cluster: str | None = None) -> list[str]:
         raise NotReady(f"Consul at {settings.address}: {in_words(error)}") from None
     finally:
         client.http.session.close()
+    clusters = {entry["Service"]["Meta"].get("cluster", "") for entry in entries}
+    if cluster is None and len(clusters) > 1:
+        raise ConfigError(f"Consul has nodes of {', '.join(sorted(clusters))}: say which by QUORATE_NODE_CLUSTER")
     mine = [entry for entry in entries if cluster in (None, entry["Service"]["Meta"].get("cluster"))]
     mine.sort(key=lambda entry: ("leader" not in entry["Service"]["Tags"], entry["Service"]["ID"]))
     return list(dict.fromkeys(_url(entry) for entry in mine))

@@ -41,6 +41,8 @@ from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTION
 
 if TYPE_CHECKING:
     from quorate.cluster.consul import Registration
+    from quorate.cluster.discovery import Formation
+    from quorate.cluster.finding import Finding
     from quorate.ingest.nsq import NsqSource
     from quorate.sinks.sink import Sink
 
@@ -58,6 +60,7 @@ class Node:
         self._stop_asked = asyncio.Event()
         self._failure: BaseException | None = None
         self._consul_knows = False
+        self.finding: Finding | None = None
         self._started_s = time.monotonic()
         members = {id: str(address) for id, address in config.members().items()}
         self.directory = DataDirectory.open(config.node.data, node_id=config.node.id, cluster_name=config.node.cluster)
@@ -114,6 +117,7 @@ class Node:
         config = self.config
         await self.http.start(*_host_port(config.http.listen))
         await self.replica.start()
+        self._find_others()
         gc.freeze()  # what was restored stays: no full collection walks it again
         self.closing.start()
         if self.flusher is not None:
@@ -128,6 +132,8 @@ class Node:
 
     async def _stop(self) -> None:
         """Each step is bounded; one that fails is logged and does not keep the others from stopping."""
+        if self.finding is not None:
+            await self._step(asyncio.to_thread(self.finding.stop))
         if self.consul is not None:
             await self._step(asyncio.to_thread(self.consul.stop))
         if self.nsq is not None:
@@ -162,6 +168,25 @@ class Node:
             os._exit(1)
         log.info("%s: handing over and stopping; once more stops at once", number.name)
         self._stop_asked.set()
+
+    def _find_others(self) -> None:
+        """Without raft.peers: they are whom the log names. If it names nobody yet, those that Consul has."""
+        if self.config.raft.peers:
+            return
+        known = {member.id: member.raft for member in self.replica.members()}
+        if known:
+            self.replica.meet(known, bootstrap=False)
+        elif self.config.raft.bootstrap_expect:
+            from quorate.cluster.finding import Finding
+
+            post = asyncio.get_running_loop().call_soon_threadsafe
+            self.finding = Finding(self.config, post=post, found=self._found_others, failed=self._halted)
+            self.finding.start()
+
+    def _found_others(self, formation: Formation) -> None:
+        self.replica.meet(dict(formation.members), bootstrap=formation.chosen)
+        if formation.chosen:
+            self.finding = None
 
     def _flusher(self) -> Flusher | None:
         config = self.config
@@ -287,6 +312,8 @@ class Node:
         if leader is not None and self.replica.state.cluster_id:
             return True, leader, f"term {self.replica.term}"
         raft = self.replica.status()
+        if self.finding is not None and not self.replica.members():
+            return False, "not a member of a cluster yet", self.finding.words
         if raft.get("stranger_to"):
             return False, "this node's disk is new to the cluster", f"quorate members replace {self.config.node.id}"
         if raft.get("waiting_for"):

@@ -25,7 +25,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
         [f"quorate.cluster.{name}" for name in ("flusher", "reign", "importer", "mirror", "bridge")],
         ["plain", "fsm", "replica", "sink"],
     ),
-    "consul": (["quorate.cluster.consul", "quorate.cluster.discovery"], ["plain", "config"]),
+    "consul": ([f"quorate.cluster.{name}" for name in ("consul", "discovery", "finding")], ["plain", "config"]),
     "sink": (["quorate.sinks.sink"], ["plain"]),
     "sinks": (["quorate.sinks"], ["plain", "sink"]),
     "ingest": (["quorate.ingest"], ["plain", "submit"]),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import re
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,8 +15,6 @@ if TYPE_CHECKING:
     from quorate.http.client import Client
 
 UNREACHED_S = 2.0  # where nobody listens at all, a person need not wait as long as for an election
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 def read_nodes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
@@ -28,18 +28,58 @@ def read_nodes(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
         raise click.BadParameter(error.detail, ctx, param) from None
 
 
-def asks_nodes(timeout_s: float = 10.0) -> Callable[[F], F]:
-    """Give a command --node and --timeout."""
+def nodes_in_consul(address: str) -> list[str]:
+    """The nodes that Consul says are well, the leader's first. Raises `NoLeader` in words if it has none to offer.
 
-    def decorate(command: F) -> F:
-        command = click.option(
+    What the environment says of Consul for nodes (token, service's name, cluster's name ...) holds here, too.
+    """
+    from quorate.cluster.discovery import find_nodes
+    from quorate.config import load
+    from quorate.errors import NoLeader, NotReady
+
+    env = {name: value for name, value in os.environ.items() if name.startswith("QUORATE_CONSUL_")}
+    settings = load(env=env, flags={"consul.address": address}).config.consul
+    try:
+        found = find_nodes(settings, cluster=os.environ.get("QUORATE_NODE_CLUSTER"))
+    except NotReady as error:
+        raise NoLeader(error.detail) from None
+    if not found:
+        raise NoLeader(f"Consul at {address} has no node of service {settings.service} whose check passes")
+    return found
+
+
+def _from_consul(ctx: click.Context, nodes: list[str], consul: str | None) -> list[str]:
+    """Of --node and --consul the flag outranks the environment; nobody can mean both."""
+    by_flag = {n for n in ("nodes", "consul") if ctx.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE}
+    if len(by_flag) > 1:
+        raise click.UsageError("--node and --consul both say whom to ask: give one of them.", ctx)
+    return nodes_in_consul(consul) if consul and ("consul" in by_flag or not nodes) else nodes
+
+
+def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command --node, --consul and --timeout; it takes them as `nodes` and `timeout_s`."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(command)
+        def asking(*arguments: Any, nodes: list[str], consul: str | None, **others: Any) -> Any:
+            found = _from_consul(click.get_current_context(), nodes, consul)
+            return command(*arguments, nodes=found, **others)
+
+        decorated: Callable[..., Any] = click.option(
             "--timeout",
             "timeout_s",
             type=click.FloatRange(0.1, 3600),
             default=timeout_s,
             show_default=True,
             help="Seconds after which to give up.",
-        )(command)
+        )(asking)
+        decorated = click.option(
+            "--consul",
+            metavar="ADDRESS",
+            envvar="QUORATE_CONSUL",
+            show_envvar=True,
+            help="Find the nodes in Consul, host:port or URL.",
+        )(decorated)
         return click.option(
             "--node",
             "nodes",
@@ -49,7 +89,7 @@ def asks_nodes(timeout_s: float = 10.0) -> Callable[[F], F]:
             envvar="QUORATE_NODES",
             show_envvar=True,
             help="URL of a node; several are tried in turn.  [default: ports 8001 to 8003 of this host]",
-        )(command)
+        )(decorated)
 
     return decorate
 

@@ -28,8 +28,10 @@ def check(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json({"file": str(file) if file else None, "ok": True, "node": loaded.config.node.id})
     else:
-        members = loaded.config.members()
+        members, expected = loaded.config.members(), loaded.config.raft.bootstrap_expect
         names = f"{', '.join(members)}" if len(members) > 1 else "a cluster of its own"
+        if expected:
+            names = f"a cluster of {expected} that find each other in Consul"
         click.echo(f"{file or 'settings'}: fine. This is {loaded.config.node.id} of {names}.")
 
 

@@ -16,6 +16,8 @@ USUAL = {  # flag: (setting, help)
     "--peer": ("raft.peers", "A node of the cluster, id=host:port; once for each, this one too."),
     "--log-level": ("log.level", "debug, info, warning or error."),
     "--bootstrap": ("raft.bootstrap", "Form a new cluster if the data folder is empty."),
+    "--bootstrap-expect": ("raft.bootstrap_expect", "The same with so many nodes, which find each other in Consul."),
+    "--consul": ("consul.address", "host:port or URL of the Consul agent."),
     "--insecure": ("raft.insecure", "Allow links beyond this host without raft.key."),
 }
 

@@ -15,7 +15,7 @@ KEY_CHARACTERS_MIN = 16
 def problems_of(config: Config) -> list[str]:
     """Each contradiction as a sentence that says what to change; an empty list if there is none."""
     broken = [*_addresses(config)]
-    return broken or [*_members(config), *_doors(config), *_sink(config), *_outside(config)]
+    return broken or [*_members(config), *_finding(config), *_doors(config), *_sink(config), *_outside(config)]
 
 
 def _addresses(config: Config) -> Iterator[str]:
@@ -51,6 +51,20 @@ def _members(config: Config) -> Iterator[str]:
             yield f"raft.peers: {id}={address} is no address that others can reach; give its host and port"
 
 
+def _finding(config: Config) -> Iterator[str]:
+    """Nodes that find each other in Consul are told nothing else, or two clusters might form."""
+    if not config.raft.bootstrap_expect:
+        return
+    if config.raft.peers:
+        yield "raft.peers says who forms the cluster, and so does raft.bootstrap_expect, by Consul: give one of them"
+    elif config.raft.bootstrap:
+        yield "raft.bootstrap forms a cluster of raft.peers: leave it out, as raft.bootstrap_expect says what to form"
+    if not config.consul.address:
+        yield "raft.bootstrap_expect has nodes find each other in Consul: set consul.address"
+    if not config.raft.peers and config.raft_address().port == 0:
+        yield f"{config.raft_address()} tells others no address: give raft.listen a port, or set raft.advertise"
+
+
 def _doors(config: Config) -> Iterator[str]:
     http, raft = parse_address(config.http.listen), parse_address(config.raft.listen)
     if http == raft and http.port:
@@ -81,6 +95,11 @@ def _sink(config: Config) -> Iterator[str]:
         yield (
             f"flush.sink is sqlite, a file on this host, but {', '.join(others)} run elsewhere: after a failover the "
             "file here would be stale. Set flush.sink to mongo or none"
+        )
+    elif config.flush.sink == "sqlite" and config.raft.bootstrap_expect > 1 and own and not own.is_loopback:
+        yield (
+            "flush.sink is sqlite, a file on this host, and raft.bootstrap_expect may find nodes on others: after a "
+            "failover the file here would be stale. Set flush.sink to mongo or none"
         )
 
 

@@ -21,7 +21,8 @@ from quorate.config.settings import SECTIONS, SETTINGS, Config, Setting
 from quorate.errors import ConfigError
 
 SECRET_FILE_BYTES_MAX = 65_536
-NOT_SETTINGS = {"QUORATE_NODES", "QUORATE_CONFIG", "QUORATE_TIMEOUT"}  # read by the commands themselves
+# Read by the commands themselves.
+NOT_SETTINGS = {"QUORATE_NODES", "QUORATE_CONSUL", "QUORATE_CONFIG", "QUORATE_TIMEOUT"}
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from quorate.config.address import Address, parse_address, parse_peers
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 NSQ_NAME = r"^[.a-zA-Z0-9_-]{1,64}(#ephemeral)?$"
+NSQ_NAME_OR_NONE = rf"^$|{NSQ_NAME}"
 PORTABLE_INT_MAX = 2**31 - 1
 
 
@@ -65,6 +66,9 @@ class Raft(Section, frozen=True):
     advertise: Annotated[str, about("host:port by which peers reach it; empty: its own in raft.peers")] = ""
     peers: Annotated[list[str], about("all nodes, this one too, each id=host:port; empty: this node alone")] = []
     bootstrap: Annotated[bool, about("form a new cluster if the data folder is empty")] = False
+    bootstrap_expect: Annotated[
+        int, about("instead of peers: form a new cluster of so many nodes that find each other in Consul", ge=0, le=99)
+    ] = 0
     election_timeout_ms: Annotated[
         int, about("silence of the leader after which a follower asks for ballots", ge=100, le=60_000)
     ] = 1000
@@ -115,7 +119,9 @@ class Nsq(Section, frozen=True):
     topic: Annotated[str, about("topic of the votes", pattern=NSQ_NAME)] = "votes"
     channel: Annotated[str, about("channel that all nodes share", pattern=NSQ_NAME)] = "counter"
     max_in_flight: Annotated[int, about("messages taken and not yet finished, a node", ge=1, le=100_000)] = 200
-    dead_letter: Annotated[str, about("topic for messages that are no votes; empty: only logged")] = "votes_dead"
+    dead_letter: Annotated[
+        str, about("topic for messages that are no votes; empty: only logged", pattern=NSQ_NAME_OR_NONE)
+    ] = "votes_dead"
     lookupd_poll_s: Annotated[int, about("seconds between two questions to nsqlookupd", ge=1, le=3_600)] = 5
     auth_secret: Annotated[str, about("secret for an nsqd that asks for one", secret=True)] = ""
     auth_secret_file: Annotated[str, about("file that holds nsq.auth_secret", path=True)] = ""
@@ -133,11 +139,18 @@ class Consul(Section, frozen=True):
     datacenter: Annotated[str, about("datacenter; empty: the agent's own")] = ""
     namespace: Annotated[str, about("namespace (Consul Enterprise); empty: none")] = ""
     check: Annotated[Literal["http", "ttl"], about("who checks health: the agent asks /readyz, or we report")] = "http"
-    check_interval_s: Annotated[int, about("seconds between two checks, or the TTL", ge=1, le=3_600)] = 3
+    check_interval_s: Annotated[
+        int, about("seconds between two checks, or the TTL; 0: 1 with http, 3 with ttl", ge=0, le=3_600)
+    ] = 0
     deregister_after_s: Annotated[
         int, about("seconds critical after which Consul forgets the node", ge=60, le=604_800)
     ] = 600
     timeout_ms: Annotated[int, about("deadline of one call to the agent", ge=100, le=60_000)] = 2_000
+
+    @property
+    def interval_s(self) -> int:
+        """A missed TTL hides a node that only stalled, so it is given more time than the agent's own question."""
+        return self.check_interval_s or (3 if self.check == "ttl" else 1)
 
 
 class Log(Section, frozen=True):

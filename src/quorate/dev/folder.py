@@ -40,6 +40,7 @@ PER_NODE = {  # what `dev` decides for each node, so the environment cannot
     "raft.advertise",
     "raft.peers",
     "raft.bootstrap",
+    "raft.bootstrap_expect",
     "raft.key",
     "raft.key_file",
     "log.file",
