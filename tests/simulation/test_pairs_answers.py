@@ -77,7 +77,7 @@ def test_leader_changed_ambiguous_ours(lost: str) -> None:
         leader = net.elect()
         follower = net.others(leader)[0]
         net.wire.loss[(follower, leader) if lost == "the request" else (leader, follower)] = 1.0
-        net.cast(follower, "vote", timeout_s=2.0)
+        net.ask(follower, "vote", timeout_s=2.0)
         net.run(0.1)
         if "breaks" in lost:
             net.flap(follower, leader)
@@ -86,7 +86,7 @@ def test_leader_changed_ambiguous_ours(lost: str) -> None:
         assert "unknown" == net.fates.get("vote"), "answered by its deadline, with what is true"
         net.wire.loss.clear()
         net.run(5)
-        net.cast(follower, "vote", timeout_s=2.0)
+        net.ask(follower, "vote", timeout_s=2.0)
         net.run(1)
         assert "success" == net.fates.get("vote"), "sent again under the same id"
         assert [1, 1, 1] == times_counted(net, "vote"), f"{counted} before it was sent again"

@@ -128,6 +128,10 @@ class Net(ABC):
         """Ask a leader to count a tag, with so many bytes beside it; `fates` tells what it answered."""
 
     @abstractmethod
+    def ask(self, name: str, tag: str) -> None:
+        """As a client of any node does: the leader counts it in the end."""
+
+    @abstractmethod
     def hand_over(self, leader: str, to: str) -> None:
         """Ask for a transfer of leadership."""
 

@@ -69,9 +69,10 @@ class End(SimLinks):
 class OurNet(Net):
     """`settings` are ReplicaSettings'."""
 
-    def __init__(self, seed: int = 0, *, election_s: float = 0.4, **settings: Any) -> None:
+    def __init__(self, seed: int = 0, *, election_s: float = 0.4, power_losses: float = 0.0, **settings: Any) -> None:
         super().__init__(seed, **settings)
         self.election_s = election_s
+        self.power_losses = power_losses  # the share of crashes that are that
         self.replicas: dict[str, RaftReplica] = {}
         self.submitters: dict[str, Submitter] = {}
         self.directories: dict[str, SimDirectory] = {}
@@ -140,8 +141,9 @@ class OurNet(Net):
 
         self.wait_for(start())
 
-    def crash(self, name: str, *, power: bool = False) -> None:
+    def crash(self, name: str, *, power: bool | None = None) -> None:
         """Kill the process; with `power`, what the disk had not synced may be gone."""
+        power = self.rng.random() < self.power_losses if power is None else power
 
         async def crash() -> None:
             replica = self.replicas.pop(name)
@@ -217,8 +219,8 @@ class OurNet(Net):
         create = entry.CreatePoll("big", "", texts, "open", None, False)
         self.wait_for(self.submitters[leader].create_poll(create, timeout_s=10))
 
-    def cast(self, name: str, tag: str, *, timeout_s: float = CAST_S) -> None:
-        """As a client does, at any node: once, with the tag for an id."""
+    def ask(self, name: str, tag: str, *, timeout_s: float = CAST_S) -> None:
+        """Once, with the tag for an id."""
 
         async def cast() -> None:
             casting = self.submitters[name].cast([Vote(tag, id=tag, poll=POLL)], timeout_s=timeout_s)

@@ -152,6 +152,9 @@ class StockNet(Net):
     def propose(self, name: str, tag: str, pad: bytes = b"") -> None:
         self.nodes[name].add(tag, pad, callback=self.answer(tag))
 
+    def ask(self, name: str, tag: str) -> None:
+        self.propose(name, tag)
+
     def answer(self, tag: str) -> Callable[[Any, int], None]:
         def told(result: Any, reason: int) -> None:
             self.fates.setdefault(tag, FATES.get(reason, "no"))
