@@ -78,12 +78,14 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self.may_stand = True  # False on a node that the log does not name, or names with another disk
         self.may_give_ballot: Callable[[str], bool] = lambda to: True  # to a candidate whose log names us so
         self.incarnation_of: Callable[[str], str] = lambda peer: ""  # as our log names a voter
+        self.is_itself: Callable[[str], bool] = lambda peer: True  # False of one whose disk is not the log's any more
         self.is_voter = True
         self.on_durable: Callable[[], None] = lambda: None  # more of the log is on disk: something may commit
         self._send = send
         self._rng = rng
         self._promises: deque[tuple[int, str, wire.Message]] = deque()  # (journal position, to, what)
         self._heard_s = float("-inf")  # when a live leader last spoke to us
+        self._said_s = float("-inf")  # when it was last told that we are here, in the midst of a big message
         self._pre_ballots: set[str] = set()
         self._ballots: set[str] = set()
         self._agreed = False  # a majority would elect us, or the leader asked us to stand
@@ -108,7 +110,8 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._SyncObj__raftLog = journal
         self._SyncObj__raftCurrentTerm = max(journal.getCurrentTerm(), journal[-1][2])
         self._SyncObj__votedForNodeId = journal.getVotedForNodeId()
-        self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = journal.first_index
+        self._SyncObj__raftCommitIndex = journal.getRaftCommitIndex()
+        self._SyncObj__raftLastApplied = journal.first_index
         journal.on_synced = self.on_synced
 
     _SyncObj__raftElectionDeadline: float
@@ -177,8 +180,6 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             return self.promise(node.id, request)
         if kind == "response_vote":
             return self.promise(node.id, wire.Ballot(message["term"], pre=False))
-        if kind == "timeout_now":
-            return self._send(node.id, wire.TimeoutNow(term))
         raise Halted(f"PySyncObj sent a {kind!r} message, which this layer should have replaced")
 
     # ---- standing for election --------------------------------------------------------------------------------------
@@ -209,6 +210,12 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._agreed, self._transferring = True, transfer
         self._ballots = {self.node_id}
         self._SyncObj__raftElectionDeadline = 0  # the next tick is PySyncObj's own election
+
+    def _SyncObj__connectedToAnyone(self) -> bool:
+        """PySyncObj asks before it stands, by a later look at the clock than ours; and meanwhile the log may say that
+        this node is no voter any more."""
+        stands = self._agreed and self.is_voter and self.may_stand
+        return stands and bool(super()._SyncObj__connectedToAnyone())
 
     def end_of_election_tick(self) -> None:
         """PySyncObj has sent its requests, if it was to."""
@@ -278,13 +285,13 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         if term > self.term_now:
             self._SyncObj__setCurrentTerm(term, None)
             self._SyncObj__transferInProgress = False
+        self._SyncObj__setState(FOLLOWER)
         if not self._SyncObj__transferInProgress:
-            self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
             self._agreed = False
+            self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
         self._SyncObj__raftLeader = Node(peer)
         self._heard_s = now_s
         self._pre_ballots = set()
-        self._SyncObj__setState(FOLLOWER)
 
     def lost_link(self, peer: str) -> None:
         """The leader's end of the connection is gone: most likely the leader is, so ask the others soon.
@@ -297,10 +304,14 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             self._SyncObj__raftElectionDeadline = min(self._SyncObj__raftElectionDeadline, soon_s)
 
     def progress(self, peer: str) -> None:
-        """Part of a big message came from the leader: it is alive, though the message is not whole yet."""
+        """Part of a big message came from the leader: it is alive, though the message is not whole yet. It is told
+        that so are we, for nothing else may pass by that message."""
         if peer == self.leader_id and self.role == FOLLOWER:
-            self._heard_s = pinned.monotonic()
-            self._SyncObj__raftElectionDeadline = self._heard_s + self._SyncObj__generateRaftTimeout()
+            now_s = self._heard_s = pinned.monotonic()
+            self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
+            if now_s - self._said_s >= self.timing.heartbeat_s:
+                self._said_s = now_s
+                self._send(peer, wire.Appended(self.term_now, 0, success=False, reset=False))
 
     def learn_term(self, term: int) -> None:
         """Somebody is in a later term: this node leads no more."""

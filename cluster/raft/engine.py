@@ -16,7 +16,7 @@ from typing import Any
 from quorate.cluster.raft import pinned, wire
 from quorate.cluster.raft.elections import LEADER, ROLES, Elections, Send, Timing
 from quorate.cluster.raft.fate import Fate, OnFate
-from quorate.cluster.raft.journal import Journal
+from quorate.cluster.raft.journal import ENTRY_OVERHEAD_BYTES, Journal
 from quorate.cluster.raft.members import MemberEntries
 from quorate.cluster.raft.pinned import Node
 from quorate.cluster.raft.rounds import OnConfirmed, ReadRounds
@@ -186,9 +186,10 @@ class Engine(Elections):
 
     def _SyncObj__onBecomeLeader(self) -> None:
         """Start a term with nobody's copies known, and the no-op at the true end of the log."""
-        self._counting = False
+        counting, self._counting = self._counting, False
         self._rounds.begin_term()
         super()._SyncObj__onBecomeLeader()
+        self._counting = counting
         self.journal.flush()
 
     def _SyncObj__sendAppendEntries(self) -> None:
@@ -276,16 +277,26 @@ class Engine(Elections):
                 f"{peer} says it holds index {message.next_index - 1}; this leader's log ends at "
                 f"{self.journal.last_index}. One of the two logs is not this cluster's"
             )
-        self._SyncObj__lastResponseTime[node] = pinned.monotonic()
-        if message.success and message.next_index - 1 > self._match(peer):
-            self._SyncObj__raftMatchIndex[node] = message.next_index - 1
+        if message.success:
             self._SyncObj__raftNextIndex[node] = max(self._SyncObj__raftNextIndex[node], message.next_index)
         if message.reset:
             self._SyncObj__raftNextIndex[node] = message.next_index
-        if self._rounds.heard(peer, message.round):
-            self._answer_reads()
+        if self.is_itself(peer):
+            self._count(node, message)
         if self._SyncObj__raftNextIndex[node] > self.journal.first_index:
             self._replicate(node, heartbeat=False)
+
+    def _count(self, node: Node, message: wire.Appended) -> None:
+        self._SyncObj__lastResponseTime[node] = pinned.monotonic()
+        if message.success:
+            self._SyncObj__raftMatchIndex[node] = max(self._SyncObj__raftMatchIndex[node], message.next_index - 1)
+        if self._rounds.heard(str(node.id), message.round):
+            self._answer_reads()
+
+    def forget_copies(self, peer: str) -> None:
+        """They were on a disk that the peer has no more."""
+        if self.role == LEADER and Node(peer) in self._SyncObj__raftMatchIndex:
+            self._SyncObj__raftMatchIndex[Node(peer)] = 0
 
     def _SyncObj__getCurrentLogIndex(self) -> int:
         """While copies are counted, our own log ends where our disk does.
@@ -314,6 +325,7 @@ class Engine(Elections):
             entries = entries[first - prev :]
             prev = first
         elif prev > last or self.term_at(prev) != message.prev_term:
+            self._check_open(prev)
             self._send(peer, self._heard(message, reset=True))
             return
         self._take(prev, entries)
@@ -321,7 +333,7 @@ class Engine(Elections):
         commit = min(message.commit_index, verified)
         self._SyncObj__leaderCommitIndex = message.commit_index
         if commit > self.commit_index:
-            self._SyncObj__raftCommitIndex = commit
+            self._commit(commit)
         if self.journal.synced < self.journal.position and not entries:
             self._send(peer, self._heard(message, reset=False))  # alive, whatever the disk does
         self.promise(peer, wire.Appended(message.term, verified + 1, success=True, reset=False, round=message.round))
@@ -347,12 +359,16 @@ class Engine(Elections):
                 self._find_members(index)
             index += 1
 
-    def _cut(self, index: int) -> None:
+    def _check_open(self, index: int) -> None:
+        """Where the leader's log differs from ours, ours must not be committed."""
         if index <= self.commit_index:
             raise Halted(
                 f"the leader's log differs from ours at index {index}, which is committed (up to {self.commit_index}). "
                 "Committed entries are never cut: stopping"
             )
+
+    def _cut(self, index: int) -> None:
+        self._check_open(index)
         self.journal.deleteEntriesFrom(index - self.journal.first_index)
         if self._members.last_index >= index:
             self._find_members(index)
@@ -362,6 +378,11 @@ class Engine(Elections):
     @property
     def commit_index(self) -> int:
         return int(self._SyncObj__raftCommitIndex)
+
+    def _commit(self, index: int) -> None:
+        """As a follower, that is told so; a leader finds out in its tick."""
+        self._SyncObj__raftCommitIndex = index
+        self.journal.setRaftCommitIndex(index)
 
     @property
     def applied_index(self) -> int:
@@ -393,6 +414,7 @@ class Engine(Elections):
     def _apply_one(self, command: bytes, index: int, term: int) -> Any:
         kind = command[:1]
         if kind == NO_OP:
+            self._overtake(term)
             return None
         if kind == MEMBERS:
             self.on_members_committed(command[1:])
@@ -405,11 +427,21 @@ class Engine(Elections):
             log.critical("entry %d of term %d cannot be applied: %r; it begins %r", index, term, error, command[:64])
             raise Halted(f"entry {index} of term {term} cannot be applied ({error}); it is still in the log") from error
 
+    def _overtake(self, term: int) -> None:
+        """An entry of `term` is committed. Terms only grow along a log: proposals of earlier ones that are not
+        committed by now never will be, and nobody may ever come by their index again to say so."""
+        waiting = self._SyncObj__commandsWaitingCommit
+        for index in list(waiting):
+            late = [done for proposed_term, done in waiting[index] if proposed_term < term]
+            waiting[index] = [each for each in waiting[index] if each[0] >= term]
+            for done in late:
+                done(None, Fate.NEVER)
+
     def index_with_behind(self, size: int) -> int:
-        """The index with about `size` bytes of entries behind it."""
+        """The index with about `size` bytes of memory behind it."""
         at = len(self.journal) - 1
         while at > 0 and size > 0:
-            size -= len(self.journal[at][0])
+            size -= len(self.journal[at][0]) + ENTRY_OVERHEAD_BYTES
             at -= 1
         return self.journal.first_index + at
 
@@ -463,6 +495,7 @@ class Engine(Elections):
         for passed in [at for at in waiting if at <= index]:
             for _, done in waiting.pop(passed):
                 done(None, Fate.UNKNOWN)
+        self._overtake(self.term_at(index))
 
     def proves(self, index: int, term: int, chain: bytes) -> bool:
         """Whether our log has the entry that a leader's snapshot ends with. Then all up to it is committed, and needs
@@ -471,12 +504,13 @@ class Engine(Elections):
             return False
         if self.journal.chain_at(index) != chain:
             raise Halted(f"the leader's snapshot and our log differ about entry {index} or one before it. Stopping")
-        self._SyncObj__raftCommitIndex = max(self.commit_index, index)
+        self._commit(max(self.commit_index, index))
         return True
 
     def restored(self, index: int) -> None:
         """The state machine was read from a snapshot up to `index`; the log goes on from there."""
-        self._SyncObj__raftCommitIndex = self._SyncObj__raftLastApplied = index
+        self._SyncObj__raftCommitIndex = max(self.commit_index, index)
+        self._SyncObj__raftLastApplied = index
 
     def set_members(self, voters: Iterable[str], learners: Iterable[str] = ()) -> None:
         """From now on these count: an appended membership entry is in force at once (Raft thesis 4.1)."""

@@ -42,6 +42,7 @@ class Membership:
         self.current: Members | None = None
         engine.may_give_ballot = self._remembers
         engine.incarnation_of = self._incarnation_of
+        engine.is_itself = self._is_itself
         engine.on_members = self.in_force
         engine.on_members_committed = self.committed
         self.in_force(engine.members_at(engine.journal.last_index))
@@ -113,6 +114,12 @@ class Membership:
         member = None if self.current is None else self.current.get(peer)
         return "" if member is None else member.incarnation
 
+    def _is_itself(self, peer: str) -> bool:
+        """Whether the disk we are connected with is the one that the log means: what another one says counts for
+        nothing, whatever it holds, for it has forgotten what it promised before."""
+        known, met = self._incarnation_of(peer), self._met.get(peer)
+        return not known or met is None or met.incarnation == known
+
     def meet(self, peers: Mapping[str, str]) -> None:
         """From now on these are whom to meet while the log names nobody."""
         self._configured = dict(peers)
@@ -122,6 +129,9 @@ class Membership:
 
     def opened(self, peer: str, introduction: Introduction) -> str | None:
         """A reason to refuse a peer, or None."""
+        before = self._met.get(peer)
+        if before is not None and before.incarnation != introduction.incarnation:
+            self._engine.forget_copies(peer)
         self._met[peer] = introduction
         known = self.current
         if known is None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from quorate.cluster.raft import wire
 from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
+from tests.simulation.stock.net import DROP
 from tests.simulation.stock.our_net import OurNet
 
 
@@ -55,3 +57,133 @@ def test_a_snapshot_of_what_the_log_holds_does_not_cost_the_copies_behind_it() -
         net.run(0.2)
         assert last == net.last_index(follower)
         assert meta.index == net.engine(follower).commit_index, "that it proves"
+
+
+def test_what_a_new_leader_has_overtaken_is_answered_though_nobody_votes() -> None:
+    """A term is committed: no entry of an earlier one can come after it. Else they would keep their places for ever."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        old = net.elect()
+        net.partition([old], net.others(old))
+        tags = net.propose_all(old, "x", 3)
+        net.elect(net.others(old))
+        assert {} == net.fates
+        net.heal()
+        net.run(2)
+        assert dict.fromkeys(tags, "no") == net.fates
+
+
+def test_a_leader_alone_counts_its_own_copies_only_when_they_are_on_disk() -> None:
+    with OurNet(1) as net:
+        net.start_all("a")
+        net.crash("a")
+        net.start("a")
+        net.disks["a"]["quorate-disk"].hold()
+        net.run(2)
+        assert net.leads("a")
+        assert net.engine("a").commit_index <= net.journal("a").synced_index < net.last_index("a")
+
+
+def test_a_follower_remembers_what_was_committed() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        follower = net.others(leader)[0]
+        tags = net.propose_all(leader, "x", 5, each_s=0.1)
+        net.run(2)
+        net.crash(follower)
+        net.partition([follower], net.others(follower))
+        net.start(follower)
+        net.run(1)
+        assert tags == net.tags(follower), "nobody had to tell it again"
+
+
+def test_a_leader_whose_committed_entries_are_others_stops_a_follower() -> None:
+    """Answering "from here on, please" would be heard, and asked, and answered again, as fast as the network is."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        follower = net.others(leader)[0]
+        at = net.engine(follower).commit_index
+        net.deliver(leader, follower, wire.Append(net.term(leader), at, at, 0, []))
+        assert "committed" in str(net.halted[follower])
+
+
+def test_what_is_kept_of_the_log_is_measured_as_what_makes_a_snapshot_due() -> None:
+    """Of small entries, most bytes are not their commands: a log that stays too long is snapshot for ever."""
+    with OurNet(1, keep_bytes=10_000) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        net.propose_all(leader, "x", 300, each_s=0.001)
+        net.run(1)
+        snapshot_of(net, leader)
+        assert 8_000 < net.journal(leader).bytes_in_memory <= 10_500
+
+
+def test_a_node_stands_only_when_a_majority_agreed() -> None:
+    """PySyncObj looks at the clock again after we have: what was not due then may be now."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        engine = net.engine(net.others(net.elect())[0])
+        term = engine.term_now
+
+        def tick() -> None:
+            engine.tick_elections = lambda: setattr(engine, "_SyncObj__raftElectionDeadline", 0)  # type: ignore[method-assign]
+            engine.tick()
+
+        do(net, tick)
+        assert term == engine.term_now
+
+
+def test_a_leader_whose_big_message_is_on_its_way_goes_on_leading() -> None:
+    """Behind it nothing whole arrives for longer than an election timeout, in either direction."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        followers = net.others(leader)
+        term = net.term(leader)
+        net.listen(lambda source, target, message: DROP if source == leader else None)
+        for _ in range(40):
+            net.run(0.05)
+            for name in followers:
+                do(net, partial(net.replicas[name].progress, leader))
+        assert net.replicas[leader].is_leader
+        net.listen(None)
+        net.run(1)
+        assert (leader, term) == (net.leader(), net.term(leader))
+
+
+def test_the_copies_of_an_emptied_disk_are_not_those_of_the_one_before_it() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        emptied, other = net.others(leader)
+        net.crash(emptied)
+        net.wipe(emptied)
+        net.start(emptied)
+        assert net.until(lambda: net.last_index(emptied) == net.last_index(leader))
+        net.partition([other], [leader, emptied])
+        net.propose(leader, "x")
+        net.run(2)
+        assert net.last_index(emptied) == net.last_index(leader), "it has the entry"
+        assert "success" != net.fates.get("x"), "but who means by it the disk that was there"
+        net.heal()
+        net.elect()
+        net.propose(net.elect(), "y")
+        net.run(1)
+        assert "success" == net.fates["y"]
+
+
+def test_what_a_learner_had_is_forgotten_with_its_disk() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        emptied = net.others(leader)[0]
+        engine = net.engine(leader)
+        assert engine._match(emptied) == net.last_index(leader)
+        net.listen(lambda source, target, message: DROP if source == emptied else None)
+        net.crash(emptied)
+        net.wipe(emptied)
+        net.start(emptied)
+        net.run(0.1)
+        assert 0 == engine._match(emptied)
