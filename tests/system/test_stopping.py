@@ -60,3 +60,12 @@ def test_a_stopped_node_comes_back_with_everything(tmp_path: Path) -> None:
         cluster.start()
         shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
         assert {"happy": 1, "sad": 0} == shown["results"]
+
+
+def test_leadership_is_handed_over_on_request(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        before = cluster.leader()
+        with cluster.client() as client:
+            assert before.id != client.transfer_leadership()
+        assert cluster.leader(other_than=before).running
+        assert before.running

@@ -42,11 +42,14 @@ def nodes(as_json: bool, nodes: list[str], timeout_s: float) -> None:
 
 
 @click.command()
+@click.option("--hand-over", is_flag=True, help="First have the leader hand over to the most caught-up node.")
 @as_json
 @asks_nodes()
-def leader(as_json: bool, nodes: list[str], timeout_s: float) -> None:
+def leader(hand_over: bool, as_json: bool, nodes: list[str], timeout_s: float) -> None:
     """Say who leads; exit code 3 if nobody is known to."""
     with client_of(nodes, timeout_s) as client:
+        if hand_over:
+            client.transfer_leadership()
         found = client.leader()
     if as_json:
         print_json(found)
