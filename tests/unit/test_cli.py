@@ -191,6 +191,28 @@ def test_several_nodes_are_tried_in_turn(node: Node, capsys: Capture, monkeypatc
     assert 0 == Told(capsys, "vote", "happy", "--node", NOWHERE, "--node", f"http://127.0.0.1:{node.port}/").code
 
 
+def test_a_consul_that_cannot_be_asked_is_said_and_both_ways_at_once_are_refused(capsys: Capture) -> None:
+    told = Told(capsys, "leader", "--consul", "127.0.0.1:1")
+    assert (3, "") == (told.code, told.out)
+    assert "Consul at 127.0.0.1:1: no connection" in told.err
+    both = Told(capsys, "leader", "--consul", "127.0.0.1:1", "--node", NOWHERE)
+    assert (2, True) == (both.code, "--node and --consul both say whom to ask" in both.err)
+    wrong = Told(capsys, "leader", "--consul", "ftp://here")
+    assert (2, True) == (wrong.code, "give host:port, or a URL" in wrong.err)
+
+
+def test_nodes_given_by_flag_outrank_the_environments_consul(
+    node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUORATE_CONSUL", "127.0.0.1:1")
+    assert 0 == Told(capsys, "leader", "--node", f"http://127.0.0.1:{node.port}").code
+    assert 0 == Told(capsys, "leader").code, "and so do QUORATE_NODES"
+    monkeypatch.delenv("QUORATE_NODES")
+    assert 3 == Told(capsys, "leader").code
+    monkeypatch.setenv("QUORATE_NODES", f"http://127.0.0.1:{node.port}")
+    assert 3 == Told(capsys, "leader", "--consul", "127.0.0.1:1").code
+
+
 # ---- polls and results ----------------------------------------------------------------------------------------------
 
 

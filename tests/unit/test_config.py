@@ -16,6 +16,7 @@ from quorate.errors import ConfigError
 ROOT = Path(__file__).parents[2]
 THREE = "n1=127.0.0.1:9001,n2=127.0.0.1:9002,n3=127.0.0.1:9003"
 KEY = "0123456789abcdef"
+FINDING = {"raft.bootstrap_expect": "3", "consul.address": "127.0.0.1:8500"}
 
 
 def refusal(
@@ -164,6 +165,13 @@ def test_a_missing_or_empty_secret_file_is_refused(tmp_path: Path) -> None:
         ({"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.2:9001"}, "flush.sink is sqlite, a file on this host, but n2"),
         ({"mongo.url": "localhost:27017"}, "must begin with mongodb://"),
         ({"nsq.dead_letter": "votes"}, "is the topic of the votes itself"),
+        ({"nsq.dead_letter": "votes dead"}, "nsq.dead_letter is 'votes dead'; give a name"),
+        ({**FINDING, "raft.peers": THREE}, "raft.peers says who forms the cluster, and so does raft.bootstrap_expect"),
+        ({**FINDING, "raft.bootstrap": "true"}, "raft.bootstrap forms a cluster of raft.peers: leave it out"),
+        ({"raft.bootstrap_expect": "3"}, "set consul.address"),
+        ({**FINDING, "raft.listen": "127.0.0.1:0"}, "give raft.listen a port, or set raft.advertise"),
+        ({**FINDING, "raft.listen": "0.0.0.0:9001", "raft.key": KEY}, "set raft.advertise or raft.peers"),
+        ({**FINDING, "raft.listen": "10.0.0.1:9001", "raft.key": KEY}, "raft.bootstrap_expect may find nodes on others"),
     ],
 )
 def test_settings_that_contradict_each_other_are_refused(flags: Mapping[str, str], said: str) -> None:
@@ -178,6 +186,9 @@ def test_settings_that_contradict_each_other_are_refused(flags: Mapping[str, str
         {"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.2:9001", "flush.sink": "mongo"},
         {"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.1:9002"},
         {"raft.listen": "[::1]:9001"},
+        FINDING,
+        {**FINDING, "raft.listen": "10.0.0.1:9001", "raft.key": KEY, "flush.sink": "mongo"},
+        {"nsq.dead_letter": ""},
     ],
 )
 def test_settings_that_agree_are_taken(flags: Mapping[str, str]) -> None:
