@@ -58,7 +58,7 @@ class Engine(Elections):
         self.offer_snapshot: Callable[[str], None] = lambda peer: None  # begin or go on sending it; at every heartbeat
         self.cancel_snapshot: Callable[[str], None] = lambda peer: None  # the link broke
         self.on_members: Callable[[bytes], None] = lambda members: None  # in force from now on; b"": those of the base
-        self.on_members_committed: Callable[[bytes], None] = lambda members: None
+        self.on_members_committed: Callable[[bytes, int], None] = lambda members, index: None
         self._members = MemberEntries()
         super().__init__(node_id, voters, journal=journal, send=send, timing=timing, rng=rng)
         pinned.check()
@@ -417,7 +417,7 @@ class Engine(Elections):
             self._overtake(term)
             return None
         if kind == MEMBERS:
-            self.on_members_committed(command[1:])
+            self.on_members_committed(command[1:], index)
             return None
         try:
             if kind != REGULAR:
@@ -537,6 +537,11 @@ class Engine(Elections):
             if command[:1] == MEMBERS:
                 self._members.add(index, command[1:])
         self.on_members(self.members_at(self.journal.last_index))
+
+    @property
+    def members_index(self) -> int:
+        """Where the newest membership in the log stands; 0 if there is none above its base."""
+        return self._members.last_index
 
     def members_at(self, index: int) -> bytes:
         """The newest membership at or below `index` in the log; b"" if the log has none above its base."""

@@ -54,6 +54,7 @@ class Introduction(msgspec.Struct, array_like=True):
     expected: list[str]  # whom a node that has not formed a cluster wants to form it with; empty if with nobody
     generation: int
     http: str
+    member_at: int = 0  # an index of the log at which this disk was a member of the cluster; 0: of none that it knows
 
 
 _encode = msgspec.msgpack.Encoder().encode

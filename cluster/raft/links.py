@@ -20,7 +20,6 @@ import msgspec
 from quorate import errors
 from quorate.cluster.raft import wire
 from quorate.cluster.raft.link import CALLS, RAFT, Introduction, Link
-from quorate.cluster.raft.members import REMOVED
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, Overloaded, QuorateError
 
@@ -132,15 +131,18 @@ class Links:
         return int(self._server.sockets[0].getsockname()[1])
 
     def set_members(self, addresses: Mapping[str, str]) -> None:
-        """Whom to be connected with: node id -> host:port, without this node. Others are told that they are removed."""
+        """Whom to dial, if its id is the lesser: node id -> host:port, without this node."""
         self._addresses = dict(addresses)
         for peer in [peer for peer in self._dialling if peer not in addresses]:
             self._dialling.pop(peer).cancel()
-        for peer in [peer for peer in self._open if peer not in addresses]:
-            self._open[peer].refuse(f"{peer} was {REMOVED}")
         for peer in addresses:
             if peer < self.node_id and peer not in self._dialling and not self._stopped:
                 self._dialling[peer] = asyncio.get_running_loop().create_task(self._dial(peer))
+
+    def refuse(self, peer: str, why: str) -> None:
+        """Tell a peer that we are connected with why we do not want to be any more, and hang up."""
+        if peer in self._open:
+            self._open[peer].refuse(why)
 
     async def stop(self) -> None:
         self._stopped = True

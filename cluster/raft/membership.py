@@ -18,6 +18,7 @@ from quorate.cluster.raft.forming import Forming
 from quorate.cluster.raft.link import Introduction
 from quorate.cluster.raft.links import Links
 from quorate.cluster.raft.members import REMOVED, Member, Members
+from quorate.cluster.raft.snapshots import SnapshotMeta
 from quorate.errors import Halted, NoLeader, OutcomeUnknown
 
 CHANGE_S = 10.0
@@ -31,12 +32,13 @@ class Membership:
         links: Links,
         forming: Forming,
         configured: Mapping[str, str],
-        snapshot: bytes,
+        snapshot: SnapshotMeta | None,
     ) -> None:
         self._node_id, self._engine, self._links, self._forming = node_id, engine, links, forming
         self._configured = configured  # whom to meet while the log names nobody: raft.peers, or what `meet` told
-        self._base = members.decode(snapshot) if snapshot else None
+        self._base = members.decode(snapshot.members) if snapshot and snapshot.members else None
         self._committed: Members | None = self._base
+        self._committed_at = snapshot.index if snapshot else 0
         self._met: dict[str, Introduction] = {}
         self._proposed = False
         self.current: Members | None = None
@@ -60,9 +62,9 @@ class Membership:
             self._engine.set_members(formed or self._forming.expected or set(self._configured) - {self._node_id})
         self._reach()
 
-    def committed(self, data: bytes) -> None:
+    def committed(self, data: bytes, index: int) -> None:
         """The change is certain. Raises `Halted` if it removes this node."""
-        before, self._committed = self._committed, members.decode(data)
+        before, self._committed, self._committed_at = self._committed, members.decode(data), index
         if self._is_me(before) and not self._is_me(self._committed):
             raise Halted(f"this node was {REMOVED} ({self._committed.reason}); its data directory is of no more use")
         me = self._committed.get(self._node_id)
@@ -70,11 +72,11 @@ class Membership:
             self._forming.join({member.id: member.incarnation for member in self._committed.members})
         self._reach()
 
-    def installed(self, data: bytes) -> None:
-        """A snapshot took the place of the log; these are its members."""
-        self._base = members.decode(data) if data else None
-        if data:
-            self.committed(data)
+    def installed(self, snapshot: SnapshotMeta) -> None:
+        """It took the place of the log."""
+        self._base = members.decode(snapshot.members) if snapshot.members else None
+        if snapshot.members:
+            self.committed(snapshot.members, snapshot.index)
         self.in_force(self._engine.members_at(self._engine.journal.last_index))
 
     def at(self, index: int) -> bytes:
@@ -95,6 +97,10 @@ class Membership:
                 wanted.update(known.addresses())
         wanted.pop(self._node_id, None)
         self._links.set_members(wanted)
+        for peer, met in self._met.items():
+            why = self._refusal(peer, met) if self._links.is_open(peer) else None
+            if why is not None:
+                self._links.refuse(peer, why)
         self.weigh()
 
     def weigh(self) -> None:
@@ -133,14 +139,31 @@ class Membership:
         if before is not None and before.incarnation != introduction.incarnation:
             self._engine.forget_copies(peer)
         self._met[peer] = introduction
-        known = self.current
-        if known is None:
-            return None if peer in self._configured else f"{peer} is not among this node's raft.peers"
-        if known.get(peer) or (self._committed and self._committed.get(peer)) or known.get(self._node_id) is None:
+        return self._refusal(peer, introduction)
+
+    def _refusal(self, peer: str, met: Introduction) -> str | None:
+        """Why this node wants no link with a peer that its log does not name, or None.
+
+        One that belongs to a cluster is let in unless it surely was removed: it may have joined after what our log
+        knows of, and even be the leader that we are to learn that from.
+        """
+        if any(known is not None and known.get(peer) for known in (self.current, self._committed)):
             return None
-        if introduction.cluster_id == self._forming.identity.cluster_id:
-            return f"{peer} was {REMOVED}"
+        if met.cluster_id is not None:
+            removed = 0 < met.member_at < self._committed_at and met.cluster_id == self._forming.identity.cluster_id
+            return f"{peer} was {REMOVED}" if removed else None
+        if self.current is None:
+            return None if peer in self._configured else f"{peer} is not among this node's raft.peers"
+        if self.current.get(self._node_id) is None:
+            return None
         return f"{peer} is no member of this cluster yet: quorate members add {peer}"
+
+    @property
+    def member_at(self) -> int:
+        """An index of the log at which this disk was a member; 0 if of none that is known."""
+        if self._committed is not None:
+            return self._committed_at if self._is_me(self._committed) else 0
+        return self._engine.members_index if self._is_me(self.current) else 0
 
     def refused(self, peer: str, why: str) -> None:
         """Raises `Halted` if this node was removed while it was away."""

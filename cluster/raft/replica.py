@@ -117,7 +117,7 @@ class RaftReplica:
             self.links,
             self.forming,
             self.settings.peers,
-            snapshot.members if snapshot else b"",
+            snapshot,
         )
         self._snapshotting = Snapshotting(
             snapshots,
@@ -270,6 +270,7 @@ class RaftReplica:
             sorted(self.forming.expected),
             self.state.generation,
             self.settings.http,
+            self._membership.member_at if self._engine is not None else 0,
         )
 
     def opened(self, peer: str, introduction: Introduction) -> str | None:

@@ -83,7 +83,7 @@ class Snapshotting:
         self.newest = meta
         self._engine.journal.reset(meta)
         self._engine.installed(meta.index)
-        self._membership.installed(meta.members)
+        self._membership.installed(meta)
         self._replace(state)  # last: who is told of it looks at the log as well
         log.info("installed the leader's snapshot up to index %d (version %d)", meta.index, state.version)
         return True

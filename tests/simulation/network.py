@@ -18,6 +18,7 @@ from quorate.errors import NoLeader, OutcomeUnknown, QuorateError
 
 DELAY_S = (0.0005, 0.004)
 CALL_S = 3.0
+DIAL_S = 0.5
 
 
 class Network:
@@ -29,20 +30,24 @@ class Network:
         self.late = 0.0  # share of messages that come up to a second later, out of order
         self.repeated = 0.0
         self.messages = 0
+        self._dialling: asyncio.TimerHandle | None = None
 
     def joined(self, a: str, b: str) -> bool:
         return a in self.ends and b in self.ends and frozenset((a, b)) not in self.cut
 
     def settle(self) -> None:
-        """Tell every end what changed about its connections."""
+        """Tell every end what changed about its connections. Of two, the one with the greater name dials."""
         for name, end in list(self.ends.items()):
-            for peer in sorted(end.wanted):
-                there = self.ends.get(peer)
-                mutual = there is not None and name in there.wanted
-                if mutual and self.joined(name, peer):
-                    end.connect(peer)
-                else:
+            for peer in sorted({*self.ends, *end.connection} - {name}):
+                if not self.joined(name, peer):
                     end.disconnect(peer)
+                elif min(name, peer) in self.ends[max(name, peer)].wanted:
+                    end.connect(peer)
+
+    def dial_again(self) -> None:
+        """Somebody was refused, and does not give up."""
+        if self._dialling is None or self._dialling.when() <= self.loop.time():
+            self._dialling = self.loop.call_later(DIAL_S, self.settle)
 
     def flap(self, a: str, b: str) -> None:
         """The connection breaks and is there again: what was under way is lost."""
@@ -102,16 +107,31 @@ class SimLinks:
         self.network.settle()
 
     def connect(self, peer: str) -> None:
-        if peer in self.connection:
-            return
+        """Both ends at once, if both let the other in."""
         there = self.network.ends[peer]
-        refusal = self.listener.opened(peer, there.listener.introduction())
-        if refusal is not None:
-            there.listener.refused(self.node_id, refusal)
-        elif self.network.ends.get(self.node_id) is self:
-            self._serial += 1
-            self.connection[peer] = self._serial
-            self.listener.connected(peer)
+        new = [(one, other) for one, other in ((self, there), (there, self)) if other.node_id not in one.connection]
+        for one, other in new:
+            refusal = one.listener.opened(other.node_id, other.listener.introduction())
+            if refusal is not None:
+                self._hang_up(one, other, refusal)
+                return
+        for one, other in new:
+            one._serial += 1
+            one.connection[other.node_id] = one._serial
+        for one, other in new:
+            if other.node_id in one.connection:
+                one.listener.connected(other.node_id)
+
+    def refuse(self, peer: str, why: str) -> None:
+        there = self.network.ends.get(peer)
+        if there is not None:
+            self._hang_up(self, there, why)
+
+    def _hang_up(self, one: SimLinks, other: SimLinks, why: str) -> None:
+        one.disconnect(other.node_id)
+        other.disconnect(one.node_id)
+        other.listener.refused(one.node_id, why)
+        self.network.dial_again()
 
     def disconnect(self, peer: str) -> None:
         if self.connection.pop(peer, None) is not None:

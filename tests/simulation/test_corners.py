@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from quorate.cluster.raft import wire
+from quorate.cluster.raft.members import Members
 from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
 from tests.simulation.stock.net import DROP
 from tests.simulation.stock.our_net import OurNet
@@ -187,3 +188,44 @@ def test_what_a_learner_had_is_forgotten_with_its_disk() -> None:
         net.start(emptied)
         net.run(0.1)
         assert 0 == engine._match(emptied)
+
+
+def change(net: OurNet, what: Callable[[Members], Members]) -> None:
+    leader = net.leader()
+    assert leader is not None
+    net.wait_for(net.replicas[leader].change_members(what))
+
+
+def join(net: OurNet, name: str) -> None:
+    """A new node becomes a voter."""
+    net.names.append(name)
+    net.start(name)
+    change(net, lambda members: members.adding(name, name))
+    assert net.until(lambda: net.replicas[name].status()["voter"])
+
+
+def test_who_was_away_lets_in_whoever_joined_meanwhile_even_as_the_leader() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        away = net.others(leader)[0]
+        net.crash(away)
+        join(net, "d")
+        net.hand_over(leader, "d")
+        assert net.until(lambda: net.replicas["d"].is_leader)
+        net.propose("d", "x")
+        net.start(away)
+        assert net.until(lambda: net.tags(away) == ["x"])
+        assert {} == net.halted
+
+
+def test_who_was_removed_while_it_was_away_is_told_and_stops() -> None:
+    with OurNet(1) as net:
+        net.start_all("abcd")
+        leader = net.elect()
+        away = net.others(leader)[0]
+        net.crash(away)
+        change(net, lambda members: members.removing(away))
+        net.start(away)
+        assert net.until(lambda: away in net.halted, limit_s=5)
+        assert "removed from the cluster" in str(net.halted[away])
