@@ -1,8 +1,8 @@
 """All links of a node: who is connected, whom to dial, and calls that always end.
 
-Of two nodes the one with the greater id dials. A broken link is dialled again with a growing pause; a silent one is
-cut. A call over a link ends in an answer, an error that says it surely was not sent, or `OutcomeUnknown`: never in
-silence.
+Of two nodes the one with the greater id dials, and the other one when it does not: a new node may not know the leader
+that it is to learn everything from. A broken link is dialled again with a growing pause; a silent one is cut. A call
+over a link ends in an answer, an error that says it surely was not sent, or `OutcomeUnknown`: never in silence.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ PING_S = 1.0
 SILENCE_S = 4.0
 REDIAL_S = (0.05, 1.0)
 DIAL_S = 3.0
+STAND_IN_S = 2.0  # how long a peer with a greater id may take to dial
 
 log = logging.getLogger(__name__)
 
@@ -131,12 +132,12 @@ class Links:
         return int(self._server.sockets[0].getsockname()[1])
 
     def set_members(self, addresses: Mapping[str, str]) -> None:
-        """Whom to dial, if its id is the lesser: node id -> host:port, without this node."""
+        """Whom to be connected with: node id -> host:port, without this node."""
         self._addresses = dict(addresses)
         for peer in [peer for peer in self._dialling if peer not in addresses]:
             self._dialling.pop(peer).cancel()
         for peer in addresses:
-            if peer < self.node_id and peer not in self._dialling and not self._stopped:
+            if peer not in self._dialling and not self._stopped:
                 self._dialling[peer] = asyncio.get_running_loop().create_task(self._dial(peer))
 
     def refuse(self, peer: str, why: str) -> None:
@@ -173,6 +174,8 @@ class Links:
     async def _dial(self, peer: str) -> None:
         pause_s = REDIAL_S[0]
         while not self._stopped:
+            if peer > self.node_id and peer not in self._open:
+                await asyncio.sleep(STAND_IN_S)
             if peer in self._open:
                 pause_s = REDIAL_S[0]
             else:

@@ -36,12 +36,12 @@ class Network:
         return a in self.ends and b in self.ends and frozenset((a, b)) not in self.cut
 
     def settle(self) -> None:
-        """Tell every end what changed about its connections. Of two, the one with the greater name dials."""
+        """Tell every end what changed about its connections. Who wants one dials."""
         for name, end in list(self.ends.items()):
             for peer in sorted({*self.ends, *end.connection} - {name}):
                 if not self.joined(name, peer):
                     end.disconnect(peer)
-                elif min(name, peer) in self.ends[max(name, peer)].wanted:
+                elif peer in end.wanted or name in self.ends[peer].wanted:
                     end.connect(peer)
 
     def dial_again(self) -> None:

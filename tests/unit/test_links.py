@@ -631,3 +631,17 @@ def test_a_refusal_is_read_as_text_whatever_its_bytes(run: Run) -> None:
             assert 1000 >= len(one.refusals[0][1])
 
     run(main())
+
+
+def test_a_peer_that_does_not_dial_is_dialled(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may not know us yet, and we may be the leader it is to learn that from."""
+    monkeypatch.setattr(links, "STAND_IN_S", 0.05)
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            one.meet(two)
+            await until("both have a link", lambda: one.links.is_open("n2") and two.links.is_open("n1"))
+            await asyncio.sleep(0.3)
+            assert (["n2"], ["n1"]) == (one.up, two.up), "and once is enough"
+
+    run(main())
