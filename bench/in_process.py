@@ -1,0 +1,227 @@
+"""One node without HTTP, and proposers inside its process: the replica alone, ours or PySyncObj as it is shipped.
+
+    python -m bench.in_process SYSTEM NODE FOLDER n1=HOST:PORT,n2=HOST:PORT,n3=HOST:PORT
+
+It takes orders by lines on stdin: `leads` is answered true or false, and `run WHAT PROPOSERS WARM_UP_S SECONDS` by the
+figures. A proposer proposes, waits for the commit, and proposes again. WHAT is `propose` (an entry of 200 bytes each)
+or `votes` (a vote with an id each, through the `Submitter` as an HTTP request's goes); stock knows `propose` alone.
+
+Stock is given what is best for it: batching by period off, and proposers that are callbacks on its own thread, so that
+no thread is woken for an answer. Its commands carry 200 bytes and its state machine only counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import itertools
+import logging
+import os
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import uvloop
+from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
+
+from quorate.cluster import entry
+from quorate.cluster.gather import choice_of
+from quorate.cluster.raft.directory import DataDirectory
+from quorate.cluster.raft.elections import Timing
+from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.raft.world import KEEP_BYTES, ReplicaSettings
+from quorate.cluster.submit import Submitter
+from quorate.config import Config
+from quorate.errors import QuorateError
+from quorate.node import SWITCH_S
+from quorate.vote import Vote
+
+PAYLOAD_BYTES = 200
+AGAIN_S = 0.02
+TIMEOUT_S = 10.0
+OPTION = "o" * 155  # so that an entry with one vote for it has PAYLOAD_BYTES
+
+
+class Figures(msgspec.Struct):
+    """One round on the leader: latencies in milliseconds, CPU of its process in microseconds a commit."""
+
+    commits: int
+    seconds: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+    failures: int
+
+
+class Meter:
+    """What the proposers of a round share."""
+
+    def __init__(self) -> None:
+        self.running = True
+        self.took_s: list[float] = []
+        self.failures = 0
+        self.clear()
+
+    def clear(self) -> None:
+        self.took_s, self.failures = [], 0
+        self._begun_s, self._cpu_s = time.perf_counter(), time.process_time()
+
+    def figures(self) -> Figures:
+        self.running = False
+        seconds, cpu_s = time.perf_counter() - self._begun_s, time.process_time() - self._cpu_s
+        took_s = sorted(self.took_s)
+        count = len(took_s)
+        p50_ms, p99_ms = (took_s[int(count * q)] * 1e3 if count else 0.0 for q in (0.5, 0.99))
+        return Figures(count, seconds, p50_ms, p99_ms, cpu_s * 1e6 / max(count, 1), self.failures)
+
+
+# ---- ours -----------------------------------------------------------------------------------------------------------
+
+
+def entry_of(now_ms: int, option: str) -> bytes:
+    """An entry with one vote that has an id."""
+    votes = entry.CastVotes([choice_of((option, None, 1))], os.urandom(entry.ID_HASH_BYTES), bytes(4))
+    return entry.encode_entry(now_ms, [entry.encode_section([votes])])
+
+
+def open_replica(
+    name: str, folder: Path, peers: dict[str, str], *, snapshot_bytes: int = 0, keep_bytes: int = KEEP_BYTES
+) -> RaftReplica:
+    """A replica with a node's default settings, but for those given."""
+    config = Config()
+    host, _, port = peers[name].rpartition(":")
+    settings = ReplicaSettings(
+        node_id=name,
+        cluster_name=config.node.cluster,
+        listen=(host, int(port)),
+        peers=peers,
+        http="",
+        key=None,
+        bootstrap=True,
+        timing=Timing(config.raft.election_timeout_ms / 1000),
+        snapshot_bytes=snapshot_bytes or config.raft.snapshot_bytes,
+        dedup_window=config.votes.dedup_window,
+        keep_bytes=keep_bytes,
+    )
+    directory = DataDirectory.open(folder, node_id=name, cluster_name=config.node.cluster)
+    return RaftReplica(settings, directory, on_halt=lambda error: os._exit(1))
+
+
+async def ours(name: str, folder: Path, peers: dict[str, str]) -> None:
+    replica = open_replica(name, folder, peers)
+    await replica.start()
+    submitter = Submitter(replica)
+    gc.freeze()
+    while order := (await asyncio.to_thread(sys.stdin.readline)).split():
+        if order[0] == "leads":
+            say(replica.is_leader and bool(replica.state.cluster_id))
+        else:
+            poll = entry.CreatePoll("bench", "", [OPTION], "open", None, False)
+            await submitter.create_poll(poll, timeout_s=TIMEOUT_S)
+            commit = {"propose": proposing(replica), "votes": voting(submitter)}[order[1]]
+            say(await run_ours(commit, int(order[2]), float(order[3]), float(order[4])))
+
+
+def proposing(replica: RaftReplica) -> Callable[[], Awaitable[Any]]:
+    assert len(entry_of(replica.now_ms(), OPTION)) == PAYLOAD_BYTES
+    return lambda: replica.propose(entry_of(replica.now_ms(), OPTION))
+
+
+def voting(submitter: Submitter) -> Callable[[], Awaitable[Any]]:
+    numbers = itertools.count(time.time_ns())
+    return lambda: submitter.cast([Vote(OPTION, f"{next(numbers):020d}")], timeout_s=TIMEOUT_S)
+
+
+async def run_ours(commit: Callable[[], Awaitable[Any]], proposers: int, warm_up_s: float, seconds: float) -> Figures:
+    meter = Meter()
+
+    async def proposer() -> None:
+        while meter.running:
+            begun_s = time.perf_counter()
+            try:
+                await commit()
+                meter.took_s.append(time.perf_counter() - begun_s)
+            except QuorateError:
+                meter.failures += 1
+                await asyncio.sleep(AGAIN_S)
+
+    tasks = [asyncio.create_task(proposer()) for _ in range(proposers)]
+    await asyncio.sleep(warm_up_s)
+    meter.clear()
+    await asyncio.sleep(seconds)
+    figures = meter.figures()
+    await asyncio.wait(tasks, timeout=TIMEOUT_S)
+    return figures
+
+
+# ---- stock ----------------------------------------------------------------------------------------------------------
+
+
+class Counter(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
+    """The least that one can write with the library."""
+
+    def __init__(self, me: str, others: list[str], conf: SyncObjConf) -> None:
+        super().__init__(me, others, conf)
+        self.count = 0
+
+    @replicated  # type: ignore[untyped-decorator]
+    def add(self, payload: bytes) -> int:
+        self.count += 1
+        return self.count
+
+
+def stock(name: str, peers: dict[str, str], journal: Path | None) -> None:
+    logging.getLogger("pysyncobj").setLevel(logging.CRITICAL)  # applied entries truncated: test_pairs_replication.py
+    conf = SyncObjConf(appendEntriesUseBatch=False, journalFile=None if journal is None else str(journal))
+    node = Counter(peers[name], [address for id, address in peers.items() if id != name], conf)
+    while order := sys.stdin.readline().split():
+        if order[0] == "leads":
+            say(bool(node._isLeader() and node.isReady()))
+        else:
+            say(run_stock(node, int(order[2]), float(order[3]), float(order[4])))
+
+
+def run_stock(node: Counter, proposers: int, warm_up_s: float, seconds: float) -> Figures:
+    meter, payload = Meter(), os.urandom(PAYLOAD_BYTES)
+
+    def propose() -> None:
+        begun_s = time.perf_counter()
+
+        def done(result: object, error: int) -> None:
+            if error == FAIL_REASON.SUCCESS:
+                meter.took_s.append(time.perf_counter() - begun_s)
+            else:
+                meter.failures += 1
+            if meter.running:
+                propose()
+
+        node.add(payload, callback=done)
+
+    for _ in range(proposers):
+        propose()
+    time.sleep(warm_up_s)
+    meter.clear()
+    time.sleep(seconds)
+    return meter.figures()
+
+
+def say(answer: object) -> None:
+    print(msgspec.json.encode(answer).decode(), flush=True)
+
+
+def main() -> None:
+    system, name, folder, listed = sys.argv[1:]
+    peers = dict(peer.split("=") for peer in listed.split(","))
+    if system == "ours":
+        sys.setswitchinterval(SWITCH_S)  # as a node does
+        uvloop.run(ours(name, Path(folder), peers))
+    else:
+        stock(name, peers, Path(folder, "journal") if system == "stock-file" else None)
+    os._exit(0)  # its threads, and proposals that will never be answered, keep nobody waiting
+
+
+if __name__ == "__main__":
+    main()
