@@ -28,10 +28,11 @@ class LeaderClock:
     def _elapsed_ms(self) -> int:
         return int(self._monotonic() * 1000)
 
-    def observe(self, time_ms: int) -> None:
-        """Learn the cluster's time from an entry just committed by a live leader: it outranks our own wall clock."""
+    def observe(self, time_ms: int, *, live: bool) -> None:
+        """Learn the cluster's time from a committed entry. The first `live` one, that a leader has just made, outranks
+        our own wall clock; of any other we only know that it is not later than now."""
         ahead_ms = time_ms - self._elapsed_ms()
-        if not self._followed:
+        if live and not self._followed:
             self._followed, self._ahead_ms = True, ahead_ms
         elif ahead_ms > self._ahead_ms:
             self._ahead_ms = ahead_ms

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from quorate.cluster.raft import pinned, wire
@@ -55,6 +55,7 @@ class Engine(Elections):
         self._wants_tick = False
         self._rounds = ReadRounds()
         self._commit_told = 0
+        self.history_index = journal.last_index  # up to here, entries may be older than this node's view of a leader
         self.offer_snapshot: Callable[[str], None] = lambda peer: None  # begin or go on sending it; at every heartbeat
         self.cancel_snapshot: Callable[[str], None] = lambda peer: None  # the link broke
         self.on_members: Callable[[bytes], None] = lambda members: None  # in force from now on; b"": those of the base
@@ -149,11 +150,11 @@ class Engine(Elections):
         self.journal.flush()
         return index, term
 
-    def transfer_to_most_caught_up(self) -> str | None:
-        """Ask the follower that has everything to stand for election; its id, or None if nobody has everything."""
+    def transfer_to_most_caught_up(self, asked: Collection[str] = ()) -> str | None:
+        """Ask a follower that has everything, and was not `asked`, to stand for election; its id, or None."""
         ready = sorted(
             peer
-            for peer in self.voters() - {self.node_id}
+            for peer in self.voters() - {self.node_id, *asked}
             if self._connected(Node(peer)) and self._match(peer) == self.journal.last_index
         )
         if self.role != LEADER or not ready:
@@ -175,6 +176,10 @@ class Engine(Elections):
         0.3.17 calls itself leader for 30 s behind a cut (test_disruptive)."""
         self._rounds.join(done)
         self._answer_reads()
+
+    def give_up_reads(self) -> None:
+        """This replica ends: nobody who waits will be confirmed."""
+        self._rounds.lost()
 
     def _answer_reads(self) -> None:
         if not self.leads_its_term:
@@ -318,6 +323,8 @@ class Engine(Elections):
         if message.term < self.term_now:
             self._send(peer, wire.Appended(self.term_now, 0, success=False, reset=False))
             return
+        if not self.leader_is_fresh():
+            self.history_index = max(self.history_index, message.commit_index)
         self.follow(peer, message.term)
         first, last = self.journal.first_index, self.journal.last_index
         prev, entries = message.prev_index, message.entries

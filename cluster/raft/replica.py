@@ -32,7 +32,7 @@ from quorate.cluster.raft.transfer import Transfer
 from quorate.cluster.raft.world import Directory, ReplicaSettings, World
 from quorate.cluster.raft.writer import Writer
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
+from quorate.errors import DataError, Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 
 TICK_S = 0.02
 TELL_COMMIT_S = 0.01  # followers learn of a commit with the next entry, or after this long
@@ -77,13 +77,14 @@ class RaftReplica:
         self._tick_timer: asyncio.TimerHandle | None = None
         self._tell_timer: asyncio.TimerHandle | None = None
         self._engine: Engine | None = None
+        self._writers: list[Writer] = []
+        self._handing_over = False
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Read what is on disk, then listen. Raises `DataError` in words, or OSError if the port is taken."""
-        self._writer: Writer = _Guarded(self._world.writer("quorate-disk"), self._step)
-        self._snapshot_writer: Writer = _Guarded(self._world.writer("quorate-snapshots"), self._step)
+        writer, snapshot_writer = self._new_writer("quorate-disk"), self._new_writer("quorate-snapshots")
         snapshots = Snapshots(self._files, node_id=self.node_id)
         snapshot = await _blocking(snapshots.newest)
         if snapshot is not None:
@@ -92,7 +93,7 @@ class RaftReplica:
         self._journal = await _blocking(
             Journal.open,
             self._files,
-            self._writer,
+            writer,
             snapshot=snapshot,
             on_failure=self._halt,
             node_id=self.node_id,
@@ -121,7 +122,7 @@ class RaftReplica:
         )
         self._snapshotting = Snapshotting(
             snapshots,
-            self._snapshot_writer,
+            snapshot_writer,
             engine,
             self._membership,
             self.settings,
@@ -133,7 +134,7 @@ class RaftReplica:
         self._transfer = Transfer(
             engine,
             snapshots,
-            self._snapshot_writer,
+            snapshot_writer,
             newest=lambda: self._snapshotting.newest,
             send=self.links.send,
             install=self._snapshotting.install,
@@ -143,6 +144,10 @@ class RaftReplica:
         self._save_identity()
         await self.links.start(*self.settings.listen)
         self._tick_forever()
+
+    def _new_writer(self, name: str) -> Writer:
+        self._writers.append(_Guarded(self._world.writer(name), self._step))
+        return self._writers[-1]
 
     def meet(self, peers: Mapping[str, str], *, bootstrap: bool) -> None:
         """Whom to meet while the log names nobody, where that is learned only after `start`; as the settings' peers."""
@@ -161,13 +166,12 @@ class RaftReplica:
         for timer in (self._tick_timer, self._tell_timer):
             if timer is not None:
                 timer.cancel()
-        self._proposals.answer_all(OutcomeUnknown("this node stopped before the outcome was known"))
+        self._answer_all(OutcomeUnknown("this node stopped before the outcome was known"))
         await self.links.stop()
-        if self._engine is not None:
-            await _blocking(self._snapshot_writer.stop)
-            if self._halted is None:
-                await _blocking(self._journal.close)
-            await _blocking(self._writer.stop)
+        if self._engine is not None and self._halted is None:
+            await _blocking(self._journal.close)
+        for writer in self._writers:
+            await _blocking(writer.stop)
         self._directory.close()
 
     def abandon(self) -> None:
@@ -180,11 +184,25 @@ class RaftReplica:
     def _halt(self, error: BaseException) -> None:
         """Stop answering, once and for all. The owner decides what becomes of the process."""
         if self._halted is None:
-            self._halted = error
+            self._halted = error = self._in_words(error)
             log.critical("this replica stops: %s", error.detail if isinstance(error, QuorateError) else repr(error))
-            self._proposals.answer_all(OutcomeUnknown("this node stopped itself before the outcome was known"))
+            self._answer_all(OutcomeUnknown("this node stopped itself before the outcome was known"))
             self._check_leadership()
             self._on_halt(error)
+
+    def _in_words(self, error: BaseException) -> BaseException:
+        if not isinstance(error, OSError):
+            return error
+        return DataError(
+            f"the disk under {self._files.where} failed: {error.strerror or error}. What was acknowledged is on it; "
+            "make room, or replace the disk, and start again"
+        )
+
+    def _answer_all(self, error: QuorateError) -> None:
+        """Whoever waits for a proposal or a read."""
+        self._proposals.answer_all(error)
+        if self._engine is not None:
+            self._engine.give_up_reads()
 
     # ---- driving the engine -----------------------------------------------------------------------------------------
 
@@ -219,19 +237,21 @@ class RaftReplica:
 
     def _tick(self) -> None:
         self._tick_planned = False
-        if not self._running:
-            return
+        if self._running:
+            self._guard(self._do_what_is_due)
+
+    def _do_what_is_due(self) -> None:
         engine = self._engine
         assert engine is not None
-        if self._guard(engine.tick):
+        if engine.tick():
             self._tick_soon()
-        self._guard(self._membership.tick)
+        self._membership.tick()
         if self.forming.identity != self._directory.identity:
-            self._guard(self._save_identity)
+            self._save_identity()
         self._check_leadership()
         if engine.commit_untold() and self._tell_timer is None:
             self._tell_timer = asyncio.get_running_loop().call_later(TELL_COMMIT_S, self._tell_commit)
-        self._guard(self._snapshotting.consider)
+        self._snapshotting.consider()
 
     def _tell_commit(self) -> None:
         self._tell_timer = None
@@ -373,6 +393,8 @@ class RaftReplica:
         answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         if not self._running or self._engine is None:
             answer.set_exception(NotReady("this node is starting or stopping"))
+        elif self._handing_over:
+            answer.set_exception(NoLeader(f"{self.node_id} hands leadership over"))
         elif (refusal := self._proposals.refusal(len(entry))) is not None:
             answer.set_exception(refusal)
         elif self._guard(self._engine.propose, entry, lambda applied, fate: settle(answer, applied, fate)) is not None:
@@ -407,12 +429,24 @@ class RaftReplica:
         self._leadership_listeners.append(listener)
 
     async def transfer_leadership(self) -> bool:
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + TRANSFER_S
-        asked = None
+        """Nothing is proposed meanwhile: somebody must get to have everything (Raft thesis 3.10)."""
+        if self._engine is None or self._engine.voters() == {self.node_id}:
+            return False
+        self._handing_over = True
+        try:
+            return await self._hand_over(asyncio.get_running_loop())
+        finally:
+            self._handing_over = False
+
+    async def _hand_over(self, loop: asyncio.AbstractEventLoop) -> bool:
+        asked: list[str] = []  # in turn: one may be asked in vain
+        patient_until_s, deadline_s = 0.0, loop.time() + TRANSFER_S
         while self._running and self._engine is not None and self._engine.role == LEADER and loop.time() < deadline_s:
-            if asked is None:
-                asked = self._guard(self._engine.transfer_to_most_caught_up)
+            if loop.time() >= patient_until_s:
+                peer = self._guard(self._engine.transfer_to_most_caught_up, asked)
+                if peer is not None:
+                    asked.append(peer)
+                    patient_until_s = loop.time() + self.settings.timing.election_s / 2
             await asyncio.sleep(0.01)
         return self._running and self._engine is not None and self._engine.role != LEADER
 
@@ -447,8 +481,8 @@ class RaftReplica:
     def _apply(self, payload: bytes, index: int, term: int) -> Applied:
         applied = self.state.apply(payload)
         assert self._engine is not None
-        if term == self._engine.term_now:  # an older entry is history, not the time
-            self.clock.observe(applied.time_ms)
+        live = term == self._engine.term_now and index > self._engine.history_index
+        self.clock.observe(applied.time_ms, live=live)
         for listener in self._applied_listeners:
             _tell(listener, applied)
         return applied

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+import pytest
+
 from quorate.cluster.raft import wire
 from quorate.cluster.raft.members import Members
 from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
+from quorate.errors import Halted, NoLeader
 from tests.simulation.stock.net import DROP
 from tests.simulation.stock.our_net import OurNet
 
@@ -229,3 +233,78 @@ def test_who_was_removed_while_it_was_away_is_told_and_stops() -> None:
         net.start(away)
         assert net.until(lambda: away in net.halted, limit_s=5)
         assert "removed from the cluster" in str(net.halted[away])
+
+
+def test_leadership_is_handed_over_under_load() -> None:
+    """Nobody ever has everything while more is proposed; and one that is asked may not take it."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        old = net.elect()
+        deaf, new = sorted(net.others(old))
+        net.listen(
+            lambda source, target, message: DROP if (target, net.kind(message)) == (deaf, "timeoutnow") else None
+        )
+        tags = [f"x{number}" for number in range(4000)]
+
+        async def load() -> bool:
+            asked = asyncio.get_running_loop().create_task(net.replicas[old].transfer_leadership())
+            for tag in tags:
+                if asked.done():
+                    break
+                net.replicas[old].propose(net.entry(tag)).add_done_callback(lambda done: done.exception())
+                await asyncio.sleep(0.001)
+            return await asked
+
+        assert net.wait_for(load())
+        assert net.until(lambda: net.leads(new))
+
+
+def test_who_waits_for_a_confirmation_is_told_when_the_replica_ends() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        replica = net.replicas[net.elect()]
+        net.listen(lambda source, target, message: DROP)
+
+        async def end() -> None:
+            waiting = asyncio.get_running_loop().create_task(replica.barrier())
+            await asyncio.sleep(0)
+            replica._halt(Halted("for a test"))
+            with pytest.raises(NoLeader):
+                await asyncio.wait_for(waiting, 1)
+
+        net.wait_for(end())
+
+
+def test_a_full_disk_stops_a_node_in_words_and_with_room_it_goes_on() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        tags = net.propose_all(leader, "x", 5)
+        net.run(1)
+        net.directories[leader].files.room_bytes = 0
+        for number in range(40):
+            net.propose(leader, f"too much {number}", bytes(60_000))
+        assert net.until(lambda: leader in net.halted)
+        assert "No space left" in str(net.halted[leader])
+        assert "make room" in str(net.halted[leader])
+        net.crash(leader, power=True)
+        net.directories[leader].files.room_bytes = None
+        net.start(leader)
+        net.elect()
+        assert net.until(lambda: tags == [tag for tag in net.tags(leader) if tag in tags])
+
+
+def test_time_goes_on_in_a_node_started_in_a_quiet_cluster() -> None:
+    """What it applies then was new long ago, and no reason to take its own clock for wrong."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        follower = net.others(leader)[0]
+        net.propose(leader, "x")
+        net.run(120)
+        net.crash(follower)
+        net.start(follower)
+        assert net.until(lambda: net.tags(follower) == ["x"])
+        net.run(1)
+        clock = net.replicas[follower].clock
+        assert (net.replicas[leader].now_ms(), 0) == (clock.now_ms(), clock.refused)
