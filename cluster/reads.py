@@ -19,6 +19,8 @@ from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.replica import Replica
 from quorate.errors import NoLeader, QuorateError, Stale, UnknownPoll
 
+LOOK_S = 0.01
+
 Level = Literal["none", "weak", "linearizable"]
 T = TypeVar("T")
 
@@ -94,9 +96,20 @@ class Reads:
 
     async def _read(self, request: _Request) -> Any:
         replica = self._replica
-        if request.level == "none" or replica.is_leader:
+        if request.level == "none" or (request.level == "weak" and replica.is_leader):
             return await self._here(request)
-        deadline_s = asyncio.get_running_loop().time() + request.wait_s
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + request.wait_s
+        while True:
+            try:
+                return await self._from_leader(request, deadline_s)
+            except NoLeader:  # it leads no more: a read may be asked again
+                if loop.time() >= deadline_s:
+                    raise
+            await asyncio.sleep(LOOK_S)
+
+    async def _from_leader(self, request: _Request, deadline_s: float) -> Any:
+        replica = self._replica
         leader = await self._leader(deadline_s)
         if leader == replica.node_id:
             return await self._here(request)
@@ -118,7 +131,7 @@ class Reads:
         ):
             if loop.time() >= deadline_s:
                 raise NoLeader("no leader is known; level=none answers from this node alone")
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(LOOK_S)
         return leader
 
     async def _on_forwarded(self, peer: str, data: bytes) -> bytes:
@@ -154,6 +167,10 @@ class Reads:
         except TimeoutError:
             at = self._replica.state.version
             raise Stale(f"this node is at version {at}, not yet at {version}", version=at) from None
+        finally:
+            if reached.cancelled():  # its version may be far, or never come
+                self._waiting = [each for each in self._waiting if not each[2].done()]
+                heapq.heapify(self._waiting)
 
     def _wake(self, applied: Applied) -> None:
         while self._waiting and self._waiting[0][0] <= applied.version:

@@ -33,6 +33,7 @@ WAITING_BYTES_MAX = 32 * 1024 * 1024
 GROUPS_UNDER_WAY = 2  # one being synced, one being gathered by the followers; more only makes groups smaller
 SWEEP_S = 0.1
 REST_S = 0.02
+FORWARDED_S = 5.0  # how long a follower's section may wait here; the follower has its own deadline
 
 log = logging.getLogger(__name__)
 
@@ -46,13 +47,14 @@ _encode_answer = msgspec.msgpack.Encoder().encode
 _decode_answer = msgspec.msgpack.Decoder(_Answer).decode
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Parcel:
-    """A section on its way, ours or a follower's, and whom to tell."""
+    """A section on its way, and whom to tell."""
 
     section: bytes
     deadline_s: float
     answer: asyncio.Future[_Answer]
+    ours: bool = True  # not forwarded to us by a follower
 
 
 class Submitter:
@@ -173,9 +175,11 @@ class Submitter:
         """Send what waits, if there is a leader and a free place."""
         self._planned = False
         self._sweep_later()
+        leader = self._replica.leader
+        if leader != self._replica.node_id:
+            self._give_back()
         if asyncio.get_running_loop().time() < self._rest_until_s:
             return
-        leader = self._replica.leader
         if leader is not None:
             self._give_up_on_others(leader)
         if leader == self._replica.node_id:
@@ -184,6 +188,13 @@ class Submitter:
         elif leader is not None:
             while self._under_way < GROUPS_UNDER_WAY and (self._gathering or self._parcels):
                 self._forward(leader)
+
+    def _give_back(self) -> None:
+        """Who forwarded to us finds the next leader; one hop is enough for a section."""
+        forwarded = [parcel for parcel in self._parcels if not parcel.ours]
+        self._parcels = deque(parcel for parcel in self._parcels if parcel.ours)
+        for parcel in forwarded:
+            _refuse(parcel, NoLeader(f"{self._replica.node_id} does not lead any more"))
 
     def _pack(self) -> None:
         """Encode the oldest section that gathers and put it among the parcels."""
@@ -231,12 +242,12 @@ class Submitter:
 
     async def _on_forwarded(self, peer: str, section: bytes) -> bytes:
         """A follower's section: propose it, or refuse it for sure. It is never forwarded again."""
-        if not self._replica.is_leader:
+        if not self._replica.is_leader or self._stopped:
             raise NoLeader(f"{self._replica.node_id} does not lead now")
         if self.waiting_bytes + len(section) > self._waiting_bytes_max or len(section) > ENTRY_BYTES_MAX:
             raise Overloaded(f"too many votes wait on the leader ({self._replica.node_id}); try again in a moment")
         loop = asyncio.get_running_loop()
-        parcel = _Parcel(section, loop.time() + 5.0, loop.create_future())
+        parcel = _Parcel(section, loop.time() + FORWARDED_S, loop.create_future(), ours=False)
         self._parcels.append(parcel)
         self.waiting_bytes += len(section)
         self._plan()
@@ -292,19 +303,18 @@ class Submitter:
     # ---- when it goes wrong -----------------------------------------------------------------------------------------
 
     def _failed(self, group: list[_Parcel], error: BaseException) -> None:
-        """Try again what surely did not happen; tell the others."""
+        """Try again what surely did not happen because nobody led, or who did stops; tell the others."""
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        if isinstance(error, NoLeader):
+        again = isinstance(error, NoLeader | NotReady)
+        if again:
             self._rest_until_s = now_s + REST_S
             loop.call_later(REST_S, self._plan)
         for parcel in reversed(group):
-            if parcel.answer.done():
-                continue
-            if isinstance(error, NoLeader) and now_s < parcel.deadline_s and not self._stopped:
+            if again and now_s < parcel.deadline_s and not parcel.answer.done() and not self._stopped:
                 self._parcels.appendleft(parcel)
             else:
-                parcel.answer.set_exception(error)
+                _refuse(parcel, error)
 
     def _sweep_later(self) -> None:
         if self._sweeping is None and (self._gathering or self._parcels or self._under_way) and not self._stopped:
@@ -317,13 +327,13 @@ class Submitter:
         while self._gathering and self._gathering[0].deadline_s <= now_s:
             self._pack()
         late = [parcel for parcel in self._parcels if parcel.deadline_s <= now_s]
+        if late:
+            self._parcels = deque(parcel for parcel in self._parcels if parcel.deadline_s > now_s)
         for parcel in late:
-            self._parcels.remove(parcel)
-            if not parcel.answer.done():
-                parcel.answer.set_exception(self._why_late())
+            _refuse(parcel, self._why_late())
         for parcel in self._sent.values():
-            if parcel.deadline_s <= now_s and not parcel.answer.done():
-                parcel.answer.set_exception(OutcomeUnknown("no answer in time; send it again with the same id"))
+            if parcel.deadline_s <= now_s:
+                _refuse(parcel, OutcomeUnknown("no answer in time; send it again with the same id"))
         self._plan()
         self._sweep_later()
 
@@ -340,14 +350,17 @@ class Submitter:
         while self._gathering:
             self._pack()
         while self._parcels:
-            parcel = self._parcels.popleft()
-            if not parcel.answer.done():
-                parcel.answer.set_exception(NotReady("this node is stopping; ask another one"))
+            _refuse(self._parcels.popleft(), NotReady("this node is stopping; ask another one"))
 
 
 def _resolve(parcel: _Parcel, answer: _Answer) -> None:
     if not parcel.answer.done():
         parcel.answer.set_result(answer)
+
+
+def _refuse(parcel: _Parcel, error: BaseException) -> None:
+    if not parcel.answer.done():
+        parcel.answer.set_exception(error)
 
 
 def _by_index(sums: list[tuple[Choice, int]]) -> list[tuple[int, int]]:

@@ -114,6 +114,59 @@ async def test_a_forwarded_section_is_never_forwarded_again() -> None:
     assert {"happy": 0, "sad": 0} == leader.state.results("mood")
 
 
+def _forget(done: asyncio.Future[Tallied]) -> None:
+    done.exception()
+
+
+@on_loop
+async def test_a_leader_that_leads_no_more_gives_back_what_was_forwarded_to_it() -> None:
+    """It could forward it, too; but where would that end?"""
+    first, own = await mood()
+    follower, second = LocalReplica("n2"), LocalReplica("n3")
+    follower.state = second.state = first.state
+    follower.leader, submitter = "n1", Submitter(follower)
+    follower.peers = {"n1": first, "n3": second}
+    first.peers = {"n3": second}
+    Submitter(second)
+    askers: list[str] = []
+    count = second.handlers["section"]
+
+    async def counted(peer: str, section: bytes) -> bytes:
+        askers.append(peer)
+        return await count(peer, section)
+
+    second.handlers["section"] = counted
+    first.held = []
+    for i in range(2):  # all its places are taken
+        asyncio.ensure_future(own.cast([Vote("sad", id=f"s{i}")], timeout_s=TIMEOUT_S)).add_done_callback(_forget)
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert 2 == len(first.held)
+    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S))
+    await asyncio.sleep(0.05)
+    assert not vote.done()
+    first.lead("n3")
+    follower.leader = "n3"
+    assert 1 == (await vote).applied
+    assert ["n2"] == askers
+
+
+@on_loop
+async def test_a_leader_that_stops_is_no_reason_to_refuse() -> None:
+    leader, _, submitter = await pair()
+    serve = leader.handlers["section"]
+    told: list[str] = []
+
+    async def stopping(peer: str, section: bytes) -> bytes:
+        leader.handlers["section"] = serve
+        told.append(peer)
+        raise NotReady("this node is stopping")
+
+    leader.handlers["section"] = stopping
+    assert 1 == (await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S)).applied
+    assert ["n2"] == told
+
+
 @on_loop
 async def test_a_replaced_leader_that_stays_silent_keeps_nobody_waiting() -> None:
     """SIGSTOP, a dead machine: its link may look open for seconds after the others have elected another leader."""
