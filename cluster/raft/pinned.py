@@ -7,20 +7,20 @@ is refused in words. docs/replica.md tells how to move to another version.
 
 from __future__ import annotations
 
+import _socket
 import hashlib
 import inspect
 import socket
 import zlib
 
-_inet_ntop = socket.inet_ntop
-import pysyncobj.syncobj  # noqa: E402  # after inet_ntop has been kept
-from pysyncobj import SyncObj, SyncObjConf  # noqa: E402
-from pysyncobj.node import Node as StockNode  # noqa: E402
-from pysyncobj.transport import Transport  # noqa: E402
-from pysyncobj.version import VERSION  # noqa: E402
+import pysyncobj.syncobj
+from pysyncobj import SyncObj, SyncObjConf
+from pysyncobj.node import Node as StockNode
+from pysyncobj.transport import Transport
+from pysyncobj.version import VERSION
 
 # Importing pysyncobj 0.3.17 replaces socket.inet_ntop for the whole process by one that fails (win_inet_pton.py 84).
-socket.inet_ntop = _inet_ntop
+socket.inet_ntop = _socket.inet_ntop
 
 __all__ = ["Node", "SyncObj", "SyncObjConf", "Transport", "check", "monotonic"]
 
