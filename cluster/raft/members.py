@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from quorate.cluster.raft.wire import MALFORMED
 from quorate.errors import Conflict, DataError, Invalid
 
 REMOVED = "removed from the cluster"  # in every sentence that tells a node so
@@ -86,7 +87,7 @@ def decode(data: bytes) -> Members:
     """Raises `DataError` on bytes that are no membership."""
     try:
         return _decode(data)
-    except msgspec.DecodeError as error:
+    except MALFORMED as error:
         raise DataError(f"a membership entry of the log cannot be read: {error}") from error
 
 
