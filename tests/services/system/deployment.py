@@ -9,7 +9,7 @@ import json
 import os
 import signal
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,14 +80,7 @@ class Mongo:
 class Deployment:
     """Made and started by `with`. Votes are published in files, by the command; each file is another one's votes."""
 
-    def __init__(
-        self,
-        folder: Path,
-        agent: Agent,
-        servers: Servers,
-        mongo: Mongo,
-        settings: Mapping[str, Any] | None = None,
-    ) -> None:
+    def __init__(self, folder: Path, agent: Agent, servers: Servers, mongo: Mongo) -> None:
         self.folder, self.agent, self.mongo = folder, agent, mongo
         self.lookupd = servers.lookupd()
         durable = {**DURABLE, "msg_timeout": "3s", "lookupd_tcp_address": self.lookupd.tcp}
@@ -95,8 +88,9 @@ class Deployment:
         self.published: dict[str, int] = {}
         self._files = 0
         self.busy = False  # whether votes were still under way at the end of the last `publishing`
-        nsq = {"nsq.lookupd": [self.lookupd.http], "nsq.lookupd_poll_s": 1, "nsq.max_in_flight": 50}
-        self.cluster = finding_cluster(agent, folder / "nodes", settings={**nsq, **mongo.settings, **(settings or {})})
+        quick = {"nsq.lookupd_poll_s": 1, "mongo.poll_refresh_s": 1}
+        nsq = {"nsq.lookupd": [self.lookupd.http], "nsq.max_in_flight": 50}
+        self.cluster = finding_cluster(agent, folder / "nodes", settings={**quick, **nsq, **mongo.settings})
 
     def __enter__(self) -> Deployment:
         self.cluster.__enter__()
@@ -129,7 +123,7 @@ class Deployment:
 
     @contextmanager
     def publishing(self, count: int, *, both: bool = False) -> Iterator[Path]:
-        """The same, while the block runs. Votes are cast in turn through the nodes' two nsqds."""
+        """The same, while the block runs: to the first nsqd that takes them, or to both."""
         self._files += 1
         votes = [{"option": OPTIONS[n % 7 % len(OPTIONS)], "id": f"file{self._files}-{n}"} for n in range(count)]
         for vote in votes:
@@ -154,10 +148,6 @@ class Deployment:
     def counted(self) -> int:
         shown = [node.get("/polls/mood/results?level=none") for node in self.cluster.nodes]
         return max((s["total"] for s in shown if s), default=0)
-
-    @property
-    def total(self) -> int:
-        return sum(self.published.values())
 
     def reach(self, least: int) -> None:
         self.cluster.wait_for(f"{least} votes are counted", lambda: self.counted() >= least, deadline_s=CHECK_S)
