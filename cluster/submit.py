@@ -180,12 +180,14 @@ class Submitter:
             self._give_back()
         if asyncio.get_running_loop().time() < self._rest_until_s:
             return
-        if leader is not None:
-            self._give_up_on_others(leader)
+        if leader is None:
+            self._rest()
+            return
+        self._give_up_on_others(leader)
         if leader == self._replica.node_id:
             while self._under_way < GROUPS_UNDER_WAY and (self._gathering or self._parcels):
                 self._propose()
-        elif leader is not None:
+        else:
             while self._under_way < GROUPS_UNDER_WAY and (self._gathering or self._parcels):
                 self._forward(leader)
 
@@ -304,17 +306,21 @@ class Submitter:
 
     def _failed(self, group: list[_Parcel], error: BaseException) -> None:
         """Try again what surely did not happen because nobody led, or who did stops; tell the others."""
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
+        now_s = asyncio.get_running_loop().time()
         again = isinstance(error, NoLeader | NotReady)
         if again:
-            self._rest_until_s = now_s + REST_S
-            loop.call_later(REST_S, self._plan)
+            self._rest()
         for parcel in reversed(group):
             if again and now_s < parcel.deadline_s and not parcel.answer.done() and not self._stopped:
                 self._parcels.appendleft(parcel)
             else:
                 _refuse(parcel, error)
+
+    def _rest(self) -> None:
+        """Nobody leads yet: look again in a moment."""
+        loop = asyncio.get_running_loop()
+        self._rest_until_s = loop.time() + REST_S
+        loop.call_later(REST_S, self._plan)
 
     def _sweep_later(self) -> None:
         if self._sweeping is None and (self._gathering or self._parcels or self._under_way) and not self._stopped:

@@ -26,6 +26,7 @@ REGULAR, NO_OP, MEMBERS = b"\x00", b"\x01", b"\x02"  # the first byte of a log e
 
 APPEND_BYTES = 1024 * 1024  # about how much one message carries; a bigger entry travels alone
 WINDOW_BYTES = 4 * 1024 * 1024  # sent and not yet taken by the peer's socket; beyond, only heartbeats
+PENDING_BYTES_MAX = 32 * 1024 * 1024  # of entries that a follower's disk has not begun to write
 CAUGHT_UP_ENTRIES = 64
 APPLY_S = 0.02  # how long one tick may apply before others get the loop
 
@@ -326,6 +327,9 @@ class Engine(Elections):
         if not self.leader_is_fresh():
             self.history_index = max(self.history_index, message.commit_index)
         self.follow(peer, message.term)
+        if self.journal.pending_bytes > PENDING_BYTES_MAX:  # the disk hangs, so only this: we are alive
+            self._send(peer, self._heard(message, reset=False))
+            return
         first, last = self.journal.first_index, self.journal.last_index
         prev, entries = message.prev_index, message.entries
         if prev < first:  # all up to our base is committed, hence the leader's as well (Raft §5.4, leader completeness)

@@ -67,9 +67,6 @@ class Membership:
         before, self._committed, self._committed_at = self._committed, members.decode(data), index
         if self._is_me(before) and not self._is_me(self._committed):
             raise Halted(f"this node was {REMOVED} ({self._committed.reason}); its data directory is of no more use")
-        me = self._committed.get(self._node_id)
-        if me is not None and me.voter and me.incarnation == self._forming.identity.incarnation:
-            self._forming.join({member.id: member.incarnation for member in self._committed.members})
         self._reach()
 
     def installed(self, snapshot: SnapshotMeta) -> None:
@@ -105,6 +102,8 @@ class Membership:
 
     def weigh(self) -> None:
         """Whether this node may stand: the cluster is formed, and the log, if it names this node, means this disk."""
+        if self._committed is not None and self._is_me(self._committed):
+            self._forming.join({member.id: member.incarnation for member in self._committed.members})
         me = None if self.current is None else self.current.get(self._node_id)
         mine = me is None or me.incarnation == self._forming.identity.incarnation
         self._engine.may_stand = self._forming.formed and mine

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from quorate.cluster.raft import engine as engine_module
 from quorate.cluster.raft import wire
 from quorate.cluster.raft.members import Members
 from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
@@ -308,3 +309,34 @@ def test_time_goes_on_in_a_node_started_in_a_quiet_cluster() -> None:
         net.run(1)
         clock = net.replicas[follower].clock
         assert (net.replicas[leader].now_ms(), 0) == (clock.now_ms(), clock.refused)
+
+
+def test_a_follower_whose_disk_hangs_holds_only_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "PENDING_BYTES_MAX", 50_000)
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        follower = net.others(leader)[0]
+        disk = net.disks[follower]["quorate-disk"]
+        disk.hold()
+        tags = net.propose_all(leader, "x", 100, each_s=0.01, pad_bytes=5_000)
+        messages = net.wire.messages
+        net.run(2)
+        assert net.wire.messages - messages < 500, "and is not asked for it again and again"
+        assert len(tags) == net.told("success", tags)
+        assert 50_000 < net.journal(follower).pending_bytes < 60_000
+        disk.release()
+        assert net.until(lambda: tags == net.tags(follower), limit_s=5)
+
+
+def test_a_member_that_died_before_it_wrote_down_that_it_is_one_does_so_later() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        net.elect()
+        join(net, "d")
+        net.run(1)
+        snapshot_of(net, "d")
+        net.crash("d")
+        net.directories["d"].save_identity(cluster_id=None, members=None)
+        net.start("d")
+        assert net.until(lambda: net.replicas["d"].status()["voter"], limit_s=5)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster import entry
+from quorate.cluster import entry, submit
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.gather import Tallied
 from quorate.cluster.submit import Submitter
@@ -149,6 +149,18 @@ async def test_a_leader_that_leads_no_more_gives_back_what_was_forwarded_to_it()
     follower.leader = "n3"
     assert 1 == (await vote).applied
     assert ["n2"] == askers
+
+
+@on_loop
+async def test_a_vote_leaves_when_another_node_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody tells us who leads now; we look."""
+    monkeypatch.setattr(submit, "SWEEP_S", 1000.0)
+    _, follower, submitter = await pair()
+    follower.leader = None
+    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=10))
+    await asyncio.sleep(0.01)
+    follower.leader = "n1"
+    assert 1 == (await vote).applied
 
 
 @on_loop
