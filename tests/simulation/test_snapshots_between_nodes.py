@@ -1,0 +1,105 @@
+"""Snapshots from node to node when something else goes wrong: a full disk, a listener that looks, a damaged piece."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quorate.cluster.raft import transfer, wire
+from tests.simulation.stock.our_net import OurNet
+
+SMALL: dict[str, Any] = {"snapshot_bytes": 2_000, "keep_bytes": 300}
+
+
+def absent(net: OurNet) -> tuple[str, str]:
+    """A leader, and a follower that was away for so long that only a snapshot helps."""
+    net.start_all("abc")
+    leader = net.elect()
+    follower, third = net.others(leader)
+    net.partition([follower], [leader, third])
+    net.propose_all(leader, "x", 60, each_s=0.05)
+    net.run(1)
+    assert net.journal(leader).first_index > net.last_index(follower)
+    return leader, follower
+
+
+def test_who_is_told_of_an_installed_snapshot_finds_state_and_log_in_step() -> None:
+    with OurNet(1, **SMALL) as net:
+        leader, follower = absent(net)
+        replica = net.replicas[follower]
+        seen: list[tuple[int, int, str | None]] = []
+
+        def look(applied: Any) -> None:
+            index, _ = replica.applied_point()
+            seen.append((index, replica.status()["commit_index"], replica.state.digest()))
+
+        replica.on_applied(look)
+        net.heal()
+        assert net.until(lambda: net.tags(follower) == net.tags(leader), limit_s=5)
+        assert 1 == replica.status()["snapshots_received"]
+        assert seen, "it was told"
+        assert net.replicas[leader].state.digest() == seen[-1][2]
+        assert all(applied <= committed for applied, committed, _ in seen)
+
+
+def test_a_disk_too_full_for_a_snapshot_stops_the_node_and_nobody_else() -> None:
+    with OurNet(1, **SMALL) as net:
+        leader, follower = absent(net)
+        net.directories[follower].files.room_bytes = 100
+        net.heal()
+        net.run(3)
+        assert {follower} == set(net.halted)
+        assert "No space left" in str(net.halted[follower])
+        assert leader == net.leader()
+        net.crash(follower)
+        net.halted.clear()
+        net.directories[follower].files.room_bytes = None
+        net.start(follower)
+        assert net.until(lambda: net.tags(follower) == net.tags(leader), limit_s=5), "with room it goes on"
+        assert {} == net.halted
+
+
+@pytest.mark.parametrize("what", ["a byte is changed", "a piece of another one", "of a size that is not its own"])
+def test_pieces_that_make_no_snapshot_change_nothing_and_are_asked_for_again(
+    what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a peer says of a snapshot is believed when the whole has the checksum that is its id."""
+    monkeypatch.setattr(transfer, "PIECE_BYTES", 512)
+    with OurNet(1, **SMALL) as net:
+        leader, follower = absent(net)
+        before = net.tags(follower)
+        harmed: list[wire.SnapshotChunk] = []
+
+        def hook(source: str, target: str, message: Any) -> None:
+            if not isinstance(message, wire.SnapshotChunk) or target != follower or len(harmed) == 3:
+                return
+            harmed.append(message)
+            data, size = bytearray(message.data), message.size
+            if what == "a byte is changed":
+                data[len(data) // 2] ^= 1
+            elif what == "a piece of another one":
+                data[:] = bytes(len(data))
+            else:
+                size -= 1
+            said = wire.SnapshotChunk(
+                message.term,
+                message.index,
+                message.index_term,
+                message.chain,
+                message.members,
+                size,
+                message.id,
+                message.offset,
+                bytes(data),
+            )
+            net.loop.call_soon(net.replicas[follower].received, leader, said)
+
+        net.listen(hook)
+        net.heal()
+        net.run(0.05)
+        assert harmed
+        assert net.tags(follower) in (before, net.tags(leader))
+        assert net.until(lambda: net.tags(follower) == net.tags(leader), limit_s=20)
+        assert net.replicas[follower].state.digest() == net.replicas[leader].state.digest()
+        assert {} == net.halted
