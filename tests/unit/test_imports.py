@@ -20,7 +20,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "replica": (["quorate.cluster.replica", "quorate.cluster.clock"], ["plain", "fsm"]),
     "raft": (["quorate.cluster.raft"], ["plain", "fsm", "replica"]),
     "operating": (["quorate.cluster.operating"], ["plain", "raft"]),
-    "submit": ([f"quorate.cluster.{name}" for name in ("submit", "gather", "reads", "closing")], ["plain", "fsm", "replica"]),
+    "submit": (
+        [f"quorate.cluster.{name}" for name in ("submit", "gather", "reads", "closing")],
+        ["plain", "fsm", "replica"],
+    ),
     "flusher": (
         [f"quorate.cluster.{name}" for name in ("flusher", "reign", "importer", "mirror", "bridge")],
         ["plain", "fsm", "replica", "sink"],
