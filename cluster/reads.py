@@ -17,7 +17,8 @@ import msgspec
 
 from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.replica import Replica
-from quorate.errors import NoLeader, QuorateError, Stale, UnknownPoll
+from quorate.errors import NoLeader, QuorateError, Stale, TooLarge, UnknownPoll
+from quorate.vote import ENTRY_BYTES_MAX
 
 LOOK_S = 0.01
 
@@ -137,7 +138,10 @@ class Reads:
     async def _on_forwarded(self, peer: str, data: bytes) -> bytes:
         if not self._replica.is_leader:
             raise NoLeader(f"{self._replica.node_id} does not lead now")
-        return _encode(await self._here(_read_request(data)))
+        answer = _encode(await self._here(_read_request(data)))
+        if len(answer) > ENTRY_BYTES_MAX:
+            raise TooLarge(f"the answer has {len(answer):,} bytes, too many to forward: ask {self._replica.node_id}")
+        return answer
 
     async def _here(self, request: _Request) -> Any:
         if request.level == "linearizable":

@@ -19,14 +19,15 @@ import msgspec
 
 from quorate import errors
 from quorate.cluster.raft import wire
-from quorate.cluster.raft.link import CALLS, RAFT, Introduction, Link
+from quorate.cluster.raft.link import CALLS, MESSAGE_BYTES_MAX, RAFT, Introduction, Link
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, Overloaded, QuorateError
+from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 
 STRANGERS_MAX = 32
 CALLS_MAX = 1024
 CALL_BACKLOG_BYTES = 16 * 1024 * 1024
 CALL_S = 10.0
+CALL_BYTES = 1024  # of a call around its body
 PING_S = 1.0
 SILENCE_S = 4.0
 REDIAL_S = (0.05, 1.0)
@@ -321,6 +322,8 @@ class Links:
             raise NoLeader(f"there is no connection to {peer} now")
         if len(self._calls) >= CALLS_MAX or link.backlog > CALL_BACKLOG_BYTES:
             raise Overloaded(f"too much waits to be sent to {peer}; try again in a moment")
+        if len(body) > MESSAGE_BYTES_MAX - CALL_BYTES:
+            raise TooLarge(f"a call of {len(body):,} bytes; the limit is {MESSAGE_BYTES_MAX - CALL_BYTES:,}")
         id = next(self._ids)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._calls[id] = (link, answer)
@@ -359,7 +362,10 @@ class Links:
         except Exception:
             log.exception("a %s call from %s failed", call.kind, link.peer)
             reply = _failed(call.id, OutcomeUnknown("the other node failed inside; its log says how"))
-        link.send(CALLS, _encode(reply))
+        message = _encode(reply)
+        if len(message) > MESSAGE_BYTES_MAX:  # the other end would hang up
+            message = _encode(_failed(call.id, OutcomeUnknown(f"the answer has {len(message):,} bytes: too many")))
+        link.send(CALLS, message)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """For /status: each member's link."""

@@ -19,7 +19,7 @@ from quorate.cluster.raft.link import Introduction
 from quorate.cluster.raft.links import Links
 from quorate.cluster.raft.members import REMOVED, Member, Members
 from quorate.cluster.raft.snapshots import SnapshotMeta
-from quorate.errors import Halted, NoLeader, OutcomeUnknown
+from quorate.errors import Halted, Invalid, NoLeader, OutcomeUnknown
 
 CHANGE_S = 10.0
 
@@ -222,6 +222,8 @@ class Membership:
                 changed = make(self.current)
                 if changed.members == self.current.members:
                     return self.current
+                if self._node_id not in changed.voters():  # PySyncObj counts a leader's own copy always
+                    raise Invalid(f"{self._node_id} leads, and does not remove itself: hand leadership over first")
                 await asyncio.shield(self._propose(changed))
                 return changed
         except TimeoutError:

@@ -13,7 +13,7 @@ from quorate.cluster.raft import engine as engine_module
 from quorate.cluster.raft import wire
 from quorate.cluster.raft.members import Members
 from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
-from quorate.errors import Halted, NoLeader
+from quorate.errors import Halted, Invalid, NoLeader
 from tests.simulation.stock.net import DROP
 from tests.simulation.stock.our_net import OurNet
 
@@ -340,3 +340,11 @@ def test_a_member_that_died_before_it_wrote_down_that_it_is_one_does_so_later() 
         net.directories["d"].save_identity(cluster_id=None, members=None)
         net.start("d")
         assert net.until(lambda: net.replicas["d"].status()["voter"], limit_s=5)
+
+
+def test_a_leader_does_not_remove_itself() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        with pytest.raises(Invalid, match="hand leadership over"):
+            change(net, lambda members: members.removing(leader))

@@ -14,7 +14,7 @@ import uvloop
 from quorate.cluster.raft import link, links, wire
 from quorate.cluster.raft.link import CALLS, INTRODUCTIONS, PART_BYTES, RAFT, REFUSALS
 from quorate.cluster.raft.links import STRANGERS_MAX
-from quorate.errors import Conflict, NoLeader, NotFound, OutcomeUnknown, Overloaded, QuorateError
+from quorate.errors import Conflict, NoLeader, NotFound, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 from tests.unit.stranger import KEY, Node, Run, Stranger, Tap, encode, pair, until
 
 HEARTBEAT = wire.Append(3, 2, 1, 1, [])
@@ -207,6 +207,26 @@ def test_whatever_failure_is_told_ends_the_call_in_an_error_of_ours(
             with pytest.raises(QuorateError, match="why") as raised:
                 await asyncio.wait_for(answer, 1.5)
             assert error is type(raised.value)
+
+    run(main())
+
+
+def test_what_is_too_big_for_a_link_does_not_break_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "MESSAGE_BYTES_MAX", 10_000)
+
+    async def answer(peer: str, body: bytes) -> bytes:
+        return bytes(10_000)
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            one.links.serve("ask", answer)
+            await pair(one, two)
+            with pytest.raises(TooLarge) as error:
+                await two.links.call("n1", "ask", bytes(9_500))
+            assert error.value.definite
+            with pytest.raises(OutcomeUnknown, match="too many"):  # the handler may have done anything
+                await two.links.call("n1", "ask", b"")
+            assert [] == two.down
 
     run(main())
 

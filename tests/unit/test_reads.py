@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from quorate.cluster import reads as reads_module
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.reads import Level, Reads
 from quorate.cluster.submit import Submitter
-from quorate.errors import NoLeader, OutcomeUnknown, Stale
+from quorate.errors import NoLeader, OutcomeUnknown, Stale, TooLarge
 from quorate.vote import Vote
 from tests.unit.local_replica import LocalReplica
 
@@ -54,6 +55,14 @@ async def test_others_still_learn_of_their_version() -> None:
         await reads.results("mood", min_version=2**62, wait_s=0.01)
     await Submitter(leader).cast([Vote("happy")], timeout_s=5)
     assert 1 == (await soon).results["happy"]
+
+
+@on_loop
+async def test_an_answer_too_big_to_forward_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads_module, "ENTRY_BYTES_MAX", 10)
+    _, _, reads = await pair()
+    with pytest.raises(TooLarge, match="ask n1"):
+        await reads.results("mood")
 
 
 @pytest.mark.parametrize("error", [NoLeader("it leads no more"), OutcomeUnknown("the link broke")])
