@@ -122,7 +122,7 @@ def print_median(name: str, proposers: int, rounds: list[Figures]) -> None:
 
 
 def restarts(args: argparse.Namespace, folder: Path) -> list[restart.Restart]:
-    """Seconds from the start of a killed node's process until /readyz says yes."""
+    """Seconds from the start of a killed node's process until /readyz says yes, and until its log is applied."""
     rows = []
     for row in restart.histories(folder / "restart", args.ids, args.restarts):
         rows.append(row)

@@ -1,8 +1,9 @@
 """How long a node that was killed takes to serve again, with a million votes with ids behind it.
 
-Four histories: all of it in the log as bulk requests leave it (a node alone, and a follower of three, which must also
-reach the leader's applied index); all of it in a snapshot; and the worst that default settings allow, a snapshot and
-behind it a log of single votes just too short for the next one. An empty node's start is shown beside them.
+Four histories: all of it in the log as bulk requests leave it (a node alone, and a follower of three); all of it in a
+snapshot; and the worst that default settings allow, a snapshot and behind it a log of single votes just too short for
+the next one. An empty node's start is shown beside them. Each time is told twice: until /readyz says yes, and until all
+of the node's log is applied.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ from quorate.cluster.submit import Submitter
 from quorate.config import Config
 from quorate.vote import Vote
 from tests.system.cluster import Cluster, NodeProcess
+from tests.waiting import wait_for
 
 POLL_S = 0.005
+POLL_STATUS_S = 0.1  # /status costs the node milliseconds, which it then does not apply in
 GIVE_UP_S = 120.0
 SMALL_BYTES = 65_536
 OPTIONS = ("happy", "sad")
@@ -32,72 +35,62 @@ OPTIONS = ("happy", "sad")
 
 class Restart(msgspec.Struct):
     history: str
-    seconds: list[float]  # from the start of the process, one a kill
+    ready_s: list[float]  # from the start of the process until /readyz says yes, one a kill
+    applied_s: list[float]  # until all of its log is applied as well
     entries: int
     log_bytes: int
     snapshot_bytes: int
     resident_bytes: int
 
     def line(self) -> str:
-        sizes = f"log {self.log_bytes / 1e6:6.1f} MB, snapshot {self.snapshot_bytes / 1e6:5.1f} MB"
-        times = ", ".join(f"{each:.2f}" for each in self.seconds)
-        return (
-            f"{self.history:42} {times} s; {self.entries:9,} entries, {sizes}; RSS {self.resident_bytes / 1e6:.0f} MB"
-        )
+        times = ", ".join(f"{a:.2f} {b:.2f}" for a, b in zip(self.ready_s, self.applied_s, strict=True))
+        sizes = f"log {self.log_bytes / 1e6:.1f} MB, snapshot {self.snapshot_bytes / 1e6:.1f} MB"
+        resident = f"RSS {self.resident_bytes / 1e6:.0f} MB"
+        return f"{self.history:44} {times} s; {self.entries:,} entries, {sizes}, {resident}"
 
 
 def histories(folder: Path, ids: int, times: int) -> Iterator[Restart]:
     with Cluster(folder / "alone", size=1) as cluster:
-        node = cluster.nodes[0]
-        yield restarts("nothing", node, times, node.is_ready)
+        yield restarts("nothing", cluster.nodes[0], times)
         cast_bulk(cluster, ids)
-        yield restarts(f"{ids:,} ids in the log", node, times, node.is_ready)
+        yield restarts(f"{ids:,} ids in the log", cluster.nodes[0], times)
     with Cluster(folder / "three") as cluster:
         cast_bulk(cluster, ids)
-        follower = cluster.followers()[0]
-        applied = cluster.leader().get("/status")["raft"]["applied_index"]
-        yield restarts(
-            f"{ids:,} ids in the log, follower of three",
-            follower,
-            times,
-            lambda: follower.is_ready() and (follower.get("/status")["raft"]["applied_index"] >= applied),
-        )
+        yield restarts(f"{ids:,} ids in the log, follower of three", cluster.followers()[0], times)
     cluster = Cluster(folder / "made", size=1)
     node = cluster.nodes[0]
     try:
         asyncio.run(into_a_snapshot(node, ids))
-        yield restarts(f"{ids:,} ids in a snapshot", node, times, node.is_ready)
+        yield restarts(f"{ids:,} ids in a snapshot", node, times)
         asyncio.run(then_a_full_log(node))
-        yield restarts("the same, and single votes in a full log", node, times, node.is_ready)
+        yield restarts("the same, and single votes in a full log", node, times)
     finally:
         cluster.close()
 
 
-def restarts(history: str, node: NodeProcess, times: int, is_back: Callable[[], bool]) -> Restart:
-    seconds = []
+def restarts(history: str, node: NodeProcess, times: int) -> Restart:
+    ready_s, applied_s = [], []
     for _ in range(times):
         if node.running:
             node.kill()
-        seconds.append(start_s(node, is_back))
+        begun_s = time.perf_counter()
+        node.start()
+        ready_s.append(seconds_until(node.is_ready, begun_s))
+        applied_s.append(seconds_until(lambda: has_applied_all(node), begun_s, POLL_STATUS_S))
     raft = node.get("/status")["raft"]
-    result = Restart(
-        history,
-        seconds,
-        raft["last_index"] - raft["first_index"],
-        raft["log_bytes"],
-        raft["snapshot_bytes"],
-        node.memory_bytes(),
-    )
+    entries = raft["last_index"] - raft["first_index"]
+    sizes = raft["log_bytes"], raft["snapshot_bytes"], node.memory_bytes()
     node.kill()
-    return result
+    return Restart(history, ready_s, applied_s, entries, *sizes)
 
 
-def start_s(node: NodeProcess, is_back: Callable[[], bool]) -> float:
-    begun_s = time.perf_counter()
-    node.start()
-    while not is_back():
-        assert time.perf_counter() - begun_s < GIVE_UP_S, node.tail()
-        time.sleep(POLL_S)
+def has_applied_all(node: NodeProcess) -> bool:
+    status = node.get("/status")
+    return status is not None and bool(status["raft"]["applied_index"] == status["raft"]["last_index"])
+
+
+def seconds_until(condition: Callable[[], bool], begun_s: float, every_s: float = POLL_S) -> float:
+    wait_for("the node is back", condition, deadline_s=GIVE_UP_S, every_s=every_s)
     return time.perf_counter() - begun_s
 
 
