@@ -30,7 +30,7 @@ CALL_S = 10.0
 CALL_BYTES = 1024  # of a call around its body
 PING_S = 1.0
 SILENCE_S = 4.0
-REDIAL_S = (0.05, 1.0)
+REDIAL_S = (0.05, 0.5)
 DIAL_S = 3.0
 STAND_IN_S = 2.0  # how long a peer with a greater id may take to dial
 

@@ -17,8 +17,8 @@ from typing import TypeVar
 from quorate.cluster import entry
 from quorate.cluster.raft import members
 from quorate.cluster.raft.directory import DataDirectory
-from quorate.cluster.raft.engine import MEMBERS, REGULAR
 from quorate.cluster.raft.journal import Journal
+from quorate.cluster.raft.replication import MEMBERS, REGULAR
 from quorate.cluster.raft.snapshots import Snapshots
 from quorate.errors import DataError
 

@@ -10,7 +10,6 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any, TypeVar
 
 from quorate.cluster import entry
@@ -29,8 +28,8 @@ from quorate.cluster.raft.proposals import Proposals, settle
 from quorate.cluster.raft.snapshots import Snapshots
 from quorate.cluster.raft.snapshotting import Snapshotting
 from quorate.cluster.raft.transfer import Transfer
-from quorate.cluster.raft.world import Directory, ReplicaSettings, World
-from quorate.cluster.raft.writer import Writer
+from quorate.cluster.raft.world import Directory, ReplicaSettings, World, blocking
+from quorate.cluster.raft.writer import Guarded, Writer
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import DataError, Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 
@@ -86,11 +85,11 @@ class RaftReplica:
         """Read what is on disk, then listen. Raises `DataError` in words, or OSError if the port is taken."""
         writer, snapshot_writer = self._new_writer("quorate-disk"), self._new_writer("quorate-snapshots")
         snapshots = Snapshots(self._files, node_id=self.node_id)
-        snapshot = await _blocking(snapshots.newest)
+        snapshot = await blocking(snapshots.newest)
         if snapshot is not None:
-            image = await _blocking(snapshots.load, snapshot)
-            self.state = await _blocking(StateMachine.restore, image)
-        self._journal = await _blocking(
+            image = await blocking(snapshots.load, snapshot)
+            self.state = await blocking(StateMachine.restore, image)
+        self._journal = await blocking(
             Journal.open,
             self._files,
             writer,
@@ -146,7 +145,7 @@ class RaftReplica:
         self._tick_forever()
 
     def _new_writer(self, name: str) -> Writer:
-        self._writers.append(_Guarded(self._world.writer(name), self._step))
+        self._writers.append(Guarded(self._world.writer(name), self._step))
         return self._writers[-1]
 
     def meet(self, peers: Mapping[str, str], *, bootstrap: bool) -> None:
@@ -169,9 +168,9 @@ class RaftReplica:
         self._answer_all(OutcomeUnknown("this node stopped before the outcome was known"))
         await self.links.stop()
         if self._engine is not None and self._halted is None:
-            await _blocking(self._journal.close)
+            await blocking(self._journal.close)
         for writer in self._writers:
-            await _blocking(writer.stop)
+            await blocking(writer.stop)
         self._directory.close()
 
     def abandon(self) -> None:
@@ -494,26 +493,6 @@ class RaftReplica:
         for listener in self._applied_listeners:
             _tell(listener, everything)
         self._tick_soon()
-
-
-class _Guarded:
-    """A writer whose answers are steps of the replica: what they raise stops it, in words, and not the loop."""
-
-    def __init__(self, writer: Writer, step: Callable[..., None]) -> None:
-        self._writer, self._step = writer, step
-
-    def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
-        self._writer.run(operation, partial(self._step, done))
-
-    def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:
-        return self._writer.wait(operation, timeout_s=timeout_s)
-
-    def stop(self) -> None:
-        self._writer.stop()
-
-
-async def _blocking(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    return await asyncio.get_running_loop().run_in_executor(None, partial(call, *arguments, **named))
 
 
 def _tell(listener: Callable[[Any], None], news: Any) -> None:

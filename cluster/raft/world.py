@@ -7,7 +7,8 @@ import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from quorate.cluster.raft.directory import Identity
 from quorate.cluster.raft.elections import Timing
@@ -15,6 +16,8 @@ from quorate.cluster.raft.files import Files
 from quorate.cluster.raft.journal import SEGMENT_BYTES
 from quorate.cluster.raft.links import Links, Listener
 from quorate.cluster.raft.writer import ThreadWriter, Writer
+
+T = TypeVar("T")
 
 KEEP_BYTES = 16 * 1024 * 1024  # of log behind a snapshot, so that a short absence needs no snapshot
 
@@ -64,3 +67,8 @@ class World:
     rng: random.Random = field(default_factory=random.SystemRandom)
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+
+
+async def blocking(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Run what blocks on a thread of the loop's; a simulation's loop runs it at once."""
+    return await asyncio.get_running_loop().run_in_executor(None, partial(call, *arguments, **named))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from quorate.errors import Overloaded
@@ -115,6 +116,22 @@ class ThreadWriter:
         if self._watching:
             again_s = min(2 * after_s, STAND_ASIDE_RARELY_S)
             self._call_later(again_s, self._stand_aside, again_s)
+
+
+class Guarded:
+    """A writer whose answers are steps of the replica: what they raise stops it, in words, and not the loop."""
+
+    def __init__(self, writer: Writer, step: Callable[..., None]) -> None:
+        self._writer, self._step = writer, step
+
+    def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+        self._writer.run(operation, partial(self._step, done))
+
+    def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:
+        return self._writer.wait(operation, timeout_s=timeout_s)
+
+    def stop(self) -> None:
+        self._writer.stop()
 
 
 def _outcome(operation: Callable[[], T]) -> T | BaseException:

@@ -18,7 +18,7 @@ import pytest
 from pysyncobj import SyncObj, replicated
 
 from quorate.cluster.fsm import StateMachine
-from quorate.cluster.raft import replica as replica_module
+from quorate.cluster.raft import proposals as proposals_module
 from quorate.errors import Halted, Overloaded, QuorateError
 from tests.simulation.stock.net import DROP, Hook, Net
 from tests.simulation.stock.our_net import OurNet
@@ -263,7 +263,7 @@ def test_pipe_full_stock() -> None:
 
 
 def test_pipe_full_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(replica_module, "PROPOSALS_BYTES_MAX", 100_000)
+    monkeypatch.setattr(proposals_module, "OPEN_BYTES_MAX", 100_000)
     with OurNet(1) as net:
         net.start_all("a")
         errors: dict[str, QuorateError] = {}

@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from quorate.cluster.fsm import Applied, StateMachine
-
 from quorate.cluster import entry
+from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NoLeader, OutcomeUnknown
 

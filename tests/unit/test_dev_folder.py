@@ -198,8 +198,12 @@ def test_nodes_do_not_inherit_settings_that_their_files_hold() -> None:
 
 
 def test_the_servers_that_nodes_use_are_shown_without_passwords() -> None:
-    flags = {"flush.sink": "mongo", "mongo.url": "mongodb://me:hidden@db:27017", "consul.address": "127.0.0.1:8500"}
+    flags = {
+        "flush.sink": "mongo",
+        "mongo.url": "mongodb://me:hidden@db:27017/?tls=true",
+        "consul.address": "127.0.0.1:8500",
+    }
     shown = services_of(load(env={}, flags={**flags, "nsq.lookupd": "127.0.0.1:4161"}).config)
-    expected = ["MongoDB: db:27017, ballots", "NSQ: topic votes, by 127.0.0.1:4161", "Consul: http://127.0.0.1:8500/ui"]
-    assert expected == shown
+    mongo = "MongoDB: mongodb://db:27017/ballots?tls=true"
+    assert [mongo, "NSQ: topic votes, by 127.0.0.1:4161", "Consul: http://127.0.0.1:8500/ui"] == shown
     assert [] == services_of(load(env={}).config)
