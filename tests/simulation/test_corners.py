@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster.raft import engine as engine_module
-from quorate.cluster.raft import wire
+from quorate.cluster.raft import replication, wire
 from quorate.cluster.raft.members import Members
 from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
 from quorate.errors import Halted, Invalid, NoLeader
@@ -312,7 +311,7 @@ def test_time_goes_on_in_a_node_started_in_a_quiet_cluster() -> None:
 
 
 def test_a_follower_whose_disk_hangs_holds_only_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_module, "PENDING_BYTES_MAX", 50_000)
+    monkeypatch.setattr(replication, "PENDING_BYTES_MAX", 50_000)
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster.raft import engine, transfer
+from quorate.cluster.raft import replication, transfer
 from tests.simulation.stock.net import DROP, Net
 from tests.simulation.stock.our_net import OurNet
 from tests.simulation.stock.stock_net import StockNet, private
@@ -192,7 +192,7 @@ def test_truncate_resend_stock() -> None:
 
 
 def test_truncate_resend_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "APPEND_BYTES", 1024)
+    monkeypatch.setattr(replication, "APPEND_BYTES", 1024)
     for after_s in MOMENTS_S:
         with OurNet(3, election_s=1.0, delay_s=(0.14, 0.15), message_s=0.01) as net:
             assert 0 == lost_in_resend(net, after_s), after_s
@@ -259,7 +259,7 @@ def test_backoff_livelock_stock() -> None:
 
 
 def test_backoff_livelock_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "APPEND_BYTES", 65536)
+    monkeypatch.setattr(replication, "APPEND_BYTES", 65536)
     with OurNet(1) as net:
         took_s = catch_up_s(net, 5, pad_bytes=1000)
         assert took_s is not None
