@@ -190,7 +190,9 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         Stock 0.3.17 raises its term and stands whenever it hears nothing, so that a node that comes back from a
         partition deposes a healthy leader (test_disruptive: 20 of 20).
         """
-        if self.role == LEADER or self._agreed or self._SyncObj__raftElectionDeadline >= pinned.monotonic():
+        alone = self.voters() == {self.node_id}  # nobody else can lead: there is nobody to wait for
+        due = alone or self._SyncObj__raftElectionDeadline < pinned.monotonic()
+        if self.role == LEADER or self._agreed or not due:
             return
         self._SyncObj__raftElectionDeadline = pinned.monotonic() + self._soon_s()
         if not self.is_voter or not self.may_stand:

@@ -28,10 +28,10 @@ from quorate.cluster.raft.proposals import Proposals, settle
 from quorate.cluster.raft.snapshots import Snapshots
 from quorate.cluster.raft.snapshotting import Snapshotting
 from quorate.cluster.raft.transfer import Transfer
-from quorate.cluster.raft.world import Directory, ReplicaSettings, World, blocking
+from quorate.cluster.raft.world import Directory, ReplicaSettings, World, blocking, in_words
 from quorate.cluster.raft.writer import Guarded, Writer
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import DataError, Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
+from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 
 TICK_S = 0.02
 TELL_COMMIT_S = 0.01  # followers learn of a commit with the next entry, or after this long
@@ -183,19 +183,11 @@ class RaftReplica:
     def _halt(self, error: BaseException) -> None:
         """Stop answering, once and for all. The owner decides what becomes of the process."""
         if self._halted is None:
-            self._halted = error = self._in_words(error)
+            self._halted = error = in_words(error, self._files.where)
             log.critical("this replica stops: %s", error.detail if isinstance(error, QuorateError) else repr(error))
             self._answer_all(OutcomeUnknown("this node stopped itself before the outcome was known"))
             self._check_leadership()
             self._on_halt(error)
-
-    def _in_words(self, error: BaseException) -> BaseException:
-        if not isinstance(error, OSError):
-            return error
-        return DataError(
-            f"the disk under {self._files.where} failed: {error.strerror or error}. What was acknowledged is on it; "
-            "make room, or replace the disk, and start again"
-        )
 
     def _answer_all(self, error: QuorateError) -> None:
         """Whoever waits for a proposal or a read."""

@@ -16,10 +16,11 @@ from quorate.cluster.raft.files import Files
 from quorate.cluster.raft.journal import SEGMENT_BYTES
 from quorate.cluster.raft.links import Links, Listener
 from quorate.cluster.raft.writer import ThreadWriter, Writer
+from quorate.errors import DataError
 
 T = TypeVar("T")
 
-KEEP_BYTES = 16 * 1024 * 1024  # of log behind a snapshot, so that a short absence needs no snapshot
+KEEP_BYTES = 8 * 1024 * 1024  # of log behind a snapshot, so that a short absence needs no snapshot
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,3 +73,13 @@ class World:
 async def blocking(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
     """Run what blocks on a thread of the loop's; a simulation's loop runs it at once."""
     return await asyncio.get_running_loop().run_in_executor(None, partial(call, *arguments, **named))
+
+
+def in_words(error: BaseException, where: str) -> BaseException:
+    """What stopped a replica, for people: a disk's own error says neither where nor what to do."""
+    if not isinstance(error, OSError):
+        return error
+    return DataError(
+        f"the disk under {where} failed: {error.strerror or error}. What was acknowledged is on it; "
+        "make room, or replace the disk, and start again"
+    )

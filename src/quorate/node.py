@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from quorate.sinks.sink import Sink
 
 PROBE_S = 1.0
+BEHIND_MAX = 1_000  # entries committed and not yet applied with which a node still calls itself ready
 SWITCH_S = 0.0005  # the disk thread wants the interpreter for microseconds: it need not wait 5 ms for a busy loop
 
 log = logging.getLogger(__name__)
@@ -309,6 +310,8 @@ class Node:
 
     def _look_leader(self) -> tuple[bool, str, str]:
         leader = self.replica.leader
+        if leader == self.config.node.id and not self.replica.is_leader:
+            return False, "this node is elected and has yet to apply its log", f"term {self.replica.term}"
         if leader is not None and self.replica.state.cluster_id:
             return True, leader, f"term {self.replica.term}"
         raft = self.replica.status()
@@ -324,7 +327,8 @@ class Node:
         raft = self.replica.status()
         if raft["role"] in ("starting", "halted"):
             return False, raft["role"], "see the log of this node"
-        return True, f"applied {raft['applied_index']}", f"committed {raft['commit_index']}, last {raft['last_index']}"
+        well = raft["commit_index"] - raft["applied_index"] <= BEHIND_MAX
+        return well, f"applied {raft['applied_index']}", f"committed {raft['commit_index']}, last {raft['last_index']}"
 
 
 def _fields(view: Any) -> dict[str, Any]:

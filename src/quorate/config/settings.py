@@ -77,7 +77,7 @@ class Raft(Section, frozen=True):
     insecure: Annotated[bool, about("allow links beyond this host without raft.key")] = False
     snapshot_bytes: Annotated[
         int, about("bytes of log after which a snapshot is taken", ge=65_536, le=PORTABLE_INT_MAX)
-    ] = 64 * 1024 * 1024
+    ] = 32 * 1024 * 1024
 
     @property
     def members(self) -> dict[str, Address]:

@@ -154,14 +154,17 @@ class Run:
 
     def _footer(self) -> str:
         first, second, last = self.places[0].url, self.places[1 % len(self.places)].url, self.places[-1].url
+        config = load(self.places[0].config, env={}).config
+        publish = f"echo happy | {quorate_command()} publish - --config {shlex.quote(str(self.places[0].config))}"
         return "\n".join(
             [
                 "Try, in another terminal:",
                 f'  curl -d \'{{"option":"happy","id":"you-1"}}\' {first}/votes',
                 f"  curl {second}/polls/{SAMPLE_POLL}/results",
                 f"  curl {last}/nodes",
+                *([f"  {publish}"] if config.nsq.enabled else []),
                 f"Pages: {'  '.join(place.url for place in self.places)}",
-                *services_of(load(self.places[0].config, env={}).config),
+                *services_of(config),
                 f"Data: {_short(self.folder.path)}",
                 "Kill any node, and see that nothing is lost. Ctrl-C stops the cluster.",
             ]
@@ -194,19 +197,24 @@ def node_environment(env: Mapping[str, str]) -> dict[str, str]:
 
 def start_command(child: Child) -> str:
     """What to type to start a node by hand, in any terminal, wherever that stands."""
+    return f"{quorate_command()} node --config {shlex.quote(str(child.place.config))}"
+
+
+def quorate_command() -> str:
+    """What this program is called in any terminal."""
     quorate = Path(sys.executable).with_name("quorate")
     on_path = shutil.which("quorate")
-    program = "quorate" if on_path and Path(on_path).resolve() == quorate.resolve() else str(quorate)
-    return f"{shlex.quote(program)} node --config {shlex.quote(str(child.place.config))}"
+    return "quorate" if on_path and Path(on_path).resolve() == quorate.resolve() else shlex.quote(str(quorate))
 
 
 def services_of(config: Config) -> list[str]:
     """Where to look at the servers that the nodes use, a line each; no passwords."""
     lines = []
     if config.flush.sink == "mongo":
-        lines.append(
-            f"MongoDB: {config.mongo.url.rpartition('@')[2].removeprefix('mongodb://')}, {config.mongo.database}"
-        )
+        scheme, _, rest = config.mongo.url.partition("://")
+        hosts, _, more = rest.rpartition("@")[2].partition("/")
+        query = more.partition("?")[1] + more.partition("?")[2]
+        lines.append(f"MongoDB: {scheme}://{hosts}/{config.mongo.database}{query}")
     if config.nsq.enabled:
         lines.append(f"NSQ: topic {config.nsq.topic}, by {', '.join(config.nsq.lookupd or config.nsq.nsqd)}")
     if config.consul.address:
