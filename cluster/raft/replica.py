@@ -7,7 +7,6 @@ it: every open proposal is answered, the links are cut, and the owner is told on
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
@@ -152,7 +151,6 @@ class RaftReplica:
         """Whom to meet while the log names nobody, where that is learned only after `start`; as the settings' peers."""
         if not self._running:
             return
-        self.settings = dataclasses.replace(self.settings, peers=dict(peers), bootstrap=bootstrap)
         if bootstrap:
             self.forming.expect(set(peers))
         self._guard(self._membership.meet, peers)
@@ -301,7 +299,7 @@ class RaftReplica:
 
     def _reintroduce(self) -> None:
         """Those who have not met everybody learn from us that the cluster is formed."""
-        for peer in self.settings.peers:
+        for peer in self._http:
             if self.links.is_open(peer):
                 self.links.reintroduce(peer)
 
