@@ -2,7 +2,7 @@
 
 nsqd is in no registry that a machine without Docker can count on, hence the double; `up` and `status` say which it is.
 Both nsqd keep every message on disk before they answer (`--mem-queue-size=0 --sync-every=1`): with the defaults a
-killed nsqd forgets votes it has acknowledged.
+killed nsqd forgets all votes it has acknowledged; with these, those it had handed out (docs/nsq.md, "When nsqd dies").
 """
 
 from __future__ import annotations
