@@ -1,0 +1,208 @@
+"""What one engine makes of messages that no script of a whole cluster brings in just that order."""
+
+from __future__ import annotations
+
+import pytest
+
+from quorate.cluster.raft import wire
+from quorate.cluster.raft.elections import FOLLOWER, LEADER
+from quorate.cluster.raft.fate import Fate
+from quorate.errors import Halted
+from tests.simulation.stock.one_engine import ELECTION_S, OneEngine
+
+
+def appended(term: int, index: int, *, success: bool = True) -> wire.Appended:
+    return wire.Appended(term, index + 1, success=success, reset=False)
+
+
+# ---- what a follower believes ---------------------------------------------------------------------------------------
+
+
+def test_a_heartbeat_commits_no_more_than_it_proved() -> None:
+    """The leader has committed 4; this node's own 3 and 4 are of another leader, and nobody else has them."""
+    with OneEngine() as a:
+        a.follows(1, b"shared", b"lost", b"lost")
+        a.hears("c", wire.Append(2, 4, 2, 1, []))
+        a.engine.tick()
+        assert 2 == a.engine.commit_index
+        assert [b"shared"] == a.applied
+        a.hears("c", wire.Append(2, 4, 2, 1, [(2, b"\x00kept"), (2, b"\x00kept too")]))
+        a.engine.tick()
+        assert [b"shared", b"kept", b"kept too"] == a.applied
+
+
+def test_a_success_is_said_when_it_is_on_disk_and_not_before() -> None:
+    with OneEngine() as a:
+        a.follows(1)
+        assert [] == a.hears("b", wire.Append(1, 0, 1, 0, [(1, b"\x00x")]))
+        assert [("b", appended(1, 2))] == a.syncs()
+
+
+def test_a_heartbeat_is_heard_though_the_disk_hangs() -> None:
+    with OneEngine() as a:
+        a.follows(1)
+        a.hears("b", wire.Append(1, 0, 1, 0, [(1, b"\x00x")]))
+        assert [("b", wire.Appended(1, 2, success=False, reset=False, round=7))] == a.hears(
+            "b", wire.Append(1, 0, 2, 1, [], 7)
+        )
+
+
+def test_a_promise_of_an_earlier_term_is_not_kept() -> None:
+    """The entries it was about may be cut by the leader that came meanwhile."""
+    with OneEngine() as a:
+        a.follows(1)
+        a.hears("b", wire.Append(1, 0, 1, 0, [(1, b"\x00x")]))
+        a.hears("c", wire.Append(2, 0, 1, 0, []))
+        assert [("c", appended(2, 1))] == a.syncs()
+
+
+def test_what_is_committed_is_never_cut() -> None:
+    with OneEngine() as a:
+        a.follows(1, b"x", b"y", commit=3)
+        a.engine.tick()
+        with pytest.raises(Halted, match="Committed entries are never cut"):
+            a.hears("c", wire.Append(2, 3, 2, 1, [(2, b"\x00another")]))
+        assert [b"x", b"y"] == a.applied
+        assert 3 == a.journal.last_index
+        with pytest.raises(Halted, match="Committed entries are never cut"):
+            a.hears("c", wire.Append(2, 3, 3, 2, []))
+
+
+OLD = {
+    "entries": wire.Append(4, 9, 1, 0, [(4, b"\x00x")]),
+    "a heartbeat": wire.Append(4, 9, 3, 5, []),
+    "a copy": wire.Appended(4, 3, success=True, reset=False, round=99),
+    "a step back": wire.Appended(4, 1, success=False, reset=True),
+    "a request": wire.RequestBallot(4, 99, 4, pre=False, transfer=False),
+    "a request of one the leader asked": wire.RequestBallot(4, 99, 4, pre=False, transfer=True),
+    "a ballot": wire.Ballot(4, pre=False),
+    "a pre-ballot": wire.Ballot(4, pre=True),
+    "a handover": wire.TimeoutNow(4),
+}
+
+
+@pytest.mark.parametrize("message", OLD.values(), ids=OLD.keys())
+@pytest.mark.parametrize("role", ["follower", "leader"])
+def test_messages_of_an_old_term_change_nothing(role: str, message: wire.Message) -> None:
+    with OneEngine() as a:
+        a.follows(5, b"x", b"y", commit=2)
+        if role == "leader":
+            a.leads()
+            a.proposes(b"z")
+            a.syncs()
+
+        def state() -> tuple[object, ...]:
+            engine, journal = a.engine, a.journal
+            ballot = journal.getVotedForNodeId()
+            return engine.term_now, engine.role, engine.leader_id, ballot, journal[:], engine.commit_index
+
+        before = state()
+        answers = a.hears("c", message)
+        a.syncs()
+        a.engine.tick()
+        assert before == state()
+        assert [] == a.fates
+        later = [answer.term for _, answer in answers if isinstance(answer, wire.Appended)]
+        assert set(later) <= {a.engine.term_now}, "at most it is told our term"
+        assert not any(isinstance(answer, wire.Ballot) for _, answer in answers)
+
+
+# ---- what a leader believes -----------------------------------------------------------------------------------------
+
+
+def test_a_leader_counts_its_own_copy_when_it_is_on_disk() -> None:
+    """Stock counts it in memory: test_lost_unsynced_tail."""
+    with OneEngine() as a:
+        term = a.leads()
+        index = a.proposes(b"x")
+        a.hears("b", appended(term, index))
+        a.engine.tick()
+        assert [] == a.fates, "b's disk has it, ours has not: one copy of two"
+        a.syncs()
+        a.engine.tick()
+        assert [Fate.COMMITTED] == a.fates
+
+
+def test_two_others_are_a_majority_without_our_disk() -> None:
+    with OneEngine() as a:
+        term = a.leads()
+        index = a.proposes(b"x")
+        a.hears("b", appended(term, index))
+        a.hears("c", appended(term, index))
+        for _ in range(3):
+            a.engine.tick()
+        assert a.engine.commit_index <= a.journal.synced_index, (
+            "but it waits for it: what is applied here is on disk here"
+        )
+        a.syncs()
+        a.engine.tick()
+        assert [Fate.COMMITTED] == a.fates
+
+
+def test_copies_of_earlier_terms_commit_only_under_one_of_ours() -> None:
+    """Raft §5.4.2 and its figure 8."""
+    with OneEngine() as a:
+        a.follows(1, b"old")
+        term = a.leads()
+        a.hears("b", appended(term, 2))
+        a.engine.tick()
+        assert a.engine.commit_index < 2, "a majority has it, and it may still be cut"
+        a.hears("b", appended(term, 3))
+        a.engine.tick()
+        assert 3 == a.engine.commit_index
+
+
+def test_a_repeated_ballot_is_one() -> None:
+    with OneEngine(voters="abcde") as a:
+        a.now_s += 3 * ELECTION_S
+        a.engine.tick()
+        for _ in range(4):
+            a.hears("b", wire.Ballot(1, pre=True))
+        a.engine.tick()
+        assert 0 == a.engine.term_now, "two of five would elect it"
+        a.hears("c", wire.Ballot(1, pre=True))
+        a.engine.tick()
+        a.syncs()
+        for _ in range(4):
+            a.hears("b", wire.Ballot(1, pre=False))
+        assert LEADER != a.engine.role
+        a.hears("c", wire.Ballot(1, pre=False))
+        assert LEADER == a.engine.role
+
+
+def test_a_ballot_is_given_once_a_term_and_from_disk() -> None:
+    with OneEngine() as a:
+        assert [] == a.hears("b", wire.RequestBallot(1, 1, 0, pre=False, transfer=False))
+        assert [("b", wire.Ballot(1, pre=False))] == a.syncs()
+        assert [] == a.hears("c", wire.RequestBallot(1, 9, 9, pre=False, transfer=False)) + a.syncs()
+    with OneEngine(a.disk) as again:
+        assert [] == again.hears("c", wire.RequestBallot(1, 9, 9, pre=False, transfer=False)) + again.syncs()
+        assert ("b", 1) == (again.journal.getVotedForNodeId(), again.engine.term_now)
+
+
+def test_two_leaders_of_one_term_stop() -> None:
+    with OneEngine() as a:
+        term = a.leads()
+        with pytest.raises(Halted, match=f"both lead term {term}"):
+            a.hears("c", wire.Append(term, 0, 1, 0, []))
+
+
+def test_a_copy_of_what_was_never_sent_stops_the_leader() -> None:
+    with OneEngine() as a:
+        term = a.leads()
+        with pytest.raises(Halted, match="One of the two logs is not this cluster's"):
+            a.hears("b", appended(term, 1000))
+
+
+def test_a_later_term_ends_a_leadership() -> None:
+    with OneEngine() as a:
+        term = a.leads()
+        a.proposes(b"x")
+        a.hears("b", wire.Appended(term + 1, 0, success=False, reset=False))
+        assert (FOLLOWER, term + 1) == (a.engine.role, a.engine.term_now)
+        assert [] == a.fates, "it may still be committed"
+        a.hears("c", wire.Append(term + 1, 0, 1, 0, [(term + 1, b"\x01")]))
+        a.hears("c", wire.Append(term + 1, 4, 2, term + 1, [(term + 1, b"\x00y"), (term + 1, b"\x00z")]))
+        a.engine.tick()
+        assert [Fate.NEVER] == a.fates
+        assert [b"y", b"z"] == a.applied
