@@ -288,6 +288,27 @@ def test_nodes_of_two_clusters_tell_each_other_why_they_part(run: Run) -> None:
     run(main())
 
 
+def test_who_was_refused_is_not_heard_any_more(run: Run) -> None:
+    """Nor before it has heard of that: what it says in the same breath counts for nothing."""
+
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as insider:
+            served: list[bytes] = []
+
+            async def serve(peer: str, body: bytes) -> bytes:
+                served.append(body)
+                return body
+
+            one.links.serve("ask", serve)
+            await insider.come_in(cluster_name="other")
+            insider.say(RAFT, wire.encode(HEARTBEAT))
+            insider.say(CALLS, encode([1, 1, "ask", b""]))
+            assert await insider.is_hung_up_on(within_s=1.5)
+            assert ([], [], []) == (one.up, one.heard, served)
+
+    run(main())
+
+
 INSIDE = {
     "no message": (RAFT, b"\xc1"),
     "nothing": (RAFT, b""),
