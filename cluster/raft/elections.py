@@ -19,6 +19,7 @@ from quorate.errors import Halted
 
 FOLLOWER, CANDIDATE, LEADER = 0, 1, 2
 ROLES = ("follower", "candidate", "leader")
+STOOD_MAX = 3
 
 Send = Callable[[str, wire.Message], bool]  # to a peer by node id; False if it surely was not sent
 
@@ -90,6 +91,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._ballots: set[str] = set()
         self._agreed = False  # a majority would elect us, or the leader asked us to stand
         self._transferring = False
+        self._stood = 0  # times since this node heard a leader, or was one
         super().__init__(
             Node(node_id),
             [Node(peer) for peer in voters if peer != node_id],
@@ -210,6 +212,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
 
     def _stand(self, *, transfer: bool = False) -> None:
         self._agreed, self._transferring = True, transfer
+        self._stood += 1
         self._ballots = {self.node_id}
         self._SyncObj__raftElectionDeadline = 0  # the next tick is PySyncObj's own election
 
@@ -293,7 +296,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
         self._SyncObj__raftLeader = Node(peer)
         self._heard_s = now_s
-        self._pre_ballots = set()
+        self._pre_ballots, self._stood = set(), 0
 
     def lost_link(self, peer: str) -> None:
         """The leader's end of the connection is gone: most likely the leader is, so ask the others soon.
@@ -324,8 +327,13 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             self.journal.flush()
 
     def _soon_s(self) -> float:
-        """Until the next try when nobody leads: asking whether one would be elected disturbs no leader."""
-        return self.timing.election_s * self._rng.uniform(0.15, 0.6)
+        """Until the next try when nobody leads: asking whether one would be elected disturbs no leader.
+
+        Who stands again and again leaves more time: ballots come only when two disks have been synced, one after the
+        other, and slow disks must not keep everybody from ever winning.
+        """
+        patience = 1 << min(max(self._stood - 1, 0), STOOD_MAX)
+        return self.timing.election_s * self._rng.uniform(0.15, 0.6) * patience
 
     def _SyncObj__generateRaftTimeout(self) -> float:
         """Draw from our own generator, so that a simulation's seed decides. Stock draws from the module's.

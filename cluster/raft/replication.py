@@ -94,6 +94,7 @@ class Replication(Elections):
     def _SyncObj__onBecomeLeader(self) -> None:
         """Start a term with nobody's copies known, and the no-op at the true end of the log."""
         counting, self._counting = self._counting, False
+        self._stood = 0
         self._rounds.begin_term()
         super()._SyncObj__onBecomeLeader()
         self._counting = counting

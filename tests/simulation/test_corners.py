@@ -13,6 +13,7 @@ from quorate.cluster.raft import replication, wire
 from quorate.cluster.raft.members import Members
 from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
 from quorate.errors import Halted, Invalid, NoLeader
+from tests.simulation import cluster
 from tests.simulation.stock.net import DROP
 from tests.simulation.stock.our_net import OurNet
 
@@ -347,3 +348,19 @@ def test_a_leader_does_not_remove_itself() -> None:
         leader = net.elect()
         with pytest.raises(Invalid, match="hand leadership over"):
             change(net, lambda members: members.removing(leader))
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_slow_disks_do_not_keep_everybody_from_winning(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own and then a voter's: a candidate that does not wait for both makes another term before they answer."""
+    monkeypatch.setattr(cluster, "SYNC_S", (0.3, 0.5))
+    with OurNet(seed, election_s=1.0) as net:
+        net.names = list("abc")
+        for name in net.names:
+            net.start(name)
+        assert net.until(net.leader, limit_s=5)
+        net.run(3)
+        leader = net.leader()
+        assert leader is not None
+        net.crash(leader)
+        assert net.until(net.leader, limit_s=5)
