@@ -62,6 +62,7 @@ set_up() {
     [ "$had" = "$wanted dev" ] && return # has the tools as well: fine for both
     [ "$had" = "$wanted $group" ] && return
   fi
+  case "$had" in *' dev') group=dev ;; esac # to run a cluster takes nobody's tools away
   case "$had" in
     '' | *" $ROOT "*) ;;
     *) rm -rf "$ROOT/.venv" && wanted='' ;; # moved or copied here: its scripts still point to the old place

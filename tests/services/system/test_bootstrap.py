@@ -1,0 +1,58 @@
+"""`scripts/bootstrap.sh --services`: what it says can be typed, MongoDB and Consul show it, and all of it ends."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pymongo
+import pytest
+import requests
+
+from tests.checkout import ROOT
+from tests.services.script import Services
+from tests.system.process import Process
+from tests.system.test_bootstrap import first_of_free_ports, processes_in
+from tests.waiting import wait_for
+
+
+@pytest.mark.timeout(300)
+def test_all_servers_come_up_are_used_and_go(mongo_services: Services, tmp_path: Path) -> None:
+    """`mongo_services` says whether this machine can have a MongoDB at all; the script brings its own."""
+    services, port = Services(tmp_path / "services"), first_of_free_ports()
+    script = [str(ROOT / "scripts/bootstrap.sh"), "--services", "--no-feed", "--port", str(port)]
+    env = {"QUORATE_SERVICES_DIR": str(services.folder)}
+    run = Process("bootstrap", [*script, "--data", str(tmp_path / "data")], tmp_path / "output", env=env, cwd=tmp_path)
+    try:
+        run.start()
+        wait_for("it is up", lambda: "Kill any node" in run.output() or not run.running, deadline_s=200, seen=run.tail)
+        said = run.output()
+        publish, mongodb, consul = (
+            found(words, said) for words in (r"(echo happy \| .*)", r"MongoDB: (\S+)", r"Consul: (\S+)/ui")
+        )
+        poll = {"id": "mood", "options": ["happy", "sad"], "state": "open"}
+        assert requests.post(f"http://127.0.0.1:{port}/polls", json=poll, timeout=10).ok
+        typed = subprocess.run(publish, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert (0, "") == (typed.returncode, typed.stderr)
+
+        with pymongo.MongoClient[dict[str, object]](mongodb, timeoutMS=5_000) as client:
+            polls = client.get_default_database()["polls"]
+            wait_for(
+                "MongoDB shows it",
+                lambda: (polls.find_one({"_id": "mood"}) or {}).get("results") == {"happy": 1, "sad": 0},
+                seen=run.tail,
+            )
+        health = f"{consul}/v1/health/service/quorate?passing"
+        wait_for("Consul shows all nodes", lambda: len(requests.get(health, timeout=5).json()) == 3, seen=run.tail)
+        assert 0 == run.stop(deadline_s=60), run.tail()
+    finally:
+        run.close()
+        services("down", "--purge")
+    assert [] == processes_in(tmp_path)
+
+
+def found(words: str, text: str) -> str:
+    match = re.search(words, text)
+    assert match is not None, text
+    return match[1]
