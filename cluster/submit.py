@@ -74,7 +74,7 @@ class Submitter:
         self._stopped = False
         self.waiting_bytes = 0
         replica.serve("section", self._on_forwarded)
-        replica.on_leadership(lambda _: self._plan())
+        replica.on_leadership(self._on_leadership)
 
     # ---- requests ---------------------------------------------------------------------------------------------------
 
@@ -165,6 +165,10 @@ class Submitter:
     def _answer(self, ticket: Ticket) -> asyncio.Future[Any]:
         self._plan()
         return ticket.answer
+
+    def _on_leadership(self, leads: bool) -> None:
+        self._rest_until_s = 0.0
+        self._plan()
 
     def _plan(self) -> None:
         if not self._planned and (self._gathering or self._parcels):
