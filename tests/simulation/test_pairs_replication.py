@@ -114,6 +114,31 @@ def test_old_snapshot_rollback_ours() -> None:
         assert [] == put_back(net)
 
 
+def test_old_snapshot_rollback_late_ours() -> None:
+    """The whole snapshot comes a second time, after what was counted since."""
+    with OurNet(3, snapshot_bytes=1_000, keep_bytes=300) as net:
+        leader, follower = behind_the_log(net)
+        pieces: list[Any] = []
+
+        def hook(source: str, target: str, message: Any) -> None:
+            if target == follower and net.kind(message) == "snapshot":
+                pieces.append(message)
+
+        net.listen(hook)
+        net.heal()
+        net.run(1)
+        net.listen(None)
+        tags = net.propose_all(leader, "after", 2)
+        net.run(1)
+        assert set(tags) < set(net.tags(follower))
+        before = net.tags(follower), net.last_index(follower), net.engine(follower).commit_index
+        for piece in pieces:
+            net.deliver(leader, follower, piece)
+            net.run(0.02)
+            assert before <= (net.tags(follower), net.last_index(follower), net.engine(follower).commit_index)
+        assert pieces, "no snapshot was sent"
+
+
 # ---- matching entries are never cut ---------------------------------------------------------------------------------
 
 
