@@ -265,7 +265,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         super()._SyncObj__onMessageReceived(Node(peer), stock)
 
     def on_ballot(self, peer: str, ballot: wire.Ballot) -> None:
-        """Count each voter once. Stock 0.3.17 counts messages: a repeated one is a second ballot."""
+        """Count each voter once. Stock 0.3.17 counts messages, a repeated one twice (test_repeated_ballot)."""
         if ballot.pre:
             if ballot.term == self.term_now + 1 and self._pre_ballots and self.role != LEADER:
                 self._pre_ballots.add(peer)

@@ -103,9 +103,9 @@ class Replication(Elections):
     def _SyncObj__sendAppendEntries(self) -> None:
         """Send each peer what it lacks, pipelined, as far as its socket takes it.
 
-        Stock 0.3.17 spins up to 0.1 s a call while a snapshot is made (test_snapshot_flood: 14,000 messages), stalls
-        for good at an entry over `appendEntriesBatchSizeBytes` (test_big_entry), and buffers without bound for a
-        slow follower.
+        Stock 0.3.17 spins up to 0.1 s a call while a snapshot is made (test_snapshot_flood: thousands of messages),
+        sends entries over `appendEntriesBatchSizeBytes` in pieces that its receiver fails to read (test_big_entry: an
+        exception a piece), and buffers without bound for a slow follower.
         """
         self._send_all(heartbeat=True)
 

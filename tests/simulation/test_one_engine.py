@@ -152,7 +152,8 @@ def test_copies_of_earlier_terms_commit_only_under_one_of_ours() -> None:
         assert 3 == a.engine.commit_index
 
 
-def test_a_repeated_ballot_is_one() -> None:
+def test_repeated_ballot_ours() -> None:
+    """Of one voter, whatever number of times it comes. Its pair is in test_pairs_elections.py."""
     with OneEngine(voters="abcde") as a:
         a.now_s += 3 * ELECTION_S
         a.engine.tick()

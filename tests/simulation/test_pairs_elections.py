@@ -86,6 +86,18 @@ def test_disruptive_reads_ours() -> None:
             net.wait_for(net.replicas[old].barrier())
 
 
+def test_repeated_ballot_stock() -> None:
+    with StockNet(1) as net:
+        net.names = list("abcde")
+        for name in "ab":
+            net.start(name)
+        net.listen(lambda source, target, message: DROP)
+        assert net.until(lambda: net.term("a") > 0 and not net.leads("a"))
+        for _ in range(2):
+            net.deliver("b", "a", {"type": "response_vote", "term": net.term("a")})
+        assert net.leads("a"), "one ballot, twice: it leads with two of five"
+
+
 # ---- a node that forgot ---------------------------------------------------------------------------------------------
 
 
