@@ -57,7 +57,7 @@ with_services() ( # in a subshell: what the servers' addresses are is no busines
       status=1
     fi
   fi
-  eval "$(scripts/services.sh env)"
+  eval "$(scripts/services.sh env --only tests)" # the settings of nodes are for people: tests make their own
   pytest_suite services "$@" || status=1
   exit "$status"
 )

@@ -23,6 +23,13 @@ from tests.waiting import wait_for
 LINES = "happy\nsad\nhappy\n" + '{"option":"happy","id":"u1"}\n' * 2 + "\nsad\n"  # 5 distinct votes
 
 
+@pytest.fixture(autouse=True)
+def no_settings_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`services.sh env` tells nodes, and so the command, of its own nsqlookupd."""
+    monkeypatch.delenv("QUORATE_NSQ_LOOKUPD", raising=False)
+    monkeypatch.delenv("QUORATE_NSQ_NSQD", raising=False)
+
+
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
     path = tmp_path / "votes.txt"
