@@ -291,7 +291,7 @@ class Submitter:
         if error is None:
             try:
                 _resolve(parcel, _decode_answer(done.result()))
-            except msgspec.DecodeError as garbled:
+            except (msgspec.DecodeError, UnicodeDecodeError) as garbled:
                 error = OutcomeUnknown(f"the leader's answer could not be read ({garbled}); send it again with its id")
         if error is not None:
             self._failed([parcel], error)
