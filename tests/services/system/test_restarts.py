@@ -92,9 +92,12 @@ def test_mongodb(deployment: Deployment, processes: tuple[str, ...]) -> None:
     deployment.publish(SOME)
     wait_for("counting went on", deployment.is_exact, deadline_s=60, seen=deployment.seen)
     leader = deployment.cluster.leader()
-    wait_for("the leader says so", lambda: leader.ask("GET", "/readyz?sync")[0] == 503, seen=deployment.seen)
-    assert 200 == leader.ask("GET", "/readyz")[0]
-    assert "MongoDB" in leader.get("/status")["flush"]["last_error"]
+    wait_for(
+        "the leader says so",
+        lambda: "MongoDB" in (leader.get("/status")["flush"]["last_error"] or ""),
+        seen=deployment.seen,
+    )
+    assert (503, 200) == (leader.ask("GET", "/readyz?sync")[0], leader.ask("GET", "/readyz")[0])
     deployment.mongo.start()
     deployment.assert_exact()
     deployment.publish(SOME)
