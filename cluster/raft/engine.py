@@ -137,7 +137,7 @@ class Engine(Replication):
         self.journal.flush()
         return index, term
 
-    def transfer_to_most_caught_up(self, asked: Collection[str] = ()) -> str | None:
+    def transfer_to_caught_up(self, asked: Collection[str] = ()) -> str | None:
         """Ask a follower that has everything, and was not `asked`, to stand for election; its id, or None."""
         ready = sorted(
             peer

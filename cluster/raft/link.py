@@ -52,7 +52,6 @@ class Introduction(msgspec.Struct, array_like=True):
     cluster_id: str | None
     members: dict[str, str] | None  # node id -> incarnation, as they met when the cluster was formed
     expected: list[str]  # whom a node that has not formed a cluster wants to form it with; empty if with nobody
-    generation: int
     http: str
     member_at: int = 0  # an index of the log at which this disk was a member of the cluster; 0: of none that it knows
 

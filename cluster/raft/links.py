@@ -11,7 +11,6 @@ import asyncio
 import itertools
 import logging
 import os
-import ssl
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -88,18 +87,9 @@ class Listener(Protocol):
 class Links:
     """Runs on the node's loop; `start` listens and dials, `stop` closes everything. One link a peer: the newest."""
 
-    def __init__(
-        self,
-        node_id: str,
-        listener: Listener,
-        *,
-        key: bytes | None,
-        server_tls: ssl.SSLContext | None = None,
-        client_tls: ssl.SSLContext | None = None,
-    ) -> None:
+    def __init__(self, node_id: str, listener: Listener, *, key: bytes | None) -> None:
         self.node_id, self.key = node_id, key
         self._listener = listener
-        self._server_tls, self._client_tls = server_tls, client_tls
         self._open: dict[str, Link] = {}
         self._strangers: dict[Link, bool] = {}  # in the order they came; whether this node dialled
         self._addresses: dict[str, str] = {}
@@ -120,9 +110,7 @@ class Links:
         """Listen; the bound port (`port` 0 takes a free one). Raises `ConfigError`."""
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(
-                lambda: self._stranger(dialled=False), host, port, ssl=self._server_tls, backlog=128
-            )
+            self._server = await loop.create_server(lambda: self._stranger(dialled=False), host, port, backlog=128)
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
             raise ConfigError(
@@ -193,9 +181,7 @@ class Links:
         host, _, port = self._addresses[peer].rpartition(":")
         link = self._stranger(dialled=True)
         try:
-            await asyncio.get_running_loop().create_connection(
-                lambda: link, host.strip("[]"), int(port), ssl=self._client_tls
-            )
+            await asyncio.get_running_loop().create_connection(lambda: link, host.strip("[]"), int(port))
         except BaseException:
             self._strangers.pop(link, None)  # it never was a connection: nobody will say that it closed
             raise
@@ -342,8 +328,8 @@ class Links:
         self._handlers[kind] = handler
 
     def _serve(self, link: Link, call: _Call) -> None:
-        if len(self._serving) >= CALLS_MAX:
-            link.send(CALLS, _encode(_failed(call.id, Overloaded("too many calls wait on this node"))))
+        if len(self._serving) >= CALLS_MAX or link.backlog > CALL_BACKLOG_BYTES:
+            self._reply(link, _failed(call.id, Overloaded("too many calls wait on this node")))
             return
         task = asyncio.get_running_loop().create_task(self._answer(link, call))
         self._serving.add(task)
@@ -362,9 +348,14 @@ class Links:
         except Exception:
             log.exception("a %s call from %s failed", call.kind, link.peer)
             reply = _failed(call.id, OutcomeUnknown("the other node failed inside; its log says how"))
+        self._reply(link, reply)
+
+    def _reply(self, link: Link, reply: _Answer | _Failed) -> None:
         message = _encode(reply)
         if len(message) > MESSAGE_BYTES_MAX:  # the other end would hang up
-            message = _encode(_failed(call.id, OutcomeUnknown(f"the answer has {len(message):,} bytes: too many")))
+            message = _encode(_failed(reply.id, OutcomeUnknown(f"the answer has {len(message):,} bytes: too many")))
+        if link.backlog > 2 * CALL_BACKLOG_BYTES:
+            link.close("it goes on calling and does not read the answers")
         link.send(CALLS, message)
 
     def status(self) -> dict[str, dict[str, Any]]:

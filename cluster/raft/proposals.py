@@ -6,7 +6,7 @@ import asyncio
 
 from quorate.cluster.fsm import Applied
 from quorate.cluster.raft.fate import Fate
-from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError
+from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 from quorate.vote import ENTRY_BYTES_MAX
 
 OPEN_BYTES_MAX = 64 * 1024 * 1024
@@ -18,9 +18,12 @@ class Proposals:
         self._open: set[asyncio.Future[Applied]] = set()
         self._bytes = 0
 
-    def refusal(self, size: int) -> Overloaded | None:
-        """Why an entry of so many bytes cannot be proposed now, or None."""
-        if size > ENTRY_BYTES_MAX + ENVELOPE_BYTES or self._bytes + size > OPEN_BYTES_MAX:
+    def refusal(self, size: int) -> TooLarge | Overloaded | None:
+        """Why an entry of so many bytes cannot be proposed, ever or now, or None."""
+        limit = ENTRY_BYTES_MAX + ENVELOPE_BYTES
+        if size > limit:
+            return TooLarge(f"an entry of {size:,} bytes; the limit is {limit:,}")
+        if self._bytes + size > OPEN_BYTES_MAX:
             return Overloaded("too many bytes wait for their commit; try again in a moment")
         return None
 

@@ -277,7 +277,6 @@ class RaftReplica:
             identity.cluster_id,
             None if identity.members is None else dict(identity.members),
             sorted(self.forming.expected),
-            self.state.generation,
             self.settings.http,
             self._membership.member_at if self._engine is not None else 0,
         )
@@ -432,7 +431,7 @@ class RaftReplica:
         patient_until_s, deadline_s = 0.0, loop.time() + TRANSFER_S
         while self._running and self._engine is not None and self._engine.role == LEADER and loop.time() < deadline_s:
             if loop.time() >= patient_until_s:
-                peer = self._guard(self._engine.transfer_to_most_caught_up, asked)
+                peer = self._guard(self._engine.transfer_to_caught_up, asked)
                 if peer is not None:
                     asked.append(peer)
                     patient_until_s = loop.time() + self.settings.timing.election_s / 2

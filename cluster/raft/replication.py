@@ -110,7 +110,8 @@ class Replication(Elections):
         self._send_all(heartbeat=True)
 
     def _send_all(self, *, heartbeat: bool) -> None:
-        self._SyncObj__newAppendEntriesTime = pinned.monotonic() + self.timing.heartbeat_s
+        if heartbeat:  # entries alone put none off: a peer that is sent a snapshot gets none of them
+            self._SyncObj__newAppendEntriesTime = pinned.monotonic() + self.timing.heartbeat_s
         self._commit_told = self.commit_index
         for node in sorted(self._peers(), key=lambda node: str(node.id)):
             self._replicate(node, heartbeat=heartbeat)

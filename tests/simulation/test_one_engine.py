@@ -7,6 +7,7 @@ import pytest
 from quorate.cluster.raft import wire
 from quorate.cluster.raft.elections import FOLLOWER, LEADER
 from quorate.cluster.raft.fate import Fate
+from quorate.cluster.raft.replication import WINDOW_BYTES
 from quorate.errors import Halted
 from tests.simulation.stock.one_engine import ELECTION_S, OneEngine
 
@@ -121,6 +122,19 @@ def test_a_leader_counts_its_own_copy_when_it_is_on_disk() -> None:
         a.syncs()
         a.engine.tick()
         assert [Fate.COMMITTED] == a.fates
+
+
+def test_a_peer_that_takes_no_entries_hears_of_us_though_others_are_sent_many() -> None:
+    """It is in the middle of a snapshot, or slow: without heartbeats it would stand for election."""
+    with OneEngine() as a:
+        a.leads()
+        a.engine._backlog = lambda peer: WINDOW_BYTES + 1 if peer == "b" else 0
+        began_s, heard = a.now_s, 0
+        while a.now_s < began_s + ELECTION_S:
+            a.now_s += 0.01
+            sent = a.says(lambda: (a.proposes(b"x"), a.engine.tick()))
+            heard += sum(peer == "b" for peer, _ in sent)
+        assert 4 <= heard <= 6
 
 
 def test_two_others_are_a_majority_without_our_disk() -> None:

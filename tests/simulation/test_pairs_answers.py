@@ -19,7 +19,8 @@ from pysyncobj import SyncObj, replicated
 
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.raft import proposals as proposals_module
-from quorate.errors import Halted, Overloaded, QuorateError
+from quorate.errors import Halted, Overloaded, QuorateError, TooLarge
+from quorate.vote import ENTRY_BYTES_MAX
 from tests.simulation.stock.net import DROP, Hook, Net
 from tests.simulation.stock.our_net import OurNet
 from tests.simulation.stock.stock_net import StockNet, private
@@ -286,6 +287,18 @@ def test_pipe_full_ours(monkeypatch: pytest.MonkeyPatch) -> None:
         assert all(type(error) is Overloaded and error.definite for error in errors.values())
         assert set() == set(errors) & set(net.tags("a")), "what was refused was not applied"
         assert 5_000 == len(errors) + len(net.tags("a"))
+
+
+def test_an_entry_over_the_limit_is_told_so_and_not_to_try_again() -> None:
+    limit = ENTRY_BYTES_MAX + proposals_module.ENVELOPE_BYTES
+    with OurNet(1) as net:
+        net.start_all("a")
+
+        async def propose() -> None:
+            with pytest.raises(TooLarge, match=f"the limit is {limit:,}"):
+                await net.replicas["a"].propose(bytes(limit + 1))
+
+        net.wait_for(propose())
 
 
 def latencies_s(net: Net) -> list[float]:

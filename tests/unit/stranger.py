@@ -62,7 +62,7 @@ class Node:
 
     def introduction(self) -> Introduction:
         me = self.forming.identity
-        return Introduction(me.node_id, me.incarnation, self.forming.cluster_name, None, None, [], 0, self.padding)
+        return Introduction(me.node_id, me.incarnation, self.forming.cluster_name, None, None, [], self.padding)
 
     def opened(self, peer: str, introduction: Introduction) -> str | None:
         return self.forming.introduced(peer, introduction)
@@ -133,7 +133,7 @@ class Stranger:
 
     def introduce(self, node_id: str | None = None, *, cluster_name: str = "test", http: str = "") -> None:
         name = self.node_id if node_id is None else node_id
-        self.say(INTRODUCTIONS, encode(Introduction(name, f"of {name}", cluster_name, None, None, [], 0, http)))
+        self.say(INTRODUCTIONS, encode(Introduction(name, f"of {name}", cluster_name, None, None, [], http)))
 
     def write(self, frame: bytes) -> None:
         self.writer.write(_length.pack(len(frame)) + frame)

@@ -29,7 +29,7 @@ def hello(
     members: dict[str, str] | None = None,
     name: str = "test",
 ) -> Introduction:
-    return Introduction(incarnation[0], incarnation, name, cluster_id, members, list(expected), 0, "")
+    return Introduction(incarnation[0], incarnation, name, cluster_id, members, list(expected), "")
 
 
 def formed_hello(incarnation: str) -> Introduction:

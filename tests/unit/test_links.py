@@ -295,6 +295,32 @@ def test_calls_over_a_bound_are_refused_on_both_ends(run: Run, monkeypatch: pyte
     run(main())
 
 
+def test_a_peer_that_calls_and_never_reads_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers would fill this node's memory."""
+    monkeypatch.setattr(links, "CALL_BACKLOG_BYTES", 100_000)
+
+    async def big(peer: str, body: bytes) -> bytes:
+        return bytes(1_000_000)
+
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as greedy:
+            one.links.serve("big", big)
+            await greedy.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            greedy.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio gives every stream's one this
+            most = 0
+            for id in range(100):  # the sockets' own buffers hold a few million bytes
+                if not one.links.is_open("n2"):
+                    break
+                greedy.say(CALLS, encode([1, id, "big", b""]))
+                await asyncio.sleep(0.001)
+                most = max(most, one.links.backlog("n2"))
+            await until("it is cut", lambda: not one.links.is_open("n2"))
+            assert 0 < most < 10_000_000
+
+    run(main())
+
+
 async def _failures(stranger: Stranger, count: int) -> list[str]:
     """The kinds of the next so many failed answers on the calls' stream."""
     kinds: list[str] = []
