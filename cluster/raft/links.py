@@ -161,15 +161,15 @@ class Links:
         return link
 
     async def _dial(self, peer: str) -> None:
-        pause_s = REDIAL_S[0]
+        link, pause_s = None, REDIAL_S[0]
         while not self._stopped:
             if peer > self.node_id and peer not in self._open:
                 await asyncio.sleep(STAND_IN_S)
             if peer in self._open:
                 pause_s = REDIAL_S[0]
-            else:
+            elif link not in self._strangers:  # nor in the middle of its handshake
                 try:
-                    await asyncio.wait_for(self._connect(peer), DIAL_S)
+                    link = await asyncio.wait_for(self._connect(peer), DIAL_S)
                 except (OSError, TimeoutError, ValueError) as error:
                     self._complain(
                         peer, f"cannot reach {peer} at {self._addresses.get(peer)}: {str(error) or 'time out'}"
@@ -177,7 +177,7 @@ class Links:
                 pause_s = min(pause_s * 1.5, REDIAL_S[1])
             await asyncio.sleep(pause_s)
 
-    async def _connect(self, peer: str) -> None:
+    async def _connect(self, peer: str) -> Link:
         host, _, port = self._addresses[peer].rpartition(":")
         link = self._stranger(dialled=True)
         try:
@@ -185,6 +185,7 @@ class Links:
         except BaseException:
             self._strangers.pop(link, None)  # it never was a connection: nobody will say that it closed
             raise
+        return link
 
     def _complain(self, whom: str, what: str) -> None:
         """One line a quarter of a minute about each: a peer that is down is news once."""

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 import uvloop
 
-from quorate.cluster.raft import links, wire
+from quorate.cluster.raft import link, links, wire
 from quorate.cluster.raft.link import CALLS, PART_BYTES, RAFT
 from quorate.errors import Conflict, NoLeader, NotFound, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 from tests.unit.stranger import KEY, Node, Run, Stranger, Tap, encode, pair, until
@@ -57,6 +57,30 @@ def test_a_broken_link_is_dialled_again(run: Run) -> None:
             tap.cut()
             await until("a second link", lambda: len(one.up) == len(two.up) == 2)
             assert (["n2"], ["n1"]) == (one.down, two.down)
+
+    run(main())
+
+
+def test_a_peer_that_takes_its_time_is_dialled_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a long cable a handshake takes longer than the pause between two tries: the next would cut it short."""
+    monkeypatch.setattr(link, "HANDSHAKE_S", 1.0)
+
+    async def main() -> None:
+        came = 0
+
+        async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal came
+            came += 1
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+        async with server, Node("n2") as two:
+            two.links.set_members({"n1": f"127.0.0.1:{server.sockets[0].getsockname()[1]}"})
+            await until("it is dialled", lambda: came == 1)
+            await asyncio.sleep(0.7)
+            assert 1 == came
+            await until("it is dialled again once it is given up", lambda: came == 2)
 
     run(main())
 
