@@ -13,7 +13,6 @@ import argparse
 import contextlib
 import os
 import platform
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -22,8 +21,9 @@ from pathlib import Path
 import msgspec
 
 import quorate
-from bench import etcd, failover, memory
+from bench import etcd, failover, memory, steady
 from bench.systems import Row, System, measure
+from tests.system import gaps
 from tests.system.cluster import Cluster
 
 CLIENTS = (1, 32, 256)
@@ -98,11 +98,9 @@ def reads(bench: Bench) -> None:
 def lose_leaders(bench: Bench) -> None:
     """The leader is killed with -9, or falls silent (SIGSTOP); until the next accepted vote."""
     for what, silent in (("kill -9", False), ("silence", True)):
-        gaps = sorted(failover.gaps_s(bench.cluster, bench.args.kills, silent=silent))
-        bench.facts[f"failover after {what}, s"] = gaps
-        print(
-            f"{what}, {len(gaps)} times: p50 {statistics.median(gaps):.2f} s, max {gaps[-1]:.2f} s, min {gaps[0]:.2f} s"
-        )
+        gaps_s = sorted(failover.gaps_s(bench.cluster, bench.args.kills, silent=silent))
+        bench.facts[f"failover after {what}, s"] = gaps_s
+        print(f"{what}, {len(gaps_s)} times: {gaps.in_words(gaps_s)}")
 
 
 def remembered_ids(bench: Bench) -> None:
@@ -114,19 +112,15 @@ def remembered_ids(bench: Bench) -> None:
         print(line)
 
 
-def steady(bench: Bench) -> None:
+def stay(bench: Bench) -> None:
     """Full load for a while: a healthy leader must stay."""
-    before = bench.cluster.leader().get("/leader")
-    row = measure(
-        "quorate", bench.cluster, "vote", 256, warm_up_s=bench.args.warm_up, seconds=bench.args.steady_minutes * 60
-    )
-    after = bench.cluster.leader().get("/leader")
-    bench.facts["steady"] = {"before": before, "after": after, "minutes": bench.args.steady_minutes}
+    seen = steady.full_load(bench.cluster, bench.args.steady_minutes, warm_up_s=bench.args.warm_up)
+    bench.facts["steady"] = seen
     head()
-    print_row(row, [row])
-    elections = after["term"] - before["term"]
+    print_row(seen.row, [seen.row])
     print(
-        f"{bench.args.steady_minutes:g} minutes at 256 clients: {elections} elections, max {row.figures.max_ms:,.0f} ms"
+        f"{seen.minutes:g} minutes at {steady.CLIENTS} clients: {seen.elections} elections, "
+        f"max {seen.row.figures.max_ms:,.0f} ms"
     )
 
 
@@ -136,7 +130,7 @@ RUN: dict[str, Callable[[Bench], None]] = {
     "reads": reads,
     "failover": lose_leaders,
     "memory": remembered_ids,
-    "steady": steady,
+    "steady": stay,
 }
 
 

@@ -1,0 +1,25 @@
+"""Full load for a while: a healthy leader must stay, so what counts is how many elections there were."""
+
+from __future__ import annotations
+
+import msgspec
+
+from bench.systems import Row, measure
+from tests.system.cluster import Cluster
+
+CLIENTS = 256
+
+
+class Steady(msgspec.Struct):
+    minutes: float
+    row: Row
+    before: dict[str, object]  # /leader
+    after: dict[str, object]
+    elections: int  # terms that began meanwhile: an election that nobody won counts too
+
+
+def full_load(cluster: Cluster, minutes: float, *, warm_up_s: float) -> Steady:
+    before = cluster.leader().get("/leader")
+    row = measure("quorate", cluster, "vote", CLIENTS, warm_up_s=warm_up_s, seconds=minutes * 60)
+    after = cluster.leader().get("/leader")
+    return Steady(minutes, row, before, after, after["term"] - before["term"])
