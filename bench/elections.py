@@ -1,4 +1,4 @@
-"""What an election timeout costs and gives: false elections under full load, against the time without writes after a loss.
+"""What an election timeout costs and gives: false elections under full load, and the time without writes after a loss.
 
     python -m bench.elections [--timeouts-ms 300,500,1000,2000] [--minutes 10] [--kills 20] [--silences 20]
 
