@@ -55,6 +55,7 @@ class _Parcel:
     deadline_s: float
     answer: asyncio.Future[_Answer]
     ours: bool = True  # not forwarded to us by a follower
+    call: asyncio.Future[bytes] | None = None  # to the leader it was forwarded to
 
 
 class Submitter:
@@ -66,7 +67,7 @@ class Submitter:
         self._gathering: deque[Section] = deque()  # not yet encoded, oldest first
         self._parcels: deque[_Parcel] = deque()  # encoded, waiting for a leader or a free place
         self._sent: dict[int, _Parcel] = {}  # by identity: left, perhaps counted, not yet answered
-        self._asked: dict[asyncio.Future[bytes], str] = {}  # forwarded and not yet answered, and which leader was asked
+        self._asked: dict[asyncio.Future[bytes], str] = {}  # forwarded calls that take up a place, and whom they asked
         self._under_way = 0
         self._rest_until_s = 0.0  # after a refusal: a leader that is not one yet is not asked in a tight loop
         self._planned = False
@@ -187,7 +188,7 @@ class Submitter:
         if leader is None:
             self._rest()
             return
-        self._give_up_on_others(leader)
+        self._free_places_of_others(leader)
         if leader == self._replica.node_id:
             while self._under_way < GROUPS_UNDER_WAY and (self._gathering or self._parcels):
                 self._propose()
@@ -270,24 +271,24 @@ class Submitter:
             self._pack()
         parcel = self._parcels.popleft()
         self._leave([parcel])
-        call = asyncio.ensure_future(self._replica.call(leader, "section", parcel.section))
+        parcel.call = call = asyncio.ensure_future(self._replica.call(leader, "section", parcel.section))
         self._asked[call] = leader
         call.add_done_callback(lambda done: self._forwarded(parcel, done))
 
-    def _give_up_on_others(self, leader: str) -> None:
-        """A leader that was replaced may be silent for long: what it was sent must not keep the places."""
-        for call, asked in self._asked.items():
-            if asked != leader:
-                call.cancel()
+    def _free_places_of_others(self, leader: str) -> None:
+        """A leader that was replaced may be silent for long, so what it was sent keeps no place. It may as well know
+        what became of it, or be about to refuse it for sure: its answer is taken until the parcel's deadline."""
+        for call in [call for call, asked in self._asked.items() if asked != leader]:
+            del self._asked[call]
+            self._under_way -= 1
 
     def _forwarded(self, parcel: _Parcel, done: asyncio.Future[bytes]) -> None:
-        self._arrive([parcel])
-        asked = self._asked.pop(done)
-        error = (
-            done.exception()
-            if not done.cancelled()
-            else OutcomeUnknown(f"{asked} leads no more; send it again with the same id")
-        )
+        del self._sent[id(parcel)]
+        if self._asked.pop(done, None) is not None:
+            self._under_way -= 1
+        if done.cancelled():  # at its deadline, after its caller was told
+            return
+        error = done.exception()
         if error is None:
             try:
                 _resolve(parcel, _decode_answer(done.result()))
@@ -327,7 +328,7 @@ class Submitter:
         loop.call_later(REST_S, self._plan)
 
     def _sweep_later(self) -> None:
-        if self._sweeping is None and (self._gathering or self._parcels or self._under_way) and not self._stopped:
+        if self._sweeping is None and (self._gathering or self._parcels or self._sent) and not self._stopped:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
@@ -344,6 +345,8 @@ class Submitter:
         for parcel in self._sent.values():
             if parcel.deadline_s <= now_s:
                 _refuse(parcel, OutcomeUnknown("no answer in time; send it again with the same id"))
+                if parcel.call is not None and parcel.call not in self._asked:
+                    parcel.call.cancel()  # nobody waits for it any more, not even a place
         self._plan()
         self._sweep_later()
 

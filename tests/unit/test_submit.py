@@ -179,21 +179,63 @@ async def test_a_leader_that_stops_is_no_reason_to_refuse() -> None:
     assert ["n2"] == told
 
 
+async def one_after_another(submitter: Submitter, ids: list[str], timeout_s: float) -> list[asyncio.Task[Tallied]]:
+    """Votes of which each is on its way before the next comes, so that they share no section."""
+    votes = []
+    for vote_id in ids:
+        votes.append(asyncio.ensure_future(submitter.cast([Vote("happy", id=vote_id)], timeout_s=timeout_s)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+    return votes
+
+
 @on_loop
 async def test_a_replaced_leader_that_stays_silent_keeps_nobody_waiting() -> None:
     """SIGSTOP, a dead machine: its link may look open for seconds after the others have elected another leader."""
     leader, follower, submitter = await pair()
     leader.held = []  # takes votes and never answers
-    stuck = []
-    for i in range(4):  # each on its way before the next comes, so that they share nothing
-        stuck.append(asyncio.ensure_future(submitter.cast([Vote("happy", id=f"s{i}")], timeout_s=15)))
-        for _ in range(10):
-            await asyncio.sleep(0)
+    tasks = len(asyncio.all_tasks())
+    stuck = await one_after_another(submitter, ["s0", "s1", "s2", "s3"], timeout_s=1.0)
     follower.lead("n2")
     assert 1 == (await submitter.cast([Vote("sad", id="new")], timeout_s=TIMEOUT_S)).applied
     answers = await asyncio.gather(*stuck, return_exceptions=True)
     assert all(isinstance(answer, Tallied | OutcomeUnknown) for answer in answers)
     assert any(isinstance(answer, OutcomeUnknown) for answer in answers)
+    async with asyncio.timeout(2):
+        while submitter.waiting_bytes or len(asyncio.all_tasks()) > tasks:  # nothing is left of them
+            await asyncio.sleep(0.01)
+
+
+@on_loop
+async def test_what_a_replaced_leader_still_answers_is_told() -> None:
+    """Leadership that is handed over: the old leader is well, and knows what it committed."""
+    leader, follower, submitter = await pair()
+    leader.held = []
+    first, second, third = await one_after_another(submitter, ["a", "b", "c"], timeout_s=5)
+    follower.lead("n2")
+    assert 1 == (await third).applied  # it had not left
+    assert not first.done()
+    for data, answer in leader.held:
+        leader.commit(data, answer)
+    assert (1, 1) == ((await first).applied, (await second).applied)
+
+
+@on_loop
+async def test_what_a_replaced_leader_refuses_for_sure_is_tried_with_the_next() -> None:
+    leader, follower, submitter = await pair()
+    release = asyncio.Event()
+
+    async def refuse_late(peer: str, section: bytes) -> bytes:
+        await release.wait()
+        raise NoLeader("n1 does not lead any more")
+
+    leader.handlers["section"] = refuse_late
+    (vote,) = await one_after_another(submitter, ["a"], timeout_s=5)
+    follower.lead("n2")
+    assert 1 == (await submitter.cast([Vote("sad", id="new")], timeout_s=TIMEOUT_S)).applied
+    release.set()
+    assert 1 == (await vote).applied
+    assert {"happy": 1, "sad": 1} == follower.state.results("mood")
 
 
 @on_loop
