@@ -24,9 +24,10 @@ from typing import Any, Protocol
 from quorate.cluster.gather import Rejection, Tallied
 from quorate.errors import QuorateError, TooLarge
 from quorate.ingest import dead_letters
-from quorate.ingest.bodies import Refused, read_body
+from quorate.ingest.bodies import read_body
 from quorate.ingest.connection import Connection, Delivery
 from quorate.ingest.subscription import NsqSettings, Subscription
+from quorate.reading import Refused
 from quorate.vote import Vote
 
 __all__ = ["NsqSettings", "NsqSource"]
@@ -169,7 +170,7 @@ class NsqSource:
                 group.refused[delivery] = body.refused
             for place, vote in enumerate(body.votes):
                 if vote.id is None:
-                    index = place if body.indexes is None else body.indexes[place]
+                    index = place if body.places is None else body.places[place]
                     vote.id = f"{self._id_prefix}{delivery.id.decode()}:{delivery.timestamp_ns}:{index}"
             group.votes += body.votes
         self._counts["votes"] += len(group.votes)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from quorate.errors import Invalid, QuorateError, TooLarge, UnsupportedMedia
 from quorate.http.reading import Cast, form_of, read_votes
+from quorate.reading import FEW
 from quorate.vote import Vote, check_vote
 
 
@@ -186,7 +187,7 @@ wild_votes = st.fixed_dictionaries(
 
 @given(st.lists(wild_votes, min_size=1, max_size=6))
 def test_a_batch_is_read_as_its_votes_would_be_one_by_one(votes: list[dict[str, Any]]) -> None:
-    """Both lanes, and the single vote's, agree with `check_vote` on every vote."""
+    """Both lanes, and the single vote's, agree with `check_vote` on every vote, however many there are."""
     expected: list[Any] = []
     for vote in votes:
         try:
@@ -198,6 +199,8 @@ def test_a_batch_is_read_as_its_votes_would_be_one_by_one(votes: list[dict[str, 
             expected.append("too_large")
         except Invalid:
             expected.append("invalid")
-    assert expected == outcomes(read_votes(json.dumps(votes).encode(), "json"), len(votes))
-    lines = "\n".join(json.dumps(vote) for vote in votes).encode()
-    assert expected == outcomes(read_votes(lines, "ndjson"), len(votes))
+    for times in (1, FEW):
+        batch, outcome = votes * times, expected * times
+        assert outcome == outcomes(read_votes(json.dumps(batch).encode(), "json"), len(batch))
+        lines = "\n".join(json.dumps(vote) for vote in batch).encode()
+        assert outcome == outcomes(read_votes(lines, "ndjson"), len(batch))
