@@ -54,7 +54,8 @@ class Casting:
             command.ids, picks, fingerprints, sure, lambda pick: self._one(command, pick, 1)
         )
         simple = Counter(picks)
-        simple.subtract(picks[vote] for vote in apart)
+        if apart:
+            simple.subtract(picks[vote] for vote in apart)
         self._tally.count_at(places, choices, simple)
         return bytes(outcomes)
 

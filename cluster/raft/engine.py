@@ -47,6 +47,7 @@ class Engine(Replication):
     ) -> None:
         self._apply = apply
         self._wants_tick = False
+        self._unsent = False
         self.on_members_committed: Callable[[bytes, int], None] = lambda members, index: None
         super().__init__(node_id, voters, journal=journal, send=send, timing=timing, rng=rng, backlog=backlog)
         pinned.check()
@@ -72,6 +73,7 @@ class Engine(Replication):
 
     def tick(self) -> bool:
         """Let PySyncObj do what is due. True if it should be called again at once: there is more to apply."""
+        self._send_out()
         self.tick_elections()
         self._counting, self._wants_tick = True, False
         try:
@@ -98,7 +100,7 @@ class Engine(Replication):
     # ---- proposing --------------------------------------------------------------------------------------------------
 
     def propose(self, payload: bytes, done: OnFate) -> tuple[int, int] | None:
-        """Append to the log and send it out at once; (index, term), or None if this node does not lead.
+        """Append to the log; (index, term), or None if this node does not lead. The next tick sends it out.
 
         `done` is called with its fate, as soon as that is known here and not before; it may take for ever. Stock
         queues a command and sends it with the next period, and gives up with "leader changed" on commands that are
@@ -133,9 +135,16 @@ class Engine(Replication):
         self._SyncObj__commandsWaitingCommit[index].append((term, done))
         if command[:1] == MEMBERS:
             self._find_members(index)
-        self._send_all(heartbeat=False)
-        self.journal.flush()
+        self._unsent = True
         return index, term
+
+    def _send_out(self) -> None:
+        """What was proposed in one turn of the loop goes out together: a message a peer, and one group for the disk."""
+        if self._unsent:
+            self._unsent = False
+            if self.role == LEADER:
+                self._send_all(heartbeat=False)
+            self.journal.flush()
 
     def transfer_to_caught_up(self, asked: Collection[str] = ()) -> str | None:
         """Ask a follower that has everything, and was not `asked`, to stand for election; its id, or None."""
