@@ -124,12 +124,16 @@ class Cluster:
         for node in self.nodes if nodes is None else nodes:
             self.wait_for(f"{node.id} is ready", node.is_ready, deadline_s=READY_S)
 
-    def wait_whole(self) -> None:
+    def wait_whole(self, *, lag_max: int = 0) -> None:
         """Wait until every node reaches every other, and none lags: what a cluster is between two faults."""
 
         def is_whole() -> bool:
             seen = [(node.get("/nodes") or {}).get("nodes", []) for node in self.nodes]
-            return all(len(s) == len(self.nodes) and all(m["reachable"] and m["lag"] == 0 for m in s) for s in seen)
+            return all(len(s) == len(self.nodes) and all(m["reachable"] for m in s) and lag(s) <= lag_max for s in seen)
+
+        def lag(members: list[dict[str, Any]]) -> int:
+            """Entries between the newest that anyone has and the last that everyone has applied."""
+            return max(int(m["log_index"]) for m in members) - min(int(m["log_index"] - m["lag"]) for m in members)
 
         self.wait_for("the cluster is whole", is_whole, deadline_s=READY_S)
 

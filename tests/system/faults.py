@@ -2,41 +2,69 @@
 
 from __future__ import annotations
 
+import random
 import signal
+import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 from tests.system.cluster import Cluster
 from tests.system.history import History
 from tests.system.voters import Voters, sends
 
 OPTIONS = ["happy", "sad", "🙂", "so.so", "$"]
+LAG_MAX = 1_000  # entries, under load: what a node has fetched and not yet applied between two probes
 
-Fault = Callable[[Cluster], None]
+VOTES_A_FAULT_MAX = 50_000  # cast while one fault is mended
 
 
-def kill_leader(cluster: Cluster) -> None:
+class Struck(NamedTuple):
+    """When a fault began, and when the nodes it meant surely answered no more (monotonic)."""
+
+    at_s: float
+    silent_s: float
+
+
+Fault = Callable[[Cluster], Struck]
+
+
+class Outcome(NamedTuple):
+    history: History
+    gaps_s: list[float]  # from each fault to the next accepted write, as the clients saw it
+
+
+def kill_leader(cluster: Cluster) -> Struck:
     """kill -9; it comes back when another one leads."""
     victim = cluster.leader()
+    at_s = time.monotonic()
     victim.kill()
+    struck = Struck(at_s, time.monotonic())
     cluster.leader(other_than=victim)
     victim.start()
+    return struck
 
 
-def pause_leader(cluster: Cluster) -> None:
+def pause_leader(cluster: Cluster) -> Struck:
     """SIGSTOP; it goes on, sure that it leads, when another one does."""
     victim = cluster.leader()
+    at_s = time.monotonic()
     victim.pause()
+    struck = Struck(at_s, time.monotonic())
     cluster.leader(other_than=victim)
     victim.resume()
+    return struck
 
 
-def kill_all(cluster: Cluster) -> None:
-    """kill -9 of every node at once, as a power cut; all start again."""
+def kill_all(cluster: Cluster) -> Struck:
+    """kill -9 of every node at once; all start again. With nodes of `unpowered_node`, that is a power cut."""
+    at_s = time.monotonic()
     for node in cluster.nodes:
         node.signal(signal.SIGKILL)
     for node in cluster.nodes:
         node.ended()
+    struck = Struck(at_s, time.monotonic())
     cluster.start()
+    return struck
 
 
 FAULTS: dict[str, Fault] = {"kill": kill_leader, "pause": pause_leader, "kill-all": kill_all}
@@ -47,13 +75,25 @@ def votes(count: int) -> dict[str, str]:
     return {f"v{i:07d}": OPTIONS[i % 7 % len(OPTIONS)] for i in range(count)}
 
 
-def vote_through(cluster: Cluster, fault: Fault, *, count: int, times: int, seed: int) -> History:
-    """Cast `count` votes (3 % of them sent twice) from 16 clients over all nodes, with `times` faults meanwhile."""
-    history = History(votes(count))
-    voters = Voters(cluster.urls, history, sends(history.votes, twice=0.03, seed=seed), clients=16, seed=seed)
+def vote_through(cluster: Cluster, fault: Fault, *, count: int, times: int, seed: int) -> Outcome:
+    """Cast `count` votes or more (3 % of them twice) from 16 clients over all nodes, with `times` faults meanwhile.
+
+    One fault at a time: the cluster is whole before each, which then comes at a random moment. The voting goes on
+    until the last fault is over, however fast it is.
+    """
+    supply = votes(count + times * VOTES_A_FAULT_MAX)
+    history, chance = History(supply), random.Random(f"{seed}.moments")
+    order = sends(supply, twice=0.03, seed=seed, within=count // 2)
+    voters = Voters(cluster.urls, history, order, clients=16, seed=seed, goal=count)
     voters.start()
+    struck: list[Struck] = []
     for i in range(times):
-        voters.wait_until((i + 1) / (times + 2))
-        fault(cluster)
+        cluster.wait_whole(lag_max=LAG_MAX)
+        # Not before the fault's own part of the voting; if that is late already, some votes later.
+        voters.wait_until(max((i + chance.random()) / (times + 1), voters.share + chance.random() / (times + 1)))
+        assert voters.voting, f"all {len(supply):,} votes were cast before fault {i + 1} of {times}"
+        struck.append(fault(cluster))
+    voters.enough()
     voters.finish(deadline_s=60 + count / 500)
-    return history
+    history.keep(voters.begun)
+    return Outcome(history, [voters.first_accepted_s(after_s=s.silent_s) - s.at_s for s in struck])

@@ -39,6 +39,10 @@ class History:
             self.attempts["strange"] += 1
             self.strange.append(what)
 
+    def keep(self, ids: Iterable[str]) -> None:
+        """Only these votes were ever sent."""
+        self.votes = {vote_id: self.votes[vote_id] for vote_id in ids}
+
     def open_ids(self) -> set[str]:
         """Votes that may or may not be counted."""
         return set(self.votes) - self.acknowledged

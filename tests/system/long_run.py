@@ -2,7 +2,12 @@
 
     python -m tests.system.long_run [--fault kill|pause|kill-all] [--votes 200000] [--times 3] [--runs 1] [--seed N]
 
-Each run has a new cluster and a seed of its own, which is printed. On failure the folder with all logs is kept.
+Faults come one at a time, at random moments, to a cluster that is whole; the voting goes on until the last is over, so
+that `--votes` is the least. It prints the time from each fault to the next accepted write as the clients saw it: of
+the votes that were sent after the fault, the first that was accepted. Each run has a new cluster and a seed of its own,
+which is printed. On failure the folder with all logs is kept.
+
+The judged series, 50 kills of the leader under load, is `--fault kill --times 50`.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.system import gaps
 from tests.system.cluster import Cluster
 from tests.system.faults import FAULTS, OPTIONS, vote_through
 from tests.system.verdict import assert_exact
@@ -22,11 +28,13 @@ from tests.system.verdict import assert_exact
 
 def run(fault: str, votes: int, times: int, seed: int, folder: Path) -> None:
     started_s = time.monotonic()
-    print(f"{fault}, seed {seed}: {votes:,} votes, 3 % of them sent twice, {times} faults ...", flush=True)
+    print(f"{fault}, seed {seed}: {votes:,} votes, 3 % of them twice, {times} faults ...", flush=True)
     with Cluster(folder) as cluster, cluster.client() as client:
         client.create_poll("mood", OPTIONS)
-        history = vote_through(cluster, FAULTS[fault], count=votes, times=times, seed=seed)
+        history, gaps_s = vote_through(cluster, FAULTS[fault], count=votes, times=times, seed=seed)
         voted_s = time.monotonic() - started_s
+        print(f"  to the next accepted write, as the clients saw it: {gaps.in_words(gaps_s)}", flush=True)
+        print("  one by one, s: " + " ".join(f"{gap_s:.2f}" for gap_s in gaps_s), flush=True)
         assert_exact(cluster, "mood", history)
     print(f"  exact in all nodes and SQLite: {len(history.votes):,} votes in {voted_s:.1f} s, {dict(history.attempts)}")
 

@@ -29,14 +29,14 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.mark.timeout(300)
 def test_kill_9_of_the_leader_loses_and_doubles_nothing(cluster: Cluster) -> None:
-    history = faults.vote_through(cluster, faults.kill_leader, count=VOTES, times=3, seed=1)
-    assert_exact(cluster, "mood", history)
+    seen = faults.vote_through(cluster, faults.kill_leader, count=VOTES, times=3, seed=1)
+    assert_exact(cluster, "mood", seen.history)
 
 
 @pytest.mark.timeout(300)
 def test_a_leader_that_stalls_loses_and_doubles_nothing(cluster: Cluster) -> None:
-    history = faults.vote_through(cluster, faults.pause_leader, count=VOTES, times=3, seed=2)
-    assert_exact(cluster, "mood", history)
+    seen = faults.vote_through(cluster, faults.pause_leader, count=VOTES, times=3, seed=2)
+    assert_exact(cluster, "mood", seen.history)
 
 
 @pytest.mark.timeout(300)
