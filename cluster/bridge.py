@@ -1,4 +1,4 @@
-"""From the flusher's thread to the node's loop and back, each time with a deadline."""
+"""From a thread to the node's loop and back, each time with a deadline: the flusher's, and Consul's."""
 
 from __future__ import annotations
 

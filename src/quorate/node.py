@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quorate import __version__, logs
+from quorate.cluster.bridge import Bridge, Deposed
 from quorate.cluster.closing import Closing
 from quorate.cluster.flusher import Adopted, Flusher
 from quorate.cluster.fsm import Applied
@@ -95,6 +96,7 @@ class Node:
         if self.flusher is not None:
             self.api.adopt_sink = partial(self._adopt_sink, self.flusher)
         self.nsq = _nsq_source(config, self.submitter)
+        self._bridge = Bridge()
         self.consul = _registration(config, str(config.raft_address()), self._why_not_ready)
 
     # ---- life -------------------------------------------------------------------------------------------------------
@@ -212,10 +214,18 @@ class Node:
             self.consul.cluster_formed(self.replica.state.cluster_id)
 
     def _why_not_ready(self) -> str | None:
+        """For Consul's thread: the loop looks."""
+        try:
+            return self._bridge.look(self._failing_check)
+        except (Deposed, TimeoutError) as error:
+            return str(error) or "this node stops"
+
+    def _failing_check(self) -> str | None:
         for check in self.api.checks:
-            well, words, more = check.look()
-            if not well and not check.sync:
-                return f"{check.name} {words}: {more}"
+            if not check.sync:
+                well, words, more = check.look()
+                if not well:
+                    return f"{check.name} {words}: {more}"
         return None
 
     # ---- what others ask --------------------------------------------------------------------------------------------
