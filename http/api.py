@@ -1,6 +1,7 @@
 """What the HTTP room needs of a node, by name. `node.py` hands it in; nothing here reaches for more.
 
-All of it belongs to the node's loop. Flask's threads come in through `app.on_loop` and nowhere else.
+All of it belongs to the node's loop. Flask's threads come in through `app.on_loop`; by themselves they read nothing
+that changes but who leads, for the headers.
 """
 
 from __future__ import annotations

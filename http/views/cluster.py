@@ -22,14 +22,13 @@ def leader() -> Response:
 
 @routes.get("/nodes")
 def nodes() -> Response:
-    api = this_api()
-    return respond(reply({"nodes": on_loop(_nodes(api)), "leader": api.replica.leader, "term": api.replica.term}))
+    return respond(reply(on_loop(_nodes(this_api()))))
 
 
 @routes.get("/status")
 def status() -> Response:
-    api = this_api()
-    return respond(reply(on_loop(_status(api)), version=api.replica.state.version))
+    status, version = on_loop(_status(this_api()))
+    return respond(reply(status, version=version))
 
 
 @routes.get("/version")
@@ -37,9 +36,9 @@ def version() -> Response:
     return respond(reply(this_api().version()))
 
 
-async def _nodes(api: Api) -> Any:
-    return await api.nodes()
+async def _nodes(api: Api) -> Mapping[str, Any]:
+    return {"nodes": await api.nodes(), "leader": api.replica.leader, "term": api.replica.term}
 
 
-async def _status(api: Api) -> Mapping[str, Any]:
-    return api.status()
+async def _status(api: Api) -> tuple[Mapping[str, Any], int]:
+    return api.status(), api.replica.state.version

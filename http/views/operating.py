@@ -31,7 +31,7 @@ _decode = msgspec.json.Decoder(NewChange).decode
 
 @routes.get("/members")
 def members() -> Response:
-    return respond(reply({"members": list(_operator().members())}))
+    return respond(reply({"members": on_loop(_members(_operator()))}))
 
 
 @routes.post("/members")
@@ -55,6 +55,10 @@ def adopt_sink() -> Response:
     if adopt is None:
         raise NotReady("this node writes to no sink (flush.sink is none)")
     return respond(reply(_do(adopt())))
+
+
+async def _members(operator: Operator) -> list[Any]:
+    return list(operator.members())
 
 
 def _operator() -> Operator:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -230,6 +231,21 @@ def test_made_up_addresses_are_counted_under_one_name(node: Node) -> None:
     assert len(node.api.counts.timings) < 20
 
 
+def test_the_status_is_signed_with_the_version_it_was_taken_at(node: Node) -> None:
+    taken, status = [], node.api.status
+
+    def take() -> Mapping[str, Any]:
+        taken.append(node.replica.state.version)
+        asyncio.get_running_loop().call_soon(node.replica.state.apply, b"")  # before the thread goes on
+        return status()
+
+    node.api.status = take
+    try:
+        assert node.ask("GET", "/status").headers["x-quorate-version"] == str(*taken)
+    finally:
+        node.api.status = status
+
+
 # ---- operating ------------------------------------------------------------------------------------------------------
 
 
@@ -240,6 +256,7 @@ class Operating:
         self.changes: list[tuple[str, str, str | None]] = []
 
     def members(self) -> list[dict[str, str]]:
+        asyncio.get_running_loop()  # raises on every other thread
         return [{"id": "n1"}]
 
     async def change(self, action: str, id: str, raft: str | None) -> list[dict[str, str]]:
