@@ -143,7 +143,7 @@ class SimFiles:
         }
         for file in kept.values():
             data = file.durable
-            for offset, piece in _survivors(rng, file.unsynced, bytes(data)):
+            for offset, piece in survivors(rng, file.unsynced, bytes(data)):
                 _overwrite(data, offset, piece)
             file.data, file.durable, file.unsynced = bytearray(data), bytearray(data), []
         self._visible, self._durable = dict(kept), dict(kept)
@@ -264,7 +264,7 @@ def _overwrite(data: bytearray, offset: int, piece: bytes) -> None:
     data[offset : offset + len(piece)] = piece
 
 
-def _survivors(rng: random.Random, unsynced: list[tuple[int, bytes]], before: bytes) -> list[tuple[int, bytes]]:
+def survivors(rng: random.Random, unsynced: list[tuple[int, bytes]], before: bytes) -> list[tuple[int, bytes]]:
     """Which blocks of the writes reached the disk: any of them, or those up to some point; one may be garbage.
 
     Garbage only where bytes were about to change: a write does not harm its neighbours, or the same bytes.

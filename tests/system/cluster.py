@@ -26,19 +26,29 @@ T = TypeVar("T")
 Answer = tuple[int, bytes, dict[str, str]]  # status, body, headers in lower case
 
 READY_S = 30.0
+ROOT = Path(__file__).parents[2]
 
 
 class NodeProcess(Process):
     """One node: a process that can be asked over HTTP."""
 
-    def __init__(self, node_id: str, folder: Path, port: int, settings: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        node_id: str,
+        folder: Path,
+        port: int,
+        settings: Mapping[str, Any],
+        *,
+        module: str = "quorate",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.id, self.folder, self.port = node_id, folder, port
         self.url = f"http://127.0.0.1:{port}"
         self.config = folder / "quorate.toml"
         own = {"node.id": node_id, "node.data": str(folder), "http.listen": f"127.0.0.1:{port}"}
         self.settings = {**own, **settings}
-        command = [sys.executable, "-m", "quorate", "node", "--config", str(self.config)]
-        super().__init__(node_id, command, folder / "node.log", env={"QUORATE_TRACEBACK": "1"})
+        command = [sys.executable, "-m", module, "node", "--config", str(self.config)]
+        super().__init__(node_id, command, folder / "node.log", env={"QUORATE_TRACEBACK": "1", **(env or {})}, cwd=ROOT)
 
     def start(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -85,7 +95,17 @@ class NodeProcess(Process):
 
 
 class Cluster:
-    def __init__(self, folder: Path, size: int = 3, settings: Mapping[str, Any] | None = None) -> None:
+    """`module` is what runs each node, with `env` in its environment; by default, `quorate` itself."""
+
+    def __init__(
+        self,
+        folder: Path,
+        size: int = 3,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        module: str = "quorate",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
         self.folder = folder
         self.sqlite = folder / "ballots.db"
         ports = free_ports(2 * size)
@@ -98,7 +118,9 @@ class Cluster:
             **(settings or {}),
         }
         self.nodes = [
-            NodeProcess(node_id, folder / node_id, port, {**common, "raft.listen": raft[node_id]})
+            NodeProcess(
+                node_id, folder / node_id, port, {**common, "raft.listen": raft[node_id]}, module=module, env=env
+            )
             for node_id, port in zip(raft, ports, strict=False)
         ]
 

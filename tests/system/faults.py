@@ -6,6 +6,7 @@ import random
 import signal
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.system.cluster import Cluster
@@ -56,7 +57,7 @@ def pause_leader(cluster: Cluster) -> Struck:
 
 
 def kill_all(cluster: Cluster) -> Struck:
-    """kill -9 of every node at once; all start again. With nodes of `unpowered_node`, that is a power cut."""
+    """kill -9 of every node at once; all start again. To nodes of `powerless`, that is a power cut."""
     at_s = time.monotonic()
     for node in cluster.nodes:
         node.signal(signal.SIGKILL)
@@ -67,7 +68,13 @@ def kill_all(cluster: Cluster) -> Struck:
     return struck
 
 
-FAULTS: dict[str, Fault] = {"kill": kill_leader, "pause": pause_leader, "kill-all": kill_all}
+def powerless(folder: Path, seed: int) -> Cluster:
+    """Nodes to which `kill -9` is a loss of power. Small logs: their snapshots and removals are cut short too."""
+    small = {"raft.snapshot_bytes": 65_536}
+    return Cluster(folder, settings=small, module="tests.system.powerless_node", env={"POWER_SEED": str(seed)})
+
+
+FAULTS: dict[str, Fault] = {"kill": kill_leader, "pause": pause_leader, "kill-all": kill_all, "power": kill_all}
 
 
 def votes(count: int) -> dict[str, str]:

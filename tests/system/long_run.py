@@ -1,12 +1,13 @@
 """The tests of `test_kills.py` at length: many votes, faults meanwhile, and an exact count or a sentence why not.
 
-    python -m tests.system.long_run [--fault kill|pause|kill-all] [--votes 200000] [--times 3] [--runs 1] [--seed N]
+    python -m tests.system.long_run [--fault kill] [--votes 200000] [--times 3] [--runs 1] [--seed N]
 
 Faults come one at a time, at random moments, to a cluster that is whole; the voting goes on until the last is over, so
 that `--votes` is the least. It prints the time from each fault to the next accepted write as the clients saw it: of
 the votes that were sent after the fault, the first that was accepted. Each run has a new cluster and a seed of its own,
 which is printed. On failure the folder with all logs is kept.
 
+Of the faults, kill-all is `kill -9` of all nodes at once, and power that with the loss of what no node has synced.
 The judged series, 50 kills of the leader under load, is `--fault kill --times 50`.
 """
 
@@ -22,14 +23,14 @@ from pathlib import Path
 
 from tests.system import gaps
 from tests.system.cluster import Cluster
-from tests.system.faults import FAULTS, OPTIONS, vote_through
+from tests.system.faults import FAULTS, OPTIONS, powerless, vote_through
 from tests.system.verdict import assert_exact
 
 
 def run(fault: str, votes: int, times: int, seed: int, folder: Path) -> None:
     started_s = time.monotonic()
     print(f"{fault}, seed {seed}: {votes:,} votes, 3 % of them twice, {times} faults ...", flush=True)
-    with Cluster(folder) as cluster, cluster.client() as client:
+    with powerless(folder, seed) if fault == "power" else Cluster(folder) as cluster, cluster.client() as client:
         client.create_poll("mood", OPTIONS)
         history, gaps_s = vote_through(cluster, FAULTS[fault], count=votes, times=times, seed=seed)
         voted_s = time.monotonic() - started_s
