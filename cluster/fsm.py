@@ -31,7 +31,7 @@ from quorate.cluster.entry import Command, Done, Refused, Result
 from quorate.cluster.image import Image
 from quorate.cluster.polls import Polls, PollView
 from quorate.cluster.sessions import Sessions
-from quorate.cluster.tally import Tally
+from quorate.cluster.tally import Columns, Tally
 from quorate.errors import DataError
 from quorate.vote import ID_BYTES_MAX
 
@@ -209,6 +209,11 @@ class StateMachine:
     def results(self, id: str) -> dict[str, int] | None:
         poll = self._tally.polls.get(id)
         return None if poll is None else self._tally.results(poll)
+
+    def columns(self, id: str) -> Columns | None:
+        """Like `results`, to be put together later: for a poll with very many options."""
+        poll = self._tally.polls.get(id)
+        return None if poll is None else self._tally.columns(poll)
 
     def results_of(self, id: str, options: Iterable[str]) -> dict[str, int] | None:
         """Like `results`, of these options only; those the poll does not have are left out."""

@@ -17,10 +17,12 @@ import msgspec
 
 from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.replica import Replica
-from quorate.errors import NoLeader, QuorateError, Stale, TooLarge, UnknownPoll
+from quorate.errors import NoLeader, Overloaded, QuorateError, Stale, TooLarge, UnknownPoll
 from quorate.vote import ENTRY_BYTES_MAX
 
 LOOK_S = 0.01
+OPTIONS_A_TURN = 5_000  # put together in one turn of the loop, about a millisecond
+BIG_ASKED_MAX = 100  # readers of bigger tallies; the last of them waits two seconds or so for its turn
 
 Level = Literal["none", "weak", "linearizable"]
 T = TypeVar("T")
@@ -71,6 +73,8 @@ class Reads:
         self._replica = replica
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # heap of (version, tie, future)
         self._ties = itertools.count()
+        self._big = asyncio.Lock()  # one big tally at a time is put together: what they hold is bounded
+        self._big_asked = 0
         replica.on_applied(self._wake)
         replica.serve("read", self._on_forwarded)
 
@@ -147,18 +151,43 @@ class Reads:
         if request.level == "linearizable":
             await self._replica.barrier()
         await self._reached(request.min_version, request.wait_s)
-        state = self._replica.state
-        facts = (state.version, request.level, self._replica.age_ms)
         if request.what == "polls":
-            return Reading(state.polls(request.name), *facts)
-        assert request.name is not None
-        poll = state.poll(request.name)
-        if poll is None:
-            raise UnknownPoll(f"there is no poll {request.name!r}", poll=request.name)
+            return Reading(self._replica.state.polls(request.name), *self._facts(request))
+        poll = self._poll(request.name)
         if request.what == "poll":
-            return Reading(poll, *facts)
-        results = state.results(poll.id)
+            return Reading(poll, *self._facts(request))
+        if len(poll.options) > OPTIONS_A_TURN:
+            return await self._big_results(request)
+        results = self._replica.state.results(poll.id)
         assert results is not None
+        return Results(poll.id, poll.state, results, sum(results.values()), *self._facts(request))
+
+    def _facts(self, request: _Request) -> tuple[int, str, int]:
+        return self._replica.state.version, request.level, self._replica.age_ms
+
+    def _poll(self, name: str | None) -> PollView:
+        assert name is not None
+        poll = self._replica.state.poll(name)
+        if poll is None:
+            raise UnknownPoll(f"there is no poll {name!r}", poll=name)
+        return poll
+
+    async def _big_results(self, request: _Request) -> Results:
+        """The tally at one version, put together in pieces between which the loop goes on."""
+        if self._big_asked >= BIG_ASKED_MAX:
+            raise Overloaded("too many tallies of very many options are asked of this node; try again in a moment")
+        self._big_asked += 1
+        try:
+            async with self._big:
+                poll, facts = self._poll(request.name), self._facts(request)
+                columns = self._replica.state.columns(poll.id)
+                assert columns is not None
+                results: dict[str, int] = {}
+                for start in range(0, len(columns), OPTIONS_A_TURN):
+                    results.update(columns.part(start, start + OPTIONS_A_TURN))
+                    await asyncio.sleep(0)
+        finally:
+            self._big_asked -= 1
         return Results(poll.id, poll.state, results, sum(results.values()), *facts)
 
     async def _reached(self, version: int, wait_s: float) -> None:

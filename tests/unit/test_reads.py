@@ -9,11 +9,13 @@ from typing import Any
 
 import pytest
 
+from quorate.cluster import entry
 from quorate.cluster import reads as reads_module
 from quorate.cluster.entry import CreatePoll
-from quorate.cluster.reads import Level, Reads
+from quorate.cluster.gather import count_choices
+from quorate.cluster.reads import Level, Reads, Results
 from quorate.cluster.submit import Submitter
-from quorate.errors import NoLeader, OutcomeUnknown, Stale, TooLarge
+from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, Stale, TooLarge
 from quorate.vote import Vote
 from tests.unit.local_replica import LocalReplica
 
@@ -63,6 +65,44 @@ async def test_an_answer_too_big_to_forward_is_refused_in_words(monkeypatch: pyt
     _, _, reads = await pair()
     with pytest.raises(TooLarge, match="ask n1"):
         await reads.results("mood")
+
+
+@pytest.mark.parametrize("of_a_poll", [True, False])
+@on_loop
+async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
+    of_a_poll: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Votes are counted between its pieces, and none of them is in it."""
+    monkeypatch.setattr(reads_module, "OPTIONS_A_TURN", 2)
+    leader, _, _ = await pair()
+    reads, votes = Reads(leader), [Vote(f"o{i}", poll="big" if of_a_poll else None) for i in range(9)]
+    await Submitter(leader).create_poll(
+        CreatePoll("big", "", [vote.option for vote in votes], "open", None, False), timeout_s=5
+    )
+    choices, sums = count_choices(votes)
+    vote = entry.encode_section([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
+    reading = [asyncio.ensure_future(reads.results("big")) for _ in range(2)]
+    while not all(read.done() for read in reading):
+        leader.state.apply(entry.encode_entry(0, [vote]))
+        await asyncio.sleep(0)
+    first, second = [read.result() for read in reading]
+    assert leader.state.version > second.version > first.version + 3
+    for read in (first, second):
+        assert 1 == len(set(read.results.values())), read
+        assert [vote.option for vote in votes] == list(read.results)
+        assert 9 * read.results["o0"] == read.total
+    assert second.results["o0"] - first.results["o0"] == second.version - first.version
+
+
+@on_loop
+async def test_more_readers_of_big_tallies_than_can_be_served_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads_module, "OPTIONS_A_TURN", 1)
+    monkeypatch.setattr(reads_module, "BIG_ASKED_MAX", 2)
+    leader, _, _ = await pair()
+    reads = Reads(leader)
+    for _ in range(2):  # places come free again
+        answers = await asyncio.gather(*(reads.results("mood") for _ in range(3)), return_exceptions=True)
+        assert [Results, Results, Overloaded] == [type(answer) for answer in answers]
 
 
 @pytest.mark.parametrize("error", [NoLeader("it leads no more"), OutcomeUnknown("the link broke")])
