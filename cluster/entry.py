@@ -12,6 +12,7 @@ fingerprints computed. Nothing here is ever unpickled.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -186,7 +187,12 @@ _decode_section = msgspec.msgpack.Decoder(list[Command]).decode
 _decode_results = msgspec.msgpack.Decoder(list[Result]).decode
 
 
-def encode_section(commands: list[Command]) -> bytes:
+def encode_command(command: Command) -> bytes:
+    return _encode(command)
+
+
+def encode_section(commands: Sequence[Command | msgspec.Raw]) -> bytes:
+    """Each a command, or what `encode_command` made of it."""
     return _encode(commands)
 
 

@@ -99,7 +99,7 @@ class Section:
         self._picks = array("I")
         self._plain: dict[int, int] = {}
         self._plain_places: dict[int, int] = {}
-        self._commands: list[Command] = []
+        self._commands: list[Command | msgspec.Raw] = []
         self._tickets: list[Ticket] = []
 
     def _ticket(self, read: Callable[[int, list[Result]], Any], deadline_s: float) -> Ticket:
@@ -136,9 +136,10 @@ class Section:
             lambda version, results: _whole(command, votes, version, results[place - len(self._commands)]), deadline_s
         )
 
-    def add_command(self, command: Command, deadline_s: float) -> Ticket:
+    def add_command(self, command: bytes, deadline_s: float) -> Ticket:
+        """A command that `entry.encode_command` has encoded: a poll may have megabytes."""
         place = len(self._commands)
-        self._commands.append(command)
+        self._commands.append(msgspec.Raw(command))
         return self._ticket(lambda version, results: (results[place - len(self._commands)], version), deadline_s)
 
     def encode(self) -> bytes:

@@ -16,6 +16,7 @@ import logging
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 import msgspec
@@ -29,6 +30,7 @@ from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, Overloade
 from quorate.vote import ENTRY_BYTES_MAX, Vote
 
 SECTION_BYTES = 1024 * 1024  # a section this big travels alone; a bigger one only if one request makes it so
+VOTE_BYTES = 32  # of one in a section at the most, beside its texts
 WAITING_BYTES_MAX = 32 * 1024 * 1024
 GROUPS_UNDER_WAY = 2  # one being synced, one being gathered by the followers; more only makes groups smaller
 SWEEP_S = 0.1
@@ -118,8 +120,9 @@ class Submitter:
 
     async def command(self, command: Command, *, timeout_s: float) -> tuple[Result, int]:
         """Any command: its result, and the version it was applied at."""
-        section = self._section(len(entry.encode_section([command])))
-        answer: tuple[Result, int] = await self._answer(section.add_command(command, self._deadline(timeout_s)))
+        encoded = entry.encode_command(command)
+        section = self._section(len(encoded))
+        answer: tuple[Result, int] = await self._answer(section.add_command(encoded, self._deadline(timeout_s)))
         return answer
 
     async def _poll_command(self, command: Command, timeout_s: float) -> tuple[PollResult, int]:
@@ -135,7 +138,7 @@ class Submitter:
         choices: list[Choice],
         timeout_s: float,
     ) -> Tallied:
-        section = self._section(_size_of(votes) if len(choices) > 1000 else 64 * (len(choices) + 2))
+        section = self._section(_size_of(choices))
         tallied: Tallied = await self._answer(section.add_whole(command, votes, self._deadline(timeout_s)))
         return tallied
 
@@ -376,10 +379,15 @@ def _refuse(parcel: _Parcel, error: BaseException) -> None:
         parcel.answer.set_exception(error)
 
 
+_option_of, _poll_of = attrgetter("option"), attrgetter("poll")
+
+
 def _by_index(sums: list[tuple[Choice, int]]) -> list[tuple[int, int]]:
     return [(index, votes) for index, (_, votes) in enumerate(sums)]
 
 
-def _size_of(votes: Sequence[Vote]) -> int:
-    """About how many bytes these votes make in a section: an upper bound for short texts, fair for long ones."""
-    return 64 + 24 * len(votes) + sum(len(v.option) for v in votes[:: max(1, len(votes) // 64)]) * 2
+def _size_of(votes: Sequence[Vote | Choice]) -> int:
+    """How many bytes these make in a section at the most: as if each had a choice of its own."""
+    option_bytes = len("".join(map(_option_of, votes)).encode())
+    poll_bytes = max((len(poll.encode()) for poll in set(map(_poll_of, votes)) if poll is not None), default=0)
+    return 64 + len(votes) * (VOTE_BYTES + poll_bytes) + option_bytes

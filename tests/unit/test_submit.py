@@ -14,7 +14,7 @@ from quorate.cluster.entry import CreatePoll
 from quorate.cluster.gather import Tallied
 from quorate.cluster.submit import Submitter
 from quorate.errors import Conflict, NoLeader, NotReady, OutcomeUnknown, Overloaded, Rejected
-from quorate.vote import Vote
+from quorate.vote import ENTRY_BYTES_MAX, Vote
 from tests.unit.local_replica import LocalReplica
 
 TIMEOUT_S = 0.5
@@ -302,6 +302,30 @@ async def test_a_full_queue_refuses_at_once_and_for_sure() -> None:
 
 
 @on_loop
+async def test_big_requests_share_no_entry_that_would_be_too_big() -> None:
+    """Else who voted beside them would be told that one vote is too large."""
+    replica, submitter = await mood()
+    replica.held = []
+    stuck = await one_after_another(submitter, ["s0", "s1"], timeout_s=5)  # what comes now waits together
+    votes = [[Vote(f"{who}-{i:05}".ljust(120, "é"), poll="é" * 60) for i in range(8_000)] for who in range(3)]
+    big = [asyncio.ensure_future(submitter.cast(each, timeout_s=5)) for each in votes]
+    big.append(asyncio.ensure_future(submitter.cast_once("k", votes[0], timeout_s=5)))
+    small = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=5))
+    await asyncio.sleep(0)
+    assert submitter.waiting_bytes > sum(len(v.option.encode()) for each in votes for v in each)
+    sizes = []
+    while replica.held or not small.done():
+        for data, answer in replica.held.copy():
+            sizes.append(len(data))
+            replica.commit(data, answer)
+            replica.held.remove((data, answer))
+        await asyncio.sleep(0)
+    assert ENTRY_BYTES_MAX > max(sizes)
+    await asyncio.gather(*stuck, *big, return_exceptions=True)
+    assert 0 == submitter.waiting_bytes
+
+
+@on_loop
 async def test_a_stopping_node_refuses_for_sure() -> None:
     replica, submitter = await mood()
     replica.lead(None)
@@ -319,6 +343,18 @@ async def test_a_node_that_knows_no_cluster_yet_takes_no_votes() -> None:
     submitter = Submitter(LocalReplica(form=False))
     with pytest.raises(NotReady):
         await submitter.cast([Vote("happy")], timeout_s=TIMEOUT_S)
+
+
+@on_loop
+async def test_a_command_counts_as_it_was_handed_in() -> None:
+    """It is encoded once, then and there, and not again when it leaves."""
+    replica, submitter = await mood()
+    poll = CreatePoll("lunch", "Lunch?", ["soup", "cake"], "open", None, False)
+    made = asyncio.ensure_future(submitter.create_poll(poll, timeout_s=TIMEOUT_S))
+    await asyncio.sleep(0)
+    poll.options.append("salad")
+    await made
+    assert {"soup": 0, "cake": 0} == replica.state.results("lunch")
 
 
 @on_loop
