@@ -3,6 +3,9 @@
 A wall clock can be wrong, and one wrong clock must not close everything. So the leader's wall clock is believed only as
 far as monotonic clocks allow: more than 60 s ahead of where the cluster's time should be by now is refused, counted and
 logged, and the time goes on from the last one believed. Backwards steps are the state machine's business: it clamps.
+
+A leader whose clock is behind closes polls as much later, and the log says so. It is not corrected by the time of the
+leader before it: had that one been ahead, the cluster would be ahead for ever, and close polls too early.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ class LeaderClock:
         self._ahead_ms = int(wall() * 1000) - self._elapsed_ms()  # believed time minus the monotonic clock
         self._followed = False
         self.refused = 0
+        self._behind = 0  # how often this clock was found behind
 
     def _elapsed_ms(self) -> int:
         return int(self._monotonic() * 1000)
@@ -42,12 +46,28 @@ class LeaderClock:
         wall_ms = int(self._wall() * 1000)
         if wall_ms <= expected_ms + JUMP_MAX_MS:
             self._ahead_ms = max(self._ahead_ms, wall_ms - self._elapsed_ms())
+            if wall_ms < expected_ms - JUMP_MAX_MS:
+                self._complain_behind(expected_ms - wall_ms)
             return wall_ms
         self.refused += 1
-        if self.refused & (self.refused - 1) == 0:  # 1, 2, 4, 8 …: a wrong clock stays wrong for many entries
+        if _is_news(self.refused):
             log.error(
                 "this node's clock is %.1f s ahead of the cluster's time: refused, going on with the cluster's. "
                 "Set the clock (NTP), or polls with a closing time close late.",
                 (wall_ms - expected_ms) / 1000,
             )
         return expected_ms
+
+    def _complain_behind(self, ms: int) -> None:
+        self._behind += 1
+        if _is_news(self._behind):
+            log.error(
+                "this node's clock is %.1f s behind the cluster's time: while it leads, polls with a closing time "
+                "close that much later. Set the clock (NTP), or let another node lead.",
+                ms / 1000,
+            )
+
+
+def _is_news(times: int) -> bool:
+    """1, 2, 4, 8 …: a wrong clock stays wrong for many entries."""
+    return times & (times - 1) == 0
