@@ -83,3 +83,17 @@ set_up() {
   wanted="$(wanted_stamp)" || fail "$ROOT/.venv is not usable; remove it and try again"
   printf '%s %s\n' "$wanted" "$group" >"$stamp"
 }
+
+# See that there is a Chromium for tests/browser. Only Debian packs one that its archive alone can install (Ubuntu's is a
+# snap); anywhere else, or without root, the tests say what to install and are skipped.
+set_up_chromium() {
+  (cd "$ROOT" && "$PYTHON" -m tests.browser.chromium >/dev/null 2>&1) && return
+  [ "$(id -u)" -eq 0 ] && grep -qs '^ID=debian' /etc/os-release || return 0
+  local log
+  log="$(mktemp)"
+  printf 'Installing chromium by apt-get ...\n' >&2
+  export DEBIAN_FRONTEND=noninteractive
+  timeout 600 sh -c 'apt-get update && apt-get install -y --no-install-recommends chromium fonts-liberation' >"$log" 2>&1 ||
+    { printf 'that failed:\n' && tail -n 3 "$log"; } >&2
+  rm -f "$log"
+}

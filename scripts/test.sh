@@ -3,9 +3,12 @@
 #
 #   scripts/test.sh [unit|simulation|system|services|browser|all]... [-- pytest arguments]
 #
-# Without a name, or with `all`, it runs everything; with names, those tests alone. `services` needs real servers (scripts/services.sh gets and starts them); where they cannot
-# be had those tests are left out, in words, unless QUORATE_REQUIRE_SERVICES=1 says that this is a failure.
-# A suite that fails does not stop the next: every failure is in the output, and the exit status is non-zero.
+# Without a name, or with `all`, it runs everything; with names, those tests alone. `services` needs real servers
+# (scripts/services.sh gets and starts them); where they cannot be had those tests are left out, in words, unless
+# QUORATE_REQUIRE_SERVICES=1 says that this is a failure. `browser` needs a Chromium (set-up gets it on Debian as root);
+# without one its tests are skipped, each by name.
+# A suite that fails does not stop the next: every failure is in the output, and the exit status is non-zero. The last
+# line counts the tests of all suites: `N passed, N failed, N skipped`.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
@@ -32,6 +35,8 @@ set_up dev
 cd "$ROOT"
 bin="$ROOT/.venv/bin"
 failed=''
+reports="$(mktemp -d)" # what pytest writes of each suite, to be counted at the end
+trap 'rm -rf "$reports"' EXIT
 
 step() { # step NAME COMMAND...: run it, remember if it failed
   local name="$1"
@@ -40,10 +45,19 @@ step() { # step NAME COMMAND...: run it, remember if it failed
   "$@" || failed="$failed $name"
 }
 
-pytest_suite() { # 5 is "no tests": fine for a folder that holds none, and where the arguments chose none of them
+pytest_suite() { # pytest's 5 is "no tests": fine where the arguments chose none of them
   local status=0
-  "$bin/pytest" "tests/$1" "${@:2}" || status=$?
-  [ "$status" -eq 0 ] || { [ "$status" -eq 5 ] && { [ $# -gt 1 ] || [ -z "$(find "tests/$1" -name 'test_*.py' | head -n 1)" ]; }; }
+  if [ -z "$(find "tests/$1" -name 'test_*.py' | head -n 1)" ]; then
+    printf 'tests/%s holds no tests yet\n' "$1"
+    return
+  fi
+  "$bin/pytest" "tests/$1" "${@:2}" --junitxml="$reports/$1.xml" || status=$?
+  [ "$status" -eq 0 ] || { [ "$status" -eq 5 ] && [ $# -gt 1 ]; }
+}
+
+with_browser() {
+  set_up_chromium
+  pytest_suite browser "$@"
 }
 
 with_services() ( # in a subshell: what the servers' addresses are is no business of other suites
@@ -63,19 +77,19 @@ with_services() ( # in a subshell: what the servers' addresses are is no busines
 )
 
 if [ "$everything" -eq 1 ]; then
-  step 'ruff check' "$bin/ruff" check
-  step 'ruff format' "$bin/ruff" format --check
-  step 'mypy' "$bin/mypy"
+  step ruff-check "$bin/ruff" check
+  step ruff-format "$bin/ruff" format --check
+  step mypy "$bin/mypy"
 fi
 for suite in $suites; do
   case "$suite" in
     services) step services with_services "$@" ;;
+    browser) step browser with_browser "$@" ;;
     *) step "$suite" pytest_suite "$suite" "$@" ;;
   esac
 done
 
-if [ -n "$failed" ]; then
-  printf '\nFAILED:%s\n' "$failed" >&2
-  exit 1
-fi
-printf '\nAll passed: %s\n' "$(echo $suites)"
+printf '\n'
+[ -z "$failed" ] || printf 'FAILED:%s\n' "$failed" >&2
+"$PYTHON" -m tests.totals "$reports" $failed
+[ -z "$failed" ]

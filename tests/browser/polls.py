@@ -1,0 +1,60 @@
+"""Polls and votes for the browser tests, sent as any client sends them, and where to find them on a page."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from playwright.sync_api import Locator, Page
+
+from tests.system.cluster import Cluster, NodeProcess
+
+
+class Polls:
+    """What one test makes; its poll ids begin with `prefix`, so that tests can share a cluster."""
+
+    def __init__(self, cluster: Cluster, prefix: str) -> None:
+        self._cluster, self._prefix, self._made = cluster, prefix, 0
+
+    def make(self, options: Sequence[str], *, title: str | None = None, write_ins: bool = False) -> str:
+        """The id of a new open poll; it is its title as well, if none is given."""
+        self._made += 1
+        id = f"{self._prefix}-{self._made}"
+        poll = {"id": id, "title": title or id, "options": list(options), "write_ins": write_ins}
+        self._post("/polls", poll, 201)
+        return id
+
+    def vote(self, poll_id: str, option: str, weight: int = 1, *, at: NodeProcess | None = None) -> None:
+        self._post("/votes", {"poll": poll_id, "option": option, "weight": weight}, 200, at=at)
+
+    def move(self, poll_id: str, state: str) -> None:
+        self._post(f"/polls/{poll_id}/state", {"state": state}, 200)
+
+    def results(self, poll_id: str, at: NodeProcess) -> dict[str, int]:
+        found: dict[str, int] = at.get(f"/polls/{poll_id}/results?level=linearizable")["results"]
+        return found
+
+    def _post(self, path: str, document: dict[str, Any], status: int, at: NodeProcess | None = None) -> None:
+        node = at or next(node for node in self._cluster.nodes if node.running)
+        answer, body, _ = node.ask("POST", path, json.dumps(document).encode(), timeout_s=10.0)
+        assert status == answer, body.decode()
+
+
+def card(page: Page, title: str) -> Locator:
+    """A poll's own part of the page."""
+    heading = page.get_by_role("heading", level=3, name=title, exact=True)
+    return page.get_by_role("article").filter(has=heading)
+
+
+def option(page: Page, title: str, name: str) -> Locator:
+    """One option's row, by the very text that it shows."""
+    return card(page, title).get_by_role("listitem").filter(has=page.get_by_text(name, exact=True))
+
+
+def names(page: Page, title: str) -> Locator:
+    return card(page, title).locator(".name")
+
+
+def counts(page: Page, title: str) -> Locator:
+    return card(page, title).locator(".count")

@@ -1,0 +1,87 @@
+"""While nodes die the page says what it knows, promises nothing else, and goes on by itself when it can."""
+
+from __future__ import annotations
+
+from playwright.sync_api import expect
+
+from tests.browser.conftest import NODES_DIE, Pages
+from tests.browser.polls import Polls, counts, option
+from tests.system.cluster import Cluster
+
+LOST = "this node does not answer; trying again"
+
+
+def test_a_killed_leader_is_shown_and_counting_goes_on(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    mood = polls.make(["happy", "sad"])
+    leader, (here, other) = cluster.leader(), cluster.followers()
+    page = pages.open(here.url, expected=NODES_DIE)
+    expect(page.locator("#served")).to_contain_text(f"answered by {here.id} · {leader.id} leads in term ")
+    leader.kill()
+    node = page.locator("#nodes li").filter(has_text=leader.id)
+    expect(node.locator(".role")).to_have_text("not reachable")
+    expect(page.locator("#served")).not_to_contain_text(f"{leader.id} leads")
+    expect(page.locator("#served")).to_contain_text("leads in term")
+    polls.vote(mood, "happy", at=other)
+    option(page, mood, "sad").get_by_role("button").click()
+    expect(counts(page, mood)).to_have_text(["1", "1"])
+    leader.start()
+    expect(node.locator(".role")).to_have_text("follower")
+
+
+def test_a_click_while_the_leader_dies_counts_once(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    mood = polls.make(["happy", "sad"])
+    leader, (here, other) = cluster.leader(), cluster.followers()
+    page = pages.open(here.url, expected=NODES_DIE)
+    expect(counts(page, mood)).to_have_text(["0", "0"])
+    leader.kill()
+    option(page, mood, "happy").get_by_role("button").click()
+    expect(page.locator("#toast")).to_have_text("counted: happy")
+    assert {"happy": 1, "sad": 0} == polls.results(mood, other)
+    expect(counts(page, mood)).to_have_text(["1", "0"])
+
+
+def test_a_page_whose_own_node_died_says_so_and_comes_back(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    mood = polls.make(["happy", "sad"])
+    here, other = cluster.nodes[:2]
+    page = pages.open(here.url, expected=NODES_DIE)
+    expect(counts(page, mood)).to_have_text(["0", "0"])
+    here.kill()
+    expect(page.locator("#link")).to_have_text(LOST)
+    expect(page.locator("#served")).to_have_text("the nodes as they were last seen")
+    polls.vote(mood, "sad", 3, at=other)
+    here.start()
+    expect(page.locator("#link")).to_have_text("live")
+    expect(counts(page, mood)).to_have_text(["0", "3"])
+    expect(page.locator("#served")).to_contain_text("leads in term")
+
+
+def test_a_node_that_stands_still_does_not_pass_for_live(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    """Its connections stay open and silent: only a deadline tells."""
+    mood = polls.make(["happy", "sad"])
+    here, other = cluster.followers()
+    page = pages.open(here.url, expected=NODES_DIE)
+    expect(page.locator("#link")).to_have_text("live")
+    here.pause()
+    try:
+        expect(page.locator("#link")).to_have_text(LOST)
+        polls.vote(mood, "sad", at=other)
+    finally:
+        here.resume()
+    expect(page.locator("#link")).to_have_text("live")
+    expect(counts(page, mood)).to_have_text(["0", "1"])
+
+
+def test_without_a_majority_the_page_says_that_nothing_counts(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    mood = polls.make(["happy", "sad"])
+    here, *others = cluster.nodes
+    page = pages.open(here.url, expected=NODES_DIE)
+    expect(counts(page, mood)).to_have_text(["0", "0"])
+    for node in others:
+        node.kill()
+    expect(page.locator("#served")).to_have_text(f"answered by {here.id} · no leader is known, so nothing is counted")
+    option(page, mood, "happy").get_by_role("button").click()
+    expect(page.locator("#toast")).to_have_text("no answer yet, trying again: happy")
+    for node in others:
+        node.start()
+    expect(counts(page, mood)).to_have_text(["1", "0"])
+    expect(page.locator("#served")).to_contain_text("leads in term")

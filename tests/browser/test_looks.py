@@ -1,0 +1,118 @@
+"""The page can be read and used by anyone: by keyboard, by ear, on a narrow screen, at night, without JavaScript."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import expect
+
+from tests.browser.conftest import Pages
+from tests.browser.polls import Polls, card, counts, names, option
+from tests.system.cluster import Cluster
+
+NARROW, WIDE = 360, 1280
+
+
+def test_what_stands_there_has_a_name_for_those_who_hear_it(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    mood = polls.make(["happy", "sad"], write_ins=True)
+    polls.vote(mood, "happy", 3)
+    page = pages.open(cluster.nodes[0].url)
+    expect(page).to_have_title("Quorate")
+    expect(page.locator("html")).to_have_attribute("lang", "en")
+    for region in ("Nodes", "Polls", "From a terminal"):
+        expect(page.get_by_role("region", name=region, exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Quorate")
+    expect(option(page, mood, "happy").get_by_role("button")).to_have_accessible_name("happy: 3, 100%. Vote for it")
+    expect(card(page, mood).get_by_role("textbox")).to_have_accessible_name("Another option")
+    for button in page.get_by_role("button").all():
+        expect(button).not_to_have_accessible_name("")
+
+
+def test_the_keyboard_is_enough_to_vote(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    mood = polls.make(["happy", "sad"])
+    page = pages.open(cluster.nodes[0].url)
+    option(page, mood, "happy").get_by_role("button").focus()
+    page.keyboard.press("Tab")
+    expect(option(page, mood, "sad").get_by_role("button")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(counts(page, mood)).to_have_text(["0", "1"])
+
+
+def test_the_focus_stays_on_an_option_that_is_overtaken(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    many = polls.make([f"option {i}" for i in range(12)])
+    polls.vote(many, "option 3", 5)
+    page = pages.open(cluster.nodes[0].url)
+    expect(names(page, many).first).to_have_text("option 3")
+    button = option(page, many, "option 0").get_by_role("button")
+    button.focus()
+    for weight, name in [(9, "option 0"), (20, "option 7"), (30, "option 3")]:
+        polls.vote(many, name, weight)
+        expect(names(page, many).first).to_have_text(name)
+        expect(button).to_be_focused()
+
+
+def test_the_focus_stays_on_a_node_while_nodes_are_asked_again(cluster: Cluster, pages: Pages) -> None:
+    page = pages.open(cluster.nodes[0].url)
+    link = page.get_by_role("link", name=cluster.nodes[1].id, exact=True)
+    link.focus()
+    for _ in range(2):
+        with page.expect_response("**/nodes"):
+            pass
+    expect(link).to_be_focused()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [NARROW, WIDE])
+def test_nothing_is_wider_than_the_screen(
+    width: int, scheme: str, cluster: Cluster, polls: Polls, pages: Pages
+) -> None:
+    long = polls.make(["x" * 256, "й" * 128], title="A title of many words that goes on and on " + "y" * 120)
+    page = pages.open(cluster.nodes[0].url, viewport={"width": width, "height": 740}, color_scheme=scheme)
+    expect(page.locator("#lines code").first).to_be_visible()
+    expect(page.get_by_role("heading", name="A title of many words")).not_to_have_count(0)
+    polls.vote(long, "x" * 256, 1_000_000)
+    expect(page.get_by_text("1,000,000 votes").first).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_stands_out_from_what_is_behind_it(scheme: str, cluster: Cluster, pages: Pages) -> None:
+    """WCAG 2.2, 1.4.3: a contrast of at least 4.5."""
+    page = pages.open(cluster.nodes[0].url, color_scheme=scheme)
+    colors: dict[str, str] = page.evaluate(
+        """names => Object.fromEntries(names.map((name) =>
+            [name, getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim()]))""",
+        ["paper", "card", "ink", "quiet", "accent", "bar", "lead", "warn", "bad"],
+    )
+    pairs = [(text, ground) for text in ("ink", "quiet", "accent", "bad") for ground in ("paper", "card")]
+    pairs += [("ink", "bar"), ("ink", "lead"), ("warn", "paper"), ("paper", "ink")]
+    poor = {pair: contrast(colors[pair[0]], colors[pair[1]]) for pair in pairs}
+    assert {} == {pair: ratio for pair, ratio in poor.items() if ratio < 4.5}
+
+
+def contrast(one: str, other: str) -> float:
+    bright, dark = sorted([luminance(one), luminance(other)], reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def luminance(color: str) -> float:
+    """WCAG's relative luminance of #rgb or #rrggbb."""
+    digits = color.removeprefix("#")
+    digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
+    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def test_without_javascript_the_page_says_where_to_ask(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    mood = polls.make(["happy", "sad"])
+    page = pages.open(
+        cluster.nodes[0].url, java_script_enabled=False, expected=("status of 404",)
+    )  # /polls has no icon
+    words = page.locator("noscript")
+    expect(words).to_be_visible()
+    expect(words).to_contain_text("This page needs JavaScript.", use_inner_text=True)
+    expect(page.get_by_role("heading", level=2)).to_have_count(0)  # no empty rooms
+    expect(page.locator("#link")).to_be_empty()
+    with page.expect_navigation():
+        words.locator("a").click()
+    expect(page.locator("body")).to_contain_text(f'"id":"{mood}"')
