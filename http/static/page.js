@@ -4,16 +4,27 @@ const POLLS_SHOWN = 50;
 const OPTIONS_SHOWN = 10;
 const NODES_EVERY_MS = 2000;
 const RECONNECT_MS = 2000;
-const VOTE_TRIES = 5;
+const ANSWER_MS = 4000; // a node that is stopped in its tracks keeps connections open and says nothing
+const OUTCOME_MS = 7000; // the node itself waits 5 s for a vote's outcome
+const VOTE_FOR_MS = 15000;
 
 const $ = (id) => document.getElementById(id);
 const make = (id) => $(id).content.firstElementChild.cloneNode(true);
 const number = new Intl.NumberFormat();
 const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const ask = (path, more = {}, waitMs = ANSWER_MS) => fetch(path, { ...more, signal: AbortSignal.timeout(waitMs) });
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // randomUUID is only there on https and localhost; the page is also read by a bare address.
 const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
+
+// Moving an element takes the focus from what is in it: a reader on the keyboard would lose their place.
+function put(list, item, place) {
+  if (list.children[place] === item) return;
+  const focused = document.activeElement;
+  list.insertBefore(item, list.children[place] ?? null);
+  if (focused !== document.activeElement) focused.focus({ preventScroll: true });
+}
 
 function say(words) {
   const toast = $("toast");
@@ -25,23 +36,26 @@ function say(words) {
 
 // ---- polls ----
 
-const polls = new Map(); // id -> {tally, writeIns, card, rows, drawn}
+const polls = new Map(); // id -> {tally, writeIns, places, card, rows}
 let drawing = false;
 
 function onTally(tally) {
   const known = polls.get(tally.id);
   if (known && known.tally.version > tally.version) return;
   if (known) known.tally = tally;
-  else polls.set(tally.id, { tally, writeIns: false, card: null, rows: new Map() });
+  else polls.set(tally.id, { tally, writeIns: false, places: new Map(), card: null, rows: new Map() });
   if (!known) fetchDefinition(tally.id);
   drawSoon();
 }
 
 async function fetchDefinition(id) {
   try {
-    const answer = await fetch(`/polls/${encodeURIComponent(id)}?level=none`);
+    const answer = await ask(`/polls/${encodeURIComponent(id)}?level=none`);
     if (!answer.ok) return;
-    polls.get(id).writeIns = (await answer.json()).write_ins;
+    const { write_ins: writeIns, options } = await answer.json();
+    // The keys of a tally do not keep their order: JavaScript puts those first that look like numbers.
+    const places = new Map(options.slice(0, OPTIONS_SHOWN).map((name, place) => [name, place]));
+    Object.assign(polls.get(id), { writeIns, places });
     drawSoon();
   } catch { /* the tally itself has all that must be shown */ }
 }
@@ -53,7 +67,11 @@ function drawSoon() {
     drawing = false;
     const open = (poll) => (poll.tally.state === "open" ? 0 : 1);
     const all = [...polls.values()].sort((a, b) => open(a) - open(b));
-    all.slice(0, POLLS_SHOWN).forEach(draw);
+    all.slice(0, POLLS_SHOWN).forEach((poll, place) => {
+      draw(poll);
+      put($("polls"), poll.card, place);
+    });
+    for (const { card } of all.slice(POLLS_SHOWN)) card?.remove();
     $("none").hidden = all.length > 0;
     $("more").hidden = all.length <= POLLS_SHOWN;
     $("more").textContent = `and ${number.format(all.length - POLLS_SHOWN)} more: GET /polls`;
@@ -66,7 +84,6 @@ function draw(poll) {
   if (!poll.card) {
     poll.card = make("poll");
     poll.card.querySelector("form").addEventListener("submit", (event) => writeIn(event, poll));
-    $("polls").append(poll.card);
   }
   const find = (selector) => poll.card.querySelector(selector);
   find("h3").textContent = tally.title;
@@ -76,7 +93,8 @@ function draw(poll) {
   find("form").hidden = !(poll.writeIns && tally.state === "open");
   const options = Object.entries(tally.results);
   const many = options.length > OPTIONS_SHOWN;
-  if (many) options.sort((a, b) => b[1] - a[1]);
+  const place = ([name]) => poll.places.get(name) ?? OPTIONS_SHOWN;
+  options.sort(many ? (a, b) => b[1] - a[1] : (a, b) => place(a) - place(b));
   const shown = options.slice(0, OPTIONS_SHOWN);
   const most = Math.max(1, ...shown.map(([, count]) => count));
   for (const [name, row] of poll.rows) {
@@ -98,8 +116,7 @@ function drawOption(poll, name, count, most, place) {
     row.querySelector("button").addEventListener("click", () => vote(tally.id, name));
     rows.set(name, row);
   }
-  const list = poll.card.querySelector(".options");
-  if (list.children[place] !== row) list.insertBefore(row, list.children[place] ?? null);
+  put(poll.card.querySelector(".options"), row, place);
   const share = tally.total ? count / tally.total : 0;
   row.classList.toggle("most", count > 0 && count === most);
   row.querySelector(".bar").style.transform = `scaleX(${share})`;
@@ -114,16 +131,24 @@ function drawOption(poll, name, count, most, place) {
 
 async function vote(poll, option) {
   const body = JSON.stringify({ option, poll, id: newId() });
+  const sent = { method: "POST", body, headers: { "Content-Type": "application/json" } };
+  const end = Date.now() + VOTE_FOR_MS;
+  let unknown = false; // a try that got no clear answer may have been counted, whatever the later ones say
   for (let tries = 1; ; tries++) {
+    let why = "this node does not answer";
     try {
-      const answer = await fetch("/votes", { method: "POST", body, headers: { "Content-Type": "application/json" } });
+      const answer = await ask("/votes", sent, OUTCOME_MS);
       const said = await answer.json();
       if (answer.ok) return say(`counted: ${option}`);
-      if (said.retry === "no" || tries === VOTE_TRIES) return say(`not counted: ${said.detail}`);
+      if (said.retry === "no") return say(`not counted: ${said.detail}`);
+      unknown ||= !said.definite;
+      why = said.detail;
     } catch {
-      if (tries === VOTE_TRIES) return say("this node does not answer: the vote may or may not have been counted");
+      unknown = true;
     }
-    await sleep(300 * tries); // the same id: it counts once
+    if (Date.now() > end) return say(`${unknown ? "may or may not have been counted" : "not counted"}: ${why}`);
+    say(`no answer yet, trying again: ${option}`);
+    await sleep(Math.min(300 * tries, 2000)); // the same id: it counts once
   }
 }
 
@@ -136,29 +161,41 @@ function writeIn(event, poll) {
 
 // ---- nodes ----
 
+const members = new Map(); // id -> its element
+
 async function showNodes() {
   try {
-    const answer = await fetch("/nodes");
+    const answer = await ask("/nodes");
     const { nodes, leader, term } = await answer.json();
     const served = answer.headers.get("X-Quorate-Node");
     $("served").textContent = `answered by ${served} · ` +
-      (leader ? `${leader} leads in term ${term}` : "no leader is known");
-    $("nodes").replaceChildren(...nodes.map((node) => showNode(node, node.id === leader, node.id === served)));
-  } catch { /* the stream says that this node is gone */ }
+      (leader ? `${leader} leads in term ${term}` : "no leader is known, so nothing is counted");
+    $("served").classList.toggle("warn", !leader);
+    $("nodes").classList.remove("old");
+    for (const [id, item] of members) {
+      if (nodes.some((node) => node.id === id)) continue;
+      item.remove();
+      members.delete(id);
+    }
+    nodes.forEach((node, place) => put($("nodes"), showNode(node, node.id === leader, node.id === served), place));
+    linked({ answers: true });
+  } catch {
+    $("served").textContent = "the nodes as they were last seen";
+    $("nodes").classList.add("old");
+    linked({ answers: false });
+  }
   setTimeout(showNodes, NODES_EVERY_MS);
 }
 
 function showNode(node, leads, here) {
-  const item = make("node");
+  const item = members.get(node.id) ?? make("node");
+  members.set(node.id, item);
   const away = node.reachable === false;
   item.className = away ? "away" : leads ? "leader" : "";
-  const name = item.querySelector("strong");
-  if (node.http && !here) {
-    const link = document.createElement("a");
-    link.href = node.http;
-    link.textContent = node.id;
-    name.append(link);
-  } else name.textContent = node.id;
+  const name = item.querySelector("a");
+  name.textContent = node.id;
+  if (!node.http || here) name.removeAttribute("href");
+  else if (name.href !== new URL(node.http).href) name.href = node.http;
   item.querySelector(".role").textContent = away ? "not reachable" : leads ? "leader" : node.role ?? "";
   item.querySelector(".facts").textContent = away || node.version === undefined ? (node.http ?? "")
     : `version ${number.format(node.version)}${node.lag > 0 ? ` · ${number.format(node.lag)} behind` : ""}`;
@@ -167,14 +204,24 @@ function showNode(node, leads, here) {
 
 // ---- the stream ----
 
+const link = { follows: null, answers: null }; // null: not known yet
+
+function linked(news) {
+  Object.assign(link, news);
+  const lost = link.follows === false || link.answers === false;
+  const [name, words] = lost ? ["lost", "this node does not answer; trying again"]
+    : link.follows ? ["live", "live"] : ["", "connecting"];
+  if ($("link").textContent === words) return; // it is read aloud at each change
+  $("link").className = name;
+  $("link").textContent = words;
+}
+
 function follow() {
   const stream = new EventSource("/events");
-  const link = $("link");
-  const show = (name, words) => { link.className = name; link.textContent = words; };
-  stream.addEventListener("open", () => show("live", "live"));
+  stream.addEventListener("open", () => linked({ follows: true }));
   stream.addEventListener("results", (event) => onTally(JSON.parse(event.data)));
   stream.addEventListener("error", () => {
-    show("lost", "this node does not answer; trying again");
+    linked({ follows: false });
     if (stream.readyState === EventSource.CLOSED) setTimeout(follow, RECONNECT_MS); // refused: browsers give up on it
   });
 }
@@ -215,11 +262,13 @@ async function copy(text) {
 
 async function showVersion() {
   try {
-    const { version } = await (await fetch("/version")).json();
+    const { version } = await (await ask("/version")).json();
     $("version").textContent = `Quorate ${version}`;
   } catch { /* of no consequence */ }
 }
 
+document.querySelector("main").hidden = false;
+linked({});
 drawSoon();
 follow();
 showNodes();
