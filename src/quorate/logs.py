@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+from logging.handlers import WatchedFileHandler
 from typing import Any
 
 import msgspec
@@ -40,8 +41,11 @@ class _Json(logging.Formatter):
 
 
 def set_up(node_id: str, *, level: str, format: str, file: str) -> None:
-    """Send all log lines of this process to `file`, or to standard error if it is empty."""
-    handler = logging.FileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    """Send all log lines of this process to `file`, or to standard error if it is empty.
+
+    A file that was moved away is begun anew, so logrotate needs no signal; what is not moved grows.
+    """
+    handler = WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json(node_id) if format == "json" else _Text(node_id))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for chatty in ("uvicorn", "asyncio", "urllib3", "pymongo", "nsq", "tornado", "pysyncobj"):

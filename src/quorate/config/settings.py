@@ -156,7 +156,7 @@ class Consul(Section, frozen=True):
 class Log(Section, frozen=True):
     level: Annotated[Literal["debug", "info", "warning", "error"], about("least severity that is written")] = "info"
     format: Annotated[Literal["text", "json"], about("one line a record: for people, or for machines")] = "text"
-    file: Annotated[str, about("file to write to; empty: standard error", path=True)] = ""
+    file: Annotated[str, about("file to write to, begun anew if moved away; empty: standard error", path=True)] = ""
 
 
 class Config(Section, frozen=True):
