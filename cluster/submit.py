@@ -26,7 +26,7 @@ from quorate.cluster.entry import Choice, Command, PollResult, ProducerResult, R
 from quorate.cluster.fsm import Applied
 from quorate.cluster.gather import Section, Tallied, Ticket, count_choices
 from quorate.cluster.replica import Replica
-from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
+from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 from quorate.vote import ENTRY_BYTES_MAX, Vote
 
 SECTION_BYTES = 1024 * 1024  # a section this big travels alone; a bigger one only if one request makes it so
@@ -110,7 +110,7 @@ class Submitter:
         result, _ = await self.command(entry.OpenProducer(producer), timeout_s=timeout_s)
         if isinstance(result, ProducerResult):
             return result
-        raise Overloaded(getattr(result, "detail", "the session was refused"))
+        raise TooLarge(getattr(result, "detail", "the session was refused"))  # nor will it fit later
 
     async def create_poll(self, poll: entry.CreatePoll, *, timeout_s: float) -> tuple[PollResult, int]:
         return await self._poll_command(poll, timeout_s)

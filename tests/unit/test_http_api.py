@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from quorate.cluster import sessions
 from quorate.http.app import create_app
 from quorate.http.views import page
 from tests.unit.http_node import MOOD, Node, running
@@ -229,6 +230,15 @@ def test_made_up_addresses_are_counted_under_one_name(node: Node) -> None:
         node.ask("GET", f"/made-up-{i}")
         node.ask("GET", f"/polls/made-up-{i}")
     assert len(node.api.counts.timings) < 20
+
+
+def test_one_producer_too_many_is_told_that_trying_again_will_not_help(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sessions, "PRODUCERS_MAX", 0)
+    answer = node.ask("POST", "/producers", {"producer": "one-too-many"})
+    assert (413, "no", True) == (answer.status, answer.json["retry"], answer.json["definite"])
+    assert "forgets none" in answer.json["detail"]
 
 
 def test_the_status_is_signed_with_the_version_it_was_taken_at(node: Node) -> None:
