@@ -56,7 +56,7 @@ class Pages:
 def browser() -> Iterator[Browser]:
     path = chromium.find()
     if path is None:
-        pytest.skip(chromium.MISSING)
+        pytest.skip("no Chromium: python -m tests.browser.chromium")  # which says how to get one
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS), chromium_sandbox=False)
         yield started
