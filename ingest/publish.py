@@ -30,6 +30,7 @@ MPUB_BYTES = 512 * 1024  # nsqd takes 5 MiB
 MESSAGE_BYTES = 256 * 1024  # nsqd takes 1 MiB
 CONNECT_S = 2.0
 TRY_S = 5.0  # for one nsqd to confirm, before the next is asked
+FIRST_MPUB, AIM_S = 64, 0.5  # messages in the first MPUB, and how long one should take at most
 PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 2.0
 
 
@@ -78,7 +79,10 @@ def _joined(lines: Sequence[bytes], pack: int) -> bytes:
 
 
 class Publisher:
-    """To the first of `nsqds` that takes it, or to two of them. `timeout_s` is for one batch, all tries together."""
+    """To the first of `nsqds` that takes it, or to two of them. `timeout_s` is for one MPUB, all tries together.
+
+    How many messages that is depends on the nsqd: one that syncs each to its disk takes seconds for a thousand.
+    """
 
     def __init__(
         self, nsqds: Sequence[str], topic: str, *, both: bool = False, timeout_s: float = 30.0, auth_secret: str = ""
@@ -90,6 +94,7 @@ class Publisher:
         self._auth_secret = auth_secret
         self._links: dict[str, _Link] = {}
         self._alone = False
+        self._at_once = FIRST_MPUB
         self.messages = 0
         self.single = 0  # messages that only one of the two nsqds has
         self.used: set[str] = set()
@@ -107,18 +112,29 @@ class Publisher:
 
         Of two copies one is enough when the other is not confirmed by half the deadline, or was not the last time.
         """
+        at = 0
+        while at < len(bodies):
+            at += self._publish(bodies[at : at + self._at_once])
+
+    def _publish(self, bodies: list[bytes]) -> int:
+        """How many of them, from the first on, are confirmed."""
         end_s = time.monotonic() + self._timeout_s
         confirmed: list[str] = []
         unknown, why, pause_s = False, "", PAUSE_MIN_S
         while True:
             for address in [a for a in self._addresses if a not in confirmed]:
-                try_end_s = min(end_s, time.monotonic() + min(TRY_S, self._timeout_s / 3))
+                began_s = time.monotonic()
+                try_end_s = min(end_s, began_s + min(TRY_S, self._timeout_s / 3))
                 try:
                     self._link(address, try_end_s).mpub(self._topic, bodies, try_end_s)
                 except _Broken as broken:
                     unknown, why = unknown or broken.was_sent, f"{address}: {broken}"
                     self._drop(address)
+                    if broken.was_sent and not confirmed:  # perhaps they were too many
+                        self._at_once = max(1, len(bodies) // 4)
+                        bodies = bodies[: self._at_once]
                     continue
+                self._pace(len(bodies), time.monotonic() - began_s)
                 confirmed.append(address)
                 self.used.add(address)
                 self._prefer(confirmed)
@@ -130,11 +146,17 @@ class Publisher:
                 self._alone = missing > 0
                 self.messages += len(bodies)
                 self.single += len(bodies) * missing
-                return
+                return len(bodies)
             if left_s <= pause_s:
                 raise self._gave_up(unknown, why)
             time.sleep(pause_s * random.uniform(0.5, 1))
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+    def _pace(self, messages: int, took_s: float) -> None:
+        if took_s > AIM_S:
+            self._at_once = max(1, messages // 2)
+        elif took_s < AIM_S / 2 and messages == self._at_once:
+            self._at_once = min(2 * messages, MESSAGES_PER_MPUB)
 
     def _gave_up(self, unknown: bool, why: str) -> QuorateError:
         again = {"hint": "Run it again as you did: what is published twice counts once, by the ids of the votes."}

@@ -14,10 +14,10 @@ import pytest
 
 from quorate.cli import main
 from quorate.errors import Invalid, OutcomeUnknown
-from quorate.ingest.publish import NoNsqd, Publisher
+from quorate.ingest.publish import FIRST_MPUB, NoNsqd, Publisher
 from tests.services.nsq.counting import cluster, on_loop, source, until
 from tests.services.nsq.raw import RawClient
-from tests.services.nsq.servers import ROOT, Server, Servers
+from tests.services.nsq.servers import DURABLE, ROOT, Server, Servers
 from tests.waiting import wait_for
 
 LINES = "happy\nsad\nhappy\n" + '{"option":"happy","id":"u1"}\n' * 2 + "\nsad\n"  # 5 distinct votes
@@ -146,8 +146,8 @@ async def test_a_batch_that_one_nsqd_took_in_silence_and_another_confirmed_count
         assert {frozen.tcp, well.tcp} == publisher.used
     frozen.resume()
     async with source(counted.submitter, frozen, well) as taking:
-        await until("both copies are seen", lambda: taking.status()["messages"] == 199)
-        await until("all is counted", lambda: taking.status()["duplicates"] == 99)
+        await until("both copies are seen", lambda: taking.status()["messages"] == 100 + FIRST_MPUB)
+        await until("all is counted", lambda: taking.status()["duplicates"] == FIRST_MPUB)
     assert 100 == counted.total
 
 
@@ -177,6 +177,19 @@ def test_an_nsqd_that_comes_back_is_published_to(servers: Servers) -> None:
         nsqd.start()
         publisher.publish([b"2"])
     assert [2] == bodies(nsqd, 1)
+
+
+@on_loop
+async def test_an_nsqd_that_syncs_slowly_is_given_as_much_as_it_takes_in_time(servers: Servers) -> None:
+    """With its durable flags nsqd syncs each message; all of these in one MPUB would take longer than one try may."""
+    slow = {"sync_takes": "5ms"} if servers.kind == "double" else {}
+    nsqd, counted = servers.nsqd(**DURABLE, **slow), await cluster()
+    votes = [b'{"option":"happy","id":"v%d"}' % n for n in range(1_000)]
+    with Publisher([nsqd.tcp], "votes", timeout_s=3) as publisher:
+        await asyncio.to_thread(publisher.publish, votes)
+        assert 1_000 == publisher.messages
+    async with source(counted.submitter, nsqd):
+        await until("all is counted", lambda: counted.total == 1_000)
 
 
 # ---- what is told ---------------------------------------------------------------------------------------------------

@@ -352,12 +352,12 @@ class Session(asyncio.Protocol):
     def _nop(self, params: list[bytes]) -> None:
         pass
 
-    def _pub(self, params: list[bytes]) -> bytes:
+    def _pub(self, params: list[bytes]) -> bytes | None:
         self._require(len(params) >= 1, "PUB insufficient number of parameters")
         topic = _name("PUB", "topic", params[0])
         return self._publish(topic, [self._take_body("PUB", "E_BAD_MESSAGE", self.options.max_msg_size)])
 
-    def _dpub(self, params: list[bytes]) -> bytes:
+    def _dpub(self, params: list[bytes]) -> bytes | None:
         self._require(len(params) >= 2, "DPUB insufficient number of parameters")
         topic = _name("DPUB", "topic", params[0])
         delay_ms = _number("DPUB", "timeout", params[1])
@@ -366,15 +366,18 @@ class Session(asyncio.Protocol):
         body = self._take_body("DPUB", "E_BAD_MESSAGE", self.options.max_msg_size)
         return self._publish(topic, [body], delay_ms)
 
-    def _mpub(self, params: list[bytes]) -> bytes:
+    def _mpub(self, params: list[bytes]) -> bytes | None:
         self._require(len(params) >= 1, "MPUB insufficient number of parameters")
         topic = _name("MPUB", "topic", params[0])
         body = self._take_body("MPUB", "E_BAD_BODY", self.options.max_body_size, "body")
         return self._publish(topic, split_mpub(body, self.options))
 
-    def _publish(self, topic: str, bodies: list[bytes], delay_ms: int = 0) -> bytes:
+    def _publish(self, topic: str, bodies: list[bytes], delay_ms: int = 0) -> bytes | None:
         self.published[topic] = self.published.get(topic, 0) + len(bodies)
         self.broker.publish(self.broker.topic(topic), bodies, delay_ms)
+        if takes_ms := len(bodies) * self.options.sync_takes_ms:
+            asyncio.get_running_loop().call_later(takes_ms / 1000, self._respond, b"OK")
+            return None
         return b"OK"
 
 

@@ -87,6 +87,7 @@ class Options:
     max_output_buffer_timeout_ms: int = 30_000
     # The double's own:
     first_id: int = 0  # number messages from here, so that two doubles collide for certain
+    sync_takes_ms: int = 0  # for each message, before its publisher is answered: a disk that is slow to sync
     keep_all: int = 0  # 1: with the durable flags, `kill -9` loses not even what was in flight
 
     @property
