@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
+from typing import IO
+
+import pytest
 
 from quorate import pidfile
 
@@ -28,6 +34,34 @@ def test_a_folder_is_held_by_one_process_until_it_dies(tmp_path: Path) -> None:
     assert mine is not None
     pidfile.let_go(mine)
     assert [] == list((tmp_path / "n1").iterdir())
+
+
+def test_somebody_who_only_looks_keeps_nobody_out(tmp_path: Path) -> None:
+    """`quorate dev` looks four times a second, and for that moment has a lock itself."""
+    (tmp_path / "node.pid").touch()
+    with open(tmp_path / "node.pid", encoding="ascii") as looker:
+        fcntl.flock(looker, fcntl.LOCK_SH)
+        gone = threading.Timer(0.05, fcntl.flock, (looker, fcntl.LOCK_UN))
+        gone.start()
+        mine = pidfile.hold(tmp_path)
+        gone.join()
+        assert mine is not None
+        pidfile.let_go(mine)
+
+
+def test_a_file_that_its_holder_has_just_removed_is_not_held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock = fcntl.flock
+
+    def removed_in_between(file: IO[str], how: int) -> None:
+        monkeypatch.undo()
+        (tmp_path / "node.pid").unlink()
+        lock(file, how)
+
+    monkeypatch.setattr(fcntl, "flock", removed_in_between)
+    mine = pidfile.hold(tmp_path)
+    assert mine is not None
+    assert os.getpid() == pidfile.running(tmp_path), "the lock is on the file that others see"
+    pidfile.let_go(mine)
 
 
 def test_nobody_runs_where_there_is_no_file(tmp_path: Path) -> None:

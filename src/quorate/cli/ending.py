@@ -14,7 +14,7 @@ FAILED, USAGE, NOT_REACHED, UNKNOWN = 1, 2, 3, 4
 HINTS: dict[type[QuorateError], str] = {
     NoLeader: "Nothing was changed. Is the cluster running? `quorate dev` starts one; "
     "other nodes: --node URL, or QUORATE_NODES.",
-    OutcomeUnknown: "Send it again with the same id: it will not be counted twice.",
+    OutcomeUnknown: "Ask the same again: a vote with an id, and the votes of a file, are not counted twice.",
 }
 
 
