@@ -78,6 +78,7 @@ class NsqSource:
         self._failing = False
         self._counts: Counter[str] = Counter()
         self._rejected: Counter[str] = Counter()
+        self._troubles: dict[str, str] = {}  # whose, and which
         self._last_error = self._last_dead_letter = ""
 
     # ---- life -------------------------------------------------------------------------------------------------------
@@ -123,11 +124,14 @@ class NsqSource:
             "last_dead_letter": self._last_dead_letter,
         }
 
-    def _note(self, error: str) -> None:
-        """Say it once: the same again says nothing new."""
-        if error != self._last_error:
-            log.warning("nsq: %s", error)
-        self._last_error = error
+    def _note(self, whose: str, error: str) -> bool:
+        """Say it once, until all is well ("") with whom it is about. Whether that is news."""
+        before = self._troubles.pop(whose, "")
+        if error:
+            self._troubles[whose] = self._last_error = error
+            if error != before:
+                log.warning("nsq: %s", error)
+        return error != before
 
     # ---- gathering --------------------------------------------------------------------------------------------------
 
@@ -221,7 +225,7 @@ class NsqSource:
         return held_s > (ORPHAN_HOLD_S if orphans else self.settings.hold_s)
 
     def _fail(self, error: str) -> None:
-        self._note(error)
+        self._note("cluster", error)
         self._failing = True
         if self._subscription is not None:
             self._subscription.throttle(True)
@@ -229,6 +233,7 @@ class NsqSource:
     def _recover(self) -> None:
         if self._failing:
             self._failing = False
+            self._note("cluster", "")
             log.info("nsq: votes are counted again")
             if self._subscription is not None:
                 self._subscription.throttle(False)
@@ -270,9 +275,11 @@ class NsqSource:
                 for part in _parts(bodies) if self.settings.dead_letter else ():
                     await connection.publish(self.settings.dead_letter, part, timeout_s=LETTERS_TIMEOUT_S)
             except (ConnectionError, TimeoutError) as error:
-                self._note(f"dead letters could not be published ({str(error) or 'too slow'}); the messages come again")
+                why = str(error) or "too slow"
+                self._note("dead letters", f"dead letters could not be published ({why}); the messages come again")
                 self._give_back(deliveries)
             else:
+                self._note("dead letters", "")
                 self._tell_of_dead(bodies)
                 connection.finish(deliveries)
 

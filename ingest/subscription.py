@@ -59,17 +59,20 @@ class NsqSettings:
 
 
 class Subscription(nsq.Reader):
-    """Calls `on_deliveries` with what arrives, on the loop. Answers go to each delivery's own connection."""
+    """Calls `on_deliveries` with what arrives, on the loop. Answers go to each delivery's own connection.
+
+    `on_trouble` is told whose it is and which, or "" when all is well with it again, and says whether that is news.
+    """
 
     def __init__(
         self,
         settings: NsqSettings,
         hostname: str,
         on_deliveries: Callable[[Connection, list[Delivery]], None],
-        on_error: Callable[[str], None],
+        on_trouble: Callable[[str, str], bool],
     ) -> None:
         self._settings = settings
-        self._on_deliveries, self._on_error = on_deliveries, on_error
+        self._on_deliveries, self._on_trouble = on_deliveries, on_trouble
         self._looked_up: set[str] = set()
         self._stats_urls: set[str] = set()
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -125,7 +128,8 @@ class Subscription(nsq.Reader):
             for connection in list(self.conns.values()):
                 connection.touch_old()
                 if time.time() - connection.last_recv_timestamp > SILENT_S and not connection.is_full:
-                    self._on_error(f"{connection.id} has been silent for {SILENT_S:g} s: hanging up")
+                    silent = f"{connection.id} has been silent for {SILENT_S:g} s: hanging up"
+                    self._on_trouble(connection.id, silent)
                     connection.close()
             if ticks % round(REDISTRIBUTE_EVERY_S / TICK_S) == 0:
                 self._redistribute_rdy_state()
@@ -150,13 +154,15 @@ class Subscription(nsq.Reader):
             try:
                 connection = await self._connect(address)
             except (OSError, TimeoutError) as error:
-                self._on_error(f"no connection to nsqd {address} ({str(error) or 'too slow'}), trying again")
+                why = str(error) or "too slow"
+                self._on_trouble(address, f"no connection to nsqd {address} ({why}), trying again")
                 pause_s = min(2 * pause_s, RECONNECT_MAX_S)
             else:
+                self._on_trouble(address, "")
                 log.info("taking %s/%s from nsqd %s", self.topic, self.channel, address)
                 pause_s = RECONNECT_MIN_S
                 await asyncio.shield(connection.ended)
-                self._on_error(f"nsqd {address} hung up, connecting again")
+                self._on_trouble(address, f"nsqd {address} hung up, connecting again")
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))
 
     async def _connect(self, address: str) -> Connection:
@@ -209,7 +215,7 @@ class Subscription(nsq.Reader):
             self.too_late += 1  # its timeout came first: another has it now, and its id protects it
         else:
             conn.error = str(error)
-            self._on_error(f"{conn.id}: {error}")
+            self._on_trouble(conn.id, f"{conn.id}: {error}")
 
     def _on_chunk(self, conn: Connection, deliveries: list[Delivery]) -> None:
         if self._stopped:
@@ -252,14 +258,18 @@ class Subscription(nsq.Reader):
         """The topic's nsqds by one lookupd; None if it does not answer."""
         base = address if "://" in address else f"http://{address}"
         try:
-            return list((await self._get(f"{base.rstrip('/')}/lookup?topic={quote(self.topic)}"))["producers"])
+            producers = list((await self._get(f"{base.rstrip('/')}/lookup?topic={quote(self.topic)}"))["producers"])
         except HTTPClientError as error:
-            if error.code == 404:
-                return []  # nobody has published to this topic yet
-            self._on_error(f"nsqlookupd {address}: {error}")
+            if error.code != 404:
+                self._on_trouble(address, f"nsqlookupd {address}: {error}")
+                return None
+            producers = []  # nobody has published to this topic yet
         except (OSError, ValueError, KeyError, TypeError) as error:
-            self._on_error(f"nsqlookupd {address}: {error}")
-        return None
+            self._on_trouble(address, f"nsqlookupd {address}: {error}")
+            return None
+        if self._on_trouble(address, ""):
+            log.info("nsqlookupd %s answers again", address)
+        return producers
 
     async def _look_how_deep(self) -> None:
         query = f"format=json&topic={quote(self.topic)}&channel={quote(self.channel)}"

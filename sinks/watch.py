@@ -46,7 +46,7 @@ class Watch:
         except OperationFailure as refused:
             self._supported = False
             self._forget()
-            log.info("no change stream here (%s); polls put there by hand are looked for now and then", refused.code)
+            log.info("this MongoDB has no change streams (%s): polls put there by hand are found later", refused.code)
             return False
         except PyMongoError:
             self._forget()

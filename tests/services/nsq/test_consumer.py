@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -204,6 +205,34 @@ async def test_nsqds_are_found_when_they_come_and_kept_without_lookupd(servers: 
         nsqd.start()
         nsqd.publish("votes", b"happy")
         await until("the known one is found again", lambda: counted.total == 2)
+
+
+@on_loop
+async def test_each_trouble_is_logged_once_and_again_when_it_came_back(caplog: pytest.LogCaptureFixture) -> None:
+    """However often all of them are tried, and whichever was tried last."""
+    counted = await cluster()
+    gone: dict[str, Any] = {"nsqd": ["127.0.0.1:1", "127.0.0.1:2"], "lookupd": ["127.0.0.1:3"], "lookupd_poll_s": 0.05}
+    counted.replica.lead(None)
+    async with source(counted.submitter, **gone) as taking:
+        await asyncio.sleep(2)  # some tries of each nsqd, many of lookupd
+        said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+        assert 3 == len(said) == len(set(said)), said
+        for _ in range(2):
+            taking._note("cluster", "no leader")
+            taking._note("cluster", "no leader")
+            taking._note("cluster", "")
+    assert 2 == sum("no leader" in record.getMessage() for record in caplog.records)
+
+
+@on_loop
+async def test_a_lookupd_that_answers_again_is_told(servers: Servers, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    lookupd, counted = servers.lookupd(), await cluster()
+    lookupd.kill()
+    async with source(counted.submitter, lookupd) as taking:
+        await until("lookupd is missed", lambda: "nsqlookupd" in taking.status()["last_error"])
+        lookupd.start()
+        await until("it is told", lambda: f"nsqlookupd {lookupd.http} answers again" in caplog.text)
 
 
 def ready(nsqd: Server) -> list[int]:
