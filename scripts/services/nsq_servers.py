@@ -3,6 +3,7 @@
 nsqd is in no registry that a machine without Docker can count on, hence the double; `up` and `status` say which it is.
 Both nsqd keep every message on disk before they answer (`--mem-queue-size=0 --sync-every=1`): with the defaults a
 killed nsqd forgets all votes it has acknowledged; with these, those it had handed out (docs/nsq.md, "When nsqd dies").
+What a killed node had taken comes again after `--msg-timeout`, 60 s by default: too long for whoever waits for it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ NAME = "nsq"
 GIVEN = "QUORATE_TEST_NSQD"
 INSTALL = "put `nsqd` and `nsqlookupd` (nsqio/nsq) on PATH, or run a Docker engine"
 START_S = 30
-DURABLE = ("--mem-queue-size=0", "--sync-every=1")
+FLAGS = ("--mem-queue-size=0", "--sync-every=1", "--msg-timeout=10s")
 DOUBLE = REPOSITORY / "tests/services/nsq/double"
 NSQDS = ("nsqd-1", "nsqd-2")
 
@@ -86,7 +87,7 @@ def _start(folder: Folder, nsqd: Sequence[str], nsqlookupd: Sequence[str], kind:
         data = folder.path / name
         data.mkdir(exist_ok=True)
         where = [f"--tcp-address={tcp}", f"--http-address={http}", "--broadcast-address=127.0.0.1"]
-        _start_one(folder, name, [*nsqd, *where, f"--lookupd-tcp-address={lookupd}", f"--data-path={data}", *DURABLE])
+        _start_one(folder, name, [*nsqd, *where, f"--lookupd-tcp-address={lookupd}", f"--data-path={data}", *FLAGS])
     tcp_all, http_all = zip(*(_addresses(folder, name) for name in NSQDS), strict=True)
     return gives(tcp_all, http_all, lookupd_http, "", kind)
 

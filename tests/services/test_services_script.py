@@ -147,6 +147,24 @@ def test_a_program_on_path_is_used(tmp_path: Path, bare: Path) -> None:
     assert not (tmp_path / "services").exists()
 
 
+def test_a_program_that_left_the_path_is_missed_and_what_runs_keeps_its_place(tmp_path: Path, bare: Path) -> None:
+    """`up` in another shell, whose PATH is not the first one's."""
+    (bare / "consul").symlink_to(consul_binary())
+    services = Services(tmp_path / "services", {"PATH": str(bare)})
+    try:
+        services.up("consul")
+        gives, pid = services.gives(), services.pid("consul")
+        (bare / "consul").unlink()
+        for _ in range(2):
+            answer = services("up", "consul")
+            assert (1, True) == (answer.returncode, "it was had as the program on PATH" in answer.stderr), answer.stderr
+            assert gives == services.gives()
+        assert alive(pid)
+    finally:
+        assert 0 == services("down", "--purge").returncode
+    assert not alive(pid)
+
+
 def test_a_server_that_cannot_be_had_costs_one_line_and_a_cut_fetch_does_not_count(tmp_path: Path, bare: Path) -> None:
     cut = tmp_path / "cache/quorate/consul-1.8.part/usr/bin/consul"
     cut.parent.mkdir(parents=True)
