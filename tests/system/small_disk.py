@@ -32,7 +32,7 @@ class SmallDisk:
         except OSError as error:
             raise CannotMount(f"mount: {error.strerror}") from error
         if mount.returncode:
-            raise CannotMount(mount.stderr.strip() or f"mount ended with {mount.returncode}")
+            raise CannotMount((mount.stderr.splitlines() or [""])[0] or f"mount ended with {mount.returncode}")
 
     def fill(self) -> None:
         """Not a byte is left. What others write meanwhile takes its share."""
