@@ -15,7 +15,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from quorate.cluster.fsm import Applied, PollView
+from quorate.cluster.fsm import Applied, PollView, StateMachine
 from quorate.cluster.replica import Replica
 from quorate.errors import NoLeader, Overloaded, QuorateError, Stale, TooLarge, UnknownPoll
 from quorate.vote import ENTRY_BYTES_MAX
@@ -64,6 +64,20 @@ _ANSWERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
     "poll": msgspec.msgpack.Decoder(Reading[PollView]),
     "polls": msgspec.msgpack.Decoder(Reading[list[PollView]]),
 }
+
+
+async def results_in_pieces(state: StateMachine, poll: PollView) -> dict[str, int]:
+    """A poll's results as they stand now. If it has very many options, the loop goes on between the pieces."""
+    if len(poll.options) <= OPTIONS_A_TURN:
+        return state.results(poll.id) or {}
+    columns = state.columns(poll.id)
+    assert columns is not None, "polls are never forgotten"
+    results: dict[str, int] = {}
+    for start in range(0, len(columns), OPTIONS_A_TURN):
+        if start:
+            await asyncio.sleep(0)
+        results.update(columns.part(start, start + OPTIONS_A_TURN))
+    return results
 
 
 class Reads:
@@ -180,12 +194,7 @@ class Reads:
         try:
             async with self._big:
                 poll, facts = self._poll(request.name), self._facts(request)
-                columns = self._replica.state.columns(poll.id)
-                assert columns is not None
-                results: dict[str, int] = {}
-                for start in range(0, len(columns), OPTIONS_A_TURN):
-                    results.update(columns.part(start, start + OPTIONS_A_TURN))
-                    await asyncio.sleep(0)
+                results = await results_in_pieces(self._replica.state, poll)
         finally:
             self._big_asked -= 1
         return Results(poll.id, poll.state, results, sum(results.values()), *facts)

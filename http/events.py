@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Sequence
 
 from quorate.cluster.fsm import Applied
+from quorate.cluster.reads import results_in_pieces
 from quorate.cluster.replica import Replica
 from quorate.errors import NotReady
 from quorate.http.answers import encode
@@ -77,6 +78,7 @@ class Events:
         self._changed_polls: dict[str, set[Stream] | None] = {}  # poll id -> whom to tell; None: all who follow it
         self._closed = False
         self._planned: asyncio.TimerHandle | None = None
+        self._telling: asyncio.Task[None] | None = None
         replica.on_applied(self._on_applied)
 
     def __len__(self) -> int:
@@ -119,6 +121,8 @@ class Events:
         if self._planned is not None:
             self._planned.cancel()
             self._planned = None
+        if self._telling is not None:
+            self._telling.cancel()
 
     def _on_applied(self, applied: Applied) -> None:
         if self._streams:
@@ -127,18 +131,28 @@ class Events:
             self._plan(COALESCE_S)
 
     def _plan(self, delay_s: float) -> None:
-        if self._planned is None:
-            self._planned = asyncio.get_running_loop().call_later(delay_s, self._tell)
+        if self._planned is None and self._telling is None:
+            self._planned = asyncio.get_running_loop().call_later(delay_s, self._begin)
 
-    def _tell(self) -> None:
+    def _begin(self) -> None:
         self._planned = None
+        self._telling = asyncio.ensure_future(self._tell())
+        self._telling.add_done_callback(self._told)
+
+    def _told(self, done: asyncio.Task[None]) -> None:
+        self._telling = None
+        if done.cancelled():
+            return
+        if self._changed_polls or self._changed_options:
+            self._plan(COALESCE_S)
+        done.result()  # a mistake is the loop's to log
+
+    async def _tell(self) -> None:
         self._spread()
         room = OPTIONS_PER_ROUND
         while self._changed_polls and room > 0:
             poll_id = next(iter(self._changed_polls))  # the one that waits longest
-            room -= self._tell_poll(poll_id, self._changed_polls.pop(poll_id))
-        if self._changed_polls:
-            self._plan(COALESCE_S)
+            room -= await self._tell_poll(poll_id, self._changed_polls.pop(poll_id))
 
     def _spread(self) -> None:
         """From options that changed to the polls, of those followed, that have them."""
@@ -151,16 +165,17 @@ class Events:
             if not options.isdisjoint(changed):
                 self._changed_polls[poll_id] = None
 
-    def _tell_poll(self, poll_id: str, whom: set[Stream] | None) -> int:
+    async def _tell_poll(self, poll_id: str, whom: set[Stream] | None) -> int:
         """Put a poll's tally to those who are to be told; how many options that took."""
         followers = [s for s in whom or self._streams if not s.closed and (s.polls is None or poll_id in s.polls)]
         state = self._replica.state
-        poll, results = state.poll(poll_id), state.results(poll_id)
-        if not followers or poll is None or results is None:
+        poll, version = state.poll(poll_id), state.version
+        if not followers or poll is None:
             return 0
+        results = await results_in_pieces(state, poll)
         tally = {"id": poll_id, "title": poll.title, "state": poll.state, "results": results}
-        document = encode({**tally, "total": sum(results.values()), "version": state.version})
+        document = encode({**tally, "total": sum(results.values()), "version": version})
         event = b"event: results\ndata: %s\n\n" % document
         for stream in followers:
-            stream.put(poll_id, event, state.version)
+            stream.put(poll_id, event, version)
         return len(results)

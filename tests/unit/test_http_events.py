@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -10,6 +11,9 @@ from typing import Any
 
 import pytest
 
+from quorate.cluster import entry, reads
+from quorate.cluster.fsm import Applied
+from quorate.cluster.gather import count_choices
 from quorate.http import events
 from quorate.vote import Vote
 from tests.unit.http_node import MOOD, Node, running
@@ -216,6 +220,38 @@ def test_a_big_change_is_told_in_rounds(node: Node, monkeypatch: pytest.MonkeyPa
         assert {"mood", "other"} == {follower.next()["id"], follower.next()["id"]}
         node.vote(option="happy", id="a")
         assert {"mood": 1, "other": 1} == {t["id"]: t["results"]["happy"] for t in (follower.next(), follower.next())}
+
+
+def test_the_loop_goes_on_while_a_big_tally_is_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Votes are counted between its pieces, and each event is the tally at one version all the same."""
+    monkeypatch.setattr(reads, "OPTIONS_A_TURN", 2)
+    options = [f"o{i}" for i in range(9)]
+    node.ask("POST", "/polls", {"id": "big", "options": options})
+    choices, sums = count_choices([Vote(option) for option in options])
+    section = entry.encode_section([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
+    counting, counted_meanwhile, put = True, [], events.Stream.put
+
+    def notice(stream: events.Stream, poll_id: str, event: bytes, version: int) -> None:
+        counted_meanwhile.append(node.replica.state.version - version)
+        put(stream, poll_id, event, version)
+
+    monkeypatch.setattr(events.Stream, "put", notice)
+
+    def count() -> None:
+        answer: asyncio.Future[Applied] = node.loop.create_future()
+        node.replica.commit(entry.encode_entry(0, [section]), answer)
+        if counting:
+            node.loop.call_soon(count)
+
+    follower = Follower(node, "?poll=big")
+    node.loop.call_soon_threadsafe(count)
+    told = [follower.next() for _ in range(4)]
+    counting = False
+    assert [1] * 4 == [len(set(tally["results"].values())) for tally in told], told
+    assert [9 * tally["results"]["o0"] for tally in told] == [tally["total"] for tally in told]
+    assert 1 == len({tally["version"] - tally["results"]["o0"] for tally in told}), "each entry counts one for each"
+    assert max(counted_meanwhile) >= 3
+    wait_for("it is told to the end", lambda: follower.next()["results"] == node.tally("big"))
 
 
 def test_a_client_that_leaves_is_forgotten(node: Node) -> None:
