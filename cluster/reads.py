@@ -15,13 +15,13 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from quorate.cluster.fsm import Applied, PollView, StateMachine
+from quorate.cluster import pieces
+from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.replica import Replica
 from quorate.errors import NoLeader, Overloaded, QuorateError, Stale, TooLarge, UnknownPoll
 from quorate.vote import ENTRY_BYTES_MAX
 
 LOOK_S = 0.01
-OPTIONS_A_TURN = 5_000  # put together in one turn of the loop, about a millisecond
 BIG_ASKED_MAX = 100  # readers of bigger tallies; the last of them waits two seconds or so for its turn
 
 Level = Literal["none", "weak", "linearizable"]
@@ -57,27 +57,28 @@ class _Request(msgspec.Struct, array_like=True):
     wait_s: float
 
 
+class _Packed(msgspec.Struct, array_like=True):
+    """`Results` between nodes; those of `head` are empty, and stand in `parts`."""
+
+    head: Results
+    parts: list[msgspec.Raw]
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _read_request = msgspec.msgpack.Decoder(_Request).decode
 _ANSWERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
-    "results": msgspec.msgpack.Decoder(Results),
+    "results": msgspec.msgpack.Decoder(_Packed),
     "poll": msgspec.msgpack.Decoder(Reading[PollView]),
     "polls": msgspec.msgpack.Decoder(Reading[list[PollView]]),
 }
 
 
-async def results_in_pieces(state: StateMachine, poll: PollView) -> dict[str, int]:
-    """A poll's results as they stand now. If it has very many options, the loop goes on between the pieces."""
-    if len(poll.options) <= OPTIONS_A_TURN:
-        return state.results(poll.id) or {}
-    columns = state.columns(poll.id)
-    assert columns is not None, "polls are never forgotten"
-    results: dict[str, int] = {}
-    for start in range(0, len(columns), OPTIONS_A_TURN):
-        if start:
-            await asyncio.sleep(0)
-        results.update(columns.part(start, start + OPTIONS_A_TURN))
-    return results
+async def _pack(tally: Results) -> _Packed:
+    return _Packed(msgspec.structs.replace(tally, results={}), await pieces.pack(tally.results))
+
+
+async def _unpack(answer: _Packed) -> Results:
+    return msgspec.structs.replace(answer.head, results=await pieces.unpack(answer.parts))
 
 
 class Reads:
@@ -134,7 +135,8 @@ class Reads:
             return await self._here(request)
         try:
             async with asyncio.timeout_at(deadline_s + 0.5):  # the leader keeps the reader's deadline itself
-                return _ANSWERS[request.what].decode(await replica.call(leader, "read", _encode(request)))
+                answer = _ANSWERS[request.what].decode(await replica.call(leader, "read", _encode(request)))
+                return await _unpack(answer) if isinstance(answer, _Packed) else answer
         except (TimeoutError, QuorateError) as error:
             if isinstance(error, QuorateError) and error.definite:
                 raise
@@ -156,7 +158,8 @@ class Reads:
     async def _on_forwarded(self, peer: str, data: bytes) -> bytes:
         if not self._replica.is_leader:
             raise NoLeader(f"{self._replica.node_id} does not lead now")
-        answer = _encode(await self._here(_read_request(data)))
+        found = await self._here(_read_request(data))
+        answer = _encode(await _pack(found) if isinstance(found, Results) else found)
         if len(answer) > ENTRY_BYTES_MAX:
             raise TooLarge(f"the answer has {len(answer):,} bytes, too many to forward: ask {self._replica.node_id}")
         return answer
@@ -170,7 +173,7 @@ class Reads:
         poll = self._poll(request.name)
         if request.what == "poll":
             return Reading(poll, *self._facts(request))
-        if len(poll.options) > OPTIONS_A_TURN:
+        if pieces.is_big(poll):
             return await self._big_results(request)
         results = self._replica.state.results(poll.id)
         assert results is not None
@@ -194,7 +197,7 @@ class Reads:
         try:
             async with self._big:
                 poll, facts = self._poll(request.name), self._facts(request)
-                results = await results_in_pieces(self._replica.state, poll)
+                results = await pieces.results_of(self._replica.state, poll)
         finally:
             self._big_asked -= 1
         return Results(poll.id, poll.state, results, sum(results.values()), *facts)

@@ -12,8 +12,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from quorate.cluster import pieces
 from quorate.cluster.fsm import Applied
-from quorate.cluster.reads import results_in_pieces
 from quorate.cluster.replica import Replica
 from quorate.errors import NotReady
 from quorate.http.answers import encode
@@ -172,7 +172,7 @@ class Events:
         poll, version = state.poll(poll_id), state.version
         if not followers or poll is None:
             return 0
-        results = await results_in_pieces(state, poll)
+        results = await pieces.results_of(state, poll)
         tally = {"id": poll_id, "title": poll.title, "state": poll.state, "results": results}
         document = encode({**tally, "total": sum(results.values()), "version": version})
         event = b"event: results\ndata: %s\n\n" % document

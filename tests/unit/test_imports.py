@@ -21,7 +21,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "raft": (["quorate.cluster.raft"], ["plain", "fsm", "replica"]),
     "operating": (["quorate.cluster.operating"], ["plain", "raft"]),
     "submit": (
-        [f"quorate.cluster.{name}" for name in ("submit", "gather", "reads", "closing")],
+        [f"quorate.cluster.{name}" for name in ("submit", "gather", "reads", "pieces", "closing")],
         ["plain", "fsm", "replica"],
     ),
     "flusher": (

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster import entry
+from quorate.cluster import entry, pieces
 from quorate.cluster import reads as reads_module
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.gather import count_choices
@@ -73,7 +73,7 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
     of_a_poll: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Votes are counted between its pieces, and none of them is in it."""
-    monkeypatch.setattr(reads_module, "OPTIONS_A_TURN", 2)
+    monkeypatch.setattr(pieces, "OPTIONS_A_TURN", 2)
     leader, _, _ = await pair()
     reads, votes = Reads(leader), [Vote(f"o{i}", poll="big" if of_a_poll else None) for i in range(9)]
     await Submitter(leader).create_poll(
@@ -95,8 +95,33 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
 
 
 @on_loop
+async def test_the_loop_goes_on_while_a_big_tally_comes_from_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pieces, "OPTIONS_A_TURN", 2)
+    leader, _, reads = await pair()
+    big = CreatePoll("big", "", [f"o{i}" for i in range(9)], "open", None, False)
+    await Submitter(leader).create_poll(big, timeout_s=5)
+    await Submitter(leader).cast([Vote("o7"), Vote("o7"), Vote("o8")], timeout_s=5)
+    serve, turns = leader.handlers["read"], [0, 0]  # before the leader had answered, and after
+
+    async def answered(peer: str, request: bytes) -> bytes:
+        answer = await serve(peer, request)
+        turns.append(turns.pop(0))
+        return answer
+
+    leader.handlers["read"] = answered
+    reading = asyncio.ensure_future(reads.results("big"))
+    while not reading.done():
+        turns[0] += 1
+        await asyncio.sleep(0)
+    assert (
+        Results("big", "open", {o: {"o7": 2, "o8": 1}.get(o, 0) for o in big.options}, 3, 4, "weak", 0) == await reading
+    )
+    assert min(turns) >= 4, turns
+
+
+@on_loop
 async def test_more_readers_of_big_tallies_than_can_be_served_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reads_module, "OPTIONS_A_TURN", 1)
+    monkeypatch.setattr(pieces, "OPTIONS_A_TURN", 1)
     monkeypatch.setattr(reads_module, "BIG_ASKED_MAX", 2)
     leader, _, _ = await pair()
     reads = Reads(leader)
