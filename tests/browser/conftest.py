@@ -19,7 +19,7 @@ from tests.system.cluster import Cluster
 
 NODES_DIE = ("net::ERR_", "status of 503", "status of 504")  # what the browser itself reports of a node that was killed
 
-expect.set_options(timeout=15_000)
+expect.set_options(timeout=30_000)
 
 
 class Pages:
