@@ -6,6 +6,7 @@ The names are the stock ones, mangled: the base class calls its private methods 
 
 from __future__ import annotations
 
+import logging
 import random
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -20,6 +21,11 @@ from quorate.errors import Halted
 FOLLOWER, CANDIDATE, LEADER = 0, 1, 2
 ROLES = ("follower", "candidate", "leader")
 STOOD_MAX = 3
+DISK_PATIENCE = 5  # election timeouts that a disk may take for a sync before its node is no leader
+
+_Promise = tuple[int, str, wire.Message]  # journal position, to, what
+
+log = logging.getLogger(__name__)
 
 Send = Callable[[str, wire.Message], bool]  # to a peer by node id; False if it surely was not sent
 
@@ -84,11 +90,12 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self.on_durable: Callable[[], None] = lambda: None  # more of the log is on disk: something may commit
         self._send = send
         self._rng = rng
-        self._promises: deque[tuple[int, str, wire.Message]] = deque()  # (journal position, to, what)
+        self._promises: deque[_Promise] = deque()
         self._heard_s = float("-inf")  # when a live leader last spoke to us
         self._said_s = float("-inf")  # when it was last told that we are here, in the midst of a big message
         self._pre_ballots: set[str] = set()
         self._ballots: set[str] = set()
+        self._synced_before, self._synced_s = 0, pinned.monotonic()  # how far the disk was last, and when it got there
         self._agreed = False  # a majority would elect us, or the leader asked us to stand
         self._transferring = False
         self._stood = 0  # times since this node heard a leader, or was one
@@ -156,6 +163,8 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         """
         if self.journal.synced >= self.journal.position:
             return self._send(peer, message)
+        if self._promises and _says_no_more(self._promises[-1], (self.journal.position, peer, message)):
+            self._promises.pop()  # heartbeats go on while a disk hangs
         self._promises.append((self.journal.position, peer, message))
         self.journal.flush()
         return True
@@ -193,6 +202,9 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         partition deposes a healthy leader (test_disruptive: 20 of 20).
         """
         alone = self.voters() == {self.node_id}  # nobody else can lead: there is nobody to wait for
+        if self._disk_hangs() and not alone:
+            self._leave_it_to_others()
+            return
         due = alone or self._SyncObj__raftElectionDeadline < pinned.monotonic()
         if self.role == LEADER or self._agreed or not due:
             return
@@ -204,6 +216,21 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         for peer in sorted(self.voters() - {self.node_id}):
             self._send(peer, wire.RequestBallot(term, *last, pre=True, transfer=False, to=self.incarnation_of(peer)))
         self._check_pre_ballots()
+
+    def _disk_hangs(self) -> bool:
+        """Whether nothing became durable for long although something waits for it."""
+        now_s, synced = pinned.monotonic(), self.journal.synced
+        if synced >= self.journal.position or synced != self._synced_before:
+            self._synced_before, self._synced_s = synced, now_s
+        return now_s - self._synced_s > DISK_PATIENCE * self.timing.election_s
+
+    def _leave_it_to_others(self) -> None:
+        """Without a disk nobody can commit or be elected; but with a leader that goes on saying that it is alive,
+        nobody else would ever stand."""
+        if self.role == LEADER:
+            log.warning("the disk has hung for %d election timeouts: this node leads no more", DISK_PATIENCE)
+            self._SyncObj__setState(FOLLOWER)
+            self._SyncObj__raftLeader = None
 
     def _check_pre_ballots(self) -> None:
         if self._majority(self._pre_ballots):
@@ -223,9 +250,9 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         return stands and bool(super()._SyncObj__connectedToAnyone())
 
     def end_of_election_tick(self) -> None:
-        """PySyncObj has sent its requests, if it was to."""
-        if self._agreed and self._SyncObj__raftElectionDeadline > 0:
-            self._agreed = self._transferring = False
+        """PySyncObj has sent its requests, or could not: then a majority is asked again, for a leader may come."""
+        if self._agreed:
+            self._agreed = self._transferring = self._SyncObj__transferInProgress = False
 
     def _last(self) -> tuple[int, int]:
         _, index, term = self.journal[-1]
@@ -343,3 +370,16 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         if self._agreed or self.role == CANDIDATE:
             return self._soon_s()
         return self.timing.election_s * (1 + self._rng.random())
+
+
+def _says_no_more(before: _Promise, now: _Promise) -> bool:
+    """Whether the later one of two promises that wait for the same says all that the earlier one does."""
+    (_, _, earlier), (_, _, later) = before, now
+    return (
+        before[:2] == now[:2]
+        and isinstance(earlier, wire.Appended)
+        and isinstance(later, wire.Appended)
+        and (earlier.term, earlier.success, earlier.reset) == (later.term, later.success, later.reset)
+        and earlier.next_index <= later.next_index
+        and earlier.round <= later.round
+    )

@@ -22,7 +22,6 @@ from quorate.cluster.raft.pinned import Node
 from quorate.cluster.raft.replication import MEMBERS, NO_OP, REGULAR, Replication
 from quorate.errors import Halted
 
-CAUGHT_UP_ENTRIES = 64
 APPLY_S = 0.02  # how long one tick may apply before others get the loop
 
 Applier = Callable[[bytes, int, int], Any]  # payload, index, term -> result
@@ -48,6 +47,7 @@ class Engine(Replication):
         self._apply = apply
         self._wants_tick = False
         self._unsent = False
+        self._noted_s, self._noted, self._lately = float("-inf"), 0, 0  # commit index: when, what, and before
         self.on_members_committed: Callable[[bytes, int], None] = lambda members, index: None
         super().__init__(node_id, voters, journal=journal, send=send, timing=timing, rng=rng, backlog=backlog)
         pinned.check()
@@ -74,6 +74,7 @@ class Engine(Replication):
     def tick(self) -> bool:
         """Let PySyncObj do what is due. True if it should be called again at once: there is more to apply."""
         self._send_out()
+        self._note_commit()
         self.tick_elections()
         self._counting, self._wants_tick = True, False
         try:
@@ -122,10 +123,24 @@ class Engine(Replication):
         return self.leads_its_term and self._members.last_index <= self.commit_index
 
     def caught_up(self, peer: str) -> bool:
-        """Whether a learner hears us now and lacks so little that making it a voter costs no availability."""
+        """Whether a learner hears us now and lacks so little that making it a voter costs no availability: no more than
+        came in less than an election timeout, whatever number that is (Raft thesis 4.2.1)."""
         heard_s = self._SyncObj__lastResponseTime.get(Node(peer), float("-inf"))
         fresh = pinned.monotonic() - heard_s < self.timing.election_s / 2
-        return fresh and self._match(peer) >= max(self.commit_index - CAUGHT_UP_ENTRIES, self.journal.first_index)
+        return fresh and self._match(peer) >= max(self._lately, self.journal.first_index)
+
+    def _note_commit(self) -> None:
+        """Keep where the commit index was a while ago: from a quarter to half of an election timeout."""
+        now_s = pinned.monotonic()
+        if self.role != LEADER:
+            self._lately = self._noted = self.journal.last_index  # a new leader does not know yet what is committed
+        elif now_s - self._noted_s > self.timing.election_s / 4:
+            self._noted_s, self._lately, self._noted = now_s, self._noted, self.commit_index
+
+    def heard(self) -> set[str]:
+        """The peers that answered this leader within an election timeout."""
+        since_s = pinned.monotonic() - self.timing.election_s
+        return {str(node.id) for node, heard_s in self._SyncObj__lastResponseTime.items() if heard_s > since_s}
 
     def _add(self, command: bytes, done: OnFate) -> tuple[int, int] | None:
         if self.role != LEADER:
@@ -145,6 +160,19 @@ class Engine(Replication):
             if self.role == LEADER:
                 self._send_all(heartbeat=False)
             self.journal.flush()
+
+    def next_index(self, peer: str) -> int:
+        """Of what the peer is sent next; 0 for one that is sent nothing."""
+        return int(self._SyncObj__raftNextIndex.get(Node(peer), 0)) if self.role == LEADER else 0
+
+    def wanted_from(self, held: Callable[[str], int]) -> int:
+        """The lowest index that a connected peer goes on from, if the log still has it: from its own copies, or from
+        what it is sent otherwise, which `held` tells."""
+        if self.role != LEADER:
+            return self.journal.last_index
+        peers = [str(node.id) for node in self._peers() if self._connected(node)]
+        known = [max(self._match(peer), held(peer)) for peer in peers]
+        return min((at for at in known if at >= self.journal.first_index), default=self.journal.last_index)
 
     def transfer_to_caught_up(self, asked: Collection[str] = ()) -> str | None:
         """Ask a follower that has everything, and was not `asked`, to stand for election; its id, or None."""

@@ -19,7 +19,7 @@ from quorate.cluster.raft.link import Introduction
 from quorate.cluster.raft.links import Links
 from quorate.cluster.raft.members import REMOVED, Member, Members
 from quorate.cluster.raft.snapshots import SnapshotMeta
-from quorate.errors import Halted, Invalid, NoLeader, OutcomeUnknown
+from quorate.errors import Conflict, Halted, Invalid, NoLeader, OutcomeUnknown
 
 CHANGE_S = 10.0
 
@@ -95,7 +95,7 @@ class Membership:
         wanted.pop(self._node_id, None)
         self._links.set_members(wanted)
         for peer, met in self._met.items():
-            why = self._refusal(peer, met) if self._links.is_open(peer) else None
+            why = self.refusal(peer, met) if self._links.is_open(peer) else None
             if why is not None:
                 self._links.refuse(peer, why)
         self.weigh()
@@ -132,15 +132,14 @@ class Membership:
 
     # ---- from the links ---------------------------------------------------------------------------------------------
 
-    def opened(self, peer: str, introduction: Introduction) -> str | None:
-        """A reason to refuse a peer, or None."""
+    def met(self, peer: str, introduction: Introduction) -> None:
+        """A peer was let in, and this is the disk it is from now on."""
         before = self._met.get(peer)
         if before is not None and before.incarnation != introduction.incarnation:
             self._engine.forget_copies(peer)
         self._met[peer] = introduction
-        return self._refusal(peer, introduction)
 
-    def _refusal(self, peer: str, met: Introduction) -> str | None:
+    def refusal(self, peer: str, met: Introduction) -> str | None:
         """Why this node wants no link with a peer that its log does not name, or None.
 
         One that belongs to a cluster is let in unless it surely was removed: it may have joined after what our log
@@ -212,7 +211,7 @@ class Membership:
 
     async def change(self, make: Callable[[Members], Members]) -> Members:
         """Make a change and wait until it is committed. Leader only; raises what `make` raises, `NoLeader`,
-        or `OutcomeUnknown` after `CHANGE_S`."""
+        `Conflict`, or `OutcomeUnknown` after `CHANGE_S`."""
         try:
             async with asyncio.timeout(CHANGE_S):
                 while self._proposed or not self._engine.may_change_members or self.current is None:
@@ -224,12 +223,23 @@ class Membership:
                     return self.current
                 if self._node_id not in changed.voters():  # PySyncObj counts a leader's own copy always
                     raise Invalid(f"{self._node_id} leads, and does not remove itself: hand leadership over first")
+                self._check_committable(changed)
                 await asyncio.shield(self._propose(changed))
                 return changed
         except TimeoutError:
             raise OutcomeUnknown(
                 f"no majority confirmed the change within {CHANGE_S:.0f} s; look with quorate members"
             ) from None
+
+    def _check_committable(self, changed: Members) -> None:
+        """A change counts from the moment it is in the log: one that those who are here cannot commit would end the
+        majority there is, for nothing. Raises `Conflict`."""
+        missing = changed.voters() - {self._node_id} - self._engine.heard()
+        if changed.voters() != (self.current or changed).voters() and 2 * len(missing) >= len(changed.voters()):
+            raise Conflict(
+                f"without {', '.join(sorted(missing))} there would be no majority, and nothing is heard of it now: "
+                "bring it back, or remove it first"
+            )
 
     def connected_incarnation(self, peer: str) -> str | None:
         met = self._met.get(peer)

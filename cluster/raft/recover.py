@@ -41,7 +41,12 @@ class _Here:
     """A `Writer` that does everything at once: nothing else runs."""
 
     def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
-        done(operation())
+        result: T | OSError
+        try:
+            result = operation()
+        except OSError as error:
+            result = error
+        done(result)
 
     def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:
         return operation()
@@ -68,16 +73,24 @@ def recover(data: Path | str, node_id: str, raft_address: str) -> Recovery:
             journal.getRaftCommitIndex(),
             term,
         )
-        _write(journal, recovery, directory, node_id, raft_address)
+        # First: who dies between the two elects nobody and recovers again. The other way round it would lead alone
+        # under the old cluster's id, and tell the others, should they come back, that they were removed.
         directory.save_identity(cluster_id=recovery.cluster_id, members={node_id: directory.identity.incarnation})
+        _write(journal, recovery, directory, node_id, raft_address)
         return recovery
+    except OSError as error:
+        raise _failed(error) from error
     finally:
         directory.close()
 
 
+def _failed(error: BaseException) -> DataError:
+    return DataError(f"the disk refused what recovery writes: {error}. Put that right, and recover again")
+
+
 def _open(directory: DataDirectory, node_id: str) -> Journal:
     def failed(error: BaseException) -> None:
-        raise DataError(f"the log could not be written: {error}; nothing was recovered") from error
+        raise _failed(error) from error
 
     snapshot = Snapshots(directory.files, node_id=node_id).newest()
     return Journal.open(

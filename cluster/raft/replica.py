@@ -135,8 +135,10 @@ class RaftReplica:
             snapshot_writer,
             newest=lambda: self._snapshotting.newest,
             send=self.links.send,
+            backlog=self.links.backlog,
             install=self._snapshotting.install,
         )
+        self._snapshotting.held = self._transfer.held
         engine.offer_snapshot, engine.cancel_snapshot = self._transfer.offer, self._transfer.cancel
         engine.on_durable = self._tick_soon
         self._save_identity()
@@ -284,11 +286,10 @@ class RaftReplica:
     def opened(self, peer: str, introduction: Introduction) -> str | None:
         if self._engine is None:
             return "this node is starting"
-        refusal = self._membership.opened(peer, introduction)
-        if refusal is not None:
-            return refusal
-        self._http[peer] = introduction.http
-        refusal = self.forming.introduced(peer, introduction)
+        refusal = self._membership.refusal(peer, introduction) or self.forming.introduced(peer, introduction)
+        if refusal is None:  # who is refused changes nothing for the member whose name it has
+            self._membership.met(peer, introduction)
+            self._http[peer] = introduction.http
         self._guard(self._save_identity)
         return refusal
 

@@ -73,7 +73,9 @@ class Snapshots:
         return meta
 
     def read_chunk(self, meta: SnapshotMeta, offset: int, size: int) -> bytes:
-        """Bytes of the image. Raises FileNotFoundError when it has been replaced by newer ones."""
+        """Bytes of the image. Raises an OSError when it has been replaced by newer ones."""
+        if not self._is_in_place(_name_of(meta.index), meta):
+            raise FileNotFoundError(f"another snapshot stands in the place of {meta.id}")
         return self._files.read_at(_name_of(meta.index), _image_at(meta) + offset, min(size, meta.size - offset))
 
     def receive(self, meta: SnapshotMeta, offset: int, chunk: bytes) -> int | None:

@@ -40,12 +40,13 @@ class Snapshotting:
         self._settings = settings
         self._freeze, self._replace, self._failed = freeze, replace, failed
         self._under_way = False
+        self._due_bytes = settings.snapshot_bytes + settings.keep_bytes  # of log, that make the next one due
+        self.held: Callable[[str], int] = lambda peer: 0  # the index of the snapshot that a peer is being sent
         self.newest = newest
 
     def consider(self) -> None:
         """Take a snapshot if the log has grown enough since the last one."""
-        settings = self._settings
-        if not self._under_way and self._engine.journal.bytes_in_memory > settings.snapshot_bytes + settings.keep_bytes:
+        if not self._under_way and self._engine.journal.bytes_in_memory > self._due_bytes:
             self._take()
 
     def _take(self) -> None:
@@ -64,9 +65,18 @@ class Snapshotting:
             self._failed(meta)
         elif self.newest is None or meta.index > self.newest.index:
             self.newest = meta
-            keep_from = self._engine.index_with_behind(self._settings.keep_bytes)
-            self._engine.journal.compact(min(meta.index, keep_from))
+            self._compact(meta.index)
             log.info("snapshot up to index %d taken (%d bytes)", meta.index, meta.size)
+
+    def _compact(self, to_index: int) -> None:
+        """Keep what a short absence needs; and of two snapshots' worth of log more what a peer on its way needs: the
+        snapshot that it is sent would help it nothing if the log began behind it."""
+        engine, settings = self._engine, self._settings
+        keep_from = engine.index_with_behind(settings.keep_bytes)
+        at_least = engine.index_with_behind(settings.keep_bytes + 2 * settings.snapshot_bytes)
+        engine.journal.compact(min(to_index, keep_from, max(at_least, engine.wanted_from(self.held))))
+        least_bytes = settings.snapshot_bytes + settings.keep_bytes
+        self._due_bytes = max(least_bytes, engine.journal.bytes_in_memory + settings.snapshot_bytes)
 
     def install(self, meta: SnapshotMeta, done: Callable[[bool], None]) -> None:
         """Use a received snapshot, unless it turns out to be unusable or too old; `done` is told whether it is."""
@@ -82,6 +92,7 @@ class Snapshotting:
             return False
         self.newest = meta
         self._engine.journal.reset(meta)
+        self._due_bytes = self._settings.snapshot_bytes + self._settings.keep_bytes
         self._engine.installed(meta.index)
         self._membership.installed(meta)
         self._replace(state)  # last: who is told of it looks at the log as well

@@ -19,7 +19,7 @@ from quorate.cluster.raft.writer import Writer
 from quorate.errors import DataError
 
 PIECE_BYTES = 256 * 1024
-STALLED_S = 1.0
+STALLED_S, STALLED_MAX_S = 1.0, 8.0  # a piece that is not answered is sent again; twice as late each time
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +29,7 @@ class _Sending:
     meta: SnapshotMeta
     offset: int
     at_s: float  # when the last piece left
+    patience_s: float  # how long its answer may take
 
 
 class Transfer:
@@ -42,10 +43,11 @@ class Transfer:
         *,
         newest: Callable[[], SnapshotMeta | None],
         send: Callable[[str, wire.Message], bool],
+        backlog: Callable[[str], int],
         install: Callable[[SnapshotMeta, Callable[[bool], None]], None],
     ) -> None:
         self._engine, self._snapshots, self._writer = engine, snapshots, writer
-        self._newest, self._send, self._install = newest, send, install
+        self._newest, self._send, self._backlog, self._install = newest, send, backlog, install
         self._sending: dict[str, _Sending] = {}
         self._reading: set[str] = set()  # peers whose next piece the disk is asked for: once, however long it takes
         self._receiving = False
@@ -54,17 +56,26 @@ class Transfer:
     # ---- leader -----------------------------------------------------------------------------------------------------
 
     def offer(self, peer: str) -> None:
+        """Begin, or go on when no answer came. A newer snapshot is no reason to begin anew: if it were, one that takes
+        longer to send than to be followed by the next would never arrive."""
         sending = self._sending.get(peer)
         now_s = pinned.monotonic()
-        if sending is not None and now_s - sending.at_s < STALLED_S:
-            return
-        meta = self._newest()
-        if meta is None:
-            return
-        if sending is None or sending.meta.id != meta.id:
-            sending = self._sending[peer] = _Sending(meta, 0, now_s)
+        if sending is not None and self._engine.next_index(peer) <= sending.meta.index:
+            if now_s - sending.at_s < sending.patience_s or self._backlog(peer) >= PIECE_BYTES:
+                return  # one more piece on a slow line would only make all behind it wait longer
+            sending.patience_s = min(2 * sending.patience_s, STALLED_MAX_S)
+        else:
+            meta = self._newest()
+            if meta is None:
+                return
+            sending = self._sending[peer] = _Sending(meta, 0, now_s, STALLED_S)
             log.info("sending %s the snapshot up to index %d (%d bytes)", peer, meta.index, meta.size)
         self._send_piece(peer, sending)
+
+    def held(self, peer: str) -> int:
+        """The index of the snapshot that a peer has been sent, or is being sent; 0 if none."""
+        sending = self._sending.get(peer)
+        return 0 if sending is None else sending.meta.index
 
     def cancel(self, peer: str) -> None:
         self._sending.pop(peer, None)
@@ -84,7 +95,7 @@ class Transfer:
         self._reading.discard(peer)
         if self._sending.get(peer) is not sending:
             return  # the next offer goes on
-        if isinstance(data, BaseException):  # a newer snapshot took its place meanwhile: the next offer sends that
+        if isinstance(data, BaseException):  # newer snapshots took its place meanwhile: the next offer sends that
             del self._sending[peer]
         elif sending.offset != offset:
             self._send_piece(peer, sending)
@@ -109,11 +120,14 @@ class Transfer:
         sending = self._sending.get(peer)
         if sending is None or ack.term != self._engine.term_now or ack.id != sending.meta.id:
             return
-        if 0 <= ack.offset < sending.meta.size:
-            sending.offset = ack.offset
-            self._send_piece(peer, sending)
+        if ack.offset == sending.offset:
+            return  # that piece is on its way already, maybe twice
+        if ack.offset == 0:
+            del self._sending[peer]  # it made no snapshot: the next offer begins anew, with the newest
         else:
-            del self._sending[peer]  # it has everything; `Appended` will say what it made of it
+            sending.offset = min(ack.offset, sending.meta.size)
+            if sending.offset < sending.meta.size:  # else it has everything; `Appended` will say what it made of it
+                self._send_piece(peer, sending)
 
     # ---- follower ---------------------------------------------------------------------------------------------------
 

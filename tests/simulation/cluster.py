@@ -48,23 +48,35 @@ class SimDirectory:
 
 
 class Disk(SimWriter):
-    """A disk thread that takes its time, in order."""
+    """A disk thread that takes its time, in order, and can be made to hang."""
 
     def __init__(self, files: SimFiles, loop: asyncio.AbstractEventLoop, rng: random.Random) -> None:
         super().__init__(files)
         self._loop, self._rng, self._dead = loop, rng, False
+        self._busy = self._held = False
+        self.sync_s: tuple[float, float] | None = None  # instead of `SYNC_S`
 
     def run(self, operation: Any, done: Any) -> None:
         super().run(operation, done)
-        if len(self) == 1:
-            self._later()
+        self._later()
 
     def _later(self) -> None:
-        self._loop.call_later(self._rng.uniform(*SYNC_S), self._next)
+        if not (self._busy or self._held) and len(self):
+            self._busy = True
+            self._loop.call_later(self._rng.uniform(*self.sync_s or SYNC_S), self._next)
 
     def _next(self) -> None:
-        if not self._dead and self.complete() and len(self):
+        self._busy = False
+        if not (self._dead or self._held):
+            self.complete()
             self._later()
+
+    def hold(self) -> None:
+        self._held = True
+
+    def release(self) -> None:
+        self._held = False
+        self._later()
 
     def die(self, steps: int) -> None:
         self._dead = True

@@ -35,24 +35,6 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class SlowDisk(Disk):
-    """A disk thread that can be made to hang."""
-
-    held = False
-
-    def hold(self) -> None:
-        self.held = True
-
-    def release(self) -> None:
-        self.held = False
-        if len(self):
-            self._later()
-
-    def _next(self) -> None:
-        if not self.held:
-            super()._next()
-
-
 class End(SimLinks):
     """One node's end of the simulated links; the hook sees what it sends."""
 
@@ -76,7 +58,7 @@ class OurNet(Net):
         self.replicas: dict[str, RaftReplica] = {}
         self.submitters: dict[str, Submitter] = {}
         self.directories: dict[str, SimDirectory] = {}
-        self.disks: dict[str, dict[str, SlowDisk]] = {}  # node -> purpose -> its thread
+        self.disks: dict[str, dict[str, Disk]] = {}  # node -> purpose -> its thread
         self.halted: dict[str, BaseException] = {}
         self.rng = random.Random(f"faults {seed}")
         self._casting: set[asyncio.Task[None]] = set()
@@ -102,11 +84,11 @@ class OurNet(Net):
         rng = random.Random(f"{name} {self.now_s} {self.seed}")
         if name not in self.directories:
             self.wipe(name)
-        disks: dict[str, SlowDisk] = {}
+        disks: dict[str, Disk] = {}
         files = self.directories[name].files
 
-        def disk(purpose: str) -> SlowDisk:
-            disks[purpose] = SlowDisk(files, self.loop, rng)
+        def disk(purpose: str) -> Disk:
+            disks[purpose] = Disk(files, self.loop, rng)
             return disks[purpose]
 
         world = World(

@@ -1,0 +1,209 @@
+"""What could keep a cluster from going on for ever, or let it hold more and more: each with what must end it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import Any
+
+import msgspec
+import pytest
+
+from quorate.cluster.raft import transfer, wire
+from quorate.cluster.raft.members import Members
+from quorate.errors import Conflict
+from tests.simulation.stock.one_engine import ELECTION_S, OneEngine
+from tests.simulation.stock.our_net import OurNet
+
+SMALL: dict[str, Any] = {"snapshot_bytes": 6_000, "keep_bytes": 300}
+
+
+def do(net: OurNet, step: Callable[[], Any]) -> Any:
+    async def run() -> Any:
+        return step()
+
+    return net.wait_for(run())
+
+
+def load(
+    net: OurNet,
+    name: str,
+    seconds: float,
+    *,
+    each_s: float,
+    pad_bytes: int = 0,
+    meanwhile: Coroutine[Any, Any, Any] | None = None,
+) -> None:
+    """Proposals at a steady pace, as far as the node takes them."""
+
+    async def propose() -> None:
+        replica, until_s = net.replicas[name], net.loop.time() + seconds
+        half_s = net.loop.time() + seconds / 2
+        task = None
+        while net.loop.time() < until_s:
+            replica.propose(net.entry("load", bytes(pad_bytes))).add_done_callback(lambda done: done.exception())
+            await asyncio.sleep(each_s)
+            if meanwhile is not None and task is None and net.loop.time() > half_s:
+                task = net.loop.create_task(meanwhile)
+        if task is not None:
+            await task
+
+    net.wait_for(propose())
+
+
+# ---- elections ------------------------------------------------------------------------------------------------------
+
+
+def test_who_was_cut_off_just_when_it_was_to_stand_asks_again_before_it_does() -> None:
+    """What a majority said then is long past when a link is there again: a leader may be alive."""
+    with OneEngine() as a:
+        a.now_s += 3 * ELECTION_S
+        a.engine.tick()
+        a.hears("b", wire.Ballot(1, pre=True))
+        a.engine.peer_disconnected("b")
+        a.engine.peer_disconnected("c")
+        a.engine.tick()
+        a.engine.peer_connected("b")
+        a.now_s += 10
+        sent = a.says(a.engine.tick)
+        assert 0 == a.engine.term_now
+        assert sent
+        assert all(message.pre for _, message in sent if isinstance(message, wire.RequestBallot))
+
+
+def test_a_leader_whose_disk_hangs_lets_another_lead() -> None:
+    """Its heartbeats go on, so that nobody else would ever stand; and nothing it leads can be committed."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        stuck = net.elect()
+        net.disks[stuck]["quorate-disk"].hold()
+        net.propose(stuck, "x")
+        others = net.others(stuck)
+        assert net.until(lambda: any(net.replicas[name].is_leader for name in others), limit_s=20)
+        leader = next(name for name in others if net.replicas[name].is_leader)
+        net.propose(leader, "y")
+        net.run(10)
+        assert "success" == net.fates["y"]
+        assert leader == net.leader(), "and the one that hangs does not stand against it"
+        net.disks[stuck]["quorate-disk"].release()
+        assert net.until(lambda: "y" in net.tags(stuck), limit_s=5)
+        assert {} == net.halted
+
+
+def test_what_waits_for_a_disk_that_hangs_does_not_grow_with_what_is_read() -> None:
+    with OneEngine() as a:
+        a.follows(1)
+        a.hears("b", wire.Append(1, 0, 1, 0, [(1, b"\x00x")]))
+        for number in range(1000):
+            a.hears("b", wire.Append(1, 0, 2, 1, [], number))
+        assert len(a.engine._promises) < 10
+        assert [("b", wire.Appended(1, 3, success=True, reset=False, round=999))] == a.syncs()
+
+
+# ---- members --------------------------------------------------------------------------------------------------------
+
+
+def test_a_stranger_that_is_refused_under_a_members_name_costs_the_member_nothing() -> None:
+    """Say, a disk of the cluster as it was before it was recovered: the member's own link is as it was."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        member, other = net.others(leader)
+        replica = net.replicas[leader]
+        mine = net.replicas[member].introduction()
+        stranger = msgspec.structs.replace(mine, incarnation="0" * 16, cluster_id="f" * 16)
+        assert "another cluster's" in str(do(net, partial(replica.opened, member, stranger)))
+        term = net.term(leader)
+        net.partition([other], [leader, member])
+        net.run(2)
+        assert (leader, term) == (net.leader(), net.term(leader))
+
+
+def change(net: OurNet, what: Callable[[Members], Members]) -> None:
+    leader = net.leader()
+    assert leader is not None
+    net.wait_for(net.replicas[leader].change_members(what))
+
+
+def test_a_change_that_those_who_are_there_could_never_commit_is_refused() -> None:
+    """It would count from the moment it is in the log, and take the majority that there is."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        well, dead = net.others(leader)
+        net.crash(dead)
+        net.run(1)
+        with pytest.raises(Conflict, match=dead):
+            change(net, lambda members: members.removing(well))
+        net.propose(leader, "x")
+        net.run(1)
+        assert "success" == net.fates["x"]
+        change(net, lambda members: members.removing(dead))
+
+
+def test_a_learner_with_a_slower_disk_becomes_a_voter_under_load() -> None:
+    """It is always as many entries behind as come while its disk syncs once."""
+    with OurNet(1, election_s=1.0) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        net.names.append("d")
+        net.start("d")
+        net.disks["d"]["quorate-disk"].sync_s = 0.1, 0.1
+        with_load = partial(load, net, leader, 10, each_s=0.001)
+        with_load(meanwhile=net.replicas[leader].change_members(lambda members: members.adding("d", "d")))
+        assert leader == net.leader()
+        assert net.replicas["d"].status()["voter"]
+
+
+# ---- snapshots on their way -----------------------------------------------------------------------------------------
+
+
+def absent(net: OurNet) -> tuple[str, str]:
+    """A leader, and a follower that was away for so long that only a snapshot helps."""
+    net.start_all("abc")
+    leader = net.elect()
+    follower, third = net.others(leader)
+    net.partition([follower], [leader, third])
+    load(net, leader, 3, each_s=0.05, pad_bytes=200)
+    net.run(1)
+    assert net.journal(leader).first_index > net.last_index(follower)
+    return leader, follower
+
+
+def test_a_piece_that_takes_long_is_not_sent_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a slow line each one more would make all behind it wait longer, without end."""
+    monkeypatch.setattr(transfer, "PIECE_BYTES", 256)
+    with OurNet(1, **SMALL) as net:
+        _, follower = absent(net)
+        free_s = 0.0
+        sent: Counter[int] = Counter()
+
+        def line(source: str, target: str, message: Any) -> float | None:
+            nonlocal free_s
+            if not isinstance(message, wire.SnapshotChunk):
+                return None
+            sent[message.offset] += 1
+            free_s = max(free_s, net.now_s) + 2.5
+            return free_s - net.now_s
+
+        net.listen(line)
+        net.heal()
+        assert net.until(lambda: net.replicas[follower].status()["snapshots_received"], limit_s=120)
+        assert sum(sent.values()) <= len(sent) + 6, sent
+
+
+def test_a_snapshot_that_takes_as_long_as_the_log_takes_to_need_a_new_one_arrives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If each new one began the transfer anew, or what follows the old one were gone, it would never end."""
+    monkeypatch.setattr(transfer, "PIECE_BYTES", 256)
+    with OurNet(1, **SMALL) as net:
+        leader, follower = absent(net)
+        net.listen(lambda source, target, message: 0.3 if isinstance(message, wire.SnapshotChunk) else None)
+        net.heal()
+        load(net, leader, 20, each_s=0.05, pad_bytes=40)
+        assert leader == net.leader()
+        assert net.last_index(follower) >= net.last_index(leader) - 2
+        assert net.replicas[follower].status()["snapshots_received"] <= 2

@@ -1,0 +1,111 @@
+"""The last resort, interrupted: whatever moment it dies at, or the disk is full at, it can be done again, and what it
+left meanwhile never leads alone under the name of the cluster that the others may still be."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.cluster.raft import members
+from quorate.cluster.raft.directory import DataDirectory
+from quorate.cluster.raft.files import OsFiles
+from quorate.cluster.raft.journal import Journal
+from quorate.cluster.raft.recover import Recovery, _Here, recover
+from quorate.cluster.raft.replication import MEMBERS, REGULAR
+from quorate.errors import DataError
+
+OLD = "0" * 16
+CHANGES = ("write", "sync", "truncate", "replace", "remove")
+
+
+class Gone(BaseException):
+    """The process dies here."""
+
+
+def opened(directory: DataDirectory) -> Journal:
+    def failed(error: BaseException) -> None:
+        raise error
+
+    return Journal.open(directory.files, _Here(), snapshot=None, on_failure=failed)
+
+
+@pytest.fixture
+def survivor(tmp_path: Path) -> Path:
+    path = tmp_path / "survivor"
+    directory = DataDirectory.open(path, node_id="n1")
+    mine = directory.identity.incarnation
+    founders = {"n1": mine, "n2": "i2", "n3": "i3"}
+    directory.save_identity(cluster_id=OLD, members=founders)
+    journal = opened(directory)
+    journal.setCurrentTerm(3, "n1")
+    journal.add(MEMBERS + members.encode(members.founding({node: node for node in founders}, founders)), 2, 3)
+    journal.add(REGULAR + b"counted", 3, 3)
+    journal.flush()
+    journal.close()
+    directory.close()
+    return path
+
+
+def found(path: Path) -> tuple[str | None, set[str], list[bytes]]:
+    """The cluster's id, its voters, and the commands: what the node would start on."""
+    directory = DataDirectory.open(path, node_id="n1", create=False)
+    journal = opened(directory)
+    entries = [command for command, _, _ in journal[1:]]
+    voters = [members.decode(each[1:]).voters() for each in entries if each[:1] == MEMBERS]
+    journal.close()
+    cluster_id = directory.identity.cluster_id
+    directory.close()
+    return cluster_id, voters[-1], [each for each in entries if each[:1] == REGULAR]
+
+
+def interrupted(path: Path, at: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Recovery | BaseException:
+    """Recover, with the `at`-th change of a file failing so."""
+    left = at
+
+    def counting(name: str) -> Any:
+        real = getattr(OsFiles, name)
+
+        def change(files: OsFiles, *arguments: Any, **named: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left < 0 and (isinstance(error, Gone) or left == -1):
+                raise error
+            return real(files, *arguments, **named)
+
+        return change
+
+    with monkeypatch.context() as patch:
+        for name in CHANGES:
+            patch.setattr(OsFiles, name, counting(name))
+        try:
+            return recover(path, "n1", "n1")
+        except (Gone, DataError) as stopped:
+            return stopped
+
+
+@pytest.mark.parametrize("error", [Gone(), OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))], ids=["dies", "full"])
+def test_recovery_that_stops_anywhere_can_be_done_again(
+    survivor: Path, tmp_path: Path, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ends = []
+    for at in range(100):
+        path = tmp_path / f"{at}"
+        shutil.copytree(survivor, path)
+        ends.append(interrupted(path, at, error, monkeypatch))
+        cluster_id, voters, _ = found(path)
+        assert voters == {"n1", "n2", "n3"} or cluster_id != OLD, f"it leads alone as the old cluster: {at}"
+        done = recover(path, "n1", "n1")
+        cluster_id, voters, entries = found(path)
+        assert (done.cluster_id, {"n1"}) == (cluster_id, voters)
+        assert REGULAR + b"counted" == entries[0]
+        if isinstance(ends[-1], Recovery) and at > 0 and isinstance(error, Gone):
+            break
+        if isinstance(error, OSError) and at > 3 and all(isinstance(end, Recovery) for end in ends[-3:]):
+            break
+    assert sum(not isinstance(end, Recovery) for end in ends) > 5
+    assert isinstance(ends[-1], Recovery)
