@@ -19,6 +19,7 @@ import shutil
 import sys
 import tempfile
 import time
+import traceback
 from pathlib import Path
 
 from tests.system import gaps
@@ -53,7 +54,8 @@ def main() -> int:
         try:
             run(args.fault, args.votes, args.times, seed, folder)
         except AssertionError as error:
-            print(f"FAILED (seed {seed}, logs in {folder}): {error}", file=sys.stderr)
+            why = str(error) or traceback.format_exc(limit=-1)
+            print(f"FAILED (seed {seed}, logs in {folder}): {why}", file=sys.stderr)
             return 1
         shutil.rmtree(folder)
     return 0
