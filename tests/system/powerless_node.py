@@ -15,7 +15,6 @@ import os
 import random
 import sys
 import threading
-import time
 from pathlib import Path
 from unittest.mock import patch
 
@@ -23,6 +22,7 @@ from quorate.cli import main
 from quorate.cluster.raft import directory
 from quorate.cluster.raft.files import OsFiles
 from tests.simulation.files import SimFiles, survivors
+from tests.waiting import let_pass
 
 SYNC_MAX_S = 0.03  # as a slow disk: while a sync lasts, the power may go with half of it done
 EARLY = 0.3  # of the writes that nobody synced: something of them is on the disk soon
@@ -66,7 +66,7 @@ class SyncedFiles(SimFiles):
         with self._one_at_a_time:
             pieces = list(self._file(name).unsynced)
             self._arrive(name, pieces)
-            time.sleep(self.rng.uniform(0, SYNC_MAX_S))
+            let_pass(self.rng.uniform(0, SYNC_MAX_S), because="a disk takes its time")
             for offset, data in pieces:
                 self._disk.write(name, offset, data)
             self._disk.sync(name)
