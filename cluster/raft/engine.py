@@ -245,6 +245,11 @@ class Engine(Replication):
             at -= 1
         return self.journal.first_index + at
 
+    def bytes_between(self, after: int, up_to: int) -> int:
+        """Of memory, that the entries above `after` and up to `up_to` take, as far as they are held."""
+        start, stop = (max(index - self.journal.first_index, 0) + 1 for index in (after, up_to))
+        return sum(len(command) + ENTRY_OVERHEAD_BYTES for command, _, _ in self.journal[start:stop])
+
     def _checkCommandsToApply(self) -> None:
         """Nothing waits in PySyncObj's queue: `propose` adds to the log itself.
 

@@ -83,7 +83,7 @@ class RaftReplica:
     async def start(self) -> None:
         """Read what is on disk, then listen. Raises `DataError` in words, or OSError if the port is taken."""
         writer, snapshot_writer = self._new_writer("quorate-disk"), self._new_writer("quorate-snapshots")
-        snapshots = Snapshots(self._files, node_id=self.node_id)
+        snapshots = Snapshots(self._files, node_id=self.node_id, accept=StateMachine.restore)
         snapshot = await blocking(snapshots.newest)
         if snapshot is not None:
             image = await blocking(snapshots.load, snapshot)

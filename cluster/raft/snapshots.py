@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 
@@ -39,7 +40,11 @@ class SnapshotMeta:
 
 
 class Snapshots:
-    def __init__(self, files: Files, *, node_id: str = "NODE") -> None:
+    def __init__(
+        self, files: Files, *, node_id: str = "NODE", accept: Callable[[bytes], object] = lambda image: None
+    ) -> None:
+        """`accept` raises `DataError` on an image that this node could not start on."""
+        self._accept = accept
         self._files = files
         self._node_id = node_id
 
@@ -82,6 +87,7 @@ class Snapshots:
         """Take a chunk from a peer; the offset wanted next, or None when the snapshot is whole, verified and in place.
 
         A chunk from elsewhere than the wanted offset changes nothing, so a transfer resumes by asking with b"".
+        Raises `DataError` if it is whole and of no use here: the one that is in place stays the newest.
         """
         names = self._names()
         if names and self._is_in_place(names[-1], meta):
@@ -99,9 +105,15 @@ class Snapshots:
             held += len(chunk)
         if held < meta.size:
             return held
-        if not self._is_sound(part, meta):
+        image = self._sound(part, meta)
+        if image is None:
             self._files.remove(part)
             return 0
+        try:
+            self._accept(image)
+        except DataError:
+            self._files.remove(part)
+            raise
         self._place(part, meta)
         return None
 
@@ -135,11 +147,12 @@ class Snapshots:
     def _is_in_place(self, name: str, meta: SnapshotMeta) -> bool:
         return self._files.read_at(name, 0, _image_at(meta)) == _header(meta)
 
-    def _is_sound(self, name: str, meta: SnapshotMeta) -> bool:
+    def _sound(self, name: str, meta: SnapshotMeta) -> bytes | None:
         try:
-            return self._read(name)[0] == meta
+            found, data = self._read(name)
         except DataError:
-            return False
+            return None
+        return data[_image_at(meta) :] if found == meta else None
 
     def _read(self, name: str) -> tuple[SnapshotMeta, bytes]:
         data = self._files.read(name)

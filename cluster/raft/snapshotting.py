@@ -40,7 +40,8 @@ class Snapshotting:
         self._settings = settings
         self._freeze, self._replace, self._failed = freeze, replace, failed
         self._under_way = False
-        self._due_bytes = settings.snapshot_bytes + settings.keep_bytes  # of log, that make the next one due
+        self._usual_bytes = self._due_bytes = settings.snapshot_bytes + settings.keep_bytes  # make the next one due
+        self._usual_before = 0, 0  # where the log would begin if nobody needed more: after the last two
         self.held: Callable[[str], int] = lambda peer: 0  # the index of the snapshot that a peer is being sent
         self.newest = newest
 
@@ -71,12 +72,12 @@ class Snapshotting:
     def _compact(self, to_index: int) -> None:
         """Keep what a short absence needs; and of two snapshots' worth of log more what a peer on its way needs: the
         snapshot that it is sent would help it nothing if the log began behind it."""
-        engine, settings = self._engine, self._settings
-        keep_from = engine.index_with_behind(settings.keep_bytes)
-        at_least = engine.index_with_behind(settings.keep_bytes + 2 * settings.snapshot_bytes)
-        engine.journal.compact(min(to_index, keep_from, max(at_least, engine.wanted_from(self.held))))
-        least_bytes = settings.snapshot_bytes + settings.keep_bytes
-        self._due_bytes = max(least_bytes, engine.journal.bytes_in_memory + settings.snapshot_bytes)
+        engine = self._engine
+        usual = min(to_index, engine.index_with_behind(self._settings.keep_bytes))
+        base = min(usual, max(self._usual_before[0], engine.wanted_from(self.held)))
+        self._usual_before = self._usual_before[1], usual
+        self._due_bytes = self._usual_bytes + engine.bytes_between(base, usual)
+        engine.journal.compact(base)
 
     def install(self, meta: SnapshotMeta, done: Callable[[bool], None]) -> None:
         """Use a received snapshot, unless it turns out to be unusable or too old; `done` is told whether it is."""
@@ -92,7 +93,7 @@ class Snapshotting:
             return False
         self.newest = meta
         self._engine.journal.reset(meta)
-        self._due_bytes = self._settings.snapshot_bytes + self._settings.keep_bytes
+        self._due_bytes = self._usual_bytes
         self._engine.installed(meta.index)
         self._membership.installed(meta)
         self._replace(state)  # last: who is told of it looks at the log as well

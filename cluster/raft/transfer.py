@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from quorate.cluster.raft import pinned, wire
+from quorate.cluster.raft.elections import LEADER
 from quorate.cluster.raft.engine import Engine
 from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
 from quorate.cluster.raft.writer import Writer
@@ -93,8 +94,8 @@ class Transfer:
 
     def _piece_read(self, peer: str, sending: _Sending, offset: int, data: bytes | BaseException) -> None:
         self._reading.discard(peer)
-        if self._sending.get(peer) is not sending:
-            return  # the next offer goes on
+        if self._sending.get(peer) is not sending or self._engine.role != LEADER:
+            return  # the next offer goes on; in the term of another leader nobody may take us for one
         if isinstance(data, BaseException):  # newer snapshots took its place meanwhile: the next offer sends that
             del self._sending[peer]
         elif sending.offset != offset:

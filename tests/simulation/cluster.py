@@ -158,6 +158,9 @@ class SimCluster:
 
     def _halted(self, name: str, error: BaseException) -> None:
         self.nodes[name].halted = error
+        if "No space left" in str(error) and self.nodes[name].directory.files.room_bytes is not None:
+            self.loop.call_soon(self.crash, name)  # somebody makes room, and starts it again
+            return
         if REMOVED in str(error) and name in self.leaving:
             self.nodes[name].removed = True
             return
@@ -178,6 +181,7 @@ class SimCluster:
         cast(SimLinks, node.replica.links).die()
         for disk in node.disks:
             disk.die(self.rng.randint(0, 12))
+        node.directory.files.room_bytes = None
         if power:
             node.directory.files.crash()
         else:
@@ -266,6 +270,7 @@ async def run_history(seed: int, names: str = "abcde", *, seconds: float = 20.0)
     await asyncio.wait_for(asyncio.gather(*voters), 60)
     if operator is not None:
         await asyncio.wait_for(operator, 120)
+        await _heal(cluster)  # whoever it found in the way
     return await _judge(cluster, fates)
 
 
@@ -275,8 +280,8 @@ async def _operator(cluster: SimCluster, seconds: float) -> None:
     spare = iter("fgh")
     while cluster.loop.time() < seconds:
         await asyncio.sleep(rng.uniform(1, 5))
-        what = rng.choice(("add", "remove", "replace"))
-        if what == "add" and len(cluster.names) < 7:
+        what = rng.choice(("add", "add and regret", "remove", "replace"))
+        if what.startswith("add") and len(cluster.names) < 7:
             name = next(spare, None)
             if name is None:
                 continue
@@ -284,12 +289,11 @@ async def _operator(cluster: SimCluster, seconds: float) -> None:
             cluster.wipe(name)
             await cluster.start(name)
             await _change(cluster, name, present=True)
+            if what == "add and regret":  # it may be in the midst of catching up
+                await asyncio.sleep(rng.uniform(0, 0.5))
+                await _remove(cluster, name)
         elif what == "remove" and len(cluster.names) > 3:
-            name = rng.choice(cluster.names)
-            cluster.leaving.add(name)
-            await _change(cluster, name, present=False)
-            cluster.names.remove(name)
-            cluster.crash(name)
+            await _remove(cluster, rng.choice(cluster.names))
         elif what == "replace" and all(cluster.nodes[each].replica for each in cluster.names):
             name = rng.choice(cluster.names)
             cluster.wipe(name)
@@ -299,6 +303,13 @@ async def _operator(cluster: SimCluster, seconds: float) -> None:
         else:
             continue
         await _settled(cluster)
+
+
+async def _remove(cluster: SimCluster, name: str) -> None:
+    cluster.leaving.add(name)
+    await _change(cluster, name, present=False)
+    cluster.names.remove(name)
+    cluster.crash(name)
 
 
 async def _change(cluster: SimCluster, name: str, *, present: bool) -> None:
@@ -359,13 +370,35 @@ async def _fault(cluster: SimCluster) -> None:
         replica = cluster.nodes[leader].replica
         assert replica is not None
         cluster.loop.create_task(replica.transfer_leadership())
+    elif what < 0.28 and (up := cluster.up()):
+        _harm_disk(cluster, rng.choice(up))
     elif what > 0.93:
         for down in [each for each in cluster.names if cluster.nodes[each].replica is None]:
             await cluster.start(down)
 
 
+def _harm_disk(cluster: SimCluster, name: str) -> None:
+    """It is full; or it hangs, or is slow, for a while."""
+    rng, node = cluster.rng, cluster.nodes[name]
+    how = rng.random()
+    if how < 0.3:
+        node.directory.files.room_bytes = rng.randrange(20_000)
+    elif how < 0.6:
+        for disk in node.disks:
+            disk.hold()
+            cluster.loop.call_later(rng.uniform(0.1, 4), disk.release)
+    else:
+        for disk in node.disks:
+            disk.sync_s = rng.choice((None, (0.02, 0.1), (0.1, 0.3)))
+
+
 async def _heal(cluster: SimCluster) -> None:
     network = cluster.network
+    for node in cluster.nodes.values():
+        node.directory.files.room_bytes = None
+        for disk in node.disks:
+            disk.sync_s = None
+            disk.release()
     network.cut, network.loss, network.late, network.repeated = set(), {}, 0.0, 0.0
     network.settle()
     for name in cluster.names:

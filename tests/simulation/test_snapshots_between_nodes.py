@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from quorate.cluster.fsm import StateMachine
 from quorate.cluster.raft import transfer, wire
+from quorate.errors import DataError
 from tests.simulation.stock.our_net import OurNet
 
 SMALL: dict[str, Any] = {"snapshot_bytes": 2_000, "keep_bytes": 300}
@@ -107,4 +109,47 @@ def test_pieces_that_make_no_snapshot_change_nothing_and_are_asked_for_again(
         assert net.tags(follower) in (before, net.tags(leader))
         assert net.until(lambda: net.tags(follower) == net.tags(leader), limit_s=20)
         assert net.replicas[follower].state.digest() == net.replicas[leader].state.digest()
+        assert {} == net.halted
+
+
+def test_a_snapshot_that_the_state_machine_refuses_takes_the_place_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Say, one of a newer version, while not all nodes run that: the old version must still start on what it had."""
+    restore = StateMachine.restore
+    too_new = 1 << 30
+
+    def as_the_old_version(data: bytes) -> StateMachine:
+        if len(data) > too_new:
+            raise DataError("it is of a newer version")
+        return restore(data)
+
+    monkeypatch.setattr(StateMachine, "restore", as_the_old_version)
+    with OurNet(1, **SMALL) as net:
+        leader, follower = absent(net)
+        too_new = len(net.replicas[leader].state.freeze().encode()) // 2
+        before = net.tags(follower)
+        net.heal()
+        net.run(5)
+        assert (before, {}) == (net.tags(follower), net.halted)
+        net.crash(follower)
+        net.start(follower)
+        assert before == [tag for tag in net.tags(follower) if tag in before]
+        too_new = 1 << 30
+        assert net.until(lambda: net.tags(follower) == net.tags(leader), limit_s=30)
+
+
+def test_who_leads_no_more_sends_no_piece_that_its_disk_was_slow_to_read() -> None:
+    """It would go out in the term of the next leader: that one would take it for a second one, and stop."""
+    with OurNet(1, **SMALL) as net:
+        leader, follower = absent(net)
+        third = net.others(leader, follower)[0]
+        net.disks[leader]["quorate-snapshots"].hold()
+        net.heal()
+        net.run(0.3)
+        net.hand_over(leader, third)
+        assert net.until(lambda: net.leads(third) and net.term(leader) == net.term(third))
+        sent: list[str] = []
+        net.listen(lambda source, target, message: sent.append(source) if net.kind(message) == "snapshot" else None)
+        net.disks[leader]["quorate-snapshots"].release()
+        assert net.until(lambda: net.tags(follower) == net.tags(third), limit_s=20)
+        assert {third} == set(sent)
         assert {} == net.halted
