@@ -37,7 +37,8 @@ Document = dict[str, Any]
 Operation = pymongo.InsertOne[Document] | pymongo.UpdateOne
 
 DUPLICATE_KEY = 11000
-UNAUTHORIZED = (13, 18)
+AUTHENTICATION_FAILED = 18
+UNAUTHORIZED = (13, AUTHENTICATION_FAILED)
 YEAR_9999_MS = 253_402_300_799_000  # the last one dates can be written for
 OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 READ_BY_HAND = {"title": 1, "options": 1, "results": 1, "state": 1}
@@ -57,6 +58,7 @@ class MongoSink:
         self._lock = threading.Lock()  # around opening and closing; the client itself is for all threads
         self._client: pymongo.MongoClient[Document] | None = None
         self._closed = False
+        self._has_index = False  # or it was refused
         self._ledger: dict[str, int] = {}  # what is known of the ledger: id -> generation
         self._ledger_of = ""  # the cluster
         self._watch = Watch(lambda: self._polls().watch(*Watch.ARGUMENTS, max_await_time_ms=Watch.AWAIT_MS))
@@ -142,8 +144,13 @@ class MongoSink:
             if self._closed:
                 raise SinkError("the connection to MongoDB is closed: this node is stopping")
             if self._client is None:
-                self._client = pymongo.MongoClient(self._url, w="majority", journal=True, appname="quorate")
+                try:
+                    self._client = pymongo.MongoClient(self._url, w="majority", journal=True, appname="quorate")
+                except ValueError as error:  # a port that is none; other nonsense is a PyMongoError
+                    raise SinkError(f"MongoDB cannot be used: {error}; correct mongo.url") from error
+            if not self._has_index:
                 _make_index(self._client[self._database][self._collection])
+                self._has_index = True
             return self._client
 
     # ---- writing ----------------------------------------------------------------------------------------------------
@@ -226,6 +233,8 @@ def _make_index(polls: Collection[Document]) -> None:
     try:
         polls.create_index([("quorate.cluster", 1), ("quorate.fence", -1)], name="quorate_fence")
     except OperationFailure as refused:  # slower without, but right
+        if refused.code == AUTHENTICATION_FAILED:
+            raise
         log.warning("MongoDB refuses the index quorate_fence on %s: %s", polls.full_name, refused)
 
 
@@ -241,7 +250,12 @@ def _raise_unless_duplicate(error: BulkWriteError, ids: Sequence[str]) -> None:
 
 
 def _in_words(error: Exception, timeout_s: float) -> str:
-    brief = str(error).split(", Timeout:")[0].split(", full error:")[0][:300]
+    brief = str(error)
+    for noise in (", Timeout:", ", full error:", " (configured timeouts:"):
+        brief = brief.split(noise)[0]
+    brief = " ".join(brief.split())[:300]
+    if "Got response id" in brief:  # a number that is new each time
+        return "MongoDB cannot be used: what answers there is no MongoDB; see mongo.url"
     if isinstance(error, ServerSelectionTimeoutError):
         return f"MongoDB cannot be reached ({brief}); the flush goes on when it is back"
     if isinstance(error, OperationFailure) and error.code in UNAUTHORIZED:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import socketserver
 import threading
 import time
 from collections.abc import Iterator
@@ -251,6 +252,16 @@ def test_a_server_that_hangs_is_given_up_by_the_deadline_and_used_when_it_answer
     assert {"mood": Written.WRITTEN} == sink.write([MOOD], Fence(1, 1, 3), "c1", timeout_s=T)
 
 
+def test_a_server_that_came_later_than_the_node_gets_the_index_too(store: MongoStore, link: Link) -> None:
+    sink = store.sink(link.url)
+    link.flows.clear()
+    with pytest.raises(SinkError):
+        sink.read(timeout_s=0.5)
+    link.flows.set()
+    sink.read(timeout_s=T)
+    assert "quorate_fence" in store.polls.index_information()
+
+
 def test_a_server_that_is_not_there_is_said(store: MongoStore) -> None:
     with closing(socket.create_server(("127.0.0.1", 0))) as nobody:
         port = nobody.getsockname()[1]
@@ -260,9 +271,32 @@ def test_a_server_that_is_not_there_is_said(store: MongoStore) -> None:
     sink.close()
 
 
-def test_an_address_that_makes_no_sense_is_said(store: MongoStore) -> None:
+@pytest.mark.parametrize("url", ["postgres://x", "mongodb://u:p@127.0.0.1:99999/", "mongodb://127.0.0.1:port/"])
+def test_an_address_that_makes_no_sense_is_said(store: MongoStore, url: str) -> None:
     with pytest.raises(SinkError, match="cannot be used: "):
-        MongoSink("postgres://x").write([MOOD], FENCE, "c1", timeout_s=T)
+        MongoSink(url).write([MOOD], FENCE, "c1", timeout_s=T)
+
+
+def test_a_server_of_another_kind_is_said_in_the_same_words_each_time(store: MongoStore) -> None:
+    """The flush says a failure once, as long as it is the same."""
+    answer = b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n"
+
+    class Http(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65_536)
+            self.request.sendall(answer)
+
+    said = set()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Http) as server:
+        threading.Thread(target=server.serve_forever).start()
+        sink = MongoSink(f"mongodb://127.0.0.1:{server.server_address[1]}/")
+        for _ in range(2):
+            with pytest.raises(SinkError, match="no MongoDB") as refused:
+                sink.write([MOOD], FENCE, "c1", timeout_s=1)
+            said.add(str(refused.value))
+        sink.close()
+        server.shutdown()
+    assert 1 == len(said)
 
 
 def test_a_document_that_is_too_large_for_the_server_is_an_error(store: MongoStore) -> None:
