@@ -2,9 +2,9 @@
 sync it was told of, terms and ballots and snapshots included.
 
 An engine of chance adds, cuts, votes, saves, compacts and installs; its process is killed or its power lost at a random
-An engine of chance adds, cuts, votes, saves, compacts and installs; its process is killed or its power lost at a random
-step of the disk, or a write or a sync fails, with any subset of the unsynced blocks kept. `QUORATE_SEEDS=2000` runs more,
-`QUORATE_SEED=17` one.
+step of the disk, or a write or a sync fails, with any subset of the unsynced blocks kept. `QUORATE_SEEDS=2000` runs
+more, `QUORATE_SEED=17` one.
+"""
 
 from __future__ import annotations
 
