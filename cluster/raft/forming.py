@@ -35,6 +35,7 @@ class Forming:
         self.expected = expected  # empty: this node was not asked to form a cluster
         self.stranger_to: str | None = None  # a formed cluster that does not know this incarnation
         self._met = {identity.node_id: identity.incarnation}
+        self._strangers: dict[str, tuple[str, str]] = {}  # those of formed clusters: peer -> incarnation, cluster id
         self._form_if_complete()
 
     def expect(self, expected: set[str]) -> None:
@@ -83,7 +84,9 @@ class Forming:
         mine = self.identity
         if members.get(mine.node_id) == mine.incarnation:
             self._form(hello.cluster_id, members)
-        elif self.stranger_to is None:
+            return None
+        self._strangers[peer] = hello.incarnation, hello.cluster_id
+        if self.stranger_to is None:
             self.stranger_to = hello.cluster_id
             known = "knows another incarnation of it" if mine.node_id in members else "does not know it"
             log.warning(
@@ -97,9 +100,14 @@ class Forming:
         return None
 
     def join(self, members: Mapping[str, str]) -> None:
-        """The log says that this incarnation is a voter of the cluster it was a stranger to: now it remembers."""
-        if not self.formed and self.stranger_to is not None:
-            self._form(self.stranger_to, members)
+        """The log says that this incarnation is a voter of the cluster it was a stranger to: now it remembers.
+
+        Of which one, those tell whom the log names: it may have met others, of a cluster of before a recovery.
+        """
+        if not self.formed:
+            ids = {id for peer, (disk, id) in self._strangers.items() if members.get(peer) == disk}
+            if len(ids) == 1:  # else the next introduction tells
+                self._form(ids.pop(), members)
 
     def _form_if_complete(self) -> None:
         if not self.formed and self.expected and set(self._met) >= self.expected:

@@ -160,6 +160,16 @@ def test_a_stranger_remembers_once_the_log_says_that_it_is_a_voter() -> None:
     assert members == c.identity.members, "once"
 
 
+def test_a_stranger_joins_the_cluster_of_those_whom_the_log_names_whomever_it_met_first() -> None:
+    """Say, a node of the cluster as it was before somebody recovered it: as its member all others would refuse it."""
+    old = {"a": "a0", "b": "b1", "c": "c1"}
+    c = node("c2", expected="abc")
+    c.introduced("b", hello("b1", cluster_id=cluster_id_of(old), members=old))
+    c.introduced("a", formed_hello("a1"))
+    c.join({"a": "a1", "c": "c2"})
+    assert X == c.identity.cluster_id
+
+
 def test_who_is_told_later_whom_to_expect_forms_then() -> None:
     a = node("a1")
     a.introduced("b", hello("b1", expected="ab"))
