@@ -62,7 +62,7 @@ class Connection(nsq.AsyncConn):
         self.is_ready: asyncio.Future[None] = loop.create_future()
         self.msg_timeout_s = 60.0
         self._on_deliveries = on_deliveries
-        self.error = ""  # the last one nsqd told us
+        self.error = ""  # the last one
         self._answers: deque[asyncio.Future[bytes]] = deque()
         self._unread = b""
         self.on("close", self._on_end)
@@ -88,8 +88,8 @@ class Connection(nsq.AsyncConn):
         self.last_recv_timestamp = time.time()
         try:
             self._parse(self._unread + data if self._unread else data)
-        except Exception:
-            log.exception("%s sent what cannot be read; closing", self.id)
+        except Exception as error:  # whatever nsqd's own words make of pynsq, or another server's of us
+            self.error = f"what it sent cannot be read: {error}; is this nsqd's TCP address?"
             self.close()
             return
         self._start_read()

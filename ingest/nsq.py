@@ -202,7 +202,7 @@ class NsqSource:
             try:
                 tallied = await self._caster.cast(group.votes, timeout_s=self.settings.cast_timeout_s)
             except QuorateError as error:
-                self._fail(f"{error.title}: {error.detail}")
+                self._fail(f"votes wait and are tried again: {error.detail}")
                 pause_s = error.retry_after_s or 0.1
             except Exception as error:
                 log.exception("nsq: submitting failed as it never should; the messages are given back")

@@ -28,6 +28,7 @@ from quorate.vote import Vote
 MESSAGES_PER_MPUB = 1_000
 MPUB_BYTES = 512 * 1024  # nsqd takes 5 MiB
 MESSAGE_BYTES = 256 * 1024  # nsqd takes 1 MiB
+ANSWER_BYTES_MAX = 64 * 1024
 CONNECT_S = 2.0
 TRY_S = 5.0  # for one nsqd to confirm, before the next is asked
 FIRST_MPUB, AIM_S = 64, 0.5  # messages in the first MPUB, and how long one should take at most
@@ -205,7 +206,8 @@ class _Link:
 
     def _negotiate(self, auth_secret: str, end_s: float) -> None:
         wish = {"feature_negotiation": True, "heartbeat_interval": -1, "user_agent": f"quorate/{__version__}"}
-        terms = self._ask(protocol.MAGIC_V2 + _sized(b"IDENTIFY", msgspec.json.encode(wish)), end_s, was_sent=False)
+        hello = protocol.MAGIC_V2 + _sized(b"IDENTIFY", msgspec.json.encode(wish))
+        terms = self._ask(hello, end_s, was_sent=False)
         if terms != b"OK" and msgspec.json.decode(terms).get("auth_required"):
             self._ask(_sized(b"AUTH", auth_secret.encode()), end_s, was_sent=False)
 
@@ -221,6 +223,8 @@ class _Link:
             self._socket.settimeout(max(0.05, end_s - time.monotonic()))
             self._socket.sendall(command)
             size, kind = struct.unpack(">ii", self._read(8))
+            if not 4 <= size <= ANSWER_BYTES_MAX:
+                raise ConnectionError("what it answers cannot be read; is this nsqd's TCP address?")
             payload = self._read(size - 4)
         except OSError as error:
             raise _Broken(error.strerror or str(error) or "no answer", was_sent=was_sent) from None

@@ -162,7 +162,8 @@ class Subscription(nsq.Reader):
                 log.info("taking %s/%s from nsqd %s", self.topic, self.channel, address)
                 pause_s = RECONNECT_MIN_S
                 await asyncio.shield(connection.ended)
-                self._on_trouble(address, f"nsqd {address} hung up, connecting again")
+                why = f" ({connection.error})" if connection.error else ""
+                self._on_trouble(address, f"nsqd {address} hung up{why}, connecting again")
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))
 
     async def _connect(self, address: str) -> Connection:
@@ -256,19 +257,20 @@ class Subscription(nsq.Reader):
 
     async def _look_up(self, address: str) -> list[dict[str, Any]] | None:
         """The topic's nsqds by one lookupd; None if it does not answer."""
+        who = f"nsqlookupd {address}"
         base = address if "://" in address else f"http://{address}"
         try:
             producers = list((await self._get(f"{base.rstrip('/')}/lookup?topic={quote(self.topic)}"))["producers"])
         except HTTPClientError as error:
-            if error.code != 404:
-                self._on_trouble(address, f"nsqlookupd {address}: {error}")
+            if error.response is None or b"TOPIC_NOT_FOUND" not in error.response.body:
+                self._on_trouble(who, f"{who}: {error}; is this nsqlookupd's HTTP address?")
                 return None
             producers = []  # nobody has published to this topic yet
         except (OSError, ValueError, KeyError, TypeError) as error:
-            self._on_trouble(address, f"nsqlookupd {address}: {error}")
+            self._on_trouble(who, f"{who}: {error}")
             return None
-        if self._on_trouble(address, ""):
-            log.info("nsqlookupd %s answers again", address)
+        if self._on_trouble(who, ""):
+            log.info("%s answers again", who)
         return producers
 
     async def _look_how_deep(self) -> None:

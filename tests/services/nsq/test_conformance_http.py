@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 
 import pytest
 
@@ -233,3 +234,13 @@ def test_lookupd_names_misuse(servers: Servers, sent: bytes, error: bytes) -> No
     with RawClient(lookupd.address, magic=b"  V1") as client:
         client.send(sent)
         assert error == client.answer()
+
+
+def test_what_is_no_http_is_answered_400(servers: Servers) -> None:
+    """As a client that took the HTTP address for the other one finds out."""
+    nsqd = servers.nsqd()
+    host, port = nsqd.http.rsplit(":", 1)
+    with socket.create_connection((host, int(port)), timeout=5) as connection:
+        connection.sendall(b"  V2IDENTIFY\n\0\0\0\2{}")
+        with connection.makefile("rb") as answer:
+            assert b"HTTP/1.1 400 Bad Request\r\n" == answer.readline()

@@ -225,6 +225,22 @@ async def test_each_trouble_is_logged_once_and_again_when_it_came_back(caplog: p
 
 
 @on_loop
+async def test_http_addresses_and_others_mixed_up_are_told_once(
+    servers: Servers, caplog: pytest.LogCaptureFixture
+) -> None:
+    nsqd, counted = servers.nsqd(), await cluster()
+    mixed_up: dict[str, Any] = {"nsqd": [nsqd.http], "lookupd": [nsqd.http], "lookupd_poll_s": 0.05}
+    async with source(counted.submitter, **mixed_up) as taking:
+        await asyncio.sleep(1.5)  # some tries of each
+        assert 0 == taking.status()["connections"]
+    said = "\n".join(sorted(record.getMessage() for record in caplog.records))
+    assert 2 == len(caplog.records), said
+    assert "is this nsqd's TCP address?" in said
+    assert "is this nsqlookupd's HTTP address?" in said
+    assert not any(record.exc_info for record in caplog.records)
+
+
+@on_loop
 async def test_a_lookupd_that_answers_again_is_told(servers: Servers, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     lookupd, counted = servers.lookupd(), await cluster()

@@ -204,6 +204,12 @@ def test_nobody_reachable_ends_with_3(servers: Servers, file: Path, capsys: pyte
         publisher.publish([b"happy"])
 
 
+def test_an_http_address_is_told(servers: Servers) -> None:
+    nsqd = servers.nsqd()
+    with Publisher([nsqd.http], "votes", timeout_s=1) as publisher, pytest.raises(NoNsqd, match="TCP address"):
+        publisher.publish([b"happy"])
+
+
 def test_sent_but_not_confirmed_ends_with_4(servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     nsqd = servers.nsqd()
     with Publisher([nsqd.tcp], "votes", timeout_s=0.5) as publisher:

@@ -10,6 +10,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
+BAD_REQUEST = (
+    b"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n400 Bad Request"
+)
 BODY_BYTES_MAX = 64 * 1024 * 1024
 
 
@@ -42,10 +45,18 @@ async def serve(address: str, routes: Routes) -> asyncio.Server:
 async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, routes: Routes) -> None:
     try:
         while True:
-            method, target, _ = (await reader.readline()).decode("latin-1").split(" ", 2)
+            line = await reader.readline()
+            try:
+                method, target, version = line.decode("latin-1").split(" ", 2)
+                if not (method and version.startswith("HTTP/")):
+                    raise ValueError(line)
+            except ValueError:
+                if line:
+                    writer.write(BAD_REQUEST)
+                break
             headers = {}
-            while line := (await reader.readline()).strip():
-                name, _, value = line.decode("latin-1").partition(":")
+            while header := (await reader.readline()).strip():
+                name, _, value = header.decode("latin-1").partition(":")
                 headers[name.lower()] = value.strip()
             if headers.get("expect", "").lower() == "100-continue":
                 writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
