@@ -106,6 +106,7 @@ class SimCluster:
         self.nodes = {name: SimNode(self._directory(name)) for name in names}
         self.chains: dict[int, bytes] = {}  # applied index -> chain, the same on all nodes
         self.digests: dict[int, str] = {}
+        self.acknowledged = 0  # the greatest version anybody was told
         self.broken: list[str] = []
         pysyncobj.syncobj.monotonicTime = self.loop.time
 
@@ -230,6 +231,7 @@ async def _voter(cluster: SimCluster, name: str, number: int, fates: dict[str, s
             fates.setdefault(vote_id, "unknown")  # until we hear otherwise
             tallied = await submitter.cast([Vote(option, id=vote_id)], timeout_s=1.0)
             fates[vote_id] = f"counted {option}" if not tallied.rejected else "rejected"
+            cluster.acknowledged = max(cluster.acknowledged, tallied.version)
             return
         except QuorateError as error:
             if error.definite and fates[vote_id] != "maybe":
@@ -237,6 +239,16 @@ async def _voter(cluster: SimCluster, name: str, number: int, fates: dict[str, s
                 return
             fates[vote_id] = "maybe"
             name = rng.choice(cluster.up() or [name])
+
+
+async def _reader(cluster: SimCluster, name: str) -> None:
+    """Whoever confirms a read has applied all that was acknowledged before it was asked."""
+    replica, before = cluster.nodes[name].replica, cluster.acknowledged
+    with contextlib.suppress(QuorateError, TimeoutError):
+        assert replica is not None
+        version = await asyncio.wait_for(replica.barrier(), 5)
+        if version < before:
+            cluster.broken.append(f"{cluster.loop.time():.3f} {name} read version {version} after {before} was told")
 
 
 async def run_history(seed: int, names: str = "abcde", *, seconds: float = 20.0) -> Verdict:
@@ -264,6 +276,9 @@ async def run_history(seed: int, names: str = "abcde", *, seconds: float = 20.0)
                 task = cluster.loop.create_task(_voter(cluster, name, number, fates, rng))
                 voters.add(task)
                 task.add_done_callback(voters.discard)
+            if rng.random() < 0.3:
+                voters.add(reader := cluster.loop.create_task(_reader(cluster, name)))
+                reader.add_done_callback(voters.discard)
         await asyncio.sleep(rng.uniform(0.02, 0.2))
         await _fault(cluster)
     await _heal(cluster)
