@@ -1,10 +1,10 @@
 """How nodes become one cluster, once, and how a node knows that it forgot.
 
 Every data directory has an incarnation, drawn at random when it is made. Nodes that are asked to form a cluster
-(`raft.bootstrap`) wait until all expected members have met; then the cluster's id is a hash of who met whom, ids and
-incarnations, and each writes it down. From then on any majority will do. A node whose disk was emptied has another
-incarnation: it cannot make the same id again, the others know it is not who it was, and it knows it from them. It may
-hold copies, but gives no ballot: it cannot know which ones it gave (Raft §5.2 rests on that memory).
+(`raft.bootstrap`) wait until one of them is connected with all others; then the cluster's id is a hash of who they are,
+ids and incarnations, and each writes it down. From then on any majority will do. A node whose disk was emptied has
+another incarnation: it cannot make the same id again, the others know it is not who it was, and it knows it from them.
+It may hold copies, but gives no ballot: it cannot know which ones it gave (Raft §5.2 rests on that memory).
 """
 
 from __future__ import annotations
@@ -65,6 +65,11 @@ class Forming:
                 )
             return None
         return self._met_formed(peer, hello)
+
+    def parted(self, peer: str) -> None:
+        """The link broke. It must be met again: it may form the cluster meanwhile, with a disk that is emptied then."""
+        if not self.formed and peer != self.identity.node_id:
+            self._met.pop(peer, None)
 
     def _met_unformed(self, peer: str, hello: Introduction) -> str | None:
         if not self.expected or not hello.expected:

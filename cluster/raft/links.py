@@ -207,11 +207,11 @@ class Links:
         refusal = "it has this node's own id" if peer == self.node_id else None
         refusal = refusal or self._listener.opened(peer, link.introduction)
         if refusal is None and self._open.get(peer) is not link:
-            before = self._open.pop(peer, None)
+            before = self._open.get(peer)
+            self._open[peer] = link
             if before is not None:
                 before.close("a newer connection took its place")
                 self._lost(peer, before)
-            self._open[peer] = link
             self._complained.pop(peer, None)
             self._listener.connected(peer)
         return refusal

@@ -321,6 +321,8 @@ class RaftReplica:
         if self._running:
             assert self._engine is not None
             self._guard(self._engine.peer_disconnected, peer)
+        if not self.links.is_open(peer):  # by a newer connection
+            self.forming.parted(peer)
 
     def progress(self, peer: str) -> None:
         if self._running:

@@ -53,6 +53,23 @@ def test_all_must_have_met() -> None:
     assert ([], X, FOUNDERS) == (a.waiting_for(), a.identity.cluster_id, a.identity.members)
 
 
+def test_who_has_left_before_all_had_met_must_be_met_again() -> None:
+    """It may have formed the cluster with others meanwhile, one of which may have lost its disk since."""
+    b = node("b1", expected="abc")
+    assert None is b.introduced("a", hello("a1"))
+    b.parted("a")
+    assert None is b.introduced("c", hello("c2"))
+    assert (["a"], False) == (b.waiting_for(), b.formed)
+    assert None is b.introduced("a", formed_hello("a1"))
+    assert (X, FOUNDERS) == (b.identity.cluster_id, b.identity.members)
+
+
+def test_who_leaves_a_formed_cluster_stays_a_member() -> None:
+    a = node("a1", expected="abc", cluster=True)
+    a.parted("b")
+    assert FOUNDERS == a.identity.members
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations("abc")), ids="".join)
 def test_whoever_meets_whom_first_they_form_the_same_cluster(order: tuple[str, ...]) -> None:
     nodes = {name: node(f"{name}1", expected="abc") for name in order}
