@@ -189,9 +189,13 @@ def _tell(lines: Lines, publisher: Publisher, as_json: bool) -> None:
         print_json(told)
         return
     places = " and ".join(sorted(publisher.used)) or "nobody"
-    text = f"{lines.votes:,} votes published in {publisher.messages:,} messages to {places}"
+    text = f"{_count(lines.votes, 'vote')} published in {_count(publisher.messages, 'message')} to {places}"
     if publisher.single:
         text += f"; of {publisher.single:,} there is one copy only"
     if lines.bad_lines:
         text += f"; {lines.bad_lines:,} bad lines passed over"
     click.echo(f"{text}\nrun id {lines.run_id}: published again under it, they count once")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
