@@ -1,10 +1,11 @@
-"""The main figures of Quorate, with the settings they were measured at, and etcd's beside them in the same run.
+"""The main figures of Quorate, with the settings they were measured at; etcd's and PySyncObj's beside them.
 
     python -m bench.run [--only votes,bulk,reads,failover,memory,steady] [--rounds 3] [--seconds 5] [--json FILE]
 
-Three nodes of each system and the client share this machine, so the client's own cost is part of it; data is synced to
-disk before an answer in both. Systems take turns (A B A B ...) and the median round is shown: on shared machines trust
-the ratios, not the rates. etcd is measured where it is on PATH.
+Three nodes of each system and the client share this machine, so the client's own cost is part of it. Quorate and etcd
+sync data to disk before an answer; PySyncObj as it is shipped, behind the HTTP server of ours, syncs nothing. Systems
+take turns (A B A B ...) and the median round is shown: on shared machines trust the ratios, not the rates. etcd is
+measured where it is on PATH.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 import quorate
-from bench import etcd, failover, memory, steady
+from bench import etcd, failover, memory, steady, stock
 from bench.systems import Row, System, measure
 from tests.system import gaps
 from tests.system.cluster import Cluster
@@ -33,18 +34,17 @@ BULK_CLIENTS = 12
 class Bench:
     """The systems under test, and what was measured so far."""
 
-    def __init__(self, args: argparse.Namespace, cluster: Cluster, other: System | None) -> None:
-        self.args, self.cluster, self.other = args, cluster, other
+    def __init__(self, args: argparse.Namespace, cluster: Cluster, others: dict[str, System]) -> None:
+        self.args, self.cluster, self.others = args, cluster, others
         self.rows: list[Row] = []
         self.facts: dict[str, object] = {}
 
-    def rounds(self, workload: str, clients: int, beside: str = "") -> None:
-        """Measure a workload, and etcd's counterpart `beside` it, in turns; print the medians."""
+    def rounds(self, workload: str, clients: int, **beside: str) -> None:
+        """Measure a workload, and what other systems have like it, in turns; print the medians."""
         rows: dict[str, list[Row]] = {}
+        turns: list[tuple[str, System, str]] = [("quorate", self.cluster, workload)]
+        turns += [(name, self.others[name], work) for name, work in beside.items() if name in self.others]
         for _ in range(self.args.rounds):
-            turns: list[tuple[str, System, str]] = [("quorate", self.cluster, workload)]
-            if beside and self.other:
-                turns.append(("etcd", self.other, beside))
             for name, system, work in turns:
                 row = measure(name, system, work, clients, warm_up_s=self.args.warm_up, seconds=self.args.seconds)
                 rows.setdefault(name, []).append(row)
@@ -74,10 +74,10 @@ def head() -> None:
 
 
 def votes(bench: Bench) -> None:
-    """One vote with an id a request, spread over three nodes; etcd: a put of a new key."""
+    """One vote with an id a request, spread over three nodes; etcd: a put of a new key; stock: in memory alone."""
     head()
     for clients in CLIENTS:
-        bench.rounds("vote", clients, beside="etcd-put")
+        bench.rounds("vote", clients, etcd="etcd-put", stock="stock-vote")
 
 
 def bulk(bench: Bench) -> None:
@@ -91,7 +91,7 @@ def reads(bench: Bench) -> None:
     """Reads that miss no acknowledged vote, and those that only ask the leader."""
     head()
     for clients in (1, 32):
-        bench.rounds("linearizable", clients, beside="etcd-read")
+        bench.rounds("linearizable", clients, etcd="etcd-read")
     bench.rounds("weak", 32)
 
 
@@ -173,12 +173,14 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quorate-bench-", dir=args.folder)))
         cluster = stack.enter_context(Cluster(folder, settings={"flush.interval_ms": 1000}))
-        other = None
+        others: dict[str, System] = {}
         if etcd.version() and {"votes", "reads"} & set(chosen):
-            other = stack.enter_context(etcd.Etcd(folder))
+            others["etcd"] = stack.enter_context(etcd.Etcd(folder))
+        if "votes" in chosen:
+            others["stock"] = stack.enter_context(stock.Stock(folder))
         with cluster.client() as client:
             client.create_poll("bench", ["happy", "sad"])
-        bench = Bench(args, cluster, other)
+        bench = Bench(args, cluster, others)
         print(settings(args, folder))
         for name in chosen:
             print(f"\n{name}: {(RUN[name].__doc__ or '').strip()}", flush=True)

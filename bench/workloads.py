@@ -72,6 +72,7 @@ WORKLOADS = {
     workload.name: workload
     for workload in [
         Workload("vote", "one vote with an id a request", 1, one_vote, b'"applied":1'),
+        Workload("stock-vote", "PySyncObj as shipped, nothing on disk: as vote", 1, one_vote, b'"applied":1'),
         Workload("once", f"{BULK:,} votes a request under one idempotency key", BULK, bulk_once, b'"applied":1000'),
         Workload("ids", f"{BULK:,} votes a request, an id on every vote", BULK, bulk_ids, b'"applied":1000'),
         Workload("linearizable", "a linearizable read of a poll", 0, read("linearizable"), b'"results"'),
