@@ -71,7 +71,7 @@ class Raft(Section, frozen=True):
     ] = 0
     election_timeout_ms: Annotated[
         int, about("silence of the leader after which a follower asks for ballots", ge=100, le=60_000)
-    ] = 1000
+    ] = 500
     key: Annotated[str, about("secret shared by all nodes of the cluster; 16 characters or more", secret=True)] = ""
     key_file: Annotated[str, about("file that holds raft.key", path=True)] = ""
     insecure: Annotated[bool, about("allow links beyond this host without raft.key")] = False
