@@ -107,6 +107,7 @@ class Link(asyncio.Protocol):
         self._why = "the other end closed it"
         self.peer: str | None = None
         self.introduction: Introduction | None = None
+        self.let_in = False  # its owner says so, and from then on it is the peer's link
         self.claims = ""  # who the other end says it is, before that is proved: for log lines
         self.address = ""
         self.heard_s = self.sent_s = 0.0
@@ -139,9 +140,10 @@ class Link(asyncio.Protocol):
         """Cut it now, or as soon as it is connected; `closed` follows. Idempotent."""
         if self._transport is None:
             self._doomed = why
-        elif not self._transport.is_closing():
+            return
+        if not self._transport.is_closing():
             self._why = why
-            self._transport.abort()
+        self._transport.abort()  # also what is closing: it may wait for a peer that takes nothing
 
     @property
     def backlog(self) -> int:
@@ -296,3 +298,4 @@ class Link(asyncio.Protocol):
         self._flush()
         if self._transport is not None:
             self._transport.close()  # after what is in its buffer
+            self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.close, why)

@@ -209,6 +209,7 @@ class Links:
         if refusal is None and self._open.get(peer) is not link:
             before = self._open.get(peer)
             self._open[peer] = link
+            link.let_in = True
             if before is not None:
                 before.close("a newer connection took its place")
                 self._lost(peer, before)
@@ -223,13 +224,13 @@ class Links:
 
     def closed(self, link: Link, why: str) -> None:
         self._strangers.pop(link, None)
-        if link.peer is None or self._open.get(link.peer) is not link:
+        if not link.let_in:
             self.refusals += 1
             self._complain(
                 link.address.rsplit(",", 1)[0], f"refused {link.claims or 'a stranger'} at {link.address}: {why}"
             )
-            self._fail_calls(link)
-            return
+        if link.peer is None or self._open.get(link.peer) is not link:
+            return  # a stranger, or a newer connection took its place
         del self._open[link.peer]
         if not self._stopped:
             log.info("link to %s lost: %s", link.peer, why)

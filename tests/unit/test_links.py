@@ -96,6 +96,7 @@ def test_a_newer_connection_takes_the_place_of_the_old_one(run: Run) -> None:
             await until("the second is in", lambda: one.up == ["n2", "n2"])
             assert ["n2"] == one.down
             assert await first.is_hung_up_on()
+            assert 0 == one.links.refusals
             with pytest.raises(OutcomeUnknown):
                 await answer
             second.say(RAFT, wire.encode(HEARTBEAT))
@@ -114,6 +115,24 @@ def test_who_is_not_wanted_any_more_is_told_why(run: Run) -> None:
             assert [("n1", "n2 was removed")] == two.refusals
             await until("the link is gone", lambda: not one.links.is_open("n2"))
             assert not one.links.send("n2", HEARTBEAT)
+
+    run(main())
+
+
+def test_who_is_not_wanted_and_takes_nothing_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason would wait behind what it does not take, and the link with it."""
+    monkeypatch.setattr(link, "HANDSHAKE_S", 0.2)
+
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as hung:
+            await hung.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            hung.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio gives every stream's one this
+            for _ in range(20):
+                one.links.send("n2", wire.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
+                await asyncio.sleep(0)
+            one.links.refuse("n2", "n2 was removed")
+            await until("the link is gone", lambda: not one.links.is_open("n2"), within_s=2)
 
     run(main())
 
