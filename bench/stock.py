@@ -109,7 +109,10 @@ class App:
             if not told.done():
                 told.set_result((applied, error))
 
-        self._node.cast(vote.option, vote.id, callback=partial(loop.call_soon_threadsafe, tell))
+        def called(applied: bool, error: int) -> None:  # on PySyncObj's thread
+            loop.call_soon_threadsafe(tell, applied, error)
+
+        self._node.cast(vote.option, vote.id, callback=called)
         try:
             applied, error = await asyncio.wait_for(told, TIMEOUT_S)
         except TimeoutError:
