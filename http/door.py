@@ -68,7 +68,7 @@ class Door:
         if scope["method"] == "GET":
             if path.startswith("/polls/") and path.endswith("/results") and len(path) > 15:
                 return await self._look(scope, send, "/polls/{id}/results", viewing.results, path[7:-8])
-            if path == "/events":
+            if path.lstrip("/").removesuffix("/") == "events":  # all that Flask's rule matches: none may get a thread
                 return await self._follow(scope, receive, send)
             if path == "/livez":
                 return await self._look(scope, send, path, viewing.livez)
@@ -129,7 +129,7 @@ class Door:
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _follow(self, scope: Scope, receive: Receive, send: Send) -> Served:
-        asked = Asked("/events")
+        asked = Asked("/" + scope["path"].lstrip("/"))  # as Flask calls it
         try:
             asked.query = _query(scope)
             for name, value in scope["headers"]:
@@ -137,7 +137,7 @@ class Door:
                     asked.last_event_id = value.decode("latin-1")
             stream = await viewing.follow(self._api, asked)
         except QuorateError as error:
-            answer = problem(error, "/events")
+            answer = problem(error, asked.path)
             await self._send(scope, send, answer)
             return "/events", answer.status
         await self._stream(stream, receive, send)

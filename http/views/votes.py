@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from flask import Blueprint, Response, stream_with_context
+from flask import Blueprint, Response, request, stream_with_context
 
 from quorate.http import casting, viewing
 from quorate.http.app import asked, on_loop, respond, this_api
@@ -26,16 +26,24 @@ def results(poll_id: str) -> Response:
 
 @routes.get("/events")
 def events() -> Response:
-    stream = on_loop(viewing.follow(this_api(), asked()))
-    answer = Response(stream_with_context(_pull(stream)))
-    answer.headers.clear()
-    answer.headers.extend((name.decode(), value.decode()) for name, value in viewing.stream_headers(this_api()))
-    return answer
+    api = this_api()
+    stream = on_loop(viewing.follow(api, asked()))
+    if request.method == "HEAD":  # of a GET's answer the headers alone: nobody pulls, so nobody else closes it
+        api.loop.call_soon_threadsafe(stream.close)
+        return _streamed(iter(()))
+    return _streamed(stream_with_context(_pull(stream)))
 
 
 @routes.post("/producers")
 def open_producer() -> Response:
     return respond(on_loop(casting.open_producer(this_api(), asked())))
+
+
+def _streamed(chunks: Iterator[bytes]) -> Response:
+    answer = Response(chunks)
+    answer.headers.clear()
+    answer.headers.extend((name.decode(), value.decode()) for name, value in viewing.stream_headers(this_api()))
+    return answer
 
 
 def _pull(stream: Stream) -> Iterator[bytes]:

@@ -175,6 +175,9 @@ def test_a_page_of_this_node_may_vote(doors: tuple[Node, Node]) -> None:
         ("/readyz?vebose", 400),
         ("/events?poll=none", 404),
         ("/events?pol=mood", 400),
+        ("/events/?poll=none", 404),
+        ("//events?poll=none", 404),
+        ("/events//?poll=mood", 404),
         ("/events?" + "&".join(f"poll={i}" for i in range(101)), 400),
     ],
 )
@@ -185,7 +188,7 @@ def test_looks_are_answered_alike(doors: tuple[Node, Node], path: str, status: i
         assert "application/problem+json" == answer.headers["content-type"]
 
 
-@pytest.mark.parametrize("path", ["/polls/mood/results", "/votes", "/livez", "/none"])
+@pytest.mark.parametrize("path", ["/polls/mood/results", "/votes", "/livez", "/events", "/none"])
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "BREW"])
 def test_other_methods_are_answered_alike(doors: tuple[Node, Node], method: str, path: str) -> None:
     both(doors, method, path)

@@ -15,6 +15,7 @@ from quorate.cluster import entry, pieces
 from quorate.cluster.fsm import Applied
 from quorate.cluster.gather import count_choices
 from quorate.http import events
+from quorate.http.api import Limits
 from quorate.vote import Vote
 from tests.unit.http_node import MOOD, Node, running
 from tests.waiting import wait_for
@@ -33,10 +34,10 @@ def node() -> Iterator[Node]:
 class Follower:
     """A client of /events that reads as browsers do."""
 
-    def __init__(self, node: Node, query: str = "", last_event_id: int | None = None) -> None:
+    def __init__(self, node: Node, query: str = "", last_event_id: int | None = None, path: str = "/events") -> None:
         self.connection = node.connect()
         headers = {} if last_event_id is None else {"Last-Event-ID": str(last_event_id)}
-        self.connection.request("GET", f"/events{query}", headers=headers)
+        self.connection.request("GET", f"{path}{query}", headers=headers)
         self.response: http.client.HTTPResponse = self.connection.getresponse()
         self.status = self.response.status
         self.last_id = last_event_id
@@ -259,3 +260,20 @@ def test_a_client_that_leaves_is_forgotten(node: Node) -> None:
         follower.next()
 
     wait_for("nothing of it is left", lambda: not len(node.api.events) and not node.api.counts.streams)
+
+
+@pytest.mark.parametrize("path", ["/events", "/events/", "//events"])
+def test_a_follower_takes_no_thread_however_it_writes_the_address(path: str) -> None:
+    """A thread would be gone for good: it does not learn that its client left."""
+    with running(limits=Limits(threads=1)) as node:
+        with contextlib.closing(Follower(node, path=path)) as follower:
+            assert [200, "retry: 1000"] == [follower.status, *follower.block()]
+            assert 0 == node.server._door._in_flask
+        assert 200 == node.ask("GET", "/version").status
+
+
+def test_asking_for_the_headers_alone_follows_nothing(node: Node) -> None:
+    answers = [node.ask("HEAD", "/events?poll=mood") for _ in range(4)]  # one more than may follow
+    assert [(200, "text/event-stream", b"")] * 4 == [(a.status, a.headers["content-type"], a.body) for a in answers]
+    assert "content-length" not in answers[0].headers
+    wait_for("nothing of them is left", lambda: not len(node.api.events))
