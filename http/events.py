@@ -10,6 +10,7 @@ In a group of events only the last carries the id, so that a connection cut with
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Sequence
 
 from quorate.cluster import pieces
@@ -74,6 +75,7 @@ class Events:
         self._streams_max = streams_max
         self._streams: set[Stream] = set()
         self._options: dict[str, frozenset[str]] = {}  # of each poll that a stream names
+        self._followers: Counter[str] = Counter()  # poll id -> how many streams name it
         self._changed_options: set[str] = set()
         self._changed_polls: dict[str, set[Stream] | None] = {}  # poll id -> whom to tell; None: all who follow it
         self._closed = False
@@ -95,6 +97,7 @@ class Events:
             raise NotReady(f"{self._streams_max} clients follow events on this node already; ask another node")
         stream = Stream(self, frozenset(polls) or None)
         self._streams.add(stream)
+        self._followers.update(stream.polls or ())
         state = self._replica.state
         for poll_id in polls:
             poll = state.poll(poll_id)
@@ -108,10 +111,13 @@ class Events:
         return stream
 
     def forget(self, stream: Stream) -> None:
-        self._streams.discard(stream)
-        still = frozenset[str]().union(*(s.polls for s in self._streams if s.polls))
-        for poll_id in self._options.keys() - still:
-            del self._options[poll_id]
+        if stream not in self._streams:  # closed before: by the other side, or by `close`
+            return
+        self._streams.remove(stream)
+        for poll_id in stream.polls or ():
+            self._followers[poll_id] -= 1
+            if not self._followers[poll_id]:
+                del self._followers[poll_id], self._options[poll_id]
 
     def close(self) -> None:
         """End every stream and open no more: the node stops. Idempotent."""

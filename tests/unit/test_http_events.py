@@ -277,3 +277,34 @@ def test_asking_for_the_headers_alone_follows_nothing(node: Node) -> None:
     assert [(200, "text/event-stream", b"")] * 4 == [(a.status, a.headers["content-type"], a.body) for a in answers]
     assert "content-length" not in answers[0].headers
     wait_for("nothing of them is left", lambda: not len(node.api.events))
+
+
+def test_a_stream_that_ends_leaves_its_poll_to_the_others_though_it_is_closed_twice(node: Node) -> None:
+    async def scenario() -> bytes | None:
+        one, other = node.api.events.open(["mood"]), node.api.events.open(["mood"])
+        assert [events.RECONNECT, b"id: "] == [await other.next(), (await other.next() or b"")[:4]]
+        one.close()
+        one.close()
+        await node.api.submitter.cast([Vote("happy", "a")], timeout_s=5)
+        return await other.next()
+
+    assert b'"happy":1' in (node.run(scenario()) or b"")
+    assert {"mood"} == set(node.api.events._options)
+
+
+def test_a_stream_that_ends_looks_at_its_own_polls_alone(node: Node) -> None:
+    """At the stop of a node a thousand end, of a hundred polls each."""
+
+    class Unseen:
+        def __iter__(self) -> Iterator[str]:
+            raise AssertionError("another stream's polls were looked at")
+
+    async def scenario() -> None:
+        one, other = node.api.events.open(["mood"]), node.api.events.open(["other"])
+        polls, other.polls = other.polls, Unseen()  # type: ignore[assignment]  # it must not be read
+        one.close()
+        other.polls = polls
+        other.close()
+
+    node.run(scenario())
+    assert {} == node.api.events._options
