@@ -28,6 +28,7 @@ from quorate.vote import (
     OPTION_TEXT_PER_POLL_BYTES_MAX,
     OPTIONS_PER_POLL_MAX,
     TITLE_BYTES_MAX,
+    YEAR_9999_MS,
     check_text,
 )
 
@@ -134,7 +135,8 @@ def _show_created(poll: CreatePoll, result: PollResult, version: int) -> dict[st
 def _show_time(time_ms: int | None) -> str | None:
     if time_ms is None:
         return None
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    moment = datetime.fromtimestamp(min(time_ms, YEAR_9999_MS) / 1000, UTC)  # an older log may have later ones
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _refuse(result: PollResult, poll_id: str, wanted: str | None = None) -> None:
@@ -187,4 +189,7 @@ def _read_time(closes_at: datetime | None) -> int | None:
         return None
     if closes_at.tzinfo is None:
         raise Invalid("closes_at has no offset from UTC; write 2030-01-31T12:00:00Z")
-    return int(closes_at.timestamp() * 1000)
+    closes_at_ms = int(closes_at.timestamp() * 1000)
+    if closes_at_ms > YEAR_9999_MS:  # an offset west of UTC takes it there
+        raise Invalid("closes_at is after 9999-12-31T23:59:59Z; give an earlier time, or none")
+    return closes_at_ms

@@ -32,6 +32,7 @@ from quorate.sinks.fencing import LOWEST, Standing, judge
 from quorate.sinks.found import read_found
 from quorate.sinks.sink import FOUND_MAX, Fence, FoundPoll, PollDocument, SinkError, Unreadable, Written
 from quorate.sinks.watch import Watch
+from quorate.vote import YEAR_9999_MS
 
 Document = dict[str, Any]
 Operation = pymongo.InsertOne[Document] | pymongo.UpdateOne
@@ -39,7 +40,6 @@ Operation = pymongo.InsertOne[Document] | pymongo.UpdateOne
 DUPLICATE_KEY = 11000
 AUTHENTICATION_FAILED = 18
 UNAUTHORIZED = (13, AUTHENTICATION_FAILED)
-YEAR_9999_MS = 253_402_300_799_000  # the last one dates can be written for
 OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 READ_BY_HAND = {"title": 1, "options": 1, "results": 1, "state": 1}
 # Hands and other programs may have put any date or text into documents: one that cannot be read must not hide others.

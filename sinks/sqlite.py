@@ -26,6 +26,7 @@ import msgspec
 from quorate.sinks.fencing import LOWEST, Standing, judge
 from quorate.sinks.found import read_found
 from quorate.sinks.sink import FOUND_MAX, Fence, FoundPoll, PollDocument, SinkError, Unreadable, Written
+from quorate.vote import YEAR_9999_MS
 
 FORMAT = 1
 SCHEMA = f"""
@@ -59,7 +60,6 @@ on conflict (id) do update set title = excluded.title, state = excluded.state, o
 """
 READ = "select id, title, state, options, results, version, updated, write_ins, closes_at from polls"
 BY_HAND = "select id, title, options, results, state from polls"
-YEAR_9999_MS = 253_402_300_799_000  # the last one dates can be written for
 STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's machine, between two looks at the clock
 
 _json = msgspec.json.Encoder().encode

@@ -24,6 +24,7 @@ VOTES_PER_REQUEST_MAX = 10_000
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 ENTRY_BYTES_MAX = 8 * 1024 * 1024
 TOTAL_MAX = 2**63 - 1
+YEAR_9999_MS = 253_402_300_799_000  # the last second that dates can be written for; polls close by then
 
 
 class Vote(msgspec.Struct, forbid_unknown_fields=True):

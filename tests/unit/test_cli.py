@@ -81,6 +81,8 @@ def test_a_misspelt_command_is_told_the_nearest(capsys: Capture) -> None:
         (["feed", "/no/such/file"], "does not exist"),
         (["polls", "create", "p", "--closes-at", "noon"], "'noon' is no time"),
         (["polls", "create", "p", "--closes-at", "2030-01-01T00:00:00"], "has no zone"),
+        (["polls", "create", "p", "--closes-at", "+9999999d"], "not in the years 1 to 9999"),
+        (["polls", "create", "p", "--closes-at", "9999-12-31T23:59:59-12:00"], "not in the years 1 to 9999"),
         (["node", "--set", "loglevel"], "is not section.key=value"),
         (["node", "--set", "log.levl=debug"], "did you mean log.level?"),
         (["node", "--config", "/no/such/file"], "cannot be read"),

@@ -12,8 +12,10 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quorate.cluster import sessions
+from quorate.cluster.entry import CreatePoll
 from quorate.http.app import create_app
 from quorate.http.views import page
+from quorate.vote import YEAR_9999_MS
 from tests.unit.http_node import MOOD, Node, running
 
 
@@ -59,6 +61,14 @@ def test_a_poll_is_shown_as_it_was_defined(node: Node) -> None:
     assert [shown["id"]] == [poll["id"] for poll in node.ask("GET", "/polls?state=draft").json["polls"]]
 
 
+def test_a_poll_that_closes_after_the_last_year_is_shown_as_closing_then(node: Node) -> None:
+    """A log of before they were refused may have one."""
+    poll = CreatePoll("far", "", ["a", "b"], "open", YEAR_9999_MS + 43_200_000, False)
+    node.run(node.api.submitter.create_poll(poll, timeout_s=1))
+    assert "9999-12-31T23:59:59.000Z" == node.ask("GET", "/polls/far").json["closes_at"]
+    assert "far" in [poll["id"] for poll in node.ask("GET", "/polls").json["polls"]]
+
+
 BAD_POLLS: list[tuple[str, Any, int, str]] = [
     ("no option", {"id": "x", "options": []}, 400, "at least 2"),
     ("one option", {"id": "x", "options": ["a"]}, 400, "at least 2"),
@@ -81,6 +91,7 @@ BAD_POLLS: list[tuple[str, Any, int, str]] = [
     ("born archived", {"id": "x", "options": ["a", "b"], "state": "archived"}, 400, "archived"),
     ("a time without offset", {"id": "x", "options": ["a", "b"], "closes_at": "2099-01-01T00:00:00"}, 400, "offset"),
     ("no time at all", {"id": "x", "options": ["a", "b"], "closes_at": "tomorrow"}, 400, "closes_at"),
+    ("a time too late", {"id": "x", "options": ["a", "b"], "closes_at": "9999-12-31T23:59:59-12:00"}, 400, "9999"),
     ("a time that has passed", {"id": "x", "options": ["a", "b"], "closes_at": "2001-01-01T00:00:00Z"}, 400, "passed"),
     ("an unknown field", {"id": "x", "options": ["a", "b"], "titel": "x"}, 400, "titel"),
     ("a list", [MOOD], 400, "array"),

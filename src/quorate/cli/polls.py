@@ -19,17 +19,19 @@ def read_moment(ctx: click.Context, param: click.Parameter, value: str | None) -
     """A time with its zone, or one that far from now."""
     if value is None:
         return None
-    if match := re.fullmatch(r"\+(\d{1,7})([smhd])", value):
-        return datetime.now(UTC) + timedelta(seconds=int(match[1]) * SECONDS_IN[match[2]])
     try:
+        if match := re.fullmatch(r"\+(\d{1,7})([smhd])", value):
+            return datetime.now(UTC) + timedelta(seconds=int(match[1]) * SECONDS_IN[match[2]])
         moment = datetime.fromisoformat(value)
+        if moment.tzinfo is not None:
+            return moment.astimezone(UTC)
+    except OverflowError:
+        raise click.BadParameter(f"{value!r} is not in the years 1 to 9999", ctx, param) from None
     except ValueError:
         raise click.BadParameter(
             f"{value!r} is no time; give 2026-05-01T12:00:00Z, or +10m from now", ctx, param
         ) from None
-    if moment.tzinfo is None:
-        raise click.BadParameter(f"{value!r} has no zone; add Z, or an offset as +02:00", ctx, param)
-    return moment.astimezone(UTC)
+    raise click.BadParameter(f"{value!r} has no zone; add Z, or an offset as +02:00", ctx, param)
 
 
 class ListByDefault(click.Group):
