@@ -51,13 +51,14 @@ function onTally(tally) {
 async function fetchDefinition(id) {
   try {
     const answer = await ask(`/polls/${encodeURIComponent(id)}?level=none`);
-    if (!answer.ok) return;
     const { write_ins: writeIns, options } = await answer.json();
     // The keys of a tally do not keep their order: JavaScript puts those first that look like numbers.
     const places = new Map(options.slice(0, OPTIONS_SHOWN).map((name, place) => [name, place]));
     Object.assign(polls.get(id), { writeIns, places });
     drawSoon();
-  } catch { /* the tally itself has all that must be shown */ }
+  } catch { // no answer, or a refusal, which has no options; until there is one, nobody can write in
+    setTimeout(fetchDefinition, RECONNECT_MS, id);
+  }
 }
 
 function drawSoon() {

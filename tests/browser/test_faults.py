@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import NODES_DIE, Pages
-from tests.browser.polls import Polls, counts, option
+from tests.browser.polls import Polls, card, counts, option
 from tests.system.cluster import Cluster
 
 LOST = "this node does not answer; trying again"
@@ -90,3 +90,22 @@ def test_without_a_majority_the_page_says_that_nothing_counts(cluster: Cluster, 
     expect(page.locator("#served")).to_contain_text("leads in term")
     option(page, mood, "sad").get_by_role("button").click()  # the first click may have been given up by now, in words
     expect(option(page, mood, "sad").locator(".count")).to_have_text("1")
+
+
+def test_a_definition_that_could_not_be_had_is_asked_for_again(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    """Without it there is no field to write an option in."""
+    page = pages.open(cluster.nodes[0].url, expected=NODES_DIE)
+    expect(page.locator("#link")).to_have_text("live")
+    refused: set[str] = set()
+
+    def refuse_once(route: Route) -> None:
+        if route.request.url in refused:
+            route.continue_()
+        else:
+            refused.add(route.request.url)
+            route.fulfill(status=503, content_type="application/problem+json", body="{}")
+
+    page.route("**/polls/*level=none", refuse_once)
+    free = polls.make(["yes"], write_ins=True)
+    expect(card(page, free).get_by_label("Another option")).to_be_visible()
+    assert [url for url in refused if free in url]
