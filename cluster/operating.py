@@ -7,15 +7,15 @@ than the old one, whatever its name (see `raft/forming.py`).
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from quorate.cluster.raft.members import Member
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.errors import Invalid, NoLeader, OutcomeUnknown
+from quorate.words import Action
 
-Action = Literal["add", "remove", "replace"]
 LEADER_S = 5.0
 HANDED_OVER_S = 5.0
 

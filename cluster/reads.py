@@ -20,11 +20,11 @@ from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.replica import Replica
 from quorate.errors import NoLeader, Overloaded, QuorateError, Stale, TooLarge, UnknownPoll
 from quorate.vote import ENTRY_BYTES_MAX
+from quorate.words import Level
 
 LOOK_S = 0.01
 BIG_ASKED_MAX = 100  # readers of bigger tallies; the last of them waits two seconds or so for its turn
 
-Level = Literal["none", "weak", "linearizable"]
 T = TypeVar("T")
 
 

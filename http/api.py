@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -21,6 +21,7 @@ from quorate.http.events import Events
 from quorate.http.metrics import StatusNumbers
 from quorate.http.parsing import Parsing
 from quorate.vote import ENTRY_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX
+from quorate.words import Action
 
 
 class Look(Protocol):
@@ -72,7 +73,7 @@ class Operator(Protocol):
 
     def members(self) -> Sequence[Mapping[str, Any]]: ...
 
-    async def change(self, action: Literal["add", "remove", "replace"], id: str, raft: str | None) -> Sequence[Any]: ...
+    async def change(self, action: Action, id: str, raft: str | None) -> Sequence[Any]: ...
 
     async def transfer(self) -> str: ...
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar
 
 from quorate.errors import Invalid, Stale
 from quorate.http.asked import once, read_duration, read_version
+from quorate.words import LEVELS, Level
 
-Level = Literal["none", "weak", "linearizable"]
-LEVELS = ("none", "weak", "linearizable")
 MAJORITY_S = 1.0  # what a linearizable read may take beyond its `wait` to hear from a majority
 
 T = TypeVar("T")
@@ -37,7 +36,7 @@ def read_freshness(found: dict[str, list[str]], wait_max_s: float) -> Freshness:
     if level not in LEVELS:
         raise Invalid(f"level is {level!r}; give none, weak or linearizable")
     return Freshness(
-        cast(Level, level),
+        level,
         read_version(once(found, "min_version", "0"), "min_version"),
         read_duration(once(found, "wait", "2s"), "wait", wait_max_s),
     )

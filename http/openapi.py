@@ -13,8 +13,8 @@ from quorate import __version__
 from quorate.cluster.gather import Tallied
 from quorate.cluster.reads import Results
 from quorate.http.defining import STATES, NewPoll, NewState
-from quorate.http.freshness import LEVELS
 from quorate.vote import OPTIONS_PER_POLL_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX, Vote
+from quorate.words import ACTIONS, LEVELS
 
 ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 VERBOSE = {"name": "verbose", "in": "query", "description": "more words a line", "allowEmptyValue": True, "schema": {}}
@@ -60,7 +60,7 @@ CHANGE = {
     "type": "object",
     "required": ["action", "id"],
     "properties": {
-        "action": {"enum": ["add", "remove", "replace"]},
+        "action": {"enum": list(ACTIONS)},
         "id": {"type": "string"},
         "raft": {"type": "string", "description": "host:port of its links"},
     },

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Coroutine
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from flask import Blueprint, Response
@@ -13,6 +13,7 @@ from quorate.http.answers import reply
 from quorate.http.api import Operator
 from quorate.http.app import asked, on_loop, respond, this_api
 from quorate.vote import ID_BYTES_MAX, check_text
+from quorate.words import Action
 
 T = TypeVar("T")
 OPERATION_S = 30.0  # a member is removed and added, each with a deadline of its own
@@ -21,7 +22,7 @@ routes = Blueprint("operating", __name__)
 
 
 class NewChange(msgspec.Struct, forbid_unknown_fields=True):
-    action: Literal["add", "remove", "replace"]
+    action: Action
     id: str
     raft: str | None = None
 

@@ -14,7 +14,7 @@ SOURCE = ROOT / "src"
 PURE = ("fsm", "casting", "dedup", "image", "polls", "sessions", "tally")  # of cluster/: the state machine
 # Room -> its modules (with all below them), and the rooms it may import besides itself.
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
-    "plain": (["quorate.errors", "quorate.vote", "quorate.reading", "quorate.cluster.entry"], []),
+    "plain": (["quorate.errors", "quorate.vote", "quorate.words", "quorate.reading", "quorate.cluster.entry"], []),
     "config": (["quorate.config"], ["plain"]),
     "fsm": ([f"quorate.cluster.{name}" for name in PURE], ["plain"]),
     "replica": (["quorate.cluster.replica", "quorate.cluster.clock"], ["plain", "fsm"]),

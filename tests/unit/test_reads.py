@@ -13,10 +13,11 @@ from quorate.cluster import entry, pieces
 from quorate.cluster import reads as reads_module
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.gather import count_choices
-from quorate.cluster.reads import Level, Reads, Results
+from quorate.cluster.reads import Reads, Results
 from quorate.cluster.submit import Submitter
 from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, Stale, TooLarge
 from quorate.vote import Vote
+from quorate.words import Level
 from tests.unit.local_replica import LocalReplica
 
 

@@ -10,6 +10,7 @@ import click
 
 from quorate.cli.asking import as_json, asks_nodes, client_of, print_json
 from quorate.cli.table import print_table
+from quorate.words import LEVELS
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--level",
-    type=click.Choice(["none", "weak", "linearizable"]),
+    type=click.Choice(LEVELS),
     default="weak",
     show_default=True,
     help="How new it must be: none, as the asked node has it; weak, as the leader has it; linearizable, surely newest.",
