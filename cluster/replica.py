@@ -45,8 +45,9 @@ class Replica(Protocol):
         """Append `entry` to the log if this node leads.
 
         The future ends with what applying it gave, or raises `NoLeader` or `Overloaded` (surely not appended),
-        `OutcomeUnknown` (it may still commit) or `Halted`. It has no deadline of its own while this node leads;
-        callers bound their own wait, and a leader that loses its majority steps down and answers `OutcomeUnknown`.
+        `OutcomeUnknown` (it may still commit) or `Halted`. It has no deadline: a leader that loses its majority steps
+        down, but what it proposed stays open until what a later leader committed reaches it, or the replica ends. So
+        callers bound their own wait.
         """
         ...
 
