@@ -17,7 +17,7 @@ import msgspec
 
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, Result, VotesResult, WholeResult
-from quorate.errors import Conflict, ExpiredId, Halted, Invalid, Rejected
+from quorate.errors import Conflict, ExpiredId, Invalid, QuorateError, Rejected
 from quorate.vote import Outcome, Vote
 
 CHOICES_CACHED = 20_000
@@ -181,7 +181,7 @@ def _tally(
 ) -> Tallied:
     result = results[0]
     if not isinstance(result, VotesResult):
-        raise Halted(f"the cluster answered {result} to votes; nothing was counted")
+        raise QuorateError(f"the cluster answered {result} to votes; nothing was counted")
     outcomes = result.outcomes[start:end]
     if not without and outcomes.count(0) == len(outcomes):  # the common case: all applied
         return Tallied(len(outcomes), 0, [], version)
@@ -213,7 +213,7 @@ def _in_order(count: int, outcomes: bytes, without: list[tuple[int, int]], plain
 
 def _whole(command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], version: int, result: Result) -> Tallied:
     if not isinstance(result, WholeResult):
-        raise Halted(f"the cluster answered {result} to a request; nothing was counted")
+        raise QuorateError(f"the cluster answered {result} to a request; nothing was counted")
     outcome = Outcome(result.outcome)
     if outcome is Outcome.APPLIED:
         return Tallied(result.votes, 0, [], version)

@@ -26,7 +26,7 @@ from quorate.cluster.entry import Choice, Command, PollResult, ProducerResult, R
 from quorate.cluster.fsm import Applied
 from quorate.cluster.gather import Section, Tallied, Ticket, count_choices
 from quorate.cluster.replica import Replica
-from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError, TooLarge
+from quorate.errors import NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 from quorate.vote import ENTRY_BYTES_MAX, Vote
 
 SECTION_BYTES = 1024 * 1024  # a section this big travels alone; a bigger one only if one request makes it so
@@ -128,7 +128,7 @@ class Submitter:
     async def _poll_command(self, command: Command, timeout_s: float) -> tuple[PollResult, int]:
         result, version = await self.command(command, timeout_s=timeout_s)
         if not isinstance(result, PollResult):
-            raise Halted(f"the cluster answered {type(result).__name__} to a command on a poll; nothing changed")
+            raise QuorateError(f"the cluster answered {type(result).__name__} to a command on a poll; nothing changed")
         return result, version
 
     async def _whole(

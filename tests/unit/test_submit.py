@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from quorate.cluster import entry, submit
-from quorate.cluster.entry import CreatePoll
+from quorate.cluster.entry import CreatePoll, Refused
+from quorate.cluster.fsm import Applied
 from quorate.cluster.gather import Tallied
 from quorate.cluster.submit import Submitter
 from quorate.errors import Conflict, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError, Rejected
@@ -290,6 +291,29 @@ async def test_a_proposal_without_an_answer_is_unknown_at_its_deadline() -> None
     replica.held = None
     replica.commit(data, answer)  # it is counted later, which "unknown" allowed for
     assert (0, 1, []) == _shape(await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S))
+
+
+ASKED: dict[str, Callable[[Submitter], Coroutine[Any, Any, Any]]] = {
+    "votes": lambda submitter: submitter.cast([Vote("happy", id="x")], timeout_s=5),
+    "a whole request": lambda submitter: submitter.cast_once("k", [Vote("happy")], timeout_s=5),
+    "a poll": lambda submitter: submitter.set_poll_state("mood", "closed", timeout_s=5),
+}
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED.keys())
+@on_loop
+async def test_what_the_state_machine_refused_surely_changed_nothing(
+    ask: Callable[[Submitter], Coroutine[Any, Any, Any]],
+) -> None:
+    replica, submitter = await mood()
+    replica.held = []
+    asking = asyncio.ensure_future(ask(submitter))
+    while not replica.held:
+        await asyncio.sleep(0)
+    replica.held[0][1].set_result(Applied(3, 0, [[Refused("it cannot be read")]], (), ()))
+    with pytest.raises(QuorateError, match="Refused") as refused:
+        await asking
+    assert (500, True) == (refused.value.status, refused.value.definite)
 
 
 @on_loop
