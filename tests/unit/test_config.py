@@ -64,6 +64,7 @@ def test_defaults_are_a_valid_node_of_its_own() -> None:
         ("[raft]\nbootstrap = 1", "raft.bootstrap is 1; give true or false"),
         ("[raft]\nelection_timeout_ms = 99", "give a whole number from 100 to 60,000"),
         ('[raft]\npeers = "n1=127.0.0.1:9001"', "give a list of texts"),
+        ("[votes]\nqueue_bytes = 65536", "votes.queue_bytes is 65536; give a whole number from 8,388,608 to"),
         ('[flush]\nsink = "postgres"', "flush.sink is 'postgres'; give one of sqlite, mongo, none"),
         ('[node]\nid = "a b"', "node.id is 'a b'; give a name"),
         ("[http]\nlisten = 8001", "http.listen is 8001; give a text"),

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from quorate.config.address import Address, parse_address, parse_peers
+from quorate.vote import ENTRY_BYTES_MAX
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 NSQ_NAME = r"^[.a-zA-Z0-9_-]{1,64}(#ephemeral)?$"
@@ -90,7 +91,12 @@ class Votes(Section, frozen=True):
         int, about("N: a vote's id is protected for the next N accepted ids", ge=1, le=8_000_000)
     ] = 1_000_000
     queue_bytes: Annotated[
-        int, about("bytes of votes waiting in this node, beyond which 429 is answered", ge=65_536, le=PORTABLE_INT_MAX)
+        int,
+        about(  # what never fits would be told to try again for ever
+            "bytes of votes waiting in this node, beyond which 429 is answered; no less than the biggest request takes",
+            ge=ENTRY_BYTES_MAX,
+            le=PORTABLE_INT_MAX,
+        ),
     ] = 64 * 1024 * 1024
 
 
