@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from quorate.cluster.entry import CreatePoll, PollResult, Result
-from quorate.sinks.sink import FoundPoll, Sink, Written
+from quorate.sinks.sink import FOUND_MAX, FoundPoll, Sink, Written
 
 PROPOSAL_BYTES = 1024 * 1024  # of option text and such, about, in one entry; a bigger poll has one for itself
 SHOWN_MAX = 20  # problems in /status
@@ -55,7 +55,9 @@ class Importer:
         for id in freed:
             del self._refused[id]
         self._report(problems)
-        self._due_s = time.monotonic() + self._refresh_s
+        # There may be more behind a full look; not at once if it would only find again what is left alone.
+        more = len(found) == FOUND_MAX and not problems.keys() >= set(claims)
+        self._due_s = 0.0 if more else time.monotonic() + self._refresh_s
         return [*claims, *freed]
 
     def status(self) -> Mapping[str, Any]:

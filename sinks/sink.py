@@ -132,4 +132,4 @@ class Sink(Protocol):
         ...
 
 
-FOUND_MAX = 1_000  # claimed by the flush that follows, so the next look finds the next thousand
+FOUND_MAX = 1_000  # claimed by the flush that follows, so that the one after it looks for the next thousand

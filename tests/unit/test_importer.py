@@ -201,6 +201,51 @@ def test_many_polls_are_imported_in_several_entries(store: SqliteStore, monkeypa
     run(scenario())
 
 
+def test_more_polls_than_one_look_finds_do_not_wait_for_the_refresh(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("quorate.cluster.importer", "quorate.sinks.sqlite"):
+        monkeypatch.setattr(f"{module}.FOUND_MAX", 2)
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
+        for number in range(5):
+            store.insert(f"p{number}", options=["yes", "no"])
+        async with flushing(replica, sink, poll_refresh_s=3600):
+            await until("all are fenced", lambda: len(sink.read(timeout_s=10)) == 5, deadline_s=5)
+
+    run(scenario())
+
+
+def test_as_many_documents_left_alone_as_one_look_finds_are_looked_at_once_a_refresh(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("quorate.cluster.importer", "quorate.sinks.sqlite"):
+        monkeypatch.setattr(f"{module}.FOUND_MAX", 2)
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
+        await apply(replica, poll("p0"), poll("p1"))
+        for number in range(2):
+            store.insert(f"p{number}", options=["yes", "no"])
+        find, looks = sink.find, []
+
+        def counted(*, timeout_s: float) -> Any:
+            looks.append(1)
+            return find(timeout_s=timeout_s)
+
+        sink.find = counted  # type: ignore[method-assign]  # counts what it passes on
+        async with flushing(replica, sink, poll_refresh_s=3600) as flusher:
+            await until("both are reported", lambda: len(problems(flusher)) == 2)
+            flushes, before = flusher.status()["flushes"], len(looks)
+            await until("five more flushes", lambda: flusher.status()["flushes"] > flushes + 5)
+            assert before == len(looks)
+
+    run(scenario())
+
+
 def test_a_deposed_leader_imports_nothing(store: SqliteStore) -> None:
     """What it read may be old; only an entry of its own term may carry it."""
 
