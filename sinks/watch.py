@@ -1,7 +1,8 @@
 """Hearing of polls put into MongoDB by hand as soon as they are there, where the server has change streams.
 
 A replica set has them, a single mongod and FerretDB have not: then nothing is ever heard, and the look every
-`poll_refresh_s` finds them. A hint only: losing one costs a minute.
+`poll_refresh_s` finds them. A hint only: losing one costs a minute. A stream that the server ends (say, because the
+history it would go on from is gone) is begun anew.
 """
 
 from __future__ import annotations
@@ -38,19 +39,24 @@ class Watch:
         """Whether something came since the last call, or may have come while we did not listen."""
         if not self._supported:
             return False
+        if self._stream is None:
+            return self._begin()
         try:
-            if self._stream is None:
-                self._stream = self._listen()
-                return True
             return self._drain(self._stream)
-        except OperationFailure as refused:
-            self._supported = False
+        except OperationFailure:
             self._forget()
-            log.info("this MongoDB has no change streams (%s): polls put there by hand are found later", refused.code)
-            return False
+            return self._begin()
         except PyMongoError:
             self._forget()
             raise
+
+    def _begin(self) -> bool:
+        try:
+            self._stream = self._listen()
+        except OperationFailure as refused:
+            self._supported = False
+            log.info("this MongoDB has no change streams (%s): polls put there by hand are found later", refused.code)
+        return self._supported
 
     def _drain(self, stream: Stream) -> bool:
         saw = 0

@@ -3,6 +3,7 @@ ours: it behaves as the driver documents it."""
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -44,6 +45,18 @@ def test_a_server_without_change_streams_is_asked_once() -> None:
     watch = Watch(listen)
     assert [False, False] == [watch.saw_something(), watch.saw_something()]
     assert [1] == asked
+
+
+def test_a_stream_that_the_server_ends_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
+    ended, anew = Stream(OperationFailure("ChangeStreamHistoryLost", 286)), Stream(None, {"insert": 1})
+    streams = [ended, anew]
+    watch = Watch(lambda: streams.pop(0))
+    with caplog.at_level(logging.INFO):
+        assert watch.saw_something()
+        assert watch.saw_something(), "something may have come meanwhile"
+        assert ended.closed
+        assert [False, True] == [watch.saw_something(), watch.saw_something()]
+    assert [] == caplog.messages
 
 
 def test_after_a_broken_connection_it_listens_again_and_looks() -> None:
