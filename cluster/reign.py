@@ -62,6 +62,7 @@ class Reign:
         self.generation = self._state.generation
         self._cluster_id = self._state.cluster_id
         self._changes = Changes()
+        self._noting = False  # changes were taken, and not all of them are in the mirror yet
         self._mirror: Mirror | None = None  # None until every poll is known by name
         self._fates: dict[Written, int] = {}
 
@@ -74,7 +75,7 @@ class Reign:
 
     @property
     def pending(self) -> bool:
-        return bool(self._changes) or self.behind > 0
+        return bool(self._changes) or self._noting or self.behind > 0
 
     @property
     def behind(self) -> int:
@@ -94,6 +95,7 @@ class Reign:
 
     def _take(self) -> Taken:
         self._sure()
+        self._noting = True
         return self._changes.take(self._state)
 
     def _copy(self, asked: Sequence[Asked]) -> Slice:
@@ -167,6 +169,7 @@ class Reign:
         except BaseException:
             self._mirror = None  # what was taken may be lost: begin with everything
             raise
+        self._noting = False
         return taken.version
 
     def _write(self, mirror: Mirror, documents: Sequence[PollDocument], fence: Fence) -> None:

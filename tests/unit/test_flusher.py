@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,30 @@ def test_only_what_changed_is_written_again(store: SqliteStore) -> None:
             flushes = flusher.status()["flushes"]
             await until("three more", lambda: flusher.status()["flushes"] > flushes + 3)
             assert [] == sink.writes, "nothing new: no write"
+
+    run(scenario())
+
+
+def test_what_changed_is_pending_from_then_until_it_is_written(store: SqliteStore) -> None:
+    """Also in between, when nothing is noted by name any more and no poll is known to be behind yet."""
+
+    async def scenario() -> None:
+        replica, sink, pending = LocalReplica(), Gate(store.sink()), []
+        await apply(replica, poll())
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            reign = flusher._reign
+            assert reign is not None
+            holders = reign._holders
+
+            def look(options: Sequence[str]) -> list[Sequence[str]]:
+                pending.append(reign.pending)
+                return holders(options)
+
+            reign._holders = look  # type: ignore[method-assign]  # the moment in between
+            await apply(replica, votes("happy"))
+            await until("all is written", lambda: not reign.pending)
+            assert ([True], {"happy": 1, "sad": 0}) == (pending, seen(sink))
 
     run(scenario())
 
