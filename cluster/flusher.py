@@ -16,6 +16,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from quorate.cluster.bridge import Bridge, Deposed
@@ -166,7 +167,26 @@ class Flusher:
         self._in_a_row = 0
         self._wake.set()
 
+    def _succeeded(self, reign: Reign, flush: Flush) -> None:
+        self._flushes += 1
+        for fate, count in flush.fates.items():
+            self._documents[fate] += count
+        if self._reign is reign:
+            if self.phase is not Phase.FLUSHING:
+                log.info("all tallies up to version %d are in %s", flush.version, self._sink.name)
+            self.phase, self.last_flush, self.last_error, self._in_a_row = Phase.FLUSHING, flush, None, 0
+
+    def _failed(self, reign: Reign, phase: Phase, why: str, unknown: Exception | None) -> None:
+        self._failures += 1
+        if self._reign is not reign:
+            return
+        if (phase, why) != (self.phase, self.last_error):
+            log.warning("term %d: no flush, and counting goes on: %s", reign.term, why, exc_info=unknown)
+        self.phase, self.last_error, self._last_error_s = phase, why, time.monotonic()
+        self._in_a_row += 1
+
     # ---- the thread -------------------------------------------------------------------------------------------------
+    # What came of a flush is noted on the loop, where reigns begin and end: else the old one's could count for the new.
 
     def _run(self) -> None:
         try:
@@ -207,24 +227,11 @@ class Flusher:
         return self._interval_s
 
     def _note_success(self, reign: Reign, flush: Flush) -> None:
-        self._flushes += 1
-        self._count(flush.fates)
-        if self._reign is reign:
-            if self.phase is not Phase.FLUSHING:
-                log.info("all tallies up to version %d are in %s", flush.version, self._sink.name)
-            self.phase, self.last_flush, self.last_error, self._in_a_row = Phase.FLUSHING, flush, None, 0
+        with suppress(Deposed, TimeoutError):
+            self._bridge.look(partial(self._succeeded, reign, flush))
 
     def _note_failure(self, reign: Reign, phase: Phase, why: str, unknown: Exception | None = None) -> None:
-        self._failures += 1
-        if self._reign is not reign:
-            return
-        if (phase, why) != (self.phase, self.last_error):
-            log.warning("term %d: no flush, and counting goes on: %s", reign.term, why, exc_info=unknown)
         if self._in_a_row == 0:
             reign.write_all_again()
-        self.phase, self.last_error, self._last_error_s = phase, why, time.monotonic()
-        self._in_a_row += 1
-
-    def _count(self, fates: Mapping[Written, int]) -> None:
-        for fate, count in fates.items():
-            self._documents[fate] += count
+        with suppress(Deposed, TimeoutError):
+            self._bridge.look(partial(self._failed, reign, phase, why, unknown))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Coroutine, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -283,6 +284,25 @@ def test_a_term_that_passed_unnoticed_begins_another_reign(store: SqliteStore) -
             assert Fence(1, 3, replica.state.version) == sink.writes[-1][0]
 
     run(scenario())
+
+
+def test_what_came_of_a_flush_is_noted_where_reigns_begin_and_end(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the loop: else a new reign could begin in the middle of it, and be caught up before it wrote anything."""
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        sink.down = "the cable is out"
+        with caplog.at_level(logging.INFO):
+            async with flushing(replica, sink) as flusher:
+                await until("it fails", lambda: flusher.phase is Phase.RETRYING)
+                sink.down = None
+                await until("it goes on", lambda: flusher.phase is Phase.FLUSHING)
+
+    run(scenario())
+    noted = [record for record in caplog.records if record.name == "quorate.cluster.flusher"]
+    assert [threading.current_thread().name] * 2 == [record.threadName for record in noted]
 
 
 def test_a_leader_that_cannot_confirm_it_leads_writes_nothing(store: SqliteStore) -> None:
