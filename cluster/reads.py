@@ -23,6 +23,7 @@ from quorate.vote import ENTRY_BYTES_MAX
 from quorate.words import Level
 
 LOOK_S = 0.01
+ANSWER_S = 0.5  # what an answer of the leader may take to come, after the reader's deadline
 BIG_ASKED_MAX = 100  # readers of bigger tallies; the last of them waits two seconds or so for its turn
 
 T = TypeVar("T")
@@ -115,11 +116,10 @@ class Reads:
         return answer
 
     async def _read(self, request: _Request) -> Any:
-        replica = self._replica
-        if request.level == "none" or (request.level == "weak" and replica.is_leader):
-            return await self._here(request)
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + request.wait_s
+        if request.level == "none" or (request.level == "weak" and self._replica.is_leader):
+            return await self._here(request, deadline_s)
         while True:
             try:
                 return await self._from_leader(request, deadline_s)
@@ -132,13 +132,15 @@ class Reads:
         replica = self._replica
         leader = await self._leader(deadline_s)
         if leader == replica.node_id:
-            return await self._here(request)
-        try:
-            async with asyncio.timeout_at(deadline_s + 0.5):  # the leader keeps the reader's deadline itself
-                answer = _ANSWERS[request.what].decode(await replica.call(leader, "read", _encode(request)))
-                return await _unpack(answer) if isinstance(answer, _Packed) else answer
-        except (TimeoutError, QuorateError) as error:
-            if isinstance(error, QuorateError) and error.definite:
+            return await self._here(request, deadline_s)
+        left_s = max(0.0, deadline_s - asyncio.get_running_loop().time())
+        asked = _encode(msgspec.structs.replace(request, wait_s=left_s))
+        try:  # the leader keeps the reader's deadline itself
+            found = await replica.call(leader, "read", asked, timeout_s=left_s + ANSWER_S)
+            answer = _ANSWERS[request.what].decode(found)
+            return await _unpack(answer) if isinstance(answer, _Packed) else answer
+        except QuorateError as error:
+            if error.definite:
                 raise
             raise NoLeader(
                 f"the leader ({leader}) did not answer in time; reading changes nothing, ask again"
@@ -158,16 +160,17 @@ class Reads:
     async def _on_forwarded(self, peer: str, data: bytes) -> bytes:
         if not self._replica.is_leader:
             raise NoLeader(f"{self._replica.node_id} does not lead now")
-        found = await self._here(_read_request(data))
+        request = _read_request(data)
+        found = await self._here(request, asyncio.get_running_loop().time() + request.wait_s)
         answer = _encode(await _pack(found) if isinstance(found, Results) else found)
         if len(answer) > ENTRY_BYTES_MAX:
             raise TooLarge(f"the answer has {len(answer):,} bytes, too many to forward: ask {self._replica.node_id}")
         return answer
 
-    async def _here(self, request: _Request) -> Any:
+    async def _here(self, request: _Request, deadline_s: float) -> Any:
         if request.level == "linearizable":
             await self._replica.barrier()
-        await self._reached(request.min_version, request.wait_s)
+        await self._reached(request.min_version, deadline_s)
         if request.what == "polls":
             return Reading(self._replica.state.polls(request.name), *self._facts(request))
         poll = self._poll(request.name)
@@ -202,13 +205,14 @@ class Reads:
             self._big_asked -= 1
         return Results(poll.id, poll.state, results, sum(results.values()), *facts)
 
-    async def _reached(self, version: int, wait_s: float) -> None:
+    async def _reached(self, version: int, deadline_s: float) -> None:
         if version <= self._replica.state.version:
             return
-        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        reached: asyncio.Future[None] = loop.create_future()
         heapq.heappush(self._waiting, (version, next(self._ties), reached))
         try:
-            await asyncio.wait_for(reached, wait_s)
+            await asyncio.wait_for(reached, deadline_s - loop.time())
         except TimeoutError:
             at = self._replica.state.version
             raise Stale(f"this node is at version {at}, not yet at {version}", version=at) from None

@@ -58,10 +58,11 @@ class Replica(Protocol):
         """
         ...
 
-    async def call(self, peer: str, kind: str, request: bytes) -> bytes:
-        """Ask a peer over the link between nodes, and wait for its answer.
+    async def call(self, peer: str, kind: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
+        """Ask a peer over the link between nodes, and wait for its answer: `timeout_s`, or ten seconds.
 
-        Raises `NoLeader` if it surely was not sent, `OutcomeUnknown` if the link broke after it may have been.
+        Raises `NoLeader` if it surely was not sent, `OutcomeUnknown` if the link broke after it may have been, or
+        there is no answer in time.
         What the peer's handler raised as a `QuorateError` is raised here as the same class.
         """
         ...

@@ -303,8 +303,9 @@ class Links:
 
     # ---- calls ------------------------------------------------------------------------------------------------------
 
-    async def call(self, peer: str, kind: str, body: bytes) -> bytes:
-        """See `Replica.call`. Ends within `CALL_S`."""
+    async def call(self, peer: str, kind: str, body: bytes, *, timeout_s: float | None = None) -> bytes:
+        """See `Replica.call`. Ends within `timeout_s`, or `CALL_S`."""
+        timeout_s = CALL_S if timeout_s is None else timeout_s
         link = self._open.get(peer)
         if link is None:
             raise NoLeader(f"there is no connection to {peer} now")
@@ -319,10 +320,11 @@ class Links:
             del self._calls[id]
             raise NoLeader(f"there is no connection to {peer} now")
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(timeout_s):
                 return await answer
         except TimeoutError:
-            raise OutcomeUnknown(f"{peer} did not answer in {CALL_S:.0f} s; send it again with the same id") from None
+            late = f"{peer} did not answer in {timeout_s:.3g} s; send it again with the same id"
+            raise OutcomeUnknown(late) from None
         finally:
             self._calls.pop(id, None)
 

@@ -407,8 +407,8 @@ class RaftReplica:
             raise NoLeader(f"{self.node_id} does not lead now")
         return self.state.version
 
-    async def call(self, peer: str, kind: str, request: bytes) -> bytes:
-        return await self.links.call(peer, kind, request)
+    async def call(self, peer: str, kind: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
+        return await self.links.call(peer, kind, request, timeout_s=timeout_s)
 
     def serve(self, kind: str, handler: PeerHandler) -> None:
         self.links.serve(kind, handler)

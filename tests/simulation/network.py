@@ -164,14 +164,14 @@ class SimLinks:
     def serve(self, kind: str, handler: PeerHandler) -> None:
         self.handlers[kind] = handler
 
-    async def call(self, peer: str, kind: str, body: bytes) -> bytes:
+    async def call(self, peer: str, kind: str, body: bytes, *, timeout_s: float | None = None) -> bytes:
         if peer not in self.connection:
             raise NoLeader(f"no connection to {peer}")
         answer: asyncio.Future[bytes] = self.network.loop.create_future()
         self._calls[answer] = peer
         self.network.carry(self.node_id, peer, lambda there: there.asked(self.node_id, kind, body, answer))
         try:
-            async with asyncio.timeout(CALL_S):
+            async with asyncio.timeout(CALL_S if timeout_s is None else timeout_s):
                 return await answer
         except TimeoutError:
             raise OutcomeUnknown("no answer") from None

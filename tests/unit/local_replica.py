@@ -26,6 +26,7 @@ class LocalReplica:
         self.leader: str | None = node_id
         self.term = 1
         self.age_ms = 0
+        self.call_s = 10.0
         self.proposed: list[bytes] = []
         self.held: list[tuple[bytes, asyncio.Future[Applied]]] | None = None  # a list: proposals wait in it
         self._applied: list[Callable[[Applied], None]] = []
@@ -80,10 +81,14 @@ class LocalReplica:
         await asyncio.sleep(0)
         return self.state.version
 
-    async def call(self, peer: str, kind: str, request: bytes) -> bytes:
+    async def call(self, peer: str, kind: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
         if peer not in self.peers:
             raise NoLeader(f"no link to {peer}")
-        return await self.peers[peer].handlers[kind](self.node_id, request)
+        try:
+            async with asyncio.timeout(self.call_s if timeout_s is None else timeout_s):
+                return await self.peers[peer].handlers[kind](self.node_id, request)
+        except TimeoutError:
+            raise OutcomeUnknown(f"{peer} did not answer in time") from None
 
     def serve(self, kind: str, handler: PeerHandler) -> None:
         self.handlers[kind] = handler

@@ -309,6 +309,24 @@ def test_a_call_that_nobody_answers_ends_by_its_deadline(run: Run, monkeypatch: 
     run(main())
 
 
+def test_a_call_may_have_a_deadline_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(links, "CALL_S", 0.1)
+
+    async def answer_late(peer: str, body: bytes) -> bytes:
+        await asyncio.sleep(0.3)
+        return b"late"
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            one.links.serve("ask", answer_late)
+            await pair(one, two)
+            assert b"late" == await two.links.call("n1", "ask", b"", timeout_s=20)
+            with pytest.raises(OutcomeUnknown, match="did not answer in 0"):
+                await two.links.call("n1", "ask", b"", timeout_s=0.05)
+
+    run(main())
+
+
 def test_calls_over_a_bound_are_refused_on_both_ends(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(links, "CALLS_MAX", 3)
 

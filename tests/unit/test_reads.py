@@ -161,6 +161,31 @@ async def test_a_leader_that_is_deposed_while_it_reads_asks_the_next_one() -> No
 
 
 @on_loop
+async def test_a_read_may_wait_longer_than_other_calls() -> None:
+    leader, follower, reads = await pair()
+    follower.call_s = 0.05
+    with pytest.raises(Stale):
+        await reads.results("mood", min_version=2**62, wait_s=0.3)
+    soon = asyncio.ensure_future(reads.results("mood", min_version=leader.state.version + 1, wait_s=10))
+    await asyncio.sleep(0.1)
+    await Submitter(leader).cast([Vote("happy")], timeout_s=5)
+    assert 1 == (await soon).results["happy"]
+
+
+@on_loop
+async def test_what_an_election_used_up_is_not_waited_for_again() -> None:
+    """Else the leader would still wait when its answer comes too late, and the reader be told that nobody leads."""
+    _, follower, reads = await pair()
+    follower.leader = None
+    reading = asyncio.ensure_future(reads.results("mood", min_version=2**62, wait_s=1.2))
+    await asyncio.sleep(0.9)
+    assert not reading.done()
+    follower.leader = "n1"
+    with pytest.raises(Stale):
+        await reading
+
+
+@on_loop
 async def test_without_a_leader_it_is_told_so_in_time() -> None:
     _, follower, reads = await pair()
     follower.leader = None
