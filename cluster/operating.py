@@ -12,20 +12,27 @@ from typing import Any
 import msgspec
 
 from quorate.cluster.raft.members import Member
+from quorate.cluster.raft.membership import CHANGE_S
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.errors import Invalid, NoLeader, OutcomeUnknown
 from quorate.words import Action
 
 LEADER_S = 5.0
 HANDED_OVER_S = 5.0
+REPLACED_S = 2 * CHANGE_S + 1.0  # by the leader: two changes, and the way there and back
 
 
 class Change(msgspec.Struct, array_like=True):
-    """`raft` is the host:port of the member's links: required to add, kept if not given to replace."""
+    """`raft` is the host:port of the member's links: required to add, kept if not given to replace.
+
+    `was` is where the asked node knew the member: a leader may have died after it removed the member, and before it
+    added it again.
+    """
 
     action: Action
     id: str
     raft: str | None = None
+    was: str | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -36,6 +43,7 @@ _listed = msgspec.msgpack.Decoder(list[Member]).decode
 class Operating:
     def __init__(self, replica: RaftReplica) -> None:
         self._replica = replica
+        self._addresses = dict(replica.settings.peers)  # also of members that were there when it was asked before
         replica.serve("members", self._on_change)
         replica.serve("transfer", self._on_transfer)
 
@@ -44,19 +52,24 @@ class Operating:
 
     async def change(self, action: Action, id: str, raft: str | None) -> list[dict[str, Any]]:
         """The members after it. Raises `Invalid`, `Conflict`, `NoLeader`, or `OutcomeUnknown`: then look again."""
-        change = Change(action, id, raft)
+        change = Change(action, id, raft, self._address(id) if action == "replace" else None)
         leader = await self._leader()
         if leader == change.id and change.action != "add":
             await self.transfer()  # a leader does not remove itself
             leader = await self._leader(other_than=change.id)
         if leader != self._replica.node_id:
-            return _shown(_listed(await self._replica.call(leader, "members", _encode(change))))
+            listed = await self._replica.call(leader, "members", _encode(change), timeout_s=REPLACED_S)
+            return _shown(_listed(listed))
         return _shown(await self._change_here(change))
+
+    def _address(self, id: str) -> str | None:
+        self._addresses |= {member.id: member.raft for member in self._replica.members()}
+        return self._addresses.get(id)
 
     async def _change_here(self, change: Change) -> list[Member]:
         replica = self._replica
         known = {member.id: member for member in replica.members()}.get(change.id)
-        raft = change.raft or (known.raft if known else None)
+        raft = change.raft or (known.raft if known else change.was)
         if change.action == "remove":
             return list((await replica.change_members(lambda members: members.removing(change.id))).members)
         if raft is None:

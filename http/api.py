@@ -69,7 +69,7 @@ class Limits:
 
 
 class Operator(Protocol):
-    """What operators may ask of the cluster at any node; the leader does it. Each ends within ten seconds or so."""
+    """What operators may ask of the cluster at any node; the leader does it. Each ends within half a minute or so."""
 
     def members(self) -> Sequence[Mapping[str, Any]]: ...
 

@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import msgspec
 import pytest
 
+from quorate.cluster.operating import Operating
 from quorate.cluster.raft import transfer, wire
 from quorate.cluster.raft.members import Members
-from quorate.errors import Conflict
+from quorate.errors import Conflict, OutcomeUnknown
+from tests.simulation import network
 from tests.simulation.stock.one_engine import ELECTION_S, OneEngine
 from tests.simulation.stock.our_net import OurNet
 
@@ -155,6 +158,47 @@ def test_a_learner_with_a_slower_disk_becomes_a_voter_under_load() -> None:
         with_load(meanwhile=net.replicas[leader].change_members(lambda members: members.adding("d", "d")))
         assert leader == net.leader()
         assert net.replicas["d"].status()["voter"]
+
+
+def listed(net: OurNet, name: str) -> list[str]:
+    return [f"{'+' if member.voter else '-'}{member.id}" for member in net.replicas[name].members()]
+
+
+def test_a_member_is_replaced_by_way_of_a_follower_however_long_each_entry_takes() -> None:
+    """Two entries, each with a deadline of its own: a call that ends before both is told that nobody knows."""
+    with OurNet(1, election_s=1.0) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        asked, lost = net.others(leader)
+        operators = {name: Operating(replica) for name, replica in net.replicas.items()}
+        net.crash(lost)
+        net.disks[asked]["quorate-disk"].sync_s = 0.7 * network.CALL_S, 0.7 * network.CALL_S
+        began_s = net.now_s
+        net.wait_for(operators[asked].change("replace", lost, None))
+        assert net.now_s - began_s > network.CALL_S
+        assert sorted([f"+{asked}", f"+{leader}", f"-{lost}"], key=lambda each: each[1:]) == listed(net, leader)
+
+
+def test_a_replacement_whose_leader_died_half_way_can_be_asked_for_again() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        asked, lost = net.others(leader)
+        net.replicas[asked].settings = replace(net.replicas[asked].settings, peers={})  # what it knows, the log told it
+        operator = Operating(net.replicas[asked])
+        net.crash(lost)
+
+        async def die_half_way(peer: str, data: bytes) -> bytes:
+            await net.replicas[leader].change_members(lambda members: members.removing(lost))
+            raise OutcomeUnknown("the link to the leader broke")
+
+        net.replicas[leader].serve("members", die_half_way)
+        with pytest.raises(OutcomeUnknown):
+            net.wait_for(operator.change("replace", lost, None))
+        assert net.until(lambda: listed(net, asked) == sorted(f"+{name}" for name in (leader, asked)))
+        Operating(net.replicas[leader])  # another one leads, say
+        net.wait_for(operator.change("replace", lost, None))
+        assert f"-{lost}" in listed(net, leader)
 
 
 # ---- snapshots on their way -----------------------------------------------------------------------------------------
