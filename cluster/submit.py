@@ -12,6 +12,7 @@ have been sent is answered `OutcomeUnknown`. Queues are bounded in bytes: beyond
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import deque
 from collections.abc import Sequence
@@ -31,6 +32,7 @@ from quorate.vote import ENTRY_BYTES_MAX, Vote
 
 SECTION_BYTES = 1024 * 1024  # a section this big travels alone; a bigger one only if one request makes it so
 VOTE_BYTES = 32  # of one in a section at the most, beside its texts
+DEADLINES_APART_S = 1.0  # in a section: all of it is dropped at the earliest
 WAITING_BYTES_MAX = 32 * 1024 * 1024
 GROUPS_UNDER_WAY = 2  # one being synced, one being gathered by the followers; more only makes groups smaller
 SWEEP_S = 0.1
@@ -83,9 +85,9 @@ class Submitter:
 
     async def cast(self, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:
         """Count votes that each stand alone; all are decided at one version."""
-        hash_key = self._hash_key()
-        section = self._section(_size_of(votes))
-        tallied: Tallied = await self._answer(section.add_votes(votes, hash_key, self._deadline(timeout_s)))
+        hash_key, deadline_s = self._hash_key(), self._deadline(timeout_s)
+        section = self._section(_size_of(votes), deadline_s)
+        tallied: Tallied = await self._answer(section.add_votes(votes, hash_key, deadline_s))
         return tallied
 
     async def cast_once(self, key: str, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:
@@ -120,9 +122,9 @@ class Submitter:
 
     async def command(self, command: Command, *, timeout_s: float) -> tuple[Result, int]:
         """Any command: its result, and the version it was applied at."""
-        encoded = entry.encode_command(command)
-        section = self._section(len(encoded))
-        answer: tuple[Result, int] = await self._answer(section.add_command(encoded, self._deadline(timeout_s)))
+        encoded, deadline_s = entry.encode_command(command), self._deadline(timeout_s)
+        section = self._section(len(encoded), deadline_s)
+        answer: tuple[Result, int] = await self._answer(section.add_command(encoded, deadline_s))
         return answer
 
     async def _poll_command(self, command: Command, timeout_s: float) -> tuple[PollResult, int]:
@@ -138,8 +140,9 @@ class Submitter:
         choices: list[Choice],
         timeout_s: float,
     ) -> Tallied:
-        section = self._section(_size_of(choices))
-        tallied: Tallied = await self._answer(section.add_whole(command, votes, self._deadline(timeout_s)))
+        deadline_s = self._deadline(timeout_s)
+        section = self._section(_size_of(choices), deadline_s)
+        tallied: Tallied = await self._answer(section.add_whole(command, votes, deadline_s))
         return tallied
 
     # ---- waiting together -------------------------------------------------------------------------------------------
@@ -153,15 +156,21 @@ class Submitter:
     def _deadline(self, timeout_s: float) -> float:
         return asyncio.get_running_loop().time() + timeout_s
 
-    def _section(self, size: int) -> Section:
-        """The section that gathers now, with room for `size` more bytes."""
+    def _section(self, size: int, deadline_s: float) -> Section:
+        """A section that gathers now, with room for `size` more bytes, and patience for about as long.
+
+        The patient and the impatient (HTTP and NSQ, say) may come in turn: so two of them gather at a time.
+        """
         if self._stopped:
             raise NotReady("this node is stopping; ask another one")
         if self.waiting_bytes + size > self._waiting_bytes_max:
             raise Overloaded("too many votes wait on this node; try again in a moment, or another node")
-        if not self._gathering or self._gathering[-1].size + size > SECTION_BYTES:
-            self._gathering.append(Section())
-        section = self._gathering[-1]
+        for section in itertools.islice(reversed(self._gathering), 2):
+            if section.size + size <= SECTION_BYTES and abs(section.deadline_s - deadline_s) <= DEADLINES_APART_S:
+                break
+        else:
+            section = Section()
+            self._gathering.append(section)
         section.size += size
         self.waiting_bytes += size
         return section
@@ -206,9 +215,8 @@ class Submitter:
         for parcel in forwarded:
             _refuse(parcel, NoLeader(f"{self._replica.node_id} does not lead any more"))
 
-    def _pack(self) -> None:
-        """Encode the oldest section that gathers and put it among the parcels."""
-        section = self._gathering.popleft()
+    def _pack(self, section: Section) -> None:
+        """Encode a section that gathered and put it among the parcels."""
         answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(lambda done: self._settle(section, done))
         self._parcels.append(_Parcel(section.encode(), section.deadline_s, answer))
@@ -225,9 +233,11 @@ class Submitter:
     # ---- on the leader ----------------------------------------------------------------------------------------------
 
     def _propose(self) -> None:
-        """One entry of what waits here: our own section and those forwarded, up to the size of an entry."""
-        if self._gathering:
-            self._pack()
+        """One entry of what waits here: our own sections and those forwarded, up to the size of an entry."""
+        packed = 0
+        while self._gathering and (not packed or packed + self._gathering[0].size <= SECTION_BYTES):
+            packed += self._gathering[0].size
+            self._pack(self._gathering.popleft())
         group = [self._parcels.popleft()]
         size = len(group[0].section)
         while self._parcels and size + len(self._parcels[0].section) <= SECTION_BYTES:
@@ -271,7 +281,7 @@ class Submitter:
 
     def _forward(self, leader: str) -> None:
         if self._gathering:
-            self._pack()
+            self._pack(self._gathering.popleft())
         parcel = self._parcels.popleft()
         self._leave([parcel])
         parcel.call = call = asyncio.ensure_future(self._replica.call(leader, "section", parcel.section))
@@ -338,8 +348,9 @@ class Submitter:
         """Answer what is past its deadline: surely not counted if it never left, unknown if it did."""
         self._sweeping = None
         now_s = asyncio.get_running_loop().time()
-        while self._gathering and self._gathering[0].deadline_s <= now_s:
-            self._pack()
+        for section in [section for section in self._gathering if section.deadline_s <= now_s]:
+            self._gathering.remove(section)
+            self._pack(section)
         late = [parcel for parcel in self._parcels if parcel.deadline_s <= now_s]
         if late:
             self._parcels = deque(parcel for parcel in self._parcels if parcel.deadline_s > now_s)
@@ -364,7 +375,7 @@ class Submitter:
         if self._sweeping is not None:
             self._sweeping.cancel()
         while self._gathering:
-            self._pack()
+            self._pack(self._gathering.popleft())
         while self._parcels:
             _refuse(self._parcels.popleft(), NotReady("this node is stopping; ask another one"))
 

@@ -259,6 +259,30 @@ async def test_without_a_leader_nothing_is_counted_and_the_caller_is_told_so() -
 
 
 @on_loop
+async def test_who_is_impatient_shortens_nobody_elses_wait() -> None:
+    replica, submitter = await mood()
+    replica.lead(None)
+    patient = [asyncio.ensure_future(submitter.cast([Vote("happy")], timeout_s=10)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(NoLeader):
+        await submitter.cast([Vote("sad")], timeout_s=0.2)
+    assert [False, False] == [vote.done() for vote in patient]
+    replica.lead("n1")
+    assert [1, 1] == [tallied.applied for tallied in await asyncio.gather(*patient)]
+    assert {"happy": 2, "sad": 0} == replica.state.results("mood")
+
+
+@on_loop
+async def test_the_patient_and_the_impatient_share_an_entry_all_the_same() -> None:
+    replica, submitter = await mood()
+    before = len(replica.proposed)
+    votes = [submitter.cast([Vote("happy", id=f"u{i}")], timeout_s=(2.0, 5.0)[i % 2]) for i in range(50)]
+    assert {1} == {tallied.applied for tallied in await asyncio.gather(*votes)}
+    (data,) = replica.proposed[before:]
+    assert 2 == len(entry.decode_entry(data).sections)
+
+
+@on_loop
 async def test_a_vote_waits_for_an_election_to_end() -> None:
     replica, submitter = await mood()
     replica.lead(None)
