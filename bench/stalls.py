@@ -75,9 +75,8 @@ class Timed(Snapshotting):
 
 def measure(folder: Path, ids: int, options: int, snapshot_bytes: int, seconds: float) -> list[Stalls]:
     """Without snapshots first: what this machine does to commits by itself."""
-    cluster = Cluster(folder, settings={"raft.snapshot_bytes": NEVER_BYTES, "flush.interval_ms": 1000})
-    for node in cluster.nodes:
-        node.command[2] = "bench.stalls"
+    settings = {"raft.snapshot_bytes": NEVER_BYTES, "flush.interval_ms": 1000}
+    cluster = Cluster(folder, settings=settings, module="bench.stalls")
     with cluster:
         with cluster.client() as client:
             client.create_poll("bench", ["happy", "sad"])
