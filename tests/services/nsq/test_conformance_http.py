@@ -165,6 +165,37 @@ def test_killed_with_durable_flags_it_still_loses_what_was_in_flight(servers: Se
     assert ids.isdisjoint(m.id for m in held[1:])
 
 
+@pytest.mark.parametrize("channels", [[], ["c"]], ids=["without a channel", "paused"])
+def test_an_emptied_topic_stays_empty_when_killed_with_durable_flags(servers: Servers, channels: list[str]) -> None:
+    nsqd = servers.nsqd(**DURABLE)
+    nsqd.post("/topic/create?topic=t")
+    for channel in channels:
+        nsqd.post(f"/channel/create?topic=t&channel={channel}")
+        nsqd.post("/topic/pause?topic=t")
+    nsqd.publish("t", b"x", b"y")
+    wait_for("they wait in the topic", lambda: nsqd.get("/stats?format=json&topic=t")["topics"][0]["depth"] == 2)
+    nsqd.post("/topic/empty?topic=t")
+    nsqd.kill()
+    nsqd.start()
+    nsqd.post("/topic/unpause?topic=t")
+    nsqd.publish("t", b"after")
+    with RawClient(nsqd.address).subscribe("t", "c", ready=9) as client:
+        assert b"after" == client.message().body
+        assert client.silent_for(0.3)
+
+
+def test_an_emptied_channel_stays_empty_when_killed_with_durable_flags(servers: Servers) -> None:
+    nsqd = servers.nsqd(**DURABLE)
+    nsqd.post("/topic/create?topic=t")
+    nsqd.post("/channel/create?topic=t&channel=c")
+    nsqd.publish("t", b"x", b"y")
+    wait_for("they reach the channel", lambda: nsqd.channel("t", "c")["depth"] == 2)
+    nsqd.post("/channel/empty?topic=t&channel=c")
+    nsqd.kill()
+    nsqd.start()
+    assert 0 == nsqd.unfinished("t", "c")
+
+
 def test_stopped_gracefully_it_keeps_what_was_queued_and_in_flight(servers: Servers) -> None:
     nsqd = servers.nsqd()
     nsqd.publish("t", *(b"%d" % n for n in range(20)))

@@ -151,6 +151,7 @@ class Channel:
 
     def empty(self) -> None:
         self.journal.finished(self.topic, self.name, [m.id for m in self.unfinished()])
+        self.journal.flush()  # nsqd has removed its queue's files by the time it answers
         self.queue.clear()
         self.in_flight.clear()
         self.deferred.clear()
@@ -215,6 +216,13 @@ class Broker:
         if self.topics.pop(topic.name, None):
             self.journal.deleted(topic.name, "")
             self.on_change("-", topic.name, "")
+
+    def empty_topic(self, topic: Topic) -> None:
+        """What its channels were given already stays theirs."""
+        for channel in list(topic.channels) or [""]:  # where the journal has what a paused topic holds back
+            self.journal.finished(topic.name, channel, [message.id for message, _ in topic.backlog])
+        self.journal.flush()
+        topic.backlog.clear()
 
     def publish(self, topic: Topic, bodies: list[bytes], delay_ms: int = 0) -> None:
         messages = [Message(self._next_id(topic), time.time_ns(), body) for body in bodies]

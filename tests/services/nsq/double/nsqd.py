@@ -69,7 +69,7 @@ class Nsqd:
             ("POST", "/mpub"): self._mpub,
             ("POST", "/topic/create"): self._create_topic,
             ("POST", "/topic/delete"): lambda request: self.broker.delete_topic(self._existing(request)),
-            ("POST", "/topic/empty"): lambda request: self._existing(request).backlog.clear(),
+            ("POST", "/topic/empty"): lambda request: self.broker.empty_topic(self._existing(request)),
             ("POST", "/topic/pause"): lambda request: self._pause_topic(request, True),
             ("POST", "/topic/unpause"): lambda request: self._pause_topic(request, False),
             ("POST", "/channel/create"): self._create_channel,
