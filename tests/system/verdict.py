@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from quorate.vote import Vote
 from tests.system.cluster import Cluster
 from tests.system.history import History
+from tests.waiting import wait_for
 
 BATCH = 5_000
 
@@ -32,10 +33,11 @@ def assert_nothing_lost(cluster: Cluster, poll_id: str, history: History) -> Non
 def assert_equal_everywhere(cluster: Cluster, poll_id: str, expected: dict[str, int]) -> None:
     shown = cluster.wait_for("all nodes agree", lambda: cluster.results(poll_id))
     assert expected == {option: count for option, count in shown["results"].items() if count}
-    cluster.wait_for(
-        f"SQLite holds {expected} (it has {cluster.in_sqlite(poll_id)})",
+    wait_for(
+        f"SQLite holds {expected}",
         lambda: cluster.in_sqlite(poll_id) == shown["results"],
         deadline_s=10,
+        seen=lambda: f"it has {cluster.in_sqlite(poll_id)}\n{cluster.seen()}",
     )
 
 
