@@ -184,7 +184,6 @@ class Envelope(msgspec.Struct, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _decode_section = msgspec.msgpack.Decoder(list[Command]).decode
-_decode_results = msgspec.msgpack.Decoder(list[Result]).decode
 
 
 def encode_command(command: Command) -> bytes:
@@ -208,14 +207,6 @@ def encode_entry(time_ms: int, sections: list[bytes]) -> bytes:
 def decode_entry(entry: bytes) -> Envelope:
     """Raises `msgspec.DecodeError` on bytes that are no entry."""
     return _decode_envelope(entry)
-
-
-def encode_results(results: list[Result]) -> bytes:
-    return _encode(results)
-
-
-def decode_results(data: bytes) -> list[Result]:
-    return _decode_results(data)
 
 
 # ---- what proposers compute -----------------------------------------------------------------------------------------

@@ -236,11 +236,6 @@ class StateMachine:
         shared = self._tally.index.get(option)
         return () if shared is None else tuple(self._tally.holders[shared])
 
-    def option_is_open(self, option: str) -> bool:
-        """Whether a vote for `option` that names no poll would count."""
-        shared = self._tally.index.get(option)
-        return shared is not None and self._tally.opens[shared] > 0
-
     def dedup(self) -> DedupView:
         return self._dedup.view()
 

@@ -18,7 +18,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 NONCE_BYTES = 32
-KEY_BYTES_MIN = 16
 
 _counter = struct.Struct(">4xQ")
 

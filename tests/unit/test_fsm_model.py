@@ -10,7 +10,7 @@ from quorate.cluster import entry
 from quorate.cluster.dedup import CLOSED_MAX
 from quorate.cluster.entry import Choice, Command, Result
 from quorate.cluster.fsm import StateMachine
-from quorate.vote import TOTAL_MAX, Outcome
+from quorate.vote import TOTAL_MAX
 from tests.unit.fsm_model import Model
 from tests.unit.fsm_script import KEY, cast, choice, id_hash
 
@@ -174,12 +174,6 @@ class Histories(RuleBasedStateMachine):
                 assert (expected.state, expected.closes_at_ms) == (view.state, view.closes_at_ms)
                 assert list(expected.counts.items()) == list((machine.results(id) or {}).items())
                 assert list(view.options) == list(expected.counts)
-
-    @invariant()
-    def open_options_agree(self) -> None:
-        for option in OPTIONS:
-            outcome, _ = self.model.where(choice(option))
-            assert (outcome == Outcome.APPLIED) == self.machine.option_is_open(option)
 
     @invariant()
     def ids_agree(self) -> None:

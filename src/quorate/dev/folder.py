@@ -27,7 +27,6 @@ from quorate import pidfile
 from quorate.config import SETTINGS, Address, load, parse_address, to_toml
 from quorate.errors import ConfigError, QuorateError
 
-NODES_MAX = 15
 RAFT_PORT_OFFSET = 1_000
 OTHER_RAFT_PORTS = range(20_000, 32_000)
 MARK = "cluster.json"
