@@ -54,13 +54,7 @@ class DataDirectory:
 
     @classmethod
     def open(
-        cls,
-        path: Path | str,
-        *,
-        node_id: str,
-        create: bool = True,
-        cluster_id: str | None = None,
-        cluster_name: str | None = None,
+        cls, path: Path | str, *, node_id: str, create: bool = True, cluster_name: str | None = None
     ) -> DataDirectory:
         """Lock the directory and read whose it is. Raises `DataError` in words if it is not this node's to use."""
         path = Path(path)
@@ -74,7 +68,7 @@ class DataDirectory:
         try:
             files = OsFiles(path)
             directory = cls(files, _identity(files, node_id, cluster_name, create), lock)
-            directory._check(node_id, cluster_id, cluster_name)
+            directory._check(node_id, cluster_name)
         except BaseException as error:
             if files is not None:
                 files.close()
@@ -97,17 +91,12 @@ class DataDirectory:
             os.close(self._lock)  # and with it the lock goes; the file stays: removing it would let two in
             self._lock = -1
 
-    def _check(self, node_id: str, cluster_id: str | None, cluster_name: str | None) -> None:
+    def _check(self, node_id: str, cluster_name: str | None) -> None:
         found = self.identity
         if found.node_id != node_id:
             raise DataError(
                 f"{self.files.where} belongs to node {found.node_id}, not to {node_id}: two nodes must never share "
                 f"what they promised. Give {node_id} a directory of its own"
-            )
-        if cluster_id is not None and found.cluster_id not in (None, cluster_id):
-            raise DataError(
-                f"{self.files.where} belongs to cluster {found.cluster_id}, not to {cluster_id}. "
-                f"Start the node with its own cluster's peers, or give it an empty directory"
             )
         if cluster_name is not None and found.cluster_name not in (None, cluster_name):
             raise DataError(
