@@ -62,17 +62,14 @@ def discover(
     raft_address: str,
     expect: int,
     *,
-    timeout_s: float | None,
     stop: threading.Event,
     told: Callable[[str], None] = lambda words: None,
 ) -> Formation | None:
     """Take part until a set stands in Consul; None if `stop` came first. Blocks: give it a thread.
 
-    `told` hears in words what it waits for. Raises `NotReady` at the deadline (None: wait for ever), `ConfigError` for
-    what waiting does not cure.
+    `told` hears in words what it waits for. Raises `ConfigError` for what waiting does not cure.
     """
     search = _Search(settings, cluster, Candidate(node_id, raft_address, expect), told)
-    deadline = None if timeout_s is None else time.monotonic() + timeout_s
     retry_s = RETRY_S_MIN
     try:
         while not stop.is_set():
@@ -85,8 +82,6 @@ def discover(
                 search.say(f"{at}{in_words(error)}; trying again")
                 stop.wait(retry_s)
                 retry_s = min(2 * retry_s, RETRY_S_MAX)
-            if deadline is not None and time.monotonic() > deadline:
-                raise NotReady(f"no cluster formed within {timeout_s:g} s: {search.said}")
         return None
     finally:
         search.leave()

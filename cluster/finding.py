@@ -52,7 +52,6 @@ class Finding:
                 config.node.id,
                 str(config.raft_address()),
                 config.raft.bootstrap_expect,
-                timeout_s=None,
                 stop=self._stop,
                 told=self._hear,
             )

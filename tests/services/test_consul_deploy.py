@@ -109,9 +109,7 @@ def test_the_nodes_policy_lets_it_register_see_itself_move_its_tag_and_leave(clo
 
 
 def test_the_nodes_policy_lets_them_form_a_cluster(closed: Closed) -> None:
-    found = discover(
-        closed.settings(closed.node), "alone", "n1", "10.0.0.1:9001", 1, timeout_s=20, stop=threading.Event()
-    )
+    found = discover(closed.settings(closed.node), "alone", "n1", "10.0.0.1:9001", 1, stop=threading.Event())
     assert Formation([("n1", "10.0.0.1:9001")], chosen=True) == found
 
 

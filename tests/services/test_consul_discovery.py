@@ -15,7 +15,7 @@ import requests
 from quorate.cluster.consul import Identity, Registration
 from quorate.cluster.discovery import Formation, Members, _Search, discover
 from quorate.config import Consul
-from quorate.errors import ConfigError, NotReady
+from quorate.errors import ConfigError
 from tests.services.consul_agent import Agent, running_agent
 from tests.waiting import wait_for
 
@@ -51,7 +51,7 @@ class Candidates:
 
         def run() -> Formation | None:
             stop.wait(delay_s)
-            return discover(settings, cluster, id, raft or address(id), expect, timeout_s=30, stop=stop)
+            return discover(settings, cluster, id, raft or address(id), expect, stop=stop)
 
         return self._threads.submit(run)
 
@@ -217,12 +217,6 @@ def test_a_key_that_is_not_ours_is_named(agent: Agent, pool: Candidates) -> None
     agent.call("PUT", "/v1/kv/quorate/garbage/members", data="[1]")
     with pytest.raises(ConfigError, match="quorate/garbage/members holds nothing of Quorate's"):
         pool.enter(agent, "garbage", "n1", 2).result(30)
-
-
-def test_the_deadline_says_who_was_there(agent: Agent) -> None:
-    settings = Consul(address=agent.address)
-    with pytest.raises(NotReady, match=r"within 0\.5 s: 1 of 3 nodes of alone are here: n1 at 10\.0\.0\.1:9001"):
-        discover(settings, "alone", "n1", address("n1"), 3, timeout_s=0.5, stop=threading.Event())
 
 
 def test_a_consul_that_hangs_while_they_gather_only_delays_them(
