@@ -34,7 +34,7 @@ from quorate.cluster.raft.elections import Timing
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.world import KEEP_BYTES, ReplicaSettings
 from quorate.cluster.submit import Submitter
-from quorate.config import Config
+from quorate.config import Config, parse_address
 from quorate.errors import QuorateError
 from quorate.node import SWITCH_S
 from quorate.vote import Vote
@@ -92,11 +92,10 @@ def open_replica(
 ) -> RaftReplica:
     """A replica with a node's default settings, but for those given."""
     config = Config()
-    host, _, port = peers[name].rpartition(":")
     settings = ReplicaSettings(
         node_id=name,
         cluster_name=config.node.cluster,
-        listen=(host, int(port)),
+        listen=parse_address(peers[name]),
         peers=peers,
         http="",
         key=None,

@@ -33,7 +33,7 @@ from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.world import ReplicaSettings
 from quorate.cluster.reads import Reads
 from quorate.cluster.submit import Submitter
-from quorate.config import Config, masked_config
+from quorate.config import Config, masked_config, parse_address
 from quorate.errors import QuorateError
 from quorate.http.api import Api, Check, Limits, Member
 from quorate.http.events import Events
@@ -118,7 +118,7 @@ class Node:
 
     async def _start(self) -> None:
         config = self.config
-        await self.http.start(*_host_port(config.http.listen))
+        await self.http.start(*parse_address(config.http.listen))
         await self.replica.start()
         self._find_others()
         gc.freeze()  # what was restored stays: no full collection walks it again
@@ -266,7 +266,6 @@ class Node:
 
     def status(self) -> Mapping[str, Any]:
         state = self.replica.state
-        dedup = state.dedup()
         return {
             "node": self.config.node.id,
             "version": state.version,
@@ -278,7 +277,7 @@ class Node:
                 "time_ms": state.time_ms,
                 "polls": len(state.polls()),
                 "producers": state.producers(),
-                "dedup": msgspec.to_builtins(dedup) if isinstance(dedup, msgspec.Struct) else _fields(dedup),
+                "dedup": msgspec.to_builtins(state.dedup()),
             },
             "flush": None if self.flusher is None else self.flusher.status(),
             "sources": {} if self.nsq is None else {"nsq": self.nsq.status()},
@@ -341,20 +340,11 @@ class Node:
         return well, f"applied {raft['applied_index']}", f"committed {raft['commit_index']}, last {raft['last_index']}"
 
 
-def _fields(view: Any) -> dict[str, Any]:
-    return {name: getattr(view, name) for name in view.__dataclass_fields__}
-
-
-def _host_port(address: str) -> tuple[str, int]:
-    host, _, port = address.rpartition(":")
-    return host.strip("[]"), int(port)
-
-
 def _replica_settings(config: Config, members: Mapping[str, str]) -> ReplicaSettings:
     return ReplicaSettings(
         node_id=config.node.id,
         cluster_name=config.node.cluster,
-        listen=_host_port(config.raft.listen),
+        listen=parse_address(config.raft.listen),
         peers=members,
         http=config.http.url,
         key=config.raft.key.encode() or None,
