@@ -21,10 +21,10 @@ import msgspec
 
 from quorate.errors import Conflict, Invalid, QuorateError, Rejected
 from quorate.http.client import Client, Rejection
+from quorate.lines import LINE_BYTES_MAX, numbered
 from quorate.vote import Vote, check_vote
 
 BATCH_VOTES = 1_000  # fixed: the batches of a file are the same whenever it is fed
-LINE_BYTES_MAX = 64 * 1024
 BAD_LINES_KEPT = 1_000
 REFUSED_SHOWN = 5
 
@@ -41,11 +41,12 @@ class VotesFile:
 
     def votes(self) -> Iterator[tuple[int, bytes, Vote | QuorateError | None]]:
         """Each line: its number, its bytes, and the vote in it, or why it is none, or None if it is blank."""
-        for number, raw in _lines(self.path):
-            try:
-                yield number, raw, self._vote(raw)
-            except QuorateError as error:
-                yield number, raw, error
+        with open(self.path, "rb") as opened:
+            for number, raw in numbered(opened):
+                try:
+                    yield number, raw, self._vote(raw)
+                except QuorateError as error:
+                    yield number, raw, error
 
     def batches(self) -> Iterator[list[Line]]:
         good = (Line(number, vote) for number, _, vote in self.votes() if isinstance(vote, Vote))
@@ -197,16 +198,3 @@ def _refused(batch: list[Line], rejected: list[Rejection], fed: Fed, rest: str) 
         ),
         lines=[batch[r.index].number for r in rejected],
     )
-
-
-def _lines(file: Path) -> Iterator[tuple[int, bytes]]:
-    """Numbered from 1. A line over the limit comes cut, a byte longer than allowed, and its rest is passed over."""
-    with open(file, "rb") as opened:
-        for number in itertools.count(1):
-            raw = opened.readline(LINE_BYTES_MAX + 1)
-            if not raw:
-                return
-            rest = raw
-            while len(rest) > LINE_BYTES_MAX and not rest.endswith(b"\n"):
-                rest = opened.readline(LINE_BYTES_MAX + 1)
-            yield number, raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw

@@ -14,8 +14,9 @@ import pytest
 
 from quorate.cli import main
 from quorate.errors import Conflict, Invalid, NoLeader
-from quorate.feed import BATCH_VOTES, LINE_BYTES_MAX, Fed, Refused, VotesFile, feed, scan
+from quorate.feed import BATCH_VOTES, Fed, Refused, VotesFile, feed, scan
 from quorate.http.client import Client, Producer, Tallied
+from quorate.lines import LINE_BYTES_MAX
 from quorate.vote import Vote
 from tests.unit import http_node
 from tests.unit.http_node import Node

@@ -34,7 +34,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "ingest": (["quorate.ingest"], ["plain", "submit"]),
     "client": (["quorate.http.client"], ["plain"]),
     "command parts": (
-        [f"quorate.{name}" for name in ("bars", "feed", "logs", "pidfile")],
+        [f"quorate.{name}" for name in ("bars", "feed", "lines", "logs", "pidfile")],
         ["plain", "client"],
     ),
     "dev": (["quorate.dev"], ["plain", "config", "client", "command parts"]),

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quorate.cli.asking import as_json, print_json
+from quorate.lines import LINE_BYTES_MAX, chunks, numbered
 
 if TYPE_CHECKING:
     from quorate.ingest.publish import Publisher
     from quorate.vote import Vote
 
 BAD_LINES_SHOWN = 10
-CHUNK_BYTES = 64 * 1024
-LINE_BYTES_MAX = 256 * 1024
 RUN_ID_BYTES_MAX = 100  # with line and place it must make an id
 
 
@@ -103,14 +102,16 @@ class Lines:
     def _check(self) -> str:
         """Read the whole file before anything is sent. Its digest; raises `Invalid` if it has bad lines."""
         digest = hashlib.blake2b(f"{self._poll or ''}\0".encode(), digest_size=16)
-        bad = []
-        with self._file.open("rb") as lines:
-            for number, line in enumerate(lines, 1):
+        bad, bad_lines = [], 0
+        with self._file.open("rb") as opened:
+            for number, line in numbered(opened):
                 digest.update(line)
                 if why := self._why_bad(line):
-                    bad.append(f"line {number:,}: {why}")
+                    bad_lines += 1
+                    if bad_lines <= BAD_LINES_SHOWN:
+                        bad.append(f"line {number:,}: {why}")
         if bad and not self._skip_bad:
-            raise _bad(bad, "Nothing was published")
+            raise _bad(bad, bad_lines, "Nothing was published")
         return digest.hexdigest()
 
     def _why_bad(self, line: bytes) -> str:
@@ -138,13 +139,8 @@ class Lines:
     def chunks(self) -> Iterator[list[Vote]]:
         stream = sys.stdin.buffer if str(self._file) == "-" else self._file.open("rb")
         with stream:
-            rest = b""
-            while chunk := stream.read1(CHUNK_BYTES):  # type: ignore[union-attr]  # both are buffered
-                *whole, rest = (rest + chunk).split(b"\n")
-                if len(rest) > LINE_BYTES_MAX:
-                    raise _bad([f"line {self.number + len(whole) + 1:,}: longer than {LINE_BYTES_MAX:,} bytes"], "")
-                yield [vote for line in whole for vote in self._votes(line)]
-            yield list(self._votes(rest))
+            for lines in chunks(stream):
+                yield [vote for line in lines for vote in self._votes(line)]
 
     def _votes(self, line: bytes) -> Iterator[Vote]:
         from quorate.errors import QuorateError
@@ -156,7 +152,7 @@ class Lines:
             self.bad_lines += 1
             if not self._skip_bad:
                 before = f"The {self.votes:,} votes before it may be published"
-                raise _bad([f"line {self.number:,}: {error.detail}"], before) from None
+                raise _bad([f"line {self.number:,}: {error.detail}"], 1, before) from None
             return
         for place, vote in enumerate(votes):
             vote.id = vote.id or (f"{self.run_id}-{self.number}" + (f".{place}" if place else ""))
@@ -165,15 +161,11 @@ class Lines:
             yield vote
 
 
-def _bad(lines: list[str], told: str) -> Exception:
+def _bad(shown: list[str], bad_lines: int, told: str) -> Exception:
     from quorate.errors import Invalid
 
-    shown = lines[:BAD_LINES_SHOWN]
-    if len(lines) > len(shown):
-        shown.append(f"and {len(lines) - len(shown):,} more")
-    return Invalid(
-        "\n".join([*shown, f"{told}. Correct it, or pass over such lines with --skip-bad."] if told else shown)
-    )
+    more = [f"and {bad_lines - len(shown):,} more"] if bad_lines > len(shown) else []
+    return Invalid("\n".join([*shown, *more, f"{told}. Correct it, or pass over such lines with --skip-bad."]))
 
 
 def _tell(lines: Lines, publisher: Publisher, as_json: bool) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +17,7 @@ import pytest
 from quorate.cli import main
 from quorate.errors import Invalid, OutcomeUnknown
 from quorate.ingest.publish import FIRST_MPUB, NoNsqd, Publisher
+from quorate.lines import LINE_BYTES_MAX
 from tests.services.nsq.counting import cluster, on_loop, source, until
 from tests.services.nsq.raw import RawClient
 from tests.services.nsq.servers import DURABLE, ROOT, Server, Servers
@@ -239,6 +242,36 @@ def test_bad_lines_publish_nothing_unless_passed_over(
     assert not nsqd.get("/stats?format=json")["topics"]
     publish(path, "--nsqd", nsqd.tcp, "--skip-bad", "--json")
     assert (2, 3) == told(capsys, "votes", "bad_lines")
+
+
+def test_of_many_bad_lines_the_first_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "bad.ndjson"
+    path.write_text("{\n" * 12)
+    publish(path, "--nsqd", "127.0.0.1:1", code=1)
+    said = capsys.readouterr().err
+    assert "line 10: " in said
+    assert "line 11: " not in said
+    assert "and 2 more" in said
+
+
+@pytest.mark.parametrize("first", ["happy", '{"option":"happy"}'])
+def test_a_byte_order_mark_is_no_part_of_the_first_vote(servers: Servers, tmp_path: Path, first: str) -> None:
+    nsqd = servers.nsqd()
+    path = tmp_path / "votes.txt"
+    path.write_text(f"\ufeff{first}\nsad\n", encoding="utf-8")
+    publish(path, "--nsqd", nsqd.tcp)
+    assert {"happy", "sad"} == {vote["option"] for vote in bodies(nsqd, 2)}
+
+
+def test_of_a_pipe_too_a_line_over_the_limit_can_be_passed_over(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nsqd = servers.nsqd()
+    text = b"happy\n" + b"x" * (2 * LINE_BYTES_MAX) + b"\nsad\n"
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text)))
+    publish("-", "--nsqd", nsqd.tcp, "--skip-bad", "--json")
+    assert (2, 1) == told(capsys, "votes", "bad_lines")
+    assert {"happy", "sad"} == {vote["option"] for vote in bodies(nsqd, 2)}
 
 
 def test_both_needs_two(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
