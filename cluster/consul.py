@@ -94,6 +94,7 @@ class Registration:
         self._client = connect(settings)
         self._leader, self._cluster_id = False, ""
         self._sent: Mapping[str, Any] | None = None  # what the agent has of us, as far as we know
+        self._may_be_listed = False  # it may have taken what it did not answer
         self._trouble: str | None = "not registered yet"
         self._trouble_since = time.monotonic()
         self._registrations = self._failures = 0
@@ -198,6 +199,7 @@ class Registration:
 
     def _register(self, wanted: Mapping[str, Any]) -> None:
         url = urlsplit(self._identity.http_url)
+        self._may_be_listed = True
         registered = self._client.agent.service.register(
             self._settings.service,
             service_id=self._identity.service_id,
@@ -237,12 +239,12 @@ class Registration:
     def _leave(self) -> None:
         """Once: an agent that does not answer now is told by the check that the node is gone."""
         try:
-            if self._sent is not None:
+            if self._may_be_listed:
                 self._client.agent.service.deregister(self._identity.service_id)
                 log.info("deregistered %s from Consul", self._identity.service_id)
                 self._trouble = None
         except TROUBLE as error:
             self._trouble = f"Consul at {self._settings.address}: {in_words(error)}"
-            log.warning("%s: %s stays listed until its check fails", self._trouble, self._identity.service_id)
+            log.warning("%s: %s may stay listed until its check fails", self._trouble, self._identity.service_id)
         finally:
             self._client.http.session.close()

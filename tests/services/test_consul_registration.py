@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import logging
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+import requests
 
 from quorate.cluster.consul import Identity, Registration
 from quorate.cluster.discovery import find_nodes
@@ -188,6 +190,45 @@ def test_an_agent_that_lost_its_data_gets_the_node_again(tmp_path: Path, caplog:
         wait_for("it is back, tag and all", lambda: passing(agent, node.id) and "leader" in agent.tags(node.id))
         wait_for("it is said", lambda: node.registration.status()["registered"])
     assert 1 == caplog.text.count("no connection; counting goes on"), "one line a change, not one a try"
+
+
+@contextlib.contextmanager
+def way_to(agent: Agent, path: str, status: int | None) -> Iterator[str]:
+    """The address of a way to the agent by which all arrives; what is asked below `path` is answered so, or never."""
+
+    class Way(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            answered = requests.put(f"http://{agent.address}{self.path}", body, timeout=10).status_code
+            if (answer := status if self.path.startswith(path) else answered) is not None:
+                self.send_response(answer)
+                self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Way) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join(5)
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v1/agent/service/register", None), ("/v1/agent/check/", 404)])
+def test_what_an_agent_took_and_did_not_confirm_is_withdrawn_on_stop(
+    agent: Agent, path: str, status: int | None
+) -> None:
+    identity = Identity("n1", "mood", "http://127.0.0.1:8001", "127.0.0.1:9001", "0.1.0")
+    with way_to(agent, path, status) as address:
+        registration = Registration(Consul(address=address, check="ttl", timeout_ms=TIMEOUT_MS), identity)
+        registration.start()
+        try:
+            wait_for("the agent has it", lambda: agent.entry(identity.service_id))
+            wait_for("the node does not know", lambda: registration.status()["failures"])
+        finally:
+            registration.stop()
+        assert agent.entry(identity.service_id) is None
 
 
 def test_a_hung_agent_blocks_neither_a_change_of_leader_nor_the_stop(tmp_path: Path) -> None:
