@@ -14,11 +14,13 @@ pynsq negotiates and shares RDY among connections. What it would do to a node ot
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
+import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
@@ -56,6 +58,14 @@ class NsqSettings:
     msg_timeout_ms: int = 0  # nsqd gives a message to another after this (TOUCH starts it again); 0: as nsqd is set
     cast_timeout_s: float = 2.0  # of one try to count a group
     hold_s: float = 5.0  # how long a message that cannot be counted here is kept before another node may have it
+
+
+class Producer(msgspec.Struct):
+    """An nsqd, as nsqlookupd tells of it."""
+
+    broadcast_address: str
+    tcp_port: int
+    http_port: int
 
 
 class Subscription(nsq.Reader):
@@ -121,18 +131,32 @@ class Subscription(nsq.Reader):
         await asyncio.gather(*(connection.end() for connection in list(self.conns.values())))
 
     async def _tick(self) -> None:
-        ticks = 0
-        while True:
+        for tick in itertools.count(1):
             await asyncio.sleep(TICK_S)
-            ticks += 1
             for connection in list(self.conns.values()):
-                connection.touch_old()
-                if time.time() - connection.last_recv_timestamp > SILENT_S and not connection.is_full:
-                    silent = f"{connection.id} has been silent for {SILENT_S:g} s: hanging up"
-                    self._on_trouble(connection.id, silent)
-                    connection.close()
-            if ticks % round(REDISTRIBUTE_EVERY_S / TICK_S) == 0:
-                self._redistribute_rdy_state()
+                with self._going_on(f"looking after {connection.id}"):
+                    self._look_after(connection)
+            if tick % round(REDISTRIBUTE_EVERY_S / TICK_S) == 0:
+                with self._going_on("sharing what is asked for"):
+                    self._redistribute_rdy_state()
+
+    def _look_after(self, connection: Connection) -> None:
+        connection.touch_old()
+        if time.time() - connection.last_recv_timestamp > SILENT_S and not connection.is_full:
+            silent = f"{connection.id} has been silent for {SILENT_S:g} s: hanging up"
+            self._on_trouble(connection.id, silent)
+            connection.close()
+
+    @contextlib.contextmanager
+    def _going_on(self, what: str) -> Iterator[None]:
+        """One turn of a loop that nothing but `stop` may end: what fails is told, and tried again the next turn."""
+        try:
+            yield
+        except Exception as error:
+            if self._on_trouble(what, f"{what} failed as it never should, going on: {error!r}"):
+                log.exception("nsq: %s", what)
+        else:
+            self._on_trouble(what, "")
 
     # ---- connections ------------------------------------------------------------------------------------------------
 
@@ -246,21 +270,27 @@ class Subscription(nsq.Reader):
 
     async def _look(self) -> None:
         while True:
-            found = await asyncio.gather(*(self._look_up(address) for address in self._settings.lookupd))
-            producers = [producer for answer in found for producer in answer or ()]
-            if any(answer is not None for answer in found):  # with no answer at all, what was known holds
-                self._looked_up = {f"{p['broadcast_address']}:{p['tcp_port']}" for p in producers}
-                self._stats_urls = {f"http://{p['broadcast_address']}:{p['http_port']}/stats" for p in producers}
-            self._connect_missing()
-            await self._look_how_deep()
+            with self._going_on("looking for nsqds"):
+                await self._look_everywhere()
+            with self._going_on("asking nsqds for their depth"):
+                await self._look_how_deep()
             await asyncio.sleep(self._settings.lookupd_poll_s * random.uniform(0.9, 1.1))
 
-    async def _look_up(self, address: str) -> list[dict[str, Any]] | None:
+    async def _look_everywhere(self) -> None:
+        found = await asyncio.gather(*(self._look_up(address) for address in self._settings.lookupd))
+        producers = [producer for answer in found for producer in answer or ()]
+        if any(answer is not None for answer in found):  # with no answer at all, what was known holds
+            self._looked_up = {f"{p.broadcast_address}:{p.tcp_port}" for p in producers}
+            self._stats_urls = {f"http://{p.broadcast_address}:{p.http_port}/stats" for p in producers}
+        self._connect_missing()
+
+    async def _look_up(self, address: str) -> list[Producer] | None:
         """The topic's nsqds by one lookupd; None if it does not answer."""
         who = f"nsqlookupd {address}"
         base = address if "://" in address else f"http://{address}"
         try:
-            producers = list((await self._get(f"{base.rstrip('/')}/lookup?topic={quote(self.topic)}"))["producers"])
+            answer = await self._get(f"{base.rstrip('/')}/lookup?topic={quote(self.topic)}")
+            producers = msgspec.convert(answer["producers"], list[Producer])
         except HTTPClientError as error:
             if error.response is None or b"TOPIC_NOT_FOUND" not in error.response.body:
                 self._on_trouble(who, f"{who}: {error}; is this nsqlookupd's HTTP address?")

@@ -1,0 +1,86 @@
+"""Finding nsqds goes on, whatever nsqlookupd and they answer; and nothing unexpected ends a source's loops unheard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
+
+import pytest
+
+from quorate.ingest.connection import Connection
+from tests.services.nsq.counting import cluster, on_loop, source, until
+from tests.services.nsq.double import web
+from tests.services.nsq.servers import Server, Servers
+
+
+@asynccontextmanager
+async def answering(answers: dict[str, Any]) -> AsyncIterator[str]:
+    """The address of a server that answers GET of each path with what stands in `answers` at that moment."""
+
+    def answer(path: str, request: web.Request) -> Any:
+        return answers[path]
+
+    server = await web.serve("127.0.0.1:0", {("GET", path): partial(answer, path) for path in answers})
+    yield "{}:{}".format(*server.sockets[0].getsockname())
+    server.close()
+
+
+def producer(nsqd: Server, **other: object) -> dict[str, Any]:
+    ports = {"tcp_port": nsqd.address[1], "http_port": int(nsqd.http.rpartition(":")[2])}
+    return {"broadcast_address": "127.0.0.1", **ports, **other}
+
+
+ODD = [
+    [],
+    b"<html>",
+    {"producers": 3},
+    {"producers": ["127.0.0.1:4150"]},
+    {"producers": [{"broadcast_address": "127.0.0.1", "http_port": 4151}]},
+    {"producers": [{"broadcast_address": "127.0.0.1", "http_port": 4151, "tcp_port": "4150"}]},
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=str)
+@on_loop
+async def test_a_lookupd_that_makes_no_sense_is_told_and_asked_again(servers: Servers, odd: object) -> None:
+    nsqd, counted, answers = servers.nsqd(), await cluster(), {"/lookup": odd}
+    async with answering(answers) as address, source(counted.submitter, lookupd=[address]) as taking:
+        await until("it is told", lambda: f"nsqlookupd {address}" in taking.status()["last_error"])
+        answers["/lookup"] = {"producers": [producer(nsqd)]}
+        nsqd.publish("votes", b"happy")
+        await until("the nsqd is found", lambda: counted.total == 1)
+
+
+@on_loop
+async def test_statistics_that_make_no_sense_are_told_and_nsqds_found_all_the_same(servers: Servers) -> None:
+    first, later, counted = servers.nsqd(), servers.nsqd(), await cluster()
+    answers: dict[str, Any] = {"/lookup": {"producers": []}, "/stats": {"topics": [{}]}}
+    async with answering(answers) as address, source(counted.submitter, lookupd=[address]) as taking:
+        producers = [producer(first, http_port=int(address.rpartition(":")[2]))]
+        answers["/lookup"] = {"producers": producers}
+        await until("it is told", lambda: "asking nsqds for their depth" in taking.status()["last_error"])
+        answers["/lookup"] = {"producers": [*producers, producer(later)]}
+        later.publish("votes", b"happy")
+        await until("the later nsqd is found", lambda: counted.total == 1)
+
+
+@on_loop
+async def test_a_turn_that_fails_is_told_once_and_ends_no_loop(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    nsqd, counted = servers.nsqd(), await cluster()
+    touch, turns = Connection.touch_old, []
+
+    def failing(connection: Connection) -> None:
+        turns.append(connection)
+        if len(turns) <= 2:
+            raise RuntimeError("unheard of")
+        touch(connection)
+
+    monkeypatch.setattr(Connection, "touch_old", failing)
+    async with source(counted.submitter, nsqd) as taking:
+        await until("it goes on", lambda: len(turns) > 3)
+        assert "unheard of" in taking.status()["last_error"]
+    assert 1 == sum(record.exc_info is not None for record in caplog.records), "one traceback, not one a turn"
