@@ -93,6 +93,12 @@ def _malformed(body: bytes, form: Form, error: msgspec.DecodeError) -> str:
                 if line.strip():
                     _raw.decode(line)
             except msgspec.DecodeError as here:
-                return f"line {number}: {here}"
+                return f"line {number}: {_in_words(here)}"
     hint = "; for one vote a line send application/x-ndjson" if "trailing" in str(error) else ""
-    return f"{error}{hint}" if body else "the body is empty; send a vote as JSON"
+    return f"{_in_words(error)}{hint}" if body else "the body is empty; send a vote as JSON"
+
+
+def _in_words(error: msgspec.DecodeError) -> str:
+    return str(error).replace(
+        "Input data was truncated", "the JSON is truncated: a brace, bracket or quote is not closed"
+    )
