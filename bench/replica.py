@@ -132,7 +132,7 @@ def restarts(args: argparse.Namespace, folder: Path) -> list[restart.Restart]:
 
 def stall(args: argparse.Namespace, folder: Path) -> list[stalls.Stalls]:
     """The longest time between two commits that 32 HTTP clients saw, without and with snapshots of a big state."""
-    # More ids than are asked for: what the log always keeps is 16 MiB, and only behind that snapshots are taken.
+    # More ids than are asked for: what the log always keeps is 8 MiB, and only behind that snapshots are taken.
     rows = stalls.measure(
         folder / "stall", args.ids * 3 // 2, args.options, args.stall_snapshot_bytes, args.stall_seconds
     )
