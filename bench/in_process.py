@@ -28,12 +28,12 @@ import uvloop
 from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
 
 from quorate.cluster import entry
-from quorate.cluster.gather import choice_of
-from quorate.cluster.raft.directory import DataDirectory
-from quorate.cluster.raft.elections import Timing
+from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.environment import KEEP_BYTES, ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.cluster.raft.world import KEEP_BYTES, ReplicaSettings
-from quorate.cluster.submit import Submitter
+from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.submit.batch import choice_of
+from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config, parse_address
 from quorate.errors import QuorateError
 from quorate.node import SWITCH_S

@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from quorate.cluster.raft import journal as journals
-from quorate.cluster.raft.files import OsFiles
-from quorate.cluster.raft.journal import Journal
-from quorate.cluster.raft.segments import chain_of
-from quorate.cluster.raft.writer import ThreadWriter
+from quorate.cluster.raft.storage import journal as journals
+from quorate.cluster.raft.storage.files import OsFiles
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.storage.segments import chain_of
+from quorate.cluster.raft.storage.writer import ThreadWriter
 
 try:
     import lmdb  # type: ignore[import-not-found]  # measured where somebody installed it; no dependency

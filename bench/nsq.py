@@ -36,7 +36,7 @@ import msgspec
 import nsq
 import uvloop
 
-from quorate.cluster.gather import Tallied
+from quorate.cluster.submit.batch import Tallied
 from quorate.ingest.nsq import Caster, NsqSettings, NsqSource
 from quorate.vote import Vote
 from tests.services.nsq.counting import Cluster as CountedHere

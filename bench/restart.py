@@ -20,7 +20,7 @@ from bench.in_process import TIMEOUT_S, entry_of, open_replica
 from bench.workloads import BULK
 from quorate.cluster import entry
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.cluster.submit import Submitter
+from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config
 from quorate.vote import Vote
 from tests.system.cluster import Cluster, NodeProcess

@@ -20,8 +20,8 @@ from bench.load import Run, keep_connected
 from bench.workloads import BULK, WORKLOADS
 from quorate.cli import main as quorate
 from quorate.cluster.raft import replica
-from quorate.cluster.raft.snapshots import SnapshotMeta
-from quorate.cluster.raft.snapshotting import Snapshotting
+from quorate.cluster.raft.snapshot.compaction import Snapshotting
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from tests.system.cluster import Cluster
 
 NEVER_BYTES = 1 << 30

@@ -24,14 +24,15 @@ from typing import Any
 
 import msgspec
 
-from quorate.cluster import entry, image
-from quorate.cluster.casting import Casting
-from quorate.cluster.dedup import Dedup, DedupView
+from quorate.cluster import entry
 from quorate.cluster.entry import Command, Done, Refused, Result
-from quorate.cluster.image import Image
-from quorate.cluster.polls import Polls, PollView
-from quorate.cluster.sessions import Sessions
-from quorate.cluster.tally import Columns, Tally
+from quorate.cluster.state import image
+from quorate.cluster.state.dedup import Dedup, DedupView
+from quorate.cluster.state.image import Image
+from quorate.cluster.state.polls import Polls, PollView
+from quorate.cluster.state.sessions import Sessions
+from quorate.cluster.state.tally import Columns, Tally
+from quorate.cluster.state.voting import Casting
 from quorate.errors import DataError
 from quorate.vote import ID_BYTES_MAX
 

@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
-from quorate.cluster.reads import Reads
+from quorate.cluster.read.reads import Reads
 from quorate.cluster.replica import Replica
-from quorate.cluster.submit import Submitter
+from quorate.cluster.submit.submitter import Submitter
 from quorate.http.counts import Counts
 from quorate.http.events import Events
 from quorate.http.metrics import StatusNumbers

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from quorate.cluster.gather import Rejection, Tallied
+from quorate.cluster.submit.batch import Rejection, Tallied
 from quorate.errors import (
     Conflict,
     ExpiredId,

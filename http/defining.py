@@ -14,8 +14,8 @@ from urllib.parse import quote
 import msgspec
 
 from quorate.cluster.entry import CreatePoll, PollResult, State
-from quorate.cluster.polls import TRANSITIONS, PollView
-from quorate.cluster.reads import Reading
+from quorate.cluster.read.reads import Reading
+from quorate.cluster.state.polls import TRANSITIONS, PollView
 from quorate.errors import BadTransition, Conflict, Invalid, QuorateError, TooLarge, UnknownPoll
 from quorate.http.answers import Reply, reply
 from quorate.http.api import Api

@@ -13,8 +13,8 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 
-from quorate.cluster import pieces
 from quorate.cluster.fsm import Applied
+from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
 from quorate.errors import NotReady
 from quorate.http.answers import encode
@@ -178,7 +178,7 @@ class Events:
         poll, version = state.poll(poll_id), state.version
         if not followers or poll is None:
             return 0
-        results = await pieces.results_of(state, poll)
+        results = await chunks.results_of(state, poll)
         tally = {"id": poll_id, "title": poll.title, "state": poll.state, "results": results}
         document = encode({**tally, "total": sum(results.values()), "version": version})
         event = b"event: results\ndata: %s\n\n" % document

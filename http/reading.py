@@ -11,7 +11,7 @@ from typing import Literal
 
 import msgspec
 
-from quorate.cluster.gather import Rejection
+from quorate.cluster.submit.batch import Rejection
 from quorate.errors import Invalid, UnsupportedMedia
 from quorate.reading import Batch, Refused, read_array, read_lines, read_one, unreadable
 from quorate.vote import VOTES_PER_REQUEST_MAX, Vote

@@ -21,7 +21,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from quorate.cluster.gather import Rejection, Tallied
+from quorate.cluster.submit.batch import Rejection, Tallied
 from quorate.errors import QuorateError, TooLarge
 from quorate.ingest import dead_letters
 from quorate.ingest.bodies import read_body

@@ -2,7 +2,7 @@
 
 Voters give ballots and their copies count; learners only receive, until they have caught up and are made voters. One
 member changes at a time, so that any majority of the old set and any of the new one have a node in common (Raft thesis
-4.1). A member is an id and an incarnation: a node whose disk was emptied is not who it was (see `forming.py`).
+4.1). A member is an id and an incarnation: a node whose disk was emptied is not who it was (see `bootstrap.py`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from quorate.cluster.raft.wire import MALFORMED
+from quorate.cluster.raft.messages import MALFORMED
 from quorate.errors import Conflict, DataError, Invalid
 
 REMOVED = "removed from the cluster"  # in every sentence that tells a node so

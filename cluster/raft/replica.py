@@ -12,23 +12,23 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from quorate.cluster import entry
-from quorate.cluster.clock import LeaderClock
 from quorate.cluster.fsm import Applied, StateMachine
-from quorate.cluster.raft import wire
-from quorate.cluster.raft.elections import LEADER
-from quorate.cluster.raft.engine import Engine
-from quorate.cluster.raft.files import Files
-from quorate.cluster.raft.forming import Forming
-from quorate.cluster.raft.journal import Journal
-from quorate.cluster.raft.link import Introduction
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.elections import LEADER
+from quorate.cluster.raft.engine.engine import Engine
+from quorate.cluster.raft.engine.proposals import Proposals, settle
+from quorate.cluster.raft.environment import Directory, ReplicaSettings, World, blocking, in_words
+from quorate.cluster.raft.leader_clock import LeaderClock
 from quorate.cluster.raft.members import Member, Members
-from quorate.cluster.raft.membership import Membership
-from quorate.cluster.raft.proposals import Proposals, settle
-from quorate.cluster.raft.snapshots import Snapshots
-from quorate.cluster.raft.snapshotting import Snapshotting
-from quorate.cluster.raft.transfer import Transfer
-from quorate.cluster.raft.world import Directory, ReplicaSettings, World, blocking, in_words
-from quorate.cluster.raft.writer import Guarded, Writer
+from quorate.cluster.raft.membership.bootstrap import Forming
+from quorate.cluster.raft.membership.membership import Membership
+from quorate.cluster.raft.snapshot.compaction import Snapshotting
+from quorate.cluster.raft.snapshot.transfer import Transfer
+from quorate.cluster.raft.storage.files import Files
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.storage.snapshot_store import Snapshots
+from quorate.cluster.raft.storage.writer import Guarded, Writer
+from quorate.cluster.raft.transport.connection import Introduction
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 
@@ -329,14 +329,14 @@ class RaftReplica:
             assert self._engine is not None
             self._engine.progress(peer)
 
-    def received(self, peer: str, message: wire.Message) -> None:
+    def received(self, peer: str, message: messages.Message) -> None:
         if not self._running:
             return
         assert self._engine is not None
         match message:
-            case wire.SnapshotChunk():
+            case messages.SnapshotChunk():
                 self._guard(self._transfer.on_chunk, peer, message)
-            case wire.SnapshotAck():
+            case messages.SnapshotAck():
                 self._guard(self._transfer.on_ack, peer, message)
             case _:
                 self._guard(self._engine.receive, peer, message)

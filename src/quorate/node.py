@@ -22,17 +22,17 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quorate import __version__, logs
-from quorate.cluster.bridge import Bridge, Deposed
-from quorate.cluster.closing import Closing
-from quorate.cluster.flusher import Adopted, Flusher
+from quorate.cluster.admin import Operating
+from quorate.cluster.flush.flusher import Adopted, Flusher
 from quorate.cluster.fsm import Applied
-from quorate.cluster.operating import Operating
-from quorate.cluster.raft.directory import DataDirectory
-from quorate.cluster.raft.elections import Timing
+from quorate.cluster.loop_bridge import Bridge, Deposed
+from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.cluster.raft.world import ReplicaSettings
-from quorate.cluster.reads import Reads
-from quorate.cluster.submit import Submitter
+from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.read.reads import Reads
+from quorate.cluster.submit.submitter import Submitter
+from quorate.cluster.submit.timed_close import Closing
 from quorate.config import Config, masked_config, parse_address
 from quorate.errors import QuorateError
 from quorate.http.api import Api, Check, Limits, Member
@@ -41,9 +41,9 @@ from quorate.http.server import HttpServer
 from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTIONS_PER_POLL_MAX, POLLS_MAX, WEIGHT_MAX
 
 if TYPE_CHECKING:
-    from quorate.cluster.consul import Registration
-    from quorate.cluster.discovery import Formation
-    from quorate.cluster.finding import Finding
+    from quorate.cluster.discovery.formation import Formation
+    from quorate.cluster.discovery.peer_search import Finding
+    from quorate.cluster.discovery.registration import Registration
     from quorate.ingest.nsq import NsqSource
     from quorate.sinks.sink import Sink
 
@@ -180,7 +180,7 @@ class Node:
         if known:
             self.replica.meet(known, bootstrap=False)
         elif self.config.raft.bootstrap_expect:
-            from quorate.cluster.finding import Finding
+            from quorate.cluster.discovery.peer_search import Finding
 
             post = asyncio.get_running_loop().call_soon_threadsafe
             self.finding = Finding(self.config, post=post, found=self._found_others, failed=self._halted)
@@ -391,7 +391,7 @@ def _nsq_source(config: Config, submitter: Submitter) -> NsqSource | None:
 def _registration(config: Config, raft_address: str, health: Callable[[], str | None]) -> Registration | None:
     if not config.consul.address:
         return None
-    from quorate.cluster.consul import Identity, Registration
+    from quorate.cluster.discovery.registration import Identity, Registration
 
     identity = Identity(config.node.id, config.node.cluster, config.http.url, raft_address, __version__)
     return Registration(config.consul, identity, health=health)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, get_args
 
-Level = Literal["none", "weak", "linearizable"]  # how new a read must be; `cluster/reads.py` says what each means
+Level = Literal["none", "weak", "linearizable"]  # how new a read must be; `cluster/read/reads.py` says what each means
 LEVELS: tuple[Level, ...] = get_args(Level)
 
 Action = Literal["add", "remove", "replace"]  # what operators do with a member

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from quorate.cluster.consul import Identity, Registration
-from quorate.cluster.discovery import Formation, discover, find_nodes
+from quorate.cluster.discovery.formation import Formation, discover, find_nodes
+from quorate.cluster.discovery.registration import Identity, Registration
 from quorate.config import Consul, load
 from quorate.errors import NotReady
 from tests.services.consul_agent import ROOT, Agent, consul_binary, running_agent

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 import requests
 
-from quorate.cluster.consul import Identity, Registration
-from quorate.cluster.discovery import Formation, Members, _Search, discover
+from quorate.cluster.discovery.formation import Formation, Members, _Search, discover
+from quorate.cluster.discovery.registration import Identity, Registration
 from quorate.config import Consul
 from quorate.errors import ConfigError
 from tests.services.consul_agent import Agent, running_agent

@@ -16,8 +16,8 @@ from typing import Literal
 import pytest
 import requests
 
-from quorate.cluster.consul import Identity, Registration
-from quorate.cluster.discovery import find_nodes
+from quorate.cluster.discovery.formation import find_nodes
+from quorate.cluster.discovery.registration import Identity, Registration
 from quorate.config import Consul
 from quorate.errors import ConfigError, NotReady
 from tests.services.consul_agent import Agent, running_agent

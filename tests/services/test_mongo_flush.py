@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from quorate.cluster.flusher import Phase
-from quorate.cluster.reign import Obstacle
+from quorate.cluster.flush.flusher import Phase
+from quorate.cluster.flush.leadership import Obstacle
 from tests.services.mongo_store import MongoStore
 from tests.unit.flushing import Gate, apply, flushing, poll, seen, until, votes
 from tests.unit.local_replica import LocalReplica

@@ -14,13 +14,13 @@ from typing import Any, cast
 import pysyncobj.syncobj
 
 from quorate.cluster.entry import CreatePoll
-from quorate.cluster.raft.directory import FORMAT, Identity
-from quorate.cluster.raft.elections import Timing
-from quorate.cluster.raft.links import Links
+from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.environment import ReplicaSettings, World
 from quorate.cluster.raft.members import REMOVED
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.cluster.raft.world import ReplicaSettings, World
-from quorate.cluster.submit import Submitter
+from quorate.cluster.raft.storage.directory import FORMAT, Identity
+from quorate.cluster.raft.transport.transport import Links
+from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import QuorateError
 from quorate.vote import Vote
 from tests.simulation.files import SimFiles, SimWriter

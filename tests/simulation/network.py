@@ -11,8 +11,8 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from quorate.cluster.raft import wire
-from quorate.cluster.raft.links import Listener
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.transport.transport import Listener
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NoLeader, OutcomeUnknown, QuorateError
 
@@ -154,11 +154,13 @@ class SimLinks:
     def backlog(self, peer: str) -> int:
         return 0
 
-    def send(self, peer: str, message: wire.Message) -> bool:
+    def send(self, peer: str, message: messages.Message) -> bool:
         if peer not in self.connection:
             return False
-        data = wire.encode(message)  # a copy, as the wire makes one
-        self.network.carry(self.node_id, peer, lambda there: there.listener.received(self.node_id, wire.decode(data)))
+        data = messages.encode(message)  # a copy, as the wire makes one
+        self.network.carry(
+            self.node_id, peer, lambda there: there.listener.received(self.node_id, messages.decode(data))
+        )
         return True
 
     def serve(self, kind: str, handler: PeerHandler) -> None:

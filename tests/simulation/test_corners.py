@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster.raft import replication, wire
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine import replication
 from quorate.cluster.raft.members import Members
-from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, Snapshots
 from quorate.errors import Halted, Invalid, NoLeader
 from tests.simulation import cluster
 from tests.simulation.stock.net import DROP
@@ -56,7 +57,7 @@ def test_a_snapshot_of_what_the_log_holds_does_not_cost_the_copies_behind_it() -
         net.start(follower)
         assert net.engine(follower).commit_index < meta.index < net.last_index(follower) == last
         data = Snapshots(net.directories[leader].files).read_chunk(meta, 0, meta.size)
-        piece = wire.SnapshotChunk(
+        piece = messages.SnapshotChunk(
             net.term(leader), meta.index, meta.term, meta.chain, meta.members, meta.size, meta.id, 0, data
         )
         net.deliver(leader, follower, piece)
@@ -111,7 +112,7 @@ def test_a_leader_whose_committed_entries_are_others_stops_a_follower() -> None:
         leader = net.elect()
         follower = net.others(leader)[0]
         at = net.engine(follower).commit_index
-        net.deliver(leader, follower, wire.Append(net.term(leader), at, at, 0, []))
+        net.deliver(leader, follower, messages.Append(net.term(leader), at, at, 0, []))
         assert "committed" in str(net.halted[follower])
 
 

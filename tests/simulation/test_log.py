@@ -16,9 +16,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from quorate.cluster.raft.journal import Journal
-from quorate.cluster.raft.segments import GENESIS, Point, chain_of
-from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.storage.segments import GENESIS, Point, chain_of
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, Snapshots
 from tests.simulation.files import PowerCut, SimFiles, SimWriter
 
 ONE = os.environ.get("QUORATE_SEED")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.cluster.raft import wire
-from quorate.cluster.raft.elections import FOLLOWER, LEADER
-from quorate.cluster.raft.fate import Fate
-from quorate.cluster.raft.replication import WINDOW_BYTES
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.elections import FOLLOWER, LEADER
+from quorate.cluster.raft.engine.proposal_outcome import Fate
+from quorate.cluster.raft.engine.replication import WINDOW_BYTES
 from quorate.errors import Halted
 from tests.simulation.stock.one_engine import ELECTION_S, OneEngine
 
 
-def appended(term: int, index: int, *, success: bool = True) -> wire.Appended:
-    return wire.Appended(term, index + 1, success=success, reset=False)
+def appended(term: int, index: int, *, success: bool = True) -> messages.Appended:
+    return messages.Appended(term, index + 1, success=success, reset=False)
 
 
 # ---- what a follower believes ---------------------------------------------------------------------------------------
@@ -23,11 +23,11 @@ def test_a_heartbeat_commits_no_more_than_it_proved() -> None:
     """The leader has committed 4; this node's own 3 and 4 are of another leader, and nobody else has them."""
     with OneEngine() as a:
         a.follows(1, b"shared", b"lost", b"lost")
-        a.hears("c", wire.Append(2, 4, 2, 1, []))
+        a.hears("c", messages.Append(2, 4, 2, 1, []))
         a.engine.tick()
         assert 2 == a.engine.commit_index
         assert [b"shared"] == a.applied
-        a.hears("c", wire.Append(2, 4, 2, 1, [(2, b"\x00kept"), (2, b"\x00kept too")]))
+        a.hears("c", messages.Append(2, 4, 2, 1, [(2, b"\x00kept"), (2, b"\x00kept too")]))
         a.engine.tick()
         assert [b"shared", b"kept", b"kept too"] == a.applied
 
@@ -35,16 +35,16 @@ def test_a_heartbeat_commits_no_more_than_it_proved() -> None:
 def test_a_success_is_said_when_it_is_on_disk_and_not_before() -> None:
     with OneEngine() as a:
         a.follows(1)
-        assert [] == a.hears("b", wire.Append(1, 0, 1, 0, [(1, b"\x00x")]))
+        assert [] == a.hears("b", messages.Append(1, 0, 1, 0, [(1, b"\x00x")]))
         assert [("b", appended(1, 2))] == a.syncs()
 
 
 def test_a_heartbeat_is_heard_though_the_disk_hangs() -> None:
     with OneEngine() as a:
         a.follows(1)
-        a.hears("b", wire.Append(1, 0, 1, 0, [(1, b"\x00x")]))
-        assert [("b", wire.Appended(1, 2, success=False, reset=False, round=7))] == a.hears(
-            "b", wire.Append(1, 0, 2, 1, [], 7)
+        a.hears("b", messages.Append(1, 0, 1, 0, [(1, b"\x00x")]))
+        assert [("b", messages.Appended(1, 2, success=False, reset=False, round=7))] == a.hears(
+            "b", messages.Append(1, 0, 2, 1, [], 7)
         )
 
 
@@ -52,8 +52,8 @@ def test_a_promise_of_an_earlier_term_is_not_kept() -> None:
     """The entries it was about may be cut by the leader that came meanwhile."""
     with OneEngine() as a:
         a.follows(1)
-        a.hears("b", wire.Append(1, 0, 1, 0, [(1, b"\x00x")]))
-        a.hears("c", wire.Append(2, 0, 1, 0, []))
+        a.hears("b", messages.Append(1, 0, 1, 0, [(1, b"\x00x")]))
+        a.hears("c", messages.Append(2, 0, 1, 0, []))
         assert [("c", appended(2, 1))] == a.syncs()
 
 
@@ -62,29 +62,29 @@ def test_what_is_committed_is_never_cut() -> None:
         a.follows(1, b"x", b"y", commit=3)
         a.engine.tick()
         with pytest.raises(Halted, match="Committed entries are never cut"):
-            a.hears("c", wire.Append(2, 3, 2, 1, [(2, b"\x00another")]))
+            a.hears("c", messages.Append(2, 3, 2, 1, [(2, b"\x00another")]))
         assert [b"x", b"y"] == a.applied
         assert 3 == a.journal.last_index
         with pytest.raises(Halted, match="Committed entries are never cut"):
-            a.hears("c", wire.Append(2, 3, 3, 2, []))
+            a.hears("c", messages.Append(2, 3, 3, 2, []))
 
 
 OLD = {
-    "entries": wire.Append(4, 9, 1, 0, [(4, b"\x00x")]),
-    "a heartbeat": wire.Append(4, 9, 3, 5, []),
-    "a copy": wire.Appended(4, 3, success=True, reset=False, round=99),
-    "a step back": wire.Appended(4, 1, success=False, reset=True),
-    "a request": wire.RequestBallot(4, 99, 4, pre=False, transfer=False),
-    "a request of one the leader asked": wire.RequestBallot(4, 99, 4, pre=False, transfer=True),
-    "a ballot": wire.Ballot(4, pre=False),
-    "a pre-ballot": wire.Ballot(4, pre=True),
-    "a handover": wire.TimeoutNow(4),
+    "entries": messages.Append(4, 9, 1, 0, [(4, b"\x00x")]),
+    "a heartbeat": messages.Append(4, 9, 3, 5, []),
+    "a copy": messages.Appended(4, 3, success=True, reset=False, round=99),
+    "a step back": messages.Appended(4, 1, success=False, reset=True),
+    "a request": messages.RequestBallot(4, 99, 4, pre=False, transfer=False),
+    "a request of one the leader asked": messages.RequestBallot(4, 99, 4, pre=False, transfer=True),
+    "a ballot": messages.Ballot(4, pre=False),
+    "a pre-ballot": messages.Ballot(4, pre=True),
+    "a handover": messages.TimeoutNow(4),
 }
 
 
 @pytest.mark.parametrize("message", OLD.values(), ids=OLD.keys())
 @pytest.mark.parametrize("role", ["follower", "leader"])
-def test_messages_of_an_old_term_change_nothing(role: str, message: wire.Message) -> None:
+def test_messages_of_an_old_term_change_nothing(role: str, message: messages.Message) -> None:
     with OneEngine() as a:
         a.follows(5, b"x", b"y", commit=2)
         if role == "leader":
@@ -103,9 +103,9 @@ def test_messages_of_an_old_term_change_nothing(role: str, message: wire.Message
         a.engine.tick()
         assert before == state()
         assert [] == a.fates
-        later = [answer.term for _, answer in answers if isinstance(answer, wire.Appended)]
+        later = [answer.term for _, answer in answers if isinstance(answer, messages.Appended)]
         assert set(later) <= {a.engine.term_now}, "at most it is told our term"
-        assert not any(isinstance(answer, wire.Ballot) for _, answer in answers)
+        assert not any(isinstance(answer, messages.Ballot) for _, answer in answers)
 
 
 # ---- what a leader believes -----------------------------------------------------------------------------------------
@@ -172,26 +172,26 @@ def test_repeated_ballot_ours() -> None:
         a.now_s += 3 * ELECTION_S
         a.engine.tick()
         for _ in range(4):
-            a.hears("b", wire.Ballot(1, pre=True))
+            a.hears("b", messages.Ballot(1, pre=True))
         a.engine.tick()
         assert 0 == a.engine.term_now, "two of five would elect it"
-        a.hears("c", wire.Ballot(1, pre=True))
+        a.hears("c", messages.Ballot(1, pre=True))
         a.engine.tick()
         a.syncs()
         for _ in range(4):
-            a.hears("b", wire.Ballot(1, pre=False))
+            a.hears("b", messages.Ballot(1, pre=False))
         assert LEADER != a.engine.role
-        a.hears("c", wire.Ballot(1, pre=False))
+        a.hears("c", messages.Ballot(1, pre=False))
         assert LEADER == a.engine.role
 
 
 def test_a_ballot_is_given_once_a_term_and_from_disk() -> None:
     with OneEngine() as a:
-        assert [] == a.hears("b", wire.RequestBallot(1, 1, 0, pre=False, transfer=False))
-        assert [("b", wire.Ballot(1, pre=False))] == a.syncs()
-        assert [] == a.hears("c", wire.RequestBallot(1, 9, 9, pre=False, transfer=False)) + a.syncs()
+        assert [] == a.hears("b", messages.RequestBallot(1, 1, 0, pre=False, transfer=False))
+        assert [("b", messages.Ballot(1, pre=False))] == a.syncs()
+        assert [] == a.hears("c", messages.RequestBallot(1, 9, 9, pre=False, transfer=False)) + a.syncs()
     with OneEngine(a.disk) as again:
-        assert [] == again.hears("c", wire.RequestBallot(1, 9, 9, pre=False, transfer=False)) + again.syncs()
+        assert [] == again.hears("c", messages.RequestBallot(1, 9, 9, pre=False, transfer=False)) + again.syncs()
         assert ("b", 1) == (again.journal.getVotedForNodeId(), again.engine.term_now)
 
 
@@ -199,7 +199,7 @@ def test_two_leaders_of_one_term_stop() -> None:
     with OneEngine() as a:
         term = a.leads()
         with pytest.raises(Halted, match=f"both lead term {term}"):
-            a.hears("c", wire.Append(term, 0, 1, 0, []))
+            a.hears("c", messages.Append(term, 0, 1, 0, []))
 
 
 def test_a_copy_of_what_was_never_sent_stops_the_leader() -> None:
@@ -213,11 +213,11 @@ def test_a_later_term_ends_a_leadership() -> None:
     with OneEngine() as a:
         term = a.leads()
         a.proposes(b"x")
-        a.hears("b", wire.Appended(term + 1, 0, success=False, reset=False))
+        a.hears("b", messages.Appended(term + 1, 0, success=False, reset=False))
         assert (FOLLOWER, term + 1) == (a.engine.role, a.engine.term_now)
         assert [] == a.fates, "it may still be committed"
-        a.hears("c", wire.Append(term + 1, 0, 1, 0, [(term + 1, b"\x01")]))
-        a.hears("c", wire.Append(term + 1, 4, 2, term + 1, [(term + 1, b"\x00y"), (term + 1, b"\x00z")]))
+        a.hears("c", messages.Append(term + 1, 0, 1, 0, [(term + 1, b"\x01")]))
+        a.hears("c", messages.Append(term + 1, 4, 2, term + 1, [(term + 1, b"\x00y"), (term + 1, b"\x00z")]))
         a.engine.tick()
         assert [Fate.NEVER] == a.fates
         assert [b"y", b"z"] == a.applied

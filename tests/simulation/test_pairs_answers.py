@@ -18,7 +18,7 @@ import pytest
 from pysyncobj import SyncObj, replicated
 
 from quorate.cluster.fsm import StateMachine
-from quorate.cluster.raft import proposals as proposals_module
+from quorate.cluster.raft.engine import proposals as proposals_module
 from quorate.errors import Halted, Overloaded, QuorateError, TooLarge
 from quorate.vote import ENTRY_BYTES_MAX
 from tests.simulation.stock.net import DROP, Hook, Net

@@ -20,11 +20,11 @@ import pysyncobj.journal
 import pytest
 from pysyncobj.journal import FileJournal, ResizableFile
 
-from quorate.cluster.raft import files as files_module
-from quorate.cluster.raft import segments
-from quorate.cluster.raft.files import OsFiles
-from quorate.cluster.raft.journal import Journal
-from quorate.cluster.raft.snapshots import Snapshots
+from quorate.cluster.raft.storage import files as files_module
+from quorate.cluster.raft.storage import segments
+from quorate.cluster.raft.storage.files import OsFiles
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.storage.snapshot_store import Snapshots
 from quorate.errors import DataError
 from tests.simulation.files import SimWriter
 from tests.simulation.stock.net import DROP, Net

@@ -28,13 +28,14 @@ from pysyncobj.dns_resolver import globalDnsResolver
 
 from quorate.cluster import entry
 from quorate.cluster.fsm import StateMachine
-from quorate.cluster.raft import transfer, wire
-from quorate.cluster.raft.directory import DataDirectory
-from quorate.cluster.raft.elections import Timing
-from quorate.cluster.raft.link import CALLS, INTRODUCTIONS, RAFT, REFUSALS
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.cluster.raft.world import ReplicaSettings
-from quorate.cluster.submit import Submitter
+from quorate.cluster.raft.snapshot import transfer
+from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.raft.transport.connection import CALLS, INTRODUCTIONS, RAFT, REFUSALS
+from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import DataError
 from quorate.vote import Vote
 from tests.simulation.stock.our_net import OurNet
@@ -159,8 +160,8 @@ READS_AN_ADDRESS = "import socket, {}; print(socket.inet_ntop(socket.AF_INET, by
     ("modules", "printed"),
     [
         ("pysyncobj", ""),
-        ("quorate.cluster.raft.pinned", "127.0.0.1\n"),
-        ("pysyncobj, quorate.cluster.raft.pinned", "127.0.0.1\n"),
+        ("quorate.cluster.raft.engine.stock", "127.0.0.1\n"),
+        ("pysyncobj, quorate.cluster.raft.engine.stock", "127.0.0.1\n"),
     ],
 )
 def test_small_traps_inet_ntop_stock_and_ours(modules: str, printed: str) -> None:
@@ -206,7 +207,7 @@ def test_small_traps_stock() -> None:
 
 def test_small_traps_ours() -> None:
     binary = bytes(range(256)) * 400
-    assert len(wire.encode(wire.Append(1, 0, 0, 0, [(1, binary)]))) < len(binary) + 100
+    assert len(messages.encode(messages.Append(1, 0, 0, 0, [(1, binary)]))) < len(binary) + 100
 
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster.raft import replication
+from quorate.cluster.raft.engine import replication
 from tests.simulation.stock.net import DROP, Net
 from tests.simulation.stock.our_net import OurNet
 from tests.simulation.stock.stock_net import StockNet

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster.raft import transfer
+from quorate.cluster.raft.snapshot import transfer
 from tests.simulation.stock.net import Net
 from tests.simulation.stock.our_net import OurNet
 from tests.simulation.stock.stock_net import StockNet, private

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from quorate.cluster.fsm import StateMachine
-from quorate.cluster.raft import transfer, wire
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.snapshot import transfer
 from quorate.errors import DataError
 from tests.simulation.stock.our_net import OurNet
 
@@ -76,10 +77,10 @@ def test_pieces_that_make_no_snapshot_change_nothing_and_are_asked_for_again(
     with OurNet(1, **SMALL) as net:
         leader, follower = absent(net)
         before = net.tags(follower)
-        harmed: list[wire.SnapshotChunk] = []
+        harmed: list[messages.SnapshotChunk] = []
 
         def hook(source: str, target: str, message: Any) -> None:
-            if not isinstance(message, wire.SnapshotChunk) or target != follower or len(harmed) == 3:
+            if not isinstance(message, messages.SnapshotChunk) or target != follower or len(harmed) == 3:
                 return
             harmed.append(message)
             data, size = bytearray(message.data), message.size
@@ -89,7 +90,7 @@ def test_pieces_that_make_no_snapshot_change_nothing_and_are_asked_for_again(
                 data[:] = bytes(len(data))
             else:
                 size -= 1
-            said = wire.SnapshotChunk(
+            said = messages.SnapshotChunk(
                 message.term,
                 message.index,
                 message.index_term,

@@ -12,9 +12,10 @@ from typing import Any
 import msgspec
 import pytest
 
-from quorate.cluster.operating import Operating
-from quorate.cluster.raft import transfer, wire
+from quorate.cluster.admin import Operating
+from quorate.cluster.raft import messages
 from quorate.cluster.raft.members import Members
+from quorate.cluster.raft.snapshot import transfer
 from quorate.errors import Conflict, OutcomeUnknown
 from tests.simulation import network
 from tests.simulation.stock.one_engine import ELECTION_S, OneEngine
@@ -64,7 +65,7 @@ def test_who_was_cut_off_just_when_it_was_to_stand_asks_again_before_it_does() -
     with OneEngine() as a:
         a.now_s += 3 * ELECTION_S
         a.engine.tick()
-        a.hears("b", wire.Ballot(1, pre=True))
+        a.hears("b", messages.Ballot(1, pre=True))
         a.engine.peer_disconnected("b")
         a.engine.peer_disconnected("c")
         a.engine.tick()
@@ -73,7 +74,7 @@ def test_who_was_cut_off_just_when_it_was_to_stand_asks_again_before_it_does() -
         sent = a.says(a.engine.tick)
         assert 0 == a.engine.term_now
         assert sent
-        assert all(message.pre for _, message in sent if isinstance(message, wire.RequestBallot))
+        assert all(message.pre for _, message in sent if isinstance(message, messages.RequestBallot))
 
 
 def test_a_leader_whose_disk_hangs_lets_another_lead() -> None:
@@ -98,11 +99,11 @@ def test_a_leader_whose_disk_hangs_lets_another_lead() -> None:
 def test_what_waits_for_a_disk_that_hangs_does_not_grow_with_what_is_read() -> None:
     with OneEngine() as a:
         a.follows(1)
-        a.hears("b", wire.Append(1, 0, 1, 0, [(1, b"\x00x")]))
+        a.hears("b", messages.Append(1, 0, 1, 0, [(1, b"\x00x")]))
         for number in range(1000):
-            a.hears("b", wire.Append(1, 0, 2, 1, [], number))
+            a.hears("b", messages.Append(1, 0, 2, 1, [], number))
         assert len(a.engine._promises) < 10
-        assert [("b", wire.Appended(1, 3, success=True, reset=False, round=999))] == a.syncs()
+        assert [("b", messages.Appended(1, 3, success=True, reset=False, round=999))] == a.syncs()
 
 
 # ---- members --------------------------------------------------------------------------------------------------------
@@ -226,7 +227,7 @@ def test_a_piece_that_takes_long_is_not_sent_again_and_again(monkeypatch: pytest
 
         def line(source: str, target: str, message: Any) -> float | None:
             nonlocal free_s
-            if not isinstance(message, wire.SnapshotChunk):
+            if not isinstance(message, messages.SnapshotChunk):
                 return None
             sent[message.offset] += 1
             free_s = max(free_s, net.now_s) + 2.5
@@ -245,7 +246,7 @@ def test_a_snapshot_that_takes_as_long_as_the_log_takes_to_need_a_new_one_arrive
     monkeypatch.setattr(transfer, "PIECE_BYTES", 256)
     with OurNet(1, **SMALL) as net:
         leader, follower = absent(net)
-        net.listen(lambda source, target, message: 0.3 if isinstance(message, wire.SnapshotChunk) else None)
+        net.listen(lambda source, target, message: 0.3 if isinstance(message, messages.SnapshotChunk) else None)
         net.heal()
         load(net, leader, 20, each_s=0.05, pad_bytes=40)
         assert leader == net.leader()

@@ -19,8 +19,8 @@ from pathlib import Path
 from unittest.mock import patch
 
 from quorate.cli import main
-from quorate.cluster.raft import directory
-from quorate.cluster.raft.files import OsFiles
+from quorate.cluster.raft.storage import directory
+from quorate.cluster.raft.storage.files import OsFiles
 from tests.simulation.files import SimFiles, survivors
 from tests.waiting import let_pass
 

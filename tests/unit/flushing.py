@@ -10,7 +10,7 @@ from typing import Any
 
 from quorate.cluster import entry
 from quorate.cluster.entry import CastVotes, Choice, Command, CreatePoll, Result
-from quorate.cluster.flusher import Flusher
+from quorate.cluster.flush.flusher import Flusher
 from quorate.sinks.sink import Fence, FoundPoll, PollDocument, Sink, SinkError, Unreadable, Written
 from tests.unit.local_replica import LocalReplica
 

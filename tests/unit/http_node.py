@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from quorate.cluster.reads import Reads
-from quorate.cluster.submit import Submitter
+from quorate.cluster.read.reads import Reads
+from quorate.cluster.submit.submitter import Submitter
 from quorate.http.api import Api, Check, Limits, Member
 from quorate.http.events import Events
 from quorate.http.server import HttpServer

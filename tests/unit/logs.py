@@ -5,9 +5,9 @@ from __future__ import annotations
 import random
 from typing import NamedTuple
 
-from quorate.cluster.raft.journal import Journal
-from quorate.cluster.raft.replay import Entry
-from quorate.cluster.raft.snapshots import SnapshotMeta
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.storage.replay import Entry
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from tests.simulation.files import SimFiles, SimWriter
 
 SEGMENT_BYTES = 700

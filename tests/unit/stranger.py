@@ -12,12 +12,12 @@ from typing import Any
 
 import msgspec
 
-from quorate.cluster.raft import wire
-from quorate.cluster.raft.cipher import NONCE_BYTES, Plain, Sealed, agree
-from quorate.cluster.raft.directory import FORMAT, Identity
-from quorate.cluster.raft.forming import Forming
-from quorate.cluster.raft.link import INTRODUCTIONS, PROTOCOL, Hello, Introduction
-from quorate.cluster.raft.links import Links
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.membership.bootstrap import Forming
+from quorate.cluster.raft.storage.directory import FORMAT, Identity
+from quorate.cluster.raft.transport.cipher import NONCE_BYTES, Plain, Sealed, agree
+from quorate.cluster.raft.transport.connection import INTRODUCTIONS, PROTOCOL, Hello, Introduction
+from quorate.cluster.raft.transport.transport import Links
 
 KEY = b"the key of this cluster"
 WAIT_S = 10.0
@@ -42,7 +42,7 @@ class Node:
         self.forming = Forming(Identity(FORMAT, node_id, f"incarnation of {node_id}"), cluster_name, set())
         self.links = Links(node_id, self, key=key)
         self.port = 0
-        self.heard: list[tuple[str, wire.Message]] = []
+        self.heard: list[tuple[str, messages.Message]] = []
         self.up: list[str] = []  # every connection ever
         self.down: list[str] = []
         self.refusals: list[tuple[str, str]] = []
@@ -76,7 +76,7 @@ class Node:
     def refused(self, peer: str, why: str) -> None:
         self.refusals.append((peer, why))
 
-    def received(self, peer: str, message: wire.Message) -> None:
+    def received(self, peer: str, message: messages.Message) -> None:
         self.heard.append((peer, message))
 
     def progress(self, peer: str) -> None:

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from quorate.cluster.clock import JUMP_MAX_MS, LeaderClock
+from quorate.cluster.raft.leader_clock import JUMP_MAX_MS, LeaderClock
 
 NOON_MS = 1_000_000_000_000
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import time
 
-from quorate.cluster.closing import Closing
 from quorate.cluster.entry import CreatePoll
-from quorate.cluster.submit import Submitter
+from quorate.cluster.submit.submitter import Submitter
+from quorate.cluster.submit.timed_close import Closing
 from tests.unit.local_replica import LocalReplica
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.cluster.dedup import CLOSED_MAX, SMALL_WINDOW_MAX, WINDOW_MAX, Dedup
+from quorate.cluster.state.dedup import CLOSED_MAX, SMALL_WINDOW_MAX, WINDOW_MAX, Dedup
 from quorate.vote import Outcome
 from tests.unit.fsm_model import Model
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cluster.raft.directory import IDENTITY_NAME, DataDirectory
+from quorate.cluster.raft.storage.directory import IDENTITY_NAME, DataDirectory
 from quorate.errors import DataError
 
 
@@ -42,7 +42,7 @@ def test_each_directory_made_is_another_incarnation(tmp_path: Path) -> None:
 
 def test_a_second_process_is_told_who_is_there(tmp_path: Path) -> None:
     code = (
-        "import sys; from quorate.cluster.raft.directory import DataDirectory\n"
+        "import sys; from quorate.cluster.raft.storage.directory import DataDirectory\n"
         "held = DataDirectory.open(sys.argv[1], node_id='n1'); print(flush=True); sys.stdin.read()"
     )
     process = subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -14,7 +14,7 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.cluster.entry import Command, RaiseGeneration, Result, SetPollState
-from quorate.cluster.flusher import Adopted, Flusher, Phase
+from quorate.cluster.flush.flusher import Adopted, Flusher, Phase
 from quorate.errors import NoLeader
 from quorate.sinks.sink import Fence, PollDocument, Sink, Written
 from tests.unit.flushing import Gate, apply, flushing, poll, seen, until, votes
@@ -301,7 +301,7 @@ def test_what_came_of_a_flush_is_noted_where_reigns_begin_and_end(
                 await until("it goes on", lambda: flusher.phase is Phase.FLUSHING)
 
     run(scenario())
-    noted = [record for record in caplog.records if record.name == "quorate.cluster.flusher"]
+    noted = [record for record in caplog.records if record.name == "quorate.cluster.flush.flusher"]
     assert [threading.current_thread().name] * 2 == [record.threadName for record in noted]
 
 

@@ -7,9 +7,9 @@ import logging
 
 import pytest
 
-from quorate.cluster.raft.directory import FORMAT, Identity
-from quorate.cluster.raft.forming import Forming, cluster_id_of
-from quorate.cluster.raft.link import Introduction
+from quorate.cluster.raft.membership.bootstrap import Forming, cluster_id_of
+from quorate.cluster.raft.storage.directory import FORMAT, Identity
+from quorate.cluster.raft.transport.connection import Introduction
 
 FOUNDERS = {"a": "a1", "b": "b1", "c": "c1"}
 X = cluster_id_of(FOUNDERS)

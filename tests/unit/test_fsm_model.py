@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from quorate.cluster import entry
-from quorate.cluster.dedup import CLOSED_MAX
 from quorate.cluster.entry import Choice, Command, Result
 from quorate.cluster.fsm import StateMachine
+from quorate.cluster.state.dedup import CLOSED_MAX
 from quorate.vote import TOTAL_MAX
 from tests.unit.fsm_model import Model
 from tests.unit.fsm_script import KEY, cast, choice, id_hash

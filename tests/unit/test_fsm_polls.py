@@ -9,7 +9,7 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.fsm import PollView, StateMachine
-from quorate.cluster.polls import TRANSITIONS
+from quorate.cluster.state.polls import TRANSITIONS
 from tests.unit.fsm_script import Script, poll, word_of
 
 MOOD = "poll mood happy sad; "
@@ -234,7 +234,7 @@ def test_polls_are_bounded_in_number() -> None:
 
 
 def test_options_of_all_polls_together_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quorate.cluster.tally.LISTINGS_MAX", 7)  # the real bound costs half a gigabyte
+    monkeypatch.setattr("quorate.cluster.state.tally.LISTINGS_MAX", 7)  # the real bound costs half a gigabyte
     script = Script()
     assert "created" == script.play("writein words; poll p a b c; poll q a b d")
     assert "too_large" == script.play("poll r a b")

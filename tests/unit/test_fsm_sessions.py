@@ -6,7 +6,7 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.cluster.fsm import StateMachine
-from quorate.cluster.sessions import PRODUCERS_MAX
+from quorate.cluster.state.sessions import PRODUCERS_MAX
 from quorate.vote import Outcome
 from tests.unit.fsm_script import KEY, Script, batch, choice, id_hash, once
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from quorate.cluster import sessions
 from quorate.cluster.entry import CreatePoll
+from quorate.cluster.state import sessions
 from quorate.http.app import create_app
 from quorate.http.views import page
 from quorate.vote import YEAR_9999_MS

@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster import entry, pieces
+from quorate.cluster import entry
 from quorate.cluster.fsm import Applied
-from quorate.cluster.gather import count_choices
+from quorate.cluster.read import chunks
+from quorate.cluster.submit.batch import count_choices
 from quorate.http import events
 from quorate.http.api import Limits
 from quorate.vote import Vote
@@ -225,7 +226,7 @@ def test_a_big_change_is_told_in_rounds(node: Node, monkeypatch: pytest.MonkeyPa
 
 def test_the_loop_goes_on_while_a_big_tally_is_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """Votes are counted between its pieces, and each event is the tally at one version all the same."""
-    monkeypatch.setattr(pieces, "OPTIONS_A_TURN", 2)
+    monkeypatch.setattr(chunks, "OPTIONS_A_TURN", 2)
     options = [f"o{i}" for i in range(9)]
     node.ask("POST", "/polls", {"id": "big", "options": options})
     choices, sums = count_choices([Vote(option) for option in options])

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster.flusher import Flusher, Phase
+from quorate.cluster.flush.flusher import Flusher, Phase
 from quorate.sinks.sink import Written
 from tests.unit.flushing import Gate, apply, flushing, poll, seen, until, votes
 from tests.unit.local_replica import LocalReplica
@@ -184,7 +184,7 @@ def test_what_the_cluster_refuses_is_reported(store: SqliteStore) -> None:
 
 
 def test_many_polls_are_imported_in_several_entries(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quorate.cluster.importer.PROPOSAL_BYTES", 1000)
+    monkeypatch.setattr("quorate.cluster.flush.importer.PROPOSAL_BYTES", 1000)
 
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())
@@ -204,7 +204,7 @@ def test_many_polls_are_imported_in_several_entries(store: SqliteStore, monkeypa
 def test_more_polls_than_one_look_finds_do_not_wait_for_the_refresh(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("quorate.cluster.importer", "quorate.sinks.sqlite"):
+    for module in ("quorate.cluster.flush.importer", "quorate.sinks.sqlite"):
         monkeypatch.setattr(f"{module}.FOUND_MAX", 2)
 
     async def scenario() -> None:
@@ -221,7 +221,7 @@ def test_more_polls_than_one_look_finds_do_not_wait_for_the_refresh(
 def test_as_many_documents_left_alone_as_one_look_finds_are_looked_at_once_a_refresh(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("quorate.cluster.importer", "quorate.sinks.sqlite"):
+    for module in ("quorate.cluster.flush.importer", "quorate.sinks.sqlite"):
         monkeypatch.setattr(f"{module}.FOUND_MAX", 2)
 
     async def scenario() -> None:

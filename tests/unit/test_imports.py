@@ -17,9 +17,9 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "plain": (["quorate.errors", "quorate.vote", "quorate.words", "quorate.reading", "quorate.cluster.entry"], []),
     "config": (["quorate.config"], ["plain"]),
     "fsm": ([f"quorate.cluster.{name}" for name in PURE], ["plain"]),
-    "replica": (["quorate.cluster.replica", "quorate.cluster.clock"], ["plain", "fsm"]),
+    "replica": (["quorate.cluster.replica", "quorate.cluster.raft.leader_clock"], ["plain", "fsm"]),
     "raft": (["quorate.cluster.raft"], ["plain", "fsm", "replica"]),
-    "operating": (["quorate.cluster.operating"], ["plain", "raft"]),
+    "operating": (["quorate.cluster.admin"], ["plain", "raft"]),
     "submit": (
         [f"quorate.cluster.{name}" for name in ("submit", "gather", "reads", "pieces", "closing")],
         ["plain", "fsm", "replica"],

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cluster.raft import segments
-from quorate.cluster.raft.files import OsFiles
-from quorate.cluster.raft.journal import Journal
-from quorate.cluster.raft.segments import GENESIS, chain_of
-from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
-from quorate.cluster.raft.writer import ThreadWriter
+from quorate.cluster.raft.storage import segments
+from quorate.cluster.raft.storage.files import OsFiles
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.storage.segments import GENESIS, chain_of
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, Snapshots
+from quorate.cluster.raft.storage.writer import ThreadWriter
 from quorate.errors import DataError
 from tests.simulation.files import SimFiles, SimWriter
 from tests.unit.logs import Disk, append, lead, state_of
@@ -390,8 +390,8 @@ def test_a_killed_process_keeps_what_it_told(tmp_path: Path) -> None:
 ROOT = Path(__file__).parents[2]
 _WRITE_AND_TELL = """
 import random, sys
-from quorate.cluster.raft.files import OsFiles
-from quorate.cluster.raft.journal import Journal
+from quorate.cluster.raft.storage.files import OsFiles
+from quorate.cluster.raft.storage.journal import Journal
 from tests.simulation.files import SimFiles, SimWriter
 
 writer = SimWriter(SimFiles(random.Random(0)))

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cluster.raft import segments
-from quorate.cluster.raft.snapshots import Snapshots
+from quorate.cluster.raft.storage import segments
+from quorate.cluster.raft.storage.snapshot_store import Snapshots
 from quorate.errors import DataError
 from tests.simulation.files import PowerCut, SimFiles
 from tests.unit.logs import Disk, State, append, lead, state_of

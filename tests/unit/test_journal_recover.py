@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from quorate.cluster.raft import members
-from quorate.cluster.raft.directory import DataDirectory
-from quorate.cluster.raft.files import OsFiles
-from quorate.cluster.raft.journal import Journal
-from quorate.cluster.raft.recover import Recovery, _Here, recover
-from quorate.cluster.raft.replication import MEMBERS, REGULAR
+from quorate.cluster.raft.engine.replication import MEMBERS, REGULAR
+from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.raft.storage.files import OsFiles
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.unsafe_recovery import Recovery, _Here, recover
 from quorate.errors import DataError
 
 OLD = "0" * 16

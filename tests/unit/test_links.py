@@ -9,12 +9,13 @@ import msgspec
 import pytest
 import uvloop
 
-from quorate.cluster.raft import link, links, wire
-from quorate.cluster.raft.link import CALLS, PART_BYTES, RAFT
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.transport import connection, transport
+from quorate.cluster.raft.transport.connection import CALLS, PART_BYTES, RAFT
 from quorate.errors import Conflict, NoLeader, NotFound, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 from tests.unit.stranger import KEY, Node, Run, Stranger, Tap, encode, pair, until
 
-HEARTBEAT = wire.Append(3, 2, 1, 1, [])
+HEARTBEAT = messages.Append(3, 2, 1, 1, [])
 MORE = 0x80
 
 
@@ -39,9 +40,9 @@ def test_two_nodes_meet_and_speak_both_ways(run: Run, key: bytes | None) -> None
         async with Node("n1", key=key) as one, Node("n2", key=key) as two:
             await pair(one, two)
             assert one.links.send("n2", HEARTBEAT)
-            assert two.links.send("n1", wire.Ballot(4, pre=True))
+            assert two.links.send("n1", messages.Ballot(4, pre=True))
             await until("both heard", lambda: one.heard and two.heard)
-            assert [("n2", wire.Ballot(4, pre=True))] == one.heard
+            assert [("n2", messages.Ballot(4, pre=True))] == one.heard
             assert [("n1", HEARTBEAT)] == two.heard
             assert (["n2"], ["n1"]) == (one.up, two.up)
 
@@ -63,7 +64,7 @@ def test_a_broken_link_is_dialled_again(run: Run) -> None:
 
 def test_a_peer_that_takes_its_time_is_dialled_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Over a long cable a handshake takes longer than the pause between two tries: the next would cut it short."""
-    monkeypatch.setattr(link, "HANDSHAKE_S", 1.0)
+    monkeypatch.setattr(connection, "HANDSHAKE_S", 1.0)
 
     async def main() -> None:
         came = 0
@@ -99,7 +100,7 @@ def test_a_newer_connection_takes_the_place_of_the_old_one(run: Run) -> None:
             assert 0 == one.links.refusals
             with pytest.raises(OutcomeUnknown):
                 await answer
-            second.say(RAFT, wire.encode(HEARTBEAT))
+            second.say(RAFT, messages.encode(HEARTBEAT))
             await until("the second is heard", lambda: one.heard)
 
     run(main())
@@ -121,7 +122,7 @@ def test_who_is_not_wanted_any_more_is_told_why(run: Run) -> None:
 
 def test_who_is_not_wanted_and_takes_nothing_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """The reason would wait behind what it does not take, and the link with it."""
-    monkeypatch.setattr(link, "HANDSHAKE_S", 0.2)
+    monkeypatch.setattr(connection, "HANDSHAKE_S", 0.2)
 
     async def main() -> None:
         async with Node("n1") as one, await Stranger.connect(one) as hung:
@@ -129,7 +130,7 @@ def test_who_is_not_wanted_and_takes_nothing_is_cut(run: Run, monkeypatch: pytes
             await until("it is in", lambda: one.links.is_open("n2"))
             hung.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio gives every stream's one this
             for _ in range(20):
-                one.links.send("n2", wire.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
+                one.links.send("n2", messages.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
                 await asyncio.sleep(0)
             one.links.refuse("n2", "n2 was removed")
             await until("the link is gone", lambda: not one.links.is_open("n2"), within_s=2)
@@ -138,8 +139,8 @@ def test_who_is_not_wanted_and_takes_nothing_is_cut(run: Run, monkeypatch: pytes
 
 
 def test_a_silent_peer_is_cut_and_a_quiet_one_is_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "PING_S", 0.02)
-    monkeypatch.setattr(links, "SILENCE_S", 0.3)
+    monkeypatch.setattr(transport, "PING_S", 0.02)
+    monkeypatch.setattr(transport, "SILENCE_S", 0.3)
 
     async def main() -> None:
         async with Node("n1") as one, Node("n3") as quiet, await Stranger.connect(one) as silent:
@@ -168,11 +169,11 @@ def test_a_big_message_travels_in_parts_and_small_ones_overtake_it(run: Run) -> 
 
             one.links.serve("ask", serve)
             await pair(one, two)
-            assert two.links.send("n1", wire.Append(3, 2, 1, 1, [(3, entry)]))
+            assert two.links.send("n1", messages.Append(3, 2, 1, 1, [(3, entry)]))
             assert b"now" == await two.links.call("n1", "ask", b"now")
             assert [0] == overtaking, "the call waited for the whole entry"
             await until("the entry is there", lambda: one.heard)
-            assert [("n2", wire.Append(3, 2, 1, 1, [(3, entry)]))] == one.heard
+            assert [("n2", messages.Append(3, 2, 1, 1, [(3, entry)]))] == one.heard
             assert one.progressed >= len(entry) // PART_BYTES
 
     run(main())
@@ -188,7 +189,7 @@ def test_what_waits_for_a_slow_peer_is_seen_in_the_backlog(run: Run) -> None:
             slow.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio gives every stream's one this
             sent = 0
             for _ in range(20):
-                one.links.send("n2", wire.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
+                one.links.send("n2", messages.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
                 sent += 1024 * 1024
                 await asyncio.sleep(0)
             assert one.links.backlog("n2") > sent - 8 * 1024 * 1024, "the sockets' own buffers hold no more than that"
@@ -252,7 +253,7 @@ def test_whatever_failure_is_told_ends_the_call_in_an_error_of_ours(
 
 
 def test_what_is_too_big_for_a_link_does_not_break_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "MESSAGE_BYTES_MAX", 10_000)
+    monkeypatch.setattr(transport, "MESSAGE_BYTES_MAX", 10_000)
 
     async def answer(peer: str, body: bytes) -> bytes:
         return bytes(10_000)
@@ -297,7 +298,7 @@ def test_a_call_whose_link_breaks_may_have_done_anything(run: Run) -> None:
 
 
 def test_a_call_that_nobody_answers_ends_by_its_deadline(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "CALL_S", 0.1)
+    monkeypatch.setattr(transport, "CALL_S", 0.1)
 
     async def main() -> None:
         async with Node("n1") as one, await Stranger.connect(one) as deaf:
@@ -310,7 +311,7 @@ def test_a_call_that_nobody_answers_ends_by_its_deadline(run: Run, monkeypatch: 
 
 
 def test_a_call_may_have_a_deadline_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "CALL_S", 0.1)
+    monkeypatch.setattr(transport, "CALL_S", 0.1)
 
     async def answer_late(peer: str, body: bytes) -> bytes:
         await asyncio.sleep(0.3)
@@ -328,7 +329,7 @@ def test_a_call_may_have_a_deadline_of_its_own(run: Run, monkeypatch: pytest.Mon
 
 
 def test_calls_over_a_bound_are_refused_on_both_ends(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(links, "CALLS_MAX", 3)
+    monkeypatch.setattr(transport, "CALLS_MAX", 3)
 
     async def main() -> None:
         served = asyncio.Event()
@@ -358,7 +359,7 @@ def test_calls_over_a_bound_are_refused_on_both_ends(run: Run, monkeypatch: pyte
 
 def test_a_peer_that_calls_and_never_reads_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answers would fill this node's memory."""
-    monkeypatch.setattr(links, "CALL_BACKLOG_BYTES", 100_000)
+    monkeypatch.setattr(transport, "CALL_BACKLOG_BYTES", 100_000)
 
     async def big(peer: str, body: bytes) -> bytes:
         return bytes(1_000_000)

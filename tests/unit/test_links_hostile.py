@@ -10,13 +10,14 @@ from contextlib import AsyncExitStack
 import pytest
 import uvloop
 
-from quorate.cluster.raft import link, links, wire
-from quorate.cluster.raft.link import CALLS, INTRODUCTIONS, PART_BYTES, RAFT, REFUSALS
-from quorate.cluster.raft.links import STRANGERS_MAX
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.transport import connection, transport
+from quorate.cluster.raft.transport.connection import CALLS, INTRODUCTIONS, PART_BYTES, RAFT, REFUSALS
+from quorate.cluster.raft.transport.transport import STRANGERS_MAX
 from quorate.errors import OutcomeUnknown
 from tests.unit.stranger import Node, Run, Stranger, Tap, encode, pair, until
 
-HEARTBEAT = wire.Append(3, 2, 1, 1, [])
+HEARTBEAT = messages.Append(3, 2, 1, 1, [])
 MORE = 0x80
 
 
@@ -37,7 +38,8 @@ def run(request: pytest.FixtureRequest) -> Run:
 GARBAGE = {
     "a page request": b"GET / HTTP/1.1\r\nHost: n1\r\n\r\n",
     "a length of 4 GiB": b"\xff\xff\xff\xff" + bytes(1000),
-    "a hello just too long": (link.HELLO_BYTES_MAX + 1).to_bytes(4, "big") + bytes(link.HELLO_BYTES_MAX + 1),
+    "a hello just too long": (connection.HELLO_BYTES_MAX + 1).to_bytes(4, "big")
+    + bytes(connection.HELLO_BYTES_MAX + 1),
     "an empty frame": bytes(4),
     "zeros": bytes(100),
     "a hello of another shape": b"\x00\x00\x00\x02\x91\x01",
@@ -157,7 +159,9 @@ def test_no_frame_may_be_repeated_dropped_reordered_or_changed(run: Run) -> None
                     await insider.come_in()
                     await until("it is in", lambda: one.links.is_open("n2"))
                     before = len(one.heard)
-                    frames = [insider.sealed(RAFT, wire.encode(wire.Ballot(term, pre=True))) for term in (1, 2, 3)]
+                    frames = [
+                        insider.sealed(RAFT, messages.encode(messages.Ballot(term, pre=True))) for term in (1, 2, 3)
+                    ]
                     for frame in harm(frames):
                         insider.write(frame)
                     assert await insider.is_hung_up_on(within_s=1.5), harm
@@ -191,7 +195,7 @@ def _flip(at: int) -> Callable[[list[bytes]], list[bytes]]:
 
 
 def test_half_open_connections_are_bounded_and_keep_nobody_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "HANDSHAKE_S", 60)
+    monkeypatch.setattr(connection, "HANDSHAKE_S", 60)
 
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
@@ -208,7 +212,7 @@ def test_half_open_connections_are_bounded_and_keep_nobody_out(run: Run, monkeyp
 
 def test_who_is_slow_to_introduce_itself_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also who says its hello one byte at a time: the deadline is for the whole, not for the next byte."""
-    monkeypatch.setattr(link, "HANDSHAKE_S", 0.3)
+    monkeypatch.setattr(connection, "HANDSHAKE_S", 0.3)
 
     async def main() -> None:
         async with Node("n1") as one, AsyncExitStack() as stack:
@@ -241,7 +245,7 @@ INTRODUCTIONS_REFUSED: dict[str, tuple[Callable[[Stranger], None], str]] = {
         lambda s: s.say_all([(INTRODUCTIONS, bytes(PART_BYTES))] * 5, more=MORE),
         "a message over",
     ),
-    "none, but a message of Raft's": (lambda s: s.say(RAFT, wire.encode(HEARTBEAT)), "before it introduced itself"),
+    "none, but a message of Raft's": (lambda s: s.say(RAFT, messages.encode(HEARTBEAT)), "before it introduced itself"),
     "none, but a call": (lambda s: s.say(CALLS, encode([1, 1, "ask", b""])), "before it introduced itself"),
     "no stream": (lambda s: s.say(9, b""), "a frame of no stream"),
     "an empty frame": (lambda s: s.write(s.cipher.seal(b"") if s.cipher else b""), "a frame of no stream"),
@@ -301,7 +305,7 @@ def test_who_was_refused_is_not_heard_any_more(run: Run) -> None:
 
             one.links.serve("ask", serve)
             await insider.come_in(cluster_name="other")
-            insider.say(RAFT, wire.encode(HEARTBEAT))
+            insider.say(RAFT, messages.encode(HEARTBEAT))
             insider.say(CALLS, encode([1, 1, "ask", b""]))
             assert await insider.is_hung_up_on(within_s=1.5)
             assert ([], [], []) == (one.up, one.heard, served)
@@ -355,7 +359,7 @@ def test_garbage_from_an_insider_ends_its_link_and_nothing_else(
 
 
 def test_a_message_over_the_limit_is_never_held_whole(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(link, "MESSAGE_BYTES_MAX", 300_000)
+    monkeypatch.setattr(connection, "MESSAGE_BYTES_MAX", 300_000)
 
     async def main() -> None:
         async with Node("n1") as one, await Stranger.connect(one) as insider:
@@ -383,7 +387,7 @@ def test_a_refusal_is_read_as_text_whatever_its_bytes(run: Run) -> None:
 
 def test_a_peer_that_does_not_dial_is_dialled(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may not know us yet, and we may be the leader it is to learn that from."""
-    monkeypatch.setattr(links, "STAND_IN_S", 0.05)
+    monkeypatch.setattr(transport, "STAND_IN_S", 0.05)
 
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.cluster import entry, mirror
+from quorate.cluster import entry
 from quorate.cluster.entry import Command, CreatePoll, FormCluster, SetPollState
+from quorate.cluster.flush import mirror
+from quorate.cluster.flush.mirror import Changes, Mirror
 from quorate.cluster.fsm import StateMachine
-from quorate.cluster.mirror import Changes, Mirror
 from tests.unit.flushing import poll, votes
 
 OPTIONS = ["a", "b", "c", "d", "e", "f"]

@@ -11,28 +11,28 @@ from types import FunctionType
 
 import pytest
 
-from quorate.cluster.raft import elections, engine, pinned
-from quorate.cluster.raft.engine import Engine
-from quorate.cluster.raft.pinned import SyncObj
+from quorate.cluster.raft.engine import elections, engine, stock
+from quorate.cluster.raft.engine.engine import Engine
+from quorate.cluster.raft.engine.stock import SyncObj
 
 OURS = [cls for cls in Engine.__mro__ if cls.__module__.startswith("quorate.")]
 
 
 def test_the_pinned_version_passes() -> None:
-    pinned.check()
+    stock.check()
 
 
 def test_another_version_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pinned, "VERSION", "0.3.18")
+    monkeypatch.setattr(stock, "VERSION", "0.3.18")
     with pytest.raises(ImportError, match=r"written for pysyncobj 0\.3\.17 .* 0\.3\.18 is installed.*docs/replica\.md"):
-        pinned.check()
+        stock.check()
 
 
-@pytest.mark.parametrize("name", pinned.SOURCES_KNOWN)
+@pytest.mark.parametrize("name", stock.SOURCES_KNOWN)
 def test_a_changed_method_is_refused_by_name(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(pinned.SOURCES_KNOWN, name, "0" * 16)
+    monkeypatch.setitem(stock.SOURCES_KNOWN, name, "0" * 16)
     with pytest.raises(ImportError, match=rf"its SyncObj\.{name} is not the one released as 0\.3\.17"):
-        pinned.check()
+        stock.check()
 
 
 def test_a_method_patched_by_somebody_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -41,15 +41,15 @@ def test_a_method_patched_by_somebody_else_is_refused(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(SyncObj, "doTick", patched)
     with pytest.raises(ImportError, match=r"SyncObj\.doTick"):
-        pinned.check()
+        stock.check()
 
 
 def test_a_replica_cannot_be_made_on_another_version() -> None:
     program = (
         "import pysyncobj.version; pysyncobj.version.VERSION = '9.9.9'\n"
-        "from quorate.cluster.raft.engine import Engine\n"
+        "from quorate.cluster.raft.engine.engine import Engine\n"
         "from tests.unit.logs import Disk\n"
-        "from quorate.cluster.raft.elections import Timing\n"
+        "from quorate.cluster.raft.engine.elections import Timing\n"
         "import random\n"
         "Engine('a', ['a'], journal=Disk().open(), send=None, apply=None, timing=Timing(1.0), rng=random.Random())\n"
     )
@@ -67,7 +67,7 @@ def test_every_method_that_is_replaced_is_pinned() -> None:
         if isinstance(value, FunctionType) and hasattr(SyncObj, name) and not hasattr(object, name)
     }
     assert {"_SyncObj__applyLogEntries", "_checkCommandsToApply"} < replaced, "the test sees what it should"
-    assert set() == replaced - set(pinned.SOURCES_KNOWN)
+    assert set() == replaced - set(stock.SOURCES_KNOWN)
 
 
 def test_every_private_method_that_is_called_is_pinned() -> None:
@@ -75,11 +75,13 @@ def test_every_private_method_that_is_called_is_pinned() -> None:
     called = set(re.findall(r"\b(_SyncObj__\w+)\(", sources))
     methods = {name for name in called if isinstance(getattr(SyncObj, name, None), FunctionType)}
     assert "_SyncObj__setCurrentTerm" in methods, "the test sees what it should"
-    assert set() == methods - set(pinned.SOURCES_KNOWN)
+    assert set() == methods - set(stock.SOURCES_KNOWN)
 
 
 def test_nodes_have_the_same_order_in_every_process() -> None:
-    program = "from quorate.cluster.raft.pinned import Node; print([str(n) for n in {Node(x) for x in 'abcdefgh'}])"
+    program = (
+        "from quorate.cluster.raft.engine.stock import Node; print([str(n) for n in {Node(x) for x in 'abcdefgh'}])"
+    )
     orders = {
         subprocess.run(
             [sys.executable, "-c", program],

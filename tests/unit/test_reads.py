@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster import entry, pieces
-from quorate.cluster import reads as reads_module
+from quorate.cluster import entry
 from quorate.cluster.entry import CreatePoll
-from quorate.cluster.gather import count_choices
-from quorate.cluster.reads import Reads, Results
-from quorate.cluster.submit import Submitter
+from quorate.cluster.read import chunks
+from quorate.cluster.read import reads as reads_module
+from quorate.cluster.read.reads import Reads, Results
+from quorate.cluster.submit.batch import count_choices
+from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, Stale, TooLarge
 from quorate.vote import Vote
 from quorate.words import Level
@@ -74,7 +75,7 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
     of_a_poll: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Votes are counted between its pieces, and none of them is in it."""
-    monkeypatch.setattr(pieces, "OPTIONS_A_TURN", 2)
+    monkeypatch.setattr(chunks, "OPTIONS_A_TURN", 2)
     leader, _, _ = await pair()
     reads, votes = Reads(leader), [Vote(f"o{i}", poll="big" if of_a_poll else None) for i in range(9)]
     await Submitter(leader).create_poll(
@@ -97,7 +98,7 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
 
 @on_loop
 async def test_the_loop_goes_on_while_a_big_tally_comes_from_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "OPTIONS_A_TURN", 2)
+    monkeypatch.setattr(chunks, "OPTIONS_A_TURN", 2)
     leader, _, reads = await pair()
     big = CreatePoll("big", "", [f"o{i}" for i in range(9)], "open", None, False)
     await Submitter(leader).create_poll(big, timeout_s=5)
@@ -122,7 +123,7 @@ async def test_the_loop_goes_on_while_a_big_tally_comes_from_the_leader(monkeypa
 
 @on_loop
 async def test_more_readers_of_big_tallies_than_can_be_served_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pieces, "OPTIONS_A_TURN", 1)
+    monkeypatch.setattr(chunks, "OPTIONS_A_TURN", 1)
     monkeypatch.setattr(reads_module, "BIG_ASKED_MAX", 2)
     leader, _, _ = await pair()
     reads = Reads(leader)

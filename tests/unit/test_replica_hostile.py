@@ -7,30 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cluster.raft import wire
-from quorate.cluster.raft.directory import DataDirectory
-from quorate.cluster.raft.elections import Timing
-from quorate.cluster.raft.link import RAFT
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.cluster.raft.world import ReplicaSettings
+from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.raft.transport.connection import RAFT
 from tests.unit.stranger import KEY, Stranger, until
 from tests.unit.test_links_hostile import INSIDE
 
-SENSELESS: list[wire.Message] = [
-    wire.Append(1, 10**9, 10**9, 1, []),
-    wire.Append(1, 10**9, 1, 0, []),
-    wire.Append(0, 5, 1, 0, [(0, b"\x00old")]),
-    wire.Appended(1, 10**9, success=True, reset=False, round=10**9),
-    wire.Appended(0, 0, success=False, reset=True),
-    wire.RequestBallot(1, 0, 0, pre=True, transfer=True),
-    wire.Ballot(1, pre=True),
-    wire.Ballot(1, pre=False),
-    wire.TimeoutNow(1),
-    wire.SnapshotAck(1, "0f" * 16, 10**9),
-    wire.SnapshotChunk(1, 9, 1, bytes(16), b"", 0, "0f" * 16, 0, b""),
-    wire.SnapshotChunk(1, 9, 1, bytes(16), b"\xc1", 10, "0e" * 16, 0, b"ten bytes!"),
-    wire.SnapshotChunk(1, 9, 1, bytes(16), b"", 10, "0d" * 16, 2**61, b"far out"),
-    wire.SnapshotChunk(1, 9, 1, bytes(16), b"", 3, "0c" * 16, 0, b"more than it says"),
+SENSELESS: list[messages.Message] = [
+    messages.Append(1, 10**9, 10**9, 1, []),
+    messages.Append(1, 10**9, 1, 0, []),
+    messages.Append(0, 5, 1, 0, [(0, b"\x00old")]),
+    messages.Appended(1, 10**9, success=True, reset=False, round=10**9),
+    messages.Appended(0, 0, success=False, reset=True),
+    messages.RequestBallot(1, 0, 0, pre=True, transfer=True),
+    messages.Ballot(1, pre=True),
+    messages.Ballot(1, pre=False),
+    messages.TimeoutNow(1),
+    messages.SnapshotAck(1, "0f" * 16, 10**9),
+    messages.SnapshotChunk(1, 9, 1, bytes(16), b"", 0, "0f" * 16, 0, b""),
+    messages.SnapshotChunk(1, 9, 1, bytes(16), b"\xc1", 10, "0e" * 16, 0, b"ten bytes!"),
+    messages.SnapshotChunk(1, 9, 1, bytes(16), b"", 10, "0d" * 16, 2**61, b"far out"),
+    messages.SnapshotChunk(1, 9, 1, bytes(16), b"", 3, "0c" * 16, 0, b"more than it says"),
 ]
 
 
@@ -67,8 +67,8 @@ def test_a_replica_outlives_whatever_an_insider_says(tmp_path: Path, caplog: pyt
                 await insider.come_in()
                 await until("it is in", lambda: replica.links.is_open("n2"))
                 for message in SENSELESS:
-                    insider.say(RAFT, wire.encode(message))
-                insider.say(RAFT, wire.encode(wire.Append(7, 0, 1, 0, [])))
+                    insider.say(RAFT, messages.encode(message))
+                insider.say(RAFT, messages.encode(messages.Append(7, 0, 1, 0, [])))
                 await until("it was heard to the end", lambda: replica.term == 7)
                 assert replica.links.is_open("n2")
             assert [] == halted

@@ -8,7 +8,7 @@ import random
 
 import pytest
 
-from quorate.cluster.raft.snapshots import SnapshotMeta, Snapshots
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, Snapshots
 from quorate.errors import DataError
 from tests.simulation.files import PowerCut, SimFiles
 

@@ -7,28 +7,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quorate.cluster.raft import wire
+from quorate.cluster.raft import messages
 
 MESSAGES = [
-    wire.Append(3, 2, 1, 1, [(1, b""), (3, bytes(range(256)))], 7),
-    wire.Append(2**62, 0, 0, 0, []),
-    wire.Appended(3, 12, success=True, reset=False, round=7),
-    wire.RequestBallot(4, 11, 3, pre=True, transfer=False, to="1f2e"),
-    wire.Ballot(4, pre=False),
-    wire.TimeoutNow(4),
-    wire.SnapshotChunk(4, 90, 3, bytes(16), b"members", 2**40, "0f" * 16, 2**39, b"piece"),
-    wire.SnapshotAck(4, "0f" * 16, 2**40),
+    messages.Append(3, 2, 1, 1, [(1, b""), (3, bytes(range(256)))], 7),
+    messages.Append(2**62, 0, 0, 0, []),
+    messages.Appended(3, 12, success=True, reset=False, round=7),
+    messages.RequestBallot(4, 11, 3, pre=True, transfer=False, to="1f2e"),
+    messages.Ballot(4, pre=False),
+    messages.TimeoutNow(4),
+    messages.SnapshotChunk(4, 90, 3, bytes(16), b"members", 2**40, "0f" * 16, 2**39, b"piece"),
+    messages.SnapshotAck(4, "0f" * 16, 2**40),
 ]
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
-def test_a_message_comes_back_as_it_was(message: wire.Message) -> None:
-    assert message == wire.decode(wire.encode(message))
+def test_a_message_comes_back_as_it_was(message: messages.Message) -> None:
+    assert message == messages.decode(messages.encode(message))
 
 
 def test_a_field_that_a_newer_version_adds_is_passed_over() -> None:
-    newer = [*msgspec.msgpack.decode(wire.encode(wire.Ballot(4, pre=True))), "something new"]
-    assert wire.Ballot(4, pre=True) == wire.decode(wire.encode(newer))
+    newer = [*msgspec.msgpack.decode(messages.encode(messages.Ballot(4, pre=True))), "something new"]
+    assert messages.Ballot(4, pre=True) == messages.decode(messages.encode(newer))
 
 
 @given(st.binary(max_size=200))
@@ -37,8 +37,8 @@ def test_any_bytes_are_a_message_or_malformed(data: bytes) -> None:
 
 
 @given(st.sampled_from(MESSAGES), st.data())
-def test_a_message_with_bytes_changed_is_a_message_or_malformed(message: wire.Message, data: st.DataObject) -> None:
-    changed = bytearray(wire.encode(message))
+def test_a_message_with_bytes_changed_is_a_message_or_malformed(message: messages.Message, data: st.DataObject) -> None:
+    changed = bytearray(messages.encode(message))
     for _ in range(data.draw(st.integers(1, 4))):
         changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
     _message_or_error(bytes(changed))
@@ -46,18 +46,18 @@ def test_a_message_with_bytes_changed_is_a_message_or_malformed(message: wire.Me
 
 def _message_or_error(data: bytes) -> None:
     try:
-        message = wire.decode(data)
-    except wire.MALFORMED:
+        message = messages.decode(data)
+    except messages.MALFORMED:
         return
-    assert message == wire.decode(wire.encode(message))
+    assert message == messages.decode(messages.encode(message))
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
-def test_every_beginning_of_a_message_is_malformed(message: wire.Message) -> None:
-    data = wire.encode(message)
+def test_every_beginning_of_a_message_is_malformed(message: messages.Message) -> None:
+    data = messages.encode(message)
     for size in range(len(data)):
-        with pytest.raises(wire.MALFORMED):
-            wire.decode(data[:size])
+        with pytest.raises(messages.MALFORMED):
+            messages.decode(data[:size])
 
 
 BOUNDS = {
@@ -78,5 +78,5 @@ BOUNDS = {
 
 @pytest.mark.parametrize("said", BOUNDS.values(), ids=BOUNDS.keys())
 def test_what_is_out_of_bounds_is_no_message(said: list[object]) -> None:
-    with pytest.raises(wire.MALFORMED):
-        wire.decode(wire.encode(said))
+    with pytest.raises(messages.MALFORMED):
+        messages.decode(messages.encode(said))

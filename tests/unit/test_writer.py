@@ -10,7 +10,7 @@ from functools import partial
 
 import pytest
 
-from quorate.cluster.raft.writer import WAITING_MAX, ThreadWriter
+from quorate.cluster.raft.storage.writer import WAITING_MAX, ThreadWriter
 from quorate.errors import Overloaded
 
 DEADLINE_S = 20

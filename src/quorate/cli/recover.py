@@ -22,7 +22,7 @@ def recover(file: Path, unsafe: bool) -> int:
     The node must be stopped. It becomes the only voter of a cluster that goes on from its own log; what only the lost
     nodes had is lost. Add new nodes to it afterwards: quorate members add.
     """
-    from quorate.cluster.raft.recover import recover as recover_data
+    from quorate.cluster.raft.unsafe_recovery import recover as recover_data
     from quorate.config import load
 
     if not unsafe:

@@ -9,8 +9,8 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from quorate.cluster.entry import CreatePoll
-from quorate.cluster.gather import Tallied
-from quorate.cluster.submit import Submitter
+from quorate.cluster.submit.batch import Tallied
+from quorate.cluster.submit.submitter import Submitter
 from quorate.ingest.nsq import Caster, NsqSettings, NsqSource
 from quorate.vote import Vote
 from tests.services.nsq.servers import Server

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import requests
 
-from quorate.cluster.raft.directory import DataDirectory
-from quorate.cluster.raft.forming import cluster_id_of
+from quorate.cluster.raft.membership.bootstrap import cluster_id_of
+from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.vote import Vote
 from tests.services.consul_agent import Agent
 from tests.services.system.finding import entry_of, finding_cluster, newcomer, says

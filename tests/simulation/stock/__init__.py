@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 # Before anything imports pysyncobj: it breaks socket.inet_ntop for the whole process, and this undoes it.
-from quorate.cluster.raft import pinned
+from quorate.cluster.raft.engine import stock
 
-__all__ = ["pinned"]
+__all__ = ["stock"]

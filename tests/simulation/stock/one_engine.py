@@ -8,11 +8,11 @@ from types import TracebackType
 
 import pysyncobj.syncobj
 
-from quorate.cluster.raft import wire
-from quorate.cluster.raft.elections import Timing
-from quorate.cluster.raft.engine import Engine
-from quorate.cluster.raft.fate import Fate
-from quorate.cluster.raft.replication import REGULAR
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.engine.engine import Engine
+from quorate.cluster.raft.engine.proposal_outcome import Fate
+from quorate.cluster.raft.engine.replication import REGULAR
 from tests.unit.logs import Disk
 
 ELECTION_S = 1.0
@@ -24,7 +24,7 @@ class OneEngine:
     def __init__(self, disk: Disk | None = None, *, voters: str = "abc") -> None:
         self.disk = disk or Disk()
         self.now_s = 100.0
-        self.sent: list[tuple[str, wire.Message]] = []
+        self.sent: list[tuple[str, messages.Message]] = []
         self.applied: list[bytes] = []
         self.fates: list[Fate] = []
         self._voters = voters
@@ -49,21 +49,21 @@ class OneEngine:
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         pysyncobj.syncobj.monotonicTime = self._clock
 
-    def _send(self, peer: str, message: wire.Message) -> bool:
+    def _send(self, peer: str, message: messages.Message) -> bool:
         self.sent.append((peer, message))
         return True
 
-    def says(self, step: Callable[[], object]) -> list[tuple[str, wire.Message]]:
+    def says(self, step: Callable[[], object]) -> list[tuple[str, messages.Message]]:
         """What the engine sends while it does that."""
         self.sent.clear()
         step()
         return list(self.sent)
 
-    def hears(self, peer: str, message: wire.Message) -> list[tuple[str, wire.Message]]:
+    def hears(self, peer: str, message: messages.Message) -> list[tuple[str, messages.Message]]:
         """What it answers at once; what must wait for the disk comes with `syncs`."""
         return self.says(lambda: self.engine.receive(peer, message))
 
-    def syncs(self) -> list[tuple[str, wire.Message]]:
+    def syncs(self) -> list[tuple[str, messages.Message]]:
         def sync() -> None:
             self.journal.flush()
             self.disk.writer.drain()
@@ -73,17 +73,17 @@ class OneEngine:
     def follows(self, term: int, *commands: bytes, prev: tuple[int, int] = (1, 0), commit: int = 0) -> None:
         """Take entries of this term from b, and have them on disk."""
         entries = [(term, REGULAR + command) for command in commands]
-        self.hears("b", wire.Append(term, commit, *prev, entries))
+        self.hears("b", messages.Append(term, commit, *prev, entries))
         self.syncs()
 
     def leads(self) -> int:
         """Be elected, with b's ballot and pre-ballot; the term."""
         self.now_s += 3 * ELECTION_S
         self.engine.tick()
-        self.hears("b", wire.Ballot(self.engine.term_now + 1, pre=True))
+        self.hears("b", messages.Ballot(self.engine.term_now + 1, pre=True))
         self.engine.tick()
         self.syncs()
-        self.hears("b", wire.Ballot(self.engine.term_now, pre=False))
+        self.hears("b", messages.Ballot(self.engine.term_now, pre=False))
         self.syncs()
         return self.engine.term_now
 

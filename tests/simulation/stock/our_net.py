@@ -10,15 +10,15 @@ from typing import Any, TypeVar, cast
 
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied
-from quorate.cluster.raft import wire
-from quorate.cluster.raft.directory import FORMAT, Identity
-from quorate.cluster.raft.elections import LEADER, Timing
-from quorate.cluster.raft.engine import Engine
-from quorate.cluster.raft.journal import Journal
-from quorate.cluster.raft.links import Links
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.elections import LEADER, Timing
+from quorate.cluster.raft.engine.engine import Engine
+from quorate.cluster.raft.environment import ReplicaSettings, World
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.cluster.raft.world import ReplicaSettings, World
-from quorate.cluster.submit import Submitter
+from quorate.cluster.raft.storage.directory import FORMAT, Identity
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.transport.transport import Links
+from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import QuorateError
 from quorate.vote import Vote
 from tests.simulation.cluster import Disk, SimDirectory
@@ -38,12 +38,12 @@ log = logging.getLogger(__name__)
 class End(SimLinks):
     """One node's end of the simulated links; the hook sees what it sends."""
 
-    def send(self, peer: str, message: wire.Message) -> bool:
+    def send(self, peer: str, message: messages.Message) -> bool:
         if peer not in self.connection:
             return False
-        data = wire.encode(message)
+        data = messages.encode(message)
         cast(Wire, self.network).post(
-            self.node_id, peer, message, lambda there: there.listener.received(self.node_id, wire.decode(data))
+            self.node_id, peer, message, lambda there: there.listener.received(self.node_id, messages.decode(data))
         )
         return True
 
@@ -221,7 +221,7 @@ class OurNet(Net):
 
     def hand_over(self, leader: str, to: str) -> None:
         engine = self.engine(leader)
-        self.wait_for(_called(lambda: engine._send(to, wire.TimeoutNow(engine.term_now))))
+        self.wait_for(_called(lambda: engine._send(to, messages.TimeoutNow(engine.term_now))))
 
     def deliver(self, source: str, target: str, message: Any) -> None:
         self.wait_for(_called(lambda: self.replicas[target].received(source, message)))
@@ -229,11 +229,11 @@ class OurNet(Net):
     @staticmethod
     def kind(message: Any) -> str:
         match message:
-            case wire.Append():
+            case messages.Append():
                 return "append" if message.entries else "heartbeat"
-            case wire.SnapshotChunk():
+            case messages.SnapshotChunk():
                 return "snapshot"
-            case wire.RequestBallot():
+            case messages.RequestBallot():
                 return "request"
         return type(message).__name__.lower()
 

@@ -1,0 +1,214 @@
+"""One node's leadership in one term and generation, as the flush sees it: make sure, write everything, keep it up.
+
+It begins with a barrier, so that all that was ever acknowledged is in what it writes, and with a look at whose sink it
+is. Then it writes every poll once, and each time after that only what changed: absolute totals, exact at a version,
+under the fence (generation, term, version). What it still writes after it was deposed changes nothing.
+
+`note` and `lasts` are for the loop; `flush` runs on the flusher's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from quorate.cluster import entry
+from quorate.cluster.entry import CreatePoll, Result
+from quorate.cluster.flush.importer import Importer
+from quorate.cluster.flush.mirror import Asked, Changes, Mirror, Sized, Slice, Taken
+from quorate.cluster.fsm import Applied, StateMachine
+from quorate.cluster.loop_bridge import Bridge, Deposed
+from quorate.cluster.replica import Replica
+from quorate.sinks.sink import Fence, PollDocument, Sink, Written
+
+OPTIONS_PER_TURN = 5_000  # looked up in one turn of the loop
+
+log = logging.getLogger(__name__)
+
+
+class Obstacle(enum.Enum):
+    FOREIGN = "foreign"  # the sink is another cluster's: `quorate sink adopt`
+    OUTRANKED = "outranked"  # the sink holds a newer fence than the leader's own
+
+
+class Stopped(Exception):
+    """Nothing may be written; the text says why, and what to do."""
+
+    def __init__(self, obstacle: Obstacle, why: str) -> None:
+        super().__init__(why)
+        self.obstacle = obstacle
+
+
+@dataclass(frozen=True, slots=True)
+class Flush:
+    """When it ended, the sink held all that had been applied when it began."""
+
+    version: int
+    began_s: float  # monotonic
+    ended_s: float
+    fates: Mapping[Written, int]  # how many documents met which
+
+
+class Reign:
+    def __init__(self, replica: Replica, sink: Sink, importer: Importer, bridge: Bridge, *, timeout_s: float) -> None:
+        self._replica, self._sink, self._importer, self._bridge = replica, sink, importer, bridge
+        self._timeout_s = timeout_s
+        self.term = replica.term
+        self.generation = self._state.generation
+        self._cluster_id = self._state.cluster_id
+        self._changes = Changes()
+        self._noting = False  # changes were taken, and not all of them are in the mirror yet
+        self._mirror: Mirror | None = None  # None until every poll is known by name
+        self._fates: dict[Written, int] = {}
+
+    # ---- on the loop ------------------------------------------------------------------------------------------------
+
+    @property
+    def lasts(self) -> bool:
+        ours = (self._replica.term, self._state.generation) == (self.term, self.generation)
+        return ours and self._replica.is_leader
+
+    @property
+    def pending(self) -> bool:
+        return bool(self._changes) or self._noting or self.behind > 0
+
+    @property
+    def behind(self) -> int:
+        """How many polls the sink is known to be behind by."""
+        return 0 if self._mirror is None else self._mirror.behind
+
+    def note(self, applied: Applied) -> None:
+        self._changes.add(applied)
+
+    @property
+    def _state(self) -> StateMachine:
+        return self._replica.state
+
+    def _sure(self) -> None:
+        if not self.lasts:
+            raise Deposed
+
+    def _take(self) -> Taken:
+        self._sure()
+        self._noting = True
+        return self._changes.take(self._state)
+
+    def _copy(self, asked: Sequence[Asked]) -> Slice:
+        self._sure()
+        return self._changes.copy(self._state, asked)
+
+    def _all_polls(self) -> list[Sized]:
+        self._sure()
+        return [(poll.id, len(poll.options)) for poll in self._state.polls()]
+
+    def _holders(self, options: Sequence[str]) -> list[Sequence[str]]:
+        return [tuple(self._state.polls_with(option)) for option in options]
+
+    def _known(self, ids: Sequence[str]) -> dict[str, Mapping[str, int] | None]:
+        """Of these polls, those the cluster has, each with the results it was imported with."""
+        return {id: self._state.starting(id) for id in ids if self._state.poll(id) is not None}
+
+    async def _propose(self, polls: Sequence[CreatePoll]) -> list[Result]:
+        """In this reign or not at all: what an earlier one read may be old."""
+        self._sure()
+        data = entry.encode_entry(self._replica.now_ms(), [entry.encode_section(list(polls))])
+        applied = await asyncio.shield(self._replica.propose(data))
+        return applied.results[0]
+
+    # ---- on the flusher's thread ------------------------------------------------------------------------------------
+
+    def flush(self) -> Flush:
+        """Raises `Deposed`, `Stopped`, `SinkError`, `QuorateError` or `TimeoutError`; it may be called again."""
+        began_s = time.monotonic()
+        self._fates = {}
+        mirror = self._mirror or self._begin()
+        claims = [] if self._bridge.stopping else self._look_for_imports()
+        version = self._note_changes(mirror)
+        for id in claims:
+            mirror.write_again(id)
+        while asked := mirror.next_slice():
+            part = self._bridge.look(partial(self._copy, asked))
+            self._write(mirror, mirror.update(part), Fence(self.generation, self.term, part.version))
+        return Flush(version, began_s, time.monotonic(), self._fates)
+
+    def write_all_again(self) -> None:
+        if self._mirror is not None:
+            self._mirror.write_all_again()
+
+    def _begin(self) -> Mirror:
+        self._bridge.wait(self._replica.barrier())
+        polls = self._bridge.look(self._all_polls)
+        self._refuse_foreign()
+        self._importer.look_soon()
+        self._mirror = Mirror(polls)
+        return self._mirror
+
+    def _look_for_imports(self) -> Sequence[str]:
+        return self._importer.look_if_due(
+            lambda ids: self._bridge.look(partial(self._known, ids)),
+            lambda polls: self._bridge.wait(self._propose(polls)),
+            self._left_s(),
+        )
+
+    def _note_changes(self, mirror: Mirror) -> int:
+        """From names of options to polls that are behind. The version up to which this was noted."""
+        try:
+            taken = self._bridge.look(self._take)
+            for id, size in taken.polls:
+                mirror.poll_changed(id, size)
+            for start in range(0, len(taken.options), OPTIONS_PER_TURN):
+                some = taken.options[start : start + OPTIONS_PER_TURN]
+                for option, ids in zip(some, self._bridge.look(partial(self._holders, some)), strict=True):
+                    for id in ids:
+                        mirror.option_changed(id, option)
+        except BaseException:
+            self._mirror = None  # what was taken may be lost: begin with everything
+            raise
+        self._noting = False
+        return taken.version
+
+    def _write(self, mirror: Mirror, documents: Sequence[PollDocument], fence: Fence) -> None:
+        fates = self._sink.write(documents, fence, self._cluster_id, timeout_s=self._left_s())
+        for id, fate in fates.items():
+            self._fates[fate] = self._fates.get(fate, 0) + 1
+            if fate in (Written.WRITTEN, Written.SAME):
+                mirror.written(id)
+            elif fate is Written.GONE:
+                log.info("poll %r was deleted from %s by hand; it is not brought back", id, self._sink.name)
+                mirror.leave_out(id)
+            elif fate in (Written.CHANGED, Written.TAKEN):
+                self._importer.refused(id, fate)
+                mirror.leave_out(id)
+        if Written.FOREIGN in fates.values():
+            self._mirror = None
+            self._refuse_foreign()
+            raise Stopped(Obstacle.FOREIGN, f"{self._sink.name} holds documents whose fences cannot be read")
+        if Written.NEWER in fates.values():
+            self._refuse_newer(fence)
+
+    def _refuse_foreign(self) -> None:
+        foreign = self._sink.newest_foreign_fence(self._cluster_id, timeout_s=self._left_s())
+        if foreign is not None:
+            raise Stopped(
+                Obstacle.FOREIGN,
+                f"{self._sink.name} holds tallies of another cluster ({foreign[0]}, fence {foreign[1]}), and this is "
+                f"{self._cluster_id}. Nothing is written over them; `quorate sink adopt` takes them over",
+            )
+
+    def _refuse_newer(self, fence: Fence) -> None:
+        self._mirror = None
+        self._bridge.wait(self._replica.barrier())  # raises, as a rule: a newer leader wrote that
+        self._bridge.look(self._sure)
+        raise Stopped(
+            Obstacle.OUTRANKED,
+            f"{self._sink.name} holds a newer fence than {fence}, though this node leads: the nodes' data is older "
+            "than the sink. `quorate sink adopt` lets this cluster write over it",
+        )
+
+    def _left_s(self) -> float:
+        return self._bridge.left_s(self._timeout_s)

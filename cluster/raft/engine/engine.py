@@ -1,0 +1,328 @@
+"""The log: replication, commit and apply, on PySyncObj's loop of ticks.
+
+What is left to PySyncObj is its elections and its commit rule; what it sends, stores and believes is decided here. The
+invariants: an entry is answered as committed only in the term and at the index it was proposed at; a follower says
+"durable" only of what is on its disk; matching entries are never cut, a committed one stops the node instead; a
+snapshot proves no more than it holds; a command that cannot be applied stops the node with the log intact.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine import stock
+from quorate.cluster.raft.engine.elections import LEADER, ROLES, Send, Timing
+from quorate.cluster.raft.engine.proposal_outcome import Fate, OnFate
+from quorate.cluster.raft.engine.replication import MEMBERS, NO_OP, REGULAR, Replication
+from quorate.cluster.raft.engine.stock import Node
+from quorate.cluster.raft.members import MemberEntries
+from quorate.cluster.raft.storage.journal import ENTRY_OVERHEAD_BYTES, Journal
+from quorate.errors import Halted
+
+APPLY_S = 0.02  # how long one tick may apply before others get the loop
+
+Applier = Callable[[bytes, int, int], Any]  # payload, index, term -> result
+
+log = logging.getLogger(__name__)
+
+
+class Engine(Replication):
+    """One replica's log. Drive it by `receive`, `tick` and `propose`; it answers by callbacks. Single-threaded."""
+
+    def __init__(
+        self,
+        node_id: str,
+        voters: Iterable[str],
+        *,
+        journal: Journal,
+        send: Send,
+        apply: Applier,
+        timing: Timing,
+        rng: random.Random,
+        backlog: Callable[[str], int] = lambda peer: 0,
+    ) -> None:
+        self._apply = apply
+        self._wants_tick = False
+        self._unsent = False
+        self._noted_s, self._noted, self._lately = float("-inf"), 0, 0  # commit index: when, what, and before
+        self.on_members_committed: Callable[[bytes, int], None] = lambda members, index: None
+        super().__init__(node_id, voters, journal=journal, send=send, timing=timing, rng=rng, backlog=backlog)
+        stock.check()
+        self._find_members(journal.first_index + 1)
+
+    # ---- driving ----------------------------------------------------------------------------------------------------
+
+    def receive(self, peer: str, message: messages.Message) -> None:
+        """A message from an authenticated peer. Raises `Halted` if going on could make this node answer wrongly."""
+        match message:
+            case messages.Append():
+                self._on_append(peer, message)
+            case messages.Appended():
+                self._on_appended(peer, message)
+            case messages.RequestBallot():
+                self.on_request_ballot(peer, message)
+            case messages.Ballot():
+                self.on_ballot(peer, message)
+            case messages.TimeoutNow():
+                self.on_timeout_now(peer, message)
+            case _:
+                raise Halted(f"{type(message).__name__} reached the log; it belongs to snapshots")
+
+    def tick(self) -> bool:
+        """Let PySyncObj do what is due. True if it should be called again at once: there is more to apply."""
+        self._send_out()
+        self._note_commit()
+        self.tick_elections()
+        self._counting, self._wants_tick = True, False
+        try:
+            self.doTick(0)
+        finally:
+            self._counting = False
+        self.end_of_election_tick()
+        self.journal.flush()
+        return self._wants_tick
+
+    def peer_connected(self, peer: str) -> None:
+        node = Node(peer)
+        self._SyncObj__onNodeConnected(node)
+        if self.role == LEADER and node in self._SyncObj__raftNextIndex:
+            # What was sent on the old connection may be lost: go on from what the peer is known to have.
+            self._SyncObj__raftNextIndex[node] = max(self._match(peer) + 1, 2)
+            self._replicate(node, heartbeat=True)
+
+    def peer_disconnected(self, peer: str) -> None:
+        self._SyncObj__onNodeDisconnected(Node(peer))
+        self.cancel_snapshot(peer)
+        self.lost_link(peer)
+
+    # ---- proposing --------------------------------------------------------------------------------------------------
+
+    def propose(self, payload: bytes, done: OnFate) -> tuple[int, int] | None:
+        """Append to the log; (index, term), or None if this node does not lead. The next tick sends it out.
+
+        `done` is called with its fate, as soon as that is known here and not before; it may take for ever. Stock
+        queues a command and sends it with the next period, and gives up with "leader changed" on commands that are
+        committed all the same (test_leader_changed_ambiguous).
+        """
+        return self._add(REGULAR + payload, done)
+
+    def propose_members(self, members: bytes, done: OnFate) -> tuple[int, int] | None:
+        """Change the members, one change at a time (Raft thesis 4.1); None if not the leader or one is under way.
+
+        Stock accepts a second change while the first is uncommitted (test_membership_guard).
+        """
+        if not self.may_change_members:
+            return None
+        return self._add(MEMBERS + members, done)
+
+    @property
+    def may_change_members(self) -> bool:
+        return self.leads_its_term and self._members.last_index <= self.commit_index
+
+    def caught_up(self, peer: str) -> bool:
+        """Whether a learner hears us now and lacks so little that making it a voter costs no availability: no more than
+        came in less than an election timeout, whatever number that is (Raft thesis 4.2.1)."""
+        heard_s = self._SyncObj__lastResponseTime.get(Node(peer), float("-inf"))
+        fresh = stock.monotonic() - heard_s < self.timing.election_s / 2
+        return fresh and self._match(peer) >= max(self._lately, self.journal.first_index)
+
+    def _note_commit(self) -> None:
+        """Keep where the commit index was a while ago: from a quarter to half of an election timeout."""
+        now_s = stock.monotonic()
+        if self.role != LEADER:
+            self._lately = self._noted = self.journal.last_index  # a new leader does not know yet what is committed
+        elif now_s - self._noted_s > self.timing.election_s / 4:
+            self._noted_s, self._lately, self._noted = now_s, self._noted, self.commit_index
+
+    def heard(self) -> set[str]:
+        """The peers that answered this leader within an election timeout."""
+        since_s = stock.monotonic() - self.timing.election_s
+        return {str(node.id) for node, heard_s in self._SyncObj__lastResponseTime.items() if heard_s > since_s}
+
+    def _add(self, command: bytes, done: OnFate) -> tuple[int, int] | None:
+        if self.role != LEADER:
+            return None
+        index, term = self.journal.last_index + 1, self.term_now
+        self.journal.add(command, index, term)
+        self._SyncObj__commandsWaitingCommit[index].append((term, done))
+        if command[:1] == MEMBERS:
+            self._find_members(index)
+        self._unsent = True
+        return index, term
+
+    def _send_out(self) -> None:
+        """What was proposed in one turn of the loop goes out together: a message a peer, and one group for the disk."""
+        if self._unsent:
+            self._unsent = False
+            if self.role == LEADER:
+                self._send_all(heartbeat=False)
+            self.journal.flush()
+
+    def next_index(self, peer: str) -> int:
+        """Of what the peer is sent next; 0 for one that is sent nothing."""
+        return int(self._SyncObj__raftNextIndex.get(Node(peer), 0)) if self.role == LEADER else 0
+
+    def wanted_from(self, held: Callable[[str], int]) -> int:
+        """The lowest index that a connected peer goes on from, if the log still has it: from its own copies, or from
+        what it is sent otherwise, which `held` tells."""
+        if self.role != LEADER:
+            return self.journal.last_index
+        peers = [str(node.id) for node in self._peers() if self._connected(node)]
+        known = [max(self._match(peer), held(peer)) for peer in peers]
+        return min((at for at in known if at >= self.journal.first_index), default=self.journal.last_index)
+
+    def transfer_to_caught_up(self, asked: Collection[str] = ()) -> str | None:
+        """Ask a follower that has everything, and was not `asked`, to stand for election; its id, or None."""
+        ready = sorted(
+            peer
+            for peer in self.voters() - {self.node_id, *asked}
+            if self._connected(Node(peer)) and self._match(peer) == self.journal.last_index
+        )
+        if self.role != LEADER or not ready:
+            return None
+        self._send(ready[0], messages.TimeoutNow(self.term_now))
+        return ready[0]
+
+    # ---- applying ---------------------------------------------------------------------------------------------------
+
+    def _SyncObj__applyLogEntries(self) -> bool:
+        """Apply what is committed, each entry once, and say what became of it.
+
+        Stock 0.3.17 counts an entry as applied after the callbacks, so that one that raises applies it twice
+        (test_callback_raises, test_wrong_version_double_apply); retries a command that raises on every tick for ever
+        (test_apply_raises); and holds the loop until all is applied.
+        """
+        self._counting = False
+        until_s = stock.monotonic() + APPLY_S
+        waiting = self._SyncObj__commandsWaitingCommit
+        while self.applied_index < self.commit_index:
+            index = self.applied_index + 1
+            command, _, term = self.journal[index - self.journal.first_index]
+            result = self._apply_one(command, index, term)
+            self._SyncObj__raftLastApplied = index
+            for proposed_term, done in waiting.pop(index, ()):
+                done(result, Fate.COMMITTED if proposed_term == term else Fate.NEVER)
+            if stock.monotonic() > until_s and self.applied_index < self.commit_index:
+                self._wants_tick = True
+                break
+        self._answer_reads()
+        return False
+
+    def _apply_one(self, command: bytes, index: int, term: int) -> Any:
+        kind = command[:1]
+        if kind == NO_OP:
+            self._overtake(term)
+            return None
+        if kind == MEMBERS:
+            self.on_members_committed(command[1:], index)
+            return None
+        try:
+            if kind != REGULAR:
+                raise ValueError(f"unknown kind {kind!r}")
+            return self._apply(command[1:], index, term)
+        except Exception as error:
+            log.critical("entry %d of term %d cannot be applied: %r; it begins %r", index, term, error, command[:64])
+            raise Halted(f"entry {index} of term {term} cannot be applied ({error}); it is still in the log") from error
+
+    def _overtake(self, term: int) -> None:
+        """An entry of `term` is committed. Terms only grow along a log: proposals of earlier ones that are not
+        committed by now never will be, and nobody may ever come by their index again to say so."""
+        waiting = self._SyncObj__commandsWaitingCommit
+        for index in list(waiting):
+            late = [done for proposed_term, done in waiting[index] if proposed_term < term]
+            waiting[index] = [each for each in waiting[index] if each[0] >= term]
+            for done in late:
+                done(None, Fate.NEVER)
+
+    def index_with_behind(self, size: int) -> int:
+        """The index with about `size` bytes of memory behind it."""
+        at = len(self.journal) - 1
+        while at > 0 and size > 0:
+            size -= len(self.journal[at][0]) + ENTRY_OVERHEAD_BYTES
+            at -= 1
+        return self.journal.first_index + at
+
+    def bytes_between(self, after: int, up_to: int) -> int:
+        """Of memory, that the entries above `after` and up to `up_to` take, as far as they are held."""
+        start, stop = (max(index - self.journal.first_index, 0) + 1 for index in (after, up_to))
+        return sum(len(command) + ENTRY_OVERHEAD_BYTES for command, _, _ in self.journal[start:stop])
+
+    def _checkCommandsToApply(self) -> None:
+        """Nothing waits in PySyncObj's queue: `propose` adds to the log itself.
+
+        Stock 0.3.17 forwards a follower's command in a way that may never answer (test_leader_changed_ambiguous).
+        """
+
+    def _SyncObj__tryLogCompaction(self) -> None:
+        """Snapshots are the replica's business. Stock forks a child that keeps our sockets, or pickles and gzips on the
+        loop (test_stalls, test_stall_election, test_attributes_pickled)."""
+
+    def status(self) -> dict[str, Any]:
+        """The log's part of /status."""
+        journal = self.journal
+        return {
+            "role": ROLES[self.role],
+            "term": self.term_now,
+            "voter": self.is_voter and self.may_stand,
+            "last_index": journal.last_index,
+            "synced_index": journal.synced_index,
+            "commit_index": self.commit_index,
+            "applied_index": self.applied_index,
+            "first_index": journal.first_index,
+            "log_bytes": journal.bytes_on_disk,
+            "log_memory_bytes": journal.bytes_in_memory,
+            "chain": journal.chain_at(self.applied_index).hex(),
+            "election_timeout_ms": int(self.timing.election_s * 1000),
+        }
+
+    # ---- snapshots and members --------------------------------------------------------------------------------------
+
+    def installed(self, index: int) -> None:
+        """A snapshot up to `index` is now state and base of the log (`journal.reset` has been called).
+
+        Whether proposals at or below it are in it cannot be told. Stock answers them as committed, and believes
+        what lies above it in its own log (test_false_ack_snapshot: 20 of 20 wrong).
+        """
+        self.restored(index)
+        self._members = MemberEntries()
+        waiting = self._SyncObj__commandsWaitingCommit
+        for passed in [at for at in waiting if at <= index]:
+            for _, done in waiting.pop(passed):
+                done(None, Fate.UNKNOWN)
+        self._overtake(self.term_at(index))
+
+    def proves(self, index: int, term: int, chain: bytes) -> bool:
+        """Whether our log has the entry that a leader's snapshot ends with. Then all up to it is committed, and needs
+        no snapshot; what we hold behind it others may count on, so it stays (Raft figure 13, step 6)."""
+        if not self.journal.first_index <= index <= self.journal.last_index or self.term_at(index) != term:
+            return False
+        if self.journal.chain_at(index) != chain:
+            raise Halted(f"the leader's snapshot and our log differ about entry {index} or one before it. Stopping")
+        self._commit(max(self.commit_index, index))
+        return True
+
+    def restored(self, index: int) -> None:
+        """The state machine was read from a snapshot up to `index`; the log goes on from there."""
+        self._SyncObj__raftCommitIndex = max(self.commit_index, index)
+        self._SyncObj__raftLastApplied = index
+
+    def set_members(self, voters: Iterable[str], learners: Iterable[str] = ()) -> None:
+        """From now on these count: an appended membership entry is in force at once (Raft thesis 4.1)."""
+        voters, learners = set(voters), set(learners)
+        self.is_voter = self.node_id in voters
+        self._SyncObj__otherNodes = {Node(peer) for peer in voters - {self.node_id}}
+        self._SyncObj__readonlyNodes = {Node(peer) for peer in learners - {self.node_id}}
+        for table, start in (
+            (self._SyncObj__raftNextIndex, self.journal.last_index + 1),
+            (self._SyncObj__raftMatchIndex, 0),
+            (self._SyncObj__lastResponseTime, float("-inf")),  # it counts as heard when it is
+        ):
+            for gone in [node for node in table if node not in self._peers()]:
+                del table[gone]
+            if self.role == LEADER:
+                for node in self._peers():
+                    table.setdefault(node, start)

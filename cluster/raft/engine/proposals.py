@@ -1,0 +1,54 @@
+"""Proposals whose fate is open: bounded in bytes, and every one of them answered when the replica ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+from quorate.cluster.fsm import Applied
+from quorate.cluster.raft.engine.proposal_outcome import Fate
+from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
+from quorate.vote import ENTRY_BYTES_MAX
+
+OPEN_BYTES_MAX = 64 * 1024 * 1024
+ENVELOPE_BYTES = 65_536  # what an entry may have around the biggest section
+
+
+class Proposals:
+    def __init__(self) -> None:
+        self._open: set[asyncio.Future[Applied]] = set()
+        self._bytes = 0
+
+    def refusal(self, size: int) -> TooLarge | Overloaded | None:
+        """Why an entry of so many bytes cannot be proposed, ever or now, or None."""
+        limit = ENTRY_BYTES_MAX + ENVELOPE_BYTES
+        if size > limit:
+            return TooLarge(f"an entry of {size:,} bytes; the limit is {limit:,}")
+        if self._bytes + size > OPEN_BYTES_MAX:
+            return Overloaded("too many bytes wait for their commit; try again in a moment")
+        return None
+
+    def add(self, answer: asyncio.Future[Applied], size: int) -> None:
+        self._open.add(answer)
+        self._bytes += size
+        answer.add_done_callback(lambda done: self._closed(done, size))
+
+    def _closed(self, answer: asyncio.Future[Applied], size: int) -> None:
+        self._open.discard(answer)
+        self._bytes -= size
+
+    def answer_all(self, error: QuorateError) -> None:
+        for answer in list(self._open):
+            if not answer.done():
+                answer.set_exception(error)
+
+
+def settle(answer: asyncio.Future[Applied], applied: Applied, fate: Fate) -> None:
+    """Tell a proposal its fate."""
+    if answer.done():
+        return
+    if fate is Fate.COMMITTED:
+        answer.set_result(applied)
+    elif fate is Fate.NEVER:
+        answer.set_exception(NoLeader("another leader's entry took its place; it was not counted"))
+    else:
+        answer.set_exception(OutcomeUnknown("a snapshot passed over it; send it again with the same id"))

@@ -1,0 +1,319 @@
+"""Copies of the log: what a leader sends and hears, and what a follower keeps.
+
+What matches is kept, what conflicts is cut, what is committed is never touched. A follower says "durable" only of what
+is on its disk, and a leader believes an answer only in the term it was given in.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable
+
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine import stock
+from quorate.cluster.raft.engine.elections import LEADER, Elections, Send, Timing
+from quorate.cluster.raft.engine.read_index import OnConfirmed, ReadRounds
+from quorate.cluster.raft.engine.stock import Node
+from quorate.cluster.raft.members import MemberEntries
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.errors import Halted
+
+REGULAR, NO_OP, MEMBERS = b"\x00", b"\x01", b"\x02"  # the first byte of a log entry, as PySyncObj has it
+
+APPEND_BYTES = 1024 * 1024  # about how much one message carries; a bigger entry travels alone
+WINDOW_BYTES = 4 * 1024 * 1024  # sent and not yet taken by the peer's socket; beyond, only heartbeats
+PENDING_BYTES_MAX = 32 * 1024 * 1024  # of entries that a follower's disk has not begun to write
+
+
+class Replication(Elections):
+    """Between elections, which say who leads, and the engine, which proposes and applies. Single-threaded."""
+
+    def __init__(
+        self,
+        node_id: str,
+        voters: Iterable[str],
+        *,
+        journal: Journal,
+        send: Send,
+        timing: Timing,
+        rng: random.Random,
+        backlog: Callable[[str], int],
+    ) -> None:
+        self._backlog = backlog
+        self._counting = False
+        self._rounds = ReadRounds()
+        self._commit_told = 0
+        self.offer_snapshot: Callable[[str], None] = lambda peer: None  # begin or go on sending it; at every heartbeat
+        self.cancel_snapshot: Callable[[str], None] = lambda peer: None  # the link broke
+        self.on_members: Callable[[bytes], None] = lambda members: None  # in force from now on; b"": those of the base
+        self._members = MemberEntries()
+        self.history_index = journal.last_index  # up to here, entries may be older than this node's view of a leader
+        super().__init__(node_id, voters, journal=journal, send=send, timing=timing, rng=rng)
+
+    # ---- how far ----------------------------------------------------------------------------------------------------
+
+    @property
+    def commit_index(self) -> int:
+        return int(self._SyncObj__raftCommitIndex)
+
+    def _commit(self, index: int) -> None:
+        """As a follower, that is told so; a leader finds out in its tick."""
+        self._SyncObj__raftCommitIndex = index
+        self.journal.setRaftCommitIndex(index)
+
+    @property
+    def applied_index(self) -> int:
+        return int(self._SyncObj__raftLastApplied)
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    @property
+    def leads_its_term(self) -> bool:
+        """Leader with an entry of its own term applied: only then its commit index is the cluster's (Raft §8)."""
+        noop = self._SyncObj__noopIDx
+        return self.role == LEADER and noop is not None and noop <= self.applied_index
+
+    def confirm_reads(self, done: OnConfirmed) -> None:
+        """`done(True)` once a majority confirmed this leadership after this call and all that was committed then is
+        applied; `done(False)` if leadership was lost. A node's word that it leads proves nothing by itself: stock
+        0.3.17 calls itself leader for 30 s behind a cut (test_disruptive)."""
+        self._rounds.join(done)
+        self._answer_reads()
+
+    def give_up_reads(self) -> None:
+        """This replica ends: nobody who waits will be confirmed."""
+        self._rounds.lost()
+
+    def _answer_reads(self) -> None:
+        if not self.leads_its_term:
+            self._rounds.lost()
+        elif self._rounds.answer(self._majority, self.applied_index, self.commit_index, self.node_id):
+            self._send_all(heartbeat=True)
+
+    # ---- leader: sending --------------------------------------------------------------------------------------------
+
+    def _SyncObj__onBecomeLeader(self) -> None:
+        """Start a term with nobody's copies known, and the no-op at the true end of the log."""
+        counting, self._counting = self._counting, False
+        self._stood = 0
+        self._rounds.begin_term()
+        super()._SyncObj__onBecomeLeader()
+        self._counting = counting
+        self.journal.flush()
+
+    def _SyncObj__sendAppendEntries(self) -> None:
+        """Send each peer what it lacks, pipelined, as far as its socket takes it.
+
+        Stock 0.3.17 spins up to 0.1 s a call while a snapshot is made (test_snapshot_flood: thousands of messages),
+        sends entries over `appendEntriesBatchSizeBytes` in pieces that its receiver fails to read (test_big_entry: an
+        exception a piece), and buffers without bound for a slow follower.
+        """
+        self._send_all(heartbeat=True)
+
+    def _send_all(self, *, heartbeat: bool) -> None:
+        if heartbeat:  # entries alone put none off: a peer that is sent a snapshot gets none of them
+            self._SyncObj__newAppendEntriesTime = stock.monotonic() + self.timing.heartbeat_s
+        self._commit_told = self.commit_index
+        for node in sorted(self._peers(), key=lambda node: str(node.id)):
+            self._replicate(node, heartbeat=heartbeat)
+
+    def _peers(self) -> set[Node]:
+        return set(self._SyncObj__otherNodes | self._SyncObj__readonlyNodes)
+
+    def _connected(self, node: Node) -> bool:
+        return node in self._SyncObj__connectedNodes
+
+    def _match(self, peer: str) -> int:
+        return int(self._SyncObj__raftMatchIndex.get(Node(peer), 0))
+
+    def _replicate(self, node: Node, *, heartbeat: bool) -> None:
+        """Send what the peer lacks; if there is nothing to send, or no room, only a heartbeat, if one is due."""
+        if not self._connected(node):
+            return
+        peer, journal = str(node.id), self.journal
+        next_index = self._SyncObj__raftNextIndex[node]
+        if next_index <= journal.first_index:
+            self.offer_snapshot(peer)
+            if heartbeat:
+                self._send(peer, self._append(journal.last_index, []))
+            return
+        while next_index <= journal.last_index and self._backlog(peer) <= WINDOW_BYTES:
+            entries = self._slice(next_index)
+            if not self._send(peer, self._append(next_index - 1, entries)):
+                return
+            next_index += len(entries)
+            self._SyncObj__raftNextIndex[node] = next_index
+            heartbeat = False
+        if heartbeat:
+            self._send(peer, self._append(next_index - 1, []))
+
+    def _append(self, prev_index: int, entries: list[tuple[int, bytes]]) -> messages.Append:
+        return messages.Append(
+            self.term_now, self.commit_index, prev_index, self.term_at(prev_index), entries, self._rounds.number
+        )
+
+    def _slice(self, first: int) -> list[tuple[int, bytes]]:
+        """Entries from index `first`, about `APPEND_BYTES` of them, at least one if there is any."""
+        entries: list[tuple[int, bytes]] = []
+        size, at = 0, first - self.journal.first_index
+        while size < APPEND_BYTES and at < len(self.journal):
+            command, _, term = self.journal[at]
+            size += len(command) + 16
+            if entries and size > APPEND_BYTES:
+                break
+            entries.append((term, command))
+            at += 1
+        return entries
+
+    def term_at(self, index: int) -> int:
+        return int(self.journal[index - self.journal.first_index][2])
+
+    def commit_untold(self) -> bool:
+        """Whether followers have not been told yet how far we have committed."""
+        return self.role == LEADER and self._commit_told < self.commit_index
+
+    def tell_commit(self) -> None:
+        if self.commit_untold():
+            self._send_all(heartbeat=True)
+
+    # ---- leader: hearing --------------------------------------------------------------------------------------------
+
+    def _on_appended(self, peer: str, message: messages.Appended) -> None:
+        """A follower's answer counts only in the term it was given in.
+
+        Stock 0.3.17's has no term: one to an earlier leadership counts as a copy (test_stale_ack: success with 2 of
+        5 copies), and one that goes back goes back one entry at a time (test_backoff_livelock).
+        """
+        if message.term > self.term_now:
+            self.learn_term(message.term)
+            return
+        node = Node(peer)
+        if message.term != self.term_now or self.role != LEADER or node not in self._SyncObj__raftNextIndex:
+            return
+        if not 0 <= message.next_index <= self.journal.last_index + 1:
+            raise Halted(
+                f"{peer} says it holds index {message.next_index - 1}; this leader's log ends at "
+                f"{self.journal.last_index}. One of the two logs is not this cluster's"
+            )
+        if message.success:
+            self._SyncObj__raftNextIndex[node] = max(self._SyncObj__raftNextIndex[node], message.next_index)
+        if message.reset:
+            self._SyncObj__raftNextIndex[node] = message.next_index
+        if self.is_itself(peer):
+            self._count(node, message)
+        if self._SyncObj__raftNextIndex[node] > self.journal.first_index:
+            self._replicate(node, heartbeat=False)
+
+    def _count(self, node: Node, message: messages.Appended) -> None:
+        self._SyncObj__lastResponseTime[node] = stock.monotonic()
+        if message.success:
+            self._SyncObj__raftMatchIndex[node] = max(self._SyncObj__raftMatchIndex[node], message.next_index - 1)
+        if self._rounds.heard(str(node.id), message.round):
+            self._answer_reads()
+
+    def forget_copies(self, peer: str) -> None:
+        """They were on a disk that the peer has no more."""
+        if self.role == LEADER and Node(peer) in self._SyncObj__raftMatchIndex:
+            self._SyncObj__raftMatchIndex[Node(peer)] = 0
+
+    def _SyncObj__getCurrentLogIndex(self) -> int:
+        """While copies are counted, our own log ends where our disk does.
+
+        Stock 0.3.17 counts the leader's copy as soon as it is in memory (test_lost_unsynced_tail).
+        """
+        if self._counting and self.role == LEADER:
+            return max(self.journal.synced_index, self.commit_index)
+        return self.journal.last_index
+
+    # ---- follower ---------------------------------------------------------------------------------------------------
+
+    def _on_append(self, peer: str, message: messages.Append) -> None:
+        """Keep what matches, cut only what conflicts, commit only what this very message proved (Raft §5.3).
+
+        Stock 0.3.17 cuts everything behind `prev` even if it is equal (test_truncate_matching: acknowledged entries
+        lost to one late heartbeat), and goes back by one entry a round (test_slow_rollback).
+        """
+        if message.term < self.term_now:
+            self._send(peer, messages.Appended(self.term_now, 0, success=False, reset=False))
+            return
+        if not self.leader_is_fresh():
+            self.history_index = max(self.history_index, message.commit_index)
+        self.follow(peer, message.term)
+        if self.journal.pending_bytes > PENDING_BYTES_MAX:  # the disk hangs, so only this: we are alive
+            self._send(peer, self._heard(message, reset=False))
+            return
+        first, last = self.journal.first_index, self.journal.last_index
+        prev, entries = message.prev_index, message.entries
+        if prev < first:  # all up to our base is committed, hence the leader's as well (Raft §5.4, leader completeness)
+            entries = entries[first - prev :]
+            prev = first
+        elif prev > last or self.term_at(prev) != message.prev_term:
+            self._check_open(prev)
+            self._send(peer, self._heard(message, reset=True))
+            return
+        self._take(prev, entries)
+        verified = prev + len(entries)
+        commit = min(message.commit_index, verified)
+        self._SyncObj__leaderCommitIndex = message.commit_index
+        if commit > self.commit_index:
+            self._commit(commit)
+        if self.journal.synced < self.journal.position and not entries:
+            self._send(peer, self._heard(message, reset=False))  # alive, whatever the disk does
+        self.promise(
+            peer, messages.Appended(message.term, verified + 1, success=True, reset=False, round=message.round)
+        )
+
+    def _heard(self, message: messages.Append, *, reset: bool) -> messages.Appended:
+        """Nothing is promised; with `reset` the leader goes on from our commit index: all above may differ."""
+        return messages.Appended(message.term, self.commit_index + 1, success=False, reset=reset, round=message.round)
+
+    def _take(self, prev: int, entries: list[tuple[int, bytes]]) -> None:
+        index, last = prev, self.journal.last_index
+        for at, (term, _) in enumerate(entries):
+            index = prev + 1 + at
+            if index > last:
+                break
+            if self.term_at(index) != term:
+                self._cut(index)
+                break
+        else:
+            return
+        for term, command in entries[index - prev - 1 :]:
+            self.journal.add(command, index, term)
+            if command[:1] == MEMBERS:
+                self._find_members(index)
+            index += 1
+
+    def _check_open(self, index: int) -> None:
+        """Where the leader's log differs from ours, ours must not be committed."""
+        if index <= self.commit_index:
+            raise Halted(
+                f"the leader's log differs from ours at index {index}, which is committed (up to {self.commit_index}). "
+                "Committed entries are never cut: stopping"
+            )
+
+    def _cut(self, index: int) -> None:
+        self._check_open(index)
+        self.journal.deleteEntriesFrom(index - self.journal.first_index)
+        if self._members.last_index >= index:
+            self._find_members(index)
+
+    # ---- members in the log -----------------------------------------------------------------------------------------
+
+    def _find_members(self, from_index: int) -> None:
+        """Read the membership entries at or above `from_index` anew, and tell who counts from now on."""
+        self._members.cut(from_index)
+        for at in range(max(0, from_index - self.journal.first_index), len(self.journal)):
+            command, index, _ = self.journal[at]
+            if command[:1] == MEMBERS:
+                self._members.add(index, command[1:])
+        self.on_members(self.members_at(self.journal.last_index))
+
+    @property
+    def members_index(self) -> int:
+        """Where the newest membership in the log stands; 0 if there is none above its base."""
+        return self._members.last_index
+
+    def members_at(self, index: int) -> bytes:
+        """The newest membership at or below `index` in the log; b"" if the log has none above its base."""
+        return self._members.at(index)

@@ -1,0 +1,85 @@
+"""What a replica is told and what it stands on: settings, data directory, disk thread, network, chance and clocks."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Protocol, TypeVar
+
+from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.storage.directory import Identity
+from quorate.cluster.raft.storage.files import Files
+from quorate.cluster.raft.storage.journal import SEGMENT_BYTES
+from quorate.cluster.raft.storage.writer import ThreadWriter, Writer
+from quorate.cluster.raft.transport.transport import Links, Listener
+from quorate.errors import DataError
+
+T = TypeVar("T")
+
+KEEP_BYTES = 8 * 1024 * 1024  # of log behind a snapshot, so that a short absence needs no snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaSettings:
+    """What a replica must be told. `peers` are host:port by node id, this node's own included."""
+
+    node_id: str
+    cluster_name: str
+    listen: tuple[str, int]
+    peers: Mapping[str, str]
+    http: str
+    key: bytes | None
+    bootstrap: bool
+    timing: Timing
+    snapshot_bytes: int
+    dedup_window: int
+    keep_bytes: int = KEEP_BYTES
+    segment_bytes: int = SEGMENT_BYTES
+
+
+class Directory(Protocol):
+    """What the replica needs of its data directory; `directory.DataDirectory` is the one on disk."""
+
+    @property
+    def files(self) -> Files: ...
+
+    @property
+    def identity(self) -> Identity: ...
+
+    def save_identity(self, *, cluster_id: str | None, members: dict[str, str] | None) -> None: ...
+
+    def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Disk thread, network and chance: what a simulation replaces. The loop, and its time, is the one it runs on."""
+
+    writer: Callable[[str], Writer] = lambda name: ThreadWriter(
+        asyncio.get_running_loop().call_soon_threadsafe, asyncio.get_running_loop().call_later, name=name
+    )
+    links: Callable[[str, Listener, bytes | None], Links] = lambda node_id, listener, key: Links(
+        node_id, listener, key=key
+    )
+    rng: random.Random = field(default_factory=random.SystemRandom)
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+async def blocking(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
+    """Run what blocks on a thread of the loop's; a simulation's loop runs it at once."""
+    return await asyncio.get_running_loop().run_in_executor(None, partial(call, *arguments, **named))
+
+
+def in_words(error: BaseException, where: str) -> BaseException:
+    """What stopped a replica, for people: a disk's own error says neither where nor what to do."""
+    if not isinstance(error, OSError):
+        return error
+    return DataError(
+        f"the disk under {where} failed: {error.strerror or error}. What was acknowledged is on it; "
+        "make room, or replace the disk, and start again"
+    )

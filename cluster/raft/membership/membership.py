@@ -1,0 +1,258 @@
+"""Keeps the engine, the links and the data directory in step with the membership entries of the log.
+
+An entry is in force for ballots and copies as soon as it is in the log, committed or not (Raft thesis 4.1); links to
+members that leave are kept until it is committed, and then they are told. The leader writes the founding members as the
+first entry, and makes a learner a voter when it has caught up. A node that finds itself removed stops, in words.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from quorate.cluster.raft import members
+from quorate.cluster.raft.engine.engine import Engine
+from quorate.cluster.raft.engine.proposal_outcome import Fate
+from quorate.cluster.raft.members import REMOVED, Member, Members
+from quorate.cluster.raft.membership.bootstrap import Forming
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
+from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.transport import Links
+from quorate.errors import Conflict, Halted, Invalid, NoLeader, OutcomeUnknown
+
+CHANGE_S = 10.0
+
+
+class Membership:
+    def __init__(
+        self,
+        node_id: str,
+        engine: Engine,
+        links: Links,
+        forming: Forming,
+        configured: Mapping[str, str],
+        snapshot: SnapshotMeta | None,
+    ) -> None:
+        self._node_id, self._engine, self._links, self._forming = node_id, engine, links, forming
+        self._configured = configured  # whom to meet while the log names nobody: raft.peers, or what `meet` told
+        self._base = members.decode(snapshot.members) if snapshot and snapshot.members else None
+        self._committed: Members | None = self._base
+        self._committed_at = snapshot.index if snapshot else 0
+        self._met: dict[str, Introduction] = {}
+        self._proposed = False
+        self.current: Members | None = None
+        engine.may_give_ballot = self._remembers
+        engine.incarnation_of = self._incarnation_of
+        engine.is_itself = self._is_itself
+        engine.on_members = self.in_force
+        engine.on_members_committed = self.committed
+        self.in_force(engine.members_at(engine.journal.last_index))
+
+    # ---- from the log -----------------------------------------------------------------------------------------------
+
+    def in_force(self, data: bytes) -> None:
+        """These count from now on; b"": those the snapshot below the log names, or the configured ones."""
+        self.current = members.decode(data) if data else self._base
+        if self.current is not None:
+            self._engine.set_members(self.current.voters(), self.current.learners())
+        else:
+            # A formed cluster has the majorities of those who formed it, whatever this node is configured with now.
+            formed = self._forming.identity.members
+            self._engine.set_members(formed or self._forming.expected or set(self._configured) - {self._node_id})
+        self._reach()
+
+    def committed(self, data: bytes, index: int) -> None:
+        """The change is certain. Raises `Halted` if it removes this node."""
+        before, self._committed, self._committed_at = self._committed, members.decode(data), index
+        if self._is_me(before) and not self._is_me(self._committed):
+            raise Halted(f"this node was {REMOVED} ({self._committed.reason}); its data directory is of no more use")
+        self._reach()
+
+    def installed(self, snapshot: SnapshotMeta) -> None:
+        """It took the place of the log."""
+        self._base = members.decode(snapshot.members) if snapshot.members else None
+        if snapshot.members:
+            self.committed(snapshot.members, snapshot.index)
+        self.in_force(self._engine.members_at(self._engine.journal.last_index))
+
+    def at(self, index: int) -> bytes:
+        """The membership at `index` of the log, as a snapshot keeps it."""
+        return self._engine.members_at(index) or (members.encode(self._base) if self._base else b"")
+
+    def _is_me(self, of: Members | None) -> bool:
+        me = None if of is None else of.get(self._node_id)
+        return me is not None and me.incarnation == self._forming.identity.incarnation
+
+    def _reach(self) -> None:
+        """Be connected with all who count or still may; a node the log does not name yet looks for those configured."""
+        wanted: dict[str, str] = {}
+        if self.current is None or self.current.get(self._node_id) is None:
+            wanted.update(self._configured)
+        for known in (self._committed, self.current):
+            if known is not None:
+                wanted.update(known.addresses())
+        wanted.pop(self._node_id, None)
+        self._links.set_members(wanted)
+        for peer, met in self._met.items():
+            why = self.refusal(peer, met) if self._links.is_open(peer) else None
+            if why is not None:
+                self._links.refuse(peer, why)
+        self.weigh()
+
+    def weigh(self) -> None:
+        """Whether this node may stand: the cluster is formed, and the log, if it names this node, means this disk."""
+        if self._committed is not None and self._is_me(self._committed):
+            self._forming.join({member.id: member.incarnation for member in self._committed.members})
+        me = None if self.current is None else self.current.get(self._node_id)
+        mine = me is None or me.incarnation == self._forming.identity.incarnation
+        self._engine.may_stand = self._forming.formed and mine
+
+    def _remembers(self, to: str) -> bool:
+        """Whether this disk holds every ballot that whom the candidate means by us has given.
+
+        It holds all of this incarnation's. A log that names no members yet means those who formed the cluster.
+        """
+        return to == self._forming.identity.incarnation if to else self._forming.formed
+
+    def _incarnation_of(self, peer: str) -> str:
+        member = None if self.current is None else self.current.get(peer)
+        return "" if member is None else member.incarnation
+
+    def _is_itself(self, peer: str) -> bool:
+        """Whether the disk we are connected with is the one that the log means: what another one says counts for
+        nothing, whatever it holds, for it has forgotten what it promised before."""
+        known, met = self._incarnation_of(peer), self._met.get(peer)
+        return not known or met is None or met.incarnation == known
+
+    def meet(self, peers: Mapping[str, str]) -> None:
+        """From now on these are whom to meet while the log names nobody."""
+        self._configured = dict(peers)
+        self.in_force(self._engine.members_at(self._engine.journal.last_index))
+
+    # ---- from the links ---------------------------------------------------------------------------------------------
+
+    def met(self, peer: str, introduction: Introduction) -> None:
+        """A peer was let in, and this is the disk it is from now on."""
+        before = self._met.get(peer)
+        if before is not None and before.incarnation != introduction.incarnation:
+            self._engine.forget_copies(peer)
+        self._met[peer] = introduction
+
+    def refusal(self, peer: str, met: Introduction) -> str | None:
+        """Why this node wants no link with a peer that its log does not name, or None.
+
+        One that belongs to a cluster is let in unless it surely was removed: it may have joined after what our log
+        knows of, and even be the leader that we are to learn that from.
+        """
+        if any(known is not None and known.get(peer) for known in (self.current, self._committed)):
+            return None
+        if met.cluster_id is not None:
+            removed = 0 < met.member_at < self._committed_at and met.cluster_id == self._forming.identity.cluster_id
+            return f"{peer} was {REMOVED}" if removed else None
+        if self.current is None:
+            return None if peer in self._configured else f"{peer} is not among this node's raft.peers"
+        if self.current.get(self._node_id) is None:
+            return None
+        return f"{peer} is no member of this cluster yet: quorate members add {peer}"
+
+    @property
+    def member_at(self) -> int:
+        """An index of the log at which this disk was a member; 0 if of none that is known."""
+        if self._committed is not None:
+            return self._committed_at if self._is_me(self._committed) else 0
+        return self._engine.members_index if self._is_me(self.current) else 0
+
+    def refused(self, peer: str, why: str) -> None:
+        """Raises `Halted` if this node was removed while it was away."""
+        if self._forming.formed and REMOVED in why:
+            raise Halted(f"this node was {REMOVED}, says {peer}; its data directory is of no more use")
+
+    # ---- changes, on the leader -------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Write down the founders; make learners that have caught up voters."""
+        engine = self._engine
+        if self._proposed or not engine.may_change_members:
+            return
+        if self.current is None:
+            founders = self._forming.identity.members or {}
+            if set(founders) <= set(self._configured):
+                self._propose(members.founding({id: self._configured[id] for id in founders}, founders))
+            return
+        for member in self.current.members:
+            met = self._met.get(member.id)
+            if not member.voter and met and self._links.is_open(member.id) and engine.caught_up(member.id):
+                self._propose(self.current.promoting(member.id, met.incarnation))
+                return
+
+    def _propose(self, changed: Members) -> asyncio.Future[None]:
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(lambda done: done.exception())  # who waits for it hears of it; nobody else must
+
+        def done(result: object, fate: Fate) -> None:
+            self._proposed = False
+            if answer.done():
+                return
+            if fate is Fate.COMMITTED:
+                answer.set_result(None)
+            else:
+                answer.set_exception(
+                    NoLeader("another leader took over; the members did not change")
+                    if fate is Fate.NEVER
+                    else OutcomeUnknown("it is not known whether the members changed; look with quorate members")
+                )
+
+        self._proposed = True
+        if self._engine.propose_members(members.encode(changed), done) is None:
+            self._proposed = False
+            answer.set_exception(NoLeader("this node does not lead now, or another change is under way"))
+        return answer
+
+    async def change(self, make: Callable[[Members], Members]) -> Members:
+        """Make a change and wait until it is committed. Leader only; raises what `make` raises, `NoLeader`,
+        `Conflict`, or `OutcomeUnknown` after `CHANGE_S`."""
+        try:
+            async with asyncio.timeout(CHANGE_S):
+                while self._proposed or not self._engine.may_change_members or self.current is None:
+                    if not self._engine.leads_its_term:
+                        raise NoLeader("this node does not lead now")
+                    await asyncio.sleep(0.02)
+                changed = make(self.current)
+                if changed.members == self.current.members:
+                    return self.current
+                if self._node_id not in changed.voters():  # PySyncObj counts a leader's own copy always
+                    raise Invalid(f"{self._node_id} leads, and does not remove itself: hand leadership over first")
+                self._check_committable(changed)
+                await asyncio.shield(self._propose(changed))
+                return changed
+        except TimeoutError:
+            raise OutcomeUnknown(
+                f"no majority confirmed the change within {CHANGE_S:.0f} s; look with quorate members"
+            ) from None
+
+    def _check_committable(self, changed: Members) -> None:
+        """A change counts from the moment it is in the log: one that those who are here cannot commit would end the
+        majority there is, for nothing. Raises `Conflict`."""
+        missing = changed.voters() - {self._node_id} - self._engine.heard()
+        if changed.voters() != (self.current or changed).voters() and 2 * len(missing) >= len(changed.voters()):
+            raise Conflict(
+                f"without {', '.join(sorted(missing))} there would be no majority, and nothing is heard of it now: "
+                "bring it back, or remove it first"
+            )
+
+    def connected_incarnation(self, peer: str) -> str | None:
+        met = self._met.get(peer)
+        return met.incarnation if met is not None and self._links.is_open(peer) else None
+
+    def listed(self) -> list[Member]:
+        return list(self.current.members) if self.current else []
+
+    def status(self) -> dict[str, Any]:
+        forming = self._forming
+        return {
+            "members": {member.id: "voter" if member.voter else "learner" for member in self.listed()},
+            "cluster_id": forming.identity.cluster_id,
+            "waiting_for": forming.waiting_for(),
+            "stranger_to": forming.stranger_to,
+        }

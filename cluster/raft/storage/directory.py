@@ -1,0 +1,169 @@
+"""The data directory: one node's, held by one process, and sure of whose it is.
+
+It is locked against a second process for as long as it is open; `identity.json` says which node made it, under which
+incarnation, and of which cluster it is a member. The wrong one is refused in words before anything is read or written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import secrets
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+
+from quorate.cluster.raft.storage.files import OsFiles
+from quorate.errors import DataError
+
+FORMAT = 1
+IDENTITY_NAME = "identity.json"
+LOCK_NAME = "lock"
+_ASIDE = "identity.tmp"
+_INCARNATION_BYTES = 8
+
+
+class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """`incarnation` is chosen when the directory is made: a node that lost its disk comes back as another one."""
+
+    format: int
+    node_id: str
+    incarnation: str
+    cluster_id: str | None = None
+    members: dict[str, str] | None = None  # those the cluster was formed with: node id -> incarnation
+    cluster_name: str | None = None  # `node.cluster` of the node that made it
+
+
+class _Stored(msgspec.Struct):
+    crc32: int
+    identity: msgspec.Raw
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+class DataDirectory:
+    def __init__(self, files: OsFiles, identity: Identity, lock: int) -> None:
+        """Use `open`."""
+        self.files = files
+        self.identity = identity
+        self._lock = lock
+
+    @classmethod
+    def open(
+        cls, path: Path | str, *, node_id: str, create: bool = True, cluster_name: str | None = None
+    ) -> DataDirectory:
+        """Lock the directory and read whose it is. Raises `DataError` in words if it is not this node's to use."""
+        path = Path(path)
+        try:
+            if create and not path.is_dir():
+                path.mkdir(mode=0o700, parents=True)
+            lock = _lock(path)
+        except OSError as error:
+            raise DataError(f"{path} cannot be used as a data directory: {error.strerror or error}") from error
+        files: OsFiles | None = None
+        try:
+            files = OsFiles(path)
+            directory = cls(files, _identity(files, node_id, cluster_name, create), lock)
+            directory._check(node_id, cluster_name)
+        except BaseException as error:
+            if files is not None:
+                files.close()
+            os.close(lock)
+            if isinstance(error, OSError):
+                raise DataError(f"{path} cannot be used as a data directory: {error.strerror or error}") from error
+            raise
+        return directory
+
+    def save_identity(self, *, cluster_id: str | None, members: dict[str, str] | None) -> None:
+        """Remember the cluster this directory belongs to. Durable on return; may raise OSError."""
+        identity = msgspec.structs.replace(self.identity, cluster_id=cluster_id, members=members)
+        _store(self.files, identity)
+        self.identity = identity
+
+    def close(self) -> None:
+        """Idempotent."""
+        self.files.close()
+        if self._lock >= 0:
+            os.close(self._lock)  # and with it the lock goes; the file stays: removing it would let two in
+            self._lock = -1
+
+    def _check(self, node_id: str, cluster_name: str | None) -> None:
+        found = self.identity
+        if found.node_id != node_id:
+            raise DataError(
+                f"{self.files.where} belongs to node {found.node_id}, not to {node_id}: two nodes must never share "
+                f"what they promised. Give {node_id} a directory of its own"
+            )
+        if cluster_name is not None and found.cluster_name not in (None, cluster_name):
+            raise DataError(
+                f"{self.files.where} is of a cluster named {found.cluster_name}, and node.cluster is {cluster_name}. "
+                f"Correct node.cluster, or give {node_id} a directory of its own"
+            )
+
+
+def _lock(path: Path) -> int:
+    lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip()
+        os.close(lock)
+        who = f"process {holder}" if holder else "another process"
+        raise DataError(
+            f"{path} is in use by {who}: stop that one first, or give this node another directory"
+        ) from None
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    return lock
+
+
+def _identity(files: OsFiles, node_id: str, cluster_name: str | None, create: bool) -> Identity:
+    names = files.names()
+    if IDENTITY_NAME in names:
+        return _read(files)
+    strays = sorted(name for name in names if name.startswith(("log-", "log.", "snapshot-")))
+    if strays:
+        raise DataError(
+            f"{files.where} has {strays[0]} and no {IDENTITY_NAME}, so nobody knows whose it is. Bring "
+            f"the file back, or give {node_id} an empty directory and replace it: quorate members replace {node_id}"
+        )
+    if not create:
+        raise DataError(f"{files.where} has no {IDENTITY_NAME}: no node has ever used it")
+    os.chmod(files.where, 0o700)
+    identity = Identity(FORMAT, node_id, secrets.token_hex(_INCARNATION_BYTES), cluster_name=cluster_name)
+    _store(files, identity)
+    return identity
+
+
+def _read(files: OsFiles) -> Identity:
+    where = f"{files.where}/{IDENTITY_NAME}"
+    try:
+        stored = msgspec.json.decode(files.read(IDENTITY_NAME), type=_Stored)
+        sound = crc32(stored.identity) == stored.crc32
+        format = msgspec.json.decode(stored.identity, type=_Format).format if sound else FORMAT
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        sound, format = False, FORMAT
+    if format != FORMAT:
+        raise DataError(
+            f"{where} has format {format}, this version of Quorate reads {FORMAT}: run the one that wrote it"
+        )
+    if sound:
+        with contextlib.suppress(msgspec.DecodeError):
+            return msgspec.json.decode(stored.identity, type=Identity)
+    raise DataError(
+        f"{where} is damaged. If the other nodes are well, give this node an empty directory: "
+        f"quorate members replace NODE"
+    )
+
+
+def _store(files: OsFiles, identity: Identity) -> None:
+    body = msgspec.json.encode(identity)
+    if _ASIDE in files.names():
+        files.remove(_ASIDE)
+    files.write(_ASIDE, 0, b'{"crc32":%d,"identity":%s}\n' % (crc32(body), body))
+    files.sync(_ASIDE)
+    files.replace(_ASIDE, IDENTITY_NAME)

@@ -1,0 +1,353 @@
+"""The node's log: what PySyncObj asks of a journal, held in memory, and made durable group by group beside the loop.
+
+What it promises: once `synced` has passed a record, the record survives power loss; records become durable in the
+order they were made, so a term, a ballot and the entries after them need one sync; a log that opens is a prefix of
+what was written and holds all that was synced. When the disk fails, the log is dead: it says so once, writes nothing
+more and calls nothing durable any more.
+
+The engine adds, cuts and compacts on the loop, calls `flush` when it has made its changes, and hears `on_synced`.
+Nothing here waits for the disk but `open` and `close`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar, overload
+
+from quorate.cluster.raft.storage import segments
+from quorate.cluster.raft.storage.files import Files
+from quorate.cluster.raft.storage.open_log import recover
+from quorate.cluster.raft.storage.replay import Entry, Log, Segment
+from quorate.cluster.raft.storage.segments import HINT_NAME, Head, Hint, Mark, Point
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
+from quorate.cluster.raft.storage.writer import Writer
+from quorate.errors import DataError, QuorateError
+
+SEGMENT_BYTES = 16 * 1024 * 1024
+# Overwriting zeros costs a sync less than growing the file does: see "The log on disk" in docs/design.md.
+ZEROS_AHEAD_BYTES = 1024 * 1024
+CLOSE_TIMEOUT_S = 10.0
+ENTRY_OVERHEAD_BYTES = (
+    250  # a tuple, two numbers, the command's and the chain value's objects, their places in the lists
+)
+BASE_COMMAND = b"\x01"  # PySyncObj's no-op, with which its own new log begins; a base is never sent
+
+T = TypeVar("T")
+log = logging.getLogger("quorate.journal")
+
+
+class Journal:
+    def __init__(
+        self, files: Files, writer: Writer, found: Log, on_failure: Callable[[BaseException], None], segment_bytes: int
+    ) -> None:
+        """Use `open`."""
+        self.on_synced: Callable[[], None] = lambda: None
+        self.position = 0  # records handed over since this open
+        self.synced = 0  # of them, how many are durable
+        self.synced_index = found.last.index  # the greatest index of the current log that is durable
+        self.bytes_in_memory = 0
+        self.pending_bytes = 0  # of records not yet handed to the writer: grows while a sync lasts
+        self._files = files
+        self._writer = writer
+        self._on_failure = on_failure
+        self._segment_bytes = segment_bytes
+        self._entries: list[Entry] = [(BASE_COMMAND, found.base.index, found.base.term), *found.entries]
+        self._chains: list[bytes] = [found.base.chain, *found.chains]
+        self._term = max(found.term, found.last.term)
+        self._ballot = found.ballot if self._term == found.term else None
+        self._committed = found.committed
+        self._segments = found.segments
+        self._pending: list[bytes] = []  # framed and in order
+        self._anew = False  # the next group begins the log anew
+        self._sealed = True  # whether nothing follows the last mark
+        self._under_way = False
+        self._batch_index = self.synced_index  # what `synced_index` will be when the group under way is durable
+        self._handed = found.last, self._term, self._ballot  # as it was when the last group went to the writer
+        self._dead: BaseException | None = None
+        self._told = False
+        self._closed = False
+        self._count_memory()
+
+    @classmethod
+    def open(
+        cls,
+        files: Files,
+        writer: Writer,
+        *,
+        snapshot: SnapshotMeta | None,
+        on_failure: Callable[[BaseException], None],
+        segment_bytes: int = SEGMENT_BYTES,
+        node_id: str = "NODE",
+        may_create: bool = True,
+    ) -> Journal:
+        """Read the log back and make durable what is kept; blocking. Raises `DataError` if it cannot be trusted.
+
+        `may_create=False` is for a node known to have had a log: without it, it has forgotten its ballots.
+        """
+        try:
+            found, anew = recover(files, snapshot, node_id, may_create=may_create)
+            journal = cls(files, writer, found, on_failure, segment_bytes)
+            if anew and snapshot is not None:
+                log.info(
+                    "the log ends at %d or differs: it begins anew at the snapshot's %d",
+                    found.last.index,
+                    snapshot.index,
+                )
+                journal.reset(snapshot)
+            if anew or not found.segments:
+                journal._group([])()
+            journal._group([])()  # seals what was read, or made
+            files.sync(HINT_NAME)
+        except OSError as error:
+            raise DataError(
+                f"the log in {files.where} cannot be opened: {error.strerror or error}. Nothing was lost by this; "
+                f"put it right and start again"
+            ) from error
+        journal._committed = min(
+            max(journal._committed, journal.first_index, snapshot.index if snapshot else 0), journal.last_index
+        )
+        journal.position = 0
+        return journal
+
+    # ---- what PySyncObj asks (its spelling; positions count from the first element held) -----------------------------
+
+    def add(self, command: bytes, idx: int, term: int) -> None:
+        _, last_index, last_term = self._entries[-1]
+        if idx != last_index + 1 or term < last_term:
+            raise ValueError(f"entry {idx} of term {term} cannot follow entry {last_index} of term {last_term}")
+        chain = segments.chain_of(self._chains[-1], idx, term, command)
+        self._entries.append((command, idx, term))
+        self._chains.append(chain)
+        self.bytes_in_memory += len(command) + ENTRY_OVERHEAD_BYTES
+        self._append(segments.entry_prefix(idx, term, chain, command), command)
+
+    def deleteEntriesFrom(self, entryFrom: int) -> None:  # noqa: N802, N803
+        if entryFrom < 1:
+            raise ValueError("the base of a log is committed and cannot be cut")
+        if entryFrom >= len(self._entries):
+            return
+        self.bytes_in_memory -= _bytes_of(self._entries[entryFrom:])
+        del self._entries[entryFrom:], self._chains[entryFrom:]
+        last = self._last
+        self.synced_index = min(self.synced_index, last.index)
+        self._batch_index = min(self._batch_index, last.index)
+        self._append(segments.cut_record(last))
+
+    def deleteEntriesTo(self, entryTo: int) -> None:  # noqa: N802, N803
+        self.compact(self.first_index + entryTo)
+
+    def clear(self) -> None:
+        raise RuntimeError("a log is never emptied: installing a snapshot is reset()")
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    @overload
+    def __getitem__(self, item: int) -> Entry: ...
+    @overload
+    def __getitem__(self, item: slice) -> list[Entry]: ...
+    def __getitem__(self, item: int | slice) -> Entry | list[Entry]:
+        return self._entries[item]
+
+    def setRaftCommitIndex(self, raftCommitIndex: int) -> None:  # noqa: N802, N803
+        """It goes to disk with the next group, as far as it is durable by then: later it may be old, never wrong."""
+        self._committed = raftCommitIndex
+
+    def getRaftCommitIndex(self) -> int:  # noqa: N802
+        return self._committed
+
+    def setCurrentTerm(self, term: int, votedForNodeId: str | None) -> None:  # noqa: N802, N803
+        if term < self._term:
+            raise ValueError(f"term {term} after term {self._term}")
+        if (term, votedForNodeId) != (self._term, self._ballot):
+            self._term, self._ballot = term, votedForNodeId
+            self._append(segments.term_record(term, votedForNodeId))
+
+    def getCurrentTerm(self) -> int:  # noqa: N802
+        return self._term
+
+    def getVotedForNodeId(self) -> str | None:  # noqa: N802
+        return self._ballot
+
+    def onOneSecondTimer(self) -> None:  # noqa: N802
+        """Seal the last group when nothing has followed it: from then on damage to it is told from a torn tail."""
+        if not self._sealed and not self._pending:
+            self._hand_over()
+
+    def _destroy(self) -> None:
+        self.close()
+
+    # ---- what the engine asks besides -------------------------------------------------------------------------------
+
+    @property
+    def first_index(self) -> int:
+        """Of the base; entries are held from the next one on."""
+        return self._entries[0][1]
+
+    @property
+    def last_index(self) -> int:
+        return self._entries[-1][1]
+
+    @property
+    def bytes_on_disk(self) -> int:
+        return sum(segment.allocated for segment in self._segments)
+
+    def chain_at(self, index: int) -> bytes:
+        """Raises IndexError for an entry that is not held."""
+        if not self.first_index <= index <= self.last_index:
+            raise IndexError(f"entry {index} is not held: the log has {self.first_index} to {self.last_index}")
+        return self._chains[index - self.first_index]
+
+    def flush(self) -> None:
+        """Begin to make durable what is pending, unless a group is under way: its end begins the next one."""
+        if self._pending or self._anew:
+            self._hand_over()
+
+    def reset(self, meta: SnapshotMeta) -> None:
+        """Forget all entries: the snapshot, durable here already, stands for them. Term and ballot stay."""
+        if meta.term > self._term:
+            self._term, self._ballot = meta.term, None
+        self._entries, self._chains = [(BASE_COMMAND, meta.index, meta.term)], [meta.chain]
+        self._handed = self._last, self._term, self._ballot
+        self._pending, self.pending_bytes = [], 0  # what they say of terms and ballots stands in the new head
+        self._anew = True
+        self._committed = max(self._committed, meta.index)
+        self.synced_index = self._batch_index = meta.index
+        self.position += 1
+        self._count_memory()
+
+    def compact(self, to_index: int) -> None:
+        """Forget what comes before `to_index`, which becomes the base; a durable snapshot at or above it exists."""
+        keep = to_index - self.first_index
+        if keep <= 0:
+            return
+        if to_index > self.last_index:
+            raise ValueError(f"entry {to_index} is beyond the end of the log, {self.last_index}")
+        self.bytes_in_memory -= _bytes_of(self._entries[1 : keep + 1])
+        self._entries[: keep + 1] = [(BASE_COMMAND, to_index, self._entries[keep][2])]
+        del self._chains[:keep]
+        self.synced_index = max(self.synced_index, to_index)
+        self._batch_index = max(self._batch_index, to_index)
+        self._remove_segments(to_index)
+
+    def close(self) -> None:
+        """Write what is pending and a clean mark. Idempotent; ends within CLOSE_TIMEOUT_S whatever the disk does."""
+        if self._closed:
+            return
+        self._closed = True
+        groups = [self._group(self._pending)] if self._pending or self._anew else []
+        groups.append(self._group([], clean=True))
+
+        def finish() -> None:
+            for group in groups:
+                self._alive(group)
+            self._alive(lambda: self._files.sync(HINT_NAME))
+
+        try:
+            self._writer.wait(finish, timeout_s=CLOSE_TIMEOUT_S)
+        except (OSError, TimeoutError, QuorateError, RuntimeError) as error:
+            log.warning("the log was not closed cleanly: %s; what was acknowledged is on disk", error)
+
+    # ---- to the disk ------------------------------------------------------------------------------------------------
+
+    @property
+    def _last(self) -> Point:
+        _, index, term = self._entries[-1]
+        return Point(index, term, self._chains[-1])
+
+    def _append(self, *parts: bytes) -> None:
+        self._pending += parts
+        self.pending_bytes += sum(map(len, parts))
+        self.position += 1
+        self._sealed = False
+
+    def _hand_over(self) -> None:
+        if self._under_way or self._closed or self._dead is not None:
+            return
+        pending, self._pending, self.pending_bytes = self._pending, [], 0
+        group, position = self._group(pending), self.position
+        self._under_way = True
+        self._writer.run(lambda: self._alive(group), lambda result: self._written(position, result))
+
+    def _written(self, position: int, result: BaseException | None) -> None:
+        self._under_way = False
+        if result is not None:
+            self._fail(result)
+        elif not self._closed:
+            self.synced, self.synced_index = position, self._batch_index
+            self.on_synced()
+            self.flush()
+
+    def _group(self, pending: list[bytes], *, clean: bool = False) -> Callable[[], None]:
+        """The operation that makes `pending` durable, behind a mark, or a head if a new segment is due."""
+        obsolete = [segments.name_of(s.number) for s in self._segments] if self._anew else []
+        durable = min(self._committed, self.synced_index)
+        tail = self._segments[-1] if self._segments else None
+        if tail is None or self._anew or tail.size >= self._segment_bytes:
+            number, size = (tail.number + 1, tail.size) if tail else (1, 0)
+            head = Head(number, self._anew, size, durable, *self._handed)
+            first = segments.head_record(head)
+            tail = Segment(number, head.base.index, 0, 0)
+            self._segments = [tail] if self._anew else [*self._segments, tail]
+        else:
+            first = segments.mark_record(Mark(tail.number, tail.size, durable, clean))
+        self._anew, self._sealed = False, not pending
+        self._handed, self._batch_index = (self._last, self._term, self._ballot), self.last_index
+        return self._write(tail, [first, *pending], obsolete)
+
+    def _write(self, tail: Segment, parts: list[bytes], obsolete: list[str]) -> Callable[[], None]:
+        files, name, offset = self._files, segments.name_of(tail.number), tail.size
+        tail.size += sum(map(len, parts))
+        if tail.size > tail.allocated:
+            tail.allocated = max(tail.size, min(tail.size + ZEROS_AHEAD_BYTES, self._segment_bytes))
+            parts = [*parts, bytes(tail.allocated - tail.size)]
+        hint = segments.hint_bytes(Hint(tail.number, tail.size))
+
+        def write() -> None:
+            files.write(name, offset, b"".join(parts), durable=True)
+            files.write(HINT_NAME, 0, hint)  # not synced: it outlives a killed process, which is what it is for
+            for old in obsolete:
+                files.remove(old)
+
+        return write
+
+    def _remove_segments(self, to_index: int) -> None:
+        """Remove the files that replay can do without: those before the last one whose base is not above `to_index`."""
+        kept = max((i for i, s in enumerate(self._segments) if s.base_index <= to_index), default=0)
+        names = [segments.name_of(segment.number) for segment in self._segments[:kept]]
+        if not names or self._dead is not None or self._closed:
+            return
+
+        def remove() -> None:
+            for name in names:  # the oldest first: what is left is always a whole end of the log
+                self._files.remove(name)
+
+        self._segments = self._segments[kept:]
+        self._writer.run(lambda: self._alive(remove), self._removed)
+
+    def _removed(self, result: BaseException | None) -> None:
+        if result is not None:
+            self._fail(result)
+
+    def _alive(self, operation: Callable[[], T]) -> T:
+        """Run an operation on the disk thread unless one has failed: nothing follows a write whose fate is unknown."""
+        if self._dead is not None:
+            raise self._dead
+        try:
+            return operation()
+        except BaseException as error:
+            self._dead = error
+            raise
+
+    def _fail(self, error: BaseException) -> None:
+        if not self._told:
+            self._told = True
+            self._on_failure(error)
+
+    def _count_memory(self) -> None:
+        self.bytes_in_memory = _bytes_of(self._entries)
+
+
+def _bytes_of(entries: list[Entry]) -> int:
+    return sum(len(command) + ENTRY_OVERHEAD_BYTES for command, _, _ in entries)

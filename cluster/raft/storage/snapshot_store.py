@@ -1,0 +1,195 @@
+"""Snapshots: the state machine's bytes at one entry, each in a file that is either whole or not there.
+
+A snapshot is written aside, synced and renamed; one that comes from a peer in chunks is checked before it gets its
+name. Its id is a checksum over everything in it, and nothing is handed out that does not match it. The snapshot before
+the newest is kept for a peer that is in the middle of reading it.
+
+Everything here blocks on the disk. A thread of its own suits it: it never holds up the log's syncs for long.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+from quorate.cluster.raft.storage.files import Files
+from quorate.errors import DataError
+
+FORMAT = 1
+KEPT = 2
+_PART_BYTES = 1024 * 1024  # written and synced at a time: a big sync at the end would hold up the log's
+
+_MAGIC = b"\xf5Quorsn\n"
+_FIXED = struct.Struct("<8sHQQ16s16sQI")  # magic, format, index, term, chain, id, size of the image, size of members
+_NAME = re.compile(r"snapshot-(\d{20})\.snap")
+_ASIDE = "snapshot.tmp"
+
+
+@dataclass(frozen=True)
+class SnapshotMeta:
+    index: int  # of the last entry it holds, with its term and its chain value
+    term: int
+    chain: bytes
+    members: bytes
+    size: int  # of the image
+    id: str  # hex blake2b-128 over all of the above and the image
+
+
+class Snapshots:
+    def __init__(
+        self, files: Files, *, node_id: str = "NODE", accept: Callable[[bytes], object] = lambda image: None
+    ) -> None:
+        """`accept` raises `DataError` on an image that this node could not start on."""
+        self._accept = accept
+        self._files = files
+        self._node_id = node_id
+
+    def newest(self) -> SnapshotMeta | None:
+        """The newest one, verified whole. Raises `DataError` if it is damaged; an older one is no substitute."""
+        names = self._names()
+        if not names:
+            return None
+        meta, _ = self._read(names[-1])
+        return meta
+
+    def load(self, meta: SnapshotMeta) -> bytes:
+        """The image. Raises `DataError` if it is damaged or is not that snapshot any more."""
+        found, data = self._read(_name_of(meta.index))
+        if found != meta:
+            raise self._damaged(_name_of(meta.index), "it is another snapshot than the one asked for")
+        return data[_image_at(meta) :]
+
+    def save(self, index: int, term: int, chain: bytes, members: bytes, image: bytes) -> SnapshotMeta:
+        """Keep a new snapshot; durable on return."""
+        size, id = len(image), _id_of(index, term, chain, members, image)
+        meta = SnapshotMeta(index, term, chain, members, size, id)
+        self._remove(_ASIDE)
+        try:
+            self._write_aside(meta, image)
+        except OSError:
+            with contextlib.suppress(OSError):
+                self._remove(_ASIDE)  # or it would keep a full disk full
+            raise
+        self._place(_ASIDE, meta)
+        return meta
+
+    def read_chunk(self, meta: SnapshotMeta, offset: int, size: int) -> bytes:
+        """Bytes of the image. Raises an OSError when it has been replaced by newer ones."""
+        if not self._is_in_place(_name_of(meta.index), meta):
+            raise FileNotFoundError(f"another snapshot stands in the place of {meta.id}")
+        return self._files.read_at(_name_of(meta.index), _image_at(meta) + offset, min(size, meta.size - offset))
+
+    def receive(self, meta: SnapshotMeta, offset: int, chunk: bytes) -> int | None:
+        """Take a chunk from a peer; the offset wanted next, or None when the snapshot is whole, verified and in place.
+
+        A chunk from elsewhere than the wanted offset changes nothing, so a transfer resumes by asking with b"".
+        Raises `DataError` if it is whole and of no use here: the one that is in place stays the newest.
+        """
+        names = self._names()
+        if names and self._is_in_place(names[-1], meta):
+            return None
+        part, start = f"snapshot-{meta.id}.part", _image_at(meta)
+        if part not in self._files.names():
+            self._remove_parts()
+            self._files.write(part, 0, _header(meta))
+        held = self._files.size(part) - start
+        if held < 0:  # its first write was cut short
+            self._files.write(part, 0, _header(meta))
+            held = 0
+        if offset == held and 0 < len(chunk) <= meta.size - held:
+            self._files.write(part, start + held, chunk, durable=True)
+            held += len(chunk)
+        if held < meta.size:
+            return held
+        image = self._sound(part, meta)
+        if image is None:
+            self._files.remove(part)
+            return 0
+        try:
+            self._accept(image)
+        except DataError:
+            self._files.remove(part)
+            raise
+        self._place(part, meta)
+        return None
+
+    # ---- files ------------------------------------------------------------------------------------------------------
+
+    def _names(self) -> list[str]:
+        return sorted(name for name in self._files.names() if _NAME.fullmatch(name))
+
+    def _write_aside(self, meta: SnapshotMeta, image: bytes) -> None:
+        self._files.write(_ASIDE, 0, _header(meta))
+        view, start = memoryview(image), _image_at(meta)
+        for at in range(0, meta.size, _PART_BYTES):
+            self._files.write(_ASIDE, start + at, bytes(view[at : at + _PART_BYTES]), durable=True)
+
+    def _place(self, aside: str, meta: SnapshotMeta) -> None:
+        self._files.sync(aside)
+        self._files.replace(aside, _name_of(meta.index))
+        for name in self._names()[:-KEPT]:
+            self._files.remove(name)
+        self._remove_parts()
+
+    def _remove_parts(self) -> None:
+        for name in self._files.names():
+            if name.startswith("snapshot-") and name.endswith(".part"):
+                self._files.remove(name)
+
+    def _remove(self, name: str) -> None:
+        if name in self._files.names():
+            self._files.remove(name)
+
+    def _is_in_place(self, name: str, meta: SnapshotMeta) -> bool:
+        return self._files.read_at(name, 0, _image_at(meta)) == _header(meta)
+
+    def _sound(self, name: str, meta: SnapshotMeta) -> bytes | None:
+        try:
+            found, data = self._read(name)
+        except DataError:
+            return None
+        return data[_image_at(meta) :] if found == meta else None
+
+    def _read(self, name: str) -> tuple[SnapshotMeta, bytes]:
+        data = self._files.read(name)
+        if len(data) < _FIXED.size or not data.startswith(_MAGIC):
+            raise self._damaged(name, "its first bytes are unreadable")
+        _, format, index, term, chain, id, size, members_size = _FIXED.unpack_from(data)
+        meta = SnapshotMeta(index, term, chain, data[_FIXED.size : _FIXED.size + members_size], size, id.hex())
+        image = memoryview(data)[_image_at(meta) :]
+        if format == FORMAT and (len(image) != size or _id_of(index, term, chain, meta.members, image) != meta.id):
+            raise self._damaged(name, "its checksum differs")
+        if format != FORMAT:
+            raise self._damaged(name, f"it has format {format}, this version of Quorate reads {FORMAT}")
+        return meta, data
+
+    def _damaged(self, name: str, why: str) -> DataError:
+        where = self._files.where
+        return DataError(
+            f"{self._node_id} cannot start on the snapshot {where}/{name}: {why}. "
+            f"If the other nodes are well: quorate members replace {self._node_id} --data {where}"
+        )
+
+
+def _name_of(index: int) -> str:
+    return f"snapshot-{index:020d}.snap"
+
+
+def _image_at(meta: SnapshotMeta) -> int:
+    return _FIXED.size + len(meta.members)
+
+
+def _header(meta: SnapshotMeta) -> bytes:
+    fixed = (_MAGIC, FORMAT, meta.index, meta.term, meta.chain, bytes.fromhex(meta.id), meta.size, len(meta.members))
+    return _FIXED.pack(*fixed) + meta.members
+
+
+def _id_of(index: int, term: int, chain: bytes, members: bytes, image: bytes | memoryview) -> str:
+    hashed = blake2b(digest_size=16)
+    hashed.update(_FIXED.pack(_MAGIC, FORMAT, index, term, chain, bytes(16), len(image), len(members)) + members)
+    hashed.update(image)
+    return hashed.hexdigest()

@@ -1,0 +1,301 @@
+"""One connection to a peer: frames, the handshake, and messages cut into parts so that none holds up another.
+
+A stranger costs little: a hello of at most 4 KiB, a few seconds, then it has proved the key or is gone. Streams share
+the connection (Raft's messages, calls); their parts take turns, so that a heartbeat never waits behind an answer, and
+every part that arrives says that the peer is alive.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import struct
+from collections import deque
+from typing import Protocol, cast
+
+import msgspec
+
+from quorate.cluster.raft.messages import MALFORMED
+from quorate.cluster.raft.transport.cipher import NONCE_BYTES, Forged, Plain, Sealed, agree
+from quorate.vote import ENTRY_BYTES_MAX
+
+PROTOCOL = 1
+HELLO_BYTES_MAX = 4096
+HANDSHAKE_S = 3.0
+PART_BYTES = 64 * 1024
+FRAME_BYTES_MAX = PART_BYTES + 64
+MESSAGE_BYTES_MAX = ENTRY_BYTES_MAX + 2 * 1024 * 1024
+INTRODUCTION_BYTES_MAX = 256 * 1024
+WRITE_BUFFER_BYTES = 1024 * 1024
+
+RAFT, CALLS, INTRODUCTIONS, REFUSALS = 0, 1, 2, 3
+_MORE = 0x80
+
+_length = struct.Struct(">I")
+
+
+class Hello(msgspec.Struct, array_like=True):
+    """The only words in the clear."""
+
+    protocol: int
+    node_id: str
+    keyed: bool
+    nonce: bytes
+
+
+class Introduction(msgspec.Struct, array_like=True):
+    """The first sealed words: who this is. See `bootstrap.py` for what follows from it."""
+
+    node_id: str
+    incarnation: str
+    cluster_name: str
+    cluster_id: str | None
+    members: dict[str, str] | None  # node id -> incarnation, as they met when the cluster was formed
+    expected: list[str]  # whom a node that has not formed a cluster wants to form it with; empty if with nobody
+    http: str
+    member_at: int = 0  # an index of the log at which this disk was a member of the cluster; 0: of none that it knows
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_hello = msgspec.msgpack.Decoder(Hello).decode
+_introduction = msgspec.msgpack.Decoder(Introduction).decode
+
+
+class Owner(Protocol):
+    """Whose link it is: `Links`."""
+
+    node_id: str
+    key: bytes | None
+
+    def introduction(self) -> Introduction: ...
+
+    def opened(self, link: Link) -> str | None:
+        """The peer has introduced itself: a reason to refuse it, or None."""
+        ...
+
+    def received(self, link: Link, stream: int, message: bytes) -> None: ...
+
+    def progress(self, link: Link) -> None:
+        """Part of a long message came."""
+        ...
+
+    def refused(self, link: Link, why: str) -> None:
+        """The other end wants no link with us, and says why."""
+        ...
+
+    def closed(self, link: Link, why: str) -> None: ...
+
+
+class Link(asyncio.Protocol):
+    """`peer` is None until the handshake is done; then it is the node id that the other end was let in with."""
+
+    def __init__(self, owner: Owner, *, dialled: bool) -> None:
+        self._owner, self._dialled = owner, dialled
+        self._buffer = bytearray()
+        self._cipher: Plain | Sealed | None = None
+        self._our_hello = _encode(Hello(PROTOCOL, owner.node_id, owner.key is not None, os.urandom(NONCE_BYTES)))
+        self._queues: tuple[deque[memoryview], ...] = tuple(deque() for _ in range(4))
+        self._turn = RAFT
+        self._parts: tuple[bytearray, ...] = tuple(bytearray() for _ in range(4))
+        self._frames: list[bytes] = []  # they leave at the end of this turn of the loop
+        self._framed = 0  # bytes of them
+        self._paused = False
+        self._doomed: str | None = None  # closed before it was a connection
+        self._queued = 0
+        self._deadline: asyncio.TimerHandle | None = None
+        self._transport: asyncio.Transport | None = None
+        self._why = "the other end closed it"
+        self.peer: str | None = None
+        self.introduction: Introduction | None = None
+        self.let_in = False  # its owner says so, and from then on it is the peer's link
+        self.claims = ""  # who the other end says it is, before that is proved: for log lines
+        self.address = ""
+        self.heard_s = self.sent_s = 0.0
+        self.bytes_in = self.bytes_out = 0
+
+    # ---- connection -------------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses of it
+        transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
+        self.address = str(transport.get_extra_info("peername"))
+        loop = asyncio.get_running_loop()
+        self.heard_s = self.sent_s = loop.time()
+        if self._doomed is not None:
+            self.close(self._doomed)
+            return
+        self._deadline = loop.call_later(HANDSHAKE_S, self.close, "it did not introduce itself in time")
+        self._write(self._our_hello)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._transport = None
+        for queue in self._queues:
+            queue.clear()
+        self._queued = 0
+        self._owner.closed(self, str(exc) if exc else self._why)
+
+    def close(self, why: str) -> None:
+        """Cut it now, or as soon as it is connected; `closed` follows. Idempotent."""
+        if self._transport is None:
+            self._doomed = why
+            return
+        if not self._transport.is_closing():
+            self._why = why
+        self._transport.abort()  # also what is closing: it may wait for a peer that takes nothing
+
+    @property
+    def backlog(self) -> int:
+        """Bytes accepted for sending that have not left yet."""
+        return self._queued + self._framed + (self._transport.get_write_buffer_size() if self._transport else 0)
+
+    @property
+    def _full(self) -> bool:
+        """Whether the socket has as much as others may have to wait behind."""
+        return self._paused or self._framed > WRITE_BUFFER_BYTES
+
+    # ---- sending ----------------------------------------------------------------------------------------------------
+
+    def send(self, stream: int, message: bytes) -> bool:
+        """Queue a message; False if the link is closed. Order holds within a stream."""
+        if self._transport is None or self._transport.is_closing() or self._cipher is None:
+            return False
+        if len(message) <= PART_BYTES and not self._full and not self._queues[stream]:
+            self._write_part(stream, 0, message)
+            return True
+        view = memoryview(message)
+        self._queues[stream].extend(view[at : at + PART_BYTES] for at in range(0, max(1, len(message)), PART_BYTES))
+        self._queues[stream].append(memoryview(b""))  # the end of this message
+        self._queued += len(message)
+        self._pump()
+        return True
+
+    def _pump(self) -> None:
+        """Send parts, the streams in turn, while the socket takes them."""
+        while not self._full and any(self._queues):
+            self._turn = (self._turn + 1) % len(self._queues)
+            queue = self._queues[self._turn]
+            if not queue:
+                continue
+            part = queue.popleft()
+            last = not queue[0]
+            if last:
+                queue.popleft()
+            self._queued -= len(part)
+            self._write_part(self._turn, 0 if last else _MORE, part)
+
+    def _write_part(self, stream: int, more: int, data: bytes | memoryview) -> None:
+        assert self._cipher is not None
+        self._write(self._cipher.seal(bytes((stream | more,)) + data))
+
+    def _write(self, frame: bytes) -> None:
+        """What is written in one turn of the loop leaves in one system call: those cost more than sealing."""
+        if not self._frames:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._frames += (_length.pack(len(frame)), frame)
+        self._framed += len(frame) + 4
+        self.bytes_out += len(frame) + 4
+
+    def _flush(self) -> None:
+        frames, self._frames, self._framed = self._frames, [], 0
+        if self._transport is not None and frames:
+            self.sent_s = asyncio.get_running_loop().time()
+            self._transport.write(b"".join(frames))
+            self._pump()
+
+    def pause_writing(self) -> None:
+        self._paused = True
+
+    def resume_writing(self) -> None:
+        self._paused = False
+        self._pump()
+
+    # ---- receiving --------------------------------------------------------------------------------------------------
+
+    def data_received(self, data: bytes) -> None:
+        self.heard_s = asyncio.get_running_loop().time()
+        self.bytes_in += len(data)
+        self._buffer += data
+        at, buffer = 0, self._buffer
+        try:
+            while len(buffer) - at >= 4:
+                size = _length.unpack_from(buffer, at)[0]
+                if size > (HELLO_BYTES_MAX if self._cipher is None else FRAME_BYTES_MAX):
+                    raise Forged(f"a frame of {size} bytes")
+                if len(buffer) - at - 4 < size:
+                    break
+                frame = bytes(buffer[at + 4 : at + 4 + size])
+                at += 4 + size
+                self._on_frame(frame)
+        except (Forged, *MALFORMED) as error:
+            self.close(str(error))
+        if self._transport is None or self._transport.is_closing():
+            buffer.clear()
+        else:
+            del buffer[:at]
+
+    def _on_frame(self, frame: bytes) -> None:
+        if self._cipher is None:
+            self._on_hello(frame)
+            return
+        data = self._cipher.open(frame)
+        if not data or data[0] & ~_MORE >= len(self._queues):
+            raise Forged("a frame of no stream")
+        stream, more = data[0] & ~_MORE, data[0] & _MORE
+        parts = self._parts[stream]
+        if more or parts:
+            parts += memoryview(data)[1:]
+            if len(parts) > (INTRODUCTION_BYTES_MAX if self.peer is None else MESSAGE_BYTES_MAX):
+                raise Forged(f"a message over {MESSAGE_BYTES_MAX} bytes")
+            if more:
+                self._owner.progress(self)
+                return
+            message = bytes(parts)
+            parts.clear()
+        else:
+            message = data[1:]
+        if stream == INTRODUCTIONS:
+            self._on_introduction(message)
+        elif stream == REFUSALS:
+            self._owner.refused(self, message.decode("utf-8", "replace")[:1000])
+        elif self.peer is None:
+            raise Forged("it spoke before it introduced itself")
+        else:
+            self._owner.received(self, stream, message)
+
+    def _on_hello(self, frame: bytes) -> None:
+        hello = _hello(frame)
+        self.claims = hello.node_id[:128]
+        if hello.protocol != PROTOCOL:
+            raise Forged(f"it speaks protocol {hello.protocol}, this node {PROTOCOL}: run the same version on both")
+        if hello.keyed != (self._owner.key is not None):
+            raise Forged("only one of the two has a raft.key: give every node the same one")
+        if len(hello.nonce) != NONCE_BYTES or frame == self._our_hello:
+            raise Forged("a hello without a nonce of its own")
+        self._cipher = agree(self._owner.key, dialled=self._dialled, ours=self._our_hello, theirs=frame)
+        self.introduce()
+
+    def introduce(self) -> None:
+        """Say who this node is: at first, and again when that has changed."""
+        self.send(INTRODUCTIONS, _encode(self._owner.introduction()))
+
+    def _on_introduction(self, message: bytes) -> None:
+        self.introduction = _introduction(message)
+        if self.introduction.node_id != self.claims:
+            raise Forged(f"it said {self.claims!r} first and {self.introduction.node_id!r} then")
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self.peer = self.introduction.node_id
+        refusal = self._owner.opened(self)
+        if refusal is not None:
+            self.refuse(refusal)
+
+    def refuse(self, why: str) -> None:
+        """Tell the other end why, then hang up."""
+        self.send(REFUSALS, why.encode())
+        self._why = why
+        self._flush()
+        if self._transport is not None:
+            self._transport.close()  # after what is in its buffer
+            self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.close, why)

@@ -1,0 +1,111 @@
+"""The last resort: one survivor goes on alone when a majority of the disks is lost for ever.
+
+It writes into its own log, as if a leader had, that it is the only voter now, under a new term, and that the generation
+is raised, so that what it flushes outranks all before. Its cluster gets another id: nodes of the old one, should they
+come back, are refused and cannot undo what is counted from now on. What only the lost nodes had is lost, and nobody
+can say how much that was: hence `--unsafe`. The node must not be running; its data directory is locked meanwhile.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from quorate.cluster import entry
+from quorate.cluster.raft import members
+from quorate.cluster.raft.engine.replication import MEMBERS, REGULAR
+from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.storage.snapshot_store import Snapshots
+from quorate.errors import DataError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """What was done, for people."""
+
+    cluster_id: str  # the new one
+    before: str
+    last_index: int  # of the log as it was found
+    last_term: int
+    committed: int  # surely committed, as far as this node knew
+    term: int  # the new one
+
+
+class _Here:
+    """A `Writer` that does everything at once: nothing else runs."""
+
+    def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
+        result: T | OSError
+        try:
+            result = operation()
+        except OSError as error:
+            result = error
+        done(result)
+
+    def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:
+        return operation()
+
+    def stop(self) -> None:
+        pass
+
+
+def recover(data: Path | str, node_id: str, raft_address: str) -> Recovery:
+    """Make `node_id` the only voter of a cluster that goes on from its own log. Raises `DataError` in words."""
+    directory = DataDirectory.open(data, node_id=node_id, create=False)
+    try:
+        before = directory.identity.cluster_id
+        if before is None:
+            raise DataError(f"{data} was never a member of a cluster: there is nothing to recover")
+        journal = _open(directory, node_id)
+        _, last_index, last_term = journal[-1]
+        term = journal.getCurrentTerm() + 1
+        recovery = Recovery(
+            hashlib.blake2b(f"{before} {term} {node_id}".encode(), digest_size=8).hexdigest(),
+            before,
+            last_index,
+            last_term,
+            journal.getRaftCommitIndex(),
+            term,
+        )
+        # First: who dies between the two elects nobody and recovers again. The other way round it would lead alone
+        # under the old cluster's id, and tell the others, should they come back, that they were removed.
+        directory.save_identity(cluster_id=recovery.cluster_id, members={node_id: directory.identity.incarnation})
+        _write(journal, recovery, directory, node_id, raft_address)
+        return recovery
+    except OSError as error:
+        raise _failed(error) from error
+    finally:
+        directory.close()
+
+
+def _failed(error: BaseException) -> DataError:
+    return DataError(f"the disk refused what recovery writes: {error}. Put that right, and recover again")
+
+
+def _open(directory: DataDirectory, node_id: str) -> Journal:
+    def failed(error: BaseException) -> None:
+        raise _failed(error) from error
+
+    snapshot = Snapshots(directory.files, node_id=node_id).newest()
+    return Journal.open(
+        directory.files, _Here(), snapshot=snapshot, on_failure=failed, node_id=node_id, may_create=False
+    )
+
+
+def _write(journal: Journal, recovery: Recovery, directory: DataDirectory, node_id: str, raft_address: str) -> None:
+    alone = members.Members(
+        (members.Member(node_id, raft_address, directory.identity.incarnation, voter=True),),
+        f"recovered alone from index {recovery.last_index}, cluster {recovery.before}",
+    )
+    raised = entry.encode_entry(0, [entry.encode_section([entry.RaiseGeneration(alone.reason)])])
+    journal.setCurrentTerm(recovery.term, node_id)
+    journal.add(MEMBERS + members.encode(alone), recovery.last_index + 1, recovery.term)
+    journal.add(REGULAR + raised, recovery.last_index + 2, recovery.term)
+    journal.flush()
+    journal.close()

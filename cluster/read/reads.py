@@ -1,0 +1,228 @@
+"""Reading tallies: how new an answer must be, and who may give it.
+
+`none` answers from this node as it stands and says how old that may be. `weak` (the default) asks the node that
+believes it leads: one hop from a follower. `linearizable` first lets the leader confirm, with a majority, that it still
+leads and has applied all that was committed before the read began (Raft §8); readers that wait together share that
+round. `min_version` on any level waits until the answering node has applied it: read your own writes anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from quorate.cluster.fsm import Applied, PollView
+from quorate.cluster.read import chunks
+from quorate.cluster.replica import Replica
+from quorate.errors import NoLeader, Overloaded, QuorateError, Stale, TooLarge, UnknownPoll
+from quorate.vote import ENTRY_BYTES_MAX
+from quorate.words import Level
+
+LOOK_S = 0.01
+ANSWER_S = 0.5  # what an answer of the leader may take to come, after the reader's deadline
+BIG_ASKED_MAX = 100  # readers of bigger tallies; the last of them waits two seconds or so for its turn
+
+T = TypeVar("T")
+
+
+class Results(msgspec.Struct):
+    """A poll's tally at one version. `age_ms` bounds how stale it can be; 0 from a leader."""
+
+    id: str
+    state: str
+    results: dict[str, int]
+    total: int
+    version: int
+    level: str
+    age_ms: int
+
+
+class Reading(msgspec.Struct, Generic[T]):
+    """A definition read at one version."""
+
+    value: T
+    version: int
+    level: str
+    age_ms: int
+
+
+class _Request(msgspec.Struct, array_like=True):
+    what: Literal["results", "poll", "polls"]
+    name: str | None
+    level: Level
+    min_version: int
+    wait_s: float
+
+
+class _Packed(msgspec.Struct, array_like=True):
+    """`Results` between nodes; those of `head` are empty, and stand in `parts`."""
+
+    head: Results
+    parts: list[msgspec.Raw]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_read_request = msgspec.msgpack.Decoder(_Request).decode
+_ANSWERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
+    "results": msgspec.msgpack.Decoder(_Packed),
+    "poll": msgspec.msgpack.Decoder(Reading[PollView]),
+    "polls": msgspec.msgpack.Decoder(Reading[list[PollView]]),
+}
+
+
+async def _pack(tally: Results) -> _Packed:
+    return _Packed(msgspec.structs.replace(tally, results={}), await chunks.pack(tally.results))
+
+
+async def _unpack(answer: _Packed) -> Results:
+    return msgspec.structs.replace(answer.head, results=await chunks.unpack(answer.parts))
+
+
+class Reads:
+    """Answers reads on the node's loop, here or from the leader."""
+
+    def __init__(self, replica: Replica) -> None:
+        self._replica = replica
+        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # heap of (version, tie, future)
+        self._ties = itertools.count()
+        self._big = asyncio.Lock()  # one big tally at a time is put together: what they hold is bounded
+        self._big_asked = 0
+        replica.on_applied(self._wake)
+        replica.serve("read", self._on_forwarded)
+
+    async def results(
+        self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
+    ) -> Results:
+        """Raises `UnknownPoll`; `Stale` if `min_version` is not reached within `wait_s`; `NoLeader`."""
+        answer: Results = await self._read(_Request("results", poll_id, level, min_version, wait_s))
+        return answer
+
+    async def poll(
+        self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
+    ) -> Reading[PollView]:
+        """A poll's definition. Raises as `results` does."""
+        answer: Reading[PollView] = await self._read(_Request("poll", poll_id, level, min_version, wait_s))
+        return answer
+
+    async def polls(
+        self, state: str | None = None, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
+    ) -> Reading[list[PollView]]:
+        """All definitions, or those in one state. Raises as `results` does, but `UnknownPoll`."""
+        answer: Reading[list[PollView]] = await self._read(_Request("polls", state, level, min_version, wait_s))
+        return answer
+
+    async def _read(self, request: _Request) -> Any:
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + request.wait_s
+        if request.level == "none" or (request.level == "weak" and self._replica.is_leader):
+            return await self._here(request, deadline_s)
+        while True:
+            try:
+                return await self._from_leader(request, deadline_s)
+            except NoLeader:  # it leads no more: a read may be asked again
+                if loop.time() >= deadline_s:
+                    raise
+            await asyncio.sleep(LOOK_S)
+
+    async def _from_leader(self, request: _Request, deadline_s: float) -> Any:
+        replica = self._replica
+        leader = await self._leader(deadline_s)
+        if leader == replica.node_id:
+            return await self._here(request, deadline_s)
+        left_s = max(0.0, deadline_s - asyncio.get_running_loop().time())
+        asked = _encode(msgspec.structs.replace(request, wait_s=left_s))
+        try:  # the leader keeps the reader's deadline itself
+            found = await replica.call(leader, "read", asked, timeout_s=left_s + ANSWER_S)
+            answer = _ANSWERS[request.what].decode(found)
+            return await _unpack(answer) if isinstance(answer, _Packed) else answer
+        except QuorateError as error:
+            if error.definite:
+                raise
+            raise NoLeader(
+                f"the leader ({leader}) did not answer in time; reading changes nothing, ask again"
+            ) from error
+
+    async def _leader(self, deadline_s: float) -> str:
+        """The leader, waited for while an election lasts. A read is safe to hold: it changes nothing."""
+        loop = asyncio.get_running_loop()
+        while (leader := self._replica.leader) is None or (
+            leader == self._replica.node_id and not self._replica.is_leader
+        ):
+            if loop.time() >= deadline_s:
+                raise NoLeader("no leader is known; level=none answers from this node alone")
+            await asyncio.sleep(LOOK_S)
+        return leader
+
+    async def _on_forwarded(self, peer: str, data: bytes) -> bytes:
+        if not self._replica.is_leader:
+            raise NoLeader(f"{self._replica.node_id} does not lead now")
+        request = _read_request(data)
+        found = await self._here(request, asyncio.get_running_loop().time() + request.wait_s)
+        answer = _encode(await _pack(found) if isinstance(found, Results) else found)
+        if len(answer) > ENTRY_BYTES_MAX:
+            raise TooLarge(f"the answer has {len(answer):,} bytes, too many to forward: ask {self._replica.node_id}")
+        return answer
+
+    async def _here(self, request: _Request, deadline_s: float) -> Any:
+        if request.level == "linearizable":
+            await self._replica.barrier()
+        await self._reached(request.min_version, deadline_s)
+        if request.what == "polls":
+            return Reading(self._replica.state.polls(request.name), *self._facts(request))
+        poll = self._poll(request.name)
+        if request.what == "poll":
+            return Reading(poll, *self._facts(request))
+        if chunks.is_big(poll):
+            return await self._big_results(request)
+        results = self._replica.state.results(poll.id)
+        assert results is not None
+        return Results(poll.id, poll.state, results, sum(results.values()), *self._facts(request))
+
+    def _facts(self, request: _Request) -> tuple[int, str, int]:
+        return self._replica.state.version, request.level, self._replica.age_ms
+
+    def _poll(self, name: str | None) -> PollView:
+        assert name is not None
+        poll = self._replica.state.poll(name)
+        if poll is None:
+            raise UnknownPoll(f"there is no poll {name!r}", poll=name)
+        return poll
+
+    async def _big_results(self, request: _Request) -> Results:
+        """The tally at one version, put together in pieces between which the loop goes on."""
+        if self._big_asked >= BIG_ASKED_MAX:
+            raise Overloaded("too many tallies of very many options are asked of this node; try again in a moment")
+        self._big_asked += 1
+        try:
+            async with self._big:
+                poll, facts = self._poll(request.name), self._facts(request)
+                results = await chunks.results_of(self._replica.state, poll)
+        finally:
+            self._big_asked -= 1
+        return Results(poll.id, poll.state, results, sum(results.values()), *facts)
+
+    async def _reached(self, version: int, deadline_s: float) -> None:
+        if version <= self._replica.state.version:
+            return
+        loop = asyncio.get_running_loop()
+        reached: asyncio.Future[None] = loop.create_future()
+        heapq.heappush(self._waiting, (version, next(self._ties), reached))
+        try:
+            await asyncio.wait_for(reached, deadline_s - loop.time())
+        except TimeoutError:
+            at = self._replica.state.version
+            raise Stale(f"this node is at version {at}, not yet at {version}", version=at) from None
+        finally:
+            if reached.cancelled():  # its version may be far, or never come
+                self._waiting = [each for each in self._waiting if not each[2].done()]
+                heapq.heapify(self._waiting)
+
+    def _wake(self, applied: Applied) -> None:
+        while self._waiting and self._waiting[0][0] <= applied.version:
+            reached = heapq.heappop(self._waiting)[2]
+            if not reached.done():
+                reached.set_result(None)

@@ -1,0 +1,234 @@
+"""The state machine's bytes: what a snapshot holds, and what nodes compare to know that they agree.
+
+A fixed head, blocks of MessagePack or flat little-endian columns each behind its length, and at the end a blake2b
+checksum of all of it. Freezing copies what may change, on the loop, in milliseconds; encoding works on the copy in
+another thread, in small steps, so that it never holds the interpreter for long. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from array import array
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any, TypeVar
+
+import msgspec
+
+from quorate.cluster.entry import State
+from quorate.cluster.state import dedup
+from quorate.cluster.state.sessions import Session
+from quorate.cluster.state.tally import Poll
+from quorate.errors import DataError
+
+if sys.byteorder != "little":
+    raise ImportError("Quorate's columns are little-endian: this machine's byte order is not supported")
+
+MAGIC = b"quorate\x01"  # the last byte is the format's version
+CHECKSUM_BYTES = 32
+ROWS_A_BLOCK = 10_000  # so that encoding holds the interpreter for a millisecond or two at a time
+
+_T = TypeVar("_T")
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Head(msgspec.Struct, array_like=True, frozen=True):
+    version: int
+    time_ms: int
+    cluster_id: str
+    hash_key: bytes
+    generation: int
+    chain: bytes
+    counted: int
+    options: int
+    polls: int
+    producers: int
+
+
+class PollRecord(msgspec.Struct, array_like=True, frozen=True):
+    id: str
+    title: str
+    state: State
+    closes_at_ms: int | None
+    write_ins: bool
+    created_ms: int
+    version: int
+    definition: bytes
+    names: list[str]  # of a write-in poll; others name places in the common column
+    own: bytes
+    shared: bytes
+    starting: bytes | None
+
+
+class _DedupRecord(msgspec.Struct, array_like=True, frozen=True):
+    window: int
+    accepted: int
+    count: int
+    head_bytes: int
+    closed: list[tuple[int, int, bytes]]  # (count, expires, ends)
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """A state machine at one version; nothing in it changes any more."""
+
+    head: Head
+    names: Sequence[str]
+    totals: bytes
+    polls: Sequence[PollRecord]
+    sessions: dict[str, Session]
+    dedup: dedup.Frozen
+
+    @property
+    def version(self) -> int:
+        return self.head.version
+
+    def encode(self) -> bytes:
+        """The whole image. Safe on any thread."""
+        return b"".join(self.pieces())
+
+    def digest(self) -> bytes:
+        return deque(self.pieces(), maxlen=1)[0]
+
+    def pieces(self) -> Iterator[bytes]:
+        """What `encode` gives, bit by bit; the last piece is the checksum."""
+        checksum = hashlib.blake2b(MAGIC, digest_size=CHECKSUM_BYTES)
+        yield MAGIC
+        for block in self._blocks():
+            size = len(block).to_bytes(8, "little")
+            checksum.update(size)
+            checksum.update(block)
+            yield size
+            yield block
+        yield checksum.digest()
+
+    def _blocks(self) -> Iterator[bytes]:
+        yield _encode(self.head)
+        yield from map(_encode, _chunks(self.names))
+        yield self.totals
+        yield from map(_encode, self.polls)
+        yield from map(_encode, _chunks(self.sessions.items()))
+        ids = self.dedup
+        closed = [(c.count, c.expires, c.ends.tobytes()) for c in ids.closed]
+        yield _encode(_DedupRecord(ids.window, ids.accepted, ids.count, ids.head_bytes, closed))
+        yield from dedup.pack(ids.buckets)
+
+
+def decode(data: bytes) -> Image:
+    """The image that `encode` made into `data`. Raises `DataError`, in words, on anything else."""
+    view = memoryview(data)
+    if view[: len(MAGIC)] != MAGIC:
+        raise DataError(_what_is(bytes(view[: len(MAGIC)])))
+    checksum = hashlib.blake2b(view[:-CHECKSUM_BYTES], digest_size=CHECKSUM_BYTES).digest()
+    if view[-CHECKSUM_BYTES:] != checksum:
+        raise DataError("the snapshot is damaged: its checksum differs. Take it from another node, or a backup")
+    try:
+        return _read(_Blocks(view[len(MAGIC) : -CHECKSUM_BYTES]))
+    except (msgspec.DecodeError, ValueError, KeyError, OverflowError) as error:
+        raise DataError(f"the snapshot's checksum is right, but its content makes no sense ({error})") from error
+
+
+def _what_is(start: bytes) -> str:
+    if start[:-1] == MAGIC[:-1]:
+        return f"the snapshot has format {start[-1]}, this program reads {MAGIC[-1]}: use the program that wrote it"
+    return "this is no snapshot of Quorate's state"
+
+
+class _Blocks:
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._at = 0
+
+    def flat(self) -> bytes:
+        start = self._at + 8
+        self._at = start + int.from_bytes(self._data[self._at : start], "little")
+        if start > len(self._data) or self._at > len(self._data):
+            raise ValueError("it ends too early")
+        return bytes(self._data[start : self._at])
+
+    def one(self, type: type[_T]) -> _T:  # noqa: A002
+        return msgspec.msgpack.decode(self.flat(), type=type)
+
+    def rows(self, type: Any, count: int) -> Iterator[Any]:  # noqa: A002
+        while count > 0:
+            rows = msgspec.msgpack.decode(self.flat(), type=type)
+            if len(rows) != min(count, ROWS_A_BLOCK):
+                raise ValueError("a block has another number of rows than it should")
+            count -= len(rows)
+            yield from rows
+
+    def end(self) -> None:
+        if self._at != len(self._data):
+            raise ValueError("something follows its end")
+
+
+def _read(blocks: _Blocks) -> Image:
+    head = blocks.one(Head)
+    image = Image(
+        head,
+        list(blocks.rows(list[str], head.options)),
+        blocks.flat(),
+        [blocks.one(PollRecord) for _ in range(head.polls)],
+        dict(blocks.rows(list[tuple[str, Session]], head.producers)),
+        _read_dedup(blocks),
+    )
+    blocks.end()
+    if len(image.totals) != 8 * head.options:
+        raise ValueError("its parts do not add up")
+    return image
+
+
+def _read_dedup(blocks: _Blocks) -> dedup.Frozen:
+    record = blocks.one(_DedupRecord)
+    closed = [dedup.Closed(count, expires, array("I", ends)) for count, expires, ends in record.closed]
+    buckets = dedup.unpack(blocks.flat(), blocks.flat())
+    return dedup.Frozen(record.window, record.accepted, record.count, record.head_bytes, closed, buckets)
+
+
+def _chunks(rows: Any) -> Iterator[list[Any]]:
+    rows = iter(rows)
+    while chunk := list(islice(rows, ROWS_A_BLOCK)):
+        yield chunk
+
+
+def record_of(poll: Poll) -> PollRecord:
+    return PollRecord(
+        poll.id,
+        poll.title,
+        poll.state,
+        poll.closes_at_ms,
+        poll.write_ins,
+        poll.created_ms,
+        poll.version,
+        poll.definition,
+        poll.names.copy() if poll.write_ins else [],
+        poll.own.tobytes(),
+        poll.shared.tobytes(),
+        None if poll.starting is None else poll.starting.tobytes(),
+    )
+
+
+def poll_of(record: PollRecord, options: Sequence[str]) -> Poll:
+    """The poll of a record; `options` is the common column of names. Raises ValueError or IndexError if it is odd."""
+    shared = array("I", record.shared)
+    names = list(record.names) if record.write_ins else [options[place] for place in shared]
+    own = array("q", record.own)
+    if len(own) != len(names):
+        raise ValueError(f"poll {record.id!r} has {len(names)} options and {len(own)} results")
+    return Poll(
+        record.id,
+        record.title,
+        record.state,
+        record.closes_at_ms,
+        record.write_ins,
+        record.created_ms,
+        record.version,
+        record.definition,
+        names,
+        own,
+        shared,
+        None if record.starting is None else array("q", record.starting),
+    )

@@ -1,0 +1,136 @@
+"""Votes as commands: whether each is new, what it meets, and counting it. Ids come first, the poll's state second.
+
+Votes that stand alone are decided one after the other, each by what the ones before it left. A whole request, under
+an idempotency key or in a producer session, counts altogether or not at all; refused, it does not use up its key or
+its sequence.
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter
+from struct import iter_unpack
+
+from quorate.cluster.entry import (
+    ID_HASH_BYTES,
+    CastOnce,
+    CastSession,
+    CastVotes,
+    Choice,
+    Refused,
+    VotesResult,
+    WholeResult,
+)
+from quorate.cluster.state.dedup import FINGERPRINT_BYTES, Dedup
+from quorate.cluster.state.sessions import Sessions
+from quorate.cluster.state.tally import Tally
+from quorate.vote import WEIGHT_MAX, Outcome
+
+
+class Casting:
+    def __init__(self, tally: Tally, dedup: Dedup, sessions: Sessions) -> None:
+        self._tally = tally
+        self._dedup = dedup
+        self._sessions = sessions
+
+    def votes(self, command: CastVotes) -> VotesResult | Refused:
+        choices = command.choices
+        if len(command.ids) % ID_HASH_BYTES or len(command.picks) * 2 != len(command.ids):
+            return Refused("ids and picks differ in number")
+        picks = array("I", command.picks)
+        if max(picks, default=-1) >= len(choices) or not _all_inside(command.plain, len(choices)):
+            return Refused("a vote picks a choice that is not there")
+        return VotesResult(self._with_ids(command, picks), bytes(self._plain(command)))
+
+    def _with_ids(self, command: CastVotes, picks: array[int]) -> bytes:
+        if not picks:
+            return b""
+        choices, fingerprints = command.choices, _stamps(command.choices)
+        # A choice that has a place is sure: nothing that happens within this command changes its outcome.
+        roomy = self._tally.fits(len(picks) * WEIGHT_MAX)
+        places = self._tally.places_of(choices) if roomy else [None] * len(choices)
+        sure = [None if place is None else stamp for place, stamp in zip(places, fingerprints, strict=True)]
+        outcomes, apart = self._dedup.admit(
+            command.ids, picks, fingerprints, sure, lambda pick: self._one(command, pick, 1)
+        )
+        simple = Counter(picks)
+        if apart:
+            simple.subtract(picks[vote] for vote in apart)
+        self._tally.count_at(places, choices, simple)
+        return bytes(outcomes)
+
+    def _plain(self, command: CastVotes) -> list[int]:
+        return [self._one(command, pick, votes) for pick, votes in command.plain]
+
+    def _one(self, command: CastVotes, pick: int, votes: int) -> Outcome:
+        """Count `votes` new ones for a choice, if it can count."""
+        choice = command.choices[pick]
+        outcome = self._tally.judge(choice)
+        if outcome == Outcome.APPLIED and votes < 1:
+            outcome = Outcome.INVALID
+        if outcome == Outcome.APPLIED and not self._tally.fits(votes * choice.weight):
+            outcome = Outcome.TOO_LARGE
+        if outcome == Outcome.APPLIED:
+            self._tally.count(choice, votes)
+        return outcome
+
+    # ---- whole requests ---------------------------------------------------------------------------------------------
+
+    def once(self, command: CastOnce) -> WholeResult | Refused:
+        wrong = _check_whole(command)
+        if wrong is not None or len(command.key) != ID_HASH_BYTES:
+            return wrong or Refused("a key's hash has 8 bytes")
+        votes = sum(votes for _, votes in command.sums)
+        stamp, known = _stamp(command.fingerprint), self._dedup.find(command.key)
+        if known is not None and known != stamp:
+            return WholeResult(Outcome.CONFLICT, votes, detail="this key was used for something else")
+        if known is not None:
+            return WholeResult(Outcome.DUPLICATE, votes)
+        result = self._whole(command, votes)
+        if result.outcome == Outcome.APPLIED:
+            self._dedup.add(command.key, stamp)
+        return result
+
+    def session(self, command: CastSession) -> WholeResult | Refused:
+        wrong = _check_whole(command)
+        if wrong is not None:
+            return wrong
+        votes = sum(votes for _, votes in command.sums)
+        known = self._sessions.check(command, votes)
+        if known is not None:
+            return known
+        result = self._whole(command, votes)
+        if result.outcome == Outcome.APPLIED:
+            self._sessions.advance(command)
+        return result
+
+    def _whole(self, command: CastOnce | CastSession, votes: int) -> WholeResult:
+        by_choice = self._tally.judge_all(command.choices)
+        if any(by_choice):
+            return WholeResult(next(filter(None, by_choice)), votes, by_choice)
+        if not self._tally.fits(sum(votes * command.choices[pick].weight for pick, votes in command.sums)):
+            return WholeResult(Outcome.TOO_LARGE, votes, detail="these votes would take the totals over 2^63-1")
+        for pick, together in command.sums:
+            self._tally.count(command.choices[pick], together)
+        return WholeResult(Outcome.APPLIED, votes)
+
+
+def _check_whole(command: CastOnce | CastSession) -> Refused | None:
+    if not _all_inside(command.sums, len(command.choices)):
+        return Refused("a sum picks a choice that is not there")
+    if any(votes < 1 for _, votes in command.sums):
+        return Refused("a sum has less than one vote")
+    return None
+
+
+def _all_inside(sums: list[tuple[int, int]], choices: int) -> bool:
+    return all(0 <= pick < choices for pick, _ in sums)
+
+
+def _stamp(fingerprint: int) -> bytes:
+    return fingerprint.to_bytes(FINGERPRINT_BYTES, "little")
+
+
+def _stamps(choices: list[Choice]) -> list[bytes]:
+    fingerprints = array("I", [choice.fingerprint for choice in choices])
+    return [stamp for (stamp,) in iter_unpack("4s", fingerprints.tobytes())]
