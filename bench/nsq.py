@@ -37,7 +37,7 @@ import nsq
 import uvloop
 
 from quorate.cluster.submit.batch import Tallied
-from quorate.ingest.nsq import Caster, NsqSettings, NsqSource
+from quorate.ingest.nsq.source import Caster, NsqSettings, NsqSource
 from quorate.vote import Vote
 from tests.services.nsq.counting import Cluster as CountedHere
 from tests.services.nsq.counting import cluster as cluster_here

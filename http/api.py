@@ -19,7 +19,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.http.counts import Counts
 from quorate.http.events import Events
 from quorate.http.metrics import StatusNumbers
-from quorate.http.parsing import Parsing
+from quorate.http.parse_pool import Parsing
 from quorate.vote import ENTRY_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX
 from quorate.words import Action
 

@@ -17,7 +17,7 @@ from quorate.cluster.fsm import Applied
 from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
 from quorate.errors import NotReady
-from quorate.http.answers import encode
+from quorate.http.reply import encode
 
 COALESCE_S = 0.1
 HEARTBEAT_S = 15.0  # a comment, so that proxies and dead connections show themselves

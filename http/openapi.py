@@ -12,7 +12,7 @@ import msgspec
 from quorate import __version__
 from quorate.cluster.read.reads import Results
 from quorate.cluster.submit.batch import Tallied
-from quorate.http.defining import STATES, NewPoll, NewState
+from quorate.http.handlers.polls import STATES, NewPoll, NewState
 from quorate.vote import OPTIONS_PER_POLL_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX, Vote
 from quorate.words import ACTIONS, LEVELS
 

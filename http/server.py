@@ -18,9 +18,9 @@ from uvicorn.server import ServerState
 
 from quorate.errors import ConfigError
 from quorate.http.api import Api
-from quorate.http.app import create_app
-from quorate.http.door import Door
-from quorate.http.wire import Connection
+from quorate.http.asgi import Door
+from quorate.http.connection import Connection
+from quorate.http.flask_app import create_app
 
 SWEEP_S = 1.0
 BACKLOG = 1024

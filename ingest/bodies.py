@@ -10,8 +10,8 @@ from __future__ import annotations
 import msgspec
 
 from quorate.errors import Invalid, QuorateError, TooLarge
-from quorate.reading import Batch, option, read_array, read_lines, read_one, unreadable
 from quorate.vote import REQUEST_BYTES_MAX, Vote
+from quorate.vote_json import Batch, option, read_array, read_lines, read_one, unreadable
 
 
 def read_body(body: bytes) -> Batch:

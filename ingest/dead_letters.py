@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from quorate.ingest.connection import Delivery
+from quorate.ingest.nsq.connection import Delivery
 from quorate.vote import Vote
 
 LETTER_BYTES_MAX = 256 * 1024  # of votes; nsqd takes 1 MiB unless told otherwise

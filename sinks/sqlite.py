@@ -24,7 +24,7 @@ from typing import Any
 import msgspec
 
 from quorate.sinks.fencing import LOWEST, Standing, judge
-from quorate.sinks.found import read_found
+from quorate.sinks.manual_poll import read_found
 from quorate.sinks.sink import FOUND_MAX, Fence, FoundPoll, PollDocument, SinkError, Unreadable, Written
 from quorate.vote import YEAR_9999_MS
 

@@ -7,17 +7,17 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from quorate.http import viewing
-from quorate.http.answers import reply
 from quorate.http.api import Api
-from quorate.http.app import asked, on_loop, respond, this_api
+from quorate.http.flask_app import asked, on_loop, respond, this_api
+from quorate.http.handlers import results
+from quorate.http.reply import reply
 
 routes = Blueprint("cluster", __name__)
 
 
 @routes.get("/leader")
 def leader() -> Response:
-    return respond(on_loop(viewing.leader(this_api(), asked())))
+    return respond(on_loop(results.leader(this_api(), asked())))
 
 
 @routes.get("/nodes")

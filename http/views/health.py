@@ -5,23 +5,24 @@ from __future__ import annotations
 from flask import Blueprint, Response
 
 from quorate.errors import Invalid
-from quorate.http import metrics, viewing
-from quorate.http.answers import Reply, reply
+from quorate.http import metrics
 from quorate.http.api import Api
-from quorate.http.app import asked, on_loop, respond, this_api
-from quorate.http.asked import once, read_query
+from quorate.http.flask_app import asked, on_loop, respond, this_api
+from quorate.http.handlers import results
+from quorate.http.reply import Reply, reply
+from quorate.http.request import once, read_query
 
 routes = Blueprint("health", __name__)
 
 
 @routes.get("/livez")
 def livez() -> Response:
-    return respond(on_loop(viewing.livez(this_api(), asked())))
+    return respond(on_loop(results.livez(this_api(), asked())))
 
 
 @routes.get("/readyz")
 def readyz() -> Response:
-    return respond(on_loop(viewing.readyz(this_api(), asked())))
+    return respond(on_loop(results.readyz(this_api(), asked())))
 
 
 @routes.get("/metrics")

@@ -9,9 +9,9 @@ import msgspec
 from flask import Blueprint, Response
 
 from quorate.errors import Invalid, NotReady
-from quorate.http.answers import reply
 from quorate.http.api import Operator
-from quorate.http.app import asked, on_loop, respond, this_api
+from quorate.http.flask_app import asked, on_loop, respond, this_api
+from quorate.http.reply import reply
 from quorate.vote import ID_BYTES_MAX, check_text
 from quorate.words import Action
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from flask import Blueprint, Response, send_from_directory
 
 from quorate.http import openapi
-from quorate.http.answers import reply
-from quorate.http.app import respond
+from quorate.http.flask_app import respond
+from quorate.http.reply import reply
 
 STATIC = Path(__file__).parents[1] / "static"
 

@@ -6,28 +6,28 @@ from collections.abc import Iterator
 
 from flask import Blueprint, Response, request, stream_with_context
 
-from quorate.http import casting, viewing
-from quorate.http.app import asked, on_loop, respond, this_api
 from quorate.http.events import HEARTBEAT_S, Stream
+from quorate.http.flask_app import asked, on_loop, respond, this_api
+from quorate.http.handlers import results, votes
 
 routes = Blueprint("votes", __name__)
 
 
 @routes.post("/votes")
 def cast() -> Response:
-    return respond(on_loop(casting.cast(this_api(), asked())))
+    return respond(on_loop(votes.cast(this_api(), asked())))
 
 
 @routes.get("/polls/<path:poll_id>/results")
 def results(poll_id: str) -> Response:
     api = this_api()
-    return respond(on_loop(viewing.results(api, asked(), poll_id), timeout_s=api.limits.wait_max_s))
+    return respond(on_loop(results.results(api, asked(), poll_id), timeout_s=api.limits.wait_max_s))
 
 
 @routes.get("/events")
 def events() -> Response:
     api = this_api()
-    stream = on_loop(viewing.follow(api, asked()))
+    stream = on_loop(results.follow(api, asked()))
     if request.method == "HEAD":  # of a GET's answer the headers alone: nobody pulls, so nobody else closes it
         api.loop.call_soon_threadsafe(stream.close)
         return _streamed(iter(()))
@@ -36,13 +36,13 @@ def events() -> Response:
 
 @routes.post("/producers")
 def open_producer() -> Response:
-    return respond(on_loop(casting.open_producer(this_api(), asked())))
+    return respond(on_loop(votes.open_producer(this_api(), asked())))
 
 
 def _streamed(chunks: Iterator[bytes]) -> Response:
     answer = Response(chunks)
     answer.headers.clear()
-    answer.headers.extend((name.decode(), value.decode()) for name, value in viewing.stream_headers(this_api()))
+    answer.headers.extend((name.decode(), value.decode()) for name, value in results.stream_headers(this_api()))
     return answer
 
 

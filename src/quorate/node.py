@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from quorate.cluster.discovery.formation import Formation
     from quorate.cluster.discovery.peer_search import Finding
     from quorate.cluster.discovery.registration import Registration
-    from quorate.ingest.nsq import NsqSource
+    from quorate.ingest.nsq.source import NsqSource
     from quorate.sinks.sink import Sink
 
 PROBE_S = 1.0
@@ -362,7 +362,7 @@ def _sink(config: Config) -> Sink | None:
 
         return SqliteSink(config.flush.path)
     if config.flush.sink == "mongo":
-        from quorate.sinks.mongo import MongoSink
+        from quorate.sinks.mongo.sink import MongoSink
 
         return MongoSink(config.mongo.url, database=config.mongo.database, collection=config.mongo.collection)
     return None
@@ -371,8 +371,8 @@ def _sink(config: Config) -> Sink | None:
 def _nsq_source(config: Config, submitter: Submitter) -> NsqSource | None:
     if not config.nsq.enabled:
         return None
-    from quorate.ingest.nsq import NsqSource
-    from quorate.ingest.subscription import NsqSettings
+    from quorate.ingest.nsq.source import NsqSource
+    from quorate.ingest.nsq.subscription import NsqSettings
 
     nsq = config.nsq
     settings = NsqSettings(

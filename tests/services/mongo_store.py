@@ -9,7 +9,7 @@ from typing import Any
 import pymongo
 import pytest
 
-from quorate.sinks.mongo import MongoSink
+from quorate.sinks.mongo.sink import MongoSink
 
 URL = "QUORATE_TEST_MONGO_URL"
 

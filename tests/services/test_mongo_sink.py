@@ -17,7 +17,7 @@ import pymongo
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
-from quorate.sinks.mongo import MongoSink
+from quorate.sinks.mongo.sink import MongoSink
 from quorate.sinks.sink import Fence, FoundPoll, PollDocument, SinkError, Written
 from tests.services.mongo_store import MongoStore
 

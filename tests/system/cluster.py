@@ -17,8 +17,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, TypeVar
 
+from quorate.client.http import Client
 from quorate.config import to_toml
-from quorate.http.client import Client
 from tests.system.process import Process, free_ports
 from tests.waiting import wait_for
 

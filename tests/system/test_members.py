@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quorate.client.http import Client
 from quorate.errors import QuorateError
-from quorate.http.client import Client
 from quorate.vote import Vote
 from tests.system.cluster import Cluster, NodeProcess
 from tests.system.process import free_ports

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from quorate import errors
-from quorate.http.client import Client, base_url
+from quorate.client.http import Client, base_url
 from quorate.vote import Vote
 
 Answer = tuple[int, Any] | tuple[int, Any, dict[str, str]] | str

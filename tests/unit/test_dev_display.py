@@ -11,8 +11,8 @@ from rich.console import Console
 from quorate.config import Address
 from quorate.dev.display import Display, Lines, NodeRow, Picture, how_it_ended
 from quorate.dev.folder import Place
+from quorate.dev.poller import NodeView, TallyView, view_of
 from quorate.dev.processes import Child
-from quorate.dev.watching import NodeView, TallyView, view_of
 
 
 def row(id: str, state: str, view: NodeView | None = None, note: str = "") -> NodeRow:

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from quorate.cli import main
+from quorate.client.feed import BATCH_VOTES, Fed, Refused, VotesFile, feed, scan
+from quorate.client.http import Client, Producer, Tallied
+from quorate.client.lines import LINE_BYTES_MAX
 from quorate.errors import Conflict, Invalid, NoLeader
-from quorate.feed import BATCH_VOTES, Fed, Refused, VotesFile, feed, scan
-from quorate.http.client import Client, Producer, Tallied
-from quorate.lines import LINE_BYTES_MAX
 from quorate.vote import Vote
 from tests.unit import http_node
 from tests.unit.http_node import Node

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.errors import Invalid, QuorateError, TooLarge, UnsupportedMedia
-from quorate.http.reading import Cast, form_of, read_votes
-from quorate.reading import FEW
+from quorate.http.vote_body import Cast, form_of, read_votes
 from quorate.vote import Vote, check_vote
+from quorate.vote_json import FEW
 
 
 def one(body: bytes) -> Vote:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from quorate.errors import ConfigError
-from quorate.http import freshness, parsing, server
+from quorate.http import consistency, parse_pool, server
 from quorate.http.api import Limits
 from tests.unit.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
 from tests.waiting import wait_for
@@ -222,7 +222,7 @@ def test_no_leader_in_time_is_surely_not_counted(impatient: Node) -> None:
 
 @pytest.mark.parametrize("path", ["/polls/mood/results", "/polls/mood", "/polls"])
 def test_a_majority_that_is_gone_does_not_hold_a_reader(node: Node, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(freshness, "MAJORITY_S", 0.01)
+    monkeypatch.setattr(consistency, "MAJORITY_S", 0.01)
     monkeypatch.setattr(node.replica, "barrier", lambda: asyncio.sleep(TIMEOUT_S))
     answer = node.ask("GET", f"{path}?level=linearizable&wait=10ms")
     assert (503, "stale") == (answer.status, answer.json["type"])
@@ -274,7 +274,7 @@ def test_too_many_votes_waiting_are_refused(node: Node) -> None:
 
 
 def test_too_many_big_bodies_to_read_are_refused(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(parsing, "WAITING_MAX", 0)
+    monkeypatch.setattr(parse_pool, "WAITING_MAX", 0)
     many = [{"option": "happy", "id": f"{i:050d}"} for i in range(1_000)]
     assert (429, 200) == (node.ask("POST", "/votes", many).status, node.ask("POST", "/votes", many[:9]).status)
 

@@ -14,7 +14,7 @@ SOURCE = ROOT / "src"
 PURE = ("fsm", "casting", "dedup", "image", "polls", "sessions", "tally")  # of cluster/: the state machine
 # Room -> its modules (with all below them), and the rooms it may import besides itself.
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
-    "plain": (["quorate.errors", "quorate.vote", "quorate.words", "quorate.reading", "quorate.cluster.entry"], []),
+    "plain": (["quorate.errors", "quorate.vote", "quorate.words", "quorate.vote_json", "quorate.cluster.entry"], []),
     "config": (["quorate.config"], ["plain"]),
     "fsm": ([f"quorate.cluster.{name}" for name in PURE], ["plain"]),
     "replica": (["quorate.cluster.replica", "quorate.cluster.raft.leader_clock"], ["plain", "fsm"]),
@@ -32,7 +32,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "sink": (["quorate.sinks.sink"], ["plain"]),
     "sinks": (["quorate.sinks"], ["plain", "sink"]),
     "ingest": (["quorate.ingest"], ["plain", "submit"]),
-    "client": (["quorate.http.client"], ["plain"]),
+    "client": (["quorate.client.http"], ["plain"]),
     "command parts": (
         [f"quorate.{name}" for name in ("bars", "feed", "lines", "logs", "pidfile")],
         ["plain", "client"],

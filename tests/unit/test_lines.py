@@ -7,7 +7,7 @@ import tracemalloc
 
 import pytest
 
-from quorate.lines import BOM, CHUNK_BYTES, LINE_BYTES_MAX, chunks, numbered
+from quorate.client.lines import BOM, CHUNK_BYTES, LINE_BYTES_MAX, chunks, numbered
 
 
 class Pipe(io.BytesIO):

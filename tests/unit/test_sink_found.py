@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.sinks.found import read_found
+from quorate.sinks.manual_poll import read_found
 from quorate.sinks.sink import FoundPoll, Unreadable
 
 TWO = ["a", "b"]

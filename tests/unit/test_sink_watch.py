@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from quorate.sinks.watch import Watch
+from quorate.sinks.mongo.change_stream import Watch
 
 
 class Stream:

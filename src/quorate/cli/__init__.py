@@ -95,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
     except Exception as error:
-        from quorate.cli.ending import exit_code_of
+        from quorate.cli.exit_codes import exit_code_of
 
         return exit_code_of(error, as_json="--json" in arguments)
     return code if isinstance(code, int) else 0

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from quorate.http.client import Client
+    from quorate.client.http import Client
 
 UNREACHED_S = 2.0  # where nobody listens at all, a person need not wait as long as for an election
 
 
 def read_nodes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
     """Each value is one URL or several, divided by commas or spaces."""
+    from quorate.client.http import base_url
     from quorate.errors import Invalid
-    from quorate.http.client import base_url
 
     try:
         return [base_url(each) for value in values for each in re.split(r"[,\s]+", value) if each]
@@ -98,7 +98,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, 
 
 
 def client_of(nodes: list[str], timeout_s: float, *, unreached_s: float | None = UNREACHED_S) -> Client:
-    from quorate.http.client import DEFAULT_NODES, Client
+    from quorate.client.http import DEFAULT_NODES, Client
 
     return Client(nodes or DEFAULT_NODES, timeout_s=timeout_s, unreached_s=unreached_s)
 

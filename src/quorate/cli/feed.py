@@ -15,7 +15,7 @@ import click
 from quorate.cli.asking import as_json, asks_nodes, client_of, print_json
 
 if TYPE_CHECKING:
-    from quorate.feed import Fed, Progress, Scan
+    from quorate.client.feed import Fed, Progress, Scan
 
 BAD_LINES_SHOWN = 10
 
@@ -44,7 +44,7 @@ def feed(
     sense, nothing is sent. Interrupted, the same command goes on where it stopped. A changed file is another file: all
     its lines count.
     """
-    from quorate import feed as feeding
+    from quorate.client import feed as feeding
 
     with client_of(nodes, timeout_s) as client:
         client.leader()  # where nobody is, say so before reading a big file, and sooner than during a feed

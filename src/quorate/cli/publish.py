@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quorate.cli.asking import as_json, print_json
-from quorate.lines import LINE_BYTES_MAX, chunks, numbered
+from quorate.client.lines import LINE_BYTES_MAX, chunks, numbered
 
 if TYPE_CHECKING:
-    from quorate.ingest.publish import Publisher
+    from quorate.ingest.nsq.publisher import Publisher
     from quorate.vote import Vote
 
 BAD_LINES_SHOWN = 10
@@ -71,7 +71,7 @@ def publish(
     comes, under a run id of its own unless you give one.
     """
     from quorate.config import load
-    from quorate.ingest.publish import Publisher, batches, messages, nsqds_of
+    from quorate.ingest.nsq.publisher import Publisher, batches, messages, nsqds_of
 
     flags: dict[str, Any] = {"nsq.nsqd": list(nsqd), "nsq.lookupd": list(lookupd), "nsq.topic": topic}
     nsq = load(settings, flags={name: value for name, value in flags.items() if value}).config.nsq

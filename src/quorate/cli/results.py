@@ -15,7 +15,7 @@ from quorate.words import LEVELS
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from quorate.http.client import Client
+    from quorate.client.http import Client
 
 
 @click.command()
@@ -81,8 +81,8 @@ def _picture(client: Client, poll: str, level: str) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
-    from quorate.bars import tally
     from quorate.errors import NoLeader
+    from quorate.tally_table import tally
 
     try:
         found = client.results(poll, level=level)

@@ -20,14 +20,14 @@ from types import FrameType
 
 from rich.console import Console
 
+from quorate.client.feed import VotesFile, feed, scan
+from quorate.client.http import Client
 from quorate.config import SETTINGS, Config, load
 from quorate.dev.display import Display, Lines, Picture, rows_of
 from quorate.dev.folder import CannotStart, ClusterFolder, Mark, Place, settings_of
+from quorate.dev.poller import Watching
 from quorate.dev.processes import Child, Supervisor, tail
-from quorate.dev.watching import Watching
 from quorate.errors import NoLeader, QuorateError
-from quorate.feed import VotesFile, feed, scan
-from quorate.http.client import Client
 
 LEADER_DEADLINE_S = 30.0
 LOOK_EVERY_S = 0.25

@@ -13,9 +13,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from quorate.bars import tally
+from quorate.dev.poller import NodeView, TallyView, Watching
 from quorate.dev.processes import Child
-from quorate.dev.watching import NodeView, TallyView, Watching
+from quorate.tally_table import tally
 
 TALLY_LINE_EVERY_S = 5.0
 ROLE_STYLES = {"leader": "bold green", "candidate": "yellow", "halted": "red"}

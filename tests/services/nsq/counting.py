@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.submit.batch import Tallied
 from quorate.cluster.submit.submitter import Submitter
-from quorate.ingest.nsq import Caster, NsqSettings, NsqSource
+from quorate.ingest.nsq.source import Caster, NsqSettings, NsqSource
 from quorate.vote import Vote
 from tests.services.nsq.servers import Server
 from tests.unit.local_replica import LocalReplica

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quorate.ingest.connection import Connection
+from quorate.ingest.nsq.connection import Connection
 from tests.services.nsq.counting import cluster, on_loop, source, until
 from tests.services.nsq.double import web
 from tests.services.nsq.servers import Server, Servers

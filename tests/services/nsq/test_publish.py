@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from quorate.cli import main
+from quorate.client.lines import LINE_BYTES_MAX
 from quorate.errors import Invalid, OutcomeUnknown
-from quorate.ingest.publish import FIRST_MPUB, NoNsqd, Publisher
-from quorate.lines import LINE_BYTES_MAX
+from quorate.ingest.nsq.publisher import FIRST_MPUB, NoNsqd, Publisher
 from tests.services.nsq.counting import cluster, on_loop, source, until
 from tests.services.nsq.raw import RawClient
 from tests.services.nsq.servers import DURABLE, ROOT, Server, Servers

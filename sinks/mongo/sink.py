@@ -29,9 +29,9 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
 from quorate.sinks.fencing import LOWEST, Standing, judge
-from quorate.sinks.found import read_found
+from quorate.sinks.manual_poll import read_found
+from quorate.sinks.mongo.change_stream import Watch
 from quorate.sinks.sink import FOUND_MAX, Fence, FoundPoll, PollDocument, SinkError, Unreadable, Written
-from quorate.sinks.watch import Watch
 from quorate.vote import YEAR_9999_MS
 
 Document = dict[str, Any]

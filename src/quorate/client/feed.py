@@ -19,9 +19,9 @@ from pathlib import Path
 
 import msgspec
 
+from quorate.client.http import Client, Rejection
+from quorate.client.lines import LINE_BYTES_MAX, numbered
 from quorate.errors import Conflict, Invalid, QuorateError, Rejected
-from quorate.http.client import Client, Rejection
-from quorate.lines import LINE_BYTES_MAX, numbered
 from quorate.vote import Vote, check_vote
 
 BATCH_VOTES = 1_000  # fixed: the batches of a file are the same whenever it is fed

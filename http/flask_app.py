@@ -15,10 +15,10 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from quorate.errors import Invalid, MethodNotAllowed, NotFound, OutcomeUnknown, QuorateError
-from quorate.http.answers import Reply, headers_of, internal, problem, signature
 from quorate.http.api import Api
-from quorate.http.asked import Asked, check_origin
 from quorate.http.body import too_large
+from quorate.http.reply import Reply, headers_of, internal, problem, signature
+from quorate.http.request import Asked, check_origin
 
 LOOP_GRACE_S = 2.0  # what runs on the loop ends by its own deadline; this is for a loop that does not turn
 

@@ -1,6 +1,6 @@
 """From the body of POST /votes to votes that may be submitted.
 
-What a content type means, which errors are the request's, and which only one vote's: `quorate.reading` has read them.
+What a content type means, which errors are the request's, and which only one vote's: `quorate.vote_json` has read them.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import msgspec
 
 from quorate.cluster.submit.batch import Rejection
 from quorate.errors import Invalid, UnsupportedMedia
-from quorate.reading import Batch, Refused, read_array, read_lines, read_one, unreadable
 from quorate.vote import VOTES_PER_REQUEST_MAX, Vote
+from quorate.vote_json import Batch, Refused, read_array, read_lines, read_one, unreadable
 
 Form = Literal["json", "ndjson"]
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from quorate.errors import Invalid, NoLeader
-from quorate.http.answers import Headers, Reply, reply, signature, text
 from quorate.http.api import Api
-from quorate.http.asked import Asked, read_query, read_version
+from quorate.http.consistency import DEFAULT, FRESHNESS, read_freshness, within
 from quorate.http.events import Stream
-from quorate.http.freshness import DEFAULT, FRESHNESS, read_freshness, within
+from quorate.http.reply import Headers, Reply, reply, signature, text
+from quorate.http.request import Asked, read_query, read_version
 
 STREAM_POLLS_MAX = 100
 FLAGS = frozenset({"verbose", "sync"})

@@ -19,8 +19,8 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from quorate.errors import HeadersTooLarge, Invalid, NotReady, QuorateError, TooSlow
-from quorate.http.answers import Headers, headers_of, problem
 from quorate.http.api import Api
+from quorate.http.reply import Headers, headers_of, problem
 
 ANSWER = "quorate.answer"  # in the scope: a whole answer in one write
 

@@ -25,10 +25,10 @@ from quorate.cluster.submit.batch import Rejection, Tallied
 from quorate.errors import QuorateError, TooLarge
 from quorate.ingest import dead_letters
 from quorate.ingest.bodies import read_body
-from quorate.ingest.connection import Connection, Delivery
-from quorate.ingest.subscription import NsqSettings, Subscription
-from quorate.reading import Refused
+from quorate.ingest.nsq.connection import Connection, Delivery
+from quorate.ingest.nsq.subscription import NsqSettings, Subscription
 from quorate.vote import Vote
+from quorate.vote_json import Refused
 
 __all__ = ["NsqSettings", "NsqSource"]
 

@@ -17,11 +17,11 @@ from quorate.cluster.entry import CreatePoll, PollResult, State
 from quorate.cluster.read.reads import Reading
 from quorate.cluster.state.polls import TRANSITIONS, PollView
 from quorate.errors import BadTransition, Conflict, Invalid, QuorateError, TooLarge, UnknownPoll
-from quorate.http.answers import Reply, reply
 from quorate.http.api import Api
-from quorate.http.asked import Asked, once, read_query
-from quorate.http.freshness import FRESHNESS, read_freshness, within
-from quorate.http.reading import form_of
+from quorate.http.consistency import FRESHNESS, read_freshness, within
+from quorate.http.reply import Reply, reply
+from quorate.http.request import Asked, once, read_query
+from quorate.http.vote_body import form_of
 from quorate.vote import (
     ID_BYTES_MAX,
     OPTION_BYTES_MAX,

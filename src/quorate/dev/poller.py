@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from quorate.client.http import Client
 from quorate.dev.folder import Place
 from quorate.errors import QuorateError
-from quorate.http.client import Client
 
 LOOK_EVERY_S = 0.4
 NODE_TIMEOUT_S = 1.0

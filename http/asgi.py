@@ -15,13 +15,13 @@ from a2wsgi import WSGIMiddleware
 from flask import Flask
 
 from quorate.errors import Invalid, NotReady, QuorateError
-from quorate.http import casting, viewing
-from quorate.http.answers import Reply, headers_of, internal, problem
 from quorate.http.api import Api
-from quorate.http.asked import Asked, check_origin
 from quorate.http.body import Bodies, ClientGone, Message, Receive
+from quorate.http.connection import ANSWER
 from quorate.http.events import Stream
-from quorate.http.wire import ANSWER
+from quorate.http.handlers import results, votes
+from quorate.http.reply import Reply, headers_of, internal, problem
+from quorate.http.request import Asked, check_origin
 
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -67,13 +67,13 @@ class Door:
             return await self._cast(scope, receive, send)
         if scope["method"] == "GET":
             if path.startswith("/polls/") and path.endswith("/results") and len(path) > 15:
-                return await self._look(scope, send, "/polls/{id}/results", viewing.results, path[7:-8])
+                return await self._look(scope, send, "/polls/{id}/results", results.results, path[7:-8])
             if path.lstrip("/").removesuffix("/") == "events":  # all that Flask's rule matches: none may get a thread
                 return await self._follow(scope, receive, send)
             if path == "/livez":
-                return await self._look(scope, send, path, viewing.livez)
+                return await self._look(scope, send, path, results.livez)
             if path == "/readyz":
-                return await self._look(scope, send, path, viewing.readyz)
+                return await self._look(scope, send, path, results.readyz)
         return await self._flask(scope, receive, send)
 
     # ---- on the loop ------------------------------------------------------------------------------------------------
@@ -98,7 +98,7 @@ class Door:
             if origin is not None:
                 check_origin(origin.decode("latin-1"), host and host.decode("latin-1"))
             asked.body = await self._bodies.read(receive, length, self._api.limits.body_bytes)
-            answer = await casting.cast(self._api, asked)
+            answer = await votes.cast(self._api, asked)
         except QuorateError as error:
             answer = problem(error, "/votes")
         except ClientGone:
@@ -135,7 +135,7 @@ class Door:
             for name, value in scope["headers"]:
                 if name == b"last-event-id":
                     asked.last_event_id = value.decode("latin-1")
-            stream = await viewing.follow(self._api, asked)
+            stream = await results.follow(self._api, asked)
         except QuorateError as error:
             answer = problem(error, asked.path)
             await self._send(scope, send, answer)
@@ -148,7 +148,7 @@ class Door:
         leaving.add_done_callback(lambda _: stream.close())
         self._api.counts.streams += 1
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": viewing.stream_headers(self._api)})
+            await send({"type": "http.response.start", "status": 200, "headers": results.stream_headers(self._api)})
             while (chunk := await stream.next()) is not None:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})

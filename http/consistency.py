@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from quorate.errors import Invalid, Stale
-from quorate.http.asked import once, read_duration, read_version
+from quorate.http.request import once, read_duration, read_version
 from quorate.words import LEVELS, Level
 
 MAJORITY_S = 1.0  # what a linearizable read may take beyond its `wait` to hear from a majority

@@ -25,10 +25,10 @@ from quorate.errors import (
     UnknownOption,
     UnknownPoll,
 )
-from quorate.http.answers import Reply, problem, reply
 from quorate.http.api import Api
-from quorate.http.asked import Asked
-from quorate.http.reading import Cast, form_of, read_votes
+from quorate.http.reply import Reply, problem, reply
+from quorate.http.request import Asked
+from quorate.http.vote_body import Cast, form_of, read_votes
 from quorate.vote import ID_BYTES_MAX, check_text
 
 SESSION = re.compile(r"(?P<producer>.+);\s*epoch=(?P<epoch>\d{1,18});\s*sequence=(?P<sequence>\d{1,18})", re.ASCII)

@@ -30,7 +30,7 @@ import nsq
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from quorate import __version__
-from quorate.ingest.connection import Connection, Delivery
+from quorate.ingest.nsq.connection import Connection, Delivery
 
 HEARTBEAT_S = 5
 SILENT_S = 2.5 * HEARTBEAT_S  # an nsqd that missed two heartbeats is taken for dead
