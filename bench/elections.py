@@ -20,8 +20,8 @@ from pathlib import Path
 import quorate
 from bench import failover, steady
 from bench.run import cpu_name
-from tests.system import gaps
-from tests.system.cluster import Cluster
+from tests.support import gaps
+from tests.support.cluster import Cluster
 
 COLUMNS = (
     "T, ms",

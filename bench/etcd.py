@@ -9,8 +9,8 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 
-from tests.system.process import Process, free_ports
-from tests.waiting import wait_for
+from tests.support.process import Process, free_ports
+from tests.support.waiting import wait_for
 
 
 class Etcd:

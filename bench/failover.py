@@ -15,7 +15,7 @@ import signal
 import time
 
 from bench.workloads import one_vote
-from tests.system.cluster import Cluster, NodeProcess
+from tests.support.cluster import Cluster, NodeProcess
 
 EVERY_S = 0.01
 GIVE_UP_S = 30.0

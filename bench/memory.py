@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.workloads import BULK, bulk_ids
-from tests.system.cluster import Cluster
+from tests.support.cluster import Cluster
 
 
 class Grown(msgspec.Struct):

@@ -43,8 +43,8 @@ from tests.services.nsq.counting import Cluster as CountedHere
 from tests.services.nsq.counting import cluster as cluster_here
 from tests.services.nsq.counting import until
 from tests.services.nsq.servers import Kind, Server, servers_of
-from tests.system.cluster import Cluster
-from tests.waiting import wait_for
+from tests.support.cluster import Cluster
+from tests.support.waiting import wait_for
 
 OPTIONS = ("happy", "sad", "fail", "success")
 TWICE = 0.05

@@ -27,8 +27,8 @@ from bench import restart, stalls
 from bench.in_process import PAYLOAD_BYTES, Figures
 from bench.run import cpu_name
 from bench.systems import ROOT
-from tests.system.process import die_with_us, free_ports
-from tests.waiting import wait_for
+from tests.support.process import die_with_us, free_ports
+from tests.support.waiting import wait_for
 
 PROPOSERS = (1, 32, 256)
 TURNS = [("ours", "propose"), ("ours", "votes"), ("stock", "propose"), ("stock-file", "propose")]

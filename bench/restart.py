@@ -23,8 +23,8 @@ from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config
 from quorate.vote import Vote
-from tests.system.cluster import Cluster, NodeProcess
-from tests.waiting import wait_for
+from tests.support.cluster import Cluster, NodeProcess
+from tests.support.waiting import wait_for
 
 POLL_S = 0.005
 POLL_STATUS_S = 0.1  # /status costs the node milliseconds, which it then does not apply in

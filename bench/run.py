@@ -24,8 +24,8 @@ import msgspec
 import quorate
 from bench import etcd, failover, memory, steady, stock
 from bench.systems import Row, System, measure
-from tests.system import gaps
-from tests.system.cluster import Cluster
+from tests.support import gaps
+from tests.support.cluster import Cluster
 
 CLIENTS = (1, 32, 256)
 BULK_CLIENTS = 12

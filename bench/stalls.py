@@ -20,9 +20,9 @@ from bench.load import Run, keep_connected
 from bench.workloads import BULK, WORKLOADS
 from quorate.cli import main as quorate
 from quorate.cluster.raft import replica
-from quorate.cluster.raft.snapshot.compaction import Snapshotting
+from quorate.cluster.raft.snapshot.compaction import Compaction
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
-from tests.system.cluster import Cluster
+from tests.support.cluster import Cluster
 
 NEVER_BYTES = 1 << 30
 CLIENTS = 32
@@ -56,7 +56,7 @@ class Stalls(msgspec.Struct):
         return lines
 
 
-class Timed(Snapshotting):
+class Timed(Compaction):
     """Says how long each snapshot took, from the freeze until it is durable and in place."""
 
     def _take(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bench.systems import Row, measure
-from tests.system.cluster import Cluster
+from tests.support.cluster import Cluster
 
 CLIENTS = 256
 

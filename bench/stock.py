@@ -23,8 +23,8 @@ import msgspec
 import uvicorn
 from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
 
-from tests.system.process import Process, free_ports
-from tests.waiting import wait_for
+from tests.support.process import Process, free_ports
+from tests.support.waiting import wait_for
 
 TIMEOUT_S = 5.0  # as long as our nodes let a request wait
 

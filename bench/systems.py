@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from bench.load import Figures
-from tests.system.process import Process
+from tests.support.process import Process
 
 ROOT = Path(__file__).parents[1]
 

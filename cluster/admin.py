@@ -40,7 +40,7 @@ _change = msgspec.msgpack.Decoder(Change).decode
 _listed = msgspec.msgpack.Decoder(list[Member]).decode
 
 
-class Operating:
+class Admin:
     def __init__(self, replica: RaftReplica) -> None:
         self._replica = replica
         self._addresses = dict(replica.settings.peers)  # also of members that were there when it was asked before

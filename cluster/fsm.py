@@ -32,7 +32,7 @@ from quorate.cluster.state.image import Image
 from quorate.cluster.state.polls import Polls, PollView
 from quorate.cluster.state.sessions import Sessions
 from quorate.cluster.state.tally import Columns, Tally
-from quorate.cluster.state.voting import Casting
+from quorate.cluster.state.voting import Voting
 from quorate.errors import DataError
 from quorate.vote import ID_BYTES_MAX
 
@@ -70,7 +70,7 @@ class StateMachine:
     def _assemble(self, tally: Tally, dedup: Dedup, sessions: Sessions) -> None:
         self._tally, self._dedup, self._sessions = tally, dedup, sessions
         self._polls = Polls(tally)
-        casting = Casting(tally, dedup, sessions)
+        casting = Voting(tally, dedup, sessions)
         self._handlers: dict[type, Callable[[Any], Result]] = {
             entry.CastVotes: casting.votes,
             entry.CastOnce: casting.once,

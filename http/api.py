@@ -19,7 +19,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.http.counts import Counts
 from quorate.http.events import Events
 from quorate.http.metrics import StatusNumbers
-from quorate.http.parse_pool import Parsing
+from quorate.http.parse_pool import ParsePool
 from quorate.vote import ENTRY_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX
 from quorate.words import Action
 
@@ -95,7 +95,7 @@ class Api:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     counts: Counts = field(default_factory=Counts)
     numbers: StatusNumbers = field(default_factory=StatusNumbers)
-    parsing: Parsing = field(default_factory=Parsing)
+    parsing: ParsePool = field(default_factory=ParsePool)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def __post_init__(self) -> None:

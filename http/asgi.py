@@ -21,7 +21,7 @@ from quorate.http.connection import ANSWER
 from quorate.http.events import Stream
 from quorate.http.handlers import results, votes
 from quorate.http.reply import Reply, headers_of, internal, problem
-from quorate.http.request import Asked, check_origin
+from quorate.http.request import Request, check_origin
 
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
@@ -36,7 +36,7 @@ ROUTES = frozenset(
 )
 
 
-class Door:
+class AsgiApp:
     """One a node. With `hot=False` every request goes the Flask way: the contract test compares the two."""
 
     def __init__(self, api: Api, flask: Flask, *, hot: bool = True) -> None:
@@ -79,7 +79,7 @@ class Door:
     # ---- on the loop ------------------------------------------------------------------------------------------------
 
     async def _cast(self, scope: Scope, receive: Receive, send: Send) -> Served:
-        asked = Asked("/votes")
+        asked = Request("/votes")
         length = origin = host = None
         try:
             for name, value in scope["headers"]:
@@ -113,7 +113,7 @@ class Door:
     ) -> Served:
         path = scope["path"]
         try:
-            answer = await look(self._api, Asked(path, _query(scope)), *arguments)
+            answer = await look(self._api, Request(path, _query(scope)), *arguments)
         except QuorateError as error:
             answer = problem(error, path)
         except Exception as error:
@@ -129,7 +129,7 @@ class Door:
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _follow(self, scope: Scope, receive: Receive, send: Send) -> Served:
-        asked = Asked("/" + scope["path"].lstrip("/"))  # as Flask calls it
+        asked = Request("/" + scope["path"].lstrip("/"))  # as Flask calls it
         try:
             asked.query = _query(scope)
             for name, value in scope["headers"]:

@@ -25,7 +25,7 @@ from quorate.http.reply import Headers, headers_of, problem
 ANSWER = "quorate.answer"  # in the scope: a whole answer in one write
 
 
-class Connection(HttpToolsProtocol):
+class HttpConnection(HttpToolsProtocol):
     """uvicorn's HTTP protocol, which bounds neither headers nor time, with both bounded."""
 
     def __init__(self, api: Api, on_lost: Callable[[], None], **given: Any) -> None:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Freshness:
+class Consistency:
     """How new a read must be, and how long it may wait for that."""
 
     level: Level = "weak"
@@ -25,24 +25,24 @@ class Freshness:
     wait_s: float = 2.0
 
 
-DEFAULT = Freshness()
-FRESHNESS = frozenset({"level", "min_version", "wait"})
+DEFAULT = Consistency()
+CONSISTENCY = frozenset({"level", "min_version", "wait"})
 
 
-def read_freshness(found: dict[str, list[str]], wait_max_s: float) -> Freshness:
+def read_consistency(found: dict[str, list[str]], wait_max_s: float) -> Consistency:
     if not found:
         return DEFAULT
     level = once(found, "level", "weak")
     if level not in LEVELS:
         raise Invalid(f"level is {level!r}; give none, weak or linearizable")
-    return Freshness(
+    return Consistency(
         level,
         read_version(once(found, "min_version", "0"), "min_version"),
         read_duration(once(found, "wait", "2s"), "wait", wait_max_s),
     )
 
 
-async def within(fresh: Freshness, read: Coroutine[Any, Any, T]) -> T:
+async def within(fresh: Consistency, read: Coroutine[Any, Any, T]) -> T:
     """The read's answer, or `Stale`. Only a linearizable read needs this: its majority may be gone for good."""
     if fresh.level != "linearizable":
         return await read

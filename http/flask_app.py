@@ -18,7 +18,7 @@ from quorate.errors import Invalid, MethodNotAllowed, NotFound, OutcomeUnknown, 
 from quorate.http.api import Api
 from quorate.http.body import too_large
 from quorate.http.reply import Reply, headers_of, internal, problem, signature
-from quorate.http.request import Asked, check_origin
+from quorate.http.request import Request, check_origin
 
 LOOP_GRACE_S = 2.0  # what runs on the loop ends by its own deadline; this is for a loop that does not turn
 
@@ -45,10 +45,10 @@ def this_api() -> Api:
     return cast(Api, current_app.extensions["quorate"])
 
 
-def asked() -> Asked:
+def asked() -> Request:
     """The request at hand, as the shared functions want it."""
     headers = request.headers
-    return Asked(
+    return Request(
         path=request.path,
         query=request.query_string.decode(),
         body=request.get_data(cache=False),

@@ -19,7 +19,7 @@ from quorate.words import ACTIONS, LEVELS
 ID = {"name": "id", "in": "path", "required": True, "schema": {"type": "string"}}
 VERBOSE = {"name": "verbose", "in": "query", "description": "more words a line", "allowEmptyValue": True, "schema": {}}
 SYNC = {"name": "sync", "in": "query", "description": "look at the sink too", "allowEmptyValue": True, "schema": {}}
-FRESHNESS = [
+CONSISTENCY = [
     {"name": "level", "in": "query", "schema": {"enum": list(LEVELS), "default": "weak"}},
     {
         "name": "min_version",
@@ -105,7 +105,7 @@ def _votes(vote: dict[str, Any], tallied: dict[str, Any], results: dict[str, Any
                 },
             )
         },
-        "/polls/{id}/results": {"get": _operation("A poll's tally", results, [ID, *FRESHNESS])},
+        "/polls/{id}/results": {"get": _operation("A poll's tally", results, [ID, *CONSISTENCY])},
         "/events": {
             "get": _operation(
                 "Tallies as they change (server-sent events); all polls unless some are named",
@@ -130,8 +130,8 @@ def _polls(poll: dict[str, Any], state: dict[str, Any]) -> dict[str, Any]:
     )
     create["responses"]["201"] = {"description": "created", "headers": {"Location": {"schema": {"type": "string"}}}}
     return {
-        "/polls": {"get": _operation("All polls", {"type": "object"}, [by_state, *FRESHNESS]), "post": create},
-        "/polls/{id}": {"get": _operation("A poll's definition", {"type": "object"}, [ID, *FRESHNESS])},
+        "/polls": {"get": _operation("All polls", {"type": "object"}, [by_state, *CONSISTENCY]), "post": create},
+        "/polls/{id}": {"get": _operation("A poll's definition", {"type": "object"}, [ID, *CONSISTENCY])},
         "/polls/{id}/state": {
             "post": _operation(
                 "Move a poll along: draft, open, closed, open again …, archived",

@@ -19,7 +19,7 @@ WAITING_MAX = 32
 T = TypeVar("T")
 
 
-class Parsing:
+class ParsePool:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="parse")
         self._waiting = 0

@@ -13,7 +13,7 @@ UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0}
 
 
 @dataclass(slots=True)
-class Asked:
+class Request:
     """What the shared functions need of a request; each door fills it from what it has."""
 
     path: str

@@ -18,8 +18,8 @@ from uvicorn.server import ServerState
 
 from quorate.errors import ConfigError
 from quorate.http.api import Api
-from quorate.http.asgi import Door
-from quorate.http.connection import Connection
+from quorate.http.asgi import AsgiApp
+from quorate.http.connection import HttpConnection
 from quorate.http.flask_app import create_app
 
 SWEEP_S = 1.0
@@ -34,10 +34,10 @@ class HttpServer:
 
     def __init__(self, api: Api, *, hot: bool = True) -> None:
         self._api = api
-        self._door = Door(api, create_app(api), hot=hot)
+        self._door = AsgiApp(api, create_app(api), hot=hot)
         self._config = uvicorn.Config(
             self._door,
-            http=Connection,
+            http=HttpConnection,
             ws="none",
             lifespan="off",
             interface="asgi3",
@@ -67,7 +67,7 @@ class HttpServer:
         return bound
 
     def _connect(self) -> asyncio.Protocol:
-        return Connection(self._api, self._one_less, config=self._config, server_state=self._state, app_state={})
+        return HttpConnection(self._api, self._one_less, config=self._config, server_state=self._state, app_state={})
 
     def _one_less(self) -> None:
         if not self._state.connections:
@@ -82,8 +82,8 @@ class HttpServer:
         self._api.counts.connections = len(self._state.connections)
         self._sweeping = loop.call_later(SWEEP_S, self._sweep)
 
-    def _open(self) -> Iterable[Connection]:
-        return [c for c in self._state.connections if isinstance(c, Connection)]
+    def _open(self) -> Iterable[HttpConnection]:
+        return [c for c in self._state.connections if isinstance(c, HttpConnection)]
 
     async def stop(self, drain_s: float = 5.0) -> None:
         """Accept nothing more, finish what is in flight within `drain_s`, then cut. Idempotent."""

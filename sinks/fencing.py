@@ -11,40 +11,40 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quorate.sinks.sink import Fence, FoundPoll, PollDocument, Unreadable, Written
+from quorate.sinks.sink import Fence, ManualPoll, PollDocument, Unreadable, WriteOutcome
 
 LOWEST = Fence(0, 0, 0)  # of adopted documents: any flush is newer
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class StoredDocument:
     """What a sink holds under an id. Without a cluster it was put there by hand and `by_hand` says how it reads."""
 
     cluster: str | None
     fence: str | None
-    by_hand: FoundPoll | Unreadable | None = None
+    by_hand: ManualPoll | Unreadable | None = None
 
 
 def judge(
-    document: PollDocument, fence: Fence, cluster_id: str, standing: Standing | None, *, ledger: int | None
-) -> Written:
+    document: PollDocument, fence: Fence, cluster_id: str, standing: StoredDocument | None, *, ledger: int | None
+) -> WriteOutcome:
     """WRITTEN if `document` may take the place of `standing`, else why not.
 
     `ledger` is the generation in which this cluster last wrote the poll here, if it ever did.
     """
     if standing is None:
-        return Written.GONE if ledger == fence.generation else Written.WRITTEN
+        return WriteOutcome.GONE if ledger == fence.generation else WriteOutcome.WRITTEN
     if standing.cluster is None:
-        return Written.TAKEN if ledger is not None else _judge_by_hand(document.imported, standing.by_hand)
+        return WriteOutcome.TAKEN if ledger is not None else _judge_by_hand(document.imported, standing.by_hand)
     if standing.cluster != cluster_id:
-        return Written.FOREIGN
+        return WriteOutcome.FOREIGN
     if standing.fence == str(fence):
-        return Written.SAME
-    return Written.NEWER if (standing.fence or "") > str(fence) else Written.WRITTEN
+        return WriteOutcome.SAME
+    return WriteOutcome.NEWER if (standing.fence or "") > str(fence) else WriteOutcome.WRITTEN
 
 
-def _judge_by_hand(imported: Mapping[str, int] | None, by_hand: FoundPoll | Unreadable | None) -> Written:
+def _judge_by_hand(imported: Mapping[str, int] | None, by_hand: ManualPoll | Unreadable | None) -> WriteOutcome:
     if imported is None:
-        return Written.TAKEN
-    same = isinstance(by_hand, FoundPoll) and dict(by_hand.results) == dict(imported)
-    return Written.WRITTEN if same else Written.CHANGED
+        return WriteOutcome.TAKEN
+    same = isinstance(by_hand, ManualPoll) and dict(by_hand.results) == dict(imported)
+    return WriteOutcome.WRITTEN if same else WriteOutcome.CHANGED

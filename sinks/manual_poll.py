@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from quorate.errors import QuorateError
-from quorate.sinks.sink import FoundPoll, Unreadable
+from quorate.sinks.sink import ManualPoll, Unreadable
 from quorate.vote import (
     ID_BYTES_MAX,
     OPTION_BYTES_MAX,
@@ -25,12 +25,12 @@ class _Senseless(Exception):
     """Why it is no poll."""
 
 
-def read_found(id: object, title: object, options: object, results: object, state: object) -> FoundPoll | Unreadable:
+def read_found(id: object, title: object, options: object, results: object, state: object) -> ManualPoll | Unreadable:
     """Each field as the sink holds it, None where there is none."""
     try:
         name = _id(id)
         texts = _options(options)
-        return FoundPoll(name, _title(title, name), texts, _results(results, texts), _state(state))
+        return ManualPoll(name, _title(title, name), texts, _results(results, texts), _state(state))
     except (_Senseless, QuorateError) as senseless:
         return Unreadable(_short(id), str(senseless))
 

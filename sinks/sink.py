@@ -55,7 +55,7 @@ class PollDocument:
         return sum(self.results.values())
 
 
-class Written(enum.Enum):
+class WriteOutcome(enum.Enum):
     """What became of one document. Anything but WRITTEN and SAME leaves what stood there untouched."""
 
     WRITTEN = "written"
@@ -68,7 +68,7 @@ class Written(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class FoundPoll:
+class ManualPoll:
     """A poll that someone put into the sink by hand and no cluster has fenced yet."""
 
     id: str
@@ -95,7 +95,7 @@ class Sink(Protocol):
 
     def write(
         self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, timeout_s: float
-    ) -> dict[str, Written]:
+    ) -> dict[str, WriteOutcome]:
         """Write each document unless `fencing.judge` forbids it; the answer has every id. Durable on return.
 
         A sink may answer SAME for WRITTEN and the other way round: both say that this document stands there now.
@@ -104,7 +104,7 @@ class Sink(Protocol):
         """
         ...
 
-    def find(self, *, timeout_s: float) -> tuple[list[FoundPoll], list[Unreadable]]:
+    def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
         """The polls put there by hand, at most `FOUND_MAX` of each kind at a time. Raises `SinkError`."""
         ...
 

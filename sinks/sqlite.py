@@ -23,9 +23,9 @@ from typing import Any
 
 import msgspec
 
-from quorate.sinks.fencing import LOWEST, Standing, judge
+from quorate.sinks.fencing import LOWEST, StoredDocument, judge
 from quorate.sinks.manual_poll import read_found
-from quorate.sinks.sink import FOUND_MAX, Fence, FoundPoll, PollDocument, SinkError, Unreadable, Written
+from quorate.sinks.sink import FOUND_MAX, Fence, ManualPoll, PollDocument, SinkError, Unreadable, WriteOutcome
 from quorate.vote import YEAR_9999_MS
 
 FORMAT = 1
@@ -80,7 +80,7 @@ class SqliteSink:
 
     def write(
         self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, timeout_s: float
-    ) -> dict[str, Written]:
+    ) -> dict[str, WriteOutcome]:
         deadline_s = time.monotonic() + timeout_s
         with self._transaction(timeout_s) as db:
             written = {}
@@ -90,13 +90,13 @@ class SqliteSink:
                 written[document.id] = _write(db, document, fence, cluster_id)
             return written
 
-    def find(self, *, timeout_s: float) -> tuple[list[FoundPoll], list[Unreadable]]:
-        found: list[FoundPoll] = []
+    def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
+        found: list[ManualPoll] = []
         unreadable: list[Unreadable] = []
         with self._open(timeout_s) as db:
             for row in db.execute(f"{BY_HAND} where cluster is null order by id"):
                 poll = _by_hand(row)
-                if isinstance(poll, FoundPoll):
+                if isinstance(poll, ManualPoll):
                     found.append(poll)
                 elif len(unreadable) < FOUND_MAX:
                     unreadable.append(poll)
@@ -252,22 +252,22 @@ def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
 # ---- rows and documents ---------------------------------------------------------------------------------------------
 
 
-def _write(db: sqlite3.Connection, document: PollDocument, fence: Fence, cluster_id: str) -> Written:
+def _write(db: sqlite3.Connection, document: PollDocument, fence: Fence, cluster_id: str) -> WriteOutcome:
     ledger = _ledger(db, document.id, cluster_id)
     verdict = judge(document, fence, cluster_id, _standing(db, document.id), ledger=ledger)
-    if verdict is Written.WRITTEN:
+    if verdict is WriteOutcome.WRITTEN:
         db.execute(WRITE, _row(document, fence, cluster_id))
         db.execute("insert or replace into written values (?, ?, ?)", (document.id, cluster_id, fence.generation))
     return verdict
 
 
-def _standing(db: sqlite3.Connection, poll_id: str) -> Standing | None:
+def _standing(db: sqlite3.Connection, poll_id: str) -> StoredDocument | None:
     row = db.execute("select cluster, fence from polls where id = ?", (poll_id,)).fetchone()
     if row is None:
         return None
     if row[0] is not None:
-        return Standing(row[0], row[1])
-    return Standing(None, None, _by_hand(db.execute(f"{BY_HAND} where id = ?", (poll_id,)).fetchone()))
+        return StoredDocument(row[0], row[1])
+    return StoredDocument(None, None, _by_hand(db.execute(f"{BY_HAND} where id = ?", (poll_id,)).fetchone()))
 
 
 def _ledger(db: sqlite3.Connection, poll_id: str, cluster_id: str) -> int | None:
@@ -308,7 +308,7 @@ def _document(row: tuple[Any, ...]) -> PollDocument:
     )
 
 
-def _by_hand(row: tuple[Any, ...]) -> FoundPoll | Unreadable:
+def _by_hand(row: tuple[Any, ...]) -> ManualPoll | Unreadable:
     id, title, options, results, state = row
     try:
         return read_found(id, title, _parse(options), _parse(results), state)

@@ -18,7 +18,7 @@ from quorate.config import Config
 log = logging.getLogger(__name__)
 
 
-class Finding:
+class PeerSearch:
     """`post` hands a call to the loop. `found` gets the agreed set; `failed` what waiting does not cure."""
 
     def __init__(

@@ -1,9 +1,10 @@
 """The leader's flush: what was counted, written where people read it.
 
-Only the leader flushes (`leadership.py`), every interval, on a thread of its own, so that a slow or dead sink never slows
-counting. When the sink fails, the flush waits and tries again; what changes meanwhile is only noted, by name. The first
-flush after an outage writes every poll, for the sink may have come back older or empty. Another cluster's fence, or one
-newer than a confirmed leader's own, stops the flush in words, until it is gone or `quorate sink adopt` takes it over.
+Only the leader flushes (`leadership.py`), every interval, on a thread of its own, so that a slow or dead sink never
+slows counting. When the sink fails, the flush waits and tries again; what changes meanwhile is only noted, by name. The
+first flush after an outage writes every poll, for the sink may have come back older or empty. Another cluster's fence,
+or one newer than a confirmed leader's own, stops the flush in words, until it is gone or `quorate sink adopt` takes it
+over.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from typing import Any
 
 from quorate.cluster.entry import Done, RaiseGeneration, Result
 from quorate.cluster.flush.importer import Importer
-from quorate.cluster.flush.leadership import Flush, Obstacle, Reign, Stopped
+from quorate.cluster.flush.leadership import Flush, Leadership, Obstacle, Stopped
 from quorate.cluster.fsm import Applied
 from quorate.cluster.loop_bridge import Bridge, Deposed
 from quorate.cluster.replica import Replica
 from quorate.errors import NotReady, QuorateError
-from quorate.sinks.sink import Sink, SinkError, Written
+from quorate.sinks.sink import Sink, SinkError, WriteOutcome
 
 # The sink must be right two intervals after it came back, so the pause before asking again does not grow beyond one.
 PAUSE_MAX_S = 1.0
@@ -72,7 +73,7 @@ class Flusher:
         self._bridge = Bridge()
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
-        self._reign: Reign | None = None
+        self._reign: Leadership | None = None
         self._in_a_row = 0  # failures
         self.phase = Phase.IDLE
         self.last_flush: Flush | None = None
@@ -80,7 +81,7 @@ class Flusher:
         self._last_error_s = 0.0  # monotonic
         self._flushes = 0
         self._failures = 0
-        self._documents = dict.fromkeys(Written, 0)
+        self._documents = dict.fromkeys(WriteOutcome, 0)
 
     # ---- on the loop ------------------------------------------------------------------------------------------------
 
@@ -160,14 +161,16 @@ class Flusher:
         if leads == (self._reign is not None) and (self._reign is None or self._reign.lasts):
             return
         self._reign = (
-            Reign(self._replica, self._sink, self._importer, self._bridge, timeout_s=self._timeout_s) if leads else None
+            Leadership(self._replica, self._sink, self._importer, self._bridge, timeout_s=self._timeout_s)
+            if leads
+            else None
         )
         self.phase = Phase.STARTING if leads else Phase.IDLE
         self.last_flush = self.last_error = None
         self._in_a_row = 0
         self._wake.set()
 
-    def _succeeded(self, reign: Reign, flush: Flush) -> None:
+    def _succeeded(self, reign: Leadership, flush: Flush) -> None:
         self._flushes += 1
         for fate, count in flush.fates.items():
             self._documents[fate] += count
@@ -176,7 +179,7 @@ class Flusher:
                 log.info("all tallies up to version %d are in %s", flush.version, self._sink.name)
             self.phase, self.last_flush, self.last_error, self._in_a_row = Phase.FLUSHING, flush, None, 0
 
-    def _failed(self, reign: Reign, phase: Phase, why: str, unknown: Exception | None) -> None:
+    def _failed(self, reign: Leadership, phase: Phase, why: str, unknown: Exception | None) -> None:
         self._failures += 1
         if self._reign is not reign:
             return
@@ -201,7 +204,7 @@ class Flusher:
             self._sink.close()
             self.phase = Phase.STOPPED
 
-    def _flush(self, reign: Reign) -> float:
+    def _flush(self, reign: Leadership) -> float:
         """One flush, whatever comes of it; how long after its beginning the next one is due."""
         try:
             flush = reign.flush()
@@ -226,11 +229,11 @@ class Flusher:
             self._bridge.look(self._look_who_leads)
         return self._interval_s
 
-    def _note_success(self, reign: Reign, flush: Flush) -> None:
+    def _note_success(self, reign: Leadership, flush: Flush) -> None:
         with suppress(Deposed, TimeoutError):
             self._bridge.look(partial(self._succeeded, reign, flush))
 
-    def _note_failure(self, reign: Reign, phase: Phase, why: str, unknown: Exception | None = None) -> None:
+    def _note_failure(self, reign: Leadership, phase: Phase, why: str, unknown: Exception | None = None) -> None:
         if self._in_a_row == 0:
             reign.write_all_again()
         with suppress(Deposed, TimeoutError):

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from quorate.cluster.entry import CreatePoll, PollResult, Result
-from quorate.sinks.sink import FOUND_MAX, FoundPoll, Sink, Written
+from quorate.sinks.sink import FOUND_MAX, ManualPoll, Sink, WriteOutcome
 
 PROPOSAL_BYTES = 1024 * 1024  # of option text and such, about, in one entry; a bigger poll has one for itself
 SHOWN_MAX = 20  # problems in /status
@@ -33,15 +33,15 @@ class Importer:
         self._due_s = 0.0  # monotonic
         self._imported = 0
         self._problems: dict[str, str] = {}  # id -> why it is left alone
-        self._refused: dict[str, Written] = {}  # hand-made documents that the flush could not write over
+        self._refused: dict[str, WriteOutcome] = {}  # hand-made documents that the flush could not write over
 
     def look_soon(self) -> None:
         self._due_s = 0.0
 
-    def refused(self, id: str, fate: Written) -> None:
+    def refused(self, id: str, fate: WriteOutcome) -> None:
         """The flush could not write over a document put there by hand: `CHANGED` or `TAKEN`."""
         self._refused[id] = fate
-        if fate is Written.CHANGED or id not in self._problems:
+        if fate is WriteOutcome.CHANGED or id not in self._problems:
             self.look_soon()
 
     def look_if_due(self, known: Known, propose: Propose, timeout_s: float) -> Sequence[str]:
@@ -65,16 +65,16 @@ class Importer:
         return {"imported": self._imported, "left_alone": len(problems), "problems": dict(problems[:SHOWN_MAX])}
 
     def _import(
-        self, found: Sequence[FoundPoll], known: Known, propose: Propose, problems: dict[str, str]
+        self, found: Sequence[ManualPoll], known: Known, propose: Propose, problems: dict[str, str]
     ) -> list[str]:
         in_cluster = known([poll.id for poll in found])
         new, claims = [], []
         for poll in found:
             fate = self._refused.pop(poll.id, None)
-            if poll.id not in in_cluster or (fate is Written.CHANGED and in_cluster[poll.id] != poll.results):
+            if poll.id not in in_cluster or (fate is WriteOutcome.CHANGED and in_cluster[poll.id] != poll.results):
                 new.append(poll)
                 continue
-            if in_cluster[poll.id] is None or fate is Written.TAKEN:
+            if in_cluster[poll.id] is None or fate is WriteOutcome.TAKEN:
                 problems[poll.id] = "the cluster has a poll of this id that did not come from it; give it another id"
             claims.append(poll.id)  # the sink knows best
         for group in _groups(new):
@@ -84,14 +84,14 @@ class Importer:
                     claims.append(poll.id)
         return claims
 
-    def _taken_in(self, poll: FoundPoll, result: Result, problems: dict[str, str]) -> bool:
+    def _taken_in(self, poll: ManualPoll, result: Result, problems: dict[str, str]) -> bool:
         what = result.what if isinstance(result, PollResult) else "refused"
         if what in ("created", "changed"):
             self._imported += 1
             log.info("poll %r was found in %s and is %s", poll.id, self._sink.name, _AS[what])
             return True
         if what == "same":
-            self._refused[poll.id] = Written.CHANGED
+            self._refused[poll.id] = WriteOutcome.CHANGED
             problems[poll.id] = "it is not what was imported, and not by its results alone; put its options back"
         else:
             problems[poll.id] = f"the cluster refuses it: {getattr(result, 'detail', '')}"
@@ -107,9 +107,9 @@ class Importer:
 _AS = {"created": "imported", "changed": "imported again: its results had been changed meanwhile"}
 
 
-def _groups(polls: Sequence[FoundPoll]) -> Iterator[list[FoundPoll]]:
+def _groups(polls: Sequence[ManualPoll]) -> Iterator[list[ManualPoll]]:
     """What goes into one entry."""
-    group: list[FoundPoll] = []
+    group: list[ManualPoll] = []
     size = 0
     for poll in polls:
         weight = 64 + len(poll.title) * 4 + sum(len(option.encode()) + 12 for option in poll.options)
@@ -122,6 +122,6 @@ def _groups(polls: Sequence[FoundPoll]) -> Iterator[list[FoundPoll]]:
         yield group
 
 
-def _command(poll: FoundPoll) -> CreatePoll:
+def _command(poll: ManualPoll) -> CreatePoll:
     carried = [poll.results[option] for option in poll.options]
     return CreatePoll(poll.id, poll.title, list(poll.options), poll.state, None, False, carried, imported=True)

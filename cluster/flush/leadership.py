@@ -24,7 +24,7 @@ from quorate.cluster.flush.mirror import Asked, Changes, Mirror, Sized, Slice, T
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.loop_bridge import Bridge, Deposed
 from quorate.cluster.replica import Replica
-from quorate.sinks.sink import Fence, PollDocument, Sink, Written
+from quorate.sinks.sink import Fence, PollDocument, Sink, WriteOutcome
 
 OPTIONS_PER_TURN = 5_000  # looked up in one turn of the loop
 
@@ -51,10 +51,10 @@ class Flush:
     version: int
     began_s: float  # monotonic
     ended_s: float
-    fates: Mapping[Written, int]  # how many documents met which
+    fates: Mapping[WriteOutcome, int]  # how many documents met which
 
 
-class Reign:
+class Leadership:
     def __init__(self, replica: Replica, sink: Sink, importer: Importer, bridge: Bridge, *, timeout_s: float) -> None:
         self._replica, self._sink, self._importer, self._bridge = replica, sink, importer, bridge
         self._timeout_s = timeout_s
@@ -64,7 +64,7 @@ class Reign:
         self._changes = Changes()
         self._noting = False  # changes were taken, and not all of them are in the mirror yet
         self._mirror: Mirror | None = None  # None until every poll is known by name
-        self._fates: dict[Written, int] = {}
+        self._fates: dict[WriteOutcome, int] = {}
 
     # ---- on the loop ------------------------------------------------------------------------------------------------
 
@@ -176,19 +176,19 @@ class Reign:
         fates = self._sink.write(documents, fence, self._cluster_id, timeout_s=self._left_s())
         for id, fate in fates.items():
             self._fates[fate] = self._fates.get(fate, 0) + 1
-            if fate in (Written.WRITTEN, Written.SAME):
+            if fate in (WriteOutcome.WRITTEN, WriteOutcome.SAME):
                 mirror.written(id)
-            elif fate is Written.GONE:
+            elif fate is WriteOutcome.GONE:
                 log.info("poll %r was deleted from %s by hand; it is not brought back", id, self._sink.name)
                 mirror.leave_out(id)
-            elif fate in (Written.CHANGED, Written.TAKEN):
+            elif fate in (WriteOutcome.CHANGED, WriteOutcome.TAKEN):
                 self._importer.refused(id, fate)
                 mirror.leave_out(id)
-        if Written.FOREIGN in fates.values():
+        if WriteOutcome.FOREIGN in fates.values():
             self._mirror = None
             self._refuse_foreign()
             raise Stopped(Obstacle.FOREIGN, f"{self._sink.name} holds documents whose fences cannot be read")
-        if Written.NEWER in fates.values():
+        if WriteOutcome.NEWER in fates.values():
             self._refuse_newer(fence)
 
     def _refuse_foreign(self) -> None:

@@ -15,7 +15,7 @@ from quorate.cluster.raft.storage.directory import Identity
 from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.journal import SEGMENT_BYTES
 from quorate.cluster.raft.storage.writer import ThreadWriter, Writer
-from quorate.cluster.raft.transport.transport import Links, Listener
+from quorate.cluster.raft.transport.transport import Listener, PeerTransport
 from quorate.errors import DataError
 
 T = TypeVar("T")
@@ -56,13 +56,13 @@ class Directory(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class Environment:
     """Disk thread, network and chance: what a simulation replaces. The loop, and its time, is the one it runs on."""
 
     writer: Callable[[str], Writer] = lambda name: ThreadWriter(
         asyncio.get_running_loop().call_soon_threadsafe, asyncio.get_running_loop().call_later, name=name
     )
-    links: Callable[[str, Listener, bytes | None], Links] = lambda node_id, listener, key: Links(
+    links: Callable[[str, Listener, bytes | None], PeerTransport] = lambda node_id, listener, key: PeerTransport(
         node_id, listener, key=key
     )
     rng: random.Random = field(default_factory=random.SystemRandom)

@@ -17,16 +17,16 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.engine.proposals import Proposals, settle
-from quorate.cluster.raft.environment import Directory, ReplicaSettings, World, blocking, in_words
+from quorate.cluster.raft.environment import Directory, Environment, ReplicaSettings, blocking, in_words
 from quorate.cluster.raft.leader_clock import LeaderClock
 from quorate.cluster.raft.members import Member, Members
-from quorate.cluster.raft.membership.bootstrap import Forming
+from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.membership.membership import Membership
-from quorate.cluster.raft.snapshot.compaction import Snapshotting
+from quorate.cluster.raft.snapshot.compaction import Compaction
 from quorate.cluster.raft.snapshot.transfer import Transfer
 from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.journal import Journal
-from quorate.cluster.raft.storage.snapshot_store import Snapshots
+from quorate.cluster.raft.storage.snapshot_store import SnapshotStore
 from quorate.cluster.raft.storage.writer import Guarded, Writer
 from quorate.cluster.raft.transport.connection import Introduction
 from quorate.cluster.replica import PeerHandler
@@ -50,9 +50,9 @@ class RaftReplica:
         directory: Directory,
         *,
         on_halt: Callable[[BaseException], None],
-        world: World | None = None,
+        world: Environment | None = None,
     ) -> None:
-        self._world = world = world or World()
+        self._world = world = world or Environment()
         self.settings = settings
         self.node_id = settings.node_id
         self.state = StateMachine()
@@ -60,7 +60,7 @@ class RaftReplica:
         self._directory = directory
         self._files: Files = directory.files
         self._on_halt = on_halt
-        self.forming = Forming(
+        self.forming = Bootstrap(
             directory.identity, settings.cluster_name, set(settings.peers) if settings.bootstrap else set()
         )
         self.links = world.links(settings.node_id, self, settings.key)
@@ -83,7 +83,7 @@ class RaftReplica:
     async def start(self) -> None:
         """Read what is on disk, then listen. Raises `DataError` in words, or OSError if the port is taken."""
         writer, snapshot_writer = self._new_writer("quorate-disk"), self._new_writer("quorate-snapshots")
-        snapshots = Snapshots(self._files, node_id=self.node_id, accept=StateMachine.restore)
+        snapshots = SnapshotStore(self._files, node_id=self.node_id, accept=StateMachine.restore)
         snapshot = await blocking(snapshots.newest)
         if snapshot is not None:
             image = await blocking(snapshots.load, snapshot)
@@ -118,7 +118,7 @@ class RaftReplica:
             self.settings.peers,
             snapshot,
         )
-        self._snapshotting = Snapshotting(
+        self._snapshotting = Compaction(
             snapshots,
             snapshot_writer,
             engine,

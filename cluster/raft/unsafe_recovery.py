@@ -19,7 +19,7 @@ from quorate.cluster.raft import members
 from quorate.cluster.raft.engine.replication import MEMBERS, REGULAR
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.raft.storage.journal import Journal
-from quorate.cluster.raft.storage.snapshot_store import Snapshots
+from quorate.cluster.raft.storage.snapshot_store import SnapshotStore
 from quorate.errors import DataError
 
 T = TypeVar("T")
@@ -92,7 +92,7 @@ def _open(directory: DataDirectory, node_id: str) -> Journal:
     def failed(error: BaseException) -> None:
         raise _failed(error) from error
 
-    snapshot = Snapshots(directory.files, node_id=node_id).newest()
+    snapshot = SnapshotStore(directory.files, node_id=node_id).newest()
     return Journal.open(
         directory.files, _Here(), snapshot=snapshot, on_failure=failed, node_id=node_id, may_create=False
     )

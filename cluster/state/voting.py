@@ -27,7 +27,7 @@ from quorate.cluster.state.tally import Tally
 from quorate.vote import WEIGHT_MAX, Outcome
 
 
-class Casting:
+class Voting:
     def __init__(self, tally: Tally, dedup: Dedup, sessions: Sessions) -> None:
         self._tally = tally
         self._dedup = dedup

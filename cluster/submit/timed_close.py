@@ -15,7 +15,7 @@ from quorate.cluster.replica import Replica
 LOOK_S = 0.1
 
 
-class Closing:
+class TimedClose:
     """On the node's loop, from `start` to `stop`."""
 
     def __init__(self, replica: Replica) -> None:

@@ -18,9 +18,9 @@ from quorate.cluster.read.reads import Reading
 from quorate.cluster.state.polls import TRANSITIONS, PollView
 from quorate.errors import BadTransition, Conflict, Invalid, QuorateError, TooLarge, UnknownPoll
 from quorate.http.api import Api
-from quorate.http.consistency import FRESHNESS, read_freshness, within
+from quorate.http.consistency import CONSISTENCY, read_consistency, within
 from quorate.http.reply import Reply, reply
-from quorate.http.request import Asked, once, read_query
+from quorate.http.request import Request, once, read_query
 from quorate.http.vote_body import form_of
 from quorate.vote import (
     ID_BYTES_MAX,
@@ -60,7 +60,7 @@ REFUSALS: Mapping[str, type[QuorateError]] = {
 }
 
 
-async def create(api: Api, asked: Asked) -> Reply:
+async def create(api: Api, asked: Request) -> Reply:
     """POST /polls: 201 when it is new, 200 when the same one is there already."""
     poll = await api.parsing.parse(lambda body: read_poll(body, asked.content_type), asked.body)
     result, version = await api.submitter.create_poll(poll, timeout_s=api.limits.timeout_s)
@@ -72,7 +72,7 @@ async def create(api: Api, asked: Asked) -> Reply:
     return answer
 
 
-async def set_state(api: Api, asked: Asked, poll_id: str) -> Reply:
+async def set_state(api: Api, asked: Request, poll_id: str) -> Reply:
     """POST /polls/ID/state."""
     try:
         state = _decode_state(asked.body).state
@@ -83,21 +83,21 @@ async def set_state(api: Api, asked: Asked, poll_id: str) -> Reply:
     return reply({"id": poll_id, "state": state, "before": result.before, "version": version}, version=version)
 
 
-async def show(api: Api, asked: Asked, poll_id: str) -> Reply:
+async def show(api: Api, asked: Request, poll_id: str) -> Reply:
     """GET /polls/ID."""
-    fresh = read_freshness(read_query(asked.query, FRESHNESS), api.limits.wait_max_s)
+    fresh = read_consistency(read_query(asked.query, CONSISTENCY), api.limits.wait_max_s)
     read = api.reads.poll(poll_id, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
     reading = await within(fresh, read)
     return reply(show_poll(reading.value), version=reading.version)
 
 
-async def read_all(api: Api, asked: Asked) -> Reading[list[PollView]]:
+async def read_all(api: Api, asked: Request) -> Reading[list[PollView]]:
     """The polls of GET /polls; `show_all` renders them, which may take a while and need not hold the loop."""
-    found = read_query(asked.query, FRESHNESS | {"state"})
+    found = read_query(asked.query, CONSISTENCY | {"state"})
     state = once(found, "state", "") or None
     if state is not None and state not in STATES:
         raise Invalid(f"state is {state!r}; give one of {', '.join(STATES)}")
-    fresh = read_freshness(found, api.limits.wait_max_s)
+    fresh = read_consistency(found, api.limits.wait_max_s)
     read = api.reads.polls(state, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
     return await within(fresh, read)
 

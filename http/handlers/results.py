@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from quorate.errors import Invalid, NoLeader
 from quorate.http.api import Api
-from quorate.http.consistency import DEFAULT, FRESHNESS, read_freshness, within
+from quorate.http.consistency import CONSISTENCY, DEFAULT, read_consistency, within
 from quorate.http.events import Stream
 from quorate.http.reply import Headers, Reply, reply, signature, text
-from quorate.http.request import Asked, read_query, read_version
+from quorate.http.request import Request, read_query, read_version
 
 STREAM_POLLS_MAX = 100
 FLAGS = frozenset({"verbose", "sync"})
 
 
-async def results(api: Api, asked: Asked, poll_id: str) -> Reply:
+async def results(api: Api, asked: Request, poll_id: str) -> Reply:
     """GET /polls/ID/results."""
-    fresh = read_freshness(read_query(asked.query, FRESHNESS), api.limits.wait_max_s) if asked.query else DEFAULT
+    fresh = read_consistency(read_query(asked.query, CONSISTENCY), api.limits.wait_max_s) if asked.query else DEFAULT
     read = api.reads.results(poll_id, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
     tally = await within(fresh, read)
     return reply(tally, version=tally.version)
 
 
-async def follow(api: Api, asked: Asked) -> Stream:
+async def follow(api: Api, asked: Request) -> Stream:
     """GET /events: a stream that is open, or the reason why not."""
     found = read_query(asked.query, frozenset({"poll"}))
     polls = found.get("poll", [])
@@ -46,12 +46,12 @@ def stream_headers(api: Api) -> Headers:
     ]
 
 
-async def livez(api: Api, asked: Asked) -> Reply:
+async def livez(api: Api, asked: Request) -> Reply:
     """The loop turns, or nobody would answer this."""
     return text("ok\n")
 
 
-async def readyz(api: Api, asked: Asked) -> Reply:
+async def readyz(api: Api, asked: Request) -> Reply:
     """One line a check; 503 if one of them fails."""
     flags = read_query(asked.query, FLAGS)
     lines, ready = [], True
@@ -66,7 +66,7 @@ async def readyz(api: Api, asked: Asked) -> Reply:
     return text("".join(lines) or "ok\n", status=200 if ready else 503)
 
 
-async def leader(api: Api, asked: Asked) -> Reply:
+async def leader(api: Api, asked: Request) -> Reply:
     """GET /leader."""
     who = api.replica.leader
     if who is None:

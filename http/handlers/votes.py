@@ -27,7 +27,7 @@ from quorate.errors import (
 )
 from quorate.http.api import Api
 from quorate.http.reply import Reply, problem, reply
-from quorate.http.request import Asked
+from quorate.http.request import Request
 from quorate.http.vote_body import Cast, form_of, read_votes
 from quorate.vote import ID_BYTES_MAX, check_text
 
@@ -44,14 +44,14 @@ REASONS: dict[str, type[QuorateError]] = {
 }
 
 
-async def cast(api: Api, asked: Asked) -> Reply:
+async def cast(api: Api, asked: Request) -> Reply:
     """Count the votes of a request."""
     request = await _read(api, asked)
     tallied = await _submit(api, asked, request)
     return _answer(api, asked, request, tallied)
 
 
-async def open_producer(api: Api, asked: Asked) -> Reply:
+async def open_producer(api: Api, asked: Request) -> Reply:
     """POST /producers: open a session, or take it over with a new epoch."""
     producer = _read_producer(asked.body)
     opened = await api.submitter.open_producer(producer, timeout_s=api.limits.timeout_s)
@@ -60,14 +60,14 @@ async def open_producer(api: Api, asked: Asked) -> Reply:
     )
 
 
-async def _read(api: Api, asked: Asked) -> Cast:
+async def _read(api: Api, asked: Request) -> Cast:
     form = form_of(asked.content_type)
     if len(asked.body) < 1024:  # one vote or a few: not worth asking where to read it
         return read_votes(asked.body, form, api.limits.votes)
     return await api.parsing.parse(lambda body: read_votes(body, form, api.limits.votes), asked.body)
 
 
-def _submit(api: Api, asked: Asked, request: Cast) -> Coroutine[Any, Any, Tallied]:
+def _submit(api: Api, asked: Request, request: Cast) -> Coroutine[Any, Any, Tallied]:
     submitter, timeout_s = api.submitter, api.limits.timeout_s
     if asked.producer is not None:
         producer, epoch, sequence = _read_session(asked)
@@ -104,7 +104,7 @@ def _whole(request: Cast) -> list[Any]:
     return request.votes
 
 
-def _answer(api: Api, asked: Asked, request: Cast, tallied: Tallied) -> Reply:
+def _answer(api: Api, asked: Request, request: Cast, tallied: Tallied) -> Reply:
     counts = api.counts
     counts.applied += tallied.applied
     counts.duplicates += tallied.duplicates
@@ -143,7 +143,7 @@ def _read_producer(body: bytes) -> str:
         raise Invalid(f'{error}; send {{"producer": "name"}}') from None
 
 
-def _read_session(asked: Asked) -> tuple[str, int, int]:
+def _read_session(asked: Request) -> tuple[str, int, int]:
     if asked.idempotency_key is not None:
         raise Invalid("X-Quorate-Producer and Idempotency-Key do not go together: send one of them")
     match = SESSION.fullmatch(asked.producer or "")

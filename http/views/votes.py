@@ -19,7 +19,7 @@ def cast() -> Response:
 
 
 @routes.get("/polls/<path:poll_id>/results")
-def results(poll_id: str) -> Response:
+def show_results(poll_id: str) -> Response:
     api = this_api()
     return respond(on_loop(results.results(api, asked(), poll_id), timeout_s=api.limits.wait_max_s))
 

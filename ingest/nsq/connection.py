@@ -40,18 +40,18 @@ class Delivery:
     __slots__ = ("attempts", "body", "came_s", "connection", "id", "kept_s", "timestamp_ns")
 
     def __init__(
-        self, connection: Connection, id: bytes, timestamp_ns: int, attempts: int, body: bytes, came_s: float
+        self, connection: NsqdConnection, id: bytes, timestamp_ns: int, attempts: int, body: bytes, came_s: float
     ) -> None:
         self.connection, self.id, self.timestamp_ns = connection, id, timestamp_ns
         self.attempts, self.body = attempts, body
         self.came_s = self.kept_s = came_s  # monotonic; `kept_s` moves with each TOUCH
 
 
-class Connection(nsq.AsyncConn):
+class NsqdConnection(nsq.AsyncConn):
     """To one nsqd. `held` is what it gave us and waits to be answered for, oldest first."""
 
     def __init__(
-        self, host: str, port: int, on_deliveries: Callable[[Connection, list[Delivery]], None], **options: Any
+        self, host: str, port: int, on_deliveries: Callable[[NsqdConnection, list[Delivery]], None], **options: Any
     ) -> None:
         super().__init__(host, port, **options)
         loop = asyncio.get_running_loop()

@@ -25,7 +25,7 @@ from quorate.cluster.submit.batch import Rejection, Tallied
 from quorate.errors import QuorateError, TooLarge
 from quorate.ingest import dead_letters
 from quorate.ingest.bodies import read_body
-from quorate.ingest.nsq.connection import Connection, Delivery
+from quorate.ingest.nsq.connection import Delivery, NsqdConnection
 from quorate.ingest.nsq.subscription import NsqSettings, Subscription
 from quorate.vote import Vote
 from quorate.vote_json import Refused
@@ -135,7 +135,7 @@ class NsqSource:
 
     # ---- gathering --------------------------------------------------------------------------------------------------
 
-    def _on_deliveries(self, connection: Connection, deliveries: list[Delivery]) -> None:
+    def _on_deliveries(self, connection: NsqdConnection, deliveries: list[Delivery]) -> None:
         if self._stopping:
             connection.give_back(deliveries)
             return
@@ -292,8 +292,8 @@ class NsqSource:
             log.warning("nsq: %d dead letters, the last: %s", self._counts["dead_letters"], self._last_dead_letter)
 
 
-def _by_connection(deliveries: Iterable[Delivery]) -> dict[Connection, list[Delivery]]:
-    found: dict[Connection, list[Delivery]] = {}
+def _by_connection(deliveries: Iterable[Delivery]) -> dict[NsqdConnection, list[Delivery]]:
+    found: dict[NsqdConnection, list[Delivery]] = {}
     for delivery in deliveries:
         found.setdefault(delivery.connection, []).append(delivery)
     return found

@@ -30,7 +30,7 @@ import nsq
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from quorate import __version__
-from quorate.ingest.nsq.connection import Connection, Delivery
+from quorate.ingest.nsq.connection import Delivery, NsqdConnection
 
 HEARTBEAT_S = 5
 SILENT_S = 2.5 * HEARTBEAT_S  # an nsqd that missed two heartbeats is taken for dead
@@ -78,7 +78,7 @@ class Subscription(nsq.Reader):
         self,
         settings: NsqSettings,
         hostname: str,
-        on_deliveries: Callable[[Connection, list[Delivery]], None],
+        on_deliveries: Callable[[NsqdConnection, list[Delivery]], None],
         on_trouble: Callable[[str, str], bool],
     ) -> None:
         self._settings = settings
@@ -140,7 +140,7 @@ class Subscription(nsq.Reader):
                 with self._going_on("sharing what is asked for"):
                     self._redistribute_rdy_state()
 
-    def _look_after(self, connection: Connection) -> None:
+    def _look_after(self, connection: NsqdConnection) -> None:
         connection.touch_old()
         if time.time() - connection.last_recv_timestamp > SILENT_S and not connection.is_full:
             silent = f"{connection.id} has been silent for {SILENT_S:g} s: hanging up"
@@ -190,7 +190,7 @@ class Subscription(nsq.Reader):
                 self._on_trouble(address, f"nsqd {address} hung up{why}, connecting again")
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))
 
-    async def _connect(self, address: str) -> Connection:
+    async def _connect(self, address: str) -> NsqdConnection:
         host, _, port = address.rpartition(":")
         async with asyncio.timeout(CONNECT_S):
             # pynsq would look the name up in the loop, which stops while a name server is slow.
@@ -206,18 +206,18 @@ class Subscription(nsq.Reader):
                 raise
         return connection
 
-    def _connection(self, host: str, port: int) -> Connection:
-        connection = Connection(host, port, self._on_chunk, **self.conn_kwargs)
+    def _connection(self, host: str, port: int) -> NsqdConnection:
+        connection = NsqdConnection(host, port, self._on_chunk, **self.conn_kwargs)
         connection.on("identify_response", self._on_terms)
         connection.on("error", self._on_connection_error)
         connection.on("close", self._on_connection_close)
         connection.on("ready", self._on_connection_ready)
         return connection
 
-    def _on_terms(self, conn: Connection, data: dict[str, Any], **_: Any) -> None:
+    def _on_terms(self, conn: NsqdConnection, data: dict[str, Any], **_: Any) -> None:
         conn.msg_timeout_s = data.get("msg_timeout", 60_000) / 1000
 
-    def _on_connection_ready(self, conn: Connection, **_: Any) -> None:
+    def _on_connection_ready(self, conn: NsqdConnection, **_: Any) -> None:
         if self._stopped:
             conn.close()
             return
@@ -226,7 +226,7 @@ class Subscription(nsq.Reader):
         super()._on_connection_ready(conn)
         conn.is_ready.set_result(None)
 
-    def _on_connection_close(self, conn: Connection, **_: Any) -> None:
+    def _on_connection_close(self, conn: NsqdConnection, **_: Any) -> None:
         self.conns.pop(conn.id, None)
         self.total_rdy = max(self.total_rdy - conn.rdy, 0)
         if conn.rdy_timeout:
@@ -235,14 +235,14 @@ class Subscription(nsq.Reader):
         if not self._stopped and len(self.conns) <= self.max_in_flight:
             self._share_ready()
 
-    def _on_connection_error(self, conn: Connection, error: Exception, **_: Any) -> None:
+    def _on_connection_error(self, conn: NsqdConnection, error: Exception, **_: Any) -> None:
         if str(error).startswith(("b'E_FIN_FAILED", "b'E_REQ_FAILED", "b'E_TOUCH_FAILED")):
             self.too_late += 1  # its timeout came first: another has it now, and its id protects it
         else:
             conn.error = str(error)
             self._on_trouble(conn.id, f"{conn.id}: {error}")
 
-    def _on_chunk(self, conn: Connection, deliveries: list[Delivery]) -> None:
+    def _on_chunk(self, conn: NsqdConnection, deliveries: list[Delivery]) -> None:
         if self._stopped:
             conn.give_back(deliveries)
             return

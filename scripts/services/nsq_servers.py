@@ -71,7 +71,7 @@ def from_double(folder: Folder) -> Gives | None:
     python = str(own) if own.exists() else sys.executable
     if not (DOUBLE / "__main__.py").exists():
         return None
-    double = [python, "-m", "tests.services.nsq.double"]
+    double = [python, "-m", "tests.doubles.nsq"]
     try:
         fetch.run([*double, "--help"], timeout_s=60, cwd=REPOSITORY)
     except Failed as failed:

@@ -28,10 +28,10 @@ from bson.errors import BSONError
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
-from quorate.sinks.fencing import LOWEST, Standing, judge
+from quorate.sinks.fencing import LOWEST, StoredDocument, judge
 from quorate.sinks.manual_poll import read_found
 from quorate.sinks.mongo.change_stream import Watch
-from quorate.sinks.sink import FOUND_MAX, Fence, FoundPoll, PollDocument, SinkError, Unreadable, Written
+from quorate.sinks.sink import FOUND_MAX, Fence, ManualPoll, PollDocument, SinkError, Unreadable, WriteOutcome
 from quorate.vote import YEAR_9999_MS
 
 Document = dict[str, Any]
@@ -67,7 +67,7 @@ class MongoSink:
 
     def write(
         self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, timeout_s: float
-    ) -> dict[str, Written]:
+    ) -> dict[str, WriteOutcome]:
         with self._within(timeout_s):
             fates = self._pass(documents, fence, cluster_id, careful=False)
             undecided = [document for document in documents if document.id not in fates]
@@ -78,13 +78,13 @@ class MongoSink:
             raise SinkError(f"somebody else is changing {missing[0]!r} in MongoDB at this moment; it is written again")
         return fates
 
-    def find(self, *, timeout_s: float) -> tuple[list[FoundPoll], list[Unreadable]]:
-        found: list[FoundPoll] = []
+    def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
+        found: list[ManualPoll] = []
         unreadable: list[Unreadable] = []
         with self._within(timeout_s):
             for document in self._polls().find({"quorate.cluster": None}, READ_BY_HAND).sort("_id", 1):
                 poll = _by_hand(document)
-                if isinstance(poll, FoundPoll):
+                if isinstance(poll, ManualPoll):
                     found.append(poll)
                 elif len(unreadable) < FOUND_MAX:
                     unreadable.append(poll)
@@ -157,26 +157,26 @@ class MongoSink:
 
     def _pass(
         self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, careful: bool
-    ) -> dict[str, Written]:
+    ) -> dict[str, WriteOutcome]:
         """Write these; those left out of the answer met something unexpected. `careful`: look at each before."""
         ledger = self._look_up([document.id for document in documents], cluster_id, afresh=careful)
         written = {id for id, generation in ledger.items() if generation == fence.generation}
         known = [] if careful else [document for document in documents if document.id in written]
         others = documents if careful else [document for document in documents if document.id not in written]
         operations: dict[str, Operation] = {d.id: _update(d, fence, cluster_id) for d in known}
-        fates: dict[str, Written] = {}
+        fates: dict[str, WriteOutcome] = {}
         for document, raw in self._with_standing(others):
             standing = None if raw is None else _standing(raw)
             fate = judge(document, fence, cluster_id, standing, ledger=ledger.get(document.id))
-            if fate is not Written.WRITTEN:
+            if fate is not WriteOutcome.WRITTEN:
                 fates[document.id] = fate
             elif standing is None:
                 operations[document.id] = pymongo.InsertOne(_body(document, fence, cluster_id))
             elif standing.cluster is not None or self._claim(raw or {}, cluster_id):
                 operations[document.id] = _update(document, fence, cluster_id)
         if self._run(operations):
-            fates.update(dict.fromkeys(operations, Written.WRITTEN))
-        ours = {id for id, fate in fates.items() if fate in (Written.WRITTEN, Written.SAME)}
+            fates.update(dict.fromkeys(operations, WriteOutcome.WRITTEN))
+        ours = {id for id, fate in fates.items() if fate in (WriteOutcome.WRITTEN, WriteOutcome.SAME)}
         self._remember(ours - written, fence, cluster_id)
         return fates
 
@@ -310,14 +310,18 @@ def _document(raw: Document) -> PollDocument:
     )
 
 
-def _standing(raw: Document) -> Standing:
+def _standing(raw: Document) -> StoredDocument:
     if "quorate" not in raw:
-        return Standing(None, None, _by_hand(raw))
+        return StoredDocument(None, None, _by_hand(raw))
     quorate = raw["quorate"]
-    return Standing(str(quorate["cluster"]), quorate.get("fence")) if isinstance(quorate, dict) else Standing("?", None)
+    return (
+        StoredDocument(str(quorate["cluster"]), quorate.get("fence"))
+        if isinstance(quorate, dict)
+        else StoredDocument("?", None)
+    )
 
 
-def _by_hand(raw: Document) -> FoundPoll | Unreadable:
+def _by_hand(raw: Document) -> ManualPoll | Unreadable:
     id = raw["_id"]
     if isinstance(id, str) and OBJECT_ID.fullmatch(id):
         return Unreadable(id, "its _id is a text that reads like an ObjectId; give it another one")

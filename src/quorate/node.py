@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quorate import __version__, logs
-from quorate.cluster.admin import Operating
+from quorate.cluster.admin import Admin
 from quorate.cluster.flush.flusher import Adopted, Flusher
 from quorate.cluster.fsm import Applied
 from quorate.cluster.loop_bridge import Bridge, Deposed
@@ -32,7 +32,7 @@ from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
-from quorate.cluster.submit.timed_close import Closing
+from quorate.cluster.submit.timed_close import TimedClose
 from quorate.config import Config, masked_config, parse_address
 from quorate.errors import QuorateError
 from quorate.http.api import Api, Check, Limits, Member
@@ -42,7 +42,7 @@ from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTION
 
 if TYPE_CHECKING:
     from quorate.cluster.discovery.formation import Formation
-    from quorate.cluster.discovery.peer_search import Finding
+    from quorate.cluster.discovery.peer_search import PeerSearch
     from quorate.cluster.discovery.registration import Registration
     from quorate.ingest.nsq.source import NsqSource
     from quorate.sinks.sink import Sink
@@ -62,14 +62,14 @@ class Node:
         self._stop_asked = asyncio.Event()
         self._failure: BaseException | None = None
         self._consul_knows = False
-        self.finding: Finding | None = None
+        self.finding: PeerSearch | None = None
         self._started_s = time.monotonic()
         members = {id: str(address) for id, address in config.members().items()}
         self.directory = DataDirectory.open(config.node.data, node_id=config.node.id, cluster_name=config.node.cluster)
         self.replica = RaftReplica(_replica_settings(config, members), self.directory, on_halt=self._halted)
         self.submitter = Submitter(self.replica, waiting_bytes_max=config.votes.queue_bytes)
         self.reads = Reads(self.replica)
-        self.closing = Closing(self.replica)
+        self.closing = TimedClose(self.replica)
         limits = Limits(
             timeout_s=config.http.timeout_ms / 1000,
             keep_alive_s=config.http.keep_alive_s,
@@ -89,7 +89,7 @@ class Node:
             checks=self._checks(),
             limits=limits,
         )
-        self.api.operator = Operating(self.replica)
+        self.api.operator = Admin(self.replica)
         self.http = HttpServer(self.api)
         self.replica.serve("probe", self._on_probe)
         self.flusher = self._flusher()
@@ -180,10 +180,10 @@ class Node:
         if known:
             self.replica.meet(known, bootstrap=False)
         elif self.config.raft.bootstrap_expect:
-            from quorate.cluster.discovery.peer_search import Finding
+            from quorate.cluster.discovery.peer_search import PeerSearch
 
             post = asyncio.get_running_loop().call_soon_threadsafe
-            self.finding = Finding(self.config, post=post, found=self._found_others, failed=self._halted)
+            self.finding = PeerSearch(self.config, post=post, found=self._found_others, failed=self._halted)
             self.finding.start()
 
     def _found_others(self, formation: Formation) -> None:

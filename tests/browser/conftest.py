@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, expect, s
 
 from tests.browser import chromium
 from tests.browser.polls import Polls
-from tests.system.cluster import Cluster
+from tests.support.cluster import Cluster
 
 NODES_DIE = ("net::ERR_", "status of 503", "status of 504")  # what the browser itself reports of a node that was killed
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page
 
-from tests.system.cluster import Cluster, NodeProcess
+from tests.support.cluster import Cluster, NodeProcess
 
 
 class Polls:

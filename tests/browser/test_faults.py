@@ -6,7 +6,7 @@ from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import NODES_DIE, Pages
 from tests.browser.polls import Polls, card, counts, option
-from tests.system.cluster import Cluster
+from tests.support.cluster import Cluster
 
 LOST = "this node does not answer; trying again"
 

@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 
 from tests.browser.conftest import Pages
 from tests.browser.polls import Polls, card, counts, names, option
-from tests.system.cluster import Cluster
+from tests.support.cluster import Cluster
 
 NARROW, WIDE = 360, 1280
 

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Pages
 from tests.browser.polls import Polls, card, counts, names, option
-from tests.system.cluster import Cluster
+from tests.support.cluster import Cluster
 
 
 def test_a_poll_is_shown_with_its_options_and_counts(cluster: Cluster, polls: Polls, pages: Pages) -> None:

@@ -17,7 +17,7 @@ import dns.query
 import pytest
 import requests
 
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
 PORTS = ("http", "dns", "server", "serf-lan")

@@ -26,7 +26,7 @@ def mongo_url() -> str:
 
 
 class MongoStore:
-    """Also what `tests/unit/sink_stores.py` calls a Store."""
+    """Also what `tests/unit/sinks/sink_stores.py` calls a Store."""
 
     def __init__(self) -> None:
         self.url = mongo_url()

@@ -15,7 +15,7 @@ from quorate.cluster.discovery.registration import Identity, Registration
 from quorate.config import Consul, load
 from quorate.errors import NotReady
 from tests.services.consul_agent import ROOT, Agent, consul_binary, running_agent
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 DEPLOY = ROOT / "deploy/consul"
 ID = "quorate-mood-n1"

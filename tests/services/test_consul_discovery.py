@@ -17,7 +17,7 @@ from quorate.cluster.discovery.registration import Identity, Registration
 from quorate.config import Consul
 from quorate.errors import ConfigError
 from tests.services.consul_agent import Agent, running_agent
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 ROUNDS = 20
 

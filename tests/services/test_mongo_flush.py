@@ -11,9 +11,9 @@ import pytest
 from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.flush.leadership import Obstacle
 from tests.services.mongo_store import MongoStore
-from tests.unit.flushing import Gate, apply, flushing, poll, seen, until, votes
-from tests.unit.local_replica import LocalReplica
-from tests.unit.test_flusher import adopt_by, elect, run
+from tests.support.local_replica import LocalReplica
+from tests.unit.flush.flushing import Gate, apply, flushing, poll, seen, until, votes
+from tests.unit.flush.test_flusher import adopt_by, elect, run
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ import pytest
 from bson import Decimal128, Int64, ObjectId
 
 from quorate.sinks.mongo.sink import MongoSink
-from quorate.sinks.sink import Fence, FoundPoll, PollDocument, SinkError, Written
+from quorate.sinks.sink import Fence, ManualPoll, PollDocument, SinkError, WriteOutcome
 from tests.services.mongo_store import MongoStore
 
 T = 20.0
@@ -62,7 +62,7 @@ def test_a_poll_of_the_largest_size_survives(store: MongoStore) -> None:
     big = PollDocument("big", "", options, dict.fromkeys(options, 2**40), "open", 1, 0)
     sink = store.sink()
     for version in (1, 2):
-        assert {"big": Written.WRITTEN} == sink.write([big], Fence(1, 1, version), "c1", timeout_s=60)
+        assert {"big": WriteOutcome.WRITTEN} == sink.write([big], Fence(1, 1, version), "c1", timeout_s=60)
     assert {"big": big} == sink.read(timeout_s=60)
 
 
@@ -71,7 +71,7 @@ def test_many_polls_are_written_and_written_again(store: MongoStore) -> None:
     sink = store.sink()
     for version in (1, 2):
         fates = sink.write(documents, Fence(1, 1, version), "c1", timeout_s=60)
-        assert dict.fromkeys((document.id for document in documents), Written.WRITTEN) == fates
+        assert dict.fromkeys((document.id for document in documents), WriteOutcome.WRITTEN) == fates
 
 
 # ---- what people write -----------------------------------------------------------------------------------------------
@@ -81,10 +81,10 @@ def test_a_document_without_an_id_of_its_own_is_imported_under_its_object_id(sto
     key = store.polls.insert_one({"title": "Tea?", "options": ["yes", "no"], "results": {"yes": 2}, "owner": "ann"})
     id = str(key.inserted_id)
     sink = store.sink()
-    assert ([FoundPoll(id, "Tea?", ["yes", "no"], {"yes": 2, "no": 0})], []) == sink.find(timeout_s=T)
+    assert ([ManualPoll(id, "Tea?", ["yes", "no"], {"yes": 2, "no": 0})], []) == sink.find(timeout_s=T)
     tea = PollDocument(id, "Tea?", ["yes", "no"], {"yes": 3, "no": 0}, "open", 8, 0, imported={"yes": 2, "no": 0})
     for version in (1, 2):
-        assert {id: Written.WRITTEN} == sink.write([tea], Fence(1, 1, version), "c1", timeout_s=T)
+        assert {id: WriteOutcome.WRITTEN} == sink.write([tea], Fence(1, 1, version), "c1", timeout_s=T)
     assert 1 == store.polls.count_documents({})
     found = store.polls.find_one({"_id": ObjectId(id)})
     assert found is not None
@@ -105,7 +105,7 @@ def test_whole_numbers_of_every_kind_are_taken_and_can_be_written_over(store: Mo
     assert {"$happy": 3, "sa.d": 0} == sink.find(timeout_s=T)[0][0].results
     imported = {"$happy": 3, "sa.d": 0}
     mood = replace(MOOD, options=list(imported), results={"$happy": 4, "sa.d": 0}, imported=imported)
-    assert {"mood": Written.WRITTEN} == sink.write([mood], FENCE, "c1", timeout_s=T)
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([mood], FENCE, "c1", timeout_s=T)
 
 
 def test_documents_of_all_sorts_hide_no_poll(store: MongoStore) -> None:
@@ -126,7 +126,7 @@ def test_documents_of_all_sorts_hide_no_poll(store: MongoStore) -> None:
     assert ["good"] == [poll.id for poll in found]
     assert len(odd) == len(unreadable)
     good = PollDocument("good", "", ["a", "b"], {"a": 1, "b": 0}, "open", 1, 0, imported={"a": 0, "b": 0})
-    assert {"good": Written.WRITTEN} == store.sink().write([good], FENCE, "c1", timeout_s=T)
+    assert {"good": WriteOutcome.WRITTEN} == store.sink().write([good], FENCE, "c1", timeout_s=T)
 
 
 def test_an_edit_between_our_look_and_our_write_is_not_overwritten(store: MongoStore) -> None:
@@ -140,7 +140,7 @@ def test_an_edit_between_our_look_and_our_write_is_not_overwritten(store: MongoS
 
     sink._claim = edited_meanwhile  # type: ignore[method-assign]  # the moment between the two
     imported = replace(MOOD, imported={"happy": 5, "sad": 0})
-    assert {"mood": Written.CHANGED} == sink.write([imported], FENCE, "c1", timeout_s=T)
+    assert {"mood": WriteOutcome.CHANGED} == sink.write([imported], FENCE, "c1", timeout_s=T)
     found = store.look("mood")
     assert found is not None
     assert ({"happy": 6, "sad": 0}, False) == (found["results"], "quorate" in found)
@@ -150,9 +150,9 @@ def test_an_adopted_database_is_written_by_its_new_cluster_alone(store: MongoSto
     store.sink().write([MOOD, replace(MOOD, id="other")], Fence(3, 9, 100), "old", timeout_s=T)
     sink = store.sink()
     assert 2 == sink.adopt("new", timeout_s=T)
-    assert {"mood": Written.WRITTEN} == sink.write([MOOD], Fence(1, 1, 1), "new", timeout_s=T)
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([MOOD], Fence(1, 1, 1), "new", timeout_s=T)
     late = store.sink().write([MOOD, replace(MOOD, id="other")], Fence(3, 9, 101), "old", timeout_s=T)
-    assert {"mood": Written.FOREIGN, "other": Written.FOREIGN} == late
+    assert {"mood": WriteOutcome.FOREIGN, "other": WriteOutcome.FOREIGN} == late
 
 
 # ---- leaders at once -------------------------------------------------------------------------------------------------
@@ -249,7 +249,7 @@ def test_a_server_that_hangs_is_given_up_by_the_deadline_and_used_when_it_answer
             call()
         assert time.monotonic() - started < 5
     link.flows.set()
-    assert {"mood": Written.WRITTEN} == sink.write([MOOD], Fence(1, 1, 3), "c1", timeout_s=T)
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([MOOD], Fence(1, 1, 3), "c1", timeout_s=T)
 
 
 def test_a_server_that_came_later_than_the_node_gets_the_index_too(store: MongoStore, link: Link) -> None:
@@ -321,7 +321,7 @@ def test_a_document_of_ours_edited_into_nonsense_is_said(store: MongoStore) -> N
     store.polls.update_one({"_id": "mood"}, {"$set": {"results": [1, 2]}})
     with pytest.raises(SinkError, match="edited into nonsense"):
         sink.read(timeout_s=T)
-    assert {"mood": Written.WRITTEN} == sink.write([MOOD], replace(FENCE, version=9), "c1", timeout_s=T)
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([MOOD], replace(FENCE, version=9), "c1", timeout_s=T)
 
 
 def test_a_user_without_the_role_is_told_so(store: MongoStore) -> None:

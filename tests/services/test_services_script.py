@@ -16,7 +16,7 @@ import requests
 
 from tests.services.consul_agent import ROOT, consul_binary, running_agent
 from tests.services.script import SCRIPT, Services, alive
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture

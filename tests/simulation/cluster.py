@@ -15,11 +15,11 @@ import pysyncobj.syncobj
 
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.raft.engine.elections import Timing
-from quorate.cluster.raft.environment import ReplicaSettings, World
+from quorate.cluster.raft.environment import Environment, ReplicaSettings
 from quorate.cluster.raft.members import REMOVED
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import FORMAT, Identity
-from quorate.cluster.raft.transport.transport import Links
+from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import QuorateError
 from quorate.vote import Vote
@@ -129,9 +129,9 @@ class SimCluster:
             node.disks.append(Disk(node.directory.files, self.loop, rng))
             return node.disks[-1]
 
-        world = World(
+        world = Environment(
             writer=disk,
-            links=lambda node_id, listener, key: cast(Links, SimLinks(self.network, node_id, listener)),
+            links=lambda node_id, listener, key: cast(PeerTransport, SimLinks(self.network, node_id, listener)),
             rng=rng,
             wall=lambda: EPOCH_S + self.loop.time(),
             monotonic=self.loop.time,

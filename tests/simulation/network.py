@@ -1,7 +1,7 @@
 """Links between simulated replicas: delays, losses, late and repeated messages, cuts, and connections that flap.
 
-Harsher than TCP on purpose: Raft must not depend on order. What `Links` promises its callers is kept: a call ends in an
-answer, in an error that says it surely was not sent, or in `OutcomeUnknown`.
+Harsher than TCP on purpose: Raft must not depend on order. What `PeerTransport` promises its callers is kept: a call
+ends in an answer, in an error that says it surely was not sent, or in `OutcomeUnknown`.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Network:
 
 
 class SimLinks:
-    """Stands where `Links` stands."""
+    """Stands where `PeerTransport` stands."""
 
     def __init__(self, network: Network, node_id: str, listener: Listener) -> None:
         self.network, self.node_id, self.listener = network, node_id, listener

@@ -12,11 +12,11 @@ import pytest
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine import replication
 from quorate.cluster.raft.members import Members
-from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, Snapshots
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
 from quorate.errors import Halted, Invalid, NoLeader
 from tests.simulation import cluster
-from tests.simulation.stock.net import DROP
-from tests.simulation.stock.our_net import OurNet
+from tests.stock.net import DROP
+from tests.stock.our_net import OurNet
 
 
 def do(net: OurNet, step: Callable[[], Any]) -> Any:
@@ -56,7 +56,7 @@ def test_a_snapshot_of_what_the_log_holds_does_not_cost_the_copies_behind_it() -
         net.partition([follower], [leader, other])
         net.start(follower)
         assert net.engine(follower).commit_index < meta.index < net.last_index(follower) == last
-        data = Snapshots(net.directories[leader].files).read_chunk(meta, 0, meta.size)
+        data = SnapshotStore(net.directories[leader].files).read_chunk(meta, 0, meta.size)
         piece = messages.SnapshotChunk(
             net.term(leader), meta.index, meta.term, meta.chain, meta.members, meta.size, meta.id, 0, data
         )

@@ -18,7 +18,7 @@ import pytest
 
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.cluster.raft.storage.segments import GENESIS, Point, chain_of
-from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, Snapshots
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
 from tests.simulation.files import PowerCut, SimFiles, SimWriter
 
 ONE = os.environ.get("QUORATE_SEED")
@@ -68,7 +68,7 @@ class Node:
     def open(self) -> None:
         self.installing = False
         self.failures: list[BaseException] = []  # of the disk
-        self.writer, self.snapshots = SimWriter(self.files), Snapshots(self.files)
+        self.writer, self.snapshots = SimWriter(self.files), SnapshotStore(self.files)
         self.newest = self.snapshots.newest()
         self.journal = Journal.open(
             self.files,
@@ -147,7 +147,7 @@ class Node:
         if self.newest is not None and index <= self.newest.index:
             return
         point, image = self.log[index - self.log[0].index], self.rng.randbytes(self.rng.choice([0, 100, 5_000]))
-        self.newest = Snapshots(SimFiles(self.rng)).save(index, point.term, point.chain, b"members", image)
+        self.newest = SnapshotStore(SimFiles(self.rng)).save(index, point.term, point.chain, b"members", image)
         self.writer.run(lambda: self.snapshots.save(index, point.term, point.chain, b"members", image), self.keep)
 
     def keep(self, meta: SnapshotMeta | BaseException) -> None:
@@ -165,7 +165,7 @@ class Node:
         self.campaign()
         index, image = self.committed + self.rng.randint(1, 50), self.rng.randbytes(3_000)
         chain = self.rng.randbytes(16)
-        meta = Snapshots(SimFiles(self.rng)).save(index, self.term, chain, b"members", image)
+        meta = SnapshotStore(SimFiles(self.rng)).save(index, self.term, chain, b"members", image)
         self.installing = True
 
         def receive() -> SnapshotMeta:

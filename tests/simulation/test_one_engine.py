@@ -6,10 +6,10 @@ import pytest
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.elections import FOLLOWER, LEADER
-from quorate.cluster.raft.engine.proposal_outcome import Fate
+from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.engine.replication import WINDOW_BYTES
 from quorate.errors import Halted
-from tests.simulation.stock.one_engine import ELECTION_S, OneEngine
+from tests.stock.one_engine import ELECTION_S, OneEngine
 
 
 def appended(term: int, index: int, *, success: bool = True) -> messages.Appended:
@@ -121,7 +121,7 @@ def test_a_leader_counts_its_own_copy_when_it_is_on_disk() -> None:
         assert [] == a.fates, "b's disk has it, ours has not: one copy of two"
         a.syncs()
         a.engine.tick()
-        assert [Fate.COMMITTED] == a.fates
+        assert [ProposalOutcome.COMMITTED] == a.fates
 
 
 def test_a_peer_that_takes_no_entries_hears_of_us_though_others_are_sent_many() -> None:
@@ -150,7 +150,7 @@ def test_two_others_are_a_majority_without_our_disk() -> None:
         )
         a.syncs()
         a.engine.tick()
-        assert [Fate.COMMITTED] == a.fates
+        assert [ProposalOutcome.COMMITTED] == a.fates
 
 
 def test_copies_of_earlier_terms_commit_only_under_one_of_ours() -> None:
@@ -219,5 +219,5 @@ def test_a_later_term_ends_a_leadership() -> None:
         a.hears("c", messages.Append(term + 1, 0, 1, 0, [(term + 1, b"\x01")]))
         a.hears("c", messages.Append(term + 1, 4, 2, term + 1, [(term + 1, b"\x00y"), (term + 1, b"\x00z")]))
         a.engine.tick()
-        assert [Fate.NEVER] == a.fates
+        assert [ProposalOutcome.NEVER] == a.fates
         assert [b"y", b"z"] == a.applied

@@ -10,7 +10,7 @@ from quorate.cluster.fsm import StateMachine
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.snapshot import transfer
 from quorate.errors import DataError
-from tests.simulation.stock.our_net import OurNet
+from tests.stock.our_net import OurNet
 
 SMALL: dict[str, Any] = {"snapshot_bytes": 2_000, "keep_bytes": 300}
 

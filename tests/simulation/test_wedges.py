@@ -12,14 +12,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from quorate.cluster.admin import Operating
+from quorate.cluster.admin import Admin
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.members import Members
 from quorate.cluster.raft.snapshot import transfer
 from quorate.errors import Conflict, OutcomeUnknown
 from tests.simulation import network
-from tests.simulation.stock.one_engine import ELECTION_S, OneEngine
-from tests.simulation.stock.our_net import OurNet
+from tests.stock.one_engine import ELECTION_S, OneEngine
+from tests.stock.our_net import OurNet
 
 SMALL: dict[str, Any] = {"snapshot_bytes": 6_000, "keep_bytes": 300}
 
@@ -171,7 +171,7 @@ def test_a_member_is_replaced_by_way_of_a_follower_however_long_each_entry_takes
         net.start_all("abc")
         leader = net.elect()
         asked, lost = net.others(leader)
-        operators = {name: Operating(replica) for name, replica in net.replicas.items()}
+        operators = {name: Admin(replica) for name, replica in net.replicas.items()}
         net.crash(lost)
         net.disks[asked]["quorate-disk"].sync_s = 0.7 * network.CALL_S, 0.7 * network.CALL_S
         began_s = net.now_s
@@ -186,7 +186,7 @@ def test_a_replacement_whose_leader_died_half_way_can_be_asked_for_again() -> No
         leader = net.elect()
         asked, lost = net.others(leader)
         net.replicas[asked].settings = replace(net.replicas[asked].settings, peers={})  # what it knows, the log told it
-        operator = Operating(net.replicas[asked])
+        operator = Admin(net.replicas[asked])
         net.crash(lost)
 
         async def die_half_way(peer: str, data: bytes) -> bytes:
@@ -197,7 +197,7 @@ def test_a_replacement_whose_leader_died_half_way_can_be_asked_for_again() -> No
         with pytest.raises(OutcomeUnknown):
             net.wait_for(operator.change("replace", lost, None))
         assert net.until(lambda: listed(net, asked) == sorted(f"+{name}" for name in (leader, asked)))
-        Operating(net.replicas[leader])  # another one leads, say
+        Admin(net.replicas[leader])  # another one leads, say
         net.wait_for(operator.change("replace", lost, None))
         assert f"-{lost}" in listed(net, leader)
 

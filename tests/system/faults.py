@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.system.cluster import Cluster
-from tests.system.history import History
-from tests.system.voters import Voters, sends
+from tests.support.cluster import Cluster
+from tests.support.history import History
+from tests.support.voters import Voters, sends
 
 OPTIONS = ["happy", "sad", "🙂", "so.so", "$"]
 LAG_MAX = 1_000  # entries, under load: what a node has fetched and not yet applied between two probes

@@ -22,10 +22,10 @@ import time
 import traceback
 from pathlib import Path
 
-from tests.system import gaps
-from tests.system.cluster import Cluster
+from tests.support import gaps
+from tests.support.cluster import Cluster
+from tests.support.verdict import assert_exact
 from tests.system.faults import FAULTS, OPTIONS, powerless, vote_through
-from tests.system.verdict import assert_exact
 
 
 def run(fault: str, votes: int, times: int, seed: int, folder: Path) -> None:

@@ -22,7 +22,7 @@ from quorate.cli import main
 from quorate.cluster.raft.storage import directory
 from quorate.cluster.raft.storage.files import OsFiles
 from tests.simulation.files import SimFiles, survivors
-from tests.waiting import let_pass
+from tests.support.waiting import let_pass
 
 SYNC_MAX_S = 0.03  # as a slow disk: while a sync lasts, the power may go with half of it done
 EARLY = 0.3  # of the writes that nobody synced: something of them is on the disk soon

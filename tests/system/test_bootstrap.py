@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from tests.checkout import ROOT, copy_to
-from tests.system.process import PORTS, Process, free_ports
-from tests.waiting import wait_for
+from tests.support.checkout import ROOT, copy_to
+from tests.support.process import PORTS, Process, free_ports
+from tests.support.waiting import wait_for
 
 RAFT_PORTS_ABOVE_HTTP = 1_000
 SET_UP_S = 180.0

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from quorate import pidfile
-from tests.system.process import Process, free_ports
-from tests.waiting import let_pass, wait_for
+from tests.support.process import Process, free_ports
+from tests.support.waiting import let_pass, wait_for
 
 Start = Callable[..., Process]
 

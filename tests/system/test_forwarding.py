@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.cluster import Cluster
+from tests.support.cluster import Cluster
 
 
 def test_a_vote_sent_to_a_follower_counts_and_says_who_served_it(tmp_path: Path) -> None:

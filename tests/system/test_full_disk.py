@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cluster import Cluster, NodeProcess
+from tests.support.history import History
+from tests.support.verdict import assert_exact
+from tests.support.voters import Voters, sends
 from tests.system import faults
-from tests.system.cluster import Cluster, NodeProcess
-from tests.system.history import History
 from tests.system.small_disk import CannotMount, SmallDisk
-from tests.system.verdict import assert_exact
-from tests.system.voters import Voters, sends
 
 VOTES = 6_000
 CROWD = [

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cluster import Cluster
+from tests.support.history import History
+from tests.support.verdict import assert_exact, assert_nothing_lost
+from tests.support.voters import Voters, sends
 from tests.system import faults
-from tests.system.cluster import Cluster
-from tests.system.history import History
-from tests.system.verdict import assert_exact, assert_nothing_lost
-from tests.system.voters import Voters, sends
 
 VOTES = 20_000
 

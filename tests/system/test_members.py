@@ -12,8 +12,8 @@ from typing import Any
 from quorate.client.http import Client
 from quorate.errors import QuorateError
 from quorate.vote import Vote
-from tests.system.cluster import Cluster, NodeProcess
-from tests.system.process import free_ports
+from tests.support.cluster import Cluster, NodeProcess
+from tests.support.process import free_ports
 
 
 def _newcomer(cluster: Cluster, node_id: str) -> NodeProcess:

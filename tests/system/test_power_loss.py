@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.verdict import assert_exact
 from tests.system import faults
 from tests.system.powerless_node import SyncedFiles
-from tests.system.verdict import assert_exact
 
 
 @pytest.mark.timeout(300)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.cluster import Cluster, NodeProcess
-from tests.system.process import free_ports
+from tests.support.cluster import Cluster, NodeProcess
+from tests.support.process import free_ports
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.cluster import Cluster
+from tests.support.cluster import Cluster
 
 # Long, so that within a test nobody becomes leader by silence: only by being asked to.
 ELECTION_TIMEOUT_MS = 5_000

@@ -59,7 +59,7 @@ class Port(Transport):  # type: ignore[misc]  # PySyncObj has no annotations
         return self._engine.on_stock_message(node, message)
 
     def addNode(self, node: Node) -> None:
-        """Links are made by `Links` from the members; PySyncObj has no say in it."""
+        """Links are made by `PeerTransport` from the members; PySyncObj has no say in it."""
 
     def dropNode(self, node: Node) -> None:
         """See `addNode`."""

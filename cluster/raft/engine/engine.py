@@ -16,7 +16,7 @@ from typing import Any
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine import stock
 from quorate.cluster.raft.engine.elections import LEADER, ROLES, Send, Timing
-from quorate.cluster.raft.engine.proposal_outcome import Fate, OnFate
+from quorate.cluster.raft.engine.proposal_outcome import OnOutcome, ProposalOutcome
 from quorate.cluster.raft.engine.replication import MEMBERS, NO_OP, REGULAR, Replication
 from quorate.cluster.raft.engine.stock import Node
 from quorate.cluster.raft.members import MemberEntries
@@ -101,7 +101,7 @@ class Engine(Replication):
 
     # ---- proposing --------------------------------------------------------------------------------------------------
 
-    def propose(self, payload: bytes, done: OnFate) -> tuple[int, int] | None:
+    def propose(self, payload: bytes, done: OnOutcome) -> tuple[int, int] | None:
         """Append to the log; (index, term), or None if this node does not lead. The next tick sends it out.
 
         `done` is called with its fate, as soon as that is known here and not before; it may take for ever. Stock
@@ -110,7 +110,7 @@ class Engine(Replication):
         """
         return self._add(REGULAR + payload, done)
 
-    def propose_members(self, members: bytes, done: OnFate) -> tuple[int, int] | None:
+    def propose_members(self, members: bytes, done: OnOutcome) -> tuple[int, int] | None:
         """Change the members, one change at a time (Raft thesis 4.1); None if not the leader or one is under way.
 
         Stock accepts a second change while the first is uncommitted (test_membership_guard).
@@ -143,7 +143,7 @@ class Engine(Replication):
         since_s = stock.monotonic() - self.timing.election_s
         return {str(node.id) for node, heard_s in self._SyncObj__lastResponseTime.items() if heard_s > since_s}
 
-    def _add(self, command: bytes, done: OnFate) -> tuple[int, int] | None:
+    def _add(self, command: bytes, done: OnOutcome) -> tuple[int, int] | None:
         if self.role != LEADER:
             return None
         index, term = self.journal.last_index + 1, self.term_now
@@ -205,7 +205,7 @@ class Engine(Replication):
             result = self._apply_one(command, index, term)
             self._SyncObj__raftLastApplied = index
             for proposed_term, done in waiting.pop(index, ()):
-                done(result, Fate.COMMITTED if proposed_term == term else Fate.NEVER)
+                done(result, ProposalOutcome.COMMITTED if proposed_term == term else ProposalOutcome.NEVER)
             if stock.monotonic() > until_s and self.applied_index < self.commit_index:
                 self._wants_tick = True
                 break
@@ -236,7 +236,7 @@ class Engine(Replication):
             late = [done for proposed_term, done in waiting[index] if proposed_term < term]
             waiting[index] = [each for each in waiting[index] if each[0] >= term]
             for done in late:
-                done(None, Fate.NEVER)
+                done(None, ProposalOutcome.NEVER)
 
     def index_with_behind(self, size: int) -> int:
         """The index with about `size` bytes of memory behind it."""
@@ -292,7 +292,7 @@ class Engine(Replication):
         waiting = self._SyncObj__commandsWaitingCommit
         for passed in [at for at in waiting if at <= index]:
             for _, done in waiting.pop(passed):
-                done(None, Fate.UNKNOWN)
+                done(None, ProposalOutcome.UNKNOWN)
         self._overtake(self.term_at(index))
 
     def proves(self, index: int, term: int, chain: bytes) -> bool:

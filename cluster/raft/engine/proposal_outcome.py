@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Fate(enum.Enum):
+class ProposalOutcome(enum.Enum):
     """What became of a proposal. There is no fourth."""
 
     COMMITTED = "committed"  # in the term and at the index it was proposed at, and applied here
@@ -15,4 +15,4 @@ class Fate(enum.Enum):
     UNKNOWN = "unknown"  # a snapshot passed over it: it may be in there
 
 
-OnFate = Callable[[Any, Fate], None]  # the result of applying it, if it was committed
+OnOutcome = Callable[[Any, ProposalOutcome], None]  # the result of applying it, if it was committed

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from quorate.cluster.fsm import Applied
-from quorate.cluster.raft.engine.proposal_outcome import Fate
+from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 from quorate.vote import ENTRY_BYTES_MAX
 
@@ -42,13 +42,13 @@ class Proposals:
                 answer.set_exception(error)
 
 
-def settle(answer: asyncio.Future[Applied], applied: Applied, fate: Fate) -> None:
+def settle(answer: asyncio.Future[Applied], applied: Applied, fate: ProposalOutcome) -> None:
     """Tell a proposal its fate."""
     if answer.done():
         return
-    if fate is Fate.COMMITTED:
+    if fate is ProposalOutcome.COMMITTED:
         answer.set_result(applied)
-    elif fate is Fate.NEVER:
+    elif fate is ProposalOutcome.NEVER:
         answer.set_exception(NoLeader("another leader's entry took its place; it was not counted"))
     else:
         answer.set_exception(OutcomeUnknown("a snapshot passed over it; send it again with the same id"))

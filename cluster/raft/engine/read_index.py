@@ -12,7 +12,7 @@ from collections.abc import Callable
 OnConfirmed = Callable[[bool], None]
 
 
-class ReadRounds:
+class ReadIndex:
     """Pure bookkeeping; the engine sends and hears."""
 
     def __init__(self) -> None:

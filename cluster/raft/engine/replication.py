@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine import stock
 from quorate.cluster.raft.engine.elections import LEADER, Elections, Send, Timing
-from quorate.cluster.raft.engine.read_index import OnConfirmed, ReadRounds
+from quorate.cluster.raft.engine.read_index import OnConfirmed, ReadIndex
 from quorate.cluster.raft.engine.stock import Node
 from quorate.cluster.raft.members import MemberEntries
 from quorate.cluster.raft.storage.journal import Journal
@@ -41,7 +41,7 @@ class Replication(Elections):
     ) -> None:
         self._backlog = backlog
         self._counting = False
-        self._rounds = ReadRounds()
+        self._rounds = ReadIndex()
         self._commit_told = 0
         self.offer_snapshot: Callable[[str], None] = lambda peer: None  # begin or go on sending it; at every heartbeat
         self.cancel_snapshot: Callable[[str], None] = lambda peer: None  # the link broke

@@ -26,7 +26,7 @@ def cluster_id_of(members: Mapping[str, str]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-class Forming:
+class Bootstrap:
     """Decides from introductions; `identity` is what should be on disk after each."""
 
     def __init__(self, identity: Identity, cluster_name: str, expected: set[str]) -> None:

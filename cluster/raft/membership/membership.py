@@ -13,12 +13,12 @@ from typing import Any
 
 from quorate.cluster.raft import members
 from quorate.cluster.raft.engine.engine import Engine
-from quorate.cluster.raft.engine.proposal_outcome import Fate
+from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.members import REMOVED, Member, Members
-from quorate.cluster.raft.membership.bootstrap import Forming
+from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from quorate.cluster.raft.transport.connection import Introduction
-from quorate.cluster.raft.transport.transport import Links
+from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.errors import Conflict, Halted, Invalid, NoLeader, OutcomeUnknown
 
 CHANGE_S = 10.0
@@ -29,8 +29,8 @@ class Membership:
         self,
         node_id: str,
         engine: Engine,
-        links: Links,
-        forming: Forming,
+        links: PeerTransport,
+        forming: Bootstrap,
         configured: Mapping[str, str],
         snapshot: SnapshotMeta | None,
     ) -> None:
@@ -190,16 +190,16 @@ class Membership:
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(lambda done: done.exception())  # who waits for it hears of it; nobody else must
 
-        def done(result: object, fate: Fate) -> None:
+        def done(result: object, fate: ProposalOutcome) -> None:
             self._proposed = False
             if answer.done():
                 return
-            if fate is Fate.COMMITTED:
+            if fate is ProposalOutcome.COMMITTED:
                 answer.set_result(None)
             else:
                 answer.set_exception(
                     NoLeader("another leader took over; the members did not change")
-                    if fate is Fate.NEVER
+                    if fate is ProposalOutcome.NEVER
                     else OutcomeUnknown("it is not known whether the members changed; look with quorate members")
                 )
 

@@ -14,18 +14,18 @@ from quorate.cluster.fsm import Image, StateMachine
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.membership.membership import Membership
-from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, Snapshots
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
 from quorate.cluster.raft.storage.writer import Writer
 
 log = logging.getLogger(__name__)
 
 
-class Snapshotting:
+class Compaction:
     """On the loop, but for what it gives to the writer. `replace` is called when a received state is to be used."""
 
     def __init__(
         self,
-        snapshots: Snapshots,
+        snapshots: SnapshotStore,
         writer: Writer,
         engine: Engine,
         membership: Membership,

@@ -16,7 +16,7 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine import stock
 from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.engine import Engine
-from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, Snapshots
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
 from quorate.cluster.raft.storage.writer import Writer
 from quorate.errors import DataError
 
@@ -40,7 +40,7 @@ class Transfer:
     def __init__(
         self,
         engine: Engine,
-        snapshots: Snapshots,
+        snapshots: SnapshotStore,
         writer: Writer,
         *,
         newest: Callable[[], SnapshotMeta | None],

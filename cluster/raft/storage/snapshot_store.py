@@ -39,7 +39,7 @@ class SnapshotMeta:
     id: str  # hex blake2b-128 over all of the above and the image
 
 
-class Snapshots:
+class SnapshotStore:
     def __init__(
         self, files: Files, *, node_id: str = "NODE", accept: Callable[[bytes], object] = lambda image: None
     ) -> None:

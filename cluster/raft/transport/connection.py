@@ -62,31 +62,31 @@ _introduction = msgspec.msgpack.Decoder(Introduction).decode
 
 
 class Owner(Protocol):
-    """Whose link it is: `Links`."""
+    """Whose link it is: `PeerTransport`."""
 
     node_id: str
     key: bytes | None
 
     def introduction(self) -> Introduction: ...
 
-    def opened(self, link: Link) -> str | None:
+    def opened(self, link: PeerConnection) -> str | None:
         """The peer has introduced itself: a reason to refuse it, or None."""
         ...
 
-    def received(self, link: Link, stream: int, message: bytes) -> None: ...
+    def received(self, link: PeerConnection, stream: int, message: bytes) -> None: ...
 
-    def progress(self, link: Link) -> None:
+    def progress(self, link: PeerConnection) -> None:
         """Part of a long message came."""
         ...
 
-    def refused(self, link: Link, why: str) -> None:
+    def refused(self, link: PeerConnection, why: str) -> None:
         """The other end wants no link with us, and says why."""
         ...
 
-    def closed(self, link: Link, why: str) -> None: ...
+    def closed(self, link: PeerConnection, why: str) -> None: ...
 
 
-class Link(asyncio.Protocol):
+class PeerConnection(asyncio.Protocol):
     """`peer` is None until the handshake is done; then it is the node id that the other end was let in with."""
 
     def __init__(self, owner: Owner, *, dialled: bool) -> None:

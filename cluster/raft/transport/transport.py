@@ -18,7 +18,7 @@ import msgspec
 
 from quorate import errors
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.transport.connection import CALLS, MESSAGE_BYTES_MAX, RAFT, Introduction, Link
+from quorate.cluster.raft.transport.connection import CALLS, MESSAGE_BYTES_MAX, RAFT, Introduction, PeerConnection
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 
@@ -84,19 +84,19 @@ class Listener(Protocol):
     def progress(self, peer: str) -> None: ...
 
 
-class Links:
+class PeerTransport:
     """Runs on the node's loop; `start` listens and dials, `stop` closes everything. One link a peer: the newest."""
 
     def __init__(self, node_id: str, listener: Listener, *, key: bytes | None) -> None:
         self.node_id, self.key = node_id, key
         self._listener = listener
-        self._open: dict[str, Link] = {}
-        self._strangers: dict[Link, bool] = {}  # in the order they came; whether this node dialled
+        self._open: dict[str, PeerConnection] = {}
+        self._strangers: dict[PeerConnection, bool] = {}  # in the order they came; whether this node dialled
         self._addresses: dict[str, str] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self._handlers: dict[str, PeerHandler] = {}
         self._serving: set[asyncio.Task[None]] = set()
-        self._calls: dict[int, tuple[Link, asyncio.Future[bytes]]] = {}
+        self._calls: dict[int, tuple[PeerConnection, asyncio.Future[bytes]]] = {}
         self._ids = itertools.count(1)
         self._server: asyncio.Server | None = None
         self._watching: asyncio.TimerHandle | None = None
@@ -150,9 +150,9 @@ class Links:
 
     # ---- connections ------------------------------------------------------------------------------------------------
 
-    def _stranger(self, *, dialled: bool) -> Link:
+    def _stranger(self, *, dialled: bool) -> PeerConnection:
         """Those who come may be a flood: who has been silent longest goes, for a peer needs but one round trip."""
-        link = Link(self, dialled=dialled)
+        link = PeerConnection(self, dialled=dialled)
         self._strangers[link] = dialled
         waiting = [each for each, called in self._strangers.items() if not called]
         if len(waiting) > STRANGERS_MAX:
@@ -177,7 +177,7 @@ class Links:
                 pause_s = min(pause_s * 1.5, REDIAL_S[1])
             await asyncio.sleep(pause_s)
 
-    async def _connect(self, peer: str) -> Link:
+    async def _connect(self, peer: str) -> PeerConnection:
         host, _, port = self._addresses[peer].rpartition(":")
         link = self._stranger(dialled=True)
         try:
@@ -199,7 +199,7 @@ class Links:
     def introduction(self) -> Introduction:
         return self._listener.introduction()
 
-    def opened(self, link: Link) -> str | None:
+    def opened(self, link: PeerConnection) -> str | None:
         peer = link.peer
         assert peer is not None
         assert link.introduction is not None
@@ -217,12 +217,12 @@ class Links:
             self._listener.connected(peer)
         return refusal
 
-    def refused(self, link: Link, why: str) -> None:
+    def refused(self, link: PeerConnection, why: str) -> None:
         self._complain(f"{link.peer} refused", f"{link.peer or link.claims} refuses this node: {why}")
         if link.peer is not None:
             self._listener.refused(link.peer, why)
 
-    def closed(self, link: Link, why: str) -> None:
+    def closed(self, link: PeerConnection, why: str) -> None:
         self._strangers.pop(link, None)
         if not link.let_in:
             self.refusals += 1
@@ -236,11 +236,11 @@ class Links:
             log.info("link to %s lost: %s", link.peer, why)
         self._lost(link.peer, link)
 
-    def _lost(self, peer: str, link: Link) -> None:
+    def _lost(self, peer: str, link: PeerConnection) -> None:
         self._fail_calls(link)
         self._listener.disconnected(peer)
 
-    def _fail_calls(self, link: Link) -> None:
+    def _fail_calls(self, link: PeerConnection) -> None:
         for id in [id for id, (where, _) in self._calls.items() if where is link]:
             answer = self._calls.pop(id)[1]
             if not answer.done():
@@ -276,11 +276,11 @@ class Links:
     def is_open(self, peer: str) -> bool:
         return peer in self._open
 
-    def progress(self, link: Link) -> None:
+    def progress(self, link: PeerConnection) -> None:
         if link.peer is not None:
             self._listener.progress(link.peer)
 
-    def received(self, link: Link, stream: int, message: bytes) -> None:
+    def received(self, link: PeerConnection, stream: int, message: bytes) -> None:
         assert link.peer is not None
         if self._open.get(link.peer) is not link:
             return
@@ -331,7 +331,7 @@ class Links:
     def serve(self, kind: str, handler: PeerHandler) -> None:
         self._handlers[kind] = handler
 
-    def _serve(self, link: Link, call: _Call) -> None:
+    def _serve(self, link: PeerConnection, call: _Call) -> None:
         if len(self._serving) >= CALLS_MAX or link.backlog > CALL_BACKLOG_BYTES:
             self._reply(link, _failed(call.id, Overloaded("too many calls wait on this node")))
             return
@@ -339,7 +339,7 @@ class Links:
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
-    async def _answer(self, link: Link, call: _Call) -> None:
+    async def _answer(self, link: PeerConnection, call: _Call) -> None:
         assert link.peer is not None
         reply: _Answer | _Failed
         try:
@@ -354,7 +354,7 @@ class Links:
             reply = _failed(call.id, OutcomeUnknown("the other node failed inside; its log says how"))
         self._reply(link, reply)
 
-    def _reply(self, link: Link, reply: _Answer | _Failed) -> None:
+    def _reply(self, link: PeerConnection, reply: _Answer | _Failed) -> None:
         message = _encode(reply)
         if len(message) > MESSAGE_BYTES_MAX:  # the other end would hang up
             message = _encode(_failed(reply.id, OutcomeUnknown(f"the answer has {len(message):,} bytes: too many")))

@@ -14,8 +14,8 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.ingest.nsq.source import Caster, NsqSettings, NsqSource
 from quorate.vote import Vote
 from tests.services.nsq.servers import Server
-from tests.unit.local_replica import LocalReplica
-from tests.waiting import NeverHappened
+from tests.support.local_replica import LocalReplica
+from tests.support.waiting import NeverHappened
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
 async def until(
     what: str, condition: Callable[[], T], *, deadline_s: float = 20.0, every_s: float = 0.02, seen: object = ""
 ) -> T:
-    """As `tests.waiting.wait_for`, on the loop."""
+    """As `tests.support.waiting.wait_for`, on the loop."""
     end_s = asyncio.get_running_loop().time() + deadline_s
     while not (value := condition()):
         if asyncio.get_running_loop().time() > end_s:

@@ -17,8 +17,8 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from tests.system.process import Process, free_ports
-from tests.waiting import wait_for
+from tests.support.process import Process, free_ports
+from tests.support.waiting import wait_for
 
 Kind = Literal["double", "nsqd"]
 ROOT = Path(__file__).parents[3]
@@ -39,7 +39,7 @@ KINDS = [
 
 def _command(kind: Kind, program: str) -> list[str]:
     if kind == "double":
-        return [sys.executable, "-m", "tests.services.nsq.double", program]
+        return [sys.executable, "-m", "tests.doubles.nsq", program]
     path = shutil.which(program)
     assert path is not None
     # Compression is off by default nowhere but here: the double offers none, and both must answer alike.

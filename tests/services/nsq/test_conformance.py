@@ -9,7 +9,7 @@ import pytest
 
 from tests.services.nsq.raw import CLOSED, ERROR, RESPONSE, RawClient, mpub_body
 from tests.services.nsq.servers import Server
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 ID = b"0123456789abcdef"
 

@@ -14,7 +14,7 @@ from quorate.vote import Vote
 from tests.services.nsq.counting import Crashing, cluster, crash, on_loop, source, until
 from tests.services.nsq.raw import RawClient, Received
 from tests.services.nsq.servers import DURABLE, Server, Servers
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 
 def vote(option: str, id: str | None = None, **more: object) -> bytes:

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from quorate.ingest.nsq.connection import Connection
+from quorate.ingest.nsq.connection import NsqdConnection
+from tests.doubles.nsq import web
 from tests.services.nsq.counting import cluster, on_loop, source, until
-from tests.services.nsq.double import web
 from tests.services.nsq.servers import Server, Servers
 
 
@@ -71,15 +71,15 @@ async def test_a_turn_that_fails_is_told_once_and_ends_no_loop(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     nsqd, counted = servers.nsqd(), await cluster()
-    touch, turns = Connection.touch_old, []
+    touch, turns = NsqdConnection.touch_old, []
 
-    def failing(connection: Connection) -> None:
+    def failing(connection: NsqdConnection) -> None:
         turns.append(connection)
         if len(turns) <= 2:
             raise RuntimeError("unheard of")
         touch(connection)
 
-    monkeypatch.setattr(Connection, "touch_old", failing)
+    monkeypatch.setattr(NsqdConnection, "touch_old", failing)
     async with source(counted.submitter, nsqd) as taking:
         await until("it goes on", lambda: len(turns) > 3)
         assert "unheard of" in taking.status()["last_error"]

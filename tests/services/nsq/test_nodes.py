@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.services.nsq.servers import DURABLE, Server, Servers
-from tests.system.cluster import Cluster
-from tests.waiting import wait_for
+from tests.support.cluster import Cluster
+from tests.support.waiting import wait_for
 
 MESSAGES = 6_000
 FLAGS = {"msg_timeout": "2s", "broadcast_address": "127.0.0.1"}  # what a killed node had comes again after that

@@ -21,7 +21,7 @@ from quorate.ingest.nsq.publisher import FIRST_MPUB, NoNsqd, Publisher
 from tests.services.nsq.counting import cluster, on_loop, source, until
 from tests.services.nsq.raw import RawClient
 from tests.services.nsq.servers import DURABLE, ROOT, Server, Servers
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 LINES = "happy\nsad\nhappy\n" + '{"option":"happy","id":"u1"}\n' * 2 + "\nsad\n"  # 5 distinct votes
 

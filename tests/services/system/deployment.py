@@ -23,7 +23,7 @@ from tests.services.consul_agent import Agent
 from tests.services.nsq.servers import DURABLE, Servers
 from tests.services.script import Services
 from tests.services.system.finding import command, finding_cluster
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 OPTIONS = ["happy", "sad", "node.js", "🙂"]
 CHECK_S = 60.0

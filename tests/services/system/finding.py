@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.services.consul_agent import Agent
-from tests.system.cluster import Cluster, NodeProcess
-from tests.system.process import free_ports
-from tests.waiting import wait_for
+from tests.support.cluster import Cluster, NodeProcess
+from tests.support.process import free_ports
+from tests.support.waiting import wait_for
 
 
 def finding(agent: Agent, expect: int = 3) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import pymongo
 import pytest
 import requests
 
-from tests.checkout import ROOT
 from tests.services.script import Services
-from tests.system.process import Process
+from tests.support.checkout import ROOT
+from tests.support.process import Process
+from tests.support.waiting import wait_for
 from tests.system.test_bootstrap import first_of_free_ports, processes_in
-from tests.waiting import wait_for
 
 
 @pytest.mark.timeout(300)

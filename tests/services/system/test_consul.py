@@ -11,8 +11,8 @@ import pytest
 from quorate.vote import Vote
 from tests.services.consul_agent import Agent
 from tests.services.system.finding import command, finding_cluster, leaders_in
-from tests.system.cluster import Cluster
-from tests.waiting import wait_for
+from tests.support.cluster import Cluster
+from tests.support.waiting import wait_for
 
 TAG_S = 2.0  # what is promised for the leader's tag
 

@@ -11,8 +11,8 @@ import pytest
 from quorate.vote import Vote
 from tests.services.system.deployment import Deployment, Mongo
 from tests.services.system.finding import command
-from tests.system.cluster import Cluster
-from tests.waiting import wait_for
+from tests.support.cluster import Cluster
+from tests.support.waiting import wait_for
 
 ODD = ["node.js", "$cash", "a.b.$c", "🙂", "é" * 100, "."]  # the fifth is 200 bytes long
 

@@ -13,8 +13,8 @@ from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.vote import Vote
 from tests.services.consul_agent import Agent
 from tests.services.system.finding import entry_of, finding_cluster, newcomer, says
-from tests.system.cluster import Cluster, NodeProcess
-from tests.waiting import let_pass
+from tests.support.cluster import Cluster, NodeProcess
+from tests.support.waiting import let_pass
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -6,7 +6,7 @@ import pytest
 
 from tests.services.system.deployment import Deployment
 from tests.services.system.finding import entry_of
-from tests.waiting import wait_for
+from tests.support.waiting import wait_for
 
 SOME = 500  # votes published while a part is away, and after it came back
 

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.services.system.deployment import Mongo
-from tests.system.cluster import Cluster
-from tests.system.history import History
-from tests.system.voters import Voters
-from tests.waiting import let_pass, wait_for
+from tests.support.cluster import Cluster
+from tests.support.history import History
+from tests.support.voters import Voters
+from tests.support.waiting import let_pass, wait_for
 
 LOOK_EVERY_S = 0.01
 STALL_S = 10.0

@@ -1,0 +1,157 @@
+"""Who may import whom: `docs/design.md`, "Rooms", as a test. A new file outside a folder is given its room here."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "src"
+
+# Room -> its modules (with all below them), and the rooms it may import besides itself.
+ROOMS: dict[str, tuple[list[str], list[str]]] = {
+    "plain": (["quorate.errors", "quorate.vote", "quorate.words", "quorate.vote_json", "quorate.cluster.entry"], []),
+    "config": (["quorate.config"], ["plain"]),
+    "state": (["quorate.cluster.fsm", "quorate.cluster.state"], ["plain"]),
+    "replica": (["quorate.cluster.replica"], ["plain", "state"]),
+    "raft": (["quorate.cluster.raft"], ["plain", "state", "replica"]),
+    "admin": (["quorate.cluster.admin"], ["plain", "raft"]),
+    "submit": (["quorate.cluster.submit"], ["plain", "state", "replica"]),
+    "read": (["quorate.cluster.read"], ["plain", "state", "replica"]),
+    "bridge": (["quorate.cluster.loop_bridge"], ["plain"]),
+    "flush": (["quorate.cluster.flush"], ["plain", "state", "replica", "bridge", "sink"]),
+    "discovery": (["quorate.cluster.discovery"], ["plain", "config"]),
+    "sink": (["quorate.sinks.sink"], ["plain"]),
+    "sinks": (["quorate.sinks"], ["plain", "sink"]),
+    "ingest": (["quorate.ingest"], ["plain", "submit"]),
+    "client": (["quorate.client"], ["plain"]),
+    "command parts": ([f"quorate.{name}" for name in ("tally_table", "logs", "pidfile")], ["plain", "client"]),
+    "dev": (["quorate.dev"], ["plain", "config", "client", "command parts"]),
+    "http": (["quorate.http"], ["plain", "state", "replica", "submit", "read"]),
+}
+ENTRANCES = ["quorate.node", "quorate.cli", "quorate.__main__"]  # they wire parts together: may import everything
+EMPTY = ["quorate", "quorate.cluster", "quorate.ingest"]  # nothing to import but a version
+
+# Every node must reach the same bytes: what differs between machines, moments and Python versions stays out.
+NOT_IN_THE_STATE_MACHINE = {
+    *("asyncio", "concurrent", "datetime", "locale", "os", "random", "secrets"),
+    *("socket", "ssl", "tempfile", "threading", "time", "unicodedata", "uuid"),
+}
+UNPICKLERS = {"pickle", "_pickle", "cPickle", "dill", "cloudpickle", "shelve", "marshal"}
+
+
+@functools.cache
+def modules() -> dict[str, Path]:
+    found = {}
+    for folder, _, names in os.walk(SOURCE / "quorate", followlinks=True):
+        for path in (Path(folder) / name for name in sorted(names) if name.endswith(".py")):
+            dotted = ".".join(path.relative_to(SOURCE).with_suffix("").parts)
+            found[dotted.removesuffix(".__init__")] = path
+    return found
+
+
+def imports(path: Path) -> Iterator[str]:
+    """All modules a file names, wherever in it: `from a import b` names a.b, which may be a module or a name in a."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert 0 == node.level, f"{path}:{node.lineno}: a relative import gives type checkers a second copy"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def is_in(module: str, places: list[str]) -> bool:
+    return any(module == place or module.startswith(f"{place}.") for place in places)
+
+
+def room_of(module: str) -> str | None:
+    """The room whose entry names the module most exactly."""
+    fits = [(len(p), room) for room, (places, _) in ROOMS.items() for p in places if is_in(module, [p])]
+    return max(fits)[1] if fits else None
+
+
+def test_every_module_has_a_room() -> None:
+    homeless = [m for m in modules() if m not in EMPTY and not is_in(m, ENTRANCES) and room_of(m) is None]
+    assert [] == homeless, "say in ROOMS, and in docs/design.md, what they may import"
+
+
+def test_rooms_import_only_what_they_may() -> None:
+    trespasses = []
+    for module, path in modules().items():
+        room = room_of(module)
+        if room is None or is_in(module, ENTRANCES):
+            continue
+        allowed = {room, *ROOMS[room][1]}
+        for name in imports(path):
+            if name == "quorate" or not is_in(name, ["quorate"]) or name == "quorate.__version__":
+                continue
+            if room_of(name) not in allowed:
+                trespasses.append(f"{module} ({room}) imports {name} ({room_of(name)})")
+    assert [] == trespasses
+
+
+def test_no_circle_between_files() -> None:
+    """Imports under TYPE_CHECKING and inside functions count: a circle of names is one, whenever it is closed."""
+    files = modules()
+    graph = {
+        module: {found for name in imports(path) if (found := file_of(name, files))} for module, path in files.items()
+    }
+    assert [] == circles(graph)
+
+
+def file_of(name: str, files: Mapping[str, Path]) -> str | None:
+    """The file that an imported name stands in: `a.b` is the module a.b, or a name in the module a."""
+    return next((module for module in (name, name.rpartition(".")[0]) if module in files), None)
+
+
+def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
+    """Sets of modules that reach each other."""
+
+    def reached(start: str) -> set[str]:
+        seen: set[str] = set()
+        todo = [start]
+        while todo:
+            fresh = graph[todo.pop()] - seen
+            seen |= fresh
+            todo.extend(fresh)
+        return seen
+
+    reach = {module: reached(module) for module in graph}
+    found = {frozenset({m, *(o for o in reach[m] if m in reach[o])}) for m in graph if m in reach[m]}
+    return sorted(sorted(each) for each in found)
+
+
+def test_a_circle_is_found() -> None:
+    assert [["a", "b"], ["d"]] == circles({"a": {"b"}, "b": {"a", "c"}, "c": set(), "d": {"d"}})
+
+
+def test_nothing_but_commands_imports_the_node() -> None:
+    importers = {m for m, path in modules().items() for name in imports(path) if is_in(name, ["quorate.node"])}
+    assert set() == {m for m in importers if not is_in(m, ENTRANCES)}
+
+
+def test_only_the_raft_room_imports_pysyncobj() -> None:
+    importers = {m for m, path in modules().items() for name in imports(path) if is_in(name, ["pysyncobj"])}
+    assert {m for m in importers if is_in(m, ["quorate.cluster.raft"])} == importers
+
+
+def test_nothing_of_ours_unpickles() -> None:
+    """What reads a pickle runs code its writer chose. (Tests that show failures of the stock library may.)"""
+    ours = {**modules(), **{str(path.relative_to(ROOT)): path for path in ROOT.glob("bench/*.py")}}
+    assert [] == [
+        f"{m}: {name}" for m, path in ours.items() for name in imports(path) if name.split(".")[0] in UNPICKLERS
+    ]
+
+
+def test_the_state_machine_reads_no_clock_and_no_chance() -> None:
+    impure = [
+        f"{module} imports {name}"
+        for module, path in modules().items()
+        if room_of(module) == "state" or module == "quorate.cluster.entry"
+        for name in imports(path)
+        if name.split(".")[0] in NOT_IN_THE_STATE_MACHINE
+    ]
+    assert [] == impure

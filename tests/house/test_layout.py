@@ -1,0 +1,130 @@
+"""House rules that no type checker knows: links stay links, nothing hides the standard library, files stay small."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from quorate.cli import quorate
+from tests.support.checkout import ROOT, copy_to, tracked
+
+PARTS = ("cluster", "http", "ingest", "sinks")
+LINES_MAX = 500
+WAITING = {"wait_for", "eventually", "let_pass"}  # the functions in tests that may sleep
+VAGUE = re.compile(r"(^|_)(utils?|managers?|helpers?|misc|common)(_|$)")
+
+
+def python_files() -> list[Path]:
+    return [path for path in tracked() if path.suffix == ".py"]
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_each_part_is_a_relative_link_into_the_package(part: str) -> None:
+    link = ROOT / "src" / "quorate" / part
+    assert link.is_symlink(), f"{link} must be a link, or a build makes a wheel without it"
+    assert f"../../{part}" == os.readlink(link)
+    assert (ROOT / part) == link.resolve()
+
+
+def test_no_root_folder_hides_a_standard_module() -> None:
+    packages = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert set() == packages & set(sys.stdlib_module_names)
+
+
+def test_the_libraries_import_with_the_root_as_working_directory() -> None:
+    program = "import http.client, requests, flask, pymongo; print(http.client.__file__)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert 0 == done.returncode, done.stderr
+    assert str(ROOT) not in done.stdout.replace(sys.prefix, "")
+
+
+def test_the_wheel_holds_what_git_tracks(tmp_path: Path) -> None:
+    tree = tmp_path / "tree"
+    copy_to(tree)
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
+    done = subprocess.run([sys.executable, "-c", build], cwd=tree, capture_output=True, text=True, timeout=110)
+    assert 0 == done.returncode, done.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        packed = {name for name in archive.namelist() if name.startswith("quorate/")}
+    own = {path.relative_to("src").as_posix() for path in tracked("src") if not (ROOT / path).is_symlink()}
+    linked = {f"quorate/{path.as_posix()}" for path in tracked(*PARTS)}
+    assert own | linked == packed
+
+
+def test_files_stay_short() -> None:
+    long = {str(path): lines for path in python_files() if (lines := len(read(path).splitlines())) > LINES_MAX}
+    assert {} == long, "look for the second idea in it"
+
+
+def test_names_say_what_is_inside() -> None:
+    vague = [str(path) for path in python_files() if any(VAGUE.search(part) for part in path.with_suffix("").parts)]
+    assert [] == vague
+
+
+def test_tests_wait_for_conditions() -> None:
+    sleepers = [
+        f"{path}:{line}"
+        for path in python_files()
+        if path.parts[0] == "tests"
+        for line in sleeps(ast.parse(read(path)))
+    ]
+    assert [] == sleepers, "wait for a condition: tests.support.waiting.wait_for"
+
+
+def sleeps(tree: ast.AST) -> Iterator[int]:
+    """Lines that call time.sleep, but for those of functions that wait for a condition."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.FunctionDef) and node.name in WAITING:
+            continue
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "time.sleep":
+            yield node.lineno
+        yield from sleeps(node)
+
+
+def test_commands_in_the_documents_exist() -> None:
+    context = click.Context(quorate)
+    wrong = []
+    for path, line in shell_lines():
+        for script in re.findall(r"(?<![\w/.$])(?:\./)?((?:scripts|bench|deploy|\.ci)/[\w./-]+)", line):
+            if not (ROOT / script).exists():
+                wrong.append(f"{path}: {script}")
+        for command in re.findall(r"(?:^|[|;&(]\s*|\bbin/)quorate ([a-z]+)", line):
+            if quorate.get_command(context, command) is None:
+                wrong.append(f"{path}: quorate {command}")
+    assert [] == wrong
+
+
+def test_links_in_the_documents_lead_somewhere() -> None:
+    broken = [
+        f"{path}: {target}"
+        for path in documents()
+        for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", read(path))
+        if not (ROOT / path.parent / target).exists()
+    ]
+    assert [] == broken
+
+
+def documents() -> Iterator[Path]:
+    yield from (path for path in tracked() if path.suffix == ".md" and path.parts[0] in ("docs", path.name))
+
+
+def shell_lines() -> Iterator[tuple[Path, str]]:
+    """Lines of the documents' shell blocks."""
+    for path in documents():
+        for block in re.findall(r"^```(?:sh|bash|shell|console)\n(.*?)^```", read(path), re.S | re.M):
+            for line in block.splitlines():
+                yield path, line.strip().removeprefix("$ ")
+
+
+def read(path: Path) -> str:
+    return (ROOT / path).read_text(encoding="utf-8")

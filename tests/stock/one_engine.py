@@ -1,0 +1,94 @@
+"""One engine and nothing around it: every message, tick and sync by hand."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from types import TracebackType
+
+import pysyncobj.syncobj
+
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.engine.engine import Engine
+from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
+from quorate.cluster.raft.engine.replication import REGULAR
+from tests.unit.raft.small_logs import Disk
+
+ELECTION_S = 1.0
+
+
+class OneEngine:
+    """The engine of node a, in a cluster of a, b and c; all links are up. A context: the clock is its own."""
+
+    def __init__(self, disk: Disk | None = None, *, voters: str = "abc") -> None:
+        self.disk = disk or Disk()
+        self.now_s = 100.0
+        self.sent: list[tuple[str, messages.Message]] = []
+        self.applied: list[bytes] = []
+        self.fates: list[ProposalOutcome] = []
+        self._voters = voters
+        self._clock = pysyncobj.syncobj.monotonicTime
+
+    def __enter__(self) -> OneEngine:
+        pysyncobj.syncobj.monotonicTime = lambda: self.now_s
+        self.journal = self.disk.open()
+        self.engine = Engine(
+            "a",
+            self._voters,
+            journal=self.journal,
+            send=self._send,
+            apply=lambda payload, index, term: self.applied.append(payload),
+            timing=Timing(ELECTION_S),
+            rng=random.Random(1),
+        )
+        for peer in self._voters.replace("a", ""):
+            self.engine.peer_connected(peer)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
+        pysyncobj.syncobj.monotonicTime = self._clock
+
+    def _send(self, peer: str, message: messages.Message) -> bool:
+        self.sent.append((peer, message))
+        return True
+
+    def says(self, step: Callable[[], object]) -> list[tuple[str, messages.Message]]:
+        """What the engine sends while it does that."""
+        self.sent.clear()
+        step()
+        return list(self.sent)
+
+    def hears(self, peer: str, message: messages.Message) -> list[tuple[str, messages.Message]]:
+        """What it answers at once; what must wait for the disk comes with `syncs`."""
+        return self.says(lambda: self.engine.receive(peer, message))
+
+    def syncs(self) -> list[tuple[str, messages.Message]]:
+        def sync() -> None:
+            self.journal.flush()
+            self.disk.writer.drain()
+
+        return self.says(sync)
+
+    def follows(self, term: int, *commands: bytes, prev: tuple[int, int] = (1, 0), commit: int = 0) -> None:
+        """Take entries of this term from b, and have them on disk."""
+        entries = [(term, REGULAR + command) for command in commands]
+        self.hears("b", messages.Append(term, commit, *prev, entries))
+        self.syncs()
+
+    def leads(self) -> int:
+        """Be elected, with b's ballot and pre-ballot; the term."""
+        self.now_s += 3 * ELECTION_S
+        self.engine.tick()
+        self.hears("b", messages.Ballot(self.engine.term_now + 1, pre=True))
+        self.engine.tick()
+        self.syncs()
+        self.hears("b", messages.Ballot(self.engine.term_now, pre=False))
+        self.syncs()
+        return self.engine.term_now
+
+    def proposes(self, payload: bytes) -> int:
+        """At which index."""
+        placed = self.engine.propose(payload, lambda result, fate: self.fates.append(fate))
+        assert placed is not None
+        return placed[0]

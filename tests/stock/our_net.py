@@ -1,0 +1,252 @@
+"""A cluster of our replicas in the same weather: the real ones, with disks that can be taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, TypeVar, cast
+
+from quorate.cluster import entry
+from quorate.cluster.fsm import Applied
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.elections import LEADER, Timing
+from quorate.cluster.raft.engine.engine import Engine
+from quorate.cluster.raft.environment import Environment, ReplicaSettings
+from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.raft.storage.directory import FORMAT, Identity
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.transport.transport import PeerTransport
+from quorate.cluster.submit.submitter import Submitter
+from quorate.errors import QuorateError
+from quorate.vote import Vote
+from tests.simulation.cluster import Disk, SimDirectory
+from tests.simulation.files import SimFiles
+from tests.simulation.network import SimLinks
+from tests.stock.net import Net, ProposalOutcome, Wire
+
+POLL = "mood"
+EPOCH_S = 1_700_000_000.0
+CAST_S = 1.0
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+class End(SimLinks):
+    """One node's end of the simulated links; the hook sees what it sends."""
+
+    def send(self, peer: str, message: messages.Message) -> bool:
+        if peer not in self.connection:
+            return False
+        data = messages.encode(message)
+        cast(Wire, self.network).post(
+            self.node_id, peer, message, lambda there: there.listener.received(self.node_id, messages.decode(data))
+        )
+        return True
+
+
+class OurNet(Net):
+    """`settings` are ReplicaSettings'."""
+
+    def __init__(self, seed: int = 0, *, election_s: float = 0.4, power_losses: float = 0.0, **settings: Any) -> None:
+        super().__init__(seed, **settings)
+        self.election_s = election_s
+        self.power_losses = power_losses  # the share of crashes that are that
+        self.replicas: dict[str, RaftReplica] = {}
+        self.submitters: dict[str, Submitter] = {}
+        self.directories: dict[str, SimDirectory] = {}
+        self.disks: dict[str, dict[str, Disk]] = {}  # node -> purpose -> its thread
+        self.halted: dict[str, BaseException] = {}
+        self.rng = random.Random(f"faults {seed}")
+        self._casting: set[asyncio.Task[None]] = set()
+
+    def _now(self) -> float:
+        return self.loop.time()
+
+    def wait_for(self, what: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(what)
+
+    # ---- nodes ------------------------------------------------------------------------------------------------------
+
+    def start_all(self, names: str) -> None:
+        """And form the cluster, with a poll in it to count in."""
+        super().start_all(names)
+        leader = self.elect()
+        create = entry.CreatePoll(POLL, "", ["-"], "open", None, True)
+        self.wait_for(self.submitters[leader].create_poll(create, timeout_s=10))
+        assert self.until(lambda: all(self.replicas[name].state.poll(POLL) for name in names)), "a poll everywhere"
+
+    def start(self, name: str) -> None:
+        """Raises `DataError` as a node does."""
+        rng = random.Random(f"{name} {self.now_s} {self.seed}")
+        if name not in self.directories:
+            self.wipe(name)
+        disks: dict[str, Disk] = {}
+        files = self.directories[name].files
+
+        def disk(purpose: str) -> Disk:
+            disks[purpose] = Disk(files, self.loop, rng)
+            return disks[purpose]
+
+        world = Environment(
+            writer=disk,
+            links=lambda node_id, listener, key: cast(
+                PeerTransport, End(self.wire, node_id, cast(RaftReplica, listener))
+            ),
+            rng=rng,
+            wall=lambda: EPOCH_S + self.loop.time(),
+            monotonic=self.loop.time,
+        )
+        settings: dict[str, Any] = {"snapshot_bytes": 1 << 30, "keep_bytes": 1_000, "dedup_window": 10_000}
+        replica = RaftReplica(
+            ReplicaSettings(
+                node_id=name,
+                cluster_name="sim",
+                listen=("", 0),
+                peers={peer: peer for peer in self.names},
+                http="",
+                key=None,
+                bootstrap=True,
+                timing=Timing(self.election_s),
+                **{**settings, **self.settings},
+            ),
+            self.directories[name],
+            on_halt=lambda error: self.halted.__setitem__(name, error),
+            world=world,
+        )
+        self.disks[name] = disks
+
+        async def start() -> None:
+            await replica.start()
+            self.replicas[name], self.submitters[name] = replica, Submitter(replica)
+
+        self.wait_for(start())
+
+    def crash(self, name: str, *, power: bool | None = None) -> None:
+        """Kill the process; with `power`, what the disk had not synced may be gone."""
+        power = self.rng.random() < self.power_losses if power is None else power
+
+        async def crash() -> None:
+            replica = self.replicas.pop(name)
+            replica.abandon()
+            del self.submitters[name]
+            cast(SimLinks, replica.links).die()
+
+        self.wait_for(crash())
+        for disk in self.disks[name].values():
+            disk.die(self.rng.randint(0, 12))
+        files = self.directories[name].files
+        (files.crash if power else files.kill)()
+
+    def stop(self, name: str) -> None:
+        """An orderly stop."""
+        del self.submitters[name]
+        self.wait_for(self.replicas.pop(name).stop())
+
+    def wipe(self, name: str) -> None:
+        """The node, which is down, gets an empty disk."""
+        rng = random.Random(f"disk {name} {self.seed} {self.now_s}")
+        self.directories[name] = SimDirectory(SimFiles(rng), Identity(FORMAT, name, rng.randbytes(8).hex()))
+
+    def up(self) -> Iterable[str]:
+        return self.replicas
+
+    def engine(self, name: str) -> Engine:
+        engine = self.replicas[name]._engine
+        assert engine is not None
+        return engine
+
+    def journal(self, name: str) -> Journal:
+        return self.engine(name).journal
+
+    def leads(self, name: str) -> bool:
+        return self.engine(name).role == LEADER
+
+    def term(self, name: str) -> int:
+        return self.replicas[name].term
+
+    def last_index(self, name: str) -> int:
+        return self.journal(name).last_index
+
+    def tags(self, name: str) -> list[str]:
+        results = self.replicas[name].state.results(POLL) or {}
+        return [tag for tag, count in results.items() for _ in range(count)]
+
+    # ---- proposing --------------------------------------------------------------------------------------------------
+
+    def entry(self, tag: str, pad: bytes = b"") -> bytes:
+        command = entry.CastVotes([entry.Choice(tag, POLL, 1, 0)], plain=[(0, 1)])
+        sections = [entry.encode_section([command]), *([pad] if pad else [])]  # no section, so it is refused: not votes
+        return entry.encode_entry(int((EPOCH_S + self.now_s) * 1000), sections)
+
+    def propose(self, name: str, tag: str, pad: bytes = b"") -> None:
+        """To the log itself, as a leader."""
+
+        async def propose() -> None:
+            self.replicas[name].propose(self.entry(tag, pad)).add_done_callback(told)
+
+        def told(answer: asyncio.Future[Applied]) -> None:
+            self.fates.setdefault(tag, fate_of(answer))
+
+        self.wait_for(propose())
+
+    def propose_raw(self, leader: str, command: bytes) -> None:
+        """Put something into the log that no proposer makes; its first byte is its kind."""
+        self.wait_for(_called(lambda: self.engine(leader)._add(command, lambda result, fate: None)))
+
+    def create_big_poll(self, leader: str, *, options: int) -> None:
+        """Make the state big: some 50 bytes an option."""
+        texts = [f"option {number} {self.rng.randbytes(16).hex()}" for number in range(options)]
+        create = entry.CreatePoll("big", "", texts, "open", None, False)
+        self.wait_for(self.submitters[leader].create_poll(create, timeout_s=10))
+
+    def ask(self, name: str, tag: str, *, timeout_s: float = CAST_S) -> None:
+        """Once, with the tag for an id."""
+
+        async def cast() -> None:
+            casting = self.submitters[name].cast([Vote(tag, id=tag, poll=POLL)], timeout_s=timeout_s)
+            task = asyncio.get_running_loop().create_task(counted(casting))
+            self._casting.add(task)
+            task.add_done_callback(self._casting.discard)
+
+        async def counted(casting: Coroutine[Any, Any, Any]) -> None:
+            try:
+                await casting
+                self.fates[tag] = "success"
+            except QuorateError as error:
+                self.fates[tag] = "no" if error.definite else "unknown"
+
+        self.wait_for(cast())
+
+    def hand_over(self, leader: str, to: str) -> None:
+        engine = self.engine(leader)
+        self.wait_for(_called(lambda: engine._send(to, messages.TimeoutNow(engine.term_now))))
+
+    def deliver(self, source: str, target: str, message: Any) -> None:
+        self.wait_for(_called(lambda: self.replicas[target].received(source, message)))
+
+    @staticmethod
+    def kind(message: Any) -> str:
+        match message:
+            case messages.Append():
+                return "append" if message.entries else "heartbeat"
+            case messages.SnapshotChunk():
+                return "snapshot"
+            case messages.RequestBallot():
+                return "request"
+        return type(message).__name__.lower()
+
+
+async def _called(step: Callable[[], object]) -> None:
+    step()
+
+
+def fate_of(answer: asyncio.Future[Applied]) -> ProposalOutcome:
+    error = answer.exception()
+    if error is None:
+        return "success"
+    assert isinstance(error, QuorateError), error
+    return "no" if error.definite else "unknown"

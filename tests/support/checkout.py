@@ -1,0 +1,27 @@
+"""The repository as git would hand it to a newcomer: its tracked files, as they stand now."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def tracked(*under: str) -> list[Path]:
+    """Files git knows (links too), relative to the root."""
+    if not (ROOT / ".git").exists():
+        pytest.skip("not a git checkout, so nobody knows which files belong")
+    listed = subprocess.run(["git", "ls-files", "-z", "--", *under], cwd=ROOT, capture_output=True, check=True).stdout
+    return [Path(name) for name in listed.decode().split("\0") if name and os.path.lexists(ROOT / name)]
+
+
+def copy_to(folder: Path) -> None:
+    """What a fresh clone would have."""
+    for path in tracked():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(ROOT / path, folder / path, follow_symlinks=False)

@@ -1,0 +1,54 @@
+"""The end of every test of chaos: all nodes and the database hold one count, and it is the true one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quorate.vote import Vote
+from tests.support.cluster import Cluster
+from tests.support.history import History
+from tests.support.waiting import wait_for
+
+BATCH = 5_000
+
+
+def assert_exact(cluster: Cluster, poll_id: str, history: History) -> None:
+    """Every vote is acknowledged, and counted once: in each node, in SQLite, and when all are sent again."""
+    assert set() == history.open_ids()
+    assert_equal_everywhere(cluster, poll_id, history.tally())
+    assert [] == history.problems(history.tally())
+    assert 0 == applied_anew(cluster, history, sorted(history.votes)), "an acknowledged id was not known any more"
+    assert_equal_everywhere(cluster, poll_id, history.tally())
+
+
+def assert_nothing_lost(cluster: Cluster, poll_id: str, history: History) -> None:
+    """With votes whose outcome is open: the acknowledged are counted, and nothing twice. Then all are settled."""
+    shown = cluster.wait_for("all nodes agree", lambda: cluster.results(poll_id))
+    assert [] == history.problems(shown["results"])
+    assert 0 == applied_anew(cluster, history, sorted(history.acknowledged)), "an acknowledged vote was lost"
+    applied_anew(cluster, history, sorted(history.open_ids()))
+    assert_equal_everywhere(cluster, poll_id, history.tally())
+
+
+def assert_equal_everywhere(cluster: Cluster, poll_id: str, expected: dict[str, int]) -> None:
+    shown = cluster.wait_for("all nodes agree", lambda: cluster.results(poll_id))
+    assert expected == {option: count for option, count in shown["results"].items() if count}
+    wait_for(
+        f"SQLite holds {expected}",
+        lambda: cluster.in_sqlite(poll_id) == shown["results"],
+        deadline_s=10,
+        seen=lambda: f"it has {cluster.in_sqlite(poll_id)}\n{cluster.seen()}",
+    )
+
+
+def applied_anew(cluster: Cluster, history: History, ids: Sequence[str]) -> int:
+    """Send the votes again; how many of them the cluster had not counted before."""
+    applied = 0
+    with cluster.client(timeout_s=60) as client:
+        for start in range(0, len(ids), BATCH):
+            votes = [Vote(option=history.votes[i], id=i) for i in ids[start : start + BATCH]]
+            tallied = client.cast(votes)
+            assert [] == tallied.rejected[:3]
+            assert len(votes) == tallied.applied + tallied.duplicates
+            applied += tallied.applied
+    return applied

@@ -1,0 +1,322 @@
+"""The commands against a real HTTP room: what they print, and the code they end with."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.cli import COMMANDS, main
+from quorate.http.api import Limits
+from tests.support import http_node
+from tests.support.http_node import Node
+
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("QUORATE_NODES", "QUORATE_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
+    with http_node.running(limits=Limits(timeout_s=0.3)) as started:
+        monkeypatch.setenv("QUORATE_NODES", f"http://127.0.0.1:{started.port}")
+        assert 201 == started.ask("POST", "/polls", {"id": "mood", "options": ["happy", "sad"]}).status
+        yield started
+
+
+class Told:
+    """What a command said, and how it ended."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
+        capsys.readouterr()
+        self.code = main(arguments)
+        self.out, self.err = capsys.readouterr()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Capture = pytest.CaptureFixture[str]
+
+
+# ---- the frame ------------------------------------------------------------------------------------------------------
+
+
+def test_help_names_every_command_and_loads_none() -> None:
+    code = "import sys; from quorate.cli import main; main(['--help']); print([m for m in sys.modules if m in %r])"
+    slow = ["requests", "rich", "msgspec", "quorate.cluster", "quorate.node"]
+    done = subprocess.run([sys.executable, "-c", code % slow], capture_output=True, text=True, timeout=30, check=True)
+    assert "[]" == done.stdout.splitlines()[-1]
+    assert [] == [name for name in COMMANDS if f"\n  {name} " not in done.stdout]
+
+
+def test_every_command_has_help(capsys: Capture) -> None:
+    for name in COMMANDS:
+        told = Told(capsys, name, "--help")
+        assert (0, "") == (told.code, told.err)
+
+
+def test_a_misspelt_command_is_told_the_nearest(capsys: Capture) -> None:
+    told = Told(capsys, "vot", "happy")
+    assert 2 == told.code
+    assert "No such command 'vot'. Did you mean vote?" in told.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["vote"], "Missing argument 'OPTION'"),
+        (["vote", "happy", "--weight", "0"], "0 is not in the range"),
+        (["vote", "happy", "--node", "ftp://x"], "is no node's URL"),
+        (["feed", "/no/such/file"], "does not exist"),
+        (["polls", "create", "p", "--closes-at", "noon"], "'noon' is no time"),
+        (["polls", "create", "p", "--closes-at", "2030-01-01T00:00:00"], "has no zone"),
+        (["polls", "create", "p", "--closes-at", "+9999999d"], "not in the years 1 to 9999"),
+        (["polls", "create", "p", "--closes-at", "9999-12-31T23:59:59-12:00"], "not in the years 1 to 9999"),
+        (["node", "--set", "loglevel"], "is not section.key=value"),
+        (["node", "--set", "log.levl=debug"], "did you mean log.level?"),
+        (["node", "--config", "/no/such/file"], "cannot be read"),
+        (["dev", "--set", "node.id=n7"], "each node has its own"),
+    ],
+)
+def test_wrong_usage_ends_with_2_and_says_what_is_wrong(capsys: Capture, arguments: list[str], said: str) -> None:
+    told = Told(capsys, *arguments)
+    assert 2 == told.code
+    assert said in told.err
+
+
+def test_a_bug_is_called_one_and_shows_no_traceback(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.cli.version.platform", None)
+    told = Told(capsys, "version")
+    assert 1 == told.code
+    assert "something failed that should not: AttributeError" in told.err
+    assert "Traceback" not in told.err
+
+
+def test_a_reader_that_goes_away_is_no_error() -> None:
+    command = f"{sys.executable} -m quorate config show | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=30, check=False)
+    assert (0, "") == (done.returncode, done.stderr)
+
+
+def test_version_tells_itself(capsys: Capture) -> None:
+    assert {"version", "python"} == set(Told(capsys, "version", "--json").json)
+    assert Told(capsys, "version").out.startswith("quorate ")
+
+
+# ---- votes ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_vote_counts_once_under_its_id(node: Node, capsys: Capture) -> None:
+    first, second = Told(capsys, "vote", "happy", "--id", "u1"), Told(capsys, "vote", "happy", "--id", "u1")
+    assert (0, 0) == (first.code, second.code)
+    assert first.out.startswith("happy: counted (id u1, version ")
+    assert second.out.startswith("happy: counted before; nothing changed")
+    assert 1 == node.tally()["happy"]
+
+
+def test_a_vote_carries_poll_and_weight(node: Node, capsys: Capture) -> None:
+    told = Told(capsys, "vote", "sad", "--poll", "mood", "--weight", "5", "--json")
+    assert (0, 1) == (told.code, told.json["applied"])
+    assert 5 == node.tally()["sad"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["vote", "angry"], "No open poll has this option"),
+        (["vote", "happy", "--poll", "none"], "No such poll"),
+        (["vote", "sad", "--id", "taken"], "The same id was used for something else"),
+        (["results", "none"], "No such poll"),
+        (["polls", "archive", "mood"], "open can become closed"),
+        (["polls", "create", "mood", "--option", "a", "--option", "b"], "another poll has this id"),
+        (["polls", "create", "p", "--option", "a"], "a poll needs at least 2"),
+    ],
+)
+def test_what_the_cluster_refuses_ends_with_1_and_says_why(
+    node: Node, capsys: Capture, arguments: list[str], said: str
+) -> None:
+    node.vote(option="happy", id="taken")
+    told = Told(capsys, *arguments)
+    assert 1 == told.code
+    assert said in told.err
+
+
+def test_where_nobody_listens_it_ends_soon_with_3_and_says_what_to_do(capsys: Capture) -> None:
+    told = Told(capsys, "vote", "happy", "--node", NOWHERE)
+    assert 3 == told.code
+    assert f"{NOWHERE} cannot be reached" in told.err
+    assert "`quorate dev` starts one" in told.err
+
+
+def test_without_a_leader_it_ends_with_3(node: Node, capsys: Capture) -> None:
+    def lose() -> None:
+        node.replica.leader = None
+
+    node.call(lose)
+    told = Told(capsys, "vote", "happy", "--timeout", "1")
+    assert (3, "") == (told.code, told.out)
+    assert "Nothing was changed" in told.err
+
+
+def test_an_outcome_nobody_knows_ends_with_4_and_gives_the_id_to_send_again(node: Node, capsys: Capture) -> None:
+    def hold() -> None:
+        node.replica.held = []
+
+    node.call(hold)
+    told = Told(capsys, "vote", "happy", "--id", "u1", "--timeout", "1")
+    assert 4 == told.code
+    assert "quorate vote --id u1" in told.err
+
+
+def test_errors_are_problem_documents_with_json(node: Node, capsys: Capture) -> None:
+    told = Told(capsys, "vote", "angry", "--json")
+    problem = json.loads(told.err)
+    assert (1, "") == (told.code, told.out)
+    assert ("unknown_option", 404, True) == (problem["type"], problem["status"], problem["definite"])
+
+
+def test_several_nodes_are_tried_in_turn(node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUORATE_NODES", f"{NOWHERE},127.0.0.1:{node.port}")
+    assert 0 == Told(capsys, "vote", "happy").code
+    monkeypatch.setenv("QUORATE_NODES", NOWHERE)
+    assert 0 == Told(capsys, "vote", "happy", "--node", NOWHERE, "--node", f"http://127.0.0.1:{node.port}/").code
+
+
+def test_a_consul_that_cannot_be_asked_is_said_and_both_ways_at_once_are_refused(capsys: Capture) -> None:
+    told = Told(capsys, "leader", "--consul", "127.0.0.1:1")
+    assert (3, "") == (told.code, told.out)
+    assert "Consul at 127.0.0.1:1: no connection" in told.err
+    both = Told(capsys, "leader", "--consul", "127.0.0.1:1", "--node", NOWHERE)
+    assert (2, True) == (both.code, "--node and --consul both say whom to ask" in both.err)
+    wrong = Told(capsys, "leader", "--consul", "ftp://here")
+    assert (2, True) == (wrong.code, "give host:port, or a URL" in wrong.err)
+
+
+def test_nodes_given_by_flag_outrank_the_environments_consul(
+    node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUORATE_CONSUL", "127.0.0.1:1")
+    assert 0 == Told(capsys, "leader", "--node", f"http://127.0.0.1:{node.port}").code
+    assert 0 == Told(capsys, "leader").code, "and so do QUORATE_NODES"
+    monkeypatch.delenv("QUORATE_NODES")
+    assert 3 == Told(capsys, "leader").code
+    monkeypatch.setenv("QUORATE_NODES", f"http://127.0.0.1:{node.port}")
+    assert 3 == Told(capsys, "leader", "--consul", "127.0.0.1:1").code
+
+
+# ---- polls and results ----------------------------------------------------------------------------------------------
+
+
+def test_a_poll_is_created_closed_opened_and_archived(node: Node, capsys: Capture, tmp_path: Path) -> None:
+    more = tmp_path / "options"
+    more.write_text("soup\nstew\n\n")
+    arguments = ["lunch", "--title", "Lunch?", "--option", "pizza", "--options-file", str(more), "--draft"]
+    assert "lunch: created\n" == Told(capsys, "polls", "create", *arguments).out
+    assert "lunch: was there already, the same\n" == Told(capsys, "polls", "create", *arguments).out
+    for command, state in (("open", "open"), ("close", "closed"), ("open", "open"), ("close", "closed")):
+        assert f"lunch: {state}\n" == Told(capsys, "polls", command, "lunch").out
+    assert "archived" == Told(capsys, "polls", "archive", "lunch", "--json").json["state"]
+    shown = Told(capsys, "polls", "show", "lunch", "--json").json
+    assert ("Lunch?", ["pizza", "soup", "stew"], "archived") == (shown["title"], shown["options"], shown["state"])
+
+
+def test_polls_alone_lists_them_with_its_options(node: Node, capsys: Capture) -> None:
+    assert ["mood", "open", "2", "mood", "happy,", "sad"] == Told(capsys, "polls").out.splitlines()[1].split()
+    assert [] == Told(capsys, "polls", "--state", "closed", "--json").json["polls"]
+    assert "There is no poll yet" in Told(capsys, "polls", "--state", "draft").out
+
+
+@pytest.mark.parametrize(("text", "stored"), [("2030-01-31T14:00:00+02:00", "2030-01-31T12:00:00.000Z"), ("+2h", "Z")])
+def test_a_poll_closes_at_a_time(node: Node, capsys: Capture, text: str, stored: str) -> None:
+    told = Told(capsys, "polls", "create", "p", "--option", "a", "--option", "b", "--closes-at", text, "--json")
+    assert told.json["closes_at"].endswith(stored)
+
+
+def test_results_of_the_only_open_poll_need_no_name(node: Node, capsys: Capture) -> None:
+    node.vote(option="happy", id="u1", weight=1_000)
+    told = Told(capsys, "results")
+    assert ["OPTION  VOTES", "happy   1,000", "sad         0"] == told.out.splitlines()[:3]
+    assert "1,000 votes in mood (open), version " in told.out
+    assert {"happy": 1_000, "sad": 0} == Told(capsys, "results", "mood", "--level", "linearizable", "--json").json[
+        "results"
+    ]
+
+
+def test_of_several_open_polls_one_must_be_named(node: Node, capsys: Capture) -> None:
+    node.ask("POST", "/polls", {"id": "lunch", "options": ["pizza", "soup"]})
+    told = Told(capsys, "results")
+    assert 2 == told.code
+    assert "Which poll? Open are: mood, lunch" in told.err
+
+
+def test_watching_prints_a_line_for_each_change_until_interrupted(
+    node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses = iter([1, 2])
+
+    def pause(_: float) -> None:
+        if next(pauses, None) is None:
+            raise KeyboardInterrupt
+        node.vote(option="happy", id="u1")
+
+    monkeypatch.setattr("quorate.cli.results.time.sleep", pause)
+    told = Told(capsys, "results", "--watch")
+    assert 130 == told.code
+    assert ["happy 0  sad 0", "happy 1  sad 0"] == [line.partition(": ")[2] for line in told.out.splitlines()]
+
+
+# ---- the cluster ----------------------------------------------------------------------------------------------------
+
+
+def test_nodes_leader_and_status_are_shown(node: Node, capsys: Capture) -> None:
+    assert Told(capsys, "leader").out.startswith("n1 leads since term 1: http://127.0.0.1:8001")
+    assert Told(capsys, "nodes").out.splitlines()[0].split()[:3] == ["ID", "ROLE", "REACHABLE"]
+    assert "n1" == Told(capsys, "nodes", "--json").json["nodes"][0]["id"]
+    assert "raft.role" in Told(capsys, "status").out
+    assert "n1" == Told(capsys, "status", "--json").json["node"]
+
+
+def test_without_a_leader_the_leader_command_ends_with_3(node: Node, capsys: Capture) -> None:
+    def lose() -> None:
+        node.replica.leader = None
+
+    node.call(lose)
+    assert 3 == Told(capsys, "leader", "--timeout", "0.3").code
+
+
+# ---- config ---------------------------------------------------------------------------------------------------------
+
+
+def test_config_check_says_fine_or_what_is_wrong(capsys: Capture, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text('[raft]\npeers = ["n1=127.0.0.1:9001", "n2=127.0.0.1:9002"]\n')
+    bad.write_text("[http]\nlistn = 1\n")
+    assert "fine. This is n1 of n1, n2." in Told(capsys, "config", "check", str(good)).out
+    told = Told(capsys, "config", "check", str(bad))
+    assert (2, "") == (told.code, told.out)
+    assert "did you mean http.listen?" in told.err
+
+
+def test_config_show_masks_secrets_and_tells_where_values_come_from(
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "q.toml"
+    file.write_text('[raft]\nkey = "a-very-secret-key"\n')
+    monkeypatch.setenv("QUORATE_HTTP_THREADS", "3")
+    told = Told(capsys, "config", "show", str(file), "--set", "log.level=debug", "--json")
+    assert {"value": "***", "from": str(file)} == told.json["raft.key"]
+    assert {"value": 3, "from": "$QUORATE_HTTP_THREADS"} == told.json["http.threads"]
+    assert {"value": "debug", "from": "a flag"} == told.json["log.level"]
+    assert {"value": "sqlite", "from": "default"} == told.json["flush.sink"]
+    assert "a-very-secret-key" not in Told(capsys, "config", "show", str(file)).out

@@ -1,0 +1,113 @@
+"""What the tests of the flush share: one loop, a local replica, a real sink behind a gate that can hold and fail it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from quorate.cluster import entry
+from quorate.cluster.entry import CastVotes, Choice, Command, CreatePoll, Result
+from quorate.cluster.flush.flusher import Flusher
+from quorate.sinks.sink import Fence, ManualPoll, PollDocument, Sink, SinkError, Unreadable, WriteOutcome
+from tests.support.local_replica import LocalReplica
+
+INTERVAL_S = 0.02
+
+
+async def until(what: str, condition: Callable[[], Any], *, deadline_s: float = 20.0) -> None:
+    """Let the loop run until it is so."""
+    end = asyncio.get_running_loop().time() + deadline_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < end, f"not within {deadline_s:g} s: {what}"
+        await asyncio.sleep(0.005)
+
+
+async def apply(replica: LocalReplica, *commands: Command) -> list[Result]:
+    section = entry.encode_section(list(commands))
+    applied = await replica.propose(entry.encode_entry(replica.now_ms(), [section]))
+    return applied.results[0]
+
+
+def poll(id: str = "mood", options: Sequence[str] = ("happy", "sad"), **fields: Any) -> CreatePoll:
+    return CreatePoll(
+        id, fields.pop("title", id), list(options), "open", None, fields.pop("write_ins", False), **fields
+    )
+
+
+def votes(option: str, count: int = 1, *, poll: str | None = None) -> CastVotes:
+    choice = Choice(option, poll, 1, entry.fingerprint_of(option, poll, 1))
+    return CastVotes([choice], plain=[(0, count)])
+
+
+class Gate:
+    """A sink that passes everything on to a real one, unless it is told to fail, or to hold writes back."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink, self.name = sink, sink.name
+        self.down: str | None = None  # what it says while it cannot be reached
+        self.open = threading.Event()
+        self.open.set()
+        self.held = 0
+        self.writes: list[tuple[Fence, dict[str, WriteOutcome]]] = []
+
+    def _pass(self) -> None:
+        if self.down is not None:
+            raise SinkError(self.down)
+
+    def write(
+        self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, timeout_s: float
+    ) -> dict[str, WriteOutcome]:
+        self._pass()
+        if not self.open.is_set():
+            documents = [_still(document) for document in documents]
+            self.held += 1
+            assert self.open.wait(60), "nobody opened the gate"
+        fates = self.sink.write(documents, fence, cluster_id, timeout_s=timeout_s)
+        self.writes.append((fence, fates))
+        return fates
+
+    def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
+        self._pass()
+        return self.sink.find(timeout_s=timeout_s)
+
+    def touched(self, *, timeout_s: float) -> bool:
+        self._pass()
+        return self.sink.touched(timeout_s=timeout_s)
+
+    def newest_foreign_fence(self, cluster_id: str, *, timeout_s: float) -> tuple[str, Fence] | None:
+        self._pass()
+        return self.sink.newest_foreign_fence(cluster_id, timeout_s=timeout_s)
+
+    def adopt(self, cluster_id: str, *, timeout_s: float) -> int:
+        self._pass()
+        return self.sink.adopt(cluster_id, timeout_s=timeout_s)
+
+    def read(self, *, timeout_s: float) -> dict[str, PollDocument]:
+        return self.sink.read(timeout_s=timeout_s)
+
+    def close(self) -> None:
+        self.sink.close()
+
+
+def _still(document: PollDocument) -> PollDocument:
+    """As it was when it was handed over: what is on its way to a database does not change any more."""
+    return PollDocument(document.id, document.title, document.options, dict(document.results), document.state,
+                        document.version, document.updated_ms)  # fmt: skip
+
+
+@asynccontextmanager
+async def flushing(replica: LocalReplica, sink: Sink, **settings: Any) -> AsyncIterator[Flusher]:
+    flusher = Flusher(replica, sink, **{"interval_s": INTERVAL_S, "timeout_s": 10.0, **settings})
+    flusher.start()
+    try:
+        yield flusher
+    finally:
+        await flusher.stop()
+
+
+def seen(sink: Sink, id: str = "mood") -> dict[str, int] | None:
+    document = sink.read(timeout_s=10).get(id)
+    return None if document is None else dict(document.results)

@@ -1,0 +1,452 @@
+"""The leader's flush, with a real state machine and a real SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Coroutine, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.cluster import entry
+from quorate.cluster.entry import Command, RaiseGeneration, Result, SetPollState
+from quorate.cluster.flush.flusher import Adopted, Flusher, Phase
+from quorate.errors import NoLeader
+from quorate.sinks.sink import Fence, PollDocument, Sink, WriteOutcome
+from tests.support.local_replica import LocalReplica
+from tests.unit.flush.flushing import Gate, apply, flushing, poll, seen, until, votes
+from tests.unit.sinks.sink_stores import SqliteStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "ballots.db")
+    yield store
+    store.close()
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)
+
+
+def _shows(sink: Sink, id: str, option: str, count: int) -> bool:
+    return (seen(sink, id) or {}).get(option) == count
+
+
+def elect(replica: LocalReplica, term: int) -> None:
+    """A new leadership of the same node."""
+    replica.lead(None)
+    replica.term = term
+    replica.lead(replica.node_id)
+
+
+def test_the_leader_writes_what_was_counted(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), store.sink()
+        await apply(replica, poll(title="How are you?"), votes("happy", 3))
+        async with flushing(replica, store.sink()) as flusher:
+            await until("all is written", lambda: seen(sink) == {"happy": 3, "sad": 0})
+            await apply(replica, votes("happy"), votes("sad", 2, poll="mood"), SetPollState("mood", "closed"))
+            await until("the rest is written", lambda: seen(sink) == {"happy": 4, "sad": 2})
+            document = sink.read(timeout_s=10)["mood"]
+            assert ("How are you?", "closed", replica.state.version) == (
+                document.title,
+                document.state,
+                document.version,
+            )
+            await until("it knows", lambda: flusher.status()["lag_versions"] == 0)
+            assert (True, f"version {replica.state.version} is in sqlite") == flusher.caught_up()
+
+    run(scenario())
+
+
+def test_a_follower_writes_nothing(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll(), votes("happy"))
+        replica.lead("n2")
+        async with flushing(replica, sink) as flusher:
+            await asyncio.sleep(0.1)  # five intervals in which nothing may happen
+            assert (Phase.IDLE, []) == (flusher.phase, sink.writes)
+            assert (True, "the leader flushes") == flusher.caught_up()
+            replica.lead("n1")
+            await until("it leads and writes", lambda: seen(sink) == {"happy": 1, "sad": 0})
+
+    run(scenario())
+
+
+def test_only_what_changed_is_written_again(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll("a", ["x", "y"]), poll("b", ["y", "z"]), poll("c", ["z", "w"]))
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.last_flush is not None)
+            assert {"a", "b", "c"} == {id for _, fates in sink.writes for id in fates}
+            sink.writes.clear()
+            await apply(replica, votes("y"))
+            await until(
+                "the second", lambda: seen(sink, "b") == {"y": 1, "z": 0} and not flusher.status()["pending_polls"]
+            )
+            assert {"a", "b"} == {id for _, fates in sink.writes for id in fates}
+            sink.writes.clear()
+            flushes = flusher.status()["flushes"]
+            await until("three more", lambda: flusher.status()["flushes"] > flushes + 3)
+            assert [] == sink.writes, "nothing new: no write"
+
+    run(scenario())
+
+
+def test_what_changed_is_pending_from_then_until_it_is_written(store: SqliteStore) -> None:
+    """Also in between, when nothing is noted by name any more and no poll is known to be behind yet."""
+
+    async def scenario() -> None:
+        replica, sink, pending = LocalReplica(), Gate(store.sink()), []
+        await apply(replica, poll())
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            reign = flusher._reign
+            assert reign is not None
+            holders = reign._holders
+
+            def look(options: Sequence[str]) -> list[Sequence[str]]:
+                pending.append(reign.pending)
+                return holders(options)
+
+            reign._holders = look  # type: ignore[method-assign]  # the moment in between
+            await apply(replica, votes("happy"))
+            await until("all is written", lambda: not reign.pending)
+            assert ([True], {"happy": 1, "sad": 0}) == (pending, seen(sink))
+
+    run(scenario())
+
+
+def test_write_ins_reach_the_sink(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), store.sink()
+        await apply(replica, poll("free", [], write_ins=True))
+        async with flushing(replica, store.sink()):
+            for count, option in enumerate(["a.b", "$c", "💚"], 1):
+                await apply(replica, votes(option, count, poll="free"))
+                await until(option, partial(_shows, sink, "free", option, count))
+            assert ["a.b", "$c", "💚"] == sink.read(timeout_s=10)["free"].options
+
+    run(scenario())
+
+
+# ---- outages ---------------------------------------------------------------------------------------------------------
+
+
+def test_an_outage_is_visible_and_the_first_flush_after_it_is_complete(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll(), poll("quiet", ["p", "q"]), votes("p", 5))
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            sink.down = "the cable is out"
+            await apply(replica, votes("happy", 7))
+            await until("it is noticed", lambda: flusher.phase is Phase.RETRYING)
+            assert (False, "the cable is out") == flusher.caught_up()
+            for _ in range(20):
+                await apply(replica, votes("sad"))
+            status = flusher.status()
+            assert ("the cable is out", False) == (status["last_error"], status["caught_up"])
+            assert status["lag_versions"] >= 20
+            assert status["pending_polls"] >= 1
+            assert status["failures"] >= 1
+
+            store.empty()  # it came back as an empty one
+            sink.down = None
+            await until("caught up", lambda: flusher.caught_up()[0])
+            assert {"happy": 7, "sad": 20} == seen(sink)
+            assert {"p": 5, "q": 0} == seen(sink, "quiet"), "also what did not change"
+            assert None is flusher.status()["last_error"]
+
+    run(scenario())
+
+
+def test_an_outage_is_logged_once(store: SqliteStore, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        sink.down = "the cable is out"
+        with caplog.at_level(logging.INFO):
+            async with flushing(replica, sink) as flusher:
+                await until("five attempts", lambda: flusher.status()["failures"] >= 5)
+                sink.down = None
+                await until("it goes on", lambda: flusher.phase is Phase.FLUSHING)
+
+    run(scenario())
+    lines = [record.message for record in caplog.records if record.name.startswith("quorate.cluster")]
+    assert [
+        "term 1: no flush, and counting goes on: the cable is out",
+        "all tallies up to version 1 are in sqlite",
+    ] == lines
+
+
+def test_counting_goes_on_while_a_write_hangs(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll())
+        async with flushing(replica, sink):
+            sink.open.clear()
+            await apply(replica, votes("happy"))
+            await until("a write hangs", lambda: sink.held)
+            for _ in range(100):
+                await asyncio.wait_for(apply(replica, votes("happy")), 10)
+            sink.open.set()
+            await until("all is written", lambda: seen(sink) == {"happy": 101, "sad": 0})
+
+    run(scenario())
+
+
+# ---- leaders come and go ---------------------------------------------------------------------------------------------
+
+
+def test_a_new_leader_confirms_that_it_leads_and_writes_everything_once(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll(), poll("quiet", ["p", "q"]))
+        confirmed = asyncio.Event()
+        barrier = replica.barrier
+
+        async def slow_barrier() -> int:
+            await confirmed.wait()
+            return await barrier()
+
+        replica.barrier = slow_barrier  # type: ignore[method-assign]  # a barrier that waits to be let through
+        async with flushing(replica, sink) as flusher:
+            await asyncio.sleep(0.1)  # five intervals in which nothing may be written
+            assert (Phase.STARTING, []) == (flusher.phase, sink.writes)
+            confirmed.set()
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            elect(replica, 2)
+            await until("the second reign's", lambda: any(fence.term == 2 for fence, _ in sink.writes))
+            assert {"mood", "quiet"} == {id for fence, fates in sink.writes if fence.term == 2 for id in fates}
+
+    run(scenario())
+
+
+def test_a_deposed_leaders_late_write_changes_nothing(store: SqliteStore) -> None:
+    """Held in the middle of a flush, replaced, let go: as SIGSTOP does it to a process."""
+
+    async def scenario() -> None:
+        old, new = LocalReplica("n1"), LocalReplica("n2", form=False)
+        old.on_applied(lambda applied: _follow(new, old))
+        new.state.apply(_forming(old))
+        old_sink, new_sink = Gate(store.sink()), Gate(store.sink())
+        await apply(old, poll())
+        new.lead("n1")
+        async with flushing(old, old_sink) as late, flushing(new, new_sink):
+            await until("the old leader flushes", lambda: late.phase is Phase.FLUSHING)
+            old_sink.open.clear()
+            await apply(old, votes("happy", 5))
+            await until("its write hangs", lambda: old_sink.held)
+            await apply(old, votes("happy", 5))
+            new.term = 2
+            new.lead("n2")
+            await until("the new one writes", lambda: seen(new_sink) == {"happy": 10, "sad": 0})
+            old_sink.open.set()
+            await until(
+                "the late write arrives",
+                lambda: old_sink.writes and old_sink.writes[-1][1]["mood"] is WriteOutcome.NEWER,
+            )
+            assert {"happy": 10, "sad": 0} == seen(new_sink)
+            old.lead("n2")
+            written = len(old_sink.writes)
+            await apply(new, votes("sad"))
+            await until("the new one goes on", lambda: seen(new_sink) == {"happy": 10, "sad": 1})
+            assert (Phase.IDLE, written) == (late.phase, len(old_sink.writes))
+
+    run(scenario())
+
+
+def _follow(follower: LocalReplica, leader: LocalReplica) -> None:
+    follower.state.apply(leader.proposed[-1])
+
+
+def _forming(replica: LocalReplica) -> bytes:
+    """An entry that forms the cluster, at this replica's time."""
+    section = entry.encode_section([entry.FormCluster("c1", b"k" * 16, 1_000_000)])
+    return entry.encode_entry(replica.state.time_ms, [section])
+
+
+def test_a_term_that_passed_unnoticed_begins_another_reign(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll())
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            replica.term = 3  # nobody was told
+            await apply(replica, votes("happy"))
+            await until("the new term writes", lambda: seen(sink) == {"happy": 1, "sad": 0})
+            assert Fence(1, 3, replica.state.version) == sink.writes[-1][0]
+
+    run(scenario())
+
+
+def test_what_came_of_a_flush_is_noted_where_reigns_begin_and_end(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    """On the loop: else a new reign could begin in the middle of it, and be caught up before it wrote anything."""
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        sink.down = "the cable is out"
+        with caplog.at_level(logging.INFO):
+            async with flushing(replica, sink) as flusher:
+                await until("it fails", lambda: flusher.phase is Phase.RETRYING)
+                sink.down = None
+                await until("it goes on", lambda: flusher.phase is Phase.FLUSHING)
+
+    run(scenario())
+    noted = [record for record in caplog.records if record.name == "quorate.cluster.flush.flusher"]
+    assert [threading.current_thread().name] * 2 == [record.threadName for record in noted]
+
+
+def test_a_leader_that_cannot_confirm_it_leads_writes_nothing(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll())
+
+        async def no_majority() -> int:
+            raise NoLeader("no majority answers")
+
+        replica.barrier = no_majority  # type: ignore[method-assign]  # cut off, and not yet stepped down
+        async with flushing(replica, sink) as flusher:
+            await until("it says so", lambda: flusher.status()["last_error"] == "no majority answers")
+            assert [] == sink.writes
+
+    run(scenario())
+
+
+# ---- whose sink ------------------------------------------------------------------------------------------------------
+
+
+def adopt_by(replica: LocalReplica) -> Any:
+    async def command(command: Command) -> tuple[Result, int]:
+        return (await apply(replica, command))[0], replica.state.version
+
+    return command
+
+
+def test_another_clusters_sink_stops_the_flush_until_it_is_adopted(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        theirs = [PollDocument(id, "", ["a", "b"], {"a": 9, "b": 9}, "open", 70, 0) for id in ("mood", "other")]
+        sink.write(theirs, Fence(4, 8, 70), "c0", timeout_s=10)
+        sink.writes.clear()
+        await apply(replica, poll(), votes("happy"))
+        async with flushing(replica, sink) as flusher:
+            await until("it stops", lambda: flusher.phase is Phase.FOREIGN)
+            assert "c0" in str(flusher.last_error)
+            assert "quorate sink adopt" in str(flusher.last_error)
+            assert [] == sink.writes
+            assert Adopted(documents=2, generation=2) == await flusher.adopt(adopt_by(replica))
+            await until("it goes on at once", lambda: seen(sink) == {"happy": 1, "sad": 0}, deadline_s=4)
+            assert {"a": 9, "b": 9} == seen(sink, "other"), "a poll that this cluster does not know stays as it was"
+
+    run(scenario())
+
+
+def test_another_clusters_document_met_later_stops_the_flush_too(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            theirs = PollDocument("mood", "", ["a"], {"a": 9}, "open", 70, 0)
+            sink.sink.write([theirs], Fence(4, 8, 70), "c0", timeout_s=10)
+            await apply(replica, poll(), votes("happy"))
+            await until("it stops", lambda: flusher.phase is Phase.FOREIGN)
+            assert {"a": 9} == seen(sink)
+
+    run(scenario())
+
+
+def test_nodes_whose_data_is_older_than_the_sink_stop_the_flush_until_it_is_adopted(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll(), votes("happy"))
+        newer = PollDocument("mood", "", ["happy", "sad"], {"happy": 50, "sad": 0}, "open", 900, 0)
+        sink.sink.write([newer], Fence(1, 40, 900), "c1", timeout_s=10)
+        async with flushing(replica, sink) as flusher:
+            await until("it stops", lambda: flusher.phase is Phase.OUTRANKED)
+            assert {"happy": 50, "sad": 0} == seen(sink)
+            await flusher.adopt(adopt_by(replica))
+            await until("it goes on", lambda: seen(sink) == {"happy": 1, "sad": 0}, deadline_s=4)
+
+    run(scenario())
+
+
+def test_a_cluster_that_is_formed_later_begins_to_flush(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(form=False), Gate(store.sink())
+        async with flushing(replica, sink) as flusher:
+            assert Phase.IDLE is flusher.phase
+            await replica.propose(_forming(replica))
+            await apply(replica, poll())
+            await until("it writes", lambda: seen(sink) == {"happy": 0, "sad": 0})
+
+    run(scenario())
+
+
+# ---- deleted documents -----------------------------------------------------------------------------------------------
+
+
+def test_a_deleted_document_stays_deleted_whoever_leads_until_the_generation_is_raised(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll(), poll("quiet", ["p", "q"]))
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            store.delete("mood")
+            for term in (2, 3):
+                await apply(replica, votes("happy"), votes("p"))
+                await until("the others go on", partial(_shows, sink, "quiet", "p", term - 1))
+                elect(replica, term)
+                await until("the next reign", lambda: flusher.phase is Phase.FLUSHING)
+                assert None is seen(sink)
+                assert flusher.caught_up()[0], "a deleted document is not behind"
+            await apply(replica, RaiseGeneration("by hand"))
+            await until("it is written again", lambda: seen(sink) == {"happy": 2, "sad": 0})
+
+    run(scenario())
+
+
+# ---- stopping --------------------------------------------------------------------------------------------------------
+
+
+def test_stopping_flushes_once_more(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), store.sink()
+        await apply(replica, poll())
+        async with flushing(replica, store.sink(), interval_s=60.0) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            await apply(replica, votes("happy", 3))
+        assert {"happy": 3, "sad": 0} == seen(sink)
+        assert Phase.STOPPED is flusher.phase
+
+    run(scenario())
+
+
+def test_stopping_ends_in_time_though_the_sink_hangs(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll())
+        sink.open.clear()
+        async with flushing(replica, sink) as flusher:
+            await until("a write hangs", lambda: sink.held)
+            await asyncio.wait_for(flusher.stop(0.1), 10)
+            await asyncio.wait_for(flusher.stop(0.1), 10)
+            sink.open.set()
+
+    run(scenario())
+
+
+def test_a_flusher_that_never_started_stops(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        await Flusher(LocalReplica(), store.sink()).stop()
+
+    run(scenario())

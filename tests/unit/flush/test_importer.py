@@ -1,0 +1,270 @@
+"""Polls put into the sink by hand: imported in two steps, never lost, never doubled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.cluster.flush.flusher import Flusher, Phase
+from quorate.sinks.sink import WriteOutcome
+from tests.support.local_replica import LocalReplica
+from tests.unit.flush.flushing import Gate, apply, flushing, poll, seen, until, votes
+from tests.unit.sinks.sink_stores import SqliteStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "ballots.db")
+    yield store
+    store.close()
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)
+
+
+def problems(flusher: Flusher) -> dict[str, str]:
+    found: dict[str, str] = flusher.status()["import"]["problems"]
+    return found
+
+
+def test_a_poll_put_there_by_hand_is_counted_on_from_its_results(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        store.insert("tea", title="Tea?", options=["yes.", "$no"], results={"yes.": 5})
+        async with flushing(replica, sink) as flusher:
+            await until("it is in the cluster", lambda: replica.state.poll("tea") is not None)
+            await apply(replica, votes("yes.", 2), votes("$no", 1, poll="tea"))
+            await until("it is counted on", lambda: seen(sink, "tea") == {"yes.": 7, "$no": 1})
+            assert "Tea?" == sink.read(timeout_s=10)["tea"].title
+            assert ({}, 1) == (problems(flusher), flusher.status()["import"]["imported"])
+
+    run(scenario())
+
+
+def test_a_poll_put_there_later_is_found_before_the_refresh(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica = LocalReplica()
+        async with flushing(replica, store.sink(), poll_refresh_s=3600) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            store.insert("tea", options=["yes", "no"])
+            await until("it is found", lambda: seen(store.sink(), "tea") == {"yes": 0, "no": 0})
+
+    run(scenario())
+
+
+def test_a_sink_that_cannot_tell_is_looked_at_every_refresh(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
+        async with flushing(replica, sink, poll_refresh_s=0.1) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            store.insert("tea", options=["yes", "no"])
+            await until("it is found", lambda: seen(sink, "tea") == {"yes": 0, "no": 0})
+
+    run(scenario())
+
+
+def test_an_import_that_a_crash_cut_in_two_is_finished_by_the_next_leader(store: SqliteStore) -> None:
+    """Proposed and committed by a leader that died before it fenced the document."""
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        store.insert("tea", options=["yes", "no"], results={"yes": 5, "no": 0})
+        await apply(replica, poll("tea", ["yes", "no"], carried=[5, 0], imported=True), votes("yes"))
+        async with flushing(replica, sink) as flusher:
+            await until("it is fenced", lambda: seen(sink, "tea") == {"yes": 6, "no": 0})
+            assert ({}, 0) == (problems(flusher), flusher.status()["import"]["imported"])
+
+    run(scenario())
+
+
+def test_senseless_documents_are_reported_by_id_and_left_alone(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        store.insert("bad", options=["only one"])
+        store.insert("good", options=["yes", "no"])
+        async with flushing(replica, sink) as flusher:
+            await until("the good one is in", lambda: seen(sink, "good") == {"yes": 0, "no": 0})
+            assert {"bad": "it has 1 options; give 2 to 100,000"} == problems(flusher)
+            assert None is replica.state.poll("bad")
+            before = store.look("bad")
+            assert before is not None
+            assert (None, ["only one"]) == (before["fence"], before["options"])
+            store.edit("bad", options=["one", "two"])
+            await until("mended, it is taken in", lambda: seen(sink, "bad") == {"one": 0, "two": 0})
+            assert {} == problems(flusher)
+
+    run(scenario())
+
+
+def test_a_document_with_the_id_of_a_poll_of_the_cluster_is_reported_until_it_is_gone(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll("mood"), votes("happy"))
+        store.insert("mood", options=["x", "y"], results={"x": 4, "y": 4})
+        async with flushing(replica, sink) as flusher:
+            await until("it is reported", lambda: "mood" in problems(flusher))
+            await apply(replica, votes("happy"))
+            await until("nothing is behind", lambda: flusher.caught_up()[0])
+            untouched = store.look("mood")
+            assert untouched is not None
+            assert {"x": 4, "y": 4} == untouched["results"]
+            assert {WriteOutcome.TAKEN} == {fate for _, fates in sink.writes for fate in fates.values()}
+            store.delete("mood")
+            await until("the cluster's own is written", lambda: seen(sink) == {"happy": 2, "sad": 0})
+            assert {} == problems(flusher)
+
+    run(scenario())
+
+
+def test_results_changed_before_the_first_flush_are_imported_again(store: SqliteStore) -> None:
+    """Changed by hand after the import was committed, and before the document was fenced: no vote lost or doubled."""
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        store.insert("tea", options=["yes", "no"], results={"yes": 9, "no": 2})
+        await apply(replica, poll("tea", ["yes", "no"], carried=[5, 3], imported=True), votes("yes", 4))
+        async with flushing(replica, sink) as flusher:
+            await until("it is counted on", lambda: seen(sink, "tea") == {"yes": 13, "no": 2})
+            assert {"yes": 13, "no": 2} == replica.state.results("tea")
+            assert ({}, 1) == (problems(flusher), flusher.status()["import"]["imported"])
+
+    run(scenario())
+
+
+def test_options_changed_before_the_first_flush_are_reported_once_a_refresh(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        store.insert("tea", options=["yes", "maybe"], results={"yes": 9, "maybe": 2})
+        await apply(replica, poll("tea", ["yes", "no"], carried=[5, 3], imported=True))
+        async with flushing(replica, sink) as flusher:
+            await until("it is reported", lambda: "put its options back" in problems(flusher).get("tea", ""))
+            proposed, flushes = len(replica.proposed), flusher.status()["flushes"]
+            await until("five more flushes", lambda: flusher.status()["flushes"] > flushes + 5)
+            assert proposed == len(replica.proposed), "not proposed again and again"
+            store.edit("tea", options=["no", "yes"], results={"yes": 9, "no": 2})
+            await until("it is still reported", lambda: "put its options back" in problems(flusher).get("tea", ""))
+            store.edit("tea", options=["yes", "no"])
+            await until("put back, it is taken", lambda: seen(sink, "tea") == {"yes": 9, "no": 2})
+
+    run(scenario())
+
+
+def test_a_poll_deleted_and_put_there_again_is_not_counted_twice(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        store.insert("tea", options=["yes", "no"], results={"yes": 5, "no": 0})
+        async with flushing(replica, sink) as flusher:
+            await until("it is in the cluster", lambda: replica.state.poll("tea") is not None)
+            await apply(replica, votes("yes", 3))
+            await until("it is counted on", lambda: seen(sink, "tea") == {"yes": 8, "no": 0})
+            store.delete("tea")
+            store.insert("tea", options=["yes", "no"], results={"yes": 8, "no": 0})
+            await until("it is reported", lambda: "tea" in problems(flusher))
+            assert {"yes": 8, "no": 0} == replica.state.results("tea")
+
+    run(scenario())
+
+
+def test_what_the_cluster_refuses_is_reported(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        store.insert("one", options=["a", "b"], results={"a": 2**62})
+        store.insert("two", options=["c", "d"], results={"c": 2**62, "d": 2**62 - 1})
+        async with flushing(replica, sink) as flusher:
+            await until("the first is in", lambda: seen(sink, "one") == {"a": 2**62, "b": 0})
+            await until("the other is refused", lambda: "2^63-1" in problems(flusher).get("two", ""))
+
+    run(scenario())
+
+
+def test_many_polls_are_imported_in_several_entries(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.cluster.flush.importer.PROPOSAL_BYTES", 1000)
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        for number in range(30):
+            store.insert(f"p{number:02d}", options=[f"a{number}", f"b{number}"], results={f"a{number}": number})
+        async with flushing(replica, sink):
+            await until("all are fenced", lambda: len(sink.read(timeout_s=10)) == 30)
+        assert {f"a{number}": number for number in range(30)} == {
+            f"a{number}": replica.state.results(f"p{number:02d}")[f"a{number}"]  # type: ignore[index]  # it exists
+            for number in range(30)
+        }
+        assert 1 < len(replica.proposed) < 30
+
+    run(scenario())
+
+
+def test_more_polls_than_one_look_finds_do_not_wait_for_the_refresh(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("quorate.cluster.flush.importer", "quorate.sinks.sqlite"):
+        monkeypatch.setattr(f"{module}.FOUND_MAX", 2)
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
+        for number in range(5):
+            store.insert(f"p{number}", options=["yes", "no"])
+        async with flushing(replica, sink, poll_refresh_s=3600):
+            await until("all are fenced", lambda: len(sink.read(timeout_s=10)) == 5, deadline_s=5)
+
+    run(scenario())
+
+
+def test_as_many_documents_left_alone_as_one_look_finds_are_looked_at_once_a_refresh(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("quorate.cluster.flush.importer", "quorate.sinks.sqlite"):
+        monkeypatch.setattr(f"{module}.FOUND_MAX", 2)
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
+        await apply(replica, poll("p0"), poll("p1"))
+        for number in range(2):
+            store.insert(f"p{number}", options=["yes", "no"])
+        find, looks = sink.find, []
+
+        def counted(*, timeout_s: float) -> Any:
+            looks.append(1)
+            return find(timeout_s=timeout_s)
+
+        sink.find = counted  # type: ignore[method-assign]  # counts what it passes on
+        async with flushing(replica, sink, poll_refresh_s=3600) as flusher:
+            await until("both are reported", lambda: len(problems(flusher)) == 2)
+            flushes, before = flusher.status()["flushes"], len(looks)
+            await until("five more flushes", lambda: flusher.status()["flushes"] > flushes + 5)
+            assert before == len(looks)
+
+    run(scenario())
+
+
+def test_a_deposed_leader_imports_nothing(store: SqliteStore) -> None:
+    """What it read may be old; only an entry of its own term may carry it."""
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            find, proposed = sink.find, []
+
+            def deposed_while_finding(*, timeout_s: float) -> Any:
+                found = find(timeout_s=timeout_s)
+                if found[0]:
+                    proposed.append(len(replica.proposed))
+                    replica.term = 7  # and nobody was told
+                return found
+
+            sink.find = deposed_while_finding  # type: ignore[method-assign]  # the moment between reading and proposing
+            store.insert("tea", options=["yes", "no"], results={"yes": 5, "no": 0})
+            await until("the next reign imports it", lambda: seen(sink, "tea") == {"yes": 5, "no": 0})
+            assert [0, 0] == proposed, "the deposed one read it and did not propose it"
+
+    run(scenario())

@@ -1,0 +1,80 @@
+"""A real replica, and an insider who says what makes no sense: its link may end, the replica goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.environment import ReplicaSettings
+from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.raft.transport.connection import RAFT
+from tests.unit.raft.stranger import KEY, Stranger, until
+from tests.unit.raft.test_transport_hostile import INSIDE
+
+SENSELESS: list[messages.Message] = [
+    messages.Append(1, 10**9, 10**9, 1, []),
+    messages.Append(1, 10**9, 1, 0, []),
+    messages.Append(0, 5, 1, 0, [(0, b"\x00old")]),
+    messages.Appended(1, 10**9, success=True, reset=False, round=10**9),
+    messages.Appended(0, 0, success=False, reset=True),
+    messages.RequestBallot(1, 0, 0, pre=True, transfer=True),
+    messages.Ballot(1, pre=True),
+    messages.Ballot(1, pre=False),
+    messages.TimeoutNow(1),
+    messages.SnapshotAck(1, "0f" * 16, 10**9),
+    messages.SnapshotChunk(1, 9, 1, bytes(16), b"", 0, "0f" * 16, 0, b""),
+    messages.SnapshotChunk(1, 9, 1, bytes(16), b"\xc1", 10, "0e" * 16, 0, b"ten bytes!"),
+    messages.SnapshotChunk(1, 9, 1, bytes(16), b"", 10, "0d" * 16, 2**61, b"far out"),
+    messages.SnapshotChunk(1, 9, 1, bytes(16), b"", 3, "0c" * 16, 0, b"more than it says"),
+]
+
+
+def test_a_replica_outlives_whatever_an_insider_says(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    halted: list[BaseException] = []
+
+    async def main() -> None:
+        settings = ReplicaSettings(
+            node_id="n1",
+            cluster_name="test",
+            listen=("127.0.0.1", 0),
+            peers={"n1": "127.0.0.1:1", "n2": "127.0.0.1:1", "n3": "127.0.0.1:1"},
+            http="",
+            key=KEY,
+            bootstrap=True,
+            timing=Timing(0.2),
+            dedup_window=1000,
+            snapshot_bytes=1_000_000,
+        )
+        replica = RaftReplica(settings, DataDirectory.open(tmp_path, node_id="n1"), on_halt=halted.append)
+        await replica.start()
+        server = replica.links._server
+        assert server is not None
+        port = int(server.sockets[0].getsockname()[1])
+        try:
+            for stream, said in INSIDE.values():
+                async with await Stranger.connect(port) as insider:
+                    await insider.come_in()
+                    await until("it is in", lambda: replica.links.is_open("n2"))
+                    insider.say(stream, said)
+                    assert await insider.is_hung_up_on(within_s=5)
+                    await until("it is out", lambda: not replica.links.is_open("n2"))
+            async with await Stranger.connect(port) as insider:
+                await insider.come_in()
+                await until("it is in", lambda: replica.links.is_open("n2"))
+                for message in SENSELESS:
+                    insider.say(RAFT, messages.encode(message))
+                insider.say(RAFT, messages.encode(messages.Append(7, 0, 1, 0, [])))
+                await until("it was heard to the end", lambda: replica.term == 7)
+                assert replica.links.is_open("n2")
+            assert [] == halted
+            assert (1, 0) == (replica.status()["last_index"], replica.status()["snapshots_received"])
+        finally:
+            await replica.stop()
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    assert [] == [record for record in caplog.records if record.exc_info], "nothing failed inside"

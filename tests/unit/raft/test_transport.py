@@ -1,0 +1,410 @@
+"""Links on real sockets: peers that belong together meet; what a hostile one does changes nothing and ends soon."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import msgspec
+import pytest
+import uvloop
+
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.transport import connection, transport
+from quorate.cluster.raft.transport.connection import CALLS, PART_BYTES, RAFT
+from quorate.errors import Conflict, NoLeader, NotFound, OutcomeUnknown, Overloaded, QuorateError, TooLarge
+from tests.unit.raft.stranger import KEY, Node, Run, Stranger, Tap, encode, pair, until
+
+HEARTBEAT = messages.Append(3, 2, 1, 1, [])
+MORE = 0x80
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """The default loop, and the one that nodes run on."""
+    factory: Callable[[], asyncio.AbstractEventLoop] = request.param
+
+    def run(main: object) -> None:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(asyncio.wait_for(main, 30))  # type: ignore[arg-type]  # Run says what it is
+
+    return run
+
+
+# ---- those who belong together --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", [KEY, None], ids=["keyed", "keyless"])
+def test_two_nodes_meet_and_speak_both_ways(run: Run, key: bytes | None) -> None:
+    async def main() -> None:
+        async with Node("n1", key=key) as one, Node("n2", key=key) as two:
+            await pair(one, two)
+            assert one.links.send("n2", HEARTBEAT)
+            assert two.links.send("n1", messages.Ballot(4, pre=True))
+            await until("both heard", lambda: one.heard and two.heard)
+            assert [("n2", messages.Ballot(4, pre=True))] == one.heard
+            assert [("n1", HEARTBEAT)] == two.heard
+            assert (["n2"], ["n1"]) == (one.up, two.up)
+
+    run(main())
+
+
+def test_a_broken_link_is_dialled_again(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two, Tap(one) as tap:
+            one.meet(two)
+            two.links.set_members({"n1": f"127.0.0.1:{tap.port}"})
+            await until("a first link", lambda: one.up and two.up)
+            tap.cut()
+            await until("a second link", lambda: len(one.up) == len(two.up) == 2)
+            assert (["n2"], ["n1"]) == (one.down, two.down)
+
+    run(main())
+
+
+def test_a_peer_that_takes_its_time_is_dialled_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over a long cable a handshake takes longer than the pause between two tries: the next would cut it short."""
+    monkeypatch.setattr(connection, "HANDSHAKE_S", 1.0)
+
+    async def main() -> None:
+        came = 0
+
+        async def say_nothing(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal came
+            came += 1
+            await reader.read()
+            writer.close()
+
+        server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
+        async with server, Node("n2") as two:
+            two.links.set_members({"n1": f"127.0.0.1:{server.sockets[0].getsockname()[1]}"})
+            await until("it is dialled", lambda: came == 1)
+            await asyncio.sleep(0.7)
+            assert 1 == came
+            await until("it is dialled again once it is given up", lambda: came == 2)
+
+    run(main())
+
+
+def test_a_newer_connection_takes_the_place_of_the_old_one(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as first, await Stranger.connect(one) as second:
+            await first.come_in()
+            await until("the first is in", lambda: one.up == ["n2"])
+            answer = asyncio.create_task(one.links.call("n2", "work", b""))
+            await asyncio.sleep(0)
+            await second.come_in()
+            await until("the second is in", lambda: one.up == ["n2", "n2"])
+            assert ["n2"] == one.down
+            assert await first.is_hung_up_on()
+            assert 0 == one.links.refusals
+            with pytest.raises(OutcomeUnknown):
+                await answer
+            second.say(RAFT, messages.encode(HEARTBEAT))
+            await until("the second is heard", lambda: one.heard)
+
+    run(main())
+
+
+def test_who_is_not_wanted_any_more_is_told_why(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            await pair(one, two)
+            two.meet()  # it does not dial again
+            one.links.refuse("n2", "n2 was removed")
+            await until("it was told", lambda: two.refusals)
+            assert [("n1", "n2 was removed")] == two.refusals
+            await until("the link is gone", lambda: not one.links.is_open("n2"))
+            assert not one.links.send("n2", HEARTBEAT)
+
+    run(main())
+
+
+def test_who_is_not_wanted_and_takes_nothing_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason would wait behind what it does not take, and the link with it."""
+    monkeypatch.setattr(connection, "HANDSHAKE_S", 0.2)
+
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as hung:
+            await hung.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            hung.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio gives every stream's one this
+            for _ in range(20):
+                one.links.send("n2", messages.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
+                await asyncio.sleep(0)
+            one.links.refuse("n2", "n2 was removed")
+            await until("the link is gone", lambda: not one.links.is_open("n2"), within_s=2)
+
+    run(main())
+
+
+def test_a_silent_peer_is_cut_and_a_quiet_one_is_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "PING_S", 0.02)
+    monkeypatch.setattr(transport, "SILENCE_S", 0.3)
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n3") as quiet, await Stranger.connect(one) as silent:
+            await pair(one, quiet)
+            await silent.come_in()
+            await until("both are in", lambda: len(one.up) == 2)
+            await until("the silent one is cut", lambda: one.down)
+            assert ["n2"] == one.down
+            assert [] == quiet.down
+            assert one.links.is_open("n3")
+
+    run(main())
+
+
+def test_a_big_message_travels_in_parts_and_small_ones_overtake_it(run: Run) -> None:
+    """8 MiB: the biggest entry. It shows that its sender is alive long before it is whole."""
+    entry = bytes(range(256)) * (8 * 4096)
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            overtaking = []
+
+            async def serve(peer: str, body: bytes) -> bytes:
+                overtaking.append(len(one.heard))
+                return body
+
+            one.links.serve("ask", serve)
+            await pair(one, two)
+            assert two.links.send("n1", messages.Append(3, 2, 1, 1, [(3, entry)]))
+            assert b"now" == await two.links.call("n1", "ask", b"now")
+            assert [0] == overtaking, "the call waited for the whole entry"
+            await until("the entry is there", lambda: one.heard)
+            assert [("n2", messages.Append(3, 2, 1, 1, [(3, entry)]))] == one.heard
+            assert one.progressed >= len(entry) // PART_BYTES
+
+    run(main())
+
+
+def test_what_waits_for_a_slow_peer_is_seen_in_the_backlog(run: Run) -> None:
+    """The engine stops sending entries by it (`WINDOW_BYTES`), so that it must count all that has not left."""
+
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as slow:
+            await slow.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            slow.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio gives every stream's one this
+            sent = 0
+            for _ in range(20):
+                one.links.send("n2", messages.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
+                sent += 1024 * 1024
+                await asyncio.sleep(0)
+            assert one.links.backlog("n2") > sent - 8 * 1024 * 1024, "the sockets' own buffers hold no more than that"
+
+    run(main())
+
+
+# ---- calls always end -----------------------------------------------------------------------------------------------
+
+
+def test_a_call_ends_in_its_answer_or_in_the_error_that_was_raised(run: Run) -> None:
+    async def double(peer: str, body: bytes) -> bytes:
+        return f"{peer}: ".encode() + body * 2
+
+    async def refuse(peer: str, body: bytes) -> bytes:
+        raise Conflict("the same id with another choice", id="v1", index=7)
+
+    async def fail(peer: str, body: bytes) -> bytes:
+        raise RuntimeError("a mistake in the handler")
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            for kind, handler in (("double", double), ("refuse", refuse), ("fail", fail)):
+                one.links.serve(kind, handler)
+            await pair(one, two)
+            assert b"n2: abab" == await two.links.call("n1", "double", b"ab")
+            with pytest.raises(Conflict, match="another choice") as conflict:
+                await two.links.call("n1", "refuse", b"")
+            assert {"id": "v1", "index": 7} == conflict.value.fields
+            with pytest.raises(OutcomeUnknown, match="failed inside"):
+                await two.links.call("n1", "fail", b"")
+            with pytest.raises(NotFound, match="another version"):
+                await two.links.call("n1", "brew", b"")
+
+    run(main())
+
+
+FAILURES: dict[str, tuple[list[object], type[QuorateError]]] = {
+    "fields that are called as ours are": ([3, 1, "conflict", "why", {"detail": 1, "self": 2}], Conflict),
+    "an error that this version does not know": ([3, 1, "brewing", "why", {}], OutcomeUnknown),
+    "the base of the tree": ([3, 1, "internal", "why", {}], QuorateError),
+}
+
+
+@pytest.mark.parametrize(("failure", "error"), FAILURES.values(), ids=FAILURES.keys())
+def test_whatever_failure_is_told_ends_the_call_in_an_error_of_ours(
+    run: Run, failure: list[object], error: type[QuorateError]
+) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as insider:
+            await insider.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            answer = asyncio.create_task(one.links.call("n2", "ask", b""))
+            await asyncio.sleep(0)
+            insider.say(CALLS, encode(failure))
+            with pytest.raises(QuorateError, match="why") as raised:
+                await asyncio.wait_for(answer, 1.5)
+            assert error is type(raised.value)
+
+    run(main())
+
+
+def test_what_is_too_big_for_a_link_does_not_break_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MESSAGE_BYTES_MAX", 10_000)
+
+    async def answer(peer: str, body: bytes) -> bytes:
+        return bytes(10_000)
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            one.links.serve("ask", answer)
+            await pair(one, two)
+            with pytest.raises(TooLarge) as error:
+                await two.links.call("n1", "ask", bytes(9_500))
+            assert error.value.definite
+            with pytest.raises(OutcomeUnknown, match="too many"):  # the handler may have done anything
+                await two.links.call("n1", "ask", b"")
+            assert [] == two.down
+
+    run(main())
+
+
+def test_a_call_without_a_link_surely_did_nothing(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one:
+            with pytest.raises(NoLeader) as error:
+                await one.links.call("n2", "ask", b"")
+            assert error.value.definite
+
+    run(main())
+
+
+def test_a_call_whose_link_breaks_may_have_done_anything(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as deaf:
+            await deaf.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            answer = asyncio.create_task(one.links.call("n2", "ask", b""))
+            await asyncio.sleep(0)
+            deaf.writer.transport.abort()
+            with pytest.raises(OutcomeUnknown, match="link") as error:
+                await answer
+            assert not error.value.definite
+
+    run(main())
+
+
+def test_a_call_that_nobody_answers_ends_by_its_deadline(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "CALL_S", 0.1)
+
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as deaf:
+            await deaf.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            with pytest.raises(OutcomeUnknown, match="did not answer"):
+                await one.links.call("n2", "ask", b"")
+
+    run(main())
+
+
+def test_a_call_may_have_a_deadline_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "CALL_S", 0.1)
+
+    async def answer_late(peer: str, body: bytes) -> bytes:
+        await asyncio.sleep(0.3)
+        return b"late"
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            one.links.serve("ask", answer_late)
+            await pair(one, two)
+            assert b"late" == await two.links.call("n1", "ask", b"", timeout_s=20)
+            with pytest.raises(OutcomeUnknown, match="did not answer in 0"):
+                await two.links.call("n1", "ask", b"", timeout_s=0.05)
+
+    run(main())
+
+
+def test_calls_over_a_bound_are_refused_on_both_ends(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "CALLS_MAX", 3)
+
+    async def main() -> None:
+        served = asyncio.Event()
+
+        async def wait(peer: str, body: bytes) -> bytes:
+            await served.wait()
+            return b"done"
+
+        async with Node("n1") as one, await Stranger.connect(one) as asking:
+            one.links.serve("wait", wait)
+            await asking.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            mine = [asyncio.create_task(one.links.call("n2", "ask", b"")) for _ in range(3)]
+            await asyncio.sleep(0)
+            with pytest.raises(Overloaded):
+                await one.links.call("n2", "ask", b"")
+            for id in range(4):
+                asking.say(CALLS, encode([1, id, "wait", b""]))
+            answers = await _failures(asking, 1)
+            assert ["overloaded"] == answers, "the fourth call a peer makes"
+            served.set()
+            for each in mine:
+                each.cancel()
+
+    run(main())
+
+
+def test_a_peer_that_calls_and_never_reads_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers would fill this node's memory."""
+    monkeypatch.setattr(transport, "CALL_BACKLOG_BYTES", 100_000)
+
+    async def big(peer: str, body: bytes) -> bytes:
+        return bytes(1_000_000)
+
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as greedy:
+            one.links.serve("big", big)
+            await greedy.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            greedy.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio gives every stream's one this
+            most = 0
+            for id in range(100):  # the sockets' own buffers hold a few million bytes
+                if not one.links.is_open("n2"):
+                    break
+                greedy.say(CALLS, encode([1, id, "big", b""]))
+                await asyncio.sleep(0.001)
+                most = max(most, one.links.backlog("n2"))
+            await until("it is cut", lambda: not one.links.is_open("n2"))
+            assert 0 < most < 10_000_000
+
+    run(main())
+
+
+async def _failures(stranger: Stranger, count: int) -> list[str]:
+    """The kinds of the next so many failed answers on the calls' stream."""
+    kinds: list[str] = []
+    while len(kinds) < count:
+        stream, message = await stranger.hear()
+        if stream == CALLS and message[1] == 3:  # an array whose first element is the tag of a failure
+            kinds.append(msgspec.msgpack.decode(message)[2])
+    return kinds
+
+
+def test_stopping_ends_every_call_and_every_link(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as deaf, await Stranger.connect(one) as outside:
+            await deaf.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            answer = asyncio.create_task(one.links.call("n2", "ask", b""))
+            await asyncio.sleep(0)
+            await one.links.stop()
+            await one.links.stop()
+            with pytest.raises(OutcomeUnknown):
+                await answer
+            assert await deaf.is_hung_up_on()
+            assert await outside.is_hung_up_on()
+
+    run(main())

@@ -1,0 +1,399 @@
+"""Whoever does not belong, or talks nonsense, on real sockets: it changes nothing and costs little."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+
+import pytest
+import uvloop
+
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.transport import connection, transport
+from quorate.cluster.raft.transport.connection import CALLS, INTRODUCTIONS, PART_BYTES, RAFT, REFUSALS
+from quorate.cluster.raft.transport.transport import STRANGERS_MAX
+from quorate.errors import OutcomeUnknown
+from tests.unit.raft.stranger import Node, Run, Stranger, Tap, encode, pair, until
+
+HEARTBEAT = messages.Append(3, 2, 1, 1, [])
+MORE = 0x80
+
+
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """The default loop, and the one that nodes run on."""
+    factory: Callable[[], asyncio.AbstractEventLoop] = request.param
+
+    def run(main: object) -> None:
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(asyncio.wait_for(main, 30))  # type: ignore[arg-type]  # Run says what it is
+
+    return run
+
+
+# ---- those who do not belong ----------------------------------------------------------------------------------------
+
+GARBAGE = {
+    "a page request": b"GET / HTTP/1.1\r\nHost: n1\r\n\r\n",
+    "a length of 4 GiB": b"\xff\xff\xff\xff" + bytes(1000),
+    "a hello just too long": (connection.HELLO_BYTES_MAX + 1).to_bytes(4, "big")
+    + bytes(connection.HELLO_BYTES_MAX + 1),
+    "an empty frame": bytes(4),
+    "zeros": bytes(100),
+    "a hello of another shape": b"\x00\x00\x00\x02\x91\x01",
+    "a map where an array is due": b"\x00\x00\x00\x01\x80",
+    "an array that claims 4 billion elements": b"\x00\x00\x00\x05\xdd\xff\xff\xff\xff",
+    "a hello whose text is none": b"\x00\x00\x00\x04\x94\x01\xa1\xff",
+    "text": b"\x00\x00\x00\x09\xa8pickled!",
+}
+
+
+@pytest.mark.parametrize("said", GARBAGE.values(), ids=GARBAGE.keys())
+def test_garbage_ends_its_connection_and_nothing_else(run: Run, caplog: pytest.LogCaptureFixture, said: bytes) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            await pair(one, two)
+            async with await Stranger.connect(one) as stranger:
+                stranger.writer.write(said)
+                assert await stranger.is_hung_up_on(within_s=1.5), "before the deadline for introductions"
+            assert 1 == one.links.refusals
+            assert [] == one.down
+            assert [] == one.heard
+            assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
+
+    run(main())
+
+
+HELLOS = {
+    "another protocol": ({"protocol": 99}, "it speaks protocol 99, this node 1: run the same version on both"),
+    "no key where one is due": ({"key": None}, "only one of the two has a raft.key"),
+    "a nonce too short": ({"nonce_bytes": 8}, "a hello without a nonce of its own"),
+}
+
+
+@pytest.mark.parametrize(("hello", "why"), HELLOS.values(), ids=HELLOS.keys())
+def test_a_wrong_hello_is_refused_in_words(
+    run: Run, caplog: pytest.LogCaptureFixture, hello: dict[str, int | None], why: str
+) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as stranger:
+            await stranger.greet(**hello)  # type: ignore[arg-type]  # rows of keyword arguments
+            assert await stranger.is_hung_up_on(within_s=1.5)
+            assert [] == one.up
+            assert why in caplog.text
+
+    run(main())
+
+
+def test_a_keyed_stranger_is_refused_by_a_keyless_node(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Node("n1", key=None) as one, await Stranger.connect(one) as stranger:
+            await stranger.greet()
+            assert await stranger.is_hung_up_on(within_s=1.5)
+            assert [] == one.up
+            assert "only one of the two has a raft.key: give every node the same one" in caplog.text
+
+    run(main())
+
+
+def test_who_only_says_that_it_has_a_key_is_found_out_at_its_first_frame(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as stranger:
+            await stranger.greet(key=None, keyed=True)
+            stranger.introduce()
+            assert await stranger.is_hung_up_on(within_s=1.5)
+            assert [] == one.up
+
+    run(main())
+
+
+def test_another_key_opens_nothing_on_either_side(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2", key=b"the key of that cluster") as two:
+            one.meet(two)
+            two.meet(one)
+            await until("they tried", lambda: one.links.refusals >= 2 and two.links.refusals >= 2)
+            assert ([], []) == (one.up, two.up)
+            assert "the frame was not sealed with this cluster's key" in caplog.text
+
+    run(main())
+
+
+def test_a_hello_thrown_back_is_refused(run: Run) -> None:
+    """Else both ends would seal with the same keys, and each word could be thrown back as well."""
+
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as mirror:
+            mirror.write(await mirror.frame())
+            assert await mirror.is_hung_up_on(within_s=1.5)
+            assert 1 == one.links.refusals
+
+    run(main())
+
+
+def test_a_recording_of_a_whole_connection_is_worth_nothing(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two, Tap(one) as tap:
+            one.meet(two)
+            two.links.set_members({"n1": f"127.0.0.1:{tap.port}"})
+            await until("a link", lambda: two.links.is_open("n1"))
+            two.links.send("n1", HEARTBEAT)
+            await until("it was heard", lambda: one.heard)
+            said, before = tap.said, (list(one.up), list(one.heard))
+            async with await Stranger.connect(one) as replayer:
+                replayer.writer.write(said)
+                assert await replayer.is_hung_up_on(within_s=1.5)
+            assert before == (one.up, one.heard)
+            assert one.links.is_open("n2")
+
+    run(main())
+
+
+def test_no_frame_may_be_repeated_dropped_reordered_or_changed(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one:
+            for harm in (_repeat, _drop, _reorder, *[_flip(at) for at in range(20)]):
+                async with await Stranger.connect(one) as insider:
+                    await insider.come_in()
+                    await until("it is in", lambda: one.links.is_open("n2"))
+                    before = len(one.heard)
+                    frames = [
+                        insider.sealed(RAFT, messages.encode(messages.Ballot(term, pre=True))) for term in (1, 2, 3)
+                    ]
+                    for frame in harm(frames):
+                        insider.write(frame)
+                    assert await insider.is_hung_up_on(within_s=1.5), harm
+                    terms = [message.term for _, message in one.heard[before:]]
+                    assert list(range(1, len(terms) + 1)) == terms, f"{harm}: only whole, and in order"
+                    assert len(terms) < 3, harm
+                await until("it is out", lambda: not one.links.is_open("n2"))
+
+    run(main())
+
+
+def _repeat(frames: list[bytes]) -> list[bytes]:
+    return [frames[0], frames[1], frames[1], frames[2]]
+
+
+def _drop(frames: list[bytes]) -> list[bytes]:
+    return [frames[0], frames[2]]
+
+
+def _reorder(frames: list[bytes]) -> list[bytes]:
+    return [frames[1], frames[0], frames[2]]
+
+
+def _flip(at: int) -> Callable[[list[bytes]], list[bytes]]:
+    def flip(frames: list[bytes]) -> list[bytes]:
+        changed = bytearray(frames[1])
+        changed[at % len(changed)] ^= 1
+        return [frames[0], bytes(changed), frames[2]]
+
+    return flip
+
+
+def test_half_open_connections_are_bounded_and_keep_nobody_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "HANDSHAKE_S", 60)
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            flood = [await Stranger.connect(one) for _ in range(3 * STRANGERS_MAX)]
+            await until("the rest is hung up on", lambda: one.links.refusals >= 2 * STRANGERS_MAX)
+            await pair(one, two)
+            left = [each for each in flood if not await each.is_hung_up_on(within_s=0.01)]
+            assert len(left) <= STRANGERS_MAX
+            for each in flood:
+                each.writer.transport.abort()
+
+    run(main())
+
+
+def test_who_is_slow_to_introduce_itself_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also who says its hello one byte at a time: the deadline is for the whole, not for the next byte."""
+    monkeypatch.setattr(connection, "HANDSHAKE_S", 0.3)
+
+    async def main() -> None:
+        async with Node("n1") as one, AsyncExitStack() as stack:
+            mute, slow, greeted = [await stack.enter_async_context(await Stranger.connect(one)) for _ in range(3)]
+            await greeted.greet()
+
+            async def trickle() -> None:
+                for byte in b"\x00\x00\x0f\x00" + bytes(1000):
+                    slow.writer.write(bytes((byte,)))
+                    await asyncio.sleep(0.02)
+
+            trickling = asyncio.create_task(trickle())
+            for each in (mute, slow, greeted):
+                assert await each.is_hung_up_on(within_s=5)
+            trickling.cancel()
+            assert [] == one.up
+
+    run(main())
+
+
+INTRODUCTIONS_REFUSED: dict[str, tuple[Callable[[Stranger], None], str]] = {
+    "another cluster's": (
+        lambda s: s.introduce(cluster_name="other"),
+        "it belongs to cluster 'other', this node to 'test'",
+    ),
+    "another id than in the hello": (lambda s: s.introduce("n3"), "it said 'n2' first and 'n3' then"),
+    "garbage": (lambda s: s.say(INTRODUCTIONS, b"\x93\x01\x02\x03"), "Expected `array`"),
+    "too long, whole": (lambda s: s.introduce(http="h" * (PART_BYTES + 200)), "a frame of"),
+    "too long, in parts": (
+        lambda s: s.say_all([(INTRODUCTIONS, bytes(PART_BYTES))] * 5, more=MORE),
+        "a message over",
+    ),
+    "none, but a message of Raft's": (lambda s: s.say(RAFT, messages.encode(HEARTBEAT)), "before it introduced itself"),
+    "none, but a call": (lambda s: s.say(CALLS, encode([1, 1, "ask", b""])), "before it introduced itself"),
+    "no stream": (lambda s: s.say(9, b""), "a frame of no stream"),
+    "an empty frame": (lambda s: s.write(s.cipher.seal(b"") if s.cipher else b""), "a frame of no stream"),
+}
+
+
+@pytest.mark.parametrize(("act", "why"), INTRODUCTIONS_REFUSED.values(), ids=INTRODUCTIONS_REFUSED.keys())
+def test_a_wrong_introduction_is_refused_in_words(
+    run: Run, caplog: pytest.LogCaptureFixture, act: Callable[[Stranger], None], why: str
+) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as insider:
+            await insider.greet()
+            act(insider)
+            assert await insider.is_hung_up_on(within_s=1.5)
+            assert ([], []) == (one.up, one.heard)
+            assert why in caplog.text
+
+    run(main())
+
+
+def test_a_peer_with_this_nodes_own_id_is_refused(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as twin:
+            await twin.come_in("n1")
+            assert await twin.is_hung_up_on(within_s=1.5)
+            assert [] == one.up
+            assert "it has this node's own id" in caplog.text
+
+    run(main())
+
+
+def test_nodes_of_two_clusters_tell_each_other_why_they_part(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2", cluster_name="other") as two:
+            one.meet(two)
+            two.meet(one)
+            await until("both were told", lambda: one.refusals or two.refusals)
+            assert not one.links.is_open("n2")
+            assert not two.links.is_open("n1")
+            told = [why for _, why in one.refusals + two.refusals]
+            assert any("it belongs to cluster" in why for why in told)
+
+    run(main())
+
+
+def test_who_was_refused_is_not_heard_any_more(run: Run) -> None:
+    """Nor before it has heard of that: what it says in the same breath counts for nothing."""
+
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as insider:
+            served: list[bytes] = []
+
+            async def serve(peer: str, body: bytes) -> bytes:
+                served.append(body)
+                return body
+
+            one.links.serve("ask", serve)
+            await insider.come_in(cluster_name="other")
+            insider.say(RAFT, messages.encode(HEARTBEAT))
+            insider.say(CALLS, encode([1, 1, "ask", b""]))
+            assert await insider.is_hung_up_on(within_s=1.5)
+            assert ([], [], []) == (one.up, one.heard, served)
+
+    run(main())
+
+
+INSIDE = {
+    "no message": (RAFT, b"\xc1"),
+    "nothing": (RAFT, b""),
+    "an unknown type": (RAFT, encode([99, 1, 2, 3])),
+    "a field too few": (RAFT, encode([4, 1])),
+    "text for a number": (RAFT, encode([4, "one", True])),
+    "a negative term": (RAFT, encode([4, -1, True])),
+    "a term past 63 bits": (RAFT, encode([4, 2**63, True])),
+    "a snapshot whose id is a path": (RAFT, encode([6, 1, 9, 1, bytes(16), b"", 10, "../../../tmp/x", 0, b"x"])),
+    "a snapshot from before its begin": (RAFT, encode([6, 1, 9, 1, bytes(16), b"", 10, "0" * 32, -5, b"x"])),
+    "a snapshot with half a chain": (RAFT, encode([6, 1, 9, 1, bytes(8), b"", 10, "0" * 32, 0, b"x"])),
+    "a pickle": (RAFT, b"\x80\x02cposix\nsystem\nU\x04echoR."),
+    "a call of no kind": (CALLS, b"\xc1\x00"),
+    "an answer with text for a body": (CALLS, encode([2, 1, 3])),
+    "text that is none": (RAFT, b"\x97\x03\x01\x01\x01\xc2\xc2\xa1\xff"),
+    "nesting without end": (CALLS, b"\x94\x03\x01\xa1x\xa1x\x81\xa1x" + b"\x91" * 20_000),
+    "a second introduction, garbage": (INTRODUCTIONS, b"\x00"),
+}
+
+
+@pytest.mark.parametrize(("stream", "said"), INSIDE.values(), ids=INSIDE.keys())
+def test_garbage_from_an_insider_ends_its_link_and_nothing_else(
+    run: Run, caplog: pytest.LogCaptureFixture, stream: int, said: bytes
+) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n3") as other, await Stranger.connect(one) as insider:
+            await pair(one, other)
+            await insider.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            answer = asyncio.create_task(one.links.call("n2", "ask", b""))
+            await asyncio.sleep(0)
+            insider.say(stream, said)
+            assert await insider.is_hung_up_on(within_s=1.5)
+            with pytest.raises(OutcomeUnknown):
+                await answer
+            await until("it is out", lambda: one.down == ["n2"])
+            assert [] == one.heard
+            assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
+            async with await Stranger.connect(one) as again:
+                await again.come_in()
+                await until("it may come again", lambda: one.links.is_open("n2"))
+
+    run(main())
+
+
+def test_a_message_over_the_limit_is_never_held_whole(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "MESSAGE_BYTES_MAX", 300_000)
+
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as insider:
+            await insider.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            for _ in range(5):
+                insider.say(RAFT, bytes(PART_BYTES), more=MORE)
+            assert await insider.is_hung_up_on(within_s=1.5)
+            assert [] == one.heard
+
+    run(main())
+
+
+def test_a_refusal_is_read_as_text_whatever_its_bytes(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as insider:
+            await insider.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            insider.say(REFUSALS, b"\xff\xfe" + b"no " * 1000)
+            await until("it was told", lambda: one.refusals)
+            assert 1000 >= len(one.refusals[0][1])
+
+    run(main())
+
+
+def test_a_peer_that_does_not_dial_is_dialled(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may not know us yet, and we may be the leader it is to learn that from."""
+    monkeypatch.setattr(transport, "STAND_IN_S", 0.05)
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            one.meet(two)
+            await until("both have a link", lambda: one.links.is_open("n2") and two.links.is_open("n1"))
+            await asyncio.sleep(0.3)
+            assert (["n2"], ["n1"]) == (one.up, two.up), "and once is enough"
+
+    run(main())

@@ -1,0 +1,194 @@
+"""Reads that wait: for a leader, for a version, and what is left of them when they give up."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from quorate.cluster import entry
+from quorate.cluster.entry import CreatePoll
+from quorate.cluster.read import chunks
+from quorate.cluster.read import reads as reads_module
+from quorate.cluster.read.reads import Reads, Results
+from quorate.cluster.submit.batch import count_choices
+from quorate.cluster.submit.submitter import Submitter
+from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, Stale, TooLarge
+from quorate.vote import Vote
+from quorate.words import Level
+from tests.support.local_replica import LocalReplica
+
+
+def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 20))
+
+    return run
+
+
+async def pair() -> tuple[LocalReplica, LocalReplica, Reads]:
+    """A leader n1 and a follower n2, whose reads are returned. They share the state, as after replication."""
+    leader, follower = LocalReplica("n1"), LocalReplica("n2")
+    poll = CreatePoll("mood", "", ["happy", "sad"], "open", None, False)
+    await Submitter(leader).create_poll(poll, timeout_s=5)
+    Reads(leader)
+    follower.state, follower.leader = leader.state, "n1"
+    follower.peers["n1"] = leader
+    return leader, follower, Reads(follower)
+
+
+@on_loop
+async def test_who_waited_in_vain_for_a_version_is_forgotten() -> None:
+    _, _, reads = await pair()
+    for version in (10, 2**62):
+        with pytest.raises(Stale):
+            await reads.results("mood", level="none", min_version=version, wait_s=0.01)
+    assert [] == reads._waiting
+
+
+@on_loop
+async def test_others_still_learn_of_their_version() -> None:
+    leader, _, _ = await pair()
+    reads = Reads(leader)
+    soon = asyncio.ensure_future(reads.results("mood", min_version=leader.state.version + 1, wait_s=5))
+    with pytest.raises(Stale):
+        await reads.results("mood", min_version=2**62, wait_s=0.01)
+    await Submitter(leader).cast([Vote("happy")], timeout_s=5)
+    assert 1 == (await soon).results["happy"]
+
+
+@on_loop
+async def test_an_answer_too_big_to_forward_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads_module, "ENTRY_BYTES_MAX", 10)
+    _, _, reads = await pair()
+    with pytest.raises(TooLarge, match="ask n1"):
+        await reads.results("mood")
+
+
+@pytest.mark.parametrize("of_a_poll", [True, False])
+@on_loop
+async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
+    of_a_poll: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Votes are counted between its pieces, and none of them is in it."""
+    monkeypatch.setattr(chunks, "OPTIONS_A_TURN", 2)
+    leader, _, _ = await pair()
+    reads, votes = Reads(leader), [Vote(f"o{i}", poll="big" if of_a_poll else None) for i in range(9)]
+    await Submitter(leader).create_poll(
+        CreatePoll("big", "", [vote.option for vote in votes], "open", None, False), timeout_s=5
+    )
+    choices, sums = count_choices(votes)
+    vote = entry.encode_section([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
+    reading = [asyncio.ensure_future(reads.results("big")) for _ in range(2)]
+    while not all(read.done() for read in reading):
+        leader.state.apply(entry.encode_entry(0, [vote]))
+        await asyncio.sleep(0)
+    first, second = [read.result() for read in reading]
+    assert leader.state.version > second.version > first.version + 3
+    for read in (first, second):
+        assert 1 == len(set(read.results.values())), read
+        assert [vote.option for vote in votes] == list(read.results)
+        assert 9 * read.results["o0"] == read.total
+    assert second.results["o0"] - first.results["o0"] == second.version - first.version
+
+
+@on_loop
+async def test_the_loop_goes_on_while_a_big_tally_comes_from_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "OPTIONS_A_TURN", 2)
+    leader, _, reads = await pair()
+    big = CreatePoll("big", "", [f"o{i}" for i in range(9)], "open", None, False)
+    await Submitter(leader).create_poll(big, timeout_s=5)
+    await Submitter(leader).cast([Vote("o7"), Vote("o7"), Vote("o8")], timeout_s=5)
+    serve, turns = leader.handlers["read"], [0, 0]  # before the leader had answered, and after
+
+    async def answered(peer: str, request: bytes) -> bytes:
+        answer = await serve(peer, request)
+        turns.append(turns.pop(0))
+        return answer
+
+    leader.handlers["read"] = answered
+    reading = asyncio.ensure_future(reads.results("big"))
+    while not reading.done():
+        turns[0] += 1
+        await asyncio.sleep(0)
+    assert (
+        Results("big", "open", {o: {"o7": 2, "o8": 1}.get(o, 0) for o in big.options}, 3, 4, "weak", 0) == await reading
+    )
+    assert min(turns) >= 4, turns
+
+
+@on_loop
+async def test_more_readers_of_big_tallies_than_can_be_served_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "OPTIONS_A_TURN", 1)
+    monkeypatch.setattr(reads_module, "BIG_ASKED_MAX", 2)
+    leader, _, _ = await pair()
+    reads = Reads(leader)
+    for _ in range(2):  # places come free again
+        answers = await asyncio.gather(*(reads.results("mood") for _ in range(3)), return_exceptions=True)
+        assert [Results, Results, Overloaded] == [type(answer) for answer in answers]
+
+
+@pytest.mark.parametrize("error", [NoLeader("it leads no more"), OutcomeUnknown("the link broke")])
+@pytest.mark.parametrize("level", ["weak", "linearizable"])
+@on_loop
+async def test_a_read_outlives_the_leader_it_asked(level: Level, error: Exception) -> None:
+    leader, _, reads = await pair()
+    serve = leader.handlers["read"]
+
+    async def deposed(peer: str, request: bytes) -> bytes:
+        leader.handlers["read"] = serve
+        raise error
+
+    leader.handlers["read"] = deposed
+    assert level == (await reads.results("mood", level=level, wait_s=5)).level
+
+
+@on_loop
+async def test_a_leader_that_is_deposed_while_it_reads_asks_the_next_one() -> None:
+    _, other, _ = await pair()
+    reads = Reads(other)
+    other.lead("n2")
+
+    async def barrier() -> int:
+        other.lead("n1")
+        raise NoLeader("n2 does not lead now")
+
+    other.barrier = barrier  # type: ignore[method-assign]
+    assert "linearizable" == (await reads.results("mood", level="linearizable", wait_s=5)).level
+
+
+@on_loop
+async def test_a_read_may_wait_longer_than_other_calls() -> None:
+    leader, follower, reads = await pair()
+    follower.call_s = 0.05
+    with pytest.raises(Stale):
+        await reads.results("mood", min_version=2**62, wait_s=0.3)
+    soon = asyncio.ensure_future(reads.results("mood", min_version=leader.state.version + 1, wait_s=10))
+    await asyncio.sleep(0.1)
+    await Submitter(leader).cast([Vote("happy")], timeout_s=5)
+    assert 1 == (await soon).results["happy"]
+
+
+@on_loop
+async def test_what_an_election_used_up_is_not_waited_for_again() -> None:
+    """Else the leader would still wait when its answer comes too late, and the reader be told that nobody leads."""
+    _, follower, reads = await pair()
+    follower.leader = None
+    reading = asyncio.ensure_future(reads.results("mood", min_version=2**62, wait_s=1.2))
+    await asyncio.sleep(0.9)
+    assert not reading.done()
+    follower.leader = "n1"
+    with pytest.raises(Stale):
+        await reading
+
+
+@on_loop
+async def test_without_a_leader_it_is_told_so_in_time() -> None:
+    _, follower, reads = await pair()
+    follower.leader = None
+    with pytest.raises(NoLeader):
+        await reads.results("mood", wait_s=0.05)

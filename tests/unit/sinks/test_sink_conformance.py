@@ -1,0 +1,258 @@
+"""What every sink does, whichever database is behind it; here SQLite.
+
+A sink that needs a server is held to the same tests in `tests/services/`, by a `store` fixture of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from quorate.sinks.sink import Fence, ManualPoll, PollDocument, Unreadable, WriteOutcome
+from tests.unit.sinks.sink_stores import SqliteStore, Store
+
+T = 10.0  # seconds; no test waits for it
+MOOD = PollDocument("mood", "How are you?", ["happy", "sad"], {"happy": 3, "sad": 1}, "open", 7, 1_700_000_000_123)
+ODD = ["node.js", "$cash", "a.b.$c", "$", ".", "💚 yes", 'quote"s\\', "ü" * 100, "$ref", "$id", "_id"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = SqliteStore(tmp_path / "ballots.db")
+    yield store
+    store.close()
+
+
+def at(version: int, *, term: int = 1, generation: int = 0) -> Fence:
+    return Fence(generation, term, version)
+
+
+def mood(happy: int, **changes: object) -> PollDocument:
+    return replace(MOOD, results={"happy": happy, "sad": 1}, **changes)  # type: ignore[arg-type]  # fields by name
+
+
+def happy(store: Store) -> int:
+    found = store.look("mood")
+    assert found is not None
+    return int(found["results"]["happy"])
+
+
+# ---- what stands there -----------------------------------------------------------------------------------------------
+
+
+def test_a_document_is_what_people_expect(store: Store) -> None:
+    assert {"mood": WriteOutcome.WRITTEN} == store.sink().write([MOOD], at(7), "c1", timeout_s=T)
+    found = store.look("mood")
+    assert found is not None
+    assert "How are you?" == found["title"]
+    assert ["happy", "sad"] == found["options"]
+    assert {"happy": 3, "sad": 1} == found["results"]
+    assert ["happy", "sad"] == list(found["results"]), "in the poll's own order"
+    assert ("open", 4) == (found["state"], found["total"])
+
+
+def test_what_was_written_is_read_back(store: Store) -> None:
+    sink = store.sink()
+    timed = replace(MOOD, id="timed", closes_at_ms=1_800_000_000_500, write_ins=True, state="closed")
+    sink.write([MOOD, timed], at(7), "c1", timeout_s=T)
+    assert {"mood": MOOD, "timed": timed} == store.sink().read(timeout_s=T)
+
+
+def test_any_option_text_survives(store: Store) -> None:
+    results = {option: 2**63 - 1 if option == "$" else place for place, option in enumerate(ODD)}
+    odd = replace(MOOD, id="odd.$id", options=ODD, results={**results, "$": 2**60})
+    sink = store.sink()
+    for version in (1, 2):
+        assert {odd.id: WriteOutcome.WRITTEN} == sink.write([odd], at(version), "c1", timeout_s=T)
+    assert {odd.id: odd} == store.sink().read(timeout_s=T)
+
+
+def test_a_total_of_63_bits_survives(store: Store) -> None:
+    full = mood(2**63 - 2)
+    store.sink().write([full], at(1), "c1", timeout_s=T)
+    assert {"mood": full} == store.sink().read(timeout_s=T)
+
+
+def test_fields_of_others_are_left_alone(store: Store) -> None:
+    sink = store.sink()
+    sink.write([mood(1)], at(1), "c1", timeout_s=T)
+    store.add_field("mood", "owner", "ann")
+    sink.write([mood(2)], at(2), "c1", timeout_s=T)
+    found = store.look("mood")
+    assert found is not None
+    assert ("ann", 2) == (found["owner"], found["results"]["happy"])
+
+
+# ---- fences ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_newer_fence_wins_and_an_older_one_changes_nothing(store: Store) -> None:
+    sink, late = store.sink(), store.sink()
+    for newer in (at(5), at(6), at(3, term=2), at(1, term=1, generation=1)):
+        assert {"mood": WriteOutcome.WRITTEN} == sink.write([mood(newer.version)], newer, "c1", timeout_s=T)
+        assert {"mood": WriteOutcome.NEWER} == late.write([mood(999)], at(4), "c1", timeout_s=T)
+        assert newer.version == happy(store)
+
+
+def test_an_equal_fence_is_success_and_changes_nothing(store: Store) -> None:
+    store.sink().write([mood(1)], at(5), "c1", timeout_s=T)
+    assert {"mood": WriteOutcome.SAME} == store.sink().write([mood(1)], at(5), "c1", timeout_s=T)
+    assert 1 == happy(store)
+
+
+def test_another_clusters_document_is_refused_until_adopted(store: Store) -> None:
+    sink = store.sink()
+    sink.write([mood(50)], at(90, term=9, generation=3), "old", timeout_s=T)
+    assert ("old", at(90, term=9, generation=3)) == sink.newest_foreign_fence("new", timeout_s=T)
+    assert {"mood": WriteOutcome.FOREIGN} == sink.write([mood(1)], at(1), "new", timeout_s=T)
+    assert 50 == happy(store)
+
+    assert 1 == sink.adopt("new", timeout_s=T)
+    assert None is sink.newest_foreign_fence("new", timeout_s=T)
+    assert 0 == sink.adopt("new", timeout_s=T)
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([mood(1)], at(1), "new", timeout_s=T)
+    assert {"mood": WriteOutcome.FOREIGN} == sink.write([mood(51)], at(91, term=9, generation=3), "old", timeout_s=T)
+    assert 1 == happy(store)
+
+
+def test_each_document_of_a_write_has_its_own_fate(store: Store) -> None:
+    sink = store.sink()
+    sink.write([mood(1, id="newer")], at(9), "c1", timeout_s=T)
+    sink.write([mood(1, id="foreign")], at(1), "c2", timeout_s=T)
+    sink.write([mood(1, id="gone")], at(1), "c1", timeout_s=T)
+    store.delete("gone")
+    sink.write([mood(1, id="older")], at(1), "c1", timeout_s=T)
+    ids = ("newer", "foreign", "gone", "older", "new")
+    fates = sink.write([mood(2, id=id) for id in ids], at(5), "c1", timeout_s=T)
+    assert {
+        "newer": WriteOutcome.NEWER,
+        "foreign": WriteOutcome.FOREIGN,
+        "gone": WriteOutcome.GONE,
+        "older": WriteOutcome.WRITTEN,
+        "new": WriteOutcome.WRITTEN,
+    } == {id: WriteOutcome.WRITTEN if fate is WriteOutcome.SAME else fate for id, fate in fates.items()}
+    assert None is store.look("gone")
+    seen = {id: document.results["happy"] for id, document in sink.read(timeout_s=T).items()}
+    assert {"newer": 1, "foreign": 1, "older": 2, "new": 2} == seen
+
+
+# ---- deleted documents -----------------------------------------------------------------------------------------------
+
+
+def test_a_deleted_document_is_not_brought_back_by_any_node(store: Store) -> None:
+    store.sink().write([mood(1)], at(1), "c1", timeout_s=T)
+    store.delete("mood")
+    for sink in (store.sink(), store.sink()):
+        assert {"mood": WriteOutcome.GONE} == sink.write([mood(2)], at(2, term=2), "c1", timeout_s=T)
+    assert None is store.look("mood")
+
+
+def test_a_document_written_beside_refused_ones_is_not_brought_back_either(store: Store) -> None:
+    store.sink().write([mood(1, id="newer")], at(9), "c1", timeout_s=T)
+    store.sink().write([mood(1), mood(1, id="newer")], at(1), "c1", timeout_s=T)
+    store.delete("mood")
+    assert {"mood": WriteOutcome.GONE} == store.sink().write([mood(2)], at(2), "c1", timeout_s=T)
+
+
+def test_a_sink_that_was_emptied_is_filled(store: Store) -> None:
+    sink = store.sink()
+    sink.write([mood(1)], at(1), "c1", timeout_s=T)
+    store.empty()
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([mood(2)], at(2), "c1", timeout_s=T)
+    assert 2 == happy(store)
+
+
+def test_raising_the_generation_writes_deleted_documents_again(store: Store) -> None:
+    sink = store.sink()
+    sink.write([mood(1)], at(1), "c1", timeout_s=T)
+    store.delete("mood")
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([mood(2)], at(2, generation=1), "c1", timeout_s=T)
+    assert 2 == happy(store)
+
+
+# ---- polls put there by hand -----------------------------------------------------------------------------------------
+
+
+def test_polls_put_there_by_hand_are_found_and_fenced_ones_are_not(store: Store) -> None:
+    store.insert("tea", title="Tea?", options=["yes", "no"], results={"yes": 3.0})
+    store.insert("bare", options=["a.b", "$c"])
+    sink = store.sink()
+    sink.write([MOOD], at(1), "c1", timeout_s=T)
+    found, unreadable = sink.find(timeout_s=T)
+    assert [
+        ManualPoll("bare", "bare", ["a.b", "$c"], {"a.b": 0, "$c": 0}),
+        ManualPoll("tea", "Tea?", ["yes", "no"], {"yes": 3, "no": 0}),
+    ] == found
+    assert [] == unreadable
+
+
+def test_a_senseless_document_is_reported_and_hides_no_other(store: Store) -> None:
+    store.insert("bad", title="?", options=["a", "b"], results={"a": -1})
+    store.insert("good", options=["a", "b"])
+    found, unreadable = store.sink().find(timeout_s=T)
+    assert ["good"] == [poll.id for poll in found]
+    assert [Unreadable("bad", "the result of 'a' is -1; give 0 to 2^63-1")] == unreadable
+
+
+def test_an_imported_poll_is_written_over_the_results_it_was_imported_with(store: Store) -> None:
+    store.insert("mood", options=["happy", "sad"], results={"happy": 5, "sad": 0}, title="How?")
+    imported = mood(6, imported={"happy": 5, "sad": 0})
+    sink = store.sink()
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([imported], at(1), "c1", timeout_s=T)
+    assert 6 == happy(store)
+    assert ([], []) == sink.find(timeout_s=T)
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([replace(imported, version=8)], at(2), "c1", timeout_s=T)
+
+
+def test_missing_results_are_zeros_when_it_is_written(store: Store) -> None:
+    store.insert("mood", options=["$happy.", "sad"])
+    options, zeros = ["$happy.", "sad"], {"$happy.": 0, "sad": 0}
+    imported = replace(MOOD, options=options, results={"$happy.": 1, "sad": 1}, imported=zeros)
+    assert {"mood": WriteOutcome.WRITTEN} == store.sink().write([imported], at(1), "c1", timeout_s=T)
+
+
+def test_results_changed_since_the_import_are_left_alone(store: Store) -> None:
+    store.insert("mood", options=["happy", "sad"], results={"happy": 7, "sad": 0})
+    sink = store.sink()
+    stale = mood(6, imported={"happy": 5, "sad": 0})
+    assert {"mood": WriteOutcome.CHANGED} == sink.write([stale], at(1), "c1", timeout_s=T)
+    assert 7 == happy(store)
+    again = mood(8, imported={"happy": 7, "sad": 0})
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([again], at(2), "c1", timeout_s=T)
+
+
+def test_a_hand_made_document_under_the_id_of_a_poll_of_the_cluster_is_left_alone(store: Store) -> None:
+    store.insert("mood", options=["x", "y"])
+    assert {"mood": WriteOutcome.TAKEN} == store.sink().write([MOOD], at(1), "c1", timeout_s=T)
+    found = store.look("mood")
+    assert found is not None
+    assert ["x", "y"] == found["options"]
+
+
+def test_a_document_deleted_and_put_there_again_is_left_alone(store: Store) -> None:
+    """What its results say may be counted already."""
+    store.insert("mood", options=["happy", "sad"], results={"happy": 5, "sad": 0})
+    imported = mood(6, imported={"happy": 5, "sad": 0})
+    sink = store.sink()
+    sink.write([imported], at(1), "c1", timeout_s=T)
+    store.delete("mood")
+    store.insert("mood", options=["happy", "sad"], results={"happy": 5, "sad": 0})
+    for fence in (at(2), at(3, generation=1)):
+        assert {"mood": WriteOutcome.TAKEN} == sink.write([imported], fence, "c1", timeout_s=T)
+
+
+def test_adopting_leaves_hand_made_documents_to_the_import(store: Store) -> None:
+    store.insert("tea", options=["yes", "no"])
+    sink = store.sink()
+    assert 0 == sink.adopt("c1", timeout_s=T)
+    assert ["tea"] == [poll.id for poll in sink.find(timeout_s=T)[0]]
+
+
+def test_closing_twice_is_fine(store: Store) -> None:
+    sink = store.sink()
+    sink.read(timeout_s=T)
+    sink.close()
+    sink.close()

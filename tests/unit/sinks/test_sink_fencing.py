@@ -1,0 +1,91 @@
+"""Whatever the order in which leaders' writes arrive, late ones included, a document never goes back."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quorate.sinks.fencing import StoredDocument, judge
+from quorate.sinks.sink import Fence, ManualPoll, PollDocument, Unreadable, WriteOutcome
+from quorate.sinks.sqlite import SqliteSink
+
+CLUSTER = "c1"
+FENCE = Fence(1, 5, 40)
+
+
+def document(version: int = 40, imported: dict[str, int] | None = None) -> PollDocument:
+    return PollDocument("p", "", ["a"], {"a": version}, "open", version, 0, imported=imported)
+
+
+def by_hand(a: int) -> StoredDocument:
+    return StoredDocument(None, None, ManualPoll("p", "p", ["a"], {"a": a}))
+
+
+@pytest.mark.parametrize(
+    ("standing", "ledger", "imported", "verdict"),
+    [
+        (None, None, None, WriteOutcome.WRITTEN),
+        (None, 1, None, WriteOutcome.GONE),
+        (None, 0, None, WriteOutcome.WRITTEN),  # not in this generation
+        (StoredDocument(CLUSTER, str(FENCE)), 1, None, WriteOutcome.SAME),
+        (StoredDocument(CLUSTER, str(Fence(1, 5, 39))), 1, None, WriteOutcome.WRITTEN),
+        (StoredDocument(CLUSTER, str(Fence(1, 5, 41))), 1, None, WriteOutcome.NEWER),
+        (StoredDocument(CLUSTER, str(Fence(1, 6, 1))), 1, None, WriteOutcome.NEWER),
+        (StoredDocument(CLUSTER, str(Fence(2, 1, 1))), 1, None, WriteOutcome.NEWER),
+        (StoredDocument(CLUSTER, str(Fence(0, 99, 99))), None, None, WriteOutcome.WRITTEN),
+        (StoredDocument(CLUSTER, None), 1, None, WriteOutcome.WRITTEN),
+        (StoredDocument("c2", str(Fence(0, 1, 1))), None, None, WriteOutcome.FOREIGN),
+        (by_hand(3), None, None, WriteOutcome.TAKEN),
+        (by_hand(3), None, {"a": 3}, WriteOutcome.WRITTEN),
+        (by_hand(4), None, {"a": 3}, WriteOutcome.CHANGED),
+        (by_hand(3), 0, {"a": 3}, WriteOutcome.TAKEN),  # deleted and put there again
+        (StoredDocument(None, None, Unreadable("p", "why")), None, {"a": 3}, WriteOutcome.CHANGED),
+    ],
+)
+def test_who_may_write_over_what(
+    standing: StoredDocument | None, ledger: int | None, imported: dict[str, int] | None, verdict: WriteOutcome
+) -> None:
+    assert verdict == judge(document(imported=imported), FENCE, CLUSTER, standing, ledger=ledger)
+
+
+fences = st.builds(Fence, st.integers(0, 2**31), st.integers(0, 2**50), st.integers(0, 2**63 - 1))
+
+
+@given(fences, fences)
+def test_the_order_of_fences_is_the_order_of_their_texts(one: Fence, other: Fence) -> None:
+    assert (one < other) == (str(one) < str(other))
+    assert one == Fence.parse(str(one))
+
+
+@st.composite
+def histories(draw: st.DrawFn) -> list[tuple[Fence, int]]:
+    """Writes of leaders whose terms go up and whose versions never go down, in any order of arrival, some twice.
+
+    A later leader has applied all that was committed, so it starts at or above the versions of those before it.
+    """
+    version, writes = 0, []
+    for term in range(1, draw(st.integers(1, 4)) + 1):
+        for _ in range(draw(st.integers(1, 4))):
+            version += draw(st.integers(0, 2))
+            writes.append((Fence(0, term, version), version))
+    repeated = draw(st.lists(st.sampled_from(writes), max_size=4))
+    return draw(st.permutations(writes + repeated))
+
+
+@given(histories())
+def test_a_document_never_goes_back(history: list[tuple[Fence, int]]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        sink = SqliteSink(Path(folder) / "ballots.db")
+        seen, newest = 0, Fence(0, 0, 0)
+        for fence, version in history:
+            fate = sink.write([document(version)], fence, CLUSTER, timeout_s=30)["p"]
+            stands = sink.read(timeout_s=30)["p"].results["a"]
+            assert stands >= seen
+            assert (fate is WriteOutcome.WRITTEN) == (fence > newest)
+            seen, newest = stands, max(newest, fence)
+        sink.close()
+        assert max(version for _, version in history) == seen

@@ -1,0 +1,430 @@
+"""From votes to the log: grouping, forwarding, and what a caller is told when it goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any
+
+import pytest
+
+from quorate.cluster import entry
+from quorate.cluster.entry import CreatePoll, Refused
+from quorate.cluster.fsm import Applied
+from quorate.cluster.submit import submitter as submitting
+from quorate.cluster.submit.batch import Tallied
+from quorate.cluster.submit.submitter import Submitter
+from quorate.errors import Conflict, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError, Rejected
+from quorate.vote import ENTRY_BYTES_MAX, Vote
+from tests.support.local_replica import LocalReplica
+
+TIMEOUT_S = 0.5
+
+
+def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    @wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 20))
+
+    return run
+
+
+async def mood(node_id: str = "n1") -> tuple[LocalReplica, Submitter]:
+    replica = LocalReplica(node_id)
+    submitter = Submitter(replica)
+    await submitter.create_poll(
+        CreatePoll("mood", "How are you?", ["happy", "sad"], "open", None, False), timeout_s=TIMEOUT_S
+    )
+    return replica, submitter
+
+
+async def pair() -> tuple[LocalReplica, LocalReplica, Submitter]:
+    """A leader n1 and a follower n2, whose submitter is returned. They share the state, as after replication."""
+    leader, _ = await mood()
+    follower = LocalReplica("n2")
+    follower.state, follower.leader = leader.state, "n1"
+    follower.peers["n1"] = leader
+    return leader, follower, Submitter(follower)
+
+
+@on_loop
+async def test_votes_that_wait_together_share_one_entry() -> None:
+    replica, submitter = await mood()
+    before = len(replica.proposed)
+    votes = [submitter.cast([Vote("happy", id=f"u{i}")], timeout_s=TIMEOUT_S) for i in range(50)]
+    answers = await asyncio.gather(*votes)
+    assert {(1, 0)} == {(a.applied, a.duplicates) for a in answers}
+    assert 1 == len(replica.proposed) - before
+    assert {"happy": 50, "sad": 0} == replica.state.results("mood")
+
+
+@on_loop
+async def test_each_request_learns_its_own_outcomes() -> None:
+    replica, submitter = await mood()
+    first, second, third = await asyncio.gather(
+        submitter.cast([Vote("happy", id="a"), Vote("joy", id="b"), Vote("sad")], timeout_s=TIMEOUT_S),
+        submitter.cast([Vote("happy", id="a"), Vote("sad", id="a"), Vote("sad"), Vote("rage")], timeout_s=TIMEOUT_S),
+        submitter.cast([Vote("happy")], timeout_s=TIMEOUT_S),
+    )
+    assert (2, 0, [(1, "b", "unknown_option")]) == _shape(first)
+    assert (1, 1, [(1, "a", "conflict"), (3, None, "unknown_option")]) == _shape(second)
+    assert (1, 0, []) == _shape(third)
+    assert {"happy": 2, "sad": 2} == replica.state.results("mood")
+
+
+def _shape(answer: Tallied) -> tuple[int, int, list[tuple[int, str | None, str]]]:
+    return answer.applied, answer.duplicates, [(r.index, r.id, r.reason) for r in answer.rejected]
+
+
+@on_loop
+async def test_a_whole_request_counts_once_or_not_at_all() -> None:
+    replica, submitter = await mood()
+    votes = [Vote("happy"), Vote("happy"), Vote("sad", weight=3)]
+    assert (3, 0) == (await _once(submitter, "k", votes))
+    assert (0, 3) == (await _once(submitter, "k", list(reversed(votes))))
+    with pytest.raises(Conflict):
+        await _once(submitter, "k", votes[:1])
+    with pytest.raises(Rejected) as refused:
+        await _once(submitter, "k2", [Vote("happy"), Vote("rage")])
+    assert [(1, "unknown_option")] == [(r["index"], r["reason"]) for r in refused.value.fields["rejected"]]
+    assert (2, 0) == (await _once(submitter, "k2", [Vote("happy"), Vote("sad")]))
+    assert {"happy": 3, "sad": 4} == replica.state.results("mood")
+
+
+async def _once(submitter: Submitter, key: str, votes: list[Vote]) -> tuple[int, int]:
+    answer = await submitter.cast_once(key, votes, timeout_s=TIMEOUT_S)
+    return answer.applied, answer.duplicates
+
+
+@on_loop
+async def test_a_follower_forwards_in_one_hop() -> None:
+    leader, follower, submitter = await pair()
+    answer = await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S)
+    assert (1, 0, []) == _shape(answer)
+    assert [] == follower.proposed
+    assert {"happy": 1, "sad": 0} == leader.state.results("mood")
+
+
+@on_loop
+async def test_a_forwarded_section_is_never_forwarded_again() -> None:
+    leader, follower, submitter = await pair()
+    leader.leader = "n2"  # each takes the other for the leader
+    leader.peers["n2"] = follower
+    came_back: list[bytes] = []
+
+    async def note(peer: str, section: bytes) -> bytes:
+        came_back.append(section)
+        raise NoLeader("n2 does not lead")
+
+    follower.handlers["section"] = note
+    with pytest.raises(QuorateError):  # which one depends on where its deadline finds it
+        await submitter.cast([Vote("happy", id="x")], timeout_s=0.2)
+    assert [] == came_back
+    assert {"happy": 0, "sad": 0} == leader.state.results("mood")
+
+
+def _forget(done: asyncio.Future[Tallied]) -> None:
+    done.exception()
+
+
+@on_loop
+async def test_a_leader_that_leads_no_more_gives_back_what_was_forwarded_to_it() -> None:
+    """It could forward it, too; but where would that end?"""
+    first, own = await mood()
+    follower, second = LocalReplica("n2"), LocalReplica("n3")
+    follower.state = second.state = first.state
+    follower.leader, submitter = "n1", Submitter(follower)
+    follower.peers = {"n1": first, "n3": second}
+    first.peers = {"n3": second}
+    Submitter(second)
+    askers: list[str] = []
+    count = second.handlers["section"]
+
+    async def counted(peer: str, section: bytes) -> bytes:
+        askers.append(peer)
+        return await count(peer, section)
+
+    second.handlers["section"] = counted
+    first.held = []
+    for i in range(2):  # all its places are taken
+        asyncio.ensure_future(own.cast([Vote("sad", id=f"s{i}")], timeout_s=TIMEOUT_S)).add_done_callback(_forget)
+        for _ in range(10):
+            await asyncio.sleep(0)
+    assert 2 == len(first.held)
+    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S))
+    await asyncio.sleep(0.05)
+    assert not vote.done()
+    first.lead("n3")
+    follower.leader = "n3"
+    assert 1 == (await vote).applied
+    assert ["n2"] == askers
+
+
+@on_loop
+async def test_a_vote_leaves_when_another_node_leads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody tells us who leads now; we look."""
+    monkeypatch.setattr(submitting, "SWEEP_S", 1000.0)
+    _, follower, submitter = await pair()
+    follower.leader = None
+    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=10))
+    await asyncio.sleep(0.01)
+    follower.leader = "n1"
+    assert 1 == (await vote).applied
+
+
+@on_loop
+async def test_a_leader_that_stops_is_no_reason_to_refuse() -> None:
+    leader, _, submitter = await pair()
+    serve = leader.handlers["section"]
+    told: list[str] = []
+
+    async def stopping(peer: str, section: bytes) -> bytes:
+        leader.handlers["section"] = serve
+        told.append(peer)
+        raise NotReady("this node is stopping")
+
+    leader.handlers["section"] = stopping
+    assert 1 == (await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S)).applied
+    assert ["n2"] == told
+
+
+async def one_after_another(submitter: Submitter, ids: list[str], timeout_s: float) -> list[asyncio.Task[Tallied]]:
+    """Votes of which each is on its way before the next comes, so that they share no section."""
+    votes = []
+    for vote_id in ids:
+        votes.append(asyncio.ensure_future(submitter.cast([Vote("happy", id=vote_id)], timeout_s=timeout_s)))
+        for _ in range(10):
+            await asyncio.sleep(0)
+    return votes
+
+
+@on_loop
+async def test_a_replaced_leader_that_stays_silent_keeps_nobody_waiting() -> None:
+    """SIGSTOP, a dead machine: its link may look open for seconds after the others have elected another leader."""
+    leader, follower, submitter = await pair()
+    leader.held = []  # takes votes and never answers
+    tasks = len(asyncio.all_tasks())
+    stuck = await one_after_another(submitter, ["s0", "s1", "s2", "s3"], timeout_s=1.0)
+    follower.lead("n2")
+    assert 1 == (await submitter.cast([Vote("sad", id="new")], timeout_s=TIMEOUT_S)).applied
+    answers = await asyncio.gather(*stuck, return_exceptions=True)
+    assert all(isinstance(answer, Tallied | OutcomeUnknown) for answer in answers)
+    assert any(isinstance(answer, OutcomeUnknown) for answer in answers)
+    async with asyncio.timeout(2):
+        while submitter.waiting_bytes or len(asyncio.all_tasks()) > tasks:  # nothing is left of them
+            await asyncio.sleep(0.01)
+
+
+@on_loop
+async def test_what_a_replaced_leader_still_answers_is_told() -> None:
+    """Leadership that is handed over: the old leader is well, and knows what it committed."""
+    leader, follower, submitter = await pair()
+    leader.held = []
+    first, second, third = await one_after_another(submitter, ["a", "b", "c"], timeout_s=5)
+    follower.lead("n2")
+    assert 1 == (await third).applied  # it had not left
+    assert not first.done()
+    for data, answer in leader.held:
+        leader.commit(data, answer)
+    assert (1, 1) == ((await first).applied, (await second).applied)
+
+
+@on_loop
+async def test_what_a_replaced_leader_refuses_for_sure_is_tried_with_the_next() -> None:
+    leader, follower, submitter = await pair()
+    release = asyncio.Event()
+
+    async def refuse_late(peer: str, section: bytes) -> bytes:
+        await release.wait()
+        raise NoLeader("n1 does not lead any more")
+
+    leader.handlers["section"] = refuse_late
+    (vote,) = await one_after_another(submitter, ["a"], timeout_s=5)
+    follower.lead("n2")
+    assert 1 == (await submitter.cast([Vote("sad", id="new")], timeout_s=TIMEOUT_S)).applied
+    release.set()
+    assert 1 == (await vote).applied
+    assert {"happy": 1, "sad": 1} == follower.state.results("mood")
+
+
+@on_loop
+async def test_without_a_leader_nothing_is_counted_and_the_caller_is_told_so() -> None:
+    replica, submitter = await mood()
+    replica.lead(None)
+    with pytest.raises(NoLeader) as none:
+        await submitter.cast([Vote("happy", id="x")], timeout_s=0.2)
+    assert none.value.definite
+    replica.lead("n1")
+    assert 1 == (await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S)).applied
+
+
+@on_loop
+async def test_who_is_impatient_shortens_nobody_elses_wait() -> None:
+    replica, submitter = await mood()
+    replica.lead(None)
+    patient = [asyncio.ensure_future(submitter.cast([Vote("happy")], timeout_s=10)) for _ in range(2)]
+    await asyncio.sleep(0)
+    with pytest.raises(NoLeader):
+        await submitter.cast([Vote("sad")], timeout_s=0.2)
+    assert [False, False] == [vote.done() for vote in patient]
+    replica.lead("n1")
+    assert [1, 1] == [tallied.applied for tallied in await asyncio.gather(*patient)]
+    assert {"happy": 2, "sad": 0} == replica.state.results("mood")
+
+
+@on_loop
+async def test_the_patient_and_the_impatient_share_an_entry_all_the_same() -> None:
+    replica, submitter = await mood()
+    before = len(replica.proposed)
+    votes = [submitter.cast([Vote("happy", id=f"u{i}")], timeout_s=(2.0, 5.0)[i % 2]) for i in range(50)]
+    assert {1} == {tallied.applied for tallied in await asyncio.gather(*votes)}
+    (data,) = replica.proposed[before:]
+    assert 2 == len(entry.decode_entry(data).sections)
+
+
+@on_loop
+async def test_a_vote_waits_for_an_election_to_end() -> None:
+    replica, submitter = await mood()
+    replica.lead(None)
+    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=5))
+    await asyncio.sleep(0)
+    replica.lead("n1")
+    assert 1 == (await vote).applied
+
+
+@on_loop
+async def test_a_proposal_that_may_have_committed_is_unknown() -> None:
+    replica, submitter = await mood()
+    replica.held = []
+    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=5))
+    while not replica.held:
+        await asyncio.sleep(0)
+    replica.lead(None)
+    with pytest.raises(OutcomeUnknown) as unknown:
+        await vote
+    assert not unknown.value.definite
+
+
+@on_loop
+async def test_a_proposal_without_an_answer_is_unknown_at_its_deadline() -> None:
+    replica, submitter = await mood()
+    replica.held = []
+    with pytest.raises(OutcomeUnknown):
+        await submitter.cast([Vote("happy", id="x")], timeout_s=0.2)
+    (data, answer) = replica.held.pop()
+    replica.held = None
+    replica.commit(data, answer)  # it is counted later, which "unknown" allowed for
+    assert (0, 1, []) == _shape(await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S))
+
+
+ASKED: dict[str, Callable[[Submitter], Coroutine[Any, Any, Any]]] = {
+    "votes": lambda submitter: submitter.cast([Vote("happy", id="x")], timeout_s=5),
+    "a whole request": lambda submitter: submitter.cast_once("k", [Vote("happy")], timeout_s=5),
+    "a poll": lambda submitter: submitter.set_poll_state("mood", "closed", timeout_s=5),
+}
+
+
+@pytest.mark.parametrize("ask", ASKED.values(), ids=ASKED.keys())
+@on_loop
+async def test_what_the_state_machine_refused_surely_changed_nothing(
+    ask: Callable[[Submitter], Coroutine[Any, Any, Any]],
+) -> None:
+    replica, submitter = await mood()
+    replica.held = []
+    asking = asyncio.ensure_future(ask(submitter))
+    while not replica.held:
+        await asyncio.sleep(0)
+    replica.held[0][1].set_result(Applied(3, 0, [[Refused("it cannot be read")]], (), ()))
+    with pytest.raises(QuorateError, match="Refused") as refused:
+        await asking
+    assert (500, True) == (refused.value.status, refused.value.definite)
+
+
+@on_loop
+async def test_a_full_queue_refuses_at_once_and_for_sure() -> None:
+    replica = LocalReplica()
+    submitter = Submitter(replica, waiting_bytes_max=10_000)
+    replica.held = []
+    votes = [asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=1)) for _ in range(1000)]
+    done, pending = await asyncio.wait(votes, timeout=0.1)
+    assert pending
+    assert done
+    assert {Overloaded} == {type(vote.exception()) for vote in done}
+    assert 10_000 >= submitter.waiting_bytes
+    submitter.stop()
+    replica.lead(None)
+    await asyncio.gather(*votes, return_exceptions=True)
+    assert 0 == submitter.waiting_bytes
+
+
+@on_loop
+async def test_big_requests_share_no_entry_that_would_be_too_big() -> None:
+    """Else who voted beside them would be told that one vote is too large."""
+    replica, submitter = await mood()
+    replica.held = []
+    stuck = await one_after_another(submitter, ["s0", "s1"], timeout_s=5)  # what comes now waits together
+    votes = [[Vote(f"{who}-{i:05}".ljust(120, "é"), poll="é" * 60) for i in range(8_000)] for who in range(3)]
+    big = [asyncio.ensure_future(submitter.cast(each, timeout_s=5)) for each in votes]
+    big.append(asyncio.ensure_future(submitter.cast_once("k", votes[0], timeout_s=5)))
+    small = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=5))
+    await asyncio.sleep(0)
+    assert submitter.waiting_bytes > sum(len(v.option.encode()) for each in votes for v in each)
+    sizes = []
+    while replica.held or not small.done():
+        for data, answer in replica.held.copy():
+            sizes.append(len(data))
+            replica.commit(data, answer)
+            replica.held.remove((data, answer))
+        await asyncio.sleep(0)
+    assert ENTRY_BYTES_MAX > max(sizes)
+    await asyncio.gather(*stuck, *big, return_exceptions=True)
+    assert 0 == submitter.waiting_bytes
+
+
+@on_loop
+async def test_a_stopping_node_refuses_for_sure() -> None:
+    replica, submitter = await mood()
+    replica.lead(None)
+    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=5))
+    await asyncio.sleep(0)
+    submitter.stop()
+    with pytest.raises(NotReady):
+        await vote
+    with pytest.raises(NotReady):
+        await submitter.cast([Vote("happy")], timeout_s=5)
+
+
+@on_loop
+async def test_a_node_that_knows_no_cluster_yet_takes_no_votes() -> None:
+    submitter = Submitter(LocalReplica(form=False))
+    with pytest.raises(NotReady):
+        await submitter.cast([Vote("happy")], timeout_s=TIMEOUT_S)
+
+
+@on_loop
+async def test_a_command_counts_as_it_was_handed_in() -> None:
+    """It is encoded once, then and there, and not again when it leaves."""
+    replica, submitter = await mood()
+    poll = CreatePoll("lunch", "Lunch?", ["soup", "cake"], "open", None, False)
+    made = asyncio.ensure_future(submitter.create_poll(poll, timeout_s=TIMEOUT_S))
+    await asyncio.sleep(0)
+    poll.options.append("salad")
+    await made
+    assert {"soup": 0, "cake": 0} == replica.state.results("lunch")
+
+
+@on_loop
+async def test_commands_and_votes_share_an_entry_in_order() -> None:
+    replica, submitter = await mood()
+    before = len(replica.proposed)
+    vote, (made, _), (window, version) = await asyncio.gather(
+        submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S),
+        submitter.create_poll(
+            CreatePoll("lunch", "Lunch?", ["soup", "cake"], "open", None, False), timeout_s=TIMEOUT_S
+        ),
+        submitter.command(entry.SetDedupWindow(5), timeout_s=TIMEOUT_S),
+    )
+    assert ("created", entry.Done(5)) == (made.what, window)
+    assert vote.version == version
+    assert 1 == len(replica.proposed) - before
