@@ -1,5 +1,6 @@
 """The Flask routes, by what they are about. A view reads, has the loop act, and answers."""
 
-from quorate.http.views import cluster, health, operating, page, polls, votes
+from quorate.http.handlers import admin, cluster, health, page
+from quorate.http.views import polls, votes
 
-BLUEPRINTS = (votes.routes, polls.routes, cluster.routes, operating.routes, health.routes, page.routes)
+BLUEPRINTS = (votes.routes, polls.routes, cluster.routes, admin.routes, health.routes, page.routes)

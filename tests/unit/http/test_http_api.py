@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.state import sessions
 from quorate.http.flask_app import create_app
-from quorate.http.views import page
+from quorate.http.handlers import page
 from quorate.vote import YEAR_9999_MS
 from tests.support.http_node import MOOD, Node, running
 

@@ -18,7 +18,7 @@ from quorate.words import Action
 T = TypeVar("T")
 OPERATION_S = 30.0  # a member is removed and added, each with a deadline of its own
 
-routes = Blueprint("operating", __name__)
+routes = Blueprint("admin", __name__)
 
 
 class NewChange(msgspec.Struct, forbid_unknown_fields=True):
