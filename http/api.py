@@ -95,7 +95,7 @@ class Api:
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     counts: Counts = field(default_factory=Counts)
     numbers: StatusNumbers = field(default_factory=StatusNumbers)
-    parsing: ParsePool = field(default_factory=ParsePool)
+    parse_pool: ParsePool = field(default_factory=ParsePool)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def __post_init__(self) -> None:

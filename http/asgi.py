@@ -79,26 +79,26 @@ class AsgiApp:
     # ---- on the loop ------------------------------------------------------------------------------------------------
 
     async def _cast(self, scope: Scope, receive: Receive, send: Send) -> Served:
-        asked = Request("/votes")
+        request = Request("/votes")
         length = origin = host = None
         try:
             for name, value in scope["headers"]:
                 if name == b"content-length":
                     length = value
                 elif name == b"content-type":
-                    asked.content_type = value.decode("latin-1")
+                    request.content_type = value.decode("latin-1")
                 elif name == b"host":
                     host = value
                 elif name == b"origin":
                     origin = value
                 elif name == b"idempotency-key":
-                    asked.idempotency_key = _once(asked.idempotency_key, value)
+                    request.idempotency_key = _once(request.idempotency_key, value)
                 elif name == b"x-quorate-producer":
-                    asked.producer = _once(asked.producer, value)
+                    request.producer = _once(request.producer, value)
             if origin is not None:
                 check_origin(origin.decode("latin-1"), host and host.decode("latin-1"))
-            asked.body = await self._bodies.read(receive, length, self._api.limits.body_bytes)
-            answer = await votes.cast(self._api, asked)
+            request.body = await self._bodies.read(receive, length, self._api.limits.body_bytes)
+            answer = await votes.cast(self._api, request)
         except QuorateError as error:
             answer = problem(error, "/votes")
         except ClientGone:
@@ -129,15 +129,15 @@ class AsgiApp:
         await send({"type": "http.response.body", "body": answer.body})
 
     async def _follow(self, scope: Scope, receive: Receive, send: Send) -> Served:
-        asked = Request("/" + scope["path"].lstrip("/"))  # as Flask calls it
+        request = Request("/" + scope["path"].lstrip("/"))  # as Flask calls it
         try:
-            asked.query = _query(scope)
+            request.query = _query(scope)
             for name, value in scope["headers"]:
                 if name == b"last-event-id":
-                    asked.last_event_id = value.decode("latin-1")
-            stream = await results.follow(self._api, asked)
+                    request.last_event_id = value.decode("latin-1")
+            stream = await results.follow(self._api, request)
         except QuorateError as error:
-            answer = problem(error, asked.path)
+            answer = problem(error, request.path)
             await self._send(scope, send, answer)
             return "/events", answer.status
         await self._stream(stream, receive, send)

@@ -29,25 +29,25 @@ DEFAULT = Consistency()
 CONSISTENCY = frozenset({"level", "min_version", "wait"})
 
 
-def read_consistency(found: dict[str, list[str]], wait_max_s: float) -> Consistency:
-    if not found:
+def read_consistency(parameters: dict[str, list[str]], wait_max_s: float) -> Consistency:
+    if not parameters:
         return DEFAULT
-    level = once(found, "level", "weak")
+    level = once(parameters, "level", "weak")
     if level not in LEVELS:
         raise Invalid(f"level is {level!r}; give none, weak or linearizable")
     return Consistency(
         level,
-        read_version(once(found, "min_version", "0"), "min_version"),
-        read_duration(once(found, "wait", "2s"), "wait", wait_max_s),
+        read_version(once(parameters, "min_version", "0"), "min_version"),
+        read_duration(once(parameters, "wait", "2s"), "wait", wait_max_s),
     )
 
 
-async def within(fresh: Consistency, read: Coroutine[Any, Any, T]) -> T:
+async def within(consistency: Consistency, read: Coroutine[Any, Any, T]) -> T:
     """The read's answer, or `Stale`. Only a linearizable read needs this: its majority may be gone for good."""
-    if fresh.level != "linearizable":
+    if consistency.level != "linearizable":
         return await read
     try:
-        async with asyncio.timeout(fresh.wait_s + MAJORITY_S):
+        async with asyncio.timeout(consistency.wait_s + MAJORITY_S):
             return await read
     except TimeoutError:
         raise Stale("a majority did not confirm the leader in time; level=none answers from this node alone") from None

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
-class Timing:
+class LatencyHistogram:
     """A histogram of seconds for one route."""
 
     __slots__ = ("buckets", "sum_s")
@@ -33,7 +33,7 @@ class Counts(Collector):
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, int], int] = {}  # (route, status) -> how many
-        self.timings: dict[str, Timing] = {}
+        self.latencies: dict[str, LatencyHistogram] = {}
         self.applied = 0
         self.duplicates = 0
         self.rejected: dict[str, int] = {}  # reason -> how many
@@ -45,10 +45,10 @@ class Counts(Collector):
     def served(self, route: str, status: int, seconds: float) -> None:
         key = (route, status)
         self.requests[key] = self.requests.get(key, 0) + 1
-        timing = self.timings.get(route)
-        if timing is None:
-            timing = self.timings[route] = Timing()
-        timing.add(seconds)
+        latency = self.latencies.get(route)
+        if latency is None:
+            latency = self.latencies[route] = LatencyHistogram()
+        latency.add(seconds)
 
     def collect(self) -> Iterable[Metric]:
         yield self._requests()
@@ -71,12 +71,12 @@ class Counts(Collector):
         family = HistogramMetricFamily(
             "quorate_http_seconds", "From a request's headers to its answer", labels=["route"]
         )
-        for route, timing in list(self.timings.items()):
+        for route, latency in list(self.latencies.items()):
             below, buckets = 0, []
-            for bound, count in zip([*map(str, SECONDS), "+Inf"], timing.buckets, strict=True):
+            for bound, count in zip([*map(str, SECONDS), "+Inf"], latency.buckets, strict=True):
                 below += count
                 buckets.append((bound, float(below)))
-            family.add_metric([route], buckets, timing.sum_s)
+            family.add_metric([route], buckets, latency.sum_s)
         return family
 
     def _votes(self) -> Metric:

@@ -36,7 +36,7 @@ def check_origin(origin: str | None, host: str | None) -> None:
 
 def read_query(query: str, allowed: frozenset[str]) -> dict[str, list[str]]:
     """The query's parameters. One that does not exist is an error: a misspelt level must not weaken a read."""
-    found: dict[str, list[str]] = {}
+    parameters: dict[str, list[str]] = {}
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=100, errors="strict")
     except ValueError as error:
@@ -45,12 +45,12 @@ def read_query(query: str, allowed: frozenset[str]) -> dict[str, list[str]]:
         if name not in allowed:
             known = ", ".join(sorted(allowed)) or "none"
             raise Invalid(f"there is no query parameter {name!r} here; known: {known}")
-        found.setdefault(name, []).append(value)
-    return found
+        parameters.setdefault(name, []).append(value)
+    return parameters
 
 
-def once(found: dict[str, list[str]], name: str, default: str) -> str:
-    values = found.get(name)
+def once(parameters: dict[str, list[str]], name: str, default: str) -> str:
+    values = parameters.get(name)
     if values is None:
         return default
     if len(values) > 1:

@@ -34,9 +34,9 @@ class HttpServer:
 
     def __init__(self, api: Api, *, hot: bool = True) -> None:
         self._api = api
-        self._door = AsgiApp(api, create_app(api), hot=hot)
+        self._app = AsgiApp(api, create_app(api), hot=hot)
         self._config = uvicorn.Config(
-            self._door,
+            self._app,
             http=HttpConnection,
             ws="none",
             lifespan="off",
@@ -96,8 +96,8 @@ class HttpServer:
             await self._drain(drain_s)
         if self._sweeping is not None:
             self._sweeping.cancel()
-        self._door.stop()
-        self._api.parsing.stop()
+        self._app.stop()
+        self._api.parse_pool.stop()
 
     async def _drain(self, drain_s: float) -> None:
         self._empty.clear()
@@ -119,7 +119,7 @@ class HttpServer:
         log.warning("cutting %d requests that did not finish within %g s", unfinished, drain_s)
         for connection in self._open():
             connection.transport.abort()
-        self._door.cutting = True
+        self._app.cutting = True
         for task in list(self._state.tasks):
             task.cancel()
         if self._state.tasks:

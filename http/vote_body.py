@@ -38,7 +38,7 @@ _just_id = msgspec.json.Decoder(_JustId)
 
 
 @dataclass(slots=True)
-class Cast:
+class ParsedVotes:
     """What a request asks to count."""
 
     votes: list[Vote]
@@ -57,22 +57,22 @@ def form_of(content_type: str) -> Form:
     return form
 
 
-def read_votes(body: bytes, form: Form, votes_max: int = VOTES_PER_REQUEST_MAX) -> Cast:
+def read_votes(body: bytes, form: Form, votes_max: int = VOTES_PER_REQUEST_MAX) -> ParsedVotes:
     """Raises `Invalid` or `TooLarge` for the document, and for the vote if it is a single one."""
     try:
         if form == "ndjson":
-            return _cast(read_lines(body, "request", votes_max))
+            return _parsed(read_lines(body, "request", votes_max))
         if body.lstrip()[:1] == b"[":
-            return _cast(read_array(body, "request", votes_max))
-        return Cast([read_one(body)], single=True)
+            return _parsed(read_array(body, "request", votes_max))
+        return ParsedVotes([read_one(body)], single=True)
     except (UnicodeDecodeError, RecursionError) as error:
         raise Invalid(unreadable(error, "request")) from None
     except msgspec.DecodeError as error:
         raise Invalid(_malformed(body, form, error)) from None
 
 
-def _cast(batch: Batch) -> Cast:
-    return Cast(batch.votes, places=batch.places, refused=[_rejection(refused) for refused in batch.refused])
+def _parsed(batch: Batch) -> ParsedVotes:
+    return ParsedVotes(batch.votes, places=batch.places, refused=[_rejection(refused) for refused in batch.refused])
 
 
 def _rejection(refused: Refused) -> Rejection:

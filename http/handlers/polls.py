@@ -1,7 +1,7 @@
 """Polls over HTTP: read a definition, propose it, show it.
 
 A poll's id stands in addresses, so one with a slash in it is refused here; polls imported from a sink may have one and
-are still found. Times are RFC 3339 with an offset.
+are still parameters. Times are RFC 3339 with an offset.
 """
 
 from __future__ import annotations
@@ -60,9 +60,9 @@ REFUSALS: Mapping[str, type[QuorateError]] = {
 }
 
 
-async def create(api: Api, asked: Request) -> Reply:
+async def create(api: Api, request: Request) -> Reply:
     """POST /polls: 201 when it is new, 200 when the same one is there already."""
-    poll = await api.parsing.parse(lambda body: read_poll(body, asked.content_type), asked.body)
+    poll = await api.parse_pool.parse(lambda body: read_poll(body, request.content_type), request.body)
     result, version = await api.submitter.create_poll(poll, timeout_s=api.limits.timeout_s)
     _refuse(result, poll.id)
     answer = reply(
@@ -72,10 +72,10 @@ async def create(api: Api, asked: Request) -> Reply:
     return answer
 
 
-async def set_state(api: Api, asked: Request, poll_id: str) -> Reply:
+async def set_state(api: Api, request: Request, poll_id: str) -> Reply:
     """POST /polls/ID/state."""
     try:
-        state = _decode_state(asked.body).state
+        state = _decode_state(request.body).state
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f'{error}; send {{"state": "closed"}}, one of {", ".join(STATES)}') from None
     result, version = await api.submitter.set_poll_state(poll_id, state, timeout_s=api.limits.timeout_s)
@@ -83,23 +83,27 @@ async def set_state(api: Api, asked: Request, poll_id: str) -> Reply:
     return reply({"id": poll_id, "state": state, "before": result.before, "version": version}, version=version)
 
 
-async def show(api: Api, asked: Request, poll_id: str) -> Reply:
+async def show(api: Api, request: Request, poll_id: str) -> Reply:
     """GET /polls/ID."""
-    fresh = read_consistency(read_query(asked.query, CONSISTENCY), api.limits.wait_max_s)
-    read = api.reads.poll(poll_id, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
-    reading = await within(fresh, read)
+    consistency = read_consistency(read_query(request.query, CONSISTENCY), api.limits.wait_max_s)
+    read = api.reads.poll(
+        poll_id, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
+    )
+    reading = await within(consistency, read)
     return reply(show_poll(reading.value), version=reading.version)
 
 
-async def read_all(api: Api, asked: Request) -> Reading[list[PollView]]:
+async def read_all(api: Api, request: Request) -> Reading[list[PollView]]:
     """The polls of GET /polls; `show_all` renders them, which may take a while and need not hold the loop."""
-    found = read_query(asked.query, CONSISTENCY | {"state"})
-    state = once(found, "state", "") or None
+    parameters = read_query(request.query, CONSISTENCY | {"state"})
+    state = once(parameters, "state", "") or None
     if state is not None and state not in STATES:
         raise Invalid(f"state is {state!r}; give one of {', '.join(STATES)}")
-    fresh = read_consistency(found, api.limits.wait_max_s)
-    read = api.reads.polls(state, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
-    return await within(fresh, read)
+    consistency = read_consistency(parameters, api.limits.wait_max_s)
+    read = api.reads.polls(
+        state, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
+    )
+    return await within(consistency, read)
 
 
 def show_all(reading: Reading[list[PollView]]) -> Reply:

@@ -13,21 +13,25 @@ STREAM_POLLS_MAX = 100
 FLAGS = frozenset({"verbose", "sync"})
 
 
-async def results(api: Api, asked: Request, poll_id: str) -> Reply:
+async def results(api: Api, request: Request, poll_id: str) -> Reply:
     """GET /polls/ID/results."""
-    fresh = read_consistency(read_query(asked.query, CONSISTENCY), api.limits.wait_max_s) if asked.query else DEFAULT
-    read = api.reads.results(poll_id, level=fresh.level, min_version=fresh.min_version, wait_s=fresh.wait_s)
-    tally = await within(fresh, read)
+    consistency = (
+        read_consistency(read_query(request.query, CONSISTENCY), api.limits.wait_max_s) if request.query else DEFAULT
+    )
+    read = api.reads.results(
+        poll_id, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
+    )
+    tally = await within(consistency, read)
     return reply(tally, version=tally.version)
 
 
-async def follow(api: Api, asked: Request) -> Stream:
+async def follow(api: Api, request: Request) -> Stream:
     """GET /events: a stream that is open, or the reason why not."""
-    found = read_query(asked.query, frozenset({"poll"}))
-    polls = found.get("poll", [])
+    parameters = read_query(request.query, frozenset({"poll"}))
+    polls = parameters.get("poll", [])
     if len(polls) > STREAM_POLLS_MAX:
         raise Invalid(f"{len(polls)} polls in one stream; the limit is {STREAM_POLLS_MAX}, or name none to follow all")
-    after = read_version(asked.last_event_id, "Last-Event-ID") if asked.last_event_id else 0
+    after = read_version(request.last_event_id, "Last-Event-ID") if request.last_event_id else 0
     if polls:
         for poll_id in polls:
             await api.reads.poll(poll_id, level="none", min_version=after)
@@ -46,14 +50,14 @@ def stream_headers(api: Api) -> Headers:
     ]
 
 
-async def livez(api: Api, asked: Request) -> Reply:
+async def livez(api: Api, request: Request) -> Reply:
     """The loop turns, or nobody would answer this."""
     return text("ok\n")
 
 
-async def readyz(api: Api, asked: Request) -> Reply:
+async def readyz(api: Api, request: Request) -> Reply:
     """One line a check; 503 if one of them fails."""
-    flags = read_query(asked.query, FLAGS)
+    flags = read_query(request.query, FLAGS)
     lines, ready = [], True
     for check in api.checks:
         if check.sync and "sync" not in flags:
@@ -66,7 +70,7 @@ async def readyz(api: Api, asked: Request) -> Reply:
     return text("".join(lines) or "ok\n", status=200 if ready else 503)
 
 
-async def leader(api: Api, asked: Request) -> Reply:
+async def leader(api: Api, request: Request) -> Reply:
     """GET /leader."""
     who = api.replica.leader
     if who is None:

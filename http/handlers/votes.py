@@ -28,7 +28,7 @@ from quorate.errors import (
 from quorate.http.api import Api
 from quorate.http.reply import Reply, problem, reply
 from quorate.http.request import Request
-from quorate.http.vote_body import Cast, form_of, read_votes
+from quorate.http.vote_body import ParsedVotes, form_of, read_votes
 from quorate.vote import ID_BYTES_MAX, check_text
 
 SESSION = re.compile(r"(?P<producer>.+);\s*epoch=(?P<epoch>\d{1,18});\s*sequence=(?P<sequence>\d{1,18})", re.ASCII)
@@ -44,44 +44,44 @@ REASONS: dict[str, type[QuorateError]] = {
 }
 
 
-async def cast(api: Api, asked: Request) -> Reply:
+async def cast(api: Api, request: Request) -> Reply:
     """Count the votes of a request."""
-    request = await _read(api, asked)
-    tallied = await _submit(api, asked, request)
-    return _answer(api, asked, request, tallied)
+    parsed = await _read(api, request)
+    tallied = await _submit(api, request, parsed)
+    return _answer(api, request, parsed, tallied)
 
 
-async def open_producer(api: Api, asked: Request) -> Reply:
+async def open_producer(api: Api, request: Request) -> Reply:
     """POST /producers: open a session, or take it over with a new epoch."""
-    producer = _read_producer(asked.body)
+    producer = _read_producer(request.body)
     opened = await api.submitter.open_producer(producer, timeout_s=api.limits.timeout_s)
     return reply(
         {"producer": producer, "epoch": opened.epoch, "sequence": opened.sequence}, version=api.replica.state.version
     )
 
 
-async def _read(api: Api, asked: Request) -> Cast:
-    form = form_of(asked.content_type)
-    if len(asked.body) < 1024:  # one vote or a few: not worth asking where to read it
-        return read_votes(asked.body, form, api.limits.votes)
-    return await api.parsing.parse(lambda body: read_votes(body, form, api.limits.votes), asked.body)
+async def _read(api: Api, request: Request) -> ParsedVotes:
+    form = form_of(request.content_type)
+    if len(request.body) < 1024:  # one vote or a few: not worth asking where to read it
+        return read_votes(request.body, form, api.limits.votes)
+    return await api.parse_pool.parse(lambda body: read_votes(body, form, api.limits.votes), request.body)
 
 
-def _submit(api: Api, asked: Request, request: Cast) -> Coroutine[Any, Any, Tallied]:
+def _submit(api: Api, request: Request, parsed: ParsedVotes) -> Coroutine[Any, Any, Tallied]:
     submitter, timeout_s = api.submitter, api.limits.timeout_s
-    if asked.producer is not None:
-        producer, epoch, sequence = _read_session(asked)
-        return submitter.cast_session(producer, epoch, sequence, _whole(request), timeout_s=timeout_s)
-    if asked.idempotency_key is None:
-        return submitter.cast(request.votes, timeout_s=timeout_s) if request.votes else _nothing(api)
-    key = check_text(asked.idempotency_key, "Idempotency-Key", ID_BYTES_MAX)
-    if not request.single:
-        return submitter.cast_once(key, _whole(request), timeout_s=timeout_s)
-    vote = request.votes[0]
+    if request.producer is not None:
+        producer, epoch, sequence = _read_session(request)
+        return submitter.cast_session(producer, epoch, sequence, _whole(parsed), timeout_s=timeout_s)
+    if request.idempotency_key is None:
+        return submitter.cast(parsed.votes, timeout_s=timeout_s) if parsed.votes else _nothing(api)
+    key = check_text(request.idempotency_key, "Idempotency-Key", ID_BYTES_MAX)
+    if not parsed.single:
+        return submitter.cast_once(key, _whole(parsed), timeout_s=timeout_s)
+    vote = parsed.votes[0]
     if vote.id not in (None, key):
         raise Invalid("the vote has an id and Idempotency-Key gives another; give one of them")
     vote.id = key
-    return submitter.cast(request.votes, timeout_s=timeout_s)
+    return submitter.cast(parsed.votes, timeout_s=timeout_s)
 
 
 async def _nothing(api: Api) -> Tallied:
@@ -89,40 +89,40 @@ async def _nothing(api: Api) -> Tallied:
     return Tallied(0, 0, [], api.replica.state.version)
 
 
-def _whole(request: Cast) -> list[Any]:
+def _whole(parsed: ParsedVotes) -> list[Any]:
     """The votes of a request that is counted as a whole or not at all."""
-    if request.refused:
+    if parsed.refused:
         raise Rejected(
             "a vote of this request makes no sense, so none was counted; correct it and send it again",
-            rejected=request.refused,
+            rejected=parsed.refused,
         )
-    if any(vote.id is not None for vote in request.votes):
+    if any(vote.id is not None for vote in parsed.votes):
         raise Invalid(
             "the request is counted as a whole, so its votes have no ids of their own: leave out the ids, or send it "
             "without Idempotency-Key and X-Quorate-Producer"
         )
-    return request.votes
+    return parsed.votes
 
 
-def _answer(api: Api, asked: Request, request: Cast, tallied: Tallied) -> Reply:
+def _answer(api: Api, request: Request, parsed: ParsedVotes, tallied: Tallied) -> Reply:
     counts = api.counts
     counts.applied += tallied.applied
     counts.duplicates += tallied.duplicates
-    if request.refused or tallied.rejected:
-        tallied.rejected = _all_rejected(request, tallied)
+    if parsed.refused or tallied.rejected:
+        tallied.rejected = _all_rejected(parsed, tallied)
         for rejection in tallied.rejected:
             counts.rejected[rejection.reason] = counts.rejected.get(rejection.reason, 0) + 1
-        if request.single:
-            return problem(_reason(tallied.rejected[0]), asked.path, version=tallied.version)
+        if parsed.single:
+            return problem(_reason(tallied.rejected[0]), request.path, version=tallied.version)
     return reply(tallied, version=tallied.version)
 
 
-def _all_rejected(request: Cast, tallied: Tallied) -> list[Rejection]:
+def _all_rejected(parsed: ParsedVotes, tallied: Tallied) -> list[Rejection]:
     """Those refused while reading and those the cluster refused, at their places in the request."""
-    if request.places is not None:
+    if parsed.places is not None:
         for rejection in tallied.rejected:
-            rejection.index = request.places[rejection.index]
-    return sorted([*request.refused, *tallied.rejected], key=lambda rejection: rejection.index)
+            rejection.index = parsed.places[rejection.index]
+    return sorted([*parsed.refused, *tallied.rejected], key=lambda rejection: rejection.index)
 
 
 def _reason(rejection: Rejection) -> QuorateError:
@@ -143,10 +143,10 @@ def _read_producer(body: bytes) -> str:
         raise Invalid(f'{error}; send {{"producer": "name"}}') from None
 
 
-def _read_session(asked: Request) -> tuple[str, int, int]:
-    if asked.idempotency_key is not None:
+def _read_session(request: Request) -> tuple[str, int, int]:
+    if request.idempotency_key is not None:
         raise Invalid("X-Quorate-Producer and Idempotency-Key do not go together: send one of them")
-    match = SESSION.fullmatch(asked.producer or "")
+    match = SESSION.fullmatch(request.producer or "")
     if match is None:
         raise Invalid("X-Quorate-Producer is not of the form NAME;epoch=1;sequence=1")
     return check_text(match["producer"], "producer", ID_BYTES_MAX), int(match["epoch"]), int(match["sequence"])

@@ -269,7 +269,7 @@ def test_a_follower_takes_no_thread_however_it_writes_the_address(path: str) -> 
     with running(limits=Limits(threads=1)) as node:
         with contextlib.closing(Follower(node, path=path)) as follower:
             assert [200, "retry: 1000"] == [follower.status, *follower.block()]
-            assert 0 == node.server._door._in_flask
+            assert 0 == node.server._app._in_flask
         assert 200 == node.ask("GET", "/version").status
 
 

@@ -245,7 +245,7 @@ def test_when_flasks_threads_are_taken_the_answer_comes_at_once() -> None:
         node.api.version = lambda: {"waited": release.wait(TIMEOUT_S)}
         with ThreadPoolExecutor(2) as pool:
             waiting = [pool.submit(node.ask, "GET", "/version") for _ in range(2)]
-            wait_for("both are taken", lambda: node.server._door._in_flask == 2)
+            wait_for("both are taken", lambda: node.server._app._in_flask == 2)
             answer = node.ask("GET", "/leader")
             assert 200 == node.ask("GET", "/livez").status, "health is answered on the loop"
             release.set()
@@ -254,16 +254,16 @@ def test_when_flasks_threads_are_taken_the_answer_comes_at_once() -> None:
 
 
 def test_too_many_unfinished_bodies_are_refused(node: Node) -> None:
-    node.server._door._bodies._unfinished_max = 1_000_000
+    node.server._app._bodies._unfinished_max = 1_000_000
     part = bytes(700_000)
     with node.dial() as first, node.dial() as second:
         first.sendall(request(part, length=800_000))
-        wait_for("its first part is here", lambda: node.server._door._bodies._unfinished == 700_000)
+        wait_for("its first part is here", lambda: node.server._app._bodies._unfinished == 700_000)
         second.sendall(request(part, length=800_000))
         assert 429 == read_one(second)[0]
         first.sendall(bytes(100_000))
         assert 400 == read_one(first)[0]
-    wait_for("nothing is held", lambda: node.server._door._bodies._unfinished == 0)
+    wait_for("nothing is held", lambda: node.server._app._bodies._unfinished == 0)
 
 
 def test_too_many_votes_waiting_are_refused(node: Node) -> None:

@@ -10,23 +10,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.errors import Invalid, QuorateError, TooLarge, UnsupportedMedia
-from quorate.http.vote_body import Cast, form_of, read_votes
+from quorate.http.vote_body import ParsedVotes, form_of, read_votes
 from quorate.vote import Vote, check_vote
 from quorate.vote_json import FEW
 
 
 def one(body: bytes) -> Vote:
-    cast = read_votes(body, "json")
-    assert cast.single
-    return cast.votes[0]
+    parsed = read_votes(body, "json")
+    assert parsed.single
+    return parsed.votes[0]
 
 
-def outcomes(cast: Cast, count: int) -> list[Any]:
+def outcomes(parsed: ParsedVotes, count: int) -> list[Any]:
     """For each vote of a request what became of it: the vote as a tuple, or the reason it was refused for."""
     found: list[Any] = [None] * count
-    for place, vote in zip(cast.places if cast.places is not None else range(count), cast.votes, strict=True):
+    for place, vote in zip(parsed.places if parsed.places is not None else range(count), parsed.votes, strict=True):
         found[place] = (vote.option, vote.id, vote.poll, vote.weight)
-    for rejection in cast.refused:
+    for rejection in parsed.refused:
         found[rejection.index] = rejection.reason
     return found
 
@@ -85,12 +85,12 @@ def test_a_vote_that_makes_no_sense_is_refused(lane: str, vote: str, error: type
         with pytest.raises(error, match=words):
             one(vote.encode())
         return
-    cast = read_votes(f'[{{"option":"sad"}},{vote},{{"option":"happy"}}]'.encode(), "json")
-    assert ["sad", "happy"] == [vote.option for vote in cast.votes]
-    assert [0, 2] == cast.places
-    assert [1] == [rejection.index for rejection in cast.refused]
-    assert ["too_large" if error is TooLarge else "invalid"] == [rejection.reason for rejection in cast.refused]
-    assert words in cast.refused[0].detail
+    parsed = read_votes(f'[{{"option":"sad"}},{vote},{{"option":"happy"}}]'.encode(), "json")
+    assert ["sad", "happy"] == [vote.option for vote in parsed.votes]
+    assert [0, 2] == parsed.places
+    assert [1] == [rejection.index for rejection in parsed.refused]
+    assert ["too_large" if error is TooLarge else "invalid"] == [rejection.reason for rejection in parsed.refused]
+    assert words in parsed.refused[0].detail
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_a_document_that_cannot_be_read_is_refused_as_a_whole(body: bytes, words
 
 
 def test_lines_are_votes_and_empty_lines_nothing() -> None:
-    cast = read_votes(b'{"option":"happy"}\n\n{"option":"sad"}\r\n', "ndjson")
-    assert ["happy", "sad"] == [vote.option for vote in cast.votes]
-    assert not cast.single
+    parsed = read_votes(b'{"option":"happy"}\n\n{"option":"sad"}\r\n', "ndjson")
+    assert ["happy", "sad"] == [vote.option for vote in parsed.votes]
+    assert not parsed.single
 
 
 def test_a_malformed_line_is_named() -> None:
@@ -133,9 +133,9 @@ def test_a_malformed_line_is_named() -> None:
 
 
 def test_a_wrong_line_is_refused_by_itself() -> None:
-    cast = read_votes(b'{"option":"happy"}\n{"option":7,"id":"u9"}\n', "ndjson")
-    assert ["happy"] == [vote.option for vote in cast.votes]
-    assert [(1, "u9", "invalid")] == [(r.index, r.id, r.reason) for r in cast.refused]
+    parsed = read_votes(b'{"option":"happy"}\n{"option":7,"id":"u9"}\n', "ndjson")
+    assert ["happy"] == [vote.option for vote in parsed.votes]
+    assert [(1, "u9", "invalid")] == [(r.index, r.id, r.reason) for r in parsed.refused]
 
 
 def test_one_line_is_still_a_batch() -> None:
