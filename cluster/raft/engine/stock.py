@@ -2,7 +2,7 @@
 
 `engine.py` overrides private methods. An override is right only for the method it was written against, so at import
 the version and the source of every method it replaces or relies on are compared with what stands here; anything else
-is refused in words. docs/replica.md tells how to move to another version.
+is refused in words. docs/design/raft.md tells how to move to another version.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def check() -> None:
     if VERSION != VERSION_KNOWN:
         raise ImportError(
             f"Quorate's replica was written for pysyncobj {VERSION_KNOWN} and overrides its private methods; "
-            f"{VERSION} is installed. Install pysyncobj=={VERSION_KNOWN}, or read docs/replica.md before moving on."
+            f"{VERSION} is installed. Install pysyncobj=={VERSION_KNOWN}, or read docs/design/raft.md before moving on."
         )
     for name, known in SOURCES_KNOWN.items():
         found = source_hash(name)

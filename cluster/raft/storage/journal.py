@@ -25,7 +25,7 @@ from quorate.cluster.raft.storage.writer import Writer
 from quorate.errors import DataError, QuorateError
 
 SEGMENT_BYTES = 16 * 1024 * 1024
-# Overwriting zeros costs a sync less than growing the file does: see "The log on disk" in docs/design.md.
+# Overwriting zeros costs a sync less than growing the file does: see docs/design/storage.md.
 ZEROS_AHEAD_BYTES = 1024 * 1024
 CLOSE_TIMEOUT_S = 10.0
 ENTRY_OVERHEAD_BYTES = (
