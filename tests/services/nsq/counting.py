@@ -40,7 +40,7 @@ async def until(
     return value
 
 
-class Cluster:
+class LocalCluster:
     """What outlives its nodes: the log and the state."""
 
     def __init__(self, replica: LocalReplica, submitter: Submitter) -> None:
@@ -54,11 +54,11 @@ class Cluster:
         return sum(self.results().values())
 
 
-async def cluster(options: Sequence[str] = ("happy", "sad")) -> Cluster:
+async def cluster(options: Sequence[str] = ("happy", "sad")) -> LocalCluster:
     replica = LocalReplica("n1")
     submitter = Submitter(replica)
     await submitter.create_poll(CreatePoll("mood", "How are you?", [*options], "open", None, False), timeout_s=1)
-    return Cluster(replica, submitter)
+    return LocalCluster(replica, submitter)
 
 
 @asynccontextmanager
