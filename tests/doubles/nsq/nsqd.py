@@ -8,10 +8,11 @@ import time
 from typing import Any
 
 from tests.doubles.nsq import web, wire
+from tests.doubles.nsq.arguments import split_mpub
 from tests.doubles.nsq.broker import Broker, Channel, Topic
 from tests.doubles.nsq.journal import Journal, replay
 from tests.doubles.nsq.register import Registrar
-from tests.doubles.nsq.session import Session, split_mpub
+from tests.doubles.nsq.session import Session
 from tests.doubles.nsq.web import HttpRefusal, Request
 from tests.doubles.nsq.wire import Options, ProtocolError
 
@@ -234,7 +235,7 @@ def _client_stats(session: Session) -> dict[str, Any]:
         "finish_count": session.finished,
         "requeue_count": session.requeued,
         "connect_ts": session.connected_s,
-        "sample_rate": session.sample_rate,
+        "sample_rate": session.terms.sample_rate,
         "user_agent": session.identity.user_agent,
         "pub_counts": [{"topic": topic, "count": count} for topic, count in session.published.items()],
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -38,6 +39,10 @@ async def until(
             raise NeverHappened(f"not within {deadline_s:g} s: {what}\n{seen() if callable(seen) else seen}")
         await asyncio.sleep(every_s)
     return value
+
+
+def vote(option: str, id: str | None = None, **more: object) -> bytes:
+    return json.dumps({"option": option} | ({"id": id} if id else {}) | more).encode()
 
 
 class LocalCluster:
