@@ -26,7 +26,7 @@ from quorate.cluster.admin import Admin
 from quorate.cluster.flush.flusher import Adopted, Flusher
 from quorate.cluster.fsm import Applied
 from quorate.cluster.loop_bridge import Bridge, Deposed
-from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
@@ -178,7 +178,7 @@ class Node:
             return
         known = {member.id: member.raft for member in self.replica.members()}
         if known:
-            self.replica.meet(known, bootstrap=False)
+            self.replica.set_initial_peers(known, bootstrap=False)
         elif self.config.raft.bootstrap_expect:
             from quorate.cluster.discovery.peer_search import PeerSearch
 
@@ -187,7 +187,7 @@ class Node:
             self.finding.start()
 
     def _found_others(self, formation: Formation) -> None:
-        self.replica.meet(dict(formation.members), bootstrap=formation.chosen)
+        self.replica.set_initial_peers(dict(formation.members), bootstrap=formation.chosen)
         if formation.chosen:
             self.finding = None
 
@@ -349,7 +349,7 @@ def _replica_settings(config: Config, members: Mapping[str, str]) -> ReplicaSett
         http=config.http.url,
         key=config.raft.key.encode() or None,
         bootstrap=config.raft.bootstrap,
-        timing=Timing(config.raft.election_timeout_ms / 1000),
+        timing=ElectionTiming(config.raft.election_timeout_ms / 1000),
         snapshot_bytes=config.raft.snapshot_bytes,
         dedup_window=config.votes.dedup_window,
     )
