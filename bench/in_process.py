@@ -28,7 +28,7 @@ import uvloop
 from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
 
 from quorate.cluster import entry
-from quorate.cluster.raft.engine.elections import ElectionTiming
+from quorate.cluster.raft.engine.elections import Timing
 from quorate.cluster.raft.environment import KEEP_BYTES, ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
@@ -36,7 +36,7 @@ from quorate.cluster.submit.batch import choice_of
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config, parse_address
 from quorate.errors import QuorateError
-from quorate.node import SWITCH_S
+from quorate.runtime import SWITCH_S
 from quorate.vote import Vote
 
 PAYLOAD_BYTES = 200
@@ -100,7 +100,7 @@ def open_replica(
         http="",
         key=None,
         bootstrap=True,
-        timing=ElectionTiming(config.raft.election_timeout_ms / 1000),
+        timing=Timing(config.raft.election_timeout_ms / 1000),
         snapshot_bytes=snapshot_bytes or config.raft.snapshot_bytes,
         dedup_window=config.votes.dedup_window,
         keep_bytes=keep_bytes,

@@ -25,7 +25,7 @@ from quorate.cluster.submit.batch import Rejection, Tallied
 from quorate.errors import QuorateError, TooLarge
 from quorate.ingest import dead_letters
 from quorate.ingest.bodies import read_body
-from quorate.ingest.nsq.connection import NsqdConnection, NsqDelivery
+from quorate.ingest.nsq.connection import Delivery, NsqdConnection
 from quorate.ingest.nsq.subscription import NsqSettings, Subscription
 from quorate.vote import Vote
 from quorate.vote_json import Refused
@@ -52,19 +52,21 @@ class _Group:
     """Messages that are counted together. `starts[i]` is where the votes of `deliveries[i]` begin."""
 
     def __init__(self) -> None:
-        self.deliveries: list[NsqDelivery] = []
+        self.deliveries: list[Delivery] = []
         self.starts: list[int] = []
         self.votes: list[Vote] = []
-        self.refused: dict[NsqDelivery, list[Refused]] = {}
-        self.poison: list[tuple[NsqDelivery, QuorateError]] = []
+        self.refused: dict[Delivery, list[Refused]] = {}
+        self.poison: list[tuple[Delivery, QuorateError]] = []
         self.bytes = 0
 
-    def owner(self, index: int) -> NsqDelivery:
+    def owner(self, index: int) -> Delivery:
         return self.deliveries[bisect_right(self.starts, index) - 1]
 
 
 class NsqSource:
     """Runs on the node's loop, from `start` to `stop`."""
+
+    name = "nsq"
 
     def __init__(self, caster: Caster, settings: NsqSettings, *, node_id: str) -> None:
         self.settings = settings
@@ -72,7 +74,7 @@ class NsqSource:
         self._id_prefix = f"nsq:{settings.topic}:"
         self._subscription: Subscription | None = None
         self._node_id = node_id
-        self._arrived: deque[NsqDelivery] = deque()
+        self._arrived: deque[Delivery] = deque()
         self._groups: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._failing = False
@@ -135,7 +137,7 @@ class NsqSource:
 
     # ---- gathering --------------------------------------------------------------------------------------------------
 
-    def _on_deliveries(self, connection: NsqdConnection, deliveries: list[NsqDelivery]) -> None:
+    def _on_deliveries(self, connection: NsqdConnection, deliveries: list[Delivery]) -> None:
         if self._stopping:
             connection.give_back(deliveries)
             return
@@ -238,13 +240,13 @@ class NsqSource:
             if self._subscription is not None:
                 self._subscription.throttle(False)
 
-    def _give_back(self, deliveries: Iterable[NsqDelivery]) -> None:
+    def _give_back(self, deliveries: Iterable[Delivery]) -> None:
         for connection, theirs in _by_connection(deliveries).items():
             self._counts["requeued"] += connection.give_back(theirs)
 
     # ---- dead letters -----------------------------------------------------------------------------------------------
 
-    def _poison_letters(self, group: _Group) -> dict[NsqDelivery, list[bytes]]:
+    def _poison_letters(self, group: _Group) -> dict[Delivery, list[bytes]]:
         letters = {}
         for delivery, error in group.poison:
             reason = "too_large" if isinstance(error, TooLarge) else "invalid"
@@ -252,9 +254,9 @@ class NsqSource:
         self._counts["poison"] += len(letters)
         return letters
 
-    def _vote_letters(self, group: _Group, rejections: Sequence[Rejection]) -> dict[NsqDelivery, list[bytes]]:
+    def _vote_letters(self, group: _Group, rejections: Sequence[Rejection]) -> dict[Delivery, list[bytes]]:
         """Of votes that no longer can count, or never could."""
-        found: dict[NsqDelivery, list[tuple[str, str, Vote | bytes]]] = {
+        found: dict[Delivery, list[tuple[str, str, Vote | bytes]]] = {
             delivery: [(r.reason, r.detail, r.raw) for r in refused] for delivery, refused in group.refused.items()
         }
         for rejection in rejections:
@@ -267,7 +269,7 @@ class NsqSource:
             delivery: list(dead_letters.of_votes(topic, delivery, rejected)) for delivery, rejected in found.items()
         }
 
-    async def _bury(self, letters: Mapping[NsqDelivery, list[bytes]]) -> None:
+    async def _bury(self, letters: Mapping[Delivery, list[bytes]]) -> None:
         """Publish them where their messages came from, then finish those; what could not be kept is given back."""
         for connection, deliveries in _by_connection(letters).items():
             bodies = [letter for delivery in deliveries for letter in letters[delivery]]
@@ -292,8 +294,8 @@ class NsqSource:
             log.warning("nsq: %d dead letters, the last: %s", self._counts["dead_letters"], self._last_dead_letter)
 
 
-def _by_connection(deliveries: Iterable[NsqDelivery]) -> dict[NsqdConnection, list[NsqDelivery]]:
-    found: dict[NsqdConnection, list[NsqDelivery]] = {}
+def _by_connection(deliveries: Iterable[Delivery]) -> dict[NsqdConnection, list[Delivery]]:
+    found: dict[NsqdConnection, list[Delivery]] = {}
     for delivery in deliveries:
         found.setdefault(delivery.connection, []).append(delivery)
     return found

@@ -3,37 +3,52 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from pathlib import Path
 
-from quorate.config import load
-from quorate.http.api import Check
+import msgspec
+import pytest
+
+from quorate.config import Config, load
+from quorate.errors import ConfigError
 from quorate.node import Node
 
 
-def a_node(folder: Path) -> Node:
-    flags = {"node.id": "n1", "node.data": folder, "http.listen": "127.0.0.1:0", "raft.listen": "127.0.0.1:0"}
-    return Node(load(env={}, flags={name: str(value) for name, value in flags.items()} | {"flush.sink": "none"}).config)
+def config_of(folder: Path) -> Config:
+    flags = {"node.id": "n1", "node.data": str(folder), "flush.sink": "none"}
+    listen = {"http.listen": "127.0.0.1:0", "raft.listen": "127.0.0.1:0"}
+    return load(env={}, flags={**flags, **listen}).config
 
 
-def test_consul_is_told_of_the_first_check_that_fails_and_the_loop_looks(tmp_path: Path) -> None:
-    looked: list[tuple[str, bool]] = []  # which check, and whether on the loop's thread
+def test_the_parts_stop_in_the_order_that_clients_need(tmp_path: Path) -> None:
+    """Clients get their answers before leadership is handed over, and the last flush still has a replica."""
 
-    def check(name: str, well: bool, sync: bool = False) -> Check:
-        def look() -> tuple[bool, str, str]:
-            looked.append((name, threading.current_thread() is threading.main_thread()))
-            return well, "words", "more"
+    async def main() -> list[str]:
+        node = Node(config_of(tmp_path))
+        names = [part.name for part in node.in_order()]
+        await node.replica.stop()
+        return names
 
-        return Check(name, look, sync=sync)
+    assert [
+        "HTTP",
+        "the replica",
+        "the submitter",
+        "timed closing",
+        "leadership",
+        "HTTP's requests",
+        "the search for peers",
+    ] == asyncio.run(main())
 
-    async def main() -> list[str | None]:
-        node = a_node(tmp_path)
-        told = []
-        for log_is_well in (True, False):
-            node.api.checks = [check("leader", True), check("flush", False, sync=True), check("log", log_is_well)]
-            told.append(await asyncio.to_thread(node._why_not_ready))
-        node.directory.close()
-        return told
 
-    assert [None, "log words: more"] == asyncio.run(main())
-    assert [("leader", True), ("log", True)] * 2 == looked
+def test_a_node_that_cannot_listen_leaves_its_folder_unlocked(tmp_path: Path) -> None:
+    async def main() -> None:
+        taken = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+        port = taken.sockets[0].getsockname()[1]
+        config = config_of(tmp_path)
+        refused = msgspec.structs.replace(config, http=msgspec.structs.replace(config.http, listen=f"127.0.0.1:{port}"))
+        with pytest.raises(ConfigError, match="cannot serve HTTP"):
+            await Node(refused).run()
+        taken.close()
+        again = Node(config)  # the folder's lock is free
+        await again.replica.stop()
+
+    asyncio.run(main())

@@ -32,7 +32,7 @@ def node(file: Path | None, flags: dict[str, Any], parent_fd: int | None) -> int
     if parent_fd is not None:
         _stop_with_parent(parent_fd)
     held = pidfile.hold(Path(config.node.data))  # not if another process has the folder: its own lock says that better
-    from quorate.node import run
+    from quorate.runtime import run
 
     if config.log.file and sys.stderr.isatty():
         click.echo(f"{config.node.id} runs at {config.http.url}; its log goes to {config.log.file}. Ctrl-C stops it.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -41,11 +40,7 @@ async def until(
     return value
 
 
-def vote(option: str, id: str | None = None, **more: object) -> bytes:
-    return json.dumps({"option": option} | ({"id": id} if id else {}) | more).encode()
-
-
-class LocalCluster:
+class Cluster:
     """What outlives its nodes: the log and the state."""
 
     def __init__(self, replica: LocalReplica, submitter: Submitter) -> None:
@@ -59,11 +54,11 @@ class LocalCluster:
         return sum(self.results().values())
 
 
-async def cluster(options: Sequence[str] = ("happy", "sad")) -> LocalCluster:
+async def cluster(options: Sequence[str] = ("happy", "sad")) -> Cluster:
     replica = LocalReplica("n1")
     submitter = Submitter(replica)
     await submitter.create_poll(CreatePoll("mood", "How are you?", [*options], "open", None, False), timeout_s=1)
-    return LocalCluster(replica, submitter)
+    return Cluster(replica, submitter)
 
 
 @asynccontextmanager

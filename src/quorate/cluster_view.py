@@ -1,0 +1,70 @@
+"""The members of the cluster as this node knows them, and how each of them answers now: for GET /nodes and /leader."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from quorate.cluster.raft.replica import RaftReplica
+from quorate.config import Config
+from quorate.errors import QuorateError
+from quorate.http.api import Member
+
+PROBE_S = 1.0
+
+
+class Progress(msgspec.Struct):
+    """What a node answers to a probe from a peer. The field names are part of the answer of GET /nodes."""
+
+    role: str
+    term: int
+    version: int
+    log_index: int
+    lag: int
+
+
+class ClusterView:
+    """Answers the probes of peers, and sends probes to them."""
+
+    def __init__(self, config: Config, replica: RaftReplica) -> None:
+        self._config, self._replica = config, replica
+        replica.serve("probe", self._on_probe)
+
+    def members(self) -> Sequence[Member]:
+        """The members that the log names; before there are any, the configured ones."""
+        http = {**self._replica.http_addresses(), self._config.node.id: self._config.http.url}
+        known = {member.id: member.raft for member in self._replica.members()}
+        configured = {id: str(address) for id, address in self._config.members().items()}
+        return [Member(id, http.get(id, ""), raft) for id, raft in (known or configured).items()]
+
+    async def nodes(self) -> Sequence[Mapping[str, Any]]:
+        """Every member and its answer to a probe. A member that does not answer is shown as unreachable."""
+        return await asyncio.gather(*(self._probe(member) for member in self.members()))
+
+    async def _probe(self, member: Member) -> Mapping[str, Any]:
+        known = {"id": member.id, "http": member.http, "raft": member.raft}
+        try:
+            if member.id == self._config.node.id:
+                return {**known, "reachable": True, **msgspec.to_builtins(self._progress())}
+            async with asyncio.timeout(PROBE_S):
+                answer = await self._replica.call(member.id, "probe", b"")
+            return {**known, "reachable": True, **msgspec.json.decode(answer)}
+        except (QuorateError, TimeoutError):
+            return {**known, "reachable": False}
+
+    async def _on_probe(self, peer: str, request: bytes) -> bytes:
+        return msgspec.json.encode(self._progress())
+
+    def _progress(self) -> Progress:
+        raft = self._replica.status()
+        last_index = raft.get("last_index", 0)
+        return Progress(
+            role=raft["role"],
+            term=raft.get("term", 0),
+            version=self._replica.state.version,
+            log_index=last_index,
+            lag=last_index - raft.get("applied_index", 0),
+        )

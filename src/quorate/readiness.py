@@ -1,0 +1,84 @@
+"""Whether a node is ready: the checks of /readyz, which Consul is told of too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from quorate.cluster.flush.flusher import Flusher
+from quorate.cluster.loop_bridge import Bridge, Deposed
+from quorate.cluster.raft.replica import RaftReplica
+from quorate.http.api import Check
+from quorate.joining import Joining
+
+BEHIND_MAX = 1_000  # entries that are committed but not yet applied; a node with more is not ready
+
+
+class CheckResult(NamedTuple):
+    ready: bool
+    words: str
+    more: str = ""  # shown by /readyz?verbose
+
+
+class Readiness:
+    """Made on the node's loop. `why_not` is for other threads."""
+
+    def __init__(self, replica: RaftReplica, joining: Joining, flushers: Sequence[Flusher]) -> None:
+        self._replica, self._joining, self._flushers = replica, joining, flushers
+        self._bridge = Bridge()
+        self.checks: Sequence[Check] = (
+            Check("leader", self._check_leader),
+            Check("log", self._check_log),
+            Check("flush", self._check_flush, sync=True),
+        )
+
+    def why_not(self) -> str | None:
+        """The first check that fails, in words; None if the node is ready. Runs the checks on the loop and waits."""
+        try:
+            return self._bridge.look(lambda: first_failing(self.checks))
+        except (Deposed, TimeoutError) as error:
+            return str(error) or "this node stops"
+
+    def _check_leader(self) -> CheckResult:
+        replica = self._replica
+        if replica.leader == replica.node_id and not replica.is_leader:
+            return CheckResult(False, "this node is elected and has yet to apply its log", f"term {replica.term}")
+        if replica.leader is not None and replica.state.cluster_id:
+            return CheckResult(True, replica.leader, f"term {replica.term}")
+        if (waits_for := self._joining.waits_for) is not None:
+            return CheckResult(False, "not a member of a cluster yet", waits_for)
+        raft = replica.status()
+        if raft.get("stranger_to"):
+            return CheckResult(
+                False, "this node's disk is new to the cluster", f"quorate members replace {replica.node_id}"
+            )
+        if raft.get("waiting_for"):
+            missing = ", ".join(raft["waiting_for"])
+            return CheckResult(False, f"waiting to meet {missing}", "a cluster is formed once all have met")
+        return CheckResult(False, "none known", "a majority of the nodes must be up and connected")
+
+    def _check_log(self) -> CheckResult:
+        raft = self._replica.status()
+        if raft["role"] in ("starting", "halted"):
+            return CheckResult(False, raft["role"], "see the log of this node")
+        applied, committed = raft["applied_index"], raft["commit_index"]
+        more = f"committed {committed}, last {raft['last_index']}"
+        return CheckResult(committed - applied <= BEHIND_MAX, f"applied {applied}", more)
+
+    def _check_flush(self) -> CheckResult:
+        """The first sink that is behind; if none is, what the last one says."""
+        result = CheckResult(True, "no sink")
+        for flusher in self._flushers:
+            result = CheckResult(*flusher.caught_up())
+            if not result.ready:
+                break
+        return result
+
+
+def first_failing(checks: Sequence[Check]) -> str | None:
+    for check in checks:
+        if not check.sync:
+            well, words, more = check.look()
+            if not well:
+                return f"{check.name} {words}: {more}"
+    return None

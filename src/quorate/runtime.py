@@ -1,0 +1,62 @@
+"""The process that a node runs in: its log, its event loop, the garbage collector's settings, and its signals."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+
+from quorate import logs
+from quorate.config import Config
+from quorate.node import Node
+
+# A thread that wants the interpreter gets it after this time. The disk thread wants it for microseconds only, so it
+# must not wait Python's default of 5 ms for a busy loop.
+SWITCH_S = 0.0005
+COLLECT_AFTER = (50_000, 20, 100)  # rare collections: most of our objects die young or live as long as the process
+
+log = logging.getLogger(__name__)
+
+
+def run(config: Config) -> int:
+    """Run a node until it is told to stop; the exit code. Raises `QuorateError` if the node cannot start."""
+    logs.set_up(config.node.id, level=config.log.level, format=config.log.format, file=config.log.file)
+    gc.set_threshold(*COLLECT_AFTER)
+    sys.setswitchinterval(SWITCH_S)
+
+    async def main() -> int:
+        node = Node(config)
+        catch_signals(node.ask_to_stop)
+        return await node.run()
+
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(main())
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    try:
+        import uvloop
+    except ImportError:  # there is no uvloop for some platforms; asyncio's own loop does the same work, slower
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def catch_signals(stop: Callable[[], None]) -> None:
+    """The first signal calls `stop`; the second one ends the process at once."""
+    loop = asyncio.get_running_loop()
+    caught: list[signal.Signals] = []
+
+    def on_signal(number: signal.Signals) -> None:
+        caught.append(number)
+        if len(caught) > 1:
+            log.warning("second signal (%s): stopping at once", number.name)
+            os._exit(1)
+        log.info("%s: handing over and stopping; once more stops at once", number.name)
+        stop()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, on_signal, number)

@@ -1,0 +1,153 @@
+"""What a node says of itself: the answers of GET /status and GET /version. The field names are part of the answers."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from quorate import __version__
+from quorate.adapters import Source
+from quorate.cluster.flush.flusher import Flusher
+from quorate.cluster.fsm import StateMachine
+from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.submit.submitter import Submitter
+from quorate.config import Config, masked_config
+from quorate.http.api import Limits
+from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTIONS_PER_POLL_MAX, POLLS_MAX, WEIGHT_MAX
+
+if TYPE_CHECKING:
+    from quorate.cluster.discovery.registration import Registration
+
+
+class DedupStatus(msgspec.Struct):
+    size: int
+    accepted: int
+    held: int
+    memory_bytes: int
+
+
+class StateStatus(msgspec.Struct):
+    cluster_id: str
+    generation: int
+    time_ms: int
+    polls: int
+    producers: int
+    dedup: DedupStatus
+
+
+class SubmitStatus(msgspec.Struct):
+    waiting_bytes: int
+
+
+class LimitsStatus(msgspec.Struct):
+    option_bytes: int
+    id_bytes: int
+    weight: int
+    options_per_poll: int
+    polls: int
+    entry_bytes: int
+    request_bytes: int
+    votes_per_request: int
+
+
+class Status(msgspec.Struct):
+    node: str
+    version: int
+    uptime_s: float
+    raft: Mapping[str, Any]
+    state: StateStatus
+    flush: Mapping[str, Any] | None  # None: no sink
+    sources: Mapping[str, Mapping[str, Any]]
+    consul: Mapping[str, Any] | None  # None: not registered in Consul
+    submit: SubmitStatus
+    limits: LimitsStatus
+    config: Mapping[str, Any]  # without secrets
+
+
+class Version(msgspec.Struct):
+    version: str
+    pysyncobj: str
+    python: str
+    uptime_s: float
+    node: str
+
+
+class StatusReport:
+    """Collects the status from the parts of a node. Used on the loop."""
+
+    def __init__(
+        self,
+        config: Config,
+        limits: Limits,
+        *,
+        replica: RaftReplica,
+        submitter: Submitter,
+        flushers: Sequence[Flusher],
+        sources: Sequence[Source],
+        registration: Registration | None,
+    ) -> None:
+        self._config, self._limits = config, limits
+        self._replica, self._submitter = replica, submitter
+        self._flushers, self._sources, self._registration = flushers, sources, registration
+        self._started_s = time.monotonic()
+
+    def status(self) -> Mapping[str, Any]:
+        status = Status(
+            node=self._config.node.id,
+            version=self._replica.state.version,
+            uptime_s=self._uptime_s(),
+            raft=self._replica.status(),
+            state=_state_status(self._replica.state),
+            flush=self._flushers[0].status() if self._flushers else None,
+            sources={source.name: source.status() for source in self._sources},
+            consul=None if self._registration is None else self._registration.status(),
+            submit=SubmitStatus(self._submitter.waiting_bytes),
+            limits=_limits_status(self._limits),
+            config=masked_config(self._config),
+        )
+        built: Mapping[str, Any] = msgspec.to_builtins(status)
+        return built
+
+    def version(self) -> Mapping[str, Any]:
+        version = Version(
+            version=__version__,
+            pysyncobj=importlib.metadata.version("pysyncobj"),
+            python=platform.python_version(),
+            uptime_s=self._uptime_s(),
+            node=self._config.node.id,
+        )
+        built: Mapping[str, Any] = msgspec.to_builtins(version)
+        return built
+
+    def _uptime_s(self) -> float:
+        return round(time.monotonic() - self._started_s, 1)
+
+
+def _state_status(state: StateMachine) -> StateStatus:
+    dedup = state.dedup()
+    return StateStatus(
+        cluster_id=state.cluster_id,
+        generation=state.generation,
+        time_ms=state.time_ms,
+        polls=len(state.polls()),
+        producers=state.producers(),
+        dedup=DedupStatus(dedup.size, dedup.accepted, dedup.held, dedup.memory_bytes),
+    )
+
+
+def _limits_status(limits: Limits) -> LimitsStatus:
+    return LimitsStatus(
+        option_bytes=OPTION_BYTES_MAX,
+        id_bytes=ID_BYTES_MAX,
+        weight=WEIGHT_MAX,
+        options_per_poll=OPTIONS_PER_POLL_MAX,
+        polls=POLLS_MAX,
+        entry_bytes=ENTRY_BYTES_MAX,
+        request_bytes=limits.body_bytes,
+        votes_per_request=limits.votes,
+    )

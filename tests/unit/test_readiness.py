@@ -1,0 +1,139 @@
+"""What a node that is not ready says, and on which thread it finds out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import pytest
+
+from quorate.cluster.flush.flusher import Flusher
+from quorate.cluster.raft.replica import RaftReplica
+from quorate.http.api import Check
+from quorate.joining import Joining
+from quorate.readiness import Readiness, first_failing
+
+
+class State:
+    cluster_id = "c1"
+
+
+class Replica:
+    """A follower of n2 that has applied everything, unless told otherwise."""
+
+    node_id = "n1"
+    is_leader = False
+    term = 3
+    state = State()
+
+    def __init__(self, leader: str | None = "n2", **raft: Any) -> None:
+        self._leader, self._raft = leader, raft
+        self.asked_on: list[threading.Thread] = []
+
+    @property
+    def leader(self) -> str | None:
+        self.asked_on.append(threading.current_thread())
+        return self._leader
+
+    def status(self) -> Mapping[str, Any]:
+        return {"role": "follower", "applied_index": 7, "commit_index": 7, "last_index": 9, **self._raft}
+
+
+class Search:
+    def __init__(self, waits_for: str | None = None) -> None:
+        self.waits_for = waits_for
+
+
+class Sink:
+    def __init__(self, well: bool, words: str) -> None:
+        self._answer = well, words
+
+    def caught_up(self) -> tuple[bool, str]:
+        return self._answer
+
+
+def readiness(replica: Replica, waits_for: str | None = None, sinks: Sequence[Sink] = ()) -> Readiness:
+    flushers = cast("Sequence[Flusher]", sinks)
+    return Readiness(cast(RaftReplica, replica), cast(Joining, Search(waits_for)), flushers)
+
+
+def results(made: Readiness) -> dict[str, tuple[bool, str, str]]:
+    return {check.name: check.look() for check in made.checks}
+
+
+@pytest.mark.parametrize(
+    ("replica", "waits_for", "expected"),
+    [
+        (Replica(), None, (True, "n2", "term 3")),
+        (Replica("n1"), None, (False, "this node is elected and has yet to apply its log", "term 3")),
+        (Replica(None), "2 of 3 nodes", (False, "not a member of a cluster yet", "2 of 3 nodes")),
+        (
+            Replica(None, stranger_to="c1"),
+            None,
+            (False, "this node's disk is new to the cluster", "quorate members replace n1"),
+        ),
+        (
+            Replica(None, waiting_for=["n2", "n3"]),
+            None,
+            (False, "waiting to meet n2, n3", "a cluster is formed once all have met"),
+        ),
+        (Replica(None), None, (False, "none known", "a majority of the nodes must be up and connected")),
+    ],
+)
+def test_a_node_without_a_leader_says_what_it_waits_for(
+    replica: Replica, waits_for: str | None, expected: tuple[bool, str, str]
+) -> None:
+    async def main() -> dict[str, tuple[bool, str, str]]:
+        return results(readiness(replica, waits_for))
+
+    assert expected == asyncio.run(main())["leader"]
+
+
+@pytest.mark.parametrize(
+    ("raft", "expected"),
+    [
+        ({}, (True, "applied 7", "committed 7, last 9")),
+        ({"commit_index": 1_007}, (True, "applied 7", "committed 1007, last 9")),
+        ({"commit_index": 1_008}, (False, "applied 7", "committed 1008, last 9")),
+        ({"role": "halted"}, (False, "halted", "see the log of this node")),
+        ({"role": "starting"}, (False, "starting", "see the log of this node")),
+    ],
+)
+def test_a_node_that_has_much_to_apply_is_not_ready(raft: Mapping[str, Any], expected: tuple[bool, str, str]) -> None:
+    async def main() -> dict[str, tuple[bool, str, str]]:
+        return results(readiness(Replica(**raft)))
+
+    assert expected == asyncio.run(main())["log"]
+
+
+def test_the_flush_check_names_the_first_sink_that_is_behind() -> None:
+    async def main() -> list[tuple[bool, str, str]]:
+        behind, well = Sink(False, "no connection"), Sink(True, "version 7 is in sqlite")
+        return [results(readiness(Replica(), sinks=sinks))["flush"] for sinks in ([], [well], [well, behind, well])]
+
+    assert [
+        (True, "no sink", ""),
+        (True, "version 7 is in sqlite", ""),
+        (False, "no connection", ""),
+    ] == asyncio.run(main())
+
+
+def test_another_thread_is_told_the_first_failing_check_and_the_loop_runs_the_checks() -> None:
+    async def main() -> tuple[list[str | None], list[threading.Thread]]:
+        ready, not_ready = Replica(), Replica(role="halted")
+        told = [await asyncio.to_thread(readiness(replica).why_not) for replica in (ready, not_ready)]
+        return told, ready.asked_on + not_ready.asked_on
+
+    told, threads = asyncio.run(main())
+    assert [None, "log halted: see the log of this node"] == told
+    assert {threading.main_thread()} == set(threads)
+
+
+def test_a_check_of_the_sink_does_not_make_a_node_unready() -> None:
+    def failing() -> tuple[bool, str, str]:
+        return False, "words", "more"
+
+    assert None is first_failing([Check("flush", failing, sync=True)])
+    assert "log words: more" == first_failing([Check("flush", failing, sync=True), Check("log", failing)])
