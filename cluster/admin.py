@@ -7,6 +7,7 @@ than the old one, whatever its name (see `bootstrap.py`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 import msgspec
@@ -14,11 +15,13 @@ import msgspec
 from quorate.cluster.raft.members import Member
 from quorate.cluster.raft.membership.membership import CHANGE_S
 from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.submit.leader_call import LeaderCall
 from quorate.errors import Invalid, NoLeader, OutcomeUnknown
 from quorate.words import Action
 
 LEADER_S = 5.0
 HANDED_OVER_S = 5.0
+NO_LEADER = "no leader is known: a majority of the nodes must be up and connected"
 REPLACED_S = 2 * CHANGE_S + 1.0  # by the leader: two changes, and the way there and back
 
 
@@ -37,15 +40,15 @@ class Change(msgspec.Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _change = msgspec.msgpack.Decoder(Change).decode
-_listed = msgspec.msgpack.Decoder(list[Member]).decode
+_decode_members = msgspec.msgpack.Decoder(list[Member]).decode
 
 
 class Admin:
     def __init__(self, replica: RaftReplica) -> None:
         self._replica = replica
         self._addresses = dict(replica.settings.peers)  # also of members that were there when it was asked before
-        replica.serve("members", self._on_change)
-        replica.serve("transfer", self._on_transfer)
+        self._changes = LeaderCall(replica, "members", self._on_change, no_leader=NO_LEADER)
+        self._transfers = LeaderCall(replica, "transfer", self._on_transfer, no_leader=NO_LEADER)
 
     def members(self) -> list[dict[str, Any]]:
         return _shown(self._replica.members())
@@ -53,14 +56,19 @@ class Admin:
     async def change(self, action: Action, id: str, raft: str | None) -> list[dict[str, Any]]:
         """The members after it. Raises `Invalid`, `Conflict`, `NoLeader`, or `OutcomeUnknown`: then look again."""
         change = Change(action, id, raft, self._address(id) if action == "replace" else None)
-        leader = await self._leader()
-        if leader == change.id and change.action != "add":
+        deadline_s = asyncio.get_running_loop().time() + LEADER_S
+        if action != "add" and await self._changes.wait_for_leader(deadline_s) == id:
             await self.transfer()  # a leader does not remove itself
-            leader = await self._leader(other_than=change.id)
-        if leader != self._replica.node_id:
-            listed = await self._replica.call(leader, "members", _encode(change), timeout_s=REPLACED_S)
-            return _shown(_listed(listed))
-        return _shown(await self._change_here(change))
+            deadline_s = asyncio.get_running_loop().time() + LEADER_S
+
+        return _shown(
+            await self._changes.ask(
+                lambda left_s: (_encode(change), REPLACED_S),
+                here=lambda: self._change_here(change),
+                decode=_listed,
+                deadline_s=deadline_s,
+            )
+        )
 
     def _address(self, id: str) -> str | None:
         self._addresses |= {member.id: member.raft for member in self._replica.members()}
@@ -82,32 +90,28 @@ class Admin:
 
     async def transfer(self) -> str:
         """Hand leadership to the most caught-up follower; who leads then. Raises `NoLeader`, `OutcomeUnknown`."""
-        before = await self._leader()
+        loop = asyncio.get_running_loop()
+        before = await self._transfers.wait_for_leader(loop.time() + LEADER_S)
         if before == self._replica.node_id:
             await self._replica.transfer_leadership()
         else:
-            await self._replica.call(before, "transfer", b"")
-        return await self._leader(other_than=before)
-
-    async def _leader(self, other_than: str | None = None) -> str:
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + (LEADER_S if other_than is None else HANDED_OVER_S)
-        while (leader := self._replica.leader) is None or leader == other_than:
-            if loop.time() > deadline_s:
-                if other_than is None:
-                    raise NoLeader("no leader is known: a majority of the nodes must be up and connected")
-                raise OutcomeUnknown(f"{other_than} still leads: no other node has everything yet; try again")
-            await asyncio.sleep(0.02)
-        return leader
+            with contextlib.suppress(NoLeader):  # it does not lead any more: then another node does, or soon will
+                await self._transfers.once(before, b"")
+        try:
+            return await self._transfers.wait_for_leader(loop.time() + HANDED_OVER_S, other_than=before)
+        except NoLeader:
+            raise OutcomeUnknown(f"{before} still leads: no other node has everything yet; try again") from None
 
     async def _on_change(self, peer: str, data: bytes) -> bytes:
-        if not self._replica.is_leader:
-            raise NoLeader(f"{self._replica.node_id} does not lead now")
         return _encode(await self._change_here(_change(data)))
 
     async def _on_transfer(self, peer: str, data: bytes) -> bytes:
         await self._replica.transfer_leadership()
         return b""
+
+
+async def _listed(answer: bytes) -> list[Member]:
+    return _decode_members(answer)
 
 
 def _shown(members: list[Member]) -> list[dict[str, Any]]:

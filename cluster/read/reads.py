@@ -18,11 +18,11 @@ import msgspec
 from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
-from quorate.errors import NoLeader, Overloaded, QuorateError, Stale, TooLarge, UnknownPoll
+from quorate.cluster.submit.leader_call import LeaderCall
+from quorate.errors import Overloaded, Stale, TooLarge, UnknownPoll
 from quorate.vote import ENTRY_BYTES_MAX
 from quorate.words import Level
 
-LOOK_S = 0.01
 ANSWER_S = 0.5  # what an answer of the leader may take to come, after the reader's deadline
 BIG_ASKED_MAX = 100  # readers of bigger tallies; the last of them waits two seconds or so for its turn
 
@@ -92,7 +92,13 @@ class Reads:
         self._big = asyncio.Lock()  # one big tally at a time is put together: what they hold is bounded
         self._big_asked = 0
         replica.on_applied(self._wake)
-        replica.serve("read", self._on_forwarded)
+        self._leader = LeaderCall(
+            replica,
+            "read",
+            self._on_forwarded,
+            no_leader="no leader is known; level=none answers from this node alone",
+            changes_nothing=True,
+        )
 
     async def results(
         self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
@@ -116,50 +122,23 @@ class Reads:
         return answer
 
     async def _read(self, request: _Request) -> Any:
-        loop = asyncio.get_running_loop()
-        deadline_s = loop.time() + request.wait_s
+        deadline_s = asyncio.get_running_loop().time() + request.wait_s
         if request.level == "none" or (request.level == "weak" and self._replica.is_leader):
             return await self._here(request, deadline_s)
-        while True:
-            try:
-                return await self._from_leader(request, deadline_s)
-            except NoLeader:  # it leads no more: a read may be asked again
-                if loop.time() >= deadline_s:
-                    raise
-            await asyncio.sleep(LOOK_S)
 
-    async def _from_leader(self, request: _Request, deadline_s: float) -> Any:
-        replica = self._replica
-        leader = await self._leader(deadline_s)
-        if leader == replica.node_id:
-            return await self._here(request, deadline_s)
-        left_s = max(0.0, deadline_s - asyncio.get_running_loop().time())
-        asked = _encode(msgspec.structs.replace(request, wait_s=left_s))
-        try:  # the leader keeps the reader's deadline itself
-            found = await replica.call(leader, "read", asked, timeout_s=left_s + ANSWER_S)
-            answer = _ANSWERS[request.what].decode(found)
-            return await _unpack(answer) if isinstance(answer, _Packed) else answer
-        except QuorateError as error:
-            if error.definite:
-                raise
-            raise NoLeader(
-                f"the leader ({leader}) did not answer in time; reading changes nothing, ask again"
-            ) from error
+        def forwarded(left_s: float) -> tuple[bytes, float]:
+            """The leader keeps the reader's deadline itself."""
+            return _encode(msgspec.structs.replace(request, wait_s=left_s)), left_s + ANSWER_S
 
-    async def _leader(self, deadline_s: float) -> str:
-        """The leader, waited for while an election lasts. A read is safe to hold: it changes nothing."""
-        loop = asyncio.get_running_loop()
-        while (leader := self._replica.leader) is None or (
-            leader == self._replica.node_id and not self._replica.is_leader
-        ):
-            if loop.time() >= deadline_s:
-                raise NoLeader("no leader is known; level=none answers from this node alone")
-            await asyncio.sleep(LOOK_S)
-        return leader
+        async def decode(answer: bytes) -> Any:
+            found = _ANSWERS[request.what].decode(answer)
+            return await _unpack(found) if isinstance(found, _Packed) else found
+
+        return await self._leader.ask(
+            forwarded, here=lambda: self._here(request, deadline_s), decode=decode, deadline_s=deadline_s
+        )
 
     async def _on_forwarded(self, peer: str, data: bytes) -> bytes:
-        if not self._replica.is_leader:
-            raise NoLeader(f"{self._replica.node_id} does not lead now")
         request = _read_request(data)
         found = await self._here(request, asyncio.get_running_loop().time() + request.wait_s)
         answer = _encode(await _pack(found) if isinstance(found, Results) else found)

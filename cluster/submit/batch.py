@@ -88,7 +88,7 @@ def count_choices(votes: Sequence[Vote]) -> tuple[list[Choice], list[tuple[Choic
     return [choice for choice, _ in sums], sums
 
 
-class Section:
+class Batch:
     """Commands that leave together. Encoded once; `settle` or `fail` ends every request in it."""
 
     def __init__(self) -> None:

@@ -268,7 +268,7 @@ def test_too_many_unfinished_bodies_are_refused(node: Node) -> None:
 
 def test_too_many_votes_waiting_are_refused(node: Node) -> None:
     node.replica.held = []
-    node.api.submitter._waiting_bytes_max = 1_000
+    node.api.submitter._queue._waiting_bytes_max = 1_000
     answer = node.ask("POST", "/votes", [{"option": "happy"}] * 1_000)
     assert (429, "overloaded", "1") == (answer.status, answer.json["type"], answer.headers["retry-after"])
 

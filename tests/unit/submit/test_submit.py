@@ -12,7 +12,7 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import CreatePoll, Refused
 from quorate.cluster.fsm import Applied
-from quorate.cluster.submit import submitter as submitting
+from quorate.cluster.submit import batch_queue
 from quorate.cluster.submit.batch import Tallied
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import Conflict, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError, Rejected
@@ -164,7 +164,7 @@ async def test_a_leader_that_leads_no_more_gives_back_what_was_forwarded_to_it()
 @on_loop
 async def test_a_vote_leaves_when_another_node_leads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody tells us who leads now; we look."""
-    monkeypatch.setattr(submitting, "SWEEP_S", 1000.0)
+    monkeypatch.setattr(batch_queue, "SWEEP_S", 1000.0)
     _, follower, submitter = await pair()
     follower.leader = None
     vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=10))

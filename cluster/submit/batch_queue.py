@@ -1,0 +1,304 @@
+"""Batches that wait for a leader or a free place, leave, and are told what became of them.
+
+Requests that arrive while earlier ones are under way join one batch. The leader puts its own batches and those that its
+followers forward into one entry: one disk sync and one round to the followers, however many voters there are. Nothing
+waits for a timer: while nothing is under way, a vote leaves at once.
+
+How a batch reaches the leader, when it is tried again, and what is "surely not" or "unknown" is the page of
+`leader_call.py`. Here it is decided what leaves when: in order of arrival, at most `PLACES` entries or forwarded
+batches at a time. Two of them keep both the disk and the network busy. The queue is bounded in bytes: a request beyond
+the bound is refused with `Overloaded`, surely not counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections import deque
+from dataclasses import dataclass
+
+import msgspec
+
+from quorate.cluster import entry
+from quorate.cluster.entry import Result
+from quorate.cluster.fsm import Applied
+from quorate.cluster.replica import Replica
+from quorate.cluster.submit.batch import Batch
+from quorate.cluster.submit.leader_call import LeaderCall, may_try_again
+from quorate.errors import NoLeader, NotReady, OutcomeUnknown, Overloaded
+from quorate.vote import ENTRY_BYTES_MAX
+
+BATCH_BYTES = 1024 * 1024  # a batch of this size leaves alone; only a single request can make a bigger one
+DEADLINES_APART_S = 1.0  # between the requests of a batch: the whole batch is refused at the earliest deadline
+WAITING_BYTES_MAX = 32 * 1024 * 1024
+PLACES = 2  # one entry is being synced while the next gathers acks of the followers; more only make entries smaller
+SWEEP_S = 0.1
+BACK_OFF_S = 0.02
+FORWARDED_S = 5.0  # how long a follower's batch may wait here; the follower has its own deadline
+
+
+class _Answer(msgspec.Struct, array_like=True):
+    """Between nodes: what applying a forwarded batch gave."""
+
+    version: int
+    results: list[Result]
+
+
+_encode_answer = msgspec.msgpack.Encoder().encode
+_decode_answer = msgspec.msgpack.Decoder(_Answer).decode
+
+
+@dataclass(slots=True, eq=False)
+class _PendingBatch:
+    """An encoded batch that is waiting or was sent, and the future that tells its requests."""
+
+    encoded: bytes
+    deadline_s: float
+    answer: asyncio.Future[_Answer]
+    ours: bool = True  # its requests came to this node; False: a follower forwarded it to us
+    attempt: asyncio.Future[bytes] | None = None  # the last call to a leader that it was forwarded by
+
+    def resolve(self, answer: _Answer) -> None:
+        if not self.answer.done():
+            self.answer.set_result(answer)
+
+    def refuse(self, error: BaseException) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+
+class BatchQueue:
+    """Runs on the node's loop."""
+
+    def __init__(self, replica: Replica, *, waiting_bytes_max: int = WAITING_BYTES_MAX) -> None:
+        self._replica = replica
+        self._leader = LeaderCall(
+            replica,
+            "section",
+            self._on_forwarded,
+            no_leader="no leader is known: a majority of the nodes must be up and connected. Nothing was counted",
+        )
+        self._waiting_bytes_max = waiting_bytes_max
+        self._open: deque[Batch] = deque()  # not yet encoded: requests may still join. Oldest first
+        self._pending: deque[_PendingBatch] = deque()  # encoded, waiting for a leader or a free place
+        self._sent: dict[int, _PendingBatch] = {}  # by identity: sent, perhaps counted, not yet answered
+        self._proposals = 0  # entries under way that this node proposed
+        self._back_off_until_s = 0.0  # after a refusal: a leader that is not ready is not asked in a tight loop
+        self._scheduled = False
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._stopped = False
+        self.waiting_bytes = 0
+        replica.on_leadership(self._on_leadership)
+
+    # ---- joining ----------------------------------------------------------------------------------------------------
+
+    def batch_for(self, size: int, deadline_s: float) -> Batch:
+        """The batch that a request of `size` bytes joins: one with room for it and a deadline near its own.
+
+        The caller adds its request at once: the batch leaves on the next turn of the loop at the earliest. Patient and
+        impatient requests (of NSQ and HTTP, say) may come in turn, so two batches are open for joining at a time.
+        """
+        if self._stopped:
+            raise NotReady("this node is stopping; ask another one")
+        if self.waiting_bytes + size > self._waiting_bytes_max:
+            raise Overloaded("too many votes wait on this node; try again in a moment, or another node")
+        for batch in itertools.islice(reversed(self._open), 2):
+            if batch.size + size <= BATCH_BYTES and abs(batch.deadline_s - deadline_s) <= DEADLINES_APART_S:
+                break
+        else:
+            batch = Batch()
+            self._open.append(batch)
+        batch.size += size
+        self.waiting_bytes += size
+        self._schedule()
+        return batch
+
+    def _encode(self, batch: Batch) -> None:
+        """Close an open batch: nothing joins it any more."""
+        answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        answer.add_done_callback(lambda done: self._settle(batch, done))
+        self._pending.append(_PendingBatch(batch.encode(), batch.deadline_s, answer))
+
+    def _settle(self, batch: Batch, done: asyncio.Future[_Answer]) -> None:
+        self.waiting_bytes -= batch.size
+        error = done.exception()
+        if error is None:
+            answer = done.result()
+            batch.settle(answer.version, answer.results)
+        else:
+            batch.fail(error)
+
+    # ---- leaving ----------------------------------------------------------------------------------------------------
+
+    def _on_leadership(self, leads: bool) -> None:
+        self._back_off_until_s = 0.0
+        self._schedule()
+
+    def _schedule(self) -> None:
+        if not self._scheduled and (self._open or self._pending):
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._pump)
+
+    def _pump(self) -> None:
+        """Send what waits, if a leader is ready and a place is free."""
+        self._scheduled = False
+        self._sweep_later()
+        leader = self._leader.ready
+        leads = leader == self._replica.node_id
+        if not leads:
+            self._give_back()
+        if asyncio.get_running_loop().time() < self._back_off_until_s:
+            return
+        if leader is None:
+            self._back_off()
+            return
+        self._leader.abandon_others(leader)
+        while (self._open or self._pending) and self._proposals + self._leader.places_taken < PLACES:
+            if leads:
+                self._propose()
+            else:
+                self._forward(leader)
+
+    def _give_back(self) -> None:
+        """Refuse what followers forwarded to us, now that we do not lead: they find the next leader."""
+        forwarded = [batch for batch in self._pending if not batch.ours]
+        self._pending = deque(batch for batch in self._pending if batch.ours)
+        for batch in forwarded:
+            batch.refuse(NoLeader(f"{self._replica.node_id} does not lead any more"))
+
+    def _mark_sent(self, group: list[_PendingBatch]) -> None:
+        self._sent.update((id(batch), batch) for batch in group)
+
+    def _mark_done(self, group: list[_PendingBatch]) -> None:
+        for batch in group:
+            del self._sent[id(batch)]
+
+    # ---- on the leader ----------------------------------------------------------------------------------------------
+
+    def _propose(self) -> None:
+        """Propose one entry of our own batches and forwarded ones, up to the size of an entry."""
+        encoded = 0
+        while self._open and (not encoded or encoded + self._open[0].size <= BATCH_BYTES):
+            encoded += self._open[0].size
+            self._encode(self._open.popleft())
+        group = [self._pending.popleft()]
+        size = len(group[0].encoded)
+        while self._pending and size + len(self._pending[0].encoded) <= BATCH_BYTES:
+            group.append(self._pending.popleft())
+            size += len(group[-1].encoded)
+        proposal = self._replica.propose(entry.encode_entry(self._replica.now_ms(), [batch.encoded for batch in group]))
+        self._proposals += 1
+        self._mark_sent(group)
+        proposal.add_done_callback(lambda done: self._committed(group, done))
+
+    def _committed(self, group: list[_PendingBatch], done: asyncio.Future[Applied]) -> None:
+        self._proposals -= 1
+        self._mark_done(group)
+        error = done.exception()
+        if error is None:
+            applied = done.result()
+            for batch, results in zip(group, applied.results, strict=True):
+                batch.resolve(_Answer(applied.version, results))
+        else:
+            self._failed(group, error)
+        self._schedule()
+
+    async def _on_forwarded(self, peer: str, encoded: bytes) -> bytes:
+        """Propose a follower's batch, or refuse it for sure."""
+        if self._stopped:
+            raise NoLeader(f"{self._replica.node_id} does not lead now")
+        if self.waiting_bytes + len(encoded) > self._waiting_bytes_max or len(encoded) > ENTRY_BYTES_MAX:
+            raise Overloaded(f"too many votes wait on the leader ({self._replica.node_id}); try again in a moment")
+        loop = asyncio.get_running_loop()
+        batch = _PendingBatch(encoded, loop.time() + FORWARDED_S, loop.create_future(), ours=False)
+        self._pending.append(batch)
+        self.waiting_bytes += len(encoded)
+        self._schedule()
+        try:
+            answer = await batch.answer
+            return bytes(_encode_answer(answer))
+        finally:
+            self.waiting_bytes -= len(encoded)
+
+    # ---- on a follower ----------------------------------------------------------------------------------------------
+
+    def _forward(self, leader: str) -> None:
+        if self._open:
+            self._encode(self._open.popleft())
+        batch = self._pending.popleft()
+        self._mark_sent([batch])
+        batch.attempt = self._leader.start(leader, batch.encoded, lambda done: self._forwarded(batch, done))
+
+    def _forwarded(self, batch: _PendingBatch, done: asyncio.Future[bytes]) -> None:
+        self._mark_done([batch])
+        if done.cancelled():  # given up at its deadline, after its requests were told
+            return
+        error = done.exception()
+        if error is None:
+            try:
+                batch.resolve(_decode_answer(done.result()))
+            except (msgspec.DecodeError, UnicodeDecodeError) as garbled:
+                error = OutcomeUnknown(f"the leader's answer could not be read ({garbled}); send it again with its id")
+        if error is not None:
+            self._failed([batch], error)
+        self._schedule()
+
+    # ---- errors and deadlines ---------------------------------------------------------------------------------------
+
+    def _failed(self, group: list[_PendingBatch], error: BaseException) -> None:
+        """Put batches that may be tried again back to the front of the queue; tell the others."""
+        now_s = asyncio.get_running_loop().time()
+        again = may_try_again(error)
+        if again:
+            self._back_off()
+        for batch in reversed(group):
+            if again and now_s < batch.deadline_s and not batch.answer.done() and not self._stopped:
+                self._pending.appendleft(batch)
+            else:
+                batch.refuse(error)
+
+    def _back_off(self) -> None:
+        """No leader is ready: check again after a moment."""
+        loop = asyncio.get_running_loop()
+        self._back_off_until_s = loop.time() + BACK_OFF_S
+        loop.call_later(BACK_OFF_S, self._schedule)
+
+    def _sweep_later(self) -> None:
+        if self._sweeping is None and (self._open or self._pending or self._sent) and not self._stopped:
+            self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+
+    def _sweep(self) -> None:
+        """Tell each batch whose deadline has passed: surely not counted if it is waiting, unknown if it was sent."""
+        self._sweeping = None
+        now_s = asyncio.get_running_loop().time()
+        for open_batch in [batch for batch in self._open if batch.deadline_s <= now_s]:
+            self._open.remove(open_batch)
+            self._encode(open_batch)
+        self._tell_waiting(now_s)
+        self._tell_sent(now_s)
+        self._schedule()
+        self._sweep_later()
+
+    def _tell_waiting(self, now_s: float) -> None:
+        late = [batch for batch in self._pending if batch.deadline_s <= now_s]
+        if late:
+            self._pending = deque(batch for batch in self._pending if batch.deadline_s > now_s)
+        for batch in late:
+            batch.refuse(self._leader.too_late(sent=False))
+
+    def _tell_sent(self, now_s: float) -> None:
+        for batch in self._sent.values():
+            if batch.deadline_s <= now_s:
+                batch.refuse(self._leader.too_late(sent=True))
+                if batch.attempt is not None:
+                    self._leader.give_up(batch.attempt)
+
+    def stop(self) -> None:
+        """Refuse what waits (surely not counted). What was sent ends with its own answer. Idempotent."""
+        self._stopped = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        while self._open:
+            self._encode(self._open.popleft())
+        while self._pending:
+            self._pending.popleft().refuse(NotReady("this node is stopping; ask another one"))

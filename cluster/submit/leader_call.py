@@ -1,0 +1,173 @@
+"""The one way to the leader, for votes, reads and administration.
+
+Promise. A request reaches the node that leads, or its caller is told the truth about it: "surely not" (an error that
+is `definite`), or "unknown". A request is never handled by a node that does not lead, and it is never forwarded twice.
+
+A request is in one of three states:
+
+- waiting: it has not left this node. No leader is ready, or the queue that it stands in has no free place.
+- sent: a leader has it, so it may have an effect. That leader may be this node itself.
+- told: its caller has an answer or an error.
+
+What can happen to it:
+
+- waiting to sent: a leader is ready (`ready`).
+- sent to told: the leader answered, or refused it for good.
+- sent to waiting: the leader surely did not take it, because it does not lead or is stopping (`may_try_again`). The
+  request is tried again with the next leader until its deadline.
+- waiting to told, at the deadline: "surely not", `NoLeader` or `Overloaded` (`too_late`).
+- sent to told, when the answer does not come in time or the connection breaks: "unknown", `OutcomeUnknown`. A request
+  that changes nothing (a read) counts as "surely not" then: it is tried again, or told `NoLeader`.
+
+A leader that was replaced may be silent for long, and it may still know what became of a request, or refuse it for
+sure. So an attempt that was sent to it goes on and its answer is taken, but the attempt no longer holds a place
+(`abandon_others`).
+
+There are two users. `ask` is for a caller that waits: reads and administration. `start` is for the queue of batches,
+which decides itself what leaves when, and must not pay for one coroutine more per batch than the call itself. Both send
+by `_send` and are served by `_serve`: so a request that has to take another way is a change of these two functions.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TypeVar
+
+from quorate.cluster.replica import PeerHandler, Replica
+from quorate.errors import NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
+
+POLL_S = 0.01  # how often a caller that waits checks for a leader
+
+T = TypeVar("T")
+
+
+def may_try_again(error: BaseException) -> bool:
+    """Whether the leader surely did not take the request, and the next leader may."""
+    return isinstance(error, NoLeader | NotReady)
+
+
+class LeaderCall:
+    """Requests of one kind: sends this node's own to the leader, and serves those that its peers send here.
+
+    `handler` is called only while this node leads. `no_leader` is what a caller is told where no leader is known.
+    """
+
+    def __init__(
+        self, replica: Replica, kind: str, handler: PeerHandler, *, no_leader: str, changes_nothing: bool = False
+    ) -> None:
+        self._replica = replica
+        self._kind = kind
+        self._handler = handler
+        self._no_leader = no_leader
+        self._changes_nothing = changes_nothing
+        self._attempts: dict[asyncio.Future[bytes], str] = {}  # those that hold a place, and which leader each asks
+        replica.serve(kind, self._serve)
+
+    # ---- who leads --------------------------------------------------------------------------------------------------
+
+    @property
+    def ready(self) -> str | None:
+        """The leader that can take a request now; None while this node knows no leader, or is itself elected and has
+        not yet applied its log."""
+        leader = self._replica.leader
+        return None if leader == self._replica.node_id and not self._replica.is_leader else leader
+
+    async def wait_for_leader(self, deadline_s: float, *, other_than: str | None = None) -> str:
+        """The leader as soon as one is ready. Raises `NoLeader` at the deadline (time of the event loop)."""
+        loop = asyncio.get_running_loop()
+        while (leader := self.ready) is None or leader == other_than:
+            if loop.time() >= deadline_s:
+                raise self.too_late(sent=False) if leader is None else NoLeader(f"{leader} still leads")
+            await asyncio.sleep(POLL_S)
+        return leader
+
+    def too_late(self, *, sent: bool) -> QuorateError:
+        """What a request is told at its deadline."""
+        if sent:
+            return OutcomeUnknown("no answer in time; send it again with the same id")
+        if self.ready is None:
+            return NoLeader(self._no_leader)
+        return Overloaded("the cluster could not take this in time. Nothing was counted; try again")
+
+    # ---- a caller that waits ----------------------------------------------------------------------------------------
+
+    async def ask(
+        self,
+        request: Callable[[float], tuple[bytes, float]],
+        *,
+        here: Callable[[], Awaitable[T]],
+        decode: Callable[[bytes], Awaitable[T]],
+        deadline_s: float,
+    ) -> T:
+        """The leader's answer, or that of `here` if this node leads.
+
+        `request` is called before each attempt with the seconds left until the deadline, and gives what is sent and
+        how many seconds its answer may take. The deadline bounds the wait for a leader and the last attempt's start.
+        """
+        loop = asyncio.get_running_loop()
+        while True:
+            leader = await self.wait_for_leader(deadline_s)
+            try:
+                if leader == self._replica.node_id:
+                    return await here()
+                body, answer_s = request(max(0.0, deadline_s - loop.time()))
+                return await decode(await self.once(leader, body, timeout_s=answer_s))
+            except QuorateError as error:
+                if not may_try_again(error) or loop.time() >= deadline_s:
+                    raise
+            await asyncio.sleep(POLL_S)
+
+    async def once(self, leader: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
+        """One attempt at this leader. Raises what it refused the request with, or what `Replica.call` raises."""
+        try:
+            return await self._send(leader, request, timeout_s=timeout_s)
+        except QuorateError as error:
+            if error.definite or not self._changes_nothing:
+                raise
+            late = f"the leader ({leader}) did not answer in time; reading changes nothing, ask again"
+            raise NoLeader(late) from error
+
+    # ---- a queue ----------------------------------------------------------------------------------------------------
+
+    @property
+    def places_taken(self) -> int:
+        return len(self._attempts)
+
+    def start(
+        self, leader: str, request: bytes, done: Callable[[asyncio.Future[bytes]], None]
+    ) -> asyncio.Future[bytes]:
+        """One attempt at this leader, which holds a place until it ends, then `done` is called with it."""
+        attempt = asyncio.ensure_future(self._send(leader, request))
+        self._attempts[attempt] = leader
+
+        def ended(attempt: asyncio.Future[bytes]) -> None:
+            self._attempts.pop(attempt, None)
+            done(attempt)
+
+        attempt.add_done_callback(ended)
+        return attempt
+
+    def abandon_others(self, leader: str) -> None:
+        """Free the places of attempts at any leader but this one. They go on: see the module's text."""
+        for attempt in [attempt for attempt, asked in self._attempts.items() if asked != leader]:
+            del self._attempts[attempt]
+
+    def give_up(self, attempt: asyncio.Future[bytes]) -> None:
+        """The attempt's caller was told "unknown": end the attempt if it was abandoned.
+
+        One that holds a place keeps it until it ends: a silent leader is sent no more than it has places.
+        """
+        if attempt not in self._attempts:
+            attempt.cancel()
+
+    # ---- between nodes ----------------------------------------------------------------------------------------------
+
+    def _send(self, leader: str, request: bytes, *, timeout_s: float | None = None) -> Coroutine[None, None, bytes]:
+        return self._replica.call(leader, self._kind, request, timeout_s=timeout_s)
+
+    async def _serve(self, peer: str, request: bytes) -> bytes:
+        """Handle a peer's request, or refuse it for sure. It is not forwarded again."""
+        if not self._replica.is_leader:
+            raise NoLeader(f"{self._replica.node_id} does not lead now")
+        return await self._handler(peer, request)
