@@ -57,6 +57,7 @@ class Limits:
     votes: int = VOTES_PER_REQUEST_MAX
     timeout_s: float = 5.0  # how long a request waits for its outcome
     wait_max_s: float = 30.0  # the longest `wait=` a read may ask for
+    operation_s: float = 30.0  # an operator's call: a member is removed and added, each with a deadline of its own
     head_timeout_s: float = 10.0  # from a request's first byte to the end of its headers
     body_timeout_s: float = 30.0
     stall_timeout_s: float = 30.0  # a client that takes nothing of its answer for so long is cut off

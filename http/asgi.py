@@ -1,7 +1,7 @@
-"""The ASGI app: hot routes are answered on the loop, by the functions that the Flask views call; the rest is Flask.
+"""The ASGI app: the node's loop answers the hot routes itself, and Flask answers the others on its threads.
 
-Flask runs on a bounded number of threads, and a bounded number of requests may wait for one; beyond that the answer is
-503 at once. Its threads never wait for a client: a body is read whole before a thread is taken.
+The number of threads is bounded, and so is the number of requests that wait for one. Further requests are answered 503
+at once. A thread never waits for a client: a body is read completely before the request takes a thread.
 """
 
 from __future__ import annotations
@@ -19,28 +19,23 @@ from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.connection import ANSWER
 from quorate.http.events import Stream
-from quorate.http.handlers import results, votes
+from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Reply, headers_of, internal, problem
 from quorate.http.request import Request, check_origin
+from quorate.http.routing import Match, Route, Router
 
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
-Served = tuple[str, int]  # (route, status), for the counts
 
 GONE = 499  # the client left before there was an answer: nginx's number, never sent
-ROUTES = frozenset(
-    (
-        *("votes", "polls", "producers", "events", "livez", "readyz", "metrics", "static", "openapi.json"),
-        *("leader", "members", "nodes", "status", "version"),
-    )
-)
 
 
 class AsgiApp:
-    """One a node. With `hot=False` every request goes the Flask way: the contract test compares the two."""
+    """One a node. With `hot=False` Flask answers every request: the contract test compares the two."""
 
-    def __init__(self, api: Api, flask: Flask, *, hot: bool = True) -> None:
+    def __init__(self, api: Api, flask: Flask, router: Router, *, hot: bool = True) -> None:
         self._api = api
+        self._router = router
         self._hot = hot
         self._bodies = Bodies()
         self._threads = WSGIMiddleware(flask, workers=api.limits.threads)  # type: ignore[arg-type]  # two spellings of WSGI
@@ -51,75 +46,52 @@ class AsgiApp:
         if scope["type"] != "http":
             return
         began_s = time.perf_counter()
+        match = self._router.find(scope["method"], scope["path"])
         try:
-            route, status = await self._serve(scope, receive, send)
+            if match.hot and match.route is not None and self._hot:
+                status = await self._on_loop(match.route, match.arguments, scope, receive, send)
+            else:
+                status = await self._by_flask(match, scope, receive, send)
         except asyncio.CancelledError:
             if not self.cutting:
                 raise
             return
-        self._api.counts.served(route, status, time.perf_counter() - began_s)
-
-    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> Served:
-        path: str = scope["path"]
-        if not self._hot:
-            return await self._flask(scope, receive, send)
-        if path == "/votes" and scope["method"] == "POST":
-            return await self._cast(scope, receive, send)
-        if scope["method"] == "GET":
-            if path.startswith("/polls/") and path.endswith("/results") and len(path) > 15:
-                return await self._look(scope, send, "/polls/{id}/results", results.results, path[7:-8])
-            if path.lstrip("/").removesuffix("/") == "events":  # all that Flask's rule matches: none may get a thread
-                return await self._follow(scope, receive, send)
-            if path == "/livez":
-                return await self._look(scope, send, path, results.livez)
-            if path == "/readyz":
-                return await self._look(scope, send, path, results.readyz)
-        return await self._flask(scope, receive, send)
+        self._api.counts.served(match.name, status, time.perf_counter() - began_s)
 
     # ---- on the loop ------------------------------------------------------------------------------------------------
 
-    async def _cast(self, scope: Scope, receive: Receive, send: Send) -> Served:
-        request = Request("/votes")
-        length = origin = host = None
+    async def _on_loop(
+        self, route: Route, arguments: tuple[str, ...], scope: Scope, receive: Receive, send: Send
+    ) -> int:
+        """Answer a hot route; the status."""
+        path = "/" + scope["path"].lstrip("/")  # as Flask calls it
         try:
-            for name, value in scope["headers"]:
-                if name == b"content-length":
-                    length = value
-                elif name == b"content-type":
-                    request.content_type = value.decode("latin-1")
-                elif name == b"host":
-                    host = value
-                elif name == b"origin":
-                    origin = value
-                elif name == b"idempotency-key":
-                    request.idempotency_key = _once(request.idempotency_key, value)
-                elif name == b"x-quorate-producer":
-                    request.producer = _once(request.producer, value)
-            if origin is not None:
-                check_origin(origin.decode("latin-1"), host and host.decode("latin-1"))
-            request.body = await self._bodies.read(receive, length, self._api.limits.body_bytes)
-            answer = await votes.cast(self._api, request)
-        except QuorateError as error:
-            answer = problem(error, "/votes")
-        except ClientGone:
-            return "/votes", GONE
-        except Exception as error:
-            answer = internal(error, "/votes")
-        await self._send(scope, send, answer)
-        return "/votes", answer.status
-
-    async def _look(
-        self, scope: Scope, send: Send, route: str, look: Callable[..., Awaitable[Reply]], *arguments: str
-    ) -> Served:
-        path = scope["path"]
-        try:
-            answer = await look(self._api, Request(path, _query(scope)), *arguments)
+            request = await self._read(route, path, scope, receive)
+            answer = await route.handler(self._api, request, *arguments)
         except QuorateError as error:
             answer = problem(error, path)
+        except ClientGone:
+            return GONE
         except Exception as error:
             answer = internal(error, path)
-        await self._send(scope, send, answer)
-        return route, answer.status
+        if isinstance(answer, Reply):
+            await self._send(scope, send, answer)
+            return answer.status
+        assert isinstance(answer, Stream), "a hot route answers with a Reply or a Stream"
+        await self._stream(answer, receive, send)
+        return 200
+
+    async def _read(self, route: Route, path: str, scope: Scope, receive: Receive) -> Request:
+        request = Request(path)
+        if route.method == "POST":
+            length = _read_headers(request, scope)
+            request.body = await self._bodies.read(receive, length, route.body_max(self._api.limits))
+            return request
+        request.query = _query(scope)
+        for name, value in scope["headers"]:
+            if name == b"last-event-id":
+                request.last_event_id = value.decode("latin-1")
+        return request
 
     async def _send(self, scope: Scope, send: Send, answer: Reply) -> None:
         headers = headers_of(answer, self._api.replica)
@@ -128,27 +100,12 @@ class AsgiApp:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _follow(self, scope: Scope, receive: Receive, send: Send) -> Served:
-        request = Request("/" + scope["path"].lstrip("/"))  # as Flask calls it
-        try:
-            request.query = _query(scope)
-            for name, value in scope["headers"]:
-                if name == b"last-event-id":
-                    request.last_event_id = value.decode("latin-1")
-            stream = await results.follow(self._api, request)
-        except QuorateError as error:
-            answer = problem(error, request.path)
-            await self._send(scope, send, answer)
-            return "/events", answer.status
-        await self._stream(stream, receive, send)
-        return "/events", 200
-
     async def _stream(self, stream: Stream, receive: Receive, send: Send) -> None:
         leaving = asyncio.ensure_future(_gone(receive))
         leaving.add_done_callback(lambda _: stream.close())
         self._api.counts.streams += 1
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": results.stream_headers(self._api)})
+            await send({"type": "http.response.start", "status": 200, "headers": stream_headers(self._api)})
             while (chunk := await stream.next()) is not None:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
@@ -159,9 +116,8 @@ class AsgiApp:
 
     # ---- on Flask's threads -----------------------------------------------------------------------------------------
 
-    async def _flask(self, scope: Scope, receive: Receive, send: Send) -> Served:
-        path = scope["path"]
-        route = _route(path)
+    async def _by_flask(self, match: Match, scope: Scope, receive: Receive, send: Send) -> int:
+        """Have Flask answer, also what no route answers; the status."""
         status = 0
 
         async def note(message: Message) -> None:
@@ -169,21 +125,23 @@ class AsgiApp:
             status = message.get("status", status)
             await send(message)
 
+        limits = self._api.limits
         try:
-            body = await self._bodies.read(receive, _length(scope), self._limit(path))
+            body_max = match.route.body_max(limits) if match.route is not None else limits.body_bytes
+            body = await self._bodies.read(receive, _length(scope), body_max)
             _query(scope)
             await self._on_thread(scope, _given(body, receive), note)
-            return route, status
+            return status
         except QuorateError as error:
-            answer = problem(error, path)
+            answer = problem(error, scope["path"])
         except ClientGone:
-            return route, GONE
+            return GONE
         except Exception as error:
             if status:
                 raise  # the answer has begun: only cutting it short says that it failed
-            answer = internal(error, path)
+            answer = internal(error, scope["path"])
         await self._send(scope, send, answer)
-        return route, answer.status
+        return answer.status
 
     async def _on_thread(self, scope: Scope, receive: Receive, send: Send) -> None:
         limits = self._api.limits
@@ -195,12 +153,30 @@ class AsgiApp:
         finally:
             self._in_flask -= 1
 
-    def _limit(self, path: str) -> int:
-        return self._api.limits.poll_bytes if path == "/polls" else self._api.limits.body_bytes
-
     def stop(self) -> None:
         """Give the threads back. Idempotent."""
         self._threads.executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _read_headers(request: Request, scope: Scope) -> bytes | None:
+    """Fill in what the headers of a POST say; the Content-Length. Refuses the page of another site."""
+    length = origin = host = None
+    for name, value in scope["headers"]:
+        if name == b"content-length":
+            length = value
+        elif name == b"content-type":
+            request.content_type = value.decode("latin-1")
+        elif name == b"host":
+            host = value
+        elif name == b"origin":
+            origin = value
+        elif name == b"idempotency-key":
+            request.idempotency_key = _once(request.idempotency_key, value)
+        elif name == b"x-quorate-producer":
+            request.producer = _once(request.producer, value)
+    if origin is not None:
+        check_origin(origin.decode("latin-1"), host and host.decode("latin-1"))
+    return length
 
 
 def _query(scope: Scope) -> str:
@@ -211,7 +187,7 @@ def _query(scope: Scope) -> str:
 
 
 def _once(before: str | None, value: bytes) -> str:
-    """A header that says what a vote's fate hangs on: given once, in UTF-8."""
+    """Read a header that decides whether a vote counts. It must be given once, in UTF-8."""
     if before is not None:
         raise Invalid("Idempotency-Key or X-Quorate-Producer is given twice")
     try:
@@ -226,14 +202,6 @@ def _length(scope: Scope) -> bytes | None:
             length: bytes = value
             return length
     return None
-
-
-def _route(path: str) -> str:
-    """A name for the counts, of which there are few whatever clients ask for."""
-    first, _, rest = path[1:].partition("/")
-    if first not in ROUTES:
-        return "/" if not first else "other"
-    return f"/{first}" if not rest else f"/{first}/{{id}}"
 
 
 def _given(body: bytes, receive: Receive) -> Receive:

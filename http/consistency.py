@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from quorate.errors import Invalid, Stale
+from quorate.http.operation import Parameter
 from quorate.http.request import once, read_duration, read_version
 from quorate.words import LEVELS, Level
 
@@ -27,6 +28,17 @@ class Consistency:
 
 DEFAULT = Consistency()
 CONSISTENCY = frozenset({"level", "min_version", "wait"})
+
+PARAMETERS: Sequence[Parameter] = [  # the same three, for OpenAPI
+    {"name": "level", "in": "query", "schema": {"enum": list(LEVELS), "default": "weak"}},
+    {
+        "name": "min_version",
+        "in": "query",
+        "schema": {"type": "integer", "minimum": 0},
+        "description": "at least as new",
+    },
+    {"name": "wait", "in": "query", "schema": {"type": "string", "default": "2s"}, "description": "for min_version"},
+]
 
 
 def read_consistency(parameters: dict[str, list[str]], wait_max_s: float) -> Consistency:

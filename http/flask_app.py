@@ -1,57 +1,131 @@
-"""The Flask app: the whole API, for every door that speaks WSGI. Its views run on threads of the server's.
+"""The Flask app: the whole API for any WSGI server. Its rules come from the table of routes.
 
-What must happen on the node's loop goes there by `on_loop`, with a deadline; the rest (encoding, rendering) stays on
-the thread. One error handler renders every error.
+Handlers run on the node's loop. Flask's thread waits for them with a deadline, and then does the work that needs no
+loop: it renders big answers and reads files. One error handler renders every error.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Coroutine, Iterable, Iterator
+from typing import Any, TypeVar
 
-from flask import Flask, Response, current_app, request
+import flask
+from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from quorate.errors import Invalid, MethodNotAllowed, NotFound, OutcomeUnknown, QuorateError
 from quorate.http.api import Api
 from quorate.http.body import too_large
+from quorate.http.events import HEARTBEAT_S, Stream
+from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Reply, headers_of, internal, problem, signature
 from quorate.http.request import Request, check_origin
+from quorate.http.routing import AnythingConverter, Route
 
-LOOP_GRACE_S = 2.0  # what runs on the loop ends by its own deadline; this is for a loop that does not turn
+LOOP_GRACE_S = 2.0  # a handler ends by its own deadline; this is for a loop that does not turn
 
 T = TypeVar("T")
 
 
-def create_app(api: Api) -> Flask:
-    from quorate.http.views import BLUEPRINTS
-
+def create_app(api: Api, routes: Iterable[Route]) -> Flask:
+    door = _FlaskDoor(api)
     app = Flask(__name__, static_folder=None)
-    app.extensions["quorate"] = api
     app.config["MAX_CONTENT_LENGTH"] = api.limits.poll_bytes
     app.url_map.strict_slashes = False
     app.url_map.merge_slashes = False
-    for blueprint in BLUEPRINTS:
-        app.register_blueprint(blueprint)
-    app.register_error_handler(Exception, render)
+    app.url_map.converters["anything"] = AnythingConverter
+    for route in routes:
+        app.add_url_rule(route.rule, route.endpoint, door.view(route), methods=[route.method])
+    app.register_error_handler(Exception, door.render)
     app.before_request(check_site)
-    app.after_request(sign)
+    app.after_request(door.sign)
     return app
 
 
-def this_api() -> Api:
-    return cast(Api, current_app.extensions["quorate"])
+class _FlaskDoor:
+    """Takes requests from Flask to the handlers, and their answers back."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def view(self, route: Route) -> Callable[..., Response]:
+        timeout_s = route.timeout_s(self._api.limits)
+
+        def answer_request(**arguments: str) -> Response:
+            work = route.handler(self._api, read_request(), *arguments.values())
+            answer = self._on_loop(work, timeout_s)
+            if isinstance(answer, Stream):
+                return self._respond_with_stream(answer)
+            return self._respond(answer if isinstance(answer, Reply) else answer())
+
+        return answer_request
+
+    def _on_loop(self, work: Coroutine[Any, Any, T], timeout_s: float) -> T:
+        """Run `work` on the node's loop and wait here for its result."""
+        future = asyncio.run_coroutine_threadsafe(work, self._api.loop)
+        try:
+            return future.result(LOOP_GRACE_S + timeout_s)
+        except TimeoutError:
+            future.cancel()
+            raise OutcomeUnknown("this node did not get to it in time; it may still have had its effect") from None
+
+    def _respond(self, answer: Reply | Response) -> Response:
+        if isinstance(answer, Response):
+            return answer
+        return Response(answer.body, answer.status, _as_text(headers_of(answer, self._api.replica)))
+
+    def _respond_with_stream(self, stream: Stream) -> Response:
+        chunks: Iterator[bytes] = iter(())
+        if flask.request.method == "HEAD":  # the headers alone: nobody reads the stream, so nobody else closes it
+            self._api.loop.call_soon_threadsafe(stream.close)
+        else:
+            chunks = self._chunks_of(stream)
+        answer = Response(chunks)
+        answer.headers.clear()
+        answer.headers.extend(_as_text(stream_headers(self._api)))
+        return answer
+
+    def _chunks_of(self, stream: Stream) -> Iterator[bytes]:
+        try:
+            while (chunk := self._on_loop(stream.next(), HEARTBEAT_S)) is not None:
+                yield chunk
+        finally:
+            self._api.loop.call_soon_threadsafe(stream.close)
+
+    def sign(self, answer: Response) -> Response:
+        """Add who served to answers that are not replies: files and OPTIONS."""
+        if "X-Quorate-Node" not in answer.headers:
+            answer.headers.extend(_as_text(signature(self._api.replica)))
+        return answer
+
+    def render(self, error: Exception) -> Response:
+        if isinstance(error, HTTPException):
+            error = self._translate(error)
+        path = flask.request.path
+        return self._respond(problem(error, path) if isinstance(error, QuorateError) else internal(error, path))
+
+    def _translate(self, error: HTTPException) -> Exception:
+        """Say Flask's own errors in our words."""
+        request = flask.request
+        if isinstance(error, WrongMethod):
+            allow = sorted(error.valid_methods or ())
+            return MethodNotAllowed(f"{request.path} answers {', '.join(allow)}, not {request.method}", allow=allow)
+        if error.code == 404:
+            return NotFound(f"there is nothing at {request.path}; GET /openapi.json lists what there is")
+        if error.code == 413:
+            return too_large(self._api.limits.poll_bytes)
+        return Invalid(error.description or error.name) if 400 <= (error.code or 500) < 500 else error
 
 
-def asked() -> Request:
-    """The request at hand, as the shared functions want it."""
-    headers = request.headers
+def read_request() -> Request:
+    """The request that Flask has, as the handlers want it."""
+    headers = flask.request.headers
     return Request(
-        path=request.path,
-        query=request.query_string.decode(),
-        body=request.get_data(cache=False),
+        path=flask.request.path,
+        query=flask.request.query_string.decode(),
+        body=flask.request.get_data(cache=False),
         content_type=headers.get("Content-Type", ""),
         idempotency_key=headers.get("Idempotency-Key"),
         producer=headers.get("X-Quorate-Producer"),
@@ -60,48 +134,9 @@ def asked() -> Request:
 
 
 def check_site() -> None:
-    if request.method == "POST":
-        check_origin(request.headers.get("Origin"), request.headers.get("Host"))
+    if flask.request.method == "POST":
+        check_origin(flask.request.headers.get("Origin"), flask.request.headers.get("Host"))
 
 
-def on_loop(work: Coroutine[Any, Any, T], *, timeout_s: float | None = None) -> T:
-    """Run `work` on the node's loop and wait for it here."""
-    api = this_api()
-    future = asyncio.run_coroutine_threadsafe(work, api.loop)
-    try:
-        return future.result(LOOP_GRACE_S + (api.limits.timeout_s if timeout_s is None else timeout_s))
-    except TimeoutError:
-        future.cancel()
-        raise OutcomeUnknown("this node did not get to it in time; it may still have had its effect") from None
-
-
-def respond(answer: Reply) -> Response:
-    headers = [(name.decode(), value.decode("latin-1")) for name, value in headers_of(answer, this_api().replica)]
-    return Response(answer.body, answer.status, headers)
-
-
-def sign(answer: Response) -> Response:
-    """What did not go through `respond` (files, OPTIONS) says who served it, too."""
-    if "X-Quorate-Node" not in answer.headers:
-        answer.headers.extend((name.decode(), value.decode()) for name, value in signature(this_api().replica))
-    return answer
-
-
-def render(error: Exception) -> Response:
-    if isinstance(error, HTTPException):
-        error = translate(error)
-    if isinstance(error, QuorateError):
-        return respond(problem(error, request.path))
-    return respond(internal(error, request.path))
-
-
-def translate(error: HTTPException) -> Exception:
-    """Flask's own errors in our words."""
-    if isinstance(error, WrongMethod):
-        allow = sorted(error.valid_methods or ())
-        return MethodNotAllowed(f"{request.path} answers {', '.join(allow)}, not {request.method}", allow=allow)
-    if error.code == 404:
-        return NotFound(f"there is nothing at {request.path}; GET /openapi.json lists what there is")
-    if error.code == 413:
-        return too_large(this_api().limits.poll_bytes)
-    return Invalid(error.description or error.name) if 400 <= (error.code or 500) < 500 else error
+def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    return [(name.decode(), value.decode("latin-1")) for name, value in headers]

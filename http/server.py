@@ -17,10 +17,12 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from quorate.errors import ConfigError
+from quorate.http import routes
 from quorate.http.api import Api
 from quorate.http.asgi import AsgiApp
 from quorate.http.connection import HttpConnection
 from quorate.http.flask_app import create_app
+from quorate.http.routing import Router
 
 SWEEP_S = 1.0
 BACKLOG = 1024
@@ -34,7 +36,8 @@ class HttpServer:
 
     def __init__(self, api: Api, *, hot: bool = True) -> None:
         self._api = api
-        self._app = AsgiApp(api, create_app(api), hot=hot)
+        flask = create_app(api, routes.ROUTES)
+        self._app = AsgiApp(api, flask, Router(routes.ROUTES, flask.url_map), hot=hot)
         self._config = uvicorn.Config(
             self._app,
             http=HttpConnection,

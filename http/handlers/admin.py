@@ -1,73 +1,78 @@
-"""What operators do: look at the members and change them, hand leadership over, take the sink over."""
+"""What operators do: see and change the members, hand leadership over, take the sink over."""
 
 from __future__ import annotations
 
-from collections.abc import Coroutine
-from typing import Any, TypeVar
-
 import msgspec
-from flask import Blueprint, Response
 
 from quorate.errors import Invalid, NotReady
-from quorate.http.api import Operator
-from quorate.http.flask_app import asked, on_loop, respond, this_api
-from quorate.http.reply import reply
+from quorate.http.api import Api, Operator
+from quorate.http.operation import Operation
+from quorate.http.reply import Reply, reply
+from quorate.http.request import Request
 from quorate.vote import ID_BYTES_MAX, check_text
-from quorate.words import Action
-
-T = TypeVar("T")
-OPERATION_S = 30.0  # a member is removed and added, each with a deadline of its own
-
-routes = Blueprint("admin", __name__)
+from quorate.words import ACTIONS, Action
 
 
-class NewChange(msgspec.Struct, forbid_unknown_fields=True):
+class MemberChange(msgspec.Struct, forbid_unknown_fields=True):
     action: Action
     id: str
     raft: str | None = None
 
 
-_decode = msgspec.json.Decoder(NewChange).decode
+_decode_change = msgspec.json.Decoder(MemberChange).decode
+
+MEMBERS = Operation("Who belongs to the cluster, as the log has it")
+CHANGE_MEMBERS = Operation(
+    "Add, remove or replace a member",
+    body={
+        "application/json": {
+            "type": "object",
+            "required": ["action", "id"],
+            "properties": {
+                "action": {"enum": list(ACTIONS)},
+                "id": {"type": "string"},
+                "raft": {"type": "string", "description": "host:port of its links"},
+            },
+        }
+    },
+    words="One change at a time. An added member is a learner until it has caught up.",
+)
+TRANSFER = Operation("Hand leadership to the most caught-up node")
+ADOPT_SINK = Operation(
+    "Take the sink over",
+    words="Documents of other clusters become this one's, and the leader writes every poll again.",
+)
 
 
-@routes.get("/members")
-def members() -> Response:
-    return respond(reply({"members": on_loop(_members(_operator()))}))
+async def members(api: Api, request: Request) -> Reply:
+    return reply({"members": list(_operator(api).members())})
 
 
-@routes.post("/members")
-def change_members() -> Response:
+async def change_members(api: Api, request: Request) -> Reply:
+    change = await api.parse_pool.parse(_read_change, request.body)
+    return reply({"members": await _operator(api).change(change.action, change.id, change.raft)})
+
+
+async def transfer(api: Api, request: Request) -> Reply:
+    return reply({"leader": await _operator(api).transfer()})
+
+
+async def adopt_sink(api: Api, request: Request) -> Reply:
+    if api.adopt_sink is None:
+        raise NotReady("this node writes to no sink (flush.sink is none)")
+    return reply(await api.adopt_sink())
+
+
+def _read_change(body: bytes) -> MemberChange:
     try:
-        change = _decode(asked().body)
+        change = _decode_change(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f"{error}; give action (add, remove or replace), id, and raft, its host:port, to add") from None
-    id = check_text(change.id, "id", ID_BYTES_MAX)
-    return respond(reply({"members": _do(_operator().change(change.action, id, change.raft))}))
+    change.id = check_text(change.id, "id", ID_BYTES_MAX)
+    return change
 
 
-@routes.post("/leader/transfer")
-def transfer() -> Response:
-    return respond(reply({"leader": _do(_operator().transfer())}))
-
-
-@routes.post("/sink/adopt")
-def adopt_sink() -> Response:
-    adopt = this_api().adopt_sink
-    if adopt is None:
-        raise NotReady("this node writes to no sink (flush.sink is none)")
-    return respond(reply(_do(adopt())))
-
-
-async def _members(operator: Operator) -> list[Any]:
-    return list(operator.members())
-
-
-def _operator() -> Operator:
-    operator = this_api().operator
-    if operator is None:
+def _operator(api: Api) -> Operator:
+    if api.operator is None:
         raise NotReady("this node cannot change its cluster")
-    return operator
-
-
-def _do(work: Coroutine[Any, Any, T]) -> T:
-    return on_loop(work, timeout_s=OPERATION_S)
+    return api.operator

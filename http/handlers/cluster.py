@@ -1,44 +1,38 @@
-"""Who is there, who leads, how is it going."""
+"""Which nodes there are, which one leads, and how this node is doing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from functools import partial
 
-from flask import Blueprint, Response
-
+from quorate.errors import NoLeader
 from quorate.http.api import Api
-from quorate.http.flask_app import asked, on_loop, respond, this_api
-from quorate.http.handlers import results
-from quorate.http.reply import reply
+from quorate.http.operation import Operation
+from quorate.http.reply import Reply, reply
+from quorate.http.request import Request
+from quorate.http.routing import Rendering
 
-routes = Blueprint("cluster", __name__)
-
-
-@routes.get("/leader")
-def leader() -> Response:
-    return respond(on_loop(results.leader(this_api(), asked())))
-
-
-@routes.get("/nodes")
-def nodes() -> Response:
-    return respond(reply(on_loop(_nodes(this_api()))))
+LEADER = Operation("Who leads; 503 when nobody is known to")
+NODES = Operation("Every member, asked now")
+STATUS = Operation("This node, whole")
+VERSION = Operation("What runs here")
 
 
-@routes.get("/status")
-def status() -> Response:
-    status, version = on_loop(_status(this_api()))
-    return respond(reply(status, version=version))
+async def leader(api: Api, request: Request) -> Reply:
+    id = api.replica.leader
+    if id is None:
+        raise NoLeader("no leader is known: a majority of the nodes must be up and connected")
+    member = {member.id: member for member in api.members()}.get(id)
+    http, raft = (member.http, member.raft) if member else ("", "")
+    return reply({"id": id, "http": http, "raft": raft, "term": api.replica.term})
 
 
-@routes.get("/version")
-def version() -> Response:
-    return respond(reply(this_api().version()))
+async def nodes(api: Api, request: Request) -> Reply:
+    return reply({"nodes": await api.nodes(), "leader": api.replica.leader, "term": api.replica.term})
 
 
-async def _nodes(api: Api) -> Mapping[str, Any]:
-    return {"nodes": await api.nodes(), "leader": api.replica.leader, "term": api.replica.term}
+async def status(api: Api, request: Request) -> Rendering:
+    return partial(reply, api.status(), version=api.replica.state.version)
 
 
-async def _status(api: Api) -> tuple[Mapping[str, Any], int]:
-    return api.status(), api.replica.state.version
+async def version(api: Api, request: Request) -> Rendering:
+    return lambda: reply(api.version())

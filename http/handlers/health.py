@@ -1,41 +1,63 @@
-"""Is it alive, is it ready, what does it count: for orchestrators and Prometheus."""
+"""Whether the node is alive, whether it is ready, and what it counts: for orchestrators and Prometheus."""
 
 from __future__ import annotations
 
-from flask import Blueprint, Response
+from functools import partial
 
 from quorate.errors import Invalid
 from quorate.http import metrics
 from quorate.http.api import Api
-from quorate.http.flask_app import asked, on_loop, respond, this_api
-from quorate.http.handlers import results
-from quorate.http.reply import Reply, reply
-from quorate.http.request import once, read_query
+from quorate.http.operation import STRING, Operation, flag
+from quorate.http.reply import Reply, reply, text
+from quorate.http.request import Request, once, read_query
+from quorate.http.routing import Rendering
 
-routes = Blueprint("health", __name__)
+FLAGS = frozenset({"verbose", "sync"})
+
+LIVEZ = Operation("Alive", STRING, media="text/plain")
+READYZ = Operation(
+    "Ready: one line a check",
+    STRING,
+    [flag("verbose", "more words a line"), flag("sync", "look at the sink too")],
+    media="text/plain",
+)
+METRICS = Operation(
+    "For Prometheus",
+    STRING,
+    [{"name": "format", "in": "query", "schema": {"enum": ["text", "json"], "default": "text"}}],
+    media="text/plain",
+)
 
 
-@routes.get("/livez")
-def livez() -> Response:
-    return respond(on_loop(results.livez(this_api(), asked())))
+async def livez(api: Api, request: Request) -> Reply:
+    """The loop turns. Otherwise nothing would answer."""
+    return text("ok\n")
 
 
-@routes.get("/readyz")
-def readyz() -> Response:
-    return respond(on_loop(results.readyz(this_api(), asked())))
+async def readyz(api: Api, request: Request) -> Reply:
+    """One line for each check. The status is 503 if a check fails."""
+    flags = read_query(request.query, FLAGS)
+    lines, ready = [], True
+    for check in api.checks:
+        if check.sync and "sync" not in flags:
+            continue
+        well, words, more = check.look()
+        ready = ready and well
+        lines.append(
+            f"[{'+' if well else '-'}] {check.name} {words}{': ' + more if more and 'verbose' in flags else ''}\n"
+        )
+    return text("".join(lines) or "ok\n", status=200 if ready else 503)
 
 
-@routes.get("/metrics")
-def show_metrics() -> Response:
-    api = this_api()
-    form = once(read_query(asked().query, frozenset({"format"})), "format", "text")
+async def show_metrics(api: Api, request: Request) -> Rendering:
+    form = once(read_query(request.query, frozenset({"format"})), "format", "text")
     if form not in ("text", "json"):
         raise Invalid(f"format is {form!r}; give text or json")
-    on_loop(_look(api))
-    if form == "json":
-        return respond(reply(metrics.as_json(api.registry)))
-    return respond(Reply(200, metrics.as_text(api.registry), metrics.TEXT_FORMAT))
-
-
-async def _look(api: Api) -> None:
     api.numbers.status = api.status()
+    return partial(_render, api, form)
+
+
+def _render(api: Api, form: str) -> Reply:
+    if form == "json":
+        return reply(metrics.as_json(api.registry))
+    return Reply(200, metrics.as_text(api.registry), metrics.TEXT_FORMAT)

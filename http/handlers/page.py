@@ -1,36 +1,32 @@
-"""The page, and the API's own description."""
+"""The page and its files."""
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
-from flask import Blueprint, Response, send_from_directory
+from flask import Response, send_from_directory
 
-from quorate.http import openapi
-from quorate.http.flask_app import respond
-from quorate.http.reply import reply
+from quorate.http.api import Api
+from quorate.http.operation import ID, STRING, Operation
+from quorate.http.request import Request
+from quorate.http.routing import Rendering
 
 STATIC = Path(__file__).parents[1] / "static"
 
-# The page needs nothing but its own files and this node.
+# The page needs only its own files and this node.
 POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
-routes = Blueprint("page", __name__)
+PAGE = Operation("The page", STRING, media="text/html")
+FILE = Operation("What the page is made of", STRING, [{**ID, "name": "file"}], media="text/css")
 
 
-@routes.get("/")
-def page() -> Response:
-    return _send("index.html")
+async def page(api: Api, request: Request) -> Rendering:
+    return partial(_send, "index.html")
 
 
-@routes.get("/static/<file>")
-def static(file: str) -> Response:
-    return _send(file)
-
-
-@routes.get("/openapi.json")
-def describe() -> Response:
-    return respond(reply(openapi.document()))
+async def static(api: Api, request: Request, file: str) -> Rendering:
+    return partial(_send, file)
 
 
 def _send(file: str) -> Response:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -18,9 +19,11 @@ from quorate.cluster.read.reads import Reading
 from quorate.cluster.state.polls import TRANSITIONS, PollView
 from quorate.errors import BadTransition, Conflict, Invalid, QuorateError, TooLarge, UnknownPoll
 from quorate.http.api import Api
-from quorate.http.consistency import CONSISTENCY, read_consistency, within
+from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
+from quorate.http.operation import ID, Operation
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request, once, read_query
+from quorate.http.routing import Rendering
 from quorate.http.vote_body import form_of
 from quorate.vote import (
     ID_BYTES_MAX,
@@ -60,6 +63,24 @@ REFUSALS: Mapping[str, type[QuorateError]] = {
 }
 
 
+CREATE = Operation(
+    "Create a poll",
+    body={"application/json": NewPoll},
+    words=f"2 to {OPTIONS_PER_POLL_MAX:,} options. The same again answers 200; another poll with that id 409.",
+    responses={"201": {"description": "created", "headers": {"Location": {"schema": {"type": "string"}}}}},
+)
+SET_STATE = Operation(
+    "Move a poll along: draft, open, closed, open again …, archived",
+    parameters=[ID],
+    body={"application/json": NewState},
+)
+SHOW = Operation("A poll's definition", parameters=[ID, *PARAMETERS])
+SHOW_ALL = Operation(
+    "All polls",
+    parameters=[{"name": "state", "in": "query", "schema": {"enum": list(STATES)}}, *PARAMETERS],
+)
+
+
 async def create(api: Api, request: Request) -> Reply:
     """POST /polls: 201 when it is new, 200 when the same one is there already."""
     poll = await api.parse_pool.parse(lambda body: read_poll(body, request.content_type), request.body)
@@ -93,8 +114,8 @@ async def show(api: Api, request: Request, poll_id: str) -> Reply:
     return reply(show_poll(reading.value), version=reading.version)
 
 
-async def read_all(api: Api, request: Request) -> Reading[list[PollView]]:
-    """The polls of GET /polls; `show_all` renders them, which may take a while and need not hold the loop."""
+async def show_all(api: Api, request: Request) -> Rendering:
+    """GET /polls. Many polls take a while to render, so that is not done on the loop."""
     parameters = read_query(request.query, CONSISTENCY | {"state"})
     state = once(parameters, "state", "") or None
     if state is not None and state not in STATES:
@@ -103,10 +124,10 @@ async def read_all(api: Api, request: Request) -> Reading[list[PollView]]:
     read = api.reads.polls(
         state, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
     )
-    return await within(consistency, read)
+    return partial(_render_all, await within(consistency, read))
 
 
-def show_all(reading: Reading[list[PollView]]) -> Reply:
+def _render_all(reading: Reading[list[PollView]]) -> Reply:
     polls = [show_poll(poll) for poll in reading.value]
     return reply({"polls": polls, "version": reading.version}, version=reading.version)
 

@@ -26,10 +26,11 @@ from quorate.errors import (
     UnknownPoll,
 )
 from quorate.http.api import Api
+from quorate.http.operation import Operation
 from quorate.http.reply import Reply, problem, reply
 from quorate.http.request import Request
 from quorate.http.vote_body import ParsedVotes, form_of, read_votes
-from quorate.vote import ID_BYTES_MAX, check_text
+from quorate.vote import ID_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX, Vote, check_text
 
 SESSION = re.compile(r"(?P<producer>.+);\s*epoch=(?P<epoch>\d{1,18});\s*sequence=(?P<sequence>\d{1,18})", re.ASCII)
 
@@ -42,6 +43,38 @@ REASONS: dict[str, type[QuorateError]] = {
     "too_large": TooLarge,
     "invalid": Invalid,
 }
+
+
+CAST = Operation(
+    "Count one vote, or several",
+    Tallied,
+    [
+        {
+            "name": "Idempotency-Key",
+            "in": "header",
+            "schema": {"type": "string", "maxLength": 128},
+            "description": "the id of a single vote; on several votes without ids: all or nothing, counted once",
+        },
+        {
+            "name": "X-Quorate-Producer",
+            "in": "header",
+            "schema": {"type": "string", "examples": ["feeder;epoch=1;sequence=1"]},
+            "description": "a batch of a producer session: all or nothing, counted once, protected for ever",
+        },
+    ],
+    {
+        "application/json": {
+            "oneOf": [Vote, {"type": "array", "items": Vote, "minItems": 1, "maxItems": VOTES_PER_REQUEST_MAX}]
+        },
+        "application/x-ndjson": Vote,
+    },
+    f"Up to {VOTES_PER_REQUEST_MAX:,} votes and {REQUEST_BYTES_MAX:,} bytes. Each vote stands alone, "
+    "unless all are counted as a whole. A single vote that is rejected answers with its reason's status.",
+)
+OPEN_PRODUCER = Operation(
+    "Open a producer session, or take it over with a new epoch",
+    body={"application/json": {"type": "object", "properties": {"producer": {"type": "string"}}}},
+)
 
 
 async def cast(api: Api, request: Request) -> Reply:

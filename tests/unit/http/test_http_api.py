@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.state import sessions
+from quorate.http import routes
 from quorate.http.flask_app import create_app
 from quorate.http.handlers import page
 from quorate.vote import YEAR_9999_MS
@@ -337,14 +338,14 @@ def test_a_node_without_an_operator_says_so(node: Node) -> None:
 
 
 def test_every_route_is_described_and_every_description_is_a_route(node: Node) -> None:
-    app = create_app(node.api)
-    routes = {
-        (re.sub(r"<(?:path:)?(?:poll_)?(\w+)>", r"{\1}", rule.rule), method.lower())
+    app = create_app(node.api, routes.ROUTES)
+    ruled = {
+        (re.sub(r"<(?:[a-z]+:)?(\w+)>", r"{\1}", rule.rule), method.lower())
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     described = node.ask("GET", "/openapi.json").json
-    assert routes == {(path, method) for path, methods in described["paths"].items() for method in methods}
+    assert ruled == {(path, method) for path, methods in described["paths"].items() for method in methods}
 
 
 def test_the_description_refers_only_to_what_it_has(node: Node) -> None:

@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from quorate.http import routes
+from quorate.http.handlers.health import LIVEZ, livez
+from quorate.http.routing import Route, Router
 from tests.support.http_node import MOOD, Answer, Node, running
 
 MANY = json.dumps([{"option": "happy", "id": f"m{i}"} for i in range(3_000)]).encode()  # over 64 KiB: read on a thread
@@ -40,32 +43,32 @@ def both(doors: tuple[Node, Node], method: str, path: str, body: Any = None, **h
     return answers[0]
 
 
-@pytest.mark.parametrize(
-    ("body", "headers", "expected"),
-    [
-        ({"option": "happy", "id": "a"}, {}, (1, 0, [])),
-        ({"option": "happy", "id": "a"}, {}, (0, 1, [])),
-        ({"option": "happy"}, {}, (1, 0, [])),
-        ({"option": "happy", "poll": "mood", "weight": 3}, {}, (1, 0, [])),
-        ({"option": "happy"}, {"Idempotency_Key": "k"}, (1, 0, [])),
-        ({"option": "happy", "id": "k"}, {"Idempotency_Key": "k"}, (0, 1, [])),
-        ([{"option": "happy", "id": "b"}, {"option": "sad", "id": "c"}], {}, (2, 0, [])),
-        ([{"option": "happy", "id": "b"}, {"option": "sad", "id": "d"}], {}, (1, 1, [])),
-        (b'{"option":"happy","id":"l1"}\n{"option":"sad","id":"l2"}\n', NDJSON, (2, 0, [])),
-        (MANY, {}, (3_000, 0, [])),
-        (MANY, {}, (0, 3_000, [])),
-        (
-            [{"option": "none"}, {"option": "happy", "weight": 0}, {"option": "happy", "id": "e"}, {"option": "late"}],
-            {},
-            (1, 0, [(0, "unknown_option"), (1, "invalid"), (3, "closed")]),
-        ),
-        ([{"weight": 1}], {}, (0, 0, [(0, "invalid")])),
-        ([{"option": "happy"}] * 3, {"Idempotency_Key": "whole"}, (3, 0, [])),
-        ([{"option": "happy"}] * 3, {"Idempotency_Key": "whole"}, (0, 3, [])),
-        ([{"option": "sad"}] * 2, {"X_Quorate_Producer": "p;epoch=1;sequence=1"}, (2, 0, [])),
-        ([{"option": "sad"}] * 2, {"X_Quorate_Producer": "p; epoch=1; sequence=1"}, (0, 2, [])),
-    ],
-)  # fmt: skip
+READ_VOTES: list[tuple[Any, dict[str, str], tuple[int, int, list[tuple[int, str]]]]] = [
+    ({"option": "happy", "id": "a"}, {}, (1, 0, [])),
+    ({"option": "happy", "id": "a"}, {}, (0, 1, [])),
+    ({"option": "happy"}, {}, (1, 0, [])),
+    ({"option": "happy", "poll": "mood", "weight": 3}, {}, (1, 0, [])),
+    ({"option": "happy"}, {"Idempotency_Key": "k"}, (1, 0, [])),
+    ({"option": "happy", "id": "k"}, {"Idempotency_Key": "k"}, (0, 1, [])),
+    ([{"option": "happy", "id": "b"}, {"option": "sad", "id": "c"}], {}, (2, 0, [])),
+    ([{"option": "happy", "id": "b"}, {"option": "sad", "id": "d"}], {}, (1, 1, [])),
+    (b'{"option":"happy","id":"l1"}\n{"option":"sad","id":"l2"}\n', NDJSON, (2, 0, [])),
+    (MANY, {}, (3_000, 0, [])),
+    (MANY, {}, (0, 3_000, [])),
+    (
+        [{"option": "none"}, {"option": "happy", "weight": 0}, {"option": "happy", "id": "e"}, {"option": "late"}],
+        {},
+        (1, 0, [(0, "unknown_option"), (1, "invalid"), (3, "closed")]),
+    ),
+    ([{"weight": 1}], {}, (0, 0, [(0, "invalid")])),
+    ([{"option": "happy"}] * 3, {"Idempotency_Key": "whole"}, (3, 0, [])),
+    ([{"option": "happy"}] * 3, {"Idempotency_Key": "whole"}, (0, 3, [])),
+    ([{"option": "sad"}] * 2, {"X_Quorate_Producer": "p;epoch=1;sequence=1"}, (2, 0, [])),
+    ([{"option": "sad"}] * 2, {"X_Quorate_Producer": "p; epoch=1; sequence=1"}, (0, 2, [])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("body", "headers", "expected"), READ_VOTES)
 def test_votes_that_are_read_are_answered_alike(
     doors: tuple[Node, Node], body: Any, headers: dict[str, str], expected: tuple[int, int, list[tuple[int, str]]]
 ) -> None:
@@ -147,41 +150,41 @@ def test_a_page_of_this_node_may_vote(doors: tuple[Node, Node]) -> None:
         assert 200 == node.ask("POST", "/votes", {"option": "happy", "id": "page"}, origin).status
 
 
-@pytest.mark.parametrize(
-    ("path", "status"),
-    [
-        ("/polls/mood/results", 200),
-        ("/polls/mood/results/", 404),
-        ("/polls/mood/results?level=none", 200),
-        ("/polls/mood/results?level=linearizable&min_version=1&wait=500ms", 200),
-        ("/polls/caf%C3%A9%2050%25/results", 200),
-        ("/polls/none/results", 404),
-        ("/polls/%00/results", 404),
-        ("/polls/%ff/results", 404),
-        ("/polls//results", 404),
-        ("/polls/mood/results?min_version=999999&wait=10ms", 503),
-        ("/polls/mood/results?level=strong", 400),
-        ("/polls/mood/results?lvl=none", 400),
-        ("/polls/mood/results?level=none&level=weak", 400),
-        ("/polls/mood/results?wait=forever", 400),
-        ("/polls/mood/results?wait=1h", 400),
-        ("/polls/mood/results?wait=31s", 400),
-        ("/polls/mood/results?min_version=-1", 400),
-        ("/polls/mood/results?min_version=1.5", 400),
-        ("/polls/mood/results?level=%ff", 400),
-        ("/livez", 200),
-        ("/readyz", 200),
-        ("/readyz?verbose&sync", 200),
-        ("/readyz?vebose", 400),
-        ("/events?poll=none", 404),
-        ("/events?pol=mood", 400),
-        ("/events/?poll=none", 404),
-        ("//events?poll=none", 404),
-        ("/events//?poll=mood", 404),
-        ("/events?" + "&".join(f"poll={i}" for i in range(101)), 400),
-    ],
-)
-def test_looks_are_answered_alike(doors: tuple[Node, Node], path: str, status: int) -> None:
+READS = [
+    ("/polls/mood/results", 200),
+    ("/polls/mood/results/", 404),
+    ("/polls/mood/results?level=none", 200),
+    ("/polls/mood/results?level=linearizable&min_version=1&wait=500ms", 200),
+    ("/polls/caf%C3%A9%2050%25/results", 200),
+    ("/polls/none/results", 404),
+    ("/polls/%00/results", 404),
+    ("/polls/%ff/results", 404),
+    ("/polls//results", 404),
+    ("/polls/mood/results?min_version=999999&wait=10ms", 503),
+    ("/polls/mood/results?level=strong", 400),
+    ("/polls/mood/results?lvl=none", 400),
+    ("/polls/mood/results?level=none&level=weak", 400),
+    ("/polls/mood/results?wait=forever", 400),
+    ("/polls/mood/results?wait=1h", 400),
+    ("/polls/mood/results?wait=31s", 400),
+    ("/polls/mood/results?min_version=-1", 400),
+    ("/polls/mood/results?min_version=1.5", 400),
+    ("/polls/mood/results?level=%ff", 400),
+    ("/livez", 200),
+    ("/readyz", 200),
+    ("/readyz?verbose&sync", 200),
+    ("/readyz?vebose", 400),
+    ("/events?poll=none", 404),
+    ("/events?pol=mood", 400),
+    ("/events/?poll=none", 404),
+    ("//events?poll=none", 404),
+    ("/events//?poll=mood", 404),
+    ("/events?" + "&".join(f"poll={i}" for i in range(101)), 400),
+]
+
+
+@pytest.mark.parametrize(("path", "status"), READS)
+def test_reads_are_answered_alike(doors: tuple[Node, Node], path: str, status: int) -> None:
     answer = both(doors, "GET", path)
     assert status == answer.status
     if status >= 400:
@@ -222,3 +225,23 @@ def test_streams_begin_alike(doors: tuple[Node, Node], headers: dict[str, str]) 
 
 def test_an_unreadable_last_event_id_is_refused_alike(doors: tuple[Node, Node]) -> None:
     assert 400 == both(doors, "GET", "/events?poll=mood", Last_Event_ID="new").status
+
+
+def hot_routes_without_cases(router: Router) -> list[str]:
+    """The hot routes that lack a case above that succeeds. Streams have their own test."""
+    asked = [("POST", "/votes") for _ in READ_VOTES]
+    asked += [("GET", path.partition("?")[0]) for path, status in READS if status == 200]
+    asked += [("GET", "/events")]  # test_streams_begin_alike
+    covered = {router.find(method, path).route for method, path in asked}
+    return [route.path for route in router.routes if route.hot and route not in covered]
+
+
+def test_every_hot_route_has_cases(doors: tuple[Node, Node]) -> None:
+    assert [] == hot_routes_without_cases(doors[0].server._app._router)
+
+
+def test_a_hot_route_without_a_case_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = Route("GET", "/added", livez, LIVEZ, "read", hot=True)
+    monkeypatch.setattr(routes, "ROUTES", (*routes.ROUTES, added))
+    with running() as node:
+        assert ["/added"] == hot_routes_without_cases(node.server._app._router)

@@ -1,0 +1,78 @@
+"""The one table of routes: what there is over HTTP, who answers it and who may use it. A route is written only here.
+
+Five readers: the loop's door (`asgi.py`), which answers the hot routes itself; Flask (`flask_app.py`), which registers
+a rule for each route; OpenAPI (`openapi.py`), which lists the paths with each route's own description; the counts,
+which name requests by the route's path; and the contract test, which fails for a hot route without a case.
+
+Why it looks like this:
+
+- One kind of handler for both doors: `async def handler(api, request, placeholder)`. It runs on the node's loop and
+  returns a Reply, a Stream, or a function that renders the rest on a Flask thread (big listings, files). A hot route
+  returns a Reply or a Stream.
+- A hot route is found by its exact path, or by what stands before and after its placeholder: two dictionary look-ups
+  for `POST /votes`. `Router.find` needs only method and path, so a protocol callback that answers without an ASGI task
+  can ask it too, and call the same handler.
+- `role` is known as soon as the route is found, before either door reads a body. A check of tokens belongs there, once,
+  in `AsgiApp.__call__`. Nothing is checked yet.
+- A new route is one line here, one handler, and one `Operation` beside the handler.
+
+The order is the order of /openapi.json.
+"""
+
+from __future__ import annotations
+
+from quorate.http import openapi
+from quorate.http.api import Api, Limits
+from quorate.http.handlers import admin, cluster, events, health, page, polls, results, votes
+from quorate.http.operation import Operation
+from quorate.http.reply import Reply, reply
+from quorate.http.request import Request
+from quorate.http.routing import Rendering, Route
+
+DESCRIBE = Operation("This document")
+
+
+async def describe(api: Api, request: Request) -> Rendering:
+    return _render_description
+
+
+def _render_description() -> Reply:
+    return reply(openapi.document(ROUTES))
+
+
+def _poll_bytes(limits: Limits) -> int:
+    return limits.poll_bytes
+
+
+def _read_s(limits: Limits) -> float:
+    return limits.wait_max_s
+
+
+def _operation_s(limits: Limits) -> float:
+    return limits.operation_s
+
+
+ROUTES = (
+    Route("POST", "/votes", votes.cast, votes.CAST, "vote", hot=True),
+    Route("POST", "/producers", votes.open_producer, votes.OPEN_PRODUCER, "vote"),
+    Route("GET", "/polls/{id:anything}/results", results.results, results.RESULTS, "read", hot=True, timeout_s=_read_s),
+    Route("GET", "/events", events.follow, events.FOLLOW, "read", hot=True),
+    Route("GET", "/polls", polls.show_all, polls.SHOW_ALL, "read", timeout_s=_read_s),
+    Route("POST", "/polls", polls.create, polls.CREATE, "manage", body_max=_poll_bytes),
+    Route("GET", "/polls/{id:path}", polls.show, polls.SHOW, "read", timeout_s=_read_s),
+    Route("POST", "/polls/{id:path}/state", polls.set_state, polls.SET_STATE, "manage"),
+    Route("GET", "/leader", cluster.leader, cluster.LEADER, "read"),
+    Route("POST", "/leader/transfer", admin.transfer, admin.TRANSFER, "operate", timeout_s=_operation_s),
+    Route("GET", "/members", admin.members, admin.MEMBERS, "read"),
+    Route("POST", "/members", admin.change_members, admin.CHANGE_MEMBERS, "operate", timeout_s=_operation_s),
+    Route("POST", "/sink/adopt", admin.adopt_sink, admin.ADOPT_SINK, "operate", timeout_s=_operation_s),
+    Route("GET", "/nodes", cluster.nodes, cluster.NODES, "read"),
+    Route("GET", "/status", cluster.status, cluster.STATUS, "read"),
+    Route("GET", "/version", cluster.version, cluster.VERSION, "read"),
+    Route("GET", "/livez", health.livez, health.LIVEZ, "public", hot=True),
+    Route("GET", "/readyz", health.readyz, health.READYZ, "public", hot=True),
+    Route("GET", "/metrics", health.show_metrics, health.METRICS, "read"),
+    Route("GET", "/", page.page, page.PAGE, "public"),
+    Route("GET", "/static/{file}", page.static, page.FILE, "public"),
+    Route("GET", "/openapi.json", describe, DESCRIBE, "public"),
+)

@@ -1,0 +1,135 @@
+"""What a route is, and how a request finds its route. The table of all routes is `routes.py`.
+
+The loop's door asks the router for every request, so exact paths and hot patterns are found without a regular
+expression. All other spellings of a path (`//events`, `/livez/`) are left to the URL map of the Flask app, which was
+made from the same table. So both doors agree about what is at a path.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from flask import Response
+from werkzeug.exceptions import MethodNotAllowed, NotFound
+from werkzeug.routing import Map, PathConverter
+
+from quorate.http.api import Limits
+from quorate.http.events import Stream
+from quorate.http.operation import Operation
+from quorate.http.reply import Reply
+
+# Who may use a route. Nothing checks it yet. "public" needs no token whatever is configured.
+Role = Literal["public", "read", "vote", "manage", "operate"]
+
+Rendering = Callable[[], "Reply | Response"]  # the rest of the work, which may take a while: a Flask thread calls it
+Answer = Reply | Stream | Rendering
+Handler = Callable[..., Coroutine[Any, Any, Answer]]
+
+PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
+OTHER = "other"  # the counts' name for what no route answers
+
+
+class AnythingConverter(PathConverter):
+    """`{id:anything}`: at least one character, slashes included, also at the beginning."""
+
+    regex = r"[\s\S]+?"
+    part_isolating = False
+
+
+def any_body(limits: Limits) -> int:
+    return limits.body_bytes
+
+
+def any_answer_s(limits: Limits) -> float:
+    return limits.timeout_s
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Route:
+    """One line of the table.
+
+    `pattern` may have one placeholder: `{file}` stands for one segment, `{id:path}` for one or more segments, and
+    `{id:anything}` for one or more that may begin with a slash. The handler runs on the node's loop and is given the
+    value of the placeholder. The loop answers a hot route completely; Flask answers the others on a thread.
+    """
+
+    method: str
+    pattern: str
+    handler: Handler
+    operation: Operation
+    role: Role
+    hot: bool = False
+    body_max: Callable[[Limits], int] = any_body
+    timeout_s: Callable[[Limits], float] = any_answer_s  # how long a Flask thread waits for the loop
+
+    @property
+    def path(self) -> str:
+        """The pattern as OpenAPI and the counts show it: `/polls/{id}/results`."""
+        return PLACEHOLDER.sub(r"{\1}", self.pattern)
+
+    @property
+    def rule(self) -> str:
+        """The pattern as Flask writes it: `/polls/<anything:id>/results`."""
+        return PLACEHOLDER.sub(lambda found: f"<{found[2] or 'string'}:{found[1]}>", self.pattern)
+
+    @property
+    def endpoint(self) -> str:
+        return f"{self.method} {self.path}"
+
+
+class Match(NamedTuple):
+    """What a request found. `name` is the route's path for the counts; `hot` says that the loop answers it.
+
+    A request with a method that its path does not answer finds another route of the path.
+    """
+
+    route: Route | None
+    name: str
+    arguments: tuple[str, ...] = ()
+    hot: bool = False
+
+
+NOTHING = Match(None, OTHER)
+
+
+class Router:
+    """Finds the route of a request. `url_map` is that of the Flask app with the same routes."""
+
+    def __init__(self, routes: Iterable[Route], url_map: Map) -> None:
+        self.routes = tuple(routes)
+        self._exact: dict[str, dict[str, Match]] = {}  # path -> method -> the route without placeholder
+        self._hot: list[tuple[str, str, str, Route, str]] = []  # method, before and after the placeholder, route, path
+        self._by_endpoint = {route.endpoint: route for route in self.routes}
+        self._adapter = url_map.bind("localhost")
+        for route in self.routes:
+            before, *after = PLACEHOLDER.sub("\n", route.pattern).split("\n")
+            if not after:
+                self._exact.setdefault(before, {})[route.method] = Match(route, before, (), route.hot)
+            elif route.hot:
+                self._hot.append((route.method, before, after[0], route, route.path))
+
+    def find(self, method: str, path: str) -> Match:
+        methods = self._exact.get(path)
+        if methods is not None and (match := methods.get(method)) is not None:
+            return match
+        for hot_method, before, after, route, name in self._hot:
+            if method == hot_method and path.startswith(before) and path.endswith(after):
+                value = path[len(before) : len(path) - len(after)]
+                if value:
+                    return Match(route, name, (value,), True)
+        return self.find_by_map(method, path)
+
+    def find_by_map(self, method: str, path: str) -> Match:
+        """As Flask finds it. HEAD finds the route of GET, which Flask then answers."""
+        try:
+            endpoint, arguments = self._adapter.match(path, method)
+        except MethodNotAllowed as error:
+            other = self.find_by_map(max(error.valid_methods or ()), path)
+            return Match(other.route, other.name)
+        except NotFound:
+            return NOTHING
+        route = self._by_endpoint[endpoint]
+        return Match(route, route.path, tuple(arguments.values()), route.hot and method == route.method)
