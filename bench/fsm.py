@@ -28,7 +28,7 @@ KEY = b"k" * 16
 
 
 def apply(machine: StateMachine, *commands: Command) -> None:
-    machine.apply(entry.encode_entry(1, [entry.encode_section(list(commands))]))
+    machine.apply(entry.encode_entry(1, [entry.encode_batch(list(commands))]))
 
 
 def new_machine(window: int, options: Sequence[str], polls: int) -> StateMachine:
@@ -47,7 +47,7 @@ def entry_of(options: Sequence[str], votes: int) -> bytes:
     index: dict[str, int] = {}
     picks = array("I", [index.setdefault(option, len(index)) for option in random.choices(options, k=votes)])
     command = entry.CastVotes(list(map(choice_of, index)), os.urandom(8 * votes), picks.tobytes())
-    return entry.encode_entry(1, [entry.encode_section([command])])
+    return entry.encode_entry(1, [entry.encode_batch([command])])
 
 
 def fill(machine: StateMachine, options: Sequence[str], ids: int) -> None:
@@ -86,7 +86,7 @@ def report_whole(args: argparse.Namespace) -> None:
         commands: list[Command] = [
             entry.CastOnce(os.urandom(8), 1, choices, [(pick, 100) for pick in range(10)]) for _ in range(100)
         ]
-        data = entry.encode_entry(1, [entry.encode_section(commands)])
+        data = entry.encode_entry(1, [entry.encode_batch(commands)])
         times.append(cpu_s(lambda data=data: machine.apply(data)) / 100 * 1e6)  # type: ignore[misc]  # bound now
     median = statistics.median(times)
     print(f"apply, 1,000 votes under one idempotency key: {median:.1f} us a request, {median / 1000:.4f} us a vote")

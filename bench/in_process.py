@@ -84,7 +84,7 @@ class Meter:
 def entry_of(now_ms: int, option: str) -> bytes:
     """An entry with one vote that has an id."""
     votes = entry.CastVotes([choice_of((option, None, 1))], os.urandom(entry.ID_HASH_BYTES), bytes(4))
-    return entry.encode_entry(now_ms, [entry.encode_section([votes])])
+    return entry.encode_entry(now_ms, [entry.encode_batch([votes])])
 
 
 def open_replica(

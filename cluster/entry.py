@@ -1,8 +1,8 @@
 """What stands in a Raft entry, and what comes back from applying it.
 
-An entry is an envelope around sections. The leader makes the envelope and stamps its time; each section was encoded by
-the node that took the requests, and the leader passes it on without opening it. A section is a list of commands; its
-result is a list of results, one for each, in the same order. All is MessagePack (msgspec), every struct an array, so
+An entry is an envelope around batches. The leader makes the envelope and stamps its time. Each batch was encoded by the
+node that took the requests, and the leader passes it on without decoding it. A batch is a list of commands. Its result
+is a list of results, one a command, in the same order. All is MessagePack (msgspec), every struct an array, so
 that a field can be added at the end and old entries still read.
 
 Proposers have done all that depends on tables, clocks or chance: texts are NFC and within limits, ids are hashed,
@@ -178,30 +178,30 @@ Result = VotesResult | WholeResult | ProducerResult | PollResult | Done | Refuse
 class Envelope(msgspec.Struct, array_like=True):
     format: int
     time_ms: int  # the leader's clock, Unix time; clamped by the state machine so that it never runs backwards
-    sections: list[bytes]
+    batches: list[bytes]
 
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
-_decode_section = msgspec.msgpack.Decoder(list[Command]).decode
+_decode_batch = msgspec.msgpack.Decoder(list[Command]).decode
 
 
 def encode_command(command: Command) -> bytes:
     return _encode(command)
 
 
-def encode_section(commands: Sequence[Command | msgspec.Raw]) -> bytes:
+def encode_batch(commands: Sequence[Command | msgspec.Raw]) -> bytes:
     """Each a command, or what `encode_command` made of it."""
     return _encode(commands)
 
 
-def decode_section(section: bytes) -> list[Command]:
-    """Raises `msgspec.DecodeError` (or its subclass `ValidationError`) on bytes that are no section."""
-    return _decode_section(section)
+def decode_batch(batch: bytes) -> list[Command]:
+    """Raises `msgspec.DecodeError` (or its subclass `ValidationError`) on bytes that are no batch."""
+    return _decode_batch(batch)
 
 
-def encode_entry(time_ms: int, sections: list[bytes]) -> bytes:
-    return _encode(Envelope(FORMAT, time_ms, sections))
+def encode_entry(time_ms: int, batches: list[bytes]) -> bytes:
+    return _encode(Envelope(FORMAT, time_ms, batches))
 
 
 def decode_entry(entry: bytes) -> Envelope:

@@ -42,7 +42,7 @@ DEDUP_WINDOW = 1_000_000  # until FormCluster says another
 HASH_KEY_BYTES = 16
 CHAIN_BYTES = 32
 
-_decode_raw_section = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
+_decode_raw_batch = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _decode_command = msgspec.msgpack.Decoder(Command).decode
 
 
@@ -52,7 +52,7 @@ class Applied:
 
     version: int
     time_ms: int
-    results: list[list[Result]]  # one list a section, one result a command
+    results: list[list[Result]]  # one list a batch, one result a command
     options: Collection[str]  # whose shared totals changed
     polls: Collection[str]  # changed otherwise: direct votes, state, creation, timed close
 
@@ -95,27 +95,27 @@ class StateMachine:
             return Applied(self.version, self.time_ms, [], (), ())
         if envelope.format != entry.FORMAT:
             return Applied(
-                self.version, self.time_ms, [[Refused("an unknown format")] for _ in envelope.sections], (), ()
+                self.version, self.time_ms, [[Refused("an unknown format")] for _ in envelope.batches], (), ()
             )
         self.time_ms = max(self.time_ms, envelope.time_ms)
         self._tally.version, self._tally.time_ms = self.version, self.time_ms
         self._polls.close_due()
-        results = [self._section(section) for section in envelope.sections]
+        results = [self._batch(batch) for batch in envelope.batches]
         return Applied(self.version, self.time_ms, results, *self._tally.take_changes())
 
-    def _section(self, section: bytes) -> list[Result]:
+    def _batch(self, batch: bytes) -> list[Result]:
         try:
-            commands = entry.decode_section(section)
+            commands = entry.decode_batch(batch)
         except Exception:
-            return self._section_piecewise(section)
+            return self._batch_piecewise(batch)
         return [self._handlers[type(command)](command) for command in commands]
 
-    def _section_piecewise(self, section: bytes) -> list[Result]:
-        """A section of which some command cannot be read must not cost its other commands."""
+    def _batch_piecewise(self, batch: bytes) -> list[Result]:
+        """A batch of which some command cannot be read must not cost its other commands."""
         try:
-            commands = _decode_raw_section(section)
+            commands = _decode_raw_batch(batch)
         except Exception as error:
-            return [Refused(f"the section cannot be read: {error}")]
+            return [Refused(f"the batch cannot be read: {error}")]
         return [self._raw_command(command) for command in commands]
 
     def _raw_command(self, data: msgspec.Raw) -> Result:

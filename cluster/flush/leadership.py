@@ -116,7 +116,7 @@ class Leadership:
     async def _propose(self, polls: Sequence[CreatePoll]) -> list[Result]:
         """In this reign or not at all: what an earlier one read may be old."""
         self._sure()
-        data = entry.encode_entry(self._replica.now_ms(), [entry.encode_section(list(polls))])
+        data = entry.encode_entry(self._replica.now_ms(), [entry.encode_batch(list(polls))])
         applied = await asyncio.shield(self._replica.propose(data))
         return applied.results[0]
 

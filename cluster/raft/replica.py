@@ -265,7 +265,7 @@ class RaftReplica:
         command = entry.FormCluster(
             self.forming.identity.cluster_id, self._world.rng.randbytes(16), self.settings.dedup_window
         )
-        formed = self.propose(entry.encode_entry(self.now_ms(), [entry.encode_section([command])]))
+        formed = self.propose(entry.encode_entry(self.now_ms(), [entry.encode_batch([command])]))
         formed.add_done_callback(lambda done: done.exception())  # if it is lost, the next leader forms it
 
     # ---- links tell us ----------------------------------------------------------------------------------------------

@@ -103,7 +103,7 @@ def _write(journal: Journal, recovery: Recovery, directory: DataDirectory, node_
         (members.Member(node_id, raft_address, directory.identity.incarnation, voter=True),),
         f"recovered alone from index {recovery.last_index}, cluster {recovery.before}",
     )
-    raised = entry.encode_entry(0, [entry.encode_section([entry.RaiseGeneration(alone.reason)])])
+    raised = entry.encode_entry(0, [entry.encode_batch([entry.RaiseGeneration(alone.reason)])])
     journal.setCurrentTerm(recovery.term, node_id)
     journal.add(MEMBERS + members.encode(alone), recovery.last_index + 1, recovery.term)
     journal.add(REGULAR + raised, recovery.last_index + 2, recovery.term)

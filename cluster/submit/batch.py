@@ -1,4 +1,4 @@
-"""A section while it gathers: requests go in, one encoded list of commands comes out, and each request learns its part.
+"""A batch: requests go in, one encoded list of commands comes out, and each request is told its part of the results.
 
 Votes that stand alone share one `CastVotes` command, whoever sent them: a table of distinct choices, a column of id
 hashes, sums for votes without ids. Every other request is a command of its own behind it.
@@ -52,7 +52,7 @@ class Tallied(msgspec.Struct):
 
 
 class Ticket:
-    """One request in a section: its future, and how to read its answer from the section's results."""
+    """One request of a batch: its future, and how to read its answer from the batch's results."""
 
     __slots__ = ("answer", "read")
 
@@ -93,7 +93,7 @@ class Batch:
 
     def __init__(self) -> None:
         self.size = 0
-        self.deadline_s = float("inf")  # the earliest of its requests: a section that cannot leave by then is dropped
+        self.deadline_s = float("inf")  # the earliest of its requests: a batch that cannot leave by then is refused
         self._index: dict[tuple[str, str | None, int], int] = {}
         self._ids: list[bytes] = []
         self._picks = array("I")
@@ -144,14 +144,14 @@ class Batch:
 
     def encode(self) -> bytes:
         if not self._index:
-            return entry.encode_section(self._commands)
+            return entry.encode_batch(self._commands)
         votes = entry.CastVotes(
             [choice_of(key) for key in self._index],
             b"".join(self._ids),
             _little_endian(self._picks),
             [(pick, self._plain[pick]) for pick in self._plain_places],
         )
-        return entry.encode_section([votes, *self._commands])
+        return entry.encode_batch([votes, *self._commands])
 
     def settle(self, version: int, results: list[Result]) -> None:
         """Give each request its part of the results (votes first, then the commands in order)."""

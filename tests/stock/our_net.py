@@ -179,8 +179,8 @@ class OurNet(Net):
 
     def entry(self, tag: str, pad: bytes = b"") -> bytes:
         command = entry.CastVotes([entry.Choice(tag, POLL, 1, 0)], plain=[(0, 1)])
-        sections = [entry.encode_section([command]), *([pad] if pad else [])]  # no section, so it is refused: not votes
-        return entry.encode_entry(int((EPOCH_S + self.now_s) * 1000), sections)
+        batches = [entry.encode_batch([command]), *([pad] if pad else [])]  # no batch, so it is refused: not votes
+        return entry.encode_entry(int((EPOCH_S + self.now_s) * 1000), batches)
 
     def propose(self, name: str, tag: str, pad: bytes = b"") -> None:
         """To the log itself, as a leader."""

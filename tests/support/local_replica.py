@@ -1,6 +1,6 @@
 """A replica of one node without a network or a disk: every proposal commits on the next turn of the loop.
 
-For tests of the rooms above the log. The state machine, entries, sections and results are the real ones; what it can be
+For tests of the rooms above the log. The state machine, entries, batches and results are the real ones; what it can be
 told to do is what a real replica does to its callers: have no leader, lose it, or never answer.
 """
 
@@ -34,7 +34,7 @@ class LocalReplica:
         if form:
             self.state.apply(
                 entry.encode_entry(
-                    int(time.time() * 1000), [entry.encode_section([entry.FormCluster("c1", b"k" * 16, 1_000_000)])]
+                    int(time.time() * 1000), [entry.encode_batch([entry.FormCluster("c1", b"k" * 16, 1_000_000)])]
                 )
             )
 

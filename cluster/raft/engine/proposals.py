@@ -10,7 +10,7 @@ from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, T
 from quorate.vote import ENTRY_BYTES_MAX
 
 OPEN_BYTES_MAX = 64 * 1024 * 1024
-ENVELOPE_BYTES = 65_536  # what an entry may have around the biggest section
+ENVELOPE_BYTES = 65_536  # what an entry may have around the biggest batch
 
 
 class Proposals:

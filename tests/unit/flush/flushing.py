@@ -26,8 +26,8 @@ async def until(what: str, condition: Callable[[], Any], *, deadline_s: float = 
 
 
 async def apply(replica: LocalReplica, *commands: Command) -> list[Result]:
-    section = entry.encode_section(list(commands))
-    applied = await replica.propose(entry.encode_entry(replica.now_ms(), [section]))
+    batch = entry.encode_batch(list(commands))
+    applied = await replica.propose(entry.encode_entry(replica.now_ms(), [batch]))
     return applied.results[0]
 
 

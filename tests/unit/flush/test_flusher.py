@@ -269,8 +269,8 @@ def _follow(follower: LocalReplica, leader: LocalReplica) -> None:
 
 def _forming(replica: LocalReplica) -> bytes:
     """An entry that forms the cluster, at this replica's time."""
-    section = entry.encode_section([entry.FormCluster("c1", b"k" * 16, 1_000_000)])
-    return entry.encode_entry(replica.state.time_ms, [section])
+    batch = entry.encode_batch([entry.FormCluster("c1", b"k" * 16, 1_000_000)])
+    return entry.encode_entry(replica.state.time_ms, [batch])
 
 
 def test_a_term_that_passed_unnoticed_begins_another_reign(store: SqliteStore) -> None:

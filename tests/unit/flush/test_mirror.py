@@ -40,7 +40,7 @@ class Counter:
 
     def apply(self, *commands: Command) -> None:
         self.time_ms += 1
-        self.changes.add(self.state.apply(entry.encode_entry(self.time_ms, [entry.encode_section(list(commands))])))
+        self.changes.add(self.state.apply(entry.encode_entry(self.time_ms, [entry.encode_batch(list(commands))])))
         self.history[self.state.version] = {view.id: self.state.results(view.id) or {} for view in self.state.polls()}
 
 

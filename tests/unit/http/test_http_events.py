@@ -230,7 +230,7 @@ def test_the_loop_goes_on_while_a_big_tally_is_told(node: Node, monkeypatch: pyt
     options = [f"o{i}" for i in range(9)]
     node.ask("POST", "/polls", {"id": "big", "options": options})
     choices, sums = count_choices([Vote(option) for option in options])
-    section = entry.encode_section([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
+    batch = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
     counting, counted_meanwhile, put = True, [], events.Stream.put
 
     def notice(stream: events.Stream, poll_id: str, event: bytes, version: int) -> None:
@@ -241,7 +241,7 @@ def test_the_loop_goes_on_while_a_big_tally_is_told(node: Node, monkeypatch: pyt
 
     def count() -> None:
         answer: asyncio.Future[Applied] = node.loop.create_future()
-        node.replica.commit(entry.encode_entry(0, [section]), answer)
+        node.replica.commit(entry.encode_entry(0, [batch]), answer)
         if counting:
             node.loop.call_soon(count)
 

@@ -82,7 +82,7 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
         CreatePoll("big", "", [vote.option for vote in votes], "open", None, False), timeout_s=5
     )
     choices, sums = count_choices(votes)
-    vote = entry.encode_section([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
+    vote = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
     reading = [asyncio.ensure_future(reads.results("big")) for _ in range(2)]
     while not all(read.done() for read in reading):
         leader.state.apply(entry.encode_entry(0, [vote]))

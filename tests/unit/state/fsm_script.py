@@ -84,7 +84,7 @@ class Script:
             self.do(entry.FormCluster("c1", KEY, window))
 
     def apply(self, *commands: Command) -> Applied:
-        return self.machine.apply(entry.encode_entry(self.time_ms, [entry.encode_section(list(commands))]))
+        return self.machine.apply(entry.encode_entry(self.time_ms, [entry.encode_batch(list(commands))]))
 
     def do(self, command: Command) -> Result:
         return self.apply(command).results[0][0]

@@ -39,14 +39,14 @@ def image() -> bytes:
 
 # ---- garbage --------------------------------------------------------------------------------------------------------
 
-SECTIONS: list[list[entry.Command]] = [
+BATCHES: list[list[entry.Command]] = [
     [cast([("a", choice("happy")), ("b", choice("x", "words")), (None, choice("sad"))])],
     [poll("new", ["a", "b"], closes_at_ms=9_000), entry.SetPollState("mood", "open")],
     [entry.CastOnce(b"12345678", 7, [choice("happy")], [(0, 2)])],
     [entry.OpenProducer("p"), entry.CastSession("p", 3, 3, 7, [choice("happy")], [(0, 2)])],
     [entry.SetDedupWindow(9), entry.RaiseGeneration("r"), entry.FormCluster("c", b"k" * 16, 3)],
 ]
-ENTRIES = [entry.encode_entry(2_000, [entry.encode_section(commands)]) for commands in SECTIONS]
+ENTRIES = [entry.encode_entry(2_000, [entry.encode_batch(commands)]) for commands in BATCHES]
 leaves = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.text(max_size=5) | st.binary(max_size=9)
 values = st.recursive(leaves, lambda inner: st.lists(inner, max_size=6), max_leaves=20)
 commands = st.tuples(st.integers(0, 11), values, values, values, values, values).map(list) | values
@@ -76,8 +76,8 @@ def test_a_damaged_entry_is_applied_alike_everywhere(data: bytes, at: int, byte:
 
 @given(st.lists(commands, max_size=4))
 def test_odd_commands_are_refused_or_make_sense(commands: list[object]) -> None:
-    section = msgspec.msgpack.encode(commands)
-    agree(busy().machine, busy().machine, entry.encode_entry(2_000, [section]))
+    batch = msgspec.msgpack.encode(commands)
+    agree(busy().machine, busy().machine, entry.encode_entry(2_000, [batch]))
 
 
 @given(values)
@@ -95,8 +95,8 @@ def test_odd_envelopes_change_nothing_else(value: object) -> None:
 def test_one_bad_command_does_not_spoil_the_others() -> None:
     script = Script()
     good = [poll("mood", ["happy", "sad"]), cast([("a", choice("happy"))])]
-    section = msgspec.msgpack.encode([good[0], [99, "from a later version"], 7, [1, "?"], good[1]])
-    applied = script.machine.apply(entry.encode_entry(2_000, [b"junk", section, entry.encode_section([])]))
+    batch = msgspec.msgpack.encode([good[0], [99, "from a later version"], 7, [1, "?"], good[1]])
+    applied = script.machine.apply(entry.encode_entry(2_000, [b"junk", batch, entry.encode_batch([])]))
     assert ["Refused"] == [type(result).__name__ for result in applied.results[0]]
     assert ["PollResult", "Refused", "Refused", "Refused", "VotesResult"] == [
         type(result).__name__ for result in applied.results[1]
@@ -107,8 +107,8 @@ def test_one_bad_command_does_not_spoil_the_others() -> None:
 
 def test_an_unknown_format_is_refused_whole() -> None:
     script = Script()
-    section = entry.encode_section([poll("mood", ["happy", "sad"])])
-    applied = script.machine.apply(msgspec.msgpack.encode([entry.FORMAT + 1, 9_000, [section, section]]))
+    batch = entry.encode_batch([poll("mood", ["happy", "sad"])])
+    applied = script.machine.apply(msgspec.msgpack.encode([entry.FORMAT + 1, 9_000, [batch, batch]]))
     assert [["Refused"], ["Refused"]] == [[type(result).__name__ for result in part] for part in applied.results]
     assert (1_000, None) == (script.machine.time_ms, script.machine.poll("mood"))
 
@@ -253,13 +253,13 @@ GOLDEN_HASHES = ("3f79b07dbcfe57e9", 1071319195, 1760249717, 1091800486)
 
 
 def test_the_format_of_entries_has_not_changed() -> None:
-    section = entry.encode_section(
+    batch = entry.encode_batch(
         [
             cast([("u1", choice("happy")), (None, choice("sad", "mood", 2))]),
             entry.CreatePoll("p", "t", ["a", "b"], "open", None, False, [1, 2], True),
         ]
     )
-    assert GOLDEN_ENTRY == entry.encode_entry(1_000, [section]).hex()
+    assert GOLDEN_ENTRY == entry.encode_entry(1_000, [batch]).hex()
 
 
 def test_the_format_of_snapshots_has_not_changed() -> None:

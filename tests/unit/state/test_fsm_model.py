@@ -70,12 +70,12 @@ class Histories(RuleBasedStateMachine):
 
     def apply(self, *commands: Command) -> list[Result]:
         self.time_ms += 1
-        data = entry.encode_entry(self.time_ms, [entry.encode_section(list(commands))])
+        data = entry.encode_entry(self.time_ms, [entry.encode_batch(list(commands))])
         self.model.begin(self.time_ms)
         applied = self.machine.apply(data)
         assert applied == self.restored.apply(data)
         for parts in [[part] for command in commands for part in one_by_one(command)] or [[]]:
-            self.single.apply(entry.encode_entry(self.time_ms, [entry.encode_section(parts)]))
+            self.single.apply(entry.encode_entry(self.time_ms, [entry.encode_batch(parts)]))
         return applied.results[0]
 
     # ---- what happens -----------------------------------------------------------------------------------------------

@@ -113,8 +113,8 @@ def test_votes_of_one_command_are_decided_in_their_order() -> None:
 def test_the_same_id_in_two_sections_of_one_entry_counts_once() -> None:
     script = Script()
     script.do(poll("mood", ["happy", "sad"]))
-    section = entry.encode_section([cast([("a", choice("happy"))])])
-    applied = script.machine.apply(entry.encode_entry(2_000, [section, section]))
+    batch = entry.encode_batch([cast([("a", choice("happy"))])])
+    applied = script.machine.apply(entry.encode_entry(2_000, [batch, batch]))
     assert [[entry.VotesResult(b"\0", b"")], [entry.VotesResult(b"\1", b"")]] == applied.results
     assert {"happy": 1} == tally(script)
 

@@ -107,14 +107,14 @@ async def test_a_follower_forwards_in_one_hop() -> None:
 
 
 @on_loop
-async def test_a_forwarded_section_is_never_forwarded_again() -> None:
+async def test_a_forwarded_batch_is_never_forwarded_again() -> None:
     leader, follower, submitter = await pair()
     leader.leader = "n2"  # each takes the other for the leader
     leader.peers["n2"] = follower
     came_back: list[bytes] = []
 
-    async def note(peer: str, section: bytes) -> bytes:
-        came_back.append(section)
+    async def note(peer: str, encoded: bytes) -> bytes:
+        came_back.append(encoded)
         raise NoLeader("n2 does not lead")
 
     follower.handlers["section"] = note
@@ -141,9 +141,9 @@ async def test_a_leader_that_leads_no_more_gives_back_what_was_forwarded_to_it()
     askers: list[str] = []
     count = second.handlers["section"]
 
-    async def counted(peer: str, section: bytes) -> bytes:
+    async def counted(peer: str, encoded: bytes) -> bytes:
         askers.append(peer)
-        return await count(peer, section)
+        return await count(peer, encoded)
 
     second.handlers["section"] = counted
     first.held = []
@@ -179,7 +179,7 @@ async def test_a_leader_that_stops_is_no_reason_to_refuse() -> None:
     serve = leader.handlers["section"]
     told: list[str] = []
 
-    async def stopping(peer: str, section: bytes) -> bytes:
+    async def stopping(peer: str, encoded: bytes) -> bytes:
         leader.handlers["section"] = serve
         told.append(peer)
         raise NotReady("this node is stopping")
@@ -190,7 +190,7 @@ async def test_a_leader_that_stops_is_no_reason_to_refuse() -> None:
 
 
 async def one_after_another(submitter: Submitter, ids: list[str], timeout_s: float) -> list[asyncio.Task[Tallied]]:
-    """Votes of which each is on its way before the next comes, so that they share no section."""
+    """Votes of which each is on its way before the next comes, so that they share no batch."""
     votes = []
     for vote_id in ids:
         votes.append(asyncio.ensure_future(submitter.cast([Vote("happy", id=vote_id)], timeout_s=timeout_s)))
@@ -235,7 +235,7 @@ async def test_what_a_replaced_leader_refuses_for_sure_is_tried_with_the_next() 
     leader, follower, submitter = await pair()
     release = asyncio.Event()
 
-    async def refuse_late(peer: str, section: bytes) -> bytes:
+    async def refuse_late(peer: str, encoded: bytes) -> bytes:
         await release.wait()
         raise NoLeader("n1 does not lead any more")
 
@@ -280,7 +280,7 @@ async def test_the_patient_and_the_impatient_share_an_entry_all_the_same() -> No
     votes = [submitter.cast([Vote("happy", id=f"u{i}")], timeout_s=(2.0, 5.0)[i % 2]) for i in range(50)]
     assert {1} == {tallied.applied for tallied in await asyncio.gather(*votes)}
     (data,) = replica.proposed[before:]
-    assert 2 == len(entry.decode_entry(data).sections)
+    assert 2 == len(entry.decode_entry(data).batches)
 
 
 @on_loop
