@@ -1,0 +1,318 @@
+"""Nodes of the pinned commit and of this commit in one cluster: messages, entries, snapshots and files are understood.
+
+The pinned commit is built once, from git's history, into a folder of its own under `.cache`: its own files, its own
+virtual environment from its own lock file, made by its own set-up script. A change that breaks one of these tests also
+breaks the upgrade of a running cluster, one node after the other.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from quorate.client.http import Client, Tallied
+from quorate.vote import Vote
+from tests.support.checkout import ROOT
+from tests.support.cluster import Cluster, NodeProcess
+from tests.support.history import History
+from tests.support.verdict import assert_exact
+from tests.support.voters import Voters, sends
+from tests.system import faults
+
+PINNED = "a4d6321473c3363cf9452a996987cee62f201470"
+PINNED_PYTHON_BELOW = (3, 14)
+SET_UP_S = 240
+LEVELS = ("none", "weak", "linearizable")
+VOTES = 6_000
+# A poll of 3.5 MB. A leader keeps 8 MiB of log behind its snapshot, and more for the absent: six of these push it on.
+BULK_OPTIONS, BULK_POLLS_MAX = [f"{i:05d}{'.' * 225}" for i in range(15_000)], 12
+SMALL_LOGS = {"raft.snapshot_bytes": 65_536}
+
+pytestmark = pytest.mark.timeout(SET_UP_S + 60)
+
+
+class Version(NamedTuple):
+    """What a node is run from."""
+
+    name: str
+    python: Path
+    root: Path
+
+    def put_into(self, node: NodeProcess) -> None:
+        """The node is of this version from its next start on; its folder stays as it is."""
+        assert not node.running
+        node.command[0], node.cwd = str(self.python), self.root
+
+
+NEW = Version("new", Path(sys.executable), ROOT)
+
+
+@pytest.fixture(scope="module")
+def old() -> Version:
+    if sys.version_info[:2] >= PINNED_PYTHON_BELOW:
+        pytest.skip(f"commit {PINNED[:7]} does not run on Python {sys.version_info[0]}.{sys.version_info[1]}")
+    if not has_pinned_commit():
+        pytest.skip(f"git does not have commit {PINNED[:7]} here: a shallow clone, or no clone at all")
+    root = ROOT / ".cache" / f"quorate-{PINNED[:7]}"
+    with lock(root.with_suffix(".lock")):
+        if not root.exists():
+            unpack(root)
+        set_up(root)
+    return Version("old", root / ".venv" / "bin" / "python", root)
+
+
+def has_pinned_commit() -> bool:
+    if shutil.which("git") is None:
+        return False
+    asked = ["git", "cat-file", "-e", f"{PINNED}^{{commit}}"]
+    return 0 == subprocess.run(asked, cwd=ROOT, capture_output=True, check=False).returncode
+
+
+@contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """One builder at a time: two test runs may share the folder."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def unpack(root: Path) -> None:
+    part = root.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    archive = subprocess.run(["git", "archive", PINNED], cwd=ROOT, capture_output=True, check=True).stdout
+    subprocess.run(["tar", "-x"], cwd=part, input=archive, check=True)
+    part.rename(root)
+
+
+def set_up(root: Path) -> None:
+    """Does nothing, and asks no registry, if the environment is there already."""
+    tools = f"{ROOT / '.cache' / 'uv-tool' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-c", ". scripts/setup.sh && set_up run"],
+        cwd=root,
+        env={**os.environ, "PATH": tools, "QUORATE_PYTHON": str(Path(sys.executable).resolve())},
+        capture_output=True,
+        text=True,
+        timeout=SET_UP_S,
+        check=False,
+    )
+    assert 0 == done.returncode, f"commit {PINNED[:7]} cannot be set up:\n{done.stderr}"
+    python, program = str(root / ".venv" / "bin" / "python"), "import quorate; print(quorate.__file__)"
+    imported = subprocess.run([python, "-c", program], cwd=root, capture_output=True, text=True, check=True).stdout
+    assert str(root / "src" / "quorate" / "__init__.py") == imported.strip()
+
+
+@contextmanager
+def cluster_of(versions: Sequence[Version], folder: Path) -> Iterator[Cluster]:
+    """Node n1 is of the first version, and so on. One poll is for the tests' votes, one for those of `make_leader`."""
+    cluster = Cluster(folder, settings=SMALL_LOGS)
+    for node, version in zip(cluster.nodes, versions, strict=True):
+        version.put_into(node)
+    with cluster, client_of(cluster.nodes[1]) as client:
+        assert client.create_poll("mood", faults.OPTIONS)
+        assert client.create_poll("handovers", ["missed", "seen"])
+        yield cluster
+
+
+def client_of(node: NodeProcess) -> Client:
+    """A client that asks this node alone."""
+    return Client([node.url], timeout_s=20)
+
+
+def make_leader(cluster: Cluster, node: NodeProcess) -> None:
+    """A leader hands over to the node that has most of its log: so that this is `node`, the third one misses a vote."""
+    for attempt in range(10):
+        leader = cluster.leader()
+        if leader is node:
+            return
+        (third,) = (n for n in cluster.nodes if n not in (leader, node))
+        third.pause()
+        try:
+            with client_of(node) as client:
+                client.vote(Vote("missed", id=f"for-{node.id}-{attempt}"))
+                client.transfer_leadership()
+        finally:
+            third.resume()
+    raise AssertionError(f"{node.id} never became leader\n{cluster.seen()}")
+
+
+MIXES: dict[str, Callable[[Version], list[Version]]] = {
+    "one-old": lambda old: [old, NEW, NEW],
+    "one-new": lambda old: [NEW, old, old],
+}
+
+
+@pytest.mark.parametrize("mix", MIXES)
+@pytest.mark.parametrize("leader_id", ["n1", "n2"])
+def test_every_node_serves_everything_under_a_leader_of_either_version(
+    old: Version, mix: str, leader_id: str, tmp_path: Path
+) -> None:
+    """With the leader n1, both followers are of the other version; with n2, one of them."""
+    with cluster_of(MIXES[mix](old), tmp_path) as cluster:
+        make_leader(cluster, cluster[leader_id])
+        expected = cluster[leader_id].get("/polls/mood/results")["results"]
+        for node in cluster.nodes:
+            with client_of(node) as client:
+                votes_count_once(client, node, cluster)
+                requests_count_as_a_whole(client, node)
+                refusals_are_told(client, node)
+            expected["happy"] += 2 + 1 + 2 + 2
+        reads_agree(cluster, expected)
+        operators_are_heard(cluster, cluster[leader_id])
+        shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
+        assert expected == shown["results"]
+        cluster.wait_for("SQLite follows", lambda: cluster.in_sqlite("mood") == expected or None)
+
+
+def votes_count_once(client: Client, node: NodeProcess, cluster: Cluster) -> None:
+    """Two in one request; another with an id; the same three again, by way of another node."""
+    pair = [Vote("happy", id=f"{node.id}-{i}") for i in range(2)]
+    single = Vote("happy", id=f"{node.id}-single", poll="mood")
+    assert (2, 0) == counted(client.cast(pair))
+    assert (1, 0) == counted(client.vote(single))
+    for other in cluster.nodes:
+        with client_of(other) as again:
+            assert (0, 3) == counted(again.cast([*pair, single]))
+
+
+def requests_count_as_a_whole(client: Client, node: NodeProcess) -> None:
+    """By an idempotency key, and in a producer session: a repeated request is known again."""
+    votes = [Vote("happy"), Vote("happy")]
+    for repeated in (False, True):
+        assert (0, 2) if repeated else (2, 0) == counted(client.cast_once(votes, key=f"key-{node.id}"))
+    session = client.open_producer(f"producer-{node.id}")
+    assert (2, 0) == counted(client.cast_session(session, votes))
+    session.sequence -= 1
+    assert (0, 2) == counted(client.cast_session(session, votes))
+
+
+def counted(tallied: Tallied) -> tuple[int, int]:
+    return tallied.applied, tallied.duplicates
+
+
+def refusals_are_told(client: Client, node: NodeProcess) -> None:
+    """The leader's reason reaches the client as the same status, whichever versions it passes."""
+    closed = f"closed-by-{node.id}"
+    assert client.create_poll(closed, ["x", "y"])
+    client.set_poll_state(closed, "closed")
+    statuses = {}
+    for name, vote in {
+        "a poll that is not there": {"option": "x", "poll": "nowhere"},
+        "an option that is not there": {"option": "nothing", "poll": "mood"},
+        "a closed poll": {"option": "x", "poll": closed},
+    }.items():
+        statuses[name] = node.ask("POST", "/votes", json.dumps(vote).encode())[0]
+    assert {"a poll that is not there": 404, "an option that is not there": 404, "a closed poll": 410} == statuses
+    assert 404 == node.ask("GET", "/polls/nowhere?level=weak")[0]
+    other = {"id": closed, "title": closed, "options": ["x", "z"], "state": "open", "write_ins": False}
+    assert 409 == node.ask("POST", "/polls", json.dumps(other).encode())[0]
+    assert 409 == node.ask("POST", f"/polls/{closed}/state", b'{"state":"draft"}')[0]
+
+
+def reads_agree(cluster: Cluster, expected: dict[str, int]) -> None:
+    version = max(node.get("/status")["version"] for node in cluster.nodes)
+    for node in cluster.nodes:
+        with client_of(node) as client:
+            for level in LEVELS:
+                shown = client.results("mood", level=level, min_version=version)
+                assert (level, expected) == (shown["level"], shown["results"])
+            assert faults.OPTIONS == client.poll("mood")["options"]
+            assert 2 + len(cluster.nodes) == len(client.polls()["polls"])
+            members = client.members()
+            assert [True] * len(cluster.nodes) == [member["reachable"] for member in members["nodes"]]
+
+
+def operators_are_heard(cluster: Cluster, leader: NodeProcess) -> None:
+    """Any node forwards what an operator asks: here, a change that is done already, and who leads next."""
+    for node in cluster.nodes:
+        with client_of(node) as client:
+            members = client.change_members("replace", leader.id if node is not leader else cluster.followers()[0].id)
+            assert ["n1", "n2", "n3"] == sorted(member["id"] for member in members)
+    for node in cluster.nodes:
+        before = cluster.leader()
+        with client_of(node) as client:
+            assert before.id != client.transfer_leadership()
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_a_snapshot_crosses_between_the_versions(old: Version, mix: str, tmp_path: Path) -> None:
+    with cluster_of(MIXES[mix](old), tmp_path) as cluster:
+        sender, receiver, _ = cluster.nodes
+        make_leader(cluster, sender)
+        last_index = raft_status(receiver)["last_index"]
+        receiver.kill()
+        with client_of(sender) as client:
+            client.create_poll("bulk-0", BULK_OPTIONS)
+            client.cast([Vote(option, id=option[:5]) for option in BULK_OPTIONS[:1_000]])
+            polls = 1
+            while raft_status(sender)["first_index"] <= last_index + 1:
+                assert polls < BULK_POLLS_MAX, f"the log still begins at {raft_status(sender)['first_index']}"
+                client.create_poll(f"bulk-{polls}", BULK_OPTIONS)
+                polls += 1
+        receiver.start()
+        cluster.wait_ready([receiver])
+        cluster.wait_for("a snapshot arrived", lambda: raft_status(receiver)["snapshots_received"])
+        shown = cluster.wait_for("all nodes agree", lambda: cluster.results("bulk-0"))
+        assert 1_000 == shown["total"]
+        for node in (sender, receiver):  # a tally of this size is sent in pieces
+            assert shown["results"] == node.get("/polls/bulk-0/results?level=linearizable")["results"]
+
+
+def raft_status(node: NodeProcess) -> dict[str, Any]:
+    return dict(node.get("/status")["raft"])
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_votes_are_counted_once_while_leaders_of_both_versions_die(old: Version, mix: str, tmp_path: Path) -> None:
+    with cluster_of(MIXES[mix](old), tmp_path) as cluster:
+
+        def kill_odd_one(cluster: Cluster) -> faults.Struck:
+            make_leader(cluster, cluster["n1"])
+            return faults.kill_leader(cluster)
+
+        history = vote_with(cluster, [kill_odd_one, faults.kill_leader])
+        assert_exact(cluster, "mood", history)
+
+
+def test_nodes_are_upgraded_one_by_one_and_one_goes_back(old: Version, tmp_path: Path) -> None:
+    """Each with its own data folder, while votes are cast: an operator's rolling upgrade, and a change of mind."""
+    with cluster_of([old, old, old], tmp_path) as cluster:
+
+        def restart(node: NodeProcess, version: Version) -> Callable[[Cluster], None]:
+            def do(_: Cluster) -> None:
+                assert 0 == node.stop(), node.tail()
+                version.put_into(node)
+                node.start()
+                cluster.wait_ready([node])
+
+            return do
+
+        steps = [*(restart(node, NEW) for node in cluster.nodes), restart(cluster.leader(), old)]
+        assert_exact(cluster, "mood", vote_with(cluster, steps))
+
+
+def vote_with(cluster: Cluster, steps: Sequence[Callable[[Cluster], object]]) -> History:
+    """Cast votes from all sides, and do one step after the other meanwhile. What was cast."""
+    supply = faults.votes(VOTES + len(steps) * faults.VOTES_A_FAULT_MAX)
+    history = History(supply)
+    voters = Voters(cluster.urls, history, sends(supply, within=VOTES // 2), clients=8, goal=VOTES)
+    voters.start()
+    for step in steps:
+        cluster.wait_whole(lag_max=faults.LAG_MAX)
+        step(cluster)
+    voters.enough()
+    voters.finish()
+    history.keep(voters.begun)
+    return history
