@@ -41,7 +41,7 @@ class MethodNotAllowed(QuorateError):
 
 
 class TooLarge(QuorateError):
-    status, kind, title = 413, "too_large", "The request is over a limit"
+    status, kind, title = 413, "too-large", "The request is over a limit"
 
 
 class HeadersTooLarge(QuorateError):
@@ -61,11 +61,11 @@ class UnsupportedMedia(QuorateError):
 
 
 class UnknownPoll(QuorateError):
-    status, kind, title = 404, "unknown_poll", "No such poll"
+    status, kind, title = 404, "unknown-poll", "No such poll"
 
 
 class UnknownOption(QuorateError):
-    status, kind, title = 404, "unknown_option", "No open poll has this option"
+    status, kind, title = 404, "unknown-option", "No open poll has this option"
 
 
 class PollClosed(QuorateError):
@@ -81,7 +81,7 @@ class BadTransition(QuorateError):
 
 
 class ExpiredId(QuorateError):
-    status, kind, title = 409, "expired_id", "Too old to tell whether it was counted"
+    status, kind, title = 409, "expired-id", "Too old to tell whether it was counted"
 
 
 class Rejected(QuorateError):
@@ -136,3 +136,29 @@ class Halted(QuorateError):
 
     kind, title = "halted", "This node stopped itself"
     status, definite = 503, False
+
+
+# Four kinds were spelt with underscores up to 0.1.0. Nodes of 0.1.0 know only that spelling, so it still goes over peer
+# connections; both spellings are read from peers and by the client. All of this goes in the release after next, when
+# no node of 0.1.0 may be in a cluster any more: then a kind is sent and looked up as it is.
+OLD_SPELLINGS = {kind: kind.replace("-", "_") for kind in ("too-large", "unknown-poll", "unknown-option", "expired-id")}
+_NEW_SPELLINGS = {old: new for new, old in OLD_SPELLINGS.items()}
+
+
+def kind_for_peers(kind: str) -> str:
+    """The spelling of a kind that nodes of every version in the cluster understand."""
+    return OLD_SPELLINGS.get(kind, kind)
+
+
+def kind_from(received: str) -> str:
+    """A kind that a node sent, in today's spelling."""
+    return _NEW_SPELLINGS.get(received, received)
+
+
+def class_of(kind: str) -> type[QuorateError] | None:
+    """The class of a kind that a node sent, in either spelling. None: only a newer version has it."""
+    return _CLASSES.get(kind_from(kind))
+
+
+_EVERY: list[type[QuorateError]] = [*QuorateError.__subclasses__(), QuorateError]
+_CLASSES = {each.kind: each for each in _EVERY}

@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -297,7 +297,7 @@ class PeerTransport:
             case _Failed(id, kind, detail, fields):
                 answer = self._calls.pop(id, (link, None))[1]
                 if answer is not None and not answer.done():
-                    error = _ERRORS.get(kind, OutcomeUnknown)(detail)
+                    error = (errors.class_of(kind) or OutcomeUnknown)(detail)
                     error.fields = fields  # whatever they are called
                     answer.set_exception(error)
 
@@ -379,11 +379,4 @@ class PeerTransport:
 
 
 def _failed(id: int, error: QuorateError) -> _Failed:
-    return _Failed(id, error.kind, error.detail, error.fields)
-
-
-def _every(cls: type[QuorateError]) -> list[type[QuorateError]]:
-    return [cls, *(sub for child in cls.__subclasses__() for sub in _every(child))]
-
-
-_ERRORS: dict[str, Callable[..., QuorateError]] = {cls.kind: cls for cls in reversed(_every(QuorateError))}
+    return _Failed(id, errors.kind_for_peers(error.kind), error.detail, error.fields)

@@ -318,10 +318,10 @@ def error_of(status: int, body: bytes, headers: Mapping[str, str], node: str) ->
     """The error that an answer means. An answer without a problem document comes from something in between."""
     try:
         problem = msgspec.json.decode(body, type=dict[str, Any])
-        kind, detail = str(problem.pop("type")).rpartition("/")[2], str(problem.pop("detail", ""))
+        kind, detail = errors.kind_from(str(problem.pop("type")).rpartition("/")[2]), str(problem.pop("detail", ""))
     except (msgspec.DecodeError, KeyError):
         return _error_without_problem(status, node)
-    known = _CLASSES.get(kind)
+    known = errors.class_of(kind)
     error = (known or QuorateError)(detail, **{k: v for k, v in problem.items() if k not in NOT_FIELDS})
     if (retry_after := headers.get("Retry-After", "")).replace(".", "", 1).isdigit():
         error.fields["retry_after_s"] = float(retry_after)
@@ -357,15 +357,6 @@ def _worth_another_try(error: QuorateError) -> bool:
     return error.status in (429, 503) or not error.definite
 
 
-def _classes(base: type[QuorateError]) -> dict[str, type[QuorateError]]:
-    """By the word that names it in an answer; a class that names none has its parent's, which stands for both."""
-    found: dict[str, type[QuorateError]] = {}
-    for child in base.__subclasses__():
-        found.update(_classes(child))
-    return found | {base.kind: base}
-
-
-_CLASSES = _classes(errors.QuorateError)
 _json = msgspec.json.encode
 
 

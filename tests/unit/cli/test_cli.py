@@ -183,7 +183,7 @@ def test_errors_are_problem_documents_with_json(node: Node, capsys: Capture) -> 
     told = Told(capsys, "vote", "angry", "--json")
     problem = json.loads(told.err)
     assert (1, "") == (told.code, told.out)
-    assert ("unknown_option", 404, True) == (problem["type"], problem["status"], problem["definite"])
+    assert ("unknown-option", 404, True) == (problem["type"], problem["status"], problem["definite"])
 
 
 def test_several_nodes_are_tried_in_turn(node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

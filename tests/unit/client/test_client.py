@@ -181,13 +181,18 @@ def test_a_read_that_gets_no_answer_is_never_in_doubt(node: Start) -> None:
 @pytest.mark.parametrize(
     ("kind", "status", "raised"),
     [
-        ("unknown_option", 404, errors.UnknownOption),
-        ("unknown_poll", 404, errors.UnknownPoll),
+        ("unknown-option", 404, errors.UnknownOption),
+        ("unknown-poll", 404, errors.UnknownPoll),
         ("closed", 410, errors.PollClosed),
         ("conflict", 409, errors.Conflict),
         ("bad-transition", 409, errors.BadTransition),
         ("invalid", 400, errors.Invalid),
+        ("too-large", 413, errors.TooLarge),
+        ("expired-id", 409, errors.ExpiredId),
+        ("unknown_option", 404, errors.UnknownOption),  # as nodes of 0.1.0 spell it
+        ("unknown_poll", 404, errors.UnknownPoll),
         ("too_large", 413, errors.TooLarge),
+        ("expired_id", 409, errors.ExpiredId),
         ("internal", 500, errors.QuorateError),
     ],
 )

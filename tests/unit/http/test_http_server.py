@@ -59,7 +59,7 @@ def test_a_body_of_100_mb_is_refused_before_it_is_read(node: Node) -> None:
     with node.dial() as sock:
         sock.sendall(request(length=100 * 1024 * 1024))
         status, document = read_one(sock)
-    assert (413, "too_large", 4 * 1024 * 1024) == (status, document["type"], document["limit"])
+    assert (413, "too-large", 4 * 1024 * 1024) == (status, document["type"], document["limit"])
 
 
 def test_a_client_that_sends_100_mb_regardless_still_gets_its_answer(node: Node) -> None:

@@ -231,6 +231,8 @@ FAILURES: dict[str, tuple[list[object], type[QuorateError]]] = {
     "fields that are called as ours are": ([3, 1, "conflict", "why", {"detail": 1, "self": 2}], Conflict),
     "an error that this version does not know": ([3, 1, "brewing", "why", {}], OutcomeUnknown),
     "the base of the tree": ([3, 1, "internal", "why", {}], QuorateError),
+    "a kind as 0.1.0 spells it": ([3, 1, "too_large", "why", {}], TooLarge),
+    "a kind as it is spelt now": ([3, 1, "too-large", "why", {}], TooLarge),
 }
 
 
@@ -248,6 +250,21 @@ def test_whatever_failure_is_told_ends_the_call_in_an_error_of_ours(
             with pytest.raises(QuorateError, match="why") as raised:
                 await asyncio.wait_for(answer, 1.5)
             assert error is type(raised.value)
+
+    run(main())
+
+
+def test_a_failure_is_told_in_the_spelling_that_0_1_0_knows(run: Run) -> None:
+    async def refuse(peer: str, body: bytes) -> bytes:
+        raise TooLarge("over a limit")
+
+    async def main() -> None:
+        async with Node("n1") as one, await Stranger.connect(one) as insider:
+            await insider.come_in()
+            await until("it is in", lambda: one.links.is_open("n2"))
+            one.links.serve("refuse", refuse)
+            insider.say(CALLS, encode([1, 1, "refuse", b""]))
+            assert ["too_large"] == await _failures(insider, 1)
 
     run(main())
 
