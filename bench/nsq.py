@@ -36,9 +36,8 @@ import msgspec
 import nsq
 import uvloop
 
-from quorate.cluster.submit.batch import Tallied
 from quorate.ingest.nsq.source import Caster, NsqSettings, NsqSource
-from quorate.vote import Vote
+from quorate.vote import Tallied, Vote
 from tests.services.nsq.counting import Cluster as CountedHere
 from tests.services.nsq.counting import cluster as cluster_here
 from tests.services.nsq.counting import until

@@ -11,10 +11,9 @@ from typing import Literal
 
 import msgspec
 
-from quorate.cluster.submit.batch import Rejection
 from quorate.errors import Invalid, UnsupportedMedia
-from quorate.vote import VOTES_PER_REQUEST_MAX, Vote
-from quorate.vote_json import Batch, Refused, read_array, read_lines, read_one, unreadable
+from quorate.vote import VOTES_PER_REQUEST_MAX, Rejection, Vote
+from quorate.vote_json import BadVote, DecodedVotes, read_array, read_lines, read_one, unreadable
 
 Form = Literal["json", "ndjson"]
 
@@ -71,11 +70,11 @@ def read_votes(body: bytes, form: Form, votes_max: int = VOTES_PER_REQUEST_MAX) 
         raise Invalid(_malformed(body, form, error)) from None
 
 
-def _parsed(batch: Batch) -> ParsedVotes:
-    return ParsedVotes(batch.votes, places=batch.places, refused=[_rejection(refused) for refused in batch.refused])
+def _parsed(decoded: DecodedVotes) -> ParsedVotes:
+    return ParsedVotes(decoded.votes, places=decoded.places, refused=[_rejection(vote) for vote in decoded.refused])
 
 
-def _rejection(refused: Refused) -> Rejection:
+def _rejection(refused: BadVote) -> Rejection:
     return Rejection(refused.index, _id_of(refused.raw), refused.reason, refused.detail)
 
 

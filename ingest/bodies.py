@@ -11,10 +11,10 @@ import msgspec
 
 from quorate.errors import Invalid, QuorateError, TooLarge
 from quorate.vote import REQUEST_BYTES_MAX, Vote
-from quorate.vote_json import Batch, option, read_array, read_lines, read_one, unreadable
+from quorate.vote_json import DecodedVotes, option, read_array, read_lines, read_one, unreadable
 
 
-def read_body(body: bytes) -> Batch:
+def read_body(body: bytes) -> DecodedVotes:
     """Raises `Invalid` or `TooLarge` when the whole message is of no use."""
     if len(body) > REQUEST_BYTES_MAX:
         raise TooLarge(f"the message has {len(body):,} bytes; the limit is {REQUEST_BYTES_MAX:,}")
@@ -24,23 +24,23 @@ def read_body(body: bytes) -> Batch:
             return _objects(body)
         if first == b"[":
             return _useful(read_array(body, "message"))
-        return Batch([Vote(option(body.rstrip(b"\r\n").decode()))])
+        return DecodedVotes([Vote(option(body.rstrip(b"\r\n").decode()))])
     except (UnicodeDecodeError, RecursionError) as error:
         raise Invalid(unreadable(error, "message")) from None
     except msgspec.DecodeError as error:
         raise Invalid(f"the message is no vote in JSON: {error}") from None
 
 
-def _objects(body: bytes) -> Batch:
+def _objects(body: bytes) -> DecodedVotes:
     try:
-        return Batch([read_one(body)])
+        return DecodedVotes([read_one(body)])
     except (msgspec.DecodeError, QuorateError):  # one vote with something wrong in it, or several votes
         return _useful(read_lines(body, "message"))
 
 
-def _useful(batch: Batch) -> Batch:
+def _useful(decoded: DecodedVotes) -> DecodedVotes:
     """If no vote in it is good, the message as a whole is none."""
-    if not batch.votes:
-        first = batch.refused[0]
+    if not decoded.votes:
+        first = decoded.refused[0]
         raise TooLarge(first.detail) if first.reason == "too_large" else Invalid(first.detail)
-    return batch
+    return decoded

@@ -18,7 +18,7 @@ import msgspec
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, Result, VotesResult, WholeResult
 from quorate.errors import Conflict, ExpiredId, Invalid, QuorateError, Rejected
-from quorate.vote import Outcome, Vote
+from quorate.vote import Outcome, Rejection, Tallied, Vote
 
 CHOICES_CACHED = 20_000
 
@@ -31,24 +31,6 @@ DETAILS = {
     Outcome.TOO_LARGE: "the total would pass its limit",
     Outcome.INVALID: "the vote does not make sense",
 }
-
-
-class Rejection(msgspec.Struct):
-    """One vote of a request that did not count. `index` is its place in the request."""
-
-    index: int
-    id: str | None
-    reason: str
-    detail: str
-
-
-class Tallied(msgspec.Struct):
-    """What became of a request. Every vote is in exactly one of the three."""
-
-    applied: int
-    duplicates: int
-    rejected: list[Rejection]
-    version: int
 
 
 class Ticket:

@@ -13,10 +13,10 @@ from operator import attrgetter
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, PollResult, ProducerResult, Result
 from quorate.cluster.replica import Replica
-from quorate.cluster.submit.batch import Tallied, count_choices
+from quorate.cluster.submit.batch import count_choices
 from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
 from quorate.errors import NotReady, QuorateError, TooLarge
-from quorate.vote import Vote
+from quorate.vote import Tallied, Vote
 
 VOTE_BYTES = 32  # of one vote in a batch at the most, beside its texts
 

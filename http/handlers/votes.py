@@ -13,7 +13,6 @@ from typing import Any
 
 import msgspec
 
-from quorate.cluster.submit.batch import Rejection, Tallied
 from quorate.errors import (
     Conflict,
     ExpiredId,
@@ -30,7 +29,7 @@ from quorate.http.operation import Operation
 from quorate.http.reply import Reply, problem, reply
 from quorate.http.request import Request
 from quorate.http.vote_body import ParsedVotes, form_of, read_votes
-from quorate.vote import ID_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX, Vote, check_text
+from quorate.vote import ID_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX, Rejection, Tallied, Vote, check_text
 
 SESSION = re.compile(r"(?P<producer>.+);\s*epoch=(?P<epoch>\d{1,18});\s*sequence=(?P<sequence>\d{1,18})", re.ASCII)
 

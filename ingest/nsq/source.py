@@ -21,14 +21,13 @@ from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from quorate.cluster.submit.batch import Rejection, Tallied
 from quorate.errors import QuorateError, TooLarge
 from quorate.ingest import dead_letters
 from quorate.ingest.bodies import read_body
 from quorate.ingest.nsq.connection import Delivery, NsqdConnection
 from quorate.ingest.nsq.subscription import NsqSettings, Subscription
-from quorate.vote import Vote
-from quorate.vote_json import Refused
+from quorate.vote import Rejection, Tallied, Vote
+from quorate.vote_json import BadVote
 
 __all__ = ["NsqSettings", "NsqSource"]
 
@@ -55,7 +54,7 @@ class _Group:
         self.deliveries: list[Delivery] = []
         self.starts: list[int] = []
         self.votes: list[Vote] = []
-        self.refused: dict[Delivery, list[Refused]] = {}
+        self.refused: dict[Delivery, list[BadVote]] = {}
         self.poison: list[tuple[Delivery, QuorateError]] = []
         self.bytes = 0
 

@@ -55,6 +55,24 @@ class Outcome(enum.IntEnum):
         return self.name.lower()
 
 
+class Rejection(msgspec.Struct):
+    """One vote of a request that did not count. `index` is its place in the request."""
+
+    index: int
+    id: str | None
+    reason: str
+    detail: str
+
+
+class Tallied(msgspec.Struct):
+    """What became of a request. Every vote is in exactly one of the three."""
+
+    applied: int
+    duplicates: int
+    rejected: list[Rejection]
+    version: int
+
+
 def check_text(text: str, what: str, bytes_max: int) -> str:
     """Return `text` in NFC; raise `Invalid` or `TooLarge` in words if it is empty, long or has control characters."""
     if text.isascii():

@@ -4,8 +4,8 @@ Each vote stands alone: one that makes no sense is refused by itself, at its pla
 read at all raises what its decoding raised (msgspec.DecodeError, UnicodeDecodeError, RecursionError), for whoever knows
 its sender to put into words. Types are strict: weight 1.5, "1" and true are no whole numbers.
 
-Two lanes: most batches are many votes for few options with short ASCII ids, and are checked as sets and one joined
-string, a quarter of a microsecond a vote. A batch with anything else in it goes vote by vote.
+Two lanes: most bodies are many votes for few options with short ASCII ids, and are checked as sets and one joined
+string, a quarter of a microsecond a vote. A body with anything else in it is read vote by vote.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _raws = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
-    """One vote of a batch that can never count, as it stood there."""
+class BadVote:
+    """One vote of a body that can never count, as it was sent."""
 
     index: int
     reason: Literal["invalid", "too_large"]
@@ -60,10 +60,10 @@ class Refused:
 
 
 @dataclass(slots=True)
-class Batch:
+class DecodedVotes:
     votes: list[Vote]
     places: list[int] | None = None  # where each of `votes` stood, if some were refused
-    refused: list[Refused] = field(default_factory=list)
+    refused: list[BadVote] = field(default_factory=list)
 
 
 def read_one(body: bytes | msgspec.Raw) -> Vote:
@@ -74,11 +74,11 @@ def read_one(body: bytes | msgspec.Raw) -> Vote:
         return _checked(body)
 
 
-def read_array(body: bytes, what: What, votes_max: int = VOTES_PER_REQUEST_MAX) -> Batch:
+def read_array(body: bytes, what: What, votes_max: int = VOTES_PER_REQUEST_MAX) -> DecodedVotes:
     return _read(body, _many.decode, _raws.decode, what, votes_max)
 
 
-def read_lines(body: bytes, what: What, votes_max: int = VOTES_PER_REQUEST_MAX) -> Batch:
+def read_lines(body: bytes, what: What, votes_max: int = VOTES_PER_REQUEST_MAX) -> DecodedVotes:
     return _read(body, _one.decode_lines, _raw.decode_lines, what, votes_max)
 
 
@@ -94,7 +94,7 @@ def _read(
     decode_raw: Callable[[bytes], list[msgspec.Raw]],
     what: What,
     votes_max: int,
-) -> Batch:
+) -> DecodedVotes:
     try:
         votes: list[Vote] = [*decode(body)]
         _check_number(len(votes), what, votes_max)
@@ -102,7 +102,7 @@ def _read(
             votes = [_normal(vote) for vote in votes]
     except (msgspec.ValidationError, QuorateError):
         return _read_each(decode_raw(body), what, votes_max)
-    return Batch(votes)
+    return DecodedVotes(votes)
 
 
 def _check_number(votes: int, what: What, votes_max: int) -> None:
@@ -126,20 +126,20 @@ def _check_together(votes: list[Vote]) -> bool:
     return True
 
 
-def _read_each(raws: list[msgspec.Raw], what: What, votes_max: int) -> Batch:
+def _read_each(raws: list[msgspec.Raw], what: What, votes_max: int) -> DecodedVotes:
     _check_number(len(raws), what, votes_max)
-    batch, places = Batch([]), []
+    decoded, places = DecodedVotes([]), []
     for place, raw in enumerate(raws):
         try:
             vote = _checked(raw)
         except QuorateError as error:
             reason: Literal["invalid", "too_large"] = "too_large" if isinstance(error, TooLarge) else "invalid"
-            batch.refused.append(Refused(place, reason, error.detail, bytes(raw)))
+            decoded.refused.append(BadVote(place, reason, error.detail, bytes(raw)))
         else:
-            batch.votes.append(vote)
+            decoded.votes.append(vote)
             places.append(place)
-    batch.places = places
-    return batch
+    decoded.places = places
+    return decoded
 
 
 def _checked(raw: bytes | msgspec.Raw) -> Vote:

@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from quorate.client.http import Client, Tallied
-from quorate.vote import Vote
+from quorate.client.http import Client
+from quorate.vote import Tallied, Vote
 from tests.support.checkout import ROOT
 from tests.support.cluster import Cluster, NodeProcess
 from tests.support.history import History

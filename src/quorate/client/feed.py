@@ -19,10 +19,10 @@ from pathlib import Path
 
 import msgspec
 
-from quorate.client.http import Client, Rejection
+from quorate.client.http import Client
 from quorate.client.lines import LINE_BYTES_MAX, numbered
 from quorate.errors import Conflict, Invalid, QuorateError, Rejected
-from quorate.vote import Vote, check_vote
+from quorate.vote import Rejection, Vote, check_vote
 
 BATCH_VOTES = 1_000  # fixed: the batches of a file are the same whenever it is fed
 BAD_LINES_KEPT = 1_000

@@ -24,7 +24,7 @@ from requests.adapters import HTTPAdapter
 
 from quorate import errors
 from quorate.errors import Invalid, NoLeader, OutcomeUnknown, QuorateError
-from quorate.vote import Vote
+from quorate.vote import Tallied, Vote
 
 DEFAULT_NODES = ("http://127.0.0.1:8001", "http://127.0.0.1:8002", "http://127.0.0.1:8003")
 CONNECT_TIMEOUT_S = 2.0
@@ -34,24 +34,6 @@ SHARE_OF_ONE = 0.6  # of the time: a node that hangs leaves some for the others
 NOT_FIELDS = {"title", "status", "instance", "definite", "retry"}  # of a problem document; the class has them
 
 T = TypeVar("T")
-
-
-class Rejection(msgspec.Struct):
-    """One vote of a request that did not count. `index` is its place in the request."""
-
-    index: int
-    reason: str
-    detail: str = ""
-    id: str | None = None
-
-
-class Tallied(msgspec.Struct):
-    """What became of a request's votes: each is in one of the three."""
-
-    applied: int
-    duplicates: int
-    rejected: list[Rejection]
-    version: int
 
 
 class Producer(msgspec.Struct):

@@ -9,10 +9,9 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from quorate.cluster.entry import CreatePoll
-from quorate.cluster.submit.batch import Tallied
 from quorate.cluster.submit.submitter import Submitter
 from quorate.ingest.nsq.source import Caster, NsqSettings, NsqSource
-from quorate.vote import Vote
+from quorate.vote import Tallied, Vote
 from tests.services.nsq.servers import Server
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import NeverHappened

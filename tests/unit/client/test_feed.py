@@ -14,10 +14,10 @@ import pytest
 
 from quorate.cli import main
 from quorate.client.feed import BATCH_VOTES, Fed, Refused, VotesFile, feed, scan
-from quorate.client.http import Client, Producer, Tallied
+from quorate.client.http import Client, Producer
 from quorate.client.lines import LINE_BYTES_MAX
 from quorate.errors import Conflict, Invalid, NoLeader
-from quorate.vote import Vote
+from quorate.vote import Tallied, Vote
 from tests.support import http_node
 from tests.support.http_node import Node
 

@@ -13,10 +13,9 @@ from quorate.cluster import entry
 from quorate.cluster.entry import CreatePoll, Refused
 from quorate.cluster.fsm import Applied
 from quorate.cluster.submit import batch_queue
-from quorate.cluster.submit.batch import Tallied
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import Conflict, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError, Rejected
-from quorate.vote import ENTRY_BYTES_MAX, Vote
+from quorate.vote import ENTRY_BYTES_MAX, Tallied, Vote
 from tests.support.local_replica import LocalReplica
 
 TIMEOUT_S = 0.5
