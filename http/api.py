@@ -1,7 +1,7 @@
-"""What the HTTP room needs of a node, by name. `node.py` hands it in; nothing here reaches for more.
+"""What the HTTP room needs of a node. `node.py` makes it, complete; nothing in this room reaches for more.
 
-All of it belongs to the node's loop. Flask's threads come in through `app.on_loop`; by themselves they read nothing
-that changes but who leads, for the headers.
+All of it belongs to the node's loop, where the handlers run. Flask's threads read only the leader's id from it, for the
+headers, and render what a handler has already collected.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -24,23 +24,26 @@ from quorate.vote import ENTRY_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_M
 from quorate.words import Action
 
 
-class Look(Protocol):
-    """Look at one thing now, quickly, on the loop: (whether it is well, a few words, more words for `?verbose`)."""
-
-    def __call__(self) -> tuple[bool, str, str]: ...
+class CheckResult(NamedTuple):
+    ready: bool
+    words: str
+    more: str = ""  # shown by /readyz?verbose
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One line of /readyz. With `sync` it is asked for only by `/readyz?sync`: it is about the sink."""
+    """One line of /readyz. `run` is quick and is called on the loop.
+
+    A check with `sync` is about the sink. Only `/readyz?sync` runs it.
+    """
 
     name: str
-    look: Look
+    run: Callable[[], CheckResult]
     sync: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class MemberAddresses:
     """Where a node of the cluster is found. `http` is a URL, `raft` a host:port; "" when not known."""
 
     id: str
@@ -79,13 +82,13 @@ class Operator(Protocol):
     async def transfer(self) -> str: ...
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Api:
     replica: Replica
     submitter: Submitter
     reads: Reads
     events: Events
-    members: Callable[[], Sequence[Member]]
+    members: Callable[[], Sequence[MemberAddresses]]
     nodes: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]  # every member as GET /nodes shows it
     status: Callable[[], Mapping[str, Any]]  # this node, whole, without secrets; called on the loop
     version: Callable[[], Mapping[str, Any]]

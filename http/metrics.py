@@ -17,13 +17,16 @@ TEXT_FORMAT = b"text/plain; version=0.0.4; charset=utf-8"
 
 
 class StatusNumbers(Collector):
-    """The numbers of the status last looked at. A scrape sets it on the loop; rendering is a thread's."""
+    """The numbers of the status that the last scrape took on the loop. A Flask thread renders them."""
 
     def __init__(self) -> None:
-        self.status: Mapping[str, Any] = {}
+        self._status: Mapping[str, Any] = {}
+
+    def take(self, status: Mapping[str, Any]) -> None:
+        self._status = status
 
     def collect(self) -> Iterable[Metric]:
-        for path, number in numbers(self.status):
+        for path, number in numbers(self._status):
             name = "_".join(("quorate", *path))
             yield GaugeMetricFamily(_legal(name), f"{'.'.join(path)} of /status", number)
 

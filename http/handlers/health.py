@@ -41,11 +41,10 @@ async def readyz(api: Api, request: Request) -> Reply:
     for check in api.checks:
         if check.sync and "sync" not in flags:
             continue
-        well, words, more = check.look()
-        ready = ready and well
-        lines.append(
-            f"[{'+' if well else '-'}] {check.name} {words}{': ' + more if more and 'verbose' in flags else ''}\n"
-        )
+        result = check.run()
+        ready = ready and result.ready
+        more = f": {result.more}" if result.more and "verbose" in flags else ""
+        lines.append(f"[{'+' if result.ready else '-'}] {check.name} {result.words}{more}\n")
     return text("".join(lines) or "ok\n", status=200 if ready else 503)
 
 
@@ -53,7 +52,7 @@ async def show_metrics(api: Api, request: Request) -> Rendering:
     form = once(read_query(request.query, frozenset({"format"})), "format", "text")
     if form not in ("text", "json"):
         raise Invalid(f"format is {form!r}; give text or json")
-    api.numbers.status = api.status()
+    api.numbers.take(api.status())
     return partial(_render, api, form)
 
 

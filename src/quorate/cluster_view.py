@@ -11,7 +11,7 @@ import msgspec
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.config import Config
 from quorate.errors import QuorateError
-from quorate.http.api import Member
+from quorate.http.api import MemberAddresses
 
 PROBE_S = 1.0
 
@@ -33,18 +33,18 @@ class ClusterView:
         self._config, self._replica = config, replica
         replica.serve("probe", self._on_probe)
 
-    def members(self) -> Sequence[Member]:
+    def members(self) -> Sequence[MemberAddresses]:
         """The members that the log names; before there are any, the configured ones."""
         http = {**self._replica.http_addresses(), self._config.node.id: self._config.http.url}
         known = {member.id: member.raft for member in self._replica.members()}
         configured = {id: str(address) for id, address in self._config.members().items()}
-        return [Member(id, http.get(id, ""), raft) for id, raft in (known or configured).items()]
+        return [MemberAddresses(id, http.get(id, ""), raft) for id, raft in (known or configured).items()]
 
     async def nodes(self) -> Sequence[Mapping[str, Any]]:
         """Every member and its answer to a probe. A member that does not answer is shown as unreachable."""
         return await asyncio.gather(*(self._probe(member) for member in self.members()))
 
-    async def _probe(self, member: Member) -> Mapping[str, Any]:
+    async def _probe(self, member: MemberAddresses) -> Mapping[str, Any]:
         known = {"id": member.id, "http": member.http, "raft": member.raft}
         try:
             if member.id == self._config.node.id:

@@ -3,21 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 from quorate.cluster.flush.flusher import Flusher
 from quorate.cluster.loop_bridge import Bridge, Deposed
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.http.api import Check
+from quorate.http.api import Check, CheckResult
 from quorate.joining import Joining
 
 BEHIND_MAX = 1_000  # entries that are committed but not yet applied; a node with more is not ready
-
-
-class CheckResult(NamedTuple):
-    ready: bool
-    words: str
-    more: str = ""  # shown by /readyz?verbose
 
 
 class Readiness:
@@ -78,7 +71,7 @@ class Readiness:
 def first_failing(checks: Sequence[Check]) -> str | None:
     for check in checks:
         if not check.sync:
-            well, words, more = check.look()
+            well, words, more = check.run()
             if not well:
                 return f"{check.name} {words}: {more}"
     return None

@@ -16,7 +16,7 @@ import uvloop
 
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
-from quorate.http.api import Api, Check, Limits, Member
+from quorate.http.api import Api, Check, CheckResult, Limits, MemberAddresses, Operator
 from quorate.http.events import Events
 from quorate.http.server import HttpServer
 from tests.support.local_replica import LocalReplica
@@ -81,14 +81,28 @@ def answer_of(response: http.client.HTTPResponse) -> Answer:
     return Answer(response.status, {k.lower(): v for k, v in response.getheaders()}, response.read())
 
 
+@dataclass
+class Given:
+    """What a test gives its node. With `form=False` the node has not joined a cluster yet."""
+
+    hot: bool = True
+    limits: Limits = field(default_factory=Limits)
+    form: bool = True
+    streams: int = 5
+    operator: Operator | None = None
+    adopt_sink: Callable[[], Coroutine[Any, Any, Any]] | None = None
+    status: Callable[[], Mapping[str, Any]] | None = None
+    version: Callable[[], Mapping[str, Any]] = lambda: {"version": "0.1.0", "node": "n1"}
+
+
 @contextlib.contextmanager
-def running(*, hot: bool = True, limits: Limits | None = None, form: bool = True, streams: int = 5) -> Iterator[Node]:
-    """A node of one, serving on a free port. With `form=False` it has not joined a cluster yet."""
+def running(**given: Any) -> Iterator[Node]:
+    """A cluster of one node, which serves on a free port. The arguments are those of `Given`."""
     loop = uvloop.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        node = asyncio.run_coroutine_threadsafe(_start(hot, limits or Limits(), form, streams), loop).result(TIMEOUT_S)
+        node = asyncio.run_coroutine_threadsafe(_start(Given(**given)), loop).result(TIMEOUT_S)
         try:
             yield node
         finally:
@@ -99,25 +113,27 @@ def running(*, hot: bool = True, limits: Limits | None = None, form: bool = True
         loop.close()
 
 
-async def _start(hot: bool, limits: Limits, form: bool, streams: int) -> Node:
-    replica = LocalReplica(form=form)
+async def _start(given: Given) -> Node:
+    replica = LocalReplica(form=given.form)
     checks: dict[str, bool] = {}
     api = Api(
         replica=replica,
         submitter=Submitter(replica),
         reads=Reads(replica),
-        events=Events(replica, streams_max=streams),
-        members=lambda: [Member("n1", "http://127.0.0.1:8001", "127.0.0.1:9001")],
+        events=Events(replica, streams_max=given.streams),
+        members=lambda: [MemberAddresses("n1", "http://127.0.0.1:8001", "127.0.0.1:9001")],
         nodes=_nodes,
-        status=lambda: {"node": "n1", "raft": replica.status(), "dedup": {"held": 7}},
-        version=lambda: {"version": "0.1.0", "node": "n1"},
+        status=given.status or (lambda: {"node": "n1", "raft": replica.status(), "dedup": {"held": 7}}),
+        version=given.version,
+        operator=given.operator,
+        adopt_sink=given.adopt_sink,
         checks=[
-            Check("leader", lambda: (checks.get("leader", True), "n1", "term 1")),
-            Check("sink", lambda: (checks.get("sink", True), "sqlite", "last flush 1 s ago"), sync=True),
+            Check("leader", lambda: CheckResult(checks.get("leader", True), "n1", "term 1")),
+            Check("sink", lambda: CheckResult(checks.get("sink", True), "sqlite", "last flush 1 s ago"), sync=True),
         ],
-        limits=limits,
+        limits=given.limits,
     )
-    server = HttpServer(api, hot=hot)
+    server = HttpServer(api, hot=given.hot)
     port = await server.start("127.0.0.1", 0)
     return Node(asyncio.get_running_loop(), replica, api, server, port, checks)
 

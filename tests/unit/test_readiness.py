@@ -11,7 +11,7 @@ import pytest
 
 from quorate.cluster.flush.flusher import Flusher
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.http.api import Check
+from quorate.http.api import Check, CheckResult
 from quorate.joining import Joining
 from quorate.readiness import Readiness, first_failing
 
@@ -60,7 +60,7 @@ def readiness(replica: Replica, waits_for: str | None = None, sinks: Sequence[Si
 
 
 def results(made: Readiness) -> dict[str, tuple[bool, str, str]]:
-    return {check.name: check.look() for check in made.checks}
+    return {check.name: check.run() for check in made.checks}
 
 
 @pytest.mark.parametrize(
@@ -132,8 +132,8 @@ def test_another_thread_is_told_the_first_failing_check_and_the_loop_runs_the_ch
 
 
 def test_a_check_of_the_sink_does_not_make_a_node_unready() -> None:
-    def failing() -> tuple[bool, str, str]:
-        return False, "words", "more"
+    def failing() -> CheckResult:
+        return CheckResult(False, "words", "more")
 
     assert None is first_failing([Check("flush", failing, sync=True)])
     assert "log words: more" == first_failing([Check("flush", failing, sync=True), Check("log", failing)])

@@ -253,19 +253,19 @@ def test_one_producer_too_many_is_told_that_trying_again_will_not_help(
     assert "forgets none" in answer.json["detail"]
 
 
-def test_the_status_is_signed_with_the_version_it_was_taken_at(node: Node) -> None:
-    taken, status = [], node.api.status
+def test_the_status_is_signed_with_the_version_it_was_taken_at() -> None:
+    taken: list[int] = []
+    started: list[Node] = []
 
     def take() -> Mapping[str, Any]:
-        taken.append(node.replica.state.version)
-        asyncio.get_running_loop().call_soon(node.replica.state.apply, b"")  # before the thread goes on
-        return status()
+        state = started[0].replica.state
+        taken.append(state.version)
+        asyncio.get_running_loop().call_soon(state.apply, b"")  # before the thread goes on
+        return {}
 
-    node.api.status = take
-    try:
+    with running(status=take) as node:
+        started.append(node)
         assert node.ask("GET", "/status").headers["x-quorate-version"] == str(*taken)
-    finally:
-        node.api.status = status
 
 
 # ---- operating ------------------------------------------------------------------------------------------------------
@@ -290,13 +290,18 @@ class Admin:
 
 
 @pytest.fixture
-def operator(node: Node) -> Iterator[Admin]:
-    node.api.operator = operating = Admin()
-    yield operating
-    node.api.operator = None
+def operator() -> Admin:
+    return Admin()
 
 
-def test_an_operator_sees_and_changes_members(node: Node, operator: Admin) -> None:
+@pytest.fixture
+def administered(operator: Admin) -> Iterator[Node]:
+    with running(operator=operator) as node:
+        yield node
+
+
+def test_an_operator_sees_and_changes_members(administered: Node, operator: Admin) -> None:
+    node = administered
     assert ["n1"] == [member["id"] for member in node.ask("GET", "/members").json["members"]]
     answer = node.ask("POST", "/members", {"action": "add", "id": "n4", "raft": "10.0.0.4:9001"})
     assert ["n1", "n4"] == [member["id"] for member in answer.json["members"]]
@@ -305,14 +310,14 @@ def test_an_operator_sees_and_changes_members(node: Node, operator: Admin) -> No
 
 
 @pytest.mark.parametrize("body", [b"", {"action": "drop", "id": "n4"}, {"action": "add"}, b'{"action":"\xff"}'])
-def test_a_bad_change_of_members_is_refused(node: Node, operator: Admin, body: Any) -> None:
-    assert 400 == node.ask("POST", "/members", body).status
+def test_a_bad_change_of_members_is_refused(administered: Node, operator: Admin, body: Any) -> None:
+    assert 400 == administered.ask("POST", "/members", body).status
     assert [] == operator.changes
 
 
 @pytest.mark.parametrize("path", ["/members", "/leader/transfer", "/polls", "/producers", "/polls/mood/state"])
-def test_a_page_of_another_site_changes_nothing(node: Node, operator: Admin, path: str) -> None:
-    answer = node.ask("POST", path, {"action": "add", "id": "n4"}, {"Origin": "https://example.org"})
+def test_a_page_of_another_site_changes_nothing(administered: Node, operator: Admin, path: str) -> None:
+    answer = administered.ask("POST", path, {"action": "add", "id": "n4"}, {"Origin": "https://example.org"})
     assert (403, "forbidden") == (answer.status, answer.json["type"])
     assert [] == operator.changes
 
@@ -323,11 +328,8 @@ def test_the_sink_is_taken_over_where_there_is_one(node: Node) -> None:
     async def adopt() -> dict[str, int]:
         return {"documents": 2, "generation": 3}
 
-    node.api.adopt_sink = adopt
-    try:
-        assert {"documents": 2, "generation": 3} == node.ask("POST", "/sink/adopt").json
-    finally:
-        node.api.adopt_sink = None
+    with running(adopt_sink=adopt) as other:
+        assert {"documents": 2, "generation": 3} == other.ask("POST", "/sink/adopt").json
 
 
 def test_a_node_without_an_operator_says_so(node: Node) -> None:

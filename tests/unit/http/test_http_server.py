@@ -241,15 +241,14 @@ def test_connections_beyond_the_limit_are_told_so() -> None:
 
 def test_when_flasks_threads_are_taken_the_answer_comes_at_once() -> None:
     release = threading.Event()
-    with running(limits=Limits(threads=1, waiting=1)) as node:
-        node.api.version = lambda: {"waited": release.wait(TIMEOUT_S)}
-        with ThreadPoolExecutor(2) as pool:
-            waiting = [pool.submit(node.ask, "GET", "/version") for _ in range(2)]
-            wait_for("both are taken", lambda: node.server._app._in_flask == 2)
-            answer = node.ask("GET", "/leader")
-            assert 200 == node.ask("GET", "/livez").status, "health is answered on the loop"
-            release.set()
-            assert [200, 200] == [future.result(TIMEOUT_S).status for future in waiting]
+    wait = {"version": lambda: {"waited": release.wait(TIMEOUT_S)}}
+    with running(limits=Limits(threads=1, waiting=1), **wait) as node, ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(node.ask, "GET", "/version") for _ in range(2)]
+        wait_for("both are taken", lambda: node.server._app._in_flask == 2)
+        answer = node.ask("GET", "/leader")
+        assert 200 == node.ask("GET", "/livez").status, "health is answered on the loop"
+        release.set()
+        assert [200, 200] == [future.result(TIMEOUT_S).status for future in waiting]
     assert (503, "not-ready", "1") == (answer.status, answer.json["type"], answer.headers["retry-after"])
 
 
@@ -284,14 +283,14 @@ def test_too_many_big_bodies_to_read_are_refused(node: Node, monkeypatch: pytest
 
 @pytest.mark.parametrize("path", ["/polls/mood/results", "/polls/mood", "/status"])
 def test_an_unexpected_failure_is_logged_and_not_shown(
-    node: Node, path: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    path: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_: Any) -> Any:
         raise RuntimeError("the inside")
 
-    monkeypatch.setattr(node.replica.state, "poll", fail)
-    node.api.status = fail
-    answer = node.ask("GET", path)
+    with running(status=fail) as node:
+        monkeypatch.setattr(node.replica.state, "poll", fail)
+        answer = node.ask("GET", path)
     assert (500, "internal") == (answer.status, answer.json["type"])
     assert b"the inside" not in answer.body
     assert ["RuntimeError"] == [record.exc_info[0].__name__ for record in caplog.records if record.exc_info]  # type: ignore[union-attr]  # asserted by the list
