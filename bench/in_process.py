@@ -28,7 +28,7 @@ import uvloop
 from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
 
 from quorate.cluster import entry
-from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import KEEP_BYTES, ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
@@ -100,7 +100,7 @@ def open_replica(
         http="",
         key=None,
         bootstrap=True,
-        timing=Timing(config.raft.election_timeout_ms / 1000),
+        timing=ElectionTiming(config.raft.election_timeout_ms / 1000),
         snapshot_bytes=snapshot_bytes or config.raft.snapshot_bytes,
         dedup_window=config.votes.dedup_window,
         keep_bytes=keep_bytes,

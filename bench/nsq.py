@@ -38,9 +38,8 @@ import uvloop
 
 from quorate.ingest.nsq.source import Caster, NsqSettings, NsqSource
 from quorate.vote import Tallied, Vote
-from tests.services.nsq.counting import Cluster as CountedHere
+from tests.services.nsq.counting import LocalCluster, until
 from tests.services.nsq.counting import cluster as cluster_here
-from tests.services.nsq.counting import until
 from tests.services.nsq.servers import Kind, Server, servers_of
 from tests.support.cluster import Cluster
 from tests.support.waiting import wait_for
@@ -165,7 +164,7 @@ async def by_source(caster: Caster, nsqd: Server, topic: str, total: int, pack: 
 
 
 async def counted(nsqd: Server, topic: str, total: int, messages: int, pack: int, in_flight: int) -> Took:
-    here: CountedHere = await cluster_here(OPTIONS)
+    here: LocalCluster = await cluster_here(OPTIONS)
     took = await by_source(here.submitter, nsqd, topic, total, pack, in_flight)
     assert here.results() == tally_of(messages, pack), here.results()
     return took

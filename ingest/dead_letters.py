@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from quorate.ingest.nsq.connection import Delivery
+from quorate.ingest.nsq.connection import NsqDelivery
 from quorate.vote import Vote
 
 LETTER_BYTES_MAX = 256 * 1024  # of votes; nsqd takes 1 MiB unless told otherwise
@@ -23,14 +23,14 @@ SMALL_BYTES = 64 * 1024
 _encode = msgspec.json.encode
 
 
-def of_message(topic: str, delivery: Delivery, reason: str, detail: str) -> bytes:
+def of_message(topic: str, delivery: NsqDelivery, reason: str, detail: str) -> bytes:
     """The whole message. One near nsqd's limit loses as many bytes at its end as the first line needs."""
     head = _head(topic, delivery, reason, detail, bytes=len(delivery.body))
     room = len(delivery.body) - (len(head) if len(delivery.body) > SMALL_BYTES else 0)
     return head + delivery.body[:room]
 
 
-def of_votes(topic: str, delivery: Delivery, rejected: Iterable[tuple[str, str, Vote | bytes]]) -> Iterator[bytes]:
+def of_votes(topic: str, delivery: NsqDelivery, rejected: Iterable[tuple[str, str, Vote | bytes]]) -> Iterator[bytes]:
     """`rejected` are (reason, detail, the vote, or the JSON it stood as). One letter a reason, or several if long."""
     ordered = sorted(rejected, key=itemgetter(0, 1))
     for (reason, detail), group in groupby(ordered, key=itemgetter(0, 1)):
@@ -39,7 +39,7 @@ def of_votes(topic: str, delivery: Delivery, rejected: Iterable[tuple[str, str, 
             yield _head(topic, delivery, reason, detail, votes=len(part)) + b"".join(part)
 
 
-def _head(topic: str, delivery: Delivery, reason: str, detail: str, **more: Any) -> bytes:
+def _head(topic: str, delivery: NsqDelivery, reason: str, detail: str, **more: Any) -> bytes:
     head: dict[str, Any] = {"reason": reason, "detail": detail, "topic": topic, "message": delivery.id.decode()}
     head |= {"timestamp_ns": delivery.timestamp_ns, "attempts": delivery.attempts, "nsqd": delivery.connection.id}
     return _encode(head | more) + b"\n"

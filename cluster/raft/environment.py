@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from quorate.cluster.raft.engine.elections import Timing
-from quorate.cluster.raft.storage.directory import Identity
+from quorate.cluster.raft.engine.elections import ElectionTiming
+from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.journal import SEGMENT_BYTES
 from quorate.cluster.raft.storage.writer import ThreadWriter, Writer
@@ -34,7 +34,7 @@ class ReplicaSettings:
     http: str
     key: bytes | None
     bootstrap: bool
-    timing: Timing
+    timing: ElectionTiming
     snapshot_bytes: int
     dedup_window: int
     keep_bytes: int = KEEP_BYTES
@@ -48,7 +48,7 @@ class Directory(Protocol):
     def files(self) -> Files: ...
 
     @property
-    def identity(self) -> Identity: ...
+    def identity(self) -> NodeIdentity: ...
 
     def save_identity(self, *, cluster_id: str | None, members: dict[str, str] | None) -> None: ...
 
@@ -62,7 +62,7 @@ class Environment:
     writer: Callable[[str], Writer] = lambda name: ThreadWriter(
         asyncio.get_running_loop().call_soon_threadsafe, asyncio.get_running_loop().call_later, name=name
     )
-    links: Callable[[str, Listener, bytes | None], PeerTransport] = lambda node_id, listener, key: PeerTransport(
+    transport: Callable[[str, Listener, bytes | None], PeerTransport] = lambda node_id, listener, key: PeerTransport(
         node_id, listener, key=key
     )
     rng: random.Random = field(default_factory=random.SystemRandom)

@@ -27,13 +27,13 @@ from quorate.cluster.raft.snapshot.transfer import Transfer
 from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.cluster.raft.storage.snapshot_store import SnapshotStore
-from quorate.cluster.raft.storage.writer import Guarded, Writer
+from quorate.cluster.raft.storage.writer import GuardedWriter, Writer
 from quorate.cluster.raft.transport.connection import Introduction
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 
 TICK_S = 0.02
-TELL_COMMIT_S = 0.01  # followers learn of a commit with the next entry, or after this long
+ANNOUNCE_COMMIT_S = 0.01  # followers learn of a commit with the next entry, or after this long
 TRANSFER_S = 2.0
 
 T = TypeVar("T")
@@ -50,20 +50,20 @@ class RaftReplica:
         directory: Directory,
         *,
         on_halt: Callable[[BaseException], None],
-        world: Environment | None = None,
+        environment: Environment | None = None,
     ) -> None:
-        self._world = world = world or Environment()
+        self._environment = environment = environment or Environment()
         self.settings = settings
         self.node_id = settings.node_id
         self.state = StateMachine()
-        self.clock = LeaderClock(world.wall, world.monotonic)
+        self.clock = LeaderClock(environment.wall, environment.monotonic)
         self._directory = directory
         self._files: Files = directory.files
         self._on_halt = on_halt
-        self.forming = Bootstrap(
+        self.bootstrap = Bootstrap(
             directory.identity, settings.cluster_name, set(settings.peers) if settings.bootstrap else set()
         )
-        self.links = world.links(settings.node_id, self, settings.key)
+        self.transport = environment.transport(settings.node_id, self, settings.key)
         self._applied_listeners: list[Callable[[Applied], None]] = []
         self._leadership_listeners: list[Callable[[bool], None]] = []
         self._proposals = Proposals()
@@ -71,9 +71,9 @@ class RaftReplica:
         self._http: dict[str, str] = {}
         self._halted: BaseException | None = None
         self._stopped = False
-        self._tick_planned = False
+        self._tick_scheduled = False
         self._tick_timer: asyncio.TimerHandle | None = None
-        self._tell_timer: asyncio.TimerHandle | None = None
+        self._announce_timer: asyncio.TimerHandle | None = None
         self._engine: Engine | None = None
         self._writers: list[Writer] = []
         self._handing_over = False
@@ -102,23 +102,23 @@ class RaftReplica:
             self.node_id,
             self.settings.peers,
             journal=self._journal,
-            send=self.links.send,
+            send=self.transport.send,
             apply=self._apply,
             timing=self.settings.timing,
-            rng=self._world.rng,
-            backlog=self.links.backlog,
+            rng=self._environment.rng,
+            backlog=self.transport.backlog,
         )
         if snapshot is not None:
             engine.restored(snapshot.index)
         self._membership = Membership(
             self.node_id,
             engine,
-            self.links,
-            self.forming,
+            self.transport,
+            self.bootstrap,
             self.settings.peers,
             snapshot,
         )
-        self._snapshotting = Compaction(
+        self._compaction = Compaction(
             snapshots,
             snapshot_writer,
             engine,
@@ -133,40 +133,40 @@ class RaftReplica:
             engine,
             snapshots,
             snapshot_writer,
-            newest=lambda: self._snapshotting.newest,
-            send=self.links.send,
-            backlog=self.links.backlog,
-            install=self._snapshotting.install,
+            newest=lambda: self._compaction.newest,
+            send=self.transport.send,
+            backlog=self.transport.backlog,
+            install=self._compaction.install,
         )
-        self._snapshotting.held = self._transfer.held
+        self._compaction.held = self._transfer.held
         engine.offer_snapshot, engine.cancel_snapshot = self._transfer.offer, self._transfer.cancel
         engine.on_durable = self._tick_soon
         self._save_identity()
-        await self.links.start(*self.settings.listen)
-        self._tick_forever()
+        await self.transport.start(*self.settings.listen)
+        self._tick_periodically()
 
     def _new_writer(self, name: str) -> Writer:
-        self._writers.append(Guarded(self._world.writer(name), self._step))
+        self._writers.append(GuardedWriter(self._environment.writer(name), self._step))
         return self._writers[-1]
 
-    def meet(self, peers: Mapping[str, str], *, bootstrap: bool) -> None:
+    def set_initial_peers(self, peers: Mapping[str, str], *, bootstrap: bool) -> None:
         """Whom to meet while the log names nobody, where that is learned only after `start`; as the settings' peers."""
         if not self._running:
             return
         if bootstrap:
-            self.forming.expect(set(peers))
-        self._guard(self._membership.meet, peers)
+            self.bootstrap.expect_members(set(peers))
+        self._guard(self._membership.set_initial_peers, peers)
         self._guard(self._save_identity)
 
     async def stop(self) -> None:
         if self._stopped:
             return
         self._stopped = True
-        for timer in (self._tick_timer, self._tell_timer):
+        for timer in (self._tick_timer, self._announce_timer):
             if timer is not None:
                 timer.cancel()
-        self._answer_all(OutcomeUnknown("this node stopped before the outcome was known"))
-        await self.links.stop()
+        self._fail_open_requests(OutcomeUnknown("this node stopped before the outcome was known"))
+        await self.transport.stop()
         if self._engine is not None and self._halted is None:
             await blocking(self._journal.close)
         for writer in self._writers:
@@ -176,7 +176,7 @@ class RaftReplica:
     def abandon(self) -> None:
         """Stop without a word, as a killed process does: for simulations."""
         self._stopped = True
-        for timer in (self._tick_timer, self._tell_timer):
+        for timer in (self._tick_timer, self._announce_timer):
             if timer is not None:
                 timer.cancel()
 
@@ -185,15 +185,15 @@ class RaftReplica:
         if self._halted is None:
             self._halted = error = in_words(error, self._files.where)
             log.critical("this replica stops: %s", error.detail if isinstance(error, QuorateError) else repr(error))
-            self._answer_all(OutcomeUnknown("this node stopped itself before the outcome was known"))
+            self._fail_open_requests(OutcomeUnknown("this node stopped itself before the outcome was known"))
             self._check_leadership()
             self._on_halt(error)
 
-    def _answer_all(self, error: QuorateError) -> None:
+    def _fail_open_requests(self, error: QuorateError) -> None:
         """Whoever waits for a proposal or a read."""
-        self._proposals.answer_all(error)
+        self._proposals.fail_all(error)
         if self._engine is not None:
-            self._engine.give_up_reads()
+            self._engine.fail_reads()
 
     # ---- driving the engine -----------------------------------------------------------------------------------------
 
@@ -217,38 +217,38 @@ class RaftReplica:
             self._guard(action, *arguments)
 
     def _tick_soon(self) -> None:
-        if not self._tick_planned and self._running:
-            self._tick_planned = True
+        if not self._tick_scheduled and self._running:
+            self._tick_scheduled = True
             asyncio.get_running_loop().call_soon(self._tick)
 
-    def _tick_forever(self) -> None:
+    def _tick_periodically(self) -> None:
         self._tick()
         if self._running:
-            self._tick_timer = asyncio.get_running_loop().call_later(TICK_S, self._tick_forever)
+            self._tick_timer = asyncio.get_running_loop().call_later(TICK_S, self._tick_periodically)
 
     def _tick(self) -> None:
-        self._tick_planned = False
+        self._tick_scheduled = False
         if self._running:
-            self._guard(self._do_what_is_due)
+            self._guard(self._run_tick)
 
-    def _do_what_is_due(self) -> None:
+    def _run_tick(self) -> None:
         engine = self._engine
         assert engine is not None
         if engine.tick():
             self._tick_soon()
         self._membership.tick()
-        if self.forming.identity != self._directory.identity:
+        if self.bootstrap.identity != self._directory.identity:
             self._save_identity()
         self._check_leadership()
-        if engine.commit_untold() and self._tell_timer is None:
-            self._tell_timer = asyncio.get_running_loop().call_later(TELL_COMMIT_S, self._tell_commit)
-        self._snapshotting.consider()
+        if engine.commit_unannounced() and self._announce_timer is None:
+            self._announce_timer = asyncio.get_running_loop().call_later(ANNOUNCE_COMMIT_S, self._announce_commit)
+        self._compaction.compact_if_due()
 
-    def _tell_commit(self) -> None:
-        self._tell_timer = None
+    def _announce_commit(self) -> None:
+        self._announce_timer = None
         if self._running:
             assert self._engine is not None
-            self._guard(self._engine.tell_commit)
+            self._guard(self._engine.announce_commit)
 
     def _check_leadership(self) -> None:
         leads = self.is_leader
@@ -258,12 +258,12 @@ class RaftReplica:
             if leads and not self.state.cluster_id:
                 self._form_state()
             for listener in self._leadership_listeners:
-                _tell(listener, leads)
+                _notify(listener, leads)
 
     def _form_state(self) -> None:
-        assert self.forming.identity.cluster_id is not None
+        assert self.bootstrap.identity.cluster_id is not None
         command = entry.FormCluster(
-            self.forming.identity.cluster_id, self._world.rng.randbytes(16), self.settings.dedup_window
+            self.bootstrap.identity.cluster_id, self._environment.rng.randbytes(16), self.settings.dedup_window
         )
         formed = self.propose(entry.encode_entry(self.now_ms(), [entry.encode_batch([command])]))
         formed.add_done_callback(lambda done: done.exception())  # if it is lost, the next leader forms it
@@ -271,14 +271,14 @@ class RaftReplica:
     # ---- links tell us ----------------------------------------------------------------------------------------------
 
     def introduction(self) -> Introduction:
-        identity = self.forming.identity
+        identity = self.bootstrap.identity
         return Introduction(
             self.node_id,
             identity.incarnation,
             self.settings.cluster_name,
             identity.cluster_id,
             None if identity.members is None else dict(identity.members),
-            sorted(self.forming.expected),
+            sorted(self.bootstrap.expected),
             self.settings.http,
             self._membership.member_at if self._engine is not None else 0,
         )
@@ -286,9 +286,9 @@ class RaftReplica:
     def opened(self, peer: str, introduction: Introduction) -> str | None:
         if self._engine is None:
             return "this node is starting"
-        refusal = self._membership.refusal(peer, introduction) or self.forming.introduced(peer, introduction)
+        refusal = self._membership.refusal(peer, introduction) or self.bootstrap.introduced(peer, introduction)
         if refusal is None:  # who is refused changes nothing for the member whose name it has
-            self._membership.met(peer, introduction)
+            self._membership.introduced(peer, introduction)
             self._http[peer] = introduction.http
         self._guard(self._save_identity)
         return refusal
@@ -300,16 +300,16 @@ class RaftReplica:
     def _reintroduce(self) -> None:
         """Those who have not met everybody learn from us that the cluster is formed."""
         for peer in self._http:
-            if self.links.is_open(peer):
-                self.links.reintroduce(peer)
+            if self.transport.is_open(peer):
+                self.transport.reintroduce(peer)
 
     def _save_identity(self) -> None:
         """Write down that the cluster is formed, before this node acts on it."""
-        identity = self.forming.identity
+        identity = self.bootstrap.identity
         if identity != self._directory.identity:
             self._directory.save_identity(cluster_id=identity.cluster_id, members=identity.members)
             asyncio.get_running_loop().call_soon(self._reintroduce)
-        self._membership.weigh()
+        self._membership.update_candidacy()
 
     def connected(self, peer: str) -> None:
         if self._running:
@@ -321,8 +321,8 @@ class RaftReplica:
         if self._running:
             assert self._engine is not None
             self._guard(self._engine.peer_disconnected, peer)
-        if not self.links.is_open(peer):  # by a newer connection
-            self.forming.parted(peer)
+        if not self.transport.is_open(peer):  # by a newer connection
+            self.bootstrap.connection_closed(peer)
 
     def progress(self, peer: str) -> None:
         if self._running:
@@ -350,7 +350,7 @@ class RaftReplica:
             return None
         assert self._engine is not None
         leader = self._engine.leader_id
-        return leader if leader == self.node_id or (leader is not None and self.links.is_open(leader)) else None
+        return leader if leader == self.node_id or (leader is not None and self.transport.is_open(leader)) else None
 
     @property
     def is_leader(self) -> bool:
@@ -375,7 +375,7 @@ class RaftReplica:
         return self._membership.connected_incarnation(peer) if self._engine is not None else None
 
     def members(self) -> list[Member]:
-        return [] if self._engine is None else self._membership.listed()
+        return [] if self._engine is None else self._membership.list_members()
 
     def now_ms(self) -> int:
         return self.clock.now_ms()
@@ -388,7 +388,10 @@ class RaftReplica:
             answer.set_exception(NoLeader(f"{self.node_id} hands leadership over"))
         elif (refusal := self._proposals.refusal(len(entry))) is not None:
             answer.set_exception(refusal)
-        elif self._guard(self._engine.propose, entry, lambda applied, fate: settle(answer, applied, fate)) is not None:
+        elif (
+            self._guard(self._engine.propose, entry, lambda applied, outcome: settle(answer, applied, outcome))
+            is not None
+        ):
             self._proposals.add(answer, len(entry))
             self._tick_soon()
         elif not answer.done():
@@ -408,10 +411,10 @@ class RaftReplica:
         return self.state.version
 
     async def call(self, peer: str, kind: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
-        return await self.links.call(peer, kind, request, timeout_s=timeout_s)
+        return await self.transport.call(peer, kind, request, timeout_s=timeout_s)
 
     def serve(self, kind: str, handler: PeerHandler) -> None:
-        self.links.serve(kind, handler)
+        self.transport.serve(kind, handler)
 
     def on_applied(self, listener: Callable[[Applied], None]) -> None:
         self._applied_listeners.append(listener)
@@ -460,10 +463,10 @@ class RaftReplica:
             "role": "halted" if self._halted else engine["role"],
             "leader": self.leader,
             **self._membership.status(),
-            **self._snapshotting.status(),
+            **self._compaction.status(),
             "snapshots_received": self._transfer.received,
-            "links": self.links.status(),
-            "refused_connections": self.links.refusals,
+            "links": self.transport.status(),
+            "refused_connections": self.transport.refusals,
             "clock_jumps_refused": self.clock.refused,
         }
 
@@ -475,7 +478,7 @@ class RaftReplica:
         live = term == self._engine.term_now and index > self._engine.history_index
         self.clock.observe(applied.time_ms, live=live)
         for listener in self._applied_listeners:
-            _tell(listener, applied)
+            _notify(listener, applied)
         return applied
 
     def _replace_state(self, state: StateMachine) -> None:
@@ -483,11 +486,11 @@ class RaftReplica:
         self.state = state
         everything = Applied(state.version, state.time_ms, [], (), [poll.id for poll in state.polls()])
         for listener in self._applied_listeners:
-            _tell(listener, everything)
+            _notify(listener, everything)
         self._tick_soon()
 
 
-def _tell(listener: Callable[[Any], None], news: Any) -> None:
+def _notify(listener: Callable[[Any], None], news: Any) -> None:
     try:
         listener(news)
     except Exception:

@@ -37,7 +37,7 @@ class Recovery:
     term: int  # the new one
 
 
-class _Here:
+class InlineWriter:
     """A `Writer` that does everything at once: nothing else runs."""
 
     def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
@@ -94,7 +94,7 @@ def _open(directory: DataDirectory, node_id: str) -> Journal:
 
     snapshot = SnapshotStore(directory.files, node_id=node_id).newest()
     return Journal.open(
-        directory.files, _Here(), snapshot=snapshot, on_failure=failed, node_id=node_id, may_create=False
+        directory.files, InlineWriter(), snapshot=snapshot, on_failure=failed, node_id=node_id, may_create=False
     )
 
 

@@ -34,7 +34,7 @@ _message_head = struct.Struct(">qH16s")
 log = logging.getLogger(__name__)
 
 
-class Delivery:
+class NsqDelivery:
     """A message as it came from one connection. Whether it was handled is known to that connection alone."""
 
     __slots__ = ("attempts", "body", "came_s", "connection", "id", "kept_s", "timestamp_ns")
@@ -51,11 +51,11 @@ class NsqdConnection(nsq.AsyncConn):
     """To one nsqd. `held` is what it gave us and waits to be answered for, oldest first."""
 
     def __init__(
-        self, host: str, port: int, on_deliveries: Callable[[NsqdConnection, list[Delivery]], None], **options: Any
+        self, host: str, port: int, on_deliveries: Callable[[NsqdConnection, list[NsqDelivery]], None], **options: Any
     ) -> None:
         super().__init__(host, port, **options)
         loop = asyncio.get_running_loop()
-        self.held: dict[bytes, Delivery] = {}
+        self.held: dict[bytes, NsqDelivery] = {}
         self.held_bytes = 0
         self.is_full = False
         self.ended: asyncio.Future[None] = loop.create_future()
@@ -105,7 +105,7 @@ class NsqdConnection(nsq.AsyncConn):
                 break
             if kind == nsq.FRAME_TYPE_MESSAGE:
                 timestamp_ns, attempts, id = _message_head.unpack_from(data, at + 8)
-                deliveries.append(Delivery(self, id, timestamp_ns, attempts, data[at + 34 : after], came_s))
+                deliveries.append(NsqDelivery(self, id, timestamp_ns, attempts, data[at + 34 : after], came_s))
             else:
                 self._on_data(data[at + 4 : after])
             at = after
@@ -132,15 +132,15 @@ class NsqdConnection(nsq.AsyncConn):
 
     # ---- answering --------------------------------------------------------------------------------------------------
 
-    def finish(self, deliveries: Iterable[Delivery]) -> None:
+    def finish(self, deliveries: Iterable[NsqDelivery]) -> None:
         """What this connection no longer holds is passed over: nsqd gives it to someone again, and ids protect it."""
         self._answer(b"FIN %b\n", deliveries)
 
-    def give_back(self, deliveries: Iterable[Delivery]) -> int:
+    def give_back(self, deliveries: Iterable[NsqDelivery]) -> int:
         """How many were ours to give. Without a delay: nsqd keeps what is deferred in memory alone."""
         return self._answer(b"REQ %b 0\n", deliveries)
 
-    def _answer(self, command: bytes, deliveries: Iterable[Delivery]) -> int:
+    def _answer(self, command: bytes, deliveries: Iterable[NsqDelivery]) -> int:
         lines = []
         for delivery in deliveries:
             if self.held.get(delivery.id) is delivery:

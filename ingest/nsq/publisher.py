@@ -93,7 +93,7 @@ class Publisher:
         self._addresses = list(dict.fromkeys(nsqds))
         self._topic, self._copies, self._timeout_s = topic, 2 if both else 1, timeout_s
         self._auth_secret = auth_secret
-        self._links: dict[str, _Link] = {}
+        self._connections: dict[str, _PublisherConnection] = {}
         self._alone = False
         self._at_once = FIRST_MPUB
         self.messages = 0
@@ -104,9 +104,9 @@ class Publisher:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for link in self._links.values():
-            link.close()
-        self._links.clear()
+        for connection in self._connections.values():
+            connection.close()
+        self._connections.clear()
 
     def publish(self, bodies: list[bytes]) -> None:
         """Return when nsqd has confirmed all; raise `NoNsqd` or `OutcomeUnknown` at the deadline, `Invalid` at once.
@@ -127,11 +127,11 @@ class Publisher:
                 began_s = time.monotonic()
                 try_end_s = min(end_s, began_s + min(TRY_S, self._timeout_s / 3))
                 try:
-                    self._link(address, try_end_s).mpub(self._topic, bodies, try_end_s)
-                except _Broken as broken:
-                    unknown, why = unknown or broken.was_sent, f"{address}: {broken}"
+                    self._connection(address, try_end_s).mpub(self._topic, bodies, try_end_s)
+                except _NotConfirmed as failure:
+                    unknown, why = unknown or failure.was_sent, f"{address}: {failure}"
                     self._drop(address)
-                    if broken.was_sent and not confirmed:  # perhaps they were too many
+                    if failure.was_sent and not confirmed:  # perhaps they were too many
                         self._at_once = max(1, len(bodies) // 4)
                         bodies = bodies[: self._at_once]
                     continue
@@ -165,22 +165,22 @@ class Publisher:
             return OutcomeUnknown(f"an nsqd took messages and did not confirm them ({why})", **again)
         return NoNsqd(f"none of {', '.join(self._addresses)} takes messages ({why})", **again)
 
-    def _link(self, address: str, end_s: float) -> _Link:
-        if address not in self._links:
-            self._links[address] = _Link(address, self._auth_secret, end_s)
-        return self._links[address]
+    def _connection(self, address: str, end_s: float) -> _PublisherConnection:
+        if address not in self._connections:
+            self._connections[address] = _PublisherConnection(address, self._auth_secret, end_s)
+        return self._connections[address]
 
     def _drop(self, address: str) -> None:
-        link = self._links.pop(address, None)
-        if link is not None:
-            link.close()
+        connection = self._connections.pop(address, None)
+        if connection is not None:
+            connection.close()
 
     def _prefer(self, confirmed: Sequence[str]) -> None:
         """Ask first next time who answered this time."""
         self._addresses.sort(key=lambda address: address not in confirmed)
 
 
-class _Broken(Exception):
+class _NotConfirmed(Exception):
     """One nsqd did not confirm. `was_sent`: it may have the messages all the same."""
 
     def __init__(self, why: str, *, was_sent: bool) -> None:
@@ -188,7 +188,7 @@ class _Broken(Exception):
         self.was_sent = was_sent
 
 
-class _Link:
+class _PublisherConnection:
     """A connection to one nsqd, without heartbeats: it only speaks when spoken to."""
 
     def __init__(self, address: str, auth_secret: str, end_s: float) -> None:
@@ -197,7 +197,7 @@ class _Link:
         try:
             self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S)
         except OSError as error:
-            raise _Broken(error.strerror or str(error), was_sent=False) from None
+            raise _NotConfirmed(error.strerror or str(error), was_sent=False) from None
         try:
             self._negotiate(auth_secret, end_s)
         except BaseException:
@@ -215,7 +215,7 @@ class _Link:
         body = b"".join([struct.pack(">i", len(bodies)), *(struct.pack(">i", len(b)) + b for b in bodies)])
         answer = self._ask(_sized(b"MPUB " + topic.encode(), body), end_s, was_sent=True)
         if answer != b"OK":
-            raise _Broken(f"answered {answer!r}", was_sent=True)
+            raise _NotConfirmed(f"answered {answer!r}", was_sent=True)
 
     def _ask(self, command: bytes, end_s: float, *, was_sent: bool) -> bytes:
         """The answer. An error frame is nsqd's refusal: it has not done what was asked."""
@@ -227,12 +227,12 @@ class _Link:
                 raise ConnectionError("what it answers cannot be read; is this nsqd's TCP address?")
             payload = self._read(size - 4)
         except OSError as error:
-            raise _Broken(error.strerror or str(error) or "no answer", was_sent=was_sent) from None
+            raise _NotConfirmed(error.strerror or str(error) or "no answer", was_sent=was_sent) from None
         if kind == protocol.FRAME_TYPE_ERROR:
             text = payload.decode(errors="replace")
             if text.startswith(("E_BAD_", "E_INVALID", "E_AUTH", "E_UNAUTHORIZED")):
                 raise Invalid(f"nsqd {self._address} refuses it: {text}")
-            raise _Broken(text, was_sent=False)
+            raise _NotConfirmed(text, was_sent=False)
         return payload
 
     def _read(self, size: int) -> bytes:

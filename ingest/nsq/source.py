@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from quorate.errors import QuorateError, TooLarge
 from quorate.ingest import dead_letters
 from quorate.ingest.bodies import read_body
-from quorate.ingest.nsq.connection import Delivery, NsqdConnection
+from quorate.ingest.nsq.connection import NsqdConnection, NsqDelivery
 from quorate.ingest.nsq.subscription import NsqSettings, Subscription
 from quorate.vote import Rejection, Tallied, Vote
 from quorate.vote_json import BadVote
@@ -51,14 +51,14 @@ class _Group:
     """Messages that are counted together. `starts[i]` is where the votes of `deliveries[i]` begin."""
 
     def __init__(self) -> None:
-        self.deliveries: list[Delivery] = []
+        self.deliveries: list[NsqDelivery] = []
         self.starts: list[int] = []
         self.votes: list[Vote] = []
-        self.refused: dict[Delivery, list[BadVote]] = {}
-        self.poison: list[tuple[Delivery, QuorateError]] = []
+        self.refused: dict[NsqDelivery, list[BadVote]] = {}
+        self.poison: list[tuple[NsqDelivery, QuorateError]] = []
         self.bytes = 0
 
-    def owner(self, index: int) -> Delivery:
+    def owner(self, index: int) -> NsqDelivery:
         return self.deliveries[bisect_right(self.starts, index) - 1]
 
 
@@ -73,7 +73,7 @@ class NsqSource:
         self._id_prefix = f"nsq:{settings.topic}:"
         self._subscription: Subscription | None = None
         self._node_id = node_id
-        self._arrived: deque[Delivery] = deque()
+        self._arrived: deque[NsqDelivery] = deque()
         self._groups: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._failing = False
@@ -136,7 +136,7 @@ class NsqSource:
 
     # ---- gathering --------------------------------------------------------------------------------------------------
 
-    def _on_deliveries(self, connection: NsqdConnection, deliveries: list[Delivery]) -> None:
+    def _on_deliveries(self, connection: NsqdConnection, deliveries: list[NsqDelivery]) -> None:
         if self._stopping:
             connection.give_back(deliveries)
             return
@@ -239,13 +239,13 @@ class NsqSource:
             if self._subscription is not None:
                 self._subscription.throttle(False)
 
-    def _give_back(self, deliveries: Iterable[Delivery]) -> None:
+    def _give_back(self, deliveries: Iterable[NsqDelivery]) -> None:
         for connection, theirs in _by_connection(deliveries).items():
             self._counts["requeued"] += connection.give_back(theirs)
 
     # ---- dead letters -----------------------------------------------------------------------------------------------
 
-    def _poison_letters(self, group: _Group) -> dict[Delivery, list[bytes]]:
+    def _poison_letters(self, group: _Group) -> dict[NsqDelivery, list[bytes]]:
         letters = {}
         for delivery, error in group.poison:
             reason = "too_large" if isinstance(error, TooLarge) else "invalid"
@@ -253,9 +253,9 @@ class NsqSource:
         self._counts["poison"] += len(letters)
         return letters
 
-    def _vote_letters(self, group: _Group, rejections: Sequence[Rejection]) -> dict[Delivery, list[bytes]]:
+    def _vote_letters(self, group: _Group, rejections: Sequence[Rejection]) -> dict[NsqDelivery, list[bytes]]:
         """Of votes that no longer can count, or never could."""
-        found: dict[Delivery, list[tuple[str, str, Vote | bytes]]] = {
+        found: dict[NsqDelivery, list[tuple[str, str, Vote | bytes]]] = {
             delivery: [(r.reason, r.detail, r.raw) for r in refused] for delivery, refused in group.refused.items()
         }
         for rejection in rejections:
@@ -268,7 +268,7 @@ class NsqSource:
             delivery: list(dead_letters.of_votes(topic, delivery, rejected)) for delivery, rejected in found.items()
         }
 
-    async def _bury(self, letters: Mapping[Delivery, list[bytes]]) -> None:
+    async def _bury(self, letters: Mapping[NsqDelivery, list[bytes]]) -> None:
         """Publish them where their messages came from, then finish those; what could not be kept is given back."""
         for connection, deliveries in _by_connection(letters).items():
             bodies = [letter for delivery in deliveries for letter in letters[delivery]]
@@ -293,8 +293,8 @@ class NsqSource:
             log.warning("nsq: %d dead letters, the last: %s", self._counts["dead_letters"], self._last_dead_letter)
 
 
-def _by_connection(deliveries: Iterable[Delivery]) -> dict[NsqdConnection, list[Delivery]]:
-    found: dict[NsqdConnection, list[Delivery]] = {}
+def _by_connection(deliveries: Iterable[NsqDelivery]) -> dict[NsqdConnection, list[NsqDelivery]]:
+    found: dict[NsqdConnection, list[NsqDelivery]] = {}
     for delivery in deliveries:
         found.setdefault(delivery.connection, []).append(delivery)
     return found

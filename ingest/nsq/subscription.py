@@ -30,7 +30,7 @@ import nsq
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from quorate import __version__
-from quorate.ingest.nsq.connection import Delivery, NsqdConnection
+from quorate.ingest.nsq.connection import NsqdConnection, NsqDelivery
 
 HEARTBEAT_S = 5
 SILENT_S = 2.5 * HEARTBEAT_S  # an nsqd that missed two heartbeats is taken for dead
@@ -60,7 +60,7 @@ class NsqSettings:
     hold_s: float = 5.0  # how long a message that cannot be counted here is kept before another node may have it
 
 
-class Producer(msgspec.Struct):
+class NsqdAddress(msgspec.Struct):
     """An nsqd, as nsqlookupd tells of it."""
 
     broadcast_address: str
@@ -78,7 +78,7 @@ class Subscription(nsq.Reader):
         self,
         settings: NsqSettings,
         hostname: str,
-        on_deliveries: Callable[[NsqdConnection, list[Delivery]], None],
+        on_deliveries: Callable[[NsqdConnection, list[NsqDelivery]], None],
         on_trouble: Callable[[str, str], bool],
     ) -> None:
         self._settings = settings
@@ -242,7 +242,7 @@ class Subscription(nsq.Reader):
             conn.error = str(error)
             self._on_trouble(conn.id, f"{conn.id}: {error}")
 
-    def _on_chunk(self, conn: NsqdConnection, deliveries: list[Delivery]) -> None:
+    def _on_chunk(self, conn: NsqdConnection, deliveries: list[NsqDelivery]) -> None:
         if self._stopped:
             conn.give_back(deliveries)
             return
@@ -278,19 +278,19 @@ class Subscription(nsq.Reader):
 
     async def _look_everywhere(self) -> None:
         found = await asyncio.gather(*(self._look_up(address) for address in self._settings.lookupd))
-        producers = [producer for answer in found for producer in answer or ()]
+        nsqds = [nsqd for answer in found for nsqd in answer or ()]
         if any(answer is not None for answer in found):  # with no answer at all, what was known holds
-            self._looked_up = {f"{p.broadcast_address}:{p.tcp_port}" for p in producers}
-            self._stats_urls = {f"http://{p.broadcast_address}:{p.http_port}/stats" for p in producers}
+            self._looked_up = {f"{nsqd.broadcast_address}:{nsqd.tcp_port}" for nsqd in nsqds}
+            self._stats_urls = {f"http://{nsqd.broadcast_address}:{nsqd.http_port}/stats" for nsqd in nsqds}
         self._connect_missing()
 
-    async def _look_up(self, address: str) -> list[Producer] | None:
+    async def _look_up(self, address: str) -> list[NsqdAddress] | None:
         """The topic's nsqds by one lookupd; None if it does not answer."""
         who = f"nsqlookupd {address}"
         base = address if "://" in address else f"http://{address}"
         try:
             answer = await self._get(f"{base.rstrip('/')}/lookup?topic={quote(self.topic)}")
-            producers = msgspec.convert(answer["producers"], list[Producer])
+            producers = msgspec.convert(answer["producers"], list[NsqdAddress])
         except HTTPClientError as error:
             if error.response is None or b"TOPIC_NOT_FOUND" not in error.response.body:
                 self._on_trouble(who, f"{who}: {error}; is this nsqlookupd's HTTP address?")

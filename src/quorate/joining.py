@@ -30,7 +30,7 @@ class Joining:
             return
         known = {member.id: member.raft for member in self._replica.members()}
         if known:
-            self._replica.meet(known, bootstrap=False)
+            self._replica.set_initial_peers(known, bootstrap=False)
         elif self._config.raft.bootstrap_expect:
             from quorate.cluster.discovery.peer_search import PeerSearch
 
@@ -50,6 +50,6 @@ class Joining:
         return self._search.words
 
     def _found(self, formation: Formation) -> None:
-        self._replica.meet(dict(formation.members), bootstrap=formation.chosen)
+        self._replica.set_initial_peers(dict(formation.members), bootstrap=formation.chosen)
         if formation.chosen:  # from here on the replica says which peers it waits for
             self._search = None

@@ -16,7 +16,7 @@ from quorate.adapters import make_registration, make_sinks, make_sources
 from quorate.cluster.admin import Admin
 from quorate.cluster.flush.flusher import Adopted, Flusher
 from quorate.cluster.fsm import Applied
-from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
@@ -166,7 +166,7 @@ def _replica_settings(config: Config) -> ReplicaSettings:
         http=config.http.url,
         key=config.raft.key.encode() or None,
         bootstrap=config.raft.bootstrap,
-        timing=Timing(config.raft.election_timeout_ms / 1000),
+        timing=ElectionTiming(config.raft.election_timeout_ms / 1000),
         snapshot_bytes=config.raft.snapshot_bytes,
         dedup_window=config.votes.dedup_window,
     )

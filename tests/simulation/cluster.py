@@ -14,18 +14,18 @@ from typing import Any, cast
 import pysyncobj.syncobj
 
 from quorate.cluster.entry import CreatePoll
-from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import Environment, ReplicaSettings
 from quorate.cluster.raft.members import REMOVED
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.cluster.raft.storage.directory import FORMAT, Identity
+from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import QuorateError
 from quorate.vote import Vote
 from tests.simulation.files import SimFiles, SimWriter
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.network import Network, SimLinks
+from tests.simulation.network import Network, SimTransport
 
 OPTIONS = ["happy", "sad", "calm"]
 SYNC_S = (0.0002, 0.003)
@@ -37,11 +37,11 @@ class SimDirectory:
     """A node's data directory: outlives its processes."""
 
     files: SimFiles
-    identity: Identity
+    identity: NodeIdentity
 
     def save_identity(self, *, cluster_id: str | None, members: dict[str, str] | None) -> None:
         old = self.identity
-        self.identity = Identity(FORMAT, old.node_id, old.incarnation, cluster_id, members)
+        self.identity = NodeIdentity(FORMAT, old.node_id, old.incarnation, cluster_id, members)
 
     def close(self) -> None:
         pass
@@ -112,7 +112,7 @@ class SimCluster:
 
     def _directory(self, name: str) -> SimDirectory:
         rng = random.Random(f"disk {name} {self.seed} {self.loop.time()}")
-        return SimDirectory(SimFiles(rng), Identity(FORMAT, name, rng.randbytes(8).hex()))
+        return SimDirectory(SimFiles(rng), NodeIdentity(FORMAT, name, rng.randbytes(8).hex()))
 
     def wipe(self, name: str) -> None:
         """The node gets an empty disk; or its first, if it is new."""
@@ -129,9 +129,9 @@ class SimCluster:
             node.disks.append(Disk(node.directory.files, self.loop, rng))
             return node.disks[-1]
 
-        world = Environment(
+        environment = Environment(
             writer=disk,
-            links=lambda node_id, listener, key: cast(PeerTransport, SimLinks(self.network, node_id, listener)),
+            transport=lambda node_id, listener, key: cast(PeerTransport, SimTransport(self.network, node_id, listener)),
             rng=rng,
             wall=lambda: EPOCH_S + self.loop.time(),
             monotonic=self.loop.time,
@@ -145,13 +145,13 @@ class SimCluster:
                 http="",
                 key=None,
                 bootstrap=name in self.founders,
-                timing=Timing(0.3),
+                timing=ElectionTiming(0.3),
                 dedup_window=10_000,
                 **self.settings,
             ),
             node.directory,
             on_halt=lambda error: self._halted(name, error),
-            world=world,
+            environment=environment,
         )
         node.replica, node.submitter, node.halted = replica, Submitter(replica), None
         replica.on_applied(lambda applied: self._applied(name, replica))
@@ -179,7 +179,7 @@ class SimCluster:
         if node.replica is None:
             return
         node.replica.abandon()
-        cast(SimLinks, node.replica.links).die()
+        cast(SimTransport, node.replica.transport).die()
         for disk in node.disks:
             disk.die(self.rng.randint(0, 12))
         node.directory.files.room_bytes = None
@@ -219,7 +219,7 @@ class Verdict:
     broken: list[str] = field(default_factory=list)
 
 
-async def _voter(cluster: SimCluster, name: str, number: int, fates: dict[str, str], rng: random.Random) -> None:
+async def _voter(cluster: SimCluster, name: str, number: int, outcomes: dict[str, str], rng: random.Random) -> None:
     """Cast one vote at one node, and again under the same id while its fate is unknown, wherever a node is up."""
     vote_id = f"v{number}"
     option = rng.choice(OPTIONS)
@@ -228,16 +228,16 @@ async def _voter(cluster: SimCluster, name: str, number: int, fates: dict[str, s
         if submitter is None:
             return
         try:
-            fates.setdefault(vote_id, "unknown")  # until we hear otherwise
+            outcomes.setdefault(vote_id, "unknown")  # until we hear otherwise
             tallied = await submitter.cast([Vote(option, id=vote_id)], timeout_s=1.0)
-            fates[vote_id] = f"counted {option}" if not tallied.rejected else "rejected"
+            outcomes[vote_id] = f"counted {option}" if not tallied.rejected else "rejected"
             cluster.acknowledged = max(cluster.acknowledged, tallied.version)
             return
         except QuorateError as error:
-            if error.definite and fates[vote_id] != "maybe":
-                fates[vote_id] = "refused"
+            if error.definite and outcomes[vote_id] != "maybe":
+                outcomes[vote_id] = "refused"
                 return
-            fates[vote_id] = "maybe"
+            outcomes[vote_id] = "maybe"
             name = rng.choice(cluster.up() or [name])
 
 
@@ -263,7 +263,7 @@ async def run_history(seed: int, names: str = "abcde", *, seconds: float = 20.0)
     assert submitter is not None
     await cluster.until(lambda: cluster.nodes[first].replica.state.hash_key, 10, "a formed state")  # type: ignore[union-attr]
     await submitter.create_poll(CreatePoll("mood", "", OPTIONS, "open", None, False), timeout_s=10)
-    fates: dict[str, str] = {}
+    outcomes: dict[str, str] = {}
     voters: set[asyncio.Task[None]] = set()
     operator = cluster.loop.create_task(_operator(cluster, seconds)) if rng.random() < 0.7 else None
     cluster.network.late = rng.choice((0.0, 0.0, 0.02))
@@ -273,7 +273,7 @@ async def run_history(seed: int, names: str = "abcde", *, seconds: float = 20.0)
         for name in cluster.up():
             for _ in range(rng.randrange(4)):
                 number += 1
-                task = cluster.loop.create_task(_voter(cluster, name, number, fates, rng))
+                task = cluster.loop.create_task(_voter(cluster, name, number, outcomes, rng))
                 voters.add(task)
                 task.add_done_callback(voters.discard)
             if rng.random() < 0.3:
@@ -286,7 +286,7 @@ async def run_history(seed: int, names: str = "abcde", *, seconds: float = 20.0)
     if operator is not None:
         await asyncio.wait_for(operator, 120)
         await _heal(cluster)  # whoever it found in the way
-    return await _judge(cluster, fates)
+    return await _judge(cluster, outcomes)
 
 
 async def _operator(cluster: SimCluster, seconds: float) -> None:
@@ -421,7 +421,7 @@ async def _heal(cluster: SimCluster) -> None:
             await cluster.start(name)
 
 
-async def _judge(cluster: SimCluster, fates: dict[str, str]) -> Verdict:
+async def _judge(cluster: SimCluster, outcomes: dict[str, str]) -> Verdict:
     nodes = [cluster.nodes[name] for name in cluster.names]
     replicas = [node.replica for node in nodes if node.replica is not None]
 
@@ -437,13 +437,13 @@ async def _judge(cluster: SimCluster, fates: dict[str, str]) -> Verdict:
         verdict.broken.append("nodes differ at the end")
     results = replicas[0].state.results("mood") or {}
     for option in OPTIONS:
-        sure = sum(fate == f"counted {option}" for fate in fates.values())
-        maybe = sum(fate in ("unknown", "maybe") for fate in fates.values())
+        sure = sum(outcome == f"counted {option}" for outcome in outcomes.values())
+        maybe = sum(outcome in ("unknown", "maybe") for outcome in outcomes.values())
         if not sure <= results.get(option, 0) <= sure + maybe:
             verdict.broken.append(f"{option}: {sure} acknowledged, {maybe} unknown, {results.get(option)} counted")
-    verdict.acknowledged = sum(fate.startswith("counted") for fate in fates.values())
-    verdict.unknown = sum(fate in ("unknown", "maybe") for fate in fates.values())
-    verdict.refused = sum(fate == "refused" for fate in fates.values())
+    verdict.acknowledged = sum(outcome.startswith("counted") for outcome in outcomes.values())
+    verdict.unknown = sum(outcome in ("unknown", "maybe") for outcome in outcomes.values())
+    verdict.refused = sum(outcome == "refused" for outcome in outcomes.values())
     verdict.snapshots = sum(int(replica.status()["snapshots_received"]) for replica in replicas)
     verdict.terms = max(replica.term for replica in replicas)
     verdict.digest = digests.pop()

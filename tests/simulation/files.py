@@ -270,10 +270,10 @@ def survivors(rng: random.Random, unsynced: list[tuple[int, bytes]], before: byt
     Garbage only where bytes were about to change: a write does not harm its neighbours, or the same bytes.
     """
     blocks = [block for offset, data in unsynced for block in _blocks(offset, data)]
-    fate = rng.random()
-    if fate < 0.4:
+    outcome = rng.random()
+    if outcome < 0.4:
         blocks = blocks[: rng.randint(0, len(blocks))]
-    elif fate < 0.9:
+    elif outcome < 0.9:
         share = rng.random()
         blocks = [block for block in blocks if rng.random() < share]
     if blocks and rng.random() < 0.3:

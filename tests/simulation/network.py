@@ -24,7 +24,7 @@ DIAL_S = 0.5
 class Network:
     def __init__(self, loop: asyncio.AbstractEventLoop, rng: random.Random) -> None:
         self.loop, self.rng = loop, rng
-        self.ends: dict[str, SimLinks] = {}
+        self.ends: dict[str, SimTransport] = {}
         self.cut: set[frozenset[str]] = set()
         self.loss: dict[tuple[str, str], float] = {}
         self.late = 0.0  # share of messages that come up to a second later, out of order
@@ -77,7 +77,7 @@ class Network:
             self.loop.call_later(delay_s, arrive)
 
 
-class SimLinks:
+class SimTransport:
     """Stands where `PeerTransport` stands."""
 
     def __init__(self, network: Network, node_id: str, listener: Listener) -> None:
@@ -127,7 +127,7 @@ class SimLinks:
         if there is not None:
             self._hang_up(self, there, why)
 
-    def _hang_up(self, one: SimLinks, other: SimLinks, why: str) -> None:
+    def _hang_up(self, one: SimTransport, other: SimTransport, why: str) -> None:
         one.disconnect(other.node_id)
         other.disconnect(one.node_id)
         other.listener.refused(one.node_id, why)

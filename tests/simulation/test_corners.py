@@ -30,11 +30,11 @@ def do(net: OurNet, step: Callable[[], Any]) -> Any:
 
 def snapshot_of(net: OurNet, name: str) -> SnapshotMeta:
     """The node takes a snapshot of all it has applied."""
-    snapshotting = net.replicas[name]._snapshotting
-    do(net, snapshotting._take)
-    assert net.until(lambda: snapshotting.newest is not None)
-    assert snapshotting.newest is not None
-    return snapshotting.newest
+    compaction = net.replicas[name]._compaction
+    do(net, compaction._take)
+    assert net.until(lambda: compaction.newest is not None)
+    assert compaction.newest is not None
+    return compaction.newest
 
 
 def test_a_snapshot_of_what_the_log_holds_does_not_cost_the_copies_behind_it() -> None:
@@ -74,10 +74,10 @@ def test_what_a_new_leader_has_overtaken_is_answered_though_nobody_votes() -> No
         net.partition([old], net.others(old))
         tags = net.propose_all(old, "x", 3)
         net.elect(net.others(old))
-        assert {} == net.fates
+        assert {} == net.outcomes
         net.heal()
         net.run(2)
-        assert dict.fromkeys(tags, "no") == net.fates
+        assert dict.fromkeys(tags, "no") == net.outcomes
 
 
 def test_a_leader_alone_counts_its_own_copies_only_when_they_are_on_disk() -> None:
@@ -173,12 +173,12 @@ def test_the_copies_of_an_emptied_disk_are_not_those_of_the_one_before_it() -> N
         net.propose(leader, "x")
         net.run(2)
         assert net.last_index(emptied) == net.last_index(leader), "it has the entry"
-        assert "success" != net.fates.get("x"), "but who means by it the disk that was there"
+        assert "success" != net.outcomes.get("x"), "but who means by it the disk that was there"
         net.heal()
         net.elect()
         net.propose(net.elect(), "y")
         net.run(1)
-        assert "success" == net.fates["y"]
+        assert "success" == net.outcomes["y"]
 
 
 def test_what_a_learner_had_is_forgotten_with_its_disk() -> None:

@@ -102,7 +102,7 @@ def test_messages_of_an_old_term_change_nothing(role: str, message: messages.Mes
         a.syncs()
         a.engine.tick()
         assert before == state()
-        assert [] == a.fates
+        assert [] == a.outcomes
         later = [answer.term for _, answer in answers if isinstance(answer, messages.Appended)]
         assert set(later) <= {a.engine.term_now}, "at most it is told our term"
         assert not any(isinstance(answer, messages.Ballot) for _, answer in answers)
@@ -118,10 +118,10 @@ def test_a_leader_counts_its_own_copy_when_it_is_on_disk() -> None:
         index = a.proposes(b"x")
         a.hears("b", appended(term, index))
         a.engine.tick()
-        assert [] == a.fates, "b's disk has it, ours has not: one copy of two"
+        assert [] == a.outcomes, "b's disk has it, ours has not: one copy of two"
         a.syncs()
         a.engine.tick()
-        assert [ProposalOutcome.COMMITTED] == a.fates
+        assert [ProposalOutcome.COMMITTED] == a.outcomes
 
 
 def test_a_peer_that_takes_no_entries_hears_of_us_though_others_are_sent_many() -> None:
@@ -150,7 +150,7 @@ def test_two_others_are_a_majority_without_our_disk() -> None:
         )
         a.syncs()
         a.engine.tick()
-        assert [ProposalOutcome.COMMITTED] == a.fates
+        assert [ProposalOutcome.COMMITTED] == a.outcomes
 
 
 def test_copies_of_earlier_terms_commit_only_under_one_of_ours() -> None:
@@ -215,9 +215,9 @@ def test_a_later_term_ends_a_leadership() -> None:
         a.proposes(b"x")
         a.hears("b", messages.Appended(term + 1, 0, success=False, reset=False))
         assert (FOLLOWER, term + 1) == (a.engine.role, a.engine.term_now)
-        assert [] == a.fates, "it may still be committed"
+        assert [] == a.outcomes, "it may still be committed"
         a.hears("c", messages.Append(term + 1, 0, 1, 0, [(term + 1, b"\x01")]))
         a.hears("c", messages.Append(term + 1, 4, 2, term + 1, [(term + 1, b"\x00y"), (term + 1, b"\x00z")]))
         a.engine.tick()
-        assert [ProposalOutcome.NEVER] == a.fates
+        assert [ProposalOutcome.NEVER] == a.outcomes
         assert [b"y", b"z"] == a.applied

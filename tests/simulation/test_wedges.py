@@ -89,7 +89,7 @@ def test_a_leader_whose_disk_hangs_lets_another_lead() -> None:
         leader = next(name for name in others if net.replicas[name].is_leader)
         net.propose(leader, "y")
         net.run(10)
-        assert "success" == net.fates["y"]
+        assert "success" == net.outcomes["y"]
         assert leader == net.leader(), "and the one that hangs does not stand against it"
         net.disks[stuck]["quorate-disk"].release()
         assert net.until(lambda: "y" in net.tags(stuck), limit_s=5)
@@ -117,8 +117,8 @@ def test_a_stranger_that_is_refused_under_a_members_name_costs_the_member_nothin
         member, other = net.others(leader)
         replica = net.replicas[leader]
         mine = net.replicas[member].introduction()
-        stranger = msgspec.structs.replace(mine, incarnation="0" * 16, cluster_id="f" * 16)
-        assert "another cluster's" in str(do(net, partial(replica.opened, member, stranger)))
+        raw_peer = msgspec.structs.replace(mine, incarnation="0" * 16, cluster_id="f" * 16)
+        assert "another cluster's" in str(do(net, partial(replica.opened, member, raw_peer)))
         term = net.term(leader)
         net.partition([other], [leader, member])
         net.run(2)
@@ -143,7 +143,7 @@ def test_a_change_that_those_who_are_there_could_never_commit_is_refused() -> No
             change(net, lambda members: members.removing(well))
         net.propose(leader, "x")
         net.run(1)
-        assert "success" == net.fates["x"]
+        assert "success" == net.outcomes["x"]
         change(net, lambda members: members.removing(dead))
 
 

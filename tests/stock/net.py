@@ -21,7 +21,7 @@ from tests.simulation.network import Network
 
 N = TypeVar("N", bound="Net")
 
-ProposalOutcome = Literal["success", "no", "unknown"]
+ClientOutcome = Literal["success", "no", "unknown"]
 DROP = "drop"
 # Sees (from, to, message), and answers DROP, seconds to be late by, or None.
 Hook = Callable[[str, str, Any], float | str | None]
@@ -81,7 +81,7 @@ class Net(ABC):
         self.loop = loop
         self.wire = Wire(loop, random.Random(f"wire {seed}"), delay_s, message_s)
         self.names: list[str] = []
-        self.fates: dict[str, ProposalOutcome] = {}  # tag -> what its proposer was told
+        self.outcomes: dict[str, ClientOutcome] = {}  # tag -> what its proposer was told
         self._clock = pysyncobj.syncobj.monotonicTime
 
     def __enter__(self: N) -> N:
@@ -170,8 +170,8 @@ class Net(ABC):
                 self.run(each_s)
         return tags
 
-    def told(self, fate: ProposalOutcome, tags: Iterable[str] | None = None) -> int:
-        return sum(self.fates.get(tag) == fate for tag in (self.fates if tags is None else tags))
+    def told(self, outcome: ClientOutcome, tags: Iterable[str] | None = None) -> int:
+        return sum(self.outcomes.get(tag) == outcome for tag in (self.outcomes if tags is None else tags))
 
     # ---- time -------------------------------------------------------------------------------------------------------
 

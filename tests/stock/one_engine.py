@@ -9,7 +9,7 @@ from types import TracebackType
 import pysyncobj.syncobj
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.engine.replication import REGULAR
@@ -26,7 +26,7 @@ class OneEngine:
         self.now_s = 100.0
         self.sent: list[tuple[str, messages.Message]] = []
         self.applied: list[bytes] = []
-        self.fates: list[ProposalOutcome] = []
+        self.outcomes: list[ProposalOutcome] = []
         self._voters = voters
         self._clock = pysyncobj.syncobj.monotonicTime
 
@@ -39,7 +39,7 @@ class OneEngine:
             journal=self.journal,
             send=self._send,
             apply=lambda payload, index, term: self.applied.append(payload),
-            timing=Timing(ELECTION_S),
+            timing=ElectionTiming(ELECTION_S),
             rng=random.Random(1),
         )
         for peer in self._voters.replace("a", ""):
@@ -89,6 +89,6 @@ class OneEngine:
 
     def proposes(self, payload: bytes) -> int:
         """At which index."""
-        placed = self.engine.propose(payload, lambda result, fate: self.fates.append(fate))
+        placed = self.engine.propose(payload, lambda result, outcome: self.outcomes.append(outcome))
         assert placed is not None
         return placed[0]

@@ -11,11 +11,11 @@ from typing import Any, TypeVar, cast
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.engine.elections import LEADER, Timing
+from quorate.cluster.raft.engine.elections import LEADER, ElectionTiming
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.environment import Environment, ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.cluster.raft.storage.directory import FORMAT, Identity
+from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.cluster.submit.submitter import Submitter
@@ -23,8 +23,8 @@ from quorate.errors import QuorateError
 from quorate.vote import Vote
 from tests.simulation.cluster import Disk, SimDirectory
 from tests.simulation.files import SimFiles
-from tests.simulation.network import SimLinks
-from tests.stock.net import Net, ProposalOutcome, Wire
+from tests.simulation.network import SimTransport
+from tests.stock.net import ClientOutcome, Net, Wire
 
 POLL = "mood"
 EPOCH_S = 1_700_000_000.0
@@ -35,7 +35,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class End(SimLinks):
+class End(SimTransport):
     """One node's end of the simulated links; the hook sees what it sends."""
 
     def send(self, peer: str, message: messages.Message) -> bool:
@@ -91,9 +91,9 @@ class OurNet(Net):
             disks[purpose] = Disk(files, self.loop, rng)
             return disks[purpose]
 
-        world = Environment(
+        environment = Environment(
             writer=disk,
-            links=lambda node_id, listener, key: cast(
+            transport=lambda node_id, listener, key: cast(
                 PeerTransport, End(self.wire, node_id, cast(RaftReplica, listener))
             ),
             rng=rng,
@@ -110,12 +110,12 @@ class OurNet(Net):
                 http="",
                 key=None,
                 bootstrap=True,
-                timing=Timing(self.election_s),
+                timing=ElectionTiming(self.election_s),
                 **{**settings, **self.settings},
             ),
             self.directories[name],
             on_halt=lambda error: self.halted.__setitem__(name, error),
-            world=world,
+            environment=environment,
         )
         self.disks[name] = disks
 
@@ -133,7 +133,7 @@ class OurNet(Net):
             replica = self.replicas.pop(name)
             replica.abandon()
             del self.submitters[name]
-            cast(SimLinks, replica.links).die()
+            cast(SimTransport, replica.transport).die()
 
         self.wait_for(crash())
         for disk in self.disks[name].values():
@@ -149,7 +149,7 @@ class OurNet(Net):
     def wipe(self, name: str) -> None:
         """The node, which is down, gets an empty disk."""
         rng = random.Random(f"disk {name} {self.seed} {self.now_s}")
-        self.directories[name] = SimDirectory(SimFiles(rng), Identity(FORMAT, name, rng.randbytes(8).hex()))
+        self.directories[name] = SimDirectory(SimFiles(rng), NodeIdentity(FORMAT, name, rng.randbytes(8).hex()))
 
     def up(self) -> Iterable[str]:
         return self.replicas
@@ -189,13 +189,13 @@ class OurNet(Net):
             self.replicas[name].propose(self.entry(tag, pad)).add_done_callback(told)
 
         def told(answer: asyncio.Future[Applied]) -> None:
-            self.fates.setdefault(tag, fate_of(answer))
+            self.outcomes.setdefault(tag, outcome_of(answer))
 
         self.wait_for(propose())
 
     def propose_raw(self, leader: str, command: bytes) -> None:
         """Put something into the log that no proposer makes; its first byte is its kind."""
-        self.wait_for(_called(lambda: self.engine(leader)._add(command, lambda result, fate: None)))
+        self.wait_for(_called(lambda: self.engine(leader)._add(command, lambda result, outcome: None)))
 
     def create_big_poll(self, leader: str, *, options: int) -> None:
         """Make the state big: some 50 bytes an option."""
@@ -215,9 +215,9 @@ class OurNet(Net):
         async def counted(casting: Coroutine[Any, Any, Any]) -> None:
             try:
                 await casting
-                self.fates[tag] = "success"
+                self.outcomes[tag] = "success"
             except QuorateError as error:
-                self.fates[tag] = "no" if error.definite else "unknown"
+                self.outcomes[tag] = "no" if error.definite else "unknown"
 
         self.wait_for(cast())
 
@@ -244,7 +244,7 @@ async def _called(step: Callable[[], object]) -> None:
     step()
 
 
-def fate_of(answer: asyncio.Future[Applied]) -> ProposalOutcome:
+def outcome_of(answer: asyncio.Future[Applied]) -> ClientOutcome:
     error = answer.exception()
     if error is None:
         return "success"

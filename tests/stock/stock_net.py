@@ -13,13 +13,13 @@ from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
 from pysyncobj.transport import Transport
 
 from tests.stock import stock
-from tests.stock.net import Net, ProposalOutcome
+from tests.stock.net import ClientOutcome, Net
 
 TICK_S = 0.05  # its autoTickPeriod
 WAKE_S = 0.0005  # its poll() returns when something arrives
 CALL_S = 1e-9  # what a look at the clock takes: without it, loops of the library that wait for time to pass never end
 
-FATES: dict[int, ProposalOutcome] = {FAIL_REASON.SUCCESS: "success", FAIL_REASON.UNKNOWN_OUTCOME: "unknown"}
+FATES: dict[int, ClientOutcome] = {FAIL_REASON.SUCCESS: "success", FAIL_REASON.UNKNOWN_OUTCOME: "unknown"}
 KINDS = {"next_node_idx": "appended", "request_vote": "request", "response_vote": "ballot"}
 
 logging.getLogger("pysyncobj").setLevel(logging.CRITICAL + 1)  # it logs what is shown here, with tracebacks
@@ -157,7 +157,7 @@ class StockNet(Net):
 
     def answer(self, tag: str) -> Callable[[Any, int], None]:
         def told(result: Any, reason: int) -> None:
-            self.fates.setdefault(tag, FATES.get(reason, "no"))
+            self.outcomes.setdefault(tag, FATES.get(reason, "no"))
 
         return told
 

@@ -46,7 +46,7 @@ def test_leader_changed_ambiguous_stock() -> None:
         net.run(3)
         net.listen(None)
         net.run(5)
-        assert ("no", [1, 1, 1]) == (net.fates.get("A"), times_counted(net, "A")), "LEADER_CHANGED, yet committed"
+        assert ("no", [1, 1, 1]) == (net.outcomes.get("A"), times_counted(net, "A")), "LEADER_CHANGED, yet committed"
     with StockNet(2) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -57,7 +57,7 @@ def test_leader_changed_ambiguous_stock() -> None:
         net.listen(None)
         net.flap(follower, leader)
         net.run(60)
-        assert (None, [0, 0, 0], leader) == (net.fates.get("B"), times_counted(net, "B"), net.leader())
+        assert (None, [0, 0, 0], leader) == (net.outcomes.get("B"), times_counted(net, "B"), net.leader())
     with StockNet(3) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -68,7 +68,7 @@ def test_leader_changed_ambiguous_stock() -> None:
         net.listen(None)
         net.flap(follower, leader)
         net.run(60)
-        assert (None, [1, 1, 1], leader) == (net.fates.get("C"), times_counted(net, "C"), net.leader())
+        assert (None, [1, 1, 1], leader) == (net.outcomes.get("C"), times_counted(net, "C"), net.leader())
 
 
 @pytest.mark.parametrize("lost", ["the answer", "the request", "the answer, and the link breaks"])
@@ -84,12 +84,12 @@ def test_leader_changed_ambiguous_ours(lost: str) -> None:
             net.flap(follower, leader)
         net.run(2.4)
         counted = times_counted(net, "vote")
-        assert "unknown" == net.fates.get("vote"), "answered by its deadline, with what is true"
+        assert "unknown" == net.outcomes.get("vote"), "answered by its deadline, with what is true"
         net.wire.loss.clear()
         net.run(5)
         net.ask(follower, "vote", timeout_s=2.0)
         net.run(1)
-        assert "success" == net.fates.get("vote"), "sent again under the same id"
+        assert "success" == net.outcomes.get("vote"), "sent again under the same id"
         assert [1, 1, 1] == times_counted(net, "vote"), f"{counted} before it was sent again"
 
 
@@ -141,7 +141,7 @@ def test_apply_raises_stock() -> None:
         net.run(20)
         tries = Counter(name for _, name, _ in net.errors)
         assert min(tries[name] for name in "abc") > 100, "each node tries it again with each tick"
-        assert {"before": "success"} == net.fates, "and nothing is answered any more"
+        assert {"before": "success"} == net.outcomes, "and nothing is answered any more"
 
 
 def test_apply_raises_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -165,7 +165,7 @@ def test_apply_raises_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCa
         net.propose(leader, "it raises")
         net.propose(leader, "after")
         net.run(20)
-        assert {"before": "success", "it raises": "unknown", "after": "unknown"} == net.fates
+        assert {"before": "success", "it raises": "unknown", "after": "unknown"} == net.outcomes
         assert leader in net.halted
         assert all(isinstance(error, Halted) for error in net.halted.values())
         assert len(net.halted) == len(tries), "each tries it once"
@@ -239,7 +239,7 @@ def test_wrong_version_double_apply_ours() -> None:
         assert leader in net.halted
         assert {applied} == {net.engine(name).applied_index for name in "abc"}
         assert {name: ["x"] for name in "abc"} == {name: net.tags(name) for name in "abc"}
-        assert "unknown" == net.fates["y"]
+        assert "unknown" == net.outcomes["y"]
 
 
 # ---- full, and slow -------------------------------------------------------------------------------------------------
@@ -309,7 +309,7 @@ def latencies_s(net: Net) -> list[float]:
     for number in range(30):
         began_s = net.now_s
         net.propose(leader, f"x{number}")
-        assert net.until(lambda: f"x{number}" in net.fates, limit_s=5)  # noqa: B023  # waited for here
+        assert net.until(lambda: f"x{number}" in net.outcomes, limit_s=5)  # noqa: B023  # waited for here
         took.append(net.now_s - began_s)
     assert 30 == net.told("success")
     return took

@@ -117,7 +117,7 @@ def test_no_fsync_answers_ours() -> None:
         net.propose(leader, "x")
         net.run(0.3)
         assert net.last_index(net.others(leader)[0]) == net.last_index(leader), "they have it in memory"
-        assert {} == net.fates
+        assert {} == net.outcomes
         term = net.term(leader)
         net.crash(leader)
         net.run(5)
@@ -309,4 +309,4 @@ def alone(net: Net, lose_tail: Callable[[str], None]) -> tuple[str | None, list[
     net.listen(lambda source, target, message: DROP)
     net.propose(leader, "alone")
     net.run(0.3)
-    return net.fates.get("alone"), [net.tags(name).count("alone") for name in net.others(leader)]
+    return net.outcomes.get("alone"), [net.tags(name).count("alone") for name in net.others(leader)]

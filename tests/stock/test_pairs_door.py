@@ -29,7 +29,7 @@ from pysyncobj.dns_resolver import globalDnsResolver
 from quorate.cluster import entry
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.snapshot import transfer
@@ -42,8 +42,8 @@ from tests.stock.our_net import OurNet
 from tests.stock.relay import Relay
 from tests.stock.stock_net import Counter, private
 from tests.support.waiting import wait_for
+from tests.unit.raft.raw_peer import Node, RawPeer, pair, until
 from tests.unit.raft.small_logs import Disk
-from tests.unit.raft.stranger import Node, Stranger, pair, until
 
 # ---- code from outside ----------------------------------------------------------------------------------------------
 
@@ -87,8 +87,8 @@ def ticked(node: Any, condition: Callable[[], bool]) -> Callable[[], bool]:
 def test_pickle_rce_stock(tmp_path: Path) -> None:
     """The first message of a stranger is unpickled to find out who it is."""
     mark = tmp_path / "it ran"
-    with stock_node() as (node, port), socket.create_connection(("127.0.0.1", port), 5) as stranger:
-        stranger.sendall(framed(zlib.compress(pickle.dumps(Bomb(mark), 2))))
+    with stock_node() as (node, port), socket.create_connection(("127.0.0.1", port), 5) as raw_peer:
+        raw_peer.sendall(framed(zlib.compress(pickle.dumps(Bomb(mark), 2))))
         wait_for("the code of a stranger has run", ticked(node, mark.exists))
 
 
@@ -101,11 +101,11 @@ def test_pickle_rce_ours(tmp_path: Path, key: bytes | None) -> None:
         async with Node("n1", key=key) as one:
             for bomb in bombs:
                 for said in (framed(bomb), struct.pack(">I", len(bomb)) + bomb, bomb):
-                    async with await Stranger.connect(one) as stranger:
-                        stranger.writer.write(said)
-                        assert await stranger.is_hung_up_on()
+                    async with await RawPeer.connect(one) as raw_peer:
+                        raw_peer.writer.write(said)
+                        assert await raw_peer.is_hung_up_on()
                 for stream in (RAFT, CALLS, INTRODUCTIONS, REFUSALS):
-                    async with await Stranger.connect(one) as insider:
+                    async with await RawPeer.connect(one) as insider:
                         await insider.come_in(key=key)
                         insider.say(stream, bomb)
                         insider.say(RAFT, b"\xc1")  # and now it is hung up on in any case
@@ -185,21 +185,21 @@ def test_small_traps_stock() -> None:
         hello = framed(zlib.compress(pickle.dumps("readonly", 2)))
         for _ in range(20):
             before = len(connections)
-            with socket.create_connection(("127.0.0.1", port), 5) as stranger:
-                stranger.sendall(hello)
+            with socket.create_connection(("127.0.0.1", port), 5) as raw_peer:
+                raw_peer.sendall(hello)
                 wait_for("it is let in", ticked(node, lambda before=before: len(connections) > before))  # type: ignore[misc]
         for _ in range(20):
             node.doTick(0.005)
         assert len(connections) >= 20, "they are gone, and never forgotten"
 
-        with socket.create_connection(("127.0.0.1", port), 5) as stranger:
-            stranger.setblocking(False)
-            stranger.send(struct.pack("i", 2**31 - 1))
+        with socket.create_connection(("127.0.0.1", port), 5) as raw_peer:
+            raw_peer.setblocking(False)
+            raw_peer.send(struct.pack("i", 2**31 - 1))
             unknown = private(node, "transport")._unknownConnections
 
             def held() -> bool:
                 with suppress(BlockingIOError):
-                    stranger.send(bytes(1_000_000))
+                    raw_peer.send(bytes(1_000_000))
                 return max((len(each._TcpConnection__readBuffer) for each in unknown), default=0) > 8_000_000
 
             wait_for("8 MB of a frame of 2 GiB are kept for a stranger", ticked(node, held))
@@ -212,16 +212,16 @@ def test_small_traps_ours() -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
             for _ in range(20):
-                async with await Stranger.connect(one) as stranger:
-                    await stranger.come_in("n3")
-                    await until("it is let in", lambda: one.links.is_open("n3"))
-                await until("it is gone", lambda: not one.links.is_open("n3"))
-            assert {} == one.links._strangers
-            assert {} == one.links._open
+                async with await RawPeer.connect(one) as raw_peer:
+                    await raw_peer.come_in("n3")
+                    await until("it is let in", lambda: one.transport.is_open("n3"))
+                await until("it is gone", lambda: not one.transport.is_open("n3"))
+            assert {} == one.transport._handshaking
+            assert {} == one.transport._open
 
-            async with await Stranger.connect(one) as stranger:
-                stranger.writer.write(struct.pack(">I", 2**31 - 1))
-                assert await stranger.is_hung_up_on(within_s=1.5), "before a byte of it came"
+            async with await RawPeer.connect(one) as raw_peer:
+                raw_peer.writer.write(struct.pack(">I", 2**31 - 1))
+                assert await raw_peer.is_hung_up_on(within_s=1.5), "before a byte of it came"
             await pair(one, two)
 
     asyncio.run(main())
@@ -230,14 +230,14 @@ def test_small_traps_ours() -> None:
 def test_small_traps_ipv6_ours() -> None:
     async def main() -> None:
         one, two = Node("n1"), Node("n2")
-        port = await one.links.start("::1", 0)
+        port = await one.transport.start("::1", 0)
         try:
-            one.links.set_members({"n2": "[::1]:1"})
-            two.links.set_members({"n1": f"[::1]:{port}"})
-            await until("they meet", lambda: one.links.is_open("n2") and two.links.is_open("n1"))
+            one.transport.set_members({"n2": "[::1]:1"})
+            two.transport.set_members({"n1": f"[::1]:{port}"})
+            await until("they meet", lambda: one.transport.is_open("n2") and two.transport.is_open("n1"))
         finally:
-            await one.links.stop()
-            await two.links.stop()
+            await one.transport.stop()
+            await two.transport.stop()
 
     with socket.socket(socket.AF_INET6) as probe:
         try:
@@ -337,7 +337,7 @@ def test_big_snapshot_tcp_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 http="",
                 key=b"the key of this cluster",
                 bootstrap=True,
-                timing=Timing(0.5),
+                timing=ElectionTiming(0.5),
                 dedup_window=1000,
                 snapshot_bytes=100_000,
                 keep_bytes=100,

@@ -178,7 +178,7 @@ def test_meta_lost_stock(tmp_path: Path) -> None:
         net.propose("a", "from a")
         net.propose("b", "from b")
         net.run(2)
-        assert {"from a": "success", "from b": "success"} == net.fates
+        assert {"from a": "success", "from b": "success"} == net.outcomes
         assert net.tags("a") != net.tags("b")
 
 
@@ -242,7 +242,7 @@ def test_membership_guard_ours() -> None:
         appended: list[tuple[int, int] | None] = []
 
         async def change() -> None:
-            appended.extend(engine.propose_members(change, lambda result, fate: None) for change in changes)
+            appended.extend(engine.propose_members(change, lambda result, outcome: None) for change in changes)
 
         net.wait_for(change())
         assert [(last + 1, net.term(leader)), None] == appended

@@ -64,8 +64,8 @@ def _fault(net: Net, rng: random.Random) -> None:
 
 
 def _judge(counted: dict[str, Counter[str]], net: Net) -> set[str]:
-    acknowledged = {tag for tag, fate in net.fates.items() if fate == "success"}
-    refused = {tag for tag, fate in net.fates.items() if fate == "no"}
+    acknowledged = {tag for tag, outcome in net.outcomes.items() if outcome == "success"}
+    refused = {tag for tag, outcome in net.outcomes.items() if outcome == "no"}
     assert len(acknowledged) > 50, "a history in which hardly anything happened shows nothing"
     broken = set()
     for tags in counted.values():

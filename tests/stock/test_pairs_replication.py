@@ -206,12 +206,12 @@ def stale_ack(net: Net) -> tuple[str | None, int]:
     base = net.last_index(leader)
     net.propose(leader, "second")
     net.run(0.3)
-    assert net.fates.get("second") is None
+    assert net.outcomes.get("second") is None
     assert late, "nothing was late"
     for message in late:
         net.deliver(first, leader, message)
     net.run(0.3)
-    return net.fates.get("second"), sum(net.last_index(name) > base for name in net.up())
+    return net.outcomes.get("second"), sum(net.last_index(name) > base for name in net.up())
 
 
 def test_stale_ack_stock() -> None:

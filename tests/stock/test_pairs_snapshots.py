@@ -92,7 +92,7 @@ def test_bad_dump_start_stock(tmp_path: Path) -> None:
         assert damaged == net.leader(), "it even leads"
         net.propose(damaged, "y")
         net.run(10)
-        assert None is net.fates.get("y"), "and answers nothing"
+        assert None is net.outcomes.get("y"), "and answers nothing"
 
 
 def test_bad_dump_start_ours() -> None:

@@ -53,7 +53,7 @@ def false_acks(net: Net) -> list[str]:
     net.run(10)
     assert pieces[0] > 3, "no snapshot in several pieces was sent"
     assert net.tags(new) == net.tags(old)
-    return [tag for tag in tail if net.fates.get(tag) == "success" and tag not in net.tags(new)]
+    return [tag for tag in tail if net.outcomes.get(tag) == "success" and tag not in net.tags(new)]
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.engine import stock
+from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.stock import Node, SyncObj, SyncObjConf, Transport
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.errors import Halted
 
 FOLLOWER, CANDIDATE, LEADER = 0, 1, 2
 ROLES = ("follower", "candidate", "leader")
-STOOD_MAX = 3
-DISK_PATIENCE = 5  # election timeouts that a disk may take for a sync before its node is no leader
+BACKOFF_DOUBLINGS_MAX = 3
+DISK_HANG_TIMEOUTS = 5  # election timeouts that a disk may take for a sync before its node is no leader
 
 _Promise = tuple[int, str, messages.Message]  # journal position, to, what
 
@@ -32,7 +32,7 @@ Send = Callable[[str, messages.Message], bool]  # to a peer by node id; False if
 
 
 @dataclass(frozen=True, slots=True)
-class Timing:
+class ElectionTiming:
     """Everything that waits, derived from one setting: the shortest election timeout T, in seconds.
 
     Timeouts are drawn from [T, 2T) so that one node usually wins alone (Raft §9.3). Heartbeats come T/5 apart, so that
@@ -46,7 +46,7 @@ class Timing:
         return self.election_s / 5
 
 
-class Port(Transport):  # type: ignore[misc]  # PySyncObj has no annotations
+class EnginePort(Transport):  # type: ignore[misc]  # PySyncObj has no annotations
     """What PySyncObj sends through: everything goes to the engine, which knows what must wait for the disk."""
 
     ready = True
@@ -79,27 +79,36 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
     """Ballots, terms and leaders. Single-threaded: every method runs on the node's loop."""
 
     def __init__(
-        self, node_id: str, voters: Iterable[str], *, journal: Journal, send: Send, timing: Timing, rng: random.Random
+        self,
+        node_id: str,
+        voters: Iterable[str],
+        *,
+        journal: Journal,
+        send: Send,
+        timing: ElectionTiming,
+        rng: random.Random,
     ) -> None:
         self.journal = journal
         self.timing = timing
-        self.may_stand = True  # False on a node that the log does not name, or names with another disk
+        self.may_be_candidate = True  # False on a node that the log does not name, or names with another disk
         self.may_give_ballot: Callable[[str], bool] = lambda to: True  # to a candidate whose log names us so
         self.incarnation_of: Callable[[str], str] = lambda peer: ""  # as our log names a voter
-        self.is_itself: Callable[[str], bool] = lambda peer: True  # False of one whose disk is not the log's any more
+        self.has_known_disk: Callable[[str], bool] = lambda peer: (
+            True
+        )  # False of one whose disk is not the log's any more
         self.is_voter = True
         self.on_durable: Callable[[], None] = lambda: None  # more of the log is on disk: something may commit
         self._send = send
         self._rng = rng
         self._promises: deque[_Promise] = deque()
-        self._heard_s = float("-inf")  # when a live leader last spoke to us
-        self._said_s = float("-inf")  # when it was last told that we are here, in the midst of a big message
+        self._leader_heard_s = float("-inf")  # when a live leader last spoke to us
+        self._alive_sent_s = float("-inf")  # when it was last told that we are here, in the midst of a big message
         self._pre_ballots: set[str] = set()
         self._ballots: set[str] = set()
-        self._synced_before, self._synced_s = 0, stock.monotonic()  # how far the disk was last, and when it got there
-        self._agreed = False  # a majority would elect us, or the leader asked us to stand
+        self._synced_seen, self._synced_at_s = 0, monotonic_s()  # how far the disk was last, and when it got there
+        self._election_granted = False  # a majority would elect us, or the leader asked us to stand
         self._transferring = False
-        self._stood = 0  # times since this node heard a leader, or was one
+        self._elections_since_leader = 0  # times since this node heard a leader, or was one
         super().__init__(
             Node(node_id),
             [Node(peer) for peer in voters if peer != node_id],
@@ -114,7 +123,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
                 leaderFallbackTimeout=timing.election_s,
             ),
             nodeClass=Node,
-            transportClass=lambda engine, me, others: Port(engine),
+            transportClass=lambda engine, me, others: EnginePort(engine),
         )
         self._poller = _NoPoller()
         self._SyncObj__raftLog = journal
@@ -204,13 +213,13 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         """
         alone = self.voters() == {self.node_id}  # nobody else can lead: there is nobody to wait for
         if self._disk_hangs() and not alone:
-            self._leave_it_to_others()
+            self._step_down()
             return
-        due = alone or self._SyncObj__raftElectionDeadline < stock.monotonic()
-        if self.role == LEADER or self._agreed or not due:
+        due = alone or self._SyncObj__raftElectionDeadline < monotonic_s()
+        if self.role == LEADER or self._election_granted or not due:
             return
-        self._SyncObj__raftElectionDeadline = stock.monotonic() + self._soon_s()
-        if not self.is_voter or not self.may_stand:
+        self._SyncObj__raftElectionDeadline = monotonic_s() + self._retry_delay_s()
+        if not self.is_voter or not self.may_be_candidate:
             return
         self._pre_ballots = {self.node_id}
         term, last = self.term_now + 1, self._last()
@@ -222,40 +231,40 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
 
     def _disk_hangs(self) -> bool:
         """Whether nothing became durable for long although something waits for it."""
-        now_s, synced = stock.monotonic(), self.journal.synced
-        if synced >= self.journal.position or synced != self._synced_before:
-            self._synced_before, self._synced_s = synced, now_s
-        return now_s - self._synced_s > DISK_PATIENCE * self.timing.election_s
+        now_s, synced = monotonic_s(), self.journal.synced
+        if synced >= self.journal.position or synced != self._synced_seen:
+            self._synced_seen, self._synced_at_s = synced, now_s
+        return now_s - self._synced_at_s > DISK_HANG_TIMEOUTS * self.timing.election_s
 
-    def _leave_it_to_others(self) -> None:
+    def _step_down(self) -> None:
         """Without a disk nobody can commit or be elected; but with a leader that goes on saying that it is alive,
         nobody else would ever stand."""
         if self.role == LEADER:
-            log.warning("the disk has hung for %d election timeouts: this node leads no more", DISK_PATIENCE)
+            log.warning("the disk has hung for %d election timeouts: this node leads no more", DISK_HANG_TIMEOUTS)
             self._SyncObj__setState(FOLLOWER)
             self._SyncObj__raftLeader = None
 
     def _check_pre_ballots(self) -> None:
         if self._majority(self._pre_ballots):
             self._pre_ballots = set()
-            self._stand()
+            self._start_election()
 
-    def _stand(self, *, transfer: bool = False) -> None:
-        self._agreed, self._transferring = True, transfer
-        self._stood += 1
+    def _start_election(self, *, transfer: bool = False) -> None:
+        self._election_granted, self._transferring = True, transfer
+        self._elections_since_leader += 1
         self._ballots = {self.node_id}
         self._SyncObj__raftElectionDeadline = 0  # the next tick is PySyncObj's own election
 
     def _SyncObj__connectedToAnyone(self) -> bool:
         """PySyncObj asks before it stands, by a later look at the clock than ours; and meanwhile the log may say that
         this node is no voter any more."""
-        stands = self._agreed and self.is_voter and self.may_stand
+        stands = self._election_granted and self.is_voter and self.may_be_candidate
         return stands and bool(super()._SyncObj__connectedToAnyone())
 
     def end_of_election_tick(self) -> None:
         """PySyncObj has sent its requests, or could not: then a majority is asked again, for a leader may come."""
-        if self._agreed:
-            self._agreed = self._transferring = self._SyncObj__transferInProgress = False
+        if self._election_granted:
+            self._election_granted = self._transferring = self._SyncObj__transferInProgress = False
 
     def _last(self) -> tuple[int, int]:
         _, index, term = self.journal[-1]
@@ -263,12 +272,12 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
 
     def leader_is_fresh(self) -> bool:
         """Whether a leader spoke within the shortest election timeout, or this node is one itself."""
-        return self.role == LEADER or stock.monotonic() - self._heard_s < self.timing.election_s
+        return self.role == LEADER or monotonic_s() - self._leader_heard_s < self.timing.election_s
 
     @property
     def silence_ms(self) -> int:
         """How long ago a leader last spoke to this node; at most some days, also if none ever did."""
-        return int(min(stock.monotonic() - self._heard_s, 1e6) * 1000)
+        return int(min(monotonic_s() - self._leader_heard_s, 1e6) * 1000)
 
     def on_request_ballot(self, peer: str, request: messages.RequestBallot) -> None:
         """Answer a candidate, but not while a leader is alive (Raft thesis 4.2.3), and not without a memory.
@@ -306,9 +315,9 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
 
     def on_timeout_now(self, peer: str, message: messages.TimeoutNow) -> None:
         """The leader hands over: stand at once, and say so, for its followers have a fresh leader."""
-        if message.term == self.term_now and peer == self.leader_id and self.is_voter and self.may_stand:
+        if message.term == self.term_now and peer == self.leader_id and self.is_voter and self.may_be_candidate:
             self._SyncObj__transferInProgress = True
-            self._stand(transfer=True)
+            self._start_election(transfer=True)
 
     # ---- terms ------------------------------------------------------------------------------------------------------
 
@@ -316,36 +325,36 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         """A leader of a term at least ours spoke (Raft §5.2)."""
         if self.role == LEADER and term == self.term_now:
             raise Halted(f"{peer} and this node both lead term {term}: one of them forgot a ballot. Stopping")
-        now_s = stock.monotonic()
+        now_s = monotonic_s()
         if term > self.term_now:
             self._SyncObj__setCurrentTerm(term, None)
             self._SyncObj__transferInProgress = False
         self._SyncObj__setState(FOLLOWER)
         if not self._SyncObj__transferInProgress:
-            self._agreed = False
+            self._election_granted = False
             self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
         self._SyncObj__raftLeader = Node(peer)
-        self._heard_s = now_s
-        self._pre_ballots, self._stood = set(), 0
+        self._leader_heard_s = now_s
+        self._pre_ballots, self._elections_since_leader = set(), 0
 
-    def lost_link(self, peer: str) -> None:
+    def connection_lost(self, peer: str) -> None:
         """The leader's end of the connection is gone: most likely the leader is, so ask the others soon.
 
         Only the pre-vote makes this safe: if just our link broke, the others still hear the leader and refuse.
         """
         if peer == self.leader_id and self.role == FOLLOWER:
-            self._heard_s = float("-inf")
-            soon_s = stock.monotonic() + self.timing.election_s * self._rng.uniform(0.02, 0.3)
+            self._leader_heard_s = float("-inf")
+            soon_s = monotonic_s() + self.timing.election_s * self._rng.uniform(0.02, 0.3)
             self._SyncObj__raftElectionDeadline = min(self._SyncObj__raftElectionDeadline, soon_s)
 
     def progress(self, peer: str) -> None:
         """Part of a big message came from the leader: it is alive, though the message is not whole yet. It is told
         that so are we, for nothing else may pass by that message."""
         if peer == self.leader_id and self.role == FOLLOWER:
-            now_s = self._heard_s = stock.monotonic()
+            now_s = self._leader_heard_s = monotonic_s()
             self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
-            if now_s - self._said_s >= self.timing.heartbeat_s:
-                self._said_s = now_s
+            if now_s - self._alive_sent_s >= self.timing.heartbeat_s:
+                self._alive_sent_s = now_s
                 self._send(peer, messages.Appended(self.term_now, 0, success=False, reset=False))
 
     def learn_term(self, term: int) -> None:
@@ -356,13 +365,13 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             self._SyncObj__raftLeader = None
             self.journal.flush()
 
-    def _soon_s(self) -> float:
+    def _retry_delay_s(self) -> float:
         """Until the next try when nobody leads: asking whether one would be elected disturbs no leader.
 
         Who stands again and again leaves more time: ballots come only when two disks have been synced, one after the
         other, and slow disks must not keep everybody from ever winning.
         """
-        patience = 1 << min(max(self._stood - 1, 0), STOOD_MAX)
+        patience = 1 << min(max(self._elections_since_leader - 1, 0), BACKOFF_DOUBLINGS_MAX)
         return self.timing.election_s * self._rng.uniform(0.15, 0.6) * patience
 
     def _SyncObj__generateRaftTimeout(self) -> float:
@@ -370,8 +379,8 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
 
         A candidate tries again sooner than a follower gives up on a leader: its ballots were split, nobody leads.
         """
-        if self._agreed or self.role == CANDIDATE:
-            return self._soon_s()
+        if self._election_granted or self.role == CANDIDATE:
+            return self._retry_delay_s()
         return self.timing.election_s * (1 + self._rng.random())
 
 

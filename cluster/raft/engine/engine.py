@@ -15,7 +15,8 @@ from typing import Any
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine import stock
-from quorate.cluster.raft.engine.elections import LEADER, ROLES, Send, Timing
+from quorate.cluster.raft.engine.clock import monotonic_s
+from quorate.cluster.raft.engine.elections import LEADER, ROLES, ElectionTiming, Send
 from quorate.cluster.raft.engine.proposal_outcome import OnOutcome, ProposalOutcome
 from quorate.cluster.raft.engine.replication import MEMBERS, NO_OP, REGULAR, Replication
 from quorate.cluster.raft.engine.stock import Node
@@ -41,14 +42,18 @@ class Engine(Replication):
         journal: Journal,
         send: Send,
         apply: Applier,
-        timing: Timing,
+        timing: ElectionTiming,
         rng: random.Random,
         backlog: Callable[[str], int] = lambda peer: 0,
     ) -> None:
         self._apply = apply
         self._wants_tick = False
-        self._unsent = False
-        self._noted_s, self._noted, self._lately = float("-inf"), 0, 0  # commit index: when, what, and before
+        self._has_unsent = False
+        self._noted_at_s, self._committed_noted, self._committed_a_while_ago = (
+            float("-inf"),
+            0,
+            0,
+        )  # commit index: when, what, and before
         self.on_members_committed: Callable[[bytes, int], None] = lambda members, index: None
         super().__init__(node_id, voters, journal=journal, send=send, timing=timing, rng=rng, backlog=backlog)
         stock.check()
@@ -74,14 +79,14 @@ class Engine(Replication):
 
     def tick(self) -> bool:
         """Let PySyncObj do what is due. True if it should be called again at once: there is more to apply."""
-        self._send_out()
-        self._note_commit()
+        self._send_proposals()
+        self._note_commit_index()
         self.tick_elections()
-        self._counting, self._wants_tick = True, False
+        self._counting_copies, self._wants_tick = True, False
         try:
             self.doTick(0)
         finally:
-            self._counting = False
+            self._counting_copies = False
         self.end_of_election_tick()
         self.journal.flush()
         return self._wants_tick
@@ -97,7 +102,7 @@ class Engine(Replication):
     def peer_disconnected(self, peer: str) -> None:
         self._SyncObj__onNodeDisconnected(Node(peer))
         self.cancel_snapshot(peer)
-        self.lost_link(peer)
+        self.connection_lost(peer)
 
     # ---- proposing --------------------------------------------------------------------------------------------------
 
@@ -127,20 +132,26 @@ class Engine(Replication):
         """Whether a learner hears us now and lacks so little that making it a voter costs no availability: no more than
         came in less than an election timeout, whatever number that is (Raft thesis 4.2.1)."""
         heard_s = self._SyncObj__lastResponseTime.get(Node(peer), float("-inf"))
-        fresh = stock.monotonic() - heard_s < self.timing.election_s / 2
-        return fresh and self._match(peer) >= max(self._lately, self.journal.first_index)
+        fresh = monotonic_s() - heard_s < self.timing.election_s / 2
+        return fresh and self._match(peer) >= max(self._committed_a_while_ago, self.journal.first_index)
 
-    def _note_commit(self) -> None:
+    def _note_commit_index(self) -> None:
         """Keep where the commit index was a while ago: from a quarter to half of an election timeout."""
-        now_s = stock.monotonic()
+        now_s = monotonic_s()
         if self.role != LEADER:
-            self._lately = self._noted = self.journal.last_index  # a new leader does not know yet what is committed
-        elif now_s - self._noted_s > self.timing.election_s / 4:
-            self._noted_s, self._lately, self._noted = now_s, self._noted, self.commit_index
+            self._committed_a_while_ago = self._committed_noted = (
+                self.journal.last_index
+            )  # a new leader does not know yet what is committed
+        elif now_s - self._noted_at_s > self.timing.election_s / 4:
+            self._noted_at_s, self._committed_a_while_ago, self._committed_noted = (
+                now_s,
+                self._committed_noted,
+                self.commit_index,
+            )
 
-    def heard(self) -> set[str]:
+    def responsive_peers(self) -> set[str]:
         """The peers that answered this leader within an election timeout."""
-        since_s = stock.monotonic() - self.timing.election_s
+        since_s = monotonic_s() - self.timing.election_s
         return {str(node.id) for node, heard_s in self._SyncObj__lastResponseTime.items() if heard_s > since_s}
 
     def _add(self, command: bytes, done: OnOutcome) -> tuple[int, int] | None:
@@ -151,13 +162,13 @@ class Engine(Replication):
         self._SyncObj__commandsWaitingCommit[index].append((term, done))
         if command[:1] == MEMBERS:
             self._find_members(index)
-        self._unsent = True
+        self._has_unsent = True
         return index, term
 
-    def _send_out(self) -> None:
+    def _send_proposals(self) -> None:
         """What was proposed in one turn of the loop goes out together: a message a peer, and one group for the disk."""
-        if self._unsent:
-            self._unsent = False
+        if self._has_unsent:
+            self._has_unsent = False
             if self.role == LEADER:
                 self._send_all(heartbeat=False)
             self.journal.flush()
@@ -166,7 +177,7 @@ class Engine(Replication):
         """Of what the peer is sent next; 0 for one that is sent nothing."""
         return int(self._SyncObj__raftNextIndex.get(Node(peer), 0)) if self.role == LEADER else 0
 
-    def wanted_from(self, held: Callable[[str], int]) -> int:
+    def lowest_needed_index(self, held: Callable[[str], int]) -> int:
         """The lowest index that a connected peer goes on from, if the log still has it: from its own copies, or from
         what it is sent otherwise, which `held` tells."""
         if self.role != LEADER:
@@ -196,8 +207,8 @@ class Engine(Replication):
         (test_callback_raises, test_wrong_version_double_apply); retries a command that raises on every tick for ever
         (test_apply_raises); and holds the loop until all is applied.
         """
-        self._counting = False
-        until_s = stock.monotonic() + APPLY_S
+        self._counting_copies = False
+        until_s = monotonic_s() + APPLY_S
         waiting = self._SyncObj__commandsWaitingCommit
         while self.applied_index < self.commit_index:
             index = self.applied_index + 1
@@ -206,7 +217,7 @@ class Engine(Replication):
             self._SyncObj__raftLastApplied = index
             for proposed_term, done in waiting.pop(index, ()):
                 done(result, ProposalOutcome.COMMITTED if proposed_term == term else ProposalOutcome.NEVER)
-            if stock.monotonic() > until_s and self.applied_index < self.commit_index:
+            if monotonic_s() > until_s and self.applied_index < self.commit_index:
                 self._wants_tick = True
                 break
         self._answer_reads()
@@ -215,7 +226,7 @@ class Engine(Replication):
     def _apply_one(self, command: bytes, index: int, term: int) -> Any:
         kind = command[:1]
         if kind == NO_OP:
-            self._overtake(term)
+            self._fail_overtaken(term)
             return None
         if kind == MEMBERS:
             self.on_members_committed(command[1:], index)
@@ -228,7 +239,7 @@ class Engine(Replication):
             log.critical("entry %d of term %d cannot be applied: %r; it begins %r", index, term, error, command[:64])
             raise Halted(f"entry {index} of term {term} cannot be applied ({error}); it is still in the log") from error
 
-    def _overtake(self, term: int) -> None:
+    def _fail_overtaken(self, term: int) -> None:
         """An entry of `term` is committed. Terms only grow along a log: proposals of earlier ones that are not
         committed by now never will be, and nobody may ever come by their index again to say so."""
         waiting = self._SyncObj__commandsWaitingCommit
@@ -238,7 +249,7 @@ class Engine(Replication):
             for done in late:
                 done(None, ProposalOutcome.NEVER)
 
-    def index_with_behind(self, size: int) -> int:
+    def index_keeping(self, size: int) -> int:
         """The index with about `size` bytes of memory behind it."""
         at = len(self.journal) - 1
         while at > 0 and size > 0:
@@ -267,7 +278,7 @@ class Engine(Replication):
         return {
             "role": ROLES[self.role],
             "term": self.term_now,
-            "voter": self.is_voter and self.may_stand,
+            "voter": self.is_voter and self.may_be_candidate,
             "last_index": journal.last_index,
             "synced_index": journal.synced_index,
             "commit_index": self.commit_index,
@@ -281,7 +292,7 @@ class Engine(Replication):
 
     # ---- snapshots and members --------------------------------------------------------------------------------------
 
-    def installed(self, index: int) -> None:
+    def snapshot_installed(self, index: int) -> None:
         """A snapshot up to `index` is now state and base of the log (`journal.reset` has been called).
 
         Whether proposals at or below it are in it cannot be told. Stock answers them as committed, and believes
@@ -293,9 +304,9 @@ class Engine(Replication):
         for passed in [at for at in waiting if at <= index]:
             for _, done in waiting.pop(passed):
                 done(None, ProposalOutcome.UNKNOWN)
-        self._overtake(self.term_at(index))
+        self._fail_overtaken(self.term_at(index))
 
-    def proves(self, index: int, term: int, chain: bytes) -> bool:
+    def log_contains(self, index: int, term: int, chain: bytes) -> bool:
         """Whether our log has the entry that a leader's snapshot ends with. Then all up to it is committed, and needs
         no snapshot; what we hold behind it others may count on, so it stays (Raft figure 13, step 6)."""
         if not self.journal.first_index <= index <= self.journal.last_index or self.term_at(index) != term:

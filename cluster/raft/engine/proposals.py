@@ -36,19 +36,19 @@ class Proposals:
         self._open.discard(answer)
         self._bytes -= size
 
-    def answer_all(self, error: QuorateError) -> None:
+    def fail_all(self, error: QuorateError) -> None:
         for answer in list(self._open):
             if not answer.done():
                 answer.set_exception(error)
 
 
-def settle(answer: asyncio.Future[Applied], applied: Applied, fate: ProposalOutcome) -> None:
+def settle(answer: asyncio.Future[Applied], applied: Applied, outcome: ProposalOutcome) -> None:
     """Tell a proposal its fate."""
     if answer.done():
         return
-    if fate is ProposalOutcome.COMMITTED:
+    if outcome is ProposalOutcome.COMMITTED:
         answer.set_result(applied)
-    elif fate is ProposalOutcome.NEVER:
+    elif outcome is ProposalOutcome.NEVER:
         answer.set_exception(NoLeader("another leader's entry took its place; it was not counted"))
     else:
         answer.set_exception(OutcomeUnknown("a snapshot passed over it; send it again with the same id"))

@@ -16,32 +16,32 @@ class ReadIndex:
     """Pure bookkeeping; the engine sends and hears."""
 
     def __init__(self) -> None:
-        self.number = 0
-        self._heard: dict[str, int] = {}
+        self.round = 0
+        self._echoed: dict[str, int] = {}
         self._waiting: list[OnConfirmed] = []  # for this round
         self._next: list[OnConfirmed] = []
         self._index = 0  # what was committed when the round began
 
     def begin_term(self) -> None:
-        self._heard = {}
+        self._echoed = {}
 
     def join(self, done: OnConfirmed) -> None:
         self._next.append(done)
 
-    def heard(self, peer: str, number: int) -> bool:
+    def echoed(self, peer: str, number: int) -> bool:
         """Note what a peer echoed; whether that is news."""
-        if number <= self._heard.get(peer, 0):
+        if number <= self._echoed.get(peer, 0):
             return False
-        self._heard[peer] = number
+        self._echoed[peer] = number
         return True
 
-    def lost(self) -> None:
+    def fail_all(self) -> None:
         """This node does not lead (any more): nobody waiting was confirmed."""
         waiting, self._waiting, self._next = self._waiting + self._next, [], []
         for done in waiting:
             done(False)
 
-    def answer(self, majority: Callable[[set[str]], bool], applied: int, committed: int, me: str) -> bool:
+    def answer(self, majority: Callable[[set[str]], bool], applied: int, committed: int, node_id: str) -> bool:
         """Answer whoever can be; whether a new round has begun, so that it must be sent."""
         begun = False
         while True:
@@ -54,11 +54,11 @@ class ReadIndex:
                 return begun
             self._waiting, self._next = self._next, []
             self._index = committed
-            self.number += 1
-            self._heard[me] = self.number
+            self.round += 1
+            self._echoed[node_id] = self.round
             begun = True
             if not self._confirmed(majority):  # alone, a node is its own majority
                 return begun
 
     def _confirmed(self, majority: Callable[[set[str]], bool]) -> bool:
-        return majority({peer for peer, number in self._heard.items() if number >= self.number})
+        return majority({peer for peer, number in self._echoed.items() if number >= self.round})

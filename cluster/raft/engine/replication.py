@@ -10,8 +10,8 @@ import random
 from collections.abc import Callable, Iterable
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.engine import stock
-from quorate.cluster.raft.engine.elections import LEADER, Elections, Send, Timing
+from quorate.cluster.raft.engine.clock import monotonic_s
+from quorate.cluster.raft.engine.elections import LEADER, Elections, ElectionTiming, Send
 from quorate.cluster.raft.engine.read_index import OnConfirmed, ReadIndex
 from quorate.cluster.raft.engine.stock import Node
 from quorate.cluster.raft.members import MemberEntries
@@ -35,14 +35,14 @@ class Replication(Elections):
         *,
         journal: Journal,
         send: Send,
-        timing: Timing,
+        timing: ElectionTiming,
         rng: random.Random,
         backlog: Callable[[str], int],
     ) -> None:
         self._backlog = backlog
-        self._counting = False
-        self._rounds = ReadIndex()
-        self._commit_told = 0
+        self._counting_copies = False
+        self._read_index = ReadIndex()
+        self._commit_announced = 0
         self.offer_snapshot: Callable[[str], None] = lambda peer: None  # begin or go on sending it; at every heartbeat
         self.cancel_snapshot: Callable[[str], None] = lambda peer: None  # the link broke
         self.on_members: Callable[[bytes], None] = lambda members: None  # in force from now on; b"": those of the base
@@ -77,28 +77,28 @@ class Replication(Elections):
         """`done(True)` once a majority confirmed this leadership after this call and all that was committed then is
         applied; `done(False)` if leadership was lost. A node's word that it leads proves nothing by itself: stock
         0.3.17 calls itself leader for 30 s behind a cut (test_disruptive)."""
-        self._rounds.join(done)
+        self._read_index.join(done)
         self._answer_reads()
 
-    def give_up_reads(self) -> None:
+    def fail_reads(self) -> None:
         """This replica ends: nobody who waits will be confirmed."""
-        self._rounds.lost()
+        self._read_index.fail_all()
 
     def _answer_reads(self) -> None:
         if not self.leads_its_term:
-            self._rounds.lost()
-        elif self._rounds.answer(self._majority, self.applied_index, self.commit_index, self.node_id):
+            self._read_index.fail_all()
+        elif self._read_index.answer(self._majority, self.applied_index, self.commit_index, self.node_id):
             self._send_all(heartbeat=True)
 
     # ---- leader: sending --------------------------------------------------------------------------------------------
 
     def _SyncObj__onBecomeLeader(self) -> None:
         """Start a term with nobody's copies known, and the no-op at the true end of the log."""
-        counting, self._counting = self._counting, False
-        self._stood = 0
-        self._rounds.begin_term()
+        counting, self._counting_copies = self._counting_copies, False
+        self._elections_since_leader = 0
+        self._read_index.begin_term()
         super()._SyncObj__onBecomeLeader()
-        self._counting = counting
+        self._counting_copies = counting
         self.journal.flush()
 
     def _SyncObj__sendAppendEntries(self) -> None:
@@ -112,8 +112,8 @@ class Replication(Elections):
 
     def _send_all(self, *, heartbeat: bool) -> None:
         if heartbeat:  # entries alone put none off: a peer that is sent a snapshot gets none of them
-            self._SyncObj__newAppendEntriesTime = stock.monotonic() + self.timing.heartbeat_s
-        self._commit_told = self.commit_index
+            self._SyncObj__newAppendEntriesTime = monotonic_s() + self.timing.heartbeat_s
+        self._commit_announced = self.commit_index
         for node in sorted(self._peers(), key=lambda node: str(node.id)):
             self._replicate(node, heartbeat=heartbeat)
 
@@ -149,7 +149,7 @@ class Replication(Elections):
 
     def _append(self, prev_index: int, entries: list[tuple[int, bytes]]) -> messages.Append:
         return messages.Append(
-            self.term_now, self.commit_index, prev_index, self.term_at(prev_index), entries, self._rounds.number
+            self.term_now, self.commit_index, prev_index, self.term_at(prev_index), entries, self._read_index.round
         )
 
     def _slice(self, first: int) -> list[tuple[int, bytes]]:
@@ -168,12 +168,12 @@ class Replication(Elections):
     def term_at(self, index: int) -> int:
         return int(self.journal[index - self.journal.first_index][2])
 
-    def commit_untold(self) -> bool:
+    def commit_unannounced(self) -> bool:
         """Whether followers have not been told yet how far we have committed."""
-        return self.role == LEADER and self._commit_told < self.commit_index
+        return self.role == LEADER and self._commit_announced < self.commit_index
 
-    def tell_commit(self) -> None:
-        if self.commit_untold():
+    def announce_commit(self) -> None:
+        if self.commit_unannounced():
             self._send_all(heartbeat=True)
 
     # ---- leader: hearing --------------------------------------------------------------------------------------------
@@ -199,16 +199,16 @@ class Replication(Elections):
             self._SyncObj__raftNextIndex[node] = max(self._SyncObj__raftNextIndex[node], message.next_index)
         if message.reset:
             self._SyncObj__raftNextIndex[node] = message.next_index
-        if self.is_itself(peer):
-            self._count(node, message)
+        if self.has_known_disk(peer):
+            self._count_copy(node, message)
         if self._SyncObj__raftNextIndex[node] > self.journal.first_index:
             self._replicate(node, heartbeat=False)
 
-    def _count(self, node: Node, message: messages.Appended) -> None:
-        self._SyncObj__lastResponseTime[node] = stock.monotonic()
+    def _count_copy(self, node: Node, message: messages.Appended) -> None:
+        self._SyncObj__lastResponseTime[node] = monotonic_s()
         if message.success:
             self._SyncObj__raftMatchIndex[node] = max(self._SyncObj__raftMatchIndex[node], message.next_index - 1)
-        if self._rounds.heard(str(node.id), message.round):
+        if self._read_index.echoed(str(node.id), message.round):
             self._answer_reads()
 
     def forget_copies(self, peer: str) -> None:
@@ -221,7 +221,7 @@ class Replication(Elections):
 
         Stock 0.3.17 counts the leader's copy as soon as it is in memory (test_lost_unsynced_tail).
         """
-        if self._counting and self.role == LEADER:
+        if self._counting_copies and self.role == LEADER:
             return max(self.journal.synced_index, self.commit_index)
         return self.journal.last_index
 
@@ -240,7 +240,7 @@ class Replication(Elections):
             self.history_index = max(self.history_index, message.commit_index)
         self.follow(peer, message.term)
         if self.journal.pending_bytes > PENDING_BYTES_MAX:  # the disk hangs, so only this: we are alive
-            self._send(peer, self._heard(message, reset=False))
+            self._send(peer, self._alive_answer(message, reset=False))
             return
         first, last = self.journal.first_index, self.journal.last_index
         prev, entries = message.prev_index, message.entries
@@ -248,26 +248,26 @@ class Replication(Elections):
             entries = entries[first - prev :]
             prev = first
         elif prev > last or self.term_at(prev) != message.prev_term:
-            self._check_open(prev)
-            self._send(peer, self._heard(message, reset=True))
+            self._check_uncommitted(prev)
+            self._send(peer, self._alive_answer(message, reset=True))
             return
-        self._take(prev, entries)
+        self._store(prev, entries)
         verified = prev + len(entries)
         commit = min(message.commit_index, verified)
         self._SyncObj__leaderCommitIndex = message.commit_index
         if commit > self.commit_index:
             self._commit(commit)
         if self.journal.synced < self.journal.position and not entries:
-            self._send(peer, self._heard(message, reset=False))  # alive, whatever the disk does
+            self._send(peer, self._alive_answer(message, reset=False))  # alive, whatever the disk does
         self.promise(
             peer, messages.Appended(message.term, verified + 1, success=True, reset=False, round=message.round)
         )
 
-    def _heard(self, message: messages.Append, *, reset: bool) -> messages.Appended:
+    def _alive_answer(self, message: messages.Append, *, reset: bool) -> messages.Appended:
         """Nothing is promised; with `reset` the leader goes on from our commit index: all above may differ."""
         return messages.Appended(message.term, self.commit_index + 1, success=False, reset=reset, round=message.round)
 
-    def _take(self, prev: int, entries: list[tuple[int, bytes]]) -> None:
+    def _store(self, prev: int, entries: list[tuple[int, bytes]]) -> None:
         index, last = prev, self.journal.last_index
         for at, (term, _) in enumerate(entries):
             index = prev + 1 + at
@@ -284,7 +284,7 @@ class Replication(Elections):
                 self._find_members(index)
             index += 1
 
-    def _check_open(self, index: int) -> None:
+    def _check_uncommitted(self, index: int) -> None:
         """Where the leader's log differs from ours, ours must not be committed."""
         if index <= self.commit_index:
             raise Halted(
@@ -293,7 +293,7 @@ class Replication(Elections):
             )
 
     def _cut(self, index: int) -> None:
-        self._check_open(index)
+        self._check_uncommitted(index)
         self.journal.deleteEntriesFrom(index - self.journal.first_index)
         if self._members.last_index >= index:
             self._find_members(index)

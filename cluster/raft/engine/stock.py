@@ -13,8 +13,7 @@ import inspect
 import socket
 import zlib
 
-import pysyncobj.syncobj
-from pysyncobj import SyncObj, SyncObjConf
+from pysyncobj import SyncObj, SyncObjConf, syncobj
 from pysyncobj.node import Node as StockNode
 from pysyncobj.transport import Transport
 from pysyncobj.version import VERSION
@@ -22,7 +21,7 @@ from pysyncobj.version import VERSION
 # Importing pysyncobj 0.3.17 replaces socket.inet_ntop for the whole process by one that fails (win_inet_pton.py 84).
 socket.inet_ntop = _socket.inet_ntop
 
-__all__ = ["Node", "SyncObj", "SyncObjConf", "Transport", "check", "monotonic"]
+__all__ = ["Node", "SyncObj", "SyncObjConf", "Transport", "check", "syncobj"]
 
 
 class Node(StockNode):  # type: ignore[misc]  # PySyncObj has no annotations
@@ -30,11 +29,6 @@ class Node(StockNode):  # type: ignore[misc]  # PySyncObj has no annotations
 
     def __hash__(self) -> int:
         return zlib.crc32(self.id.encode())
-
-
-def monotonic() -> float:
-    """PySyncObj's own clock, looked up at each call: a simulation replaces it there, and all of us follow."""
-    return float(pysyncobj.syncobj.monotonicTime())
 
 
 VERSION_KNOWN = "0.3.17"

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from quorate.cluster.raft.storage.directory import Identity
+from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.transport.connection import Introduction
 
 log = logging.getLogger(__name__)
@@ -29,16 +29,16 @@ def cluster_id_of(members: Mapping[str, str]) -> str:
 class Bootstrap:
     """Decides from introductions; `identity` is what should be on disk after each."""
 
-    def __init__(self, identity: Identity, cluster_name: str, expected: set[str]) -> None:
+    def __init__(self, identity: NodeIdentity, cluster_name: str, expected: set[str]) -> None:
         self.identity = identity
         self.cluster_name = cluster_name
         self.expected = expected  # empty: this node was not asked to form a cluster
         self.stranger_to: str | None = None  # a formed cluster that does not know this incarnation
-        self._met = {identity.node_id: identity.incarnation}
-        self._strangers: dict[str, tuple[str, str]] = {}  # those of formed clusters: peer -> incarnation, cluster id
+        self._introduced = {identity.node_id: identity.incarnation}
+        self._handshaking: dict[str, tuple[str, str]] = {}  # those of formed clusters: peer -> incarnation, cluster id
         self._form_if_complete()
 
-    def expect(self, expected: set[str]) -> None:
+    def expect_members(self, expected: set[str]) -> None:
         """Form a cluster with these. Nobody was met so far: who expects nobody refuses all."""
         self.expected = expected
         self._form_if_complete()
@@ -49,55 +49,55 @@ class Bootstrap:
 
     def waiting_for(self) -> list[str]:
         """Whom this node has still to meet before it can form the cluster it was asked for."""
-        return [] if self.formed else sorted(self.expected - set(self._met))
+        return [] if self.formed else sorted(self.expected - set(self._introduced))
 
-    def introduced(self, peer: str, hello: Introduction) -> str | None:
+    def introduced(self, peer: str, introduction: Introduction) -> str | None:
         """Learn from a peer's introduction; a reason to refuse it, or None."""
-        if hello.cluster_name != self.cluster_name:
-            return f"it belongs to cluster {hello.cluster_name!r}, this node to {self.cluster_name!r}"
-        if hello.cluster_id is None:
-            return None if self.formed else self._met_unformed(peer, hello)
+        if introduction.cluster_name != self.cluster_name:
+            return f"it belongs to cluster {introduction.cluster_name!r}, this node to {self.cluster_name!r}"
+        if introduction.cluster_id is None:
+            return None if self.formed else self._introduced_unformed(peer, introduction)
         if self.formed:
-            if hello.cluster_id != self.identity.cluster_id:
+            if introduction.cluster_id != self.identity.cluster_id:
                 return (
-                    f"it was formed as cluster {hello.cluster_id}, this node as {self.identity.cluster_id}: one of the "
-                    "two data directories is another cluster's"
+                    f"it was formed as cluster {introduction.cluster_id}, this node as {self.identity.cluster_id}: "
+                    "one of the two data directories is another cluster's"
                 )
             return None
-        return self._met_formed(peer, hello)
+        return self._introduced_formed(peer, introduction)
 
-    def parted(self, peer: str) -> None:
+    def connection_closed(self, peer: str) -> None:
         """The link broke. It must be met again: it may form the cluster meanwhile, with a disk that is emptied then."""
         if not self.formed and peer != self.identity.node_id:
-            self._met.pop(peer, None)
+            self._introduced.pop(peer, None)
 
-    def _met_unformed(self, peer: str, hello: Introduction) -> str | None:
-        if not self.expected or not hello.expected:
+    def _introduced_unformed(self, peer: str, introduction: Introduction) -> str | None:
+        if not self.expected or not introduction.expected:
             return None  # one of us was not asked to form a cluster, and waits for one
-        if set(hello.expected) != self.expected:
+        if set(introduction.expected) != self.expected:
             return (
-                f"it wants to form a cluster of {', '.join(sorted(hello.expected))}, this node one of "
+                f"it wants to form a cluster of {', '.join(sorted(introduction.expected))}, this node one of "
                 f"{', '.join(sorted(self.expected))}: give all the same raft.peers"
             )
-        self._met[peer] = hello.incarnation
+        self._introduced[peer] = introduction.incarnation
         self._form_if_complete()
         return None
 
-    def _met_formed(self, peer: str, hello: Introduction) -> str | None:
-        assert hello.cluster_id is not None
-        members = hello.members or {}
+    def _introduced_formed(self, peer: str, introduction: Introduction) -> str | None:
+        assert introduction.cluster_id is not None
+        members = introduction.members or {}
         mine = self.identity
         if members.get(mine.node_id) == mine.incarnation:
-            self._form(hello.cluster_id, members)
+            self._form(introduction.cluster_id, members)
             return None
-        self._strangers[peer] = hello.incarnation, hello.cluster_id
+        self._handshaking[peer] = introduction.incarnation, introduction.cluster_id
         if self.stranger_to is None:
-            self.stranger_to = hello.cluster_id
+            self.stranger_to = introduction.cluster_id
             known = "knows another incarnation of it" if mine.node_id in members else "does not know it"
             log.warning(
                 "the cluster %s is formed and %s: this node's data directory is new, so it gives no ballot. "
                 "If the node is new: quorate members add %s; if its disk was replaced: quorate members replace %s",
-                hello.cluster_id,
+                introduction.cluster_id,
                 known,
                 mine.node_id,
                 mine.node_id,
@@ -110,13 +110,13 @@ class Bootstrap:
         Of which one, those tell whom the log names: it may have met others, of a cluster of before a recovery.
         """
         if not self.formed:
-            ids = {id for peer, (disk, id) in self._strangers.items() if members.get(peer) == disk}
+            ids = {id for peer, (disk, id) in self._handshaking.items() if members.get(peer) == disk}
             if len(ids) == 1:  # else the next introduction tells
                 self._form(ids.pop(), members)
 
     def _form_if_complete(self) -> None:
-        if not self.formed and self.expected and set(self._met) >= self.expected:
-            members = {node: self._met[node] for node in self.expected}
+        if not self.formed and self.expected and set(self._introduced) >= self.expected:
+            members = {node: self._introduced[node] for node in self.expected}
             self._form(cluster_id_of(members), members)
 
     def _form(self, cluster_id: str, members: Mapping[str, str]) -> None:

@@ -29,52 +29,52 @@ class Membership:
         self,
         node_id: str,
         engine: Engine,
-        links: PeerTransport,
-        forming: Bootstrap,
+        transport: PeerTransport,
+        bootstrap: Bootstrap,
         configured: Mapping[str, str],
         snapshot: SnapshotMeta | None,
     ) -> None:
-        self._node_id, self._engine, self._links, self._forming = node_id, engine, links, forming
+        self._node_id, self._engine, self._transport, self._bootstrap = node_id, engine, transport, bootstrap
         self._configured = configured  # whom to meet while the log names nobody: raft.peers, or what `meet` told
         self._base = members.decode(snapshot.members) if snapshot and snapshot.members else None
         self._committed: Members | None = self._base
-        self._committed_at = snapshot.index if snapshot else 0
-        self._met: dict[str, Introduction] = {}
-        self._proposed = False
+        self._committed_index = snapshot.index if snapshot else 0
+        self._introductions: dict[str, Introduction] = {}
+        self._change_open = False
         self.current: Members | None = None
-        engine.may_give_ballot = self._remembers
+        engine.may_give_ballot = self.may_give_ballot
         engine.incarnation_of = self._incarnation_of
-        engine.is_itself = self._is_itself
-        engine.on_members = self.in_force
+        engine.has_known_disk = self.has_known_disk
+        engine.on_members = self.use_members
         engine.on_members_committed = self.committed
-        self.in_force(engine.members_at(engine.journal.last_index))
+        self.use_members(engine.members_at(engine.journal.last_index))
 
     # ---- from the log -----------------------------------------------------------------------------------------------
 
-    def in_force(self, data: bytes) -> None:
+    def use_members(self, data: bytes) -> None:
         """These count from now on; b"": those the snapshot below the log names, or the configured ones."""
         self.current = members.decode(data) if data else self._base
         if self.current is not None:
             self._engine.set_members(self.current.voters(), self.current.learners())
         else:
             # A formed cluster has the majorities of those who formed it, whatever this node is configured with now.
-            formed = self._forming.identity.members
-            self._engine.set_members(formed or self._forming.expected or set(self._configured) - {self._node_id})
-        self._reach()
+            formed = self._bootstrap.identity.members
+            self._engine.set_members(formed or self._bootstrap.expected or set(self._configured) - {self._node_id})
+        self._update_connections()
 
     def committed(self, data: bytes, index: int) -> None:
         """The change is certain. Raises `Halted` if it removes this node."""
-        before, self._committed, self._committed_at = self._committed, members.decode(data), index
+        before, self._committed, self._committed_index = self._committed, members.decode(data), index
         if self._is_me(before) and not self._is_me(self._committed):
             raise Halted(f"this node was {REMOVED} ({self._committed.reason}); its data directory is of no more use")
-        self._reach()
+        self._update_connections()
 
     def installed(self, snapshot: SnapshotMeta) -> None:
         """It took the place of the log."""
         self._base = members.decode(snapshot.members) if snapshot.members else None
         if snapshot.members:
             self.committed(snapshot.members, snapshot.index)
-        self.in_force(self._engine.members_at(self._engine.journal.last_index))
+        self.use_members(self._engine.members_at(self._engine.journal.last_index))
 
     def at(self, index: int) -> bytes:
         """The membership at `index` of the log, as a snapshot keeps it."""
@@ -82,9 +82,9 @@ class Membership:
 
     def _is_me(self, of: Members | None) -> bool:
         me = None if of is None else of.get(self._node_id)
-        return me is not None and me.incarnation == self._forming.identity.incarnation
+        return me is not None and me.incarnation == self._bootstrap.identity.incarnation
 
-    def _reach(self) -> None:
+    def _update_connections(self) -> None:
         """Be connected with all who count or still may; a node the log does not name yet looks for those configured."""
         wanted: dict[str, str] = {}
         if self.current is None or self.current.get(self._node_id) is None:
@@ -93,53 +93,53 @@ class Membership:
             if known is not None:
                 wanted.update(known.addresses())
         wanted.pop(self._node_id, None)
-        self._links.set_members(wanted)
-        for peer, met in self._met.items():
-            why = self.refusal(peer, met) if self._links.is_open(peer) else None
+        self._transport.set_members(wanted)
+        for peer, introduction in self._introductions.items():
+            why = self.refusal(peer, introduction) if self._transport.is_open(peer) else None
             if why is not None:
-                self._links.refuse(peer, why)
-        self.weigh()
+                self._transport.refuse(peer, why)
+        self.update_candidacy()
 
-    def weigh(self) -> None:
+    def update_candidacy(self) -> None:
         """Whether this node may stand: the cluster is formed, and the log, if it names this node, means this disk."""
         if self._committed is not None and self._is_me(self._committed):
-            self._forming.join({member.id: member.incarnation for member in self._committed.members})
+            self._bootstrap.join({member.id: member.incarnation for member in self._committed.members})
         me = None if self.current is None else self.current.get(self._node_id)
-        mine = me is None or me.incarnation == self._forming.identity.incarnation
-        self._engine.may_stand = self._forming.formed and mine
+        mine = me is None or me.incarnation == self._bootstrap.identity.incarnation
+        self._engine.may_be_candidate = self._bootstrap.formed and mine
 
-    def _remembers(self, to: str) -> bool:
+    def may_give_ballot(self, to: str) -> bool:
         """Whether this disk holds every ballot that whom the candidate means by us has given.
 
         It holds all of this incarnation's. A log that names no members yet means those who formed the cluster.
         """
-        return to == self._forming.identity.incarnation if to else self._forming.formed
+        return to == self._bootstrap.identity.incarnation if to else self._bootstrap.formed
 
     def _incarnation_of(self, peer: str) -> str:
         member = None if self.current is None else self.current.get(peer)
         return "" if member is None else member.incarnation
 
-    def _is_itself(self, peer: str) -> bool:
+    def has_known_disk(self, peer: str) -> bool:
         """Whether the disk we are connected with is the one that the log means: what another one says counts for
         nothing, whatever it holds, for it has forgotten what it promised before."""
-        known, met = self._incarnation_of(peer), self._met.get(peer)
-        return not known or met is None or met.incarnation == known
+        known, introduction = self._incarnation_of(peer), self._introductions.get(peer)
+        return not known or introduction is None or introduction.incarnation == known
 
-    def meet(self, peers: Mapping[str, str]) -> None:
+    def set_initial_peers(self, peers: Mapping[str, str]) -> None:
         """From now on these are whom to meet while the log names nobody."""
         self._configured = dict(peers)
-        self.in_force(self._engine.members_at(self._engine.journal.last_index))
+        self.use_members(self._engine.members_at(self._engine.journal.last_index))
 
     # ---- from the links ---------------------------------------------------------------------------------------------
 
-    def met(self, peer: str, introduction: Introduction) -> None:
+    def introduced(self, peer: str, introduction: Introduction) -> None:
         """A peer was let in, and this is the disk it is from now on."""
-        before = self._met.get(peer)
+        before = self._introductions.get(peer)
         if before is not None and before.incarnation != introduction.incarnation:
             self._engine.forget_copies(peer)
-        self._met[peer] = introduction
+        self._introductions[peer] = introduction
 
-    def refusal(self, peer: str, met: Introduction) -> str | None:
+    def refusal(self, peer: str, introduction: Introduction) -> str | None:
         """Why this node wants no link with a peer that its log does not name, or None.
 
         One that belongs to a cluster is let in unless it surely was removed: it may have joined after what our log
@@ -147,8 +147,11 @@ class Membership:
         """
         if any(known is not None and known.get(peer) for known in (self.current, self._committed)):
             return None
-        if met.cluster_id is not None:
-            removed = 0 < met.member_at < self._committed_at and met.cluster_id == self._forming.identity.cluster_id
+        if introduction.cluster_id is not None:
+            removed = (
+                0 < introduction.member_at < self._committed_index
+                and introduction.cluster_id == self._bootstrap.identity.cluster_id
+            )
             return f"{peer} was {REMOVED}" if removed else None
         if self.current is None:
             return None if peer in self._configured else f"{peer} is not among this node's raft.peers"
@@ -160,12 +163,12 @@ class Membership:
     def member_at(self) -> int:
         """An index of the log at which this disk was a member; 0 if of none that is known."""
         if self._committed is not None:
-            return self._committed_at if self._is_me(self._committed) else 0
+            return self._committed_index if self._is_me(self._committed) else 0
         return self._engine.members_index if self._is_me(self.current) else 0
 
     def refused(self, peer: str, why: str) -> None:
         """Raises `Halted` if this node was removed while it was away."""
-        if self._forming.formed and REMOVED in why:
+        if self._bootstrap.formed and REMOVED in why:
             raise Halted(f"this node was {REMOVED}, says {peer}; its data directory is of no more use")
 
     # ---- changes, on the leader -------------------------------------------------------------------------------------
@@ -173,39 +176,39 @@ class Membership:
     def tick(self) -> None:
         """Write down the founders; make learners that have caught up voters."""
         engine = self._engine
-        if self._proposed or not engine.may_change_members:
+        if self._change_open or not engine.may_change_members:
             return
         if self.current is None:
-            founders = self._forming.identity.members or {}
+            founders = self._bootstrap.identity.members or {}
             if set(founders) <= set(self._configured):
                 self._propose(members.founding({id: self._configured[id] for id in founders}, founders))
             return
         for member in self.current.members:
-            met = self._met.get(member.id)
-            if not member.voter and met and self._links.is_open(member.id) and engine.caught_up(member.id):
-                self._propose(self.current.promoting(member.id, met.incarnation))
+            introduction = self._introductions.get(member.id)
+            if not member.voter and introduction and self._transport.is_open(member.id) and engine.caught_up(member.id):
+                self._propose(self.current.promoting(member.id, introduction.incarnation))
                 return
 
     def _propose(self, changed: Members) -> asyncio.Future[None]:
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(lambda done: done.exception())  # who waits for it hears of it; nobody else must
 
-        def done(result: object, fate: ProposalOutcome) -> None:
-            self._proposed = False
+        def done(result: object, outcome: ProposalOutcome) -> None:
+            self._change_open = False
             if answer.done():
                 return
-            if fate is ProposalOutcome.COMMITTED:
+            if outcome is ProposalOutcome.COMMITTED:
                 answer.set_result(None)
             else:
                 answer.set_exception(
                     NoLeader("another leader took over; the members did not change")
-                    if fate is ProposalOutcome.NEVER
+                    if outcome is ProposalOutcome.NEVER
                     else OutcomeUnknown("it is not known whether the members changed; look with quorate members")
                 )
 
-        self._proposed = True
+        self._change_open = True
         if self._engine.propose_members(members.encode(changed), done) is None:
-            self._proposed = False
+            self._change_open = False
             answer.set_exception(NoLeader("this node does not lead now, or another change is under way"))
         return answer
 
@@ -214,7 +217,7 @@ class Membership:
         `Conflict`, or `OutcomeUnknown` after `CHANGE_S`."""
         try:
             async with asyncio.timeout(CHANGE_S):
-                while self._proposed or not self._engine.may_change_members or self.current is None:
+                while self._change_open or not self._engine.may_change_members or self.current is None:
                     if not self._engine.leads_its_term:
                         raise NoLeader("this node does not lead now")
                     await asyncio.sleep(0.02)
@@ -234,7 +237,7 @@ class Membership:
     def _check_committable(self, changed: Members) -> None:
         """A change counts from the moment it is in the log: one that those who are here cannot commit would end the
         majority there is, for nothing. Raises `Conflict`."""
-        missing = changed.voters() - {self._node_id} - self._engine.heard()
+        missing = changed.voters() - {self._node_id} - self._engine.responsive_peers()
         if changed.voters() != (self.current or changed).voters() and 2 * len(missing) >= len(changed.voters()):
             raise Conflict(
                 f"without {', '.join(sorted(missing))} there would be no majority, and nothing is heard of it now: "
@@ -242,17 +245,17 @@ class Membership:
             )
 
     def connected_incarnation(self, peer: str) -> str | None:
-        met = self._met.get(peer)
-        return met.incarnation if met is not None and self._links.is_open(peer) else None
+        introduction = self._introductions.get(peer)
+        return introduction.incarnation if introduction is not None and self._transport.is_open(peer) else None
 
-    def listed(self) -> list[Member]:
+    def list_members(self) -> list[Member]:
         return list(self.current.members) if self.current else []
 
     def status(self) -> dict[str, Any]:
-        forming = self._forming
+        bootstrap = self._bootstrap
         return {
-            "members": {member.id: "voter" if member.voter else "learner" for member in self.listed()},
-            "cluster_id": forming.identity.cluster_id,
-            "waiting_for": forming.waiting_for(),
-            "stranger_to": forming.stranger_to,
+            "members": {member.id: "voter" if member.voter else "learner" for member in self.list_members()},
+            "cluster_id": bootstrap.identity.cluster_id,
+            "waiting_for": bootstrap.waiting_for(),
+            "stranger_to": bootstrap.stranger_to,
         }

@@ -45,7 +45,7 @@ class Compaction:
         self.held: Callable[[str], int] = lambda peer: 0  # the index of the snapshot that a peer is being sent
         self.newest = newest
 
-    def consider(self) -> None:
+    def compact_if_due(self) -> None:
         """Take a snapshot if the log has grown enough since the last one."""
         if not self._under_way and self._engine.journal.bytes_in_memory > self._due_bytes:
             self._take()
@@ -73,8 +73,8 @@ class Compaction:
         """Keep what a short absence needs; and of two snapshots' worth of log more what a peer on its way needs: the
         snapshot that it is sent would help it nothing if the log began behind it."""
         engine = self._engine
-        usual = min(to_index, engine.index_with_behind(self._settings.keep_bytes))
-        base = min(usual, max(self._usual_before[0], engine.wanted_from(self.held)))
+        usual = min(to_index, engine.index_keeping(self._settings.keep_bytes))
+        base = min(usual, max(self._usual_before[0], engine.lowest_needed_index(self.held)))
         self._usual_before = self._usual_before[1], usual
         self._due_bytes = self._usual_bytes + engine.bytes_between(base, usual)
         engine.journal.compact(base)
@@ -89,12 +89,12 @@ class Compaction:
         if isinstance(state, BaseException):
             log.error("the snapshot received up to index %d cannot be used: %r; asking again", meta.index, state)
             return False
-        if meta.index <= self._engine.commit_index or self._engine.proves(meta.index, meta.term, meta.chain):
+        if meta.index <= self._engine.commit_index or self._engine.log_contains(meta.index, meta.term, meta.chain):
             return False
         self.newest = meta
         self._engine.journal.reset(meta)
         self._due_bytes = self._usual_bytes
-        self._engine.installed(meta.index)
+        self._engine.snapshot_installed(meta.index)
         self._membership.installed(meta)
         self._replace(state)  # last: who is told of it looks at the log as well
         log.info("installed the leader's snapshot up to index %d (version %d)", meta.index, state.version)

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.engine import stock
+from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
@@ -61,7 +61,7 @@ class Transfer:
         """Begin, or go on when no answer came. A newer snapshot is no reason to begin anew: if it were, one that takes
         longer to send than to be followed by the next would never arrive."""
         sending = self._sending.get(peer)
-        now_s = stock.monotonic()
+        now_s = monotonic_s()
         if sending is not None and self._engine.next_index(peer) <= sending.meta.index:
             if now_s - sending.at_s < sending.patience_s or self._backlog(peer) >= PIECE_BYTES:
                 return  # one more piece on a slow line would only make all behind it wait longer
@@ -86,7 +86,7 @@ class Transfer:
         if peer in self._reading:
             return  # when that is there, what is wanted now is looked at
         self._reading.add(peer)
-        sending.at_s = stock.monotonic()
+        sending.at_s = monotonic_s()
         meta, offset = sending.meta, sending.offset
         self._writer.run(
             lambda: self._snapshots.read_chunk(meta, offset, PIECE_BYTES),
@@ -139,7 +139,7 @@ class Transfer:
             self._send(peer, messages.Appended(engine.term_now, 0, success=False, reset=False))
             return
         engine.follow(peer, chunk.term)
-        if chunk.index <= engine.commit_index or engine.proves(chunk.index, chunk.index_term, chunk.chain):
+        if chunk.index <= engine.commit_index or engine.log_contains(chunk.index, chunk.index_term, chunk.chain):
             # What a snapshot says that we have already never takes us back: say where we are.
             self._send(peer, messages.Appended(chunk.term, engine.commit_index + 1, success=False, reset=True))
             return

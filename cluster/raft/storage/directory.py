@@ -21,11 +21,11 @@ from quorate.errors import DataError
 FORMAT = 1
 IDENTITY_NAME = "identity.json"
 LOCK_NAME = "lock"
-_ASIDE = "identity.tmp"
+_TEMPORARY_NAME = "identity.tmp"
 _INCARNATION_BYTES = 8
 
 
-class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+class NodeIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """`incarnation` is chosen when the directory is made: a node that lost its disk comes back as another one."""
 
     format: int
@@ -46,7 +46,7 @@ class _Format(msgspec.Struct):
 
 
 class DataDirectory:
-    def __init__(self, files: OsFiles, identity: Identity, lock: int) -> None:
+    def __init__(self, files: OsFiles, identity: NodeIdentity, lock: int) -> None:
         """Use `open`."""
         self.files = files
         self.identity = identity
@@ -67,7 +67,7 @@ class DataDirectory:
         files: OsFiles | None = None
         try:
             files = OsFiles(path)
-            directory = cls(files, _identity(files, node_id, cluster_name, create), lock)
+            directory = cls(files, _load_or_create(files, node_id, cluster_name, create), lock)
             directory._check(node_id, cluster_name)
         except BaseException as error:
             if files is not None:
@@ -121,7 +121,7 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def _identity(files: OsFiles, node_id: str, cluster_name: str | None, create: bool) -> Identity:
+def _load_or_create(files: OsFiles, node_id: str, cluster_name: str | None, create: bool) -> NodeIdentity:
     names = files.names()
     if IDENTITY_NAME in names:
         return _read(files)
@@ -134,12 +134,12 @@ def _identity(files: OsFiles, node_id: str, cluster_name: str | None, create: bo
     if not create:
         raise DataError(f"{files.where} has no {IDENTITY_NAME}: no node has ever used it")
     os.chmod(files.where, 0o700)
-    identity = Identity(FORMAT, node_id, secrets.token_hex(_INCARNATION_BYTES), cluster_name=cluster_name)
+    identity = NodeIdentity(FORMAT, node_id, secrets.token_hex(_INCARNATION_BYTES), cluster_name=cluster_name)
     _store(files, identity)
     return identity
 
 
-def _read(files: OsFiles) -> Identity:
+def _read(files: OsFiles) -> NodeIdentity:
     where = f"{files.where}/{IDENTITY_NAME}"
     try:
         stored = msgspec.json.decode(files.read(IDENTITY_NAME), type=_Stored)
@@ -153,17 +153,17 @@ def _read(files: OsFiles) -> Identity:
         )
     if sound:
         with contextlib.suppress(msgspec.DecodeError):
-            return msgspec.json.decode(stored.identity, type=Identity)
+            return msgspec.json.decode(stored.identity, type=NodeIdentity)
     raise DataError(
         f"{where} is damaged. If the other nodes are well, give this node an empty directory: "
         f"quorate members replace NODE"
     )
 
 
-def _store(files: OsFiles, identity: Identity) -> None:
+def _store(files: OsFiles, identity: NodeIdentity) -> None:
     body = msgspec.json.encode(identity)
-    if _ASIDE in files.names():
-        files.remove(_ASIDE)
-    files.write(_ASIDE, 0, b'{"crc32":%d,"identity":%s}\n' % (crc32(body), body))
-    files.sync(_ASIDE)
-    files.replace(_ASIDE, IDENTITY_NAME)
+    if _TEMPORARY_NAME in files.names():
+        files.remove(_TEMPORARY_NAME)
+    files.write(_TEMPORARY_NAME, 0, b'{"crc32":%d,"identity":%s}\n' % (crc32(body), body))
+    files.sync(_TEMPORARY_NAME)
+    files.replace(_TEMPORARY_NAME, IDENTITY_NAME)

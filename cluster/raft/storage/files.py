@@ -111,20 +111,20 @@ class OsFiles:
         self.sync(name)
 
     def replace(self, old: str, new: str) -> None:
-        self._forget(old)
-        self._forget(new)
+        self._close_file(old)
+        self._close_file(new)
         os.replace(old, new, src_dir_fd=self._directory, dst_dir_fd=self._directory)
         os.fsync(self._directory)
 
     def remove(self, name: str) -> None:
-        self._forget(name)
+        self._close_file(name)
         os.unlink(name, dir_fd=self._directory)
         os.fsync(self._directory)
 
     def close(self) -> None:
         """Idempotent."""
         for name in list(self._open):
-            self._forget(name)
+            self._close_file(name)
         if self._directory >= 0:
             os.close(self._directory)
             self._directory = -1
@@ -140,7 +140,7 @@ class OsFiles:
             self._open[name] = fd
         return fd
 
-    def _forget(self, name: str) -> None:
+    def _close_file(self, name: str) -> None:
         self._unlisted.discard(name)
         fd = self._open.pop(name, None)
         if fd is not None:

@@ -17,7 +17,7 @@ from typing import TypeVar, overload
 
 from quorate.cluster.raft.storage import segments
 from quorate.cluster.raft.storage.files import Files
-from quorate.cluster.raft.storage.open_log import recover
+from quorate.cluster.raft.storage.open_log import open_log
 from quorate.cluster.raft.storage.replay import Entry, Log, Segment
 from quorate.cluster.raft.storage.segments import HINT_NAME, Head, Hint, Mark, Point
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
@@ -39,33 +39,38 @@ log = logging.getLogger("quorate.journal")
 
 class Journal:
     def __init__(
-        self, files: Files, writer: Writer, found: Log, on_failure: Callable[[BaseException], None], segment_bytes: int
+        self,
+        files: Files,
+        writer: Writer,
+        replayed: Log,
+        on_failure: Callable[[BaseException], None],
+        segment_bytes: int,
     ) -> None:
         """Use `open`."""
         self.on_synced: Callable[[], None] = lambda: None
         self.position = 0  # records handed over since this open
         self.synced = 0  # of them, how many are durable
-        self.synced_index = found.last.index  # the greatest index of the current log that is durable
+        self.synced_index = replayed.last.index  # the greatest index of the current log that is durable
         self.bytes_in_memory = 0
         self.pending_bytes = 0  # of records not yet handed to the writer: grows while a sync lasts
         self._files = files
         self._writer = writer
         self._on_failure = on_failure
         self._segment_bytes = segment_bytes
-        self._entries: list[Entry] = [(BASE_COMMAND, found.base.index, found.base.term), *found.entries]
-        self._chains: list[bytes] = [found.base.chain, *found.chains]
-        self._term = max(found.term, found.last.term)
-        self._ballot = found.ballot if self._term == found.term else None
-        self._committed = found.committed
-        self._segments = found.segments
+        self._entries: list[Entry] = [(BASE_COMMAND, replayed.base.index, replayed.base.term), *replayed.entries]
+        self._chains: list[bytes] = [replayed.base.chain, *replayed.chains]
+        self._term = max(replayed.term, replayed.last.term)
+        self._ballot = replayed.ballot if self._term == replayed.term else None
+        self._committed = replayed.committed
+        self._segments = replayed.segments
         self._pending: list[bytes] = []  # framed and in order
-        self._anew = False  # the next group begins the log anew
+        self._restart_due = False  # the next group begins the log anew
         self._sealed = True  # whether nothing follows the last mark
-        self._under_way = False
+        self._writing = False
         self._batch_index = self.synced_index  # what `synced_index` will be when the group under way is durable
-        self._handed = found.last, self._term, self._ballot  # as it was when the last group went to the writer
-        self._dead: BaseException | None = None
-        self._told = False
+        self._handed_over = replayed.last, self._term, self._ballot  # as it was when the last group went to the writer
+        self._failure: BaseException | None = None
+        self._failure_reported = False
         self._closed = False
         self._count_memory()
 
@@ -86,16 +91,16 @@ class Journal:
         `may_create=False` is for a node known to have had a log: without it, it has forgotten its ballots.
         """
         try:
-            found, anew = recover(files, snapshot, node_id, may_create=may_create)
-            journal = cls(files, writer, found, on_failure, segment_bytes)
-            if anew and snapshot is not None:
+            replayed, restart = open_log(files, snapshot, node_id, may_create=may_create)
+            journal = cls(files, writer, replayed, on_failure, segment_bytes)
+            if restart and snapshot is not None:
                 log.info(
                     "the log ends at %d or differs: it begins anew at the snapshot's %d",
-                    found.last.index,
+                    replayed.last.index,
                     snapshot.index,
                 )
                 journal.reset(snapshot)
-            if anew or not found.segments:
+            if restart or not replayed.segments:
                 journal._group([])()
             journal._group([])()  # seals what was read, or made
             files.sync(HINT_NAME)
@@ -201,7 +206,7 @@ class Journal:
 
     def flush(self) -> None:
         """Begin to make durable what is pending, unless a group is under way: its end begins the next one."""
-        if self._pending or self._anew:
+        if self._pending or self._restart_due:
             self._hand_over()
 
     def reset(self, meta: SnapshotMeta) -> None:
@@ -209,9 +214,9 @@ class Journal:
         if meta.term > self._term:
             self._term, self._ballot = meta.term, None
         self._entries, self._chains = [(BASE_COMMAND, meta.index, meta.term)], [meta.chain]
-        self._handed = self._last, self._term, self._ballot
+        self._handed_over = self._last, self._term, self._ballot
         self._pending, self.pending_bytes = [], 0  # what they say of terms and ballots stands in the new head
-        self._anew = True
+        self._restart_due = True
         self._committed = max(self._committed, meta.index)
         self.synced_index = self._batch_index = meta.index
         self.position += 1
@@ -236,13 +241,13 @@ class Journal:
         if self._closed:
             return
         self._closed = True
-        groups = [self._group(self._pending)] if self._pending or self._anew else []
+        groups = [self._group(self._pending)] if self._pending or self._restart_due else []
         groups.append(self._group([], clean=True))
 
         def finish() -> None:
             for group in groups:
-                self._alive(group)
-            self._alive(lambda: self._files.sync(HINT_NAME))
+                self._unless_failed(group)
+            self._unless_failed(lambda: self._files.sync(HINT_NAME))
 
         try:
             self._writer.wait(finish, timeout_s=CLOSE_TIMEOUT_S)
@@ -263,15 +268,15 @@ class Journal:
         self._sealed = False
 
     def _hand_over(self) -> None:
-        if self._under_way or self._closed or self._dead is not None:
+        if self._writing or self._closed or self._failure is not None:
             return
         pending, self._pending, self.pending_bytes = self._pending, [], 0
         group, position = self._group(pending), self.position
-        self._under_way = True
-        self._writer.run(lambda: self._alive(group), lambda result: self._written(position, result))
+        self._writing = True
+        self._writer.run(lambda: self._unless_failed(group), lambda result: self._written(position, result))
 
     def _written(self, position: int, result: BaseException | None) -> None:
-        self._under_way = False
+        self._writing = False
         if result is not None:
             self._fail(result)
         elif not self._closed:
@@ -281,19 +286,19 @@ class Journal:
 
     def _group(self, pending: list[bytes], *, clean: bool = False) -> Callable[[], None]:
         """The operation that makes `pending` durable, behind a mark, or a head if a new segment is due."""
-        obsolete = [segments.name_of(s.number) for s in self._segments] if self._anew else []
+        obsolete = [segments.name_of(s.number) for s in self._segments] if self._restart_due else []
         durable = min(self._committed, self.synced_index)
         tail = self._segments[-1] if self._segments else None
-        if tail is None or self._anew or tail.size >= self._segment_bytes:
+        if tail is None or self._restart_due or tail.size >= self._segment_bytes:
             number, size = (tail.number + 1, tail.size) if tail else (1, 0)
-            head = Head(number, self._anew, size, durable, *self._handed)
+            head = Head(number, self._restart_due, size, durable, *self._handed_over)
             first = segments.head_record(head)
             tail = Segment(number, head.base.index, 0, 0)
-            self._segments = [tail] if self._anew else [*self._segments, tail]
+            self._segments = [tail] if self._restart_due else [*self._segments, tail]
         else:
             first = segments.mark_record(Mark(tail.number, tail.size, durable, clean))
-        self._anew, self._sealed = False, not pending
-        self._handed, self._batch_index = (self._last, self._term, self._ballot), self.last_index
+        self._restart_due, self._sealed = False, not pending
+        self._handed_over, self._batch_index = (self._last, self._term, self._ballot), self.last_index
         return self._write(tail, [first, *pending], obsolete)
 
     def _write(self, tail: Segment, parts: list[bytes], obsolete: list[str]) -> Callable[[], None]:
@@ -316,7 +321,7 @@ class Journal:
         """Remove the files that replay can do without: those before the last one whose base is not above `to_index`."""
         kept = max((i for i, s in enumerate(self._segments) if s.base_index <= to_index), default=0)
         names = [segments.name_of(segment.number) for segment in self._segments[:kept]]
-        if not names or self._dead is not None or self._closed:
+        if not names or self._failure is not None or self._closed:
             return
 
         def remove() -> None:
@@ -324,25 +329,25 @@ class Journal:
                 self._files.remove(name)
 
         self._segments = self._segments[kept:]
-        self._writer.run(lambda: self._alive(remove), self._removed)
+        self._writer.run(lambda: self._unless_failed(remove), self._removed)
 
     def _removed(self, result: BaseException | None) -> None:
         if result is not None:
             self._fail(result)
 
-    def _alive(self, operation: Callable[[], T]) -> T:
+    def _unless_failed(self, operation: Callable[[], T]) -> T:
         """Run an operation on the disk thread unless one has failed: nothing follows a write whose fate is unknown."""
-        if self._dead is not None:
-            raise self._dead
+        if self._failure is not None:
+            raise self._failure
         try:
             return operation()
         except BaseException as error:
-            self._dead = error
+            self._failure = error
             raise
 
     def _fail(self, error: BaseException) -> None:
-        if not self._told:
-            self._told = True
+        if not self._failure_reported:
+            self._failure_reported = True
             self._on_failure(error)
 
     def _count_memory(self) -> None:

@@ -18,32 +18,32 @@ from quorate.errors import DataError
 log = logging.getLogger("quorate.journal")
 
 
-def recover(files: Files, snapshot: SnapshotMeta | None, node_id: str, *, may_create: bool) -> tuple[Log, bool]:
+def open_log(files: Files, snapshot: SnapshotMeta | None, node_id: str, *, may_create: bool) -> tuple[Log, bool]:
     """The log to go on with, and whether it must begin anew at the snapshot. Raises `DataError`, and OSError."""
-    found = replay(files, node_id)
-    if found is None or not found.segments:
+    replayed = replay(files, node_id)
+    if replayed is None or not replayed.segments:
         if snapshot is not None or not may_create:
             raise _refusal(files, node_id, "the log is gone, and with it what this node has promised")
-        found = found or Log(GENESIS)
-    anew = snapshot is not None and not _holds(found, snapshot, files, node_id)
-    if snapshot is None and found.base != GENESIS:
-        raise _refusal(files, node_id, f"the log begins after entry {found.base.index:,} and there is no snapshot")
-    if found.segments:
-        _settle(files, found)
-    for name in found.stale:  # only now: the file that stands for them may not have been durable before
+        replayed = replayed or Log(GENESIS)
+    restart = snapshot is not None and not _continues_from(replayed, snapshot, files, node_id)
+    if snapshot is None and replayed.base != GENESIS:
+        raise _refusal(files, node_id, f"the log begins after entry {replayed.base.index:,} and there is no snapshot")
+    if replayed.segments:
+        _repair_tail(files, replayed)
+    for name in replayed.stale:  # only now: the file that stands for them may not have been durable before
         files.remove(name)
-    return found, anew
+    return replayed, restart
 
 
-def _holds(found: Log, snapshot: SnapshotMeta, files: Files, node_id: str) -> bool:
+def _continues_from(replayed: Log, snapshot: SnapshotMeta, files: Files, node_id: str) -> bool:
     """Whether the log goes on from the snapshot.
 
     If not, it was installed just before the node died, or its last entries were applied and not synced yet.
     """
-    if snapshot.index < found.base.index:
-        what = f"the newest snapshot ends at entry {snapshot.index:,}, the log begins after {found.base.index:,}"
+    if snapshot.index < replayed.base.index:
+        what = f"the newest snapshot ends at entry {snapshot.index:,}, the log begins after {replayed.base.index:,}"
         raise _refusal(files, node_id, what)
-    point = found.point_at(snapshot.index)
+    point = replayed.point_at(snapshot.index)
     if point is None or point.term != snapshot.term:
         return False  # Raft figure 13, steps 6 and 7: discard the entire log unless it has the snapshot's last entry
     if point.chain != snapshot.chain:
@@ -51,20 +51,20 @@ def _holds(found: Log, snapshot: SnapshotMeta, files: Files, node_id: str) -> bo
     return True
 
 
-def _settle(files: Files, found: Log) -> None:
+def _repair_tail(files: Files, replayed: Log) -> None:
     """Cut the torn tail, and make durable what was read.
 
     It may have been read from the cache of a kernel that once failed to write it and now holds it for clean; writing
     the last group again is what makes the sync mean something (see the head of `files.py`).
     """
-    tail = found.segments[-1]
+    tail = replayed.segments[-1]
     name = segments.name_of(tail.number)
-    if found.torn_bytes:
-        log.warning("cut %d bytes off %s, torn by a crash and never acknowledged", found.torn_bytes, name)
+    if replayed.torn_bytes:
+        log.warning("cut %d bytes off %s, torn by a crash and never acknowledged", replayed.torn_bytes, name)
     if tail.allocated != tail.size:
         files.truncate(name, tail.size)
         tail.allocated = tail.size
-    files.write(name, found.group_at, files.read_at(name, found.group_at, tail.size - found.group_at))
+    files.write(name, replayed.group_at, files.read_at(name, replayed.group_at, tail.size - replayed.group_at))
     files.sync(name)
 
 

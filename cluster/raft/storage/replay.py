@@ -148,7 +148,7 @@ class _Replay:
         log.term, log.ballot = head.term, head.ballot
         log.committed = max(log.committed, head.committed)
         end = _read_records(log, head.number, data if size is None else data[:size])
-        if isinstance(end, _Unsound):
+        if isinstance(end, _BadRecord):
             raise self._damaged(head.number, end.at, log, end.why)
         if size is not None and end != size:
             raise self._damaged(head.number, end, log, "a record is cut short or its checksum differs")
@@ -174,14 +174,14 @@ class _Replay:
 
 
 @dataclass
-class _Unsound:
+class _BadRecord:
     """A record whose checksum is right and whose content cannot be: no crash does that."""
 
     at: int
     why: str
 
 
-def _read_records(log: Log, number: int, data: bytes) -> int | _Unsound:
+def _read_records(log: Log, number: int, data: bytes) -> int | _BadRecord:
     """Apply the records of a segment; where the sound ones end. This loop is what start-up time is made of."""
     at, size_all = 0, len(data)
     view = memoryview(data)
@@ -199,14 +199,14 @@ def _read_records(log: Log, number: int, data: bytes) -> int | _Unsound:
             hashed = blake2b(previous, digest_size=CHAIN_BYTES)
             hashed.update(view[at + body + CHAIN_BYTES : stop])
             if index != expected or term < term_before or hashed.digest() != chain:
-                return _Unsound(at, "the entry does not follow the one before it")
+                return _BadRecord(at, "the entry does not follow the one before it")
             log.entries.append((data[at + command_at : stop], index, term))
             log.chains.append(chain)
             previous, expected, term_before = chain, index + 1, term
         else:
             why = _apply(log, number, at, kind, data[at + body : stop])
             if why:
-                return _Unsound(at, why)
+                return _BadRecord(at, why)
             last = log.last
             previous, expected, term_before = last.chain, last.index + 1, last.term
         at = stop

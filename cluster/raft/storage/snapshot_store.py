@@ -26,7 +26,7 @@ _PART_BYTES = 1024 * 1024  # written and synced at a time: a big sync at the end
 _MAGIC = b"\xf5Quorsn\n"
 _FIXED = struct.Struct("<8sHQQ16s16sQI")  # magic, format, index, term, chain, id, size of the image, size of members
 _NAME = re.compile(r"snapshot-(\d{20})\.snap")
-_ASIDE = "snapshot.tmp"
+_TEMPORARY_NAME = "snapshot.tmp"
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,14 @@ class SnapshotStore:
         """Keep a new snapshot; durable on return."""
         size, id = len(image), _id_of(index, term, chain, members, image)
         meta = SnapshotMeta(index, term, chain, members, size, id)
-        self._remove(_ASIDE)
+        self._remove(_TEMPORARY_NAME)
         try:
-            self._write_aside(meta, image)
+            self._write_temporary(meta, image)
         except OSError:
             with contextlib.suppress(OSError):
-                self._remove(_ASIDE)  # or it would keep a full disk full
+                self._remove(_TEMPORARY_NAME)  # or it would keep a full disk full
             raise
-        self._place(_ASIDE, meta)
+        self._publish(_TEMPORARY_NAME, meta)
         return meta
 
     def read_chunk(self, meta: SnapshotMeta, offset: int, size: int) -> bytes:
@@ -94,7 +94,7 @@ class SnapshotStore:
             return None
         part, start = f"snapshot-{meta.id}.part", _image_at(meta)
         if part not in self._files.names():
-            self._remove_parts()
+            self._remove_partial()
             self._files.write(part, 0, _header(meta))
         held = self._files.size(part) - start
         if held < 0:  # its first write was cut short
@@ -105,7 +105,7 @@ class SnapshotStore:
             held += len(chunk)
         if held < meta.size:
             return held
-        image = self._sound(part, meta)
+        image = self._verified_image(part, meta)
         if image is None:
             self._files.remove(part)
             return 0
@@ -114,7 +114,7 @@ class SnapshotStore:
         except DataError:
             self._files.remove(part)
             raise
-        self._place(part, meta)
+        self._publish(part, meta)
         return None
 
     # ---- files ------------------------------------------------------------------------------------------------------
@@ -122,20 +122,20 @@ class SnapshotStore:
     def _names(self) -> list[str]:
         return sorted(name for name in self._files.names() if _NAME.fullmatch(name))
 
-    def _write_aside(self, meta: SnapshotMeta, image: bytes) -> None:
-        self._files.write(_ASIDE, 0, _header(meta))
+    def _write_temporary(self, meta: SnapshotMeta, image: bytes) -> None:
+        self._files.write(_TEMPORARY_NAME, 0, _header(meta))
         view, start = memoryview(image), _image_at(meta)
         for at in range(0, meta.size, _PART_BYTES):
-            self._files.write(_ASIDE, start + at, bytes(view[at : at + _PART_BYTES]), durable=True)
+            self._files.write(_TEMPORARY_NAME, start + at, bytes(view[at : at + _PART_BYTES]), durable=True)
 
-    def _place(self, aside: str, meta: SnapshotMeta) -> None:
-        self._files.sync(aside)
-        self._files.replace(aside, _name_of(meta.index))
+    def _publish(self, temporary: str, meta: SnapshotMeta) -> None:
+        self._files.sync(temporary)
+        self._files.replace(temporary, _name_of(meta.index))
         for name in self._names()[:-KEPT]:
             self._files.remove(name)
-        self._remove_parts()
+        self._remove_partial()
 
-    def _remove_parts(self) -> None:
+    def _remove_partial(self) -> None:
         for name in self._files.names():
             if name.startswith("snapshot-") and name.endswith(".part"):
                 self._files.remove(name)
@@ -147,7 +147,7 @@ class SnapshotStore:
     def _is_in_place(self, name: str, meta: SnapshotMeta) -> bool:
         return self._files.read_at(name, 0, _image_at(meta)) == _header(meta)
 
-    def _sound(self, name: str, meta: SnapshotMeta) -> bytes | None:
+    def _verified_image(self, name: str, meta: SnapshotMeta) -> bytes | None:
         try:
             found, data = self._read(name)
         except DataError:

@@ -18,8 +18,8 @@ T = TypeVar("T")
 
 WAITING_MAX = 64  # the log has one write under way at a time; the rest are removals and snapshots
 STOP_TIMEOUT_S = 10.0
-STAND_ASIDE_AFTER_S, STAND_ASIDE_RARELY_S = 0.001, 0.016
-STAND_ASIDE_S = 0.000_2
+YIELD_FIRST_S, YIELD_INTERVAL_MAX_S = 0.001, 0.016
+YIELD_WAIT_S = 0.000_2
 
 
 class Writer(Protocol):
@@ -53,24 +53,24 @@ class ThreadWriter:
     ) -> None:
         self._call_soon = call_soon
         self._call_later = call_later
-        self._handed = 0  # operations ever; counted by the loop
+        self._submitted = 0  # operations ever; counted by the loop
         self._finished = 0  # counted by the thread
-        self._told = threading.Event()
-        self._watching = False
+        self._progressed = threading.Event()
+        self._yielding = False
         self._queue: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
-        self._put(lambda: self._answer(done, _outcome(operation)))
-        if self._call_later is not None and not self._watching:
-            self._watching = True
-            self._call_later(STAND_ASIDE_AFTER_S, self._stand_aside, STAND_ASIDE_AFTER_S)
+        self._put(lambda: self._answer(done, _result_of(operation)))
+        if self._call_later is not None and not self._yielding:
+            self._yielding = True
+            self._call_later(YIELD_FIRST_S, self._yield_lock, YIELD_FIRST_S)
 
     def wait(self, operation: Callable[[], T], *, timeout_s: float) -> T:
         answer: queue.SimpleQueue[T | BaseException] = queue.SimpleQueue()
-        self._put(lambda: answer.put(_outcome(operation)))
+        self._put(lambda: answer.put(_result_of(operation)))
         try:
             result = answer.get(timeout=timeout_s)
         except queue.Empty:
@@ -90,7 +90,7 @@ class ThreadWriter:
             raise RuntimeError("the disk thread has been stopped")
         if self._queue.qsize() >= WAITING_MAX:
             raise Overloaded(f"{WAITING_MAX} disk operations are waiting already")
-        self._handed += 1
+        self._submitted += 1
         self._queue.put(step)
 
     def _answer(self, done: Callable[[Any], None], result: object) -> None:
@@ -104,21 +104,21 @@ class ThreadWriter:
         while (step := self._queue.get()) is not None:
             step()
             self._finished += 1
-            self._told.set()
+            self._progressed.set()
 
-    def _stand_aside(self, after_s: float) -> None:
+    def _yield_lock(self, after_s: float) -> None:
         """Let go of the interpreter's lock for long enough, ever more rarely: the disk may simply be slow."""
         assert self._call_later is not None
-        self._told.clear()
-        if self._finished < self._handed:
-            self._told.wait(STAND_ASIDE_S)
-        self._watching = self._finished < self._handed and not self._stopped
-        if self._watching:
-            again_s = min(2 * after_s, STAND_ASIDE_RARELY_S)
-            self._call_later(again_s, self._stand_aside, again_s)
+        self._progressed.clear()
+        if self._finished < self._submitted:
+            self._progressed.wait(YIELD_WAIT_S)
+        self._yielding = self._finished < self._submitted and not self._stopped
+        if self._yielding:
+            again_s = min(2 * after_s, YIELD_INTERVAL_MAX_S)
+            self._call_later(again_s, self._yield_lock, again_s)
 
 
-class Guarded:
+class GuardedWriter:
     """A writer whose answers are steps of the replica: what they raise stops it, in words, and not the loop."""
 
     def __init__(self, writer: Writer, step: Callable[..., None]) -> None:
@@ -134,7 +134,7 @@ class Guarded:
         self._writer.stop()
 
 
-def _outcome(operation: Callable[[], T]) -> T | BaseException:
+def _result_of(operation: Callable[[], T]) -> T | BaseException:
     try:
         return operation()
     except BaseException as error:

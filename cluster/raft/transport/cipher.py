@@ -22,7 +22,7 @@ NONCE_BYTES = 32
 _counter = struct.Struct(">4xQ")
 
 
-class Forged(Exception):
+class BadFrame(Exception):
     """A frame that was not sealed with this link's key, at this place."""
 
 
@@ -52,7 +52,7 @@ class Sealed:
         try:
             opened = self._open.decrypt(_counter.pack(self._received), data, None)
         except InvalidTag:
-            raise Forged("the frame was not sealed with this cluster's key") from None
+            raise BadFrame("the frame was not sealed with this cluster's key") from None
         self._received += 1
         return opened
 

@@ -16,7 +16,7 @@ from typing import Protocol, cast
 import msgspec
 
 from quorate.cluster.raft.messages import MALFORMED
-from quorate.cluster.raft.transport.cipher import NONCE_BYTES, Forged, Plain, Sealed, agree
+from quorate.cluster.raft.transport.cipher import NONCE_BYTES, BadFrame, Plain, Sealed, agree
 from quorate.vote import ENTRY_BYTES_MAX
 
 PROTOCOL = 1
@@ -61,7 +61,7 @@ _hello = msgspec.msgpack.Decoder(Hello).decode
 _introduction = msgspec.msgpack.Decoder(Introduction).decode
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """Whose link it is: `PeerTransport`."""
 
     node_id: str
@@ -69,46 +69,46 @@ class Owner(Protocol):
 
     def introduction(self) -> Introduction: ...
 
-    def opened(self, link: PeerConnection) -> str | None:
+    def opened(self, connection: PeerConnection) -> str | None:
         """The peer has introduced itself: a reason to refuse it, or None."""
         ...
 
-    def received(self, link: PeerConnection, stream: int, message: bytes) -> None: ...
+    def received(self, connection: PeerConnection, stream: int, message: bytes) -> None: ...
 
-    def progress(self, link: PeerConnection) -> None:
+    def progress(self, connection: PeerConnection) -> None:
         """Part of a long message came."""
         ...
 
-    def refused(self, link: PeerConnection, why: str) -> None:
+    def refused(self, connection: PeerConnection, why: str) -> None:
         """The other end wants no link with us, and says why."""
         ...
 
-    def closed(self, link: PeerConnection, why: str) -> None: ...
+    def closed(self, connection: PeerConnection, why: str) -> None: ...
 
 
 class PeerConnection(asyncio.Protocol):
     """`peer` is None until the handshake is done; then it is the node id that the other end was let in with."""
 
-    def __init__(self, owner: Owner, *, dialled: bool) -> None:
+    def __init__(self, owner: ConnectionOwner, *, dialled: bool) -> None:
         self._owner, self._dialled = owner, dialled
         self._buffer = bytearray()
         self._cipher: Plain | Sealed | None = None
         self._our_hello = _encode(Hello(PROTOCOL, owner.node_id, owner.key is not None, os.urandom(NONCE_BYTES)))
         self._queues: tuple[deque[memoryview], ...] = tuple(deque() for _ in range(4))
-        self._turn = RAFT
+        self._next_stream = RAFT
         self._parts: tuple[bytearray, ...] = tuple(bytearray() for _ in range(4))
         self._frames: list[bytes] = []  # they leave at the end of this turn of the loop
         self._framed = 0  # bytes of them
         self._paused = False
-        self._doomed: str | None = None  # closed before it was a connection
+        self._early_close_reason: str | None = None  # closed before it was a connection
         self._queued = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._why = "the other end closed it"
         self.peer: str | None = None
         self.introduction: Introduction | None = None
-        self.let_in = False  # its owner says so, and from then on it is the peer's link
-        self.claims = ""  # who the other end says it is, before that is proved: for log lines
+        self.accepted = False  # its owner says so, and from then on it is the peer's link
+        self.claimed_id = ""  # who the other end says it is, before that is proved: for log lines
         self.address = ""
         self.heard_s = self.sent_s = 0.0
         self.bytes_in = self.bytes_out = 0
@@ -121,8 +121,8 @@ class PeerConnection(asyncio.Protocol):
         self.address = str(transport.get_extra_info("peername"))
         loop = asyncio.get_running_loop()
         self.heard_s = self.sent_s = loop.time()
-        if self._doomed is not None:
-            self.close(self._doomed)
+        if self._early_close_reason is not None:
+            self.close(self._early_close_reason)
             return
         self._deadline = loop.call_later(HANDSHAKE_S, self.close, "it did not introduce itself in time")
         self._write(self._our_hello)
@@ -139,7 +139,7 @@ class PeerConnection(asyncio.Protocol):
     def close(self, why: str) -> None:
         """Cut it now, or as soon as it is connected; `closed` follows. Idempotent."""
         if self._transport is None:
-            self._doomed = why
+            self._early_close_reason = why
             return
         if not self._transport.is_closing():
             self._why = why
@@ -174,8 +174,8 @@ class PeerConnection(asyncio.Protocol):
     def _pump(self) -> None:
         """Send parts, the streams in turn, while the socket takes them."""
         while not self._full and any(self._queues):
-            self._turn = (self._turn + 1) % len(self._queues)
-            queue = self._queues[self._turn]
+            self._next_stream = (self._next_stream + 1) % len(self._queues)
+            queue = self._queues[self._next_stream]
             if not queue:
                 continue
             part = queue.popleft()
@@ -183,7 +183,7 @@ class PeerConnection(asyncio.Protocol):
             if last:
                 queue.popleft()
             self._queued -= len(part)
-            self._write_part(self._turn, 0 if last else _MORE, part)
+            self._write_part(self._next_stream, 0 if last else _MORE, part)
 
     def _write_part(self, stream: int, more: int, data: bytes | memoryview) -> None:
         assert self._cipher is not None
@@ -222,13 +222,13 @@ class PeerConnection(asyncio.Protocol):
             while len(buffer) - at >= 4:
                 size = _length.unpack_from(buffer, at)[0]
                 if size > (HELLO_BYTES_MAX if self._cipher is None else FRAME_BYTES_MAX):
-                    raise Forged(f"a frame of {size} bytes")
+                    raise BadFrame(f"a frame of {size} bytes")
                 if len(buffer) - at - 4 < size:
                     break
                 frame = bytes(buffer[at + 4 : at + 4 + size])
                 at += 4 + size
                 self._on_frame(frame)
-        except (Forged, *MALFORMED) as error:
+        except (BadFrame, *MALFORMED) as error:
             self.close(str(error))
         if self._transport is None or self._transport.is_closing():
             buffer.clear()
@@ -241,13 +241,13 @@ class PeerConnection(asyncio.Protocol):
             return
         data = self._cipher.open(frame)
         if not data or data[0] & ~_MORE >= len(self._queues):
-            raise Forged("a frame of no stream")
+            raise BadFrame("a frame of no stream")
         stream, more = data[0] & ~_MORE, data[0] & _MORE
         parts = self._parts[stream]
         if more or parts:
             parts += memoryview(data)[1:]
             if len(parts) > (INTRODUCTION_BYTES_MAX if self.peer is None else MESSAGE_BYTES_MAX):
-                raise Forged(f"a message over {MESSAGE_BYTES_MAX} bytes")
+                raise BadFrame(f"a message over {MESSAGE_BYTES_MAX} bytes")
             if more:
                 self._owner.progress(self)
                 return
@@ -260,19 +260,19 @@ class PeerConnection(asyncio.Protocol):
         elif stream == REFUSALS:
             self._owner.refused(self, message.decode("utf-8", "replace")[:1000])
         elif self.peer is None:
-            raise Forged("it spoke before it introduced itself")
+            raise BadFrame("it spoke before it introduced itself")
         else:
             self._owner.received(self, stream, message)
 
     def _on_hello(self, frame: bytes) -> None:
         hello = _hello(frame)
-        self.claims = hello.node_id[:128]
+        self.claimed_id = hello.node_id[:128]
         if hello.protocol != PROTOCOL:
-            raise Forged(f"it speaks protocol {hello.protocol}, this node {PROTOCOL}: run the same version on both")
+            raise BadFrame(f"it speaks protocol {hello.protocol}, this node {PROTOCOL}: run the same version on both")
         if hello.keyed != (self._owner.key is not None):
-            raise Forged("only one of the two has a raft.key: give every node the same one")
+            raise BadFrame("only one of the two has a raft.key: give every node the same one")
         if len(hello.nonce) != NONCE_BYTES or frame == self._our_hello:
-            raise Forged("a hello without a nonce of its own")
+            raise BadFrame("a hello without a nonce of its own")
         self._cipher = agree(self._owner.key, dialled=self._dialled, ours=self._our_hello, theirs=frame)
         self.introduce()
 
@@ -282,8 +282,8 @@ class PeerConnection(asyncio.Protocol):
 
     def _on_introduction(self, message: bytes) -> None:
         self.introduction = _introduction(message)
-        if self.introduction.node_id != self.claims:
-            raise Forged(f"it said {self.claims!r} first and {self.introduction.node_id!r} then")
+        if self.introduction.node_id != self.claimed_id:
+            raise BadFrame(f"it said {self.claimed_id!r} first and {self.introduction.node_id!r} then")
         if self._deadline is not None:
             self._deadline.cancel()
         self.peer = self.introduction.node_id

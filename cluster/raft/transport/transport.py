@@ -22,7 +22,7 @@ from quorate.cluster.raft.transport.connection import CALLS, MESSAGE_BYTES_MAX, 
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 
-STRANGERS_MAX = 32
+HANDSHAKES_MAX = 32
 CALLS_MAX = 1024
 CALL_BACKLOG_BYTES = 16 * 1024 * 1024
 CALL_S = 10.0
@@ -31,7 +31,7 @@ PING_S = 1.0
 SILENCE_S = 4.0
 REDIAL_S = (0.05, 0.5)
 DIAL_S = 3.0
-STAND_IN_S = 2.0  # how long a peer with a greater id may take to dial
+FIRST_DIAL_WAIT_S = 2.0  # how long a peer with a greater id may take to dial
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ class PeerTransport:
         self.node_id, self.key = node_id, key
         self._listener = listener
         self._open: dict[str, PeerConnection] = {}
-        self._strangers: dict[PeerConnection, bool] = {}  # in the order they came; whether this node dialled
+        self._handshaking: dict[PeerConnection, bool] = {}  # in the order they came; whether this node dialled
         self._addresses: dict[str, str] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self._handlers: dict[str, PeerHandler] = {}
@@ -99,8 +99,8 @@ class PeerTransport:
         self._calls: dict[int, tuple[PeerConnection, asyncio.Future[bytes]]] = {}
         self._ids = itertools.count(1)
         self._server: asyncio.Server | None = None
-        self._watching: asyncio.TimerHandle | None = None
-        self._complained: dict[str, float] = {}
+        self._check_timer: asyncio.TimerHandle | None = None
+        self._warned_at_s: dict[str, float] = {}
         self._stopped = False
         self.refusals = 0
 
@@ -110,14 +110,16 @@ class PeerTransport:
         """Listen; the bound port (`port` 0 takes a free one). Raises `ConfigError`."""
         loop = asyncio.get_running_loop()
         try:
-            self._server = await loop.create_server(lambda: self._stranger(dialled=False), host, port, backlog=128)
+            self._server = await loop.create_server(
+                lambda: self._new_connection(dialled=False), host, port, backlog=128
+            )
         except OSError as error:
             why = os.strerror(error.errno) if error.errno else str(error)
             raise ConfigError(
                 f"cannot listen for other nodes on {host}:{port}: {why}. Is another node running there? "
                 "Stop it, or give another address as raft.listen"
             ) from None
-        self._watch()
+        self._check_connections()
         return int(self._server.sockets[0].getsockname()[1])
 
     def set_members(self, addresses: Mapping[str, str]) -> None:
@@ -136,166 +138,165 @@ class PeerTransport:
 
     async def stop(self) -> None:
         self._stopped = True
-        if self._watching is not None:
-            self._watching.cancel()
+        if self._check_timer is not None:
+            self._check_timer.cancel()
         if self._server is not None:
             self._server.close()
         tasks = [*self._dialling.values(), *self._serving]
         for task in tasks:
             task.cancel()
-        for link in [*self._open.values(), *self._strangers]:
-            link.close("this node stops")
+        for connection in [*self._open.values(), *self._handshaking]:
+            connection.close("this node stops")
         await asyncio.gather(*tasks, return_exceptions=True)
         self._dialling.clear()
 
     # ---- connections ------------------------------------------------------------------------------------------------
 
-    def _stranger(self, *, dialled: bool) -> PeerConnection:
+    def _new_connection(self, *, dialled: bool) -> PeerConnection:
         """Those who come may be a flood: who has been silent longest goes, for a peer needs but one round trip."""
-        link = PeerConnection(self, dialled=dialled)
-        self._strangers[link] = dialled
-        waiting = [each for each, called in self._strangers.items() if not called]
-        if len(waiting) > STRANGERS_MAX:
+        connection = PeerConnection(self, dialled=dialled)
+        self._handshaking[connection] = dialled
+        waiting = [each for each, called in self._handshaking.items() if not called]
+        if len(waiting) > HANDSHAKES_MAX:
             waiting[0].close("too many connections that have not introduced themselves")
-            self._strangers.pop(waiting[0])
-        return link
+            self._handshaking.pop(waiting[0])
+        return connection
 
     async def _dial(self, peer: str) -> None:
-        link, pause_s = None, REDIAL_S[0]
+        connection, pause_s = None, REDIAL_S[0]
         while not self._stopped:
             if peer > self.node_id and peer not in self._open:
-                await asyncio.sleep(STAND_IN_S)
+                await asyncio.sleep(FIRST_DIAL_WAIT_S)
             if peer in self._open:
                 pause_s = REDIAL_S[0]
-            elif link not in self._strangers:  # nor in the middle of its handshake
+            elif connection not in self._handshaking:  # nor in the middle of its handshake
                 try:
-                    link = await asyncio.wait_for(self._connect(peer), DIAL_S)
+                    connection = await asyncio.wait_for(self._connect(peer), DIAL_S)
                 except (OSError, TimeoutError, ValueError) as error:
-                    self._complain(
-                        peer, f"cannot reach {peer} at {self._addresses.get(peer)}: {str(error) or 'time out'}"
-                    )
+                    self._warn(peer, f"cannot reach {peer} at {self._addresses.get(peer)}: {str(error) or 'time out'}")
                 pause_s = min(pause_s * 1.5, REDIAL_S[1])
             await asyncio.sleep(pause_s)
 
     async def _connect(self, peer: str) -> PeerConnection:
         host, _, port = self._addresses[peer].rpartition(":")
-        link = self._stranger(dialled=True)
+        connection = self._new_connection(dialled=True)
         try:
-            await asyncio.get_running_loop().create_connection(lambda: link, host.strip("[]"), int(port))
+            await asyncio.get_running_loop().create_connection(lambda: connection, host.strip("[]"), int(port))
         except BaseException:
-            self._strangers.pop(link, None)  # it never was a connection: nobody will say that it closed
+            self._handshaking.pop(connection, None)  # it never was a connection: nobody will say that it closed
             raise
-        return link
+        return connection
 
-    def _complain(self, whom: str, what: str) -> None:
+    def _warn(self, whom: str, what: str) -> None:
         """One line a quarter of a minute about each: a peer that is down is news once."""
         now_s = asyncio.get_running_loop().time()
-        if self._complained.get(whom, float("-inf")) + 15 < now_s:
-            if len(self._complained) > 256:
-                self._complained.clear()
-            self._complained[whom] = now_s
+        if self._warned_at_s.get(whom, float("-inf")) + 15 < now_s:
+            if len(self._warned_at_s) > 256:
+                self._warned_at_s.clear()
+            self._warned_at_s[whom] = now_s
             log.warning("%s; trying on", what)
 
     def introduction(self) -> Introduction:
         return self._listener.introduction()
 
-    def opened(self, link: PeerConnection) -> str | None:
-        peer = link.peer
+    def opened(self, connection: PeerConnection) -> str | None:
+        peer = connection.peer
         assert peer is not None
-        assert link.introduction is not None
-        self._strangers.pop(link, None)
+        assert connection.introduction is not None
+        self._handshaking.pop(connection, None)
         refusal = "it has this node's own id" if peer == self.node_id else None
-        refusal = refusal or self._listener.opened(peer, link.introduction)
-        if refusal is None and self._open.get(peer) is not link:
+        refusal = refusal or self._listener.opened(peer, connection.introduction)
+        if refusal is None and self._open.get(peer) is not connection:
             before = self._open.get(peer)
-            self._open[peer] = link
-            link.let_in = True
+            self._open[peer] = connection
+            connection.accepted = True
             if before is not None:
                 before.close("a newer connection took its place")
                 self._lost(peer, before)
-            self._complained.pop(peer, None)
+            self._warned_at_s.pop(peer, None)
             self._listener.connected(peer)
         return refusal
 
-    def refused(self, link: PeerConnection, why: str) -> None:
-        self._complain(f"{link.peer} refused", f"{link.peer or link.claims} refuses this node: {why}")
-        if link.peer is not None:
-            self._listener.refused(link.peer, why)
+    def refused(self, connection: PeerConnection, why: str) -> None:
+        self._warn(f"{connection.peer} refused", f"{connection.peer or connection.claimed_id} refuses this node: {why}")
+        if connection.peer is not None:
+            self._listener.refused(connection.peer, why)
 
-    def closed(self, link: PeerConnection, why: str) -> None:
-        self._strangers.pop(link, None)
-        if not link.let_in:
+    def closed(self, connection: PeerConnection, why: str) -> None:
+        self._handshaking.pop(connection, None)
+        if not connection.accepted:
             self.refusals += 1
-            self._complain(
-                link.address.rsplit(",", 1)[0], f"refused {link.claims or 'a stranger'} at {link.address}: {why}"
+            self._warn(
+                connection.address.rsplit(",", 1)[0],
+                f"refused {connection.claimed_id or 'a stranger'} at {connection.address}: {why}",
             )
-        if link.peer is None or self._open.get(link.peer) is not link:
+        if connection.peer is None or self._open.get(connection.peer) is not connection:
             return  # a stranger, or a newer connection took its place
-        del self._open[link.peer]
+        del self._open[connection.peer]
         if not self._stopped:
-            log.info("link to %s lost: %s", link.peer, why)
-        self._lost(link.peer, link)
+            log.info("link to %s lost: %s", connection.peer, why)
+        self._lost(connection.peer, connection)
 
-    def _lost(self, peer: str, link: PeerConnection) -> None:
-        self._fail_calls(link)
+    def _lost(self, peer: str, connection: PeerConnection) -> None:
+        self._fail_calls(connection)
         self._listener.disconnected(peer)
 
-    def _fail_calls(self, link: PeerConnection) -> None:
-        for id in [id for id, (where, _) in self._calls.items() if where is link]:
+    def _fail_calls(self, connection: PeerConnection) -> None:
+        for id in [id for id, (where, _) in self._calls.items() if where is connection]:
             answer = self._calls.pop(id)[1]
             if not answer.done():
                 answer.set_exception(OutcomeUnknown("the link to the leader broke; send it again with the same id"))
 
-    def _watch(self) -> None:
+    def _check_connections(self) -> None:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        for link in list(self._open.values()):
-            if now_s - link.heard_s > SILENCE_S:
-                link.close(f"silent for {SILENCE_S:.0f} s")
-            elif now_s - link.sent_s > PING_S:
-                link.send(CALLS, _encode(_Ping()))
-        self._watching = loop.call_later(PING_S / 2, self._watch)
+        for connection in list(self._open.values()):
+            if now_s - connection.heard_s > SILENCE_S:
+                connection.close(f"silent for {SILENCE_S:.0f} s")
+            elif now_s - connection.sent_s > PING_S:
+                connection.send(CALLS, _encode(_Ping()))
+        self._check_timer = loop.call_later(PING_S / 2, self._check_connections)
 
     # ---- messages ---------------------------------------------------------------------------------------------------
 
     def send(self, peer: str, message: messages.Message) -> bool:
         """Queue a Raft message; False if there is no link."""
-        link = self._open.get(peer)
-        return link is not None and link.send(RAFT, messages.encode(message))
+        connection = self._open.get(peer)
+        return connection is not None and connection.send(RAFT, messages.encode(message))
 
     def backlog(self, peer: str) -> int:
-        link = self._open.get(peer)
-        return 0 if link is None else link.backlog
+        connection = self._open.get(peer)
+        return 0 if connection is None else connection.backlog
 
     def reintroduce(self, peer: str) -> None:
         """Tell a peer what has changed about this node."""
-        link = self._open.get(peer)
-        if link is not None:
-            link.introduce()
+        connection = self._open.get(peer)
+        if connection is not None:
+            connection.introduce()
 
     def is_open(self, peer: str) -> bool:
         return peer in self._open
 
-    def progress(self, link: PeerConnection) -> None:
-        if link.peer is not None:
-            self._listener.progress(link.peer)
+    def progress(self, connection: PeerConnection) -> None:
+        if connection.peer is not None:
+            self._listener.progress(connection.peer)
 
-    def received(self, link: PeerConnection, stream: int, message: bytes) -> None:
-        assert link.peer is not None
-        if self._open.get(link.peer) is not link:
+    def received(self, connection: PeerConnection, stream: int, message: bytes) -> None:
+        assert connection.peer is not None
+        if self._open.get(connection.peer) is not connection:
             return
         if stream == RAFT:
-            self._listener.received(link.peer, messages.decode(message))
+            self._listener.received(connection.peer, messages.decode(message))
             return
         match _decode(message):
             case _Call() as call:
-                self._serve(link, call)
+                self._serve(connection, call)
             case _Answer(id, body):
-                answer = self._calls.pop(id, (link, None))[1]
+                answer = self._calls.pop(id, (connection, None))[1]
                 if answer is not None and not answer.done():
                     answer.set_result(body)
             case _Failed(id, kind, detail, fields):
-                answer = self._calls.pop(id, (link, None))[1]
+                answer = self._calls.pop(id, (connection, None))[1]
                 if answer is not None and not answer.done():
                     error = (errors.class_of(kind) or OutcomeUnknown)(detail)
                     error.fields = fields  # whatever they are called
@@ -306,17 +307,17 @@ class PeerTransport:
     async def call(self, peer: str, kind: str, body: bytes, *, timeout_s: float | None = None) -> bytes:
         """See `Replica.call`. Ends within `timeout_s`, or `CALL_S`."""
         timeout_s = CALL_S if timeout_s is None else timeout_s
-        link = self._open.get(peer)
-        if link is None:
+        connection = self._open.get(peer)
+        if connection is None:
             raise NoLeader(f"there is no connection to {peer} now")
-        if len(self._calls) >= CALLS_MAX or link.backlog > CALL_BACKLOG_BYTES:
+        if len(self._calls) >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
             raise Overloaded(f"too much waits to be sent to {peer}; try again in a moment")
         if len(body) > MESSAGE_BYTES_MAX - CALL_BYTES:
             raise TooLarge(f"a call of {len(body):,} bytes; the limit is {MESSAGE_BYTES_MAX - CALL_BYTES:,}")
         id = next(self._ids)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._calls[id] = (link, answer)
-        if not link.send(CALLS, _encode(_Call(id, kind, body))):
+        self._calls[id] = (connection, answer)
+        if not connection.send(CALLS, _encode(_Call(id, kind, body))):
             del self._calls[id]
             raise NoLeader(f"there is no connection to {peer} now")
         try:
@@ -331,36 +332,36 @@ class PeerTransport:
     def serve(self, kind: str, handler: PeerHandler) -> None:
         self._handlers[kind] = handler
 
-    def _serve(self, link: PeerConnection, call: _Call) -> None:
-        if len(self._serving) >= CALLS_MAX or link.backlog > CALL_BACKLOG_BYTES:
-            self._reply(link, _failed(call.id, Overloaded("too many calls wait on this node")))
+    def _serve(self, connection: PeerConnection, call: _Call) -> None:
+        if len(self._serving) >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
+            self._reply(connection, _failed(call.id, Overloaded("too many calls wait on this node")))
             return
-        task = asyncio.get_running_loop().create_task(self._answer(link, call))
+        task = asyncio.get_running_loop().create_task(self._answer(connection, call))
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
-    async def _answer(self, link: PeerConnection, call: _Call) -> None:
-        assert link.peer is not None
+    async def _answer(self, connection: PeerConnection, call: _Call) -> None:
+        assert connection.peer is not None
         reply: _Answer | _Failed
         try:
             handler = self._handlers.get(call.kind)
             if handler is None:
                 raise errors.NotFound(f"this node does not know the call {call.kind!r}; is it of another version?")
-            reply = _Answer(call.id, await handler(link.peer, call.body))
+            reply = _Answer(call.id, await handler(connection.peer, call.body))
         except QuorateError as error:
             reply = _failed(call.id, error)
         except Exception:
-            log.exception("a %s call from %s failed", call.kind, link.peer)
+            log.exception("a %s call from %s failed", call.kind, connection.peer)
             reply = _failed(call.id, OutcomeUnknown("the other node failed inside; its log says how"))
-        self._reply(link, reply)
+        self._reply(connection, reply)
 
-    def _reply(self, link: PeerConnection, reply: _Answer | _Failed) -> None:
+    def _reply(self, connection: PeerConnection, reply: _Answer | _Failed) -> None:
         message = _encode(reply)
         if len(message) > MESSAGE_BYTES_MAX:  # the other end would hang up
             message = _encode(_failed(reply.id, OutcomeUnknown(f"the answer has {len(message):,} bytes: too many")))
-        if link.backlog > 2 * CALL_BACKLOG_BYTES:
-            link.close("it goes on calling and does not read the answers")
-        link.send(CALLS, message)
+        if connection.backlog > 2 * CALL_BACKLOG_BYTES:
+            connection.close("it goes on calling and does not read the answers")
+        connection.send(CALLS, message)
 
     def status(self) -> dict[str, dict[str, Any]]:
         """For /status: each member's link."""
@@ -368,11 +369,11 @@ class PeerTransport:
         return {
             peer: {
                 "address": address,
-                "open": (link := self._open.get(peer)) is not None,
-                "heard_ms_ago": None if link is None else int((now_s - link.heard_s) * 1000),
+                "open": (connection := self._open.get(peer)) is not None,
+                "heard_ms_ago": None if connection is None else int((now_s - connection.heard_s) * 1000),
                 "backlog_bytes": self.backlog(peer),
-                "bytes_in": 0 if link is None else link.bytes_in,
-                "bytes_out": 0 if link is None else link.bytes_out,
+                "bytes_in": 0 if connection is None else connection.bytes_in,
+                "bytes_out": 0 if connection is None else connection.bytes_out,
             }
             for peer, address in self._addresses.items()
         }

@@ -17,14 +17,14 @@ from itertools import count
 from typing import Protocol
 
 from tests.doubles.nsq.journal import Journal
+from tests.doubles.nsq.terms import Terms
 from tests.doubles.nsq.wire import Message, Options, is_ephemeral
 
 _order = count()  # breaks ties in heaps
 
 
 class Subscriber(Protocol):
-    msg_timeout_ms: int
-    sample_rate: int
+    terms: Terms
 
     def is_ready(self) -> bool: ...
     def deliver(self, message: Message) -> None: ...
@@ -81,7 +81,7 @@ class Channel:
                 continue
             idle = 0
             message = self.queue.popleft()
-            if subscriber.sample_rate and random.randrange(100) > subscriber.sample_rate:
+            if subscriber.terms.sample_rate and random.randrange(100) > subscriber.terms.sample_rate:
                 self.journal.finished(self.topic, self.name, [message.id])
                 continue
             self._hand_out(message, subscriber)
@@ -93,7 +93,7 @@ class Channel:
         self.journal.taken(self.topic, self.name, message.id)
         message.attempts = min(message.attempts + 1, 65_535)
         now_s = time.monotonic()
-        deadline_s = now_s + subscriber.msg_timeout_ms / 1000
+        deadline_s = now_s + subscriber.terms.msg_timeout_ms / 1000
         self.in_flight[message.id] = InFlight(message, subscriber, now_s, deadline_s)
         heapq.heappush(self.deadlines, (deadline_s, next(_order), message.id))
         subscriber.deliver(message)
@@ -123,7 +123,7 @@ class Channel:
         """Start the timeout again, but never past the longest a message may be held since it was delivered."""
         flight = self._owned(id, owner)
         longest_s = flight.delivered_s + self.max_msg_timeout_ms / 1000
-        flight.deadline_s = min(time.monotonic() + owner.msg_timeout_ms / 1000, longest_s)
+        flight.deadline_s = min(time.monotonic() + owner.terms.msg_timeout_ms / 1000, longest_s)
         heapq.heappush(self.deadlines, (flight.deadline_s, next(_order), id))
 
     def expire(self, now_s: float) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from tests.doubles.nsq import web, wire
-from tests.doubles.nsq.web import Refused, Request
+from tests.doubles.nsq.web import HttpRefusal, Request
 from tests.doubles.nsq.wire import ProtocolError
 
 INACTIVE_AFTER_S = 300.0
@@ -31,7 +31,7 @@ class Peer(msgspec.Struct):
 
 
 @dataclass(eq=False, slots=True)
-class Producer:
+class RegisteredNsqd:
     peer: Peer
     heard_s: float = field(default_factory=time.monotonic)
     tombstones: dict[str, float] = field(default_factory=dict)
@@ -46,9 +46,11 @@ class Lookupd:
     def __init__(self, tcp_address: str, http_address: str) -> None:
         self._addresses = tcp_address, http_address
         self.tcp_port = self.http_port = 0
-        self._producers: list[Producer] = []
-        self._topics: dict[str, set[Producer]] = {}  # names stay when their last producer is gone, as in nsqlookupd
-        self._channels: dict[tuple[str, str], set[Producer]] = {}
+        self._producers: list[RegisteredNsqd] = []
+        self._topics: dict[
+            str, set[RegisteredNsqd]
+        ] = {}  # names stay when their last producer is gone, as in nsqlookupd
+        self._channels: dict[tuple[str, str], set[RegisteredNsqd]] = {}
         self._servers: list[asyncio.Server] = []
 
     async def start(self) -> None:
@@ -74,13 +76,13 @@ class Lookupd:
             self._forget(client.producer)
             writer.close()
 
-    def _forget(self, producer: Producer | None) -> None:
+    def _forget(self, producer: RegisteredNsqd | None) -> None:
         if producer is not None:
             self._producers.remove(producer)
             for holders in (*self._topics.values(), *self._channels.values()):
                 holders.discard(producer)
 
-    def join(self, producer: Producer) -> dict[str, Any]:
+    def join(self, producer: RegisteredNsqd) -> dict[str, Any]:
         self._producers.append(producer)
         return {
             "tcp_port": self.tcp_port,
@@ -90,12 +92,12 @@ class Lookupd:
             "hostname": socket.gethostname(),
         }
 
-    def register(self, producer: Producer, topic: str, channel: str) -> None:
+    def register(self, producer: RegisteredNsqd, topic: str, channel: str) -> None:
         if channel:
             self._channels.setdefault((topic, channel), set()).add(producer)
         self._topics.setdefault(topic, set()).add(producer)
 
-    def unregister(self, producer: Producer, topic: str, channel: str) -> None:
+    def unregister(self, producer: RegisteredNsqd, topic: str, channel: str) -> None:
         for key, holders in list(self._channels.items()):
             if key[0] == topic and channel in ("", key[1]):
                 holders.discard(producer)
@@ -129,14 +131,14 @@ class Lookupd:
     def _lookup(self, request: Request) -> dict[str, Any]:
         topic = _arg(request, "topic")
         if topic not in self._topics:
-            raise Refused(404, "TOPIC_NOT_FOUND")
+            raise HttpRefusal(404, "TOPIC_NOT_FOUND")
         producers = [p.peer for p in self._topics[topic] if p.is_active(topic)]
         return {"channels": self._channels_of(topic), "producers": producers}
 
     def _nodes(self, request: Request) -> dict[str, Any]:
         return {"producers": [self._node(p) for p in self._producers if p.is_active()]}
 
-    def _node(self, producer: Producer) -> dict[str, Any]:
+    def _node(self, producer: RegisteredNsqd) -> dict[str, Any]:
         topics = [topic for topic, holders in self._topics.items() if producer in holders]
         tombstones = [not producer.is_active(topic) for topic in topics]
         return {**msgspec.structs.asdict(producer.peer), "topics": topics, "tombstones": tombstones}
@@ -144,7 +146,7 @@ class Lookupd:
     def _create_topic(self, request: Request) -> None:
         topic = _arg(request, "topic")
         if not wire.is_name(topic):
-            raise Refused(400, "INVALID_ARG_TOPIC")
+            raise HttpRefusal(400, "INVALID_ARG_TOPIC")
         self._topics.setdefault(topic, set())
 
     def _delete_topic(self, request: Request) -> None:
@@ -167,7 +169,7 @@ class Lookupd:
     def _delete_channel(self, request: Request) -> None:
         key = _topic_and_channel(request)
         if key not in self._channels:
-            raise Refused(404, "CHANNEL_NOT_FOUND")
+            raise HttpRefusal(404, "CHANNEL_NOT_FOUND")
         del self._channels[key]
 
 
@@ -176,7 +178,7 @@ class _Client:
 
     def __init__(self, lookupd: Lookupd, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._lookupd, self._reader, self._writer = lookupd, reader, writer
-        self.producer: Producer | None = None
+        self.producer: RegisteredNsqd | None = None
 
     async def talk(self) -> None:
         if await self._reader.readexactly(4) != wire.MAGIC_LOOKUP:
@@ -222,7 +224,7 @@ class _Client:
             raise ProtocolError("E_BAD_BODY", "IDENTIFY missing fields")
         host, port = self._writer.get_extra_info("peername")[:2]
         peer.remote_address = f"{host}:{port}"
-        self.producer = Producer(peer)
+        self.producer = RegisteredNsqd(peer)
         return msgspec.json.encode(self._lookupd.join(self.producer))
 
 
@@ -240,7 +242,7 @@ def _checked_names(command: str, params: list[str]) -> tuple[str, str]:
 def _arg(request: Request, name: str) -> str:
     value = request.get(name)
     if value is None:
-        raise Refused(400, f"MISSING_ARG_{name.upper()}")
+        raise HttpRefusal(400, f"MISSING_ARG_{name.upper()}")
     return value
 
 
@@ -248,5 +250,5 @@ def _topic_and_channel(request: Request) -> tuple[str, str]:
     topic, channel = _arg(request, "topic"), _arg(request, "channel")
     for what, name in (("TOPIC", topic), ("CHANNEL", channel)):
         if not wire.is_name(name):
-            raise Refused(400, f"INVALID_ARG_{what}")
+            raise HttpRefusal(400, f"INVALID_ARG_{what}")
     return topic, channel

@@ -8,11 +8,12 @@ import time
 from typing import Any
 
 from tests.doubles.nsq import web, wire
+from tests.doubles.nsq.arguments import split_mpub
 from tests.doubles.nsq.broker import Broker, Channel, Topic
 from tests.doubles.nsq.journal import Journal, replay
 from tests.doubles.nsq.register import Registrar
-from tests.doubles.nsq.session import Session, split_mpub
-from tests.doubles.nsq.web import Refused, Request
+from tests.doubles.nsq.session import Session
+from tests.doubles.nsq.web import HttpRefusal, Request
 from tests.doubles.nsq.wire import Options, ProtocolError
 
 EXPIRE_EVERY_S = 0.05
@@ -85,14 +86,14 @@ class Nsqd:
     def _existing(self, request: Request) -> Topic:
         topic = self.broker.topics.get(_topic_name(request))
         if topic is None:
-            raise Refused(404, "TOPIC_NOT_FOUND")
+            raise HttpRefusal(404, "TOPIC_NOT_FOUND")
         return topic
 
     def _channel(self, request: Request) -> Channel:
         name = _channel_name(request)
         channels = self._existing(request).channels
         if name not in channels:
-            raise Refused(404, "CHANNEL_NOT_FOUND")
+            raise HttpRefusal(404, "CHANNEL_NOT_FOUND")
         return channels[name]
 
     def _create_topic(self, request: Request) -> None:
@@ -118,19 +119,19 @@ class Nsqd:
 
     def _pub(self, request: Request) -> str:
         if len(request.body) > self.options.max_msg_size:
-            raise Refused(413, "MSG_TOO_BIG")
+            raise HttpRefusal(413, "MSG_TOO_BIG")
         if not request.body:
-            raise Refused(400, "MSG_EMPTY")
+            raise HttpRefusal(400, "MSG_EMPTY")
         topic = self._topic(request)
         delay = request.get("defer") or "0"
         if not delay.isdigit() or int(delay) > self.options.max_req_timeout_ms:
-            raise Refused(400, "INVALID_DEFER")
+            raise HttpRefusal(400, "INVALID_DEFER")
         self.broker.publish(topic, [request.body], int(delay))
         return "OK"
 
     def _mpub(self, request: Request) -> str:
         if len(request.body) > self.options.max_body_size:
-            raise Refused(413, "BODY_TOO_BIG")
+            raise HttpRefusal(413, "BODY_TOO_BIG")
         topic = self._topic(request)
         self.broker.publish(topic, self._bodies(request))
         return "OK"
@@ -140,10 +141,10 @@ class Nsqd:
             try:
                 return split_mpub(request.body, self.options)
             except ProtocolError as error:
-                raise Refused(413, error.code.removeprefix("E_")) from None
+                raise HttpRefusal(413, error.code.removeprefix("E_")) from None
         bodies = [line for line in request.body.split(b"\n") if line]
         if any(len(body) > self.options.max_msg_size for body in bodies):
-            raise Refused(413, "MSG_TOO_BIG")
+            raise HttpRefusal(413, "MSG_TOO_BIG")
         return bodies
 
     def _info(self, request: Request) -> dict[str, Any]:
@@ -172,22 +173,22 @@ class Nsqd:
 def _topic_name(request: Request) -> str:
     name = request.get("topic")
     if name is None:
-        raise Refused(400, "MISSING_ARG_TOPIC")
+        raise HttpRefusal(400, "MISSING_ARG_TOPIC")
     if not wire.is_name(name):
-        raise Refused(400, "INVALID_TOPIC")
+        raise HttpRefusal(400, "INVALID_TOPIC")
     return name
 
 
 def _channel_name(request: Request) -> str:
     if request.get("topic") is None:
-        raise Refused(400, "MISSING_ARG_TOPIC")
+        raise HttpRefusal(400, "MISSING_ARG_TOPIC")
     if not wire.is_name(request.get("topic") or ""):
-        raise Refused(400, "INVALID_ARG_TOPIC")
+        raise HttpRefusal(400, "INVALID_ARG_TOPIC")
     name = request.get("channel")
     if name is None:
-        raise Refused(400, "MISSING_ARG_CHANNEL")
+        raise HttpRefusal(400, "MISSING_ARG_CHANNEL")
     if not wire.is_name(name):
-        raise Refused(400, "INVALID_ARG_CHANNEL")
+        raise HttpRefusal(400, "INVALID_ARG_CHANNEL")
     return name
 
 
@@ -234,7 +235,7 @@ def _client_stats(session: Session) -> dict[str, Any]:
         "finish_count": session.finished,
         "requeue_count": session.requeued,
         "connect_ts": session.connected_s,
-        "sample_rate": session.sample_rate,
+        "sample_rate": session.terms.sample_rate,
         "user_agent": session.identity.user_agent,
         "pub_counts": [{"topic": topic, "count": count} for topic, count in session.published.items()],
     }

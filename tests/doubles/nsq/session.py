@@ -11,12 +11,14 @@ import asyncio
 import struct
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from tests.doubles.nsq import wire
+from tests.doubles.nsq.arguments import checked_name, checked_number, split_mpub
 from tests.doubles.nsq.broker import Broker, Channel
+from tests.doubles.nsq.terms import Identify, Terms
 from tests.doubles.nsq.wire import ID_BYTES, Message, Options, ProtocolError
 
 LINE_BYTES_MAX = 16 * 1024
@@ -25,21 +27,6 @@ INIT, SUBSCRIBED, CLOSING = 0, 3, 4  # nsqd's own numbers, seen in /stats
 
 class _Need(Exception):
     """The command has not arrived whole yet."""
-
-
-class Identify(msgspec.Struct):
-    client_id: str = ""
-    hostname: str = ""
-    user_agent: str = ""
-    feature_negotiation: bool = False
-    heartbeat_interval: int = 0
-    output_buffer_size: int = 0
-    output_buffer_timeout: int = 0
-    sample_rate: int = 0
-    msg_timeout: int = 0
-    tls_v1: bool = False
-    deflate: bool = False
-    snappy: bool = False
 
 
 class Registry(Protocol):
@@ -59,11 +46,7 @@ class Session(asyncio.Protocol):
         self.state = INIT
         self.channel: Channel | None = None
         self.connected_s = int(time.time())
-        self.heartbeat_ms = self.options.client_timeout_ms // 2
-        self.msg_timeout_ms = self.options.msg_timeout_ms
-        self.output_buffer_size = 16 * 1024
-        self.output_buffer_timeout_ms = 250
-        self.sample_rate = 0
+        self.terms = Terms.of(self.options)
         self.ready_count = self.in_flight = 0
         self.delivered = self.finished = self.requeued = 0
         self.published: dict[str, int] = {}
@@ -121,12 +104,12 @@ class Session(asyncio.Protocol):
             self.channel.pump()
 
     def _beat_later(self) -> None:
-        if self.heartbeat_ms > 0:
+        if self.terms.heartbeat_ms > 0:
             loop = asyncio.get_running_loop()
-            self._timers["heartbeat"] = loop.call_later(self.heartbeat_ms / 1000, self._beat)
+            self._timers["heartbeat"] = loop.call_later(self.terms.heartbeat_ms / 1000, self._beat)
 
     def _beat(self) -> None:
-        if time.monotonic() - self._heard_s > 2 * self.heartbeat_ms / 1000:
+        if time.monotonic() - self._heard_s > 2 * self.terms.heartbeat_ms / 1000:
             self.close()
             return
         self._respond(b"_heartbeat_")
@@ -213,16 +196,16 @@ class Session(asyncio.Protocol):
         data = wire.message_frame(message.timestamp_ns, message.attempts, message.id, message.body)
         self._out.append(data)
         self._out_bytes += len(data)
-        if self._out_bytes >= self.output_buffer_size:
+        if self._out_bytes >= self.terms.output_buffer_size:
             self._flush()
 
     def settle(self) -> None:
         """Nothing more for now: send what is buffered when the client waits for it, else within the agreed time."""
-        if not self.is_ready() or self.output_buffer_timeout_ms <= 0:
+        if not self.is_ready() or self.terms.output_buffer_timeout_ms <= 0:
             self._flush()
         elif self._out and "flush" not in self._timers:
             loop = asyncio.get_running_loop()
-            self._timers["flush"] = loop.call_later(self.output_buffer_timeout_ms / 1000, self._flush)
+            self._timers["flush"] = loop.call_later(self.terms.output_buffer_timeout_ms / 1000, self._flush)
 
     def timed_out(self) -> None:
         self.in_flight -= 1
@@ -243,53 +226,11 @@ class Session(asyncio.Protocol):
             self.identity = msgspec.json.decode(body, type=Identify)
         except msgspec.DecodeError:
             raise ProtocolError("E_BAD_BODY", "IDENTIFY failed to decode JSON body") from None
-        self._negotiate(self.identity)
-        return msgspec.json.encode(self._terms()) if self.identity.feature_negotiation else b"OK"
-
-    def _negotiate(self, wish: Identify) -> None:
-        options = self.options
-        self.heartbeat_ms = _agreed(
-            "heartbeat interval", wish.heartbeat_interval, self.heartbeat_ms, 1000, options.max_heartbeat_interval_ms
-        )
-        self.output_buffer_timeout_ms = _agreed(
-            "output buffer timeout",
-            wish.output_buffer_timeout,
-            self.output_buffer_timeout_ms,
-            options.min_output_buffer_timeout_ms,
-            options.max_output_buffer_timeout_ms,
-        )
-        size = _agreed(
-            "output buffer size", wish.output_buffer_size, self.output_buffer_size, 64, options.max_output_buffer_size
-        )
-        if wish.output_buffer_size == -1:
-            size, self.output_buffer_timeout_ms = 1, 0
-        self.output_buffer_size = size
-        if not 0 <= wish.sample_rate <= 99:
-            raise ProtocolError("E_BAD_BODY", f"IDENTIFY sample rate ({wish.sample_rate}) is invalid")
-        self.sample_rate = wish.sample_rate
-        if wish.msg_timeout:
-            self.msg_timeout_ms = _within("msg timeout", wish.msg_timeout, 1000, options.max_msg_timeout_ms)
-        self._timers.pop("heartbeat").cancel() if "heartbeat" in self._timers else None
+        self.terms.agree(self.identity, self.options)
+        if "heartbeat" in self._timers:
+            self._timers.pop("heartbeat").cancel()
         self._beat_later()
-
-    def _terms(self) -> dict[str, Any]:
-        return {
-            "max_rdy_count": self.options.max_rdy_count,
-            "version": wire.VERSION,
-            "max_msg_timeout": self.options.max_msg_timeout_ms,
-            "msg_timeout": self.msg_timeout_ms,
-            "tls_v1": False,
-            "deflate": False,
-            "deflate_level": 6,
-            "max_deflate_level": 6,
-            "snappy": False,
-            "sample_rate": self.sample_rate,
-            "auth_required": False,
-            "output_buffer_size": self.output_buffer_size,
-            "output_buffer_timeout": self.output_buffer_timeout_ms,
-            "topology_region": "",
-            "topology_zone": "",
-        }
+        return msgspec.json.encode(self.terms.as_told(self.options)) if self.identity.feature_negotiation else b"OK"
 
     def _auth(self, params: list[bytes]) -> bytes:
         self._require(self.state == INIT, "cannot AUTH in current state")
@@ -299,10 +240,10 @@ class Session(asyncio.Protocol):
 
     def _sub(self, params: list[bytes]) -> bytes:
         self._require(self.state == INIT, "cannot SUB in current state")
-        self._require(self.heartbeat_ms > 0, "cannot SUB with heartbeats disabled")
+        self._require(self.terms.heartbeat_ms > 0, "cannot SUB with heartbeats disabled")
         self._require(len(params) >= 2, "SUB insufficient number of parameters")
-        topic = _name("SUB", "topic", params[0])
-        channel = _name("SUB", "channel", params[1])
+        topic = checked_name("SUB", "topic", params[0])
+        channel = checked_name("SUB", "channel", params[1])
         self.state = SUBSCRIBED
         self.channel = self.broker.subscribe(topic, channel, self)
         return b"OK"
@@ -311,7 +252,7 @@ class Session(asyncio.Protocol):
         if self.state == CLOSING:
             return
         self._require(self.state == SUBSCRIBED, "cannot RDY in current state")
-        count = _number("RDY", "count", params[0]) if params else 1
+        count = checked_number("RDY", "count", params[0]) if params else 1
         self._require(
             count <= self.options.max_rdy_count, f"RDY count {count} out of range 0-{self.options.max_rdy_count}"
         )
@@ -334,7 +275,7 @@ class Session(asyncio.Protocol):
 
     def _req(self, params: list[bytes]) -> None:
         channel, id = self._held("REQ", params, 2)
-        delay_ms = min(_number("REQ", "timeout", params[1]), self.options.max_req_timeout_ms)
+        delay_ms = min(checked_number("REQ", "timeout", params[1]), self.options.max_req_timeout_ms)
         _or_failed("REQ", id, lambda: channel.requeue(id, self, delay_ms))
         self.in_flight -= 1
         self.requeued += 1
@@ -354,13 +295,13 @@ class Session(asyncio.Protocol):
 
     def _pub(self, params: list[bytes]) -> bytes | None:
         self._require(len(params) >= 1, "PUB insufficient number of parameters")
-        topic = _name("PUB", "topic", params[0])
+        topic = checked_name("PUB", "topic", params[0])
         return self._publish(topic, [self._take_body("PUB", "E_BAD_MESSAGE", self.options.max_msg_size)])
 
     def _dpub(self, params: list[bytes]) -> bytes | None:
         self._require(len(params) >= 2, "DPUB insufficient number of parameters")
-        topic = _name("DPUB", "topic", params[0])
-        delay_ms = _number("DPUB", "timeout", params[1])
+        topic = checked_name("DPUB", "topic", params[0])
+        delay_ms = checked_number("DPUB", "timeout", params[1])
         longest_ms = self.options.max_req_timeout_ms
         self._require(delay_ms <= longest_ms, f"DPUB timeout {delay_ms} out of range 0-{longest_ms}")
         body = self._take_body("DPUB", "E_BAD_MESSAGE", self.options.max_msg_size)
@@ -368,7 +309,7 @@ class Session(asyncio.Protocol):
 
     def _mpub(self, params: list[bytes]) -> bytes | None:
         self._require(len(params) >= 1, "MPUB insufficient number of parameters")
-        topic = _name("MPUB", "topic", params[0])
+        topic = checked_name("MPUB", "topic", params[0])
         body = self._take_body("MPUB", "E_BAD_BODY", self.options.max_body_size, "body")
         return self._publish(topic, split_mpub(body, self.options))
 
@@ -379,56 +320,6 @@ class Session(asyncio.Protocol):
             asyncio.get_running_loop().call_later(takes_ms / 1000, self._respond, b"OK")
             return None
         return b"OK"
-
-
-def split_mpub(body: bytes, options: Options) -> list[bytes]:
-    """The messages of an MPUB. Stricter than nsqd in one thing: the sizes must add up to the body's."""
-    if len(body) < 4:
-        raise ProtocolError("E_BAD_BODY", "MPUB failed to read message count")
-    (count,) = struct.unpack_from(">i", body)
-    if not 0 < count <= (options.max_body_size - 4) // 5:
-        raise ProtocolError("E_BAD_BODY", f"MPUB invalid message count {count}")
-    messages, at = [], 4
-    for index in range(count):
-        if at + 4 > len(body):
-            raise ProtocolError("E_BAD_MESSAGE", f"MPUB failed to read message({index}) body size")
-        (size,) = struct.unpack_from(">i", body, at)
-        if size <= 0:
-            raise ProtocolError("E_BAD_MESSAGE", f"MPUB invalid message({index}) body size {size}")
-        if size > options.max_msg_size:
-            raise ProtocolError("E_BAD_MESSAGE", f"MPUB message too big {size} > {options.max_msg_size}")
-        at += 4 + size
-        messages.append(body[at - size : at])
-    if at != len(body):
-        raise ProtocolError("E_BAD_MESSAGE", "MPUB failed to read message body")
-    return messages
-
-
-def _name(command: str, what: str, raw: bytes) -> str:
-    name = raw.decode(errors="replace")
-    if not wire.is_name(name):
-        raise ProtocolError(f"E_BAD_{what.upper()}", f'{command} {what} name "{name}" is not valid')
-    return name
-
-
-def _number(command: str, what: str, raw: bytes) -> int:
-    try:
-        return wire.decimal(raw)
-    except ValueError:
-        raise ProtocolError("E_INVALID", f"{command} could not parse {what} {raw.decode(errors='replace')}") from None
-
-
-def _within(what: str, wish: int, least: int, most: int) -> int:
-    if not least <= wish <= most:
-        raise ProtocolError("E_BAD_BODY", f"IDENTIFY {what} ({wish}) is invalid")
-    return wish
-
-
-def _agreed(what: str, wish: int, default: int, least: int, most: int) -> int:
-    """0 asks for the default, -1 for none at all."""
-    if wish == 0:
-        return default
-    return 0 if wish == -1 else _within(what, wish, least, most)
 
 
 def _or_failed(command: str, id: bytes, do: Callable[[], None]) -> None:

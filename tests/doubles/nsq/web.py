@@ -16,7 +16,7 @@ BAD_REQUEST = (
 BODY_BYTES_MAX = 64 * 1024 * 1024
 
 
-class Refused(Exception):
+class HttpRefusal(Exception):
     """An answer other than 200, in nsqd's form: a status and a word."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -78,10 +78,10 @@ def _answer(method: str, target: str, body: bytes, routes: Routes) -> bytes:
         handler = routes.get((method, url.path))
         if handler is None:
             known = any(path == url.path for _, path in routes)
-            raise Refused(405, "METHOD_NOT_ALLOWED") if known else Refused(404, "NOT_FOUND")
+            raise HttpRefusal(405, "METHOD_NOT_ALLOWED") if known else HttpRefusal(404, "NOT_FOUND")
         status, answer = 200, handler(Request(parse_qs(url.query, keep_blank_values=True), body))
-    except Refused as refused:
-        status, answer = refused.status, {"message": str(refused)}
+    except HttpRefusal as refusal:
+        status, answer = refusal.status, {"message": str(refusal)}
     payload, kind = _encoded(answer)
     head = f"HTTP/1.1 {status} {status}\r\nContent-Type: {kind}\r\nContent-Length: {len(payload)}\r\n\r\n"
     return head.encode() + payload

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import wraps
@@ -39,7 +40,11 @@ async def until(
     return value
 
 
-class Cluster:
+def vote(option: str, id: str | None = None, **more: object) -> bytes:
+    return json.dumps({"option": option} | ({"id": id} if id else {}) | more).encode()
+
+
+class LocalCluster:
     """What outlives its nodes: the log and the state."""
 
     def __init__(self, replica: LocalReplica, submitter: Submitter) -> None:
@@ -53,11 +58,11 @@ class Cluster:
         return sum(self.results().values())
 
 
-async def cluster(options: Sequence[str] = ("happy", "sad")) -> Cluster:
+async def cluster(options: Sequence[str] = ("happy", "sad")) -> LocalCluster:
     replica = LocalReplica("n1")
     submitter = Submitter(replica)
     await submitter.create_poll(CreatePoll("mood", "How are you?", [*options], "open", None, False), timeout_s=1)
-    return Cluster(replica, submitter)
+    return LocalCluster(replica, submitter)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from quorate.cluster.raft.membership.bootstrap import Bootstrap, cluster_id_of
-from quorate.cluster.raft.storage.directory import FORMAT, Identity
+from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.transport.connection import Introduction
 
 FOUNDERS = {"a": "a1", "b": "b1", "c": "c1"}
@@ -17,7 +17,7 @@ X = cluster_id_of(FOUNDERS)
 
 def node(incarnation: str, *, expected: str = "", cluster: bool = False, name: str = "test") -> Bootstrap:
     """A node on the disk `incarnation`; with `cluster`, one of those that formed X."""
-    identity = Identity(FORMAT, incarnation[0], incarnation, X if cluster else None, FOUNDERS if cluster else None)
+    identity = NodeIdentity(FORMAT, incarnation[0], incarnation, X if cluster else None, FOUNDERS if cluster else None)
     return Bootstrap(identity, name, set(expected))
 
 
@@ -57,7 +57,7 @@ def test_who_has_left_before_all_had_met_must_be_met_again() -> None:
     """It may have formed the cluster with others meanwhile, one of which may have lost its disk since."""
     b = node("b1", expected="abc")
     assert None is b.introduced("a", hello("a1"))
-    b.parted("a")
+    b.connection_closed("a")
     assert None is b.introduced("c", hello("c2"))
     assert (["a"], False) == (b.waiting_for(), b.formed)
     assert None is b.introduced("a", formed_hello("a1"))
@@ -66,7 +66,7 @@ def test_who_has_left_before_all_had_met_must_be_met_again() -> None:
 
 def test_who_leaves_a_formed_cluster_stays_a_member() -> None:
     a = node("a1", expected="abc", cluster=True)
-    a.parted("b")
+    a.connection_closed("b")
     assert FOUNDERS == a.identity.members
 
 
@@ -117,13 +117,13 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize(("forming", "said", "why"), REFUSED.values(), ids=REFUSED.keys())
-def test_who_does_not_belong_is_refused_in_words(forming: Bootstrap, said: Introduction, why: str) -> None:
-    before = forming.identity
-    refusal = forming.introduced("b", said)
+@pytest.mark.parametrize(("bootstrap", "said", "why"), REFUSED.values(), ids=REFUSED.keys())
+def test_who_does_not_belong_is_refused_in_words(bootstrap: Bootstrap, said: Introduction, why: str) -> None:
+    before = bootstrap.identity
+    refusal = bootstrap.introduced("b", said)
     assert refusal is not None
     assert refusal.startswith(why)
-    assert before == forming.identity
+    assert before == bootstrap.identity
 
 
 STRANGERS = {
@@ -136,11 +136,11 @@ STRANGERS = {
 def test_a_new_disk_finds_out_that_it_is_a_stranger(
     incarnation: str, known: str, way_out: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stranger = node(incarnation, expected="abc" + incarnation[0])
+    raw_peer = node(incarnation, expected="abc" + incarnation[0])
     with caplog.at_level(logging.WARNING):
         for each in ("a1", "b1"):
-            assert None is stranger.introduced(each[0], formed_hello(each)), "it may hold copies"
-    assert (False, X) == (stranger.formed, stranger.stranger_to)
+            assert None is raw_peer.introduced(each[0], formed_hello(each)), "it may hold copies"
+    assert (False, X) == (raw_peer.formed, raw_peer.stranger_to)
     assert 1 == len(caplog.records), "said once"
     assert known in caplog.text
     assert way_out in caplog.text
@@ -190,7 +190,7 @@ def test_a_stranger_joins_the_cluster_of_those_whom_the_log_names_whomever_it_me
 def test_who_is_told_later_whom_to_expect_forms_then() -> None:
     a = node("a1")
     a.introduced("b", hello("b1", expected="ab"))
-    a.expect({"a", "b"})
+    a.expect_members({"a", "b"})
     assert ["b"] == a.waiting_for(), "it meets anew whom it refused to wait for"
     a.introduced("b", hello("b1", expected="ab"))
     assert cluster_id_of({"a": "a1", "b": "b1"}) == a.identity.cluster_id

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.engine.elections import Timing
+from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.raft.transport.connection import RAFT
-from tests.unit.raft.stranger import KEY, Stranger, until
+from tests.unit.raft.raw_peer import KEY, RawPeer, until
 from tests.unit.raft.test_transport_hostile import INSIDE
 
 SENSELESS: list[messages.Message] = [
@@ -46,31 +46,31 @@ def test_a_replica_outlives_whatever_an_insider_says(tmp_path: Path, caplog: pyt
             http="",
             key=KEY,
             bootstrap=True,
-            timing=Timing(0.2),
+            timing=ElectionTiming(0.2),
             dedup_window=1000,
             snapshot_bytes=1_000_000,
         )
         replica = RaftReplica(settings, DataDirectory.open(tmp_path, node_id="n1"), on_halt=halted.append)
         await replica.start()
-        server = replica.links._server
+        server = replica.transport._server
         assert server is not None
         port = int(server.sockets[0].getsockname()[1])
         try:
             for stream, said in INSIDE.values():
-                async with await Stranger.connect(port) as insider:
+                async with await RawPeer.connect(port) as insider:
                     await insider.come_in()
-                    await until("it is in", lambda: replica.links.is_open("n2"))
+                    await until("it is in", lambda: replica.transport.is_open("n2"))
                     insider.say(stream, said)
                     assert await insider.is_hung_up_on(within_s=5)
-                    await until("it is out", lambda: not replica.links.is_open("n2"))
-            async with await Stranger.connect(port) as insider:
+                    await until("it is out", lambda: not replica.transport.is_open("n2"))
+            async with await RawPeer.connect(port) as insider:
                 await insider.come_in()
-                await until("it is in", lambda: replica.links.is_open("n2"))
+                await until("it is in", lambda: replica.transport.is_open("n2"))
                 for message in SENSELESS:
                     insider.say(RAFT, messages.encode(message))
                 insider.say(RAFT, messages.encode(messages.Append(7, 0, 1, 0, [])))
                 await until("it was heard to the end", lambda: replica.term == 7)
-                assert replica.links.is_open("n2")
+                assert replica.transport.is_open("n2")
             assert [] == halted
             assert (1, 0) == (replica.status()["last_index"], replica.status()["snapshots_received"])
         finally:

@@ -49,9 +49,10 @@ def test_a_replica_cannot_be_made_on_another_version() -> None:
         "import pysyncobj.version; pysyncobj.version.VERSION = '9.9.9'\n"
         "from quorate.cluster.raft.engine.engine import Engine\n"
         "from tests.unit.raft.small_logs import Disk\n"
-        "from quorate.cluster.raft.engine.elections import Timing\n"
+        "from quorate.cluster.raft.engine.elections import ElectionTiming\n"
         "import random\n"
-        "Engine('a', ['a'], journal=Disk().open(), send=None, apply=None, timing=Timing(1.0), rng=random.Random())\n"
+        "timing = ElectionTiming(1.0)\n"
+        "Engine('a', ['a'], journal=Disk().open(), send=None, apply=None, timing=timing, rng=random.Random())\n"
     )
     root = Path(__file__).parents[3]
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=root)

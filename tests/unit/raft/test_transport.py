@@ -13,7 +13,7 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.transport import connection, transport
 from quorate.cluster.raft.transport.connection import CALLS, PART_BYTES, RAFT
 from quorate.errors import Conflict, NoLeader, NotFound, OutcomeUnknown, Overloaded, QuorateError, TooLarge
-from tests.unit.raft.stranger import KEY, Node, Run, Stranger, Tap, encode, pair, until
+from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, Tap, encode, pair, until
 
 HEARTBEAT = messages.Append(3, 2, 1, 1, [])
 MORE = 0x80
@@ -39,8 +39,8 @@ def test_two_nodes_meet_and_speak_both_ways(run: Run, key: bytes | None) -> None
     async def main() -> None:
         async with Node("n1", key=key) as one, Node("n2", key=key) as two:
             await pair(one, two)
-            assert one.links.send("n2", HEARTBEAT)
-            assert two.links.send("n1", messages.Ballot(4, pre=True))
+            assert one.transport.send("n2", HEARTBEAT)
+            assert two.transport.send("n1", messages.Ballot(4, pre=True))
             await until("both heard", lambda: one.heard and two.heard)
             assert [("n2", messages.Ballot(4, pre=True))] == one.heard
             assert [("n1", HEARTBEAT)] == two.heard
@@ -52,8 +52,8 @@ def test_two_nodes_meet_and_speak_both_ways(run: Run, key: bytes | None) -> None
 def test_a_broken_link_is_dialled_again(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two, Tap(one) as tap:
-            one.meet(two)
-            two.links.set_members({"n1": f"127.0.0.1:{tap.port}"})
+            one.dial(two)
+            two.transport.set_members({"n1": f"127.0.0.1:{tap.port}"})
             await until("a first link", lambda: one.up and two.up)
             tap.cut()
             await until("a second link", lambda: len(one.up) == len(two.up) == 2)
@@ -77,7 +77,7 @@ def test_a_peer_that_takes_its_time_is_dialled_once(run: Run, monkeypatch: pytes
 
         server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
         async with server, Node("n2") as two:
-            two.links.set_members({"n1": f"127.0.0.1:{server.sockets[0].getsockname()[1]}"})
+            two.transport.set_members({"n1": f"127.0.0.1:{server.sockets[0].getsockname()[1]}"})
             await until("it is dialled", lambda: came == 1)
             await asyncio.sleep(0.7)
             assert 1 == came
@@ -88,16 +88,16 @@ def test_a_peer_that_takes_its_time_is_dialled_once(run: Run, monkeypatch: pytes
 
 def test_a_newer_connection_takes_the_place_of_the_old_one(run: Run) -> None:
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as first, await Stranger.connect(one) as second:
+        async with Node("n1") as one, await RawPeer.connect(one) as first, await RawPeer.connect(one) as second:
             await first.come_in()
             await until("the first is in", lambda: one.up == ["n2"])
-            answer = asyncio.create_task(one.links.call("n2", "work", b""))
+            answer = asyncio.create_task(one.transport.call("n2", "work", b""))
             await asyncio.sleep(0)
             await second.come_in()
             await until("the second is in", lambda: one.up == ["n2", "n2"])
             assert ["n2"] == one.down
             assert await first.is_hung_up_on()
-            assert 0 == one.links.refusals
+            assert 0 == one.transport.refusals
             with pytest.raises(OutcomeUnknown):
                 await answer
             second.say(RAFT, messages.encode(HEARTBEAT))
@@ -110,12 +110,12 @@ def test_who_is_not_wanted_any_more_is_told_why(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
             await pair(one, two)
-            two.meet()  # it does not dial again
-            one.links.refuse("n2", "n2 was removed")
+            two.dial()  # it does not dial again
+            one.transport.refuse("n2", "n2 was removed")
             await until("it was told", lambda: two.refusals)
             assert [("n1", "n2 was removed")] == two.refusals
-            await until("the link is gone", lambda: not one.links.is_open("n2"))
-            assert not one.links.send("n2", HEARTBEAT)
+            await until("the link is gone", lambda: not one.transport.is_open("n2"))
+            assert not one.transport.send("n2", HEARTBEAT)
 
     run(main())
 
@@ -125,15 +125,15 @@ def test_who_is_not_wanted_and_takes_nothing_is_cut(run: Run, monkeypatch: pytes
     monkeypatch.setattr(connection, "HANDSHAKE_S", 0.2)
 
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as hung:
+        async with Node("n1") as one, await RawPeer.connect(one) as hung:
             await hung.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
+            await until("it is in", lambda: one.transport.is_open("n2"))
             hung.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio gives every stream's one this
             for _ in range(20):
-                one.links.send("n2", messages.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
+                one.transport.send("n2", messages.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
                 await asyncio.sleep(0)
-            one.links.refuse("n2", "n2 was removed")
-            await until("the link is gone", lambda: not one.links.is_open("n2"), within_s=2)
+            one.transport.refuse("n2", "n2 was removed")
+            await until("the link is gone", lambda: not one.transport.is_open("n2"), within_s=2)
 
     run(main())
 
@@ -143,14 +143,14 @@ def test_a_silent_peer_is_cut_and_a_quiet_one_is_not(run: Run, monkeypatch: pyte
     monkeypatch.setattr(transport, "SILENCE_S", 0.3)
 
     async def main() -> None:
-        async with Node("n1") as one, Node("n3") as quiet, await Stranger.connect(one) as silent:
+        async with Node("n1") as one, Node("n3") as quiet, await RawPeer.connect(one) as silent:
             await pair(one, quiet)
             await silent.come_in()
             await until("both are in", lambda: len(one.up) == 2)
             await until("the silent one is cut", lambda: one.down)
             assert ["n2"] == one.down
             assert [] == quiet.down
-            assert one.links.is_open("n3")
+            assert one.transport.is_open("n3")
 
     run(main())
 
@@ -167,10 +167,10 @@ def test_a_big_message_travels_in_parts_and_small_ones_overtake_it(run: Run) -> 
                 overtaking.append(len(one.heard))
                 return body
 
-            one.links.serve("ask", serve)
+            one.transport.serve("ask", serve)
             await pair(one, two)
-            assert two.links.send("n1", messages.Append(3, 2, 1, 1, [(3, entry)]))
-            assert b"now" == await two.links.call("n1", "ask", b"now")
+            assert two.transport.send("n1", messages.Append(3, 2, 1, 1, [(3, entry)]))
+            assert b"now" == await two.transport.call("n1", "ask", b"now")
             assert [0] == overtaking, "the call waited for the whole entry"
             await until("the entry is there", lambda: one.heard)
             assert [("n2", messages.Append(3, 2, 1, 1, [(3, entry)]))] == one.heard
@@ -183,16 +183,18 @@ def test_what_waits_for_a_slow_peer_is_seen_in_the_backlog(run: Run) -> None:
     """The engine stops sending entries by it (`WINDOW_BYTES`), so that it must count all that has not left."""
 
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as slow:
+        async with Node("n1") as one, await RawPeer.connect(one) as slow:
             await slow.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
+            await until("it is in", lambda: one.transport.is_open("n2"))
             slow.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio gives every stream's one this
             sent = 0
             for _ in range(20):
-                one.links.send("n2", messages.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
+                one.transport.send("n2", messages.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
                 sent += 1024 * 1024
                 await asyncio.sleep(0)
-            assert one.links.backlog("n2") > sent - 8 * 1024 * 1024, "the sockets' own buffers hold no more than that"
+            assert one.transport.backlog("n2") > sent - 8 * 1024 * 1024, (
+                "the sockets' own buffers hold no more than that"
+            )
 
     run(main())
 
@@ -213,16 +215,16 @@ def test_a_call_ends_in_its_answer_or_in_the_error_that_was_raised(run: Run) -> 
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
             for kind, handler in (("double", double), ("refuse", refuse), ("fail", fail)):
-                one.links.serve(kind, handler)
+                one.transport.serve(kind, handler)
             await pair(one, two)
-            assert b"n2: abab" == await two.links.call("n1", "double", b"ab")
+            assert b"n2: abab" == await two.transport.call("n1", "double", b"ab")
             with pytest.raises(Conflict, match="another choice") as conflict:
-                await two.links.call("n1", "refuse", b"")
+                await two.transport.call("n1", "refuse", b"")
             assert {"id": "v1", "index": 7} == conflict.value.fields
             with pytest.raises(OutcomeUnknown, match="failed inside"):
-                await two.links.call("n1", "fail", b"")
+                await two.transport.call("n1", "fail", b"")
             with pytest.raises(NotFound, match="another version"):
-                await two.links.call("n1", "brew", b"")
+                await two.transport.call("n1", "brew", b"")
 
     run(main())
 
@@ -241,10 +243,10 @@ def test_whatever_failure_is_told_ends_the_call_in_an_error_of_ours(
     run: Run, failure: list[object], error: type[QuorateError]
 ) -> None:
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as insider:
+        async with Node("n1") as one, await RawPeer.connect(one) as insider:
             await insider.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
-            answer = asyncio.create_task(one.links.call("n2", "ask", b""))
+            await until("it is in", lambda: one.transport.is_open("n2"))
+            answer = asyncio.create_task(one.transport.call("n2", "ask", b""))
             await asyncio.sleep(0)
             insider.say(CALLS, encode(failure))
             with pytest.raises(QuorateError, match="why") as raised:
@@ -259,10 +261,10 @@ def test_a_failure_is_told_in_the_spelling_that_0_1_0_knows(run: Run) -> None:
         raise TooLarge("over a limit")
 
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as insider:
+        async with Node("n1") as one, await RawPeer.connect(one) as insider:
             await insider.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
-            one.links.serve("refuse", refuse)
+            await until("it is in", lambda: one.transport.is_open("n2"))
+            one.transport.serve("refuse", refuse)
             insider.say(CALLS, encode([1, 1, "refuse", b""]))
             assert ["too_large"] == await _failures(insider, 1)
 
@@ -277,13 +279,13 @@ def test_what_is_too_big_for_a_link_does_not_break_it(run: Run, monkeypatch: pyt
 
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
-            one.links.serve("ask", answer)
+            one.transport.serve("ask", answer)
             await pair(one, two)
             with pytest.raises(TooLarge) as error:
-                await two.links.call("n1", "ask", bytes(9_500))
+                await two.transport.call("n1", "ask", bytes(9_500))
             assert error.value.definite
             with pytest.raises(OutcomeUnknown, match="too many"):  # the handler may have done anything
-                await two.links.call("n1", "ask", b"")
+                await two.transport.call("n1", "ask", b"")
             assert [] == two.down
 
     run(main())
@@ -293,7 +295,7 @@ def test_a_call_without_a_link_surely_did_nothing(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one:
             with pytest.raises(NoLeader) as error:
-                await one.links.call("n2", "ask", b"")
+                await one.transport.call("n2", "ask", b"")
             assert error.value.definite
 
     run(main())
@@ -301,10 +303,10 @@ def test_a_call_without_a_link_surely_did_nothing(run: Run) -> None:
 
 def test_a_call_whose_link_breaks_may_have_done_anything(run: Run) -> None:
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as deaf:
+        async with Node("n1") as one, await RawPeer.connect(one) as deaf:
             await deaf.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
-            answer = asyncio.create_task(one.links.call("n2", "ask", b""))
+            await until("it is in", lambda: one.transport.is_open("n2"))
+            answer = asyncio.create_task(one.transport.call("n2", "ask", b""))
             await asyncio.sleep(0)
             deaf.writer.transport.abort()
             with pytest.raises(OutcomeUnknown, match="link") as error:
@@ -318,11 +320,11 @@ def test_a_call_that_nobody_answers_ends_by_its_deadline(run: Run, monkeypatch: 
     monkeypatch.setattr(transport, "CALL_S", 0.1)
 
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as deaf:
+        async with Node("n1") as one, await RawPeer.connect(one) as deaf:
             await deaf.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
+            await until("it is in", lambda: one.transport.is_open("n2"))
             with pytest.raises(OutcomeUnknown, match="did not answer"):
-                await one.links.call("n2", "ask", b"")
+                await one.transport.call("n2", "ask", b"")
 
     run(main())
 
@@ -336,11 +338,11 @@ def test_a_call_may_have_a_deadline_of_its_own(run: Run, monkeypatch: pytest.Mon
 
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
-            one.links.serve("ask", answer_late)
+            one.transport.serve("ask", answer_late)
             await pair(one, two)
-            assert b"late" == await two.links.call("n1", "ask", b"", timeout_s=20)
+            assert b"late" == await two.transport.call("n1", "ask", b"", timeout_s=20)
             with pytest.raises(OutcomeUnknown, match="did not answer in 0"):
-                await two.links.call("n1", "ask", b"", timeout_s=0.05)
+                await two.transport.call("n1", "ask", b"", timeout_s=0.05)
 
     run(main())
 
@@ -355,14 +357,14 @@ def test_calls_over_a_bound_are_refused_on_both_ends(run: Run, monkeypatch: pyte
             await served.wait()
             return b"done"
 
-        async with Node("n1") as one, await Stranger.connect(one) as asking:
-            one.links.serve("wait", wait)
+        async with Node("n1") as one, await RawPeer.connect(one) as asking:
+            one.transport.serve("wait", wait)
             await asking.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
-            mine = [asyncio.create_task(one.links.call("n2", "ask", b"")) for _ in range(3)]
+            await until("it is in", lambda: one.transport.is_open("n2"))
+            mine = [asyncio.create_task(one.transport.call("n2", "ask", b"")) for _ in range(3)]
             await asyncio.sleep(0)
             with pytest.raises(Overloaded):
-                await one.links.call("n2", "ask", b"")
+                await one.transport.call("n2", "ask", b"")
             for id in range(4):
                 asking.say(CALLS, encode([1, id, "wait", b""]))
             answers = await _failures(asking, 1)
@@ -382,29 +384,29 @@ def test_a_peer_that_calls_and_never_reads_is_cut(run: Run, monkeypatch: pytest.
         return bytes(1_000_000)
 
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as greedy:
-            one.links.serve("big", big)
+        async with Node("n1") as one, await RawPeer.connect(one) as greedy:
+            one.transport.serve("big", big)
             await greedy.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
+            await until("it is in", lambda: one.transport.is_open("n2"))
             greedy.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio gives every stream's one this
             most = 0
             for id in range(100):  # the sockets' own buffers hold a few million bytes
-                if not one.links.is_open("n2"):
+                if not one.transport.is_open("n2"):
                     break
                 greedy.say(CALLS, encode([1, id, "big", b""]))
                 await asyncio.sleep(0.001)
-                most = max(most, one.links.backlog("n2"))
-            await until("it is cut", lambda: not one.links.is_open("n2"))
+                most = max(most, one.transport.backlog("n2"))
+            await until("it is cut", lambda: not one.transport.is_open("n2"))
             assert 0 < most < 10_000_000
 
     run(main())
 
 
-async def _failures(stranger: Stranger, count: int) -> list[str]:
+async def _failures(raw_peer: RawPeer, count: int) -> list[str]:
     """The kinds of the next so many failed answers on the calls' stream."""
     kinds: list[str] = []
     while len(kinds) < count:
-        stream, message = await stranger.hear()
+        stream, message = await raw_peer.hear()
         if stream == CALLS and message[1] == 3:  # an array whose first element is the tag of a failure
             kinds.append(msgspec.msgpack.decode(message)[2])
     return kinds
@@ -412,13 +414,13 @@ async def _failures(stranger: Stranger, count: int) -> list[str]:
 
 def test_stopping_ends_every_call_and_every_link(run: Run) -> None:
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as deaf, await Stranger.connect(one) as outside:
+        async with Node("n1") as one, await RawPeer.connect(one) as deaf, await RawPeer.connect(one) as outside:
             await deaf.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
-            answer = asyncio.create_task(one.links.call("n2", "ask", b""))
+            await until("it is in", lambda: one.transport.is_open("n2"))
+            answer = asyncio.create_task(one.transport.call("n2", "ask", b""))
             await asyncio.sleep(0)
-            await one.links.stop()
-            await one.links.stop()
+            await one.transport.stop()
+            await one.transport.stop()
             with pytest.raises(OutcomeUnknown):
                 await answer
             assert await deaf.is_hung_up_on()

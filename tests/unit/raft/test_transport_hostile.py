@@ -13,9 +13,9 @@ import uvloop
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.transport import connection, transport
 from quorate.cluster.raft.transport.connection import CALLS, INTRODUCTIONS, PART_BYTES, RAFT, REFUSALS
-from quorate.cluster.raft.transport.transport import STRANGERS_MAX
+from quorate.cluster.raft.transport.transport import HANDSHAKES_MAX
 from quorate.errors import OutcomeUnknown
-from tests.unit.raft.stranger import Node, Run, Stranger, Tap, encode, pair, until
+from tests.unit.raft.raw_peer import Node, RawPeer, Run, Tap, encode, pair, until
 
 HEARTBEAT = messages.Append(3, 2, 1, 1, [])
 MORE = 0x80
@@ -55,10 +55,10 @@ def test_garbage_ends_its_connection_and_nothing_else(run: Run, caplog: pytest.L
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
             await pair(one, two)
-            async with await Stranger.connect(one) as stranger:
-                stranger.writer.write(said)
-                assert await stranger.is_hung_up_on(within_s=1.5), "before the deadline for introductions"
-            assert 1 == one.links.refusals
+            async with await RawPeer.connect(one) as raw_peer:
+                raw_peer.writer.write(said)
+                assert await raw_peer.is_hung_up_on(within_s=1.5), "before the deadline for introductions"
+            assert 1 == one.transport.refusals
             assert [] == one.down
             assert [] == one.heard
             assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -78,9 +78,9 @@ def test_a_wrong_hello_is_refused_in_words(
     run: Run, caplog: pytest.LogCaptureFixture, hello: dict[str, int | None], why: str
 ) -> None:
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as stranger:
-            await stranger.greet(**hello)  # type: ignore[arg-type]  # rows of keyword arguments
-            assert await stranger.is_hung_up_on(within_s=1.5)
+        async with Node("n1") as one, await RawPeer.connect(one) as raw_peer:
+            await raw_peer.greet(**hello)  # type: ignore[arg-type]  # rows of keyword arguments
+            assert await raw_peer.is_hung_up_on(within_s=1.5)
             assert [] == one.up
             assert why in caplog.text
 
@@ -89,9 +89,9 @@ def test_a_wrong_hello_is_refused_in_words(
 
 def test_a_keyed_stranger_is_refused_by_a_keyless_node(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        async with Node("n1", key=None) as one, await Stranger.connect(one) as stranger:
-            await stranger.greet()
-            assert await stranger.is_hung_up_on(within_s=1.5)
+        async with Node("n1", key=None) as one, await RawPeer.connect(one) as raw_peer:
+            await raw_peer.greet()
+            assert await raw_peer.is_hung_up_on(within_s=1.5)
             assert [] == one.up
             assert "only one of the two has a raft.key: give every node the same one" in caplog.text
 
@@ -100,10 +100,10 @@ def test_a_keyed_stranger_is_refused_by_a_keyless_node(run: Run, caplog: pytest.
 
 def test_who_only_says_that_it_has_a_key_is_found_out_at_its_first_frame(run: Run) -> None:
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as stranger:
-            await stranger.greet(key=None, keyed=True)
-            stranger.introduce()
-            assert await stranger.is_hung_up_on(within_s=1.5)
+        async with Node("n1") as one, await RawPeer.connect(one) as raw_peer:
+            await raw_peer.greet(key=None, keyed=True)
+            raw_peer.introduce()
+            assert await raw_peer.is_hung_up_on(within_s=1.5)
             assert [] == one.up
 
     run(main())
@@ -112,9 +112,9 @@ def test_who_only_says_that_it_has_a_key_is_found_out_at_its_first_frame(run: Ru
 def test_another_key_opens_nothing_on_either_side(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2", key=b"the key of that cluster") as two:
-            one.meet(two)
-            two.meet(one)
-            await until("they tried", lambda: one.links.refusals >= 2 and two.links.refusals >= 2)
+            one.dial(two)
+            two.dial(one)
+            await until("they tried", lambda: one.transport.refusals >= 2 and two.transport.refusals >= 2)
             assert ([], []) == (one.up, two.up)
             assert "the frame was not sealed with this cluster's key" in caplog.text
 
@@ -125,10 +125,10 @@ def test_a_hello_thrown_back_is_refused(run: Run) -> None:
     """Else both ends would seal with the same keys, and each word could be thrown back as well."""
 
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as mirror:
+        async with Node("n1") as one, await RawPeer.connect(one) as mirror:
             mirror.write(await mirror.frame())
             assert await mirror.is_hung_up_on(within_s=1.5)
-            assert 1 == one.links.refusals
+            assert 1 == one.transport.refusals
 
     run(main())
 
@@ -136,17 +136,17 @@ def test_a_hello_thrown_back_is_refused(run: Run) -> None:
 def test_a_recording_of_a_whole_connection_is_worth_nothing(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two, Tap(one) as tap:
-            one.meet(two)
-            two.links.set_members({"n1": f"127.0.0.1:{tap.port}"})
-            await until("a link", lambda: two.links.is_open("n1"))
-            two.links.send("n1", HEARTBEAT)
+            one.dial(two)
+            two.transport.set_members({"n1": f"127.0.0.1:{tap.port}"})
+            await until("a link", lambda: two.transport.is_open("n1"))
+            two.transport.send("n1", HEARTBEAT)
             await until("it was heard", lambda: one.heard)
             said, before = tap.said, (list(one.up), list(one.heard))
-            async with await Stranger.connect(one) as replayer:
+            async with await RawPeer.connect(one) as replayer:
                 replayer.writer.write(said)
                 assert await replayer.is_hung_up_on(within_s=1.5)
             assert before == (one.up, one.heard)
-            assert one.links.is_open("n2")
+            assert one.transport.is_open("n2")
 
     run(main())
 
@@ -155,9 +155,9 @@ def test_no_frame_may_be_repeated_dropped_reordered_or_changed(run: Run) -> None
     async def main() -> None:
         async with Node("n1") as one:
             for harm in (_repeat, _drop, _reorder, *[_flip(at) for at in range(20)]):
-                async with await Stranger.connect(one) as insider:
+                async with await RawPeer.connect(one) as insider:
                     await insider.come_in()
-                    await until("it is in", lambda: one.links.is_open("n2"))
+                    await until("it is in", lambda: one.transport.is_open("n2"))
                     before = len(one.heard)
                     frames = [
                         insider.sealed(RAFT, messages.encode(messages.Ballot(term, pre=True))) for term in (1, 2, 3)
@@ -168,7 +168,7 @@ def test_no_frame_may_be_repeated_dropped_reordered_or_changed(run: Run) -> None
                     terms = [message.term for _, message in one.heard[before:]]
                     assert list(range(1, len(terms) + 1)) == terms, f"{harm}: only whole, and in order"
                     assert len(terms) < 3, harm
-                await until("it is out", lambda: not one.links.is_open("n2"))
+                await until("it is out", lambda: not one.transport.is_open("n2"))
 
     run(main())
 
@@ -199,11 +199,11 @@ def test_half_open_connections_are_bounded_and_keep_nobody_out(run: Run, monkeyp
 
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
-            flood = [await Stranger.connect(one) for _ in range(3 * STRANGERS_MAX)]
-            await until("the rest is hung up on", lambda: one.links.refusals >= 2 * STRANGERS_MAX)
+            flood = [await RawPeer.connect(one) for _ in range(3 * HANDSHAKES_MAX)]
+            await until("the rest is hung up on", lambda: one.transport.refusals >= 2 * HANDSHAKES_MAX)
             await pair(one, two)
             left = [each for each in flood if not await each.is_hung_up_on(within_s=0.01)]
-            assert len(left) <= STRANGERS_MAX
+            assert len(left) <= HANDSHAKES_MAX
             for each in flood:
                 each.writer.transport.abort()
 
@@ -216,7 +216,7 @@ def test_who_is_slow_to_introduce_itself_is_cut(run: Run, monkeypatch: pytest.Mo
 
     async def main() -> None:
         async with Node("n1") as one, AsyncExitStack() as stack:
-            mute, slow, greeted = [await stack.enter_async_context(await Stranger.connect(one)) for _ in range(3)]
+            mute, slow, greeted = [await stack.enter_async_context(await RawPeer.connect(one)) for _ in range(3)]
             await greeted.greet()
 
             async def trickle() -> None:
@@ -233,7 +233,7 @@ def test_who_is_slow_to_introduce_itself_is_cut(run: Run, monkeypatch: pytest.Mo
     run(main())
 
 
-INTRODUCTIONS_REFUSED: dict[str, tuple[Callable[[Stranger], None], str]] = {
+INTRODUCTIONS_REFUSED: dict[str, tuple[Callable[[RawPeer], None], str]] = {
     "another cluster's": (
         lambda s: s.introduce(cluster_name="other"),
         "it belongs to cluster 'other', this node to 'test'",
@@ -254,10 +254,10 @@ INTRODUCTIONS_REFUSED: dict[str, tuple[Callable[[Stranger], None], str]] = {
 
 @pytest.mark.parametrize(("act", "why"), INTRODUCTIONS_REFUSED.values(), ids=INTRODUCTIONS_REFUSED.keys())
 def test_a_wrong_introduction_is_refused_in_words(
-    run: Run, caplog: pytest.LogCaptureFixture, act: Callable[[Stranger], None], why: str
+    run: Run, caplog: pytest.LogCaptureFixture, act: Callable[[RawPeer], None], why: str
 ) -> None:
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as insider:
+        async with Node("n1") as one, await RawPeer.connect(one) as insider:
             await insider.greet()
             act(insider)
             assert await insider.is_hung_up_on(within_s=1.5)
@@ -269,7 +269,7 @@ def test_a_wrong_introduction_is_refused_in_words(
 
 def test_a_peer_with_this_nodes_own_id_is_refused(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as twin:
+        async with Node("n1") as one, await RawPeer.connect(one) as twin:
             await twin.come_in("n1")
             assert await twin.is_hung_up_on(within_s=1.5)
             assert [] == one.up
@@ -281,11 +281,11 @@ def test_a_peer_with_this_nodes_own_id_is_refused(run: Run, caplog: pytest.LogCa
 def test_nodes_of_two_clusters_tell_each_other_why_they_part(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2", cluster_name="other") as two:
-            one.meet(two)
-            two.meet(one)
+            one.dial(two)
+            two.dial(one)
             await until("both were told", lambda: one.refusals or two.refusals)
-            assert not one.links.is_open("n2")
-            assert not two.links.is_open("n1")
+            assert not one.transport.is_open("n2")
+            assert not two.transport.is_open("n1")
             told = [why for _, why in one.refusals + two.refusals]
             assert any("it belongs to cluster" in why for why in told)
 
@@ -296,14 +296,14 @@ def test_who_was_refused_is_not_heard_any_more(run: Run) -> None:
     """Nor before it has heard of that: what it says in the same breath counts for nothing."""
 
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as insider:
+        async with Node("n1") as one, await RawPeer.connect(one) as insider:
             served: list[bytes] = []
 
             async def serve(peer: str, body: bytes) -> bytes:
                 served.append(body)
                 return body
 
-            one.links.serve("ask", serve)
+            one.transport.serve("ask", serve)
             await insider.come_in(cluster_name="other")
             insider.say(RAFT, messages.encode(HEARTBEAT))
             insider.say(CALLS, encode([1, 1, "ask", b""]))
@@ -338,11 +338,11 @@ def test_garbage_from_an_insider_ends_its_link_and_nothing_else(
     run: Run, caplog: pytest.LogCaptureFixture, stream: int, said: bytes
 ) -> None:
     async def main() -> None:
-        async with Node("n1") as one, Node("n3") as other, await Stranger.connect(one) as insider:
+        async with Node("n1") as one, Node("n3") as other, await RawPeer.connect(one) as insider:
             await pair(one, other)
             await insider.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
-            answer = asyncio.create_task(one.links.call("n2", "ask", b""))
+            await until("it is in", lambda: one.transport.is_open("n2"))
+            answer = asyncio.create_task(one.transport.call("n2", "ask", b""))
             await asyncio.sleep(0)
             insider.say(stream, said)
             assert await insider.is_hung_up_on(within_s=1.5)
@@ -351,9 +351,9 @@ def test_garbage_from_an_insider_ends_its_link_and_nothing_else(
             await until("it is out", lambda: one.down == ["n2"])
             assert [] == one.heard
             assert [] == [record for record in caplog.records if record.levelno >= logging.ERROR]
-            async with await Stranger.connect(one) as again:
+            async with await RawPeer.connect(one) as again:
                 await again.come_in()
-                await until("it may come again", lambda: one.links.is_open("n2"))
+                await until("it may come again", lambda: one.transport.is_open("n2"))
 
     run(main())
 
@@ -362,9 +362,9 @@ def test_a_message_over_the_limit_is_never_held_whole(run: Run, monkeypatch: pyt
     monkeypatch.setattr(connection, "MESSAGE_BYTES_MAX", 300_000)
 
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as insider:
+        async with Node("n1") as one, await RawPeer.connect(one) as insider:
             await insider.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
+            await until("it is in", lambda: one.transport.is_open("n2"))
             for _ in range(5):
                 insider.say(RAFT, bytes(PART_BYTES), more=MORE)
             assert await insider.is_hung_up_on(within_s=1.5)
@@ -375,9 +375,9 @@ def test_a_message_over_the_limit_is_never_held_whole(run: Run, monkeypatch: pyt
 
 def test_a_refusal_is_read_as_text_whatever_its_bytes(run: Run) -> None:
     async def main() -> None:
-        async with Node("n1") as one, await Stranger.connect(one) as insider:
+        async with Node("n1") as one, await RawPeer.connect(one) as insider:
             await insider.come_in()
-            await until("it is in", lambda: one.links.is_open("n2"))
+            await until("it is in", lambda: one.transport.is_open("n2"))
             insider.say(REFUSALS, b"\xff\xfe" + b"no " * 1000)
             await until("it was told", lambda: one.refusals)
             assert 1000 >= len(one.refusals[0][1])
@@ -387,12 +387,12 @@ def test_a_refusal_is_read_as_text_whatever_its_bytes(run: Run) -> None:
 
 def test_a_peer_that_does_not_dial_is_dialled(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may not know us yet, and we may be the leader it is to learn that from."""
-    monkeypatch.setattr(transport, "STAND_IN_S", 0.05)
+    monkeypatch.setattr(transport, "FIRST_DIAL_WAIT_S", 0.05)
 
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
-            one.meet(two)
-            await until("both have a link", lambda: one.links.is_open("n2") and two.links.is_open("n1"))
+            one.dial(two)
+            await until("both have a link", lambda: one.transport.is_open("n2") and two.transport.is_open("n1"))
             await asyncio.sleep(0.3)
             assert (["n2"], ["n1"]) == (one.up, two.up), "and once is enough"
 

@@ -16,7 +16,7 @@ from quorate.cluster.raft.engine.replication import MEMBERS, REGULAR
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.raft.storage.files import OsFiles
 from quorate.cluster.raft.storage.journal import Journal
-from quorate.cluster.raft.unsafe_recovery import Recovery, _Here, recover
+from quorate.cluster.raft.unsafe_recovery import InlineWriter, Recovery, recover
 from quorate.errors import DataError
 
 OLD = "0" * 16
@@ -31,7 +31,7 @@ def opened(directory: DataDirectory) -> Journal:
     def failed(error: BaseException) -> None:
         raise error
 
-    return Journal.open(directory.files, _Here(), snapshot=None, on_failure=failed)
+    return Journal.open(directory.files, InlineWriter(), snapshot=None, on_failure=failed)
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import msgspec
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
-from quorate.cluster.raft.storage.directory import FORMAT, Identity
+from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.transport.cipher import NONCE_BYTES, Plain, Sealed, agree
 from quorate.cluster.raft.transport.connection import INTRODUCTIONS, PROTOCOL, Hello, Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
@@ -39,8 +39,8 @@ class Node:
     """A node's links, and all that they tell. It decides about peers as a replica does: by `Bootstrap`."""
 
     def __init__(self, node_id: str, *, key: bytes | None = KEY, cluster_name: str = "test") -> None:
-        self.forming = Bootstrap(Identity(FORMAT, node_id, f"incarnation of {node_id}"), cluster_name, set())
-        self.links = PeerTransport(node_id, self, key=key)
+        self.bootstrap = Bootstrap(NodeIdentity(FORMAT, node_id, f"incarnation of {node_id}"), cluster_name, set())
+        self.transport = PeerTransport(node_id, self, key=key)
         self.port = 0
         self.heard: list[tuple[str, messages.Message]] = []
         self.up: list[str] = []  # every connection ever
@@ -50,22 +50,22 @@ class Node:
         self.padding = ""  # makes the introduction longer
 
     async def __aenter__(self) -> Node:
-        self.port = await self.links.start("127.0.0.1", 0)
+        self.port = await self.transport.start("127.0.0.1", 0)
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
-        await self.links.stop()
+        await self.transport.stop()
 
-    def meet(self, *others: Node) -> None:
+    def dial(self, *others: Node) -> None:
         """Want links with these: of two nodes the one with the greater id dials."""
-        self.links.set_members({other.links.node_id: f"127.0.0.1:{other.port}" for other in others})
+        self.transport.set_members({other.transport.node_id: f"127.0.0.1:{other.port}" for other in others})
 
     def introduction(self) -> Introduction:
-        me = self.forming.identity
-        return Introduction(me.node_id, me.incarnation, self.forming.cluster_name, None, None, [], self.padding)
+        me = self.bootstrap.identity
+        return Introduction(me.node_id, me.incarnation, self.bootstrap.cluster_name, None, None, [], self.padding)
 
     def opened(self, peer: str, introduction: Introduction) -> str | None:
-        return self.forming.introduced(peer, introduction)
+        return self.bootstrap.introduced(peer, introduction)
 
     def connected(self, peer: str) -> None:
         self.up.append(peer)
@@ -85,12 +85,15 @@ class Node:
 
 async def pair(a: Node, b: Node) -> None:
     """Let the two have a link."""
-    a.meet(b)
-    b.meet(a)
-    await until("both have a link", lambda: a.links.is_open(b.links.node_id) and b.links.is_open(a.links.node_id))
+    a.dial(b)
+    b.dial(a)
+    await until(
+        "both have a link",
+        lambda: a.transport.is_open(b.transport.node_id) and b.transport.is_open(a.transport.node_id),
+    )
 
 
-class Stranger:
+class RawPeer:
     """One connection to a node. With the key it is an insider; nothing keeps it to the protocol."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -99,11 +102,11 @@ class Stranger:
         self.node_id = ""
 
     @classmethod
-    async def connect(cls, node: Node | int) -> Stranger:
+    async def connect(cls, node: Node | int) -> RawPeer:
         port = node if isinstance(node, int) else node.port
         return cls(*await asyncio.open_connection("127.0.0.1", port))
 
-    async def __aenter__(self) -> Stranger:
+    async def __aenter__(self) -> RawPeer:
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
