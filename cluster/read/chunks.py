@@ -1,4 +1,4 @@
-"""Tallies of very many options, put together, packed and unpacked in pieces between which the node's loop goes on.
+"""Tallies of very many options, put together, split and joined in chunks between which the node's loop goes on.
 
 With 100,000 options each of these takes some 20 ms, and a thread would not help: it is one call that keeps the
 interpreter. What is put together is the tally at one version all the same: the columns are copied first, in
@@ -15,14 +15,14 @@ import msgspec
 
 from quorate.cluster.fsm import PollView, StateMachine
 
-OPTIONS_A_TURN = 5_000  # a millisecond or so
+OPTIONS_A_CHUNK = 5_000  # a millisecond or so
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, int]).decode
 
 
 def is_big(poll: PollView) -> bool:
-    return len(poll.options) > OPTIONS_A_TURN
+    return len(poll.options) > OPTIONS_A_CHUNK
 
 
 async def results_of(state: StateMachine, poll: PollView) -> dict[str, int]:
@@ -32,28 +32,28 @@ async def results_of(state: StateMachine, poll: PollView) -> dict[str, int]:
     columns = state.columns(poll.id)
     assert columns is not None, "polls are never forgotten"
     results: dict[str, int] = {}
-    for start in range(0, len(columns), OPTIONS_A_TURN):
+    for start in range(0, len(columns), OPTIONS_A_CHUNK):
         if start:
             await asyncio.sleep(0)
-        results.update(columns.part(start, start + OPTIONS_A_TURN))
+        results.update(columns.rows(start, start + OPTIONS_A_CHUNK))
     return results
 
 
-async def pack(results: Mapping[str, int]) -> list[msgspec.Raw]:
-    """For another node to `unpack`."""
-    items, parts = iter(results.items()), []
-    while part := dict(itertools.islice(items, OPTIONS_A_TURN)):
-        parts.append(msgspec.Raw(_encode(part)))
-        if len(part) == OPTIONS_A_TURN:
+async def split(results: Mapping[str, int]) -> list[msgspec.Raw]:
+    """For another node to `join`."""
+    items, chunks = iter(results.items()), []
+    while chunk := dict(itertools.islice(items, OPTIONS_A_CHUNK)):
+        chunks.append(msgspec.Raw(_encode(chunk)))
+        if len(chunk) == OPTIONS_A_CHUNK:
             await asyncio.sleep(0)
-    return parts
+    return chunks
 
 
-async def unpack(parts: Sequence[msgspec.Raw]) -> dict[str, int]:
+async def join(chunks: Sequence[msgspec.Raw]) -> dict[str, int]:
     """Raises `msgspec.DecodeError` on what is none."""
     results: dict[str, int] = {}
-    for place, part in enumerate(parts):
+    for place, chunk in enumerate(chunks):
         if place:
             await asyncio.sleep(0)
-        results.update(_decode(part))
+        results.update(_decode(chunk))
     return results

@@ -24,7 +24,7 @@ from quorate.vote import ENTRY_BYTES_MAX
 from quorate.words import Level
 
 ANSWER_S = 0.5  # what an answer of the leader may take to come, after the reader's deadline
-BIG_ASKED_MAX = 100  # readers of bigger tallies; the last of them waits two seconds or so for its turn
+BIG_WAITING_MAX = 100  # readers of bigger tallies; the last of them waits two seconds or so for its turn
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Results(msgspec.Struct):
     age_ms: int
 
 
-class Reading(msgspec.Struct, Generic[T]):
+class Versioned(msgspec.Struct, Generic[T]):
     """A definition read at one version."""
 
     value: T
@@ -50,7 +50,7 @@ class Reading(msgspec.Struct, Generic[T]):
     age_ms: int
 
 
-class _Request(msgspec.Struct, array_like=True):
+class _Query(msgspec.Struct, array_like=True):
     what: Literal["results", "poll", "polls"]
     name: str | None
     level: Level
@@ -58,28 +58,28 @@ class _Request(msgspec.Struct, array_like=True):
     wait_s: float
 
 
-class _Packed(msgspec.Struct, array_like=True):
-    """`Results` between nodes; those of `head` are empty, and stand in `parts`."""
+class _ChunkedResults(msgspec.Struct, array_like=True):
+    """`Results` between nodes; those of `head` are empty, and stand in `chunks`."""
 
     head: Results
-    parts: list[msgspec.Raw]
+    chunks: list[msgspec.Raw]
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_read_request = msgspec.msgpack.Decoder(_Request).decode
+_decode_query = msgspec.msgpack.Decoder(_Query).decode
 _ANSWERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
-    "results": msgspec.msgpack.Decoder(_Packed),
-    "poll": msgspec.msgpack.Decoder(Reading[PollView]),
-    "polls": msgspec.msgpack.Decoder(Reading[list[PollView]]),
+    "results": msgspec.msgpack.Decoder(_ChunkedResults),
+    "poll": msgspec.msgpack.Decoder(Versioned[PollView]),
+    "polls": msgspec.msgpack.Decoder(Versioned[list[PollView]]),
 }
 
 
-async def _pack(tally: Results) -> _Packed:
-    return _Packed(msgspec.structs.replace(tally, results={}), await chunks.pack(tally.results))
+async def _split(tally: Results) -> _ChunkedResults:
+    return _ChunkedResults(msgspec.structs.replace(tally, results={}), await chunks.split(tally.results))
 
 
-async def _unpack(answer: _Packed) -> Results:
-    return msgspec.structs.replace(answer.head, results=await chunks.unpack(answer.parts))
+async def _join(answer: _ChunkedResults) -> Results:
+    return msgspec.structs.replace(answer.head, results=await chunks.join(answer.chunks))
 
 
 class Reads:
@@ -90,7 +90,7 @@ class Reads:
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # heap of (version, tie, future)
         self._ties = itertools.count()
         self._big = asyncio.Lock()  # one big tally at a time is put together: what they hold is bounded
-        self._big_asked = 0
+        self._big_waiting = 0
         replica.on_applied(self._wake)
         self._leader = LeaderCall(
             replica,
@@ -104,65 +104,65 @@ class Reads:
         self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
     ) -> Results:
         """Raises `UnknownPoll`; `Stale` if `min_version` is not reached within `wait_s`; `NoLeader`."""
-        answer: Results = await self._read(_Request("results", poll_id, level, min_version, wait_s))
+        answer: Results = await self._read(_Query("results", poll_id, level, min_version, wait_s))
         return answer
 
     async def poll(
         self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
-    ) -> Reading[PollView]:
+    ) -> Versioned[PollView]:
         """A poll's definition. Raises as `results` does."""
-        answer: Reading[PollView] = await self._read(_Request("poll", poll_id, level, min_version, wait_s))
+        answer: Versioned[PollView] = await self._read(_Query("poll", poll_id, level, min_version, wait_s))
         return answer
 
     async def polls(
         self, state: str | None = None, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
-    ) -> Reading[list[PollView]]:
+    ) -> Versioned[list[PollView]]:
         """All definitions, or those in one state. Raises as `results` does, but `UnknownPoll`."""
-        answer: Reading[list[PollView]] = await self._read(_Request("polls", state, level, min_version, wait_s))
+        answer: Versioned[list[PollView]] = await self._read(_Query("polls", state, level, min_version, wait_s))
         return answer
 
-    async def _read(self, request: _Request) -> Any:
-        deadline_s = asyncio.get_running_loop().time() + request.wait_s
-        if request.level == "none" or (request.level == "weak" and self._replica.is_leader):
-            return await self._here(request, deadline_s)
+    async def _read(self, query: _Query) -> Any:
+        deadline_s = asyncio.get_running_loop().time() + query.wait_s
+        if query.level == "none" or (query.level == "weak" and self._replica.is_leader):
+            return await self._here(query, deadline_s)
 
         def forwarded(left_s: float) -> tuple[bytes, float]:
             """The leader keeps the reader's deadline itself."""
-            return _encode(msgspec.structs.replace(request, wait_s=left_s)), left_s + ANSWER_S
+            return _encode(msgspec.structs.replace(query, wait_s=left_s)), left_s + ANSWER_S
 
         async def decode(answer: bytes) -> Any:
-            found = _ANSWERS[request.what].decode(answer)
-            return await _unpack(found) if isinstance(found, _Packed) else found
+            found = _ANSWERS[query.what].decode(answer)
+            return await _join(found) if isinstance(found, _ChunkedResults) else found
 
         return await self._leader.ask(
-            forwarded, here=lambda: self._here(request, deadline_s), decode=decode, deadline_s=deadline_s
+            forwarded, here=lambda: self._here(query, deadline_s), decode=decode, deadline_s=deadline_s
         )
 
     async def _on_forwarded(self, peer: str, data: bytes) -> bytes:
-        request = _read_request(data)
-        found = await self._here(request, asyncio.get_running_loop().time() + request.wait_s)
-        answer = _encode(await _pack(found) if isinstance(found, Results) else found)
+        query = _decode_query(data)
+        found = await self._here(query, asyncio.get_running_loop().time() + query.wait_s)
+        answer = _encode(await _split(found) if isinstance(found, Results) else found)
         if len(answer) > ENTRY_BYTES_MAX:
             raise TooLarge(f"the answer has {len(answer):,} bytes, too many to forward: ask {self._replica.node_id}")
         return answer
 
-    async def _here(self, request: _Request, deadline_s: float) -> Any:
-        if request.level == "linearizable":
+    async def _here(self, query: _Query, deadline_s: float) -> Any:
+        if query.level == "linearizable":
             await self._replica.barrier()
-        await self._reached(request.min_version, deadline_s)
-        if request.what == "polls":
-            return Reading(self._replica.state.polls(request.name), *self._facts(request))
-        poll = self._poll(request.name)
-        if request.what == "poll":
-            return Reading(poll, *self._facts(request))
+        await self._reached(query.min_version, deadline_s)
+        if query.what == "polls":
+            return Versioned(self._replica.state.polls(query.name), *self._facts(query))
+        poll = self._poll(query.name)
+        if query.what == "poll":
+            return Versioned(poll, *self._facts(query))
         if chunks.is_big(poll):
-            return await self._big_results(request)
+            return await self._big_results(query)
         results = self._replica.state.results(poll.id)
         assert results is not None
-        return Results(poll.id, poll.state, results, sum(results.values()), *self._facts(request))
+        return Results(poll.id, poll.state, results, sum(results.values()), *self._facts(query))
 
-    def _facts(self, request: _Request) -> tuple[int, str, int]:
-        return self._replica.state.version, request.level, self._replica.age_ms
+    def _facts(self, query: _Query) -> tuple[int, str, int]:
+        return self._replica.state.version, query.level, self._replica.age_ms
 
     def _poll(self, name: str | None) -> PollView:
         assert name is not None
@@ -171,17 +171,17 @@ class Reads:
             raise UnknownPoll(f"there is no poll {name!r}", poll=name)
         return poll
 
-    async def _big_results(self, request: _Request) -> Results:
-        """The tally at one version, put together in pieces between which the loop goes on."""
-        if self._big_asked >= BIG_ASKED_MAX:
+    async def _big_results(self, query: _Query) -> Results:
+        """The tally at one version, put together in chunks between which the loop goes on."""
+        if self._big_waiting >= BIG_WAITING_MAX:
             raise Overloaded("too many tallies of very many options are asked of this node; try again in a moment")
-        self._big_asked += 1
+        self._big_waiting += 1
         try:
             async with self._big:
-                poll, facts = self._poll(request.name), self._facts(request)
+                poll, facts = self._poll(query.name), self._facts(query)
                 results = await chunks.results_of(self._replica.state, poll)
         finally:
-            self._big_asked -= 1
+            self._big_waiting -= 1
         return Results(poll.id, poll.state, results, sum(results.values()), *facts)
 
     async def _reached(self, version: int, deadline_s: float) -> None:

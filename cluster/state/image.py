@@ -88,13 +88,13 @@ class Image:
 
     def encode(self) -> bytes:
         """The whole image. Safe on any thread."""
-        return b"".join(self.pieces())
+        return b"".join(self.chunks())
 
     def digest(self) -> bytes:
-        return deque(self.pieces(), maxlen=1)[0]
+        return deque(self.chunks(), maxlen=1)[0]
 
-    def pieces(self) -> Iterator[bytes]:
-        """What `encode` gives, bit by bit; the last piece is the checksum."""
+    def chunks(self) -> Iterator[bytes]:
+        """What `encode` gives, in chunks; the last chunk is the checksum."""
         checksum = hashlib.blake2b(MAGIC, digest_size=CHECKSUM_BYTES)
         yield MAGIC
         for block in self._blocks():
@@ -107,10 +107,10 @@ class Image:
 
     def _blocks(self) -> Iterator[bytes]:
         yield _encode(self.head)
-        yield from map(_encode, _chunks(self.names))
+        yield from map(_encode, _row_blocks(self.names))
         yield self.totals
         yield from map(_encode, self.polls)
-        yield from map(_encode, _chunks(self.sessions.items()))
+        yield from map(_encode, _row_blocks(self.sessions.items()))
         ids = self.dedup
         closed = [(c.count, c.expires, c.ends.tobytes()) for c in ids.closed]
         yield _encode(_DedupRecord(ids.window, ids.accepted, ids.count, ids.head_bytes, closed))
@@ -188,10 +188,10 @@ def _read_dedup(blocks: _Blocks) -> dedup.Frozen:
     return dedup.Frozen(record.window, record.accepted, record.count, record.head_bytes, closed, buckets)
 
 
-def _chunks(rows: Any) -> Iterator[list[Any]]:
+def _row_blocks(rows: Any) -> Iterator[list[Any]]:
     rows = iter(rows)
-    while chunk := list(islice(rows, ROWS_A_BLOCK)):
-        yield chunk
+    while row_block := list(islice(rows, ROWS_A_BLOCK)):
+        yield row_block
 
 
 def record_of(poll: Poll) -> PollRecord:

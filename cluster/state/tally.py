@@ -59,7 +59,7 @@ class Columns:
     def __len__(self) -> int:
         return len(self.names)
 
-    def part(self, start: int, end: int) -> Iterable[tuple[str, int]]:
+    def rows(self, start: int, end: int) -> Iterable[tuple[str, int]]:
         names, counts = self.names[start:end], self.own[start:end]
         shares = map(self.totals.__getitem__, self.shared[start:end])
         return zip(names, map(add, counts, shares) if self.shared else counts, strict=True)

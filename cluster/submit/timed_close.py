@@ -12,7 +12,7 @@ from quorate.cluster import entry
 from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
 
-LOOK_S = 0.1
+CHECK_S = 0.1
 
 
 class TimedClose:
@@ -24,14 +24,14 @@ class TimedClose:
         self._proposed: asyncio.Future[Applied] | None = None
 
     def start(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(LOOK_S, self._look)
+        self._timer = asyncio.get_running_loop().call_later(CHECK_S, self._check)
 
     def stop(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         self.start()
         replica = self._replica
         due_ms = replica.state.next_close_ms() if replica.is_leader else None
@@ -40,4 +40,4 @@ class TimedClose:
         now_ms = replica.now_ms()
         if now_ms >= due_ms:
             self._proposed = replica.propose(entry.encode_entry(now_ms, []))
-            self._proposed.add_done_callback(lambda done: done.exception())  # if it is lost, the next look repeats it
+            self._proposed.add_done_callback(lambda done: done.exception())  # if it is lost, the next check repeats it

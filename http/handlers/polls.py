@@ -15,7 +15,7 @@ from urllib.parse import quote
 import msgspec
 
 from quorate.cluster.entry import CreatePoll, PollResult, State
-from quorate.cluster.read.reads import Reading
+from quorate.cluster.read.reads import Versioned
 from quorate.cluster.state.polls import TRANSITIONS, PollView
 from quorate.errors import BadTransition, Conflict, Invalid, QuorateError, TooLarge, UnknownPoll
 from quorate.http.api import Api
@@ -110,8 +110,8 @@ async def show(api: Api, request: Request, poll_id: str) -> Reply:
     read = api.reads.poll(
         poll_id, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
     )
-    reading = await within(consistency, read)
-    return reply(show_poll(reading.value), version=reading.version)
+    found = await within(consistency, read)
+    return reply(show_poll(found.value), version=found.version)
 
 
 async def show_all(api: Api, request: Request) -> Rendering:
@@ -127,9 +127,9 @@ async def show_all(api: Api, request: Request) -> Rendering:
     return partial(_render_all, await within(consistency, read))
 
 
-def _render_all(reading: Reading[list[PollView]]) -> Reply:
-    polls = [show_poll(poll) for poll in reading.value]
-    return reply({"polls": polls, "version": reading.version}, version=reading.version)
+def _render_all(found: Versioned[list[PollView]]) -> Reply:
+    polls = [show_poll(poll) for poll in found.value]
+    return reply({"polls": polls, "version": found.version}, version=found.version)
 
 
 def show_poll(poll: PollView) -> dict[str, Any]:

@@ -226,7 +226,7 @@ def test_a_big_change_is_told_in_rounds(node: Node, monkeypatch: pytest.MonkeyPa
 
 def test_the_loop_goes_on_while_a_big_tally_is_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """Votes are counted between its pieces, and each event is the tally at one version all the same."""
-    monkeypatch.setattr(chunks, "OPTIONS_A_TURN", 2)
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
     options = [f"o{i}" for i in range(9)]
     node.ask("POST", "/polls", {"id": "big", "options": options})
     choices, sums = count_choices([Vote(option) for option in options])

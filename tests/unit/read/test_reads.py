@@ -75,7 +75,7 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
     of_a_poll: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Votes are counted between its pieces, and none of them is in it."""
-    monkeypatch.setattr(chunks, "OPTIONS_A_TURN", 2)
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
     leader, _, _ = await pair()
     reads, votes = Reads(leader), [Vote(f"o{i}", poll="big" if of_a_poll else None) for i in range(9)]
     await Submitter(leader).create_poll(
@@ -98,7 +98,7 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
 
 @on_loop
 async def test_the_loop_goes_on_while_a_big_tally_comes_from_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "OPTIONS_A_TURN", 2)
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
     leader, _, reads = await pair()
     big = CreatePoll("big", "", [f"o{i}" for i in range(9)], "open", None, False)
     await Submitter(leader).create_poll(big, timeout_s=5)
@@ -123,8 +123,8 @@ async def test_the_loop_goes_on_while_a_big_tally_comes_from_the_leader(monkeypa
 
 @on_loop
 async def test_more_readers_of_big_tallies_than_can_be_served_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "OPTIONS_A_TURN", 1)
-    monkeypatch.setattr(reads_module, "BIG_ASKED_MAX", 2)
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 1)
+    monkeypatch.setattr(reads_module, "BIG_WAITING_MAX", 2)
     leader, _, _ = await pair()
     reads = Reads(leader)
     for _ in range(2):  # places come free again

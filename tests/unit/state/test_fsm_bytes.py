@@ -178,13 +178,13 @@ def test_a_timed_close_survives_a_restart() -> None:
 
 def test_a_frozen_image_does_not_change_and_is_encoded_elsewhere() -> None:
     script = busy()
-    frozen, expected, pieces = script.machine.freeze(), image(), list[bytes]()
+    frozen, expected, encoded = script.machine.freeze(), image(), list[bytes]()
     script.play("vote n1 happy; open mood; vote n2 wörd in words; poll z a b; once k9 sad; batch p 2 3 happy; window 9")
-    encoder = threading.Thread(target=lambda: pieces.append(frozen.encode()))
+    encoder = threading.Thread(target=lambda: encoded.append(frozen.encode()))
     encoder.start()
     encoder.join(10)
-    assert [expected] == pieces
-    assert expected == b"".join(frozen.pieces())
+    assert [expected] == encoded
+    assert expected == b"".join(frozen.chunks())
 
 
 def test_an_empty_machine_restores() -> None:
