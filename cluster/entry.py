@@ -75,7 +75,7 @@ class CastSession(msgspec.Struct, array_like=True, tag=4):
 
 
 class CreatePoll(msgspec.Struct, array_like=True, tag=5):
-    """Create a poll. `carried` are starting results of an imported poll, aligned with `options`; empty means zeros."""
+    """Create a poll. `initial_results` has what an imported poll starts with, a number an option; empty means zeros."""
 
     id: str
     title: str
@@ -83,7 +83,7 @@ class CreatePoll(msgspec.Struct, array_like=True, tag=5):
     state: State
     closes_at_ms: int | None
     write_ins: bool
-    carried: list[int] = []
+    initial_results: list[int] = []
     # Found in a sink: "same" for a poll that has the id, but for an earlier import whose results differ, whose start
     # is moved ("changed").
     imported: bool = False

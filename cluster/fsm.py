@@ -70,11 +70,11 @@ class StateMachine:
     def _assemble(self, tally: Tally, dedup: Dedup, sessions: Sessions) -> None:
         self._tally, self._dedup, self._sessions = tally, dedup, sessions
         self._polls = Polls(tally)
-        casting = Voting(tally, dedup, sessions)
+        voting = Voting(tally, dedup, sessions)
         self._handlers: dict[type, Callable[[Any], Result]] = {
-            entry.CastVotes: casting.votes,
-            entry.CastOnce: casting.once,
-            entry.CastSession: casting.session,
+            entry.CastVotes: voting.votes,
+            entry.CastOnce: voting.once,
+            entry.CastSession: voting.session,
             entry.OpenProducer: self._open_producer,
             entry.CreatePoll: self._polls.create,
             entry.SetPollState: self._polls.set_state,
@@ -221,12 +221,12 @@ class StateMachine:
         poll = self._tally.polls.get(id)
         return None if poll is None else self._tally.results_of(poll, options)
 
-    def starting(self, id: str) -> dict[str, int] | None:
+    def initial_results(self, id: str) -> dict[str, int] | None:
         """The results a poll was imported with; None if there is no such poll or it was not imported."""
         poll = self._tally.polls.get(id)
-        if poll is None or poll.starting is None:
+        if poll is None or poll.initial_results is None:
             return None
-        return dict(zip(poll.names, poll.starting, strict=False))  # options written in later had none
+        return dict(zip(poll.names, poll.initial_results, strict=False))  # options written in later had none
 
     def next_close_ms(self) -> int | None:
         """When the next poll is due. It closes with the first entry of that time or later, so a leader makes one."""

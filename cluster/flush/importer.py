@@ -123,5 +123,5 @@ def _groups(polls: Sequence[ManualPoll]) -> Iterator[list[ManualPoll]]:
 
 
 def _command(poll: ManualPoll) -> CreatePoll:
-    carried = [poll.results[option] for option in poll.options]
-    return CreatePoll(poll.id, poll.title, list(poll.options), poll.state, None, False, carried, imported=True)
+    initial_results = [poll.results[option] for option in poll.options]
+    return CreatePoll(poll.id, poll.title, list(poll.options), poll.state, None, False, initial_results, imported=True)

@@ -111,7 +111,7 @@ class Leadership:
 
     def _known(self, ids: Sequence[str]) -> dict[str, Mapping[str, int] | None]:
         """Of these polls, those the cluster has, each with the results it was imported with."""
-        return {id: self._state.starting(id) for id in ids if self._state.poll(id) is not None}
+        return {id: self._state.initial_results(id) for id in ids if self._state.poll(id) is not None}
 
     async def _propose(self, polls: Sequence[CreatePoll]) -> list[Result]:
         """In this reign or not at all: what an earlier one read may be old."""

@@ -89,7 +89,7 @@ class Changes:
         view = state.poll(asked.id)
         assert view is not None, "polls are never forgotten"
         if asked.behind is None or asked.id in self._polls:
-            return Part(view, state.results(view.id) or {}, True, state.starting(view.id))
+            return Part(view, state.results(view.id) or {}, True, state.initial_results(view.id))
         # Of a set and a dict's keys, & walks the smaller one.
         return Part(view, state.results_of(view.id, asked.behind | (self._options & asked.known)) or {}, False)
 

@@ -36,14 +36,14 @@ _APPLIED, _DUPLICATE, _CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), 
 
 @dataclass(frozen=True, slots=True)
 class DedupView:
-    size: int  # the window N
+    window: int  # N
     accepted: int  # ids in the current generation; at N it is closed
     held: int  # ids in all generations
     memory_bytes: int  # of everything held, by sys.getsizeof
 
 
 @dataclass(frozen=True, slots=True)
-class Closed:
+class ClosedGeneration:
     """A generation that takes no more ids: in each bucket the records from where the one before ends up to `ends`."""
 
     count: int
@@ -52,14 +52,14 @@ class Closed:
 
 
 @dataclass(frozen=True, slots=True)
-class Frozen:
+class FrozenDedup:
     """Everything the table holds, at one moment."""
 
     window: int
     accepted: int
     count: int  # ids in the current generation
     head_bytes: int
-    closed: Sequence[Closed]
+    closed: Sequence[ClosedGeneration]
     buckets: Sequence[bytes]
 
 
@@ -98,7 +98,7 @@ class Dedup:
         self.window = window
         self.accepted = 0
         self._count = 0  # ids in the current generation
-        self._closed: list[Closed] = []  # oldest first
+        self._closed: list[ClosedGeneration] = []  # oldest first
         self._layout = _SMALL if window <= SMALL_WINDOW_MAX else _LARGE
         self._buckets = [b""] * self._layout.buckets
         self._measured = (-1, 0)  # (ids accepted, bytes) when memory was last measured
@@ -117,7 +117,7 @@ class Dedup:
         self._insert(id, fingerprint)
         self._turn()
 
-    def admit(
+    def accept(
         self,
         ids: bytes,
         picks: Sequence[int],
@@ -183,7 +183,9 @@ class Dedup:
 
     def _close(self, promised: int) -> None:
         if self._count:
-            self._closed.append(Closed(self._count, self.accepted + promised, array("I", map(len, self._buckets))))
+            self._closed.append(
+                ClosedGeneration(self._count, self.accepted + promised, array("I", map(len, self._buckets)))
+            )
         self._count = 0
 
     def _forget(self, at: int) -> None:
@@ -194,7 +196,9 @@ class Dedup:
             for bucket, start, end in zip(self._buckets, starts, closed.ends, strict=True)
         ]
         sizes = array("I", map(sub, closed.ends, starts))
-        later = [Closed(c.count, c.expires, array("I", map(sub, c.ends, sizes))) for c in self._closed[at + 1 :]]
+        later = [
+            ClosedGeneration(c.count, c.expires, array("I", map(sub, c.ends, sizes))) for c in self._closed[at + 1 :]
+        ]
         self._closed[at:] = later
 
     def set_window(self, window: int) -> str | None:
@@ -211,7 +215,7 @@ class Dedup:
             return f"the dedup window was changed too often lately; try again {wait:,} accepted ids later"
         self._close(max(window, self.window))
         expires = self.accepted + window
-        self._closed = [Closed(c.count, max(c.expires, expires), c.ends) for c in self._closed]
+        self._closed = [ClosedGeneration(c.count, max(c.expires, expires), c.ends) for c in self._closed]
         self.window = window
         self._fit_layout()
         return None
@@ -230,7 +234,7 @@ class Dedup:
                     place, tail = layout.columns.unpack(id)
                     self._buckets[place] += tail + fingerprint
             starts = closed.ends
-            self._closed[at] = Closed(closed.count, closed.expires, array("I", map(len, self._buckets)))
+            self._closed[at] = ClosedGeneration(closed.count, closed.expires, array("I", map(len, self._buckets)))
 
     def view(self) -> DedupView:
         return DedupView(self.window, self._count, self.held, self._memory_bytes())
@@ -246,13 +250,13 @@ class Dedup:
 
     # ---- snapshots --------------------------------------------------------------------------------------------------
 
-    def freeze(self) -> Frozen:
-        return Frozen(
+    def freeze(self) -> FrozenDedup:
+        return FrozenDedup(
             self.window, self.accepted, self._count, self._layout.head_bytes, self._closed.copy(), self._buckets.copy()
         )
 
     @classmethod
-    def restore(cls, frozen: Frozen) -> Dedup:
+    def restore(cls, frozen: FrozenDedup) -> Dedup:
         """The table that `frozen` was made from. Raises ValueError if its parts do not fit together."""
         dedup = cls(frozen.window)
         dedup.accepted, dedup._count = frozen.accepted, frozen.count

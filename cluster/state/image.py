@@ -58,9 +58,9 @@ class PollRecord(msgspec.Struct, array_like=True, frozen=True):
     version: int
     definition: bytes
     names: list[str]  # of a write-in poll; others name places in the common column
-    own: bytes
+    base: bytes
     shared: bytes
-    starting: bytes | None
+    initial_results: bytes | None
 
 
 class _DedupRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -80,7 +80,7 @@ class Image:
     totals: bytes
     polls: Sequence[PollRecord]
     sessions: dict[str, Session]
-    dedup: dedup.Frozen
+    dedup: dedup.FrozenDedup
 
     @property
     def version(self) -> int:
@@ -181,11 +181,11 @@ def _read(blocks: _Blocks) -> Image:
     return image
 
 
-def _read_dedup(blocks: _Blocks) -> dedup.Frozen:
+def _read_dedup(blocks: _Blocks) -> dedup.FrozenDedup:
     record = blocks.one(_DedupRecord)
-    closed = [dedup.Closed(count, expires, array("I", ends)) for count, expires, ends in record.closed]
+    closed = [dedup.ClosedGeneration(count, expires, array("I", ends)) for count, expires, ends in record.closed]
     buckets = dedup.unpack(blocks.flat(), blocks.flat())
-    return dedup.Frozen(record.window, record.accepted, record.count, record.head_bytes, closed, buckets)
+    return dedup.FrozenDedup(record.window, record.accepted, record.count, record.head_bytes, closed, buckets)
 
 
 def _row_blocks(rows: Any) -> Iterator[list[Any]]:
@@ -205,9 +205,9 @@ def record_of(poll: Poll) -> PollRecord:
         poll.version,
         poll.definition,
         poll.names.copy() if poll.write_ins else [],
-        poll.own.tobytes(),
+        poll.base.tobytes(),
         poll.shared.tobytes(),
-        None if poll.starting is None else poll.starting.tobytes(),
+        None if poll.initial_results is None else poll.initial_results.tobytes(),
     )
 
 
@@ -215,9 +215,9 @@ def poll_of(record: PollRecord, options: Sequence[str]) -> Poll:
     """The poll of a record; `options` is the common column of names. Raises ValueError or IndexError if it is odd."""
     shared = array("I", record.shared)
     names = list(record.names) if record.write_ins else [options[place] for place in shared]
-    own = array("q", record.own)
-    if len(own) != len(names):
-        raise ValueError(f"poll {record.id!r} has {len(names)} options and {len(own)} results")
+    base = array("q", record.base)
+    if len(base) != len(names):
+        raise ValueError(f"poll {record.id!r} has {len(names)} options and {len(base)} results")
     return Poll(
         record.id,
         record.title,
@@ -228,7 +228,7 @@ def poll_of(record: PollRecord, options: Sequence[str]) -> Poll:
         record.version,
         record.definition,
         names,
-        own,
+        base,
         shared,
-        None if record.starting is None else array("q", record.starting),
+        None if record.initial_results is None else array("q", record.initial_results),
     )

@@ -65,8 +65,8 @@ class Polls:
         definition = definition_of(command)
         known = self._tally.polls.get(command.id)
         if known is not None:
-            if command.imported and known.starting is not None and known.state != "archived":
-                return self._import_again(known, known.starting, command)
+            if command.imported and known.initial_results is not None and known.state != "archived":
+                return self._import_again(known, known.initial_results, command)
             same = command.imported or known.definition == definition
             return PollResult("same" if same else "conflict", known.state, "" if same else "another poll has this id")
         refused = _check_shape(command) or _check_size(command) or self._check_room(command)
@@ -132,8 +132,8 @@ class Polls:
     # ---- creating ---------------------------------------------------------------------------------------------------
 
     def _make(self, command: CreatePoll, definition: bytes) -> Poll:
-        carried = array("q", command.carried or bytes(8 * len(command.options)))
-        self._tally.counted += sum(carried)
+        initial_results = array("q", command.initial_results or bytes(8 * len(command.options)))
+        self._tally.counted += sum(initial_results)
         shared = array("I") if command.write_ins else self._tally.share(command.options)
         names = command.options if command.write_ins else [self._tally.names[place] for place in shared]
         return Poll(
@@ -146,14 +146,14 @@ class Polls:
             version=self._tally.version,
             definition=definition,
             names=names,
-            own=carried,
+            base=initial_results,
             shared=shared,
-            starting=array("q", carried) if command.imported else None,
+            initial_results=array("q", initial_results) if command.imported else None,
         )
 
     def _import_again(self, poll: Poll, before: array[int], command: CreatePoll) -> PollResult:
         """The sink's results changed before it was fenced: they are the starting ones now, and the votes stay."""
-        after = command.carried or [0] * len(poll.names)
+        after = command.initial_results or [0] * len(poll.names)
         if poll.names != command.options or list(before) == after:
             return PollResult("same", poll.state)
         refused = _check_shape(command)
@@ -162,8 +162,8 @@ class Polls:
         more = sum(after) - sum(before)
         if not self._tally.fits(more):
             return PollResult("too_large", poll.state, "the starting results would take the totals over 2^63-1")
-        poll.own = array("q", (own + new - old for own, new, old in zip(poll.own, after, before, strict=True)))
-        poll.starting = array("q", after)
+        poll.base = array("q", (base + new - old for base, new, old in zip(poll.base, after, before, strict=True)))
+        poll.initial_results = array("q", after)
         self._tally.counted += more
         self._changed(poll)
         return PollResult("changed", poll.state)
@@ -175,7 +175,7 @@ class Polls:
             return PollResult("too_large", detail=f"there are {POLLS_MAX:,} polls already")
         if not self._tally.has_room(len(command.options)):
             return PollResult("too_large", detail=f"all polls together list at most {LISTINGS_MAX:,} options")
-        if not self._tally.fits(sum(command.carried)):
+        if not self._tally.fits(sum(command.initial_results)):
             return PollResult("too_large", detail="the starting results would take the totals over 2^63-1")
         return None
 
@@ -193,7 +193,7 @@ class Polls:
                 write_ins=poll.write_ins,
                 created_ms=poll.created_ms,
                 version=poll.version,
-                imported=poll.starting is not None,
+                imported=poll.initial_results is not None,
             )
         return view
 
@@ -207,7 +207,7 @@ def definition_of(command: CreatePoll) -> bytes:
             command.state,
             command.closes_at_ms,
             command.write_ins,
-            command.carried if any(command.carried) else [],
+            command.initial_results if any(command.initial_results) else [],
         )
     )
     return hashlib.blake2b(data, digest_size=16).digest()
@@ -226,9 +226,9 @@ def _check_shape(command: CreatePoll) -> PollResult | None:
         return PollResult("invalid", detail="an option stands there twice")
     if command.state == "archived":
         return PollResult("invalid", detail="a poll starts as draft, open or closed")
-    if command.carried and len(command.carried) != len(options):
+    if command.initial_results and len(command.initial_results) != len(options):
         return PollResult("invalid", detail="starting results and options differ in number")
-    if min(command.carried, default=0) < 0:
+    if min(command.initial_results, default=0) < 0:
         return PollResult("invalid", detail="a starting result is negative")
     return None
 

@@ -21,6 +21,7 @@ from quorate.cluster.entry import (
     VotesResult,
     WholeResult,
 )
+from quorate.cluster.state.admission import Admission
 from quorate.cluster.state.dedup import FINGERPRINT_BYTES, Dedup
 from quorate.cluster.state.sessions import Sessions
 from quorate.cluster.state.tally import Tally
@@ -30,6 +31,7 @@ from quorate.vote import WEIGHT_MAX, Outcome
 class Voting:
     def __init__(self, tally: Tally, dedup: Dedup, sessions: Sessions) -> None:
         self._tally = tally
+        self._admission = Admission(tally)
         self._dedup = dedup
         self._sessions = sessions
 
@@ -48,9 +50,9 @@ class Voting:
         choices, fingerprints = command.choices, _stamps(command.choices)
         # A choice that has a place is sure: nothing that happens within this command changes its outcome.
         roomy = self._tally.fits(len(picks) * WEIGHT_MAX)
-        places = self._tally.places_of(choices) if roomy else [None] * len(choices)
+        places = self._admission.places_of(choices) if roomy else [None] * len(choices)
         sure = [None if place is None else stamp for place, stamp in zip(places, fingerprints, strict=True)]
-        outcomes, apart = self._dedup.admit(
+        outcomes, apart = self._dedup.accept(
             command.ids, picks, fingerprints, sure, lambda pick: self._one(command, pick, 1)
         )
         simple = Counter(picks)
@@ -65,11 +67,7 @@ class Voting:
     def _one(self, command: CastVotes, pick: int, votes: int) -> Outcome:
         """Count `votes` new ones for a choice, if it can count."""
         choice = command.choices[pick]
-        outcome = self._tally.judge(choice)
-        if outcome == Outcome.APPLIED and votes < 1:
-            outcome = Outcome.INVALID
-        if outcome == Outcome.APPLIED and not self._tally.fits(votes * choice.weight):
-            outcome = Outcome.TOO_LARGE
+        outcome = self._admission.admit(choice, votes)
         if outcome == Outcome.APPLIED:
             self._tally.count(choice, votes)
         return outcome
@@ -105,7 +103,7 @@ class Voting:
         return result
 
     def _whole(self, command: CastOnce | CastSession, votes: int) -> WholeResult:
-        by_choice = self._tally.judge_all(command.choices)
+        by_choice = self._admission.admit_all(command.choices)
         if any(by_choice):
             return WholeResult(next(filter(None, by_choice)), votes, by_choice)
         if not self._tally.fits(sum(votes * command.choices[pick].weight for pick, votes in command.sums)):

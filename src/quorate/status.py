@@ -136,7 +136,7 @@ def _state_status(state: StateMachine) -> StateStatus:
         time_ms=state.time_ms,
         polls=len(state.polls()),
         producers=state.producers(),
-        dedup=DedupStatus(dedup.size, dedup.accepted, dedup.held, dedup.memory_bytes),
+        dedup=DedupStatus(dedup.window, dedup.accepted, dedup.held, dedup.memory_bytes),
     )
 
 

@@ -75,7 +75,7 @@ def test_an_import_that_a_crash_cut_in_two_is_finished_by_the_next_leader(store:
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())
         store.insert("tea", options=["yes", "no"], results={"yes": 5, "no": 0})
-        await apply(replica, poll("tea", ["yes", "no"], carried=[5, 0], imported=True), votes("yes"))
+        await apply(replica, poll("tea", ["yes", "no"], initial_results=[5, 0], imported=True), votes("yes"))
         async with flushing(replica, sink) as flusher:
             await until("it is fenced", lambda: seen(sink, "tea") == {"yes": 6, "no": 0})
             assert ({}, 0) == (problems(flusher), flusher.status()["import"]["imported"])
@@ -128,7 +128,7 @@ def test_results_changed_before_the_first_flush_are_imported_again(store: Sqlite
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())
         store.insert("tea", options=["yes", "no"], results={"yes": 9, "no": 2})
-        await apply(replica, poll("tea", ["yes", "no"], carried=[5, 3], imported=True), votes("yes", 4))
+        await apply(replica, poll("tea", ["yes", "no"], initial_results=[5, 3], imported=True), votes("yes", 4))
         async with flushing(replica, sink) as flusher:
             await until("it is counted on", lambda: seen(sink, "tea") == {"yes": 13, "no": 2})
             assert {"yes": 13, "no": 2} == replica.state.results("tea")
@@ -141,7 +141,7 @@ def test_options_changed_before_the_first_flush_are_reported_once_a_refresh(stor
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())
         store.insert("tea", options=["yes", "maybe"], results={"yes": 9, "maybe": 2})
-        await apply(replica, poll("tea", ["yes", "no"], carried=[5, 3], imported=True))
+        await apply(replica, poll("tea", ["yes", "no"], initial_results=[5, 3], imported=True))
         async with flushing(replica, sink) as flusher:
             await until("it is reported", lambda: "put its options back" in problems(flusher).get("tea", ""))
             proposed, flushes = len(replica.proposed), flusher.status()["flushes"]

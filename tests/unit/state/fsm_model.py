@@ -37,7 +37,7 @@ class Model:
         self.current: dict[bytes, int] = {}
         self.closed: list[tuple[int, dict[bytes, int]]] = []  # (forgotten at this many accepted ids, ids)
         self.polls: dict[str, Poll] = {}
-        self.starting: dict[str, list[int]] = {}  # of imported polls
+        self.initial_results: dict[str, list[int]] = {}  # of imported polls
         self.sessions: dict[str, Session] = {}
         self.counted = 0
         self.generation = 1
@@ -60,26 +60,26 @@ class Model:
         late = command.closes_at_ms is not None and command.closes_at_ms <= self.time_ms
         if not enough or late or len(set(command.options)) < len(command.options) or command.state == "archived":
             return "invalid"
-        carried = command.carried or [0] * len(command.options)
-        if self.counted + sum(carried) > TOTAL_MAX:
+        initial_results = command.initial_results or [0] * len(command.options)
+        if self.counted + sum(initial_results) > TOTAL_MAX:
             return "too_large"
-        self.counted += sum(carried)
-        counts = dict(zip(command.options, carried, strict=True))
+        self.counted += sum(initial_results)
+        counts = dict(zip(command.options, initial_results, strict=True))
         self.polls[command.id] = Poll(command, command.state, command.closes_at_ms, counts)
         if command.imported:
-            self.starting[command.id] = carried
+            self.initial_results[command.id] = initial_results
         return "created"
 
     def import_again(self, known: Poll, command: entry.CreatePoll) -> str:
-        before = self.starting.get(command.id)
-        after = command.carried or [0] * len(command.options)
+        before = self.initial_results.get(command.id)
+        after = command.initial_results or [0] * len(command.options)
         if before in (None, after) or known.state == "archived" or known.command.options != command.options:
             return "same"
         assert before is not None
         if self.counted + sum(after) - sum(before) > TOTAL_MAX:
             return "too_large"
         self.counted += sum(after) - sum(before)
-        self.starting[command.id] = after
+        self.initial_results[command.id] = after
         for option, old, new in zip(command.options, before, after, strict=True):
             known.counts[option] += new - old
         return "changed"
@@ -214,6 +214,6 @@ class Model:
 def same(one: entry.CreatePoll, other: entry.CreatePoll) -> bool:
     def key(poll: entry.CreatePoll) -> object:
         zeros = [0] * len(poll.options)
-        return poll.title, poll.options, poll.state, poll.closes_at_ms, poll.write_ins, poll.carried or zeros
+        return poll.title, poll.options, poll.state, poll.closes_at_ms, poll.write_ins, poll.initial_results or zeros
 
     return key(one) == key(other)

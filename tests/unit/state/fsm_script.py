@@ -138,8 +138,8 @@ def _poll(verb: str, words: list[str]) -> Command:
     closes_at_ms = None if until is None else int(until)
     if verb == "import":
         pairs = [option.split("=") for option in options]
-        carried = [int(votes) for _, votes in pairs]
-        return entry.CreatePoll(id, "", [option for option, _ in pairs], "open", None, False, carried, True)
+        initial_results = [int(votes) for _, votes in pairs]
+        return entry.CreatePoll(id, "", [option for option, _ in pairs], "open", None, False, initial_results, True)
     if verb == "poll" or (verb == "draft" and options):
         return poll(id, options, "open" if verb == "poll" else "draft", closes_at_ms=closes_at_ms)
     if verb == "writein":

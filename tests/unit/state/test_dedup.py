@@ -25,7 +25,7 @@ def id_of(number: int) -> bytes:
 def admit(dedup: Dedup, ids: Iterable[bytes], stamp: bytes = STAMP, *, sure: bool = True) -> list[int]:
     joined = b"".join(ids)
     picks = array("I", bytes(len(joined) // 2))
-    outcomes, _ = dedup.admit(joined, picks, [stamp], [stamp if sure else None], lambda pick: APPLIED)
+    outcomes, _ = dedup.accept(joined, picks, [stamp], [stamp if sure else None], lambda pick: APPLIED)
     return list(outcomes)
 
 
@@ -59,7 +59,7 @@ def test_a_known_id_is_a_duplicate_or_a_conflict_by_its_fingerprint() -> None:
 @pytest.mark.parametrize("window", [10, 100_000])
 def test_a_vote_that_is_refused_leaves_no_trace(window: int) -> None:
     dedup = Dedup(window)
-    outcomes, apart = dedup.admit(id_of(1), array("I", [0]), [STAMP], [None], lambda pick: CLOSED)
+    outcomes, apart = dedup.accept(id_of(1), array("I", [0]), [STAMP], [None], lambda pick: CLOSED)
     assert ([CLOSED], [0]) == (list(outcomes), apart)
     assert (0, None) == (dedup.held, dedup.find(id_of(1)))
 
@@ -194,6 +194,6 @@ def test_a_million_protected_ids_take_less_than_thirty_megabytes() -> None:
     dedup, ids = Dedup(window), random.Random(1)
     picks = array("I", bytes(4 * 10_000))
     for _ in range(199):
-        dedup.admit(ids.randbytes(80_000), picks, [STAMP], [STAMP], lambda pick: APPLIED)
+        dedup.accept(ids.randbytes(80_000), picks, [STAMP], [STAMP], lambda pick: APPLIED)
     assert dedup.held >= 1.9 * window, "the worst moment: two generations, all but full"
     assert dedup.view().memory_bytes < 30_000_000

@@ -181,7 +181,7 @@ class Histories(RuleBasedStateMachine):
         held = len(model.current) + sum(len(ids) for _, ids in model.closed)
         for machine in (self.machine, self.restored, self.single):
             dedup = machine.dedup()
-            assert (model.window, len(model.current), held) == (dedup.size, dedup.accepted, dedup.held)
+            assert (model.window, len(model.current), held) == (dedup.window, dedup.accepted, dedup.held)
 
     @invariant()
     def digests_agree(self) -> None:

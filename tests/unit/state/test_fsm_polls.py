@@ -165,20 +165,20 @@ def image_of(script: Script) -> bytes:
 def test_imported_polls_remember_their_starting_results() -> None:
     script = Script()
     script.play("import mood happy=3 sad=0; vote a happy; poll day x y")
-    assert {"happy": 3, "sad": 0} == script.machine.starting("mood")
+    assert {"happy": 3, "sad": 0} == script.machine.initial_results("mood")
     assert {"happy": 4, "sad": 0} == script.machine.results("mood")
     assert (True, False) == (view(script).imported, view(script, "day").imported)
-    assert script.machine.starting("day") is None
+    assert script.machine.initial_results("day") is None
     script.do(CreatePoll("words", "", ["a"], "open", None, True, [5], True))
     script.play("vote u b in words")
-    assert ({"a": 5}, {"a": 5, "b": 1}) == (script.machine.starting("words"), script.machine.results("words"))
+    assert ({"a": 5}, {"a": 5, "b": 1}) == (script.machine.initial_results("words"), script.machine.results("words"))
 
 
 def test_importing_again_moves_the_start_and_keeps_the_votes() -> None:
     script = Script()
     script.play("import mood happy=3 sad=7; vote a happy; vote b sad; close mood; open mood; vote c happy in mood")
     script.play("import mood happy=1 sad=9; vote d happy")
-    assert {"happy": 1, "sad": 9} == script.machine.starting("mood")
+    assert {"happy": 1, "sad": 9} == script.machine.initial_results("mood")
     assert {"happy": 4, "sad": 10} == script.machine.results("mood")
     restored = StateMachine.restore(image_of(script))
     assert {"happy": 4, "sad": 10} == restored.results("mood")

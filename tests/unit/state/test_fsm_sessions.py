@@ -114,7 +114,7 @@ def test_a_cluster_is_formed_once() -> None:
     script = Script(window=7)
     assert entry.Done(7) == script.do(entry.FormCluster("other", b"x" * 16, 9))
     machine = script.machine
-    assert ("c1", KEY, 1, 7) == (machine.cluster_id, machine.hash_key, machine.generation, machine.dedup().size)
+    assert ("c1", KEY, 1, 7) == (machine.cluster_id, machine.hash_key, machine.generation, machine.dedup().window)
 
 
 @pytest.mark.parametrize(

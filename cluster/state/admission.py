@@ -1,0 +1,111 @@
+"""Whether a new vote counts: the place where a late vote is rejected, and every other vote that cannot count.
+
+The answer is an `Outcome`: APPLIED if the vote counts, CLOSED if it came when no poll that it is for was open, another
+one for what it names that does not exist, for a weight that is not allowed, or for a limit that it would pass. Nothing
+is counted here, see `tally.py`. Votes that were seen before do not come here, see `dedup.py` and `voting.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from quorate.cluster.entry import Choice
+from quorate.cluster.state.tally import DIRECT, Poll, Tally
+from quorate.vote import (
+    OPTION_BYTES_MAX,
+    OPTION_TEXT_PER_POLL_BYTES_MAX,
+    OPTIONS_PER_POLL_MAX,
+    WEIGHT_MAX,
+    Outcome,
+)
+
+
+class Admission:
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+
+    def admit(self, choice: Choice, votes: int = 1) -> Outcome:
+        """The outcome of `votes` new votes for a choice, which count together or not at all."""
+        outcome = self._admit_choice(choice)
+        if outcome == Outcome.APPLIED and votes < 1:
+            return Outcome.INVALID
+        if outcome == Outcome.APPLIED and not self._tally.fits(votes * choice.weight):
+            return Outcome.TOO_LARGE
+        return outcome
+
+    def admit_all(self, choices: Iterable[Choice]) -> bytes:
+        """An outcome for each choice of a request that counts as a whole: options that are new must fit together.
+
+        Whether the sum of its votes fits is not looked at.
+        """
+        tally, outcomes = self._tally, bytearray()
+        new: dict[str, dict[str, None]] = {}  # poll -> its new options
+        sizes: dict[str, int] = {}  # poll -> bytes of its new options
+        listings = 0
+        for choice in choices:
+            outcome = self._admit_choice(choice)
+            if outcome == Outcome.APPLIED and choice.poll is not None and self._is_new_option(choice):
+                beside = new.setdefault(choice.poll, {})
+                if choice.option not in beside:
+                    size = sizes.get(choice.poll, 0)
+                    outcome = self._admit_option(tally.polls[choice.poll], choice.option, len(beside), size, listings)
+                    beside[choice.option] = None
+                    sizes[choice.poll] = size + len(choice.option.encode())
+                    listings += 1
+            outcomes.append(outcome)
+        return bytes(outcomes)
+
+    def places_of(self, choices: Iterable[Choice]) -> list[int | None]:
+        """Where votes for each choice are counted, if they count whatever the votes before them do; else None.
+
+        The place is one in `Tally.totals`, or DIRECT for a choice that names its poll. The bound of the totals is not
+        looked at.
+        """
+        index, opens = self._tally.index, self._tally.opens
+        places: list[int | None] = []
+        for choice in choices:
+            if choice.poll is None:
+                place = index.get(choice.option)
+                sure = place is not None and opens[place] and 1 <= choice.weight <= WEIGHT_MAX
+                places.append(place if sure else None)
+            else:
+                sure = self._admit_choice(choice) == Outcome.APPLIED and not self._is_new_option(choice)
+                places.append(DIRECT if sure else None)
+        return places
+
+    def _admit_choice(self, choice: Choice) -> Outcome:
+        """The outcome of a new vote for a choice; the bound of the totals is not looked at."""
+        tally = self._tally
+        if not 1 <= choice.weight <= WEIGHT_MAX:
+            return Outcome.INVALID
+        if choice.poll is None:
+            shared = tally.index.get(choice.option)
+            if shared is None:
+                return Outcome.UNKNOWN_OPTION
+            return Outcome.APPLIED if tally.opens[shared] else Outcome.CLOSED
+        poll = tally.polls.get(choice.poll)
+        if poll is None:
+            return Outcome.UNKNOWN_POLL
+        if poll.state != "open":
+            return Outcome.CLOSED
+        if choice.option in poll.place:
+            return Outcome.APPLIED
+        return self._admit_option(poll, choice.option) if poll.write_ins else Outcome.UNKNOWN_OPTION
+
+    def _is_new_option(self, choice: Choice) -> bool:
+        """Whether counting an admitted vote writes a new option into its poll."""
+        return choice.poll is not None and choice.option not in self._tally.polls[choice.poll].place
+
+    def _admit_option(
+        self, poll: Poll, option: str, more: int = 0, more_bytes: int = 0, more_listings: int = 0
+    ) -> Outcome:
+        """Whether a write-in poll has room for `option` beside others that are about to be written in."""
+        size = len(option.encode())
+        if not 1 <= size <= OPTION_BYTES_MAX or "\0" in option:
+            return Outcome.INVALID
+        fits = (
+            len(poll.names) + more < OPTIONS_PER_POLL_MAX
+            and poll.text_bytes + more_bytes + size <= OPTION_TEXT_PER_POLL_BYTES_MAX
+            and self._tally.has_room(more_listings + 1)
+        )
+        return Outcome.APPLIED if fits else Outcome.TOO_LARGE
