@@ -36,7 +36,9 @@ import msgspec
 import nsq
 import uvloop
 
-from quorate.ingest.nsq.source import Caster, NsqSettings, NsqSource
+from quorate.ingest.nsq.settings import NsqSettings
+from quorate.ingest.nsq.source import NsqSource
+from quorate.ingest.source import Caster
 from quorate.vote import Tallied, Vote
 from tests.services.nsq.counting import LocalCluster, until
 from tests.services.nsq.counting import cluster as cluster_here

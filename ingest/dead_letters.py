@@ -1,64 +1,53 @@
-"""How a message that is no vote, or a vote that did not count, is kept: in a topic of its own, with the reason.
+"""Dead letters: messages that are no votes, and votes that were rejected, each kept with the reason.
 
-A dead letter is one line of JSON that says what happened, then the thing itself. Of a message that could not be read,
-that is its body as it came. Of votes that were rejected, one vote a line, each with the id it was submitted under: such
-a letter without its first line may be published again, as often as one likes, and counts once.
+A dead letter begins with one line of JSON. It says what happened and where the message came from. The content follows:
+
+- of a message that could not be read: its body, unchanged;
+- of rejected votes: one vote in JSON a line, each with the id under which it was submitted. Without its first line,
+  such a letter may be published again, as often as one likes: its votes count once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 
-from quorate.ingest.nsq.connection import NsqDelivery
+from quorate.ingest.split import split
 from quorate.vote import Vote
 
-LETTER_BYTES_MAX = 256 * 1024  # of votes; nsqd takes 1 MiB unless told otherwise
+LETTER_BYTES_MAX = 256 * 1024  # of votes; nsqd takes messages of up to 1 MiB by default
 SMALL_BYTES = 64 * 1024
 
 _encode = msgspec.json.encode
 
 
-def of_message(topic: str, delivery: NsqDelivery, reason: str, detail: str) -> bytes:
-    """The whole message. One near nsqd's limit loses as many bytes at its end as the first line needs."""
-    head = _head(topic, delivery, reason, detail, bytes=len(delivery.body))
-    room = len(delivery.body) - (len(head) if len(delivery.body) > SMALL_BYTES else 0)
-    return head + delivery.body[:room]
+def of_message(origin: Mapping[str, Any], body: bytes, reason: str, detail: str) -> bytes:
+    """A letter with the whole message. A body of over 64 KiB loses as many bytes at its end as the first line takes."""
+    head = _head(origin, reason, detail, bytes=len(body))
+    return head + body[: len(body) - (len(head) if len(body) > SMALL_BYTES else 0)]
 
 
-def of_votes(topic: str, delivery: NsqDelivery, rejected: Iterable[tuple[str, str, Vote | bytes]]) -> Iterator[bytes]:
-    """`rejected` are (reason, detail, the vote, or the JSON it stood as). One letter a reason, or several if long."""
+def of_votes(origin: Mapping[str, Any], rejected: Iterable[tuple[str, str, Vote | bytes]]) -> Iterator[bytes]:
+    """Letters with votes of one message. `rejected` are (reason, detail, the vote or the JSON that it was sent as).
+
+    There is one letter for each reason and detail, or several if the votes are too long for one.
+    """
     ordered = sorted(rejected, key=itemgetter(0, 1))
     for (reason, detail), group in groupby(ordered, key=itemgetter(0, 1)):
-        lines = [_line(vote) for _, _, vote in group]
-        for part in _parts(lines):
-            yield _head(topic, delivery, reason, detail, votes=len(part)) + b"".join(part)
+        for lines in split((_line(vote) for _, _, vote in group), bytes_max=LETTER_BYTES_MAX):
+            yield _head(origin, reason, detail, votes=len(lines)) + b"".join(lines)
 
 
-def _head(topic: str, delivery: NsqDelivery, reason: str, detail: str, **more: Any) -> bytes:
-    head: dict[str, Any] = {"reason": reason, "detail": detail, "topic": topic, "message": delivery.id.decode()}
-    head |= {"timestamp_ns": delivery.timestamp_ns, "attempts": delivery.attempts, "nsqd": delivery.connection.id}
-    return _encode(head | more) + b"\n"
+def _head(origin: Mapping[str, Any], reason: str, detail: str, **more: int) -> bytes:
+    return _encode({"reason": reason, "detail": detail, **origin, **more}) + b"\n"
 
 
 def _line(vote: Vote | bytes) -> bytes:
     if isinstance(vote, bytes):
         return msgspec.json.format(vote, indent=-1) + b"\n"
-    told = {"option": vote.option, "id": vote.id, "poll": vote.poll, "weight": vote.weight}
-    return _encode({name: value for name, value in told.items() if value is not None}) + b"\n"
-
-
-def _parts(lines: Sequence[bytes]) -> Iterator[list[bytes]]:
-    part: list[bytes] = []
-    size = 0
-    for line in lines:
-        if part and size + len(line) > LETTER_BYTES_MAX:
-            yield part
-            part, size = [], 0
-        part.append(line)
-        size += len(line)
-    yield part
+    fields = {"option": vote.option, "id": vote.id, "poll": vote.poll, "weight": vote.weight}
+    return _encode({name: value for name, value in fields.items() if value is not None}) + b"\n"

@@ -16,7 +16,7 @@ import logging
 import struct
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import nsq
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 
 
 class NsqDelivery:
-    """A message as it came from one connection. Whether it was handled is known to that connection alone."""
+    """A message, as one connection delivered it. Only that connection knows whether it was answered."""
 
     __slots__ = ("attempts", "body", "came_s", "connection", "id", "kept_s", "timestamp_ns")
 
@@ -46,15 +46,41 @@ class NsqDelivery:
         self.attempts, self.body = attempts, body
         self.came_s = self.kept_s = came_s  # monotonic; `kept_s` moves with each TOUCH
 
+    @property
+    def identity(self) -> str:
+        """Two nsqds with one node id may give the same message id, hence the timestamp."""
+        return f"nsq:{self.connection.topic}:{self.id.decode()}:{self.timestamp_ns}"
+
+    @property
+    def is_orphan(self) -> bool:
+        """Whether its connection broke: an nsqd that was killed forgets what it had delivered."""
+        return self.connection.ended.done()
+
+    @property
+    def origin(self) -> Mapping[str, Any]:
+        return {
+            "topic": self.connection.topic,
+            "message": self.id.decode(),
+            "timestamp_ns": self.timestamp_ns,
+            "attempts": self.attempts,
+            "nsqd": self.connection.id,
+        }
+
 
 class NsqdConnection(nsq.AsyncConn):
-    """To one nsqd. `held` is what it gave us and waits to be answered for, oldest first."""
+    """To one nsqd. `held` is what it delivered and what still waits for an answer, oldest first."""
 
     def __init__(
-        self, host: str, port: int, on_deliveries: Callable[[NsqdConnection, list[NsqDelivery]], None], **options: Any
+        self,
+        host: str,
+        port: int,
+        topic: str,
+        on_deliveries: Callable[[NsqdConnection, list[NsqDelivery]], None],
+        **options: Any,
     ) -> None:
         super().__init__(host, port, **options)
         loop = asyncio.get_running_loop()
+        self.topic = topic
         self.held: dict[bytes, NsqDelivery] = {}
         self.held_bytes = 0
         self.is_full = False

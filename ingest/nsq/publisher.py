@@ -23,6 +23,7 @@ from nsq import protocol
 
 from quorate import __version__
 from quorate.errors import Invalid, OutcomeUnknown, QuorateError
+from quorate.ingest.split import split
 from quorate.vote import Vote
 
 MESSAGES_PER_MPUB = 1_000
@@ -58,16 +59,7 @@ def messages(votes: Iterable[Vote], pack: int = 1) -> Iterator[bytes]:
 
 def batches(bodies: Iterable[bytes]) -> Iterator[list[bytes]]:
     """What goes into one MPUB."""
-    batch: list[bytes] = []
-    size = 0
-    for body in bodies:
-        if batch and (len(batch) == MESSAGES_PER_MPUB or size + len(body) > MPUB_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(body)
-        size += len(body)
-    if batch:
-        yield batch
+    return split(bodies, bytes_max=MPUB_BYTES, count_max=MESSAGES_PER_MPUB)
 
 
 def _encoded(vote: Vote) -> bytes:

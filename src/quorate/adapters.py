@@ -46,8 +46,8 @@ def make_sinks(config: Config) -> list[Sink]:
 def make_sources(config: Config, submitter: Submitter) -> list[Source]:
     if not config.nsq.enabled:
         return []
+    from quorate.ingest.nsq.settings import NsqSettings
     from quorate.ingest.nsq.source import NsqSource
-    from quorate.ingest.nsq.subscription import NsqSettings
 
     nsq = config.nsq
     settings = NsqSettings(

@@ -11,7 +11,9 @@ from typing import Any, TypeVar
 
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.submit.submitter import Submitter
-from quorate.ingest.nsq.source import Caster, NsqSettings, NsqSource
+from quorate.ingest.nsq.settings import NsqSettings
+from quorate.ingest.nsq.source import NsqSource
+from quorate.ingest.source import Caster
 from quorate.vote import Tallied, Vote
 from tests.services.nsq.servers import Server
 from tests.support.local_replica import LocalReplica
@@ -97,12 +99,10 @@ class Crashing:
 
 async def crash(source: NsqSource) -> None:
     """End it as a killed process ends: its connections break, nothing is finished or given back."""
-    subscription = source._subscription
-    assert subscription is not None
-    source._stopping = True
+    consumer, subscription = source._consumer, source._subscription
+    consumer._stopping = True
     for connection in list(subscription.conns.values()):
         connection.close()
-    for task in [*source._groups, *subscription._tasks.values()]:
+    for task in [*consumer._groups, *subscription._tasks.values()]:
         task.cancel()
-    source._subscription = None
     await asyncio.sleep(0)

@@ -104,9 +104,9 @@ async def test_each_trouble_is_logged_once_and_again_when_it_came_back(caplog: p
         said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert 3 == len(said) == len(set(said)), said
         for _ in range(2):
-            taking._note("cluster", "no leader")
-            taking._note("cluster", "no leader")
-            taking._note("cluster", "")
+            taking.troubles.note("cluster", "no leader")
+            taking.troubles.note("cluster", "no leader")
+            taking.troubles.note("cluster", "")
     assert 2 == sum("no leader" in record.getMessage() for record in caplog.records)
 
 

@@ -24,7 +24,9 @@ def test_the_pinned_version_passes() -> None:
 
 def test_another_version_is_refused_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stock, "VERSION", "0.3.18")
-    with pytest.raises(ImportError, match=r"written for pysyncobj 0\.3\.17 .* 0\.3\.18 is installed.*docs/design/raft\.md"):
+    with pytest.raises(
+        ImportError, match=r"written for pysyncobj 0\.3\.17 .* 0\.3\.18 is installed.*docs/design/raft\.md"
+    ):
         stock.check()
 
 

@@ -1,0 +1,77 @@
+"""Which nsqds have the topic, and how many messages wait in them: asked of nsqlookupd and of the nsqds, by HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
+
+from quorate.ingest.nsq.settings import NsqSettings
+
+TIMEOUT_S = 2.0
+
+log = logging.getLogger(__name__)
+
+
+class NsqdAddress(msgspec.Struct):
+    """An nsqd, as nsqlookupd tells of it."""
+
+    broadcast_address: str
+    tcp_port: int
+    http_port: int
+
+
+class Lookup:
+    """`nsqds` are the TCP addresses found last. `depth` is the number of waiting messages, None while unknown."""
+
+    def __init__(self, settings: NsqSettings, note_trouble: Callable[[str, str], bool]) -> None:
+        self._settings, self._note_trouble = settings, note_trouble
+        self._stats_urls: set[str] = set()
+        self.nsqds: set[str] = set()
+        self.depth: int | None = None
+
+    async def find_nsqds(self) -> None:
+        """Ask all nsqlookupds. If none of them answers, the nsqds that are known already stay."""
+        answers = await asyncio.gather(*(self._ask(address) for address in self._settings.lookupd))
+        if any(answer is not None for answer in answers):
+            nsqds = [nsqd for answer in answers for nsqd in answer or ()]
+            self.nsqds = {f"{nsqd.broadcast_address}:{nsqd.tcp_port}" for nsqd in nsqds}
+            self._stats_urls = {f"http://{nsqd.broadcast_address}:{nsqd.http_port}/stats" for nsqd in nsqds}
+
+    async def _ask(self, address: str) -> list[NsqdAddress] | None:
+        """The topic's nsqds by one nsqlookupd; None if it does not answer."""
+        server = f"nsqlookupd {address}"
+        base = address if "://" in address else f"http://{address}"
+        try:
+            answer = await _get(f"{base.rstrip('/')}/lookup?topic={quote(self._settings.topic)}")
+            nsqds = msgspec.convert(answer["producers"], list[NsqdAddress])
+        except HTTPClientError as error:
+            if error.response is None or b"TOPIC_NOT_FOUND" not in error.response.body:
+                self._note_trouble(server, f"{server}: {error}; is this nsqlookupd's HTTP address?")
+                return None
+            nsqds = []  # nobody has published to this topic yet
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._note_trouble(server, f"{server}: {error}")
+            return None
+        if self._note_trouble(server, ""):
+            log.info("%s answers again", server)
+        return nsqds
+
+    async def measure_depth(self) -> None:
+        """Ask the nsqds that were found. The depth is the sum over those that answer."""
+        query = f"format=json&topic={quote(self._settings.topic)}&channel={quote(self._settings.channel)}"
+        urls = [f"{url}?{query}&include_clients=false&include_mem=false" for url in self._stats_urls]
+        answers = await asyncio.gather(*map(_get, urls), return_exceptions=True)
+        known = [a for a in answers if isinstance(a, dict)]
+        depths = [c["depth"] for a in known for t in a.get("topics") or () for c in t["channels"]]
+        self.depth = sum(depths) if known else None
+
+
+async def _get(url: str) -> Any:
+    answer = await AsyncHTTPClient().fetch(url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
+    return msgspec.json.decode(answer.body)
