@@ -5,29 +5,24 @@ Modules are imported here when a setting asks for them. So a node without MongoD
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from quorate import __version__
 
 if TYPE_CHECKING:
     from quorate.cluster.discovery.registration import Registration
-    from quorate.cluster.submit.submitter import Submitter
     from quorate.config import Config
+    from quorate.ingest.source import Caster, Source
     from quorate.sinks.sink import Sink
 
 
-class Source(Protocol):
-    """A queue from which votes are taken."""
-
-    @property
-    def name(self) -> str: ...
-
-    async def start(self) -> None: ...
-
-    async def stop(self) -> None: ...
-
-    def status(self) -> Mapping[str, Any]: ...
+# A source's name, which is also that of its settings section, and the module whose `make_source` makes it. The section
+# says by `enabled` whether the node has this source.
+SOURCES = {
+    "nsq": "quorate.ingest.nsq.source",
+}
 
 
 def make_sinks(config: Config) -> list[Sink]:
@@ -43,24 +38,13 @@ def make_sinks(config: Config) -> list[Sink]:
     return []
 
 
-def make_sources(config: Config, submitter: Submitter) -> list[Source]:
-    if not config.nsq.enabled:
-        return []
-    from quorate.ingest.nsq.settings import NsqSettings
-    from quorate.ingest.nsq.source import NsqSource
-
-    nsq = config.nsq
-    settings = NsqSettings(
-        lookupd=nsq.lookupd,
-        nsqd=nsq.nsqd,
-        topic=nsq.topic,
-        channel=nsq.channel,
-        max_in_flight=nsq.max_in_flight,
-        dead_letter=nsq.dead_letter,
-        lookupd_poll_s=nsq.lookupd_poll_s,
-        auth_secret=nsq.auth_secret,
-    )
-    return [NsqSource(submitter, settings, node_id=config.node.id)]
+def make_sources(config: Config, caster: Caster) -> list[Source]:
+    """All sources that the settings ask for, in the order of `SOURCES`."""
+    asked = {name: module for name, module in SOURCES.items() if getattr(config, name).enabled}
+    return [
+        import_module(module).make_source(getattr(config, name), caster, node_id=config.node.id)
+        for name, module in asked.items()
+    ]
 
 
 def make_registration(config: Config, health: Callable[[], str | None]) -> Registration | None:

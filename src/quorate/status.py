@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quorate import __version__
-from quorate.adapters import Source
 from quorate.cluster.flush.flusher import Flusher
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.raft.replica import RaftReplica
@@ -22,6 +21,7 @@ from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTION
 
 if TYPE_CHECKING:
     from quorate.cluster.discovery.registration import Registration
+    from quorate.ingest.source import Source
 
 
 class DedupStatus(msgspec.Struct):

@@ -27,7 +27,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "discovery": (["quorate.cluster.discovery"], ["plain", "config"]),
     "sink": (["quorate.sinks.sink"], ["plain"]),
     "sinks": (["quorate.sinks"], ["plain", "sink"]),
-    "ingest": (["quorate.ingest"], ["plain", "submit"]),
+    "ingest": (["quorate.ingest"], ["plain"]),
     "client": (["quorate.client"], ["plain"]),
     "parts": (["quorate.parts"], []),
     "command parts": ([f"quorate.{name}" for name in ("tally_table", "logs", "pidfile")], ["plain", "client"]),
