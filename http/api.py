@@ -53,27 +53,27 @@ class MemberAddresses:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Bounds on what one client, and all of them together, can take."""
+    """Bounds on what one client, and all clients together, can take from the node."""
 
     body_bytes: int = REQUEST_BYTES_MAX
-    poll_bytes: int = ENTRY_BYTES_MAX  # POST /polls alone: option text may take 4 MiB before JSON's quotes
+    poll_bytes: int = ENTRY_BYTES_MAX  # only POST /polls: the text of the options may take 4 MiB, and JSON adds quotes
     votes: int = VOTES_PER_REQUEST_MAX
     timeout_s: float = 5.0  # how long a request waits for its outcome
     wait_max_s: float = 30.0  # the longest `wait=` a read may ask for
     operation_s: float = 30.0  # an operator's call: a member is removed and added, each with a deadline of its own
     head_timeout_s: float = 10.0  # from a request's first byte to the end of its headers
     body_timeout_s: float = 30.0
-    stall_timeout_s: float = 30.0  # a client that takes nothing of its answer for so long is cut off
+    stall_timeout_s: float = 30.0  # a client that reads nothing of its answer for so long is disconnected
     head_bytes: int = 64 * 1024
     keep_alive_s: int = 75
     connections: int = 10_000
     events: int = 1_000
     threads: int = 8
-    waiting: int = 64  # requests that may wait for one of the threads
+    waiting: int = 64  # requests that may wait for a free thread
 
 
 class Operator(Protocol):
-    """What operators may ask of the cluster at any node; the leader does it. Each ends within half a minute or so."""
+    """What operators may ask of the cluster at any node. The leader does it. Each call ends within half a minute."""
 
     def members(self) -> Sequence[Mapping[str, Any]]: ...
 
@@ -84,16 +84,18 @@ class Operator(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Api:
+    """The parts of a node that handlers use, complete when it is made. `loop` is the node's loop."""
+
     replica: Replica
     submitter: Submitter
     reads: Reads
     events: Events
     members: Callable[[], Sequence[MemberAddresses]]
-    nodes: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]  # every member as GET /nodes shows it
-    status: Callable[[], Mapping[str, Any]]  # this node, whole, without secrets; called on the loop
+    nodes: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]  # each member as GET /nodes shows it
+    status: Callable[[], Mapping[str, Any]]  # all that GET /status shows; called on the loop
     version: Callable[[], Mapping[str, Any]]
     operator: Operator | None = None
-    adopt_sink: Callable[[], Coroutine[Any, Any, Any]] | None = None  # None: no sink here
+    adopt_sink: Callable[[], Coroutine[Any, Any, Any]] | None = None  # None: this node has no sink
     checks: Sequence[Check] = ()
     limits: Limits = field(default_factory=Limits)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)

@@ -1,8 +1,8 @@
-"""The body of a request: whole, bounded, and never waited for by a thread.
+"""Reads the body of a request completely, within bounds. No thread waits for a body.
 
-A body that says it is too big is refused before a byte of it is read; one that does not say (chunked) as soon as it is
-too big. How long a body may take is the server's business (`server.Connection`): a connection that is cut there ends
-the waiting here with `ClientGone`. What all unfinished bodies hold together is bounded too.
+If Content-Length is over the limit, the body is refused before a byte of it is read. A chunked body has no
+Content-Length and is refused as soon as it is over the limit. The memory of all unfinished bodies together is bounded
+too. Time is bounded by the connection (`connection.py`): when it closes, waiting for a body ends with `ClientGone`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ UNFINISHED_BYTES_MAX = 64 * 1024 * 1024
 
 
 class ClientGone(Exception):
-    """Nobody is left to answer."""
+    """The client disconnected, so no answer can be sent."""
 
 
 class Bodies:
-    """Reads bodies, and knows what they hold together."""
+    """Reads bodies, and counts the bytes of all that are not complete yet."""
 
     def __init__(self, unfinished_max: int = UNFINISHED_BYTES_MAX) -> None:
         self._unfinished_max = unfinished_max
         self._unfinished = 0
 
     async def read(self, receive: Receive, length: bytes | None, limit: int) -> bytes:
-        """`length` is the Content-Length header, if there is one."""
+        """The body. `length` is the Content-Length header, if there is one."""
         if length is not None and _number(length) > limit:
             raise too_large(limit)
         message = await receive()

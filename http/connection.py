@@ -1,11 +1,12 @@
-"""One connection: uvicorn's HTTP protocol, which bounds neither headers nor time, with both bounded.
+"""One HTTP connection: uvicorn's protocol, with bounds on the size of the headers and on time, which uvicorn lacks.
 
-A request has `head_timeout_s` to bring its headers and `body_timeout_s` to bring all of it; an answer that is not taken
-for `stall_timeout_s` is dropped; an idle connection lasts `keep_alive_s`. The server's sweep sees to it, once a second,
-so that no request pays for a timer. Bodies are bounded in bytes by `body.py`, headers here.
+The headers of a request must arrive within `head_timeout_s`, and all of it within `body_timeout_s`. If the client reads
+nothing of its answer for `stall_timeout_s`, the connection is closed. An idle connection lasts `keep_alive_s`. The
+server checks this once a second in `sweep`, so requests need no timers of their own. The size of headers is bounded
+here, the size of bodies in `body.py`.
 
-What uvicorn does well is left to it: parsing, pipelining, flow control, keep-alive. An answer that is whole goes out in
-one write (`answer`), which costs a third less than ASGI's two messages.
+uvicorn does the rest: parsing, pipelining, flow control, keep-alive. A complete answer is sent in one write (`answer`),
+which costs a third less than the two messages of ASGI.
 """
 
 from __future__ import annotations
@@ -22,19 +23,19 @@ from quorate.errors import HeadersTooLarge, Invalid, NotReady, QuorateError, Too
 from quorate.http.api import Api
 from quorate.http.reply import Headers, headers_of, problem
 
-ANSWER = "quorate.answer"  # in the scope: a whole answer in one write
+ANSWER = "quorate.answer"  # the scope's key for `answer`, which sends a complete answer in one write
 
 
 class HttpConnection(HttpToolsProtocol):
-    """uvicorn's HTTP protocol, which bounds neither headers nor time, with both bounded."""
+    """uvicorn's HTTP protocol with bounds on headers and time. `on_lost` is called when the connection is closed."""
 
     def __init__(self, api: Api, on_lost: Callable[[], None], **given: Any) -> None:
         super().__init__(**given)
         self._api = api
         self._on_lost = on_lost
-        self._headless = False  # a request began to arrive, the end of its headers did not
-        self._began_s = self.loop.time()  # when the request at hand began to arrive
-        self._arriving = True  # something of it is still to come
+        self._headless = False  # a request began to arrive, but its headers are not complete
+        self._began_s = self.loop.time()  # when the current request began to arrive
+        self._arriving = True  # the current request is not complete
         self._head_bytes = 0
         self._stalled_s: float | None = None
         self._unsent = 0
@@ -56,7 +57,7 @@ class HttpConnection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            pass  # none is offered: the request is answered, and what follows it is not read
+            pass  # the server offers no upgrade: it answers the request and ignores what follows
         except httptools.HttpParserError:
             self._api.counts.bad_requests += 1
             self.refuse(Invalid("this is not a well-formed HTTP request"))
@@ -75,7 +76,9 @@ class HttpConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self._headless:  # what follows a chunked body (trailers) is of no interest and would grow without bound
+        if (
+            self._headless
+        ):  # otherwise these are trailers after a chunked body: nobody needs them, and nothing bounds them
             super().on_header(name, value)
 
     def on_message_complete(self) -> None:
@@ -95,6 +98,7 @@ class HttpConnection(HttpToolsProtocol):
     # ---- what takes too long ----------------------------------------------------------------------------------------
 
     def sweep(self, now_s: float) -> None:
+        """Close the connection if something takes too long. The server calls this once a second."""
         limits = self._api.limits
         if self._arriving:
             timeout_s = limits.head_timeout_s if self._headless else limits.body_timeout_s
@@ -112,19 +116,19 @@ class HttpConnection(HttpToolsProtocol):
     # ---- hanging up -------------------------------------------------------------------------------------------------
 
     def refuse(self, error: QuorateError) -> None:
-        """Answer what never became a request, if that can be understood, and hang up."""
-        if not self.transport.is_closing() and self._would_be_understood:
+        """Close the connection. Send the error first, if the client can tell which request it answers."""
+        if not self.transport.is_closing() and self._answers_current_request:
             refusal = problem(error, "")
             headers = [*headers_of(refusal, self._api.replica), (b"connection", b"close")]
             self.transport.write(_bytes_of(error.status, headers, refusal.body))
         self.transport.close()
 
     @property
-    def _would_be_understood(self) -> bool:
-        """Whether a refusal would be taken for the answer to what arrives now, and to nothing else.
+    def _answers_current_request(self) -> bool:
+        """Whether the client would take a refusal for the answer to the request that arrives now.
 
-        Not while an earlier request waits for its answer or has a part of it: "400, surely not counted" would be taken
-        for that. And not when what arrives is the rest of a request that was answered already.
+        False while an earlier request has no complete answer: the client would take "400, surely not counted" for the
+        answer to that one. False also if the rest of a request arrives that was answered already.
         """
         cycle: RequestResponseCycle | None = self.cycle
         in_body = self._arriving and not self._headless
@@ -136,10 +140,10 @@ class HttpConnection(HttpToolsProtocol):
 
 
 def answer(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
-    """Send a whole answer in one write; False if it must go the ASGI way.
+    """Send a complete answer in one write. False: it was not sent and must go through ASGI's messages.
 
-    Does what `RequestResponseCycle.send` does for a start and a body (uvicorn 0.34 to 0.54), less its checks of header
-    names and values: ours are made here and hold no line breaks.
+    This does what `RequestResponseCycle.send` of uvicorn 0.34 to 0.54 does for a start and a body. It leaves out the
+    checks of header names and values: our headers are made in this room and contain no line breaks.
     """
     if cycle.disconnected or cycle.flow.write_paused or cycle.response_started or cycle.scope["method"] == "HEAD":
         return False

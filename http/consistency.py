@@ -1,4 +1,4 @@
-"""How new a read must be: `level`, `min_version` and `wait` of a query, and the end of the waiting."""
+"""How new a read must be: the query parameters `level`, `min_version` and `wait`, and the deadline of the read."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from quorate.http.operation import Parameter
 from quorate.http.request import once, read_duration, read_version
 from quorate.words import LEVELS, Level
 
-MAJORITY_S = 1.0  # what a linearizable read may take beyond its `wait` to hear from a majority
+MAJORITY_S = 1.0  # how long a linearizable read may wait for a majority, in addition to its `wait`
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Consistency:
-    """How new a read must be, and how long it may wait for that."""
+    """How new a read must be, and how long it may wait for `min_version`."""
 
     level: Level = "weak"
     min_version: int = 0
@@ -55,7 +55,7 @@ def read_consistency(parameters: dict[str, list[str]], wait_max_s: float) -> Con
 
 
 async def within(consistency: Consistency, read: Coroutine[Any, Any, T]) -> T:
-    """The read's answer, or `Stale`. Only a linearizable read needs this: its majority may be gone for good."""
+    """The result of the read. Raises `Stale` if a linearizable read hears from no majority in time."""
     if consistency.level != "linearizable":
         return await read
     try:

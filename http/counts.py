@@ -1,6 +1,6 @@
-"""What the HTTP room counts of itself: plain numbers the loop adds to, shown to Prometheus when it asks.
+"""What the HTTP room counts: plain numbers that the loop adds to. Prometheus gets them when it scrapes.
 
-A counter of prometheus-client costs a microsecond a call, an integer forty nanoseconds; the hot routes touch five.
+A call of a counter of prometheus-client takes a microsecond, an integer 40 ns. A hot route adds to five of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 
 class LatencyHistogram:
-    """A histogram of seconds for one route."""
+    """How long the answers of one route took, in seconds."""
 
     __slots__ = ("buckets", "sum_s")
 
@@ -29,7 +29,8 @@ class LatencyHistogram:
 
 
 class Counts(Collector):
-    """Register it with the node's registry. Written on the loop only; a scrape may read numbers a moment apart."""
+    """The node's registry has it. Only the loop writes it; a scrape reads it without a lock, so its numbers may be from
+    slightly different moments."""
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, int], int] = {}  # (route, status) -> how many

@@ -1,10 +1,11 @@
-"""GET /events: tallies as they change, over server-sent events, from this node's own state.
+"""Server-sent events for GET /events: tallies as they change, from this node's own state.
 
-Changes are coalesced: at most one event a poll every tenth of a second, always the whole tally at one version, so a
-client that misses events misses nothing. A slow client holds one event a poll and gets the newest. The event's id is
-the version: a client that comes back with `Last-Event-ID`, here or at another node, never sees an older tally.
+A poll has at most one event in a tenth of a second. Each event has the complete tally at one version, so a client that
+misses an event loses nothing. For a slow client only the newest event of each poll is kept. The id of an event is the
+version. A client that comes back with `Last-Event-ID`, to this node or another one, never sees an older tally.
 
-In a group of events only the last carries the id, so that a connection cut within the group is not taken for the whole.
+Events that are sent together form a group. Only the last event of a group has the id: if the connection breaks inside
+the group, the client comes back with the id of the group before and gets all of this one.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ from quorate.errors import NotReady
 from quorate.http.reply import encode
 
 COALESCE_S = 0.1
-HEARTBEAT_S = 15.0  # a comment, so that proxies and dead connections show themselves
+HEARTBEAT_S = 15.0  # then a comment is sent: it keeps proxies from closing the connection, and finds dead ones
 HEARTBEAT = b":\n\n"
 RECONNECT = b"retry: 1000\n\n"
-OPTIONS_PER_ROUND = 20_000  # the loop also carries heartbeats: a bigger change is told in several rounds
+OPTIONS_PER_ROUND = 20_000  # a bigger change takes several rounds, so that the loop can send Raft's heartbeats
 
 
 class Stream:
-    """One client. `next` gives what to send; `close` may come from either side, more than once."""
+    """The events for one client. The door and `Events` may both call `close`, more than once."""
 
     def __init__(self, events: Events, polls: frozenset[str] | None) -> None:
-        self.polls = polls  # None: all of them
+        self.polls = polls  # None: all polls
         self._events = events
-        self._pending: dict[str, bytes] = {}  # poll id -> its newest event, not yet sent
+        self._pending: dict[str, bytes] = {}  # poll id -> its newest event, which is not sent yet
         self._version = 0
         self._wake = asyncio.Event()
-        self._greeted = False
+        self._begun = False
         self.closed = False
 
     def put(self, poll_id: str, event: bytes, version: int) -> None:
@@ -44,9 +45,9 @@ class Stream:
         self._wake.set()
 
     async def next(self) -> bytes | None:
-        """The next bytes to send, a heartbeat if nothing happens; None at the end."""
-        if not self._greeted:
-            self._greeted = True
+        """Wait for the next bytes to send. If nothing happens, they are a heartbeat. None: the stream has ended."""
+        if not self._begun:
+            self._begun = True
             return RECONNECT
         if not self._pending and not self.closed:
             try:
@@ -68,28 +69,29 @@ class Stream:
 
 
 class Events:
-    """Watches the replica and tells the streams. Lives on the loop."""
+    """Collects what the replica applies and puts events into the streams. Used on the loop."""
 
     def __init__(self, replica: Replica, *, streams_max: int = 1_000) -> None:
         self._replica = replica
         self._streams_max = streams_max
         self._streams: set[Stream] = set()
-        self._options: dict[str, frozenset[str]] = {}  # of each poll that a stream names
+        self._options: dict[str, frozenset[str]] = {}  # the options of each poll that a stream names
         self._followers: Counter[str] = Counter()  # poll id -> how many streams name it
         self._changed_options: set[str] = set()
-        self._changed_polls: dict[str, set[Stream] | None] = {}  # poll id -> whom to tell; None: all who follow it
+        self._changed_polls: dict[str, set[Stream] | None] = {}  # poll id -> streams; None: all that follow the poll
         self._closed = False
-        self._planned: asyncio.TimerHandle | None = None
-        self._telling: asyncio.Task[None] | None = None
+        self._scheduled: asyncio.TimerHandle | None = None
+        self._round: asyncio.Task[None] | None = None
         replica.on_applied(self._on_applied)
 
     def __len__(self) -> int:
         return len(self._streams)
 
     def open(self, polls: Sequence[str], *, after: int = 0) -> Stream:
-        """A stream of the named polls, or of all. It begins with each one's tally now (of all: not the archived).
+        """Open a stream of the named polls, or of all polls. It begins with the present tally of each poll.
 
-        A client that saw version `after` of one poll and comes back before anything happened is told nothing twice.
+        A stream of all polls does not begin with the archived ones. A stream of one poll begins with nothing if the
+        client has already seen the present version (`after`).
         """
         if self._closed:
             raise NotReady("this node is stopping; ask another one")
@@ -104,14 +106,14 @@ class Events:
             self._options[poll_id] = frozenset(poll.options if poll else ())
         if len(polls) != 1 or after != state.version:
             for poll_id in polls or [poll.id for poll in state.polls() if poll.state != "archived"]:
-                whom = self._changed_polls.setdefault(poll_id, set())
-                if whom is not None:
-                    whom.add(stream)
-            self._plan(0.0)
+                streams = self._changed_polls.setdefault(poll_id, set())
+                if streams is not None:
+                    streams.add(stream)
+            self._schedule(0.0)
         return stream
 
     def forget(self, stream: Stream) -> None:
-        if stream not in self._streams:  # closed before: by the other side, or by `close`
+        if stream not in self._streams:  # it was closed before
             return
         self._streams.remove(stream)
         for poll_id in stream.polls or ():
@@ -120,48 +122,48 @@ class Events:
                 del self._followers[poll_id], self._options[poll_id]
 
     def close(self) -> None:
-        """End every stream and open no more: the node stops. Idempotent."""
+        """End every stream and open no more, since the node stops. Idempotent."""
         self._closed = True
         for stream in list(self._streams):
             stream.close()
-        if self._planned is not None:
-            self._planned.cancel()
-            self._planned = None
-        if self._telling is not None:
-            self._telling.cancel()
+        if self._scheduled is not None:
+            self._scheduled.cancel()
+            self._scheduled = None
+        if self._round is not None:
+            self._round.cancel()
 
     def _on_applied(self, applied: Applied) -> None:
         if self._streams:
             self._changed_options.update(applied.options)
             self._changed_polls.update(dict.fromkeys(applied.polls))
-            self._plan(COALESCE_S)
+            self._schedule(COALESCE_S)
 
-    def _plan(self, delay_s: float) -> None:
-        if self._planned is None and self._telling is None:
-            self._planned = asyncio.get_running_loop().call_later(delay_s, self._begin)
+    def _schedule(self, delay_s: float) -> None:
+        if self._scheduled is None and self._round is None:
+            self._scheduled = asyncio.get_running_loop().call_later(delay_s, self._begin_round)
 
-    def _begin(self) -> None:
-        self._planned = None
-        self._telling = asyncio.ensure_future(self._tell())
-        self._telling.add_done_callback(self._told)
+    def _begin_round(self) -> None:
+        self._scheduled = None
+        self._round = asyncio.ensure_future(self._run_round())
+        self._round.add_done_callback(self._round_done)
 
-    def _told(self, done: asyncio.Task[None]) -> None:
-        self._telling = None
+    def _round_done(self, done: asyncio.Task[None]) -> None:
+        self._round = None
         if done.cancelled():
             return
         if self._changed_polls or self._changed_options:
-            self._plan(COALESCE_S)
-        done.result()  # a mistake is the loop's to log
+            self._schedule(COALESCE_S)
+        done.result()  # raises an unexpected error here, so that the loop logs it
 
-    async def _tell(self) -> None:
-        self._spread()
+    async def _run_round(self) -> None:
+        self._find_changed_polls()
         room = OPTIONS_PER_ROUND
         while self._changed_polls and room > 0:
-            poll_id = next(iter(self._changed_polls))  # the one that waits longest
-            room -= await self._tell_poll(poll_id, self._changed_polls.pop(poll_id))
+            poll_id = next(iter(self._changed_polls))  # the poll that has waited longest
+            room -= await self._send_poll(poll_id, self._changed_polls.pop(poll_id))
 
-    def _spread(self) -> None:
-        """From options that changed to the polls, of those followed, that have them."""
+    def _find_changed_polls(self) -> None:
+        """Add the followed polls that have one of the changed options to the changed polls."""
         changed, self._changed_options = self._changed_options, set()
         if any(stream.polls is None for stream in self._streams):
             for option in changed:
@@ -171,9 +173,9 @@ class Events:
             if not options.isdisjoint(changed):
                 self._changed_polls[poll_id] = None
 
-    async def _tell_poll(self, poll_id: str, whom: set[Stream] | None) -> int:
-        """Put a poll's tally to those who are to be told; how many options that took."""
-        followers = [s for s in whom or self._streams if not s.closed and (s.polls is None or poll_id in s.polls)]
+    async def _send_poll(self, poll_id: str, streams: set[Stream] | None) -> int:
+        """Put the tally of a poll into the given streams. Returns the number of options that were read."""
+        followers = [s for s in streams or self._streams if not s.closed and (s.polls is None or poll_id in s.polls)]
         state = self._replica.state
         poll, version = state.poll(poll_id), state.version
         if not followers or poll is None:

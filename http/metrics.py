@@ -1,7 +1,7 @@
-"""GET /metrics: what this node counts, as Prometheus text or JSON.
+"""What GET /metrics shows, as Prometheus text or JSON.
 
-Two sources: the HTTP room's own `Counts`, and every number in `/status`, each a gauge named by its path there, so that
-the two never disagree and no part of a node needs to know Prometheus. Others may register collectors of their own.
+There are two sources: the `Counts` of the HTTP room, and every number in `/status`. Each number of `/status` is a gauge
+that is named by its path there. So the two answers never disagree, and the other rooms need not know Prometheus.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class StatusNumbers(Collector):
 
 
 def numbers(status: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float]]:
-    """Every number, with its path; true and false are 1 and 0."""
+    """Each number in the status, with its path. true and false are 1 and 0."""
     for key, value in status.items():
         if isinstance(value, Mapping):
             yield from numbers(value, (*above, str(key)))

@@ -1,7 +1,8 @@
-"""Big bodies are parsed beside the loop, so that heartbeats go on; small ones where they are.
+"""Parses big bodies on a thread, so that the loop can send Raft's heartbeats meanwhile. Small ones are parsed at once.
 
-One thread is enough: the parser holds the interpreter anyway, a thread only lets the loop in between two bodies and
-while the interpreter switches. What waits is bounded; beyond, `Overloaded`, and nothing was counted.
+One thread is enough, since the parser holds the interpreter's lock: the loop runs between two bodies and whenever the
+interpreter switches threads. The number of waiting bodies is bounded. A further body is refused with `Overloaded`, and
+nothing of it was counted.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ class ParsePool:
         self._waiting = 0
 
     async def parse(self, read: Callable[[bytes], T], body: bytes) -> T:
-        """`read(body)`, here if it is small, else on the thread."""
+        """Call `read(body)`: on the loop if the body is small, otherwise on the thread."""
         if len(body) < BIG_BYTES:
             return read(body)
         if self._waiting >= WAITING_MAX:
@@ -37,5 +38,5 @@ class ParsePool:
             self._waiting -= 1
 
     def stop(self) -> None:
-        """Idempotent. What is being read ends; nothing new begins."""
+        """Let the present parse end and begin no other. Idempotent."""
         self._thread.shutdown(wait=False, cancel_futures=True)

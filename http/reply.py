@@ -1,8 +1,8 @@
-"""From outcomes and errors to HTTP replies: the one place that renders either, for both doors.
+"""Makes HTTP replies from results and errors, for both doors.
 
-Every reply says who served it and whom this node believes to lead; where state was read or changed, at which version.
-Errors are RFC 9457 problem documents. What failed unexpectedly is logged once, with its traceback, and tells the client
-nothing of the inside.
+Every reply names the node that served it and the leader that this node knows. If state was read or changed, the reply
+also has its version. Errors are RFC 9457 problem documents. An unexpected error is logged once with its traceback; the
+client learns nothing about it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Reply:
 
 
 def reply(value: Any, *, status: int = 200, version: int | None = None) -> Reply:
-    return Reply(status, encode(value) + b"\n", JSON, version)  # the newline is for people with curl
+    return Reply(status, encode(value) + b"\n", JSON, version)  # the newline is for people who use curl
 
 
 def text(lines: str, *, status: int = 200) -> Reply:
@@ -47,7 +47,7 @@ def text(lines: str, *, status: int = 200) -> Reply:
 
 
 def signature(replica: Replica) -> tuple[tuple[bytes, bytes], ...]:
-    """Who served, who leads. No leader known: the value is empty."""
+    """The headers that name this node and the leader. The leader is empty if this node knows none."""
     return _signature(replica.node_id, replica.leader)
 
 
@@ -70,10 +70,10 @@ def headers_of(reply: Reply, replica: Replica) -> Headers:
 
 
 def problem(error: QuorateError, instance: str, *, version: int | None = None) -> Reply:
-    """The reply that says what is wrong. `retry` says what sending again would do:
+    """The reply for an error. Its `retry` says what sending the request again would do:
 
-    `no`: the same answer. `safe`: it surely was not counted, so send it again. `same-id`: it may have been counted, so
-    send it again under the same id, and never under another.
+    `no`: it would get the same answer. `safe`: the request surely had no effect, so it may be sent again. `same-id`:
+    the request may have been counted, so it may be sent again only under the same id.
     """
     document = {
         "type": error.kind,
@@ -101,7 +101,7 @@ def _retry(error: QuorateError) -> str:
 
 
 def internal(error: BaseException, instance: str) -> Reply:
-    """Say nothing of the inside to the client, everything to the log."""
+    """The reply for an unexpected error: the log gets the details, the client does not."""
     log.error("a request to %s failed unexpectedly; answered 500", instance, exc_info=error)
     return problem(
         Unexpected("the node's log has the details; the request may or may not have had its effect"), instance

@@ -1,4 +1,4 @@
-"""A request as both doors see it, and what its query says."""
+"""A request as handlers get it from both doors, and the parameters of its query."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0}
 
 @dataclass(slots=True)
 class Request:
-    """What the shared functions need of a request; each door fills it from what it has."""
+    """What handlers need of a request. Each door fills it in."""
 
     path: str
     query: str = ""
@@ -26,16 +26,16 @@ class Request:
 
 
 def check_origin(origin: str | None, host: str | None) -> None:
-    """Refuse a change that a page of another site has a browser make: nodes ask nobody who they are.
+    """Refuse a change that a page of another site makes through a browser, since nodes do not check who asks.
 
-    Browsers name the page's origin with every POST across sites (Fetch standard), and nothing else sends the header.
+    A browser sends the Origin header with every POST to another site (Fetch standard). Other clients do not send it.
     """
     if origin is not None and origin.partition("://")[2] != host:
         raise Forbidden(f"a page of {origin[:100]!r} cannot make changes here")
 
 
 def read_query(query: str, allowed: frozenset[str]) -> dict[str, list[str]]:
-    """The query's parameters. One that does not exist is an error: a misspelt level must not weaken a read."""
+    """The parameters of the query. An unknown parameter is an error: a misspelt `level` must not weaken a read."""
     parameters: dict[str, list[str]] = {}
     try:
         pairs = parse_qsl(query, keep_blank_values=True, max_num_fields=100, errors="strict")

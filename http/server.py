@@ -1,8 +1,8 @@
-"""uvicorn inside our loop: its protocol, our listening, limits and drain.
+"""Serves HTTP on the node's loop, with uvicorn's protocol and our own listening, limits and stopping.
 
-`start` listens and serves, `stop` drains: it accepts nothing more, closes idle connections at once, lets what is in
-flight finish, and cuts it at the deadline. uvicorn's own `Server` is not used: it takes the signals, and looks only ten
-times a second whether it should stop.
+`start` listens and serves. `stop` accepts nothing more, closes idle connections at once, lets requests in flight
+finish, and cuts those that are not finished at the deadline. uvicorn's own `Server` is not used: it takes over the
+signals, and checks only ten times a second whether it should stop.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from quorate.http.routing import Router
 
 SWEEP_S = 1.0
 BACKLOG = 1024
-CUT_S = 1.0  # what was cut at the drain's deadline has this long to unwind
+CUT_S = 1.0  # how long requests that were cut at the deadline may take to unwind
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +61,7 @@ class HttpServer:
         return len(self._state.connections)
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; the port that was bound (port 0 takes a free one). Raises `ConfigError`."""
+        """Listen. Returns the port that was bound (port 0 takes a free one). Raises `ConfigError`."""
         sock = _bind(host, port)
         self._sweep()
         self._listening = await asyncio.get_running_loop().create_server(self._connect, sock=sock, backlog=BACKLOG)
@@ -70,9 +70,11 @@ class HttpServer:
         return bound
 
     def _connect(self) -> asyncio.Protocol:
-        return HttpConnection(self._api, self._one_less, config=self._config, server_state=self._state, app_state={})
+        return HttpConnection(
+            self._api, self._connection_lost, config=self._config, server_state=self._state, app_state={}
+        )
 
-    def _one_less(self) -> None:
+    def _connection_lost(self) -> None:
         if not self._state.connections:
             self._empty.set()
 
@@ -89,7 +91,7 @@ class HttpServer:
         return [c for c in self._state.connections if isinstance(c, HttpConnection)]
 
     async def stop(self, drain_s: float = 5.0) -> None:
-        """Accept nothing more, finish what is in flight within `drain_s`, then cut. Idempotent."""
+        """Accept nothing more, let requests in flight finish within `drain_s`, then cut the others. Idempotent."""
         if self._listening is not None:
             self._listening.close()
             self._listening = None
@@ -104,7 +106,7 @@ class HttpServer:
 
     async def _drain(self, drain_s: float) -> None:
         self._empty.clear()
-        self._one_less()
+        self._connection_lost()
         try:
             async with asyncio.timeout(drain_s):
                 await self._empty.wait()
@@ -113,7 +115,7 @@ class HttpServer:
             await self._cut(drain_s)
 
     async def _wind_down(self) -> None:
-        """What still runs has answered, or lost its client."""
+        """Wait for the tasks that still run. They have answered already, or their client has left."""
         while self._state.tasks:
             await asyncio.wait(list(self._state.tasks))
 

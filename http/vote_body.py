@@ -1,6 +1,7 @@
-"""From the body of POST /votes to votes that may be submitted.
+"""From the body of POST /votes to votes that can be submitted.
 
-What a content type means, which errors are the request's, and which only one vote's: `quorate.vote_json` has read them.
+`quorate.vote_json` decodes the votes. This module knows what a content type means, and which errors refuse the request
+and which only one vote.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from quorate.vote_json import BadVote, DecodedVotes, read_array, read_lines, rea
 
 Form = Literal["json", "ndjson"]
 
-# curl -d says form-urlencoded unless told otherwise; nobody means a form here.
+# `curl -d` sends application/x-www-form-urlencoded by default. Nobody sends a form here, so it is read as JSON.
 FORMS: dict[str, Form] = {
     "": "json",
     "application/json": "json",
@@ -38,11 +39,11 @@ _just_id = msgspec.json.Decoder(_JustId)
 
 @dataclass(slots=True)
 class ParsedVotes:
-    """What a request asks to count."""
+    """The votes of a request."""
 
     votes: list[Vote]
-    single: bool = False  # one object, not a list of one: its rejection is the answer's status
-    places: list[int] | None = None  # where each of `votes` stood, if some were refused while reading
+    single: bool = False  # an object, not a list: if the vote is rejected, the status of the answer says why
+    places: list[int] | None = None  # the index of each vote in the request, if others were refused
     refused: list[Rejection] = field(default_factory=list)
 
 
@@ -57,7 +58,7 @@ def form_of(content_type: str) -> Form:
 
 
 def read_votes(body: bytes, form: Form, votes_max: int = VOTES_PER_REQUEST_MAX) -> ParsedVotes:
-    """Raises `Invalid` or `TooLarge` for the document, and for the vote if it is a single one."""
+    """Raises `Invalid` or `TooLarge` if the document cannot be read, or if its only vote is bad."""
     try:
         if form == "ndjson":
             return _parsed(read_lines(body, "request", votes_max))

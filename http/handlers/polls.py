@@ -1,7 +1,7 @@
-"""Polls over HTTP: read a definition, propose it, show it.
+"""Create polls, show them, and move them to another state.
 
-A poll's id stands in addresses, so one with a slash in it is refused here; polls imported from a sink may have one and
-are still parameters. Times are RFC 3339 with an offset.
+The id of a poll is part of addresses, so a new poll cannot have a slash in its id. Polls that were imported from a sink
+may have one, and are found. Times are RFC 3339 with an offset.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from quorate.vote import (
 )
 
 STATES = tuple(TRANSITIONS)
-NOT_IN_ADDRESSES = (".", "..")  # clients resolve them away
+NOT_IN_ADDRESSES = (".", "..")  # clients resolve these before they send the request
 
 
 class NewPoll(msgspec.Struct, forbid_unknown_fields=True):
@@ -82,7 +82,7 @@ SHOW_ALL = Operation(
 
 
 async def create(api: Api, request: Request) -> Reply:
-    """POST /polls: 201 when it is new, 200 when the same one is there already."""
+    """POST /polls: 201 if the poll is new, 200 if the same poll exists already."""
     poll = await api.parse_pool.parse(lambda body: read_poll(body, request.content_type), request.body)
     result, version = await api.submitter.create_poll(poll, timeout_s=api.limits.timeout_s)
     _refuse(result, poll.id)
@@ -150,7 +150,7 @@ def _show_created(poll: CreatePoll, result: PollResult, version: int) -> dict[st
         "id": poll.id,
         "title": poll.title,
         "options": poll.options,
-        "state": result.before or poll.state,  # the same poll may have moved on since it was made
+        "state": result.before or poll.state,  # an existing poll may be in another state by now
         "closes_at": _show_time(poll.closes_at_ms),
         "write_ins": poll.write_ins,
         "version": version,
@@ -160,12 +160,14 @@ def _show_created(poll: CreatePoll, result: PollResult, version: int) -> dict[st
 def _show_time(time_ms: int | None) -> str | None:
     if time_ms is None:
         return None
-    moment = datetime.fromtimestamp(min(time_ms, YEAR_9999_MS) / 1000, UTC)  # an older log may have later ones
+    moment = datetime.fromtimestamp(
+        min(time_ms, YEAR_9999_MS) / 1000, UTC
+    )  # a log of an old version may have later times
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _refuse(result: PollResult, poll_id: str, wanted: str | None = None) -> None:
-    """Raise what the cluster refused, if it did."""
+    """Raise the error if the cluster refused the command."""
     if result.what in ("created", "same", "changed"):
         return
     fields: dict[str, Any] = {"poll": poll_id}
@@ -175,7 +177,7 @@ def _refuse(result: PollResult, poll_id: str, wanted: str | None = None) -> None
 
 
 def read_poll(body: bytes, content_type: str) -> CreatePoll:
-    """Raises `Invalid` or `TooLarge` saying what is wrong with the definition."""
+    """The command of a new poll. Raises `Invalid` or `TooLarge`, which say what is wrong with the definition."""
     if form_of(content_type) != "json":
         raise Invalid("a poll is one JSON object; send application/json")
     try:
@@ -215,6 +217,6 @@ def _read_time(closes_at: datetime | None) -> int | None:
     if closes_at.tzinfo is None:
         raise Invalid("closes_at has no offset from UTC; write 2030-01-31T12:00:00Z")
     closes_at_ms = int(closes_at.timestamp() * 1000)
-    if closes_at_ms > YEAR_9999_MS:  # an offset west of UTC takes it there
+    if closes_at_ms > YEAR_9999_MS:  # possible with an offset west of UTC
         raise Invalid("closes_at is after 9999-12-31T23:59:59Z; give an earlier time, or none")
     return closes_at_ms

@@ -14,8 +14,8 @@ RESULTS = Operation("A poll's tally", Results, [ID, *PARAMETERS])
 
 async def results(api: Api, request: Request, poll_id: str) -> Reply:
     """GET /polls/ID/results."""
-    asked = read_query(request.query, CONSISTENCY) if request.query else {}
-    consistency = read_consistency(asked, api.limits.wait_max_s)
+    parameters = read_query(request.query, CONSISTENCY) if request.query else {}
+    consistency = read_consistency(parameters, api.limits.wait_max_s)
     read = api.reads.results(
         poll_id, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
     )

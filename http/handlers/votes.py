@@ -1,8 +1,8 @@
-"""POST /votes: read, submit, answer. The same three steps for both doors.
+"""Count votes, and open the sessions of producers.
 
-Three ways to be counted exactly once: an id on each vote (each stands alone), one idempotency key for the whole
-request, or a batch of a producer session (all or nothing). They do not mix: what is protected twice could be counted
-under either.
+There are three ways to count exactly once: an id on each vote (each vote stands alone), one Idempotency-Key for the
+request, or a batch of a producer session (all votes or none). A request uses one of them: with two, the same votes
+could be counted once under each.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ OPEN_PRODUCER = Operation(
 
 
 async def cast(api: Api, request: Request) -> Reply:
-    """Count the votes of a request."""
+    """POST /votes: read the votes, submit them, answer."""
     parsed = await _read(api, request)
     tallied = await _submit(api, request, parsed)
     return _answer(api, request, parsed, tallied)
@@ -94,7 +94,7 @@ async def open_producer(api: Api, request: Request) -> Reply:
 
 async def _read(api: Api, request: Request) -> ParsedVotes:
     form = form_of(request.content_type)
-    if len(request.body) < 1024:  # one vote or a few: not worth asking where to read it
+    if len(request.body) < 1024:  # one vote or a few: too little for the parse pool
         return read_votes(request.body, form, api.limits.votes)
     return await api.parse_pool.parse(lambda body: read_votes(body, form, api.limits.votes), request.body)
 
@@ -117,12 +117,12 @@ def _submit(api: Api, request: Request, parsed: ParsedVotes) -> Coroutine[Any, A
 
 
 async def _nothing(api: Api) -> Tallied:
-    """No vote of the request made sense."""
+    """The result if the request has no valid vote."""
     return Tallied(0, 0, [], api.replica.state.version)
 
 
 def _whole(parsed: ParsedVotes) -> list[Any]:
-    """The votes of a request that is counted as a whole or not at all."""
+    """The votes of a request that counts completely or not at all."""
     if parsed.refused:
         raise Rejected(
             "a vote of this request makes no sense, so none was counted; correct it and send it again",
@@ -150,7 +150,7 @@ def _answer(api: Api, request: Request, parsed: ParsedVotes, tallied: Tallied) -
 
 
 def _all_rejected(parsed: ParsedVotes, tallied: Tallied) -> list[Rejection]:
-    """Those refused while reading and those the cluster refused, at their places in the request."""
+    """The votes that could not be read and those that the cluster rejected, with their index in the request."""
     if parsed.places is not None:
         for rejection in tallied.rejected:
             rejection.index = parsed.places[rejection.index]

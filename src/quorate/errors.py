@@ -1,8 +1,8 @@
-"""Every error a caller can meet: one small tree, each with its HTTP status and whether the effect may have happened.
+"""The errors that callers of several rooms meet, each with its HTTP status and whether it may have had an effect.
 
-`definite` is the word that matters to a voter: True says the request surely changed nothing, so it may be sent again
-under any id; False says it may have been counted, so it must be sent again under the same id (Maelstrom calls these
-definite and indefinite errors). Outcomes of votes are not errors: see `vote.Outcome`.
+`definite` matters most to a voter. True: the request surely changed nothing, so it may be sent again under any id.
+False: it may have been counted, so it must be sent again under the same id. (Maelstrom calls these definite and
+indefinite errors.) The outcomes of votes are not errors: see `vote.Outcome`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 
 class QuorateError(Exception):
-    """Base of the tree. `detail` says what happened and what to do; `fields` go into the problem document."""
+    """The base of all. `detail` says what happened and what to do; `fields` go into the problem document."""
 
     status: ClassVar[int] = 500
     kind: ClassVar[str] = "internal"
@@ -25,7 +25,7 @@ class QuorateError(Exception):
         self.fields = fields
 
 
-# What the client got wrong: nothing changed, and sending the same again will not help.
+# Mistakes of the client: nothing changed, and sending the same request again will not help.
 
 
 class Invalid(QuorateError):
@@ -85,12 +85,12 @@ class ExpiredId(QuorateError):
 
 
 class Rejected(QuorateError):
-    """An all-or-nothing request held votes that cannot count; `fields["rejected"]` lists them."""
+    """A request that counts completely or not at all has votes that cannot count; `fields["rejected"]` lists them."""
 
     status, kind, title = 400, "rejected", "Some votes cannot count, so none was counted"
 
 
-# What the cluster could not do: surely not counted, try again.
+# What the cluster could not do now: nothing was counted, so the client may try again.
 
 
 class NoLeader(QuorateError):
@@ -106,12 +106,12 @@ class NotReady(QuorateError):
 
 
 class Stale(QuorateError):
-    """A read asked for a version this node has not reached by the deadline."""
+    """A read needs a version that this node did not reach by the deadline."""
 
     status, kind, title, retry_after_s = 503, "stale", "This node has not caught up yet", 0.5
 
 
-# What nobody can know: it may have been counted.
+# The outcome is unknown: the request may have been counted.
 
 
 class OutcomeUnknown(QuorateError):
@@ -126,13 +126,13 @@ class ConfigError(QuorateError):
 
 
 class DataError(QuorateError):
-    """The data directory cannot be used: damaged, foreign, locked or full. Says which file, and what to do."""
+    """The data directory is damaged, foreign, locked or full. The detail names the file and says what to do."""
 
     kind, title = "data", "The data directory cannot be used"
 
 
 class Halted(QuorateError):
-    """The replica stopped itself because going on could make it answer wrongly."""
+    """The replica stopped itself, because it could have given wrong answers."""
 
     kind, title = "halted", "This node stopped itself"
     status, definite = 503, False

@@ -1,4 +1,4 @@
-"""Words that clients send and several rooms read, each listed once."""
+"""Words that clients send and several rooms read. Each is listed only here."""
 
 from __future__ import annotations
 
