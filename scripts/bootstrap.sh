@@ -3,7 +3,7 @@
 #
 #   scripts/bootstrap.sh [--nodes 3] [--port 8001] [--data DIR] [--fresh] [--no-feed] [--services] [--restart]
 #
-# Needs Python 3.11 to 3.13 and, the first time, PyPI. The data folder is ./data unless told otherwise; a cluster that is
+# Needs Python 3.11 to 3.15 and, the first time, PyPI. The data folder is ./data unless told otherwise; a cluster that is
 # there goes on, --fresh begins anew. --services gets and starts MongoDB, NSQ and Consul, too (scripts/services.sh), and
 # stops them at the end. All other arguments are those of `quorate dev`.
 set -euo pipefail

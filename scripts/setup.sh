@@ -17,17 +17,17 @@ fail() {
 # manager's shim may stand on PATH for a Python that is not there: so each is tried, not just looked up.
 find_python() {
   local candidate
-  for candidate in ${QUORATE_PYTHON:-python3 python3.13 python3.12 python3.11}; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null &&
+  for candidate in ${QUORATE_PYTHON:-python3 python3.15 python3.14 python3.13 python3.12 python3.11}; do
+    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 15))' 2>/dev/null &&
       { command -v uv >/dev/null || "$candidate" -c 'import ensurepip, venv' 2>/dev/null; } &&
       "$candidate" -c 'import ssl, sqlite3, ctypes, lzma' 2>/dev/null; then
       "$candidate" -c 'import sys; print(sys.executable)'
       return
     fi
   done
-  fail "no usable Python 3.11, 3.12 or 3.13 found (tried ${QUORATE_PYTHON:-python3, python3.13, python3.12, python3.11}).
-  Debian, Ubuntu: apt install python3 python3-venv     macOS: brew install python@3.13
-  Fedora: dnf install python3.13                       or set QUORATE_PYTHON to the one to use."
+  fail "no usable Python 3.11 to 3.15 found (tried ${QUORATE_PYTHON:-python3, then python3.15 down to python3.11}).
+  Debian, Ubuntu: apt install python3 python3-venv     macOS: brew install python@3.14
+  Fedora: dnf install python3.14                       or set QUORATE_PYTHON to the one to use."
 }
 
 # Print a uv to run: the one on PATH, or one of our own from PyPI.
@@ -48,7 +48,7 @@ wanted_stamp() {
 import hashlib, pathlib, platform, sys
 root, asked = pathlib.Path(sys.argv[1]), sys.argv[2]
 version = f"Python {platform.python_version()}"
-if not (3, 11) <= sys.version_info[:2] <= (3, 13) or asked not in ("", version):
+if not (3, 11) <= sys.version_info[:2] <= (3, 15) or asked not in ("", version):
     sys.exit(1)
 files = b"".join((root / name).read_bytes() for name in ("uv.lock", "pyproject.toml", "setup.py"))
 print(hashlib.sha256(files).hexdigest(), version, root)
