@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Set-up shared by bootstrap.sh and test.sh: source this file, then call `set_up run` (or `set_up dev` for the tools, too).
 #
 # It makes .venv beside pyproject.toml hold exactly what uv.lock says, from Python 3.11+ and PyPI alone. When nothing

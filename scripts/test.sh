@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# One command that sets up and runs everything a change must pass: ruff, mypy, then the tests, quick ones first.
+# One command that sets up and runs everything a change must pass: the checks (ruff, mypy, shellcheck, codespell), then
+# the tests, quick ones first.
 #
-#   scripts/test.sh [unit|simulation|system|services|browser|all]... [-- pytest arguments]
+#   scripts/test.sh [check|unit|simulation|system|services|browser|all]... [-- pytest arguments]
 #
-# Without a name, or with `all`, it runs everything; with names, those tests alone. `services` needs real servers
+# Without a name, or with `all`, it runs everything; with names, those alone. `services` needs real servers
 # (scripts/services.sh gets and starts them); where they cannot be had those tests are left out, in words, unless
 # QUORATE_REQUIRE_SERVICES=1 says that this is a failure. `browser` needs a Chromium (set-up gets it on Debian as root);
 # without one its tests are skipped, each by name.
@@ -13,28 +14,28 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 usage() {
-  sed -n '4s/^# *//p' "${BASH_SOURCE[0]}" >&2
+  sed -n '5s/^# *//p' "${BASH_SOURCE[0]}" >&2
   exit 2
 }
 
-suites=''
+suites=()
 everything=0
 while [ $# -gt 0 ]; do
   case "$1" in
-    unit | simulation | system | services | browser) suites="$suites $1" ;;
+    check | unit | simulation | system | services | browser) suites+=("$1") ;;
     all) everything=1 ;;
     --) shift && break ;;
     *) usage ;;
   esac
   shift
 done
-[ -n "$suites" ] || everything=1
-[ "$everything" -eq 0 ] || suites='unit simulation system services browser'
+[ ${#suites[@]} -gt 0 ] || everything=1
+[ "$everything" -eq 0 ] || suites=(check unit simulation system services browser)
 
 set_up dev
 cd "$ROOT"
 bin="$ROOT/.venv/bin"
-failed=''
+failed=()
 reports="$(mktemp -d)" # what pytest writes of each suite, to be counted at the end
 trap 'rm -rf "$reports"' EXIT
 
@@ -42,17 +43,17 @@ step() { # step NAME COMMAND...: run it, remember if it failed
   local name="$1"
   shift
   printf '\n== %s\n' "$name"
-  "$@" || failed="$failed $name"
+  "$@" || failed+=("$name")
 }
 
 pytest_suite() { # pytest's 5 is "no tests": fine where the arguments chose none of them
   local status=0
-  local folders="tests/$1"
+  local folders=("tests/$1")
   case "$1" in
-    unit) folders="$folders tests/house" ;;
-    simulation) folders="$folders tests/stock" ;;
+    unit) folders+=(tests/house) ;;
+    simulation) folders+=(tests/stock) ;;
   esac
-  "$bin/pytest" $folders "${@:2}" --junitxml="$reports/$1.xml" || status=$?
+  "$bin/pytest" "${folders[@]}" "${@:2}" --junitxml="$reports/$1.xml" || status=$?
   [ "$status" -eq 0 ] || { [ "$status" -eq 5 ] && [ $# -gt 1 ]; }
 }
 
@@ -77,13 +78,17 @@ with_services() ( # in a subshell: what the servers' addresses are is no busines
   exit "$status"
 )
 
-if [ "$everything" -eq 1 ]; then
+checks() {
   step ruff-check "$bin/ruff" check
   step ruff-format "$bin/ruff" format --check
   step mypy "$bin/mypy"
-fi
-for suite in $suites; do
+  step shellcheck "$bin/shellcheck" scripts/*.sh .ci/run
+  step spelling "$bin/codespell"
+}
+
+for suite in "${suites[@]}"; do
   case "$suite" in
+    check) checks ;;
     services) step services with_services "$@" ;;
     browser) step browser with_browser "$@" ;;
     *) step "$suite" pytest_suite "$suite" "$@" ;;
@@ -91,6 +96,6 @@ for suite in $suites; do
 done
 
 printf '\n'
-[ -z "$failed" ] || printf 'FAILED:%s\n' "$failed" >&2
-"$PYTHON" -m tests.support.totals "$reports" $failed
-[ -z "$failed" ]
+[ ${#failed[@]} -eq 0 ] || printf 'FAILED: %s\n' "${failed[*]}" >&2
+"$PYTHON" -m tests.support.totals "$reports" ${failed[@]+"${failed[@]}"}
+[ ${#failed[@]} -eq 0 ]

@@ -94,7 +94,7 @@ def _had(folder: Folder, name: str) -> tuple[str, Gives]:
         folder.remember(name, how=how)
         if (gives := way(folder)) is not None:
             return how, gives
-    if (how := before.get("how")) in server.WAYS:  # what runs of it keeps its place, and `down` finds it
+    if (how := before.get("how", "")) in server.WAYS:  # what runs of it keeps its place, and `down` finds it
         raise Failed(f"it was had as {HOW[how]}, which is not here now: bring that back, or `down {name}` first")
     folder.forget(name)
     raise Failed("not to be had here")
