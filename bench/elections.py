@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import quorate
-from bench import failover, steady
+from bench import failover, gaps, steady
 from bench.run import cpu_name
-from tests.support import gaps
-from tests.support.cluster import Cluster
+from quorate.processes.cluster import FreshCluster
+from quorate.processes.node import EndedAtStart
+from quorate.processes.waiting import NeverHappened
 
 COLUMNS = (
     "T, ms",
@@ -55,18 +56,19 @@ def measured(timeout_ms: int, args: argparse.Namespace, folder: Path) -> list[st
     """The cells of a row. A cluster that does not find itself again within half a minute says so, and ends its row."""
     cells: list[str] = []
     try:
-        with Cluster(folder, settings={"flush.interval_ms": 1000, "raft.election_timeout_ms": timeout_ms}) as cluster:
+        settings = {"flush.interval_ms": 1000, "raft.election_timeout_ms": timeout_ms}
+        with FreshCluster(folder, settings=settings) as cluster:
             with cluster.client() as client:
                 client.create_poll("bench", ["happy", "sad"])
             cells += under_load(cluster, args)
             for times, silent in ((args.kills, False), (args.silences, True)):
                 cells.append(in_cell(failover.gaps_s(cluster, times, silent=silent)))
-    except (AssertionError, TimeoutError) as error:
+    except (NeverHappened, EndedAtStart, TimeoutError) as error:
         cells += [(str(error) or "no write within the deadline").splitlines()[0]]
     return cells + [""] * (len(COLUMNS) - 1 - len(cells))
 
 
-def under_load(cluster: Cluster, args: argparse.Namespace) -> list[str]:
+def under_load(cluster: FreshCluster, args: argparse.Namespace) -> list[str]:
     seen = steady.full_load(cluster, args.minutes, warm_up_s=args.warm_up)
     figures = seen.row.figures
     failures = f" (failures {figures.failures})" if figures.failures else ""

@@ -9,8 +9,9 @@ import urllib.request
 from functools import partial
 from pathlib import Path
 
-from tests.support.process import Process, free_ports
-from tests.support.waiting import wait_for
+from quorate.processes.ports import free_ports
+from quorate.processes.process import Process
+from quorate.processes.waiting import wait_for
 
 
 class Etcd:

@@ -15,7 +15,8 @@ import signal
 import time
 
 from bench.workloads import one_vote
-from tests.support.cluster import Cluster, NodeProcess
+from quorate.processes.cluster import FreshCluster
+from quorate.processes.node import NodeProcess
 
 EVERY_S = 0.01
 GIVE_UP_S = 30.0
@@ -23,7 +24,7 @@ GIVE_UP_S = 30.0
 _numbers = itertools.count(1)
 
 
-def gaps_s(cluster: Cluster, times: int, *, silent: bool = False) -> list[float]:
+def gaps_s(cluster: FreshCluster, times: int, *, silent: bool = False) -> list[float]:
     """Seconds without a write, one number a fault. The cluster is whole before each: one fault at a time."""
     gaps = []
     for _ in range(times):

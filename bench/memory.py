@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from bench.workloads import BULK, bulk_ids
-from tests.support.cluster import Cluster
+from quorate.processes.cluster import FreshCluster
 
 
 class Grown(msgspec.Struct):
@@ -26,7 +26,7 @@ class Grown(msgspec.Struct):
         ]
 
 
-def of_ids(cluster: Cluster, ids: int) -> Grown:
+def of_ids(cluster: FreshCluster, ids: int) -> Grown:
     with cluster.client() as client:
         client.create_poll("bench", ["happy", "sad"])
     leader = cluster.leader()

@@ -21,10 +21,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import logging
 import os
 import platform
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -36,15 +38,17 @@ import msgspec
 import nsq
 import uvloop
 
+from bench.in_memory import InMemoryReplica
+from bench.systems import ROOT
+from quorate.cluster.entry import CreatePoll
+from quorate.cluster.submit.submitter import Submitter
 from quorate.ingest.nsq.settings import NsqSettings
 from quorate.ingest.nsq.source import NsqSource
 from quorate.ingest.source import Caster
+from quorate.processes.cluster import FreshCluster
+from quorate.processes.nsq_server import NsqServer
+from quorate.processes.waiting import until, wait_for
 from quorate.vote import Tallied, Vote
-from tests.services.nsq.counting import LocalCluster, until
-from tests.services.nsq.counting import cluster as cluster_here
-from tests.services.nsq.servers import Kind, Server, servers_of
-from tests.support.cluster import Cluster
-from tests.support.waiting import wait_for
 
 OPTIONS = ("happy", "sad", "fail", "success")
 TWICE = 0.05
@@ -87,7 +91,7 @@ def bodies(messages: int, pack: int) -> Iterator[bytes]:
             yield body
 
 
-def preload(nsqd: Server, topic: str, messages: int, pack: int) -> int:
+def preload(nsqd: NsqServer, topic: str, messages: int, pack: int) -> int:
     """The topic's channel holds all of it on return; how many messages that is."""
     nsqd.post(f"/topic/create?topic={topic}")
     nsqd.post(f"/channel/create?topic={topic}&channel=counter")
@@ -108,7 +112,7 @@ def preload(nsqd: Server, topic: str, messages: int, pack: int) -> int:
 # ---- consumers ------------------------------------------------------------------------------------------------------
 
 
-async def timed(nsqd: Server, topic: str, total: int, pack: int, seen: Callable[[], int]) -> Took:
+async def timed(nsqd: NsqServer, topic: str, total: int, pack: int, seen: Callable[[], int]) -> Took:
     """From the first message to the last; then until nsqd has heard that all are finished."""
     await until("the first messages come", seen, every_s=0.001)
     start_s, cpu_s, before = time.monotonic(), time.process_time(), seen()
@@ -118,7 +122,7 @@ async def timed(nsqd: Server, topic: str, total: int, pack: int, seen: Callable[
     return took
 
 
-async def by_pynsq(nsqd: Server, topic: str, total: int, pack: int, in_flight: int) -> Took:
+async def by_pynsq(nsqd: NsqServer, topic: str, total: int, pack: int, in_flight: int) -> Took:
     loop = asyncio.get_running_loop()
     waiting: list[Any] = []
     finished = 0
@@ -152,7 +156,7 @@ async def by_pynsq(nsqd: Server, topic: str, total: int, pack: int, in_flight: i
     return took
 
 
-async def by_source(caster: Caster, nsqd: Server, topic: str, total: int, pack: int, in_flight: int) -> Took:
+async def by_source(caster: Caster, nsqd: NsqServer, topic: str, total: int, pack: int, in_flight: int) -> Took:
     source = NsqSource(caster, NsqSettings(nsqd=[nsqd.tcp], topic=topic, max_in_flight=in_flight), node_id="bench")
     await source.start()
 
@@ -165,20 +169,24 @@ async def by_source(caster: Caster, nsqd: Server, topic: str, total: int, pack: 
     return took
 
 
-async def counted(nsqd: Server, topic: str, total: int, messages: int, pack: int, in_flight: int) -> Took:
-    here: LocalCluster = await cluster_here(OPTIONS)
-    took = await by_source(here.submitter, nsqd, topic, total, pack, in_flight)
-    assert here.results() == tally_of(messages, pack), here.results()
+async def counted(nsqd: NsqServer, topic: str, total: int, messages: int, pack: int, in_flight: int) -> Took:
+    replica = InMemoryReplica()
+    submitter = Submitter(replica)
+    poll = CreatePoll("mood", "How are you?", [*OPTIONS], "open", None, False)
+    await submitter.create_poll(poll, timeout_s=1)
+    took = await by_source(submitter, nsqd, topic, total, pack, in_flight)
+    submitter.stop()
+    assert replica.state.results("mood") == tally_of(messages, pack), replica.state.results("mood")
     return took
 
 
-def by_nodes(nsqd: Server, topic: str, total: int, messages: int, pack: int, args: argparse.Namespace) -> Took:
+def by_nodes(nsqd: NsqServer, topic: str, total: int, messages: int, pack: int, args: argparse.Namespace) -> Took:
     """A new cluster; the channel is closed to it until all nodes have subscribed."""
     nsqd.post(f"/channel/pause?topic={topic}&channel=counter")
     settings = {"nsq.nsqd": [nsqd.tcp], "nsq.topic": topic, "nsq.max_in_flight": args.in_flight, "flush.sink": "none"}
     with (
         tempfile.TemporaryDirectory() as folder,
-        Cluster(Path(folder), args.nodes, settings) as nodes,
+        FreshCluster(Path(folder), args.nodes, settings) as nodes,
         nodes.client() as client,
     ):
         client.create_poll("mood", OPTIONS)
@@ -204,7 +212,7 @@ def run(work: Any) -> Took:
 # ---- the figures ----------------------------------------------------------------------------------------------------
 
 
-def compare(nsqd: Server, args: argparse.Namespace, messages: int, pack: int) -> dict[str, Took]:
+def compare(nsqd: NsqServer, args: argparse.Namespace, messages: int, pack: int) -> dict[str, Took]:
     """Each consumer's median round."""
     rounds: dict[str, list[Took]] = {}
     for number in range(args.rounds):
@@ -237,6 +245,11 @@ def show(title: str, figures: dict[str, Took]) -> None:
         )
 
 
+def server(kind: str, folder: Path) -> NsqServer:
+    command = ["nsqd"] if kind == "nsqd" else [sys.executable, "-m", "tests.doubles.nsq", "nsqd"]
+    return NsqServer("nsqd", command, folder, cwd=ROOT, mem_queue_size=1_000_000)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=200_000)
@@ -247,12 +260,12 @@ def main() -> None:
     parser.add_argument("--double", action="store_true", help="use the double even where nsqd is on PATH")
     args = parser.parse_args()
     logging.getLogger("nsq").setLevel(logging.CRITICAL)  # a stock reader calls its own end an error
-    kind: Kind = "double" if args.double or not shutil.which("nsqd") else "nsqd"
+    kind = "double" if args.double or not shutil.which("nsqd") else "nsqd"
     print(
         f"{kind}, Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", vars(args)
     )
-    with tempfile.TemporaryDirectory() as folder, servers_of(kind, Path(folder)) as servers:
-        nsqd = servers.nsqd(mem_queue_size=1_000_000)
+    with tempfile.TemporaryDirectory() as folder, contextlib.closing(server(kind, Path(folder))) as nsqd:
+        nsqd.start()
         show(
             f"{args.messages:,} messages of one vote, {TWICE:.0%} of them twice", compare(nsqd, args, args.messages, 1)
         )

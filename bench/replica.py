@@ -27,8 +27,9 @@ from bench import restart, stalls
 from bench.in_process import PAYLOAD_BYTES, Figures
 from bench.run import cpu_name
 from bench.systems import ROOT
-from tests.support.process import die_with_us, free_ports
-from tests.support.waiting import wait_for
+from quorate.processes.ports import free_ports
+from quorate.processes.process import die_with_us
+from quorate.processes.waiting import wait_for
 
 PROPOSERS = (1, 32, 256)
 TURNS = [("ours", "propose"), ("ours", "votes"), ("stock", "propose"), ("stock-file", "propose")]

@@ -22,9 +22,10 @@ from quorate.cluster import entry
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config
+from quorate.processes.cluster import FreshCluster
+from quorate.processes.node import NodeProcess
+from quorate.processes.waiting import wait_for
 from quorate.vote import Vote
-from tests.support.cluster import Cluster, NodeProcess
-from tests.support.waiting import wait_for
 
 POLL_S = 0.005
 POLL_STATUS_S = 0.1  # /status costs the node milliseconds, which it then does not apply in
@@ -50,14 +51,14 @@ class Restart(msgspec.Struct):
 
 
 def histories(folder: Path, ids: int, times: int) -> Iterator[Restart]:
-    with Cluster(folder / "alone", size=1) as cluster:
+    with FreshCluster(folder / "alone", size=1) as cluster:
         yield restarts("nothing", cluster.nodes[0], times)
         cast_bulk(cluster, ids)
         yield restarts(f"{ids:,} ids in the log", cluster.nodes[0], times)
-    with Cluster(folder / "three") as cluster:
+    with FreshCluster(folder / "three") as cluster:
         cast_bulk(cluster, ids)
         yield restarts(f"{ids:,} ids in the log, follower of three", cluster.followers()[0], times)
-    cluster = Cluster(folder / "made", size=1)
+    cluster = FreshCluster(folder / "made", size=1)
     node = cluster.nodes[0]
     try:
         asyncio.run(into_a_snapshot(node, ids))
@@ -94,7 +95,7 @@ def seconds_until(condition: Callable[[], bool], begun_s: float, every_s: float 
     return time.perf_counter() - begun_s
 
 
-def cast_bulk(cluster: Cluster, ids: int) -> None:
+def cast_bulk(cluster: FreshCluster, ids: int) -> None:
     cluster.start()
     with cluster.client() as client:
         client.create_poll("bench", list(OPTIONS))

@@ -22,10 +22,9 @@ from pathlib import Path
 import msgspec
 
 import quorate
-from bench import etcd, failover, memory, steady, stock
+from bench import etcd, failover, gaps, memory, steady, stock
 from bench.systems import Row, System, measure
-from tests.support import gaps
-from tests.support.cluster import Cluster
+from quorate.processes.cluster import FreshCluster
 
 CLIENTS = (1, 32, 256)
 BULK_CLIENTS = 12
@@ -34,7 +33,7 @@ BULK_CLIENTS = 12
 class Bench:
     """The systems under test, and what was measured so far."""
 
-    def __init__(self, args: argparse.Namespace, cluster: Cluster, others: dict[str, System]) -> None:
+    def __init__(self, args: argparse.Namespace, cluster: FreshCluster, others: dict[str, System]) -> None:
         self.args, self.cluster, self.others = args, cluster, others
         self.rows: list[Row] = []
         self.facts: dict[str, object] = {}
@@ -105,7 +104,7 @@ def lose_leaders(bench: Bench) -> None:
 
 def remembered_ids(bench: Bench) -> None:
     """Memory for a million protected ids."""
-    with tempfile.TemporaryDirectory(dir=bench.args.folder) as folder, Cluster(Path(folder)) as cluster:
+    with tempfile.TemporaryDirectory(dir=bench.args.folder) as folder, FreshCluster(Path(folder)) as cluster:
         grown = memory.of_ids(cluster, bench.args.ids)
     bench.facts["memory"] = grown
     for line in grown.lines():
@@ -172,7 +171,7 @@ def main() -> None:
 
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quorate-bench-", dir=args.folder)))
-        cluster = stack.enter_context(Cluster(folder, settings={"flush.interval_ms": 1000}))
+        cluster = stack.enter_context(FreshCluster(folder, settings={"flush.interval_ms": 1000}))
         others: dict[str, System] = {}
         if etcd.version() and {"votes", "reads"} & set(chosen):
             others["etcd"] = stack.enter_context(etcd.Etcd(folder))

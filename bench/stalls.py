@@ -17,12 +17,13 @@ import uvloop
 
 from bench import memory
 from bench.load import Run, keep_connected
+from bench.systems import ROOT
 from bench.workloads import BULK, WORKLOADS
 from quorate.cli import main as quorate
 from quorate.cluster.raft import replica
 from quorate.cluster.raft.snapshot.compaction import Compaction
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
-from tests.support.cluster import Cluster
+from quorate.processes.cluster import FreshCluster
 
 NEVER_BYTES = 1 << 30
 CLIENTS = 32
@@ -76,7 +77,7 @@ class Timed(Compaction):
 def measure(folder: Path, ids: int, options: int, snapshot_bytes: int, seconds: float) -> list[Stalls]:
     """Without snapshots first: what this machine does to commits by itself."""
     settings = {"raft.snapshot_bytes": NEVER_BYTES, "flush.interval_ms": 1000}
-    cluster = Cluster(folder, settings=settings, module="bench.stalls")
+    cluster = FreshCluster(folder, settings=settings, command=[sys.executable, "-m", "bench.stalls"], cwd=ROOT)
     with cluster:
         with cluster.client() as client:
             client.create_poll("bench", ["happy", "sad"])
@@ -92,7 +93,7 @@ def measure(folder: Path, ids: int, options: int, snapshot_bytes: int, seconds: 
         return [without, under_load(cluster, f"a snapshot every {snapshot_bytes:,} bytes", seconds)]
 
 
-def under_load(cluster: Cluster, what: str, seconds: float) -> Stalls:
+def under_load(cluster: FreshCluster, what: str, seconds: float) -> Stalls:
     said = [len(node.output()) for node in cluster.nodes]
     term = cluster.leader().get("/leader")["term"]
     run = Run(WORKLOADS["vote"], seed=time.time_ns() // 1_000_000 % 10**8 * 10**6)
@@ -136,5 +137,5 @@ async def drive(run: Run, ports: list[int], seconds: float) -> list[float]:
 
 
 if __name__ == "__main__":
-    setattr(replica, "Snapshotting", Timed)  # noqa: B010 - the stopwatch; mypy has it as a private name there
+    setattr(replica, "Compaction", Timed)  # noqa: B010 - the stopwatch; mypy has it as a private name there
     sys.exit(quorate())

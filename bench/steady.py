@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from bench.systems import Row, measure
-from tests.support.cluster import Cluster
+from quorate.processes.cluster import FreshCluster
 
 CLIENTS = 256
 
@@ -18,7 +18,7 @@ class Steady(msgspec.Struct):
     elections: int  # terms that began meanwhile: an election that nobody won counts too
 
 
-def full_load(cluster: Cluster, minutes: float, *, warm_up_s: float) -> Steady:
+def full_load(cluster: FreshCluster, minutes: float, *, warm_up_s: float) -> Steady:
     before = cluster.leader().get("/leader")
     row = measure("quorate", cluster, "vote", CLIENTS, warm_up_s=warm_up_s, seconds=minutes * 60)
     after = cluster.leader().get("/leader")

@@ -23,8 +23,9 @@ import msgspec
 import uvicorn
 from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
 
-from tests.support.process import Process, free_ports
-from tests.support.waiting import wait_for
+from quorate.processes.ports import free_ports
+from quorate.processes.process import Process
+from quorate.processes.waiting import wait_for
 
 TIMEOUT_S = 5.0  # as long as our nodes let a request wait
 

@@ -11,7 +11,7 @@ from typing import Protocol
 import msgspec
 
 from bench.load import Figures
-from tests.support.process import Process
+from quorate.processes.process import Process
 
 ROOT = Path(__file__).parents[1]
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from playwright.sync_api import Locator, Page
 
-from tests.support.cluster import Cluster, NodeProcess
+from quorate.processes.node import NodeProcess
+from tests.support.cluster import Cluster
 
 
 class Polls:

@@ -31,7 +31,8 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "client": (["quorate.client"], ["plain"]),
     "parts": (["quorate.parts"], []),
     "command parts": ([f"quorate.{name}" for name in ("tally_table", "logs", "pidfile")], ["plain", "client"]),
-    "dev": (["quorate.dev"], ["plain", "config", "client", "command parts"]),
+    "processes": (["quorate.processes"], ["plain", "config", "client", "command parts"]),
+    "dev": (["quorate.dev"], ["plain", "config", "client", "command parts", "processes"]),
     "http": (["quorate.http"], ["plain", "state", "replica", "submit", "read"]),
 }
 NODE = [f"quorate.{name}" for name in ("adapters", "cluster_view", "joining", "readiness", "status", "node", "runtime")]
@@ -129,6 +130,14 @@ def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
 
 def test_a_circle_is_found() -> None:
     assert [["a", "b"], ["d"]] == circles({"a": {"b"}, "b": {"a", "c"}, "c": set(), "d": {"d"}})
+
+
+def test_the_product_imports_no_bench_and_neither_imports_tests() -> None:
+    """What several of them share stands in the product, where the chaos command will want it too."""
+    product = [(m, name) for m, path in modules().items() for name in imports(path) if is_in(name, ["bench", "tests"])]
+    benches = ROOT.glob("bench/**/*.py")
+    bench = [(str(path), name) for path in benches for name in imports(path) if is_in(name, ["tests"])]
+    assert [] == [*product, *bench]
 
 
 def test_nothing_but_commands_imports_the_node() -> None:

@@ -22,7 +22,9 @@ import time
 import traceback
 from pathlib import Path
 
-from tests.support import gaps
+from bench import gaps
+from quorate.processes.node import EndedAtStart
+from quorate.processes.waiting import NeverHappened
 from tests.support.cluster import Cluster
 from tests.support.verdict import assert_exact
 from tests.system.faults import FAULTS, OPTIONS, powerless, vote_through
@@ -53,7 +55,7 @@ def main() -> int:
         folder = Path(tempfile.mkdtemp(prefix="quorate-long-run-"))
         try:
             run(args.fault, args.votes, args.times, seed, folder)
-        except AssertionError as error:
+        except (AssertionError, NeverHappened, EndedAtStart) as error:
             why = str(error) or traceback.format_exc(limit=-1)
             print(f"FAILED (seed {seed}, logs in {folder}): {why}", file=sys.stderr)
             return 1

@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 
+from quorate.processes.ports import PORTS, free_ports
+from quorate.processes.process import Process
 from tests.support.checkout import ROOT, copy_to
-from tests.support.process import PORTS, Process, free_ports
 from tests.support.waiting import wait_for
 
 RAFT_PORTS_ABOVE_HTTP = 1_000

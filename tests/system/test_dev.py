@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from quorate import pidfile
-from tests.support.process import Process, free_ports
+from quorate.processes.ports import free_ports
+from quorate.processes.process import Process
 from tests.support.waiting import let_pass, wait_for
 
 Start = Callable[..., Process]

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cluster import Cluster, NodeProcess
+from quorate.processes.node import NodeProcess
+from tests.support.cluster import Cluster
 from tests.support.history import History
 from tests.support.verdict import assert_exact
 from tests.support.voters import Voters, sends

@@ -11,9 +11,12 @@ from typing import Any
 
 from quorate.client.http import Client
 from quorate.errors import QuorateError
+from quorate.processes.node import NodeProcess, Place
+from quorate.processes.ports import free_ports
 from quorate.vote import Vote
-from tests.support.cluster import Cluster, NodeProcess
-from tests.support.process import free_ports
+from tests.support.cluster import Cluster
+
+OWN = ("node.id", "node.data", "http.listen", "raft.listen")  # each node has another value
 
 
 def _newcomer(cluster: Cluster, node_id: str) -> NodeProcess:
@@ -22,12 +25,11 @@ def _newcomer(cluster: Cluster, node_id: str) -> NodeProcess:
     model = cluster.nodes[0].settings
     peers = [*model["raft.peers"], f"{node_id}=127.0.0.1:{raft}"]
     settings = {
-        **{name: value for name, value in model.items() if name not in ("node.id", "node.data", "http.listen")},
+        **{name: value for name, value in model.items() if name not in OWN},
         "raft.peers": peers,
-        "raft.listen": f"127.0.0.1:{raft}",
         "raft.bootstrap": False,
     }
-    return NodeProcess(node_id, cluster.folder / node_id, http, settings)
+    return NodeProcess(Place.local(node_id, cluster.folder / node_id, http, raft), settings)
 
 
 def _voters(cluster: Cluster) -> set[str]:

@@ -21,9 +21,10 @@ from typing import Any, NamedTuple
 import pytest
 
 from quorate.client.http import Client
+from quorate.processes.node import NodeProcess
 from quorate.vote import Tallied, Vote
 from tests.support.checkout import ROOT
-from tests.support.cluster import Cluster, NodeProcess
+from tests.support.cluster import Cluster
 from tests.support.history import History
 from tests.support.verdict import assert_exact
 from tests.support.voters import Voters, sends

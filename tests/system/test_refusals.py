@@ -7,15 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cluster import Cluster, NodeProcess
-from tests.support.process import free_ports
+from quorate.processes.node import NodeProcess, Place
+from quorate.processes.ports import free_ports
+from tests.support.cluster import Cluster
 
 
 @pytest.fixture
 def node(tmp_path: Path) -> NodeProcess:
     http, raft = free_ports(2)
-    settings = {"raft.listen": f"127.0.0.1:{raft}", "raft.bootstrap": True, "flush.sink": "none"}
-    return NodeProcess("n1", tmp_path / "n1", http, settings)
+    settings = {"raft.bootstrap": True, "flush.sink": "none"}
+    env = {"QUORATE_TRACEBACK": "1"}
+    return NodeProcess(Place.local("n1", tmp_path / "n1", http, raft), settings, env=env)
 
 
 def refusal(node: NodeProcess) -> str:
@@ -68,8 +70,9 @@ def test_a_port_in_use_is_named(node: NodeProcess, setting: str) -> None:
 
 def test_a_second_process_in_one_folder_is_refused(node: NodeProcess) -> None:
     http, raft = free_ports(2)
-    twin = NodeProcess("n1", node.folder, http, {**node.settings, "http.listen": f"127.0.0.1:{http}"})
-    twin.settings["raft.listen"] = f"127.0.0.1:{raft}"
+    place = Place.local("n1", node.folder, http, raft)
+    listen = {"http.listen": str(place.http), "raft.listen": str(place.raft)}
+    twin = NodeProcess(place, {**node.settings, **listen})
     node.start()
     try:
         node.wait_ready()

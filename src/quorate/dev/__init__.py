@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -24,10 +24,11 @@ from quorate.client.feed import VotesFile, feed, scan
 from quorate.client.http import Client
 from quorate.config import SETTINGS, Config, load
 from quorate.dev.display import Display, Lines, Picture, rows_of
-from quorate.dev.folder import CannotStart, ClusterFolder, Mark, Place, settings_of
+from quorate.dev.folder import CannotStart, ClusterFolder, Mark, settings_of
 from quorate.dev.poller import Watching
-from quorate.dev.processes import Child, Supervisor, tail
+from quorate.dev.supervisor import Child, Supervisor
 from quorate.errors import NoLeader, QuorateError
+from quorate.processes.node import Place
 
 LEADER_DEADLINE_S = 30.0
 LOOK_EVERY_S = 0.25
@@ -86,7 +87,7 @@ class Run:
     def _start(self) -> None:
         mark = self.folder.mark or Mark(len(self.places), self.places[0].http.port)
         for child in self.supervisor.children:
-            self.supervisor.start(child, *([] if mark.formed else ["--bootstrap"]))
+            child.start(*([] if mark.formed else ["--bootstrap"]))
         self._wait_for_leader()
         if not self.stopping.is_set() and not mark.formed:
             self.folder.write_mark(Mark(mark.nodes, mark.port, formed=True))
@@ -97,10 +98,9 @@ class Run:
         clients = {child.place.id: Client([child.place.url], timeout_s=0.5) for child in self.supervisor.children}
         waiting = dict.fromkeys(clients, "did not answer")
         while waiting and not self.stopping.is_set():
-            for child in self.supervisor.look():
-                raise CannotStart(
-                    f"{child.place.id} did not start. The end of {_short(child.place.log)}:\n{tail(child.place)}"
-                )
+            for child in self.supervisor.poll():
+                log = _short(child.place.log)
+                raise CannotStart(f"{child.place.id} did not start. The end of {log}:\n{child.node.last_lines(12)}")
             for id in list(waiting):
                 try:
                     clients[id].leader()
@@ -108,7 +108,7 @@ class Run:
                 except QuorateError as error:
                     waiting[id] = error.detail
             if time.monotonic() > deadline_s:
-                raise NoLeader(_nobody_leads(waiting, self.places))
+                raise NoLeader(_nobody_leads(waiting, self.supervisor.children))
             self.stopping.wait(0.05)
 
     # ---- while it runs ----------------------------------------------------------------------------------------------
@@ -128,9 +128,9 @@ class Run:
             display.close()
 
     def _say_what_happened(self, display: Display) -> None:
-        for child in self.supervisor.look():
+        for child in self.supervisor.poll():
             if child.code is not None and child.code > 0:  # it stopped itself, and its log says why
-                display.say(f"{child.place.id} stopped itself: {tail(child.place, 1)}")
+                display.say(f"{child.place.id} stopped itself: {child.node.last_lines(1)}")
         while self.notes:
             display.say(self.notes.pop(0))
 
@@ -229,11 +229,11 @@ def _short(path: Path) -> str:
     return relative if len(relative) < len(str(path)) else str(path)
 
 
-def _nobody_leads(waiting: Mapping[str, str], places: list[Place]) -> str:
+def _nobody_leads(waiting: Mapping[str, str], children: Sequence[Child]) -> str:
     lines = [f"after {LEADER_DEADLINE_S:.0f} s the cluster is not complete:"]
-    for place in places:
-        if place.id in waiting:
-            lines += [f"{place.id}: {waiting[place.id]}. The end of {_short(place.log)}:", tail(place, 5)]
+    for child in children:
+        if (id := child.place.id) in waiting:
+            lines += [f"{id}: {waiting[id]}. The end of {_short(child.place.log)}:", child.node.last_lines(5)]
     return "\n".join(lines)
 
 

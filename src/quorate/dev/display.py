@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from quorate.dev.poller import NodeView, TallyView, Watching
-from quorate.dev.processes import Child
+from quorate.dev.supervisor import Child
 from quorate.tally_table import tally
 
 TALLY_LINE_EVERY_S = 5.0

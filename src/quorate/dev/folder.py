@@ -11,13 +11,10 @@ Nothing is ever removed from a folder that does not have cluster.json, nor from 
 from __future__ import annotations
 
 import os
-import random
 import secrets
 import shutil
-import socket
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,9 +23,10 @@ import msgspec
 from quorate import pidfile
 from quorate.config import SETTINGS, Address, load, parse_address, to_toml
 from quorate.errors import ConfigError, QuorateError
+from quorate.processes.node import Place
+from quorate.processes.ports import NoFreePorts, free_ports, is_free
 
 RAFT_PORT_OFFSET = 1_000
-OTHER_RAFT_PORTS = range(20_000, 32_000)
 MARK = "cluster.json"
 PER_NODE = {  # what `dev` decides for each node, so the environment cannot
     "node.id",
@@ -56,28 +54,6 @@ class Mark(msgspec.Struct):
     nodes: int
     port: int
     formed: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """One node: its folder and where it listens."""
-
-    id: str
-    folder: Path
-    http: Address
-    raft: Address
-
-    @property
-    def config(self) -> Path:
-        return self.folder / "quorate.toml"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "node.log"
-
-    @property
-    def url(self) -> str:
-        return f"http://{self.http}"
 
 
 class ClusterFolder:
@@ -243,30 +219,19 @@ def _check_ports(places: list[Place]) -> None:
         for address, what in ((place.http, "HTTP"), (place.raft, "Raft")):
             if not 1 <= address.port <= 65_535:
                 raise CannotStart(f"port {address.port} for {what} of {place.id} is none; give a lower one with --port")
-            if not _is_free(address.port):
+            if not is_free(address.port):
                 raise CannotStart(
                     f"port {address.port}, for {what} of {place.id}, is in use by another program (perhaps another "
                     "cluster); stop that, or give other ports with --port and another folder with --data"
                 )
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as servers do: a port in TIME_WAIT is free
-        try:
-            probe.bind(("127.0.0.1", port))
-            return True
-        except OSError:
-            return False
-
-
 def _raft_ports(port: int, nodes: int) -> list[int]:
-    """A fixed distance from the HTTP ports where those are free, else whatever is."""
+    """At a fixed distance from the HTTP ports if those are free; otherwise any free ports."""
     wanted = [port + RAFT_PORT_OFFSET + i for i in range(nodes)]
-    if all(each <= 65_535 and _is_free(each) for each in wanted):
+    if all(each <= 65_535 and is_free(each) for each in wanted):
         return wanted
-    # Below the range systems take outgoing connections' ports from: there one may sit on a stopped node's port.
-    free = [each for each in random.sample(OTHER_RAFT_PORTS, 200) if _is_free(each)]
-    if len(free) < nodes:
-        raise CannotStart("no free ports for the links between nodes; give another range with --port")
-    return free[:nodes]
+    try:
+        return free_ports(nodes)
+    except NoFreePorts:
+        raise CannotStart("no free ports for the links between nodes; give another range with --port") from None

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.client.http import Client
-from quorate.dev.folder import Place
 from quorate.errors import QuorateError
+from quorate.processes.node import Place
 
 LOOK_EVERY_S = 0.4
 NODE_TIMEOUT_S = 1.0

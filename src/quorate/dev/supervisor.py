@@ -1,120 +1,96 @@
-"""Node processes: started, watched, stopped, and none left behind.
+"""The nodes of `quorate dev`: those that end are noticed, and started again if the user wants that.
 
-Each node has a process group of its own, so Ctrl-C in the terminal reaches only the supervisor, which then stops them.
-Each node holds the reading end of a pipe whose writing end is the supervisor's alone: when the supervisor dies, however
-it dies, the nodes it started stop by themselves. A node that somebody killed and started by hand belongs to this
-cluster too: it is found by its pid file, and stopped with the others.
+A node that somebody killed and started by hand belongs to this cluster too: its pid file tells which process it is, and
+it is stopped with the others. When `quorate dev` itself dies, however it dies, the nodes stop by themselves.
 """
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
-from quorate import pidfile
-from quorate.dev.folder import Place
+from quorate.processes.cluster import NodeCluster
+from quorate.processes.node import NodeProcess, Place
+from quorate.processes.process import Lifeline
 
 STOP_DEADLINE_S = 15.0
 RESTART_BACKOFF_S, RESTART_BACKOFF_MAX_S = 0.5, 10.0
 HEALTHY_AFTER_S = 10.0
 
 
-@dataclass(slots=True)
 class Child:
-    place: Place
-    process: subprocess.Popen[bytes] | None = None
-    started_s: float = 0.0
-    backoff_s: float = RESTART_BACKOFF_S
-    restart_at_s: float | None = None
-    code: int | None = None  # how it ended
+    """A node, when it was started, and when it will be started again."""
+
+    def __init__(self, node: NodeProcess) -> None:
+        self.node = node
+        self.restart_at_s: float | None = None
+        self.code: int | None = None  # how it ended
+        self._watched = False  # it was started, and its end has not been noticed yet
+        self._started_s = 0.0
+        self._backoff_s = RESTART_BACKOFF_S
+
+    @property
+    def place(self) -> Place:
+        return self.node.place
 
     @property
     def pid(self) -> int | None:
-        """Of whoever runs this node now, started here or by hand."""
-        if self.process is not None and self.process.poll() is None:
-            return self.process.pid
-        return pidfile.running(self.place.folder)
+        """The process that runs this node now, started here or by hand."""
+        return self.node.holder()
+
+    def start(self, *flags: str) -> None:
+        self.node.start(*flags)
+        self._watched, self._started_s = True, time.monotonic()
+        self.restart_at_s = self.code = None
+
+    def has_ended(self) -> bool:
+        """Whether it ended since the last call."""
+        if not self._watched or self.node.running:
+            return False
+        self._watched, self.code = False, self.node.exit_status
+        return True
+
+    def plan_restart(self) -> None:
+        """Each restart waits twice as long as the one before, until the node has run well for a while."""
+        now_s = time.monotonic()
+        if now_s - self._started_s > HEALTHY_AFTER_S:
+            self._backoff_s = RESTART_BACKOFF_S
+        self.restart_at_s = now_s + self._backoff_s
+        self._backoff_s = min(self._backoff_s * 2, RESTART_BACKOFF_MAX_S)
+
+    def restart_if_due(self) -> None:
+        if self.restart_at_s is not None and time.monotonic() >= self.restart_at_s:
+            self.restart_at_s = None
+            if self.pid is None:
+                self.start()
 
 
 class Supervisor:
-    def __init__(self, places: list[Place], env: Mapping[str, str], *, restart: bool) -> None:
-        self.children = [Child(place) for place in places]
-        self._env = dict(env)
+    """`env` is added to what the nodes inherit. Used by one thread, but `stop` also by a signal handler."""
+
+    def __init__(self, places: Sequence[Place], env: Mapping[str, str], *, restart: bool) -> None:
+        self._lifeline = Lifeline()
+        nodes = [NodeProcess(place, env=env, lifeline=self._lifeline, dies_with_us=False) for place in places]
+        self.children = [Child(node) for node in nodes]
+        self._cluster = NodeCluster(nodes)
         self._restart = restart
-        self._pipe, self._alive = os.pipe()
 
-    def start(self, child: Child, *flags: str) -> None:
-        command = [sys.executable, "-P", "-m", "quorate", "node", "--config", str(child.place.config)]
-        with open(child.place.log, "ab") as log:
-            child.process = subprocess.Popen(
-                [*command, "--parent-fd", str(self._pipe), *flags],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=self._env,
-                pass_fds=(self._pipe,),
-                start_new_session=True,
-            )
-        child.started_s, child.restart_at_s, child.code = time.monotonic(), None, None
-
-    def look(self) -> list[Child]:
-        """Notice who ended since the last look; start again who is due. Returns those who ended."""
+    def poll(self) -> list[Child]:
+        """Start again the nodes that are due. Returns those that ended since the last call."""
         ended = []
-        now_s = time.monotonic()
         for child in self.children:
-            if child.process is not None and (code := child.process.poll()) is not None:
-                child.process, child.code = None, code
+            if child.has_ended():
                 ended.append(child)
-                self._plan_restart(child, now_s)
-            elif child.restart_at_s is not None and now_s >= child.restart_at_s:
-                child.restart_at_s = None
-                if child.pid is None:
-                    self.start(child)
+                if self._restart:
+                    child.plan_restart()
+            else:
+                child.restart_if_due()
         return ended
 
-    def _plan_restart(self, child: Child, now_s: float) -> None:
-        if not self._restart:
-            return
-        if now_s - child.started_s > HEALTHY_AFTER_S:
-            child.backoff_s = RESTART_BACKOFF_S
-        child.restart_at_s = now_s + child.backoff_s
-        child.backoff_s = min(child.backoff_s * 2, RESTART_BACKOFF_MAX_S)
-
     def stop(self, *, at_once: bool = False) -> None:
-        """Ask all nodes to stop, and those that do not by the deadline are killed. Called again it kills at once."""
+        """Ask all nodes to stop; those that still run at the deadline are killed. Called again, it kills at once."""
         self._restart = False
-        self._signal(signal.SIGKILL if at_once else signal.SIGTERM)
-        deadline_s = time.monotonic() + (2.0 if at_once else STOP_DEADLINE_S)
-        while self._running() and time.monotonic() < deadline_s:
-            time.sleep(0.05)
-        if self._running():
-            self._signal(signal.SIGKILL)
+        self._cluster.stop(STOP_DEADLINE_S, at_once=at_once)
 
     def close(self) -> None:
-        os.close(self._alive)
-        os.close(self._pipe)
-
-    def _running(self) -> list[int]:
-        return [pid for child in self.children if (pid := child.pid) is not None]
-
-    def _signal(self, number: signal.Signals) -> None:
-        for pid in self._running():
-            try:
-                os.kill(pid, number)
-            except ProcessLookupError:
-                continue
-
-
-def tail(place: Place, lines: int = 12) -> str:
-    """The end of a node's log."""
-    try:
-        with open(place.log, "rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - 16_384))
-            return b"\n".join(log.read().splitlines()[-lines:]).decode(errors="replace")
-    except FileNotFoundError:
-        return ""
+        self._lifeline.close()

@@ -1,47 +1,51 @@
-"""A server process under test: started, killed, paused and continued by signals, its output kept in a file.
+"""A server process: started, signalled, paused, stopped and started again, its output kept in a file.
 
-It never outlives whoever started it: `close` kills it, and where the kernel can (Linux) it dies with its parent, so
-that nothing is left when a test run is itself killed.
+No process outlives the program that started it. `close` kills it. If our program dies first, however it dies, there are
+two ways, and a process may have both: with `dies_with_us` the kernel kills it (Linux only); with a `Lifeline` a node
+stops by itself, because a pipe from us closes. Each process has a session of its own, so that Ctrl-C in a terminal
+reaches our program alone.
 """
 
 from __future__ import annotations
 
 import ctypes
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from tests.support.waiting import wait_for
+from quorate.processes.waiting import NeverHappened, wait_for
 
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
-# Below the range from which systems take the ports of outgoing connections (Linux: 32768 and up): there a connection
-# may sit on a killed server's port when it starts again.
-PORTS = range(20_000, 32_000)
+STOP_S = 20.0
+KILLED_S = 20.0
+LAST_BYTES = 16_384
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports that nobody listens on now; drawn at random, so that test runs side by side seldom meet."""
-    found: list[int] = []
-    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    raise RuntimeError(f"no {count} free ports on 127.0.0.1 from {PORTS.start} to {PORTS.stop}")
+class Lifeline:
+    """A pipe. Its writing end is ours alone, so it closes when our program dies; nodes watch the reading end."""
+
+    def __init__(self) -> None:
+        self.reading_end, self._writing_end = os.pipe()
+        self._closed = False
+
+    def close(self) -> None:
+        """Processes on this lifeline stop by themselves. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            os.close(self._writing_end)
+            os.close(self.reading_end)
 
 
 class Process:
-    """One command that can be started again after it ended. `log` collects what all its runs wrote."""
+    """One command, which can be started again after it ended. The file `log` gets the output of all its runs.
+
+    `env` is added to our environment without Quorate's own variables: settings for our program are not meant for the
+    processes that it starts.
+    """
 
     def __init__(
         self,
@@ -50,79 +54,102 @@ class Process:
         log: Path,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        *,
+        lifeline: Lifeline | None = None,
+        dies_with_us: bool = True,
     ) -> None:
         self.name, self.command, self.log, self.cwd = name, list(command), log, cwd
-        # Settings of whoever runs the tests are not the test's.
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("QUORATE_")} | dict(env or {})
+        self._lifeline, self._dies_with_us = lifeline, dies_with_us
         self._running: subprocess.Popen[bytes] | None = None
 
     @property
-    def pid(self) -> int:
-        assert self._running is not None, f"{self.name} was never started"
-        return self._running.pid
+    def pid(self) -> int | None:
+        """None if it does not run."""
+        return self._running.pid if self._running is not None and self._running.poll() is None else None
 
     @property
     def running(self) -> bool:
-        return self._running is not None and self._running.poll() is None
+        return self.pid is not None
 
     @property
     def exit_status(self) -> int | None:
-        """None while it runs; minus the signal's number if one killed it."""
+        """How the last run ended: the exit code, or minus the number of the signal that ended it. None if it runs."""
         return self._running.poll() if self._running else None
 
-    def start(self) -> None:
-        assert not self.running, f"{self.name} runs already"
+    def start(self, *arguments: str) -> None:
+        """Run the command with more arguments."""
+        if self.running:
+            raise RuntimeError(f"{self.name} runs already")
         self.log.parent.mkdir(parents=True, exist_ok=True)
+        command = [*self.command, *arguments]
+        inherited: tuple[int, ...] = ()
+        if self._lifeline is not None:
+            inherited = (self._lifeline.reading_end,)
+            command += ["--parent-fd", str(self._lifeline.reading_end)]
         with self.log.open("ab") as output:
             self._running = subprocess.Popen(
-                self.command,
+                command,
                 cwd=self.cwd,
                 env=self.env,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                preexec_fn=die_with_us,
+                pass_fds=inherited,
+                start_new_session=True,
+                preexec_fn=die_with_us if self._dies_with_us else None,
             )
 
     def signal(self, number: int) -> None:
-        if self.running:
-            os.kill(self.pid, number)
+        if (pid := self.pid) is not None:
+            os.kill(pid, number)
 
     def kill(self) -> None:
-        """As a power cut would: no handler runs."""
+        """End it as a power cut would: none of its handlers run."""
         self.signal(signal.SIGKILL)
         self.ended()
 
-    def stop(self, deadline_s: float = 20.0) -> int:
-        """Ask it to end, as an operator would; its exit status."""
+    def stop(self, deadline_s: float = STOP_S) -> int:
+        """Ask it to end, as an operator would; the exit status. Raises `NeverHappened` if it goes on."""
         self.signal(signal.SIGTERM)
+        self.resume()  # a paused process does not hear the signal
         return self.ended(deadline_s)
 
-    def ended(self, deadline_s: float = 20.0) -> int:
-        """Wait until it has ended; its exit status."""
+    def ended(self, deadline_s: float = STOP_S) -> int:
+        """Wait until it has ended; the exit status."""
         wait_for(f"{self.name} has ended", lambda: not self.running, deadline_s=deadline_s, seen=self.tail)
         assert self.exit_status is not None
         return self.exit_status
 
     def pause(self) -> None:
-        """Stop it where it is: it looks alive to TCP and says nothing, as a long stall does."""
+        """Stop it where it is, as a long stall does: its connections stay open and it says nothing."""
         self.signal(signal.SIGSTOP)
 
     def resume(self) -> None:
         self.signal(signal.SIGCONT)
 
     def close(self) -> None:
+        """Kill it if it runs. Idempotent."""
         self.signal(signal.SIGKILL)
         if self._running:
-            self._running.wait(timeout=20)
+            self._running.wait(timeout=KILLED_S)
 
     def output(self) -> str:
         return self.log.read_text(encoding="utf-8", errors="replace") if self.log.exists() else ""
 
+    def last_lines(self, lines: int) -> str:
+        """The end of the output."""
+        try:
+            with open(self.log, "rb") as log:
+                log.seek(max(0, log.seek(0, os.SEEK_END) - LAST_BYTES))
+                return b"\n".join(log.read().splitlines()[-lines:]).decode(errors="replace")
+        except FileNotFoundError:
+            return ""
+
     def tail(self, lines: int = 25) -> str:
-        """The end of what it wrote, for the message of a failing test."""
+        """The end of the output under a line that says which process this is, and how it is."""
         state = "runs" if self.running else f"ended with {self.exit_status}"
-        return "\n".join([f"---- {self.name} ({state}), {self.log}", *self.output().splitlines()[-lines:]])
+        return f"---- {self.name} ({state}), {self.log}\n{self.last_lines(lines)}"
 
     # What it costs, from /proc (Linux).
 
@@ -136,6 +163,20 @@ class Process:
         return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
+def stop_all(processes: Iterable[Process], deadline_s: float = STOP_S) -> None:
+    """Ask all to end at once; those that still run at the deadline are killed."""
+    listed = list(processes)
+    for process in listed:
+        process.signal(signal.SIGTERM)
+        process.resume()
+    try:
+        wait_for("all have ended", lambda: not any(each.running for each in listed), deadline_s=deadline_s)
+    except NeverHappened:
+        for process in listed:
+            process.close()
+
+
 def die_with_us() -> None:
+    """Runs in the new process: the kernel kills it when the thread that started it ends, so in effect when we die."""
     if LIBC is not None:
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -17,7 +17,6 @@ from quorate.ingest.source import Caster
 from quorate.vote import Tallied, Vote
 from tests.services.nsq.servers import Server
 from tests.support.local_replica import LocalReplica
-from tests.support.waiting import NeverHappened
 
 T = TypeVar("T")
 
@@ -28,18 +27,6 @@ def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         asyncio.run(asyncio.wait_for(test(*args, **kwargs), 60))
 
     return run
-
-
-async def until(
-    what: str, condition: Callable[[], T], *, deadline_s: float = 20.0, every_s: float = 0.02, seen: object = ""
-) -> T:
-    """As `tests.support.waiting.wait_for`, on the loop."""
-    end_s = asyncio.get_running_loop().time() + deadline_s
-    while not (value := condition()):
-        if asyncio.get_running_loop().time() > end_s:
-            raise NeverHappened(f"not within {deadline_s:g} s: {what}\n{seen() if callable(seen) else seen}")
-        await asyncio.sleep(every_s)
-    return value
 
 
 def vote(option: str, id: str | None = None, **more: object) -> bytes:

@@ -7,8 +7,9 @@ import time
 
 import pytest
 
+from quorate.processes.waiting import until
 from quorate.vote import Vote
-from tests.services.nsq.counting import Crashing, cluster, crash, on_loop, source, until, vote
+from tests.services.nsq.counting import Crashing, cluster, crash, on_loop, source, vote
 from tests.services.nsq.raw import RawClient
 from tests.services.nsq.servers import Servers
 from tests.support.waiting import wait_for

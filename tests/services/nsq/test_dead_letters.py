@@ -6,7 +6,8 @@ import json
 
 import pytest
 
-from tests.services.nsq.counting import cluster, on_loop, source, until, vote
+from quorate.processes.waiting import until
+from tests.services.nsq.counting import cluster, on_loop, source, vote
 from tests.services.nsq.raw import RawClient, Received
 from tests.services.nsq.servers import Servers
 

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from quorate.ingest.nsq.connection import NsqdConnection
+from quorate.processes.waiting import until
 from tests.doubles.nsq import web
-from tests.services.nsq.counting import cluster, on_loop, source, until
+from tests.services.nsq.counting import cluster, on_loop, source
 from tests.services.nsq.servers import Server, Servers
 
 

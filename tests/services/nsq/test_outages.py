@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.services.nsq.counting import cluster, on_loop, source, until
+from quorate.processes.waiting import until
+from tests.services.nsq.counting import cluster, on_loop, source
 from tests.services.nsq.servers import DURABLE, Server, Servers
 
 # ---- nsqd dies ------------------------------------------------------------------------------------------------------

@@ -18,7 +18,8 @@ from quorate.cli import main
 from quorate.client.lines import LINE_BYTES_MAX
 from quorate.errors import Invalid, OutcomeUnknown
 from quorate.ingest.nsq.publisher import FIRST_MPUB, NoNsqd, Publisher
-from tests.services.nsq.counting import cluster, on_loop, source, until
+from quorate.processes.waiting import until
+from tests.services.nsq.counting import cluster, on_loop, source
 from tests.services.nsq.raw import RawClient
 from tests.services.nsq.servers import DURABLE, ROOT, Server, Servers
 from tests.support.waiting import wait_for

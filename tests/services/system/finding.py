@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from quorate.processes.node import NodeProcess, Place
+from quorate.processes.ports import free_ports
 from tests.services.consul_agent import Agent
-from tests.support.cluster import Cluster, NodeProcess
-from tests.support.process import free_ports
+from tests.support.cluster import Cluster
 from tests.support.waiting import wait_for
 
 
@@ -34,9 +35,9 @@ def finding_cluster(agent: Agent, folder: Path, *, size: int = 3, settings: Mapp
 def newcomer(cluster: Cluster, node_id: str) -> NodeProcess:
     """One more node with the very settings of the others. It is the cluster's to close."""
     http, raft = free_ports(2)
-    own = {"raft.listen": f"127.0.0.1:{raft}"}
-    shared = {k: v for k, v in cluster.nodes[0].settings.items() if k not in ("node.id", "node.data", "http.listen")}
-    node = NodeProcess(node_id, cluster.folder / node_id, http, {**shared, **own})
+    own = ("node.id", "node.data", "http.listen", "raft.listen")
+    shared = {name: value for name, value in cluster.nodes[0].settings.items() if name not in own}
+    node = NodeProcess(Place.local(node_id, cluster.folder / node_id, http, raft), shared)
     cluster.nodes.append(node)
     return node
 

@@ -10,9 +10,9 @@ import pymongo
 import pytest
 import requests
 
+from quorate.processes.process import Process
 from tests.services.script import Services
 from tests.support.checkout import ROOT
-from tests.support.process import Process
 from tests.support.waiting import wait_for
 from tests.system.test_bootstrap import first_of_free_ports, processes_in
 

@@ -10,10 +10,11 @@ import requests
 
 from quorate.cluster.raft.membership.bootstrap import cluster_id_of
 from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.processes.node import NodeProcess
 from quorate.vote import Vote
 from tests.services.consul_agent import Agent
 from tests.services.system.finding import entry_of, finding_cluster, newcomer, says
-from tests.support.cluster import Cluster, NodeProcess
+from tests.support.cluster import Cluster
 from tests.support.waiting import let_pass
 
 pytestmark = pytest.mark.timeout(180)

@@ -10,14 +10,14 @@ from rich.console import Console
 
 from quorate.config import Address
 from quorate.dev.display import Display, Lines, NodeRow, Picture, how_it_ended
-from quorate.dev.folder import Place
 from quorate.dev.poller import NodeView, TallyView, view_of
-from quorate.dev.processes import Child
+from quorate.dev.supervisor import Child
+from quorate.processes.node import NodeProcess, Place
 
 
 def row(id: str, state: str, view: NodeView | None = None, note: str = "") -> NodeRow:
     place = Place(id, Path("/data") / id, Address("127.0.0.1", 8000 + int(id[1:])), Address("127.0.0.1", 9001))
-    return NodeRow(Child(place), view or NodeView(), 4711 if state == "up" else None, state, note)
+    return NodeRow(Child(NodeProcess(place)), view or NodeView(), 4711 if state == "up" else None, state, note)
 
 
 def leader(version: int = 12) -> NodeView:

@@ -13,8 +13,9 @@ import pytest
 from quorate import pidfile
 from quorate.config import load
 from quorate.dev import node_environment, services_of
-from quorate.dev.folder import CannotStart, ClusterFolder, Place, settings_of
+from quorate.dev.folder import CannotStart, ClusterFolder, settings_of
 from quorate.errors import ConfigError
+from quorate.processes.node import Place
 
 
 def is_free(port: int) -> bool:

@@ -1,0 +1,66 @@
+"""A replica of one node without a network or a disk, to measure what the rooms above the log cost.
+
+Every proposal commits on the next turn of the loop. The state machine is the real one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from quorate.cluster import entry
+from quorate.cluster.fsm import Applied, StateMachine
+from quorate.cluster.replica import PeerHandler
+from quorate.errors import NoLeader
+
+
+class InMemoryReplica:
+    """It leads from the start and never loses that; it has no peers."""
+
+    node_id = leader = "n1"
+    is_leader = True
+    term = 1
+    age_ms = 0
+
+    def __init__(self) -> None:
+        self.state = StateMachine()
+        form = entry.FormCluster("bench", b"k" * 16, 1_000_000)
+        self.state.apply(entry.encode_entry(self.now_ms(), [entry.encode_batch([form])]))
+
+    def now_ms(self) -> int:
+        return int(time.time() * 1000)
+
+    def propose(self, entry: bytes) -> asyncio.Future[Applied]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Applied] = loop.create_future()
+        loop.call_soon(lambda: answer.set_result(self.state.apply(entry)))
+        return answer
+
+    async def barrier(self) -> int:
+        return self.state.version
+
+    async def call(self, peer: str, kind: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
+        raise NoLeader(f"no link to {peer}")
+
+    def serve(self, kind: str, handler: PeerHandler) -> None:
+        """No peer calls."""
+
+    def on_applied(self, listener: Callable[[Applied], None]) -> None:
+        """Nobody is told: what is measured listens to nothing."""
+
+    def on_leadership(self, listener: Callable[[bool], None]) -> None:
+        """It never changes."""
+
+    def status(self) -> Mapping[str, Any]:
+        return {"role": "leader", "term": self.term}
+
+    async def transfer_leadership(self) -> bool:
+        return False
+
+    async def start(self) -> None:
+        """It runs from the start."""
+
+    async def stop(self) -> None:
+        """There is nothing to stop."""

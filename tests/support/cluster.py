@@ -1,0 +1,44 @@
+"""A real cluster on loopback, in a folder of the test: nodes show tracebacks, and a module of the tests may run them.
+
+with Cluster(tmp_path) as cluster:
+    cluster.leader().kill()
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from quorate.processes.cluster import FreshCluster
+from tests.support.checkout import ROOT
+
+
+class Cluster(FreshCluster):
+    """`module` is what runs each node, with `env` in its environment; by default, `quorate` itself."""
+
+    def __init__(
+        self,
+        folder: Path,
+        size: int = 3,
+        settings: Mapping[str, Any] | None = None,
+        *,
+        module: str = "quorate",
+        env: Mapping[str, str] | None = None,
+    ) -> None:
+        command = [sys.executable, "-m", module]
+        super().__init__(
+            folder, size, settings, command=command, env={"QUORATE_TRACEBACK": "1", **(env or {})}, cwd=ROOT
+        )
+
+    def in_sqlite(self, poll_id: str) -> dict[str, int] | None:
+        """What stands in the database, read as any program would."""
+        if not self.sqlite.exists():
+            return None
+        with closing(sqlite3.connect(f"file:{self.sqlite}?mode=ro", uri=True, timeout=5)) as database:
+            row = database.execute("select results from polls where id = ?", (poll_id,)).fetchone()
+        return json.loads(row[0]) if row else None
