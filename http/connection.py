@@ -76,9 +76,8 @@ class HttpConnection(HttpToolsProtocol):
         super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if (
-            self._headless
-        ):  # otherwise these are trailers after a chunked body: nobody needs them, and nothing bounds them
+        # Trailers after a chunked body come here too. Nobody needs them, and nothing would bound them.
+        if self._headless:
             super().on_header(name, value)
 
     def on_message_complete(self) -> None:

@@ -5,7 +5,7 @@ misses an event loses nothing. For a slow client only the newest event of each p
 version. A client that comes back with `Last-Event-ID`, to this node or another one, never sees an older tally.
 
 Events that are sent together form a group. Only the last event of a group has the id: if the connection breaks inside
-the group, the client comes back with the id of the group before and gets all of this one.
+the group, the client comes back with the id of the group before and so gets the present tallies again.
 """
 
 from __future__ import annotations
@@ -156,6 +156,7 @@ class Events:
         done.result()  # raises an unexpected error here, so that the loop logs it
 
     async def _run_round(self) -> None:
+        """Send the polls that changed, until the options of this round are used up. The next round sends the others."""
         self._find_changed_polls()
         room = OPTIONS_PER_ROUND
         while self._changed_polls and room > 0:

@@ -1,4 +1,4 @@
-"""The hot routes answer the same through both doors: on the loop, and by Flask. Every case is asked of two nodes that
+"""The hot routes answer the same through both doors: on the loop, and by Flask. Each case is sent to two nodes that
 differ in nothing but the door, in the same order, so that even versions must agree."""
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def doors() -> Iterator[tuple[Node, Node]]:
 
 
 def both(doors: tuple[Node, Node], method: str, path: str, body: Any = None, **headers: str) -> Answer:
-    """What both doors answer, which must be one thing."""
+    """The answer of both doors, which must be the same."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     answers = []
     for node in doors:

@@ -84,7 +84,7 @@ def following(node: Node, query: str = "?poll=mood", last_event_id: int | None =
         yield follower
 
 
-def test_a_follower_is_told_the_tally_and_then_its_changes(node: Node) -> None:
+def test_a_follower_gets_the_tally_and_then_its_changes(node: Node) -> None:
     with following(node) as follower:
         first = follower.next()
         assert ("mood", "open", {"happy": 0, "sad": 0}, 0) == (
@@ -118,7 +118,7 @@ def test_many_votes_are_few_events(node: Node) -> None:
     assert told < 30
 
 
-def test_a_follower_of_one_poll_is_told_of_no_other(node: Node) -> None:
+def test_a_follower_of_one_poll_gets_no_other(node: Node) -> None:
     with following(node) as follower:
         follower.next()
         node.vote(option="angry", id="a")
@@ -126,7 +126,7 @@ def test_a_follower_of_one_poll_is_told_of_no_other(node: Node) -> None:
         assert "mood" == follower.until(sad=1)["id"]
 
 
-def test_a_vote_that_counts_in_two_polls_is_told_for_both(node: Node) -> None:
+def test_a_vote_that_counts_in_two_polls_makes_an_event_for_both(node: Node) -> None:
     with following(node, "?poll=mood&poll=other") as follower:
         assert {"mood", "other"} == {follower.next()["id"], follower.next()["id"]}
         node.vote(option="happy", id="a")
@@ -151,7 +151,7 @@ def test_a_new_follower_does_not_wake_the_others(node: Node) -> None:
             assert 1 == first.next()["results"]["sad"]
 
 
-def test_who_comes_back_misses_nothing_and_goes_on_where_it_was(node: Node) -> None:
+def test_a_client_that_comes_back_misses_nothing(node: Node) -> None:
     with following(node) as follower:
         node.vote(option="happy", id="a")
         seen = follower.until(happy=1)["version"]
@@ -161,7 +161,7 @@ def test_who_comes_back_misses_nothing_and_goes_on_where_it_was(node: Node) -> N
         assert 2 == follower.next()["results"]["happy"]
 
 
-def test_who_comes_back_before_anything_happened_is_told_nothing_twice(node: Node) -> None:
+def test_a_client_that_comes_back_before_anything_happened_gets_nothing_twice(node: Node) -> None:
     with following(node) as follower:
         follower.next()
         seen = follower.last_id
@@ -170,7 +170,7 @@ def test_who_comes_back_before_anything_happened_is_told_nothing_twice(node: Nod
         assert 1 == follower.next()["results"]["happy"]
 
 
-def test_who_comes_back_to_a_node_that_lags_waits_for_it(node: Node) -> None:
+def test_a_client_that_comes_back_to_a_lagging_node_waits_for_it(node: Node) -> None:
     ahead = node.replica.state.version + 1
     with contextlib.closing(node.connect()) as connection:
         connection.request("GET", "/events?poll=mood", headers={"Last-Event-ID": str(ahead)})
@@ -179,7 +179,7 @@ def test_who_comes_back_to_a_node_that_lags_waits_for_it(node: Node) -> None:
         assert (200, str(ahead)) == (response.status, response.getheader("X-Quorate-Version"))
 
 
-def test_who_has_seen_more_than_this_node_will_is_sent_away(node: Node) -> None:
+def test_a_client_that_has_seen_a_newer_version_is_refused(node: Node) -> None:
     answer = node.ask("GET", "/events?poll=mood", headers={"Last-Event-ID": "999"})
     assert (503, "stale", "1") == (answer.status, answer.json["type"], answer.headers["retry-after"])
 
@@ -191,7 +191,7 @@ def test_a_quiet_stream_has_a_heartbeat(node: Node, monkeypatch: pytest.MonkeyPa
         assert [":"] == follower.block()
 
 
-def test_streams_beyond_the_limit_are_refused_and_a_place_is_given_back(node: Node) -> None:
+def test_streams_over_the_limit_are_refused_until_another_ends(node: Node) -> None:
     with contextlib.ExitStack() as stack:
         followers = [stack.enter_context(following(node)) for _ in range(3)]
         answer = node.ask("GET", "/events?poll=mood")
@@ -201,7 +201,7 @@ def test_streams_beyond_the_limit_are_refused_and_a_place_is_given_back(node: No
         stack.enter_context(following(node))
 
 
-def test_a_slow_client_gets_the_newest_and_its_id_comes_last(node: Node) -> None:
+def test_a_slow_client_gets_the_newest_events_and_the_id_comes_last(node: Node) -> None:
     async def scenario() -> list[bytes | None]:
         stream = node.api.events.open(["mood", "other"])
         first = [await stream.next(), await stream.next()]
@@ -215,8 +215,8 @@ def test_a_slow_client_gets_the_newest_and_its_id_comes_last(node: Node) -> None
     assert [events.RECONNECT, b"mood 8\n\nid: 8\nother 8\n\n", None] == node.run(scenario())
 
 
-def test_a_big_change_is_told_in_rounds(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The loop carries heartbeats: one round looks at so many options and leaves the rest for the next."""
+def test_a_big_change_is_sent_in_rounds(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop also sends heartbeats, so a round reads a bounded number of options and leaves the rest to the next."""
     monkeypatch.setattr(events, "OPTIONS_PER_ROUND", 1)
     with following(node, "") as follower:
         assert {"mood", "other"} == {follower.next()["id"], follower.next()["id"]}
@@ -224,8 +224,8 @@ def test_a_big_change_is_told_in_rounds(node: Node, monkeypatch: pytest.MonkeyPa
         assert {"mood": 1, "other": 1} == {t["id"]: t["results"]["happy"] for t in (follower.next(), follower.next())}
 
 
-def test_the_loop_goes_on_while_a_big_tally_is_told(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Votes are counted between its pieces, and each event is the tally at one version all the same."""
+def test_the_loop_goes_on_while_a_big_tally_is_read(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Votes are counted between the chunks, and still each event has the tally at one version."""
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
     options = [f"o{i}" for i in range(9)]
     node.ask("POST", "/polls", {"id": "big", "options": options})
@@ -264,8 +264,8 @@ def test_a_client_that_leaves_is_forgotten(node: Node) -> None:
 
 
 @pytest.mark.parametrize("path", ["/events", "/events/", "//events"])
-def test_a_follower_takes_no_thread_however_it_writes_the_address(path: str) -> None:
-    """A thread would be gone for good: it does not learn that its client left."""
+def test_a_follower_takes_no_thread_however_the_path_is_spelt(path: str) -> None:
+    """A thread would never be free again: it does not notice that the client has left."""
     with running(limits=Limits(threads=1)) as node:
         with contextlib.closing(Follower(node, path=path)) as follower:
             assert [200, "retry: 1000"] == [follower.status, *follower.block()]
@@ -273,14 +273,14 @@ def test_a_follower_takes_no_thread_however_it_writes_the_address(path: str) -> 
         assert 200 == node.ask("GET", "/version").status
 
 
-def test_asking_for_the_headers_alone_follows_nothing(node: Node) -> None:
-    answers = [node.ask("HEAD", "/events?poll=mood") for _ in range(4)]  # one more than may follow
+def test_a_head_request_opens_no_stream(node: Node) -> None:
+    answers = [node.ask("HEAD", "/events?poll=mood") for _ in range(4)]  # more than the limit of streams
     assert [(200, "text/event-stream", b"")] * 4 == [(a.status, a.headers["content-type"], a.body) for a in answers]
     assert "content-length" not in answers[0].headers
     wait_for("nothing of them is left", lambda: not len(node.api.events))
 
 
-def test_a_stream_that_ends_leaves_its_poll_to_the_others_though_it_is_closed_twice(node: Node) -> None:
+def test_a_stream_that_is_closed_twice_leaves_the_other_streams_of_its_poll(node: Node) -> None:
     async def scenario() -> bytes | None:
         one, other = node.api.events.open(["mood"]), node.api.events.open(["mood"])
         assert [events.RECONNECT, b"id: "] == [await other.next(), (await other.next() or b"")[:4]]
@@ -293,8 +293,8 @@ def test_a_stream_that_ends_leaves_its_poll_to_the_others_though_it_is_closed_tw
     assert {"mood"} == set(node.api.events._options)
 
 
-def test_a_stream_that_ends_looks_at_its_own_polls_alone(node: Node) -> None:
-    """At the stop of a node a thousand end, of a hundred polls each."""
+def test_a_stream_that_ends_touches_only_its_own_polls(node: Node) -> None:
+    """When a node stops, a thousand streams may end, each with a hundred polls."""
 
     class Unseen:
         def __iter__(self) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The server on real sockets: what bounds clients in bytes, time and number, and how it stops."""
+"""The server on real sockets: how it bounds clients in bytes, time and number, and how it stops."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ def node() -> Iterator[Node]:
 
 
 def request(body: bytes = b"", path: bytes = b"/votes", *more: bytes, length: int | None = None) -> bytes:
-    """A POST as it stands on the wire."""
+    """The bytes of a POST."""
     size = b"Content-Length: %d" % (len(body) if length is None else length)
     return b"\r\n".join([b"POST %s HTTP/1.1" % path, b"Host: x", size, *more, b"", body])
 
 
 def read_all(sock: socket.socket) -> bytes:
-    """Everything until the server hangs up."""
+    """Read until the server closes the connection."""
     parts = []
     with contextlib.suppress(ConnectionResetError):
         while part := sock.recv(65_536):
@@ -140,8 +140,8 @@ def test_a_connection_is_used_again_after_an_error(node: Node) -> None:
     assert [400, 200, 413, 200] == statuses
 
 
-def test_garbage_behind_a_vote_is_not_taken_for_its_answer(node: Node) -> None:
-    """A 400 would say that the vote surely did not count. Hanging up says nothing, and that is true."""
+def test_garbage_after_a_vote_gets_no_answer_of_its_own(node: Node) -> None:
+    """The client would take a 400 for the answer to the vote: surely not counted. A closed connection says nothing."""
     node.replica.held = []
     with node.dial() as sock:
         sock.sendall(request(VOTE % b"a") + b"garbage\r\n\r\n")
@@ -221,7 +221,7 @@ def test_no_leader_in_time_is_surely_not_counted(impatient: Node) -> None:
 
 
 @pytest.mark.parametrize("path", ["/polls/mood/results", "/polls/mood", "/polls"])
-def test_a_majority_that_is_gone_does_not_hold_a_reader(node: Node, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_read_ends_when_no_majority_answers(node: Node, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(consistency, "MAJORITY_S", 0.01)
     monkeypatch.setattr(node.replica, "barrier", lambda: asyncio.sleep(TIMEOUT_S))
     answer = node.ask("GET", f"{path}?level=linearizable&wait=10ms")
@@ -231,7 +231,7 @@ def test_a_majority_that_is_gone_does_not_hold_a_reader(node: Node, path: str, m
 # ---- number ---------------------------------------------------------------------------------------------------------
 
 
-def test_connections_beyond_the_limit_are_told_so() -> None:
+def test_connections_over_the_limit_are_refused_in_words() -> None:
     with running(limits=Limits(connections=2)) as node, node.dial(), node.dial():
         wait_for("both are connected", lambda: node.server.connections == 2)
         with node.dial() as third:
@@ -239,7 +239,7 @@ def test_connections_beyond_the_limit_are_told_so() -> None:
         assert 1 == node.api.counts.refused_connections
 
 
-def test_when_flasks_threads_are_taken_the_answer_comes_at_once() -> None:
+def test_when_all_threads_of_flask_are_busy_the_refusal_comes_at_once() -> None:
     release = threading.Event()
     wait = {"version": lambda: {"waited": release.wait(TIMEOUT_S)}}
     with running(limits=Limits(threads=1, waiting=1), **wait) as node, ThreadPoolExecutor(2) as pool:
@@ -310,7 +310,7 @@ def test_a_node_outside_any_cluster_says_so() -> None:
 # ---- stopping -------------------------------------------------------------------------------------------------------
 
 
-def test_stopping_answers_what_is_in_flight_and_hangs_up_on_the_idle(node: Node) -> None:
+def test_stopping_answers_requests_in_flight_and_closes_idle_connections(node: Node) -> None:
     held = node.replica.held = list[Any]()
     with node.dial() as idle, node.dial() as voting:
         idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -1,4 +1,4 @@
-"""What a body of POST /votes is taken for: strict types, limits, and each vote of a batch by itself."""
+"""How a body of POST /votes is read: strict types, limits, and each vote of a batch by itself."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def one(body: bytes) -> Vote:
 
 
 def outcomes(parsed: ParsedVotes, count: int) -> list[Any]:
-    """For each vote of a request what became of it: the vote as a tuple, or the reason it was refused for."""
+    """The outcome of each vote of a request: the vote as a tuple, or the reason why it was refused."""
     found: list[Any] = [None] * count
     for place, vote in zip(parsed.places if parsed.places is not None else range(count), parsed.votes, strict=True):
         found[place] = (vote.option, vote.id, vote.poll, vote.weight)
@@ -187,7 +187,7 @@ wild_votes = st.fixed_dictionaries(
 
 @given(st.lists(wild_votes, min_size=1, max_size=6))
 def test_a_batch_is_read_as_its_votes_would_be_one_by_one(votes: list[dict[str, Any]]) -> None:
-    """Both lanes, and the single vote's, agree with `check_vote` on every vote, however many there are."""
+    """All three ways to read a vote (alone, in a small batch, in a big one) agree with `check_vote`."""
     expected: list[Any] = []
     for vote in votes:
         try:
