@@ -169,7 +169,6 @@ async def beside_a_loop(directory: Path, seconds: float, busy: bool, aside: bool
     loop = asyncio.get_running_loop()
     files = OsFiles(tempfile.mkdtemp(dir=directory))
     writer = ThreadWriter(loop.call_soon_threadsafe, loop.call_later if aside else None)
-    log = Journal.open(files, writer, snapshot=None, on_failure=_raise)
     groups, command, over = 0, os.urandom(200), loop.create_future()
 
     def again() -> None:
@@ -185,7 +184,7 @@ async def beside_a_loop(directory: Path, seconds: float, busy: bool, aside: bool
             loop.call_soon(handle)
 
     end = loop.time() + seconds
-    log.on_synced = again
+    log = Journal.open(files, writer, snapshot=None, on_failure=_raise, on_synced=again)
     again()
     log.flush()
     if busy:

@@ -122,7 +122,7 @@ async def then_a_full_log(node: NodeProcess) -> None:
     """One vote an entry, until the default settings are about to take a snapshot."""
     replica = await lead(node)
     limit = (Config().raft.snapshot_bytes + replica.settings.keep_bytes) * 0.97
-    while replica.status()["log_memory_bytes"] < limit:
+    while replica.status().log_memory_bytes < limit:
         await asyncio.gather(*(replica.propose(entry_of(replica.now_ms(), "happy")) for _ in range(BULK)))
     await replica.stop()
 

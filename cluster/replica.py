@@ -7,8 +7,8 @@ Everything here runs on the node's event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from quorate.cluster.fsm import Applied, StateMachine
 
@@ -17,7 +17,11 @@ PeerHandler = Callable[[str, bytes], Awaitable[bytes]]  # (peer's node id, reque
 
 class Replica(Protocol):
     node_id: str
-    state: StateMachine  # what has been applied here; only this replica changes it
+
+    @property
+    def state(self) -> StateMachine:
+        """What has been applied here. Only this replica changes it, and a snapshot may replace it."""
+        ...
 
     @property
     def leader(self) -> str | None:
@@ -77,10 +81,6 @@ class Replica(Protocol):
 
     def on_leadership(self, listener: Callable[[bool], None]) -> None:
         """Call `listener` when `is_leader` changes."""
-        ...
-
-    def status(self) -> Mapping[str, Any]:
-        """Role, term, indexes, log and snapshot sizes, links: the `raft` part of /status."""
         ...
 
     async def transfer_leadership(self) -> bool:

@@ -1,7 +1,7 @@
-"""The replica of a running node: the engine on an event loop, with its disk, its links and its state machine.
+"""The replica of a node: the Raft engine on an event loop, with its disk, its connections and its state machine.
 
-Ticks when something happened, and every few milliseconds besides. Whatever could make this node answer wrongly stops
-it: every open proposal is answered, the links are cut, and the owner is told once, in words.
+It ticks when something happened, and every few milliseconds anyway. Any error that could make this node answer wrongly
+stops the replica: every open proposal is answered, no message is taken any more, and the owner is told once, in words.
 """
 
 from __future__ import annotations
@@ -9,40 +9,38 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.engine.elections import LEADER
-from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.engine.proposals import Proposals, settle
 from quorate.cluster.raft.environment import Directory, Environment, ReplicaSettings, blocking, in_words
+from quorate.cluster.raft.handover import hand_over
 from quorate.cluster.raft.leader_clock import LeaderClock
+from quorate.cluster.raft.local_state import LocalState, notify
 from quorate.cluster.raft.members import Member, Members
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
-from quorate.cluster.raft.membership.membership import Membership
-from quorate.cluster.raft.snapshot.compaction import Compaction
-from quorate.cluster.raft.snapshot.transfer import Transfer
+from quorate.cluster.raft.opening import open_storage
+from quorate.cluster.raft.running import RunningReplica
+from quorate.cluster.raft.status import RaftStatus
 from quorate.cluster.raft.storage.files import Files
-from quorate.cluster.raft.storage.journal import Journal
-from quorate.cluster.raft.storage.snapshot_store import SnapshotStore
 from quorate.cluster.raft.storage.writer import GuardedWriter, Writer
 from quorate.cluster.raft.transport.connection import Introduction
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 
 TICK_S = 0.02
-ANNOUNCE_COMMIT_S = 0.01  # followers learn of a commit with the next entry, or after this long
-TRANSFER_S = 2.0
-
-T = TypeVar("T")
+ANNOUNCE_COMMIT_S = 0.01  # followers learn of a commit with the next entries, or after this time
 
 log = logging.getLogger(__name__)
 
 
 class RaftReplica:
-    """See `quorate.cluster.replica.Replica`, which this is."""
+    """The `Replica` of a node that is a member of a cluster. It is starting, running, halted by an error, or stopped.
+
+    Its parts that need the disk are in `RunningReplica`, which `start` makes once the disk has been read.
+    """
 
     def __init__(
         self,
@@ -55,8 +53,8 @@ class RaftReplica:
         self._environment = environment = environment or Environment()
         self.settings = settings
         self.node_id = settings.node_id
-        self.state = StateMachine()
         self.clock = LeaderClock(environment.wall, environment.monotonic)
+        self._state = LocalState(self.clock)
         self._directory = directory
         self._files: Files = directory.files
         self._on_halt = on_halt
@@ -64,124 +62,84 @@ class RaftReplica:
             directory.identity, settings.cluster_name, set(settings.peers) if settings.bootstrap else set()
         )
         self.transport = environment.transport(settings.node_id, self, settings.key)
-        self._applied_listeners: list[Callable[[Applied], None]] = []
         self._leadership_listeners: list[Callable[[bool], None]] = []
         self._proposals = Proposals()
         self._was_leader = False
-        self._http: dict[str, str] = {}
-        self._halted: BaseException | None = None
-        self._stopped = False
+        self._handing_over = False
+        self._writers: list[Writer] = []
         self._tick_scheduled = False
         self._tick_timer: asyncio.TimerHandle | None = None
         self._announce_timer: asyncio.TimerHandle | None = None
-        self._engine: Engine | None = None
-        self._writers: list[Writer] = []
-        self._handing_over = False
+        self._opened: RunningReplica | None = None  # None: starting
+        self._halted: BaseException | None = None
+        self._stopped = False
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Read what is on disk, then listen. Raises `DataError` in words, or OSError if the port is taken."""
-        writer, snapshot_writer = self._new_writer("quorate-disk"), self._new_writer("quorate-snapshots")
-        snapshots = SnapshotStore(self._files, node_id=self.node_id, accept=StateMachine.restore)
-        snapshot = await blocking(snapshots.newest)
-        if snapshot is not None:
-            image = await blocking(snapshots.load, snapshot)
-            self.state = await blocking(StateMachine.restore, image)
-        self._journal = await blocking(
-            Journal.open,
+        """Read what is on disk, then listen. Raises `DataError` in words, or `ConfigError` if the port is taken."""
+        log_writer, snapshot_writer = self._new_writer("quorate-disk"), self._new_writer("quorate-snapshots")
+        storage = await open_storage(
             self._files,
-            writer,
-            snapshot=snapshot,
-            on_failure=self._halt,
-            node_id=self.node_id,
-            segment_bytes=self.settings.segment_bytes,
+            log_writer,
+            self.settings,
             may_create=self._directory.identity.cluster_id is None,
+            on_synced=self._log_synced,
+            on_failure=self._halt,
         )
-        self._engine = engine = Engine(
-            self.node_id,
-            self.settings.peers,
-            journal=self._journal,
-            send=self.transport.send,
-            apply=self._apply,
-            timing=self.settings.timing,
-            rng=self._environment.rng,
-            backlog=self.transport.backlog,
-        )
-        if snapshot is not None:
-            engine.restored(snapshot.index)
-        self._membership = Membership(
-            self.node_id,
-            engine,
+        if storage.state is not None:
+            self._state.load(storage.state)
+        self._opened = running = RunningReplica(
+            self.settings,
+            storage,
+            self._directory,
             self.transport,
             self.bootstrap,
-            self.settings.peers,
-            snapshot,
+            self._state,
+            snapshot_writer=snapshot_writer,
+            rng=self._environment.rng,
+            snapshot_installed=self._tick_soon,
+            halt=self._halt,
         )
-        self._compaction = Compaction(
-            snapshots,
-            snapshot_writer,
-            engine,
-            self._membership,
-            self.settings,
-            snapshot,
-            freeze=lambda: self.state.freeze(),
-            replace=self._replace_state,
-            failed=self._halt,
-        )
-        self._transfer = Transfer(
-            engine,
-            snapshots,
-            snapshot_writer,
-            newest=lambda: self._compaction.newest,
-            send=self.transport.send,
-            backlog=self.transport.backlog,
-            install=self._compaction.install,
-        )
-        self._compaction.held = self._transfer.held
-        engine.offer_snapshot, engine.cancel_snapshot = self._transfer.offer, self._transfer.cancel
-        engine.on_durable = self._tick_soon
-        self._save_identity()
+        running.save_identity()
         await self.transport.start(*self.settings.listen)
         self._tick_periodically()
 
     def _new_writer(self, name: str) -> Writer:
-        self._writers.append(GuardedWriter(self._environment.writer(name), self._step))
+        self._writers.append(GuardedWriter(self._environment.writer(name), self._disk_step))
         return self._writers[-1]
 
     def set_initial_peers(self, peers: Mapping[str, str], *, bootstrap: bool) -> None:
-        """Whom to meet while the log names nobody, where that is learned only after `start`; as the settings' peers."""
-        if not self._running:
+        """Set the peers of the settings later: where they are learned only after `start`. `bootstrap` as there."""
+        running = self._running
+        if running is None:
             return
         if bootstrap:
             self.bootstrap.expect_members(set(peers))
-        self._guard(self._membership.set_initial_peers, peers)
-        self._guard(self._save_identity)
+        self._guard(running.set_initial_peers, peers)
+        self._guard(running.save_identity)
 
     async def stop(self) -> None:
         if self._stopped:
             return
-        self._stopped = True
-        for timer in (self._tick_timer, self._announce_timer):
-            if timer is not None:
-                timer.cancel()
+        self.abandon()
         self._fail_open_requests(OutcomeUnknown("this node stopped before the outcome was known"))
         await self.transport.stop()
-        if self._engine is not None and self._halted is None:
-            await blocking(self._journal.close)
+        if self._opened is not None and self._halted is None:
+            await blocking(self._opened.engine.journal.close)
         for writer in self._writers:
             await blocking(writer.stop)
         self._directory.close()
 
     def abandon(self) -> None:
-        """Stop without a word, as a killed process does: for simulations."""
+        """Stop without an answer to anybody, as a killed process does: for simulations."""
         self._stopped = True
         for timer in (self._tick_timer, self._announce_timer):
             if timer is not None:
                 timer.cancel()
 
     def _halt(self, error: BaseException) -> None:
-        """Stop answering, once and for all. The owner decides what becomes of the process."""
+        """Stop answering, for good. The owner decides what happens to the process."""
         if self._halted is None:
             self._halted = error = in_words(error, self._files.where)
             log.critical("this replica stops: %s", error.detail if isinstance(error, QuorateError) else repr(error))
@@ -190,19 +148,20 @@ class RaftReplica:
             self._on_halt(error)
 
     def _fail_open_requests(self, error: QuorateError) -> None:
-        """Whoever waits for a proposal or a read."""
+        """Answer every open proposal and every read that waits for its confirmation."""
         self._proposals.fail_all(error)
-        if self._engine is not None:
-            self._engine.fail_reads()
+        if self._opened is not None:
+            self._opened.engine.fail_reads()
 
-    # ---- driving the engine -----------------------------------------------------------------------------------------
+    # ---- steps ------------------------------------------------------------------------------------------------------
 
     @property
-    def _running(self) -> bool:
-        return self._engine is not None and self._halted is None and not self._stopped
+    def _running(self) -> RunningReplica | None:
+        """None unless this replica may act: its disk has been read, and it is neither halted nor stopped."""
+        return None if self._halted is not None or self._stopped else self._opened
 
     def _guard(self, action: Callable[..., Any], *arguments: Any) -> Any:
-        """Run a step of the engine; whatever it raises stops the replica rather than the loop."""
+        """Run a step of the engine. An error in it stops the replica, not the loop."""
         try:
             return action(*arguments)
         except Exception as error:
@@ -211,44 +170,45 @@ class RaftReplica:
             self._halt(error)
             return None
 
-    def _step(self, action: Callable[..., Any], *arguments: Any) -> None:
-        """What a disk thread has done changes nothing any more once the replica has stopped."""
-        if self._running:
+    def _disk_step(self, action: Callable[..., Any], *arguments: Any) -> None:
+        """Take the result of a disk operation, unless the replica has stopped meanwhile."""
+        if self._running is not None:
             self._guard(action, *arguments)
 
+    def _log_synced(self) -> None:
+        """More of the log is durable. Called in a step of the disk's."""
+        if (running := self._running) is not None:
+            running.engine.on_synced()
+            self._tick_soon()
+
     def _tick_soon(self) -> None:
-        if not self._tick_scheduled and self._running:
+        if not self._tick_scheduled and self._running is not None:
             self._tick_scheduled = True
             asyncio.get_running_loop().call_soon(self._tick)
 
     def _tick_periodically(self) -> None:
         self._tick()
-        if self._running:
+        if self._running is not None:
             self._tick_timer = asyncio.get_running_loop().call_later(TICK_S, self._tick_periodically)
 
     def _tick(self) -> None:
         self._tick_scheduled = False
-        if self._running:
-            self._guard(self._run_tick)
+        if (running := self._running) is not None:
+            self._guard(self._run_tick, running)
 
-    def _run_tick(self) -> None:
-        engine = self._engine
-        assert engine is not None
-        if engine.tick():
+    def _run_tick(self, running: RunningReplica) -> None:
+        if running.engine.tick():
             self._tick_soon()
-        self._membership.tick()
-        if self.bootstrap.identity != self._directory.identity:
-            self._save_identity()
+        running.tick_membership()
         self._check_leadership()
-        if engine.commit_unannounced() and self._announce_timer is None:
+        if running.engine.commit_unannounced() and self._announce_timer is None:
             self._announce_timer = asyncio.get_running_loop().call_later(ANNOUNCE_COMMIT_S, self._announce_commit)
-        self._compaction.compact_if_due()
+        running.compaction.compact_if_due()
 
     def _announce_commit(self) -> None:
         self._announce_timer = None
-        if self._running:
-            assert self._engine is not None
-            self._guard(self._engine.announce_commit)
+        if (running := self._running) is not None:
+            self._guard(running.engine.announce_commit)
 
     def _check_leadership(self) -> None:
         leads = self.is_leader
@@ -256,19 +216,19 @@ class RaftReplica:
             self._was_leader = leads
             log.info("%s in term %d", "this node leads" if leads else "this node leads no more", self.term)
             if leads and not self.state.cluster_id:
-                self._form_state()
+                self._propose_cluster()
             for listener in self._leadership_listeners:
-                _notify(listener, leads)
+                notify(listener, leads)
 
-    def _form_state(self) -> None:
-        assert self.bootstrap.identity.cluster_id is not None
-        command = entry.FormCluster(
-            self.bootstrap.identity.cluster_id, self._environment.rng.randbytes(16), self.settings.dedup_window
-        )
-        formed = self.propose(entry.encode_entry(self.now_ms(), [entry.encode_batch([command])]))
-        formed.add_done_callback(lambda done: done.exception())  # if it is lost, the next leader forms it
+    def _propose_cluster(self) -> None:
+        """Give the new state machine the id, the key and the settings that all replicas must share."""
+        cluster_id = self.bootstrap.identity.cluster_id
+        assert cluster_id is not None
+        command = entry.FormCluster(cluster_id, self._environment.rng.randbytes(16), self.settings.dedup_window)
+        proposed = self.propose(entry.encode_entry(self.now_ms(), [entry.encode_batch([command])]))
+        proposed.add_done_callback(lambda done: done.exception())  # if it is lost, the next leader proposes it again
 
-    # ---- links tell us ----------------------------------------------------------------------------------------------
+    # ---- for the transport, see `Listener` --------------------------------------------------------------------------
 
     def introduction(self) -> Introduction:
         identity = self.bootstrap.identity
@@ -280,131 +240,90 @@ class RaftReplica:
             None if identity.members is None else dict(identity.members),
             sorted(self.bootstrap.expected),
             self.settings.http,
-            self._membership.member_at if self._engine is not None else 0,
+            self._opened.membership.member_at if self._opened is not None else 0,
         )
 
     def opened(self, peer: str, introduction: Introduction) -> str | None:
-        if self._engine is None:
+        if self._opened is None:
             return "this node is starting"
-        refusal = self._membership.refusal(peer, introduction) or self.bootstrap.introduced(peer, introduction)
-        if refusal is None:  # who is refused changes nothing for the member whose name it has
-            self._membership.introduced(peer, introduction)
-            self._http[peer] = introduction.http
-        self._guard(self._save_identity)
+        refusal = self._opened.introduced(peer, introduction)
+        self._guard(self._opened.save_identity)
         return refusal
 
     def refused(self, peer: str, why: str) -> None:
-        if self._running:
-            self._guard(self._membership.refused, peer, why)
-
-    def _reintroduce(self) -> None:
-        """Those who have not met everybody learn from us that the cluster is formed."""
-        for peer in self._http:
-            if self.transport.is_open(peer):
-                self.transport.reintroduce(peer)
-
-    def _save_identity(self) -> None:
-        """Write down that the cluster is formed, before this node acts on it."""
-        identity = self.bootstrap.identity
-        if identity != self._directory.identity:
-            self._directory.save_identity(cluster_id=identity.cluster_id, members=identity.members)
-            asyncio.get_running_loop().call_soon(self._reintroduce)
-        self._membership.update_candidacy()
+        if (running := self._running) is not None:
+            self._guard(running.membership.refused, peer, why)
 
     def connected(self, peer: str) -> None:
-        if self._running:
-            assert self._engine is not None
-            self._guard(self._engine.peer_connected, peer)
+        if (running := self._running) is not None:
+            self._guard(running.engine.peer_connected, peer)
             self._tick_soon()
 
     def disconnected(self, peer: str) -> None:
-        if self._running:
-            assert self._engine is not None
-            self._guard(self._engine.peer_disconnected, peer)
-        if not self.transport.is_open(peer):  # by a newer connection
+        if (running := self._running) is not None:
+            self._guard(running.engine.peer_disconnected, peer)
+        if not self.transport.is_open(peer):  # it may be: by a newer connection
             self.bootstrap.connection_closed(peer)
 
     def progress(self, peer: str) -> None:
-        if self._running:
-            assert self._engine is not None
-            self._engine.progress(peer)
+        if (running := self._running) is not None:
+            running.engine.progress(peer)
 
     def received(self, peer: str, message: messages.Message) -> None:
-        if not self._running:
-            return
-        assert self._engine is not None
-        match message:
-            case messages.SnapshotChunk():
-                self._guard(self._transfer.on_chunk, peer, message)
-            case messages.SnapshotAck():
-                self._guard(self._transfer.on_ack, peer, message)
-            case _:
-                self._guard(self._engine.receive, peer, message)
-        self._tick_soon()
+        if (running := self._running) is not None:
+            self._guard(running.receive, peer, message)
+            self._tick_soon()
 
-    # ---- what others see --------------------------------------------------------------------------------------------
+    # ---- for the rest of the node, see `Replica` --------------------------------------------------------------------
+
+    @property
+    def state(self) -> StateMachine:
+        return self._state.current
 
     @property
     def leader(self) -> str | None:
-        if not self._running:
-            return None
-        assert self._engine is not None
-        leader = self._engine.leader_id
+        leader = None if self._running is None else self._running.engine.leader_id
         return leader if leader == self.node_id or (leader is not None and self.transport.is_open(leader)) else None
 
     @property
     def is_leader(self) -> bool:
-        return self._running and self._engine is not None and self._engine.leads_its_term
+        return self._running is not None and self._running.engine.leads_its_term
 
     @property
     def term(self) -> int:
-        return 0 if self._engine is None else self._engine.term_now
+        return 0 if self._opened is None else self._opened.engine.term_now
 
     @property
     def age_ms(self) -> int:
-        return 0 if self.is_leader or self._engine is None else self._engine.silence_ms
-
-    async def change_members(self, change: Callable[[Members], Members]) -> Members:
-        """Change the members, one at a time, and wait until that is committed. Leader only."""
-        if not self._running or self._engine is None:
-            raise NotReady("this node is starting or stopping")
-        return await self._membership.change(change)
-
-    def connected_incarnation(self, peer: str) -> str | None:
-        """Which disk of `peer` this node is connected with now; None if with none."""
-        return self._membership.connected_incarnation(peer) if self._engine is not None else None
-
-    def members(self) -> list[Member]:
-        return [] if self._engine is None else self._membership.list_members()
+        return 0 if self.is_leader or self._opened is None else self._opened.engine.silence_ms
 
     def now_ms(self) -> int:
         return self.clock.now_ms()
 
     def propose(self, entry: bytes) -> asyncio.Future[Applied]:
         answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
-        if not self._running or self._engine is None:
+        running = self._running
+        if running is None:
             answer.set_exception(NotReady("this node is starting or stopping"))
         elif self._handing_over:
             answer.set_exception(NoLeader(f"{self.node_id} hands leadership over"))
         elif (refusal := self._proposals.refusal(len(entry))) is not None:
             answer.set_exception(refusal)
-        elif (
-            self._guard(self._engine.propose, entry, lambda applied, outcome: settle(answer, applied, outcome))
-            is not None
-        ):
+        elif self._guard(running.engine.propose, entry, lambda applied, outcome: settle(answer, applied, outcome)):
             self._proposals.add(answer, len(entry))
             self._tick_soon()
         elif not answer.done():
-            # A halt in the middle of it: it may stand in the log already.
+            # If the engine failed while it added the entry, the entry may be in the log.
             unknown = OutcomeUnknown("this node stopped itself before the outcome was known")
             answer.set_exception(unknown if self._halted else NoLeader(f"{self.node_id} does not lead now"))
         return answer
 
     async def barrier(self) -> int:
-        if not self._running or self._engine is None:
-            raise NotReady("this node is starting or stopping")
+        running = self._require_running()
         confirmed: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._guard(self._engine.confirm_reads, lambda leads: None if confirmed.done() else confirmed.set_result(leads))
+        self._guard(
+            running.engine.confirm_reads, lambda leads: None if confirmed.done() else confirmed.set_result(leads)
+        )
         self._tick_soon()
         if not await confirmed:
             raise NoLeader(f"{self.node_id} does not lead now")
@@ -417,81 +336,56 @@ class RaftReplica:
         self.transport.serve(kind, handler)
 
     def on_applied(self, listener: Callable[[Applied], None]) -> None:
-        self._applied_listeners.append(listener)
+        self._state.on_applied(listener)
 
     def on_leadership(self, listener: Callable[[bool], None]) -> None:
         self._leadership_listeners.append(listener)
 
     async def transfer_leadership(self) -> bool:
-        """Nothing is proposed meanwhile: somebody must get to have everything (Raft thesis 3.10)."""
-        if self._engine is None or self._engine.voters() == {self.node_id}:
+        if self._opened is None or self._opened.engine.voters() == {self.node_id}:
             return False
         self._handing_over = True
         try:
-            return await self._hand_over(asyncio.get_running_loop())
+            return await hand_over(self._opened.engine, is_running=lambda: self._running is not None, guard=self._guard)
         finally:
             self._handing_over = False
 
-    async def _hand_over(self, loop: asyncio.AbstractEventLoop) -> bool:
-        asked: list[str] = []  # in turn: one may be asked in vain
-        patient_until_s, deadline_s = 0.0, loop.time() + TRANSFER_S
-        while self._running and self._engine is not None and self._engine.role == LEADER and loop.time() < deadline_s:
-            if loop.time() >= patient_until_s:
-                peer = self._guard(self._engine.transfer_to_caught_up, asked)
-                if peer is not None:
-                    asked.append(peer)
-                    patient_until_s = loop.time() + self.settings.timing.election_s / 2
-            await asyncio.sleep(0.01)
-        return self._running and self._engine is not None and self._engine.role != LEADER
+    def status(self) -> RaftStatus:
+        if self._opened is None:
+            return RaftStatus()
+        return self._opened.status(
+            halted=self._halted is not None, leader=self.leader, clock_jumps_refused=self.clock.refused
+        )
 
-    def applied_point(self) -> tuple[int, bytes]:
-        """The index applied last, and the log's chain there: equal on all nodes at equal index."""
-        assert self._engine is not None
-        index = self._engine.applied_index
-        return index, self._journal.chain_at(index)
+    # ---- members ----------------------------------------------------------------------------------------------------
+
+    async def change_members(self, change: Callable[[Members], Members]) -> Members:
+        """Change the members, one at a time, and wait until the change is committed. Leader only."""
+        return await self._require_running().membership.change(change)
+
+    def connected_incarnation(self, peer: str) -> str | None:
+        """The incarnation of `peer` that this node is connected with now; None without a connection."""
+        return None if self._opened is None else self._opened.membership.connected_incarnation(peer)
+
+    def members(self) -> list[Member]:
+        return [] if self._opened is None else self._opened.membership.list_members()
 
     def http_addresses(self) -> dict[str, str]:
-        """Where the nodes that have introduced themselves serve HTTP."""
-        return dict(self._http)
+        """The HTTP address of each peer that has introduced itself."""
+        return {} if self._opened is None else self._opened.http_addresses()
 
-    def status(self) -> Mapping[str, Any]:
-        if self._engine is None:
-            return {"role": "starting"}
-        engine = self._engine.status()
-        return {
-            **engine,
-            "role": "halted" if self._halted else engine["role"],
-            "leader": self.leader,
-            **self._membership.status(),
-            **self._compaction.status(),
-            "snapshots_received": self._transfer.received,
-            "links": self.transport.status(),
-            "refused_connections": self.transport.refusals,
-            "clock_jumps_refused": self.clock.refused,
-        }
+    def applied_point(self) -> tuple[int, bytes]:
+        """The applied index, and the log's chain value there: equal on all nodes at an equal index."""
+        assert self._opened is not None
+        engine = self._opened.engine
+        return engine.applied_index, engine.journal.chain_at(engine.applied_index)
 
-    # ---- state machine --------------------------------------------------------------------------------
-
-    def _apply(self, payload: bytes, index: int, term: int) -> Applied:
-        applied = self.state.apply(payload)
-        assert self._engine is not None
-        live = term == self._engine.term_now and index > self._engine.history_index
-        self.clock.observe(applied.time_ms, live=live)
-        for listener in self._applied_listeners:
-            _notify(listener, applied)
-        return applied
-
-    def _replace_state(self, state: StateMachine) -> None:
-        """A snapshot's state takes the place of ours: to who listens, everything may have changed."""
-        self.state = state
-        everything = Applied(state.version, state.time_ms, [], (), [poll.id for poll in state.polls()])
-        for listener in self._applied_listeners:
-            _notify(listener, everything)
-        self._tick_soon()
+    def _require_running(self) -> RunningReplica:
+        if self._running is None:
+            raise NotReady("this node is starting or stopping")
+        return self._running
 
 
-def _notify(listener: Callable[[Any], None], news: Any) -> None:
-    try:
-        listener(news)
-    except Exception:
-        log.exception("a listener failed; the replica goes on")
+def _set_once(answer: asyncio.Future[bool], value: bool) -> None:
+    if not answer.done():
+        answer.set_result(value)

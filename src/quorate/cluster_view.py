@@ -60,11 +60,10 @@ class ClusterView:
 
     def _progress(self) -> Progress:
         raft = self._replica.status()
-        last_index = raft.get("last_index", 0)
         return Progress(
-            role=raft["role"],
-            term=raft.get("term", 0),
+            role=raft.role,
+            term=raft.term,
             version=self._replica.state.version,
-            log_index=last_index,
-            lag=last_index - raft.get("applied_index", 0),
+            log_index=raft.last_index,
+            lag=raft.last_index - raft.applied_index,
         )

@@ -41,21 +41,21 @@ class Readiness:
         if (waits_for := self._joining.waits_for) is not None:
             return CheckResult(False, "not a member of a cluster yet", waits_for)
         raft = replica.status()
-        if raft.get("stranger_to"):
+        if raft.stranger_to:
             return CheckResult(
                 False, "this node's disk is new to the cluster", f"quorate members replace {replica.node_id}"
             )
-        if raft.get("waiting_for"):
-            missing = ", ".join(raft["waiting_for"])
+        if raft.waiting_for:
+            missing = ", ".join(raft.waiting_for)
             return CheckResult(False, f"waiting to meet {missing}", "a cluster is formed once all have met")
         return CheckResult(False, "none known", "a majority of the nodes must be up and connected")
 
     def _check_log(self) -> CheckResult:
         raft = self._replica.status()
-        if raft["role"] in ("starting", "halted"):
-            return CheckResult(False, raft["role"], "see the log of this node")
-        applied, committed = raft["applied_index"], raft["commit_index"]
-        more = f"committed {committed}, last {raft['last_index']}"
+        if raft.role in ("starting", "halted"):
+            return CheckResult(False, raft.role, "see the log of this node")
+        applied, committed = raft.applied_index, raft.commit_index
+        more = f"committed {committed}, last {raft.last_index}"
         return CheckResult(committed - applied <= BEHIND_MAX, f"applied {applied}", more)
 
     def _check_flush(self) -> CheckResult:

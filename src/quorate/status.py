@@ -101,7 +101,7 @@ class StatusReport:
             node=self._config.node.id,
             version=self._replica.state.version,
             uptime_s=self._uptime_s(),
-            raft=self._replica.status(),
+            raft=self._replica.status().as_json(),
             state=_state_status(self._replica.state),
             flush=self._flushers[0].status() if self._flushers else None,
             sources={source.name: source.status() for source in self._sources},

@@ -444,7 +444,7 @@ async def _judge(cluster: SimCluster, outcomes: dict[str, str]) -> Verdict:
     verdict.acknowledged = sum(outcome.startswith("counted") for outcome in outcomes.values())
     verdict.unknown = sum(outcome in ("unknown", "maybe") for outcome in outcomes.values())
     verdict.refused = sum(outcome == "refused" for outcome in outcomes.values())
-    verdict.snapshots = sum(int(replica.status()["snapshots_received"]) for replica in replicas)
+    verdict.snapshots = sum(int(replica.status().snapshots_received) for replica in replicas)
     verdict.terms = max(replica.term for replica in replicas)
     verdict.digest = digests.pop()
     for replica in replicas:

@@ -30,7 +30,7 @@ def do(net: OurNet, step: Callable[[], Any]) -> Any:
 
 def snapshot_of(net: OurNet, name: str) -> SnapshotMeta:
     """The node takes a snapshot of all it has applied."""
-    compaction = net.replicas[name]._compaction
+    compaction = net.running(name).compaction
     do(net, compaction._take)
     assert net.until(lambda: compaction.newest is not None)
     assert compaction.newest is not None
@@ -207,7 +207,7 @@ def join(net: OurNet, name: str) -> None:
     net.names.append(name)
     net.start(name)
     change(net, lambda members: members.adding(name, name))
-    assert net.until(lambda: net.replicas[name].status()["voter"])
+    assert net.until(lambda: net.replicas[name].status().voter)
 
 
 def test_who_was_away_lets_in_whoever_joined_meanwhile_even_as_the_leader() -> None:
@@ -340,7 +340,7 @@ def test_a_member_that_died_before_it_wrote_down_that_it_is_one_does_so_later() 
         net.crash("d")
         net.directories["d"].save_identity(cluster_id=None, members=None)
         net.start("d")
-        assert net.until(lambda: net.replicas["d"].status()["voter"], limit_s=5)
+        assert net.until(lambda: net.replicas["d"].status().voter, limit_s=5)
 
 
 def test_a_leader_does_not_remove_itself() -> None:

@@ -128,7 +128,7 @@ def test_a_peer_that_takes_no_entries_hears_of_us_though_others_are_sent_many() 
     """It is in the middle of a snapshot, or slow: without heartbeats it would stand for election."""
     with OneEngine() as a:
         a.leads()
-        a.engine._backlog = lambda peer: WINDOW_BYTES + 1 if peer == "b" else 0
+        a.backlogs["b"] = WINDOW_BYTES + 1
         began_s, heard = a.now_s, 0
         while a.now_s < began_s + ELECTION_S:
             a.now_s += 0.01

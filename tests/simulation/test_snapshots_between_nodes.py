@@ -37,14 +37,14 @@ def test_who_is_told_of_an_installed_snapshot_finds_state_and_log_in_step() -> N
         def look(applied: Any) -> None:
             try:
                 index, _ = replica.applied_point()
-                seen.append((index, replica.status()["commit_index"], replica.state.digest()))
+                seen.append((index, replica.status().commit_index, replica.state.digest()))
             except Exception as error:
                 failed.append(error)
 
         replica.on_applied(look)
         net.heal()
         assert net.until(lambda: net.tags(follower) == net.tags(leader), limit_s=5)
-        assert 1 == replica.status()["snapshots_received"]
+        assert 1 == replica.status().snapshots_received
         assert [] == failed
         assert seen, "it was told"
         assert net.replicas[leader].state.digest() == seen[-1][2]

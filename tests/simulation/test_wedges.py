@@ -158,7 +158,7 @@ def test_a_learner_with_a_slower_disk_becomes_a_voter_under_load() -> None:
         with_load = partial(load, net, leader, 10, each_s=0.001)
         with_load(meanwhile=net.replicas[leader].change_members(lambda members: members.adding("d", "d")))
         assert leader == net.leader()
-        assert net.replicas["d"].status()["voter"]
+        assert net.replicas["d"].status().voter
 
 
 def listed(net: OurNet, name: str) -> list[str]:
@@ -235,7 +235,7 @@ def test_a_piece_that_takes_long_is_not_sent_again_and_again(monkeypatch: pytest
 
         net.listen(line)
         net.heal()
-        assert net.until(lambda: net.replicas[follower].status()["snapshots_received"], limit_s=120)
+        assert net.until(lambda: net.replicas[follower].status().snapshots_received, limit_s=120)
         assert sum(sent.values()) <= len(sent) + 6, sent
 
 
@@ -251,4 +251,4 @@ def test_a_snapshot_that_takes_as_long_as_the_log_takes_to_need_a_new_one_arrive
         load(net, leader, 20, each_s=0.05, pad_bytes=40)
         assert leader == net.leader()
         assert net.last_index(follower) >= net.last_index(leader) - 2
-        assert net.replicas[follower].status()["snapshots_received"] <= 2
+        assert net.replicas[follower].status().snapshots_received <= 2

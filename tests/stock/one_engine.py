@@ -27,18 +27,18 @@ class OneEngine:
         self.sent: list[tuple[str, messages.Message]] = []
         self.applied: list[bytes] = []
         self.outcomes: list[ProposalOutcome] = []
+        self.backlogs: dict[str, int] = {}
         self._voters = voters
         self._clock = pysyncobj.syncobj.monotonicTime
 
     def __enter__(self) -> OneEngine:
         pysyncobj.syncobj.monotonicTime = lambda: self.now_s
-        self.journal = self.disk.open()
+        self.journal = self.disk.open(on_synced=lambda: self.engine.on_synced())
         self.engine = Engine(
             "a",
             self._voters,
             journal=self.journal,
-            send=self._send,
-            apply=lambda payload, index, term: self.applied.append(payload),
+            owner=self,
             timing=ElectionTiming(ELECTION_S),
             rng=random.Random(1),
         )
@@ -49,9 +49,40 @@ class OneEngine:
     def __exit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:
         pysyncobj.syncobj.monotonicTime = self._clock
 
-    def _send(self, peer: str, message: messages.Message) -> bool:
+    # ---- what the engine asks, see `EngineOwner` -----------------------------------------------------------------
+
+    def send(self, peer: str, message: messages.Message) -> bool:
         self.sent.append((peer, message))
         return True
+
+    def backlog(self, peer: str) -> int:
+        return self.backlogs.get(peer, 0)
+
+    def apply(self, payload: bytes, index: int, term: int) -> None:
+        self.applied.append(payload)
+
+    def may_give_ballot(self, incarnation: str) -> bool:
+        return True
+
+    def incarnation_of(self, peer: str) -> str:
+        return ""
+
+    def has_known_disk(self, peer: str) -> bool:
+        return True
+
+    def members_changed(self, members: bytes) -> None:
+        pass
+
+    def members_committed(self, members: bytes, index: int) -> None:
+        pass
+
+    def offer_snapshot(self, peer: str) -> None:
+        pass
+
+    def cancel_snapshot(self, peer: str) -> None:
+        pass
+
+    # ---- the script ------------------------------------------------------------------------------------------------
 
     def says(self, step: Callable[[], object]) -> list[tuple[str, messages.Message]]:
         """What the engine sends while it does that."""

@@ -15,6 +15,7 @@ from quorate.cluster.raft.engine.elections import LEADER, ElectionTiming
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.environment import Environment, ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.raft.running import RunningReplica
 from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.cluster.raft.transport.transport import PeerTransport
@@ -155,9 +156,12 @@ class OurNet(Net):
         return self.replicas
 
     def engine(self, name: str) -> Engine:
-        engine = self.replicas[name]._engine
-        assert engine is not None
-        return engine
+        return self.running(name).engine
+
+    def running(self, name: str) -> RunningReplica:
+        running = self.replicas[name]._opened
+        assert running is not None
+        return running
 
     def journal(self, name: str) -> Journal:
         return self.engine(name).journal
@@ -223,7 +227,7 @@ class OurNet(Net):
 
     def hand_over(self, leader: str, to: str) -> None:
         engine = self.engine(leader)
-        self.wait_for(_called(lambda: engine._send(to, messages.TimeoutNow(engine.term_now))))
+        self.wait_for(_called(lambda: self.running(leader).send(to, messages.TimeoutNow(engine.term_now))))
 
     def deliver(self, source: str, target: str, message: Any) -> None:
         self.wait_for(_called(lambda: self.replicas[target].received(source, message)))

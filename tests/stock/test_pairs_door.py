@@ -361,13 +361,13 @@ def test_big_snapshot_tcp_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             await submitter.create_poll(entry.CreatePoll("big", "", texts, "open", None, False), timeout_s=20)
             for number in range(30):
                 await submitter.cast([Vote(texts[number], poll="big")] * 100, timeout_s=20)
-            await until("a snapshot", lambda: leader.status()["snapshot_index"], within_s=30)
+            await until("a snapshot", lambda: leader.status().snapshot_index, within_s=30)
             relay.cuts = 3
             late = await start("n1", relay.target)
             stack.push_async_callback(late.stop)
             await until("it has caught up", lambda: late.state.version == leader.state.version, within_s=60)
             assert leader.state.digest() == late.state.digest()
-            assert (3, 1) == (relay.cut, late.status()["snapshots_received"])
+            assert (3, 1) == (relay.cut, late.status().snapshots_received)
             assert [] == halted
 
     with Relay(cuts=0, **BAD_LINE) as relay:

@@ -143,7 +143,7 @@ def test_amnesia_ours(seed: int) -> None:
         net.elect()
         net.run(2)
         assert dict.fromkeys("abc", tags) == {name: net.tags(name) for name in "abc"}
-        assert not net.replicas[forgetful].status()["voter"], "it has copies again, and no voice until it is replaced"
+        assert not net.replicas[forgetful].status().voter, "it has copies again, and no voice until it is replaced"
 
 
 def test_meta_lost_stock(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_stall_election_ours() -> None:
         assert 65 == net.told("success"), "counting goes on"
         disk.release()
         net.run(2)
-        assert net.replicas[leader].status()["snapshot_index"] > 0
+        assert net.replicas[leader].status().snapshot_index > 0
         assert (leader, term) == (net.leader(), net.term(leader))
 
 

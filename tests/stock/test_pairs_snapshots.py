@@ -216,6 +216,6 @@ def test_attributes_pickled_ours() -> None:
         net.replicas["a"].lock = threading.Lock()  # type: ignore[attr-defined]  # that is the point
         net.propose_all("a", "x", 100)
         net.run(3)
-        assert net.replicas["a"].status()["snapshot_index"] > 0
+        assert net.replicas["a"].status().snapshot_index > 0
         assert len(net.journal("a")) < 60
         assert {} == net.halted

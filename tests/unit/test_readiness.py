@@ -11,6 +11,7 @@ import pytest
 
 from quorate.cluster.flush.flusher import Flusher
 from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.raft.status import RaftStatus
 from quorate.http.api import Check, CheckResult
 from quorate.joining import Joining
 from quorate.readiness import Readiness, first_failing
@@ -37,8 +38,9 @@ class Replica:
         self.asked_on.append(threading.current_thread())
         return self._leader
 
-    def status(self) -> Mapping[str, Any]:
-        return {"role": "follower", "applied_index": 7, "commit_index": 7, "last_index": 9, **self._raft}
+    def status(self) -> RaftStatus:
+        known: dict[str, Any] = {"role": "follower", "applied_index": 7, "commit_index": 7, "last_index": 9}
+        return RaftStatus(**{**known, **self._raft})
 
 
 class Search:

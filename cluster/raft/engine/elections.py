@@ -9,12 +9,13 @@ from __future__ import annotations
 import logging
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.clock import monotonic_s
+from quorate.cluster.raft.engine.owner import EngineOwner
 from quorate.cluster.raft.engine.stock import Node, SyncObj, SyncObjConf, Transport
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.errors import Halted
@@ -27,8 +28,6 @@ DISK_HANG_TIMEOUTS = 5  # election timeouts that a disk may take for a sync befo
 _Promise = tuple[int, str, messages.Message]  # journal position, to, what
 
 log = logging.getLogger(__name__)
-
-Send = Callable[[str, messages.Message], bool]  # to a peer by node id; False if it surely was not sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +83,15 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         voters: Iterable[str],
         *,
         journal: Journal,
-        send: Send,
+        owner: EngineOwner,
         timing: ElectionTiming,
         rng: random.Random,
     ) -> None:
         self.journal = journal
         self.timing = timing
-        self.may_be_candidate = True  # False on a node that the log does not name, or names with another disk
-        self.may_give_ballot: Callable[[str], bool] = lambda to: True  # to a candidate whose log names us so
-        self.incarnation_of: Callable[[str], str] = lambda peer: ""  # as our log names a voter
-        self.has_known_disk: Callable[[str], bool] = lambda peer: (
-            True
-        )  # False of one whose disk is not the log's any more
+        self.may_be_candidate = True  # see `allow_candidacy`
         self.is_voter = True
-        self.on_durable: Callable[[], None] = lambda: None  # more of the log is on disk: something may commit
-        self._send = send
+        self._owner = owner
         self._rng = rng
         self._promises: deque[_Promise] = deque()
         self._leader_heard_s = float("-inf")  # when a live leader last spoke to us
@@ -131,7 +124,6 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._SyncObj__votedForNodeId = journal.getVotedForNodeId()
         self._SyncObj__raftCommitIndex = journal.getRaftCommitIndex()
         self._SyncObj__raftLastApplied = journal.first_index
-        journal.on_synced = self.on_synced
 
     _SyncObj__raftElectionDeadline: float
     _SyncObj__raftLeader: Node | None
@@ -163,6 +155,10 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         voters = self.voters()
         return len(of & voters) * 2 > len(voters)
 
+    def allow_candidacy(self, allowed: bool) -> None:
+        """Not allowed on a node that the log does not name, or names with another disk."""
+        self.may_be_candidate = allowed
+
     # ---- promises wait for the disk ---------------------------------------------------------------------------------
 
     def promise(self, peer: str, message: messages.Message) -> bool:
@@ -172,7 +168,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         promised, and two leaders of one term follow (test_lost_unsynced_tail).
         """
         if self.journal.synced >= self.journal.position:
-            return self._send(peer, message)
+            return self._owner.send(peer, message)
         if self._promises and _says_no_more(self._promises[-1], (self.journal.position, peer, message)):
             self._promises.pop()  # heartbeats go on while a disk hangs
         self._promises.append((self.journal.position, peer, message))
@@ -183,8 +179,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         while self._promises and self._promises[0][0] <= self.journal.synced:
             _, peer, message = self._promises.popleft()
             if message.term == self.term_now:  # a promise of an earlier term binds nobody any more
-                self._send(peer, message)
-        self.on_durable()
+                self._owner.send(peer, message)
 
     def on_stock_message(self, node: Node, message: dict[str, Any]) -> bool:
         """What PySyncObj itself sends in elections, in our words."""
@@ -196,7 +191,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
                 message["last_log_term"],
                 pre=False,
                 transfer=self._transferring,
-                to=self.incarnation_of(node.id),
+                to=self._owner.incarnation_of(node.id),
             )
             return self.promise(node.id, request)
         if kind == "response_vote":
@@ -224,8 +219,8 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._pre_ballots = {self.node_id}
         term, last = self.term_now + 1, self._last()
         for peer in sorted(self.voters() - {self.node_id}):
-            self._send(
-                peer, messages.RequestBallot(term, *last, pre=True, transfer=False, to=self.incarnation_of(peer))
+            self._owner.send(
+                peer, messages.RequestBallot(term, *last, pre=True, transfer=False, to=self._owner.incarnation_of(peer))
             )
         self._check_pre_ballots()
 
@@ -287,13 +282,13 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         (test_amnesia: 20 of 20 lose what was acknowledged).
         """
         if request.term < self.term_now + request.pre:  # it asks for a term that is ours already: let it catch up
-            self._send(peer, messages.Appended(self.term_now, 0, success=False, reset=False))
-        if not self.may_give_ballot(request.to) or (self.leader_is_fresh() and not request.transfer):
+            self._owner.send(peer, messages.Appended(self.term_now, 0, success=False, reset=False))
+        if not self._owner.may_give_ballot(request.to) or (self.leader_is_fresh() and not request.transfer):
             return
         if request.pre:
             index, term = self._last()
             if request.term > self.term_now and (request.last_term, request.last_index) >= (term, index):
-                self._send(peer, messages.Ballot(request.term, pre=True))
+                self._owner.send(peer, messages.Ballot(request.term, pre=True))
             return
         stock = {
             "type": "request_vote",
@@ -355,7 +350,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
             if now_s - self._alive_sent_s >= self.timing.heartbeat_s:
                 self._alive_sent_s = now_s
-                self._send(peer, messages.Appended(self.term_now, 0, success=False, reset=False))
+                self._owner.send(peer, messages.Appended(self.term_now, 0, success=False, reset=False))
 
     def learn_term(self, term: int) -> None:
         """Somebody is in a later term: this node leads no more."""

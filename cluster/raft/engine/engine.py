@@ -16,7 +16,8 @@ from typing import Any
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine import stock
 from quorate.cluster.raft.engine.clock import monotonic_s
-from quorate.cluster.raft.engine.elections import LEADER, ROLES, ElectionTiming, Send
+from quorate.cluster.raft.engine.elections import LEADER, ElectionTiming
+from quorate.cluster.raft.engine.owner import EngineOwner
 from quorate.cluster.raft.engine.proposal_outcome import OnOutcome, ProposalOutcome
 from quorate.cluster.raft.engine.replication import MEMBERS, NO_OP, REGULAR, Replication
 from quorate.cluster.raft.engine.stock import Node
@@ -25,8 +26,6 @@ from quorate.cluster.raft.storage.journal import ENTRY_OVERHEAD_BYTES, Journal
 from quorate.errors import Halted
 
 APPLY_S = 0.02  # how long one tick may apply before others get the loop
-
-Applier = Callable[[bytes, int, int], Any]  # payload, index, term -> result
 
 log = logging.getLogger(__name__)
 
@@ -40,13 +39,10 @@ class Engine(Replication):
         voters: Iterable[str],
         *,
         journal: Journal,
-        send: Send,
-        apply: Applier,
+        owner: EngineOwner,
         timing: ElectionTiming,
         rng: random.Random,
-        backlog: Callable[[str], int] = lambda peer: 0,
     ) -> None:
-        self._apply = apply
         self._wants_tick = False
         self._has_unsent = False
         self._noted_at_s, self._committed_noted, self._committed_a_while_ago = (
@@ -54,10 +50,9 @@ class Engine(Replication):
             0,
             0,
         )  # commit index: when, what, and before
-        self.on_members_committed: Callable[[bytes, int], None] = lambda members, index: None
-        super().__init__(node_id, voters, journal=journal, send=send, timing=timing, rng=rng, backlog=backlog)
+        super().__init__(node_id, voters, journal=journal, owner=owner, timing=timing, rng=rng)
         stock.check()
-        self._find_members(journal.first_index + 1)
+        self._read_members(journal.first_index + 1)
 
     # ---- driving ----------------------------------------------------------------------------------------------------
 
@@ -101,7 +96,7 @@ class Engine(Replication):
 
     def peer_disconnected(self, peer: str) -> None:
         self._SyncObj__onNodeDisconnected(Node(peer))
-        self.cancel_snapshot(peer)
+        self._owner.cancel_snapshot(peer)
         self.connection_lost(peer)
 
     # ---- proposing --------------------------------------------------------------------------------------------------
@@ -195,7 +190,7 @@ class Engine(Replication):
         )
         if self.role != LEADER or not ready:
             return None
-        self._send(ready[0], messages.TimeoutNow(self.term_now))
+        self._owner.send(ready[0], messages.TimeoutNow(self.term_now))
         return ready[0]
 
     # ---- applying ---------------------------------------------------------------------------------------------------
@@ -229,12 +224,12 @@ class Engine(Replication):
             self._fail_overtaken(term)
             return None
         if kind == MEMBERS:
-            self.on_members_committed(command[1:], index)
+            self._owner.members_committed(command[1:], index)
             return None
         try:
             if kind != REGULAR:
                 raise ValueError(f"unknown kind {kind!r}")
-            return self._apply(command[1:], index, term)
+            return self._owner.apply(command[1:], index, term)
         except Exception as error:
             log.critical("entry %d of term %d cannot be applied: %r; it begins %r", index, term, error, command[:64])
             raise Halted(f"entry {index} of term {term} cannot be applied ({error}); it is still in the log") from error
@@ -271,24 +266,6 @@ class Engine(Replication):
     def _SyncObj__tryLogCompaction(self) -> None:
         """Snapshots are the replica's business. Stock forks a child that keeps our sockets, or pickles and gzips on the
         loop (test_stalls, test_stall_election, test_attributes_pickled)."""
-
-    def status(self) -> dict[str, Any]:
-        """The log's part of /status."""
-        journal = self.journal
-        return {
-            "role": ROLES[self.role],
-            "term": self.term_now,
-            "voter": self.is_voter and self.may_be_candidate,
-            "last_index": journal.last_index,
-            "synced_index": journal.synced_index,
-            "commit_index": self.commit_index,
-            "applied_index": self.applied_index,
-            "first_index": journal.first_index,
-            "log_bytes": journal.bytes_on_disk,
-            "log_memory_bytes": journal.bytes_in_memory,
-            "chain": journal.chain_at(self.applied_index).hex(),
-            "election_timeout_ms": int(self.timing.election_s * 1000),
-        }
 
     # ---- snapshots and members --------------------------------------------------------------------------------------
 

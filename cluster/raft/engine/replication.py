@@ -7,11 +7,12 @@ is on its disk, and a leader believes an answer only in the term it was given in
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.clock import monotonic_s
-from quorate.cluster.raft.engine.elections import LEADER, Elections, ElectionTiming, Send
+from quorate.cluster.raft.engine.elections import LEADER, Elections, ElectionTiming
+from quorate.cluster.raft.engine.owner import EngineOwner
 from quorate.cluster.raft.engine.read_index import OnConfirmed, ReadIndex
 from quorate.cluster.raft.engine.stock import Node
 from quorate.cluster.raft.members import MemberEntries
@@ -34,21 +35,16 @@ class Replication(Elections):
         voters: Iterable[str],
         *,
         journal: Journal,
-        send: Send,
+        owner: EngineOwner,
         timing: ElectionTiming,
         rng: random.Random,
-        backlog: Callable[[str], int],
     ) -> None:
-        self._backlog = backlog
         self._counting_copies = False
         self._read_index = ReadIndex()
         self._commit_announced = 0
-        self.offer_snapshot: Callable[[str], None] = lambda peer: None  # begin or go on sending it; at every heartbeat
-        self.cancel_snapshot: Callable[[str], None] = lambda peer: None  # the link broke
-        self.on_members: Callable[[bytes], None] = lambda members: None  # in force from now on; b"": those of the base
         self._members = MemberEntries()
         self.history_index = journal.last_index  # up to here, entries may be older than this node's view of a leader
-        super().__init__(node_id, voters, journal=journal, send=send, timing=timing, rng=rng)
+        super().__init__(node_id, voters, journal=journal, owner=owner, timing=timing, rng=rng)
 
     # ---- how far ----------------------------------------------------------------------------------------------------
 
@@ -133,19 +129,19 @@ class Replication(Elections):
         peer, journal = str(node.id), self.journal
         next_index = self._SyncObj__raftNextIndex[node]
         if next_index <= journal.first_index:
-            self.offer_snapshot(peer)
+            self._owner.offer_snapshot(peer)
             if heartbeat:
-                self._send(peer, self._append(journal.last_index, []))
+                self._owner.send(peer, self._append(journal.last_index, []))
             return
-        while next_index <= journal.last_index and self._backlog(peer) <= WINDOW_BYTES:
+        while next_index <= journal.last_index and self._owner.backlog(peer) <= WINDOW_BYTES:
             entries = self._slice(next_index)
-            if not self._send(peer, self._append(next_index - 1, entries)):
+            if not self._owner.send(peer, self._append(next_index - 1, entries)):
                 return
             next_index += len(entries)
             self._SyncObj__raftNextIndex[node] = next_index
             heartbeat = False
         if heartbeat:
-            self._send(peer, self._append(next_index - 1, []))
+            self._owner.send(peer, self._append(next_index - 1, []))
 
     def _append(self, prev_index: int, entries: list[tuple[int, bytes]]) -> messages.Append:
         return messages.Append(
@@ -199,7 +195,7 @@ class Replication(Elections):
             self._SyncObj__raftNextIndex[node] = max(self._SyncObj__raftNextIndex[node], message.next_index)
         if message.reset:
             self._SyncObj__raftNextIndex[node] = message.next_index
-        if self.has_known_disk(peer):
+        if self._owner.has_known_disk(peer):
             self._count_copy(node, message)
         if self._SyncObj__raftNextIndex[node] > self.journal.first_index:
             self._replicate(node, heartbeat=False)
@@ -234,13 +230,13 @@ class Replication(Elections):
         lost to one late heartbeat), and goes back by one entry a round (test_slow_rollback).
         """
         if message.term < self.term_now:
-            self._send(peer, messages.Appended(self.term_now, 0, success=False, reset=False))
+            self._owner.send(peer, messages.Appended(self.term_now, 0, success=False, reset=False))
             return
         if not self.leader_is_fresh():
             self.history_index = max(self.history_index, message.commit_index)
         self.follow(peer, message.term)
         if self.journal.pending_bytes > PENDING_BYTES_MAX:  # the disk hangs, so only this: we are alive
-            self._send(peer, self._alive_answer(message, reset=False))
+            self._owner.send(peer, self._alive_answer(message, reset=False))
             return
         first, last = self.journal.first_index, self.journal.last_index
         prev, entries = message.prev_index, message.entries
@@ -249,7 +245,7 @@ class Replication(Elections):
             prev = first
         elif prev > last or self.term_at(prev) != message.prev_term:
             self._check_uncommitted(prev)
-            self._send(peer, self._alive_answer(message, reset=True))
+            self._owner.send(peer, self._alive_answer(message, reset=True))
             return
         self._store(prev, entries)
         verified = prev + len(entries)
@@ -258,7 +254,7 @@ class Replication(Elections):
         if commit > self.commit_index:
             self._commit(commit)
         if self.journal.synced < self.journal.position and not entries:
-            self._send(peer, self._alive_answer(message, reset=False))  # alive, whatever the disk does
+            self._owner.send(peer, self._alive_answer(message, reset=False))  # alive, whatever the disk does
         self.promise(
             peer, messages.Appended(message.term, verified + 1, success=True, reset=False, round=message.round)
         )
@@ -301,13 +297,16 @@ class Replication(Elections):
     # ---- members in the log -----------------------------------------------------------------------------------------
 
     def _find_members(self, from_index: int) -> None:
-        """Read the membership entries at or above `from_index` anew, and tell who counts from now on."""
+        """Read the membership entries from `from_index` on again, and tell the owner which members count now."""
+        self._read_members(from_index)
+        self._owner.members_changed(self.members_at(self.journal.last_index))
+
+    def _read_members(self, from_index: int) -> None:
         self._members.cut(from_index)
         for at in range(max(0, from_index - self.journal.first_index), len(self.journal)):
             command, index, _ = self.journal[at]
             if command[:1] == MEMBERS:
                 self._members.add(index, command[1:])
-        self.on_members(self.members_at(self.journal.last_index))
 
     @property
     def members_index(self) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from quorate.cluster.raft import members
 from quorate.cluster.raft.engine.engine import Engine
@@ -42,11 +41,6 @@ class Membership:
         self._introductions: dict[str, Introduction] = {}
         self._change_open = False
         self.current: Members | None = None
-        engine.may_give_ballot = self.may_give_ballot
-        engine.incarnation_of = self._incarnation_of
-        engine.has_known_disk = self.has_known_disk
-        engine.on_members = self.use_members
-        engine.on_members_committed = self.committed
         self.use_members(engine.members_at(engine.journal.last_index))
 
     # ---- from the log -----------------------------------------------------------------------------------------------
@@ -69,7 +63,7 @@ class Membership:
             raise Halted(f"this node was {REMOVED} ({self._committed.reason}); its data directory is of no more use")
         self._update_connections()
 
-    def installed(self, snapshot: SnapshotMeta) -> None:
+    def snapshot_installed(self, snapshot: SnapshotMeta) -> None:
         """It took the place of the log."""
         self._base = members.decode(snapshot.members) if snapshot.members else None
         if snapshot.members:
@@ -106,7 +100,7 @@ class Membership:
             self._bootstrap.join({member.id: member.incarnation for member in self._committed.members})
         me = None if self.current is None else self.current.get(self._node_id)
         mine = me is None or me.incarnation == self._bootstrap.identity.incarnation
-        self._engine.may_be_candidate = self._bootstrap.formed and mine
+        self._engine.allow_candidacy(self._bootstrap.formed and mine)
 
     def may_give_ballot(self, to: str) -> bool:
         """Whether this disk holds every ballot that whom the candidate means by us has given.
@@ -115,14 +109,14 @@ class Membership:
         """
         return to == self._bootstrap.identity.incarnation if to else self._bootstrap.formed
 
-    def _incarnation_of(self, peer: str) -> str:
+    def incarnation_of(self, peer: str) -> str:
         member = None if self.current is None else self.current.get(peer)
         return "" if member is None else member.incarnation
 
     def has_known_disk(self, peer: str) -> bool:
         """Whether the disk we are connected with is the one that the log means: what another one says counts for
         nothing, whatever it holds, for it has forgotten what it promised before."""
-        known, introduction = self._incarnation_of(peer), self._introductions.get(peer)
+        known, introduction = self.incarnation_of(peer), self._introductions.get(peer)
         return not known or introduction is None or introduction.incarnation == known
 
     def set_initial_peers(self, peers: Mapping[str, str]) -> None:
@@ -250,12 +244,3 @@ class Membership:
 
     def list_members(self) -> list[Member]:
         return list(self.current.members) if self.current else []
-
-    def status(self) -> dict[str, Any]:
-        bootstrap = self._bootstrap
-        return {
-            "members": {member.id: "voter" if member.voter else "learner" for member in self.list_members()},
-            "cluster_id": bootstrap.identity.cluster_id,
-            "waiting_for": bootstrap.waiting_for(),
-            "stranger_to": bootstrap.stranger_to,
-        }

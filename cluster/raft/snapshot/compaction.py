@@ -1,8 +1,8 @@
-"""When the log is long, the state stands for it: snapshots taken here, and snapshots received put in place.
+"""Log compaction: a snapshot of the state takes the place of the log's oldest entries.
 
-Freezing the state is a matter of milliseconds on the loop; encoding and writing happen on the snapshots' own thread, so
-that neither heartbeats nor the log's sync wait for them. The log keeps a suffix, so that a node that was away for a
-moment needs no snapshot. A received one is read back and accepted by the state machine before anything is replaced.
+Freezing the state takes a few milliseconds on the loop. Encoding and writing happen on the snapshots' own thread, so
+that neither heartbeats nor the syncs of the log wait for them. The log keeps its newest entries: a node that was away
+for a moment needs no snapshot. A snapshot from the leader is read back and decoded before it replaces anything.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from quorate.cluster.fsm import Image, StateMachine
+from quorate.cluster.fsm import StateMachine
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.environment import ReplicaSettings
+from quorate.cluster.raft.local_state import LocalState
 from quorate.cluster.raft.membership.membership import Membership
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
 from quorate.cluster.raft.storage.writer import Writer
@@ -21,7 +22,12 @@ log = logging.getLogger(__name__)
 
 
 class Compaction:
-    """On the loop, but for what it gives to the writer. `replace` is called when a received state is to be used."""
+    """Takes this node's snapshots, installs the leader's, and shortens the log behind them.
+
+    Everything runs on the loop except for the operations that it gives to the writer. `sent_index` tells the index of
+    the snapshot that a peer is being sent; `installed` is called when a snapshot of the leader's is in
+    use, `failed` when a snapshot could not be written.
+    """
 
     def __init__(
         self,
@@ -32,17 +38,19 @@ class Compaction:
         settings: ReplicaSettings,
         newest: SnapshotMeta | None,
         *,
-        freeze: Callable[[], Image],
-        replace: Callable[[StateMachine], None],
+        state: LocalState,
+        sent_index: Callable[[str], int],
+        installed: Callable[[], None],
         failed: Callable[[BaseException], None],
     ) -> None:
         self._snapshots, self._writer, self._engine, self._membership = snapshots, writer, engine, membership
         self._settings = settings
-        self._freeze, self._replace, self._failed = freeze, replace, failed
+        self._state, self._sent_index = state, sent_index
+        self._installed, self._failed = installed, failed
         self._under_way = False
-        self._usual_bytes = self._due_bytes = settings.snapshot_bytes + settings.keep_bytes  # make the next one due
-        self._usual_before = 0, 0  # where the log would begin if nobody needed more: after the last two
-        self.held: Callable[[str], int] = lambda peer: 0  # the index of the snapshot that a peer is being sent
+        # The next snapshot is due when the log takes more memory than this. It grows by what is kept for slow peers.
+        self._usual_bytes = self._due_bytes = settings.snapshot_bytes + settings.keep_bytes
+        self._usual_bases = 0, 0  # where the log would begin if no peer needed more: after each of the last two
         self.newest = newest
 
     def compact_if_due(self) -> None:
@@ -56,7 +64,7 @@ class Compaction:
         if self.newest is not None and index <= self.newest.index:
             return
         self._under_way = True
-        image, term, chain = self._freeze(), engine.term_at(index), engine.journal.chain_at(index)
+        image, term, chain = self._state.current.freeze(), engine.term_at(index), engine.journal.chain_at(index)
         members = self._membership.at(index)
         self._writer.run(lambda: self._snapshots.save(index, term, chain, members, image.encode()), self._taken)
 
@@ -70,17 +78,20 @@ class Compaction:
             log.info("snapshot up to index %d taken (%d bytes)", meta.index, meta.size)
 
     def _compact(self, to_index: int) -> None:
-        """Keep what a short absence needs; and of two snapshots' worth of log more what a peer on its way needs: the
-        snapshot that it is sent would help it nothing if the log began behind it."""
+        """Shorten the log, but keep what a peer needs after a short absence.
+
+        For a peer that is being sent a snapshot, keep the entries after that snapshot too, up to two snapshots back:
+        without them the snapshot would not help the peer.
+        """
         engine = self._engine
         usual = min(to_index, engine.index_keeping(self._settings.keep_bytes))
-        base = min(usual, max(self._usual_before[0], engine.lowest_needed_index(self.held)))
-        self._usual_before = self._usual_before[1], usual
+        base = min(usual, max(self._usual_bases[0], engine.lowest_needed_index(self._sent_index)))
+        self._usual_bases = self._usual_bases[1], usual
         self._due_bytes = self._usual_bytes + engine.bytes_between(base, usual)
         engine.journal.compact(base)
 
     def install(self, meta: SnapshotMeta, done: Callable[[bool], None]) -> None:
-        """Use a received snapshot, unless it turns out to be unusable or too old; `done` is told whether it is."""
+        """Use a received snapshot, unless it is unusable or too old. `done` is told whether it is used."""
         self._writer.run(
             lambda: StateMachine.restore(self._snapshots.load(meta)), lambda state: done(self._restored(meta, state))
         )
@@ -95,11 +106,8 @@ class Compaction:
         self._engine.journal.reset(meta)
         self._due_bytes = self._usual_bytes
         self._engine.snapshot_installed(meta.index)
-        self._membership.installed(meta)
-        self._replace(state)  # last: who is told of it looks at the log as well
+        self._membership.snapshot_installed(meta)
+        self._state.replace(state)  # last, because listeners look at the log as well
+        self._installed()
         log.info("installed the leader's snapshot up to index %d (version %d)", meta.index, state.version)
         return True
-
-    def status(self) -> dict[str, int]:
-        newest = self.newest
-        return {"snapshot_index": newest.index if newest else 0, "snapshot_bytes": newest.size if newest else 0}

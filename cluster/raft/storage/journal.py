@@ -43,11 +43,11 @@ class Journal:
         files: Files,
         writer: Writer,
         replayed: Log,
+        on_synced: Callable[[], None],
         on_failure: Callable[[BaseException], None],
         segment_bytes: int,
     ) -> None:
         """Use `open`."""
-        self.on_synced: Callable[[], None] = lambda: None
         self.position = 0  # records handed over since this open
         self.synced = 0  # of them, how many are durable
         self.synced_index = replayed.last.index  # the greatest index of the current log that is durable
@@ -55,7 +55,7 @@ class Journal:
         self.pending_bytes = 0  # of records not yet handed to the writer: grows while a sync lasts
         self._files = files
         self._writer = writer
-        self._on_failure = on_failure
+        self._on_synced, self._on_failure = on_synced, on_failure
         self._segment_bytes = segment_bytes
         self._entries: list[Entry] = [(BASE_COMMAND, replayed.base.index, replayed.base.term), *replayed.entries]
         self._chains: list[bytes] = [replayed.base.chain, *replayed.chains]
@@ -82,6 +82,7 @@ class Journal:
         *,
         snapshot: SnapshotMeta | None,
         on_failure: Callable[[BaseException], None],
+        on_synced: Callable[[], None] = lambda: None,
         segment_bytes: int = SEGMENT_BYTES,
         node_id: str = "NODE",
         may_create: bool = True,
@@ -92,7 +93,7 @@ class Journal:
         """
         try:
             replayed, restart = open_log(files, snapshot, node_id, may_create=may_create)
-            journal = cls(files, writer, replayed, on_failure, segment_bytes)
+            journal = cls(files, writer, replayed, on_synced, on_failure, segment_bytes)
             if restart and snapshot is not None:
                 log.info(
                     "the log ends at %d or differs: it begins anew at the snapshot's %d",
@@ -281,7 +282,7 @@ class Journal:
             self._fail(result)
         elif not self._closed:
             self.synced, self.synced_index = position, self._batch_index
-            self.on_synced()
+            self._on_synced()
             self.flush()
 
     def _group(self, pending: list[bytes], *, clean: bool = False) -> Callable[[], None]:

@@ -136,6 +136,10 @@ class PeerConnection(asyncio.Protocol):
         self._queued = 0
         self._owner.closed(self, str(exc) if exc else self._why)
 
+    def accept(self) -> None:
+        """The owner accepts the peer: from now on this is the peer's connection."""
+        self.accepted = True
+
     def close(self, why: str) -> None:
         """Cut it now, or as soon as it is connected; `closed` follows. Idempotent."""
         if self._transport is None:

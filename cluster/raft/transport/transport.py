@@ -8,25 +8,19 @@ over a link ends in an answer, an error that says it surely was not sent, or `Ou
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import os
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
 
-import msgspec
-
-from quorate import errors
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.transport.connection import CALLS, MESSAGE_BYTES_MAX, RAFT, Introduction, PeerConnection
+from quorate.cluster.raft.status import ConnectionStatus
+from quorate.cluster.raft.transport.calls import PING, Calls
+from quorate.cluster.raft.transport.connection import CALLS, RAFT, Introduction, PeerConnection
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
+from quorate.errors import ConfigError
 
 HANDSHAKES_MAX = 32
-CALLS_MAX = 1024
-CALL_BACKLOG_BYTES = 16 * 1024 * 1024
-CALL_S = 10.0
-CALL_BYTES = 1024  # of a call around its body
 PING_S = 1.0
 SILENCE_S = 4.0
 REDIAL_S = (0.05, 0.5)
@@ -34,32 +28,6 @@ DIAL_S = 3.0
 FIRST_DIAL_WAIT_S = 2.0  # how long a peer with a greater id may take to dial
 
 log = logging.getLogger(__name__)
-
-
-class _Call(msgspec.Struct, array_like=True, tag=1):
-    id: int
-    kind: str
-    body: bytes
-
-
-class _Answer(msgspec.Struct, array_like=True, tag=2):
-    id: int
-    body: bytes
-
-
-class _Failed(msgspec.Struct, array_like=True, tag=3):
-    id: int
-    kind: str
-    detail: str
-    fields: dict[str, Any]
-
-
-class _Ping(msgspec.Struct, array_like=True, tag=4):
-    pass
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(_Call | _Answer | _Failed | _Ping).decode
 
 
 class Listener(Protocol):
@@ -94,10 +62,7 @@ class PeerTransport:
         self._handshaking: dict[PeerConnection, bool] = {}  # in the order they came; whether this node dialled
         self._addresses: dict[str, str] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
-        self._handlers: dict[str, PeerHandler] = {}
-        self._serving: set[asyncio.Task[None]] = set()
-        self._calls: dict[int, tuple[PeerConnection, asyncio.Future[bytes]]] = {}
-        self._ids = itertools.count(1)
+        self._calls = Calls()
         self._server: asyncio.Server | None = None
         self._check_timer: asyncio.TimerHandle | None = None
         self._warned_at_s: dict[str, float] = {}
@@ -142,7 +107,7 @@ class PeerTransport:
             self._check_timer.cancel()
         if self._server is not None:
             self._server.close()
-        tasks = [*self._dialling.values(), *self._serving]
+        tasks = [*self._dialling.values(), *self._calls.tasks()]
         for task in tasks:
             task.cancel()
         for connection in [*self._open.values(), *self._handshaking]:
@@ -209,7 +174,7 @@ class PeerTransport:
         if refusal is None and self._open.get(peer) is not connection:
             before = self._open.get(peer)
             self._open[peer] = connection
-            connection.accepted = True
+            connection.accept()
             if before is not None:
                 before.close("a newer connection took its place")
                 self._lost(peer, before)
@@ -238,14 +203,8 @@ class PeerTransport:
         self._lost(connection.peer, connection)
 
     def _lost(self, peer: str, connection: PeerConnection) -> None:
-        self._fail_calls(connection)
+        self._calls.fail(connection)
         self._listener.disconnected(peer)
-
-    def _fail_calls(self, connection: PeerConnection) -> None:
-        for id in [id for id, (where, _) in self._calls.items() if where is connection]:
-            answer = self._calls.pop(id)[1]
-            if not answer.done():
-                answer.set_exception(OutcomeUnknown("the link to the leader broke; send it again with the same id"))
 
     def _check_connections(self) -> None:
         loop = asyncio.get_running_loop()
@@ -254,7 +213,7 @@ class PeerTransport:
             if now_s - connection.heard_s > SILENCE_S:
                 connection.close(f"silent for {SILENCE_S:.0f} s")
             elif now_s - connection.sent_s > PING_S:
-                connection.send(CALLS, _encode(_Ping()))
+                connection.send(CALLS, PING)
         self._check_timer = loop.call_later(PING_S / 2, self._check_connections)
 
     # ---- messages ---------------------------------------------------------------------------------------------------
@@ -287,97 +246,28 @@ class PeerTransport:
             return
         if stream == RAFT:
             self._listener.received(connection.peer, messages.decode(message))
-            return
-        match _decode(message):
-            case _Call() as call:
-                self._serve(connection, call)
-            case _Answer(id, body):
-                answer = self._calls.pop(id, (connection, None))[1]
-                if answer is not None and not answer.done():
-                    answer.set_result(body)
-            case _Failed(id, kind, detail, fields):
-                answer = self._calls.pop(id, (connection, None))[1]
-                if answer is not None and not answer.done():
-                    error = (errors.class_of(kind) or OutcomeUnknown)(detail)
-                    error.fields = fields  # whatever they are called
-                    answer.set_exception(error)
+        else:
+            self._calls.received(connection, message)
 
     # ---- calls ------------------------------------------------------------------------------------------------------
 
     async def call(self, peer: str, kind: str, body: bytes, *, timeout_s: float | None = None) -> bytes:
-        """See `Replica.call`. Ends within `timeout_s`, or `CALL_S`."""
-        timeout_s = CALL_S if timeout_s is None else timeout_s
-        connection = self._open.get(peer)
-        if connection is None:
-            raise NoLeader(f"there is no connection to {peer} now")
-        if len(self._calls) >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
-            raise Overloaded(f"too much waits to be sent to {peer}; try again in a moment")
-        if len(body) > MESSAGE_BYTES_MAX - CALL_BYTES:
-            raise TooLarge(f"a call of {len(body):,} bytes; the limit is {MESSAGE_BYTES_MAX - CALL_BYTES:,}")
-        id = next(self._ids)
-        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
-        self._calls[id] = (connection, answer)
-        if not connection.send(CALLS, _encode(_Call(id, kind, body))):
-            del self._calls[id]
-            raise NoLeader(f"there is no connection to {peer} now")
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await answer
-        except TimeoutError:
-            late = f"{peer} did not answer in {timeout_s:.3g} s; send it again with the same id"
-            raise OutcomeUnknown(late) from None
-        finally:
-            self._calls.pop(id, None)
+        """See `Replica.call`."""
+        return await self._calls.call(self._open.get(peer), peer, kind, body, timeout_s)
 
     def serve(self, kind: str, handler: PeerHandler) -> None:
-        self._handlers[kind] = handler
+        self._calls.add_handler(kind, handler)
 
-    def _serve(self, connection: PeerConnection, call: _Call) -> None:
-        if len(self._serving) >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
-            self._reply(connection, _failed(call.id, Overloaded("too many calls wait on this node")))
-            return
-        task = asyncio.get_running_loop().create_task(self._answer(connection, call))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
-
-    async def _answer(self, connection: PeerConnection, call: _Call) -> None:
-        assert connection.peer is not None
-        reply: _Answer | _Failed
-        try:
-            handler = self._handlers.get(call.kind)
-            if handler is None:
-                raise errors.NotFound(f"this node does not know the call {call.kind!r}; is it of another version?")
-            reply = _Answer(call.id, await handler(connection.peer, call.body))
-        except QuorateError as error:
-            reply = _failed(call.id, error)
-        except Exception:
-            log.exception("a %s call from %s failed", call.kind, connection.peer)
-            reply = _failed(call.id, OutcomeUnknown("the other node failed inside; its log says how"))
-        self._reply(connection, reply)
-
-    def _reply(self, connection: PeerConnection, reply: _Answer | _Failed) -> None:
-        message = _encode(reply)
-        if len(message) > MESSAGE_BYTES_MAX:  # the other end would hang up
-            message = _encode(_failed(reply.id, OutcomeUnknown(f"the answer has {len(message):,} bytes: too many")))
-        if connection.backlog > 2 * CALL_BACKLOG_BYTES:
-            connection.close("it goes on calling and does not read the answers")
-        connection.send(CALLS, message)
-
-    def status(self) -> dict[str, dict[str, Any]]:
-        """For /status: each member's link."""
+    def status(self) -> dict[str, ConnectionStatus]:
+        """Each member's connection, for /status."""
         now_s = asyncio.get_running_loop().time()
-        return {
-            peer: {
-                "address": address,
-                "open": (connection := self._open.get(peer)) is not None,
-                "heard_ms_ago": None if connection is None else int((now_s - connection.heard_s) * 1000),
-                "backlog_bytes": self.backlog(peer),
-                "bytes_in": 0 if connection is None else connection.bytes_in,
-                "bytes_out": 0 if connection is None else connection.bytes_out,
-            }
-            for peer, address in self._addresses.items()
-        }
+        return {peer: self._status(peer, address, now_s) for peer, address in self._addresses.items()}
 
-
-def _failed(id: int, error: QuorateError) -> _Failed:
-    return _Failed(id, errors.kind_for_peers(error.kind), error.detail, error.fields)
+    def _status(self, peer: str, address: str, now_s: float) -> ConnectionStatus:
+        connection = self._open.get(peer)
+        if connection is None:
+            return ConnectionStatus(address, False, None, 0, 0, 0)
+        heard_ms_ago = int((now_s - connection.heard_s) * 1000)
+        return ConnectionStatus(
+            address, True, heard_ms_ago, connection.backlog, connection.bytes_in, connection.bytes_out
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import NamedTuple
 
 from quorate.cluster.raft.storage.journal import Journal
@@ -28,21 +29,27 @@ class Disk:
         self.failures: list[BaseException] = []
         self.synced = 0  # how often it was said
 
-    def open(self, snapshot: SnapshotMeta | None = None, *, may_create: bool = True) -> Journal:
-        def say() -> None:
+    def open(
+        self,
+        snapshot: SnapshotMeta | None = None,
+        *,
+        may_create: bool = True,
+        on_synced: Callable[[], None] = lambda: None,
+    ) -> Journal:
+        def synced() -> None:
             self.synced += 1
+            on_synced()
 
-        journal = Journal.open(
+        return Journal.open(
             self.files,
             self.writer,
             snapshot=snapshot,
             on_failure=self.failures.append,
+            on_synced=synced,
             segment_bytes=SEGMENT_BYTES,
             node_id="n2",
             may_create=may_create,
         )
-        journal.on_synced = say
-        return journal
 
     def sync(self, journal: Journal) -> None:
         journal.flush()

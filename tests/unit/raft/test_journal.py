@@ -354,9 +354,8 @@ def test_a_real_disk_and_thread_keep_what_they_tell(tmp_path: Path) -> None:
     async def work() -> tuple[list[tuple[bytes, int, int]], int]:
         loop, done = asyncio.get_running_loop(), asyncio.Event()
         files, writer = OsFiles(tmp_path), ThreadWriter(loop.call_soon_threadsafe, loop.call_later)
-        journal = Journal.open(files, writer, snapshot=None, on_failure=_fail, segment_bytes=20_000)
+        journal = Journal.open(files, writer, snapshot=None, on_failure=_fail, on_synced=done.set, segment_bytes=20_000)
         found = journal[1:]
-        journal.on_synced = done.set
         for _ in range(50):
             append(journal, b"x" * 1_000, b"")
             journal.flush()

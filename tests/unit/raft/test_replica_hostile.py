@@ -72,7 +72,7 @@ def test_a_replica_outlives_whatever_an_insider_says(tmp_path: Path, caplog: pyt
                 await until("it was heard to the end", lambda: replica.term == 7)
                 assert replica.transport.is_open("n2")
             assert [] == halted
-            assert (1, 0) == (replica.status()["last_index"], replica.status()["snapshots_received"])
+            assert (1, 0) == (replica.status().last_index, replica.status().snapshots_received)
         finally:
             await replica.stop()
 

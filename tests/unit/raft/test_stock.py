@@ -54,7 +54,7 @@ def test_a_replica_cannot_be_made_on_another_version() -> None:
         "from quorate.cluster.raft.engine.elections import ElectionTiming\n"
         "import random\n"
         "timing = ElectionTiming(1.0)\n"
-        "Engine('a', ['a'], journal=Disk().open(), send=None, apply=None, timing=timing, rng=random.Random())\n"
+        "Engine('a', ['a'], journal=Disk().open(), owner=None, timing=timing, rng=random.Random())\n"
     )
     root = Path(__file__).parents[3]
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, cwd=root)

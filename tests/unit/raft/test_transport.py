@@ -10,7 +10,7 @@ import pytest
 import uvloop
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.transport import connection, transport
+from quorate.cluster.raft.transport import calls, connection, transport
 from quorate.cluster.raft.transport.connection import CALLS, PART_BYTES, RAFT
 from quorate.errors import Conflict, NoLeader, NotFound, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, Tap, encode, pair, until
@@ -272,7 +272,7 @@ def test_a_failure_is_told_in_the_spelling_that_0_1_0_knows(run: Run) -> None:
 
 
 def test_what_is_too_big_for_a_link_does_not_break_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MESSAGE_BYTES_MAX", 10_000)
+    monkeypatch.setattr(calls, "MESSAGE_BYTES_MAX", 10_000)
 
     async def answer(peer: str, body: bytes) -> bytes:
         return bytes(10_000)
@@ -317,7 +317,7 @@ def test_a_call_whose_link_breaks_may_have_done_anything(run: Run) -> None:
 
 
 def test_a_call_that_nobody_answers_ends_by_its_deadline(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "CALL_S", 0.1)
+    monkeypatch.setattr(calls, "CALL_S", 0.1)
 
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as deaf:
@@ -330,7 +330,7 @@ def test_a_call_that_nobody_answers_ends_by_its_deadline(run: Run, monkeypatch: 
 
 
 def test_a_call_may_have_a_deadline_of_its_own(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "CALL_S", 0.1)
+    monkeypatch.setattr(calls, "CALL_S", 0.1)
 
     async def answer_late(peer: str, body: bytes) -> bytes:
         await asyncio.sleep(0.3)
@@ -348,7 +348,7 @@ def test_a_call_may_have_a_deadline_of_its_own(run: Run, monkeypatch: pytest.Mon
 
 
 def test_calls_over_a_bound_are_refused_on_both_ends(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "CALLS_MAX", 3)
+    monkeypatch.setattr(calls, "CALLS_MAX", 3)
 
     async def main() -> None:
         served = asyncio.Event()
@@ -378,7 +378,7 @@ def test_calls_over_a_bound_are_refused_on_both_ends(run: Run, monkeypatch: pyte
 
 def test_a_peer_that_calls_and_never_reads_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answers would fill this node's memory."""
-    monkeypatch.setattr(transport, "CALL_BACKLOG_BYTES", 100_000)
+    monkeypatch.setattr(calls, "CALL_BACKLOG_BYTES", 100_000)
 
     async def big(peer: str, body: bytes) -> bytes:
         return bytes(1_000_000)

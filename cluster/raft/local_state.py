@@ -1,0 +1,51 @@
+"""The state machine of this node, with the clock that learns from its entries and the listeners that hear of them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from quorate.cluster.fsm import Applied, StateMachine
+from quorate.cluster.raft.leader_clock import LeaderClock
+
+log = logging.getLogger(__name__)
+
+
+class LocalState:
+    """What has been applied here. A snapshot may replace the state machine, so always ask for `current`."""
+
+    def __init__(self, clock: LeaderClock) -> None:
+        self.current = StateMachine()
+        self._clock = clock
+        self._listeners: list[Callable[[Applied], None]] = []
+
+    def on_applied(self, listener: Callable[[Applied], None]) -> None:
+        self._listeners.append(listener)
+
+    def apply(self, payload: bytes, *, live: bool) -> Applied:
+        """Apply an entry. `live` says that the leader of now has just made it, so that its time is the current time."""
+        applied = self.current.apply(payload)
+        self._clock.observe(applied.time_ms, live=live)
+        for listener in self._listeners:
+            notify(listener, applied)
+        return applied
+
+    def load(self, state: StateMachine) -> None:
+        """Begin with the state of a snapshot that was on disk at start. No listener is told."""
+        self.current = state
+
+    def replace(self, state: StateMachine) -> None:
+        """Use the state of a snapshot that the leader sent. Listeners are told that every poll may have changed."""
+        self.current = state
+        everything = Applied(state.version, state.time_ms, [], (), [poll.id for poll in state.polls()])
+        for listener in self._listeners:
+            notify(listener, everything)
+
+
+def notify(listener: Callable[[Any], None], news: Any) -> None:
+    """Call a listener of another part. If it fails, that is logged and the replica goes on."""
+    try:
+        listener(news)
+    except Exception:
+        log.exception("a listener failed; the replica goes on")

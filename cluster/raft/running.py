@@ -1,0 +1,188 @@
+"""The parts of a replica whose disk has been read: engine, membership, compaction and snapshot transfer.
+
+`RunningReplica` makes them in order, each with the parts that it needs, and passes messages and news between them. It
+is used by `RaftReplica` only, on the loop, one step at a time: an error in a step stops the replica there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable, Mapping
+
+from quorate.cluster.fsm import Applied
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.elections import ROLES
+from quorate.cluster.raft.engine.engine import Engine
+from quorate.cluster.raft.environment import Directory, ReplicaSettings
+from quorate.cluster.raft.local_state import LocalState
+from quorate.cluster.raft.membership.bootstrap import Bootstrap
+from quorate.cluster.raft.membership.membership import Membership
+from quorate.cluster.raft.opening import OpenedStorage
+from quorate.cluster.raft.snapshot.compaction import Compaction
+from quorate.cluster.raft.snapshot.transfer import SnapshotReceiver, SnapshotSender
+from quorate.cluster.raft.status import RaftStatus
+from quorate.cluster.raft.storage.writer import Writer
+from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.transport import PeerTransport
+
+
+class RunningReplica:
+    """See the module. It is also the `EngineOwner` of its engine."""
+
+    def __init__(
+        self,
+        settings: ReplicaSettings,
+        storage: OpenedStorage,
+        directory: Directory,
+        transport: PeerTransport,
+        bootstrap: Bootstrap,
+        state: LocalState,
+        *,
+        snapshot_writer: Writer,
+        rng: random.Random,
+        snapshot_installed: Callable[[], None],
+        halt: Callable[[BaseException], None],
+    ) -> None:
+        self._settings, self._directory = settings, directory
+        self._transport, self._bootstrap, self._state = transport, bootstrap, state
+        self._http: dict[str, str] = {}
+        # The engine asks its owner only in its steps, and none is made before all parts below exist.
+        self.engine = Engine(
+            settings.node_id,
+            settings.peers,
+            journal=storage.journal,
+            owner=self,
+            timing=settings.timing,
+            rng=rng,
+        )
+        if storage.snapshot is not None:
+            self.engine.restored(storage.snapshot.index)
+        self.membership = Membership(
+            settings.node_id, self.engine, transport, bootstrap, settings.peers, storage.snapshot
+        )
+        self._sender = SnapshotSender(self.engine, storage.snapshots, snapshot_writer, transport)
+        self.compaction = Compaction(
+            storage.snapshots,
+            snapshot_writer,
+            self.engine,
+            self.membership,
+            settings,
+            storage.snapshot,
+            state=state,
+            sent_index=self._sender.sent_index,
+            installed=snapshot_installed,
+            failed=halt,
+        )
+        self._receiver = SnapshotReceiver(
+            self.engine, storage.snapshots, snapshot_writer, transport, install=self.compaction.install
+        )
+
+    # ---- steps ------------------------------------------------------------------------------------------------------
+
+    def tick_membership(self) -> None:
+        self.membership.tick()
+        if self._bootstrap.identity != self._directory.identity:
+            self.save_identity()
+
+    def receive(self, peer: str, message: messages.Message) -> None:
+        match message:
+            case messages.SnapshotChunk():
+                self._receiver.on_chunk(peer, message)
+            case messages.SnapshotAck():
+                self._sender.on_ack(peer, message)
+            case _:
+                self.engine.receive(peer, message)
+
+    def set_initial_peers(self, peers: Mapping[str, str]) -> None:
+        """The peers to connect with while the log names no members."""
+        self.membership.set_initial_peers(peers)
+
+    def save_identity(self) -> None:
+        """Write down that the cluster is formed, before this node acts on it."""
+        identity = self._bootstrap.identity
+        if identity != self._directory.identity:
+            self._directory.save_identity(cluster_id=identity.cluster_id, members=identity.members)
+            asyncio.get_running_loop().call_soon(self._reintroduce)
+        self.membership.update_candidacy()
+
+    def _reintroduce(self) -> None:
+        """Tell the connected peers that the cluster is formed: some of them may not have met every founder."""
+        for peer in self._http:
+            if self._transport.is_open(peer):
+                self._transport.reintroduce(peer)
+
+    # ---- connections ------------------------------------------------------------------------------------------------
+
+    def introduced(self, peer: str, introduction: Introduction) -> str | None:
+        """A peer said what it is: a reason to refuse it, or None. A refused peer changes nothing here."""
+        refusal = self.membership.refusal(peer, introduction) or self._bootstrap.introduced(peer, introduction)
+        if refusal is None:
+            self.membership.introduced(peer, introduction)
+            self._http[peer] = introduction.http
+        return refusal
+
+    def http_addresses(self) -> dict[str, str]:
+        """The HTTP address of each peer that has introduced itself."""
+        return dict(self._http)
+
+    def status(self, *, halted: bool, leader: str | None, clock_jumps_refused: int) -> RaftStatus:
+        engine, journal, newest = self.engine, self.engine.journal, self.compaction.newest
+        return RaftStatus(
+            role="halted" if halted else ROLES[engine.role],
+            term=engine.term_now,
+            voter=engine.is_voter and engine.may_be_candidate,
+            last_index=journal.last_index,
+            synced_index=journal.synced_index,
+            commit_index=engine.commit_index,
+            applied_index=engine.applied_index,
+            first_index=journal.first_index,
+            log_bytes=journal.bytes_on_disk,
+            log_memory_bytes=journal.bytes_in_memory,
+            chain=journal.chain_at(engine.applied_index).hex(),
+            election_timeout_ms=int(engine.timing.election_s * 1000),
+            leader=leader,
+            members={m.id: "voter" if m.voter else "learner" for m in self.membership.list_members()},
+            cluster_id=self._bootstrap.identity.cluster_id,
+            waiting_for=self._bootstrap.waiting_for(),
+            stranger_to=self._bootstrap.stranger_to,
+            snapshot_index=newest.index if newest else 0,
+            snapshot_bytes=newest.size if newest else 0,
+            snapshots_received=self._receiver.installed,
+            links=self._transport.status(),
+            refused_connections=self._transport.refusals,
+            clock_jumps_refused=clock_jumps_refused,
+        )
+
+    # ---- for the engine, see `EngineOwner` --------------------------------------------------------------------------
+
+    def send(self, peer: str, message: messages.Message) -> bool:
+        return self._transport.send(peer, message)
+
+    def backlog(self, peer: str) -> int:
+        return self._transport.backlog(peer)
+
+    def apply(self, payload: bytes, index: int, term: int) -> Applied:
+        live = term == self.engine.term_now and index > self.engine.history_index
+        return self._state.apply(payload, live=live)
+
+    def may_give_ballot(self, incarnation: str) -> bool:
+        return self.membership.may_give_ballot(incarnation)
+
+    def incarnation_of(self, peer: str) -> str:
+        return self.membership.incarnation_of(peer)
+
+    def has_known_disk(self, peer: str) -> bool:
+        return self.membership.has_known_disk(peer)
+
+    def members_changed(self, members: bytes) -> None:
+        self.membership.use_members(members)
+
+    def members_committed(self, members: bytes, index: int) -> None:
+        self.membership.committed(members, index)
+
+    def offer_snapshot(self, peer: str) -> None:
+        self._sender.offer(peer, self.compaction.newest)
+
+    def cancel_snapshot(self, peer: str) -> None:
+        self._sender.cancel(peer)

@@ -1,0 +1,52 @@
+"""What a replica tells about itself: the `raft` part of /status. Field names and order are those of the JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class ConnectionStatus(msgspec.Struct):
+    """The connection to one member."""
+
+    address: str
+    open: bool
+    heard_ms_ago: int | None
+    backlog_bytes: int
+    bytes_in: int
+    bytes_out: int
+
+
+class RaftStatus(msgspec.Struct):
+    """A replica that has not read its disk yet has the role "starting", and every other field is empty."""
+
+    role: str = "starting"  # then follower, candidate or leader; halted after an error
+    term: int = 0
+    voter: bool = False
+    last_index: int = 0
+    synced_index: int = 0
+    commit_index: int = 0
+    applied_index: int = 0
+    first_index: int = 0
+    log_bytes: int = 0
+    log_memory_bytes: int = 0
+    chain: str = ""  # the log's chain value at the applied index, in hex
+    election_timeout_ms: int = 0
+    leader: str | None = None
+    members: dict[str, str] = {}  # node id -> voter or learner
+    cluster_id: str | None = None
+    waiting_for: list[str] = []  # founders that this node has not met yet
+    stranger_to: str | None = None  # the id of a formed cluster that does not know this node's disk
+    snapshot_index: int = 0
+    snapshot_bytes: int = 0
+    snapshots_received: int = 0
+    links: dict[str, ConnectionStatus] = {}
+    refused_connections: int = 0
+    clock_jumps_refused: int = 0
+
+    def as_json(self) -> Mapping[str, Any]:
+        """What /status shows: of a replica that is starting, only that."""
+        shown: Mapping[str, Any] = msgspec.to_builtins(self)
+        return {"role": self.role} if self.role == "starting" else shown

@@ -1,0 +1,155 @@
+"""Calls between nodes: a request to a peer and its answer, over the connection that carries Raft's messages too.
+
+A call always ends: in the answer, in an error that says it surely was not sent, or in `OutcomeUnknown`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from typing import Any
+
+import msgspec
+
+from quorate import errors
+from quorate.cluster.raft.transport.connection import CALLS, MESSAGE_BYTES_MAX, PeerConnection
+from quorate.cluster.replica import PeerHandler
+from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
+
+CALLS_MAX = 1024
+CALL_BACKLOG_BYTES = 16 * 1024 * 1024
+CALL_S = 10.0
+CALL_BYTES = 1024  # what a call's message may have around its body
+
+log = logging.getLogger(__name__)
+
+
+class _Call(msgspec.Struct, array_like=True, tag=1):
+    id: int
+    kind: str
+    body: bytes
+
+
+class _Answer(msgspec.Struct, array_like=True, tag=2):
+    id: int
+    body: bytes
+
+
+class _Failed(msgspec.Struct, array_like=True, tag=3):
+    """The handler raised an error of this kind."""
+
+    id: int
+    kind: str
+    detail: str
+    fields: dict[str, Any]
+
+
+class _Ping(msgspec.Struct, array_like=True, tag=4):
+    """Says only that the sender is alive."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(_Call | _Answer | _Failed | _Ping).decode
+PING = _encode(_Ping())
+
+
+class Calls:
+    """The calls of one node: those it makes, and those it serves with its handlers."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, PeerHandler] = {}
+        self._serving: set[asyncio.Task[None]] = set()
+        self._open: dict[int, tuple[PeerConnection, asyncio.Future[bytes]]] = {}
+        self._ids = itertools.count(1)
+
+    def add_handler(self, kind: str, handler: PeerHandler) -> None:
+        self._handlers[kind] = handler
+
+    def tasks(self) -> list[asyncio.Task[None]]:
+        """The handlers that are at work now."""
+        return list(self._serving)
+
+    async def call(
+        self, connection: PeerConnection | None, peer: str, kind: str, body: bytes, timeout_s: float | None
+    ) -> bytes:
+        """Call the peer over `connection`, if there is one. Ends within `timeout_s`, or within `CALL_S`."""
+        timeout_s = CALL_S if timeout_s is None else timeout_s
+        if connection is None:
+            raise NoLeader(f"there is no connection to {peer} now")
+        if len(self._open) >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
+            raise Overloaded(f"too much waits to be sent to {peer}; try again in a moment")
+        if len(body) > MESSAGE_BYTES_MAX - CALL_BYTES:
+            raise TooLarge(f"a call of {len(body):,} bytes; the limit is {MESSAGE_BYTES_MAX - CALL_BYTES:,}")
+        id = next(self._ids)
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._open[id] = (connection, answer)
+        if not connection.send(CALLS, _encode(_Call(id, kind, body))):
+            del self._open[id]
+            raise NoLeader(f"there is no connection to {peer} now")
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await answer
+        except TimeoutError:
+            late = f"{peer} did not answer in {timeout_s:.3g} s; send it again with the same id"
+            raise OutcomeUnknown(late) from None
+        finally:
+            self._open.pop(id, None)
+
+    def fail(self, connection: PeerConnection) -> None:
+        """The connection broke: nobody can know the outcome of the calls that were made over it."""
+        for id in [id for id, (where, _) in self._open.items() if where is connection]:
+            answer = self._open.pop(id)[1]
+            if not answer.done():
+                answer.set_exception(OutcomeUnknown("the link to the leader broke; send it again with the same id"))
+
+    def received(self, connection: PeerConnection, message: bytes) -> None:
+        """Take a message of the calls' stream. Raises one of `MALFORMED` if it cannot be read."""
+        match _decode(message):
+            case _Call() as call:
+                self._serve(connection, call)
+            case _Answer(id, body):
+                answer = self._open.pop(id, (connection, None))[1]
+                if answer is not None and not answer.done():
+                    answer.set_result(body)
+            case _Failed(id, kind, detail, fields):
+                answer = self._open.pop(id, (connection, None))[1]
+                if answer is not None and not answer.done():
+                    error = (errors.class_of(kind) or OutcomeUnknown)(detail)
+                    error.fields = fields  # not as arguments: a field may have the name of one
+                    answer.set_exception(error)
+
+    def _serve(self, connection: PeerConnection, call: _Call) -> None:
+        if len(self._serving) >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
+            self._reply(connection, _failed(call.id, Overloaded("too many calls wait on this node")))
+            return
+        task = asyncio.get_running_loop().create_task(self._answer(connection, call))
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
+
+    async def _answer(self, connection: PeerConnection, call: _Call) -> None:
+        assert connection.peer is not None
+        reply: _Answer | _Failed
+        try:
+            handler = self._handlers.get(call.kind)
+            if handler is None:
+                raise errors.NotFound(f"this node does not know the call {call.kind!r}; is it of another version?")
+            reply = _Answer(call.id, await handler(connection.peer, call.body))
+        except QuorateError as error:
+            reply = _failed(call.id, error)
+        except Exception:
+            log.exception("a %s call from %s failed", call.kind, connection.peer)
+            reply = _failed(call.id, OutcomeUnknown("the other node failed inside; its log says how"))
+        self._reply(connection, reply)
+
+    def _reply(self, connection: PeerConnection, reply: _Answer | _Failed) -> None:
+        message = _encode(reply)
+        if len(message) > MESSAGE_BYTES_MAX:  # the peer would close the connection
+            message = _encode(_failed(reply.id, OutcomeUnknown(f"the answer has {len(message):,} bytes: too many")))
+        if connection.backlog > 2 * CALL_BACKLOG_BYTES:
+            connection.close("it goes on calling and does not read the answers")
+        connection.send(CALLS, message)
+
+
+def _failed(id: int, error: QuorateError) -> _Failed:
+    return _Failed(id, errors.kind_for_peers(error.kind), error.detail, error.fields)
