@@ -1,7 +1,8 @@
-"""What operators ask of a cluster: change its members, hand leadership over. Any node may be asked; the leader does it.
+"""What operators ask of a cluster: change its members, and hand leadership over. Any node takes the request, and the
+leader does it (see `leader_call.py`).
 
-Replacing a member is removing it and adding it again as a learner: two entries, since the new disk is another member
-than the old one, whatever its name (see `bootstrap.py`).
+To replace a member is to remove it and to add it again as a learner. These are two entries of the log, because a new
+disk makes another member, even under the same name (see `bootstrap.py`).
 """
 
 from __future__ import annotations
@@ -19,17 +20,18 @@ from quorate.cluster.submit.leader_call import LeaderCall
 from quorate.errors import Invalid, NoLeader, OutcomeUnknown
 from quorate.words import Action
 
-LEADER_S = 5.0
-HANDED_OVER_S = 5.0
+LEADER_S = 5.0  # how long to wait for a leader
+HANDED_OVER_S = 5.0  # how long to wait for another leader
 NO_LEADER = "no leader is known: a majority of the nodes must be up and connected"
-REPLACED_S = 2 * CHANGE_S + 1.0  # by the leader: two changes, and the way there and back
+REPLACED_S = 2 * CHANGE_S + 1.0  # how long the leader's answer may take: two changes, and the way there and back
 
 
 class Change(msgspec.Struct, array_like=True):
-    """`raft` is the host:port of the member's links: required to add, kept if not given to replace.
+    """A change of the members, between nodes.
 
-    `was` is where the asked node knew the member: a leader may have died after it removed the member, and before it
-    added it again.
+    `raft` is the host:port where the member listens for its peers. It is needed to add a member; without it, a member
+    that is replaced keeps its address. `was` is the address that the asked node last knew of the member. It is needed
+    when a leader died after it removed the member and before it added it again.
     """
 
     action: Action
@@ -46,7 +48,7 @@ _decode_members = msgspec.msgpack.Decoder(list[Member]).decode
 class Admin:
     def __init__(self, replica: RaftReplica) -> None:
         self._replica = replica
-        self._addresses = dict(replica.settings.peers)  # also of members that were there when it was asked before
+        self._addresses = dict(replica.settings.peers)  # also of members that were seen at an earlier change
         self._changes = LeaderCall(replica, "members", self._on_change, no_leader=NO_LEADER)
         self._transfers = LeaderCall(replica, "transfer", self._on_transfer, no_leader=NO_LEADER)
 
@@ -54,7 +56,10 @@ class Admin:
         return _shown(self._replica.members())
 
     async def change(self, action: Action, id: str, raft: str | None) -> list[dict[str, Any]]:
-        """The members after it. Raises `Invalid`, `Conflict`, `NoLeader`, or `OutcomeUnknown`: then look again."""
+        """Change the members. Returns the members after the change.
+
+        Raises `Invalid`, `Conflict`, `NoLeader`, or `OutcomeUnknown`: then the caller has to check the members.
+        """
         change = Change(action, id, raft, self._address(id) if action == "replace" else None)
         deadline_s = asyncio.get_running_loop().time() + LEADER_S
         if action != "add" and await self._changes.wait_for_leader(deadline_s) == id:
@@ -84,18 +89,21 @@ class Admin:
             raise Invalid(f"where does {change.id} listen for its peers? give its address, host:port")
         if change.action == "replace" and known is not None:
             if not known.voter or known.incarnation == replica.connected_incarnation(known.id):
-                return replica.members()  # it has been replaced: the request was repeated
+                return replica.members()  # it was replaced already: this request was sent again
             await replica.change_members(lambda members: members.removing(change.id))
         return list((await replica.change_members(lambda members: members.adding(change.id, raft))).members)
 
     async def transfer(self) -> str:
-        """Hand leadership to the most caught-up follower; who leads then. Raises `NoLeader`, `OutcomeUnknown`."""
+        """Hand leadership to the follower that is most caught up. Returns the new leader.
+
+        Raises `NoLeader`, or `OutcomeUnknown` if the same node still leads after a while.
+        """
         loop = asyncio.get_running_loop()
         before = await self._transfers.wait_for_leader(loop.time() + LEADER_S)
         if before == self._replica.node_id:
             await self._replica.transfer_leadership()
         else:
-            with contextlib.suppress(NoLeader):  # it does not lead any more: then another node does, or soon will
+            with contextlib.suppress(NoLeader):  # it does not lead any more: then another node does, or will soon
                 await self._transfers.once(before, b"")
         try:
             return await self._transfers.wait_for_leader(loop.time() + HANDED_OVER_S, other_than=before)

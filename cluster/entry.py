@@ -3,10 +3,10 @@
 An entry is an envelope around batches. The leader makes the envelope and stamps its time. Each batch was encoded by the
 node that took the requests, and the leader passes it on without decoding it. A batch is a list of commands. Its result
 is a list of results, one a command, in the same order. All is MessagePack (msgspec), every struct an array, so
-that a field can be added at the end and old entries still read.
+that a field can be added at the end and old entries can still be read.
 
-Proposers have done all that depends on tables, clocks or chance: texts are NFC and within limits, ids are hashed,
-fingerprints computed. Nothing here is ever unpickled.
+The proposer has done all that depends on tables, clocks or chance: texts are in NFC and within their limits, ids are
+hashed, fingerprints are computed. Nothing here is ever unpickled.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ State = Literal["draft", "open", "closed", "archived"]
 Fingerprint = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 
 
-class Choice(msgspec.Struct, array_like=True, frozen=True, gc=False):  # gc: ten thousand in an entry, no cycles
-    """What a vote is for. `fingerprint` (see `fingerprint_of`) tells a resend from the same id with another choice."""
+class Choice(
+    msgspec.Struct, array_like=True, frozen=True, gc=False
+):  # gc=False: an entry may have ten thousand, and they hold no cycles
+    """What a vote is for. `fingerprint` (see `fingerprint_of`) tells a resend from another choice under the same id."""
 
     option: str
     poll: str | None
@@ -37,9 +39,10 @@ class Choice(msgspec.Struct, array_like=True, frozen=True, gc=False):  # gc: ten
 
 
 class CastVotes(msgspec.Struct, array_like=True, tag=1):
-    """Votes that each stand alone. Votes with ids are columns: the i-th is for `choices[picks[i]]` with hash `ids[i]`.
+    """Votes that are decided one by one.
 
-    `picks` is little-endian uint32s, `ids` 8 bytes each. `plain` holds votes without ids, as (choice index, how many).
+    Votes with ids are columns: vote i is for `choices[picks[i]]`, and its id hash is `ids[i]`. A pick is a uint32,
+    little-endian. An id hash has 8 bytes. `plain` has the votes without ids, as (choice index, how many votes).
     """
 
     choices: list[Choice]
@@ -49,22 +52,26 @@ class CastVotes(msgspec.Struct, array_like=True, tag=1):
 
 
 class CastOnce(msgspec.Struct, array_like=True, tag=2):
-    """A whole request under one idempotency key: all or nothing. `sums` are (choice index, how many votes)."""
+    """A whole request under one idempotency key: all its votes count, or none.
 
-    key: bytes  # id hash of the key, 8 bytes
-    fingerprint: Fingerprint  # of the body: the same key with another body is a conflict
+    `sums` has (choice index, how many votes).
+    """
+
+    key: bytes  # the id hash of the key, 8 bytes
+    fingerprint: Fingerprint  # of the whole body: the same key with another body is a conflict
     choices: list[Choice]
     sums: list[tuple[int, int]]
 
 
 class OpenProducer(msgspec.Struct, array_like=True, tag=3):
-    """Open a producer session, or raise its epoch: writers of an older epoch are refused from then on (as Kafka's)."""
+    """Open a producer session, or raise its epoch: writers of an older epoch are refused from then on, as in Kafka."""
 
     producer: str
 
 
 class CastSession(msgspec.Struct, array_like=True, tag=4):
-    """A batch in a producer session: all or nothing, `sequence` is one above the last or a resend of it."""
+    """A numbered request of a producer session: all its votes count, or none. `sequence` is one above the last, or that
+    of a request which is sent again."""
 
     producer: str
     epoch: int
@@ -84,8 +91,8 @@ class CreatePoll(msgspec.Struct, array_like=True, tag=5):
     closes_at_ms: int | None
     write_ins: bool
     initial_results: list[int] = []
-    # Found in a sink: "same" for a poll that has the id, but for an earlier import whose results differ, whose start
-    # is moved ("changed").
+    # True: the poll was found in a sink. If a poll has this id already, that is the "same" one, with one exception: if
+    # it was imported with other initial results, these take the place of the earlier ones ("changed").
     imported: bool = False
 
 
@@ -95,10 +102,10 @@ class SetPollState(msgspec.Struct, array_like=True, tag=6):
 
 
 class FormCluster(msgspec.Struct, array_like=True, tag=7):
-    """The first command of a log. Proposed by the first leader; later ones change nothing."""
+    """The first command of a log, proposed by the first leader. A later one changes nothing."""
 
     cluster_id: str
-    hash_key: bytes  # 16 bytes: keys the ids' hashes
+    hash_key: bytes  # 16 bytes, the key of the hashes of ids
     dedup_window: int
 
 
@@ -107,7 +114,8 @@ class SetDedupWindow(msgspec.Struct, array_like=True, tag=8):
 
 
 class RaiseGeneration(msgspec.Struct, array_like=True, tag=9):
-    """Outrank every fence written so far (recovery, `sink adopt`). `reason` stands in the log for people."""
+    """Outrank every fence that was written so far: after a recovery, and for `sink adopt`. `reason` is for people who
+    read the log."""
 
     reason: str
 
@@ -124,19 +132,22 @@ Command = (
     | RaiseGeneration
 )
 
-# ---- results, one a command -----------------------------------------------------------------------------------------
+# ---- results, one per command ---------------------------------------------------------------------------------------
 
 
 class VotesResult(msgspec.Struct, array_like=True, tag=1):
-    """`outcomes` has an `Outcome` byte for each vote with an id; `plain` one for each item of the command's `plain`."""
+    """`outcomes` has an `Outcome` byte for each vote with an id, `plain` one for each item of the command's `plain`."""
 
     outcomes: bytes
     plain: bytes
 
 
 class WholeResult(msgspec.Struct, array_like=True, tag=2):
-    """Of `CastOnce` and `CastSession`. If not APPLIED or DUPLICATE, `by_choice` says why (an `Outcome` byte a choice)
-    where a choice was the reason, and is empty where the key or the sequence was."""
+    """The result of `CastOnce` and `CastSession`.
+
+    If the request was refused because of a choice, `by_choice` has an `Outcome` byte for each choice. If it was refused
+    because of its key or its sequence, `by_choice` is empty.
+    """
 
     outcome: int
     votes: int  # how many votes the request holds
@@ -150,22 +161,25 @@ class ProducerResult(msgspec.Struct, array_like=True, tag=3):
 
 
 class PollResult(msgspec.Struct, array_like=True, tag=4):
-    """Of `CreatePoll` and `SetPollState`. `what` is created, same, changed, or the reason it was refused:
-    conflict (another poll has the id), unknown_poll, bad_transition, too_large, invalid."""
+    """The result of `CreatePoll` and `SetPollState`.
+
+    `what` is created, same or changed, or the reason why the command was refused: conflict (another poll has the id),
+    unknown_poll, bad_transition, too_large, invalid.
+    """
 
     what: str
-    before: str = ""  # the state found (bad_transition names both)
+    before: str = ""  # the poll's state before the command
     detail: str = ""
 
 
 class Done(msgspec.Struct, array_like=True, tag=5):
-    """Of the commands on the cluster itself; `value` is what now holds (window size, generation)."""
+    """The result of commands on the cluster itself. `value` is what holds now: the window's size or the generation."""
 
     value: int
 
 
 class Refused(msgspec.Struct, array_like=True, tag=6):
-    """A command this state machine cannot read or that breaks a rule proposers should have kept. It changed nothing."""
+    """The result of a command that cannot be read, or that breaks a rule which proposers keep. It changed nothing."""
 
     detail: str
 
@@ -177,7 +191,7 @@ Result = VotesResult | WholeResult | ProducerResult | PollResult | Done | Refuse
 
 class Envelope(msgspec.Struct, array_like=True):
     format: int
-    time_ms: int  # the leader's clock, Unix time; clamped by the state machine so that it never runs backwards
+    time_ms: int  # the leader's clock, Unix time; the state machine takes care that it never runs backwards
     batches: list[bytes]
 
 
@@ -191,7 +205,7 @@ def encode_command(command: Command) -> bytes:
 
 
 def encode_batch(commands: Sequence[Command | msgspec.Raw]) -> bytes:
-    """Each a command, or what `encode_command` made of it."""
+    """Each item is a command, or what `encode_command` made of one."""
     return _encode(commands)
 
 
@@ -213,17 +227,17 @@ def decode_entry(entry: bytes) -> Envelope:
 
 
 def hash_id(id: str, hash_key: bytes) -> bytes:
-    """The 8 bytes an id is remembered by. Keyed, so that nobody can prepare two ids that clash."""
+    """The 8 bytes that an id is remembered by. The hash is keyed, so nobody can prepare two ids that clash."""
     return hashlib.blake2b(id.encode(), digest_size=ID_HASH_BYTES, key=hash_key).digest()
 
 
 def fingerprint_of(option: str, poll: str | None, weight: int) -> int:
-    """32 bits that tell choices apart. No key: the same choice has the same fingerprint on every node for ever."""
+    """32 bits that tell choices apart. It has no key: a choice has the same fingerprint on every node for ever."""
     data = _encode((option, poll, weight))
     return int.from_bytes(hashlib.blake2b(data, digest_size=4).digest(), "little")
 
 
 def fingerprint_of_body(sums: list[tuple[Choice, int]]) -> int:
-    """32 bits over a whole request, the same however its votes are ordered or spelt in JSON."""
+    """32 bits over a whole request. The order of its votes and how they are written in JSON make no difference."""
     data = _encode(sorted((c.option, c.poll or "", c.weight, n) for c, n in sums))
     return int.from_bytes(hashlib.blake2b(data, digest_size=4).digest(), "little")

@@ -1,17 +1,19 @@
 """The counter itself: a pure state machine over committed entries.
 
 Given the same entries in the same order, every node reaches the same state, byte for byte. So nothing here reads a
-clock, draws a random number, iterates a set, or asks Unicode's tables: the proposer has done all that, and the entry
-carries the results. `apply` never raises, whatever the bytes. A vote that cannot count has an outcome, not an error; a
-command that cannot be read is `Refused` and changes nothing; what is no entry at all still takes one version, so that
-all nodes agree.
+clock, draws a random number, iterates a set, or uses Unicode's tables. The proposer has done all that, and the entry
+carries the results. `apply` never raises, whatever the bytes are. A vote that cannot count gets an outcome, not an
+error. A command that cannot be read gets `Refused` and changes nothing. Bytes that are no entry still take one version,
+so that all nodes agree.
 
-One entry goes: version + 1, the chain of hashes, the leader's time (never backwards), polls that are due close, then
-each command in its order. For a vote: its id first, then what it is for. So a vote acknowledged before a poll closed
-is a duplicate afterwards, not "closed"; and a rejected vote does not use up its id. How votes are grouped into
+An entry is applied in this order: the version goes up by one, the chain of hashes takes in the entry, the leader's time
+is taken over (it never goes backwards), polls that are due close, and then each command is applied in its order. For a
+vote, its id is checked first, and then whether its choice can count. So a vote that was acknowledged before its poll
+closed is a duplicate afterwards, not "closed", and a rejected vote does not use up its id. How votes are grouped into
 commands changes no outcome.
 
-Called by the replica on the node's loop, one entry at a time; read on the same loop through views that never change.
+The replica calls this on the node's event loop, one entry at a time. Readers use it on the same loop, through views
+that never change.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from quorate.vote import ID_BYTES_MAX
 
 __all__ = ["Applied", "DedupView", "Image", "PollView", "StateMachine"]
 
-DEDUP_WINDOW = 1_000_000  # until FormCluster says another
+DEDUP_WINDOW = 1_000_000  # until FormCluster sets another
 HASH_KEY_BYTES = 16
 CHAIN_BYTES = 32
 
@@ -48,29 +50,32 @@ _decode_command = msgspec.msgpack.Decoder(Command).decode
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What one entry did."""
+    """What applying one entry did."""
 
     version: int
     time_ms: int
     results: list[list[Result]]  # one list a batch, one result a command
-    options: Collection[str]  # whose shared totals changed
-    polls: Collection[str]  # changed otherwise: direct votes, state, creation, timed close
+    options: Collection[str]  # the options whose shared totals changed
+    polls: Collection[str]  # the polls that changed otherwise: direct votes, state, creation, timed close
 
 
 class StateMachine:
-    def __init__(self) -> None:
+    """The state, and the rules by which entries change it. The parts are handed in when a snapshot is restored."""
+
+    def __init__(
+        self, tally: Tally | None = None, dedup: Dedup | None = None, sessions: Sessions | None = None
+    ) -> None:
         self.version = 0  # + 1 per entry
-        self.time_ms = 0  # the leader's time (Unix), never backwards
+        self.time_ms = 0  # the leader's time (Unix); it never goes backwards
         self.cluster_id = ""
         self.hash_key = b""
         self.generation = 0  # 1 from FormCluster on
-        self.chain = bytes(CHAIN_BYTES)  # blake2b of the chain before and the entry: one history, one chain
-        self._assemble(Tally(), Dedup(DEDUP_WINDOW), Sessions())
-
-    def _assemble(self, tally: Tally, dedup: Dedup, sessions: Sessions) -> None:
-        self._tally, self._dedup, self._sessions = tally, dedup, sessions
-        self._polls = Polls(tally)
-        voting = Voting(tally, dedup, sessions)
+        self.chain = bytes(CHAIN_BYTES)  # blake2b of the previous chain and the entry: equal chains, equal histories
+        self._tally = Tally() if tally is None else tally
+        self._dedup = Dedup(DEDUP_WINDOW) if dedup is None else dedup
+        self._sessions = Sessions() if sessions is None else sessions
+        self._polls = Polls(self._tally)
+        voting = Voting(self._tally, self._dedup, self._sessions)
         self._handlers: dict[type, Callable[[Any], Result]] = {
             entry.CastVotes: voting.votes,
             entry.CastOnce: voting.once,
@@ -91,7 +96,7 @@ class StateMachine:
         self.chain = link.digest()
         try:
             envelope = entry.decode_entry(data)
-        except Exception:  # no entry, however it is broken: every node counts it and goes on
+        except Exception:  # this is no entry: every node counts a version for it and goes on
             return Applied(self.version, self.time_ms, [], (), ())
         if envelope.format != entry.FORMAT:
             return Applied(
@@ -111,7 +116,7 @@ class StateMachine:
         return [self._handlers[type(command)](command) for command in commands]
 
     def _batch_piecewise(self, batch: bytes) -> list[Result]:
-        """A batch of which some command cannot be read must not cost its other commands."""
+        """Apply a batch in which some command cannot be read: its other commands still count."""
         try:
             commands = _decode_raw_batch(batch)
         except Exception as error:
@@ -152,7 +157,7 @@ class StateMachine:
     # ---- snapshots --------------------------------------------------------------------------------------------------
 
     def freeze(self) -> Image:
-        """Copy what may change: milliseconds. The image may then be encoded on another thread."""
+        """Copy what may change, which takes milliseconds. The image may then be encoded on another thread."""
         tally = self._tally
         head = image.Head(
             version=self.version,
@@ -173,7 +178,7 @@ class StateMachine:
 
     @classmethod
     def restore(cls, data: bytes) -> StateMachine:
-        """The machine that an image was frozen from. Raises `DataError` on anything but what `Image.encode` gave."""
+        """The machine whose image was encoded into `data`. Raises `DataError` if it was not."""
         frozen = image.decode(data)
         try:
             return cls._thaw(frozen)
@@ -182,19 +187,18 @@ class StateMachine:
 
     @classmethod
     def _thaw(cls, frozen: Image) -> StateMachine:
-        machine, head = cls(), frozen.head
-        machine.version, machine.time_ms, machine.chain = head.version, head.time_ms, head.chain
-        machine.cluster_id, machine.hash_key, machine.generation = head.cluster_id, head.hash_key, head.generation
-        tally = Tally()
+        head, tally = frozen.head, Tally()
         tally.share(frozen.names)
         tally.totals, tally.counted = array("q", frozen.totals), head.counted
         for record in frozen.polls:
             tally.restore(image.poll_of(record, frozen.names))
-        machine._assemble(tally, Dedup.restore(frozen.dedup), Sessions(frozen.sessions))
+        machine = cls(tally, Dedup.restore(frozen.dedup), Sessions(frozen.sessions))
+        machine.version, machine.time_ms, machine.chain = head.version, head.time_ms, head.chain
+        machine.cluster_id, machine.hash_key, machine.generation = head.cluster_id, head.hash_key, head.generation
         return machine
 
     def digest(self) -> str:
-        """Hex blake2b of the image's bytes: equal on all nodes at equal version. Costs as much as a snapshot."""
+        """Hex blake2b of the image's bytes: equal on all nodes at equal version. It costs as much as a snapshot."""
         return self.freeze().digest().hex()
 
     # ---- views ------------------------------------------------------------------------------------------------------
@@ -212,28 +216,28 @@ class StateMachine:
         return None if poll is None else self._tally.results(poll)
 
     def columns(self, id: str) -> Columns | None:
-        """Like `results`, to be put together later: for a poll with very many options."""
+        """A copy from which `results` can be made later, in steps: for a poll with very many options."""
         poll = self._tally.polls.get(id)
         return None if poll is None else self._tally.columns(poll)
 
     def results_of(self, id: str, options: Iterable[str]) -> dict[str, int] | None:
-        """Like `results`, of these options only; those the poll does not have are left out."""
+        """Like `results`, but only of these options. Options that the poll does not have are left out."""
         poll = self._tally.polls.get(id)
         return None if poll is None else self._tally.results_of(poll, options)
 
     def initial_results(self, id: str) -> dict[str, int] | None:
-        """The results a poll was imported with; None if there is no such poll or it was not imported."""
+        """The results that a poll was imported with. None if there is no such poll, or if it was not imported."""
         poll = self._tally.polls.get(id)
         if poll is None or poll.initial_results is None:
             return None
-        return dict(zip(poll.names, poll.initial_results, strict=False))  # options written in later had none
+        return dict(zip(poll.names, poll.initial_results, strict=False))  # options that were written in later have none
 
     def next_close_ms(self) -> int | None:
-        """When the next poll is due. It closes with the first entry of that time or later, so a leader makes one."""
+        """When the next poll is due. It closes with the first entry of that time or later: the leader proposes one."""
         return self._polls.next_close_ms()
 
     def polls_with(self, option: str) -> Iterable[str]:
-        """The polls, in any state, in which votes that name no poll count for `option`: not the write-in polls."""
+        """The polls in any state that list `option` and count votes that name no poll. Write-in polls do not."""
         shared = self._tally.index.get(option)
         return () if shared is None else tuple(self._tally.holders[shared])
 

@@ -1,7 +1,7 @@
-"""What the rest of Quorate sees of the replicated log: propose an entry, learn its fate, ask who leads.
+"""What the rest of Quorate sees of the replicated log: propose an entry, learn its outcome, ask which node leads.
 
-The only implementation that talks Raft is in `cluster/raft/`; tests and a single embedded node may hand in another.
-Everything here runs on the node's event loop.
+The implementation is in `cluster/raft/`. Tests use another one, without a network and a disk. Everything here runs on
+the node's event loop.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from quorate.cluster.fsm import Applied, StateMachine
 
-PeerHandler = Callable[[str, bytes], Awaitable[bytes]]  # (peer's node id, request) -> answer
+PeerHandler = Callable[[str, bytes], Awaitable[bytes]]  # (the peer's node id, its request) -> the answer
 
 
 class Replica(Protocol):
@@ -20,17 +20,17 @@ class Replica(Protocol):
 
     @property
     def state(self) -> StateMachine:
-        """What has been applied here. Only this replica changes it, and a snapshot may replace it."""
+        """What has been applied on this node. Only the replica changes it, and a snapshot may replace it."""
         ...
 
     @property
     def leader(self) -> str | None:
-        """The node id of the leader this node believes in, itself included; None when it knows none."""
+        """The node that this node believes to be the leader; it may be this node itself. None if it knows no leader."""
         ...
 
     @property
     def is_leader(self) -> bool:
-        """Whether this node may answer as leader: elected, an entry of its own term applied, a majority heard."""
+        """Whether this node may answer as the leader: it is elected, and has applied an entry of its own term."""
         ...
 
     @property
@@ -38,57 +38,60 @@ class Replica(Protocol):
 
     @property
     def age_ms(self) -> int:
-        """How long ago this node last heard from a leader; 0 on a leader. Bounds how stale a local read can be."""
+        """How long ago this node last heard from a leader; 0 on the leader. Local reads say so (`age_ms`)."""
         ...
 
     def now_ms(self) -> int:
-        """The time a leader stamps on an entry (Unix, ms): its clock, but no jump that one bad clock would make."""
+        """The time that a leader stamps on an entry (Unix, ms): its clock, without the jumps of a single bad clock."""
         ...
 
     def propose(self, entry: bytes) -> asyncio.Future[Applied]:
         """Append `entry` to the log if this node leads.
 
-        The future ends with what applying it gave, or raises `NoLeader` or `Overloaded` (surely not appended),
-        `OutcomeUnknown` (it may still commit) or `Halted`. It has no deadline: a leader that loses its majority steps
-        down, but what it proposed stays open until what a later leader committed reaches it, or the replica ends. So
-        callers bound their own wait.
+        The future ends with what applying the entry gave, or raises `NoLeader`, `NotReady`, `Overloaded` or `TooLarge`
+        (surely not appended), or `OutcomeUnknown` (the entry may still be committed). The future has no deadline: a
+        leader that loses its majority steps down, and its proposals stay open until the entries that a later leader
+        committed reach it, or until the replica stops. So callers bound their wait themselves.
         """
         ...
 
     async def barrier(self) -> int:
-        """Wait until everything committed before this call is applied here; the version then. Leader only.
+        """Wait until everything that was committed before this call is applied here. Returns the version then.
 
-        Calls that wait together share one round. Raises as `propose` does.
+        Only the leader can do this. Calls that wait together share one round. Raises `NoLeader` or `NotReady`.
         """
         ...
 
     async def call(self, peer: str, kind: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
-        """Ask a peer over the link between nodes, and wait for its answer: `timeout_s`, or ten seconds.
+        """Send a request to a peer and wait for its answer, for `timeout_s` or else ten seconds.
 
-        Raises `NoLeader` if it surely was not sent, `OutcomeUnknown` if the link broke after it may have been, or
-        there is no answer in time.
-        What the peer's handler raised as a `QuorateError` is raised here as the same class.
+        Raises `NoLeader`, `Overloaded` or `TooLarge` if the request was surely not sent, and `OutcomeUnknown` if the
+        connection broke after it may have been sent, or if no answer came in time. A `QuorateError` that the peer's
+        handler raised is raised here as the same class.
         """
         ...
 
     def serve(self, kind: str, handler: PeerHandler) -> None:
-        """Answer peers' calls of this kind. One handler a kind, set before `start`."""
+        """Answer peers' calls of this kind with `handler`. There is one handler a kind, set before `start`."""
         ...
 
     def on_applied(self, listener: Callable[[Applied], None]) -> None:
-        """Call `listener` after each entry applied here, on the loop; it must be quick. One that raises is logged."""
+        """Call `listener` on the loop after each entry that is applied here.
+
+        A listener must be quick. If it raises, the error is logged.
+        """
         ...
 
     def on_leadership(self, listener: Callable[[bool], None]) -> None:
-        """Call `listener` when `is_leader` changes."""
+        """Call `listener` with `is_leader` whenever that changes."""
         ...
 
     async def transfer_leadership(self) -> bool:
-        """Hand leadership to the most caught-up follower; False if nobody took it in time."""
+        """Hand leadership to the follower that is most caught up. False if no follower took it in time."""
         ...
 
     async def start(self) -> None: ...
 
     async def stop(self) -> None:
-        """Idempotent; every open proposal has been answered when it returns."""
+        """Stop. Every open proposal has been answered when this returns. Idempotent."""
         ...

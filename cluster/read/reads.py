@@ -1,9 +1,12 @@
-"""Reading tallies: how new an answer must be, and who may give it.
+"""Reading tallies: how new an answer must be, and which node may give it.
 
-`none` answers from this node as it stands and says how old that may be. `weak` (the default) asks the node that
-believes it leads: one hop from a follower. `linearizable` first lets the leader confirm, with a majority, that it still
-leads and has applied all that was committed before the read began (Raft §8); readers that wait together share that
-round. `min_version` on any level waits until the answering node has applied it: read your own writes anywhere.
+A read has one of three levels. `none` is answered from this node's own state, and says how long ago this node heard
+from a leader. `weak` (the default) is answered by the node that believes it leads: a follower forwards it, see
+`leader_call.py`. For `linearizable` the leader first confirms with a majority that it still leads, and waits until it
+has applied everything that was committed before the read began (Raft §8). Reads that wait together share that round.
+
+On every level, `min_version` makes the answering node wait until it has applied that version. So a client reads its own
+writes from any node.
 """
 
 from __future__ import annotations
@@ -23,14 +26,14 @@ from quorate.errors import Overloaded, Stale, TooLarge, UnknownPoll
 from quorate.vote import ENTRY_BYTES_MAX
 from quorate.words import Level
 
-ANSWER_S = 0.5  # what an answer of the leader may take to come, after the reader's deadline
-BIG_WAITING_MAX = 100  # readers of bigger tallies; the last of them waits two seconds or so for its turn
+ANSWER_S = 0.5  # how long after the reader's deadline the leader's answer may come
+BIG_WAITING_MAX = 100  # readers of big tallies that wait for their turn; the last of them waits about two seconds
 
 T = TypeVar("T")
 
 
 class Results(msgspec.Struct):
-    """A poll's tally at one version. `age_ms` bounds how stale it can be; 0 from a leader."""
+    """A poll's tally at one version. `age_ms`: how long ago the answering node heard from a leader; 0 from a leader."""
 
     id: str
     state: str
@@ -42,7 +45,7 @@ class Results(msgspec.Struct):
 
 
 class Versioned(msgspec.Struct, Generic[T]):
-    """A definition read at one version."""
+    """A poll's definition, or a list of them, at one version."""
 
     value: T
     version: int
@@ -59,7 +62,7 @@ class _Query(msgspec.Struct, array_like=True):
 
 
 class _ChunkedResults(msgspec.Struct, array_like=True):
-    """`Results` between nodes; those of `head` are empty, and stand in `chunks`."""
+    """`Results` between nodes. `head` has no results: they are in `chunks`."""
 
     head: Results
     chunks: list[msgspec.Raw]
@@ -83,13 +86,13 @@ async def _join(answer: _ChunkedResults) -> Results:
 
 
 class Reads:
-    """Answers reads on the node's loop, here or from the leader."""
+    """Answers reads, from this node or from the leader. Runs on the node's loop."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # heap of (version, tie, future)
         self._ties = itertools.count()
-        self._big = asyncio.Lock()  # one big tally at a time is put together: what they hold is bounded
+        self._big = asyncio.Lock()  # one big tally is made at a time, so their memory is bounded
         self._big_waiting = 0
         replica.on_applied(self._wake)
         self._leader = LeaderCall(
@@ -103,21 +106,21 @@ class Reads:
     async def results(
         self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
     ) -> Results:
-        """Raises `UnknownPoll`; `Stale` if `min_version` is not reached within `wait_s`; `NoLeader`."""
+        """A poll's tally. Raises `UnknownPoll`, `NoLeader`, or `Stale` if `min_version` is not reached in `wait_s`."""
         answer: Results = await self._read(_Query("results", poll_id, level, min_version, wait_s))
         return answer
 
     async def poll(
         self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
     ) -> Versioned[PollView]:
-        """A poll's definition. Raises as `results` does."""
+        """A poll's definition. Raises the same errors as `results`."""
         answer: Versioned[PollView] = await self._read(_Query("poll", poll_id, level, min_version, wait_s))
         return answer
 
     async def polls(
         self, state: str | None = None, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
     ) -> Versioned[list[PollView]]:
-        """All definitions, or those in one state. Raises as `results` does, but `UnknownPoll`."""
+        """The definitions of all polls, or of those in one state. Raises `NoLeader` or `Stale`, as `results`."""
         answer: Versioned[list[PollView]] = await self._read(_Query("polls", state, level, min_version, wait_s))
         return answer
 
@@ -127,7 +130,7 @@ class Reads:
             return await self._here(query, deadline_s)
 
         def forwarded(left_s: float) -> tuple[bytes, float]:
-            """The leader keeps the reader's deadline itself."""
+            """The leader itself waits until the reader's deadline, and not longer."""
             return _encode(msgspec.structs.replace(query, wait_s=left_s)), left_s + ANSWER_S
 
         async def decode(answer: bytes) -> Any:
@@ -172,7 +175,7 @@ class Reads:
         return poll
 
     async def _big_results(self, query: _Query) -> Results:
-        """The tally at one version, put together in chunks between which the loop goes on."""
+        """The tally at one version, made in chunks."""
         if self._big_waiting >= BIG_WAITING_MAX:
             raise Overloaded("too many tallies of very many options are asked of this node; try again in a moment")
         self._big_waiting += 1
@@ -196,7 +199,7 @@ class Reads:
             at = self._replica.state.version
             raise Stale(f"this node is at version {at}, not yet at {version}", version=at) from None
         finally:
-            if reached.cancelled():  # its version may be far, or never come
+            if reached.cancelled():  # its version may be far away or never come: do not keep it
                 self._waiting = [each for each in self._waiting if not each[2].done()]
                 heapq.heapify(self._waiting)
 

@@ -1,8 +1,8 @@
 """Whether a new vote counts: the place where a late vote is rejected, and every other vote that cannot count.
 
-The answer is an `Outcome`: APPLIED if the vote counts, CLOSED if it came when no poll that it is for was open, another
-one for what it names that does not exist, for a weight that is not allowed, or for a limit that it would pass. Nothing
-is counted here, see `tally.py`. Votes that were seen before do not come here, see `dedup.py` and `voting.py`.
+The answer is an `Outcome`: APPLIED if the vote counts, CLOSED if it came when no poll that it is for was open, and
+other outcomes for an option or a poll that does not exist, a weight that is not allowed, and limits. Nothing is
+counted here: see `tally.py`. Votes that were counted before are found out before: see `dedup.py` and `voting.py`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Admission:
     def admit_all(self, choices: Iterable[Choice]) -> bytes:
         """An outcome for each choice of a request that counts as a whole: options that are new must fit together.
 
-        Whether the sum of its votes fits is not looked at.
+        Whether the sum of the request's votes fits is not checked here.
         """
         tally, outcomes = self._tally, bytearray()
         new: dict[str, dict[str, None]] = {}  # poll -> its new options
@@ -59,7 +59,7 @@ class Admission:
         """Where votes for each choice are counted, if they count whatever the votes before them do; else None.
 
         The place is one in `Tally.totals`, or DIRECT for a choice that names its poll. The bound of the totals is not
-        looked at.
+        checked here.
         """
         index, opens = self._tally.index, self._tally.opens
         places: list[int | None] = []
@@ -74,7 +74,7 @@ class Admission:
         return places
 
     def _admit_choice(self, choice: Choice) -> Outcome:
-        """The outcome of a new vote for a choice; the bound of the totals is not looked at."""
+        """The outcome of a new vote for a choice; the bound of the totals is not checked here."""
         tally = self._tally
         if not 1 <= choice.weight <= WEIGHT_MAX:
             return Outcome.INVALID

@@ -1,17 +1,19 @@
-"""Which vote ids were accepted lately, and for which vote: what makes sending a vote again safe.
+"""Which vote ids were accepted lately, and for which choice. This makes it safe to send a vote again.
 
-An id is held as its keyed 64-bit hash with the vote's 32-bit fingerprint. It is protected for at least the next N
-accepted ids (N is the window, set by a logged command), never by time. Two generations do that: when the current one
-holds N ids it is closed and a new one begins; a closed one is forgotten N accepted ids later. So N to 2N ids are held.
+The table holds for each id its keyed 64-bit hash and the 32-bit fingerprint of the choice. An id is protected for at
+least the next N accepted ids, whatever time that takes. N is the window, set by a command of the log. Two generations
+do this: when the current generation holds N ids, it is closed and a new one begins. A closed generation is forgotten N
+accepted ids later. So the table holds N to 2N ids.
 
-Odds. A new id clashes with one of H held ids with probability H / 2^64: with two million held, once in 9e12 votes. The
-key is secret, so nobody can prepare a clash. The clash answers CONFLICT, which the voter sees, unless both votes are
-for the same choice: then it answers DUPLICATE and one vote is missing. A resend with another choice is taken for the
-same vote only if two fingerprints agree: once in 4e9 such resends.
+How likely errors are. A new id has the hash of one of H held ids with probability H / 2^64: with two million held ids,
+once in 9e12 votes. The key of the hash is secret, so nobody can prepare a clash. A clash is answered CONFLICT, which
+the voter sees, unless both votes are for the same choice: then it is answered DUPLICATE, and one vote is missing. A
+resend with another choice is taken for the same vote if the two fingerprints are equal: once in 4e9 such resends.
 
-The table is a list of buckets, named by the first bytes of the hash. A bucket is an immutable `bytes` of records (the
-rest of the hash, then the fingerprint), oldest generation first, and a new record makes a new bucket. That is as fast
-as changing one in place, has the least overhead (11 bytes an id) and lets a snapshot take them all by copying a list.
+The table is a list of buckets, and the first bytes of the hash say in which bucket an id is. A bucket is an immutable
+`bytes` of records: the rest of the hash, then the fingerprint, with the oldest generation first. A new record makes a
+new bucket. That is as fast as changing a bucket in place, it takes the fewest bytes (11 an id), and a snapshot copies
+the list of buckets and nothing else.
 """
 
 from __future__ import annotations
@@ -26,9 +28,9 @@ from struct import Struct
 
 from quorate.vote import Outcome
 
-WINDOW_MAX = 8_000_000  # about 180 MB; beyond, buckets grow so long that a look-up takes over a microsecond
-SMALL_WINDOW_MAX = 16_384  # up to here 256 buckets do; 65,536 that are nearly empty would cost 4 MB
-CLOSED_MAX = 4  # generations beside the current one; only changes of the window make more than one
+WINDOW_MAX = 8_000_000  # about 180 MB. With longer buckets a look-up takes over a microsecond
+SMALL_WINDOW_MAX = 16_384  # up to here 256 buckets are enough: 65,536 nearly empty ones take 4 MB
+CLOSED_MAX = 4  # besides the current generation; there is more than one only after the window was changed
 FINGERPRINT_BYTES = 4
 
 _APPLIED, _DUPLICATE, _CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), int(Outcome.CONFLICT)
@@ -38,22 +40,23 @@ _APPLIED, _DUPLICATE, _CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), 
 class DedupView:
     window: int  # N
     accepted: int  # ids in the current generation; at N it is closed
-    held: int  # ids in all generations
-    memory_bytes: int  # of everything held, by sys.getsizeof
+    held: int  # ids in all generations together
+    memory_bytes: int  # of the whole table, measured by sys.getsizeof
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedGeneration:
-    """A generation that takes no more ids: in each bucket the records from where the one before ends up to `ends`."""
+    """A generation that takes no more ids. In each bucket its records end at `ends`, and begin where the generation
+    before it ends."""
 
     count: int
-    expires: int  # forgotten once this many ids were accepted in all
-    ends: array[int]  # uint32 a bucket
+    expires: int  # it is forgotten when the number of ids ever accepted reaches this
+    ends: array[int]  # a uint32 for each bucket
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenDedup:
-    """Everything the table holds, at one moment."""
+    """Everything that the table holds at one moment."""
 
     window: int
     accepted: int
@@ -64,7 +67,7 @@ class FrozenDedup:
 
 
 class _Layout:
-    """How an 8-byte hash is split: the first bytes name the bucket, the rest stand in its records."""
+    """How a hash of 8 bytes is split: the first bytes give the bucket, and the others are in its records."""
 
     def __init__(self, head_bytes: int, columns: str) -> None:
         self.head_bytes = head_bytes
@@ -78,7 +81,7 @@ class _Layout:
         while at >= 0:
             if at % self.record_bytes == 0:
                 return bucket[at + self.tail_bytes : at + self.record_bytes]
-            at = bucket.find(tail, at + 1)  # the bytes of two neighbours looked like it
+            at = bucket.find(tail, at + 1)  # these were bytes of two records side by side
         return None
 
     def records(self, bucket: int, content: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -92,7 +95,7 @@ _SMALL, _LARGE = _Layout(1, "<B7s"), _Layout(2, "<H6s")
 
 
 class Dedup:
-    """The table. `accepted` counts every id ever accepted."""
+    """The table. `accepted` is the number of all ids ever accepted."""
 
     def __init__(self, window: int) -> None:
         self.window = window
@@ -125,10 +128,12 @@ class Dedup:
         sure: Sequence[bytes | None],
         decide: Callable[[int], int],
     ) -> tuple[bytearray, list[int]]:
-        """Decide a column of votes in order: an outcome for each, and the indexes of those not simply accepted.
+        """Decide a column of votes in order. Returns an outcome for each vote, and the indexes of those that were not
+        simply accepted.
 
-        `picks` says which choice a vote is for. A new id is accepted if its choice is sure (has its fingerprint in
-        `sure`), else `decide(choice)` says its outcome. This is the hottest loop of Quorate: half a microsecond a vote.
+        `picks` has the choice of each vote. `sure` has the fingerprint of a choice whose votes count for certain, and
+        None for another choice. The new id of a vote for a sure choice is accepted. For another choice,
+        `decide(choice)` gives the outcome. This is the hottest loop of Quorate: half a microsecond a vote.
         """
         outcomes, apart, start = bytearray(len(picks)), list[int](), 0
         while start < len(picks):
@@ -140,7 +145,7 @@ class Dedup:
                 records = buckets[bucket]
                 if stamp is not None and records.find(tail) < 0:
                     buckets[bucket] = records + (tail + stamp)
-                else:  # known, not sure, or bytes of two neighbours that look like it
+                else:  # a known id, a choice that is not sure, or bytes of two records side by side
                     apart.append(vote)
                     pick = picks[vote]
                     outcomes[vote] = self._decide(ids[8 * vote : 8 * vote + 8], pick, fingerprints[pick], decide)
@@ -170,11 +175,14 @@ class Dedup:
     # ---- generations ------------------------------------------------------------------------------------------------
 
     def _room(self) -> int:
-        """How many ids can be accepted before a generation is closed or forgotten; at least one."""
+        """How many ids can be accepted before a generation has to be closed or forgotten; at least one."""
         return min(self.window - self._count, *(closed.expires - self.accepted for closed in self._closed), sys.maxsize)
 
     def _turn(self) -> None:
-        """Forget what has expired, close what is full: 20 ms where a million ids are held, once in N accepted ids."""
+        """Forget generations that have expired, and close the current one if it is full.
+
+        With a million ids held this takes 20 ms, once in N accepted ids.
+        """
         for at in reversed(range(len(self._closed))):
             if self._closed[at].expires <= self.accepted:
                 self._forget(at)
@@ -202,9 +210,10 @@ class Dedup:
         self._closed[at:] = later
 
     def set_window(self, window: int) -> str | None:
-        """Change N; None, or why it is refused. An id keeps at least the promise it was accepted under.
+        """Change N. Returns None, or why the change is refused.
 
-        Growing: all that is held now is held for the next (new) N ids. Shrinking: what is held now keeps the old N.
+        An id keeps at least the protection that it was accepted with. When N grows, every id that is held now is
+        protected for the next N ids (the new N). When N shrinks, the ids that are held now keep the old N.
         """
         if not 1 <= window <= WINDOW_MAX:
             return f"a dedup window is 1 to {WINDOW_MAX:,} ids, not {window:,}"
@@ -221,7 +230,8 @@ class Dedup:
         return None
 
     def _fit_layout(self) -> None:
-        """More buckets for a larger window. Fewer only while empty: moving a million ids would take a second."""
+        """Use more buckets for a larger window. Fewer are used only while nothing is held: to move a million ids would
+        take a second."""
         layout = _SMALL if self.window <= SMALL_WINDOW_MAX else _LARGE
         if layout is self._layout or (layout is _SMALL and self._closed):
             return
@@ -240,7 +250,7 @@ class Dedup:
         return DedupView(self.window, self._count, self.held, self._memory_bytes())
 
     def _memory_bytes(self) -> int:
-        """Measuring visits every bucket (10 ms at a million ids), so it is done again only when enough has changed."""
+        """Measure the table again if enough has changed. With a million ids this takes 10 ms."""
         at, memory_bytes = self._measured
         if at < 0 or abs(self.accepted - at) > self.window // 64:
             columns = [closed.ends for closed in self._closed]
@@ -257,7 +267,7 @@ class Dedup:
 
     @classmethod
     def restore(cls, frozen: FrozenDedup) -> Dedup:
-        """The table that `frozen` was made from. Raises ValueError if its parts do not fit together."""
+        """The table that `frozen` was made of. Raises ValueError if its parts do not fit together."""
         dedup = cls(frozen.window)
         dedup.accepted, dedup._count = frozen.accepted, frozen.count
         dedup._layout = _SMALL if frozen.head_bytes == _SMALL.head_bytes else _LARGE
@@ -271,7 +281,7 @@ class Dedup:
 
 
 def pack(buckets: Sequence[bytes]) -> tuple[bytes, bytes]:
-    """(every bucket's length as uint32, the buckets one after the other)."""
+    """Two columns: the length of every bucket as uint32, and the buckets one after the other."""
     return array("I", map(len, buckets)).tobytes(), b"".join(buckets)
 
 

@@ -1,8 +1,9 @@
 """The state machine's bytes: what a snapshot holds, and what nodes compare to know that they agree.
 
-A fixed head, blocks of MessagePack or flat little-endian columns each behind its length, and at the end a blake2b
-checksum of all of it. Freezing copies what may change, on the loop, in milliseconds; encoding works on the copy in
-another thread, in small steps, so that it never holds the interpreter for long. Nothing is ever unpickled.
+They are a fixed head, then blocks of MessagePack or of little-endian columns, each with its length before it, and at
+the end a blake2b checksum of all of it. Freezing copies what may change: it runs on the loop and takes milliseconds.
+Encoding works on the copy in another thread, in small steps, so that it never holds the interpreter for long. Nothing
+is ever unpickled.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if sys.byteorder != "little":
 
 MAGIC = b"quorate\x01"  # the last byte is the format's version
 CHECKSUM_BYTES = 32
-ROWS_A_BLOCK = 10_000  # so that encoding holds the interpreter for a millisecond or two at a time
+ROWS_A_BLOCK = 10_000  # so encoding holds the interpreter for a millisecond or two at a time
 
 _T = TypeVar("_T")
 _encode = msgspec.msgpack.Encoder().encode
@@ -57,7 +58,7 @@ class PollRecord(msgspec.Struct, array_like=True, frozen=True):
     created_ms: int
     version: int
     definition: bytes
-    names: list[str]  # of a write-in poll; others name places in the common column
+    names: list[str]  # of a write-in poll; other polls have places in the common column of names
     base: bytes
     shared: bytes
     initial_results: bytes | None
@@ -73,7 +74,7 @@ class _DedupRecord(msgspec.Struct, array_like=True, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """A state machine at one version; nothing in it changes any more."""
+    """A state machine at one version. Nothing in it changes any more."""
 
     head: Head
     names: Sequence[str]
@@ -87,14 +88,14 @@ class Image:
         return self.head.version
 
     def encode(self) -> bytes:
-        """The whole image. Safe on any thread."""
+        """The bytes of the whole image. Any thread may call this."""
         return b"".join(self.chunks())
 
     def digest(self) -> bytes:
         return deque(self.chunks(), maxlen=1)[0]
 
     def chunks(self) -> Iterator[bytes]:
-        """What `encode` gives, in chunks; the last chunk is the checksum."""
+        """What `encode` gives, in chunks. The last chunk is the checksum."""
         checksum = hashlib.blake2b(MAGIC, digest_size=CHECKSUM_BYTES)
         yield MAGIC
         for block in self._blocks():
@@ -118,7 +119,7 @@ class Image:
 
 
 def decode(data: bytes) -> Image:
-    """The image that `encode` made into `data`. Raises `DataError`, in words, on anything else."""
+    """The image that was encoded into `data`. Raises `DataError`, in words, if `data` is anything else."""
     view = memoryview(data)
     if view[: len(MAGIC)] != MAGIC:
         raise DataError(_what_is(bytes(view[: len(MAGIC)])))
@@ -212,7 +213,8 @@ def record_of(poll: Poll) -> PollRecord:
 
 
 def poll_of(record: PollRecord, options: Sequence[str]) -> Poll:
-    """The poll of a record; `options` is the common column of names. Raises ValueError or IndexError if it is odd."""
+    """The poll of a record. `options` is the common column of names. Raises ValueError or IndexError on a record that
+    makes no sense."""
     shared = array("I", record.shared)
     names = list(record.names) if record.write_ins else [options[place] for place in shared]
     base = array("q", record.base)

@@ -1,7 +1,8 @@
-"""The life of polls: what may be created, which state follows which, and closing when the log's time has come.
+"""The life of polls: what may be created, which state may follow which, and closing at a poll's closing time.
 
-A closing time is decided by the time that entries carry, never by a clock: polls due at an entry's time close before
-its commands. A poll whose closing time has passed and that is opened (again) loses it, else it would close at once.
+Whether a closing time has come is decided by the time that entries carry, never by a clock. Polls that are due at an
+entry's time close before the commands of that entry. A poll that is opened after its closing time loses the closing
+time, because it would close again at once.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _encode = msgspec.msgpack.Encoder().encode
 
 @dataclass(frozen=True, slots=True)
 class PollView:
-    """A poll's definition. `version` is the one at which its state, closing time or options last changed."""
+    """A poll's definition. At `version` its state, closing time or options last changed."""
 
     id: str
     title: str
@@ -53,9 +54,9 @@ class PollView:
 class Polls:
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
-        self._views: dict[str, PollView] = {}  # made when asked for
+        self._views: dict[str, PollView] = {}  # each is made when it is first needed
         self._closing: list[tuple[int, str]] = []  # a heap of (closes_at_ms, poll id)
-        self._timed: set[str] = set()  # the polls in it
+        self._timed: set[str] = set()  # the polls in that heap
         for poll in tally.polls.values():
             self._watch(poll)
 
@@ -95,7 +96,7 @@ class Polls:
         return PollResult("changed", before)
 
     def close_due(self) -> None:
-        """Close the polls whose time has come."""
+        """Close the polls whose closing time has come."""
         while self._closing and self._closing[0][0] <= self._tally.time_ms:
             _, id = heapq.heappop(self._closing)
             self._timed.discard(id)
@@ -104,7 +105,7 @@ class Polls:
                 self._move(poll, "closed")
 
     def next_close_ms(self) -> int | None:
-        """When the next open poll is due; None if none has a closing time."""
+        """When the next open poll is due; None if no open poll has a closing time."""
         while self._closing and self._tally.polls[self._closing[0][1]].state != "open":
             _, id = heapq.heappop(self._closing)
             self._timed.discard(id)
@@ -124,7 +125,7 @@ class Polls:
         self._watch(poll)
 
     def _watch(self, poll: Poll) -> None:
-        """One place in the heap a poll: its closing time stays the same until it has passed."""
+        """Put the poll into the heap, once: its closing time stays the same until it has passed."""
         if poll.state == "open" and poll.closes_at_ms is not None and poll.id not in self._timed:
             self._timed.add(poll.id)
             heapq.heappush(self._closing, (poll.closes_at_ms, poll.id))
@@ -152,7 +153,7 @@ class Polls:
         )
 
     def _import_again(self, poll: Poll, before: array[int], command: CreatePoll) -> PollResult:
-        """The sink's results changed before it was fenced: they are the starting ones now, and the votes stay."""
+        """The results in the sink changed before the sink was fenced: they are the initial results now. Votes stay."""
         after = command.initial_results or [0] * len(poll.names)
         if poll.names != command.options or list(before) == after:
             return PollResult("same", poll.state)
@@ -199,7 +200,7 @@ class Polls:
 
 
 def definition_of(command: CreatePoll) -> bytes:
-    """What must be equal for a `CreatePoll` to be the same one again."""
+    """A hash of what must be equal if a `CreatePoll` is to be taken for the same one again."""
     data = _encode(
         (
             command.title,
@@ -214,7 +215,7 @@ def definition_of(command: CreatePoll) -> bytes:
 
 
 def _check_shape(command: CreatePoll) -> PollResult | None:
-    """Proposers check this in better words; here it only must not break anything."""
+    """Refuse what would break the state machine. Proposers have checked the same, and say it in better words."""
     options = command.options
     if not command.id or "" in options:
         return PollResult("invalid", detail="a poll's id and its options are not empty")

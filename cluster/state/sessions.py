@@ -1,9 +1,10 @@
-"""Producer sessions: a writer numbers its batches, and each counts once, protected for ever at O(1) a batch.
+"""Producer sessions: a writer numbers its requests, and each counts once, protected for ever at O(1) a request.
 
-As Kafka's idempotent producer: opening gives an epoch, and opening again raises it, which fences off the writer before.
-Sequences start at 1, go up by one and go on across epochs. The last five batches are remembered by fingerprint, so that
-a resend is told from another batch under the same number; what is older is answered `expired_id`, because nobody can
-tell any more. A session never expires: when the table is full, new producers are refused.
+This works as Kafka's idempotent producer. Opening a session gives an epoch. Opening it again raises the epoch, and the
+writer with the old epoch is refused from then on. Sequences start at 1, go up by one, and go on across epochs. The
+fingerprints of the last five requests are remembered, so that a resend is told from another request with the same
+number. An older resend is answered `expired_id`, because it cannot be compared any more. A session never expires: when
+the table is full, new producers are refused.
 """
 
 from __future__ import annotations
@@ -12,9 +13,9 @@ from quorate.cluster.entry import CastSession, ProducerResult, Refused, WholeRes
 from quorate.vote import ID_BYTES_MAX, Outcome
 
 PRODUCERS_MAX = 100_000
-REMEMBERED_BATCHES = 5  # as Kafka: as many as a producer may have on the way
+REMEMBERED_REQUESTS = 5  # as in Kafka, where a producer may have as many on the way
 
-# (epoch, last sequence, fingerprints of the last batches, newest last). Tuples, so that a snapshot may share them.
+# (epoch, last sequence, fingerprints of the last requests, newest last). A tuple, so that a snapshot can share it.
 Session = tuple[int, int, tuple[int, ...]]
 
 
@@ -35,37 +36,39 @@ class Sessions:
         self._sessions[producer] = (epoch + 1, sequence, recent)
         return ProducerResult(epoch + 1, sequence)
 
-    def check(self, batch: CastSession, votes: int) -> WholeResult | None:
-        """None if the batch is the next one of its session, else what it is answered."""
-        session = self._sessions.get(batch.producer)
+    def check(self, request: CastSession, votes: int) -> WholeResult | None:
+        """None if the request is the next one of its session; otherwise its result."""
+        session = self._sessions.get(request.producer)
         if session is None:
-            return WholeResult(Outcome.INVALID, votes, detail=f"producer {batch.producer!r} is unknown; open it first")
-        epoch, last, recent = session
-        if batch.epoch != epoch:
-            return _wrong_epoch(batch.epoch, epoch, votes)
-        if batch.sequence == last + 1:
-            return None
-        if batch.sequence > last or batch.sequence < 1:
             return WholeResult(
-                Outcome.INVALID, votes, detail=f"sequence {batch.sequence} came where {last + 1} is expected"
+                Outcome.INVALID, votes, detail=f"producer {request.producer!r} is unknown; open it first"
             )
-        age = last - batch.sequence
+        epoch, last, recent = session
+        if request.epoch != epoch:
+            return _wrong_epoch(request.epoch, epoch, votes)
+        if request.sequence == last + 1:
+            return None
+        if request.sequence > last or request.sequence < 1:
+            return WholeResult(
+                Outcome.INVALID, votes, detail=f"sequence {request.sequence} came where {last + 1} is expected"
+            )
+        age = last - request.sequence
         if age >= len(recent):
             return WholeResult(
                 Outcome.EXPIRED_ID,
                 votes,
-                detail=f"sequence {batch.sequence} was counted before the last {len(recent)}: too old to compare",
+                detail=f"sequence {request.sequence} was counted before the last {len(recent)}: too old to compare",
             )
-        if recent[-1 - age] != batch.fingerprint:
+        if recent[-1 - age] != request.fingerprint:
             return WholeResult(
-                Outcome.CONFLICT, votes, detail=f"sequence {batch.sequence} was counted with other votes"
+                Outcome.CONFLICT, votes, detail=f"sequence {request.sequence} was counted with other votes"
             )
         return WholeResult(Outcome.DUPLICATE, votes)
 
-    def advance(self, batch: CastSession) -> None:
-        """Remember a batch that `check` let through and that was counted."""
-        epoch, sequence, recent = self._sessions[batch.producer]
-        self._sessions[batch.producer] = (epoch, sequence + 1, (*recent, batch.fingerprint)[-REMEMBERED_BATCHES:])
+    def advance(self, request: CastSession) -> None:
+        """Remember a request that `check` let through and that was counted."""
+        epoch, sequence, recent = self._sessions[request.producer]
+        self._sessions[request.producer] = (epoch, sequence + 1, (*recent, request.fingerprint)[-REMEMBERED_REQUESTS:])
 
     def freeze(self) -> dict[str, Session]:
         return self._sessions.copy()

@@ -1,8 +1,8 @@
-"""Votes as commands: whether each is new, what it meets, and counting it. Ids come first, the poll's state second.
+"""The commands that vote: each vote is checked for having been counted before, then admitted, then counted.
 
-Votes that stand alone are decided one after the other, each by what the ones before it left. A whole request, under
-an idempotency key or in a producer session, counts altogether or not at all; refused, it does not use up its key or
-its sequence.
+Votes of `CastVotes` are decided one after the other: what one vote changes is seen by the next. A whole request, under
+an idempotency key or in a producer session, counts with all its votes or not at all. A request that was refused does
+not use up its key or its sequence.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Voting:
         if not picks:
             return b""
         choices, fingerprints = command.choices, _stamps(command.choices)
-        # A choice that has a place is sure: nothing that happens within this command changes its outcome.
+        # A choice that has a place is sure: no vote of this command can change its outcome.
         roomy = self._tally.fits(len(picks) * WEIGHT_MAX)
         places = self._admission.places_of(choices) if roomy else [None] * len(choices)
         sure = [None if place is None else stamp for place, stamp in zip(places, fingerprints, strict=True)]
@@ -65,7 +65,7 @@ class Voting:
         return [self._one(command, pick, votes) for pick, votes in command.plain]
 
     def _one(self, command: CastVotes, pick: int, votes: int) -> Outcome:
-        """Count `votes` new ones for a choice, if it can count."""
+        """Count `votes` new votes for a choice, if they are admitted."""
         choice = command.choices[pick]
         outcome = self._admission.admit(choice, votes)
         if outcome == Outcome.APPLIED:

@@ -1,7 +1,7 @@
 """A batch: requests go in, one encoded list of commands comes out, and each request is told its part of the results.
 
-Votes that stand alone share one `CastVotes` command, whoever sent them: a table of distinct choices, a column of id
-hashes, sums for votes without ids. Every other request is a command of its own behind it.
+Votes that are decided one by one share one `CastVotes` command, whoever sent them: a table of distinct choices, a
+column of id hashes, and sums for votes without ids. Every other request is a command of its own, after that one.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _known_choices: dict[tuple[str, str | None, int], Choice] = {}
 
 
 def choice_of(key: tuple[str, str | None, int]) -> Choice:
-    """The choice for (option, poll, weight); remembered, for its fingerprint is a hash."""
+    """The choice for (option, poll, weight). It is remembered, because its fingerprint costs a hash."""
     choice = _known_choices.get(key)
     if choice is None:
         if len(_known_choices) >= CHOICES_CACHED:
@@ -61,7 +61,7 @@ _key_of = attrgetter("option", "poll", "weight")
 
 
 def count_choices(votes: Sequence[Vote]) -> tuple[list[Choice], list[tuple[Choice, int]]]:
-    """The distinct choices of `votes` in order of appearance, and how many votes each has."""
+    """The distinct choices of `votes` in order of appearance, and each with its number of votes."""
     counts: dict[tuple[str, str | None, int], int] = {}
     get = counts.get
     for key in map(_key_of, votes):
@@ -71,7 +71,7 @@ def count_choices(votes: Sequence[Vote]) -> tuple[list[Choice], list[tuple[Choic
 
 
 class Batch:
-    """Commands that leave together. Encoded once; `settle` or `fail` ends every request in it."""
+    """Commands that leave together. It is encoded once, and `settle` or `fail` answers every request in it."""
 
     def __init__(self) -> None:
         self.size = 0
@@ -94,7 +94,7 @@ class Batch:
         index, picks, add_id = self._index, self._picks, self._ids.append
         blake2b = hashlib.blake2b
         start = len(picks)
-        without: list[tuple[int, int]] = []  # (which vote, which item of `plain`)
+        without_id: list[tuple[int, int]] = []  # (index of the vote, index of its item in `plain`)
         for place, vote in enumerate(votes):
             key = (vote.option, vote.poll, vote.weight)
             pick = index.get(key)
@@ -105,9 +105,11 @@ class Batch:
                 add_id(blake2b(vote.id.encode(), digest_size=8, key=hash_key).digest())
             else:
                 self._plain[pick] = self._plain.get(pick, 0) + 1
-                without.append((place, self._plain_places.setdefault(pick, len(self._plain_places))))
+                without_id.append((place, self._plain_places.setdefault(pick, len(self._plain_places))))
         end = len(picks)
-        return self._ticket(lambda version, results: _tally(votes, start, end, without, version, results), deadline_s)
+        return self._ticket(
+            lambda version, results: _tally(votes, start, end, without_id, version, results), deadline_s
+        )
 
     def add_whole(
         self, command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], deadline_s: float
@@ -119,7 +121,7 @@ class Batch:
         )
 
     def add_command(self, command: bytes, deadline_s: float) -> Ticket:
-        """A command that `entry.encode_command` has encoded: a poll may have megabytes."""
+        """Add a command that is encoded already: a poll may have megabytes, and is encoded only once."""
         place = len(self._commands)
         self._commands.append(msgspec.Raw(command))
         return self._ticket(lambda version, results: (results[place - len(self._commands)], version), deadline_s)
@@ -136,7 +138,7 @@ class Batch:
         return entry.encode_batch([votes, *self._commands])
 
     def settle(self, version: int, results: list[Result]) -> None:
-        """Give each request its part of the results (votes first, then the commands in order)."""
+        """Answer each request from its part of the results: votes first, then the commands in order."""
         for ticket in self._tickets:
             if ticket.answer.done():
                 continue
@@ -165,7 +167,7 @@ def _tally(
     if not isinstance(result, VotesResult):
         raise QuorateError(f"the cluster answered {result} to votes; nothing was counted")
     outcomes = result.outcomes[start:end]
-    if not without and outcomes.count(0) == len(outcomes):  # the common case: all applied
+    if not without and outcomes.count(0) == len(outcomes):  # the common case: all votes were applied
         return Tallied(len(outcomes), 0, [], version)
     by_vote = _in_order(len(votes), outcomes, without, result.plain)
     return Tallied(
@@ -181,7 +183,7 @@ def _tally(
 
 
 def _in_order(count: int, outcomes: bytes, without: list[tuple[int, int]], plain: bytes) -> bytes:
-    """One outcome a vote, in the order of the request."""
+    """One outcome for each vote, in the order of the request."""
     if not without:
         return outcomes
     by_vote = bytearray(count)

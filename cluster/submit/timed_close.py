@@ -1,7 +1,7 @@
-"""Polls that are due close although nobody votes: the leader proposes an entry that carries nothing but its time.
+"""Closes polls that are due although nobody votes: the leader proposes an entry that has only a time.
 
-Time moves only with entries (see `fsm.py`). In a busy cluster any vote closes what is due before it; this is for a
-quiet one.
+The state machine's time moves only with entries (see `fsm.py`). In a busy cluster any entry of votes closes the polls
+that are due. This is for a quiet cluster.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ CHECK_S = 0.1
 
 
 class TimedClose:
-    """On the node's loop, from `start` to `stop`."""
+    """Runs on the node's loop, from `start` to `stop`."""
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
@@ -40,4 +40,5 @@ class TimedClose:
         now_ms = replica.now_ms()
         if now_ms >= due_ms:
             self._proposed = replica.propose(entry.encode_entry(now_ms, []))
-            self._proposed.add_done_callback(lambda done: done.exception())  # if it is lost, the next check repeats it
+            # If the entry is lost, the next check proposes another one.
+            self._proposed.add_done_callback(lambda done: done.exception())

@@ -1,7 +1,7 @@
 """A vote, its limits, and what can become of it.
 
 Everything that depends on tables or taste (Unicode's normal forms, which characters are control characters) is decided
-here, in the proposer, before the log; the state machine only sees the result.
+here, in the proposer, before the vote is in the log. The state machine sees only the result.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ VOTES_PER_REQUEST_MAX = 10_000
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 ENTRY_BYTES_MAX = 8 * 1024 * 1024
 TOTAL_MAX = 2**63 - 1
-YEAR_9999_MS = 253_402_300_799_000  # the last second that dates can be written for; polls close by then
+YEAR_9999_MS = 253_402_300_799_000  # the last second that a date can be written for; polls close before it
 
 
 class Vote(msgspec.Struct, forbid_unknown_fields=True):
@@ -37,21 +37,21 @@ class Vote(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Outcome(enum.IntEnum):
-    """What became of one vote. The numbers stand in the log's answers: never reuse one."""
+    """What became of one vote. Nodes send each other the numbers: never use one for something else."""
 
     APPLIED = 0
-    DUPLICATE = 1  # the same id and the same vote: counted before, fine to acknowledge
-    CONFLICT = 2  # the same id with another choice: the first one stands
+    DUPLICATE = 1  # the same id and the same choice: it was counted before, and is acknowledged
+    CONFLICT = 2  # the same id with another choice: the first vote stays
     UNKNOWN_OPTION = 3
     UNKNOWN_POLL = 4
     CLOSED = 5
-    EXPIRED_ID = 6  # below the session's floor: we can no longer tell, so we do not count
-    TOO_LARGE = 7  # a total would pass 2^63-1, or a write-in poll its number of options
+    EXPIRED_ID = 6  # older than what a producer session remembers, so it cannot be compared and is not counted
+    TOO_LARGE = 7  # a total would pass 2^63-1, or a write-in poll would have too many options
     INVALID = 8
 
     @property
     def reason(self) -> str:
-        """The word in HTTP answers."""
+        """The outcome's word in HTTP answers."""
         return self.name.lower()
 
 
@@ -74,7 +74,7 @@ class Tallied(msgspec.Struct):
 
 
 def check_text(text: str, what: str, bytes_max: int) -> str:
-    """Return `text` in NFC; raise `Invalid` or `TooLarge` in words if it is empty, long or has control characters."""
+    """The text in NFC. Raises `Invalid` or `TooLarge`, in words, if it is empty, too long or has control characters."""
     if text.isascii():
         if not text.isprintable():
             raise Invalid(f"{what} has a control character; remove it")
@@ -92,7 +92,7 @@ def check_text(text: str, what: str, bytes_max: int) -> str:
 
 
 def check_vote(vote: Vote) -> Vote:
-    """Return the vote normalised; raise `Invalid` or `TooLarge` saying which field is wrong and what is allowed."""
+    """The same vote, its texts in NFC. Raises `Invalid` or `TooLarge`, which say what is wrong and what is allowed."""
     vote.option = check_text(vote.option, "option", OPTION_BYTES_MAX)
     if vote.id is not None:
         vote.id = check_text(vote.id, "id", ID_BYTES_MAX)

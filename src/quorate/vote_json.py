@@ -1,11 +1,12 @@
-"""From JSON to votes, for all that takes votes in bytes: HTTP, NSQ, files.
+"""From JSON to votes, for everything that takes votes as bytes: HTTP, queues, files.
 
-Each vote stands alone: one that makes no sense is refused by itself, at its place, in words. A document that cannot be
-read at all raises what its decoding raised (msgspec.DecodeError, UnicodeDecodeError, RecursionError), for whoever knows
-its sender to put into words. Types are strict: weight 1.5, "1" and true are no whole numbers.
+Each vote is checked alone: a vote that makes no sense is refused by itself, at its place, in words. A body that cannot
+be read at all raises the error of its decoding (msgspec.DecodeError, UnicodeDecodeError, RecursionError). The caller
+knows the sender, so the caller puts it into words. Types are strict: weight 1.5, "1" and true are no whole numbers.
 
-Two lanes: most bodies are many votes for few options with short ASCII ids, and are checked as sets and one joined
-string, a quarter of a microsecond a vote. A body with anything else in it is read vote by vote.
+There is a fast way and a slow way. Most bodies are many votes for few options with short ASCII ids. Their texts are
+checked as sets and as one joined string, which takes a quarter of a microsecond a vote. A body that has anything else
+in it is checked vote by vote.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ from quorate.vote import (
 )
 
 TEXTS_CACHED = 20_000
-FEW = 8  # votes for which sets and a joined string cost more than they save
+FEW = 8  # with fewer votes than this, sets and a joined string cost more than they save
 
-What = Literal["request", "message"]  # what the votes came in, in the words of errors
+What = Literal["request", "message"]  # how errors call what the votes came in
 
 
 class _Strict(Vote, forbid_unknown_fields=True):
-    """A vote whose types, lengths and weight the decoder itself has checked."""
+    """A vote whose types, lengths and weight are checked by the decoder itself."""
 
     option: Annotated[str, msgspec.Meta(min_length=1, max_length=OPTION_BYTES_MAX)]
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=ID_BYTES_MAX)] | None = None
@@ -62,12 +63,12 @@ class BadVote:
 @dataclass(slots=True)
 class DecodedVotes:
     votes: list[Vote]
-    places: list[int] | None = None  # where each of `votes` stood, if some were refused
+    places: list[int] | None = None  # the place of each of `votes` in the body, if some were refused
     refused: list[BadVote] = field(default_factory=list)
 
 
 def read_one(body: bytes | msgspec.Raw) -> Vote:
-    """Raises `Invalid` or `TooLarge` if it makes no sense."""
+    """Raises `Invalid` or `TooLarge` if the vote makes no sense."""
     try:
         return _normal(_one.decode(body))
     except msgspec.ValidationError:
@@ -113,7 +114,7 @@ def _check_number(votes: int, what: What, votes_max: int) -> None:
 
 
 def _check_together(votes: list[Vote]) -> bool:
-    """Whether all votes are fine, normalised; False if that must be found out one by one."""
+    """Check all votes at once and normalise them. False if they must be checked one by one."""
     ids = "".join([vote.id for vote in votes if vote.id is not None])
     if not (ids.isascii() and ids.isprintable()):
         return False
@@ -143,7 +144,7 @@ def _read_each(raws: list[msgspec.Raw], what: What, votes_max: int) -> DecodedVo
 
 
 def _checked(raw: bytes | msgspec.Raw) -> Vote:
-    """The vote, or in words why not."""
+    """The vote, normalised. Raises `Invalid` or `TooLarge`, in words."""
     try:
         return check_vote(_loose.decode(raw))
     except msgspec.ValidationError as error:
@@ -151,7 +152,7 @@ def _checked(raw: bytes | msgspec.Raw) -> Vote:
 
 
 def _normal(vote: Vote) -> Vote:
-    """`check_vote` for what the decoder has let through. Most texts are short, ASCII, and have been seen before."""
+    """`check_vote` for a vote that the decoder has let through. Most texts are short, ASCII, and were seen before."""
     vote.option = option(vote.option)
     id = vote.id
     if id is not None and not (id.isascii() and id.isprintable()):
@@ -162,7 +163,7 @@ def _normal(vote: Vote) -> Vote:
 
 
 class _Known(dict[str, str]):
-    """`check_text`, remembered: the same few texts come again and again. What is refused is not remembered."""
+    """`check_text` with a memory, because the same few texts come again and again. Refused texts are not remembered."""
 
     def __init__(self, what: str, bytes_max: int) -> None:
         super().__init__()
