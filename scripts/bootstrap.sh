@@ -3,8 +3,8 @@
 #
 #   scripts/bootstrap.sh [--nodes 3] [--port 8001] [--data DIR] [--fresh] [--no-feed] [--services] [--restart]
 #
-# Needs Python 3.11 to 3.15 and, the first time, PyPI. The data folder is ./data unless told otherwise; a cluster that is
-# there goes on, --fresh begins anew. --services gets and starts MongoDB, NSQ and Consul, too (scripts/services.sh), and
+# It needs Python 3.11 to 3.15 and, the first time, PyPI. The data folder is ./data by default. A cluster that is in it
+# goes on; --fresh begins a new one. --services also gets and starts MongoDB, NSQ and Consul (scripts/services.sh), and
 # stops them at the end. All other arguments are those of `quorate dev`.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -26,12 +26,13 @@ trap '"$ROOT/scripts/services.sh" down' EXIT
 "$ROOT/scripts/services.sh" up
 eval "$("$ROOT/scripts/services.sh" env)"
 [ -z "${QUORATE_MONGO_URL:-}" ] || export QUORATE_FLUSH_SINK="${QUORATE_FLUSH_SINK:-mongo}"
-# In the background, so that a signal sent to this script alone is passed on while it waits; it reads no input.
+# The cluster runs in the background, so that this script can pass on a signal that is sent to the script alone. The
+# cluster reads no input.
 "$ROOT/.venv/bin/quorate" dev ${arguments[@]+"${arguments[@]}"} &
 cluster=$!
 trap 'kill -TERM "$cluster" 2>/dev/null' TERM HUP
-trap '' INT # Ctrl-C reaches the cluster by itself
+trap '' INT # the terminal sends Ctrl-C to the cluster as well
 wait "$cluster" && status=0 || status=$?
-# A signal ends `wait` early; the cluster's own status is what the last one gives.
+# A signal ends `wait` before the cluster ends. The last `wait` gives the cluster's exit status.
 while kill -0 "$cluster" 2>/dev/null; do wait "$cluster" && status=0 || status=$?; done
 exit "$status"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Servers for development and tests: NSQ, Consul and MongoDB on loopback. `scripts/services.sh --help` says all of it.
-# Needs Python 3.11 or later and nothing installed: not the project's own environment either.
+# Servers for development and tests: NSQ, Consul and MongoDB on loopback. `scripts/services.sh --help` describes them.
+# It needs Python 3.11 or later and nothing else: no .venv either.
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"

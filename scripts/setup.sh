@@ -1,21 +1,22 @@
 # shellcheck shell=bash
-# Set-up shared by bootstrap.sh and test.sh: source this file, then call `set_up run` (or `set_up dev` for the tools, too).
+# The set-up that all scripts here share: source this file, then call `set_up run`, or `set_up dev` for the tools too.
 #
-# It makes .venv beside pyproject.toml hold exactly what uv.lock says, from Python 3.11+ and PyPI alone. When nothing
-# changed since the last time it touches no network: a stamp in .venv names what was installed. After it, $ROOT is the
-# repository and $PYTHON the environment's interpreter. Any failure says what to install and ends the calling script.
+# It makes .venv, beside pyproject.toml, hold exactly what uv.lock says. It needs Python 3.11 to 3.15 and PyPI. If nothing
+# changed since the last time it uses no network: a stamp in .venv names what was installed. Afterwards $ROOT is the
+# repository and $PYTHON is the interpreter of .venv. A failure says what to install, and ends the calling script.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
 PYTHON="$ROOT/.venv/bin/python"
-QUORATE_TOOLS="$ROOT/.cache/uv-tool" # uv lives apart from .venv: a sync removes whatever the lock does not name
+QUORATE_TOOLS="$ROOT/.cache/uv-tool" # not in .venv: a sync removes what the lock does not name
 
 fail() {
   printf '%s: %s\n' "$(basename "$0")" "$1" >&2
   exit 1
 }
 
-# Print the first interpreter that is new enough and whole. Debian splits venv and ensurepip off, and a version
-# manager's shim may stand on PATH for a Python that is not there: so each is tried, not just looked up.
+# Print the first interpreter that has a supported version and all modules. Each is tried, because a name on PATH proves
+# nothing: Debian has venv and ensurepip in packages of their own, and a version manager puts names on PATH for versions
+# that are not installed.
 find_python() {
   local candidate
   for candidate in ${QUORATE_PYTHON:-python3 python3.15 python3.14 python3.13 python3.12 python3.11}; do
@@ -31,7 +32,7 @@ find_python() {
   Fedora: dnf install python3.14                       or set QUORATE_PYTHON to the one to use."
 }
 
-# Print a uv to run: the one on PATH, or one of our own from PyPI.
+# Print the path of a uv: the one on PATH, or one that this function installs from PyPI.
 find_uv() {
   command -v uv && return
   if ! "$QUORATE_TOOLS/bin/uv" --version >/dev/null 2>&1; then
@@ -43,7 +44,8 @@ find_uv() {
   printf '%s\n' "$QUORATE_TOOLS/bin/uv"
 }
 
-# Print what .venv should hold, as one line; fail if its interpreter is missing, broken or not the one asked for.
+# Print in one line what .venv should hold. Fail if its interpreter is missing or broken, or has another version than
+# QUORATE_PYTHON asks for.
 wanted_stamp() {
   "$PYTHON" - "$ROOT" "${QUORATE_PYTHON:+$("$QUORATE_PYTHON" -V 2>&1)}" <<'END' 2>/dev/null
 import hashlib, pathlib, platform, sys
@@ -60,16 +62,16 @@ set_up() {
   local group="$1" stamp="$ROOT/.venv/.stamp" had wanted python uv
   had="$(cat "$stamp" 2>/dev/null || true)"
   if wanted="$(wanted_stamp)"; then
-    [ "$had" = "$wanted dev" ] && return # has the tools as well: fine for both
+    [ "$had" = "$wanted dev" ] && return # it has the tools as well
     [ "$had" = "$wanted $group" ] && return
   fi
-  case "$had" in *' dev') group=dev ;; esac # to run a cluster takes nobody's tools away
+  case "$had" in *' dev') group=dev ;; esac # `set_up run` does not remove the tools
   case "$had" in
     '' | *" $ROOT "*) ;;
-    *) rm -rf "$ROOT/.venv" && wanted='' ;; # moved or copied here: its scripts still point to the old place
+    *) rm -rf "$ROOT/.venv" && wanted='' ;; # it was moved or copied here: its scripts have the old path
   esac
   python="$(find_python)" || exit 1
-  [ -n "$wanted" ] && python="$PYTHON" # keep the Python that .venv has
+  [ -n "$wanted" ] && python="$PYTHON" # .venv keeps its Python
   uv="$(find_uv "$python")" || exit 1
   printf 'Setting up .venv with %s ...\n' "$("$python" -V)" >&2
   rm -f "$stamp"
@@ -85,8 +87,8 @@ set_up() {
   printf '%s %s\n' "$wanted" "$group" >"$stamp"
 }
 
-# See that there is a Chromium for tests/browser. Only Debian's own archive holds one (Ubuntu's is a snap); elsewhere, and
-# without root, one line says what to install.
+# Make sure that tests/browser has a Chromium. Only Debian has a package of it (Ubuntu's is a snap), and root installs it.
+# Everywhere else one line says what to install.
 set_up_chromium() {
   (cd "$ROOT" && "$PYTHON" -m tests.browser.chromium >/dev/null 2>&1) && return
   if [ "$(id -u)" -eq 0 ] && [ -z "${QUORATE_CHROMIUM:-}" ] && grep -qs '^ID=debian' /etc/os-release; then

@@ -4,12 +4,12 @@
 #
 #   scripts/test.sh [check|unit|simulation|system|services|browser|all]... [-- pytest arguments]
 #
-# Without a name, or with `all`, it runs everything; with names, those alone. `services` needs real servers
-# (scripts/services.sh gets and starts them); where they cannot be had those tests are left out, in words, unless
-# QUORATE_REQUIRE_SERVICES=1 says that this is a failure. `browser` needs a Chromium (set-up gets it on Debian as root);
-# without one its tests are skipped, each by name.
-# A suite that fails does not stop the next: every failure is in the output, and the exit status is non-zero. The last
-# line counts the tests of all suites: `N passed, N failed, N skipped`.
+# Without a name, or with `all`, it runs everything. With names it runs those alone. `services` needs real servers, which
+# scripts/services.sh gets and starts. If a server cannot be had, its tests are skipped, and the output says so; with
+# QUORATE_REQUIRE_SERVICES=1 that is a failure. `browser` needs a Chromium, which the set-up installs on Debian as root;
+# without it each test is skipped by name.
+# The next suite runs even if one fails. The output has all failures, and the exit status is then not 0. The last line
+# counts the tests of all suites: `N passed, N failed, N skipped`.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
@@ -36,17 +36,17 @@ set_up dev
 cd "$ROOT"
 bin="$ROOT/.venv/bin"
 failed=()
-reports="$(mktemp -d)" # what pytest writes of each suite, to be counted at the end
+reports="$(mktemp -d)" # a report of each suite, for the count at the end
 trap 'rm -rf "$reports"' EXIT
 
-step() { # step NAME COMMAND...: run it, remember if it failed
+step() { # step NAME COMMAND...: run the command, and remember the name if it fails
   local name="$1"
   shift
   printf '\n== %s\n' "$name"
   "$@" || failed+=("$name")
 }
 
-pytest_suite() { # pytest's 5 is "no tests": fine where the arguments chose none of them
+pytest_suite() { # pytest ends with 5 if there is no test to run: fine if the arguments chose none of this suite
   local status=0
   local folders=("tests/$1")
   case "$1" in
@@ -62,9 +62,9 @@ with_browser() {
   pytest_suite browser "$@"
 }
 
-with_services() ( # in a subshell: what the servers' addresses are is no business of other suites
+with_services() ( # in a subshell: the other suites do not see the addresses of the servers
   status=0
-  export QUORATE_SERVICES_DIR="${QUORATE_SERVICES_DIR:-$ROOT/.cache/test-services}" # not those a developer has running
+  export QUORATE_SERVICES_DIR="${QUORATE_SERVICES_DIR:-$ROOT/.cache/test-services}" # a developer's own servers keep theirs
   trap 'scripts/services.sh down' EXIT
   if ! scripts/services.sh up; then
     printf 'not every server could be had (see above)\n' >&2
@@ -73,7 +73,7 @@ with_services() ( # in a subshell: what the servers' addresses are is no busines
       status=1
     fi
   fi
-  eval "$(scripts/services.sh env --only tests)" # the settings of nodes are for people: tests make their own
+  eval "$(scripts/services.sh env --only tests)" # without settings for nodes: tests make their own
   pytest_suite services "$@" || status=1
   exit "$status"
 )

@@ -1,4 +1,4 @@
-"""Who may import whom: `docs/design.md`, "Rooms", as a test. A new file outside a folder is given its room here."""
+"""Which room may import which other room: `docs/design.md`, "Rooms", as a test. ROOMS gives each module its room."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NODE = [f"quorate.{name}" for name in ("adapters", "cluster_view", "joining", "r
 ENTRANCES = [*NODE, "quorate.cli", "quorate.__main__"]  # they wire parts together: may import everything
 EMPTY = ["quorate", "quorate.cluster", "quorate.ingest"]  # nothing to import but a version
 
-# Every node must reach the same bytes: what differs between machines, moments and Python versions stays out.
+# All nodes must reach the same bytes, so nothing here may differ between machines, moments or versions of Python.
 NOT_IN_THE_STATE_MACHINE = {
     *("asyncio", "concurrent", "datetime", "locale", "os", "random", "secrets"),
     *("socket", "ssl", "tempfile", "threading", "time", "unicodedata", "uuid"),
@@ -58,7 +58,7 @@ def modules() -> dict[str, Path]:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """All modules a file names, wherever in it: `from a import b` names a.b, which may be a module or a name in a."""
+    """All names that a file imports, also inside functions. `from a import b` gives `a.b`: a module or a name."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -72,7 +72,7 @@ def is_in(module: str, places: list[str]) -> bool:
 
 
 def room_of(module: str) -> str | None:
-    """The room whose entry names the module most exactly."""
+    """The room with the longest entry that the module is in."""
     fits = [(len(p), room) for room, (places, _) in ROOMS.items() for p in places if is_in(module, [p])]
     return max(fits)[1] if fits else None
 
@@ -98,7 +98,7 @@ def test_rooms_import_only_what_they_may() -> None:
 
 
 def test_no_circle_between_files() -> None:
-    """Imports under TYPE_CHECKING and inside functions count: a circle of names is one, whenever it is closed."""
+    """Imports under TYPE_CHECKING and inside functions count too: a reader meets the circle in any case."""
     files = modules()
     graph = {
         module: {found for name in imports(path) if (found := file_of(name, files))} for module, path in files.items()
@@ -107,12 +107,12 @@ def test_no_circle_between_files() -> None:
 
 
 def file_of(name: str, files: Mapping[str, Path]) -> str | None:
-    """The file that an imported name stands in: `a.b` is the module a.b, or a name in the module a."""
+    """The module that an imported name is in: `a.b` is the module `a.b`, or a name in the module `a`."""
     return next((module for module in (name, name.rpartition(".")[0]) if module in files), None)
 
 
 def circles(graph: Mapping[str, set[str]]) -> list[list[str]]:
-    """Sets of modules that reach each other."""
+    """Groups of modules that import each other, directly or by way of others."""
 
     def reached(start: str) -> set[str]:
         seen: set[str] = set()
@@ -151,7 +151,7 @@ def test_only_the_raft_room_imports_pysyncobj() -> None:
 
 
 def test_nothing_of_ours_unpickles() -> None:
-    """What reads a pickle runs code its writer chose. (Tests that show failures of the stock library may.)"""
+    """To read a pickle is to run code that its writer chose. (Tests that show failures of PySyncObj may do it.)"""
     ours = {**modules(), **{str(path.relative_to(ROOT)): path for path in ROOT.glob("bench/*.py")}}
     assert [] == [
         f"{m}: {name}" for m, path in ours.items() for name in imports(path) if name.split(".")[0] in UNPICKLERS

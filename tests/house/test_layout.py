@@ -1,4 +1,4 @@
-"""House rules that no type checker knows: links stay links, nothing hides the standard library, files stay small."""
+"""Rules that no type checker knows: links stay links, no folder hides a standard module, files stay short."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_tests_wait_for_conditions() -> None:
 
 
 def sleeps(tree: ast.AST) -> Iterator[int]:
-    """Lines that call time.sleep, but for those of functions that wait for a condition."""
+    """Lines that call time.sleep. Functions that wait for a condition may do so, and are left out."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.FunctionDef) and node.name in WAITING:
             continue
@@ -119,7 +119,7 @@ def documents() -> Iterator[Path]:
 
 
 def shell_lines() -> Iterator[tuple[Path, str]]:
-    """Lines of the documents' shell blocks."""
+    """All lines of the shell blocks in the documents."""
     for path in documents():
         for block in re.findall(r"^```(?:sh|bash|shell|console)\n(.*?)^```", read(path), re.S | re.M):
             for line in block.splitlines():

@@ -1,4 +1,4 @@
-"""What scripts/test.sh says last is what pytest reported."""
+"""The last line of scripts/test.sh agrees with what pytest reported."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_file_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
 def test_a_step_that_failed_without_a_report_counts_as_one(tmp_path: Path) -> None:
     report(tmp_path, "system", "def test_passes(): pass")
     assert "1 passed, 2 failed, 0 skipped" == total(tmp_path, ["mypy", "unit"])
-    assert "1 passed, 1 failed, 0 skipped" == total(tmp_path, ["system"])  # killed after its last test
+    assert "1 passed, 1 failed, 0 skipped" == total(tmp_path, ["system"])  # pytest was killed after the last test
 
 
 def test_nothing_that_ran_is_nothing_passed(tmp_path: Path) -> None:

@@ -122,6 +122,8 @@ def cluster_of(versions: Sequence[Version], folder: Path) -> Iterator[Cluster]:
     for node, version in zip(cluster.nodes, versions, strict=True):
         version.put_into(node)
     with cluster, client_of(cluster.nodes[1]) as client:
+        if sys.platform == "linux":
+            assert [v.root for v in versions] == [Path(f"/proc/{node.pid}/cwd").resolve() for node in cluster.nodes]
         assert client.create_poll("mood", faults.OPTIONS)
         assert client.create_poll("handovers", ["missed", "seen"])
         yield cluster
@@ -133,7 +135,7 @@ def client_of(node: NodeProcess) -> Client:
 
 
 def make_leader(cluster: Cluster, node: NodeProcess) -> None:
-    """A leader hands over to the node that has most of its log: so that this is `node`, the third one misses a vote."""
+    """A leader hands over to the node that has most of its log. The third node misses a vote, so this is `node`."""
     for attempt in range(10):
         leader = cluster.leader()
         if leader is node:
@@ -160,7 +162,7 @@ MIXES: dict[str, Callable[[Version], list[Version]]] = {
 def test_every_node_serves_everything_under_a_leader_of_either_version(
     old: Version, mix: str, leader_id: str, tmp_path: Path
 ) -> None:
-    """With the leader n1, both followers are of the other version; with n2, one of them."""
+    """If n1 leads, both followers are of the other version; if n2 leads, one follower is."""
     with cluster_of(MIXES[mix](old), tmp_path) as cluster:
         make_leader(cluster, cluster[leader_id])
         expected = cluster[leader_id].get("/polls/mood/results")["results"]
@@ -178,7 +180,7 @@ def test_every_node_serves_everything_under_a_leader_of_either_version(
 
 
 def votes_count_once(client: Client, node: NodeProcess, cluster: Cluster) -> None:
-    """Two in one request; another with an id; the same three again, by way of another node."""
+    """Two votes in one request, a third vote in another; then the same three again, through each node."""
     pair = [Vote("happy", id=f"{node.id}-{i}") for i in range(2)]
     single = Vote("happy", id=f"{node.id}-single", poll="mood")
     assert (2, 0) == counted(client.cast(pair))
@@ -288,7 +290,7 @@ def test_votes_are_counted_once_while_leaders_of_both_versions_die(old: Version,
 
 
 def test_nodes_are_upgraded_one_by_one_and_one_goes_back(old: Version, tmp_path: Path) -> None:
-    """Each with its own data folder, while votes are cast: an operator's rolling upgrade, and a change of mind."""
+    """Each node keeps its data folder, and votes are cast meanwhile: a rolling upgrade, and one step back."""
     with cluster_of([old, old, old], tmp_path) as cluster:
 
         def restart(node: NodeProcess, version: Version) -> Callable[[Cluster], None]:
@@ -305,7 +307,7 @@ def test_nodes_are_upgraded_one_by_one_and_one_goes_back(old: Version, tmp_path:
 
 
 def vote_with(cluster: Cluster, steps: Sequence[Callable[[Cluster], object]]) -> History:
-    """Cast votes from all sides, and do one step after the other meanwhile. What was cast."""
+    """Cast votes at all nodes, and do one step after the other meanwhile. Return the votes and their answers."""
     supply = faults.votes(VOTES + len(steps) * faults.VOTES_A_FAULT_MAX)
     history = History(supply)
     voters = Voters(cluster.urls, history, sends(supply, within=VOTES // 2), clients=8, goal=VOTES)
