@@ -11,14 +11,11 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from prometheus_client import CollectorRegistry
-
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.submitter import Submitter
 from quorate.http.counts import Counts
 from quorate.http.events import Events
-from quorate.http.metrics import StatusNumbers
 from quorate.http.parse_pool import ParsePool
 from quorate.vote import ENTRY_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX
 from quorate.words import Action
@@ -98,12 +95,6 @@ class Api:
     adopt_sink: Callable[[], Coroutine[Any, Any, Any]] | None = None  # None: this node has no sink
     checks: Sequence[Check] = ()
     limits: Limits = field(default_factory=Limits)
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     counts: Counts = field(default_factory=Counts)
-    numbers: StatusNumbers = field(default_factory=StatusNumbers)
     parse_pool: ParsePool = field(default_factory=ParsePool)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-
-    def __post_init__(self) -> None:
-        self.registry.register(self.counts)
-        self.registry.register(self.numbers)

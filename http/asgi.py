@@ -11,14 +11,12 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from a2wsgi import WSGIMiddleware
-from flask import Flask
-
 from quorate.errors import Invalid, NotReady, QuorateError
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.connection import ANSWER
 from quorate.http.events import Stream
+from quorate.http.flask_loader import FlaskLoader
 from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Reply, headers_of, internal, problem
 from quorate.http.request import Request, check_origin
@@ -33,12 +31,12 @@ GONE = 499  # the client left before there was an answer: nginx's number, never 
 class AsgiApp:
     """One a node. With `hot=False` Flask answers every request: the contract test compares the two."""
 
-    def __init__(self, api: Api, flask: Flask, router: Router, *, hot: bool = True) -> None:
+    def __init__(self, api: Api, flask: FlaskLoader, router: Router, *, hot: bool = True) -> None:
         self._api = api
+        self._flask = flask
         self._router = router
         self._hot = hot
         self._bodies = Bodies()
-        self._threads = WSGIMiddleware(flask, workers=api.limits.threads)  # type: ignore[arg-type]  # two spellings of WSGI
         self._in_flask = 0
         self.cutting = False  # the server stops and cancels what did not finish in time
 
@@ -46,8 +44,9 @@ class AsgiApp:
         if scope["type"] != "http":
             return
         began_s = time.perf_counter()
-        match = self._router.find(scope["method"], scope["path"])
+        method, path = scope["method"], scope["path"]
         try:
+            match = self._router.find(method, path) or (await self._flask.get()).url_map.find(method, path)
             if match.hot and match.route is not None and self._hot:
                 status = await self._on_loop(match.route, match.arguments, scope, receive, send)
             else:
@@ -149,13 +148,10 @@ class AsgiApp:
             raise NotReady("this node answers as many requests of this kind as it can; try again in a moment")
         self._in_flask += 1
         try:
-            await self._threads(scope, receive, send)  # type: ignore[arg-type]  # a2wsgi spells ASGI's types out
+            flask = await self._flask.get()
+            await flask.threads(scope, receive, send)  # type: ignore[arg-type]  # a2wsgi spells ASGI's types out
         finally:
             self._in_flask -= 1
-
-    def stop(self) -> None:
-        """Give the threads back. Idempotent."""
-        self._threads.executor.shutdown(wait=False, cancel_futures=True)
 
 
 def _read_headers(request: Request, scope: Scope) -> bytes | None:

@@ -6,10 +6,6 @@ A call of a counter of prometheus-client takes a microsecond, an integer 40 ns. 
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable
-
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-from prometheus_client.registry import Collector
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
@@ -28,9 +24,8 @@ class LatencyHistogram:
         self.sum_s += seconds
 
 
-class Counts(Collector):
-    """The node's registry has it. Only the loop writes it; a scrape reads it without a lock, so its numbers may be from
-    slightly different moments."""
+class Counts:
+    """Only the loop writes it. A scrape reads without a lock, so its numbers may be from slightly different moments."""
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, int], int] = {}  # (route, status) -> how many
@@ -50,40 +45,3 @@ class Counts(Collector):
         if latency is None:
             latency = self.latencies[route] = LatencyHistogram()
         latency.add(seconds)
-
-    def collect(self) -> Iterable[Metric]:
-        yield self._requests()
-        yield self._seconds()
-        yield self._votes()
-        yield GaugeMetricFamily("quorate_http_connections", "Open connections", self.connections)
-        yield GaugeMetricFamily("quorate_http_event_streams", "Open /events streams", self.streams)
-        yield CounterMetricFamily(
-            "quorate_http_connections_refused", "Connections refused: too many", self.refused_connections
-        )
-        yield CounterMetricFamily("quorate_http_unreadable", "Requests that were not HTTP", self.bad_requests)
-
-    def _requests(self) -> Metric:
-        family = CounterMetricFamily("quorate_http_requests", "Requests answered", labels=["route", "status"])
-        for (route, status), count in list(self.requests.items()):
-            family.add_metric([route, str(status)], count)
-        return family
-
-    def _seconds(self) -> Metric:
-        family = HistogramMetricFamily(
-            "quorate_http_seconds", "From a request's headers to its answer", labels=["route"]
-        )
-        for route, latency in list(self.latencies.items()):
-            below, buckets = 0, []
-            for bound, count in zip([*map(str, SECONDS), "+Inf"], latency.buckets, strict=True):
-                below += count
-                buckets.append((bound, float(below)))
-            family.add_metric([route], buckets, latency.sum_s)
-        return family
-
-    def _votes(self) -> Metric:
-        family = CounterMetricFamily("quorate_votes", "Votes taken over HTTP, by outcome", labels=["outcome"])
-        family.add_metric(["applied"], self.applied)
-        family.add_metric(["duplicate"], self.duplicates)
-        for reason, count in list(self.rejected.items()):
-            family.add_metric([reason], count)
-        return family

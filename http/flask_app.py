@@ -22,7 +22,8 @@ from quorate.http.events import HEARTBEAT_S, Stream
 from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Reply, headers_of, internal, problem, signature
 from quorate.http.request import Request, check_origin
-from quorate.http.routing import AnythingConverter, Route
+from quorate.http.routing import Route
+from quorate.http.url_map import AnythingConverter
 
 LOOP_GRACE_S = 2.0  # a handler ends by its own deadline; this is for a loop that does not turn
 

@@ -10,19 +10,60 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-TEXT_FORMAT = b"text/plain; version=0.0.4; charset=utf-8"
+from quorate.http.counts import SECONDS, Counts
+
+
+class CountsCollector(Collector):
+    """The counts of the HTTP room as Prometheus has them."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+
+    def collect(self) -> Iterable[Metric]:
+        yield self._requests()
+        yield self._seconds()
+        yield self._votes()
+        yield GaugeMetricFamily("quorate_http_connections", "Open connections", self._counts.connections)
+        yield GaugeMetricFamily("quorate_http_event_streams", "Open /events streams", self._counts.streams)
+        yield CounterMetricFamily(
+            "quorate_http_connections_refused", "Connections refused: too many", self._counts.refused_connections
+        )
+        yield CounterMetricFamily("quorate_http_unreadable", "Requests that were not HTTP", self._counts.bad_requests)
+
+    def _requests(self) -> Metric:
+        family = CounterMetricFamily("quorate_http_requests", "Requests answered", labels=["route", "status"])
+        for (route, status), count in list(self._counts.requests.items()):
+            family.add_metric([route, str(status)], count)
+        return family
+
+    def _seconds(self) -> Metric:
+        family = HistogramMetricFamily(
+            "quorate_http_seconds", "From a request's headers to its answer", labels=["route"]
+        )
+        for route, latency in list(self._counts.latencies.items()):
+            below, buckets = 0, []
+            for bound, count in zip([*map(str, SECONDS), "+Inf"], latency.buckets, strict=True):
+                below += count
+                buckets.append((bound, float(below)))
+            family.add_metric([route], buckets, latency.sum_s)
+        return family
+
+    def _votes(self) -> Metric:
+        family = CounterMetricFamily("quorate_votes", "Votes taken over HTTP, by outcome", labels=["outcome"])
+        family.add_metric(["applied"], self._counts.applied)
+        family.add_metric(["duplicate"], self._counts.duplicates)
+        for reason, count in list(self._counts.rejected.items()):
+            family.add_metric([reason], count)
+        return family
 
 
 class StatusNumbers(Collector):
-    """The numbers of the status that the last scrape took on the loop. A Flask thread renders them."""
+    """The numbers of a status that was taken on the loop."""
 
-    def __init__(self) -> None:
-        self._status: Mapping[str, Any] = {}
-
-    def take(self, status: Mapping[str, Any]) -> None:
+    def __init__(self, status: Mapping[str, Any]) -> None:
         self._status = status
 
     def collect(self) -> Iterable[Metric]:
@@ -44,11 +85,11 @@ def _legal(name: str) -> str:
     return "".join(c if c.isascii() and (c.isalnum() or c == "_") else "_" for c in name)
 
 
-def as_text(registry: CollectorRegistry) -> bytes:
-    return generate_latest(registry)
+def as_text(counts: Counts, status: Mapping[str, Any]) -> bytes:
+    return generate_latest(_registry(counts, status))
 
 
-def as_json(registry: CollectorRegistry) -> dict[str, Any]:
+def as_json(counts: Counts, status: Mapping[str, Any]) -> dict[str, Any]:
     return {
         family.name: {
             "type": family.type,
@@ -57,5 +98,12 @@ def as_json(registry: CollectorRegistry) -> dict[str, Any]:
                 {"name": sample.name, "labels": sample.labels, "value": sample.value} for sample in family.samples
             ],
         }
-        for family in registry.collect()
+        for family in _registry(counts, status).collect()
     }
+
+
+def _registry(counts: Counts, status: Mapping[str, Any]) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(CountsCollector(counts))
+    registry.register(StatusNumbers(status))
+    return registry

@@ -1,8 +1,8 @@
 """What a route is, and how a request finds its route. The table of all routes is `routes.py`.
 
 The loop's door asks the router for every request, so exact paths and hot patterns are found without a regular
-expression. All other spellings of a path (`//events`, `/livez/`) are left to the URL map of the Flask app, which was
-made from the same table. So both doors agree about what is at a path.
+expression. All other spellings of a path (`//events`, `/livez/`) are left to the URL map of the Flask app
+(`url_map.py`), which is made from the same table. So both doors agree about what is at a path.
 """
 
 from __future__ import annotations
@@ -10,16 +10,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
-
-from flask import Response
-from werkzeug.exceptions import MethodNotAllowed, NotFound
-from werkzeug.routing import Map, PathConverter
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from quorate.http.api import Limits
 from quorate.http.events import Stream
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply
+
+if TYPE_CHECKING:
+    from flask import Response
 
 # Who may use a route. Nothing checks it yet. "public" needs no token whatever is configured.
 Role = Literal["public", "read", "vote", "manage", "operate"]
@@ -30,13 +29,6 @@ Handler = Callable[..., Coroutine[Any, Any, Answer]]
 
 PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
 OTHER = "other"  # the counts' name for what no route answers
-
-
-class AnythingConverter(PathConverter):
-    """`{id:anything}`: at least one character, slashes included, also at the beginning."""
-
-    regex = r"[\s\S]+?"
-    part_isolating = False
 
 
 def any_body(limits: Limits) -> int:
@@ -96,22 +88,20 @@ NOTHING = Match(None, OTHER)
 
 
 class Router:
-    """Finds the route of a request. `url_map` is that of the Flask app with the same routes."""
+    """Finds the route of a request by its exact path, or by what stands around the placeholder of a hot route."""
 
-    def __init__(self, routes: Iterable[Route], url_map: Map) -> None:
-        self.routes = tuple(routes)
+    def __init__(self, routes: Iterable[Route]) -> None:
         self._exact: dict[str, dict[str, Match]] = {}  # path -> method -> the route without placeholder
         self._hot: list[tuple[str, str, str, Route, str]] = []  # method, before and after the placeholder, route, path
-        self._by_endpoint = {route.endpoint: route for route in self.routes}
-        self._adapter = url_map.bind("localhost")
-        for route in self.routes:
+        for route in routes:
             before, *after = PLACEHOLDER.sub("\n", route.pattern).split("\n")
             if not after:
                 self._exact.setdefault(before, {})[route.method] = Match(route, before, (), route.hot)
             elif route.hot:
                 self._hot.append((route.method, before, after[0], route, route.path))
 
-    def find(self, method: str, path: str) -> Match:
+    def find(self, method: str, path: str) -> Match | None:
+        """None: only Flask's URL map can tell."""
         methods = self._exact.get(path)
         if methods is not None and (match := methods.get(method)) is not None:
             return match
@@ -120,16 +110,4 @@ class Router:
                 value = path[len(before) : len(path) - len(after)]
                 if value:
                     return Match(route, name, (value,), True)
-        return self.find_by_map(method, path)
-
-    def find_by_map(self, method: str, path: str) -> Match:
-        """As Flask finds it. HEAD finds the route of GET, which Flask then answers."""
-        try:
-            endpoint, arguments = self._adapter.match(path, method)
-        except MethodNotAllowed as error:
-            other = self.find_by_map(max(error.valid_methods or ()), path)
-            return Match(other.route, other.name)
-        except NotFound:
-            return NOTHING
-        route = self._by_endpoint[endpoint]
-        return Match(route, route.path, tuple(arguments.values()), route.hot and method == route.method)
+        return None

@@ -21,7 +21,7 @@ from quorate.http import routes
 from quorate.http.api import Api
 from quorate.http.asgi import AsgiApp
 from quorate.http.connection import HttpConnection
-from quorate.http.flask_app import create_app
+from quorate.http.flask_loader import FlaskLoader
 from quorate.http.routing import Router
 
 SWEEP_S = 1.0
@@ -36,8 +36,8 @@ class HttpServer:
 
     def __init__(self, api: Api, *, hot: bool = True) -> None:
         self._api = api
-        flask = create_app(api, routes.ROUTES)
-        self._app = AsgiApp(api, flask, Router(routes.ROUTES, flask.url_map), hot=hot)
+        self._flask = FlaskLoader(api, routes.ROUTES)
+        self._app = AsgiApp(api, self._flask, Router(routes.ROUTES), hot=hot)
         self._config = uvicorn.Config(
             self._app,
             http=HttpConnection,
@@ -65,6 +65,7 @@ class HttpServer:
         sock = _bind(host, port)
         self._sweep()
         self._listening = await asyncio.get_running_loop().create_server(self._connect, sock=sock, backlog=BACKLOG)
+        self._flask.load_soon()
         bound: int = sock.getsockname()[1]
         log.info("serving HTTP on %s:%d", host, bound)
         return bound
@@ -101,7 +102,7 @@ class HttpServer:
             await self._drain(drain_s)
         if self._sweeping is not None:
             self._sweeping.cancel()
-        self._app.stop()
+        self._flask.stop()
         self._api.parse_pool.stop()
 
     async def _drain(self, drain_s: float) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from quorate.errors import Invalid
-from quorate.http import metrics
 from quorate.http.api import Api
+from quorate.http.counts import Counts
 from quorate.http.operation import STRING, Operation, flag
 from quorate.http.reply import Reply, reply, text
 from quorate.http.request import Request, once, read_query
 from quorate.http.routing import Rendering
 
+TEXT_FORMAT = b"text/plain; version=0.0.4; charset=utf-8"  # of Prometheus
 FLAGS = frozenset({"verbose", "sync"})
 
 LIVEZ = Operation("Alive", STRING, media="text/plain")
@@ -52,11 +55,12 @@ async def show_metrics(api: Api, request: Request) -> Rendering:
     form = once(read_query(request.query, frozenset({"format"})), "format", "text")
     if form not in ("text", "json"):
         raise Invalid(f"format is {form!r}; give text or json")
-    api.numbers.take(api.status())
-    return partial(_render, api, form)
+    return partial(_render, api.counts, api.status(), form)
 
 
-def _render(api: Api, form: str) -> Reply:
+def _render(counts: Counts, status: Mapping[str, Any], form: str) -> Reply:
+    from quorate.http import metrics  # not at the start of a node: it imports Prometheus' client
+
     if form == "json":
-        return reply(metrics.as_json(api.registry))
-    return Reply(200, metrics.as_text(api.registry), metrics.TEXT_FORMAT)
+        return reply(metrics.as_json(counts, status))
+    return Reply(200, metrics.as_text(counts, status), TEXT_FORMAT)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-
-from flask import Response, send_from_directory
+from typing import TYPE_CHECKING
 
 from quorate.http.api import Api
 from quorate.http.operation import ID, STRING, Operation
 from quorate.http.request import Request
 from quorate.http.routing import Rendering
+
+if TYPE_CHECKING:
+    from flask import Response
 
 STATIC = Path(__file__).parents[1] / "static"
 
@@ -30,6 +32,8 @@ async def static(api: Api, request: Request, file: str) -> Rendering:
 
 
 def _send(file: str) -> Response:
+    from flask import send_from_directory  # called by Flask, so it is loaded by now
+
     answer = send_from_directory(STATIC, file, max_age=0)
     answer.headers["Content-Security-Policy"] = POLICY
     answer.headers["X-Content-Type-Options"] = "nosniff"
