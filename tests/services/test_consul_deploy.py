@@ -44,7 +44,7 @@ def test_quorate_accepts_the_nodes_file(tmp_path: Path) -> None:
     file = tmp_path / "quorate.toml"
     file.write_text((DEPLOY / "three-hosts/quorate.toml").read_text().replace("/etc/quorate", str(tmp_path)))
     config = load(file, env={}, flags={"raft.bootstrap_expect": "3"}).config
-    assert ("127.0.0.1:8500", "t", "mongo") == (config.consul.address, config.consul.token, config.flush.sink)
+    assert ("127.0.0.1:8500", "t", ["mongo"]) == (config.consul.address, config.consul.token, config.flush.sinks)
 
 
 class Closed:

@@ -1,11 +1,18 @@
-"""Settings: a TOML file, outranked by the environment, outranked by flags, and checked as a whole."""
+"""Settings: a TOML file, overridden by the environment, overridden by flags, and checked as a whole."""
 
+from quorate.config.adapters import ADAPTERS
 from quorate.config.address import Address, parse_address, parse_peers
-from quorate.config.load import Loaded, load
-from quorate.config.settings import SETTINGS, Config, Consul, Flush, Http, Log, Mongo, Node, Nsq, Raft, Setting, Votes
+from quorate.config.general import Flush, Http, Log, Node, Raft, Votes
+from quorate.config.load import Loaded, load, under_new_names
+from quorate.config.sections.consul import Consul
+from quorate.config.sections.mongo import Mongo
+from quorate.config.sections.nsq import Nsq
+from quorate.config.sections.sqlite import Sqlite
+from quorate.config.settings import SETTINGS, Config, Setting
 from quorate.config.write import masked_config, to_toml
 
 __all__ = [
+    "ADAPTERS",
     "SETTINGS",
     "Address",
     "Config",
@@ -19,10 +26,12 @@ __all__ = [
     "Nsq",
     "Raft",
     "Setting",
+    "Sqlite",
     "Votes",
     "load",
     "masked_config",
     "parse_address",
     "parse_peers",
     "to_toml",
+    "under_new_names",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from quorate.config.adapters import ADAPTERS, sink_names
 from quorate.config.address import Address, parse_address
 from quorate.config.settings import Config
 from quorate.errors import ConfigError
@@ -14,23 +15,23 @@ KEY_CHARACTERS_MIN = 16
 
 def problems_of(config: Config) -> list[str]:
     """Each contradiction as a sentence that says what to change; an empty list if there is none."""
-    broken = [*_addresses(config)]
-    return broken or [*_members(config), *_finding(config), *_doors(config), *_sink(config), *_outside(config)]
+    own = [problem for section in config.adapters.values() for problem in section.problems()]
+    if broken := [*_addresses(config)]:
+        return broken + own
+    return [*_members(config), *_finding(config), *_doors(config), *_sinks(config), *own]
 
 
 def _addresses(config: Config) -> Iterator[str]:
-    """Every address can be read. All later checks rely on it."""
-    single = {
+    """The addresses of the node itself can be read. All later checks rely on it."""
+    texts = {
         "http.listen": config.http.listen,
         "raft.listen": config.raft.listen,
         "raft.advertise": config.raft.advertise,
     }
-    many = {"nsq.nsqd": config.nsq.nsqd, "nsq.lookupd": [a.removeprefix("http://") for a in config.nsq.lookupd]}
-    texts = [(name, text) for name, text in single.items() if text]
-    texts += [(name, text) for name, listed in many.items() for text in listed]
-    for name, text in texts:
+    for name, text in texts.items():
         try:
-            parse_address(text)
+            if text:
+                parse_address(text)
         except ConfigError as error:
             yield f"{name}: {error.detail}"
     try:
@@ -88,26 +89,30 @@ def _key(config: Config, raft: Address) -> Iterator[str]:
         )
 
 
-def _sink(config: Config) -> Iterator[str]:
+def _sinks(config: Config) -> Iterator[str]:
+    sinks = config.flush.sinks
+    for name in dict.fromkeys(sinks):
+        if name not in sink_names():
+            yield f"flush.sinks has {name!r}, which is no sink; there are {', '.join(sink_names())}; [] for none"
+        elif sinks.count(name) > 1:
+            yield f"flush.sinks has {name} twice; give it once"
+        elif ADAPTERS[name].one_host:
+            yield from _on_one_host(config, name)
+
+
+def _on_one_host(config: Config, sink: str) -> Iterator[str]:
     own = config.members().get(config.node.id)
     others = [id for id, a in config.members().items() if own and a.host != own.host and not a.is_loopback]
-    if config.flush.sink == "sqlite" and others:
+    if others:
         yield (
-            f"flush.sink is sqlite, a file on this host, but {', '.join(others)} run elsewhere: after a failover the "
-            "file here would be stale. Set flush.sink to mongo or none"
+            f"flush.sinks has {sink}, a file on this host, but {', '.join(others)} run elsewhere: after a failover the "
+            "file here would be stale. Give another sink, as mongo, or none"
         )
-    elif config.flush.sink == "sqlite" and config.raft.bootstrap_expect > 1 and own and not own.is_loopback:
+    elif config.raft.bootstrap_expect > 1 and own and not own.is_loopback:
         yield (
-            "flush.sink is sqlite, a file on this host, and raft.bootstrap_expect may find nodes on others: after a "
-            "failover the file here would be stale. Set flush.sink to mongo or none"
+            f"flush.sinks has {sink}, a file on this host, and raft.bootstrap_expect may find nodes on others: after a "
+            "failover the file here would be stale. Give another sink, as mongo, or none"
         )
-
-
-def _outside(config: Config) -> Iterator[str]:
-    if not config.mongo.url.startswith(("mongodb://", "mongodb+srv://")):
-        yield "mongo.url must begin with mongodb:// or mongodb+srv://"
-    if config.nsq.dead_letter and config.nsq.dead_letter == config.nsq.topic:
-        yield f"nsq.dead_letter is the topic of the votes itself, {config.nsq.topic}; give another, or leave it empty"
 
 
 def _is_url(text: str) -> bool:

@@ -16,8 +16,9 @@ from typing import Any
 
 import msgspec
 
+from quorate.config.adapters import ADAPTERS
 from quorate.config.check import problems_of
-from quorate.config.settings import SECTIONS, SETTINGS, Config, Setting
+from quorate.config.settings import SETTINGS, Config, Setting, section_names, section_types
 from quorate.errors import ConfigError
 
 SECRET_FILE_BYTES_MAX = 65_536
@@ -51,6 +52,7 @@ def load(
     for name, value in (flags or {}).items():
         _take(given, problems, name, value, "a flag", 2, Path.cwd(), lax=True)
     _read_secrets(given, problems)
+    _follow_old_names(given, problems)
     _refuse(problems)
     config = _build(given)
     _refuse(problems_of(config))
@@ -63,13 +65,15 @@ def _refuse(problems: list[str]) -> None:
 
 
 def _build(given: Mapping[str, _Given]) -> Config:
-    sections: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    values: dict[str, dict[str, Any]] = {section: {} for section in section_names()}
     for name, setting in SETTINGS.items():
         value, base = (given[name].value, given[name].base) if name in given else (setting.default, Path.cwd())
         if setting.path and value:
             value = os.path.normpath(base / Path(value).expanduser())
-        sections[setting.section][setting.key] = value
-    return msgspec.convert(sections, Config)
+        values[setting.section][setting.key] = value
+    sections = {name: msgspec.convert(values[name], kind) for name, kind in section_types().items()}
+    adapters = {name: sections.pop(name) for name in ADAPTERS}
+    return Config(**sections, adapters=adapters)  # type: ignore[arg-type]  # each of the type that its name has there
 
 
 def _read_file(file: Path, given: dict[str, _Given], problems: list[str]) -> None:
@@ -83,8 +87,8 @@ def _read_file(file: Path, given: dict[str, _Given], problems: list[str]) -> Non
         raise ConfigError(f"{file}: is not TOML: {error}") from None
     base = file.resolve().parent
     for section, values in table.items():
-        if section not in SECTIONS:
-            problems.append(f"{file}: [{section}] is not a section{_nearest(section, SECTIONS)}")
+        if section not in section_names():
+            problems.append(f"{file}: [{section}] is not a section{_nearest(section, section_names())}")
         elif not isinstance(values, dict):
             problems.append(f"{file}: {section} is a section: write [{section}] and its settings below it")
         else:
@@ -100,7 +104,7 @@ def _read_env(env: Mapping[str, str], given: dict[str, _Given], problems: list[s
             _take(given, problems, known[word].name, env[variable], f"${variable}", 1, Path.cwd(), lax=True)
             continue
         # Other tools may have variables that begin as ours do; one that is nearly a setting is surely a typo.
-        ours = word.partition("_")[0].lower() in SECTIONS and "_" in word
+        ours = word.partition("_")[0].lower() in section_names() and "_" in word
         near = closest(word, known, cutoff=0.6 if ours else 0.9)
         if ours or near:
             hint = f"; did you mean {known[near].env}?" if near else ""
@@ -165,6 +169,33 @@ def _read_secret(setting: Setting, pointer: _Given, given: dict[str, _Given], pr
     given[setting.name] = _Given(text, str(file), pointer.rank, pointer.base)
 
 
+def _follow_old_names(given: dict[str, _Given], problems: list[str]) -> None:
+    """Give what stands under an old name to the new name. Of the two the one from the higher layer holds."""
+    for old in [s for s in SETTINGS.values() if s.replaced_by and s.name in given]:
+        found, new = given.pop(old.name), given.get(old.replaced_by)
+        if new is not None and new.rank == found.rank:
+            problems.append(
+                f"{found.origin}: {old.name} and {old.replaced_by} are both set; give {old.replaced_by} alone"
+            )
+        elif new is None or new.rank < found.rank:
+            value = _as_new(old, found.value)
+            given[old.replaced_by] = _Given(value, found.origin, found.rank, found.base)
+
+
+def _as_new(old: Setting, value: Any) -> Any:
+    """What the new setting holds if the old one holds this."""
+    if SETTINGS[old.replaced_by].names is None:
+        return value
+    return [] if value in ("", "none") else [value]
+
+
+def under_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
+    """These settings ("section.key"), where an old name is replaced by the new one; the new name's own value holds."""
+    old = {name: SETTINGS[name] for name in values if name in SETTINGS and SETTINGS[name].replaced_by}
+    renamed = {setting.replaced_by: _as_new(setting, values[name]) for name, setting in old.items()}
+    return renamed | {name: value for name, value in values.items() if name not in old}
+
+
 def _nearest(word: str, known: tuple[str, ...]) -> str:
     near = closest(word, known, cutoff=0.5)
     return f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
@@ -173,14 +204,14 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
 def _nearest_setting(name: str) -> str:
     """The nearest known setting: first of the same section, then the same key elsewhere, then anything like it."""
     section, _, key = name.partition(".")
-    siblings = {s.key: s.name for s in SETTINGS.values() if s.section == section}
+    siblings = {s.key: s.name for s in SETTINGS.values() if s.section == section and not s.replaced_by}
     if near := closest(key, siblings):
         return f"; did you mean {siblings[near]}?"
     if elsewhere := [s.name for s in SETTINGS.values() if s.key == key]:
         return f"; did you mean {' or '.join(elsewhere)}?"
     if anything := closest(name, SETTINGS):
         return f"; did you mean {anything}?"
-    return f"; [{section}] has {', '.join(siblings)}" if siblings else _nearest(section, SECTIONS)
+    return f"; [{section}] has {', '.join(siblings)}" if siblings else _nearest(section, section_names())
 
 
 def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:

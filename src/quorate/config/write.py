@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quorate.config.load import Loaded
-from quorate.config.settings import SECTIONS, SETTINGS, Config, Setting
+from quorate.config.settings import SETTINGS, Config, Setting, section_names
 
 MASK = "***"
 
@@ -15,7 +15,7 @@ MASK = "***"
 def to_toml(values: Mapping[str, Any], head: str = "") -> str:
     """A complete file: the settings in `values` ("section.key"), and all others as comments with their default."""
     lines = [f"# {line}".rstrip() for line in head.splitlines()]
-    for section in SECTIONS:
+    for section in section_names():
         lines += ["", f"[{section}]"]
         for setting in _of(section):
             given = setting.name in values
@@ -36,6 +36,7 @@ def shown(loaded: Loaded) -> list[tuple[Setting, Any, str]]:
     return [
         (setting, masked(setting, value_of(loaded.config, setting)), loaded.origins.get(setting.name, "default"))
         for setting in SETTINGS.values()
+        if not setting.replaced_by
     ]
 
 
@@ -43,12 +44,12 @@ def masked_config(config: Config) -> dict[str, dict[str, Any]]:
     """All settings without secrets, by section: what `/status` shows."""
     return {
         section: {setting.key: masked(setting, value_of(config, setting)) for setting in _of(section)}
-        for section in SECTIONS
+        for section in section_names()
     }
 
 
 def value_of(config: Config, setting: Setting) -> Any:
-    return getattr(getattr(config, setting.section), setting.key)
+    return getattr(config.section(setting.section), setting.key)
 
 
 def masked(setting: Setting, value: Any) -> Any:
@@ -66,9 +67,13 @@ def page() -> str:
         "`quorate config check FILE` says what is wrong with a file; `quorate config show FILE` shows what holds and",
         "where it comes from. A secret can stand in a file of its own: `raft.key_file`, `QUORATE_RAFT_KEY_FILE`.",
         "",
+        "Old names that are still read: "
+        + ", ".join(f"`{s.name}` for `{s.replaced_by}`" for s in SETTINGS.values() if s.replaced_by)
+        + ".",
+        "",
         "This page is made from the code: `python -m quorate.config > docs/settings.md`.",
     ]
-    for section in SECTIONS:
+    for section in section_names():
         lines += [
             "",
             f"## [{section}]",
@@ -83,4 +88,5 @@ def page() -> str:
 
 
 def _of(section: str) -> list[Setting]:
-    return [setting for setting in SETTINGS.values() if setting.section == section]
+    """The settings of a section, without the old names that are still read."""
+    return [setting for setting in SETTINGS.values() if setting.section == section and not setting.replaced_by]

@@ -210,7 +210,7 @@ def quorate_command() -> str:
 def services_of(config: Config) -> list[str]:
     """Where to look at the servers that the nodes use, a line each; no passwords."""
     lines = []
-    if config.flush.sink == "mongo":
+    if "mongo" in config.flush.sinks:
         scheme, _, rest = config.mongo.url.partition("://")
         hosts, _, more = rest.rpartition("@")[2].partition("/")
         query = more.partition("?")[1] + more.partition("?")[2]

@@ -21,7 +21,8 @@ from typing import IO, Any
 import msgspec
 
 from quorate import pidfile
-from quorate.config import SETTINGS, Address, load, parse_address, to_toml
+from quorate.config import SETTINGS, Address, load, parse_address, to_toml, under_new_names
+from quorate.config.write import value_of
 from quorate.errors import ConfigError, QuorateError
 from quorate.processes.node import Place
 from quorate.processes.ports import NoFreePorts, free_ports, is_free
@@ -163,7 +164,7 @@ class ClusterFolder:
         shared = {
             "raft.peers": [f"{place.id}={place.raft}" for place in places],
             "raft.key": secrets.token_hex(32),
-            "flush.path": "../ballots.db",
+            "sqlite.path": "../ballots.db",
             "log.file": "node.log",
         }
         for place in places:
@@ -191,7 +192,8 @@ def settings_of(env: Mapping[str, str], flags: Mapping[str, str]) -> dict[str, A
         raise ConfigError(f"{', '.join(sorted(wrong))}: each node has its own, in its quorate.toml")
     config = load(env=shared, flags=flags).config
     given = [s for s in SETTINGS.values() if s.env in shared or s.name in flags]
-    return {s.name: getattr(getattr(config, s.section), s.key) for s in given}
+    names = dict.fromkeys(setting.replaced_by or setting.name for setting in given)
+    return {name: value_of(config, SETTINGS[name]) for name in names}
 
 
 def _write_config(file: Path, values: Mapping[str, Any]) -> None:
@@ -206,7 +208,7 @@ def _write_config(file: Path, values: Mapping[str, Any]) -> None:
 def _refresh(file: Path, settings: Mapping[str, Any]) -> None:
     """Put settings of this start into an existing file, if they are not what it says already."""
     table = tomllib.loads(file.read_text(encoding="utf-8"))
-    values = {f"{section}.{key}": value for section, keys in table.items() for key, value in keys.items()}
+    values = under_new_names({f"{section}.{key}": v for section, keys in table.items() for key, v in keys.items()})
     if any(values.get(name) != value for name, value in settings.items()):
         _write_config(file, {**values, **settings})
 

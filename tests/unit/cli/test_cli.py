@@ -318,5 +318,5 @@ def test_config_show_masks_secrets_and_tells_where_values_come_from(
     assert {"value": "***", "from": str(file)} == told.json["raft.key"]
     assert {"value": 3, "from": "$QUORATE_HTTP_THREADS"} == told.json["http.threads"]
     assert {"value": "debug", "from": "a flag"} == told.json["log.level"]
-    assert {"value": "sqlite", "from": "default"} == told.json["flush.sink"]
+    assert {"value": ["sqlite"], "from": "default"} == told.json["flush.sinks"]
     assert "a-very-secret-key" not in Told(capsys, "config", "show", str(file)).out

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quorate.config import SETTINGS, load, masked_config, parse_address, to_toml
+from quorate.config import SETTINGS, load, masked_config, parse_address, to_toml, under_new_names
 from quorate.config.write import page, shown
 from quorate.errors import ConfigError
 
@@ -66,6 +66,14 @@ def test_defaults_are_a_valid_node_of_its_own() -> None:
         ('[raft]\npeers = "n1=127.0.0.1:9001"', "give a list of texts"),
         ("[votes]\nqueue_bytes = 65536", "votes.queue_bytes is 65536; give a whole number from 8,388,608 to"),
         ('[flush]\nsink = "postgres"', "flush.sink is 'postgres'; give one of sqlite, mongo, none"),
+        ('[flush]\nsinks = "mongo"', "flush.sinks is 'mongo'; give a list of names, of sqlite, mongo"),
+        ('[flush]\nsinks = ["postgres"]', "flush.sinks has 'postgres', which is no sink; there are sqlite, mongo"),
+        ('[flush]\nsinks = ["mongo", "mongo"]', "flush.sinks has mongo twice; give it once"),
+        ('[flush]\nsink = "mongo"\nsinks = ["mongo"]', "flush.sink and flush.sinks are both set; give flush.sinks"),
+        ('[flush]\npath = "a"\n[sqlite]\npath = "b"', "flush.path and sqlite.path are both set; give sqlite.path"),
+        ('[flush]\nsnk = "mongo"', "flush.snk is not a setting; did you mean flush.sinks?"),
+        ("[sqlit]", "[sqlit] is not a section; did you mean sqlite?"),
+        ('[sqlite]\npth = "x"', "sqlite.pth is not a setting; did you mean sqlite.path?"),
         ('[node]\nid = "a b"', "node.id is 'a b'; give a name"),
         ("[http]\nlisten = 8001", "http.listen is 8001; give a text"),
         ("[http\n", "is not TOML"),
@@ -123,7 +131,7 @@ def test_a_path_is_relative_to_what_sets_it(tmp_path: Path, monkeypatch: pytest.
     file = write(tmp_path / "conf", '[node]\ndata = "."\n[flush]\npath = "../ballots.db"\n')
     config = load(file, env={"QUORATE_LOG_FILE": "n.log"}).config
     expected = (str(tmp_path / "conf"), str(tmp_path / "ballots.db"), str(tmp_path / "n.log"))
-    assert expected == (config.node.data, config.flush.path, config.log.file)
+    assert expected == (config.node.data, config.sqlite.path, config.log.file)
 
 
 def test_a_secret_can_stand_in_a_file(tmp_path: Path) -> None:
@@ -163,7 +171,7 @@ def test_a_missing_or_empty_secret_file_is_refused(tmp_path: Path) -> None:
         ({"raft.listen": "127.0.0.1:8001"}, "http.listen and raft.listen are both 127.0.0.1:8001"),
         ({"http.listen": "0.0.0.0:8001"}, "set http.advertise"),
         ({"http.advertise": "n1:8001"}, "give a URL"),
-        ({"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.2:9001"}, "flush.sink is sqlite, a file on this host, but n2"),
+        ({"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.2:9001"}, "flush.sinks has sqlite, a file on this host, but n2"),
         ({"mongo.url": "localhost:27017"}, "must begin with mongodb://"),
         ({"nsq.dead_letter": "votes"}, "is the topic of the votes itself"),
         ({"nsq.dead_letter": "votes dead"}, "nsq.dead_letter is 'votes dead'; give a name"),
@@ -190,10 +198,45 @@ def test_settings_that_contradict_each_other_are_refused(flags: Mapping[str, str
         FINDING,
         {**FINDING, "raft.listen": "10.0.0.1:9001", "raft.key": KEY, "flush.sink": "mongo"},
         {"nsq.dead_letter": ""},
+        {"flush.sinks": "sqlite, mongo"},
+        {"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.2:9001", "flush.sinks": ""},
     ],
 )
 def test_settings_that_agree_are_taken(flags: Mapping[str, str]) -> None:
     load(env={}, flags=flags)
+
+
+@pytest.mark.parametrize(
+    ("flags", "sinks", "origin"),
+    [
+        ({}, ["sqlite"], None),
+        ({"flush.sink": "mongo"}, ["mongo"], "a flag"),
+        ({"flush.sink": "none"}, [], "a flag"),
+        ({"flush.sinks": "mongo,sqlite"}, ["mongo", "sqlite"], "a flag"),
+        ({"flush.sinks": ""}, [], "a flag"),
+    ],
+)
+def test_the_old_name_of_the_sinks_is_still_read(
+    flags: Mapping[str, str], sinks: list[str], origin: str | None
+) -> None:
+    loaded = load(env={}, flags=flags)
+    assert (sinks, origin) == (loaded.config.flush.sinks, loaded.origins.get("flush.sinks"))
+    assert "flush.sink" not in loaded.origins
+
+
+def test_of_an_old_name_and_the_new_one_the_higher_layer_holds(tmp_path: Path) -> None:
+    file = write(tmp_path, '[flush]\nsink = "mongo"\npath = "old.db"\n')
+    config = load(file, env={"QUORATE_FLUSH_SINKS": "sqlite"}, flags={"sqlite.path": "/new.db"}).config
+    assert (["sqlite"], "/new.db") == (config.flush.sinks, config.sqlite.path)
+    file = write(tmp_path, '[flush]\nsinks = ["mongo"]\n[sqlite]\npath = "new.db"\n')
+    config = load(file, env={"QUORATE_FLUSH_PATH": "/old.db"}, flags={"flush.sink": "none"}).config
+    assert ([], "/old.db") == (config.flush.sinks, config.sqlite.path)
+
+
+def test_settings_are_written_down_under_their_new_names() -> None:
+    old = {"flush.sink": "none", "flush.path": "a", "http.threads": 2}
+    assert {"flush.sinks": [], "sqlite.path": "a", "http.threads": 2} == under_new_names(old)
+    assert {"flush.sinks": ["mongo"]} == under_new_names({"flush.sink": "none", "flush.sinks": ["mongo"]})
 
 
 def test_secrets_are_masked_wherever_settings_are_shown() -> None:
@@ -221,7 +264,8 @@ def test_a_written_file_names_every_setting(tmp_path: Path) -> None:
     uncommented = "\n".join(
         line.removeprefix("# ") for line in to_toml({}).splitlines() if " = " in line or "[" in line[:1]
     )
-    assert set(SETTINGS) == {f"{s}.{k}" for s, values in tomllib.loads(uncommented).items() for k in values}
+    new = {name for name, setting in SETTINGS.items() if not setting.replaced_by}
+    assert new == {f"{s}.{k}" for s, values in tomllib.loads(uncommented).items() for k in values}
 
 
 def test_every_setting_is_described_and_every_secret_has_a_file() -> None:

@@ -57,7 +57,7 @@ def test_a_new_folder_holds_a_whole_cluster(made: Path, port: int) -> None:
     assert ["n1", "n2", "n3"] == [config.node.id for config in configs]
     assert [port, port + 1, port + 2] == [int(config.http.listen.rpartition(":")[2]) for config in configs]
     assert [str(made / f"n{i}") for i in (1, 2, 3)] == [config.node.data for config in configs]
-    assert {str(made / "ballots.db")} == {config.flush.path for config in configs}
+    assert {str(made / "ballots.db")} == {config.sqlite.path for config in configs}
     assert 1 == len({str(config.raft.peers) for config in configs})
     assert 1 == len({config.raft.key for config in configs})
     assert 64 == len(configs[0].raft.key)
@@ -74,7 +74,7 @@ def test_a_folder_can_be_moved(made: Path, tmp_path: Path) -> None:
     made.rename(tmp_path / "moved")
     config = load(tmp_path / "moved" / "n2" / "quorate.toml", env={}).config
     moved = (str(tmp_path / "moved" / "n2"), str(tmp_path / "moved" / "ballots.db"))
-    assert moved == (config.node.data, config.flush.path)
+    assert moved == (config.node.data, config.sqlite.path)
 
 
 def test_a_cluster_goes_on_as_it_is_with_what_was_changed_by_hand(made: Path, port: int) -> None:

@@ -1,0 +1,95 @@
+"""The sections that every node has, whatever adapters it uses: node, http, raft, votes, flush, log."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import msgspec
+
+from quorate.config.adapters import sink_names
+from quorate.config.address import Address, parse_peers
+from quorate.config.section import NAME, PORTABLE_INT_MAX, Section, about
+from quorate.vote import ENTRY_BYTES_MAX
+
+
+class Node(Section, frozen=True):
+    id: Annotated[str, about("name of this node, as raft.peers has it", pattern=NAME)] = "n1"
+    data: Annotated[str, about("folder of this node's log and snapshots, its own", path=True)] = "data/n1"
+    cluster: Annotated[str, about("name of the cluster; nodes of another name are refused", pattern=NAME)] = "quorate"
+
+
+class Http(Section, frozen=True):
+    listen: Annotated[str, about("host:port to serve HTTP on")] = "127.0.0.1:8001"
+    advertise: Annotated[str, about("URL by which others reach it; empty: made from http.listen")] = ""
+    threads: Annotated[int, about("threads for the routes that may block", ge=1, le=256)] = 8
+    connections_max: Annotated[int, about("open connections, beyond which 503 is answered", ge=1, le=1_000_000)] = (
+        10_000
+    )
+    events_max: Annotated[int, about("open /events streams, beyond which 503 is answered", ge=0, le=100_000)] = 1_000
+    keep_alive_s: Annotated[int, about("seconds an idle connection is kept", ge=1, le=3_600)] = 75
+    timeout_ms: Annotated[int, about("how long a request waits for its outcome", ge=10, le=600_000)] = 5_000
+    drain_s: Annotated[int, about("seconds to finish what is in flight at stop", ge=0, le=600)] = 5
+
+    @property
+    def url(self) -> str:
+        """What to tell others. A wildcard address is of no use to them: `check` asks for http.advertise then."""
+        return self.advertise.rstrip("/") or f"http://{self.listen}"
+
+
+class Raft(Section, frozen=True):
+    listen: Annotated[str, about("host:port for the links between nodes")] = "127.0.0.1:9001"
+    advertise: Annotated[str, about("host:port by which peers reach it; empty: its own in raft.peers")] = ""
+    peers: Annotated[list[str], about("all nodes, this one too, each id=host:port; empty: this node alone")] = (
+        msgspec.field(default_factory=list)
+    )
+    bootstrap: Annotated[bool, about("form a new cluster if the data folder is empty")] = False
+    bootstrap_expect: Annotated[
+        int, about("instead of peers: form a new cluster of so many nodes that find each other in Consul", ge=0, le=99)
+    ] = 0
+    election_timeout_ms: Annotated[
+        int, about("silence of the leader after which a follower asks for ballots", ge=100, le=60_000)
+    ] = 500
+    key: Annotated[str, about("secret shared by all nodes of the cluster; 16 characters or more", secret=True)] = ""
+    key_file: Annotated[str, about("file that holds raft.key", path=True)] = ""
+    insecure: Annotated[bool, about("allow links beyond this host without raft.key")] = False
+    snapshot_bytes: Annotated[
+        int, about("bytes of log after which a snapshot is taken", ge=65_536, le=PORTABLE_INT_MAX)
+    ] = 32 * 1024 * 1024
+
+    @property
+    def members(self) -> dict[str, Address]:
+        """Node id to address, in the order of `peers`. Raises `ConfigError`; after `load` it cannot."""
+        return parse_peers(self.peers)
+
+
+class Votes(Section, frozen=True):
+    dedup_window: Annotated[
+        int, about("N: a vote's id is protected for the next N accepted ids", ge=1, le=8_000_000)
+    ] = 1_000_000
+    queue_bytes: Annotated[
+        int,
+        about(  # what never fits would be told to try again for ever
+            "bytes of votes waiting in this node, beyond which 429 is answered; no less than the biggest request takes",
+            ge=ENTRY_BYTES_MAX,
+            le=PORTABLE_INT_MAX,
+        ),
+    ] = 64 * 1024 * 1024
+
+
+class Flush(Section, frozen=True):
+    interval_ms: Annotated[int, about("milliseconds between two flushes of the leader", ge=10, le=3_600_000)] = 1_000
+    sinks: Annotated[
+        list[str], about("where tallies are written; empty: nowhere; sqlite: nodes of one host only", names=sink_names)
+    ] = msgspec.field(default_factory=lambda: ["sqlite"])
+    sink: Annotated[
+        Literal["", "sqlite", "mongo", "none"],
+        about("old name of flush.sinks, for one sink", replaced_by="flush.sinks"),
+    ] = ""
+    path: Annotated[str, about("old name of sqlite.path", path=True, replaced_by="sqlite.path")] = ""
+    timeout_ms: Annotated[int, about("deadline of one flush", ge=100, le=600_000)] = 10_000
+
+
+class Log(Section, frozen=True):
+    level: Annotated[Literal["debug", "info", "warning", "error"], about("least severity that is written")] = "info"
+    format: Annotated[Literal["text", "json"], about("one line a record: for people, or for machines")] = "text"
+    file: Annotated[str, about("file to write to, begun anew if moved away; empty: standard error", path=True)] = ""

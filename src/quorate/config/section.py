@@ -1,0 +1,57 @@
+"""What every section of the settings is made of: its base class, and the description of one setting.
+
+A section is a frozen struct, so a running node's settings do not change under it. Each field carries one line that says
+what it is for, and its limits: the file format, the environment's names, `--set`, `quorate config show` and
+docs/settings.md all follow from these.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+PORTABLE_INT_MAX = 2**31 - 1
+
+
+def about(
+    description: str,
+    *,
+    path: bool = False,
+    secret: bool = False,
+    names: Callable[[], Iterable[str]] | None = None,
+    replaced_by: str = "",
+    **limits: Any,
+) -> msgspec.Meta:
+    """Describe a setting.
+
+    path: its value is relative to the file that sets it.
+    secret: its value is masked, and can also be read from a file, named by the setting `…_file`.
+    names: the setting is a list, and these are the names that it can hold.
+    replaced_by: this is the old name of another setting, and is still read for it.
+    """
+    extra = {"path": path, "secret": secret, "names": names, "replaced_by": replaced_by}
+    return msgspec.Meta(description=description, extra=extra, **limits)
+
+
+class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Base of the sections. Printing a section does not print its secrets."""
+
+    def problems(self) -> Iterator[str]:
+        """What contradicts itself within this section: each problem is a sentence that says what to change."""
+        yield from ()
+
+    def __repr__(self) -> str:
+        hints = typing.get_type_hints(type(self), include_extras=True)
+        secrets = {name for name, hint in hints.items() if is_secret(hint)}
+        fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
+        shown = (f"{name}=***" if name in secrets and value else f"{name}={value!r}" for name, value in fields)
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def is_secret(hint: Any) -> bool:
+    """Whether the hint of a field says that its value is a secret."""
+    return any(isinstance(meta, msgspec.Meta) and (meta.extra or {})["secret"] for meta in typing.get_args(hint))

@@ -1,0 +1,11 @@
+"""[sqlite]: the file that tallies are written to."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from quorate.config.section import Section, about
+
+
+class Sqlite(Section, frozen=True):
+    path: Annotated[str, about("the SQLite file, one for all nodes of this host", path=True)] = "data/ballots.db"
