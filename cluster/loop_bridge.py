@@ -1,4 +1,7 @@
-"""From a thread to the node's loop and back, each time with a deadline: the flusher's, and Consul's."""
+"""The way from a thread to the node's loop and back, always with a deadline.
+
+The flusher's thread and Consul's thread use it: state belongs to the loop, so they ask the loop for what they need.
+"""
 
 from __future__ import annotations
 
@@ -14,10 +17,10 @@ LOOP_S = 10.0  # for the loop to answer
 
 
 class Deposed(Exception):
-    """What the thread was doing is no longer wanted: this node leads no more, or stops."""
+    """The thread's work is no longer wanted: this node is not the leader any more, or it stops."""
 
 
-class Bridge:
+class LoopBridge:
     """Made on the loop, used on the thread."""
 
     def __init__(self) -> None:
@@ -29,23 +32,23 @@ class Bridge:
         return self._stop_by_s is not None
 
     def stop_by(self, moment_s: float) -> None:
-        """From now on nothing may take longer than until then."""
+        """From now on no call lasts beyond this moment (monotonic)."""
         self._stop_by_s = moment_s
 
     def left_s(self, limit_s: float) -> float:
-        """What one call may take: its limit, and when stopping no more than is left."""
+        """The time one call may take: its limit, and no more than what is left when this node stops."""
         return limit_s if self._stop_by_s is None else max(0.01, min(limit_s, self._stop_by_s - time.monotonic()))
 
-    def look(self, look: Callable[[], T]) -> T:
-        """What `look` returns when called on the loop; it must be quick. Raises what it raises."""
+    def call_on_loop(self, function: Callable[[], T]) -> T:
+        """Call `function` on the loop and return its result. It must be quick. Raises what it raises."""
 
         async def call() -> T:
-            return look()
+            return function()
 
         return self.wait(call())
 
     def wait(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run it on the loop. Raises what it raises, `TimeoutError`, or `Deposed` if the loop is no more."""
+        """Run the coroutine on the loop. Raises what it raises, `TimeoutError`, or `Deposed` if the loop has ended."""
         try:
             future = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:  # the loop is closed

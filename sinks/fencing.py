@@ -26,25 +26,25 @@ class StoredDocument:
 
 
 def judge(
-    document: PollDocument, fence: Fence, cluster_id: str, standing: StoredDocument | None, *, ledger: int | None
+    document: PollDocument, fence: Fence, cluster_id: str, stored: StoredDocument | None, *, ledger: int | None
 ) -> WriteOutcome:
-    """WRITTEN if `document` may take the place of `standing`, else why not.
+    """WRITTEN if `document` may take the place of `stored`, else why not.
 
     `ledger` is the generation in which this cluster last wrote the poll here, if it ever did.
     """
-    if standing is None:
+    if stored is None:
         return WriteOutcome.GONE if ledger == fence.generation else WriteOutcome.WRITTEN
-    if standing.cluster is None:
-        return WriteOutcome.TAKEN if ledger is not None else _judge_by_hand(document.imported, standing.by_hand)
-    if standing.cluster != cluster_id:
+    if stored.cluster is None:
+        return WriteOutcome.TAKEN if ledger is not None else _judge_by_hand(document.initial_results, stored.by_hand)
+    if stored.cluster != cluster_id:
         return WriteOutcome.FOREIGN
-    if standing.fence == str(fence):
+    if stored.fence == str(fence):
         return WriteOutcome.SAME
-    return WriteOutcome.NEWER if (standing.fence or "") > str(fence) else WriteOutcome.WRITTEN
+    return WriteOutcome.NEWER if (stored.fence or "") > str(fence) else WriteOutcome.WRITTEN
 
 
-def _judge_by_hand(imported: Mapping[str, int] | None, by_hand: ManualPoll | Unreadable | None) -> WriteOutcome:
-    if imported is None:
+def _judge_by_hand(initial_results: Mapping[str, int] | None, by_hand: ManualPoll | Unreadable | None) -> WriteOutcome:
+    if initial_results is None:
         return WriteOutcome.TAKEN
-    same = isinstance(by_hand, ManualPoll) and dict(by_hand.results) == dict(imported)
+    same = isinstance(by_hand, ManualPoll) and dict(by_hand.results) == dict(initial_results)
     return WriteOutcome.WRITTEN if same else WriteOutcome.CHANGED

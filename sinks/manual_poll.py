@@ -25,7 +25,9 @@ class _Senseless(Exception):
     """Why it is no poll."""
 
 
-def read_found(id: object, title: object, options: object, results: object, state: object) -> ManualPoll | Unreadable:
+def read_manual_poll(
+    id: object, title: object, options: object, results: object, state: object
+) -> ManualPoll | Unreadable:
     """Each field as the sink holds it, None where there is none."""
     try:
         name = _id(id)

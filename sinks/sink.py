@@ -48,7 +48,9 @@ class PollDocument:
     updated_ms: int  # the state machine's time (Unix, ms)
     write_ins: bool = False
     closes_at_ms: int | None = None
-    imported: Mapping[str, int] | None = None  # starting results the sink held when the poll was imported from it
+    initial_results: Mapping[str, int] | None = (
+        None  # starting results the sink held when the poll was imported from it
+    )
 
     @property
     def total(self) -> int:
@@ -105,7 +107,7 @@ class Sink(Protocol):
         ...
 
     def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
-        """The polls put there by hand, at most `FOUND_MAX` of each kind at a time. Raises `SinkError`."""
+        """The polls put there by hand, at most `MANUAL_POLLS_MAX` of each kind at a time. Raises `SinkError`."""
         ...
 
     def touched(self, *, timeout_s: float) -> bool:
@@ -132,4 +134,4 @@ class Sink(Protocol):
         ...
 
 
-FOUND_MAX = 1_000  # claimed by the flush that follows, so that the one after it looks for the next thousand
+MANUAL_POLLS_MAX = 1_000  # claimed by the flush that follows, so that the one after it looks for the next thousand

@@ -24,8 +24,8 @@ from typing import Any
 import msgspec
 
 from quorate.sinks.fencing import LOWEST, StoredDocument, judge
-from quorate.sinks.manual_poll import read_found
-from quorate.sinks.sink import FOUND_MAX, Fence, ManualPoll, PollDocument, SinkError, Unreadable, WriteOutcome
+from quorate.sinks.manual_poll import read_manual_poll
+from quorate.sinks.sink import MANUAL_POLLS_MAX, Fence, ManualPoll, PollDocument, SinkError, Unreadable, WriteOutcome
 from quorate.vote import YEAR_9999_MS
 
 FORMAT = 1
@@ -98,9 +98,9 @@ class SqliteSink:
                 poll = _by_hand(row)
                 if isinstance(poll, ManualPoll):
                     found.append(poll)
-                elif len(unreadable) < FOUND_MAX:
+                elif len(unreadable) < MANUAL_POLLS_MAX:
                     unreadable.append(poll)
-                if len(found) == FOUND_MAX:
+                if len(found) == MANUAL_POLLS_MAX:
                     break
         return found, unreadable
 
@@ -254,14 +254,14 @@ def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
 
 def _write(db: sqlite3.Connection, document: PollDocument, fence: Fence, cluster_id: str) -> WriteOutcome:
     ledger = _ledger(db, document.id, cluster_id)
-    verdict = judge(document, fence, cluster_id, _standing(db, document.id), ledger=ledger)
+    verdict = judge(document, fence, cluster_id, _stored(db, document.id), ledger=ledger)
     if verdict is WriteOutcome.WRITTEN:
         db.execute(WRITE, _row(document, fence, cluster_id))
         db.execute("insert or replace into written values (?, ?, ?)", (document.id, cluster_id, fence.generation))
     return verdict
 
 
-def _standing(db: sqlite3.Connection, poll_id: str) -> StoredDocument | None:
+def _stored(db: sqlite3.Connection, poll_id: str) -> StoredDocument | None:
     row = db.execute("select cluster, fence from polls where id = ?", (poll_id,)).fetchone()
     if row is None:
         return None
@@ -311,7 +311,7 @@ def _document(row: tuple[Any, ...]) -> PollDocument:
 def _by_hand(row: tuple[Any, ...]) -> ManualPoll | Unreadable:
     id, title, options, results, state = row
     try:
-        return read_found(id, title, _parse(options), _parse(results), state)
+        return read_manual_poll(id, title, _parse(options), _parse(results), state)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         return Unreadable(str(id), f"options and results must be JSON: {error}")
 

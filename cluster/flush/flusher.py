@@ -24,7 +24,7 @@ from quorate.cluster.entry import Done, RaiseGeneration, Result
 from quorate.cluster.flush.importer import Importer
 from quorate.cluster.flush.leadership import Flush, Leadership, Obstacle, Stopped
 from quorate.cluster.fsm import Applied
-from quorate.cluster.loop_bridge import Bridge, Deposed
+from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
 from quorate.errors import NotReady, QuorateError
 from quorate.sinks.sink import Sink, SinkError, WriteOutcome
@@ -70,10 +70,10 @@ class Flusher:
         self._replica, self._sink = replica, sink
         self._interval_s, self._timeout_s = interval_s, timeout_s
         self._importer = Importer(sink, refresh_s=poll_refresh_s)
-        self._bridge = Bridge()
+        self._bridge = LoopBridge()
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
-        self._reign: Leadership | None = None
+        self._leadership: Leadership | None = None
         self._in_a_row = 0  # failures
         self.phase = Phase.IDLE
         self.last_flush: Flush | None = None
@@ -87,8 +87,8 @@ class Flusher:
 
     def start(self) -> None:
         self._replica.on_applied(self._on_applied)
-        self._replica.on_leadership(lambda leads: self._look_who_leads())
-        self._look_who_leads()
+        self._replica.on_leadership(lambda leads: self._check_leadership())
+        self._check_leadership()
         self._thread = threading.Thread(target=self._run, name="flush", daemon=True)
         self._thread.start()
 
@@ -106,12 +106,12 @@ class Flusher:
 
     def caught_up(self) -> tuple[bool, str]:
         """Whether the sink holds all that was applied two intervals ago, and a few words. For /readyz?sync."""
-        reign, last = self._reign, self.last_flush
-        if reign is None:
+        leadership, last = self._leadership, self.last_flush
+        if leadership is None:
             return True, "the leader flushes"
         if self.phase is not Phase.FLUSHING or last is None:
             return False, self.last_error or self.phase.value
-        well = not reign.pending or time.monotonic() - last.began_s <= 2 * self._interval_s
+        well = not leadership.pending or time.monotonic() - last.began_s <= 2 * self._interval_s
         return well, f"version {last.version} is in {self._sink.name}"
 
     async def adopt(self, command: Callable[[RaiseGeneration], Awaitable[tuple[Result, int]]]) -> Adopted:
@@ -130,7 +130,7 @@ class Flusher:
 
     def status(self) -> Mapping[str, Any]:
         """The `flush` part of /status."""
-        now_s, reign, last = time.monotonic(), self._reign, self.last_flush
+        now_s, leadership, last = time.monotonic(), self._leadership, self.last_flush
         return {
             "sink": self._sink.name,
             "phase": self.phase.value,
@@ -138,29 +138,29 @@ class Flusher:
             "last_success_age_s": None if last is None else round(now_s - last.ended_s, 3),
             "last_success_version": None if last is None else last.version,
             "last_success_took_s": None if last is None else round(last.ended_s - last.began_s, 6),
-            "lag_versions": None if reign is None else self._replica.state.version - (last.version if last else 0),
-            "pending_polls": 0 if reign is None else reign.behind,
+            "lag_versions": None if leadership is None else self._replica.state.version - (last.version if last else 0),
+            "pending_polls": 0 if leadership is None else leadership.behind,
             "last_error": self.last_error,
             "last_error_age_s": None if self.last_error is None else round(now_s - self._last_error_s, 3),
             "flushes": self._flushes,
             "failures": self._failures,
-            "documents": {fate.value: count for fate, count in self._documents.items()},
+            "documents": {outcome.value: count for outcome, count in self._documents.items()},
             "import": self._importer.status(),
         }
 
     def _on_applied(self, applied: Applied) -> None:
-        reign = self._reign
-        if reign is not None:
-            reign.note(applied)
-        if self._replica.state.generation != (0 if reign is None else reign.generation):
-            self._look_who_leads()  # the cluster was formed, or its generation raised
+        leadership = self._leadership
+        if leadership is not None:
+            leadership.note(applied)
+        if self._replica.state.generation != (0 if leadership is None else leadership.generation):
+            self._check_leadership()  # the cluster was formed, or its generation raised
 
-    def _look_who_leads(self) -> None:
-        """Begin or end a reign."""
+    def _check_leadership(self) -> None:
+        """Begin or end a leadership."""
         leads = self._replica.is_leader and self._replica.state.cluster_id != ""
-        if leads == (self._reign is not None) and (self._reign is None or self._reign.lasts):
+        if leads == (self._leadership is not None) and (self._leadership is None or self._leadership.lasts):
             return
-        self._reign = (
+        self._leadership = (
             Leadership(self._replica, self._sink, self._importer, self._bridge, timeout_s=self._timeout_s)
             if leads
             else None
@@ -170,71 +170,71 @@ class Flusher:
         self._in_a_row = 0
         self._wake.set()
 
-    def _succeeded(self, reign: Leadership, flush: Flush) -> None:
+    def _succeeded(self, leadership: Leadership, flush: Flush) -> None:
         self._flushes += 1
-        for fate, count in flush.fates.items():
-            self._documents[fate] += count
-        if self._reign is reign:
+        for outcome, count in flush.outcomes.items():
+            self._documents[outcome] += count
+        if self._leadership is leadership:
             if self.phase is not Phase.FLUSHING:
                 log.info("all tallies up to version %d are in %s", flush.version, self._sink.name)
             self.phase, self.last_flush, self.last_error, self._in_a_row = Phase.FLUSHING, flush, None, 0
 
-    def _failed(self, reign: Leadership, phase: Phase, why: str, unknown: Exception | None) -> None:
+    def _failed(self, leadership: Leadership, phase: Phase, why: str, unknown: Exception | None) -> None:
         self._failures += 1
-        if self._reign is not reign:
+        if self._leadership is not leadership:
             return
         if (phase, why) != (self.phase, self.last_error):
-            log.warning("term %d: no flush, and counting goes on: %s", reign.term, why, exc_info=unknown)
+            log.warning("term %d: no flush, and counting goes on: %s", leadership.term, why, exc_info=unknown)
         self.phase, self.last_error, self._last_error_s = phase, why, time.monotonic()
         self._in_a_row += 1
 
     # ---- the thread -------------------------------------------------------------------------------------------------
-    # What came of a flush is noted on the loop, where reigns begin and end: else the old one's could count for the new.
+    # What came of a flush is noted on the loop, where leaderships begin and end: else the old one's could count for the new.
 
     def _run(self) -> None:
         try:
             while not self._bridge.stopping:
                 began_s = time.monotonic()
-                pause_s = None if (reign := self._reign) is None else self._flush(reign)
+                pause_s = None if (leadership := self._leadership) is None else self._flush(leadership)
                 self._wake.wait(None if pause_s is None else max(0.0, began_s + pause_s - time.monotonic()))
                 self._wake.clear()
-            if (reign := self._reign) is not None:
-                self._flush(reign)
+            if (leadership := self._leadership) is not None:
+                self._flush(leadership)
         finally:
             self._sink.close()
             self.phase = Phase.STOPPED
 
-    def _flush(self, reign: Leadership) -> float:
+    def _flush(self, leadership: Leadership) -> float:
         """One flush, whatever comes of it; how long after its beginning the next one is due."""
         try:
-            flush = reign.flush()
+            flush = leadership.flush()
         except Deposed:
             return self._after_deposition()
         except Stopped as stopped:
             phase = Phase.FOREIGN if stopped.obstacle is Obstacle.FOREIGN else Phase.OUTRANKED
-            self._note_failure(reign, phase, str(stopped))
+            self._note_failure(leadership, phase, str(stopped))
             return max(self._interval_s, STOPPED_PAUSE_S)
         except (SinkError, QuorateError, TimeoutError) as error:
-            self._note_failure(reign, Phase.RETRYING, str(error))
+            self._note_failure(leadership, Phase.RETRYING, str(error))
         except Exception as error:  # the thread must go on: tallies are worth more than an unknown mistake
-            self._note_failure(reign, Phase.RETRYING, repr(error), error)
+            self._note_failure(leadership, Phase.RETRYING, repr(error), error)
         else:
-            self._note_success(reign, flush)
+            self._note_success(leadership, flush)
             return self._interval_s
         return max(self._interval_s, min(self._interval_s * 2.0**self._in_a_row, PAUSE_MAX_S))
 
     def _after_deposition(self) -> float:
         """One term may have ended and another begun between two looks, without anybody being told."""
         with suppress(Deposed, TimeoutError):
-            self._bridge.look(self._look_who_leads)
+            self._bridge.call_on_loop(self._check_leadership)
         return self._interval_s
 
-    def _note_success(self, reign: Leadership, flush: Flush) -> None:
+    def _note_success(self, leadership: Leadership, flush: Flush) -> None:
         with suppress(Deposed, TimeoutError):
-            self._bridge.look(partial(self._succeeded, reign, flush))
+            self._bridge.call_on_loop(partial(self._succeeded, leadership, flush))
 
-    def _note_failure(self, reign: Leadership, phase: Phase, why: str, unknown: Exception | None = None) -> None:
+    def _note_failure(self, leadership: Leadership, phase: Phase, why: str, unknown: Exception | None = None) -> None:
         if self._in_a_row == 0:
-            reign.write_all_again()
+            leadership.write_all_again()
         with suppress(Deposed, TimeoutError):
-            self._bridge.look(partial(self._failed, reign, phase, why, unknown))
+            self._bridge.call_on_loop(partial(self._failed, leadership, phase, why, unknown))

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from quorate.cluster.entry import CreatePoll, PollResult, Result
-from quorate.sinks.sink import FOUND_MAX, ManualPoll, Sink, WriteOutcome
+from quorate.sinks.sink import MANUAL_POLLS_MAX, ManualPoll, Sink, WriteOutcome
 
 PROPOSAL_BYTES = 1024 * 1024  # of option text and such, about, in one entry; a bigger poll has one for itself
 SHOWN_MAX = 20  # problems in /status
@@ -35,16 +35,16 @@ class Importer:
         self._problems: dict[str, str] = {}  # id -> why it is left alone
         self._refused: dict[str, WriteOutcome] = {}  # hand-made documents that the flush could not write over
 
-    def look_soon(self) -> None:
+    def check_soon(self) -> None:
         self._due_s = 0.0
 
-    def refused(self, id: str, fate: WriteOutcome) -> None:
+    def refused(self, id: str, outcome: WriteOutcome) -> None:
         """The flush could not write over a document put there by hand: `CHANGED` or `TAKEN`."""
-        self._refused[id] = fate
-        if fate is WriteOutcome.CHANGED or id not in self._problems:
-            self.look_soon()
+        self._refused[id] = outcome
+        if outcome is WriteOutcome.CHANGED or id not in self._problems:
+            self.check_soon()
 
-    def look_if_due(self, known: Known, propose: Propose, timeout_s: float) -> Sequence[str]:
+    def check_if_due(self, known: Known, propose: Propose, timeout_s: float) -> Sequence[str]:
         """The polls that the flush may try to write now. Raises what the sink and the proposals raise."""
         if not self._sink.touched(timeout_s=timeout_s) and time.monotonic() < self._due_s:
             return ()
@@ -56,7 +56,7 @@ class Importer:
             del self._refused[id]
         self._report(problems)
         # There may be more behind a full look; not at once if it would only find again what is left alone.
-        more = len(found) == FOUND_MAX and not problems.keys() >= set(claims)
+        more = len(found) == MANUAL_POLLS_MAX and not problems.keys() >= set(claims)
         self._due_s = 0.0 if more else time.monotonic() + self._refresh_s
         return [*claims, *freed]
 
@@ -70,11 +70,11 @@ class Importer:
         in_cluster = known([poll.id for poll in found])
         new, claims = [], []
         for poll in found:
-            fate = self._refused.pop(poll.id, None)
-            if poll.id not in in_cluster or (fate is WriteOutcome.CHANGED and in_cluster[poll.id] != poll.results):
+            outcome = self._refused.pop(poll.id, None)
+            if poll.id not in in_cluster or (outcome is WriteOutcome.CHANGED and in_cluster[poll.id] != poll.results):
                 new.append(poll)
                 continue
-            if in_cluster[poll.id] is None or fate is WriteOutcome.TAKEN:
+            if in_cluster[poll.id] is None or outcome is WriteOutcome.TAKEN:
                 problems[poll.id] = "the cluster has a poll of this id that did not come from it; give it another id"
             claims.append(poll.id)  # the sink knows best
         for group in _groups(new):

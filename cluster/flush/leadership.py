@@ -20,9 +20,9 @@ from functools import partial
 from quorate.cluster import entry
 from quorate.cluster.entry import CreatePoll, Result
 from quorate.cluster.flush.importer import Importer
-from quorate.cluster.flush.mirror import Asked, Changes, Mirror, Sized, Slice, Taken
+from quorate.cluster.flush.mirror import ChangedNames, Changes, CopyRequest, Mirror, Sized, Slice
 from quorate.cluster.fsm import Applied, StateMachine
-from quorate.cluster.loop_bridge import Bridge, Deposed
+from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
 from quorate.sinks.sink import Fence, PollDocument, Sink, WriteOutcome
 
@@ -51,11 +51,13 @@ class Flush:
     version: int
     began_s: float  # monotonic
     ended_s: float
-    fates: Mapping[WriteOutcome, int]  # how many documents met which
+    outcomes: Mapping[WriteOutcome, int]  # how many documents met which
 
 
 class Leadership:
-    def __init__(self, replica: Replica, sink: Sink, importer: Importer, bridge: Bridge, *, timeout_s: float) -> None:
+    def __init__(
+        self, replica: Replica, sink: Sink, importer: Importer, bridge: LoopBridge, *, timeout_s: float
+    ) -> None:
         self._replica, self._sink, self._importer, self._bridge = replica, sink, importer, bridge
         self._timeout_s = timeout_s
         self.term = replica.term
@@ -64,7 +66,7 @@ class Leadership:
         self._changes = Changes()
         self._noting = False  # changes were taken, and not all of them are in the mirror yet
         self._mirror: Mirror | None = None  # None until every poll is known by name
-        self._fates: dict[WriteOutcome, int] = {}
+        self._outcomes: dict[WriteOutcome, int] = {}
 
     # ---- on the loop ------------------------------------------------------------------------------------------------
 
@@ -93,12 +95,12 @@ class Leadership:
         if not self.lasts:
             raise Deposed
 
-    def _take(self) -> Taken:
+    def _take(self) -> ChangedNames:
         self._sure()
         self._noting = True
         return self._changes.take(self._state)
 
-    def _copy(self, asked: Sequence[Asked]) -> Slice:
+    def _copy(self, asked: Sequence[CopyRequest]) -> Slice:
         self._sure()
         return self._changes.copy(self._state, asked)
 
@@ -114,7 +116,7 @@ class Leadership:
         return {id: self._state.initial_results(id) for id in ids if self._state.poll(id) is not None}
 
     async def _propose(self, polls: Sequence[CreatePoll]) -> list[Result]:
-        """In this reign or not at all: what an earlier one read may be old."""
+        """In this leadership or not at all: what an earlier one read may be old."""
         self._sure()
         data = entry.encode_entry(self._replica.now_ms(), [entry.encode_batch(list(polls))])
         applied = await asyncio.shield(self._replica.propose(data))
@@ -125,16 +127,16 @@ class Leadership:
     def flush(self) -> Flush:
         """Raises `Deposed`, `Stopped`, `SinkError`, `QuorateError` or `TimeoutError`; it may be called again."""
         began_s = time.monotonic()
-        self._fates = {}
+        self._outcomes = {}
         mirror = self._mirror or self._begin()
-        claims = [] if self._bridge.stopping else self._look_for_imports()
+        claims = [] if self._bridge.stopping else self._import_manual_polls()
         version = self._note_changes(mirror)
         for id in claims:
             mirror.write_again(id)
         while asked := mirror.next_slice():
-            part = self._bridge.look(partial(self._copy, asked))
+            part = self._bridge.call_on_loop(partial(self._copy, asked))
             self._write(mirror, mirror.update(part), Fence(self.generation, self.term, part.version))
-        return Flush(version, began_s, time.monotonic(), self._fates)
+        return Flush(version, began_s, time.monotonic(), self._outcomes)
 
     def write_all_again(self) -> None:
         if self._mirror is not None:
@@ -142,15 +144,15 @@ class Leadership:
 
     def _begin(self) -> Mirror:
         self._bridge.wait(self._replica.barrier())
-        polls = self._bridge.look(self._all_polls)
+        polls = self._bridge.call_on_loop(self._all_polls)
         self._refuse_foreign()
-        self._importer.look_soon()
+        self._importer.check_soon()
         self._mirror = Mirror(polls)
         return self._mirror
 
-    def _look_for_imports(self) -> Sequence[str]:
-        return self._importer.look_if_due(
-            lambda ids: self._bridge.look(partial(self._known, ids)),
+    def _import_manual_polls(self) -> Sequence[str]:
+        return self._importer.check_if_due(
+            lambda ids: self._bridge.call_on_loop(partial(self._known, ids)),
             lambda polls: self._bridge.wait(self._propose(polls)),
             self._left_s(),
         )
@@ -158,12 +160,12 @@ class Leadership:
     def _note_changes(self, mirror: Mirror) -> int:
         """From names of options to polls that are behind. The version up to which this was noted."""
         try:
-            taken = self._bridge.look(self._take)
+            taken = self._bridge.call_on_loop(self._take)
             for id, size in taken.polls:
                 mirror.poll_changed(id, size)
             for start in range(0, len(taken.options), OPTIONS_PER_TURN):
                 some = taken.options[start : start + OPTIONS_PER_TURN]
-                for option, ids in zip(some, self._bridge.look(partial(self._holders, some)), strict=True):
+                for option, ids in zip(some, self._bridge.call_on_loop(partial(self._holders, some)), strict=True):
                     for id in ids:
                         mirror.option_changed(id, option)
         except BaseException:
@@ -173,22 +175,22 @@ class Leadership:
         return taken.version
 
     def _write(self, mirror: Mirror, documents: Sequence[PollDocument], fence: Fence) -> None:
-        fates = self._sink.write(documents, fence, self._cluster_id, timeout_s=self._left_s())
-        for id, fate in fates.items():
-            self._fates[fate] = self._fates.get(fate, 0) + 1
-            if fate in (WriteOutcome.WRITTEN, WriteOutcome.SAME):
+        outcomes = self._sink.write(documents, fence, self._cluster_id, timeout_s=self._left_s())
+        for id, outcome in outcomes.items():
+            self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+            if outcome in (WriteOutcome.WRITTEN, WriteOutcome.SAME):
                 mirror.written(id)
-            elif fate is WriteOutcome.GONE:
+            elif outcome is WriteOutcome.GONE:
                 log.info("poll %r was deleted from %s by hand; it is not brought back", id, self._sink.name)
                 mirror.leave_out(id)
-            elif fate in (WriteOutcome.CHANGED, WriteOutcome.TAKEN):
-                self._importer.refused(id, fate)
+            elif outcome in (WriteOutcome.CHANGED, WriteOutcome.TAKEN):
+                self._importer.refused(id, outcome)
                 mirror.leave_out(id)
-        if WriteOutcome.FOREIGN in fates.values():
+        if WriteOutcome.FOREIGN in outcomes.values():
             self._mirror = None
             self._refuse_foreign()
             raise Stopped(Obstacle.FOREIGN, f"{self._sink.name} holds documents whose fences cannot be read")
-        if WriteOutcome.NEWER in fates.values():
+        if WriteOutcome.NEWER in outcomes.values():
             self._refuse_newer(fence)
 
     def _refuse_foreign(self) -> None:
@@ -203,7 +205,7 @@ class Leadership:
     def _refuse_newer(self, fence: Fence) -> None:
         self._mirror = None
         self._bridge.wait(self._replica.barrier())  # raises, as a rule: a newer leader wrote that
-        self._bridge.look(self._sure)
+        self._bridge.call_on_loop(self._sure)
         raise Stopped(
             Obstacle.OUTRANKED,
             f"{self._sink.name} holds a newer fence than {fence}, though this node leads: the nodes' data is older "

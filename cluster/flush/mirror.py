@@ -26,7 +26,7 @@ Behind = set[str] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class ChangedNames:
     """What changed since the last time, by name."""
 
     version: int
@@ -35,7 +35,7 @@ class Taken:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class CopyRequest:
     """A poll of which some is asked for; `known` are the options it had when it was last copied."""
 
     id: str
@@ -50,7 +50,7 @@ class Part:
     view: PollView
     results: Mapping[str, int]
     whole: bool
-    starting: Mapping[str, int] | None = None  # with the whole of an imported poll
+    initial_results: Mapping[str, int] | None = None  # with the whole of an imported poll
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +76,16 @@ class Changes:
         self._options.update(applied.options)
         self._polls.update(applied.polls)
 
-    def take(self, state: StateMachine) -> Taken:
+    def take(self, state: StateMachine) -> ChangedNames:
         options, polls = self._options, self._polls
         self._options, self._polls = set(), set()
         views = (view for view in map(state.poll, polls) if view is not None)
-        return Taken(state.version, tuple(options), [(view.id, len(view.options)) for view in views])
+        return ChangedNames(state.version, tuple(options), [(view.id, len(view.options)) for view in views])
 
-    def copy(self, state: StateMachine, asked: Sequence[Asked]) -> Slice:
+    def copy(self, state: StateMachine, asked: Sequence[CopyRequest]) -> Slice:
         return Slice(state.version, state.time_ms, [self._part(state, one) for one in asked])
 
-    def _part(self, state: StateMachine, asked: Asked) -> Part:
+    def _part(self, state: StateMachine, asked: CopyRequest) -> Part:
         view = state.poll(asked.id)
         assert view is not None, "polls are never forgotten"
         if asked.behind is None or asked.id in self._polls:
@@ -102,7 +102,7 @@ class Mirror:
         self._behind: dict[str, Behind] = dict.fromkeys(self._sizes)
         self._views: dict[str, PollView] = {}
         self._results: dict[str, dict[str, int]] = {}
-        self._starting: dict[str, Mapping[str, int] | None] = {}
+        self._initial_results: dict[str, Mapping[str, int] | None] = {}
         self._left_out: set[str] = set()
 
     @property
@@ -143,15 +143,15 @@ class Mirror:
         self._views.pop(id, None)
         self._results.pop(id, None)
 
-    def next_slice(self) -> list[Asked]:
+    def next_slice(self) -> list[CopyRequest]:
         """What to ask for next: polls that are behind, up to a bounded number of values, at least one poll."""
-        asked: list[Asked] = []
+        asked: list[CopyRequest] = []
         values = 0
         for id, behind in self._behind.items():
             values += VALUES_A_POLL + (self._sizes[id] if behind is None else len(behind))
             if asked and values > VALUES_PER_TURN:
                 break
-            asked.append(Asked(id, behind, self._results.get(id, {}).keys()))
+            asked.append(CopyRequest(id, behind, self._results.get(id, {}).keys()))
         return asked
 
     def update(self, copied: Slice) -> list[PollDocument]:
@@ -160,7 +160,7 @@ class Mirror:
             id = part.view.id
             self._views[id] = part.view
             if part.whole:
-                self._results[id], self._starting[id] = dict(part.results), part.starting
+                self._results[id], self._initial_results[id] = dict(part.results), part.initial_results
             else:
                 self._results[id].update(part.results)
             self._behind[id] = set()
@@ -177,5 +177,5 @@ class Mirror:
             updated_ms=copied.time_ms,
             write_ins=view.write_ins,
             closes_at_ms=view.closes_at_ms,
-            imported=self._starting[view.id],
+            initial_results=self._initial_results[view.id],
         )

@@ -24,7 +24,7 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
-class Watch:
+class ChangeStream:
     """Documents that come without a fence. What the leader writes itself comes with one and is not heard."""
 
     ARGUMENTS = ([{"$match": {"operationType": {"$in": ["insert", "replace"]}, "fullDocument.quorate.cluster": None}}],)
@@ -35,7 +35,7 @@ class Watch:
         self._stream: Stream | None = None
         self._supported = True
 
-    def saw_something(self) -> bool:
+    def has_news(self) -> bool:
         """Whether something came since the last call, or may have come while we did not listen."""
         if not self._supported:
             return False

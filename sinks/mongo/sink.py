@@ -29,9 +29,9 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
 from quorate.sinks.fencing import LOWEST, StoredDocument, judge
-from quorate.sinks.manual_poll import read_found
-from quorate.sinks.mongo.change_stream import Watch
-from quorate.sinks.sink import FOUND_MAX, Fence, ManualPoll, PollDocument, SinkError, Unreadable, WriteOutcome
+from quorate.sinks.manual_poll import read_manual_poll
+from quorate.sinks.mongo.change_stream import ChangeStream
+from quorate.sinks.sink import MANUAL_POLLS_MAX, Fence, ManualPoll, PollDocument, SinkError, Unreadable, WriteOutcome
 from quorate.vote import YEAR_9999_MS
 
 Document = dict[str, Any]
@@ -61,7 +61,9 @@ class MongoSink:
         self._has_index = False  # or it was refused
         self._ledger: dict[str, int] = {}  # what is known of the ledger: id -> generation
         self._ledger_of = ""  # the cluster
-        self._watch = Watch(lambda: self._polls().watch(*Watch.ARGUMENTS, max_await_time_ms=Watch.AWAIT_MS))
+        self._change_stream = ChangeStream(
+            lambda: self._polls().watch(*ChangeStream.ARGUMENTS, max_await_time_ms=ChangeStream.AWAIT_MS)
+        )
 
     # ---- the Protocol -----------------------------------------------------------------------------------------------
 
@@ -69,14 +71,14 @@ class MongoSink:
         self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, timeout_s: float
     ) -> dict[str, WriteOutcome]:
         with self._within(timeout_s):
-            fates = self._pass(documents, fence, cluster_id, careful=False)
-            undecided = [document for document in documents if document.id not in fates]
+            outcomes = self._pass(documents, fence, cluster_id, careful=False)
+            undecided = [document for document in documents if document.id not in outcomes]
             if undecided:
-                fates |= self._pass(undecided, fence, cluster_id, careful=True)
-        missing = [document.id for document in documents if document.id not in fates]
+                outcomes |= self._pass(undecided, fence, cluster_id, careful=True)
+        missing = [document.id for document in documents if document.id not in outcomes]
         if missing:
             raise SinkError(f"somebody else is changing {missing[0]!r} in MongoDB at this moment; it is written again")
-        return fates
+        return outcomes
 
     def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
         found: list[ManualPoll] = []
@@ -86,15 +88,15 @@ class MongoSink:
                 poll = _by_hand(document)
                 if isinstance(poll, ManualPoll):
                     found.append(poll)
-                elif len(unreadable) < FOUND_MAX:
+                elif len(unreadable) < MANUAL_POLLS_MAX:
                     unreadable.append(poll)
-                if len(found) == FOUND_MAX:
+                if len(found) == MANUAL_POLLS_MAX:
                     break
         return found, unreadable
 
     def touched(self, *, timeout_s: float) -> bool:
         with self._within(timeout_s):
-            return self._watch.saw_something()
+            return self._change_stream.has_news()
 
     def newest_foreign_fence(self, cluster_id: str, *, timeout_s: float) -> tuple[str, Fence] | None:
         with self._within(timeout_s):
@@ -164,21 +166,21 @@ class MongoSink:
         known = [] if careful else [document for document in documents if document.id in written]
         others = documents if careful else [document for document in documents if document.id not in written]
         operations: dict[str, Operation] = {d.id: _update(d, fence, cluster_id) for d in known}
-        fates: dict[str, WriteOutcome] = {}
-        for document, raw in self._with_standing(others):
-            standing = None if raw is None else _standing(raw)
-            fate = judge(document, fence, cluster_id, standing, ledger=ledger.get(document.id))
-            if fate is not WriteOutcome.WRITTEN:
-                fates[document.id] = fate
-            elif standing is None:
+        outcomes: dict[str, WriteOutcome] = {}
+        for document, raw in self._with_stored(others):
+            stored = None if raw is None else _stored(raw)
+            outcome = judge(document, fence, cluster_id, stored, ledger=ledger.get(document.id))
+            if outcome is not WriteOutcome.WRITTEN:
+                outcomes[document.id] = outcome
+            elif stored is None:
                 operations[document.id] = pymongo.InsertOne(_body(document, fence, cluster_id))
-            elif standing.cluster is not None or self._claim(raw or {}, cluster_id):
+            elif stored.cluster is not None or self._claim(raw or {}, cluster_id):
                 operations[document.id] = _update(document, fence, cluster_id)
         if self._run(operations):
-            fates.update(dict.fromkeys(operations, WriteOutcome.WRITTEN))
-        ours = {id for id, fate in fates.items() if fate in (WriteOutcome.WRITTEN, WriteOutcome.SAME)}
+            outcomes.update(dict.fromkeys(operations, WriteOutcome.WRITTEN))
+        ours = {id for id, outcome in outcomes.items() if outcome in (WriteOutcome.WRITTEN, WriteOutcome.SAME)}
         self._remember(ours - written, fence, cluster_id)
-        return fates
+        return outcomes
 
     def _run(self, operations: Mapping[str, Operation]) -> bool:
         """Whether each operation found its document as expected."""
@@ -191,13 +193,13 @@ class MongoSink:
             return False
         return result.matched_count + result.inserted_count == len(operations)
 
-    def _with_standing(self, documents: Sequence[PollDocument]) -> Iterator[tuple[PollDocument, Document | None]]:
+    def _with_stored(self, documents: Sequence[PollDocument]) -> Iterator[tuple[PollDocument, Document | None]]:
         """Each document and what stands in its place; without the results of those that are fenced."""
         keys = [_key(document) for document in documents]
         fenced = self._polls().find({"_id": {"$in": keys}, "quorate.cluster": {"$ne": None}}, {"quorate": 1})
         by_hand = self._polls().find({"_id": {"$in": keys}, "quorate.cluster": None}, READ_BY_HAND)
-        standing = {raw["_id"]: raw for cursor in (fenced, by_hand) for raw in cursor} if keys else {}
-        return ((document, standing.get(key)) for document, key in zip(documents, keys, strict=True))
+        stored = {raw["_id"]: raw for cursor in (fenced, by_hand) for raw in cursor} if keys else {}
+        return ((document, stored.get(key)) for document, key in zip(documents, keys, strict=True))
 
     def _claim(self, raw: Document, cluster_id: str) -> bool:
         """Fence a hand-made document if it still holds the results we judged. They stay until they are written over."""
@@ -270,7 +272,7 @@ def _in_words(error: Exception, timeout_s: float) -> str:
 
 def _key(document: PollDocument) -> str | ObjectId:
     """A document inserted without an `_id` got an ObjectId; its poll has that as text."""
-    by_hand = document.imported is not None and OBJECT_ID.fullmatch(document.id)
+    by_hand = document.initial_results is not None and OBJECT_ID.fullmatch(document.id)
     return ObjectId(document.id) if by_hand else document.id
 
 
@@ -310,7 +312,7 @@ def _document(raw: Document) -> PollDocument:
     )
 
 
-def _standing(raw: Document) -> StoredDocument:
+def _stored(raw: Document) -> StoredDocument:
     if "quorate" not in raw:
         return StoredDocument(None, None, _by_hand(raw))
     quorate = raw["quorate"]
@@ -326,7 +328,7 @@ def _by_hand(raw: Document) -> ManualPoll | Unreadable:
     if isinstance(id, str) and OBJECT_ID.fullmatch(id):
         return Unreadable(id, "its _id is a text that reads like an ObjectId; give it another one")
     name = str(id) if isinstance(id, ObjectId) else id
-    return read_found(name, raw.get("title"), raw.get("options"), raw.get("results"), raw.get("state"))
+    return read_manual_poll(name, raw.get("title"), raw.get("options"), raw.get("results"), raw.get("state"))
 
 
 def _foreign(cluster_id: str) -> Document:

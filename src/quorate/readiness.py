@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from quorate.cluster.flush.flusher import Flusher
-from quorate.cluster.loop_bridge import Bridge, Deposed
+from quorate.cluster.loop_bridge import LoopBridge, Deposed
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.http.api import Check, CheckResult
 from quorate.joining import Joining
@@ -18,7 +18,7 @@ class Readiness:
 
     def __init__(self, replica: RaftReplica, joining: Joining, flushers: Sequence[Flusher]) -> None:
         self._replica, self._joining, self._flushers = replica, joining, flushers
-        self._bridge = Bridge()
+        self._bridge = LoopBridge()
         self.checks: Sequence[Check] = (
             Check("leader", self._check_leader),
             Check("log", self._check_log),
@@ -28,7 +28,7 @@ class Readiness:
     def why_not(self) -> str | None:
         """The first check that fails, in words; None if the node is ready. Runs the checks on the loop and waits."""
         try:
-            return self._bridge.look(lambda: first_failing(self.checks))
+            return self._bridge.call_on_loop(lambda: first_failing(self.checks))
         except (Deposed, TimeoutError) as error:
             return str(error) or "this node stops"
 

@@ -54,7 +54,7 @@ class MongoStore:
     def empty(self) -> None:
         self.client.drop_database(self.database)
 
-    def look(self, id: str) -> dict[str, Any] | None:
+    def stored(self, id: str) -> dict[str, Any] | None:
         return self.polls.find_one({"_id": id})
 
     def close(self) -> None:

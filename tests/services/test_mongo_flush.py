@@ -39,7 +39,7 @@ def test_votes_reach_mongodb_and_polls_put_there_by_hand_are_counted(store: Mong
             assert ["bad"] == list(flusher.status()["import"]["problems"])
             store.insert("later", options=["x", "y"])
             await until("one put there later", lambda: seen(sink, "later") == {"x": 0, "y": 0})
-            mood, bad = store.look("mood"), store.look("bad")
+            mood, bad = store.stored("mood"), store.stored("bad")
             assert mood is not None
             assert ("ann", {"_id": "bad", "options": "none"}) == (mood["owner"], bad)
 
@@ -56,7 +56,7 @@ def test_a_deleted_document_stays_deleted_and_another_clusters_are_adopted(store
             await apply(replica, votes("happy"), votes("p"))
             await until("the other goes on", lambda: seen(sink, "quiet") == {"p": 1, "q": 0})
             elect(replica, 2)
-            await until("the next reign", lambda: flusher.phase is Phase.FLUSHING)
+            await until("the next leadership", lambda: flusher.phase is Phase.FLUSHING)
             assert None is seen(sink)
             store.polls.update_one({"_id": "quiet"}, {"$set": {"quorate.cluster": "c0"}})
             elect(replica, 3)
@@ -76,7 +76,7 @@ def test_mongodb_never_goes_backwards_while_leaders_are_held_and_replaced(store:
 
     def watch() -> None:
         while not done.is_set():
-            found = store.look("mood")
+            found = store.stored("mood")
             watched.append(found["results"]["happy"] if found else 0)
 
     async def scenario() -> None:

@@ -38,7 +38,7 @@ def store() -> Iterator[MongoStore]:
 
 def test_a_person_finds_what_they_expect(store: MongoStore) -> None:
     store.sink().write([MOOD], FENCE, "c1", timeout_s=T)
-    found = store.look("mood")
+    found = store.stored("mood")
     assert found is not None
     assert ["_id", "title", "options", "results", "total", "state"] == list(found)[:6]
     assert datetime(2023, 11, 14, 22, 13, 20, 123000) == found["updated"]
@@ -70,8 +70,8 @@ def test_many_polls_are_written_and_written_again(store: MongoStore) -> None:
     documents = [replace(MOOD, id=f"p{number:05d}") for number in range(3000)]
     sink = store.sink()
     for version in (1, 2):
-        fates = sink.write(documents, Fence(1, 1, version), "c1", timeout_s=60)
-        assert dict.fromkeys((document.id for document in documents), WriteOutcome.WRITTEN) == fates
+        outcomes = sink.write(documents, Fence(1, 1, version), "c1", timeout_s=60)
+        assert dict.fromkeys((document.id for document in documents), WriteOutcome.WRITTEN) == outcomes
 
 
 # ---- what people write -----------------------------------------------------------------------------------------------
@@ -82,7 +82,9 @@ def test_a_document_without_an_id_of_its_own_is_imported_under_its_object_id(sto
     id = str(key.inserted_id)
     sink = store.sink()
     assert ([ManualPoll(id, "Tea?", ["yes", "no"], {"yes": 2, "no": 0})], []) == sink.find(timeout_s=T)
-    tea = PollDocument(id, "Tea?", ["yes", "no"], {"yes": 3, "no": 0}, "open", 8, 0, imported={"yes": 2, "no": 0})
+    tea = PollDocument(
+        id, "Tea?", ["yes", "no"], {"yes": 3, "no": 0}, "open", 8, 0, initial_results={"yes": 2, "no": 0}
+    )
     for version in (1, 2):
         assert {id: WriteOutcome.WRITTEN} == sink.write([tea], Fence(1, 1, version), "c1", timeout_s=T)
     assert 1 == store.polls.count_documents({})
@@ -103,8 +105,8 @@ def test_whole_numbers_of_every_kind_are_taken_and_can_be_written_over(store: Mo
     store.insert("mood", options=["$happy", "sa.d"], results={"$happy": three, "sa.d": 0})
     sink = store.sink()
     assert {"$happy": 3, "sa.d": 0} == sink.find(timeout_s=T)[0][0].results
-    imported = {"$happy": 3, "sa.d": 0}
-    mood = replace(MOOD, options=list(imported), results={"$happy": 4, "sa.d": 0}, imported=imported)
+    initial = {"$happy": 3, "sa.d": 0}
+    mood = replace(MOOD, options=list(initial), results={"$happy": 4, "sa.d": 0}, initial_results=initial)
     assert {"mood": WriteOutcome.WRITTEN} == sink.write([mood], FENCE, "c1", timeout_s=T)
 
 
@@ -125,7 +127,7 @@ def test_documents_of_all_sorts_hide_no_poll(store: MongoStore) -> None:
     found, unreadable = store.sink().find(timeout_s=T)
     assert ["good"] == [poll.id for poll in found]
     assert len(odd) == len(unreadable)
-    good = PollDocument("good", "", ["a", "b"], {"a": 1, "b": 0}, "open", 1, 0, imported={"a": 0, "b": 0})
+    good = PollDocument("good", "", ["a", "b"], {"a": 1, "b": 0}, "open", 1, 0, initial_results={"a": 0, "b": 0})
     assert {"good": WriteOutcome.WRITTEN} == store.sink().write([good], FENCE, "c1", timeout_s=T)
 
 
@@ -139,9 +141,9 @@ def test_an_edit_between_our_look_and_our_write_is_not_overwritten(store: MongoS
         return claim(raw, cluster_id)
 
     sink._claim = edited_meanwhile  # type: ignore[method-assign]  # the moment between the two
-    imported = replace(MOOD, imported={"happy": 5, "sad": 0})
+    imported = replace(MOOD, initial_results={"happy": 5, "sad": 0})
     assert {"mood": WriteOutcome.CHANGED} == sink.write([imported], FENCE, "c1", timeout_s=T)
-    found = store.look("mood")
+    found = store.stored("mood")
     assert found is not None
     assert ({"happy": 6, "sad": 0}, False) == (found["results"], "quorate" in found)
 

@@ -65,9 +65,9 @@ class Gate:
             documents = [_still(document) for document in documents]
             self.held += 1
             assert self.open.wait(60), "nobody opened the gate"
-        fates = self.sink.write(documents, fence, cluster_id, timeout_s=timeout_s)
-        self.writes.append((fence, fates))
-        return fates
+        outcomes = self.sink.write(documents, fence, cluster_id, timeout_s=timeout_s)
+        self.writes.append((fence, outcomes))
+        return outcomes
 
     def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
         self._pass()

@@ -85,13 +85,13 @@ def test_only_what_changed_is_written_again(store: SqliteStore) -> None:
         await apply(replica, poll("a", ["x", "y"]), poll("b", ["y", "z"]), poll("c", ["z", "w"]))
         async with flushing(replica, sink) as flusher:
             await until("the first flush", lambda: flusher.last_flush is not None)
-            assert {"a", "b", "c"} == {id for _, fates in sink.writes for id in fates}
+            assert {"a", "b", "c"} == {id for _, outcomes in sink.writes for id in outcomes}
             sink.writes.clear()
             await apply(replica, votes("y"))
             await until(
                 "the second", lambda: seen(sink, "b") == {"y": 1, "z": 0} and not flusher.status()["pending_polls"]
             )
-            assert {"a", "b"} == {id for _, fates in sink.writes for id in fates}
+            assert {"a", "b"} == {id for _, outcomes in sink.writes for id in outcomes}
             sink.writes.clear()
             flushes = flusher.status()["flushes"]
             await until("three more", lambda: flusher.status()["flushes"] > flushes + 3)
@@ -108,17 +108,17 @@ def test_what_changed_is_pending_from_then_until_it_is_written(store: SqliteStor
         await apply(replica, poll())
         async with flushing(replica, sink) as flusher:
             await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
-            reign = flusher._reign
-            assert reign is not None
-            holders = reign._holders
+            leadership = flusher._leadership
+            assert leadership is not None
+            holders = leadership._holders
 
             def look(options: Sequence[str]) -> list[Sequence[str]]:
-                pending.append(reign.pending)
+                pending.append(leadership.pending)
                 return holders(options)
 
-            reign._holders = look  # type: ignore[method-assign]  # the moment in between
+            leadership._holders = look  # type: ignore[method-assign]  # the moment in between
             await apply(replica, votes("happy"))
-            await until("all is written", lambda: not reign.pending)
+            await until("all is written", lambda: not leadership.pending)
             assert ([True], {"happy": 1, "sad": 0}) == (pending, seen(sink))
 
     run(scenario())
@@ -223,8 +223,8 @@ def test_a_new_leader_confirms_that_it_leads_and_writes_everything_once(store: S
             confirmed.set()
             await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
             elect(replica, 2)
-            await until("the second reign's", lambda: any(fence.term == 2 for fence, _ in sink.writes))
-            assert {"mood", "quiet"} == {id for fence, fates in sink.writes if fence.term == 2 for id in fates}
+            await until("the second leadership's", lambda: any(fence.term == 2 for fence, _ in sink.writes))
+            assert {"mood", "quiet"} == {id for fence, outcomes in sink.writes if fence.term == 2 for id in outcomes}
 
     run(scenario())
 
@@ -290,7 +290,7 @@ def test_a_term_that_passed_unnoticed_begins_another_reign(store: SqliteStore) -
 def test_what_came_of_a_flush_is_noted_where_reigns_begin_and_end(
     store: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On the loop: else a new reign could begin in the middle of it, and be caught up before it wrote anything."""
+    """On the loop: else a new leadership could begin in the middle of it, and be caught up before it wrote anything."""
 
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())
@@ -406,7 +406,7 @@ def test_a_deleted_document_stays_deleted_whoever_leads_until_the_generation_is_
                 await apply(replica, votes("happy"), votes("p"))
                 await until("the others go on", partial(_shows, sink, "quiet", "p", term - 1))
                 elect(replica, term)
-                await until("the next reign", lambda: flusher.phase is Phase.FLUSHING)
+                await until("the next leadership", lambda: flusher.phase is Phase.FLUSHING)
                 assert None is seen(sink)
                 assert flusher.caught_up()[0], "a deleted document is not behind"
             await apply(replica, RaiseGeneration("by hand"))

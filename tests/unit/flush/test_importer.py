@@ -92,7 +92,7 @@ def test_senseless_documents_are_reported_by_id_and_left_alone(store: SqliteStor
             await until("the good one is in", lambda: seen(sink, "good") == {"yes": 0, "no": 0})
             assert {"bad": "it has 1 options; give 2 to 100,000"} == problems(flusher)
             assert None is replica.state.poll("bad")
-            before = store.look("bad")
+            before = store.stored("bad")
             assert before is not None
             assert (None, ["only one"]) == (before["fence"], before["options"])
             store.edit("bad", options=["one", "two"])
@@ -111,10 +111,10 @@ def test_a_document_with_the_id_of_a_poll_of_the_cluster_is_reported_until_it_is
             await until("it is reported", lambda: "mood" in problems(flusher))
             await apply(replica, votes("happy"))
             await until("nothing is behind", lambda: flusher.caught_up()[0])
-            untouched = store.look("mood")
+            untouched = store.stored("mood")
             assert untouched is not None
             assert {"x": 4, "y": 4} == untouched["results"]
-            assert {WriteOutcome.TAKEN} == {fate for _, fates in sink.writes for fate in fates.values()}
+            assert {WriteOutcome.TAKEN} == {outcome for _, outcomes in sink.writes for outcome in outcomes.values()}
             store.delete("mood")
             await until("the cluster's own is written", lambda: seen(sink) == {"happy": 2, "sad": 0})
             assert {} == problems(flusher)
@@ -205,7 +205,7 @@ def test_more_polls_than_one_look_finds_do_not_wait_for_the_refresh(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("quorate.cluster.flush.importer", "quorate.sinks.sqlite"):
-        monkeypatch.setattr(f"{module}.FOUND_MAX", 2)
+        monkeypatch.setattr(f"{module}.MANUAL_POLLS_MAX", 2)
 
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())
@@ -222,7 +222,7 @@ def test_as_many_documents_left_alone_as_one_look_finds_are_looked_at_once_a_ref
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("quorate.cluster.flush.importer", "quorate.sinks.sqlite"):
-        monkeypatch.setattr(f"{module}.FOUND_MAX", 2)
+        monkeypatch.setattr(f"{module}.MANUAL_POLLS_MAX", 2)
 
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())
@@ -264,7 +264,7 @@ def test_a_deposed_leader_imports_nothing(store: SqliteStore) -> None:
 
             sink.find = deposed_while_finding  # type: ignore[method-assign]  # the moment between reading and proposing
             store.insert("tea", options=["yes", "no"], results={"yes": 5, "no": 0})
-            await until("the next reign imports it", lambda: seen(sink, "tea") == {"yes": 5, "no": 0})
+            await until("the next leadership imports it", lambda: seen(sink, "tea") == {"yes": 5, "no": 0})
             assert [0, 0] == proposed, "the deposed one read it and did not propose it"
 
     run(scenario())

@@ -57,7 +57,7 @@ def test_every_document_is_some_prefix_of_the_log(data: st.DataObject) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(mirror, "VALUES_PER_TURN", data.draw(st.integers(1, 4)) * mirror.VALUES_A_POLL)
         counter.apply(*map(create_poll, data.draw(st.sets(st.sampled_from(list(POLLS)), min_size=2))))
-        counter.changes = Changes()  # a reign begins
+        counter.changes = Changes()  # a leadership begins
         meanwhile()
         copies = Mirror([(view.id, len(view.options)) for view in counter.state.polls()])
         for _ in range(data.draw(st.integers(1, 4))):

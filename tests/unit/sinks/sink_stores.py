@@ -32,7 +32,7 @@ class Store(Protocol):
         """Remove everything, as one who wants to start anew does; the store goes on."""
         ...
 
-    def look(self, id: str) -> dict[str, Any] | None:
+    def stored(self, id: str) -> dict[str, Any] | None:
         """What stands there: every field people would see, with options and results as values."""
         ...
 
@@ -73,7 +73,7 @@ class SqliteStore:
         self.run("delete from polls")
         self.run("delete from written")
 
-    def look(self, id: str) -> dict[str, Any] | None:
+    def stored(self, id: str) -> dict[str, Any] | None:
         for row in self.run("select * from polls where id = ?", [id]):
             fields = dict(row)
             return {**fields, "options": json.loads(fields["options"]), "results": json.loads(fields["results"])}

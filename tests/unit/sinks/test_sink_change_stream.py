@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from quorate.sinks.mongo.change_stream import Watch
+from quorate.sinks.mongo.change_stream import ChangeStream
 
 
 class Stream:
@@ -31,8 +31,8 @@ class Stream:
 
 def test_it_looks_once_when_it_begins_to_listen_and_then_when_something_comes() -> None:
     stream = Stream(None, {"insert": 1}, {"insert": 2}, None, None)
-    watch = Watch(lambda: stream)
-    assert [True, False, True, False] == [watch.saw_something() for _ in range(4)]
+    change_stream = ChangeStream(lambda: stream)
+    assert [True, False, True, False] == [change_stream.has_news() for _ in range(4)]
 
 
 def test_a_server_without_change_streams_is_asked_once() -> None:
@@ -42,30 +42,30 @@ def test_a_server_without_change_streams_is_asked_once() -> None:
         asked.append(1)
         raise OperationFailure("The $changeStream stage is only supported on replica sets", 40573)
 
-    watch = Watch(listen)
-    assert [False, False] == [watch.saw_something(), watch.saw_something()]
+    change_stream = ChangeStream(listen)
+    assert [False, False] == [change_stream.has_news(), change_stream.has_news()]
     assert [1] == asked
 
 
 def test_a_stream_that_the_server_ends_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
     ended, anew = Stream(OperationFailure("ChangeStreamHistoryLost", 286)), Stream(None, {"insert": 1})
     streams = [ended, anew]
-    watch = Watch(lambda: streams.pop(0))
+    change_stream = ChangeStream(lambda: streams.pop(0))
     with caplog.at_level(logging.INFO):
-        assert watch.saw_something()
-        assert watch.saw_something(), "something may have come meanwhile"
+        assert change_stream.has_news()
+        assert change_stream.has_news(), "something may have come meanwhile"
         assert ended.closed
-        assert [False, True] == [watch.saw_something(), watch.saw_something()]
+        assert [False, True] == [change_stream.has_news(), change_stream.has_news()]
     assert [] == caplog.messages
 
 
 def test_after_a_broken_connection_it_listens_again_and_looks() -> None:
     broken, anew = Stream(AutoReconnect("connection closed")), Stream()
     streams = [broken, anew]
-    watch = Watch(lambda: streams.pop(0))
-    assert watch.saw_something()
+    change_stream = ChangeStream(lambda: streams.pop(0))
+    assert change_stream.has_news()
     with pytest.raises(AutoReconnect):
-        watch.saw_something()
+        change_stream.has_news()
     assert broken.closed
-    assert watch.saw_something(), "something may have come meanwhile"
-    assert not watch.saw_something()
+    assert change_stream.has_news(), "something may have come meanwhile"
+    assert not change_stream.has_news()

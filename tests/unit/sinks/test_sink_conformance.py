@@ -35,7 +35,7 @@ def mood(happy: int, **changes: object) -> PollDocument:
 
 
 def happy(store: Store) -> int:
-    found = store.look("mood")
+    found = store.stored("mood")
     assert found is not None
     return int(found["results"]["happy"])
 
@@ -45,7 +45,7 @@ def happy(store: Store) -> int:
 
 def test_a_document_is_what_people_expect(store: Store) -> None:
     assert {"mood": WriteOutcome.WRITTEN} == store.sink().write([MOOD], at(7), "c1", timeout_s=T)
-    found = store.look("mood")
+    found = store.stored("mood")
     assert found is not None
     assert "How are you?" == found["title"]
     assert ["happy", "sad"] == found["options"]
@@ -81,7 +81,7 @@ def test_fields_of_others_are_left_alone(store: Store) -> None:
     sink.write([mood(1)], at(1), "c1", timeout_s=T)
     store.add_field("mood", "owner", "ann")
     sink.write([mood(2)], at(2), "c1", timeout_s=T)
-    found = store.look("mood")
+    found = store.stored("mood")
     assert found is not None
     assert ("ann", 2) == (found["owner"], found["results"]["happy"])
 
@@ -126,15 +126,15 @@ def test_each_document_of_a_write_has_its_own_fate(store: Store) -> None:
     store.delete("gone")
     sink.write([mood(1, id="older")], at(1), "c1", timeout_s=T)
     ids = ("newer", "foreign", "gone", "older", "new")
-    fates = sink.write([mood(2, id=id) for id in ids], at(5), "c1", timeout_s=T)
+    outcomes = sink.write([mood(2, id=id) for id in ids], at(5), "c1", timeout_s=T)
     assert {
         "newer": WriteOutcome.NEWER,
         "foreign": WriteOutcome.FOREIGN,
         "gone": WriteOutcome.GONE,
         "older": WriteOutcome.WRITTEN,
         "new": WriteOutcome.WRITTEN,
-    } == {id: WriteOutcome.WRITTEN if fate is WriteOutcome.SAME else fate for id, fate in fates.items()}
-    assert None is store.look("gone")
+    } == {id: WriteOutcome.WRITTEN if outcome is WriteOutcome.SAME else outcome for id, outcome in outcomes.items()}
+    assert None is store.stored("gone")
     seen = {id: document.results["happy"] for id, document in sink.read(timeout_s=T).items()}
     assert {"newer": 1, "foreign": 1, "older": 2, "new": 2} == seen
 
@@ -147,7 +147,7 @@ def test_a_deleted_document_is_not_brought_back_by_any_node(store: Store) -> Non
     store.delete("mood")
     for sink in (store.sink(), store.sink()):
         assert {"mood": WriteOutcome.GONE} == sink.write([mood(2)], at(2, term=2), "c1", timeout_s=T)
-    assert None is store.look("mood")
+    assert None is store.stored("mood")
 
 
 def test_a_document_written_beside_refused_ones_is_not_brought_back_either(store: Store) -> None:
@@ -199,7 +199,7 @@ def test_a_senseless_document_is_reported_and_hides_no_other(store: Store) -> No
 
 def test_an_imported_poll_is_written_over_the_results_it_was_imported_with(store: Store) -> None:
     store.insert("mood", options=["happy", "sad"], results={"happy": 5, "sad": 0}, title="How?")
-    imported = mood(6, imported={"happy": 5, "sad": 0})
+    imported = mood(6, initial_results={"happy": 5, "sad": 0})
     sink = store.sink()
     assert {"mood": WriteOutcome.WRITTEN} == sink.write([imported], at(1), "c1", timeout_s=T)
     assert 6 == happy(store)
@@ -210,24 +210,24 @@ def test_an_imported_poll_is_written_over_the_results_it_was_imported_with(store
 def test_missing_results_are_zeros_when_it_is_written(store: Store) -> None:
     store.insert("mood", options=["$happy.", "sad"])
     options, zeros = ["$happy.", "sad"], {"$happy.": 0, "sad": 0}
-    imported = replace(MOOD, options=options, results={"$happy.": 1, "sad": 1}, imported=zeros)
+    imported = replace(MOOD, options=options, results={"$happy.": 1, "sad": 1}, initial_results=zeros)
     assert {"mood": WriteOutcome.WRITTEN} == store.sink().write([imported], at(1), "c1", timeout_s=T)
 
 
 def test_results_changed_since_the_import_are_left_alone(store: Store) -> None:
     store.insert("mood", options=["happy", "sad"], results={"happy": 7, "sad": 0})
     sink = store.sink()
-    stale = mood(6, imported={"happy": 5, "sad": 0})
+    stale = mood(6, initial_results={"happy": 5, "sad": 0})
     assert {"mood": WriteOutcome.CHANGED} == sink.write([stale], at(1), "c1", timeout_s=T)
     assert 7 == happy(store)
-    again = mood(8, imported={"happy": 7, "sad": 0})
+    again = mood(8, initial_results={"happy": 7, "sad": 0})
     assert {"mood": WriteOutcome.WRITTEN} == sink.write([again], at(2), "c1", timeout_s=T)
 
 
 def test_a_hand_made_document_under_the_id_of_a_poll_of_the_cluster_is_left_alone(store: Store) -> None:
     store.insert("mood", options=["x", "y"])
     assert {"mood": WriteOutcome.TAKEN} == store.sink().write([MOOD], at(1), "c1", timeout_s=T)
-    found = store.look("mood")
+    found = store.stored("mood")
     assert found is not None
     assert ["x", "y"] == found["options"]
 
@@ -235,7 +235,7 @@ def test_a_hand_made_document_under_the_id_of_a_poll_of_the_cluster_is_left_alon
 def test_a_document_deleted_and_put_there_again_is_left_alone(store: Store) -> None:
     """What its results say may be counted already."""
     store.insert("mood", options=["happy", "sad"], results={"happy": 5, "sad": 0})
-    imported = mood(6, imported={"happy": 5, "sad": 0})
+    imported = mood(6, initial_results={"happy": 5, "sad": 0})
     sink = store.sink()
     sink.write([imported], at(1), "c1", timeout_s=T)
     store.delete("mood")

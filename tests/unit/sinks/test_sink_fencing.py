@@ -17,8 +17,8 @@ CLUSTER = "c1"
 FENCE = Fence(1, 5, 40)
 
 
-def document(version: int = 40, imported: dict[str, int] | None = None) -> PollDocument:
-    return PollDocument("p", "", ["a"], {"a": version}, "open", version, 0, imported=imported)
+def document(version: int = 40, initial_results: dict[str, int] | None = None) -> PollDocument:
+    return PollDocument("p", "", ["a"], {"a": version}, "open", version, 0, initial_results=initial_results)
 
 
 def by_hand(a: int) -> StoredDocument:
@@ -26,7 +26,7 @@ def by_hand(a: int) -> StoredDocument:
 
 
 @pytest.mark.parametrize(
-    ("standing", "ledger", "imported", "verdict"),
+    ("stored", "ledger", "initial_results", "verdict"),
     [
         (None, None, None, WriteOutcome.WRITTEN),
         (None, 1, None, WriteOutcome.GONE),
@@ -47,9 +47,9 @@ def by_hand(a: int) -> StoredDocument:
     ],
 )
 def test_who_may_write_over_what(
-    standing: StoredDocument | None, ledger: int | None, imported: dict[str, int] | None, verdict: WriteOutcome
+    stored: StoredDocument | None, ledger: int | None, initial_results: dict[str, int] | None, verdict: WriteOutcome
 ) -> None:
-    assert verdict == judge(document(imported=imported), FENCE, CLUSTER, standing, ledger=ledger)
+    assert verdict == judge(document(initial_results=initial_results), FENCE, CLUSTER, stored, ledger=ledger)
 
 
 fences = st.builds(Fence, st.integers(0, 2**31), st.integers(0, 2**50), st.integers(0, 2**63 - 1))
@@ -82,10 +82,10 @@ def test_a_document_never_goes_back(history: list[tuple[Fence, int]]) -> None:
         sink = SqliteSink(Path(folder) / "ballots.db")
         seen, newest = 0, Fence(0, 0, 0)
         for fence, version in history:
-            fate = sink.write([document(version)], fence, CLUSTER, timeout_s=30)["p"]
+            outcome = sink.write([document(version)], fence, CLUSTER, timeout_s=30)["p"]
             stands = sink.read(timeout_s=30)["p"].results["a"]
             assert stands >= seen
-            assert (fate is WriteOutcome.WRITTEN) == (fence > newest)
+            assert (outcome is WriteOutcome.WRITTEN) == (fence > newest)
             seen, newest = stands, max(newest, fence)
         sink.close()
         assert max(version for _, version in history) == seen

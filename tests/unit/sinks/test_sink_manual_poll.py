@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from quorate.sinks.manual_poll import read_found
+from quorate.sinks.manual_poll import read_manual_poll
 from quorate.sinks.sink import ManualPoll, Unreadable
 
 TWO = ["a", "b"]
@@ -23,7 +23,7 @@ TWO = ["a", "b"]
     ],
 )
 def test_what_makes_sense_is_taken(title: object, options: object, results: object, expected: ManualPoll) -> None:
-    assert expected == read_found("p", title, options, results, None)
+    assert expected == read_manual_poll("p", title, options, results, None)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_what_makes_sense_is_taken(title: object, options: object, results: obje
     ],
 )
 def test_what_makes_none_is_said_in_words(options: object, results: object, why: str) -> None:
-    assert Unreadable("p", why) == read_found("p", "T", options, results, None)
+    assert Unreadable("p", why) == read_manual_poll("p", "T", options, results, None)
 
 
 @pytest.mark.parametrize(
@@ -70,14 +70,14 @@ def test_what_makes_none_is_said_in_words(options: object, results: object, why:
     ],
 )
 def test_so_are_ids_titles_and_states(id: object, title: object, state: object, why: str) -> None:
-    assert Unreadable(str(id), why) == read_found(id, title, TWO, None, state)
+    assert Unreadable(str(id), why) == read_manual_poll(id, title, TWO, None, state)
 
 
 def test_a_draft_stays_a_draft() -> None:
-    assert ManualPoll("p", "p", TWO, {"a": 0, "b": 0}, "draft") == read_found("p", None, TWO, None, "draft")
+    assert ManualPoll("p", "p", TWO, {"a": 0, "b": 0}, "draft") == read_manual_poll("p", None, TWO, None, "draft")
 
 
 def test_a_long_id_is_shown_shortened() -> None:
-    unreadable = read_found("x" * 1000, None, TWO, None, None)
+    unreadable = read_manual_poll("x" * 1000, None, TWO, None, None)
     assert isinstance(unreadable, Unreadable)
     assert 129 == len(unreadable.id)
