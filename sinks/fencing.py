@@ -1,9 +1,16 @@
-"""Who may write over what: one rule for all sinks, pure.
+"""Which document may be written over: one rule for all sinks, pure.
 
-What stands in a sink under a poll's id is nothing, a document of some cluster under its fence, or a document put there
-by hand. A cluster writes over its own older documents, over nothing (once in a generation: the ledger), and over a
-hand-made document only if it was imported, still holds the results it was imported with, and never was ours before: one
-that was deleted and put there again may hold votes that the cluster has counted already.
+Under a poll's id a sink stores nothing, a document of some cluster with its fence, or a document put there by hand.
+
+- A cluster writes over its own older documents.
+- It writes where nothing is stored, but once in a generation: the ledger tells that a missing document was deleted.
+- It writes over a hand-made document only if that holds exactly the results that the poll was imported with, and this
+  cluster never wrote the poll there. A document that was deleted and put there again may hold votes that are counted
+  already.
+
+With several sinks a poll is imported from one of them. In the others nothing is stored under its id, so it is written
+there as any poll of the cluster. A hand-made document of that id in another sink is written over only if it holds the
+very results of the import: then nothing in it is uncounted. With other results it is left alone.
 """
 
 from __future__ import annotations
@@ -11,14 +18,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from quorate.sinks.sink import Fence, ManualPoll, PollDocument, Unreadable, WriteOutcome
+from quorate.sinks.importable import ManualPoll, Unreadable
+from quorate.sinks.sink import Fence, PollDocument, WriteOutcome
 
 LOWEST = Fence(0, 0, 0)  # of adopted documents: any flush is newer
 
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """What a sink holds under an id. Without a cluster it was put there by hand and `by_hand` says how it reads."""
+    """What a sink stores under an id. Without a cluster it was put there by hand, and `by_hand` is what it says."""
 
     cluster: str | None
     fence: str | None
@@ -28,9 +36,9 @@ class StoredDocument:
 def judge(
     document: PollDocument, fence: Fence, cluster_id: str, stored: StoredDocument | None, *, ledger: int | None
 ) -> WriteOutcome:
-    """WRITTEN if `document` may take the place of `stored`, else why not.
+    """WRITTEN if `document` may take the place of `stored`, otherwise why not.
 
-    `ledger` is the generation in which this cluster last wrote the poll here, if it ever did.
+    `ledger` is the generation in which this cluster last wrote the poll to this sink, None if it never did.
     """
     if stored is None:
         return WriteOutcome.GONE if ledger == fence.generation else WriteOutcome.WRITTEN

@@ -1,7 +1,7 @@
 """Whether a document that people put into a sink by hand makes sense as a poll.
 
-Hands write what databases allow: counts as doubles, options with stray spaces, no results at all. What can only mean
-one thing is taken; everything else is `Unreadable` with the reason in words, and the document is left alone.
+People write what databases allow: counts as doubles, options with stray spaces, no results at all. What can only have
+one meaning is taken. Everything else is `Unreadable`, with the reason in words, and the document is left alone.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 from quorate.errors import QuorateError
-from quorate.sinks.sink import ManualPoll, Unreadable
+from quorate.sinks.importable import ManualPoll, Unreadable
 from quorate.vote import (
     ID_BYTES_MAX,
     OPTION_BYTES_MAX,
@@ -28,7 +28,7 @@ class _Senseless(Exception):
 def read_manual_poll(
     id: object, title: object, options: object, results: object, state: object
 ) -> ManualPoll | Unreadable:
-    """Each field as the sink holds it, None where there is none."""
+    """Each field as the sink stores it; None for a field that is missing."""
     try:
         name = _id(id)
         texts = _options(options)

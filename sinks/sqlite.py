@@ -17,16 +17,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from quorate.config import Sqlite
+from quorate.sinks.documents import date_of, sort_manual_polls, stored_fence, unix_ms_of
 from quorate.sinks.fencing import LOWEST, StoredDocument, judge
+from quorate.sinks.importable import REFRESH_S, ManualPoll, Unreadable
 from quorate.sinks.manual_poll import read_manual_poll
-from quorate.sinks.sink import MANUAL_POLLS_MAX, Fence, ManualPoll, PollDocument, SinkError, Unreadable, WriteOutcome
-from quorate.vote import YEAR_9999_MS
+from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
 
 FORMAT = 1
 SCHEMA = f"""
@@ -65,10 +67,15 @@ STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's machine, between two looks at the cl
 _json = msgspec.json.Encoder().encode
 
 
+def make_sink(settings: Sqlite) -> SqliteSink:
+    return SqliteSink(settings.path)
+
+
 class SqliteSink:
     name = "sqlite"
 
-    def __init__(self, path: str | Path) -> None:
+    def __init__(self, path: str | Path, *, refresh_s: float = REFRESH_S) -> None:
+        self.refresh_s = refresh_s
         self._path = Path(path)
         self._lock = threading.Lock()  # the flusher's thread and `sink adopt`'s
         self._db: sqlite3.Connection | None = None
@@ -91,18 +98,8 @@ class SqliteSink:
             return written
 
     def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
-        found: list[ManualPoll] = []
-        unreadable: list[Unreadable] = []
         with self._open(timeout_s) as db:
-            for row in db.execute(f"{BY_HAND} where cluster is null order by id"):
-                poll = _by_hand(row)
-                if isinstance(poll, ManualPoll):
-                    found.append(poll)
-                elif len(unreadable) < MANUAL_POLLS_MAX:
-                    unreadable.append(poll)
-                if len(found) == MANUAL_POLLS_MAX:
-                    break
-        return found, unreadable
+            return sort_manual_polls(map(_by_hand, db.execute(f"{BY_HAND} where cluster is null order by id")))
 
     def touched(self, *, timeout_s: float) -> bool:
         with self._open(timeout_s) as db:
@@ -116,7 +113,7 @@ class SqliteSink:
             row = db.execute(
                 "select cluster, fence from polls where cluster <> ? order by fence desc limit 1", (cluster_id,)
             ).fetchone()
-            return None if row is None else (row[0], _fence(row[1]))
+            return None if row is None else (row[0], stored_fence(row[1]))
 
     def adopt(self, cluster_id: str, *, timeout_s: float) -> int:
         with self._transaction(timeout_s) as db:
@@ -217,7 +214,7 @@ class SqliteSink:
         if code.startswith("SQLITE_FULL"):
             return f"{self._path} cannot grow: the disk is full; make room, and the flush goes on"
         if "no such column" in str(error):
-            return f"{self._path} has a table `polls` that is not ours ({error}); give flush.path another file"
+            return f"{self._path} has a table `polls` that is not ours ({error}); give sqlite.path another file"
         return f"{self._path} cannot be used: {error}"
 
     def _late(self, timeout_s: float) -> str:
@@ -320,20 +317,9 @@ def _parse(text: object) -> object:
     return msgspec.json.decode(text) if isinstance(text, str) and text else None
 
 
-def _fence(text: str | None) -> Fence:
-    try:
-        return Fence.parse(text or "")
-    except ValueError:
-        return LOWEST
-
-
 def _moment(unix_ms: int) -> str:
-    return (
-        datetime.fromtimestamp(min(unix_ms, YEAR_9999_MS) / 1000, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z")
-    )
+    return date_of(unix_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def _unix_ms(moment: str | None) -> int:
-    return round(datetime.fromisoformat(moment).timestamp() * 1000) if moment else 0
+    return unix_ms_of(datetime.fromisoformat(moment)) if moment else 0

@@ -1,10 +1,10 @@
-"""The leader's flush: what was counted, written where people read it.
+"""The leader's flush to one sink: the tallies, written where people read them.
 
-Only the leader flushes (`leadership.py`), every interval, on a thread of its own, so that a slow or dead sink never
-slows counting. When the sink fails, the flush waits and tries again; what changes meanwhile is only noted, by name. The
-first flush after an outage writes every poll, for the sink may have come back older or empty. Another cluster's fence,
-or one newer than a confirmed leader's own, stops the flush in words, until it is gone or `quorate sink adopt` takes it
-over.
+Only the leader flushes (`leadership.py`), every interval. Each sink has a flusher with a thread of its own, so a slow
+or dead sink slows neither counting nor the other sinks. When the sink fails, the flush waits and tries again; meanwhile
+only the names of what changes are noted. The first flush after an outage writes every poll, because the sink may have
+come back older or empty. Another cluster's fence, or a fence newer than a confirmed leader's own, stops the flush. It
+says so in words, and goes on when the fence is gone or `quorate sink adopt` takes the sink over.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ import enum
 import logging
 import threading
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from quorate.cluster.entry import Done, RaiseGeneration, Result
 from quorate.cluster.flush.importer import Importer
+from quorate.cluster.flush.imports import Imports
 from quorate.cluster.flush.leadership import Flush, Leadership, Obstacle, Stopped
 from quorate.cluster.fsm import Applied
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
-from quorate.errors import NotReady, QuorateError
+from quorate.errors import QuorateError
+from quorate.sinks.importable import ImportableSink
 from quorate.sinks.sink import Sink, SinkError, WriteOutcome
 
 # The sink must be right two intervals after it came back, so the pause before asking again does not grow beyond one.
 PAUSE_MAX_S = 1.0
-STOPPED_PAUSE_S = 5.0  # between two looks at a sink that may not be written
+STOPPED_PAUSE_S = 5.0  # between two checks of a sink that may not be written
 STOP_S = 5.0
 
 log = logging.getLogger(__name__)
@@ -41,35 +41,28 @@ class Phase(enum.Enum):
     IDLE = "idle"  # this node does not lead
     STARTING = "starting"  # it leads, and has not yet written every poll
     FLUSHING = "flushing"
-    RETRYING = "retrying"  # the sink, or the confirmation that we lead, cannot be had
-    FOREIGN = "foreign"
-    OUTRANKED = "outranked"
+    RETRYING = "retrying"  # the sink fails, or nobody confirms that this node leads
+    FOREIGN = "foreign"  # the sink holds another cluster's documents
+    OUTRANKED = "outranked"  # the sink holds a newer fence than the leader's own
     STOPPED = "stopped"
 
 
-@dataclass(frozen=True, slots=True)
-class Adopted:
-    """What `quorate sink adopt` did."""
-
-    documents: int  # of other clusters, that are this cluster's now
-    generation: int
-
-
 class Flusher:
-    """Made, started and stopped on the node's loop. The sink is its own: it closes it at the end."""
+    """Made, started and stopped on the node's loop. It owns the sink and closes it at the end."""
 
     def __init__(
         self,
         replica: Replica,
         sink: Sink,
+        imports: Imports,
         *,
         interval_s: float = 1.0,
         timeout_s: float = 10.0,
-        poll_refresh_s: float = 60.0,
     ) -> None:
         self._replica, self._sink = replica, sink
         self._interval_s, self._timeout_s = interval_s, timeout_s
-        self._importer = Importer(sink, refresh_s=poll_refresh_s)
+        self._imports = imports
+        self._importer = Importer(sink) if isinstance(sink, ImportableSink) else None
         self._bridge = LoopBridge()
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
@@ -83,13 +76,18 @@ class Flusher:
         self._failures = 0
         self._documents = dict.fromkeys(WriteOutcome, 0)
 
+    @property
+    def name(self) -> str:
+        """The sink's."""
+        return self._sink.name
+
     # ---- on the loop ------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         self._replica.on_applied(self._on_applied)
         self._replica.on_leadership(lambda leads: self._check_leadership())
         self._check_leadership()
-        self._thread = threading.Thread(target=self._run, name="flush", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"flush-{self._sink.name}", daemon=True)
         self._thread.start()
 
     async def stop(self, timeout_s: float = STOP_S) -> None:
@@ -114,22 +112,12 @@ class Flusher:
         well = not leadership.pending or time.monotonic() - last.began_s <= 2 * self._interval_s
         return well, f"version {last.version} is in {self._sink.name}"
 
-    async def adopt(self, command: Callable[[RaiseGeneration], Awaitable[tuple[Result, int]]]) -> Adopted:
-        """Take the sink over: other clusters' documents become this one's, and the generation goes up, so that the
-        leader writes every poll again and outranks every fence. On any node; safe to repeat. Raises `QuorateError`."""
-        cluster_id = self._replica.state.cluster_id
-        if not cluster_id:
-            raise NotReady("the cluster is being formed; try again in a moment")
-        try:
-            documents = await asyncio.to_thread(self._sink.adopt, cluster_id, timeout_s=self._timeout_s)
-        except SinkError as error:
-            raise NotReady(str(error)) from error
-        result, _ = await command(RaiseGeneration("quorate sink adopt"))
-        assert isinstance(result, Done), result
-        return Adopted(documents, result.value)
+    async def adopt(self, cluster_id: str) -> int:
+        """Give other clusters' documents in this sink to this cluster. Returns how many. Raises `SinkError`."""
+        return await asyncio.to_thread(self._sink.adopt, cluster_id, timeout_s=self._timeout_s)
 
     def status(self) -> Mapping[str, Any]:
-        """The `flush` part of /status."""
+        """What /status says of this sink."""
         now_s, leadership, last = time.monotonic(), self._leadership, self.last_flush
         return {
             "sink": self._sink.name,
@@ -145,7 +133,7 @@ class Flusher:
             "flushes": self._flushes,
             "failures": self._failures,
             "documents": {outcome.value: count for outcome, count in self._documents.items()},
-            "import": self._importer.status(),
+            "import": None if self._importer is None else self._importer.status(),
         }
 
     def _on_applied(self, applied: Applied) -> None:
@@ -156,12 +144,19 @@ class Flusher:
             self._check_leadership()  # the cluster was formed, or its generation raised
 
     def _check_leadership(self) -> None:
-        """Begin or end a leadership."""
+        """Begin or end a leadership, if this node's part has changed."""
         leads = self._replica.is_leader and self._replica.state.cluster_id != ""
         if leads == (self._leadership is not None) and (self._leadership is None or self._leadership.lasts):
             return
         self._leadership = (
-            Leadership(self._replica, self._sink, self._importer, self._bridge, timeout_s=self._timeout_s)
+            Leadership(
+                self._replica,
+                self._sink,
+                self._bridge,
+                importer=self._importer,
+                imports=self._imports,
+                timeout_s=self._timeout_s,
+            )
             if leads
             else None
         )
@@ -189,7 +184,8 @@ class Flusher:
         self._in_a_row += 1
 
     # ---- the thread -------------------------------------------------------------------------------------------------
-    # What came of a flush is noted on the loop, where leaderships begin and end: else the old one's could count for the new.
+    # The result of a flush is noted on the loop, where leaderships begin and end. Otherwise the result of the previous
+    # leadership could be counted for this one.
 
     def _run(self) -> None:
         try:
@@ -205,7 +201,7 @@ class Flusher:
             self.phase = Phase.STOPPED
 
     def _flush(self, leadership: Leadership) -> float:
-        """One flush, whatever comes of it; how long after its beginning the next one is due."""
+        """Flush once, and note the result. Returns how long after its beginning the next flush is due."""
         try:
             flush = leadership.flush()
         except Deposed:
@@ -224,7 +220,7 @@ class Flusher:
         return max(self._interval_s, min(self._interval_s * 2.0**self._in_a_row, PAUSE_MAX_S))
 
     def _after_deposition(self) -> float:
-        """One term may have ended and another begun between two looks, without anybody being told."""
+        """One term may have ended and another begun without a call to `_check_leadership`."""
         with suppress(Deposed, TimeoutError):
             self._bridge.call_on_loop(self._check_leadership)
         return self._interval_s

@@ -1,9 +1,10 @@
-"""Polls that people put into the sink by hand, on their way into the log.
+"""Polls that people put into one sink by hand, on their way into the log.
 
-Two steps, so that a crash between them loses and doubles nothing: the leader proposes each poll with the results it was
-found with, and the flush that follows fences the document only if it still holds them. If the sink says that it does
-not, the poll is proposed again with what stands there now, which moves its starting results and leaves its votes. A
-document that makes no sense, or that carries the id of a poll which is no import, is reported once and left alone.
+There are two steps, so that a crash between them loses and doubles nothing. First the leader proposes each poll with
+the results it was found with. Then the next flush fences the document, but only if it still holds these results. If the
+sink says that it does not, the poll is proposed again with what is stored now: this moves its initial results and
+leaves its votes. A document that makes no sense, or that has the id of a poll that did not come from it, is reported
+once and left alone.
 
 On the flusher's thread.
 """
@@ -15,24 +16,25 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from quorate.cluster.entry import CreatePoll, PollResult, Result
-from quorate.sinks.sink import MANUAL_POLLS_MAX, ManualPoll, Sink, WriteOutcome
+from quorate.cluster.flush.imports import Import, Imported
+from quorate.sinks.importable import MANUAL_POLLS_MAX, ImportableSink, ManualPoll
+from quorate.sinks.sink import WriteOutcome
 
-PROPOSAL_BYTES = 1024 * 1024  # of option text and such, about, in one entry; a bigger poll has one for itself
+PROPOSAL_BYTES = 1024 * 1024  # of option text and such, about, in one entry; a bigger poll has an entry of its own
 SHOWN_MAX = 20  # problems in /status
 
 Known = Callable[[Sequence[str]], Mapping[str, Mapping[str, int] | None]]
-Propose = Callable[[list[CreatePoll]], list[Result]]
+TakeIn = Callable[[list[ManualPoll]], list[Imported]]
 
 log = logging.getLogger(__name__)
 
 
 class Importer:
-    def __init__(self, sink: Sink, *, refresh_s: float) -> None:
-        self._sink, self._refresh_s = sink, refresh_s
+    def __init__(self, sink: ImportableSink) -> None:
+        self._sink = sink
         self._due_s = 0.0  # monotonic
         self._imported = 0
-        self._problems: dict[str, str] = {}  # id -> why it is left alone
+        self._problems: dict[str, str] = {}  # id -> why the document is left alone
         self._refused: dict[str, WriteOutcome] = {}  # hand-made documents that the flush could not write over
 
     def check_soon(self) -> None:
@@ -44,20 +46,23 @@ class Importer:
         if outcome is WriteOutcome.CHANGED or id not in self._problems:
             self.check_soon()
 
-    def check_if_due(self, known: Known, propose: Propose, timeout_s: float) -> Sequence[str]:
-        """The polls that the flush may try to write now. Raises what the sink and the proposals raise."""
+    def check_if_due(self, known: Known, take_in: TakeIn, timeout_s: float) -> Sequence[str]:
+        """Take in what was put there. Returns the polls that the flush may try to write now.
+
+        Raises what the sink and the proposals raise.
+        """
         if not self._sink.touched(timeout_s=timeout_s) and time.monotonic() < self._due_s:
             return ()
-        found, unreadable = self._sink.find(timeout_s=timeout_s)
+        manual_polls, unreadable = self._sink.find(timeout_s=timeout_s)
         problems = {document.id: document.why for document in unreadable}
-        claims = self._import(found, known, propose, problems) if found else []
-        freed = self._refused.keys() - {poll.id for poll in found} - problems.keys()
+        claims = self._import(manual_polls, known, take_in, problems) if manual_polls else []
+        freed = self._refused.keys() - {poll.id for poll in manual_polls} - problems.keys()
         for id in freed:
             del self._refused[id]
         self._report(problems)
-        # There may be more behind a full look; not at once if it would only find again what is left alone.
-        more = len(found) == MANUAL_POLLS_MAX and not problems.keys() >= set(claims)
-        self._due_s = 0.0 if more else time.monotonic() + self._refresh_s
+        # A full answer may have more behind it. It is not asked for at once if it would only bring the same documents.
+        more = len(manual_polls) == MANUAL_POLLS_MAX and not problems.keys() >= set(claims)
+        self._due_s = 0.0 if more else time.monotonic() + self._sink.refresh_s
         return [*claims, *freed]
 
     def status(self) -> Mapping[str, Any]:
@@ -65,36 +70,40 @@ class Importer:
         return {"imported": self._imported, "left_alone": len(problems), "problems": dict(problems[:SHOWN_MAX])}
 
     def _import(
-        self, found: Sequence[ManualPoll], known: Known, propose: Propose, problems: dict[str, str]
+        self, manual_polls: Sequence[ManualPoll], known: Known, take_in: TakeIn, problems: dict[str, str]
     ) -> list[str]:
-        in_cluster = known([poll.id for poll in found])
+        in_cluster = known([poll.id for poll in manual_polls])
         new, claims = [], []
-        for poll in found:
+        for poll in manual_polls:
             outcome = self._refused.pop(poll.id, None)
             if poll.id not in in_cluster or (outcome is WriteOutcome.CHANGED and in_cluster[poll.id] != poll.results):
                 new.append(poll)
                 continue
             if in_cluster[poll.id] is None or outcome is WriteOutcome.TAKEN:
                 problems[poll.id] = "the cluster has a poll of this id that did not come from it; give it another id"
-            claims.append(poll.id)  # the sink knows best
+            claims.append(poll.id)  # the sink decides whether the document may be written over
         for group in _groups(new):
-            results = propose([_command(poll) for poll in group])
-            for poll, result in zip(group, results, strict=True):
-                if self._taken_in(poll, result, problems):
+            for poll, imported in zip(group, take_in(group), strict=True):
+                if self._may_be_written(poll, imported, problems):
                     claims.append(poll.id)
         return claims
 
-    def _taken_in(self, poll: ManualPoll, result: Result, problems: dict[str, str]) -> bool:
-        what = result.what if isinstance(result, PollResult) else "refused"
-        if what in ("created", "changed"):
+    def _may_be_written(self, poll: ManualPoll, imported: Imported, problems: dict[str, str]) -> bool:
+        outcome = imported.outcome
+        if outcome in _AS:
             self._imported += 1
-            log.info("poll %r was found in %s and is %s", poll.id, self._sink.name, _AS[what])
+            log.info("poll %r was found in %s and is %s", poll.id, self._sink.name, _AS[outcome])
             return True
-        if what == "same":
-            self._refused[poll.id] = WriteOutcome.CHANGED
+        if outcome is Import.KNOWN:
+            return True
+        if outcome is Import.REFUSED:
+            problems[poll.id] = f"the cluster refuses it: {imported.detail}"
+            return False
+        self._refused[poll.id] = WriteOutcome.CHANGED
+        if outcome is Import.DIFFERENT:
             problems[poll.id] = "it is not what was imported, and not by its results alone; put its options back"
         else:
-            problems[poll.id] = f"the cluster refuses it: {getattr(result, 'detail', '')}"
+            problems[poll.id] = f"the cluster imported a poll of this id from {imported.detail}; give it another id"
         return False
 
     def _report(self, problems: dict[str, str]) -> None:
@@ -104,11 +113,14 @@ class Importer:
         self._problems = problems
 
 
-_AS = {"created": "imported", "changed": "imported again: its results had been changed meanwhile"}
+_AS = {
+    Import.CREATED: "imported",
+    Import.CHANGED: "imported again: its results had been changed meanwhile",
+}
 
 
 def _groups(polls: Sequence[ManualPoll]) -> Iterator[list[ManualPoll]]:
-    """What goes into one entry."""
+    """The polls that go into one entry together."""
     group: list[ManualPoll] = []
     size = 0
     for poll in polls:
@@ -120,8 +132,3 @@ def _groups(polls: Sequence[ManualPoll]) -> Iterator[list[ManualPoll]]:
         size += weight
     if group:
         yield group
-
-
-def _command(poll: ManualPoll) -> CreatePoll:
-    initial_results = [poll.results[option] for option in poll.options]
-    return CreatePoll(poll.id, poll.title, list(poll.options), poll.state, None, False, initial_results, imported=True)

@@ -1,15 +1,15 @@
-"""One node's leadership in one term and generation, as the flush sees it: make sure, write everything, keep it up.
+"""One node's leadership in one term and generation, as the flush of one sink sees it.
 
-It begins with a barrier, so that all that was ever acknowledged is in what it writes, and with a look at whose sink it
-is. Then it writes every poll once, and each time after that only what changed: absolute totals, exact at a version,
-under the fence (generation, term, version). What it still writes after it was deposed changes nothing.
+It begins with a barrier, so that what it writes holds everything that was ever acknowledged, and it refuses a sink that
+holds another cluster's documents. Then it writes every poll once, and after that only the polls that changed: absolute
+totals, exact at a version, under the fence (generation, term, version). What a leader writes after it lost its
+leadership changes nothing, because a newer fence is stored.
 
 `note` and `lasts` are for the loop; `flush` runs on the flusher's thread.
 """
 
 from __future__ import annotations
 
-import asyncio
 import enum
 import logging
 import time
@@ -17,13 +17,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from quorate.cluster import entry
-from quorate.cluster.entry import CreatePoll, Result
 from quorate.cluster.flush.importer import Importer
+from quorate.cluster.flush.imports import Imported, Imports
 from quorate.cluster.flush.mirror import ChangedNames, Changes, CopyRequest, Mirror, Sized, Slice
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
+from quorate.sinks.importable import ManualPoll
 from quorate.sinks.sink import Fence, PollDocument, Sink, WriteOutcome
 
 OPTIONS_PER_TURN = 5_000  # looked up in one turn of the loop
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class Obstacle(enum.Enum):
-    FOREIGN = "foreign"  # the sink is another cluster's: `quorate sink adopt`
+    FOREIGN = "foreign"  # the sink holds another cluster's documents: `quorate sink adopt`
     OUTRANKED = "outranked"  # the sink holds a newer fence than the leader's own
 
 
@@ -46,19 +46,29 @@ class Stopped(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Flush:
-    """When it ended, the sink held all that had been applied when it began."""
+    """One flush that succeeded. At its end the sink held all that had been applied at its beginning."""
 
     version: int
     began_s: float  # monotonic
     ended_s: float
-    outcomes: Mapping[WriteOutcome, int]  # how many documents met which
+    outcomes: Mapping[WriteOutcome, int]  # how many documents had which outcome
 
 
 class Leadership:
+    """`importer` is None for a sink that does not import."""
+
     def __init__(
-        self, replica: Replica, sink: Sink, importer: Importer, bridge: LoopBridge, *, timeout_s: float
+        self,
+        replica: Replica,
+        sink: Sink,
+        bridge: LoopBridge,
+        *,
+        importer: Importer | None,
+        imports: Imports,
+        timeout_s: float,
     ) -> None:
-        self._replica, self._sink, self._importer, self._bridge = replica, sink, importer, bridge
+        self._replica, self._sink, self._bridge = replica, sink, bridge
+        self._importer, self._imports = importer, imports
         self._timeout_s = timeout_s
         self.term = replica.term
         self.generation = self._state.generation
@@ -81,7 +91,7 @@ class Leadership:
 
     @property
     def behind(self) -> int:
-        """How many polls the sink is known to be behind by."""
+        """How many polls are known to be out of date in the sink."""
         return 0 if self._mirror is None else self._mirror.behind
 
     def note(self, applied: Applied) -> None:
@@ -92,6 +102,7 @@ class Leadership:
         return self._replica.state
 
     def _sure(self) -> None:
+        """Raise `Deposed` if this leadership has ended."""
         if not self.lasts:
             raise Deposed
 
@@ -100,9 +111,9 @@ class Leadership:
         self._noting = True
         return self._changes.take(self._state)
 
-    def _copy(self, asked: Sequence[CopyRequest]) -> Slice:
+    def _copy(self, requests: Sequence[CopyRequest]) -> Slice:
         self._sure()
-        return self._changes.copy(self._state, asked)
+        return self._changes.copy(self._state, requests)
 
     def _all_polls(self) -> list[Sized]:
         self._sure()
@@ -115,13 +126,6 @@ class Leadership:
         """Of these polls, those the cluster has, each with the results it was imported with."""
         return {id: self._state.initial_results(id) for id in ids if self._state.poll(id) is not None}
 
-    async def _propose(self, polls: Sequence[CreatePoll]) -> list[Result]:
-        """In this leadership or not at all: what an earlier one read may be old."""
-        self._sure()
-        data = entry.encode_entry(self._replica.now_ms(), [entry.encode_batch(list(polls))])
-        applied = await asyncio.shield(self._replica.propose(data))
-        return applied.results[0]
-
     # ---- on the flusher's thread ------------------------------------------------------------------------------------
 
     def flush(self) -> Flush:
@@ -129,13 +133,13 @@ class Leadership:
         began_s = time.monotonic()
         self._outcomes = {}
         mirror = self._mirror or self._begin()
-        claims = [] if self._bridge.stopping else self._import_manual_polls()
+        claims = self._import_manual_polls()
         version = self._note_changes(mirror)
         for id in claims:
             mirror.write_again(id)
-        while asked := mirror.next_slice():
-            part = self._bridge.call_on_loop(partial(self._copy, asked))
-            self._write(mirror, mirror.update(part), Fence(self.generation, self.term, part.version))
+        while requests := mirror.next_slice():
+            copied = self._bridge.call_on_loop(partial(self._copy, requests))
+            self._write(mirror, mirror.update(copied), Fence(self.generation, self.term, copied.version))
         return Flush(version, began_s, time.monotonic(), self._outcomes)
 
     def write_all_again(self) -> None:
@@ -146,33 +150,38 @@ class Leadership:
         self._bridge.wait(self._replica.barrier())
         polls = self._bridge.call_on_loop(self._all_polls)
         self._refuse_foreign()
-        self._importer.check_soon()
+        if self._importer is not None:
+            self._importer.check_soon()
         self._mirror = Mirror(polls)
         return self._mirror
 
     def _import_manual_polls(self) -> Sequence[str]:
+        """The polls that the flush may try to write now, though people put their documents there."""
+        if self._importer is None or self._bridge.stopping:
+            return ()
         return self._importer.check_if_due(
-            lambda ids: self._bridge.call_on_loop(partial(self._known, ids)),
-            lambda polls: self._bridge.wait(self._propose(polls)),
-            self._left_s(),
+            lambda ids: self._bridge.call_on_loop(partial(self._known, ids)), self._take_in, self._left_s()
         )
 
+    def _take_in(self, polls: list[ManualPoll]) -> list[Imported]:
+        return self._bridge.wait(self._imports.take_in(self._sink.name, polls, self._sure))
+
     def _note_changes(self, mirror: Mirror) -> int:
-        """From names of options to polls that are behind. The version up to which this was noted."""
+        """Note which polls the changed names make out of date. Returns the version up to which this is done."""
         try:
-            taken = self._bridge.call_on_loop(self._take)
-            for id, size in taken.polls:
+            changed = self._bridge.call_on_loop(self._take)
+            for id, size in changed.polls:
                 mirror.poll_changed(id, size)
-            for start in range(0, len(taken.options), OPTIONS_PER_TURN):
-                some = taken.options[start : start + OPTIONS_PER_TURN]
+            for start in range(0, len(changed.options), OPTIONS_PER_TURN):
+                some = changed.options[start : start + OPTIONS_PER_TURN]
                 for option, ids in zip(some, self._bridge.call_on_loop(partial(self._holders, some)), strict=True):
                     for id in ids:
                         mirror.option_changed(id, option)
         except BaseException:
-            self._mirror = None  # what was taken may be lost: begin with everything
+            self._mirror = None  # the names may be lost: begin with every poll
             raise
         self._noting = False
-        return taken.version
+        return changed.version
 
     def _write(self, mirror: Mirror, documents: Sequence[PollDocument], fence: Fence) -> None:
         outcomes = self._sink.write(documents, fence, self._cluster_id, timeout_s=self._left_s())
@@ -184,7 +193,8 @@ class Leadership:
                 log.info("poll %r was deleted from %s by hand; it is not brought back", id, self._sink.name)
                 mirror.leave_out(id)
             elif outcome in (WriteOutcome.CHANGED, WriteOutcome.TAKEN):
-                self._importer.refused(id, outcome)
+                if self._importer is not None:
+                    self._importer.refused(id, outcome)
                 mirror.leave_out(id)
         if WriteOutcome.FOREIGN in outcomes.values():
             self._mirror = None

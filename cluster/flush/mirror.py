@@ -1,10 +1,11 @@
 """The flusher's own copy of every poll, kept up by what changed.
 
-A document holds all of a poll's results, but copying 100,000 of them on the node's loop each second would hold up votes
-for as long. So the loop only notes which options and polls changed, and hands over the changed numbers, a bounded slice
-a turn. Each slice is exact at one version: what changed while the flusher asked is added to what it asked for.
+A document holds all results of a poll. To copy 100,000 of them on the node's loop each second would hold up votes for
+as long as the copy takes. So the loop only notes the names of the options and polls that changed, and hands over the
+changed numbers in bounded slices, one a turn. Each slice is exact at one version: what changed since the names were
+taken is added to what is asked for.
 
-`Changes` lives on the loop, `Mirror` on the flusher's thread; between them go plain values.
+`Changes` lives on the loop, `Mirror` on the flusher's thread. Between them go plain values.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from dataclasses import dataclass
 from quorate.cluster.fsm import Applied, PollView, StateMachine
 from quorate.sinks.sink import PollDocument
 
-# What is copied in one turn of the loop, a few milliseconds: numbers, and for each poll as much as twenty of them.
+# What is copied in one turn of the loop, which takes a few milliseconds. A poll counts as much as twenty numbers.
 VALUES_PER_TURN = 20_000
 VALUES_A_POLL = 20
 
 Sized = tuple[str, int]  # a poll's id and how many options it has
-# What of a copy is behind: these options, or (None) all of it. An empty set: the copy is right, the sink is behind.
+# What is out of date in a copy: these options, or all of it (None). Empty set: the copy is right, the sink is behind.
 Behind = set[str] | None
 
 
 @dataclass(frozen=True, slots=True)
 class ChangedNames:
-    """What changed since the last time, by name."""
+    """The names of what changed since the last time."""
 
     version: int
     options: Sequence[str]
@@ -36,7 +37,7 @@ class ChangedNames:
 
 @dataclass(frozen=True, slots=True)
 class CopyRequest:
-    """A poll of which some is asked for; `known` are the options it had when it was last copied."""
+    """What the flusher wants to have of one poll. `known` are the options it had when it was last copied."""
 
     id: str
     behind: Behind
@@ -45,12 +46,12 @@ class CopyRequest:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Of one poll: all of it, or the results asked for."""
+    """One poll's share of a slice: all of the poll, or the results that were asked for."""
 
     view: PollView
     results: Mapping[str, int]
     whole: bool
-    initial_results: Mapping[str, int] | None = None  # with the whole of an imported poll
+    initial_results: Mapping[str, int] | None = None  # if the part is the whole of an imported poll
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +64,7 @@ class Slice:
 
 
 class Changes:
-    """What was applied since the flusher last took it. On the loop."""
+    """The names of what was applied since the flusher last took them. On the loop."""
 
     def __init__(self) -> None:
         self._options: set[str] = set()
@@ -82,20 +83,21 @@ class Changes:
         views = (view for view in map(state.poll, polls) if view is not None)
         return ChangedNames(state.version, tuple(options), [(view.id, len(view.options)) for view in views])
 
-    def copy(self, state: StateMachine, asked: Sequence[CopyRequest]) -> Slice:
-        return Slice(state.version, state.time_ms, [self._part(state, one) for one in asked])
+    def copy(self, state: StateMachine, requests: Sequence[CopyRequest]) -> Slice:
+        return Slice(state.version, state.time_ms, [self._part(state, request) for request in requests])
 
-    def _part(self, state: StateMachine, asked: CopyRequest) -> Part:
-        view = state.poll(asked.id)
+    def _part(self, state: StateMachine, request: CopyRequest) -> Part:
+        view = state.poll(request.id)
         assert view is not None, "polls are never forgotten"
-        if asked.behind is None or asked.id in self._polls:
+        if request.behind is None or request.id in self._polls:
             return Part(view, state.results(view.id) or {}, True, state.initial_results(view.id))
-        # Of a set and a dict's keys, & walks the smaller one.
-        return Part(view, state.results_of(view.id, asked.behind | (self._options & asked.known)) or {}, False)
+        # `&` of a set and a dict's keys walks the smaller of the two.
+        options = request.behind | (self._options & request.known)
+        return Part(view, state.results_of(view.id, options) or {}, False)
 
 
 class Mirror:
-    """The copies, and how far each is behind. On the flusher's thread."""
+    """The copies, and what is out of date in each. On the flusher's thread."""
 
     def __init__(self, polls: Sequence[Sized]) -> None:
         self._sizes = dict(polls)
@@ -107,7 +109,7 @@ class Mirror:
 
     @property
     def behind(self) -> int:
-        """How many polls the sink is behind by."""
+        """How many polls are out of date in the sink."""
         return len(self._behind)
 
     def poll_changed(self, id: str, size: int) -> None:
@@ -116,14 +118,14 @@ class Mirror:
             self._behind[id] = None
 
     def option_changed(self, id: str, option: str) -> None:
-        if id in self._left_out or id not in self._sizes:  # made a moment ago: it comes with the next changes
+        if id in self._left_out or id not in self._sizes:  # the poll is new: it comes with the next changes
             return
         behind = self._behind.setdefault(id, set() if id in self._views else None)
         if behind is not None:
             behind.add(option)
 
     def write_again(self, id: str) -> None:
-        """Also one that was left out."""
+        """Also a poll that was left out."""
         self._left_out.discard(id)
         if id in self._sizes:
             self._behind.setdefault(id, set() if id in self._views else None)
@@ -133,29 +135,29 @@ class Mirror:
             self.write_again(id)
 
     def written(self, id: str) -> None:
-        """The sink has what was copied last."""
+        """The sink stores what was copied last."""
         self._behind.pop(id, None)
 
     def leave_out(self, id: str) -> None:
-        """Whatever changes in it, do not write this poll before `write_again`."""
+        """Do not write this poll before `write_again`, whatever changes in it."""
         self._left_out.add(id)
         self._behind.pop(id, None)
         self._views.pop(id, None)
         self._results.pop(id, None)
 
     def next_slice(self) -> list[CopyRequest]:
-        """What to ask for next: polls that are behind, up to a bounded number of values, at least one poll."""
-        asked: list[CopyRequest] = []
+        """What to ask for next: polls that are behind, at least one, up to a bounded number of values."""
+        requests: list[CopyRequest] = []
         values = 0
         for id, behind in self._behind.items():
             values += VALUES_A_POLL + (self._sizes[id] if behind is None else len(behind))
-            if asked and values > VALUES_PER_TURN:
+            if requests and values > VALUES_PER_TURN:
                 break
-            asked.append(CopyRequest(id, behind, self._results.get(id, {}).keys()))
-        return asked
+            requests.append(CopyRequest(id, behind, self._results.get(id, {}).keys()))
+        return requests
 
     def update(self, copied: Slice) -> list[PollDocument]:
-        """Take in a slice; the documents of its polls, exact at its version."""
+        """Take in a slice. Returns the documents of its polls, exact at its version."""
         for part in copied.parts:
             id = part.view.id
             self._views[id] = part.view

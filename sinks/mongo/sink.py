@@ -18,21 +18,23 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from typing import Any
 
 import pymongo
 from bson import CodecOptions, ObjectId
 from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
+from pymongo.change_stream import CollectionChangeStream
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
+from quorate.config import Mongo
+from quorate.sinks.documents import date_of, sort_manual_polls, stored_fence, unix_ms_of
 from quorate.sinks.fencing import LOWEST, StoredDocument, judge
+from quorate.sinks.importable import REFRESH_S, ManualPoll, Unreadable
 from quorate.sinks.manual_poll import read_manual_poll
 from quorate.sinks.mongo.change_stream import ChangeStream
-from quorate.sinks.sink import MANUAL_POLLS_MAX, Fence, ManualPoll, PollDocument, SinkError, Unreadable, WriteOutcome
-from quorate.vote import YEAR_9999_MS
+from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
 
 Document = dict[str, Any]
 Operation = pymongo.InsertOne[Document] | pymongo.UpdateOne
@@ -50,10 +52,22 @@ LENIENT: CodecOptions[Document] = CodecOptions(
 log = logging.getLogger(__name__)
 
 
+def make_sink(settings: Mongo) -> MongoSink:
+    return MongoSink(
+        settings.url,
+        database=settings.database,
+        collection=settings.collection,
+        refresh_s=settings.poll_refresh_s,
+    )
+
+
 class MongoSink:
     name = "mongo"
 
-    def __init__(self, url: str, *, database: str = "ballots", collection: str = "polls") -> None:
+    def __init__(
+        self, url: str, *, database: str = "ballots", collection: str = "polls", refresh_s: float = REFRESH_S
+    ) -> None:
+        self.refresh_s = refresh_s
         self._url, self._database, self._collection = url, database, collection
         self._lock = threading.Lock()  # around opening and closing; the client itself is for all threads
         self._client: pymongo.MongoClient[Document] | None = None
@@ -61,9 +75,7 @@ class MongoSink:
         self._has_index = False  # or it was refused
         self._ledger: dict[str, int] = {}  # what is known of the ledger: id -> generation
         self._ledger_of = ""  # the cluster
-        self._change_stream = ChangeStream(
-            lambda: self._polls().watch(*ChangeStream.ARGUMENTS, max_await_time_ms=ChangeStream.AWAIT_MS)
-        )
+        self._change_stream = ChangeStream(self._listen)
 
     # ---- the Protocol -----------------------------------------------------------------------------------------------
 
@@ -81,18 +93,9 @@ class MongoSink:
         return outcomes
 
     def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
-        found: list[ManualPoll] = []
-        unreadable: list[Unreadable] = []
         with self._within(timeout_s):
-            for document in self._polls().find({"quorate.cluster": None}, READ_BY_HAND).sort("_id", 1):
-                poll = _by_hand(document)
-                if isinstance(poll, ManualPoll):
-                    found.append(poll)
-                elif len(unreadable) < MANUAL_POLLS_MAX:
-                    unreadable.append(poll)
-                if len(found) == MANUAL_POLLS_MAX:
-                    break
-        return found, unreadable
+            by_hand = self._polls().find({"quorate.cluster": None}, READ_BY_HAND).sort("_id", 1)
+            return sort_manual_polls(map(_by_hand, by_hand))
 
     def touched(self, *, timeout_s: float) -> bool:
         with self._within(timeout_s):
@@ -101,7 +104,9 @@ class MongoSink:
     def newest_foreign_fence(self, cluster_id: str, *, timeout_s: float) -> tuple[str, Fence] | None:
         with self._within(timeout_s):
             found = self._polls().find_one(_foreign(cluster_id), {"quorate": 1}, sort=[("quorate.fence", -1)])
-        return None if found is None else (str(found["quorate"]["cluster"]), _fence(found["quorate"].get("fence")))
+        return (
+            None if found is None else (str(found["quorate"]["cluster"]), stored_fence(found["quorate"].get("fence")))
+        )
 
     def adopt(self, cluster_id: str, *, timeout_s: float) -> int:
         ours = {"quorate.cluster": cluster_id, "quorate.fence": str(LOWEST)}
@@ -123,6 +128,9 @@ class MongoSink:
             client, self._client, self._closed = self._client, None, True
         if client is not None:
             client.close()
+
+    def _listen(self) -> CollectionChangeStream[Document]:
+        return self._polls().watch(*ChangeStream.ARGUMENTS, max_await_time_ms=ChangeStream.AWAIT_MS)
 
     # ---- the connection ---------------------------------------------------------------------------------------------
 
@@ -292,8 +300,8 @@ def _body(document: PollDocument, fence: Fence, cluster_id: str) -> Document:
         "total": document.total,
         "state": document.state,
         "write_ins": document.write_ins,
-        "closes_at": None if document.closes_at_ms is None else _date(document.closes_at_ms),
-        "updated": _date(document.updated_ms),
+        "closes_at": None if document.closes_at_ms is None else date_of(document.closes_at_ms),
+        "updated": date_of(document.updated_ms),
         "quorate": {"cluster": cluster_id, "fence": str(fence), "version": document.version},
     }
 
@@ -306,9 +314,9 @@ def _document(raw: Document) -> PollDocument:
         results={option: int(count) for option, count in raw["results"].items()},
         state=raw["state"],
         version=int(raw["quorate"]["version"]),
-        updated_ms=_unix_ms(raw["updated"]),
+        updated_ms=unix_ms_of(raw["updated"]),
         write_ins=bool(raw["write_ins"]),
-        closes_at_ms=None if raw["closes_at"] is None else _unix_ms(raw["closes_at"]),
+        closes_at_ms=None if raw["closes_at"] is None else unix_ms_of(raw["closes_at"]),
     )
 
 
@@ -333,18 +341,3 @@ def _by_hand(raw: Document) -> ManualPoll | Unreadable:
 
 def _foreign(cluster_id: str) -> Document:
     return {"quorate.cluster": {"$nin": [cluster_id, None]}}
-
-
-def _fence(text: object) -> Fence:
-    try:
-        return Fence.parse(str(text))
-    except ValueError:
-        return LOWEST
-
-
-def _date(unix_ms: int) -> datetime:
-    return datetime.fromtimestamp(min(unix_ms, YEAR_9999_MS) / 1000, UTC)
-
-
-def _unix_ms(date: datetime) -> int:
-    return round(date.timestamp() * 1000)

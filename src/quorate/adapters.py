@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from quorate import __version__
+from quorate.config import ADAPTERS
 
 if TYPE_CHECKING:
     from quorate.cluster.discovery.registration import Registration
@@ -18,33 +19,26 @@ if TYPE_CHECKING:
     from quorate.sinks.sink import Sink
 
 
-# A source's name, which is also that of its settings section, and the module whose `make_source` makes it. The section
-# says by `enabled` whether the node has this source.
-SOURCES = {
-    "nsq": "quorate.ingest.nsq.source",
-}
-
-
 def make_sinks(config: Config) -> list[Sink]:
-    if config.flush.sink == "sqlite":
-        from quorate.sinks.sqlite import SqliteSink
-
-        return [SqliteSink(config.flush.path)]
-    if config.flush.sink == "mongo":
-        from quorate.sinks.mongo.sink import MongoSink
-
-        mongo = config.mongo
-        return [MongoSink(mongo.url, database=mongo.database, collection=mongo.collection)]
-    return []
+    """The sinks that flush.sinks names, each made by `make_sink` of its module from its section."""
+    modules = {name: ADAPTERS[name].sink for name in config.flush.sinks}
+    return [_import(module).make_sink(config.adapters[name]) for name, module in modules.items()]
 
 
 def make_sources(config: Config, caster: Caster) -> list[Source]:
-    """All sources that the settings ask for, in the order of `SOURCES`."""
-    asked = {name: module for name, module in SOURCES.items() if getattr(config, name).enabled}
+    """The sources whose sections are `enabled`, each made by `make_source` of its module from its section."""
+    modules = {name: adapter.source for name, adapter in ADAPTERS.items() if adapter.source is not None}
+    sections: dict[str, Any] = config.adapters
     return [
-        import_module(module).make_source(getattr(config, name), caster, node_id=config.node.id)
-        for name, module in asked.items()
+        _import(module).make_source(sections[name], caster, node_id=config.node.id)
+        for name, module in modules.items()
+        if sections[name].enabled
     ]
+
+
+def _import(module: str | None) -> Any:
+    assert module is not None  # the settings are checked: flush.sinks names nothing but sinks
+    return import_module(module)
 
 
 def make_registration(config: Config, health: Callable[[], str | None]) -> Registration | None:

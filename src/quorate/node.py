@@ -14,7 +14,7 @@ from functools import partial
 
 from quorate.adapters import make_registration, make_sinks, make_sources
 from quorate.cluster.admin import Admin
-from quorate.cluster.flush.flusher import Adopted, Flusher
+from quorate.cluster.flush.flushers import Adopted, Flushers
 from quorate.cluster.fsm import Applied
 from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
@@ -32,7 +32,6 @@ from quorate.http.server import HttpServer
 from quorate.joining import Joining
 from quorate.parts import Part, Parts
 from quorate.readiness import Readiness
-from quorate.sinks.sink import Sink
 from quorate.status import StatusReport
 
 # How long a part may take to stop, beyond the deadlines that it keeps by itself.
@@ -54,7 +53,12 @@ class Node:
         self.joining = Joining(config, self.replica, failed=self._halted)
         self.submitter = Submitter(self.replica, waiting_bytes_max=config.votes.queue_bytes)
         self.timed_close = TimedClose(self.replica)
-        self.flushers = [_flusher(config, self.replica, sink) for sink in make_sinks(config)]
+        self.flushers = Flushers(
+            self.replica,
+            make_sinks(config),
+            interval_s=config.flush.interval_ms / 1000,
+            timeout_s=config.flush.timeout_ms / 1000,
+        )
         self.sources = make_sources(config, self.submitter)
         self.readiness = Readiness(self.replica, self.joining, self.flushers)
         self.registration = make_registration(config, self.readiness.why_not)
@@ -83,7 +87,7 @@ class Node:
             status=report.status,
             version=report.version,
             operator=Admin(self.replica),
-            adopt_sink=self._adopt_sink if self.flushers else None,
+            adopt_sink=self._adopt_sink,
             checks=self.readiness.checks,
             limits=limits,
         )
@@ -97,7 +101,7 @@ class Node:
             Part("the replica", start=self._start_replica, stop=self.replica.stop),
             Part("the submitter", stop=self.submitter.stop),
             Part("timed closing", start=self.timed_close.start, stop=self.timed_close.stop),
-            *(Part("the flush", start=flusher.start, stop=flusher.stop) for flusher in self.flushers),
+            Part("the flush", start=self.flushers.start, stop=self.flushers.stop),
             Part("leadership", stop=self.replica.transfer_leadership),
             Part(
                 "HTTP's requests",
@@ -152,9 +156,10 @@ class Node:
             self._consul_knows_cluster = True
             self.registration.cluster_formed(self.replica.state.cluster_id)
 
-    async def _adopt_sink(self) -> Adopted:
-        timeout_s = self.config.http.timeout_ms / 1000
-        return await self.flushers[0].adopt(lambda command: self.submitter.command(command, timeout_s=timeout_s))
+    async def _adopt_sink(self, name: str | None) -> Adopted:
+        """One sink, or all if no name is given."""
+        command = partial(self.submitter.command, timeout_s=self.config.http.timeout_ms / 1000)
+        return await self.flushers.adopt(command, name)
 
 
 def _replica_settings(config: Config) -> ReplicaSettings:
@@ -169,16 +174,6 @@ def _replica_settings(config: Config) -> ReplicaSettings:
         timing=ElectionTiming(config.raft.election_timeout_ms / 1000),
         snapshot_bytes=config.raft.snapshot_bytes,
         dedup_window=config.votes.dedup_window,
-    )
-
-
-def _flusher(config: Config, replica: RaftReplica, sink: Sink) -> Flusher:
-    return Flusher(
-        replica,
-        sink,
-        interval_s=config.flush.interval_ms / 1000,
-        timeout_s=config.flush.timeout_ms / 1000,
-        poll_refresh_s=config.mongo.poll_refresh_s,
     )
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
-from quorate.cluster.flush.flusher import Flusher
-from quorate.cluster.loop_bridge import LoopBridge, Deposed
+from quorate.cluster.flush.flushers import Flushers
+from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.http.api import Check, CheckResult
 from quorate.joining import Joining
@@ -16,13 +17,13 @@ BEHIND_MAX = 1_000  # entries that are committed but not yet applied; a node wit
 class Readiness:
     """Made on the node's loop. `why_not` is for other threads."""
 
-    def __init__(self, replica: RaftReplica, joining: Joining, flushers: Sequence[Flusher]) -> None:
+    def __init__(self, replica: RaftReplica, joining: Joining, flushers: Flushers) -> None:
         self._replica, self._joining, self._flushers = replica, joining, flushers
         self._bridge = LoopBridge()
         self.checks: Sequence[Check] = (
             Check("leader", self._check_leader),
             Check("log", self._check_log),
-            Check("flush", self._check_flush, sync=True),
+            *self._sink_checks(),
         )
 
     def why_not(self) -> str | None:
@@ -58,14 +59,17 @@ class Readiness:
         more = f"committed {committed}, last {raft.last_index}"
         return CheckResult(committed - applied <= BEHIND_MAX, f"applied {applied}", more)
 
-    def _check_flush(self) -> CheckResult:
-        """The first sink that is behind; if none is, what the last one says."""
-        result = CheckResult(True, "no sink")
-        for flusher in self._flushers:
-            result = CheckResult(*flusher.caught_up())
-            if not result.ready:
-                break
-        return result
+    def _sink_checks(self) -> list[Check]:
+        """One check for each sink. With several, the name of the check says which sink it is about."""
+        names = self._flushers.names
+        if not names:
+            return [Check("flush", lambda: CheckResult(True, "no sink"), sync=True)]
+        if len(names) == 1:
+            return [Check("flush", partial(self._check_sink, names[0]), sync=True)]
+        return [Check(f"flush:{name}", partial(self._check_sink, name), sync=True) for name in names]
+
+    def _check_sink(self, name: str) -> CheckResult:
+        return CheckResult(*self._flushers.caught_up(name))
 
 
 def first_failing(checks: Sequence[Check]) -> str | None:

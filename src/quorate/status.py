@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quorate import __version__
-from quorate.cluster.flush.flusher import Flusher
+from quorate.cluster.flush.flushers import Flushers
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.submit.submitter import Submitter
@@ -61,7 +61,8 @@ class Status(msgspec.Struct):
     uptime_s: float
     raft: Mapping[str, Any]
     state: StateStatus
-    flush: Mapping[str, Any] | None  # None: no sink
+    flush: Mapping[str, Any] | None  # of the first sink; None: no sink
+    sinks: Mapping[str, Mapping[str, Any]]  # by name, each as `flush`
     sources: Mapping[str, Mapping[str, Any]]
     consul: Mapping[str, Any] | None  # None: not registered in Consul
     submit: SubmitStatus
@@ -87,7 +88,7 @@ class StatusReport:
         *,
         replica: RaftReplica,
         submitter: Submitter,
-        flushers: Sequence[Flusher],
+        flushers: Flushers,
         sources: Sequence[Source],
         registration: Registration | None,
     ) -> None:
@@ -97,13 +98,15 @@ class StatusReport:
         self._started_s = time.monotonic()
 
     def status(self) -> Mapping[str, Any]:
+        sinks = self._flushers.status()
         status = Status(
             node=self._config.node.id,
             version=self._replica.state.version,
             uptime_s=self._uptime_s(),
             raft=self._replica.status().as_json(),
             state=_state_status(self._replica.state),
-            flush=self._flushers[0].status() if self._flushers else None,
+            flush=next(iter(sinks.values()), None),
+            sinks=sinks,
             sources={source.name: source.status() for source in self._sources},
             consul=None if self._registration is None else self._registration.status(),
             submit=SubmitStatus(self._submitter.waiting_bytes),

@@ -12,8 +12,8 @@ from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.flush.leadership import Obstacle
 from tests.services.mongo_store import MongoStore
 from tests.support.local_replica import LocalReplica
-from tests.unit.flush.flushing import Gate, apply, flushing, poll, seen, until, votes
-from tests.unit.flush.test_flusher import adopt_by, elect, run
+from tests.unit.flush.flushing import Gate, adopt_by, apply, flushing, flushing_to, poll, seen, until, votes
+from tests.unit.flush.test_flusher import elect, run
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def test_votes_reach_mongodb_and_polls_put_there_by_hand_are_counted(store: Mong
         store.insert("mood", options=["happy", "sad"], results={"happy": 5.0}, owner="ann")
         store.insert("bad", options="none")
         await apply(replica, poll("own", ["a", "b"]))
-        async with flushing(replica, store.sink(), poll_refresh_s=0.2) as flusher:
+        async with flushing(replica, Gate(store.sink(), refresh_s=0.2)) as flusher:
             await until("both are imported", lambda: len(replica.state.polls()) == 3)
             await apply(replica, votes("node.js", 3), votes("happy"), votes("b", poll="own"))
             await until("the imported one", lambda: seen(sink, id) == {"node.js": 3, "$cash": 0})
@@ -50,7 +50,8 @@ def test_a_deleted_document_stays_deleted_and_another_clusters_are_adopted(store
     async def scenario() -> None:
         replica, sink = LocalReplica(), store.sink()
         await apply(replica, poll(), poll("quiet", ["p", "q"]))
-        async with flushing(replica, store.sink()) as flusher:
+        async with flushing_to(replica, store.sink()) as flushers:
+            flusher = flushers["mongo"]
             await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
             store.delete("mood")
             await apply(replica, votes("happy"), votes("p"))
@@ -61,7 +62,7 @@ def test_a_deleted_document_stays_deleted_and_another_clusters_are_adopted(store
             store.polls.update_one({"_id": "quiet"}, {"$set": {"quorate.cluster": "c0"}})
             elect(replica, 3)
             await until("it stops", lambda: flusher.phase.value == Obstacle.FOREIGN.value)
-            await flusher.adopt(adopt_by(replica))
+            await flushers.adopt(adopt_by(replica))
             await until(
                 "all is written",
                 lambda: (seen(sink), seen(sink, "quiet")) == ({"happy": 1, "sad": 0}, {"p": 1, "q": 0}),

@@ -17,8 +17,9 @@ import pymongo
 import pytest
 from bson import Decimal128, Int64, ObjectId
 
+from quorate.sinks.importable import ManualPoll
 from quorate.sinks.mongo.sink import MongoSink
-from quorate.sinks.sink import Fence, ManualPoll, PollDocument, SinkError, WriteOutcome
+from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
 from tests.services.mongo_store import MongoStore
 
 T = 20.0

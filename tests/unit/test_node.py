@@ -33,6 +33,7 @@ def test_the_parts_stop_in_the_order_that_clients_need(tmp_path: Path) -> None:
         "the replica",
         "the submitter",
         "timed closing",
+        "the flush",
         "leadership",
         "HTTP's requests",
         "the search for peers",

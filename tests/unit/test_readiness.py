@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from quorate.cluster.flush.flusher import Flusher
+from quorate.cluster.flush.flushers import Flushers
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.status import RaftStatus
 from quorate.http.api import Check, CheckResult
@@ -48,16 +48,20 @@ class Search:
         self.waits_for = waits_for
 
 
-class Sink:
-    def __init__(self, well: bool, words: str) -> None:
-        self._answer = well, words
+class Sinks:
+    def __init__(self, **answers: tuple[bool, str]) -> None:
+        self._answers = answers
 
-    def caught_up(self) -> tuple[bool, str]:
-        return self._answer
+    @property
+    def names(self) -> Sequence[str]:
+        return list(self._answers)
+
+    def caught_up(self, name: str) -> tuple[bool, str]:
+        return self._answers[name]
 
 
-def readiness(replica: Replica, waits_for: str | None = None, sinks: Sequence[Sink] = ()) -> Readiness:
-    flushers = cast("Sequence[Flusher]", sinks)
+def readiness(replica: Replica, waits_for: str | None = None, sinks: Sinks | None = None) -> Readiness:
+    flushers = cast(Flushers, sinks or Sinks())
     return Readiness(cast(RaftReplica, replica), cast(Joining, Search(waits_for)), flushers)
 
 
@@ -110,16 +114,18 @@ def test_a_node_that_has_much_to_apply_is_not_ready(raft: Mapping[str, Any], exp
     assert expected == asyncio.run(main())["log"]
 
 
-def test_the_flush_check_names_the_first_sink_that_is_behind() -> None:
-    async def main() -> list[tuple[bool, str, str]]:
-        behind, well = Sink(False, "no connection"), Sink(True, "version 7 is in sqlite")
-        return [results(readiness(Replica(), sinks=sinks))["flush"] for sinks in ([], [well], [well, behind, well])]
+def test_each_sink_has_a_line_of_its_own_and_one_sink_alone_the_line_it_always_had() -> None:
+    async def main() -> list[dict[str, tuple[bool, str, str]]]:
+        behind, well = (False, "no connection"), (True, "version 7 is in sqlite")
+        sinks = [Sinks(), Sinks(sqlite=well), Sinks(sqlite=well, mongo=behind)]
+        return [results(readiness(Replica(), sinks=each)) for each in sinks]
 
+    found = asyncio.run(main())
     assert [
-        (True, "no sink", ""),
-        (True, "version 7 is in sqlite", ""),
-        (False, "no connection", ""),
-    ] == asyncio.run(main())
+        {"flush": (True, "no sink", "")},
+        {"flush": (True, "version 7 is in sqlite", "")},
+        {"flush:sqlite": (True, "version 7 is in sqlite", ""), "flush:mongo": (False, "no connection", "")},
+    ] == [{name: result for name, result in each.items() if name not in ("leader", "log")} for each in found]
 
 
 def test_another_thread_is_told_the_first_failing_check_and_the_loop_runs_the_checks() -> None:

@@ -17,8 +17,10 @@ from quorate.config.sections.sqlite import Sqlite
 @dataclass(frozen=True, slots=True)
 class Adapter:
     section: type[Section]
-    sink: str | None = None  # the module whose `make_sink` gets the section
-    source: str | None = None  # the module of its source
+    sink: str | None = None  # the module whose `make_sink` makes the sink from the section
+    source: str | None = (
+        None  # the module whose `make_source` makes the source; the section says whether it is `enabled`
+    )
     one_host: bool = False  # the sink is for the nodes of one host only
 
 

@@ -11,7 +11,9 @@ from typing import Any
 from quorate.cluster import entry
 from quorate.cluster.entry import CastVotes, Choice, Command, CreatePoll, Result
 from quorate.cluster.flush.flusher import Flusher
-from quorate.sinks.sink import Fence, ManualPoll, PollDocument, Sink, SinkError, Unreadable, WriteOutcome
+from quorate.cluster.flush.flushers import Flushers
+from quorate.sinks.importable import ImportableSink, ManualPoll, Unreadable
+from quorate.sinks.sink import Fence, PollDocument, Sink, SinkError, WriteOutcome
 from tests.support.local_replica import LocalReplica
 
 INTERVAL_S = 0.02
@@ -45,8 +47,9 @@ def votes(option: str, count: int = 1, *, poll: str | None = None) -> CastVotes:
 class Gate:
     """A sink that passes everything on to a real one, unless it is told to fail, or to hold writes back."""
 
-    def __init__(self, sink: Sink) -> None:
-        self.sink, self.name = sink, sink.name
+    def __init__(self, sink: ImportableSink, *, name: str | None = None, refresh_s: float | None = None) -> None:
+        self.sink, self.name = sink, name or sink.name
+        self.refresh_s = sink.refresh_s if refresh_s is None else refresh_s
         self.down: str | None = None  # what it says while it cannot be reached
         self.open = threading.Event()
         self.open.set()
@@ -99,13 +102,29 @@ def _still(document: PollDocument) -> PollDocument:
 
 
 @asynccontextmanager
-async def flushing(replica: LocalReplica, sink: Sink, **settings: Any) -> AsyncIterator[Flusher]:
-    flusher = Flusher(replica, sink, **{"interval_s": INTERVAL_S, "timeout_s": 10.0, **settings})
-    flusher.start()
+async def flushing(replica: LocalReplica, sink: ImportableSink, **settings: Any) -> AsyncIterator[Flusher]:
+    """With one sink."""
+    async with flushing_to(replica, sink, **settings) as flushers:
+        yield flushers[sink.name]
+
+
+@asynccontextmanager
+async def flushing_to(replica: LocalReplica, *sinks: Sink, **settings: Any) -> AsyncIterator[Flushers]:
+    flushers = Flushers(replica, sinks, **{"interval_s": INTERVAL_S, "timeout_s": 10.0, **settings})
+    flushers.start()
     try:
-        yield flusher
+        yield flushers
     finally:
-        await flusher.stop()
+        await flushers.stop()
+
+
+def adopt_by(replica: LocalReplica) -> Any:
+    """The way in which a node raises the generation."""
+
+    async def command(command: Command) -> tuple[Result, int]:
+        return (await apply(replica, command))[0], replica.state.version
+
+    return command
 
 
 def seen(sink: Sink, id: str = "mood") -> dict[str, int] | None:

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 from quorate.cluster import entry
-from quorate.cluster.entry import Command, RaiseGeneration, Result, SetPollState
-from quorate.cluster.flush.flusher import Adopted, Flusher, Phase
+from quorate.cluster.entry import RaiseGeneration, SetPollState
+from quorate.cluster.flush.flusher import Phase
+from quorate.cluster.flush.flushers import Adopted, Flushers
 from quorate.errors import NoLeader
 from quorate.sinks.sink import Fence, PollDocument, Sink, WriteOutcome
 from tests.support.local_replica import LocalReplica
-from tests.unit.flush.flushing import Gate, apply, flushing, poll, seen, until, votes
+from tests.unit.flush.flushing import Gate, adopt_by, apply, flushing, flushing_to, poll, seen, until, votes
 from tests.unit.sinks.sink_stores import SqliteStore
 
 
@@ -325,13 +326,6 @@ def test_a_leader_that_cannot_confirm_it_leads_writes_nothing(store: SqliteStore
 # ---- whose sink ------------------------------------------------------------------------------------------------------
 
 
-def adopt_by(replica: LocalReplica) -> Any:
-    async def command(command: Command) -> tuple[Result, int]:
-        return (await apply(replica, command))[0], replica.state.version
-
-    return command
-
-
 def test_another_clusters_sink_stops_the_flush_until_it_is_adopted(store: SqliteStore) -> None:
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())
@@ -339,12 +333,13 @@ def test_another_clusters_sink_stops_the_flush_until_it_is_adopted(store: Sqlite
         sink.write(theirs, Fence(4, 8, 70), "c0", timeout_s=10)
         sink.writes.clear()
         await apply(replica, poll(), votes("happy"))
-        async with flushing(replica, sink) as flusher:
+        async with flushing_to(replica, sink) as flushers:
+            flusher = flushers["sqlite"]
             await until("it stops", lambda: flusher.phase is Phase.FOREIGN)
             assert "c0" in str(flusher.last_error)
             assert "quorate sink adopt" in str(flusher.last_error)
             assert [] == sink.writes
-            assert Adopted(documents=2, generation=2) == await flusher.adopt(adopt_by(replica))
+            assert Adopted(2, 2, {"sqlite": 2}) == await flushers.adopt(adopt_by(replica))
             await until("it goes on at once", lambda: seen(sink) == {"happy": 1, "sad": 0}, deadline_s=4)
             assert {"a": 9, "b": 9} == seen(sink, "other"), "a poll that this cluster does not know stays as it was"
 
@@ -371,10 +366,11 @@ def test_nodes_whose_data_is_older_than_the_sink_stop_the_flush_until_it_is_adop
         await apply(replica, poll(), votes("happy"))
         newer = PollDocument("mood", "", ["happy", "sad"], {"happy": 50, "sad": 0}, "open", 900, 0)
         sink.sink.write([newer], Fence(1, 40, 900), "c1", timeout_s=10)
-        async with flushing(replica, sink) as flusher:
+        async with flushing_to(replica, sink) as flushers:
+            flusher = flushers["sqlite"]
             await until("it stops", lambda: flusher.phase is Phase.OUTRANKED)
             assert {"happy": 50, "sad": 0} == seen(sink)
-            await flusher.adopt(adopt_by(replica))
+            await flushers.adopt(adopt_by(replica))
             await until("it goes on", lambda: seen(sink) == {"happy": 1, "sad": 0}, deadline_s=4)
 
     run(scenario())
@@ -447,6 +443,6 @@ def test_stopping_ends_in_time_though_the_sink_hangs(store: SqliteStore) -> None
 
 def test_a_flusher_that_never_started_stops(store: SqliteStore) -> None:
     async def scenario() -> None:
-        await Flusher(LocalReplica(), store.sink()).stop()
+        await Flushers(LocalReplica(), [store.sink()]).stop()
 
     run(scenario())

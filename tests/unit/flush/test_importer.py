@@ -49,7 +49,7 @@ def test_a_poll_put_there_by_hand_is_counted_on_from_its_results(store: SqliteSt
 def test_a_poll_put_there_later_is_found_before_the_refresh(store: SqliteStore) -> None:
     async def scenario() -> None:
         replica = LocalReplica()
-        async with flushing(replica, store.sink(), poll_refresh_s=3600) as flusher:
+        async with flushing(replica, Gate(store.sink(), refresh_s=3600)) as flusher:
             await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
             store.insert("tea", options=["yes", "no"])
             await until("it is found", lambda: seen(store.sink(), "tea") == {"yes": 0, "no": 0})
@@ -59,9 +59,9 @@ def test_a_poll_put_there_later_is_found_before_the_refresh(store: SqliteStore) 
 
 def test_a_sink_that_cannot_tell_is_looked_at_every_refresh(store: SqliteStore) -> None:
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
+        replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=0.1)
         sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
-        async with flushing(replica, sink, poll_refresh_s=0.1) as flusher:
+        async with flushing(replica, sink) as flusher:
             await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
             store.insert("tea", options=["yes", "no"])
             await until("it is found", lambda: seen(sink, "tea") == {"yes": 0, "no": 0})
@@ -204,15 +204,15 @@ def test_many_polls_are_imported_in_several_entries(store: SqliteStore, monkeypa
 def test_more_polls_than_one_look_finds_do_not_wait_for_the_refresh(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("quorate.cluster.flush.importer", "quorate.sinks.sqlite"):
+    for module in ("quorate.cluster.flush.importer", "quorate.sinks.documents"):
         monkeypatch.setattr(f"{module}.MANUAL_POLLS_MAX", 2)
 
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
+        replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=3600)
         sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
         for number in range(5):
             store.insert(f"p{number}", options=["yes", "no"])
-        async with flushing(replica, sink, poll_refresh_s=3600):
+        async with flushing(replica, sink):
             await until("all are fenced", lambda: len(sink.read(timeout_s=10)) == 5, deadline_s=5)
 
     run(scenario())
@@ -221,11 +221,11 @@ def test_more_polls_than_one_look_finds_do_not_wait_for_the_refresh(
 def test_as_many_documents_left_alone_as_one_look_finds_are_looked_at_once_a_refresh(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("quorate.cluster.flush.importer", "quorate.sinks.sqlite"):
+    for module in ("quorate.cluster.flush.importer", "quorate.sinks.documents"):
         monkeypatch.setattr(f"{module}.MANUAL_POLLS_MAX", 2)
 
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
+        replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=3600)
         sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
         await apply(replica, poll("p0"), poll("p1"))
         for number in range(2):
@@ -237,7 +237,7 @@ def test_as_many_documents_left_alone_as_one_look_finds_are_looked_at_once_a_ref
             return find(timeout_s=timeout_s)
 
         sink.find = counted  # type: ignore[method-assign]  # counts what it passes on
-        async with flushing(replica, sink, poll_refresh_s=3600) as flusher:
+        async with flushing(replica, sink) as flusher:
             await until("both are reported", lambda: len(problems(flusher)) == 2)
             flushes, before = flusher.status()["flushes"], len(looks)
             await until("five more flushes", lambda: flusher.status()["flushes"] > flushes + 5)

@@ -9,12 +9,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
-from quorate.sinks.sink import Sink
+from quorate.sinks.importable import ImportableSink
 from quorate.sinks.sqlite import SqliteSink
 
 
 class Store(Protocol):
-    def sink(self) -> Sink:
+    def sink(self) -> ImportableSink:
         """A sink on this store, as another process would open it."""
         ...
 

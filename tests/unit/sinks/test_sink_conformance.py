@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from quorate.sinks.sink import Fence, ManualPoll, PollDocument, Unreadable, WriteOutcome
+from quorate.sinks.importable import ManualPoll, Unreadable
+from quorate.sinks.sink import Fence, PollDocument, WriteOutcome
 from tests.unit.sinks.sink_stores import SqliteStore, Store
 
 T = 10.0  # seconds; no test waits for it

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from quorate.sinks.fencing import StoredDocument, judge
-from quorate.sinks.sink import Fence, ManualPoll, PollDocument, Unreadable, WriteOutcome
+from quorate.sinks.importable import ManualPoll, Unreadable
+from quorate.sinks.sink import Fence, PollDocument, WriteOutcome
 from quorate.sinks.sqlite import SqliteSink
 
 CLUSTER = "c1"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from quorate.sinks.importable import ManualPoll, Unreadable
 from quorate.sinks.manual_poll import read_manual_poll
-from quorate.sinks.sink import ManualPoll, Unreadable
 
 TWO = ["a", "b"]
 

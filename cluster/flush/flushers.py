@@ -1,0 +1,102 @@
+"""All sinks of a node, each with a flusher of its own, and what concerns them together.
+
+The flushers know nothing of each other: each has its fence, lag, outage and phase, and a dead sink does not hold the
+others up. They share two things. `Imports` keeps two sinks from importing one poll twice. The generation belongs to the
+state machine and so to all sinks: when one sink is adopted, every sink is written anew and gets back the documents that
+were deleted by hand. That is harmless to tallies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from quorate.cluster.entry import Done, RaiseGeneration, Result
+from quorate.cluster.flush.flusher import STOP_S, Flusher
+from quorate.cluster.flush.imports import Imports
+from quorate.cluster.replica import Replica
+from quorate.errors import Invalid, NotReady
+from quorate.sinks.importable import ImportableSink
+from quorate.sinks.sink import Sink, SinkError
+
+Command = Callable[[RaiseGeneration], Awaitable[tuple[Result, int]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """What `quorate sink adopt` did."""
+
+    documents: int  # of other clusters, that are this cluster's now
+    generation: int
+    sinks: Mapping[str, int]  # the documents of each sink
+
+
+class Flushers:
+    """Made, started and stopped on the node's loop. The sinks' names differ."""
+
+    def __init__(
+        self, replica: Replica, sinks: Sequence[Sink], *, interval_s: float = 1.0, timeout_s: float = 10.0
+    ) -> None:
+        self._replica = replica
+        imports = Imports(replica, [sink.name for sink in sinks if isinstance(sink, ImportableSink)])
+        self._flushers = {
+            sink.name: Flusher(replica, sink, imports, interval_s=interval_s, timeout_s=timeout_s) for sink in sinks
+        }
+
+    def __getitem__(self, name: str) -> Flusher:
+        return self._flushers[name]
+
+    @property
+    def names(self) -> Sequence[str]:
+        return list(self._flushers)
+
+    def start(self) -> None:
+        for flusher in self._flushers.values():
+            flusher.start()
+
+    async def stop(self, timeout_s: float = STOP_S) -> None:
+        """If this node leads, flush once more to each sink, to all at once; at most `timeout_s`. Idempotent."""
+        await asyncio.gather(*(flusher.stop(timeout_s) for flusher in self._flushers.values()))
+
+    def caught_up(self, name: str) -> tuple[bool, str]:
+        return self._flushers[name].caught_up()
+
+    def status(self) -> Mapping[str, Mapping[str, Any]]:
+        """What /status says of each sink."""
+        return {name: flusher.status() for name, flusher in self._flushers.items()}
+
+    async def adopt(self, command: Command, name: str | None = None) -> Adopted:
+        """Take one sink over, or all: other clusters' documents become this cluster's, and the generation goes up.
+
+        So the leader writes every poll again, under a fence above every other. On any node; safe to repeat.
+        Raises `QuorateError`; it names the sinks that could not be taken over, while the others were.
+        """
+        chosen = self._chosen(name)
+        cluster_id = self._replica.state.cluster_id
+        if not cluster_id:
+            raise NotReady("the cluster is being formed; try again in a moment")
+        answers = await asyncio.gather(*(flusher.adopt(cluster_id) for flusher in chosen), return_exceptions=True)
+        documents = {f.name: found for f, found in zip(chosen, answers, strict=True) if isinstance(found, int)}
+        failures = [found for found in answers if isinstance(found, BaseException)]
+        for failure in failures:
+            if not isinstance(failure, SinkError):
+                raise failure
+        if not documents:
+            raise NotReady("; ".join(map(str, failures)))
+        result, _ = await command(RaiseGeneration("quorate sink adopt"))
+        assert isinstance(result, Done), result
+        if failures:
+            taken = ", ".join(documents)
+            raise NotReady(f"{taken} is taken over, generation {result.value}; the rest is not: {failures[0]}")
+        return Adopted(sum(documents.values()), result.value, documents)
+
+    def _chosen(self, name: str | None) -> list[Flusher]:
+        if not self._flushers:
+            raise NotReady("this node writes to no sink (flush.sinks is empty)")
+        if name is None:
+            return list(self._flushers.values())
+        if name not in self._flushers:
+            raise Invalid(f"this node has no sink {name!r}; it has {', '.join(self._flushers)}")
+        return [self._flushers[name]]
