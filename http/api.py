@@ -92,7 +92,7 @@ class Api:
     status: Callable[[], Mapping[str, Any]]  # all that GET /status shows; called on the loop
     version: Callable[[], Mapping[str, Any]]
     operator: Operator | None = None
-    adopt_sink: Callable[[], Coroutine[Any, Any, Any]] | None = None  # None: this node has no sink
+    adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None  # by name, or (None) all sinks
     checks: Sequence[Check] = ()
     limits: Limits = field(default_factory=Limits)
     counts: Counts = field(default_factory=Counts)

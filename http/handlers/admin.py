@@ -1,4 +1,4 @@
-"""What operators do: see and change the members, hand leadership over, take the sink over."""
+"""What operators do: see and change the members, hand leadership over, take the sinks over."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import msgspec
 
 from quorate.errors import Invalid, NotReady
 from quorate.http.api import Api, Operator
-from quorate.http.operation import Operation
+from quorate.http.operation import STRING, Operation
 from quorate.http.reply import Reply, reply
-from quorate.http.request import Request
+from quorate.http.request import Request, once, read_query
 from quorate.vote import ID_BYTES_MAX, check_text
 from quorate.words import ACTIONS, Action
 
@@ -39,7 +39,8 @@ CHANGE_MEMBERS = Operation(
 )
 TRANSFER = Operation("Hand leadership to the most caught-up node")
 ADOPT_SINK = Operation(
-    "Take the sink over",
+    "Take the sinks over",
+    parameters=[{"name": "sink", "in": "query", "description": "this sink only, as mongo", "schema": STRING}],
     words="Documents of other clusters become this one's, and the leader writes every poll again.",
 )
 
@@ -58,9 +59,10 @@ async def transfer(api: Api, request: Request) -> Reply:
 
 
 async def adopt_sink(api: Api, request: Request) -> Reply:
+    name = once(read_query(request.query, frozenset({"sink"})), "sink", "")
     if api.adopt_sink is None:
-        raise NotReady("this node writes to no sink (flush.sink is none)")
-    return reply(await api.adopt_sink())
+        raise NotReady("this node writes to no sink (flush.sinks is empty)")
+    return reply(await api.adopt_sink(name or None))
 
 
 def _read_change(body: bytes) -> MemberChange:

@@ -90,7 +90,7 @@ class Given:
     form: bool = True
     streams: int = 5
     operator: Operator | None = None
-    adopt_sink: Callable[[], Coroutine[Any, Any, Any]] | None = None
+    adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None
     status: Callable[[], Mapping[str, Any]] | None = None
     version: Callable[[], Mapping[str, Any]] = lambda: {"version": "0.1.0", "node": "n1"}
 

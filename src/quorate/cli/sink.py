@@ -1,4 +1,4 @@
-"""`quorate sink`: where tallies are written, how that goes, and taking a sink over."""
+"""`quorate sink`: where tallies are written, how that goes, and taking sinks over."""
 
 from __future__ import annotations
 
@@ -12,41 +12,45 @@ from quorate.cli.asking import as_json, asks_nodes, client_of, print_json
 
 @click.group()
 def sink() -> None:
-    """Show where tallies are written and how that goes, or take it over."""
+    """Show where tallies are written and how that goes, or take a sink over."""
 
 
 @sink.command()
 @as_json
 @asks_nodes()
 def show(as_json: bool, nodes: list[str], timeout_s: float) -> None:
-    """Show how the leader's flush goes."""
+    """Show how the leader's flush goes, for each sink."""
     with client_of(nodes, timeout_s) as client:
         leader = client.leader()
     with client_of([leader["http"]], timeout_s) as client:
-        flush = client.status().get("flush")
+        status = client.status()
+    flush, sinks = status.get("flush"), _sinks(status)
     if as_json:
-        print_json({"leader": leader["id"], "flush": flush})
-    elif flush is None:
-        click.echo(f"{leader['id']} leads and has no sink (flush.sink is none)")
-    else:
-        for name, value in _lines(leader["id"], flush):
+        print_json({"leader": leader["id"], "flush": flush, "sinks": sinks})
+    elif not sinks:
+        click.echo(f"{leader['id']} leads and has no sink (flush.sinks is empty)")
+    for place, each in enumerate(() if as_json else sinks.values()):
+        if place:
+            click.echo()
+        for name, value in _lines(leader["id"], each):
             click.echo(f"{name:<12} {value}")
 
 
 @sink.command(short_help="Let this cluster write over another one's documents.")
+@click.argument("name", metavar="[SINK]", required=False)
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
 @asks_nodes(timeout_s=30.0)
-def adopt(yes: bool, as_json: bool, nodes: list[str], timeout_s: float) -> None:
-    """Take the sink over, when the flush stopped because it holds another cluster's tallies or newer ones.
+def adopt(name: str | None, yes: bool, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """Take SINK over, or all sinks: when a flush stopped, as its sink holds another cluster's tallies or newer ones.
 
     Documents of other clusters become this cluster's own; polls that it has too are written over with its tallies, the
-    others keep what they hold. Documents that were deleted are written again. Doing it twice is harmless.
+    others keep what they hold. Documents that were deleted are written again, in all sinks. Doing it twice is harmless.
     """
     if not yes:
-        click.confirm("Let this cluster write over what stands in its sink?", abort=True, err=True)
+        click.confirm(f"Let this cluster write over what stands in {name or 'its sinks'}?", abort=True, err=True)
     with client_of(nodes, timeout_s) as client:
-        adopted = client.request("POST", "/sink/adopt").json()
+        adopted = client.request("POST", "/sink/adopt", params={"sink": name} if name else None).json()
     if as_json:
         print_json(adopted)
     else:
@@ -54,6 +58,13 @@ def adopt(yes: bool, as_json: bool, nodes: list[str], timeout_s: float) -> None:
             f"{adopted['documents']:,} documents of other clusters are this cluster's now. Generation "
             f"{adopted['generation']}: the leader writes every poll again."
         )
+
+
+def _sinks(status: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """By name. A node of version 0.1.0 has one sink at most and tells it as `flush`."""
+    flush = status.get("flush")
+    sinks: Mapping[str, Mapping[str, Any]] = status.get("sinks", {} if flush is None else {flush["sink"]: flush})
+    return sinks
 
 
 def _lines(leader: str, flush: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -64,9 +75,13 @@ def _lines(leader: str, flush: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     else:
         yield "written", f"up to version {flush['last_success_version']:,}, {flush['last_success_age_s']:.1f} s ago"
     yield "behind by", f"{flush['pending_polls']:,} polls, {flush['lag_versions'] or 0:,} versions"
-    yield "documents", ", ".join(f"{count:,} {fate}" for fate, count in flush["documents"].items() if count) or "none"
+    yield (
+        "documents",
+        ", ".join(f"{count:,} {outcome}" for outcome, count in flush["documents"].items() if count) or "none",
+    )
     if flush["last_error"] is not None:
         yield "error", flush["last_error"]
-    yield "imported", f"{flush['import']['imported']:,} polls put there by hand"
-    for id, why in flush["import"]["problems"].items():
-        yield "left alone", f"{id}: {why}"
+    if flush["import"] is not None:  # None: this sink does not import
+        yield "imported", f"{flush['import']['imported']:,} polls put there by hand"
+        for id, why in flush["import"]["problems"].items():
+            yield "left alone", f"{id}: {why}"

@@ -18,9 +18,7 @@ from quorate.config.sections.sqlite import Sqlite
 class Adapter:
     section: type[Section]
     sink: str | None = None  # the module whose `make_sink` makes the sink from the section
-    source: str | None = (
-        None  # the module whose `make_source` makes the source; the section says whether it is `enabled`
-    )
+    source: str | None = None  # the module whose `make_source` makes the source, if the section is `enabled`
     one_host: bool = False  # the sink is for the nodes of one host only
 
 

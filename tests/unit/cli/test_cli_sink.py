@@ -60,7 +60,7 @@ def url() -> Iterator[str]:
     Node.asked.clear()
     Node.answers = {
         "/leader": {"id": "n2", "http": url, "raft": "", "term": 5},
-        "/status": {"flush": FLUSH},
+        "/status": {"flush": FLUSH, "sinks": {"mongo": FLUSH}},
         "/sink/adopt": {"documents": 2, "generation": 3},
     }
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -87,14 +87,36 @@ def test_show_says_how_the_leaders_flush_goes(url: str) -> None:
 
 
 def test_show_without_a_sink_says_so(url: str) -> None:
-    Node.answers["/status"] = {"flush": None}
+    Node.answers["/status"] = {"flush": None, "sinks": {}}
     result = CliRunner().invoke(sink, ["show", "--node", url])
-    assert "n2 leads and has no sink (flush.sink is none)\n" == result.output
+    assert "n2 leads and has no sink (flush.sinks is empty)\n" == result.output
 
 
 def test_show_for_scripts(url: str) -> None:
     result = CliRunner().invoke(sink, ["show", "--json", "--node", url])
-    assert {"leader": "n2", "flush": FLUSH} == json.loads(result.output)
+    assert {"leader": "n2", "flush": FLUSH, "sinks": {"mongo": FLUSH}} == json.loads(result.output)
+
+
+def test_show_has_a_paragraph_for_each_sink(url: str) -> None:
+    plain = {**FLUSH, "sink": "influx", "phase": "flushing", "last_error": None, "import": None}
+    Node.answers["/status"] = {"flush": FLUSH, "sinks": {"mongo": FLUSH, "influx": plain}}
+    result = CliRunner().invoke(sink, ["show", "--node", url])
+    mongo, influx = result.output.split("\n\n")
+    assert "error        MongoDB cannot be reached" in mongo
+    assert ["sink         influx, written by n2", "phase        flushing"] == influx.splitlines()[:2]
+    assert "imported" not in influx
+
+
+def test_show_reads_the_status_of_a_node_that_has_one_sink_at_most(url: str) -> None:
+    """A node of version 0.1.0."""
+    Node.answers["/status"] = {"flush": FLUSH}
+    assert "sink         mongo, written by n2" in CliRunner().invoke(sink, ["show", "--node", url]).output
+
+
+def test_adopt_takes_the_name_of_one_sink(url: str) -> None:
+    Node.answers["/sink/adopt?sink=mongo"] = {"documents": 1, "generation": 4}
+    result = CliRunner().invoke(sink, ["adopt", "mongo", "--yes", "--json", "--node", url])
+    assert {"documents": 1, "generation": 4} == json.loads(result.output)
 
 
 def test_adopt_asks_first(url: str) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 from quorate.cluster import entry
@@ -97,8 +98,16 @@ class Gate:
 
 def _still(document: PollDocument) -> PollDocument:
     """As it was when it was handed over: what is on its way to a database does not change any more."""
-    return PollDocument(document.id, document.title, document.options, dict(document.results), document.state,
-                        document.version, document.updated_ms)  # fmt: skip
+    return replace(document, results=dict(document.results))
+
+
+class PlainSink:
+    """A sink that cannot import: it passes on what the smaller Protocol has, to a real sink."""
+
+    def __init__(self, sink: Sink, name: str = "plain") -> None:
+        self._sink, self.name = sink, name
+        self.write, self.read, self.adopt = sink.write, sink.read, sink.adopt
+        self.newest_foreign_fence, self.close = sink.newest_foreign_fence, sink.close
 
 
 @asynccontextmanager

@@ -167,11 +167,17 @@ def test_a_page_of_another_site_changes_nothing(administered: Node, operator: Ad
 def test_the_sink_is_taken_over_where_there_is_one(node: Node) -> None:
     assert 503 == node.ask("POST", "/sink/adopt").status
 
-    async def adopt() -> dict[str, int]:
+    asked: list[str | None] = []
+
+    async def adopt(sink: str | None) -> dict[str, int]:
+        asked.append(sink)
         return {"documents": 2, "generation": 3}
 
     with running(adopt_sink=adopt) as other:
         assert {"documents": 2, "generation": 3} == other.ask("POST", "/sink/adopt").json
+        assert 200 == other.ask("POST", "/sink/adopt?sink=mongo").status
+        assert 400 == other.ask("POST", "/sink/adopt?sinc=mongo").status
+    assert [None, "mongo"] == asked
 
 
 def test_a_node_without_an_operator_says_so(node: Node) -> None:

@@ -1,0 +1,104 @@
+"""Polls of several sinks, imported at the same moment: each id is counted once, whatever commits and when."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from quorate.cluster.flush.imports import Import, Imports
+from quorate.cluster.loop_bridge import Deposed
+from quorate.sinks.importable import ManualPoll
+from tests.support.local_replica import LocalReplica
+from tests.unit.flush.flushing import apply, poll
+
+
+def tea(yes: int, no: int = 0) -> ManualPoll:
+    return ManualPoll("tea", "Tea?", ["yes", "no"], {"yes": yes, "no": no})
+
+
+def sure() -> None:
+    """The leadership lasts."""
+
+
+def ended() -> None:
+    raise Deposed
+
+
+@pytest.mark.parametrize(
+    ("other", "outcome"),
+    [(tea(5), Import.KNOWN), (tea(9), Import.ELSEWHERE), (tea(0, 5), Import.ELSEWHERE)],
+)
+def test_of_two_imports_at_the_same_moment_the_first_wins(other: ManualPoll, outcome: Import) -> None:
+    async def scenario() -> None:
+        replica = LocalReplica()
+        imports = Imports(replica, ["a", "b"])
+        both = await asyncio.gather(imports.take_in("a", [tea(5)], sure), imports.take_in("b", [other], sure))
+        assert [[Import.CREATED], [outcome]] == [[each.outcome for each in found] for found in both]
+        assert {"yes": 5, "no": 0} == replica.state.results("tea")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("sinks", "sink", "outcome", "results"),
+    [
+        (["a", "b"], "a", Import.CHANGED, {"yes": 7, "no": 0}),
+        (["a", "b"], "b", Import.ELSEWHERE, {"yes": 5, "no": 0}),
+    ],
+)
+def test_only_the_origin_moves_the_initial_results(
+    sinks: list[str], sink: str, outcome: Import, results: dict[str, int]
+) -> None:
+    async def scenario() -> None:
+        replica = LocalReplica()
+        imports = Imports(replica, sinks)
+        await imports.take_in("a", [tea(5)], sure)
+        assert [outcome] == [each.outcome for each in await imports.take_in(sink, [tea(7)], sure)]
+        assert results == replica.state.results("tea")
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("sinks", "outcome"), [(["a"], Import.CHANGED), (["a", "b"], Import.ELSEWHERE)], ids=["one sink", "two sinks"]
+)
+def test_an_import_of_an_earlier_leader_is_moved_only_if_one_sink_imports(sinks: list[str], outcome: Import) -> None:
+    async def scenario() -> None:
+        replica = LocalReplica()
+        await apply(replica, poll("tea", ["yes", "no"], carried=[5, 0], imported=True))
+        assert [outcome] == [each.outcome for each in await Imports(replica, sinks).take_in("a", [tea(7)], sure)]
+
+    asyncio.run(scenario())
+
+
+def test_a_proposal_that_nobody_waits_for_any_more_still_goes_before_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        replica = LocalReplica()
+        replica.held = []
+        imports = Imports(replica, ["a", "b"])
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await imports.take_in("a", [tea(5)], sure)
+        second = asyncio.create_task(imports.take_in("b", [tea(9)], sure))
+        await asyncio.sleep(0.05)
+        assert 1 == len(replica.held), "the second is not proposed before the first is known"
+        (held,), replica.held = replica.held, None
+        replica.commit(*held)
+        assert [Import.ELSEWHERE] == [each.outcome for each in await second]
+        assert {"yes": 5, "no": 0} == replica.state.results("tea")
+
+    asyncio.run(scenario())
+    assert [] == caplog.messages
+
+
+def test_a_leadership_that_ended_proposes_nothing() -> None:
+    async def scenario() -> None:
+        replica = LocalReplica()
+        imports = Imports(replica, ["a"])
+        with pytest.raises(Deposed):
+            await imports.take_in("a", [tea(5)], ended)
+        assert [] == replica.proposed
+        assert [Import.CREATED] == [each.outcome for each in await imports.take_in("a", [tea(5)], sure)]
+
+    asyncio.run(scenario())
