@@ -204,7 +204,7 @@ def test_a_leader_that_does_not_know_the_origin_moves_no_initial_results(two: Tw
         replica, (a, b) = LocalReplica(), two.sinks()
         two.stores["a"].insert("tea", options=["yes", "no"], results={"yes": 5})
         two.stores["b"].insert("tea", options=["yes", "no"], results={"yes": 9, "no": 9})
-        await apply(replica, poll("tea", ["yes", "no"], carried=[5, 0], imported=True), votes("yes"))
+        await apply(replica, poll("tea", ["yes", "no"], initial_results=[5, 0], imported=True), votes("yes"))
         async with flushing_to(replica, a, b) as flushers:
             await until("a is fenced", lambda: seen(a, "tea") == {"yes": 6, "no": 0})
             await until("b is reported", lambda: "another id" in problems(flushers, "b").get("tea", ""))

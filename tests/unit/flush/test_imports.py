@@ -66,7 +66,7 @@ def test_only_the_origin_moves_the_initial_results(
 def test_an_import_of_an_earlier_leader_is_moved_only_if_one_sink_imports(sinks: list[str], outcome: Import) -> None:
     async def scenario() -> None:
         replica = LocalReplica()
-        await apply(replica, poll("tea", ["yes", "no"], carried=[5, 0], imported=True))
+        await apply(replica, poll("tea", ["yes", "no"], initial_results=[5, 0], imported=True))
         assert [outcome] == [each.outcome for each in await Imports(replica, sinks).take_in("a", [tea(7)], sure)]
 
     asyncio.run(scenario())
