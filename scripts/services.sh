@@ -4,7 +4,7 @@
 set -euo pipefail
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
-for python in "${QUORATE_PYTHON:-}" "$here/../.venv/bin/python" python3 python3.15 python3.14 python3.13 python3.12 python3.11; do
+for python in "${QUORATE_PYTHON:-}" "$here/../.venv/bin/python" python3 python3.1{5,4,3,2,1}; do
   [ -n "$python" ] || continue
   if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
     exec "$python" "$here/services" "$@"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
 # The set-up that all scripts here share: source this file, then call `set_up run`, or `set_up dev` for the tools too.
 #
-# It makes .venv, beside pyproject.toml, hold exactly what uv.lock says. It needs Python 3.11 to 3.15 and PyPI. If nothing
-# changed since the last time it uses no network: a stamp in .venv names what was installed. Afterwards $ROOT is the
+# It makes .venv, beside pyproject.toml, hold exactly what uv.lock says. It needs Python 3.11 to 3.15 and PyPI. It uses
+# no network if nothing changed since the last time: a stamp in .venv names what was installed. Afterwards $ROOT is the
 # repository and $PYTHON is the interpreter of .venv. A failure says what to install, and ends the calling script.
 
 ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)"
@@ -45,7 +45,7 @@ find_uv() {
 }
 
 # Print in one line what .venv should hold. Fail if its interpreter is missing or broken, or has another version than
-# QUORATE_PYTHON asks for.
+# QUORATE_PYTHON.
 wanted_stamp() {
   "$PYTHON" - "$ROOT" "${QUORATE_PYTHON:+$("$QUORATE_PYTHON" -V 2>&1)}" <<'END' 2>/dev/null
 import hashlib, pathlib, platform, sys
@@ -87,8 +87,8 @@ set_up() {
   printf '%s %s\n' "$wanted" "$group" >"$stamp"
 }
 
-# Make sure that tests/browser has a Chromium. Only Debian has a package of it (Ubuntu's is a snap), and root installs it.
-# Everywhere else one line says what to install.
+# Make sure that tests/browser has a Chromium. Only Debian has a package of it (Ubuntu's is a snap), and only root can
+# install it. Everywhere else one line says what to install.
 set_up_chromium() {
   (cd "$ROOT" && "$PYTHON" -m tests.browser.chromium >/dev/null 2>&1) && return
   if [ "$(id -u)" -eq 0 ] && [ -z "${QUORATE_CHROMIUM:-}" ] && grep -qs '^ID=debian' /etc/os-release; then

@@ -4,10 +4,10 @@
 #
 #   scripts/test.sh [check|unit|simulation|system|services|browser|all]... [-- pytest arguments]
 #
-# Without a name, or with `all`, it runs everything. With names it runs those alone. `services` needs real servers, which
+# Without a name, or with `all`, it runs everything. With names it runs those. `services` needs real servers, which
 # scripts/services.sh gets and starts. If a server cannot be had, its tests are skipped, and the output says so; with
-# QUORATE_REQUIRE_SERVICES=1 that is a failure. `browser` needs a Chromium, which the set-up installs on Debian as root;
-# without it each test is skipped by name.
+# QUORATE_REQUIRE_SERVICES=1 that is a failure. `browser` needs a Chromium, which the set-up installs on Debian as root.
+# Without it each test is skipped by name.
 # The next suite runs even if one fails. The output has all failures, and the exit status is then not 0. The last line
 # counts the tests of all suites: `N passed, N failed, N skipped`.
 set -euo pipefail
@@ -64,7 +64,7 @@ with_browser() {
 
 with_services() ( # in a subshell: the other suites do not see the addresses of the servers
   status=0
-  export QUORATE_SERVICES_DIR="${QUORATE_SERVICES_DIR:-$ROOT/.cache/test-services}" # a developer's own servers keep theirs
+  export QUORATE_SERVICES_DIR="${QUORATE_SERVICES_DIR:-$ROOT/.cache/test-services}" # not a developer's servers
   trap 'scripts/services.sh down' EXIT
   if ! scripts/services.sh up; then
     printf 'not every server could be had (see above)\n' >&2
