@@ -1,7 +1,7 @@
 """A replica of one node without a network or a disk: every proposal commits on the next turn of the loop.
 
-For tests of the rooms above the log. The state machine, entries, batches and results are the real ones; what it can be
-told to do is what a real replica does to its callers: have no leader, lose it, or never answer.
+For tests of the rooms above the log. The state machine, entries, batches and results are the real ones. A test can make
+it do what a real replica does to its callers: have no leader, lose the leader, or never answer.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LocalReplica:
         self.age_ms = 0
         self.call_s = 10.0
         self.proposed: list[bytes] = []
-        self.held: list[tuple[bytes, asyncio.Future[Applied]]] | None = None  # a list: proposals wait in it
+        self.held: list[tuple[bytes, asyncio.Future[Applied]]] | None = None  # if a list: proposals wait in it
         self._applied: list[Callable[[Applied], None]] = []
         self._leadership: list[Callable[[bool], None]] = []
         if form:
@@ -64,7 +64,7 @@ class LocalReplica:
             listener(applied)
 
     def lead(self, leader: str | None) -> None:
-        """Believe in another leader; proposals held here become unknown."""
+        """Believe in another leader. Proposals that are held here become unknown."""
         before, self.leader = self.is_leader, leader
         if self.held:
             for _, answer in self.held:

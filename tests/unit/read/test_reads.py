@@ -1,11 +1,8 @@
-"""Reads that wait: for a leader, for a version, and what is left of them when they give up."""
+"""Reads that wait for a leader or for a version, and what they leave behind when they give up."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from functools import wraps
-from typing import Any
 
 import pytest
 
@@ -20,18 +17,11 @@ from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, Stale, TooLarge
 from quorate.vote import Vote
 from quorate.words import Level
 from tests.support.local_replica import LocalReplica
-
-
-def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 20))
-
-    return run
+from tests.support.on_loop import on_loop
 
 
 async def pair() -> tuple[LocalReplica, LocalReplica, Reads]:
-    """A leader n1 and a follower n2, whose reads are returned. They share the state, as after replication."""
+    """A leader n1, a follower n2, and the reads of n2. Both have the same state, as after replication."""
     leader, follower = LocalReplica("n1"), LocalReplica("n2")
     poll = CreatePoll("mood", "", ["happy", "sad"], "open", None, False)
     await Submitter(leader).create_poll(poll, timeout_s=5)
@@ -42,7 +32,7 @@ async def pair() -> tuple[LocalReplica, LocalReplica, Reads]:
 
 
 @on_loop
-async def test_who_waited_in_vain_for_a_version_is_forgotten() -> None:
+async def test_a_read_that_gave_up_waiting_for_a_version_is_forgotten() -> None:
     _, _, reads = await pair()
     for version in (10, 2**62):
         with pytest.raises(Stale):
@@ -51,7 +41,7 @@ async def test_who_waited_in_vain_for_a_version_is_forgotten() -> None:
 
 
 @on_loop
-async def test_others_still_learn_of_their_version() -> None:
+async def test_other_reads_still_wait_for_their_version() -> None:
     leader, _, _ = await pair()
     reads = Reads(leader)
     soon = asyncio.ensure_future(reads.results("mood", min_version=leader.state.version + 1, wait_s=5))
@@ -74,7 +64,7 @@ async def test_an_answer_too_big_to_forward_is_refused_in_words(monkeypatch: pyt
 async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
     of_a_poll: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Votes are counted between its pieces, and none of them is in it."""
+    """Votes are counted between two chunks of the tally, and none of them is in it."""
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
     leader, _, _ = await pair()
     reads, votes = Reads(leader), [Vote(f"o{i}", poll="big" if of_a_poll else None) for i in range(9)]
@@ -174,8 +164,8 @@ async def test_a_read_may_wait_longer_than_other_calls() -> None:
 
 
 @on_loop
-async def test_what_an_election_used_up_is_not_waited_for_again() -> None:
-    """Else the leader would still wait when its answer comes too late, and the reader be told that nobody leads."""
+async def test_the_leader_waits_only_for_the_time_that_an_election_has_left() -> None:
+    """Otherwise the leader would wait too long: its answer would come too late, and the reader be told `NoLeader`."""
     _, follower, reads = await pair()
     follower.leader = None
     reading = asyncio.ensure_future(reads.results("mood", min_version=2**62, wait_s=1.2))
@@ -187,7 +177,7 @@ async def test_what_an_election_used_up_is_not_waited_for_again() -> None:
 
 
 @on_loop
-async def test_without_a_leader_it_is_told_so_in_time() -> None:
+async def test_without_a_leader_a_read_is_told_so_in_time() -> None:
     _, follower, reads = await pair()
     follower.leader = None
     with pytest.raises(NoLeader):

@@ -22,7 +22,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
 from quorate.vote import Vote
 from tests.support.local_replica import LocalReplica
-from tests.unit.submit.test_submit import on_loop
+from tests.support.on_loop import on_loop
 
 WAIT_S = 0.3
 

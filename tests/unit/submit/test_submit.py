@@ -1,10 +1,9 @@
-"""From votes to the log: grouping, forwarding, and what a caller is told when it goes wrong."""
+"""From votes to the log: what shares an entry, and what a caller is told when it goes wrong."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from functools import wraps
 from typing import Any
 
 import pytest
@@ -12,39 +11,12 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import CreatePoll, Refused
 from quorate.cluster.fsm import Applied
-from quorate.cluster.submit import batch_queue
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import Conflict, NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError, Rejected
-from quorate.vote import ENTRY_BYTES_MAX, Tallied, Vote
+from quorate.vote import ENTRY_BYTES_MAX, Vote
 from tests.support.local_replica import LocalReplica
-
-TIMEOUT_S = 0.5
-
-
-def on_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @wraps(test)
-    def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(asyncio.wait_for(test(*args, **kwargs), 20))
-
-    return run
-
-
-async def mood(node_id: str = "n1") -> tuple[LocalReplica, Submitter]:
-    replica = LocalReplica(node_id)
-    submitter = Submitter(replica)
-    await submitter.create_poll(
-        CreatePoll("mood", "How are you?", ["happy", "sad"], "open", None, False), timeout_s=TIMEOUT_S
-    )
-    return replica, submitter
-
-
-async def pair() -> tuple[LocalReplica, LocalReplica, Submitter]:
-    """A leader n1 and a follower n2, whose submitter is returned. They share the state, as after replication."""
-    leader, _ = await mood()
-    follower = LocalReplica("n2")
-    follower.state, follower.leader = leader.state, "n1"
-    follower.peers["n1"] = leader
-    return leader, follower, Submitter(follower)
+from tests.support.on_loop import on_loop
+from tests.unit.submit.one_poll import TIMEOUT_S, mood, one_after_another, shape
 
 
 @on_loop
@@ -66,14 +38,10 @@ async def test_each_request_learns_its_own_outcomes() -> None:
         submitter.cast([Vote("happy", id="a"), Vote("sad", id="a"), Vote("sad"), Vote("rage")], timeout_s=TIMEOUT_S),
         submitter.cast([Vote("happy")], timeout_s=TIMEOUT_S),
     )
-    assert (2, 0, [(1, "b", "unknown_option")]) == _shape(first)
-    assert (1, 1, [(1, "a", "conflict"), (3, None, "unknown_option")]) == _shape(second)
-    assert (1, 0, []) == _shape(third)
+    assert (2, 0, [(1, "b", "unknown_option")]) == shape(first)
+    assert (1, 1, [(1, "a", "conflict"), (3, None, "unknown_option")]) == shape(second)
+    assert (1, 0, []) == shape(third)
     assert {"happy": 2, "sad": 2} == replica.state.results("mood")
-
-
-def _shape(answer: Tallied) -> tuple[int, int, list[tuple[int, str | None, str]]]:
-    return answer.applied, answer.duplicates, [(r.index, r.id, r.reason) for r in answer.rejected]
 
 
 @on_loop
@@ -97,157 +65,6 @@ async def _once(submitter: Submitter, key: str, votes: list[Vote]) -> tuple[int,
 
 
 @on_loop
-async def test_a_follower_forwards_in_one_hop() -> None:
-    leader, follower, submitter = await pair()
-    answer = await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S)
-    assert (1, 0, []) == _shape(answer)
-    assert [] == follower.proposed
-    assert {"happy": 1, "sad": 0} == leader.state.results("mood")
-
-
-@on_loop
-async def test_a_forwarded_batch_is_never_forwarded_again() -> None:
-    leader, follower, submitter = await pair()
-    leader.leader = "n2"  # each takes the other for the leader
-    leader.peers["n2"] = follower
-    came_back: list[bytes] = []
-
-    async def note(peer: str, encoded: bytes) -> bytes:
-        came_back.append(encoded)
-        raise NoLeader("n2 does not lead")
-
-    follower.handlers["section"] = note
-    with pytest.raises(QuorateError):  # which one depends on where its deadline finds it
-        await submitter.cast([Vote("happy", id="x")], timeout_s=0.2)
-    assert [] == came_back
-    assert {"happy": 0, "sad": 0} == leader.state.results("mood")
-
-
-def _forget(done: asyncio.Future[Tallied]) -> None:
-    done.exception()
-
-
-@on_loop
-async def test_a_leader_that_leads_no_more_gives_back_what_was_forwarded_to_it() -> None:
-    """It could forward it, too; but where would that end?"""
-    first, own = await mood()
-    follower, second = LocalReplica("n2"), LocalReplica("n3")
-    follower.state = second.state = first.state
-    follower.leader, submitter = "n1", Submitter(follower)
-    follower.peers = {"n1": first, "n3": second}
-    first.peers = {"n3": second}
-    Submitter(second)
-    askers: list[str] = []
-    count = second.handlers["section"]
-
-    async def counted(peer: str, encoded: bytes) -> bytes:
-        askers.append(peer)
-        return await count(peer, encoded)
-
-    second.handlers["section"] = counted
-    first.held = []
-    for i in range(2):  # all its places are taken
-        asyncio.ensure_future(own.cast([Vote("sad", id=f"s{i}")], timeout_s=TIMEOUT_S)).add_done_callback(_forget)
-        for _ in range(10):
-            await asyncio.sleep(0)
-    assert 2 == len(first.held)
-    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S))
-    await asyncio.sleep(0.05)
-    assert not vote.done()
-    first.lead("n3")
-    follower.leader = "n3"
-    assert 1 == (await vote).applied
-    assert ["n2"] == askers
-
-
-@on_loop
-async def test_a_vote_leaves_when_another_node_leads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody tells us who leads now; we look."""
-    monkeypatch.setattr(batch_queue, "SWEEP_S", 1000.0)
-    _, follower, submitter = await pair()
-    follower.leader = None
-    vote = asyncio.ensure_future(submitter.cast([Vote("happy", id="x")], timeout_s=10))
-    await asyncio.sleep(0.01)
-    follower.leader = "n1"
-    assert 1 == (await vote).applied
-
-
-@on_loop
-async def test_a_leader_that_stops_is_no_reason_to_refuse() -> None:
-    leader, _, submitter = await pair()
-    serve = leader.handlers["section"]
-    told: list[str] = []
-
-    async def stopping(peer: str, encoded: bytes) -> bytes:
-        leader.handlers["section"] = serve
-        told.append(peer)
-        raise NotReady("this node is stopping")
-
-    leader.handlers["section"] = stopping
-    assert 1 == (await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S)).applied
-    assert ["n2"] == told
-
-
-async def one_after_another(submitter: Submitter, ids: list[str], timeout_s: float) -> list[asyncio.Task[Tallied]]:
-    """Votes of which each is on its way before the next comes, so that they share no batch."""
-    votes = []
-    for vote_id in ids:
-        votes.append(asyncio.ensure_future(submitter.cast([Vote("happy", id=vote_id)], timeout_s=timeout_s)))
-        for _ in range(10):
-            await asyncio.sleep(0)
-    return votes
-
-
-@on_loop
-async def test_a_replaced_leader_that_stays_silent_keeps_nobody_waiting() -> None:
-    """SIGSTOP, a dead machine: its link may look open for seconds after the others have elected another leader."""
-    leader, follower, submitter = await pair()
-    leader.held = []  # takes votes and never answers
-    tasks = len(asyncio.all_tasks())
-    stuck = await one_after_another(submitter, ["s0", "s1", "s2", "s3"], timeout_s=1.0)
-    follower.lead("n2")
-    assert 1 == (await submitter.cast([Vote("sad", id="new")], timeout_s=TIMEOUT_S)).applied
-    answers = await asyncio.gather(*stuck, return_exceptions=True)
-    assert all(isinstance(answer, Tallied | OutcomeUnknown) for answer in answers)
-    assert any(isinstance(answer, OutcomeUnknown) for answer in answers)
-    async with asyncio.timeout(2):
-        while submitter.waiting_bytes or len(asyncio.all_tasks()) > tasks:  # nothing is left of them
-            await asyncio.sleep(0.01)
-
-
-@on_loop
-async def test_what_a_replaced_leader_still_answers_is_told() -> None:
-    """Leadership that is handed over: the old leader is well, and knows what it committed."""
-    leader, follower, submitter = await pair()
-    leader.held = []
-    first, second, third = await one_after_another(submitter, ["a", "b", "c"], timeout_s=5)
-    follower.lead("n2")
-    assert 1 == (await third).applied  # it had not left
-    assert not first.done()
-    for data, answer in leader.held:
-        leader.commit(data, answer)
-    assert (1, 1) == ((await first).applied, (await second).applied)
-
-
-@on_loop
-async def test_what_a_replaced_leader_refuses_for_sure_is_tried_with_the_next() -> None:
-    leader, follower, submitter = await pair()
-    release = asyncio.Event()
-
-    async def refuse_late(peer: str, encoded: bytes) -> bytes:
-        await release.wait()
-        raise NoLeader("n1 does not lead any more")
-
-    leader.handlers["section"] = refuse_late
-    (vote,) = await one_after_another(submitter, ["a"], timeout_s=5)
-    follower.lead("n2")
-    assert 1 == (await submitter.cast([Vote("sad", id="new")], timeout_s=TIMEOUT_S)).applied
-    release.set()
-    assert 1 == (await vote).applied
-    assert {"happy": 1, "sad": 1} == follower.state.results("mood")
-
-
-@on_loop
 async def test_without_a_leader_nothing_is_counted_and_the_caller_is_told_so() -> None:
     replica, submitter = await mood()
     replica.lead(None)
@@ -259,7 +76,7 @@ async def test_without_a_leader_nothing_is_counted_and_the_caller_is_told_so() -
 
 
 @on_loop
-async def test_who_is_impatient_shortens_nobody_elses_wait() -> None:
+async def test_a_short_deadline_does_not_shorten_the_wait_of_other_requests() -> None:
     replica, submitter = await mood()
     replica.lead(None)
     patient = [asyncio.ensure_future(submitter.cast([Vote("happy")], timeout_s=10)) for _ in range(2)]
@@ -273,7 +90,7 @@ async def test_who_is_impatient_shortens_nobody_elses_wait() -> None:
 
 
 @on_loop
-async def test_the_patient_and_the_impatient_share_an_entry_all_the_same() -> None:
+async def test_requests_with_short_and_long_deadlines_share_an_entry() -> None:
     replica, submitter = await mood()
     before = len(replica.proposed)
     votes = [submitter.cast([Vote("happy", id=f"u{i}")], timeout_s=(2.0, 5.0)[i % 2]) for i in range(50)]
@@ -314,7 +131,7 @@ async def test_a_proposal_without_an_answer_is_unknown_at_its_deadline() -> None
     (data, answer) = replica.held.pop()
     replica.held = None
     replica.commit(data, answer)  # it is counted later, which "unknown" allowed for
-    assert (0, 1, []) == _shape(await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S))
+    assert (0, 1, []) == shape(await submitter.cast([Vote("happy", id="x")], timeout_s=TIMEOUT_S))
 
 
 ASKED: dict[str, Callable[[Submitter], Coroutine[Any, Any, Any]]] = {
@@ -359,7 +176,7 @@ async def test_a_full_queue_refuses_at_once_and_for_sure() -> None:
 
 @on_loop
 async def test_big_requests_share_no_entry_that_would_be_too_big() -> None:
-    """Else who voted beside them would be told that one vote is too large."""
+    """Otherwise small requests in the same entry would be refused as too large."""
     replica, submitter = await mood()
     replica.held = []
     stuck = await one_after_another(submitter, ["s0", "s1"], timeout_s=5)  # what comes now waits together
@@ -402,8 +219,8 @@ async def test_a_node_that_knows_no_cluster_yet_takes_no_votes() -> None:
 
 
 @on_loop
-async def test_a_command_counts_as_it_was_handed_in() -> None:
-    """It is encoded once, then and there, and not again when it leaves."""
+async def test_a_command_counts_as_it_was_submitted() -> None:
+    """A command is encoded once, when it is submitted, and not again when its batch leaves."""
     replica, submitter = await mood()
     poll = CreatePoll("lunch", "Lunch?", ["soup", "cake"], "open", None, False)
     made = asyncio.ensure_future(submitter.create_poll(poll, timeout_s=TIMEOUT_S))

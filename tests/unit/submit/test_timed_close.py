@@ -1,4 +1,4 @@
-"""Timed closes where nobody votes."""
+"""Polls close at their time although nobody votes."""
 
 from __future__ import annotations
 
