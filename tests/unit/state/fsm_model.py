@@ -1,7 +1,7 @@
-"""The state machine's rules once more, slow and obvious: dictionaries, one vote at a time, every poll its own counts.
+"""A model of the state machine, slow and obvious: dictionaries, one vote at a time, and each poll has its own counts.
 
-Written against the rules, not against the code: a vote without a poll is added to each open poll that lists its
-option, ids stand in plain dictionaries by generation, sessions remember every batch.
+It follows the rules, not the code: a vote without a poll is added to each open poll that lists its option, ids are in
+plain dictionaries by generation, and sessions remember every request.
 """
 
 from __future__ import annotations
@@ -100,7 +100,7 @@ class Model:
     # ---- votes ------------------------------------------------------------------------------------------------------
 
     def where(self, choice: Choice) -> tuple[Outcome, list[Poll]]:
-        """What a new vote meets, and the polls that it would count in."""
+        """The outcome of a new vote, and the polls that it would count in."""
         if not 1 <= choice.weight <= WEIGHT_MAX:
             return Outcome.INVALID, []
         if choice.poll is not None:

@@ -1,4 +1,4 @@
-"""A small language for the state machine's tests: one line says a history, the last command's outcome is the answer.
+"""A small language for the state machine's tests: one line is a history, and its answer is the last command's outcome.
 
     poll mood happy sad [until 5000] | draft mood happy sad | writein mood [happy …] | import mood happy=3 sad=1
     open mood | close mood | archive mood
@@ -33,7 +33,7 @@ def choice(option: str, poll: str | None = None, weight: int = 1) -> Choice:
 
 
 def cast(votes: list[tuple[str | None, Choice]]) -> entry.CastVotes:
-    """Votes as (id, choice); those without an id are counted after the others."""
+    """Votes as (id, choice). Votes without an id are counted after the others."""
     choices = list(dict.fromkeys(choice for _, choice in votes))
     with_ids = [(id, choices.index(choice)) for id, choice in votes if id is not None]
     return entry.CastVotes(
@@ -90,7 +90,7 @@ class Script:
         return self.apply(command).results[0][0]
 
     def play(self, history: str) -> str:
-        """Play every step; the outcome of the last one."""
+        """Play every step. Returns the outcome of the last one."""
         outcome = ""
         for step in filter(None, map(str.strip, history.split(";"))):
             words = step.split()
@@ -153,7 +153,7 @@ def _cut(words: list[str], word: str) -> tuple[list[str], str | None]:
 
 
 def word_of(result: Result) -> str:
-    """What a person would call it."""
+    """The result as a word."""
     match result:
         case entry.VotesResult():
             return Outcome((result.outcomes + result.plain or b"\0")[0]).reason

@@ -65,7 +65,7 @@ def test_a_vote_that_is_refused_leaves_no_trace(window: int) -> None:
 
 
 @pytest.mark.parametrize(("window", "head"), [(10, b"\7"), (100_000, b"\7\7")])
-def test_bytes_of_two_neighbours_are_not_taken_for_an_id(window: int, head: bytes) -> None:
+def test_bytes_of_two_records_side_by_side_are_not_taken_for_an_id(window: int, head: bytes) -> None:
     dedup, tail_bytes = Dedup(window), 8 - len(head)
     first, second = head + b"abcdefgh"[:tail_bytes], head + b"ABCDEFGH"[:tail_bytes]
     admit(dedup, [first, second])
@@ -110,7 +110,7 @@ def test_shrinking_keeps_the_old_promise_for_old_ids_and_the_new_one_for_new_ids
     window=st.integers(1, 12),
     steps=st.lists(st.tuples(st.integers(0, 8), st.none() | st.integers(1, 25)), max_size=25),
 )
-def test_changes_of_the_window_forget_exactly_what_the_model_forgets(
+def test_after_changes_of_the_window_the_same_ids_are_forgotten_as_in_the_model(
     window: int, steps: list[tuple[int, int | None]]
 ) -> None:
     dedup, model, accepted = Dedup(window), Model(window), 0

@@ -53,7 +53,7 @@ commands = st.tuples(st.integers(0, 11), values, values, values, values, values)
 
 
 def agree(one: StateMachine, other: StateMachine, data: bytes) -> None:
-    """Both apply `data`: one version on, the same answer, the same state."""
+    """Apply `data` to both: each goes one version on, with the same answer and the same state."""
     before = one.version
     applied = one.apply(data)
     assert applied == other.apply(data)
@@ -75,7 +75,7 @@ def test_a_damaged_entry_is_applied_alike_everywhere(data: bytes, at: int, byte:
 
 
 @given(st.lists(commands, max_size=4))
-def test_odd_commands_are_refused_or_make_sense(commands: list[object]) -> None:
+def test_odd_commands_are_refused_or_applied(commands: list[object]) -> None:
     batch = msgspec.msgpack.encode(commands)
     agree(busy().machine, busy().machine, entry.encode_entry(2_000, [batch]))
 
@@ -227,7 +227,7 @@ SNAPSHOT = image()
 
 
 @given(at=st.integers(0, len(SNAPSHOT) - 33), byte=st.integers(0, 255))
-def test_nonsense_under_a_right_checksum_raises_nothing_else(at: int, byte: int) -> None:
+def test_nonsense_under_a_right_checksum_raises_only_a_data_error(at: int, byte: int) -> None:
     content = SNAPSHOT[:at] + bytes([byte]) + SNAPSHOT[at + 1 : -32]
     try:
         machine = StateMachine.restore(content + hashlib.blake2b(content, digest_size=32).digest())

@@ -49,8 +49,11 @@ imports = st.builds(
 
 
 class Histories(RuleBasedStateMachine):
-    """`machine` runs through; `restored` is thrown away for a copy from its bytes now and then; `single` gets the
-    votes of a command one by one. All three must agree with the model."""
+    """Three machines that must agree with the model.
+
+    `machine` is never restarted, `restored` is replaced by a copy from its bytes now and then, and `single` gets the
+    votes of a command one by one.
+    """
 
     @initialize(
         window=st.integers(1, 8),

@@ -1,4 +1,4 @@
-"""The life of a poll: creating it, its states, and closing when the log's time has come."""
+"""The life of a poll: creating it, its states, and closing at its closing time."""
 
 from __future__ import annotations
 
@@ -162,7 +162,7 @@ def image_of(script: Script) -> bytes:
     return script.machine.freeze().encode()
 
 
-def test_imported_polls_remember_their_starting_results() -> None:
+def test_imported_polls_remember_their_initial_results() -> None:
     script = Script()
     script.play("import mood happy=3 sad=0; vote a happy; poll day x y")
     assert {"happy": 3, "sad": 0} == script.machine.initial_results("mood")
@@ -174,7 +174,7 @@ def test_imported_polls_remember_their_starting_results() -> None:
     assert ({"a": 5}, {"a": 5, "b": 1}) == (script.machine.initial_results("words"), script.machine.results("words"))
 
 
-def test_importing_again_moves_the_start_and_keeps_the_votes() -> None:
+def test_importing_again_replaces_the_initial_results_and_keeps_the_votes() -> None:
     script = Script()
     script.play("import mood happy=3 sad=7; vote a happy; vote b sad; close mood; open mood; vote c happy in mood")
     script.play("import mood happy=1 sad=9; vote d happy")
@@ -216,7 +216,7 @@ MANY = [str(i) for i in range(100_001)]
         (CreatePoll("p", "", ["a", "b"], "open", None, False, [2**63 - 1, 0]), "created"),
     ],
 )
-def test_what_makes_a_poll(command: CreatePoll, what: str) -> None:
+def test_creating_a_poll(command: CreatePoll, what: str) -> None:
     script = Script()
     before = script.machine.digest()
     assert what == word_of(script.do(command))

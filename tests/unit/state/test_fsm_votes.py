@@ -110,7 +110,7 @@ def test_votes_of_one_command_are_decided_in_their_order() -> None:
     assert {"happy": 1, "sad": 2} == tally(script)
 
 
-def test_the_same_id_in_two_sections_of_one_entry_counts_once() -> None:
+def test_the_same_id_in_two_batches_of_one_entry_counts_once() -> None:
     script = Script()
     script.do(poll("mood", ["happy", "sad"]))
     batch = entry.encode_batch([cast([("a", choice("happy"))])])
@@ -178,7 +178,7 @@ def test_a_whole_request_over_the_bound_counts_nothing() -> None:
     assert "applied" == script.play("once k happy*4 sad*1")
 
 
-def test_starting_results_are_bounded_too() -> None:
+def test_initial_results_are_bounded_too() -> None:
     script = nearly_full(5)
     assert "too_large" == script.play("import new happy=3 sad=3")
     assert "created" == script.play("import new happy=3 sad=2")
