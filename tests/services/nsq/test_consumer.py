@@ -9,9 +9,11 @@ import pytest
 
 from quorate.processes.waiting import until
 from quorate.vote import Vote
-from tests.services.nsq.counting import Crashing, cluster, crash, on_loop, source, vote
+from tests.services.nsq.counting import crash, source, vote
 from tests.services.nsq.raw import RawClient
 from tests.services.nsq.servers import Servers
+from tests.support.local_cluster import DyingCaster, local_cluster
+from tests.support.on_loop import on_loop
 from tests.support.waiting import wait_for
 
 # ---- bodies ---------------------------------------------------------------------------------------------------------
@@ -30,7 +32,7 @@ BODIES = [
 @pytest.mark.parametrize(("body", "tally"), [row[1:] for row in BODIES], ids=[row[0] for row in BODIES])
 @on_loop
 async def test_bodies(servers: Servers, body: bytes, tally: dict[str, int]) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     async with source(counted.submitter, nsqd):
         nsqd.publish("votes", body)
         await until("it is counted", lambda: counted.total)
@@ -43,7 +45,7 @@ async def test_bodies(servers: Servers, body: bytes, tally: dict[str, int]) -> N
 
 @on_loop
 async def test_every_message_counts_and_is_finished(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     nsqd.publish("votes", *[b"happy"] * 700, *[b"sad"] * 300)
     async with source(counted.submitter, nsqd) as taking:
         await until("all are finished", lambda: nsqd.unfinished("votes", "counter") == 0 and counted.total == 1_000)
@@ -55,9 +57,9 @@ async def test_every_message_counts_and_is_finished(servers: Servers) -> None:
 
 @on_loop
 async def test_a_message_that_timed_out_while_it_was_counted_counts_once(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     nsqd.publish("votes", b"happy", vote("sad"), vote("sad", "id-1"), b'[{"option":"happy"},{"option":"happy"}]')
-    silent = Crashing(counted.submitter)
+    silent = DyingCaster(counted.submitter)
     async with source(silent, nsqd, msg_timeout_ms=1_000) as stuck:
         await until("all are counted", lambda: silent.counted == 5)
         await crash(stuck)
@@ -70,7 +72,7 @@ async def test_a_message_that_timed_out_while_it_was_counted_counts_once(servers
 
 @on_loop
 async def test_work_that_takes_long_is_not_given_to_another(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     async with source(counted.submitter, nsqd, msg_timeout_ms=1_000, cast_timeout_s=10) as taking:
         counted.replica.held = []
         nsqd.publish("votes", b"happy")
@@ -86,7 +88,7 @@ async def test_work_that_takes_long_is_not_given_to_another(servers: Servers) ->
 
 @on_loop
 async def test_the_same_vote_published_to_two_nsqds_counts_once(servers: Servers) -> None:
-    lookupd, counted = servers.lookupd(), await cluster()
+    lookupd, counted = servers.lookupd(), await local_cluster()
     both = [servers.nsqd(lookupd_tcp_address=lookupd.tcp) for _ in range(2)]
     for nsqd in both:
         nsqd.publish("votes", *(vote("happy" if n % 3 else "sad", f"v{n}") for n in range(300)))
@@ -98,7 +100,7 @@ async def test_the_same_vote_published_to_two_nsqds_counts_once(servers: Servers
 @on_loop
 async def test_nsqds_whose_message_ids_collide_lose_nothing(servers: Servers) -> None:
     """Two nsqds on one host have one node id. (The doubles are made to give the very same ids; nsqd does by chance.)"""
-    counted = await cluster()
+    counted = await local_cluster()
     flags = {"first_id": 1} if servers.kind == "double" else {}
     first, second = servers.nsqd(node_id=7, **flags), servers.nsqd(node_id=7, **flags)
     first.publish("votes", *[b"happy"] * 500)
@@ -110,7 +112,7 @@ async def test_nsqds_whose_message_ids_collide_lose_nothing(servers: Servers) ->
 
 @on_loop
 async def test_another_channel_gets_every_vote_too(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     with RawClient(nsqd.address).subscribe("votes", "archive", ready=100) as archive:
         async with source(counted.submitter, nsqd):
             await until("both channels are there", lambda: nsqd.channel("votes", "counter")["client_count"])
@@ -124,7 +126,7 @@ async def test_another_channel_gets_every_vote_too(servers: Servers) -> None:
 
 @on_loop
 async def test_stopping_gives_what_is_unfinished_to_another_at_once(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     counted.replica.lead(None)
     nsqd.publish("votes", *[b"happy"] * 300)
     async with source(counted.submitter, nsqd, hold_s=60) as stopping:
@@ -141,7 +143,7 @@ async def test_stopping_gives_what_is_unfinished_to_another_at_once(servers: Ser
 
 @on_loop
 async def test_stopping_finishes_what_is_being_counted(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     nsqd.publish("votes", *[b"happy"] * 2_000)
     async with source(counted.submitter, nsqd):
         await until("it flows", lambda: counted.total >= 200)
@@ -151,7 +153,7 @@ async def test_stopping_finishes_what_is_being_counted(servers: Servers) -> None
 
 @on_loop
 async def test_a_source_without_any_nsqd_starts_and_stops(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     nsqd.kill()
     async with source(counted.submitter, nsqd) as taking:
         await until("it says so", lambda: "no connection to nsqd" in taking.status()["last_error"])
@@ -165,7 +167,7 @@ async def test_a_source_without_any_nsqd_starts_and_stops(servers: Servers) -> N
 
 @on_loop
 async def test_status_tells_depth_and_connections(servers: Servers) -> None:
-    lookupd, counted = servers.lookupd(), await cluster()
+    lookupd, counted = servers.lookupd(), await local_cluster()
     nsqd = servers.nsqd(lookupd_tcp_address=lookupd.tcp)
     nsqd.publish("votes", b"happy")
     async with source(counted.submitter, lookupd) as taking:
@@ -176,7 +178,7 @@ async def test_status_tells_depth_and_connections(servers: Servers) -> None:
 
 @on_loop
 async def test_messages_counted_by_http_and_by_nsq_are_one_vote(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     await counted.submitter.cast([Vote("happy", "u1")], timeout_s=1)
     async with source(counted.submitter, nsqd) as taking:
         nsqd.publish("votes", vote("happy", "u1"))

@@ -7,9 +7,11 @@ import json
 import pytest
 
 from quorate.processes.waiting import until
-from tests.services.nsq.counting import cluster, on_loop, source, vote
+from tests.services.nsq.counting import source, vote
 from tests.services.nsq.raw import RawClient, Received
 from tests.services.nsq.servers import Servers
+from tests.support.local_cluster import local_cluster
+from tests.support.on_loop import on_loop
 
 POISON = [
     (b'{"option":', "invalid", "no vote in JSON"),
@@ -35,7 +37,7 @@ def letters(client: RawClient, count: int) -> list[tuple[dict[str, object], byte
 
 @on_loop
 async def test_poison_is_kept_with_its_reason_and_finished(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     bodies = [body for body, _, _ in POISON]
     nsqd.publish("votes", *bodies, b"happy")
     async with source(counted.submitter, nsqd, dead_letter="votes.dead") as taking:
@@ -53,7 +55,7 @@ async def test_poison_is_kept_with_its_reason_and_finished(servers: Servers) -> 
 
 @on_loop
 async def test_rejected_votes_are_kept_and_may_be_sent_again(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     nsqd.publish(
         "votes",
         b"unheard-of",
@@ -70,7 +72,7 @@ async def test_rejected_votes_are_kept_and_may_be_sent_again(servers: Servers) -
     again = [line for head, body in found if head["reason"] == "unknown_option" for line in body.splitlines()]
     assert {"unheard-of", "new"} == {json.loads(line)["option"] for line in again}
 
-    counted = await cluster(["unheard-of", "new"])
+    counted = await local_cluster(["unheard-of", "new"])
     nsqd.publish("votes", *again, *again)
     async with source(counted.submitter, nsqd):
         await until("they count now", lambda: nsqd.unfinished("votes", "counter") == 0 and counted.total >= 2)
@@ -79,7 +81,7 @@ async def test_rejected_votes_are_kept_and_may_be_sent_again(servers: Servers) -
 
 @on_loop
 async def test_votes_after_the_close_are_rejected_but_resent_ones_are_duplicates(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     async with source(counted.submitter, nsqd) as taking:
         nsqd.publish("votes", vote("happy", "early"))
         await until("it is counted", lambda: counted.total == 1)
@@ -95,7 +97,7 @@ async def test_votes_after_the_close_are_rejected_but_resent_ones_are_duplicates
 async def test_poison_whose_letter_cannot_be_published_is_not_lost(
     servers: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     nsqd.publish("votes", b"[1]")
     async with source(counted.submitter, nsqd, dead_letter="no*topic"):
         await until("it was tried", lambda: "dead letters could not be published" in caplog.text)

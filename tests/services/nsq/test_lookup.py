@@ -12,8 +12,10 @@ import pytest
 from quorate.ingest.nsq.connection import NsqdConnection
 from quorate.processes.waiting import until
 from tests.doubles.nsq import web
-from tests.services.nsq.counting import cluster, on_loop, source
+from tests.services.nsq.counting import source
 from tests.services.nsq.servers import Server, Servers
+from tests.support.local_cluster import local_cluster
+from tests.support.on_loop import on_loop
 
 
 @asynccontextmanager
@@ -46,7 +48,7 @@ ODD = [
 @pytest.mark.parametrize("odd", ODD, ids=str)
 @on_loop
 async def test_a_lookupd_that_makes_no_sense_is_told_and_asked_again(servers: Servers, odd: object) -> None:
-    nsqd, counted, answers = servers.nsqd(), await cluster(), {"/lookup": odd}
+    nsqd, counted, answers = servers.nsqd(), await local_cluster(), {"/lookup": odd}
     async with answering(answers) as address, source(counted.submitter, lookupd=[address]) as taking:
         await until("it is told", lambda: f"nsqlookupd {address}" in taking.status()["last_error"])
         answers["/lookup"] = {"producers": [producer(nsqd)]}
@@ -56,7 +58,7 @@ async def test_a_lookupd_that_makes_no_sense_is_told_and_asked_again(servers: Se
 
 @on_loop
 async def test_statistics_that_make_no_sense_are_told_and_nsqds_found_all_the_same(servers: Servers) -> None:
-    first, later, counted = servers.nsqd(), servers.nsqd(), await cluster()
+    first, later, counted = servers.nsqd(), servers.nsqd(), await local_cluster()
     answers: dict[str, Any] = {"/lookup": {"producers": []}, "/stats": {"topics": [{}]}}
     async with answering(answers) as address, source(counted.submitter, lookupd=[address]) as taking:
         producers = [producer(first, http_port=int(address.rpartition(":")[2]))]
@@ -71,7 +73,7 @@ async def test_statistics_that_make_no_sense_are_told_and_nsqds_found_all_the_sa
 async def test_a_turn_that_fails_is_told_once_and_ends_no_loop(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     touch, turns = NsqdConnection.touch_old, []
 
     def failing(connection: NsqdConnection) -> None:

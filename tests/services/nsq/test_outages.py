@@ -10,15 +10,17 @@ from typing import Any
 import pytest
 
 from quorate.processes.waiting import until
-from tests.services.nsq.counting import cluster, on_loop, source
+from tests.services.nsq.counting import source
 from tests.services.nsq.servers import DURABLE, Server, Servers
+from tests.support.local_cluster import local_cluster
+from tests.support.on_loop import on_loop
 
 # ---- nsqd dies ------------------------------------------------------------------------------------------------------
 
 
 @on_loop
 async def test_what_is_queued_in_a_killed_nsqd_is_counted_after_its_restart(servers: Servers) -> None:
-    lookupd, counted = servers.lookupd(), await cluster()
+    lookupd, counted = servers.lookupd(), await local_cluster()
     nsqd = servers.nsqd(**DURABLE, lookupd_tcp_address=lookupd.tcp)
     nsqd.publish("votes", *[b"happy"] * 400)
     async with source(counted.submitter, lookupd) as taking:
@@ -38,7 +40,7 @@ async def test_what_is_queued_in_a_killed_nsqd_is_counted_after_its_restart(serv
 @on_loop
 async def test_messages_held_when_their_nsqd_dies_are_counted_all_the_same(servers: Servers) -> None:
     """nsqd loses what was in flight; we are then the only ones who have it."""
-    nsqd, counted = servers.nsqd(**DURABLE), await cluster()
+    nsqd, counted = servers.nsqd(**DURABLE), await local_cluster()
     nsqd.publish("votes", *[b"happy"] * 20)
     async with source(counted.submitter, nsqd, hold_s=0.2) as taking:
         counted.replica.lead(None)
@@ -57,7 +59,7 @@ async def test_messages_held_when_their_nsqd_dies_are_counted_all_the_same(serve
 async def test_a_double_that_keeps_all_is_killed_in_mid_flow(servers: Servers) -> None:
     if servers.kind != "double":
         pytest.skip("nsqd loses what is in flight when it is killed: test_conformance.py shows it")
-    nsqd, counted = servers.nsqd(**DURABLE, keep_all=1), await cluster()
+    nsqd, counted = servers.nsqd(**DURABLE, keep_all=1), await local_cluster()
     nsqd.publish("votes", *[b"happy"] * 3_000)
     async with source(counted.submitter, nsqd, max_in_flight=50):
         for least in (500, 1_500, 2_500):
@@ -70,7 +72,7 @@ async def test_a_double_that_keeps_all_is_killed_in_mid_flow(servers: Servers) -
 
 @on_loop
 async def test_an_nsqd_that_stops_answering_does_not_hold_up_another(servers: Servers) -> None:
-    frozen, well, counted = servers.nsqd(), servers.nsqd(), await cluster()
+    frozen, well, counted = servers.nsqd(), servers.nsqd(), await local_cluster()
     async with source(counted.submitter, frozen, well) as taking:
         await until("both are connected", lambda: taking.status()["connections"] == 2)
         frozen.pause()
@@ -81,7 +83,7 @@ async def test_an_nsqd_that_stops_answering_does_not_hold_up_another(servers: Se
 
 @on_loop
 async def test_nsqds_are_found_when_they_come_and_kept_without_lookupd(servers: Servers) -> None:
-    lookupd, counted = servers.lookupd(), await cluster()
+    lookupd, counted = servers.lookupd(), await local_cluster()
     async with source(counted.submitter, lookupd) as taking:
         nsqd = servers.nsqd(lookupd_tcp_address=lookupd.tcp)
         nsqd.publish("votes", b"happy")
@@ -97,7 +99,7 @@ async def test_nsqds_are_found_when_they_come_and_kept_without_lookupd(servers: 
 @on_loop
 async def test_each_trouble_is_logged_once_and_again_when_it_came_back(caplog: pytest.LogCaptureFixture) -> None:
     """However often all of them are tried, and whichever was tried last."""
-    counted = await cluster()
+    counted = await local_cluster()
     gone: dict[str, Any] = {"nsqd": ["127.0.0.1:1", "127.0.0.1:2"], "lookupd": ["127.0.0.1:3"], "lookupd_poll_s": 0.05}
     counted.replica.lead(None)
     async with source(counted.submitter, **gone) as taking:
@@ -115,7 +117,7 @@ async def test_each_trouble_is_logged_once_and_again_when_it_came_back(caplog: p
 async def test_http_addresses_and_others_mixed_up_are_told_once(
     servers: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     mixed_up: dict[str, Any] = {"nsqd": [nsqd.http], "lookupd": [nsqd.http], "lookupd_poll_s": 0.05}
     async with source(counted.submitter, **mixed_up) as taking:
         await asyncio.sleep(1.5)  # some tries of each
@@ -130,7 +132,7 @@ async def test_http_addresses_and_others_mixed_up_are_told_once(
 @on_loop
 async def test_a_lookupd_that_answers_again_is_told(servers: Servers, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
-    lookupd, counted = servers.lookupd(), await cluster()
+    lookupd, counted = servers.lookupd(), await local_cluster()
     lookupd.kill()
     async with source(counted.submitter, lookupd) as taking:
         await until("lookupd is missed", lambda: "nsqlookupd" in taking.status()["last_error"])
@@ -148,7 +150,7 @@ def ready(nsqd: Server) -> list[int]:
 
 @on_loop
 async def test_without_a_leader_messages_go_back_and_flow_again_at_once(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     counted.replica.lead(None)
     nsqd.publish("votes", *[b"happy"] * 500)
     async with source(counted.submitter, nsqd, hold_s=0.2, max_in_flight=100) as taking:
@@ -168,7 +170,7 @@ async def test_without_a_leader_messages_go_back_and_flow_again_at_once(servers:
 
 @on_loop
 async def test_big_messages_that_cannot_be_counted_do_not_fill_the_memory(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     padding = b" " * 900_000
     for _ in range(30):
         nsqd.publish("votes", b'[{"option":"happy"}' + padding + b"]")
@@ -185,7 +187,7 @@ async def test_big_messages_that_cannot_be_counted_do_not_fill_the_memory(server
 
 @on_loop
 async def test_what_one_node_cannot_count_another_does(servers: Servers) -> None:
-    nsqd, counted, cut_off = servers.nsqd(), await cluster(), await cluster()
+    nsqd, counted, cut_off = servers.nsqd(), await local_cluster(), await local_cluster()
     cut_off.replica.lead(None)
     async with source(cut_off.submitter, nsqd, hold_s=0.2):
         nsqd.publish("votes", *[b"happy"] * 50)
@@ -197,7 +199,7 @@ async def test_what_one_node_cannot_count_another_does(servers: Servers) -> None
 
 @on_loop
 async def test_an_unknown_outcome_is_tried_again_and_counts_once(servers: Servers) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     async with source(counted.submitter, nsqd) as taking:
         counted.replica.held = []
         nsqd.publish("votes", *[b"happy"] * 30)

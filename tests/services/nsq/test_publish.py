@@ -19,9 +19,11 @@ from quorate.client.lines import LINE_BYTES_MAX
 from quorate.errors import Invalid, OutcomeUnknown
 from quorate.ingest.nsq.publisher import FIRST_MPUB, NoNsqd, Publisher
 from quorate.processes.waiting import until
-from tests.services.nsq.counting import cluster, on_loop, source
+from tests.services.nsq.counting import source
 from tests.services.nsq.raw import RawClient
 from tests.services.nsq.servers import DURABLE, ROOT, Server, Servers
+from tests.support.local_cluster import local_cluster
+from tests.support.on_loop import on_loop
 from tests.support.waiting import wait_for
 
 LINES = "happy\nsad\nhappy\n" + '{"option":"happy","id":"u1"}\n' * 2 + "\nsad\n"  # 5 distinct votes
@@ -61,7 +63,7 @@ def told(capsys: pytest.CaptureFixture[str], *names: str) -> tuple[Any, ...]:
 
 @on_loop
 async def test_a_file_published_twice_counts_once(servers: Servers, file: Path) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     async with source(counted.submitter, nsqd) as taking:
         for _ in range(2):
             await asyncio.to_thread(publish, file, "--nsqd", nsqd.tcp)
@@ -72,7 +74,7 @@ async def test_a_file_published_twice_counts_once(servers: Servers, file: Path) 
 
 @on_loop
 async def test_many_votes_a_message_count_each(servers: Servers, tmp_path: Path) -> None:
-    nsqd, counted = servers.nsqd(), await cluster()
+    nsqd, counted = servers.nsqd(), await local_cluster()
     path = tmp_path / "many.txt"
     path.write_text("happy\n" * 900 + "sad\n" * 150)
     async with source(counted.submitter, nsqd) as taking:
@@ -141,7 +143,7 @@ def test_a_dead_nsqd_is_passed_over(servers: Servers, file: Path, capsys: pytest
 
 @on_loop
 async def test_a_batch_that_one_nsqd_took_in_silence_and_another_confirmed_counts_once(servers: Servers) -> None:
-    frozen, well, counted = servers.nsqd(), servers.nsqd(), await cluster()
+    frozen, well, counted = servers.nsqd(), servers.nsqd(), await local_cluster()
     votes = [b'{"option":"happy","id":"v%d"}' % n for n in range(100)]
     with Publisher([frozen.tcp, well.tcp], "votes", timeout_s=3) as publisher:
         await asyncio.to_thread(publisher.publish, votes[:1])
@@ -157,7 +159,7 @@ async def test_a_batch_that_one_nsqd_took_in_silence_and_another_confirmed_count
 
 @on_loop
 async def test_published_to_both_the_loss_of_one_loses_nothing(servers: Servers, file: Path) -> None:
-    lost, kept, counted = servers.nsqd(), servers.nsqd(), await cluster()
+    lost, kept, counted = servers.nsqd(), servers.nsqd(), await local_cluster()
     await asyncio.to_thread(publish, file, "--nsqd", lost.tcp, "--nsqd", kept.tcp, "--both")
     lost.kill()  # with its default flags: it forgets everything
     lost.start()
@@ -187,7 +189,7 @@ def test_an_nsqd_that_comes_back_is_published_to(servers: Servers) -> None:
 async def test_an_nsqd_that_syncs_slowly_is_given_as_much_as_it_takes_in_time(servers: Servers) -> None:
     """With its durable flags nsqd syncs each message; all of these in one MPUB would take longer than one try may."""
     slow = {"sync_takes": "5ms"} if servers.kind == "double" else {}
-    nsqd, counted = servers.nsqd(**DURABLE, **slow), await cluster()
+    nsqd, counted = servers.nsqd(**DURABLE, **slow), await local_cluster()
     votes = [b'{"option":"happy","id":"v%d"}' % n for n in range(1_000)]
     with Publisher([nsqd.tcp], "votes", timeout_s=3) as publisher:
         await asyncio.to_thread(publisher.publish, votes)
