@@ -49,6 +49,10 @@ class Server(NsqServer):
         self.kind = kind
         super().__init__(program, _command(kind, program), folder, cwd=ROOT, **flags)
 
+    def ready(self, topic: str, channel: str) -> list[int]:
+        """How many messages each consumer of the channel asks for at a time."""
+        return [client["ready_count"] for client in self.channel(topic, channel)["clients"]]
+
 
 class Servers:
     """Makes servers of one kind for one test, and ends them all."""

@@ -121,7 +121,27 @@ async def test_another_channel_gets_every_vote_too(servers: Servers) -> None:
         assert 50 == len({message.id for message in archive.messages(50)})
 
 
-# ---- stopping -------------------------------------------------------------------------------------------------------
+# ---- pausing and stopping -------------------------------------------------------------------------------------------
+
+
+@on_loop
+async def test_a_paused_source_takes_nothing_until_it_is_resumed(servers: Servers) -> None:
+    lookupd, counted = servers.lookupd(), await local_cluster()
+    nsqd = servers.nsqd(lookupd_tcp_address=lookupd.tcp)
+    nsqd.publish("votes", b"happy")
+    async with source(counted.submitter, lookupd) as taking:
+        await until("it flows", lambda: counted.total == 1)
+        taking.pause()
+        await until("nothing is asked for", lambda: [0] == nsqd.ready("votes", "counter"))
+        nsqd.publish("votes", *[b"happy"] * 300)
+        later = servers.nsqd(lookupd_tcp_address=lookupd.tcp)
+        later.publish("votes", b"sad")
+        await until("the later nsqd is found", lambda: taking.status()["connections"] == 2)
+        assert 1 == counted.total
+        taking.resume()
+        await until("all are counted", lambda: counted.total == 302)
+        await until("both are asked for as many", lambda: [100] == nsqd.ready("votes", "counter"))
+    assert 0 == nsqd.unfinished("votes", "counter")
 
 
 @on_loop

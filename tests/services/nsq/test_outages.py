@@ -11,7 +11,7 @@ import pytest
 
 from quorate.processes.waiting import until
 from tests.services.nsq.counting import source
-from tests.services.nsq.servers import DURABLE, Server, Servers
+from tests.services.nsq.servers import DURABLE, Servers
 from tests.support.local_cluster import local_cluster
 from tests.support.on_loop import on_loop
 
@@ -143,11 +143,6 @@ async def test_a_lookupd_that_answers_again_is_told(servers: Servers, caplog: py
 # ---- when nothing can be counted ------------------------------------------------------------------------------------
 
 
-def ready(nsqd: Server) -> list[int]:
-    """How many messages each consumer asks for at a time."""
-    return [client["ready_count"] for client in nsqd.channel("votes", "counter")["clients"]]
-
-
 @on_loop
 async def test_without_a_leader_messages_go_back_and_flow_again_at_once(servers: Servers) -> None:
     nsqd, counted = servers.nsqd(), await local_cluster()
@@ -156,13 +151,13 @@ async def test_without_a_leader_messages_go_back_and_flow_again_at_once(servers:
     async with source(counted.submitter, nsqd, hold_s=0.2, max_in_flight=100) as taking:
         await until("some are given back", lambda: taking.status()["requeued"] > 100)
         assert taking.status()["throttled"]
-        await until("one message at a time is asked for", lambda: [1] == ready(nsqd))
+        await until("one message at a time is asked for", lambda: [1] == nsqd.ready("votes", "counter"))
         start_s = time.monotonic()
         counted.replica.lead("n1")
         await until("all are counted", lambda: counted.total == 500)
         took_s = time.monotonic() - start_s
         assert not taking.status()["throttled"]
-        await until("all are asked for again", lambda: [100] == ready(nsqd))
+        await until("all are asked for again", lambda: [100] == nsqd.ready("votes", "counter"))
         await until("all are finished", lambda: nsqd.unfinished("votes", "counter") == 0)
     assert took_s < 3.6, "pynsq's backoff would have waited 3.6 s after the first failure"
     assert 500 == counted.total
