@@ -24,6 +24,8 @@ from tests.unit.ingest.memory_queues import LIMIT, ListQueue, LogQueue, MemoryDe
 AnyQueue = LogQueue | ListQueue
 MemoryConsumer = QueueConsumer[MemoryDelivery]
 
+MANY_VOTES = json.dumps([{"option": "happy"}] * 1_500).encode()
+
 both = pytest.mark.parametrize("kind", [LogQueue, ListQueue])
 
 
@@ -83,8 +85,7 @@ async def test_a_vote_without_an_id_gets_one_of_its_message(kind: type[AnyQueue]
 @both
 @on_loop
 async def test_no_more_than_three_groups_are_counted_at_a_time(kind: type[AnyQueue]) -> None:
-    counted = await local_cluster()
-    queue = kind(*[json.dumps([{"option": "happy"}] * 1_500).encode()] * 20)
+    queue, counted = kind(*[MANY_VOTES] * 20), await local_cluster()
     counted.replica.held = []
     async with consumer(queue, counted.submitter, hold_s=30) as consumed:
         await until("all have arrived", lambda: consumed.metrics.messages == 20)
@@ -220,11 +221,12 @@ async def test_rejected_votes_may_be_sent_again_as_they_were_kept(kind: type[Any
 
 
 @both
+@pytest.mark.parametrize("body", [b"[1]", b"new"], ids=["poison", "a rejected vote"])
 @on_loop
 async def test_a_message_whose_letter_cannot_be_stored_is_given_back(
-    kind: type[AnyQueue], caplog: pytest.LogCaptureFixture
+    kind: type[AnyQueue], body: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    queue, counted = kind(b"[1]"), await local_cluster()
+    queue, counted = kind(body), await local_cluster()
     queue.letters_fail = dict.fromkeys(("here", "odd"), TimeoutError())
     async with consumer(queue, counted.submitter) as consumed:
         await until("it came again", lambda: consumed.metrics.messages >= 3)
@@ -276,6 +278,18 @@ async def test_stopping_gives_back_what_cannot_be_counted_and_takes_no_more(kind
     async with consumer(queue, counted.submitter):
         await until("another node counts all", lambda: queue.unfinished == 0)
     assert 300 == counted.total
+
+
+@both
+@on_loop
+async def test_stopping_gives_back_what_is_in_no_group_yet(kind: type[AnyQueue]) -> None:
+    queue, counted = kind(*[MANY_VOTES] * 20), await local_cluster()
+    counted.replica.lead(None)
+    async with consumer(queue, counted.submitter, hold_s=60) as stopping:
+        await until("all have arrived", lambda: stopping.metrics.messages == 20)
+        queue.disconnect()
+        await stopping.stop(5.0)
+        assert (0, 20) == (len(queue.held), queue.unfinished)
 
 
 @both
