@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from quorate.cli.asking import as_json, print_json
+from quorate.cli.node_options import as_json, print_json
 from quorate.cli.settings import setting_flags
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from quorate.cli.asking import as_json, asks_nodes, client_of, print_json
+from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 
 if TYPE_CHECKING:
     from quorate.client.feed import Fed, Progress, Scan

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from quorate.cli.asking import as_json, print_json
+from quorate.cli.node_options import as_json, print_json
 from quorate.client.lines import LINE_BYTES_MAX, chunks, numbered
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from quorate.cli.asking import as_json, asks_nodes, client_of, print_json
+from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.table import print_table
 from quorate.words import LEVELS
 

@@ -7,7 +7,7 @@ import platform
 import click
 
 from quorate import __version__
-from quorate.cli.asking import as_json, print_json
+from quorate.cli.node_options import as_json, print_json
 
 
 @click.command()

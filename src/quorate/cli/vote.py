@@ -6,7 +6,7 @@ import uuid
 
 import click
 
-from quorate.cli.asking import as_json, asks_nodes, client_of, print_json
+from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 
 
 @click.command()
