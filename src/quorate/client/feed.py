@@ -106,7 +106,7 @@ class Fed:
 Progress = Callable[[Fed], None]
 
 
-class Refused(QuorateError):
+class FeedRefused(QuorateError):
     """The cluster refused votes of the file; says which lines."""
 
     status, kind, title = 400, "rejected", "The cluster refused some of the votes"
@@ -183,11 +183,11 @@ def _check_window(client: Client, found: Scan) -> None:
         )
 
 
-def _refused(batch: list[Line], rejected: list[Rejection], fed: Fed, rest: str) -> Refused:
+def _refused(batch: list[Line], rejected: list[Rejection], fed: Fed, rest: str) -> FeedRefused:
     lines = [f"line {batch[r.index].number:,}: {r.detail or r.reason}: {batch[r.index].vote.option}" for r in rejected]
     if len(lines) > REFUSED_SHOWN:
         lines[REFUSED_SHOWN:] = [f"and {len(lines) - REFUSED_SHOWN:,} more"]
-    return Refused(
+    return FeedRefused(
         "\n".join(
             [
                 *lines,

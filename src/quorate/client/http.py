@@ -10,7 +10,6 @@ Used by the commands, `dev`, tests and benches. One client a thread.
 
 from __future__ import annotations
 
-import random
 import time
 import urllib.parse
 import uuid
@@ -19,19 +18,17 @@ from typing import Any, TypeVar
 
 import msgspec
 import requests
-import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
-from quorate import errors
-from quorate.errors import Invalid, NoLeader, OutcomeUnknown, QuorateError
+from quorate.client.attempts import FailedAttempts
+from quorate.client.error_replies import answer_error, transport_error, worth_another_try
+from quorate.errors import Invalid, QuorateError
 from quorate.vote import Tallied, Vote
 
 DEFAULT_NODES = ("http://127.0.0.1:8001", "http://127.0.0.1:8002", "http://127.0.0.1:8003")
 CONNECT_TIMEOUT_S = 2.0
-BACKOFF_S, BACKOFF_MAX_S = 0.05, 0.5
 NODE_ANSWERS_S = 6.0  # a node without a leader says so after http.timeout_ms, 5 s: its "surely not" is worth the wait
 SHARE_OF_ONE = 0.6  # of the time: a node that hangs leaves some for the others
-NOT_FIELDS = {"title", "status", "instance", "definite", "retry"}  # of a problem document; the class has them
 
 T = TypeVar("T")
 
@@ -44,7 +41,7 @@ class Producer(msgspec.Struct):
     sequence: int
 
 
-class Reply(msgspec.Struct):
+class ClientReply(msgspec.Struct):
     """What a node answered. `node` and `leader` are ids, as its headers say."""
 
     status: int
@@ -61,10 +58,6 @@ class Reply(msgspec.Struct):
             return msgspec.json.decode(self.body, type=shape)
         except msgspec.DecodeError as error:
             raise QuorateError(f"{self.url} does not answer as a Quorate node does: {error}") from None
-
-
-class _Unreached(NoLeader):
-    """Nobody was there to ask."""
 
 
 class Client:
@@ -187,17 +180,17 @@ class Client:
         body: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
-    ) -> Reply:
+    ) -> ClientReply:
         """Ask until answered or out of time. The request must be harmless to send twice, as all here are."""
         begin_s = time.monotonic()
         deadline_s = begin_s + self.timeout_s
-        failed = _Failed(self.nodes, reads=method == "GET")
+        failed = FailedAttempts(self.nodes, reads=method == "GET")
         while True:
             start_s = time.monotonic()
             try:
                 return self._attempt(method, path, body, headers, params, deadline_s - start_s)
             except QuorateError as error:
-                if not _worth_another_try(error):
+                if not worth_another_try(error):
                     raise
                 failed.add(error, time.monotonic() - start_s)
             pause_s = failed.pause_s()
@@ -215,7 +208,7 @@ class Client:
         headers: Mapping[str, str] | None,
         params: Mapping[str, Any] | None,
         left_s: float,
-    ) -> Reply:
+    ) -> ClientReply:
         node = self.nodes[self._next]
         share_s = min(self.timeout_s * SHARE_OF_ONE, max(NODE_ANSWERS_S, self.timeout_s / 3))
         read_s = max(0.05, min(left_s, share_s if len(self.nodes) > 1 else left_s))
@@ -230,61 +223,16 @@ class Client:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise _error_of_transport(node, error) from None
+            raise transport_error(node, error) from None
         if response.status_code >= 300:
-            raise error_of(response.status_code, response.content, response.headers, node)
-        return Reply(
+            raise answer_error(response.status_code, response.content, response.headers, node)
+        return ClientReply(
             response.status_code,
             response.content,
             node,
             response.headers.get("X-Quorate-Node"),
             response.headers.get("X-Quorate-Leader"),
         )
-
-
-class _Failed:
-    """The attempts of one request that gave no answer, and what they mean together."""
-
-    def __init__(self, nodes: Sequence[str], *, reads: bool) -> None:
-        self._nodes = nodes
-        self._reads = reads
-        self._tries = 0
-        self._last: QuorateError | None = None
-        self._doubt: QuorateError | None = None  # once it may have taken effect, "surely not" is no longer true
-        self.reached = False
-        self._slowest_no_s = 0.0
-
-    def add(self, error: QuorateError, took_s: float) -> None:
-        self._tries += 1
-        self._last = error
-        self.reached = self.reached or not isinstance(error, _Unreached)
-        if error.definite:
-            self._slowest_no_s = max(self._slowest_no_s, took_s)
-        else:
-            self._doubt = error
-
-    def pause_s(self) -> float:
-        """The other nodes are asked at once; then the cluster gets time to elect, or to work off what waits."""
-        assert self._last is not None
-        if self._tries % len(self._nodes):
-            return 0.0
-        backoff_s = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(self._tries // len(self._nodes), 10))
-        if self._last.status == 429:
-            backoff_s = max(backoff_s, float(self._last.fields.get("retry_after_s", 0.0)))
-        return float(backoff_s * random.uniform(0.7, 1.0))
-
-    def answer_s(self) -> float:
-        """How long the next attempt needs: cut short, it would turn "surely not" into doubt, so it is not begun."""
-        return 0.0 if self._doubt or self._tries < len(self._nodes) else self._slowest_no_s
-
-    def verdict(self) -> QuorateError:
-        assert self._last is not None
-        if not self.reached:
-            names = ", ".join(self._nodes)
-            return NoLeader(f"none of {names} can be reached" if len(self._nodes) > 1 else f"{names} cannot be reached")
-        if self._reads and self._doubt:  # a read that got no answer changed nothing
-            return NoLeader(self._doubt.detail)
-        return self._doubt or self._last
 
 
 def base_url(node: str) -> str:
@@ -294,49 +242,6 @@ def base_url(node: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.netloc or " " in url:
         raise Invalid(f"{node!r} is no node's URL; give one as http://127.0.0.1:8001")
     return url.rstrip("/")
-
-
-def error_of(status: int, body: bytes, headers: Mapping[str, str], node: str) -> QuorateError:
-    """The error that an answer means. An answer without a problem document comes from something in between."""
-    try:
-        problem = msgspec.json.decode(body, type=dict[str, Any])
-        kind, detail = errors.kind_from(str(problem.pop("type")).rpartition("/")[2]), str(problem.pop("detail", ""))
-    except (msgspec.DecodeError, KeyError):
-        return _error_without_problem(status, node)
-    known = errors.class_of(kind)
-    error = (known or QuorateError)(detail, **{k: v for k, v in problem.items() if k not in NOT_FIELDS})
-    if (retry_after := headers.get("Retry-After", "")).replace(".", "", 1).isdigit():
-        error.fields["retry_after_s"] = float(retry_after)
-    if known is None:  # a newer node's error: keep what it said of itself
-        error.kind, error.title = kind, str(problem.get("title", error.title))  # type: ignore[misc] # of this one only
-    error.status = status  # type: ignore[misc] # of this one only
-    error.definite = problem.get("definite", error.definite) is True  # type: ignore[misc] # of this one only
-    return error
-
-
-def _error_without_problem(status: int, node: str) -> QuorateError:
-    if status in (502, 504):
-        return OutcomeUnknown(f"{node} answered {status}; it may or may not have reached a node")
-    if status == 503:
-        return NoLeader(f"{node} answered 503")
-    return QuorateError(f"{node} answered {status} and not as a Quorate node does; is the URL right?")
-
-
-def _error_of_transport(node: str, error: requests.RequestException) -> QuorateError:
-    """Refused or never connected: surely not received. Anything after that: who knows."""
-    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
-        return Invalid(f"{node!r} is no node's URL; give one as http://127.0.0.1:8001")
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    if isinstance(error, requests.ConnectTimeout) or isinstance(reason, urllib3.exceptions.NewConnectionError):
-        return _Unreached(f"{node} cannot be reached")
-    if isinstance(error, requests.Timeout):
-        return OutcomeUnknown(f"{node} did not answer in time")
-    return OutcomeUnknown(f"{node} broke the connection")
-
-
-def _worth_another_try(error: QuorateError) -> bool:
-    return error.status in (429, 503) or not error.definite
 
 
 _json = msgspec.json.encode

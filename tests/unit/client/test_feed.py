@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from quorate.cli import main
-from quorate.client.feed import BATCH_VOTES, Fed, Refused, VotesFile, feed, scan
+from quorate.client.feed import BATCH_VOTES, Fed, FeedRefused, VotesFile, feed, scan
 from quorate.client.http import Client, Producer
 from quorate.client.lines import LINE_BYTES_MAX
 from quorate.errors import Conflict, Invalid, NoLeader
@@ -125,7 +125,7 @@ def test_more_votes_with_ids_than_are_protected_are_refused(
 
 def test_a_refused_option_stops_in_words_and_the_rest_goes_on_later(node: Node, client: Client, tmp_path: Path) -> None:
     file = votes_file(tmp_path, *["happy"] * BATCH_VOTES, "", "sad", *["angry"] * 7)
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(FeedRefused) as caught:
         run(client, file)
     detail = caught.value.detail
     assert f"line {BATCH_VOTES + 3:,}: no open poll has this option: angry" in detail
@@ -138,7 +138,7 @@ def test_a_refused_option_stops_in_words_and_the_rest_goes_on_later(node: Node, 
 
 def test_of_votes_with_ids_the_good_ones_beside_a_refused_one_count(node: Node, client: Client, tmp_path: Path) -> None:
     file = votes_file(tmp_path, '{"option":"happy","id":"a"}', '{"option":"angry","id":"b"}')
-    with pytest.raises(Refused, match="the rest of it was counted") as caught:
+    with pytest.raises(FeedRefused, match="the rest of it was counted") as caught:
         run(client, file)
     assert [2] == caught.value.fields["lines"]
     assert 1 == node.tally()["happy"]

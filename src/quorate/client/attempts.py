@@ -1,0 +1,56 @@
+"""The attempts of one request that gave no answer: when to try again, and what they mean together."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from quorate.client.error_replies import Unreached
+from quorate.errors import NoLeader, QuorateError
+
+BACKOFF_S, BACKOFF_MAX_S = 0.05, 0.5
+
+
+class FailedAttempts:
+    """The attempts of one request that gave no answer, and what they mean together."""
+
+    def __init__(self, nodes: Sequence[str], *, reads: bool) -> None:
+        self._nodes = nodes
+        self._reads = reads
+        self._tries = 0
+        self._last: QuorateError | None = None
+        self._doubt: QuorateError | None = None  # once it may have taken effect, "surely not" is no longer true
+        self.reached = False
+        self._slowest_no_s = 0.0
+
+    def add(self, error: QuorateError, took_s: float) -> None:
+        self._tries += 1
+        self._last = error
+        self.reached = self.reached or not isinstance(error, Unreached)
+        if error.definite:
+            self._slowest_no_s = max(self._slowest_no_s, took_s)
+        else:
+            self._doubt = error
+
+    def pause_s(self) -> float:
+        """The other nodes are asked at once; then the cluster gets time to elect, or to work off what waits."""
+        assert self._last is not None
+        if self._tries % len(self._nodes):
+            return 0.0
+        backoff_s = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(self._tries // len(self._nodes), 10))
+        if self._last.status == 429:
+            backoff_s = max(backoff_s, float(self._last.fields.get("retry_after_s", 0.0)))
+        return float(backoff_s * random.uniform(0.7, 1.0))
+
+    def answer_s(self) -> float:
+        """How long the next attempt needs: cut short, it would turn "surely not" into doubt, so it is not begun."""
+        return 0.0 if self._doubt or self._tries < len(self._nodes) else self._slowest_no_s
+
+    def verdict(self) -> QuorateError:
+        assert self._last is not None
+        if not self.reached:
+            names = ", ".join(self._nodes)
+            return NoLeader(f"none of {names} can be reached" if len(self._nodes) > 1 else f"{names} cannot be reached")
+        if self._reads and self._doubt:  # a read that got no answer changed nothing
+            return NoLeader(self._doubt.detail)
+        return self._doubt or self._last

@@ -1,0 +1,62 @@
+"""The error of `quorate.errors` that a node's answer means, or that the lack of an answer means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+import requests
+import urllib3.exceptions
+
+from quorate import errors
+from quorate.errors import Invalid, NoLeader, OutcomeUnknown, QuorateError
+
+NOT_FIELDS = {"title", "status", "instance", "definite", "retry"}  # of a problem document; the class has them
+
+
+class Unreached(NoLeader):
+    """No connection to the node could be made."""
+
+
+def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str) -> QuorateError:
+    """The error that an answer means. An answer without a problem document comes from something in between."""
+    try:
+        problem = msgspec.json.decode(body, type=dict[str, Any])
+        kind, detail = errors.kind_from(str(problem.pop("type")).rpartition("/")[2]), str(problem.pop("detail", ""))
+    except (msgspec.DecodeError, KeyError):
+        return _error_without_problem(status, node)
+    known = errors.class_of(kind)
+    error = (known or QuorateError)(detail, **{k: v for k, v in problem.items() if k not in NOT_FIELDS})
+    if (retry_after := headers.get("Retry-After", "")).replace(".", "", 1).isdigit():
+        error.fields["retry_after_s"] = float(retry_after)
+    if known is None:  # a newer node's error: keep what it said of itself
+        error.kind, error.title = kind, str(problem.get("title", error.title))  # type: ignore[misc] # of this one only
+    error.status = status  # type: ignore[misc] # of this one only
+    error.definite = problem.get("definite", error.definite) is True  # type: ignore[misc] # of this one only
+    return error
+
+
+def _error_without_problem(status: int, node: str) -> QuorateError:
+    if status in (502, 504):
+        return OutcomeUnknown(f"{node} answered {status}; it may or may not have reached a node")
+    if status == 503:
+        return NoLeader(f"{node} answered 503")
+    return QuorateError(f"{node} answered {status} and not as a Quorate node does; is the URL right?")
+
+
+def transport_error(node: str, error: requests.RequestException) -> QuorateError:
+    """Refused or never connected: surely not received. Anything after that: who knows."""
+    if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        return Invalid(f"{node!r} is no node's URL; give one as http://127.0.0.1:8001")
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    if isinstance(error, requests.ConnectTimeout) or isinstance(reason, urllib3.exceptions.NewConnectionError):
+        return Unreached(f"{node} cannot be reached")
+    if isinstance(error, requests.Timeout):
+        return OutcomeUnknown(f"{node} did not answer in time")
+    return OutcomeUnknown(f"{node} broke the connection")
+
+
+def worth_another_try(error: QuorateError) -> bool:
+    return error.status in (429, 503) or not error.definite
