@@ -29,7 +29,7 @@ GONE = 499  # the client left before there was an answer: nginx's number, never 
 
 
 class AsgiApp:
-    """One a node. With `hot=False` Flask answers every request: the contract test compares the two."""
+    """Each node has one. With `hot=False` Flask answers every request: the contract test compares the two."""
 
     def __init__(self, api: Api, flask: FlaskLoader, router: Router, *, hot: bool = True) -> None:
         self._api = api
@@ -38,7 +38,7 @@ class AsgiApp:
         self._hot = hot
         self._bodies = Bodies()
         self._in_flask = 0
-        self.cutting = False  # the server stops and cancels what did not finish in time
+        self._cut = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -52,7 +52,7 @@ class AsgiApp:
             else:
                 status = await self._by_flask(match, scope, receive, send)
         except asyncio.CancelledError:
-            if not self.cutting:
+            if not self._cut:
                 raise
             return
         self._api.counts.served(match.name, status, time.perf_counter() - began_s)
@@ -62,8 +62,8 @@ class AsgiApp:
     async def _on_loop(
         self, route: Route, arguments: tuple[str, ...], scope: Scope, receive: Receive, send: Send
     ) -> int:
-        """Answer a hot route; the status."""
-        path = "/" + scope["path"].lstrip("/")  # as Flask calls it
+        """Answer a request for a hot route. Returns the status."""
+        path = "/" + scope["path"].lstrip("/")  # as Flask spells it
         try:
             request = await self._read(route, path, scope, receive)
             answer = await route.handler(self._api, request, *arguments)
@@ -116,7 +116,7 @@ class AsgiApp:
     # ---- on Flask's threads -----------------------------------------------------------------------------------------
 
     async def _by_flask(self, match: Match, scope: Scope, receive: Receive, send: Send) -> int:
-        """Have Flask answer, also what no route answers; the status."""
+        """Let Flask answer, also with 404 or 405 if there is no route. Returns the status."""
         status = 0
 
         async def note(message: Message) -> None:
@@ -137,7 +137,7 @@ class AsgiApp:
             return GONE
         except Exception as error:
             if status:
-                raise  # the answer has begun: only cutting it short says that it failed
+                raise  # a part of the answer is sent already: only a broken connection says that it failed
             answer = internal(error, scope["path"])
         await self._send(scope, send, answer)
         return answer.status
@@ -153,9 +153,13 @@ class AsgiApp:
         finally:
             self._in_flask -= 1
 
+    def cut(self) -> None:
+        """Requests that are cancelled from now on end quietly: the server stops and cancels those that remain."""
+        self._cut = True
+
 
 def _read_headers(request: Request, scope: Scope) -> bytes | None:
-    """Fill in what the headers of a POST say; the Content-Length. Refuses the page of another site."""
+    """Fill in the request from the headers of a POST. Returns the Content-Length. Refuses a page of another site."""
     length = origin = host = None
     for name, value in scope["headers"]:
         if name == b"content-length":

@@ -33,11 +33,11 @@ class HttpConnection(HttpToolsProtocol):
         super().__init__(**given)
         self._api = api
         self._on_lost = on_lost
-        self._headless = False  # a request began to arrive, but its headers are not complete
+        self._in_head = False  # the headers of the current request are not complete
         self._began_s = self.loop.time()  # when the current request began to arrive
         self._arriving = True  # the current request is not complete
         self._head_bytes = 0
-        self._stalled_s: float | None = None
+        self._stalled_since_s: float | None = None
         self._unsent = 0
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -62,22 +62,22 @@ class HttpConnection(HttpToolsProtocol):
             self._api.counts.bad_requests += 1
             self.refuse(Invalid("this is not a well-formed HTTP request"))
         else:
-            if self._headless:
+            if self._in_head:
                 self._bound_head(len(data))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._began_s = self.loop.time()
-        self._arriving = self._headless = True
+        self._arriving = self._in_head = True
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        self._headless = False
+        self._in_head = False
         super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers after a chunked body come here too. Nobody needs them, and nothing would bound them.
-        if self._headless:
+        if self._in_head:
             super().on_header(name, value)
 
     def on_message_complete(self) -> None:
@@ -100,15 +100,15 @@ class HttpConnection(HttpToolsProtocol):
         """Close the connection if something takes too long. The server calls this once a second."""
         limits = self._api.limits
         if self._arriving:
-            timeout_s = limits.head_timeout_s if self._headless else limits.body_timeout_s
+            timeout_s = limits.head_timeout_s if self._in_head else limits.body_timeout_s
             if now_s - self._began_s > timeout_s:
                 self.refuse(TooSlow("the request did not arrive in time; nothing was done"))
         unsent = self.transport.get_write_buffer_size()
         if not unsent or unsent < self._unsent:
-            self._stalled_s = None
-        elif self._stalled_s is None:
-            self._stalled_s = now_s
-        elif now_s - self._stalled_s > limits.stall_timeout_s:
+            self._stalled_since_s = None
+        elif self._stalled_since_s is None:
+            self._stalled_since_s = now_s
+        elif now_s - self._stalled_since_s > limits.stall_timeout_s:
             self.transport.abort()
         self._unsent = unsent
 
@@ -130,7 +130,7 @@ class HttpConnection(HttpToolsProtocol):
         answer to that one. False also if the rest of a request arrives that was answered already.
         """
         cycle: RequestResponseCycle | None = self.cycle
-        in_body = self._arriving and not self._headless
+        in_body = self._arriving and not self._in_head
         if cycle is None:
             return True
         if cycle.response_complete:

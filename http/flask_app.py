@@ -46,7 +46,7 @@ def create_app(api: Api, routes: Iterable[Route]) -> Flask:
 
 
 class _FlaskDoor:
-    """Takes requests from Flask to the handlers, and their answers back."""
+    """Passes requests from Flask to the handlers, and their answers back."""
 
     def __init__(self, api: Api) -> None:
         self._api = api
@@ -79,7 +79,7 @@ class _FlaskDoor:
 
     def _respond_with_stream(self, stream: Stream) -> Response:
         chunks: Iterator[bytes] = iter(())
-        if flask.request.method == "HEAD":  # the headers alone: nobody reads the stream, so nobody else closes it
+        if flask.request.method == "HEAD":  # only the headers are sent: nothing reads the stream, so it is closed here
             self._api.loop.call_soon_threadsafe(stream.close)
         else:
             chunks = self._chunks_of(stream)
@@ -96,7 +96,7 @@ class _FlaskDoor:
             self._api.loop.call_soon_threadsafe(stream.close)
 
     def sign(self, answer: Response) -> Response:
-        """Add who served to answers that are not replies: files and OPTIONS."""
+        """Add this node and the leader to answers that are not replies: files and OPTIONS."""
         if "X-Quorate-Node" not in answer.headers:
             answer.headers.extend(_as_text(signature(self._api.replica)))
         return answer

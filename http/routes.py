@@ -13,7 +13,7 @@ Why it looks like this:
   for `POST /votes`. `Router.find` needs only method and path, so a protocol callback that answers without an ASGI task
   can ask it too, and call the same handler.
 - `role` is known as soon as the route is found, before either door reads a body. A check of tokens belongs there, once,
-  in `AsgiApp.__call__`. Nothing is checked yet.
+  in `AsgiApp.__call__`. Nothing is checked yet. A request with a wrong method finds another route of its path.
 - A new route is one line here, one handler, and one `Operation` beside the handler.
 
 The order is the order of /openapi.json.

@@ -28,7 +28,7 @@ Answer = Reply | Stream | Rendering
 Handler = Callable[..., Coroutine[Any, Any, Answer]]
 
 PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
-OTHER = "other"  # the counts' name for what no route answers
+OTHER = "other"  # the counts' name for requests without a route
 
 
 def any_body(limits: Limits) -> int:
@@ -101,7 +101,7 @@ class Router:
                 self._hot.append((route.method, before, after[0], route, route.path))
 
     def find(self, method: str, path: str) -> Match | None:
-        """None: only Flask's URL map can tell."""
+        """Quick for exact paths and hot patterns. None: the request must be looked up in Flask's URL map."""
         methods = self._exact.get(path)
         if methods is not None and (match := methods.get(method)) is not None:
             return match

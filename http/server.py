@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 
 class HttpServer:
-    """Listens, serves, drains. One a node, on the node's loop."""
+    """Listens, serves and drains, on the node's loop. Each node has one."""
 
     def __init__(self, api: Api, *, hot: bool = True) -> None:
         self._api = api
@@ -125,7 +125,7 @@ class HttpServer:
         log.warning("cutting %d requests that did not finish within %g s", unfinished, drain_s)
         for connection in self._open():
             connection.transport.abort()
-        self._app.cutting = True
+        self._app.cut()
         for task in list(self._state.tasks):
             task.cancel()
         if self._state.tasks:

@@ -1,4 +1,4 @@
-"""Which nodes there are, which one leads, and how this node is doing."""
+"""The nodes of the cluster, the leader, and the state of this node."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tallies as they change: opens a stream of server-sent events. `http/events.py` fills it."""
+"""Open a stream of server-sent events: tallies as they change. `http/events.py` puts the events into it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ FOLLOW = Operation(
 
 
 async def follow(api: Api, request: Request) -> Stream:
-    """GET /events: an open stream. Raises the reason if there is none."""
+    """GET /events: an open stream. Waits first until this node has the version that the client has seen."""
     polls = read_query(request.query, frozenset({"poll"})).get("poll", [])
     if len(polls) > STREAM_POLLS_MAX:
         raise Invalid(f"{len(polls)} polls in one stream; the limit is {STREAM_POLLS_MAX}, or name none to follow all")

@@ -1,4 +1,4 @@
-"""Whether the node is alive, whether it is ready, and what it counts: for orchestrators and Prometheus."""
+"""Whether the node is alive, whether it is ready, and its metrics: for orchestrators and Prometheus."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ METRICS = Operation(
 
 
 async def livez(api: Api, request: Request) -> Reply:
-    """The loop turns. Otherwise nothing would answer."""
+    """GET /livez: this answer shows that the loop runs."""
     return text("ok\n")
 
 
 async def readyz(api: Api, request: Request) -> Reply:
-    """One line for each check. The status is 503 if a check fails."""
+    """GET /readyz: one line for each check. The status is 503 if a check fails."""
     flags = read_query(request.query, FLAGS)
     lines, ready = [], True
     for check in api.checks:
