@@ -45,12 +45,14 @@ class FlaskLoader:
             self._loading = asyncio.ensure_future(asyncio.to_thread(load_flask, self._api, self._routes))
         return self._loading
 
-    def stop(self) -> None:
-        """End Flask's threads. Idempotent."""
+    async def stop(self) -> None:
+        """End Flask's threads. Waits for a load that has begun, since an import cannot be cut short. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
-        if self._loading is not None and self._loading.done() and not self._loading.cancelled():
-            self._loading.result().threads.executor.shutdown(wait=False, cancel_futures=True)
+        if self._loading is not None:
+            (loaded,) = await asyncio.gather(self._loading, return_exceptions=True)
+            if not isinstance(loaded, BaseException):
+                loaded.threads.executor.shutdown(wait=False, cancel_futures=True)
 
 
 def load_flask(api: Api, routes: Iterable[Route]) -> LoadedFlask:

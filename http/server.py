@@ -102,7 +102,7 @@ class HttpServer:
             await self._drain(drain_s)
         if self._sweeping is not None:
             self._sweeping.cancel()
-        self._flask.stop()
+        await self._flask.stop()
         self._api.parse_pool.stop()
 
     async def _drain(self, drain_s: float) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from quorate.errors import ConfigError
-from quorate.http import consistency, parse_pool, server
+from quorate.http import consistency, flask_loader, parse_pool, server
 from quorate.http.api import Limits
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
 from tests.support.waiting import wait_for
@@ -355,3 +355,23 @@ def test_stopping_ends_event_streams(node: Node) -> None:
         node.run(node.server.stop(TIMEOUT_S))
         response.read()
     assert 0 == len(node.api.events)
+
+
+def test_stopping_waits_for_flask_while_it_is_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, release = threading.Event(), threading.Event()
+
+    def load_slowly(*given: Any) -> flask_loader.LoadedFlask:
+        begun.set()
+        release.wait(TIMEOUT_S)
+        return load_flask(*given)
+
+    load_flask = flask_loader.load_flask
+    monkeypatch.setattr(flask_loader, "load_flask", load_slowly)
+    monkeypatch.setattr(flask_loader, "LOAD_AFTER_S", 0.0)
+    with running() as node, ThreadPoolExecutor(1) as pool:
+        assert begun.wait(TIMEOUT_S)
+        stopping = pool.submit(node.run, node.server.stop(0.0))
+        with pytest.raises(TimeoutError):
+            stopping.result(0.1)
+        release.set()
+        stopping.result(TIMEOUT_S)
