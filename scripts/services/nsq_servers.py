@@ -25,7 +25,7 @@ GIVEN = "QUORATE_TEST_NSQD"
 INSTALL = "put `nsqd` and `nsqlookupd` (nsqio/nsq) on PATH, or run a Docker engine"
 START_S = 30
 FLAGS = ("--mem-queue-size=0", "--sync-every=1", "--msg-timeout=10s")
-DOUBLE = REPOSITORY / "tests/services/nsq/double"
+DOUBLE = REPOSITORY / "tests/doubles/nsq"
 NSQDS = ("nsqd-1", "nsqd-2")
 
 
@@ -66,7 +66,7 @@ def from_path(folder: Folder) -> Gives | None:
 
 
 def from_double(folder: Folder) -> Gives | None:
-    """The double of tests/services/nsq, where this repository has it. It runs in the project's own environment."""
+    """The double of tests/doubles/nsq, where this repository has it. It runs in the project's own environment."""
     own = REPOSITORY / ".venv/bin/python"
     python = str(own) if own.exists() else sys.executable
     if not (DOUBLE / "__main__.py").exists():
