@@ -63,7 +63,7 @@ read only:
 
 
 def up(folder: Folder, names: list[str]) -> int:
-    """Start what does not run; each server that cannot be had costs one line and the exit code."""
+    """Start the servers that do not run. For each that cannot be had, print a line and return 1 at the end."""
     failed = 0
     for name in names:
         try:
@@ -78,10 +78,10 @@ def up(folder: Folder, names: list[str]) -> int:
 
 
 def _had(folder: Folder, name: str) -> tuple[str, Gives]:
-    """The first way that this machine has, and what it gives; a server that was had before is had the same way."""
+    """The first way that works here, and what the server gives. A server that ran before gets the same way again."""
     server, before = SERVERS[name], folder.state(name)
     given = os.environ.get(server.GIVEN)
-    if given and given != folder.gave(name).get(server.GIVEN):  # ours, if `env` was evaluated in this shell
+    if given and given != folder.gave(name).get(server.GIVEN):  # the same: it is ours, and the shell evaluated `env`
         return "given", server.given(given)
     if "how" not in before:
         folder.drop_lost_ports(name)
@@ -90,11 +90,11 @@ def _had(folder: Folder, name: str) -> tuple[str, Gives]:
             continue
         if how == "docker" and not engine.answers():
             continue
-        # Before it starts, so that `down` knows what to look for even if we die in between.
+        # Before the start, so that `down` finds the server even if this program dies meanwhile.
         folder.remember(name, how=how)
         if (gives := way(folder)) is not None:
             return how, gives
-    if (how := before.get("how", "")) in server.WAYS:  # what runs of it keeps its place, and `down` finds it
+    if (how := before.get("how", "")) in server.WAYS:  # a part of it may run: `down` must find it
         raise Failed(f"it was had as {HOW[how]}, which is not here now: bring that back, or `down {name}` first")
     folder.forget(name)
     raise Failed("not to be had here")

@@ -1,4 +1,4 @@
-"""A Consul server of its own: `consul` on PATH, a container, or the last one that Debian had."""
+"""A Consul server: `consul` on PATH, a container, or the last version that Debian had."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ GIVEN = "QUORATE_TEST_CONSUL"
 INSTALL = "put `consul` on PATH, or run a Docker engine, or use Debian"
 START_S = 30
 
-# A lone server need not wait for others as patiently as by default; and tests tell nobody that they run.
+# A single server needs no long waits for others, and tests do not ask the internet for updates.
 QUICK = "performance { raft_multiplier = 1 } disable_update_check = true"
 
 
@@ -43,7 +43,7 @@ def answering(folder: Folder) -> bool:
 
 
 def answers(address: str) -> bool:
-    """Whether an agent is there and its servers have a leader."""
+    """Whether an agent answers and its servers have a leader."""
     url = address if "://" in address else f"http://{address}"
     try:
         with urllib.request.urlopen(f"{url}/v1/status/leader", timeout=2) as answer:
@@ -80,7 +80,7 @@ def from_docker(folder: Folder) -> Gives:
     http, dns = folder.port(NAME, "http"), folder.port(NAME, "dns")
     engine.up(folder, CONTAINERS, {"QUORATE_CONSUL_PORT": http, "QUORATE_CONSUL_DNS_PORT": dns})
     wait_for("Consul in its container", lambda: answers(f"127.0.0.1:{http}"), START_S)
-    # From inside a container the agent cannot ask a node on this host's loopback, so nodes report to it instead.
+    # An agent in a container cannot reach a node on this host's loopback, so nodes report to the agent.
     return gives(f"127.0.0.1:{http}", f"127.0.0.1:{dns}", check="ttl")
 
 

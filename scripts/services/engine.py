@@ -1,4 +1,4 @@
-"""A Docker engine, where one answers: `docker` alone may be only a client."""
+"""A Docker engine, if one answers. The program `docker` proves nothing: it may be a client without an engine."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def up(folder: Folder, services: Sequence[str], ports: Mapping[str, int]) -> Non
 
 
 def stop(folder: Folder, services: Sequence[str]) -> None:
-    """Their volumes stay, as a server's folder does."""
+    """Stop and remove the containers. Their volumes stay."""
     fetch.run([*_compose(folder), "rm", "--stop", "--force", *services], timeout_s=120)
 
 

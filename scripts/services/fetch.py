@@ -1,8 +1,8 @@
-"""Servers fetched by the machine's own package tools into a cache folder, once.
+"""Fetch servers with the machine's own package tools, once, into a cache folder.
 
-Nothing is installed on the machine: Debian packages are unpacked, not set up, and a newer Debian's PostgreSQL gets a
-root of its own. What is fetched is made aside and renamed, so a fetch that was cut short never counts as done.
-Mirrors, proxies and indexes are those this machine is configured with; suites are given by name only.
+Nothing is installed on the machine: Debian packages are unpacked only, and PostgreSQL of a newer Debian gets a root
+folder of its own. A fetch works in a folder aside and renames it at its end, so an interrupted fetch never counts as
+done. Mirrors, proxies and indexes are those of the machine's configuration; the code names Debian suites only.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STALE_IS_FINE = 'Acquire::Check-Valid-Until "false";'
 
 
 def cached(name: str, make: Callable[[Path], None]) -> Path:
-    """The fetched thing of this name; made in a folder aside if it is not there."""
+    """The folder of this name in the cache. If it is not there, `make` fills it."""
     cache = cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
     done, part = cache / name, cache / f"{name}.part"
@@ -41,7 +41,7 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
 def run(
     argv: Sequence[str], *, timeout_s: float = FETCH_S, env: Mapping[str, str] | None = None, cwd: Path | None = None
 ) -> str:
-    """Its output; `Failed` with its last words otherwise."""
+    """Run a command and return its output. If it fails, raise `Failed` with its last line."""
     try:
         answer = subprocess.run(
             argv, env={**os.environ, **(env or {})}, cwd=cwd, capture_output=True, text=True, timeout=timeout_s
@@ -57,11 +57,11 @@ def run(
 
 
 def debian_mirror() -> str:
-    """Where this machine's own apt gets its Debian from."""
+    """The Debian mirror that apt uses on this machine."""
     if shutil.which("apt-get") is None:
         raise Failed("this is not Debian: there is no apt-get")
     form = "$(ORIGIN)|$(COMPONENT)|$(CODENAME)|$(REPO_URI)"
-    for refresh in (False, True):  # a machine that never ran `apt-get update` knows no origins yet
+    for refresh in (False, True):  # apt knows no origins before the first `apt-get update`
         if refresh and os.geteuid() == 0:
             run(["apt-get", "update"], timeout_s=120)
         for line in run(["apt-get", "indextargets", "--format", form, "Created-By: Packages"]).splitlines():
@@ -78,7 +78,7 @@ def source_line(suite: str) -> str:
 
 
 def unpack_debian(suite: str, package: str, into: Path) -> None:
-    """Unpack one package of another suite, by lists and a status of its own: the machine's apt never hears of it."""
+    """Unpack one package of another suite. Apt gets lists and a status of its own here, apart from the machine's."""
     apt = into / "apt"
     for folder in ("state/lists/partial", "cache/archives/partial"):
         (apt / folder).mkdir(parents=True)
@@ -103,7 +103,7 @@ def unpack_debian(suite: str, package: str, into: Path) -> None:
 
 
 def consul_binary() -> Path:
-    """Consul 1.8.7, the last one Debian had; it runs on later ones too. Needs no root."""
+    """Consul 1.8.7, the last version in Debian. It runs on later releases too, and needs no root."""
     return cached("consul-1.8", lambda into: unpack_debian("bullseye", "consul", into)) / "usr/bin/consul"
 
 
@@ -117,7 +117,7 @@ def ferretdb_binary() -> Path:
 
 
 def documentdb_root() -> Path:
-    """A small Debian with PostgreSQL 18 and DocumentDB, which this machine's Debian may not have yet. Needs root."""
+    """A small Debian with PostgreSQL 18 and DocumentDB: older releases do not have them. Needs root."""
 
     def make(into: Path) -> None:
         tool = into / "tool"

@@ -1,4 +1,4 @@
-"""Where things are: one folder for what runs, one for what was fetched; ports; who holds the folder now."""
+"""The folder of the running servers, the folder of fetched programs, the ports, and the lock of the folder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any
 from processes import Failed, Processes, wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-# Below what Linux hands to outgoing connections (32768 and up): nobody takes a port between our look and its use.
+# Linux takes ports for outgoing connections from 32768 on. Below that, a free port stays free until its use.
 PORTS = range(20_000, 32_000)
 HOLD_S = 900  # another `up` may be fetching
 
@@ -34,14 +34,14 @@ def cache_folder() -> Path:
 
 @dataclass(frozen=True)
 class Gives:
-    """What a server gives to the environment: addresses for tests, and a node's settings."""
+    """The environment variables that a server gives: addresses for tests, and settings for a node."""
 
     tests: dict[str, str] = field(default_factory=dict)
     node: dict[str, str] = field(default_factory=dict)
 
 
 class Folder:
-    """What runs: `state.json` holds how each server was had, its ports and what it gives to the environment."""
+    """The running servers. `state.json` says how each was found, its ports, and the variables that it gives."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,7 +49,7 @@ class Folder:
 
     @contextlib.contextmanager
     def held(self) -> Iterator[None]:
-        """One program at a time; the kernel lets go if it dies."""
+        """Let one program at a time use the folder. If the program dies, the kernel releases the lock."""
         self.path.mkdir(parents=True, exist_ok=True)
         with locked(self.path / "lock"):
             yield
@@ -61,12 +61,12 @@ class Folder:
         self._write({**self._read(), server: {**self.state(server), **known}})
 
     def forget(self, server: str) -> None:
-        """All but its ports and what it gave: it comes back where it was, and a shell may still have its address."""
+        """Forget the server, but not its ports and the variables it gave: a shell may still have its address."""
         state = self.state(server)
         self._write({**self._read(), server: {"ports": state.get("ports", {}), "gave": self.gave(server)}})
 
     def gave(self, server: str) -> dict[str, str]:
-        """What a server of ours gives to tests, or did when it last ran."""
+        """The variables for tests of a server that we started: those of now, or of its last run."""
         state = self.state(server)
         ours = state.get("how") not in (None, "given") and "tests" in state
         return dict(state["tests"] if ours else state.get("gave", {}))
@@ -76,7 +76,7 @@ class Folder:
         return Gives(state.get("tests", {}), state.get("node", {}))
 
     def port(self, server: str, name: str) -> int:
-        """The port of this name: the same one every time, so that a server comes back where it was."""
+        """The port of this name. It is the same every time, so that a restarted server has the same address."""
         ports = self.state(server).get("ports", {})
         if name not in ports:
             taken = {port for known in self._read().values() for port in known.get("ports", {}).values()}
@@ -85,7 +85,7 @@ class Folder:
         return int(ports[name])
 
     def drop_lost_ports(self, server: str) -> None:
-        """While it does not run: forget the ports that others have taken meanwhile."""
+        """Forget the ports that other programs have taken while the server did not run."""
         ports = self.state(server).get("ports", {})
         kept = {name: port for name, port in ports.items() if _free(port)}
         if kept != ports:
@@ -116,7 +116,7 @@ def _free(port: int) -> bool:
 
 def _bindable(port: int, kind: socket.SocketKind) -> bool:
     with socket.socket(socket.AF_INET, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # closed connections that linger are no obstacle
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a closed connection that lingers does not matter
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -125,7 +125,7 @@ def _bindable(port: int, kind: socket.SocketKind) -> bool:
 
 
 def accepts(address: str, timeout_s: float = 2) -> bool:
-    """Whether something takes connections at host:port."""
+    """Whether a program accepts connections at host:port."""
     host, _, port = address.rpartition(":")
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_s).close()
@@ -150,7 +150,7 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def unmount_below(folder: Path) -> None:
-    """Undo what a killed fetch may have left mounted. Deepest first."""
+    """Unmount what a killed fetch may have left mounted, the deepest first."""
     mounts = Path("/proc/mounts")
     if not mounts.exists():
         return
@@ -161,6 +161,6 @@ def unmount_below(folder: Path) -> None:
 
 
 def remove(folder: Path) -> None:
-    """Remove a folder and all in it, never anything that is mounted there."""
+    """Remove a folder with its content, but nothing that is mounted in it."""
     unmount_below(folder)
     shutil.rmtree(folder, ignore_errors=True)

@@ -35,7 +35,7 @@ unix_socket_directories = ''
 shared_buffers = '64MB'
 max_connections = 60
 """
-# In a mount namespace of its own: the kernel undoes these mounts with the last process that sees them, crash or not.
+# The mounts are in a mount namespace of their own: the kernel undoes them when the last process in it ends.
 ENTER = (
     'mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && mount --bind "$2" "$1/srv" && shift 2 && exec "$@"'
 )
@@ -46,7 +46,7 @@ def gives(url: str) -> Gives:
 
 
 def given(url: str) -> Gives:
-    """Somebody else's: it must answer, and is never stopped."""
+    """A server that we did not start: it must answer, and we never stop it."""
     if not answers(address(url), b"hello"):
         raise Failed(f"no MongoDB answers at {GIVEN}={url}")
     return gives(url)
@@ -58,16 +58,17 @@ def answering(folder: Folder) -> bool:
 
 
 def address(url: str) -> str:
-    """host:port of a MongoDB URL (the first, of several)."""
+    """host:port of a MongoDB URL; the first one, if it has several."""
     hosts = re.sub(r"^mongodb(\+srv)?://", "", url).partition("/")[0].rpartition("@")[2]
     host = hosts.partition(",")[0]
     return host if ":" in host else f"{host}:27017"
 
 
 def answers(where: str, command: bytes = b"listDatabases") -> bool:
-    """Whether this command is answered with ok: 1. Spoken by hand (OP_MSG, BSON): no driver is needed here.
+    """Whether the server answers this command with ok: 1. The message is built by hand (OP_MSG, BSON): no driver here.
 
-    FerretDB says hello without its PostgreSQL, and lists databases only with it; a server with accounts the reverse.
+    FerretDB answers `hello` even without PostgreSQL, but `listDatabases` only with it. A server with accounts answers
+    `hello` only.
     """
     elements = b"\x10" + command + b"\x00\x01\x00\x00\x00" + b"\x02$db\x00\x06\x00\x00\x00admin\x00"
     body = struct.pack("<IBi", 0, 0, len(elements) + 5) + elements + b"\x00"
@@ -81,7 +82,7 @@ def answers(where: str, command: bytes = b"listDatabases") -> bool:
 
 
 def from_path(folder: Folder) -> Gives | None:
-    """A `mongod` of this machine."""
+    """The `mongod` on PATH."""
     if (mongod := shutil.which("mongod")) is None:
         return None
     port, data = folder.port(NAME, "mongod"), folder.path / "mongod"
@@ -136,9 +137,9 @@ def _start_postgres(folder: Folder, root: Path, port: int) -> None:
         _initialise(root, data)
     if folder.processes.pid("postgres") is not None:
         return
-    # A killed postmaster's children end by themselves within moments; a new one refuses to start beside them.
+    # The children of a killed postmaster soon end. A new postmaster does not start while one of them runs.
     wait_for("the last PostgreSQL's processes", lambda: not list(_left_over(data)), START_S)
-    # Its lock names a pid, and a pid alone proves nothing: not after a reboot, not while a zombie has it.
+    # The lock file names a pid. After a reboot another process may have that pid, so the file proves nothing.
     (data / "pgdata/postmaster.pid").unlink(missing_ok=True)
     argv = _inside(root, data, "postgres", "-D", "/srv/pgdata", "-p", str(port))
     folder.processes.start("postgres", argv, cwd=data)
@@ -151,7 +152,7 @@ def _start_postgres(folder: Folder, root: Path, port: int) -> None:
 
 
 def _initialise(root: Path, data: Path) -> None:
-    """Make the database aside and rename it: a half-made one never counts."""
+    """Make the database in a folder aside and rename that: so an interrupted one never counts."""
     shutil.rmtree(data / "new", ignore_errors=True)
     data.mkdir(exist_ok=True)
     owner = (root / "var/lib/postgresql").stat()
@@ -176,7 +177,7 @@ def _initialise(root: Path, data: Path) -> None:
 
 
 def _inside(root: Path, data: Path, program: str, *arguments: str) -> list[str]:
-    """Run PostgreSQL's program in its own root with `data` at /srv. It shares our loopback."""
+    """The command that runs a program of PostgreSQL in its root, with `data` at /srv. Loopback is the host's."""
     enter = ["unshare", "--mount", "--propagation", "private", "sh", "-c", ENTER, "sh", str(root), str(data)]
     return [*enter, "chroot", "--userspec=postgres:postgres", str(root), f"{POSTGRES}/{program}", *arguments]
 
@@ -197,7 +198,7 @@ def stop(folder: Folder) -> None:
 
 
 def _left_over(data: Path) -> Iterator[int]:
-    """PostgreSQL's processes on this very data: they outlive a killed postmaster for a moment, and have new names."""
+    """The processes of PostgreSQL on this data. Some live on for a moment after the postmaster is killed."""
     try:
         here = (data / "pgdata").stat()
     except FileNotFoundError:

@@ -1,9 +1,10 @@
 """nsqlookupd, two nsqd and nsqadmin: from PATH, in containers, or the tests' own double of the first two.
 
-nsqd is in no registry that a machine without Docker can count on, hence the double; `up` and `status` say which it is.
-Both nsqd keep every message on disk before they answer (`--mem-queue-size=0 --sync-every=1`): with the defaults a
-killed nsqd forgets all votes it has acknowledged; with these, those it had handed out (docs/nsq.md, "When nsqd dies").
-What a killed node had taken comes again after `--msg-timeout`, 60 s by default: too long for whoever waits for it.
+The double is there because a machine without Docker finds nsqd in no registry. `up` and `status` say which it is.
+Both nsqd write every message to disk before they answer (`--mem-queue-size=0 --sync-every=1`). With the defaults, a
+killed nsqd forgets all votes that it acknowledged. With these flags it forgets only those that it had handed out
+(docs/nsq.md, "When nsqd dies"). nsqd sends a killed node's messages again after `--msg-timeout`. Its default of 60 s is
+too long for tests.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def gives(nsqd: Sequence[str], nsqd_http: Sequence[str], lookupd: str, admin: st
 
 
 def given(nsqd: str) -> Gives:
-    """The other addresses come from the environment too; without nsqlookupd, consumers use the nsqds directly."""
+    """The other addresses are in the environment too. Without nsqlookupd, consumers connect to each nsqd."""
     others = ("QUORATE_TEST_NSQD_HTTP", "QUORATE_TEST_NSQLOOKUPD", "QUORATE_TEST_NSQADMIN")
     http, lookupd, admin = (os.environ.get(name, "") for name in others)
     for address in nsqd.split(","):
@@ -66,7 +67,7 @@ def from_path(folder: Folder) -> Gives | None:
 
 
 def from_double(folder: Folder) -> Gives | None:
-    """The double of tests/doubles/nsq, where this repository has it. It runs in the project's own environment."""
+    """The double in tests/doubles/nsq, if the repository has it. It runs in .venv."""
     own = REPOSITORY / ".venv/bin/python"
     python = str(own) if own.exists() else sys.executable
     if not (DOUBLE / "__main__.py").exists():
@@ -100,7 +101,7 @@ def _with_admin(folder: Folder, nsqadmin: str, found: Gives) -> Gives:
 
 def _start_one(folder: Folder, name: str, argv: Sequence[str]) -> None:
     http = next(word.partition("=")[2] for word in argv if word.startswith("--http-address="))
-    # In the repository, where the double is found as a module.
+    # The working directory is the repository, so that Python finds the double as a module.
     folder.processes.start(name, argv, cwd=REPOSITORY)
     folder.processes.wait_until(name, lambda: _pings(http), START_S)
 

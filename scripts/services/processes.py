@@ -1,8 +1,8 @@
-"""Processes that belong to one folder: started apart from the terminal, known by pid and birth, stopped for certain.
+"""Processes that belong to one folder. They are started apart from the terminal, and stopped for certain.
 
-A pid alone may be somebody else's by the time it is read, so a record holds when the process was born too, and nothing
-is signalled whose birth differs. The child writes its record itself before it becomes the server: a crash of this
-program in between leaves nothing unknown. Every wait here ends.
+A pid alone proves nothing: another process may have it by the time it is read. So the record of a process also holds
+the time of its start, and a process with another start time gets no signal. The child process writes its own record
+before it becomes the server, so a crash of this program leaves no server without a record. Every wait here has an end.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Failed(Exception):
 
 
 def birth(pid: int) -> str | None:
-    """When this process was born, as a text to compare; None if it is gone (a zombie is)."""
+    """The start time of this process, as a text to compare; None if the process has ended (a zombie has)."""
     if not Path("/proc/self/stat").exists():
         answer = subprocess.run(["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, timeout=5)
         return answer.stdout.strip() or None
@@ -31,7 +31,7 @@ def birth(pid: int) -> str | None:
         state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # proc(5): field 3 is the state, field 22 the start in ticks since boot; hence the boot's id.
+    # proc(5): field 3 is the state, field 22 the start in ticks since boot. So the id of the boot belongs to it.
     return None if state in "ZX" else f"{Path('/proc/sys/kernel/random/boot_id').read_text().strip()}/{rest[18]}"
 
 
@@ -44,13 +44,13 @@ def wait_for(what: str, ready: Callable[[], bool], timeout_s: float) -> None:
 
 
 class Processes:
-    """The records in `folder/run`, the logs in `folder/log`."""
+    """The records are in `folder/run`, the logs in `folder/log`."""
 
     def __init__(self, folder: Path) -> None:
         self._run, self._log = folder / "run", folder / "log"
 
     def start(self, name: str, argv: Sequence[str], *, cwd: Path, env: Mapping[str, str] | None = None) -> None:
-        """Start it unless it runs; it does not die with this program."""
+        """Start the process unless it runs. It goes on when this program ends."""
         if self.pid(name) is not None:
             return
         self._run.mkdir(parents=True, exist_ok=True)
@@ -79,7 +79,7 @@ class Processes:
         return sorted(path.stem for path in self._run.glob("*.pid"))
 
     def pid(self, name: str) -> int | None:
-        """Its pid while it is the very process that was recorded; else None."""
+        """The pid of the process, or None if the recorded process does not run any more."""
         try:
             pid, _, born = (self._run / f"{name}.pid").read_text().partition(" ")
         except FileNotFoundError:
@@ -87,7 +87,7 @@ class Processes:
         return int(pid) if pid.isdigit() and birth(int(pid)) == born else None
 
     def wait_until(self, name: str, ready: Callable[[], bool], timeout_s: float) -> None:
-        """Wait until the process is of use; its death ends the wait, with the last line it logged."""
+        """Wait until the process is ready. If it ends before that, fail with the last line of its log."""
 
         def ready_or_dead() -> bool:
             return ready() or self.pid(name) is None
@@ -103,13 +103,13 @@ class Processes:
         return lines[-1][-300:] if lines else "it said nothing"
 
     def stop(self, name: str, politely: signal.Signals = signal.SIGTERM, *, timeout_s: float = 10) -> None:
-        """Ask, wait, then kill. Idempotent."""
+        """Send the polite signal, wait, then kill. It may be called again."""
         for number, patience_s in ((politely, timeout_s), (signal.SIGKILL, 10.0)):
             if (pid := self.pid(name)) is None:
                 break
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
-                os.kill(pid, signal.SIGCONT)  # one that a test left stopped hears nothing else
+                os.kill(pid, signal.SIGCONT)  # a process that a test paused acts on no other signal
             with contextlib.suppress(Failed):
                 wait_for(name, lambda: self.pid(name) is None, patience_s)
         if self.pid(name) is not None:
