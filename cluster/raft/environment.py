@@ -1,4 +1,4 @@
-"""What a replica is told and what it stands on: settings, data directory, disk thread, network, chance and clocks."""
+"""A replica's settings, and its surroundings: data directory, disk threads, network, randomness and clocks."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ KEEP_BYTES = 8 * 1024 * 1024  # of log behind a snapshot, so that a short absenc
 
 @dataclass(frozen=True, slots=True)
 class ReplicaSettings:
-    """What a replica must be told. `peers` are host:port by node id, this node's own included."""
+    """The settings of a replica. `peers` maps node ids to host:port, this node's own included."""
 
     node_id: str
     cluster_name: str
@@ -42,7 +42,7 @@ class ReplicaSettings:
 
 
 class Directory(Protocol):
-    """What the replica needs of its data directory; `directory.DataDirectory` is the one on disk."""
+    """The part of a data directory that a replica uses. `directory.DataDirectory` is the one on disk."""
 
     @property
     def files(self) -> Files: ...
@@ -57,7 +57,7 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Disk thread, network and chance: what a simulation replaces. The loop, and its time, is the one it runs on."""
+    """Disk threads, network, randomness and clocks. A simulation replaces them, and runs on a loop of its own."""
 
     writer: Callable[[str], Writer] = lambda name: ThreadWriter(
         asyncio.get_running_loop().call_soon_threadsafe, asyncio.get_running_loop().call_later, name=name
@@ -71,12 +71,12 @@ class Environment:
 
 
 async def blocking(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
-    """Run what blocks on a thread of the loop's; a simulation's loop runs it at once."""
+    """Run a blocking call on a thread of the loop's. A simulation's loop runs it at once."""
     return await asyncio.get_running_loop().run_in_executor(None, partial(call, *arguments, **named))
 
 
 def in_words(error: BaseException, where: str) -> BaseException:
-    """What stopped a replica, for people: a disk's own error says neither where nor what to do."""
+    """Make an error that stopped a replica readable: the system's own error says neither where nor what to do."""
     if not isinstance(error, OSError):
         return error
     return DataError(

@@ -1,11 +1,12 @@
-"""The leader's time: what stands on entries, and what closes polls that are due.
+"""The leader's time: it is written on entries, and closes polls that are due.
 
-A wall clock can be wrong, and one wrong clock must not close everything. So the leader's wall clock is believed only as
-far as monotonic clocks allow: more than 60 s ahead of where the cluster's time should be by now is refused, counted and
-logged, and the time goes on from the last one believed. Backwards steps are the state machine's business: it clamps.
+A wall clock can be wrong, and one wrong clock must not close every poll. So the leader's wall clock is compared with
+the time that should have passed by a monotonic clock. If it is more than 60 s ahead of the cluster's time, it is
+refused, counted and logged, and the time goes on from the last one that was believed. Steps backwards are left to the
+state machine, which never lets its time go back.
 
-A leader whose clock is behind closes polls as much later, and the log says so. It is not corrected by the time of the
-leader before it: had that one been ahead, the cluster would be ahead for ever, and close polls too early.
+A leader whose clock is behind closes polls later by that much, and the log says so. The time of the leader before it
+does not correct it: if that leader's clock was ahead, the cluster would stay ahead for ever and close polls too early.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 
 class LeaderClock:
-    """Wall time checked against a monotonic clock. Both are handed in: a simulation owns them."""
+    """Wall time checked against a monotonic clock. Both are arguments, so that a simulation can replace them."""
 
     def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._wall, self._monotonic = wall, monotonic
@@ -33,8 +34,11 @@ class LeaderClock:
         return int(self._monotonic() * 1000)
 
     def observe(self, time_ms: int, *, live: bool) -> None:
-        """Learn the cluster's time from a committed entry. The first `live` one, that a leader has just made, outranks
-        our own wall clock; of any other we only know that it is not later than now."""
+        """Learn the cluster's time from a committed entry.
+
+        A `live` entry has just been made by a leader: the first one replaces what our own wall clock says. Of any other
+        entry only this is known: its time is not later than now.
+        """
         ahead_ms = time_ms - self._elapsed_ms()
         if live and not self._followed:
             self._followed, self._ahead_ms = True, ahead_ms
@@ -69,5 +73,5 @@ class LeaderClock:
 
 
 def _is_news(times: int) -> bool:
-    """1, 2, 4, 8 …: a wrong clock stays wrong for many entries."""
+    """Log only the 1st, 2nd, 4th, 8th … time: a wrong clock stays wrong for many entries."""
     return times & (times - 1) == 0

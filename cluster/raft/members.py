@@ -1,8 +1,9 @@
-"""Who belongs to the cluster: what a membership entry of the log says, and the changes that may be made to it.
+"""The members of a cluster: the content of a membership entry of the log, and the changes that are allowed.
 
-Voters give ballots and their copies count; learners only receive, until they have caught up and are made voters. One
-member changes at a time, so that any majority of the old set and any of the new one have a node in common (Raft thesis
-4.1). A member is an id and an incarnation: a node whose disk was emptied is not who it was (see `bootstrap.py`).
+Voters give ballots, and their copies count. Learners only receive entries, until they have caught up and are made
+voters. One member changes at a time, so that any majority of the old voters and any majority of the new voters have a
+node in common (Raft thesis 4.1). A member is an id and an incarnation: a node whose disk was emptied is another member
+(see `bootstrap.py`).
 """
 
 from __future__ import annotations
@@ -15,18 +16,20 @@ import msgspec
 from quorate.cluster.raft.messages import MALFORMED
 from quorate.errors import Conflict, DataError, Invalid
 
-REMOVED = "removed from the cluster"  # in every sentence that tells a node so
+REMOVED = "removed from the cluster"  # part of every message that tells a node so
 
 
 class Member(msgspec.Struct, array_like=True, frozen=True):
+    """A node as a membership entry names it."""
+
     id: str
-    raft: str  # host:port of its links
-    incarnation: str  # "" for a learner that has not introduced itself yet
+    raft: str  # the host:port at which it listens for its peers
+    incarnation: str  # "" for a learner
     voter: bool
 
 
 class Members(msgspec.Struct, array_like=True, frozen=True):
-    """The whole membership; each change writes it anew, with the reason for people who read logs."""
+    """All members. Every change writes them all again, with the reason, for people who read logs."""
 
     members: tuple[Member, ...]
     reason: str = ""
@@ -46,7 +49,7 @@ class Members(msgspec.Struct, array_like=True, frozen=True):
     # ---- changes, one at a time -------------------------------------------------------------------------------------
 
     def adding(self, id: str, raft: str) -> Members:
-        """Raises `Conflict` if there is one of that id or at that address."""
+        """Raises `Conflict` if a member has this id or this address."""
         for member in self.members:
             if id == member.id or raft == member.raft:
                 raise Conflict(
@@ -56,7 +59,7 @@ class Members(msgspec.Struct, array_like=True, frozen=True):
         return self._with([*self.members, Member(id, raft, "", voter=False)], f"add {id}")
 
     def removing(self, id: str) -> Members:
-        """Raises `Invalid` if it is the last voter. A request that is repeated finds nobody and changes nothing."""
+        """Raises `Invalid` if it is the last voter. A repeated request finds no member and changes nothing."""
         if self.voters() == {id}:
             raise Invalid(f"{id} is the last voter: a cluster without one could never decide anything again")
         return self._with([member for member in self.members if member.id != id], f"remove {id}")
@@ -72,7 +75,7 @@ class Members(msgspec.Struct, array_like=True, frozen=True):
 
 
 def founding(addresses: Mapping[str, str], incarnations: Mapping[str, str]) -> Members:
-    """Those who formed the cluster, all voters."""
+    """The founders of the cluster, all of them voters."""
     return Members(
         tuple(Member(id, raft, incarnations.get(id, ""), voter=True) for id, raft in sorted(addresses.items())),
         "formed",
@@ -84,7 +87,7 @@ _decode = msgspec.msgpack.Decoder(Members).decode
 
 
 def decode(data: bytes) -> Members:
-    """Raises `DataError` on bytes that are no membership."""
+    """Raises `DataError` if the bytes are no members."""
     try:
         return _decode(data)
     except MALFORMED as error:
@@ -92,7 +95,7 @@ def decode(data: bytes) -> Members:
 
 
 class MemberEntries:
-    """The membership entries in a log, by index: which is in force, and what is left when the log is cut."""
+    """The membership entries of a log, by index. They are cut when the log is cut."""
 
     def __init__(self) -> None:
         self._entries: list[tuple[int, bytes]] = []
@@ -108,6 +111,6 @@ class MemberEntries:
         self._entries.append((index, data))
 
     def at(self, index: int) -> bytes:
-        """The newest at or below `index`; b"" if there is none."""
+        """The newest entry at or before `index`; b"" if there is none."""
         at = bisect.bisect_left(self._entries, (index + 1, b""))
         return self._entries[at - 1][1] if at else b""

@@ -1,7 +1,8 @@
-"""What replicas say to each other, as bytes: a format of our own, bounded, and nothing that runs when it is read.
+"""The Raft messages between nodes, and their format on the wire.
 
-PySyncObj speaks dicts that its own transport pickles. Here every message is a MessagePack array with a type number,
-decoded into fixed structs: whatever a peer sends is one of these, within bounds, or one of the errors of `MALFORMED`.
+PySyncObj sends dicts, which its own transport pickles. Here every message is a MessagePack array with a type number,
+decoded into a fixed struct. Whatever bytes a peer sends, the result is one of these structs, with its numbers within
+bounds, or one of the errors in `MALFORMED`. Decoding never runs code that a peer chose.
 """
 
 from __future__ import annotations
@@ -10,26 +11,29 @@ from typing import Annotated
 
 import msgspec
 
-# Terms, indexes, offsets: one more still fits the eight bytes that the log has for them.
+# Terms, indexes, offsets. One more than the greatest still fits the eight bytes that the log has for them.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Chain = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
-SnapshotId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]  # it becomes part of a file's name
+SnapshotId = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{32}\Z")]  # part of a file's name
 
 
 class Append(msgspec.Struct, array_like=True, tag=1):
-    """AppendEntries (Raft §5.3); a heartbeat when `entries` is empty. Entries follow `prev_index` without a gap."""
+    """AppendEntries (Raft §5.3); without entries a heartbeat. Entries follow `prev_index` without a gap."""
 
     term: Count
     commit_index: Count
     prev_index: Count
     prev_term: Count
     entries: list[tuple[Count, bytes]]  # term, command
-    round: Count = 0  # echoed by the answer: confirms leadership for reads that began before it was sent
+    round: Count = 0  # echoed by the answer: confirms leadership for reads that began before this was sent
 
 
 class Appended(msgspec.Struct, array_like=True, tag=2):
-    """The answer. `next_index` is one above the last index that is durable and matches (`success`), or where to go
-    on from (`reset`); neither means only "I hear you"."""
+    """The answer to Append.
+
+    With `success`, `next_index` is one after the last entry that matches and is durable. With `reset`, it is the index
+    from which the leader is to go on. With neither, the answer only says that the follower is alive.
+    """
 
     term: Count
     next_index: Count
@@ -39,31 +43,31 @@ class Appended(msgspec.Struct, array_like=True, tag=2):
 
 
 class RequestBallot(msgspec.Struct, array_like=True, tag=3):
-    """RequestVote. `pre` only asks whether a ballot would be given (Raft thesis 9.6) and changes nothing."""
+    """RequestVote. With `pre` it only asks whether a ballot would be given (Raft thesis 9.6), and changes nothing."""
 
     term: Count
     last_index: Count
     last_term: Count
     pre: bool
     transfer: bool  # the leader asked for this election, so a fresh leader is no reason to refuse
-    to: str = ""  # the incarnation that the candidate's log has as the voter it asks; "" before the log names any
+    to: str = ""  # the incarnation of the asked voter in the candidate's log; "" if the log names none
 
 
 class Ballot(msgspec.Struct, array_like=True, tag=4):
-    """A ballot given; a refusal is silence, as in PySyncObj."""
+    """A given ballot. A refusal is not sent, as in PySyncObj."""
 
     term: Count
     pre: bool
 
 
 class TimeoutNow(msgspec.Struct, array_like=True, tag=5):
-    """Leadership transfer (Raft thesis 3.10)."""
+    """Leadership transfer (Raft thesis 3.10): the leader asks a follower to start an election."""
 
     term: Count
 
 
 class SnapshotChunk(msgspec.Struct, array_like=True, tag=6):
-    """A piece of a snapshot. `id` is the checksum of the whole, so pieces of two snapshots never mix."""
+    """A piece of a snapshot. `id` is the checksum of the whole snapshot, so pieces of two snapshots never mix."""
 
     term: Count
     index: Count
@@ -77,7 +81,7 @@ class SnapshotChunk(msgspec.Struct, array_like=True, tag=6):
 
 
 class SnapshotAck(msgspec.Struct, array_like=True, tag=7):
-    """How far the snapshot `id` has arrived: the next offset wanted. The end is told by `Appended`."""
+    """How far the snapshot `id` has arrived: the next offset wanted. `Appended` tells when it is installed."""
 
     term: Count
     id: SnapshotId
@@ -88,5 +92,5 @@ Message = Append | Appended | RequestBallot | Ballot | TimeoutNow | SnapshotChun
 
 encode = msgspec.msgpack.Encoder().encode
 decode = msgspec.msgpack.Decoder(Message).decode
-# What decoding raises, here and for every struct: text that is not UTF-8 and endless nesting have errors of their own.
+# The errors of decoding, here and for every struct. Text that is not UTF-8 and deep nesting have errors of their own.
 MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)

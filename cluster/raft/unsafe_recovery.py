@@ -1,9 +1,10 @@
-"""The last resort: one survivor goes on alone when a majority of the disks is lost for ever.
+"""The last resort when a majority of the disks is lost for ever: one surviving node goes on alone.
 
-It writes into its own log, as if a leader had, that it is the only voter now, under a new term, and that the generation
-is raised, so that what it flushes outranks all before. Its cluster gets another id: nodes of the old one, should they
-come back, are refused and cannot undo what is counted from now on. What only the lost nodes had is lost, and nobody
-can say how much that was: hence `--unsafe`. The node must not be running; its data directory is locked meanwhile.
+The recovery writes two entries into the node's log, as a leader of a new term would. The first makes the node the only
+voter. The second raises the generation, so that its flushes outrank all earlier ones. The cluster gets another id: if
+nodes of the old cluster come back, they are refused and cannot undo later votes. Entries that only the lost nodes had
+are lost, and nobody can say how many they were: hence `--unsafe`. The node must not be running; its data directory is
+locked meanwhile.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What was done, for people."""
+    """What the recovery did, for people."""
 
     cluster_id: str  # the new one
     before: str
@@ -38,7 +39,7 @@ class Recovery:
 
 
 class InlineWriter:
-    """A `Writer` that does everything at once: nothing else runs."""
+    """A `Writer` that runs each operation at once: nothing else runs in this process."""
 
     def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         result: T | OSError
@@ -73,8 +74,8 @@ def recover(data: Path | str, node_id: str, raft_address: str) -> Recovery:
             journal.getRaftCommitIndex(),
             term,
         )
-        # First: who dies between the two elects nobody and recovers again. The other way round it would lead alone
-        # under the old cluster's id, and tell the others, should they come back, that they were removed.
+        # The identity first: if the process dies between the two writes, the node elects nobody and can recover again.
+        # In the other order it would lead alone under the old cluster's id, and tell the others that they were removed.
         directory.save_identity(cluster_id=recovery.cluster_id, members={node_id: directory.identity.incarnation})
         _write(journal, recovery, directory, node_id, raft_address)
         return recovery

@@ -1,7 +1,8 @@
-"""Who leads: PySyncObj's elections, with what they need to hurt nobody and to be true after power loss.
+"""Leader election: PySyncObj's, made safe against power loss and against nodes that disturb a healthy leader.
 
 Each override says what goes wrong without it in PySyncObj 0.3.17 and names the test that shows it on the stock library.
-The names are the stock ones, mangled: the base class calls its private methods through self, so they can be replaced.
+Overrides have the mangled names of PySyncObj's private methods. Its code calls them through self, so they can be
+replaced.
 """
 
 from __future__ import annotations
@@ -16,26 +17,28 @@ from typing import Any
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.owner import EngineOwner
-from quorate.cluster.raft.engine.stock import Node, SyncObj, SyncObjConf, Transport
+from quorate.cluster.raft.engine.port import EnginePort, NoPoller
+from quorate.cluster.raft.engine.stock import Node, SyncObj, SyncObjConf
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.errors import Halted
 
 FOLLOWER, CANDIDATE, LEADER = 0, 1, 2
 ROLES = ("follower", "candidate", "leader")
-BACKOFF_DOUBLINGS_MAX = 3
-DISK_HANG_TIMEOUTS = 5  # election timeouts that a disk may take for a sync before its node is no leader
+BACKOFF_DOUBLINGS_MAX = 3  # of the pause between failed elections
+DISK_HANG_TIMEOUTS = 5  # a leader whose sync takes longer than this many election timeouts steps down
 
-_Promise = tuple[int, str, messages.Message]  # journal position, to, what
+_Promise = tuple[int, str, messages.Message]  # the journal position to wait for, the peer, the message
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class ElectionTiming:
-    """Everything that waits, derived from one setting: the shortest election timeout T, in seconds.
+    """All times of an election, derived from one setting: the shortest election timeout T, in seconds.
 
-    Timeouts are drawn from [T, 2T) so that one node usually wins alone (Raft §9.3). Heartbeats come T/5 apart, so that
-    several must be lost before anyone stands. A leader that has not heard a majority for T stops answering as one.
+    Timeouts are drawn from [T, 2T) so that one node usually wins alone (Raft §9.3). A heartbeat is sent every T/5, so
+    that several must be lost before a follower starts an election. A leader that has not heard a majority for T stops
+    answering as leader.
     """
 
     election_s: float
@@ -43,35 +46,6 @@ class ElectionTiming:
     @property
     def heartbeat_s(self) -> float:
         return self.election_s / 5
-
-
-class EnginePort(Transport):  # type: ignore[misc]  # PySyncObj has no annotations
-    """What PySyncObj sends through: everything goes to the engine, which knows what must wait for the disk."""
-
-    ready = True
-
-    def __init__(self, engine: Elections) -> None:
-        super().__init__(engine, None, [])
-        self._engine = engine
-
-    def send(self, node: Node, message: dict[str, Any]) -> bool:
-        return self._engine.on_stock_message(node, message)
-
-    def addNode(self, node: Node) -> None:
-        """Links are made by `PeerTransport` from the members; PySyncObj has no say in it."""
-
-    def dropNode(self, node: Node) -> None:
-        """See `addNode`."""
-
-    def destroy(self) -> None:
-        """Links have an owner of their own."""
-
-
-class _NoPoller:
-    """The event loop polls; PySyncObj has no sockets of its own."""
-
-    def poll(self, timeout: float) -> None:
-        return None
 
 
 class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
@@ -94,31 +68,33 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._owner = owner
         self._rng = rng
         self._promises: deque[_Promise] = deque()
-        self._leader_heard_s = float("-inf")  # when a live leader last spoke to us
-        self._alive_sent_s = float("-inf")  # when it was last told that we are here, in the midst of a big message
+        self._leader_heard_s = float("-inf")  # when the last message of a leader came
+        self._alive_sent_s = float("-inf")  # when the leader was last told, during a big message, that we are alive
         self._pre_ballots: set[str] = set()
         self._ballots: set[str] = set()
-        self._synced_seen, self._synced_at_s = 0, monotonic_s()  # how far the disk was last, and when it got there
-        self._election_granted = False  # a majority would elect us, or the leader asked us to stand
+        self._synced_seen, self._synced_at_s = 0, monotonic_s()  # how far the disk was, and since when
+        self._election_granted = False  # by a majority's pre-ballots, or by the leader's TimeoutNow
         self._transferring = False
-        self._elections_since_leader = 0  # times since this node heard a leader, or was one
+        self._elections_since_leader = 0  # that this node has started
+        # The fields above come first: SyncObj.__init__ makes the transport and calls our `generateRaftTimeout`, which
+        # reads them. The fields of SyncObj that come from the journal are set after it, or it would overwrite them.
         super().__init__(
             Node(node_id),
             [Node(peer) for peer in voters if peer != node_id],
             SyncObjConf(
                 autoTick=False,
-                dynamicMembershipChange=False,  # members are the engine's business, see `Engine.set_members`
+                dynamicMembershipChange=False,  # the engine changes the members, see `Engine.set_members`
                 commandsWaitLeader=False,
                 raftMinTimeout=timing.election_s,
                 raftMaxTimeout=timing.election_s * 2,
-                connectionTimeout=timing.election_s * 2,  # of its own transport; it only insists on one this long
+                connectionTimeout=timing.election_s * 2,  # unused, but PySyncObj checks that it is long enough
                 appendEntriesPeriod=timing.heartbeat_s,
                 leaderFallbackTimeout=timing.election_s,
             ),
             nodeClass=Node,
-            transportClass=lambda engine, me, others: EnginePort(engine),
+            transportClass=lambda engine, me, others: EnginePort(engine, self.on_stock_message),
         )
-        self._poller = _NoPoller()
+        self._poller = NoPoller()
         self._SyncObj__raftLog = journal
         self._SyncObj__raftCurrentTerm = max(journal.getCurrentTerm(), journal[-1][2])
         self._SyncObj__votedForNodeId = journal.getVotedForNodeId()
@@ -128,7 +104,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
     _SyncObj__raftElectionDeadline: float
     _SyncObj__raftLeader: Node | None
 
-    # ---- short names for what PySyncObj keeps -----------------------------------------------------------------------
+    # ---- short names for PySyncObj's fields -------------------------------------------------------------------------
 
     @property
     def role(self) -> int:
@@ -156,33 +132,34 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         return len(of & voters) * 2 > len(voters)
 
     def allow_candidacy(self, allowed: bool) -> None:
-        """Not allowed on a node that the log does not name, or names with another disk."""
+        """Whether this node may start elections. Not if its cluster is not formed, or if the log means another disk."""
         self.may_be_candidate = allowed
 
     # ---- promises wait for the disk ---------------------------------------------------------------------------------
 
     def promise(self, peer: str, message: messages.Message) -> bool:
-        """Send what others will rely on, once everything written so far is on disk (Raft §5.1: "before responding").
+        """Send a message that peers rely on, once all records so far are on disk (Raft §5: "before responding").
 
-        Stock 0.3.17 syncs nothing at all (test_no_fsync): a node that loses power forgets ballots and entries it
-        promised, and two leaders of one term follow (test_lost_unsynced_tail).
+        Stock 0.3.17 never syncs (test_no_fsync): a node that loses power forgets the ballots and entries that it
+        promised, and then one term can have two leaders (test_lost_unsynced_tail).
         """
         if self.journal.synced >= self.journal.position:
             return self._owner.send(peer, message)
-        if self._promises and _says_no_more(self._promises[-1], (self.journal.position, peer, message)):
-            self._promises.pop()  # heartbeats go on while a disk hangs
+        if self._promises and _supersedes((self.journal.position, peer, message), self._promises[-1]):
+            self._promises.pop()  # heartbeats go on while a disk hangs: without this the queue would grow
         self._promises.append((self.journal.position, peer, message))
         self.journal.flush()
         return True
 
     def on_synced(self) -> None:
+        """More of the log is durable: send the promises that waited for it."""
         while self._promises and self._promises[0][0] <= self.journal.synced:
             _, peer, message = self._promises.popleft()
-            if message.term == self.term_now:  # a promise of an earlier term binds nobody any more
+            if message.term == self.term_now:  # nobody may rely on a promise of an earlier term
                 self._owner.send(peer, message)
 
     def on_stock_message(self, node: Node, message: dict[str, Any]) -> bool:
-        """What PySyncObj itself sends in elections, in our words."""
+        """Translate and send a message that PySyncObj itself sends in an election."""
         kind, term = message["type"], self.term_now
         if kind == "request_vote":
             request = messages.RequestBallot(
@@ -198,15 +175,15 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             return self.promise(node.id, messages.Ballot(message["term"], pre=False))
         raise Halted(f"PySyncObj sent a {kind!r} message, which this layer should have replaced")
 
-    # ---- standing for election --------------------------------------------------------------------------------------
+    # ---- starting an election ---------------------------------------------------------------------------------------
 
     def tick_elections(self) -> None:
-        """Stand only when a majority would elect us: the pre-vote of Raft thesis 9.6.
+        """Start an election only when a majority would elect this node: the pre-vote of Raft thesis 9.6.
 
-        Stock 0.3.17 raises its term and stands whenever it hears nothing, so that a node that comes back from a
-        partition deposes a healthy leader (test_disruptive: 20 of 20).
+        Stock 0.3.17 raises its term and starts an election whenever it hears no leader. A node that comes back from a
+        partition then deposes a healthy leader (test_disruptive: 20 of 20).
         """
-        alone = self.voters() == {self.node_id}  # nobody else can lead: there is nobody to wait for
+        alone = self.voters() == {self.node_id}  # no other node can lead, so there is no leader to wait for
         if self._disk_hangs() and not alone:
             self._step_down()
             return
@@ -225,15 +202,14 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._check_pre_ballots()
 
     def _disk_hangs(self) -> bool:
-        """Whether nothing became durable for long although something waits for it."""
+        """Whether records wait for the disk, and none has become durable for `DISK_HANG_TIMEOUTS`."""
         now_s, synced = monotonic_s(), self.journal.synced
         if synced >= self.journal.position or synced != self._synced_seen:
             self._synced_seen, self._synced_at_s = synced, now_s
         return now_s - self._synced_at_s > DISK_HANG_TIMEOUTS * self.timing.election_s
 
     def _step_down(self) -> None:
-        """Without a disk nobody can commit or be elected; but with a leader that goes on saying that it is alive,
-        nobody else would ever stand."""
+        """Lead no more. A leader without a disk commits nothing, and its heartbeats keep others from an election."""
         if self.role == LEADER:
             log.warning("the disk has hung for %d election timeouts: this node leads no more", DISK_HANG_TIMEOUTS)
             self._SyncObj__setState(FOLLOWER)
@@ -251,13 +227,16 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._SyncObj__raftElectionDeadline = 0  # the next tick is PySyncObj's own election
 
     def _SyncObj__connectedToAnyone(self) -> bool:
-        """PySyncObj asks before it stands, by a later look at the clock than ours; and meanwhile the log may say that
-        this node is no voter any more."""
-        stands = self._election_granted and self.is_voter and self.may_be_candidate
-        return stands and bool(super()._SyncObj__connectedToAnyone())
+        """PySyncObj asks this before it starts an election.
+
+        Our own check came earlier. Meanwhile the timeout may have passed by PySyncObj's reading of the clock, or the
+        log may say that this node is no voter any more.
+        """
+        granted = self._election_granted and self.is_voter and self.may_be_candidate
+        return granted and bool(super()._SyncObj__connectedToAnyone())
 
     def end_of_election_tick(self) -> None:
-        """PySyncObj has sent its requests, or could not: then a majority is asked again, for a leader may come."""
+        """PySyncObj has had its chance to send requests. The next election needs pre-ballots again."""
         if self._election_granted:
             self._election_granted = self._transferring = self._SyncObj__transferInProgress = False
 
@@ -266,22 +245,23 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         return index, term
 
     def leader_is_fresh(self) -> bool:
-        """Whether a leader spoke within the shortest election timeout, or this node is one itself."""
+        """Whether a leader was heard within the shortest election timeout, or this node is the leader."""
         return self.role == LEADER or monotonic_s() - self._leader_heard_s < self.timing.election_s
 
     @property
     def silence_ms(self) -> int:
-        """How long ago a leader last spoke to this node; at most some days, also if none ever did."""
+        """The time since a leader was last heard; at most 1e6 s, also if no leader ever was."""
         return int(min(monotonic_s() - self._leader_heard_s, 1e6) * 1000)
 
     def on_request_ballot(self, peer: str, request: messages.RequestBallot) -> None:
-        """Answer a candidate, but not while a leader is alive (Raft thesis 4.2.3), and not without a memory.
+        """Answer a candidate, unless a leader is alive (Raft thesis 4.2.3) or this disk is not the one it means.
 
-        Whether our own log names us a voter is of no matter (Raft thesis 4.1), but whether the candidate's means this
-        disk is: stock 0.3.17 answers every candidate at once (test_disruptive), also on a node whose disk was emptied
-        (test_amnesia: 20 of 20 lose what was acknowledged).
+        Whether our own log names this node as a voter does not matter (Raft thesis 4.1). It matters that the
+        candidate's log means this disk: a new disk does not remember its ballots. Stock 0.3.17 answers every candidate
+        at once (test_disruptive), also on a node whose disk was emptied (test_amnesia: 20 of 20 lose acknowledged
+        entries).
         """
-        if request.term < self.term_now + request.pre:  # it asks for a term that is ours already: let it catch up
+        if request.term < self.term_now + request.pre:  # the candidate's term is too old: tell it ours
             self._owner.send(peer, messages.Appended(self.term_now, 0, success=False, reset=False))
         if not self._owner.may_give_ballot(request.to) or (self.leader_is_fresh() and not request.transfer):
             return
@@ -299,7 +279,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         super()._SyncObj__onMessageReceived(Node(peer), stock)
 
     def on_ballot(self, peer: str, ballot: messages.Ballot) -> None:
-        """Count each voter once. Stock 0.3.17 counts messages, a repeated one twice (test_repeated_ballot)."""
+        """Count each voter once. Stock 0.3.17 counts a repeated message twice (test_repeated_ballot)."""
         if ballot.pre:
             if ballot.term == self.term_now + 1 and self._pre_ballots and self.role != LEADER:
                 self._pre_ballots.add(peer)
@@ -309,7 +289,10 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             super()._SyncObj__onMessageReceived(Node(peer), {"type": "response_vote", "term": ballot.term})
 
     def on_timeout_now(self, peer: str, message: messages.TimeoutNow) -> None:
-        """The leader hands over: stand at once, and say so, for its followers have a fresh leader."""
+        """The leader hands over: start an election at once, and say that the leader asked for it.
+
+        Otherwise the voters would refuse, because they have just heard the leader.
+        """
         if message.term == self.term_now and peer == self.leader_id and self.is_voter and self.may_be_candidate:
             self._SyncObj__transferInProgress = True
             self._start_election(transfer=True)
@@ -317,7 +300,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
     # ---- terms ------------------------------------------------------------------------------------------------------
 
     def follow(self, peer: str, term: int) -> None:
-        """A leader of a term at least ours spoke (Raft §5.2)."""
+        """Follow a leader whose message has our term or a later one (Raft §5.2)."""
         if self.role == LEADER and term == self.term_now:
             raise Halted(f"{peer} and this node both lead term {term}: one of them forgot a ballot. Stopping")
         now_s = monotonic_s()
@@ -333,9 +316,9 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._pre_ballots, self._elections_since_leader = set(), 0
 
     def connection_lost(self, peer: str) -> None:
-        """The leader's end of the connection is gone: most likely the leader is, so ask the others soon.
+        """The connection to the leader broke, so the leader has probably died: ask for pre-ballots soon.
 
-        Only the pre-vote makes this safe: if just our link broke, the others still hear the leader and refuse.
+        Only the pre-vote makes this safe: if only our connection broke, the others still hear the leader and refuse.
         """
         if peer == self.leader_id and self.role == FOLLOWER:
             self._leader_heard_s = float("-inf")
@@ -343,8 +326,10 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             self._SyncObj__raftElectionDeadline = min(self._SyncObj__raftElectionDeadline, soon_s)
 
     def progress(self, peer: str) -> None:
-        """Part of a big message came from the leader: it is alive, though the message is not whole yet. It is told
-        that so are we, for nothing else may pass by that message."""
+        """Part of a big message came from the leader, so the leader is alive.
+
+        Tell the leader that we are alive too: until the message is whole, there is nothing else to answer.
+        """
         if peer == self.leader_id and self.role == FOLLOWER:
             now_s = self._leader_heard_s = monotonic_s()
             self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
@@ -353,7 +338,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
                 self._owner.send(peer, messages.Appended(self.term_now, 0, success=False, reset=False))
 
     def learn_term(self, term: int) -> None:
-        """Somebody is in a later term: this node leads no more."""
+        """A peer is in a later term: this node leads no more."""
         if term > self.term_now:
             self._SyncObj__setCurrentTerm(term, None)
             self._SyncObj__setState(FOLLOWER)
@@ -361,29 +346,29 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             self.journal.flush()
 
     def _retry_delay_s(self) -> float:
-        """Until the next try when nobody leads: asking whether one would be elected disturbs no leader.
+        """The pause before this node asks for pre-ballots again when nobody leads. It disturbs no leader.
 
-        Who stands again and again leaves more time: ballots come only when two disks have been synced, one after the
-        other, and slow disks must not keep everybody from ever winning.
+        The pause doubles with each election that this node has started. A ballot needs two syncs, the candidate's and
+        then the voter's; without the doubling, slow disks could keep every candidate from winning.
         """
-        patience = 1 << min(max(self._elections_since_leader - 1, 0), BACKOFF_DOUBLINGS_MAX)
-        return self.timing.election_s * self._rng.uniform(0.15, 0.6) * patience
+        doublings = 1 << min(max(self._elections_since_leader - 1, 0), BACKOFF_DOUBLINGS_MAX)
+        return self.timing.election_s * self._rng.uniform(0.15, 0.6) * doublings
 
     def _SyncObj__generateRaftTimeout(self) -> float:
-        """Draw from our own generator, so that a simulation's seed decides. Stock draws from the module's.
+        """Draw from our own generator, so that a simulation's seed decides. Stock draws from the `random` module's.
 
-        A candidate tries again sooner than a follower gives up on a leader: its ballots were split, nobody leads.
+        A candidate whose ballots were split tries again sooner than a follower that may still hear from its leader.
         """
         if self._election_granted or self.role == CANDIDATE:
             return self._retry_delay_s()
         return self.timing.election_s * (1 + self._rng.random())
 
 
-def _says_no_more(before: _Promise, now: _Promise) -> bool:
-    """Whether the later one of two promises that wait for the same says all that the earlier one does."""
-    (_, _, earlier), (_, _, later) = before, now
+def _supersedes(new: _Promise, old: _Promise) -> bool:
+    """Whether both wait for the same position and peer, and the new one tells everything that the old one does."""
+    (_, _, later), (_, _, earlier) = new, old
     return (
-        before[:2] == now[:2]
+        new[:2] == old[:2]
         and isinstance(earlier, messages.Appended)
         and isinstance(later, messages.Appended)
         and (earlier.term, earlier.success, earlier.reset) == (later.term, later.success, later.reset)

@@ -1,9 +1,12 @@
 """The log: replication, commit and apply, on PySyncObj's loop of ticks.
 
-What is left to PySyncObj is its elections and its commit rule; what it sends, stores and believes is decided here. The
-invariants: an entry is answered as committed only in the term and at the index it was proposed at; a follower says
-"durable" only of what is on its disk; matching entries are never cut, a committed one stops the node instead; a
-snapshot proves no more than it holds; a command that cannot be applied stops the node with the log intact.
+PySyncObj keeps its elections and its commit rule. What is sent, stored and believed is decided here. The invariants:
+
+- A proposal is answered as committed only if its entry is committed at the index and in the term it was proposed in.
+- A follower says "durable" only of entries that are on its disk.
+- Entries that match the leader's are never cut. If a committed entry would have to be cut, the node stops.
+- A snapshot proves that the entries in it are committed, and nothing about later ones.
+- A command that cannot be applied stops the node, with the log intact.
 """
 
 from __future__ import annotations
@@ -25,13 +28,13 @@ from quorate.cluster.raft.members import MemberEntries
 from quorate.cluster.raft.storage.journal import ENTRY_OVERHEAD_BYTES, Journal
 from quorate.errors import Halted
 
-APPLY_S = 0.02  # how long one tick may apply before others get the loop
+APPLY_S = 0.02  # how long one tick may apply entries before the loop runs other callbacks
 
 log = logging.getLogger(__name__)
 
 
 class Engine(Replication):
-    """One replica's log. Drive it by `receive`, `tick` and `propose`; it answers by callbacks. Single-threaded."""
+    """One replica of the log, driven by `receive`, `tick` and `propose`. Every method runs on the node's loop."""
 
     def __init__(
         self,
@@ -45,11 +48,8 @@ class Engine(Replication):
     ) -> None:
         self._wants_tick = False
         self._has_unsent = False
-        self._noted_at_s, self._committed_noted, self._committed_a_while_ago = (
-            float("-inf"),
-            0,
-            0,
-        )  # commit index: when, what, and before
+        self._noted_at_s = float("-inf")  # when `_committed_noted` was the commit index
+        self._committed_noted = self._committed_a_while_ago = 0
         super().__init__(node_id, voters, journal=journal, owner=owner, timing=timing, rng=rng)
         stock.check()
         self._read_members(journal.first_index + 1)
@@ -57,7 +57,7 @@ class Engine(Replication):
     # ---- driving ----------------------------------------------------------------------------------------------------
 
     def receive(self, peer: str, message: messages.Message) -> None:
-        """A message from an authenticated peer. Raises `Halted` if going on could make this node answer wrongly."""
+        """Take a message from an authenticated peer. Raises `Halted` if this node could answer wrongly from now on."""
         match message:
             case messages.Append():
                 self._on_append(peer, message)
@@ -73,7 +73,7 @@ class Engine(Replication):
                 raise Halted(f"{type(message).__name__} reached the log; it belongs to snapshots")
 
     def tick(self) -> bool:
-        """Let PySyncObj do what is due. True if it should be called again at once: there is more to apply."""
+        """Run one tick of PySyncObj. True if there is more to apply, so that the next tick must follow at once."""
         self._send_proposals()
         self._note_commit_index()
         self.tick_elections()
@@ -90,7 +90,7 @@ class Engine(Replication):
         node = Node(peer)
         self._SyncObj__onNodeConnected(node)
         if self.role == LEADER and node in self._SyncObj__raftNextIndex:
-            # What was sent on the old connection may be lost: go on from what the peer is known to have.
+            # Entries sent on the old connection may be lost: go on from the last entry that the peer is known to have.
             self._SyncObj__raftNextIndex[node] = max(self._match(peer) + 1, 2)
             self._replicate(node, heartbeat=True)
 
@@ -102,18 +102,19 @@ class Engine(Replication):
     # ---- proposing --------------------------------------------------------------------------------------------------
 
     def propose(self, payload: bytes, done: OnOutcome) -> tuple[int, int] | None:
-        """Append to the log; (index, term), or None if this node does not lead. The next tick sends it out.
+        """Append to the log. Returns (index, term), or None if this node does not lead. The next tick sends the entry.
 
-        `done` is called with its fate, as soon as that is known here and not before; it may take for ever. Stock
-        queues a command and sends it with the next period, and gives up with "leader changed" on commands that are
-        committed all the same (test_leader_changed_ambiguous).
+        `done` is called as soon as the outcome is known here, which may take for ever. Stock 0.3.17 sends a command
+        only with the next period, and may answer "leader changed" for a command that is committed all the same
+        (test_leader_changed_ambiguous).
         """
         return self._add(REGULAR + payload, done)
 
     def propose_members(self, members: bytes, done: OnOutcome) -> tuple[int, int] | None:
-        """Change the members, one change at a time (Raft thesis 4.1); None if not the leader or one is under way.
+        """Append a membership entry. Returns None if this node does not lead or another change is not committed yet.
 
-        Stock accepts a second change while the first is uncommitted (test_membership_guard).
+        One change at a time: Raft thesis 4.1. Stock 0.3.17 accepts a second change while the first is uncommitted
+        (test_membership_guard).
         """
         if not self.may_change_members:
             return None
@@ -124,25 +125,23 @@ class Engine(Replication):
         return self.leads_its_term and self._members.last_index <= self.commit_index
 
     def caught_up(self, peer: str) -> bool:
-        """Whether a learner hears us now and lacks so little that making it a voter costs no availability: no more than
-        came in less than an election timeout, whatever number that is (Raft thesis 4.2.1)."""
+        """Whether a learner answers and lacks so few entries that making it a voter costs no availability.
+
+        It may lack the entries committed within about half an election timeout (Raft thesis 4.2.1), however many.
+        """
         heard_s = self._SyncObj__lastResponseTime.get(Node(peer), float("-inf"))
         fresh = monotonic_s() - heard_s < self.timing.election_s / 2
         return fresh and self._match(peer) >= max(self._committed_a_while_ago, self.journal.first_index)
 
     def _note_commit_index(self) -> None:
-        """Keep where the commit index was a while ago: from a quarter to half of an election timeout."""
+        """Remember the commit index of a while ago: a quarter to half of an election timeout."""
         now_s = monotonic_s()
         if self.role != LEADER:
-            self._committed_a_while_ago = self._committed_noted = (
-                self.journal.last_index
-            )  # a new leader does not know yet what is committed
+            # A new leader does not know yet which entries are committed.
+            self._committed_a_while_ago = self._committed_noted = self.journal.last_index
         elif now_s - self._noted_at_s > self.timing.election_s / 4:
-            self._noted_at_s, self._committed_a_while_ago, self._committed_noted = (
-                now_s,
-                self._committed_noted,
-                self.commit_index,
-            )
+            self._noted_at_s, self._committed_a_while_ago = now_s, self._committed_noted
+            self._committed_noted = self.commit_index
 
     def responsive_peers(self) -> set[str]:
         """The peers that answered this leader within an election timeout."""
@@ -161,7 +160,7 @@ class Engine(Replication):
         return index, term
 
     def _send_proposals(self) -> None:
-        """What was proposed in one turn of the loop goes out together: a message a peer, and one group for the disk."""
+        """Send all proposals of one turn of the loop together: one message to each peer, one group to the disk."""
         if self._has_unsent:
             self._has_unsent = False
             if self.role == LEADER:
@@ -169,20 +168,22 @@ class Engine(Replication):
             self.journal.flush()
 
     def next_index(self, peer: str) -> int:
-        """Of what the peer is sent next; 0 for one that is sent nothing."""
+        """The index of the next entry to send to the peer; 0 if this node sends it none."""
         return int(self._SyncObj__raftNextIndex.get(Node(peer), 0)) if self.role == LEADER else 0
 
-    def lowest_needed_index(self, held: Callable[[str], int]) -> int:
-        """The lowest index that a connected peer goes on from, if the log still has it: from its own copies, or from
-        what it is sent otherwise, which `held` tells."""
+    def lowest_needed_index(self, sent_index: Callable[[str], int]) -> int:
+        """The lowest index from which a connected peer goes on, of those that the log still has.
+
+        A peer goes on from the last entry it has, or from the snapshot that it is being sent (`sent_index`).
+        """
         if self.role != LEADER:
             return self.journal.last_index
         peers = [str(node.id) for node in self._peers() if self._connected(node)]
-        known = [max(self._match(peer), held(peer)) for peer in peers]
+        known = [max(self._match(peer), sent_index(peer)) for peer in peers]
         return min((at for at in known if at >= self.journal.first_index), default=self.journal.last_index)
 
     def transfer_to_caught_up(self, asked: Collection[str] = ()) -> str | None:
-        """Ask a follower that has everything, and was not `asked`, to stand for election; its id, or None."""
+        """Ask a follower that has the whole log, and was not `asked` before, to start an election; its id, or None."""
         ready = sorted(
             peer
             for peer in self.voters() - {self.node_id, *asked}
@@ -196,11 +197,11 @@ class Engine(Replication):
     # ---- applying ---------------------------------------------------------------------------------------------------
 
     def _SyncObj__applyLogEntries(self) -> bool:
-        """Apply what is committed, each entry once, and say what became of it.
+        """Apply committed entries, each once, and tell their proposers the outcome.
 
-        Stock 0.3.17 counts an entry as applied after the callbacks, so that one that raises applies it twice
-        (test_callback_raises, test_wrong_version_double_apply); retries a command that raises on every tick for ever
-        (test_apply_raises); and holds the loop until all is applied.
+        Stock 0.3.17 counts an entry as applied only after the callbacks, so a callback that raises applies the entry
+        twice (test_callback_raises, test_wrong_version_double_apply). It retries a command that raises on every tick,
+        for ever (test_apply_raises). And it holds the loop until everything is applied.
         """
         self._counting_copies = False
         until_s = monotonic_s() + APPLY_S
@@ -235,8 +236,10 @@ class Engine(Replication):
             raise Halted(f"entry {index} of term {term} cannot be applied ({error}); it is still in the log") from error
 
     def _fail_overtaken(self, term: int) -> None:
-        """An entry of `term` is committed. Terms only grow along a log: proposals of earlier ones that are not
-        committed by now never will be, and nobody may ever come by their index again to say so."""
+        """An entry of `term` is committed: open proposals of earlier terms can never be. Tell their proposers now.
+
+        Terms only grow along a log. No later entry may ever reach the index of such a proposal.
+        """
         waiting = self._SyncObj__commandsWaitingCommit
         for index in list(waiting):
             late = [done for proposed_term, done in waiting[index] if proposed_term < term]
@@ -245,7 +248,7 @@ class Engine(Replication):
                 done(None, ProposalOutcome.NEVER)
 
     def index_keeping(self, size: int) -> int:
-        """The index with about `size` bytes of memory behind it."""
+        """The index such that the entries after it take about `size` bytes of memory."""
         at = len(self.journal) - 1
         while at > 0 and size > 0:
             size -= len(self.journal[at][0]) + ENTRY_OVERHEAD_BYTES
@@ -253,27 +256,30 @@ class Engine(Replication):
         return self.journal.first_index + at
 
     def bytes_between(self, after: int, up_to: int) -> int:
-        """Of memory, that the entries above `after` and up to `up_to` take, as far as they are held."""
+        """The memory that the entries after `after`, up to `up_to`, take, as far as the log has them."""
         start, stop = (max(index - self.journal.first_index, 0) + 1 for index in (after, up_to))
         return sum(len(command) + ENTRY_OVERHEAD_BYTES for command, _, _ in self.journal[start:stop])
 
     def _checkCommandsToApply(self) -> None:
-        """Nothing waits in PySyncObj's queue: `propose` adds to the log itself.
+        """PySyncObj's queue stays empty: `propose` adds to the log itself.
 
         Stock 0.3.17 forwards a follower's command in a way that may never answer (test_leader_changed_ambiguous).
         """
 
     def _SyncObj__tryLogCompaction(self) -> None:
-        """Snapshots are the replica's business. Stock forks a child that keeps our sockets, or pickles and gzips on the
-        loop (test_stalls, test_stall_election, test_attributes_pickled)."""
+        """`Compaction` takes the snapshots.
+
+        Stock 0.3.17 forks a child that keeps our sockets, or pickles and compresses on the loop (test_stalls,
+        test_stall_election, test_attributes_pickled).
+        """
 
     # ---- snapshots and members --------------------------------------------------------------------------------------
 
     def snapshot_installed(self, index: int) -> None:
-        """A snapshot up to `index` is now state and base of the log (`journal.reset` has been called).
+        """A snapshot up to `index` has replaced the state and the log (`journal.reset` has been called).
 
-        Whether proposals at or below it are in it cannot be told. Stock answers them as committed, and believes
-        what lies above it in its own log (test_false_ack_snapshot: 20 of 20 wrong).
+        Nobody can tell whether open proposals up to `index` are in the snapshot. Stock 0.3.17 answers them as
+        committed, and believes the entries of its own log after `index` (test_false_ack_snapshot: 20 of 20 wrong).
         """
         self.restored(index)
         self._members = MemberEntries()
@@ -284,8 +290,11 @@ class Engine(Replication):
         self._fail_overtaken(self.term_at(index))
 
     def log_contains(self, index: int, term: int, chain: bytes) -> bool:
-        """Whether our log has the entry that a leader's snapshot ends with. Then all up to it is committed, and needs
-        no snapshot; what we hold behind it others may count on, so it stays (Raft figure 13, step 6)."""
+        """Whether our log has the last entry of a leader's snapshot.
+
+        Then our entries up to it are committed and the snapshot is not needed. Our later entries stay, because the
+        leader may count on them (Raft figure 13, step 6).
+        """
         if not self.journal.first_index <= index <= self.journal.last_index or self.term_at(index) != term:
             return False
         if self.journal.chain_at(index) != chain:
@@ -294,12 +303,12 @@ class Engine(Replication):
         return True
 
     def restored(self, index: int) -> None:
-        """The state machine was read from a snapshot up to `index`; the log goes on from there."""
+        """The state machine has been loaded from a snapshot up to `index`. Apply goes on after it."""
         self._SyncObj__raftCommitIndex = max(self.commit_index, index)
         self._SyncObj__raftLastApplied = index
 
     def set_members(self, voters: Iterable[str], learners: Iterable[str] = ()) -> None:
-        """From now on these count: an appended membership entry is in force at once (Raft thesis 4.1)."""
+        """Use these members from now on: a membership entry counts as soon as it is appended (Raft thesis 4.1)."""
         voters, learners = set(voters), set(learners)
         self.is_voter = self.node_id in voters
         self._SyncObj__otherNodes = {Node(peer) for peer in voters - {self.node_id}}
@@ -307,7 +316,7 @@ class Engine(Replication):
         for table, start in (
             (self._SyncObj__raftNextIndex, self.journal.last_index + 1),
             (self._SyncObj__raftMatchIndex, 0),
-            (self._SyncObj__lastResponseTime, float("-inf")),  # it counts as heard when it is
+            (self._SyncObj__lastResponseTime, float("-inf")),  # a new peer has not answered yet
         ):
             for gone in [node for node in table if node not in self._peers()]:
                 del table[gone]

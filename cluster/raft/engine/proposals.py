@@ -1,4 +1,4 @@
-"""Proposals whose fate is open: bounded in bytes, and every one of them answered when the replica ends."""
+"""Open proposals: bounded in bytes, and all of them are answered when the replica stops."""
 
 from __future__ import annotations
 
@@ -14,12 +14,14 @@ ENVELOPE_BYTES = 65_536  # what an entry may have around the biggest batch
 
 
 class Proposals:
+    """The proposals of this node whose outcome is not known yet."""
+
     def __init__(self) -> None:
         self._open: set[asyncio.Future[Applied]] = set()
         self._bytes = 0
 
     def refusal(self, size: int) -> TooLarge | Overloaded | None:
-        """Why an entry of so many bytes cannot be proposed, ever or now, or None."""
+        """The reason why an entry of this size cannot be proposed, ever or now; None if it can."""
         limit = ENTRY_BYTES_MAX + ENVELOPE_BYTES
         if size > limit:
             return TooLarge(f"an entry of {size:,} bytes; the limit is {limit:,}")
@@ -43,7 +45,7 @@ class Proposals:
 
 
 def settle(answer: asyncio.Future[Applied], applied: Applied, outcome: ProposalOutcome) -> None:
-    """Tell a proposal its fate."""
+    """Tell a proposer the outcome."""
     if answer.done():
         return
     if outcome is ProposalOutcome.COMMITTED:

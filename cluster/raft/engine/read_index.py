@@ -1,8 +1,9 @@
-"""Linearizable reads without a log entry: leadership confirmed once for all who wait (Raft thesis 6.4, "ReadIndex").
+"""Linearizable reads without a log entry: one confirmation of leadership serves all waiting reads (Raft thesis 6.4).
 
-A round is a number in the leader's messages that followers echo at once, whatever their disks do. When a majority has
-echoed it, the node still led after the round began, so what was committed then is all that a read must see. One round
-is under way at a time; who comes meanwhile waits for the next, for the one under way began before they came.
+A round is a number in the leader's messages. Followers echo it at once, without waiting for their disks. When a
+majority has echoed it, this node was still the leader after the round began. So a read must see every entry that was
+committed when the round began, and no more. One round is open at a time. A read that arrives meanwhile waits for the
+next round, because the open one began before the read did.
 """
 
 from __future__ import annotations
@@ -13,14 +14,14 @@ OnConfirmed = Callable[[bool], None]
 
 
 class ReadIndex:
-    """Pure bookkeeping; the engine sends and hears."""
+    """Keeps the rounds and the reads that wait for them. The engine sends the rounds and hears the echoes."""
 
     def __init__(self) -> None:
-        self.round = 0
+        self.round = 0  # the newest
         self._echoed: dict[str, int] = {}
-        self._waiting: list[OnConfirmed] = []  # for this round
-        self._next: list[OnConfirmed] = []
-        self._index = 0  # what was committed when the round began
+        self._waiting: list[OnConfirmed] = []  # for the open round
+        self._next: list[OnConfirmed] = []  # for the round after it
+        self._index = 0  # the commit index when the open round began
 
     def begin_term(self) -> None:
         self._echoed = {}
@@ -29,20 +30,20 @@ class ReadIndex:
         self._next.append(done)
 
     def echoed(self, peer: str, number: int) -> bool:
-        """Note what a peer echoed; whether that is news."""
+        """Note the round that a peer echoed. True if it is a later one than before."""
         if number <= self._echoed.get(peer, 0):
             return False
         self._echoed[peer] = number
         return True
 
     def fail_all(self) -> None:
-        """This node does not lead (any more): nobody waiting was confirmed."""
+        """This node does not lead: no waiting read can be confirmed."""
         waiting, self._waiting, self._next = self._waiting + self._next, [], []
         for done in waiting:
             done(False)
 
     def answer(self, majority: Callable[[set[str]], bool], applied: int, committed: int, node_id: str) -> bool:
-        """Answer whoever can be; whether a new round has begun, so that it must be sent."""
+        """Confirm the reads that can be. True if a new round has begun, so that it must be sent to the peers."""
         begun = False
         while True:
             if self._waiting and self._confirmed(majority) and self._index <= applied:
@@ -57,7 +58,7 @@ class ReadIndex:
             self.round += 1
             self._echoed[node_id] = self.round
             begun = True
-            if not self._confirmed(majority):  # alone, a node is its own majority
+            if not self._confirmed(majority):  # a single node is its own majority and goes on
                 return begun
 
     def _confirmed(self, majority: Callable[[set[str]], bool]) -> bool:

@@ -1,7 +1,7 @@
-"""Copies of the log: what a leader sends and hears, and what a follower keeps.
+"""Log replication: what a leader sends and counts, and what a follower stores.
 
-What matches is kept, what conflicts is cut, what is committed is never touched. A follower says "durable" only of what
-is on its disk, and a leader believes an answer only in the term it was given in.
+A follower keeps entries that match, cuts entries that conflict, and never touches committed ones. It says "durable"
+only of entries that are on its disk. A leader believes an answer only in the term in which it was given.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from quorate.errors import Halted
 
 REGULAR, NO_OP, MEMBERS = b"\x00", b"\x01", b"\x02"  # the first byte of a log entry, as PySyncObj has it
 
-APPEND_BYTES = 1024 * 1024  # about how much one message carries; a bigger entry travels alone
-WINDOW_BYTES = 4 * 1024 * 1024  # sent and not yet taken by the peer's socket; beyond, only heartbeats
-PENDING_BYTES_MAX = 32 * 1024 * 1024  # of entries that a follower's disk has not begun to write
+APPEND_BYTES = 1024 * 1024  # of entries in one message, about; a bigger entry gets a message of its own
+WINDOW_BYTES = 4 * 1024 * 1024  # if more waits to be sent to a peer, it gets only heartbeats
+PENDING_BYTES_MAX = 32 * 1024 * 1024  # if more waits for a follower's disk, it takes no entries
 
 
 class Replication(Elections):
-    """Between elections, which say who leads, and the engine, which proposes and applies. Single-threaded."""
+    """Sends, stores and counts copies of the log. The class below elects; the one above proposes and applies."""
 
     def __init__(
         self,
@@ -43,17 +43,17 @@ class Replication(Elections):
         self._read_index = ReadIndex()
         self._commit_announced = 0
         self._members = MemberEntries()
-        self.history_index = journal.last_index  # up to here, entries may be older than this node's view of a leader
+        self.history_index = journal.last_index  # entries up to here may be old: no fresh leader sent them
         super().__init__(node_id, voters, journal=journal, owner=owner, timing=timing, rng=rng)
 
-    # ---- how far ----------------------------------------------------------------------------------------------------
+    # ---- indexes ----------------------------------------------------------------------------------------------------
 
     @property
     def commit_index(self) -> int:
         return int(self._SyncObj__raftCommitIndex)
 
     def _commit(self, index: int) -> None:
-        """As a follower, that is told so; a leader finds out in its tick."""
+        """Take the commit index that a leader told. A leader finds its own in PySyncObj's tick."""
         self._SyncObj__raftCommitIndex = index
         self.journal.setRaftCommitIndex(index)
 
@@ -65,19 +65,22 @@ class Replication(Elections):
 
     @property
     def leads_its_term(self) -> bool:
-        """Leader with an entry of its own term applied: only then its commit index is the cluster's (Raft §8)."""
+        """Whether it leads and has applied an entry of its own term: only then it knows what is committed (Raft §8)."""
         noop = self._SyncObj__noopIDx
         return self.role == LEADER and noop is not None and noop <= self.applied_index
 
     def confirm_reads(self, done: OnConfirmed) -> None:
-        """`done(True)` once a majority confirmed this leadership after this call and all that was committed then is
-        applied; `done(False)` if leadership was lost. A node's word that it leads proves nothing by itself: stock
-        0.3.17 calls itself leader for 30 s behind a cut (test_disruptive)."""
+        """Call `done(True)` when a linearizable read may begin, or `done(False)` if this node leads no more.
+
+        A read may begin when a majority has confirmed this leadership after this call, and every entry that was
+        committed at the time of the call is applied. A leader's own belief is not enough: stock 0.3.17 calls itself
+        leader for 30 s after it was cut off (test_disruptive).
+        """
         self._read_index.join(done)
         self._answer_reads()
 
     def fail_reads(self) -> None:
-        """This replica ends: nobody who waits will be confirmed."""
+        """The replica stops: no waiting read will be confirmed."""
         self._read_index.fail_all()
 
     def _answer_reads(self) -> None:
@@ -89,7 +92,7 @@ class Replication(Elections):
     # ---- leader: sending --------------------------------------------------------------------------------------------
 
     def _SyncObj__onBecomeLeader(self) -> None:
-        """Start a term with nobody's copies known, and the no-op at the true end of the log."""
+        """Start a term: no peer's copies are known, and the no-op goes to the true end of the log."""
         counting, self._counting_copies = self._counting_copies, False
         self._elections_since_leader = 0
         self._read_index.begin_term()
@@ -98,16 +101,16 @@ class Replication(Elections):
         self.journal.flush()
 
     def _SyncObj__sendAppendEntries(self) -> None:
-        """Send each peer what it lacks, pipelined, as far as its socket takes it.
+        """Send each peer the entries that it lacks, without waiting for answers, as far as its socket takes them.
 
-        Stock 0.3.17 spins up to 0.1 s a call while a snapshot is made (test_snapshot_flood: thousands of messages),
-        sends entries over `appendEntriesBatchSizeBytes` in pieces that its receiver fails to read (test_big_entry: an
-        exception a piece), and buffers without bound for a slow follower.
+        Stock 0.3.17 repeats this for up to 0.1 s a call while a snapshot is made (test_snapshot_flood: thousands of
+        messages). It sends an entry over `appendEntriesBatchSizeBytes` in pieces that its receiver fails to read
+        (test_big_entry: an exception a piece). And it buffers without bound for a slow follower.
         """
         self._send_all(heartbeat=True)
 
     def _send_all(self, *, heartbeat: bool) -> None:
-        if heartbeat:  # entries alone put none off: a peer that is sent a snapshot gets none of them
+        if heartbeat:  # entries do not delay the next heartbeat: a peer that is sent a snapshot gets no entries
             self._SyncObj__newAppendEntriesTime = monotonic_s() + self.timing.heartbeat_s
         self._commit_announced = self.commit_index
         for node in sorted(self._peers(), key=lambda node: str(node.id)):
@@ -123,7 +126,7 @@ class Replication(Elections):
         return int(self._SyncObj__raftMatchIndex.get(Node(peer), 0))
 
     def _replicate(self, node: Node, *, heartbeat: bool) -> None:
-        """Send what the peer lacks; if there is nothing to send, or no room, only a heartbeat, if one is due."""
+        """Send the entries that the peer lacks. If there are none, or no room, send a heartbeat if one is due."""
         if not self._connected(node):
             return
         peer, journal = str(node.id), self.journal
@@ -149,7 +152,7 @@ class Replication(Elections):
         )
 
     def _slice(self, first: int) -> list[tuple[int, bytes]]:
-        """Entries from index `first`, about `APPEND_BYTES` of them, at least one if there is any."""
+        """Entries from index `first` on: about `APPEND_BYTES`, but at least one if there is any."""
         entries: list[tuple[int, bytes]] = []
         size, at = 0, first - self.journal.first_index
         while size < APPEND_BYTES and at < len(self.journal):
@@ -165,7 +168,7 @@ class Replication(Elections):
         return int(self.journal[index - self.journal.first_index][2])
 
     def commit_unannounced(self) -> bool:
-        """Whether followers have not been told yet how far we have committed."""
+        """Whether followers do not know this leader's commit index yet."""
         return self.role == LEADER and self._commit_announced < self.commit_index
 
     def announce_commit(self) -> None:
@@ -175,10 +178,10 @@ class Replication(Elections):
     # ---- leader: hearing --------------------------------------------------------------------------------------------
 
     def _on_appended(self, peer: str, message: messages.Appended) -> None:
-        """A follower's answer counts only in the term it was given in.
+        """Count a follower's answer, but only in the term in which it was given.
 
-        Stock 0.3.17's has no term: one to an earlier leadership counts as a copy (test_stale_ack: success with 2 of
-        5 copies), and one that goes back goes back one entry at a time (test_backoff_livelock).
+        Stock 0.3.17's answers have no term. An answer to an earlier leadership is counted as a copy (test_stale_ack:
+        success with 2 of 5 copies). And a leader goes back only one entry for each refusal (test_backoff_livelock).
         """
         if message.term > self.term_now:
             self.learn_term(message.term)
@@ -208,12 +211,12 @@ class Replication(Elections):
             self._answer_reads()
 
     def forget_copies(self, peer: str) -> None:
-        """They were on a disk that the peer has no more."""
+        """The peer has another disk now: its copies of entries are gone."""
         if self.role == LEADER and Node(peer) in self._SyncObj__raftMatchIndex:
             self._SyncObj__raftMatchIndex[Node(peer)] = 0
 
     def _SyncObj__getCurrentLogIndex(self) -> int:
-        """While copies are counted, our own log ends where our disk does.
+        """While PySyncObj counts copies, the leader's own log ends at its last durable entry.
 
         Stock 0.3.17 counts the leader's copy as soon as it is in memory (test_lost_unsynced_tail).
         """
@@ -224,10 +227,10 @@ class Replication(Elections):
     # ---- follower ---------------------------------------------------------------------------------------------------
 
     def _on_append(self, peer: str, message: messages.Append) -> None:
-        """Keep what matches, cut only what conflicts, commit only what this very message proved (Raft §5.3).
+        """Keep entries that match, cut those that conflict, commit only what this message proves (Raft §5.3).
 
-        Stock 0.3.17 cuts everything behind `prev` even if it is equal (test_truncate_matching: acknowledged entries
-        lost to one late heartbeat), and goes back by one entry a round (test_slow_rollback).
+        Stock 0.3.17 cuts all entries after `prev`, even equal ones (test_truncate_matching: one late heartbeat loses
+        acknowledged entries). And it goes back by one entry a round (test_slow_rollback).
         """
         if message.term < self.term_now:
             self._owner.send(peer, messages.Appended(self.term_now, 0, success=False, reset=False))
@@ -235,12 +238,14 @@ class Replication(Elections):
         if not self.leader_is_fresh():
             self.history_index = max(self.history_index, message.commit_index)
         self.follow(peer, message.term)
-        if self.journal.pending_bytes > PENDING_BYTES_MAX:  # the disk hangs, so only this: we are alive
+        if self.journal.pending_bytes > PENDING_BYTES_MAX:  # the disk hangs: take nothing, but say that we are alive
             self._owner.send(peer, self._alive_answer(message, reset=False))
             return
         first, last = self.journal.first_index, self.journal.last_index
         prev, entries = message.prev_index, message.entries
-        if prev < first:  # all up to our base is committed, hence the leader's as well (Raft §5.4, leader completeness)
+        if (
+            prev < first
+        ):  # entries up to our base are committed, so the leader has the same (leader completeness, Raft §5.4)
             entries = entries[first - prev :]
             prev = first
         elif prev > last or self.term_at(prev) != message.prev_term:
@@ -254,13 +259,15 @@ class Replication(Elections):
         if commit > self.commit_index:
             self._commit(commit)
         if self.journal.synced < self.journal.position and not entries:
-            self._owner.send(peer, self._alive_answer(message, reset=False))  # alive, whatever the disk does
+            self._owner.send(
+                peer, self._alive_answer(message, reset=False)
+            )  # the promise below waits for the disk; this does not
         self.promise(
             peer, messages.Appended(message.term, verified + 1, success=True, reset=False, round=message.round)
         )
 
     def _alive_answer(self, message: messages.Append, *, reset: bool) -> messages.Appended:
-        """Nothing is promised; with `reset` the leader goes on from our commit index: all above may differ."""
+        """An answer that promises nothing. `reset` asks for the entries after our commit index: ours may differ."""
         return messages.Appended(message.term, self.commit_index + 1, success=False, reset=reset, round=message.round)
 
     def _store(self, prev: int, entries: list[tuple[int, bytes]]) -> None:
@@ -281,7 +288,7 @@ class Replication(Elections):
             index += 1
 
     def _check_uncommitted(self, index: int) -> None:
-        """Where the leader's log differs from ours, ours must not be committed."""
+        """The leader's log differs from ours at `index`. Raises `Halted` if our entry there is committed."""
         if index <= self.commit_index:
             raise Halted(
                 f"the leader's log differs from ours at index {index}, which is committed (up to {self.commit_index}). "
@@ -310,9 +317,9 @@ class Replication(Elections):
 
     @property
     def members_index(self) -> int:
-        """Where the newest membership in the log stands; 0 if there is none above its base."""
+        """The index of the newest membership entry in the log; 0 if there is none after its base."""
         return self._members.last_index
 
     def members_at(self, index: int) -> bytes:
-        """The newest membership at or below `index` in the log; b"" if the log has none above its base."""
+        """The newest membership entry at or before `index`; b"" if the log has none after its base."""
         return self._members.at(index)

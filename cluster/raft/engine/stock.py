@@ -1,8 +1,9 @@
-"""The one place that imports PySyncObj, and the check that it is the PySyncObj we know.
+"""The one place that imports PySyncObj, and the check that it is the version that our overrides were written for.
 
-`engine.py` overrides private methods. An override is right only for the method it was written against, so at import
-the version and the source of every method it replaces or relies on are compared with what stands here; anything else
-is refused in words. docs/design/raft.md tells how to move to another version.
+The engine overrides private methods. An override is right only for the method it was written for. So when an engine is
+made, `check` compares PySyncObj's version, and the source of every method that we replace, call or rely on, with the
+known ones below. If something differs, the node does not start and says why. docs/design/raft.md tells how to move to
+another version.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ __all__ = ["Node", "SyncObj", "SyncObjConf", "Transport", "check", "syncobj"]
 
 
 class Node(StockNode):  # type: ignore[misc]  # PySyncObj has no annotations
-    """A node in PySyncObj's sets, whose order decides the order of sending: the same in every process, for replays."""
+    """A node in PySyncObj's sets. Its hash, and so the order of sending, is the same in every process: for replays."""
 
     def __hash__(self) -> int:
         return zlib.crc32(self.id.encode())
@@ -33,7 +34,7 @@ class Node(StockNode):  # type: ignore[misc]  # PySyncObj has no annotations
 
 VERSION_KNOWN = "0.3.17"
 
-SOURCES_KNOWN = {  # every method that is replaced, called, or that calls one that is replaced
+SOURCES_KNOWN = {  # every method that we replace or call, or that calls one that we replace
     "__init__": "09df12cd7fd7d727",
     "doTick": "bef78c2ba06d784b",
     "_onTick": "cc9eb08232d005ba",

@@ -1,10 +1,11 @@
-"""How nodes become one cluster, once, and how a node knows that it forgot.
+"""How nodes form a cluster, once, and how a node finds out that its disk was emptied.
 
 Every data directory has an incarnation, drawn at random when it is made. Nodes that are asked to form a cluster
-(`raft.bootstrap`) wait until one of them is connected with all others; then the cluster's id is a hash of who they are,
-ids and incarnations, and each writes it down. From then on any majority will do. A node whose disk was emptied has
-another incarnation: it cannot make the same id again, the others know it is not who it was, and it knows it from them.
-It may hold copies, but gives no ballot: it cannot know which ones it gave (Raft §5.2 rests on that memory).
+(`raft.bootstrap`) wait until one of them is connected with all others. Then the cluster's id is a hash of their ids and
+incarnations, and each of them writes it down. From then on any majority is enough. A node whose disk was emptied has
+another incarnation. So it cannot make the same cluster id again, and its peers know that this is another disk and tell
+it so. It may store copies, but it gives no ballot, because it has forgotten the ballots that it gave (Raft §5.2 needs
+that memory).
 """
 
 from __future__ import annotations
@@ -27,19 +28,19 @@ def cluster_id_of(members: Mapping[str, str]) -> str:
 
 
 class Bootstrap:
-    """Decides from introductions; `identity` is what should be on disk after each."""
+    """Decides from the introductions of peers. After each one, `identity` is what should be on disk."""
 
     def __init__(self, identity: NodeIdentity, cluster_name: str, expected: set[str]) -> None:
         self.identity = identity
         self.cluster_name = cluster_name
         self.expected = expected  # empty: this node was not asked to form a cluster
-        self.stranger_to: str | None = None  # a formed cluster that does not know this incarnation
+        self.stranger_to: str | None = None  # the id of a formed cluster that does not know this incarnation
         self._introduced = {identity.node_id: identity.incarnation}
-        self._handshaking: dict[str, tuple[str, str]] = {}  # those of formed clusters: peer -> incarnation, cluster id
+        self._handshaking: dict[str, tuple[str, str]] = {}  # peer of a formed cluster -> incarnation, cluster id
         self._form_if_complete()
 
     def expect_members(self, expected: set[str]) -> None:
-        """Form a cluster with these. Nobody was met so far: who expects nobody refuses all."""
+        """Form a cluster with these nodes. Introductions before this call do not count: peers must come again."""
         self.expected = expected
         self._form_if_complete()
 
@@ -48,7 +49,7 @@ class Bootstrap:
         return self.identity.cluster_id is not None
 
     def waiting_for(self) -> list[str]:
-        """Whom this node has still to meet before it can form the cluster it was asked for."""
+        """The founders that have not introduced themselves yet."""
         return [] if self.formed else sorted(self.expected - set(self._introduced))
 
     def introduced(self, peer: str, introduction: Introduction) -> str | None:
@@ -67,13 +68,13 @@ class Bootstrap:
         return self._introduced_formed(peer, introduction)
 
     def connection_closed(self, peer: str) -> None:
-        """The link broke. It must be met again: it may form the cluster meanwhile, with a disk that is emptied then."""
+        """The peer must introduce itself again before the cluster is formed: it may come back with another disk."""
         if not self.formed and peer != self.identity.node_id:
             self._introduced.pop(peer, None)
 
     def _introduced_unformed(self, peer: str, introduction: Introduction) -> str | None:
         if not self.expected or not introduction.expected:
-            return None  # one of us was not asked to form a cluster, and waits for one
+            return None  # one of the two nodes was not asked to form a cluster
         if set(introduction.expected) != self.expected:
             return (
                 f"it wants to form a cluster of {', '.join(sorted(introduction.expected))}, this node one of "
@@ -105,13 +106,14 @@ class Bootstrap:
         return None
 
     def join(self, members: Mapping[str, str]) -> None:
-        """The log says that this incarnation is a voter of the cluster it was a stranger to: now it remembers.
+        """The log says that this incarnation is a voter of a cluster: remember of which one.
 
-        Of which one, those tell whom the log names: it may have met others, of a cluster of before a recovery.
+        The cluster's id is the one of the peers that the log names. Other peers may belong to an older cluster, from
+        before an unsafe recovery.
         """
         if not self.formed:
             ids = {id for peer, (disk, id) in self._handshaking.items() if members.get(peer) == disk}
-            if len(ids) == 1:  # else the next introduction tells
+            if len(ids) == 1:  # otherwise a later introduction decides
                 self._form(ids.pop(), members)
 
     def _form_if_complete(self) -> None:

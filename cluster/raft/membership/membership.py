@@ -1,8 +1,9 @@
-"""Keeps the engine, the links and the data directory in step with the membership entries of the log.
+"""Keeps the engine, the connections and the bootstrap in step with the membership entries of the log.
 
-An entry is in force for ballots and copies as soon as it is in the log, committed or not (Raft thesis 4.1); links to
-members that leave are kept until it is committed, and then they are told. The leader writes the founding members as the
-first entry, and makes a learner a voter when it has caught up. A node that finds itself removed stops, in words.
+A membership entry counts for ballots and copies as soon as it is in the log, committed or not (Raft thesis 4.1).
+Connections to members that leave are kept until the entry is committed; then those members are told. The leader writes
+the founders as the first membership entry, and makes a learner a voter when it has caught up. A node that learns that
+it was removed stops, and says so.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ CHANGE_S = 10.0
 
 
 class Membership:
+    """The members as this node's log has them, and the changes that a leader makes to them."""
+
     def __init__(
         self,
         node_id: str,
@@ -34,7 +37,7 @@ class Membership:
         snapshot: SnapshotMeta | None,
     ) -> None:
         self._node_id, self._engine, self._transport, self._bootstrap = node_id, engine, transport, bootstrap
-        self._configured = configured  # whom to meet while the log names nobody: raft.peers, or what `meet` told
+        self._configured = configured  # raft.peers, or see `set_initial_peers`; used while the log names no members
         self._base = members.decode(snapshot.members) if snapshot and snapshot.members else None
         self._committed: Members | None = self._base
         self._committed_index = snapshot.index if snapshot else 0
@@ -46,32 +49,32 @@ class Membership:
     # ---- from the log -----------------------------------------------------------------------------------------------
 
     def use_members(self, data: bytes) -> None:
-        """These count from now on; b"": those the snapshot below the log names, or the configured ones."""
+        """Use these members from now on; b"" means those of the snapshot before the log, or the configured peers."""
         self.current = members.decode(data) if data else self._base
         if self.current is not None:
             self._engine.set_members(self.current.voters(), self.current.learners())
         else:
-            # A formed cluster has the majorities of those who formed it, whatever this node is configured with now.
+            # A majority of a formed cluster is one of its founders, whatever peers are configured now.
             formed = self._bootstrap.identity.members
             self._engine.set_members(formed or self._bootstrap.expected or set(self._configured) - {self._node_id})
         self._update_connections()
 
     def committed(self, data: bytes, index: int) -> None:
-        """The change is certain. Raises `Halted` if it removes this node."""
+        """A membership entry is committed. Raises `Halted` if it removes this node."""
         before, self._committed, self._committed_index = self._committed, members.decode(data), index
         if self._is_me(before) and not self._is_me(self._committed):
             raise Halted(f"this node was {REMOVED} ({self._committed.reason}); its data directory is of no more use")
         self._update_connections()
 
     def snapshot_installed(self, snapshot: SnapshotMeta) -> None:
-        """It took the place of the log."""
+        """A snapshot has replaced the log, and its members those of the log."""
         self._base = members.decode(snapshot.members) if snapshot.members else None
         if snapshot.members:
             self.committed(snapshot.members, snapshot.index)
         self.use_members(self._engine.members_at(self._engine.journal.last_index))
 
     def at(self, index: int) -> bytes:
-        """The membership at `index` of the log, as a snapshot keeps it."""
+        """The members at `index` of the log, encoded for a snapshot."""
         return self._engine.members_at(index) or (members.encode(self._base) if self._base else b"")
 
     def _is_me(self, of: Members | None) -> bool:
@@ -79,7 +82,10 @@ class Membership:
         return me is not None and me.incarnation == self._bootstrap.identity.incarnation
 
     def _update_connections(self) -> None:
-        """Be connected with all who count or still may; a node the log does not name yet looks for those configured."""
+        """Connect with all members, of the last committed entry and of the newest. Refuse other connected peers.
+
+        A node that the log does not name connects with its configured peers too.
+        """
         wanted: dict[str, str] = {}
         if self.current is None or self.current.get(self._node_id) is None:
             wanted.update(self._configured)
@@ -95,7 +101,7 @@ class Membership:
         self.update_candidacy()
 
     def update_candidacy(self) -> None:
-        """Whether this node may stand: the cluster is formed, and the log, if it names this node, means this disk."""
+        """Allow elections if the cluster is formed and the log, if it names this node, means this disk."""
         if self._committed is not None and self._is_me(self._committed):
             self._bootstrap.join({member.id: member.incarnation for member in self._committed.members})
         me = None if self.current is None else self.current.get(self._node_id)
@@ -103,9 +109,9 @@ class Membership:
         self._engine.allow_candidacy(self._bootstrap.formed and mine)
 
     def may_give_ballot(self, to: str) -> bool:
-        """Whether this disk holds every ballot that whom the candidate means by us has given.
+        """Whether this disk remembers all ballots of the voter that the candidate asks, by the incarnation `to`.
 
-        It holds all of this incarnation's. A log that names no members yet means those who formed the cluster.
+        It remembers those of its own incarnation. A candidate whose log names no members yet asks the founders.
         """
         return to == self._bootstrap.identity.incarnation if to else self._bootstrap.formed
 
@@ -114,30 +120,32 @@ class Membership:
         return "" if member is None else member.incarnation
 
     def has_known_disk(self, peer: str) -> bool:
-        """Whether the disk we are connected with is the one that the log means: what another one says counts for
-        nothing, whatever it holds, for it has forgotten what it promised before."""
+        """Whether the connected peer has the disk that the log means.
+
+        Answers from another disk do not count, because it has forgotten the promises of the first one.
+        """
         known, introduction = self.incarnation_of(peer), self._introductions.get(peer)
         return not known or introduction is None or introduction.incarnation == known
 
     def set_initial_peers(self, peers: Mapping[str, str]) -> None:
-        """From now on these are whom to meet while the log names nobody."""
+        """Connect with these peers while the log names no members."""
         self._configured = dict(peers)
         self.use_members(self._engine.members_at(self._engine.journal.last_index))
 
-    # ---- from the links ---------------------------------------------------------------------------------------------
+    # ---- from the connections ---------------------------------------------------------------------------------------
 
     def introduced(self, peer: str, introduction: Introduction) -> None:
-        """A peer was let in, and this is the disk it is from now on."""
+        """A peer was accepted. If it has another disk than before, its copies no longer count."""
         before = self._introductions.get(peer)
         if before is not None and before.incarnation != introduction.incarnation:
             self._engine.forget_copies(peer)
         self._introductions[peer] = introduction
 
     def refusal(self, peer: str, introduction: Introduction) -> str | None:
-        """Why this node wants no link with a peer that its log does not name, or None.
+        """The reason to refuse a peer that this node's log does not name, or None.
 
-        One that belongs to a cluster is let in unless it surely was removed: it may have joined after what our log
-        knows of, and even be the leader that we are to learn that from.
+        A peer that belongs to a cluster is accepted unless it surely was removed. It may have joined later than our log
+        tells, and it may even be the leader that will send us the newer log.
         """
         if any(known is not None and known.get(peer) for known in (self.current, self._committed)):
             return None
@@ -155,20 +163,20 @@ class Membership:
 
     @property
     def member_at(self) -> int:
-        """An index of the log at which this disk was a member; 0 if of none that is known."""
+        """An index of the log at which this disk was a member; 0 if this node knows none."""
         if self._committed is not None:
             return self._committed_index if self._is_me(self._committed) else 0
         return self._engine.members_index if self._is_me(self.current) else 0
 
     def refused(self, peer: str, why: str) -> None:
-        """Raises `Halted` if this node was removed while it was away."""
+        """A peer refuses this node. Raises `Halted` if the reason is that this node was removed while it was away."""
         if self._bootstrap.formed and REMOVED in why:
             raise Halted(f"this node was {REMOVED}, says {peer}; its data directory is of no more use")
 
     # ---- changes, on the leader -------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Write down the founders; make learners that have caught up voters."""
+        """As a leader: write the founders into the log, and make learners that have caught up voters."""
         engine = self._engine
         if self._change_open or not engine.may_change_members:
             return
@@ -185,7 +193,9 @@ class Membership:
 
     def _propose(self, changed: Members) -> asyncio.Future[None]:
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        answer.add_done_callback(lambda done: done.exception())  # who waits for it hears of it; nobody else must
+        answer.add_done_callback(
+            lambda done: done.exception()
+        )  # marks the error as seen: not every caller waits for it
 
         def done(result: object, outcome: ProposalOutcome) -> None:
             self._change_open = False
@@ -207,8 +217,10 @@ class Membership:
         return answer
 
     async def change(self, make: Callable[[Members], Members]) -> Members:
-        """Make a change and wait until it is committed. Leader only; raises what `make` raises, `NoLeader`,
-        `Conflict`, or `OutcomeUnknown` after `CHANGE_S`."""
+        """Make a change and wait until it is committed. Leader only.
+
+        Raises the errors of `make`, `NoLeader`, `Conflict`, or `OutcomeUnknown` after `CHANGE_S`.
+        """
         try:
             async with asyncio.timeout(CHANGE_S):
                 while self._change_open or not self._engine.may_change_members or self.current is None:
@@ -218,7 +230,7 @@ class Membership:
                 changed = make(self.current)
                 if changed.members == self.current.members:
                     return self.current
-                if self._node_id not in changed.voters():  # PySyncObj counts a leader's own copy always
+                if self._node_id not in changed.voters():  # PySyncObj always counts the leader's own copy
                     raise Invalid(f"{self._node_id} leads, and does not remove itself: hand leadership over first")
                 self._check_committable(changed)
                 await asyncio.shield(self._propose(changed))
@@ -229,8 +241,11 @@ class Membership:
             ) from None
 
     def _check_committable(self, changed: Members) -> None:
-        """A change counts from the moment it is in the log: one that those who are here cannot commit would end the
-        majority there is, for nothing. Raises `Conflict`."""
+        """Raises `Conflict` if the voters that answer now are no majority of the changed members.
+
+        A change counts as soon as it is in the log. A change that cannot be committed would leave the cluster without
+        a majority.
+        """
         missing = changed.voters() - {self._node_id} - self._engine.responsive_peers()
         if changed.voters() != (self.current or changed).voters() and 2 * len(missing) >= len(changed.voters()):
             raise Conflict(

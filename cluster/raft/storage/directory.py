@@ -1,7 +1,8 @@
-"""The data directory: one node's, held by one process, and sure of whose it is.
+"""The data directory: it belongs to one node, and one process at a time may use it.
 
-It is locked against a second process for as long as it is open; `identity.json` says which node made it, under which
-incarnation, and of which cluster it is a member. The wrong one is refused in words before anything is read or written.
+It is locked against a second process while it is open. `identity.json` says which node made it, under which
+incarnation, and of which cluster the node is a member. The directory of another node is refused before anything in it
+is changed.
 """
 
 from __future__ import annotations
@@ -26,17 +27,19 @@ _INCARNATION_BYTES = 8
 
 
 class NodeIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """`incarnation` is chosen when the directory is made: a node that lost its disk comes back as another one."""
+    """Whose directory it is. A node that lost its disk comes back with another `incarnation`, drawn at random."""
 
     format: int
     node_id: str
     incarnation: str
     cluster_id: str | None = None
-    members: dict[str, str] | None = None  # those the cluster was formed with: node id -> incarnation
+    members: dict[str, str] | None = None  # the founders of the cluster: node id -> incarnation
     cluster_name: str | None = None  # `node.cluster` of the node that made it
 
 
 class _Stored(msgspec.Struct):
+    """The content of `identity.json`."""
+
     crc32: int
     identity: msgspec.Raw
 
@@ -46,6 +49,8 @@ class _Format(msgspec.Struct):
 
 
 class DataDirectory:
+    """An open and locked data directory."""
+
     def __init__(self, files: OsFiles, identity: NodeIdentity, lock: int) -> None:
         """Use `open`."""
         self.files = files
@@ -56,7 +61,7 @@ class DataDirectory:
     def open(
         cls, path: Path | str, *, node_id: str, create: bool = True, cluster_name: str | None = None
     ) -> DataDirectory:
-        """Lock the directory and read whose it is. Raises `DataError` in words if it is not this node's to use."""
+        """Lock the directory and read its identity. Raises `DataError` if this node must not use it."""
         path = Path(path)
         try:
             if create and not path.is_dir():
@@ -88,7 +93,7 @@ class DataDirectory:
         """Idempotent."""
         self.files.close()
         if self._lock >= 0:
-            os.close(self._lock)  # and with it the lock goes; the file stays: removing it would let two in
+            os.close(self._lock)  # releases the lock; the file stays, or two processes could lock two files
             self._lock = -1
 
     def _check(self, node_id: str, cluster_name: str | None) -> None:

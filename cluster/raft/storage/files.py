@@ -1,8 +1,8 @@
-"""The node's files: one flat directory, the seam at which a simulation takes the disk away.
+"""The node's files, in one flat directory. A simulation replaces them by files in memory that lose power.
 
-Everything the log and the snapshots do to a disk is one of these few calls, and each says what is durable when it
-returns. Nothing here retries: after a failed sync the kernel may have dropped the pages it could not write and a second
-sync would answer "fine" (PostgreSQL's fsync lesson, https://wiki.postgresql.org/wiki/Fsync_Errors), so callers stop.
+The log and the snapshots use a disk only by these few calls, and each call says what is durable when it returns.
+Nothing here is tried again: after a failed sync the kernel may have dropped the pages that it could not write, and a
+second sync would succeed (https://wiki.postgresql.org/wiki/Fsync_Errors). So callers stop.
 
 Several threads may use it at once, each on files of its own.
 """
@@ -28,7 +28,7 @@ _WRITE_DURABLY: int = getattr(os, "RWF_DSYNC", 0)  # Linux: as a write followed 
 
 
 class Files(Protocol):
-    """All may raise OSError."""
+    """Every call may raise OSError."""
 
     where: str  # the directory, for messages
 
@@ -41,7 +41,7 @@ class Files(Protocol):
     def read_at(self, name: str, offset: int, size: int) -> bytes: ...
 
     def write(self, name: str, offset: int, data: bytes, *, durable: bool = False) -> None:
-        """Put `data` at `offset`, creating the file if need be; then `sync(name)` if it is to be durable."""
+        """Write `data` at `offset`, and create the file if it is new. With `durable`, do what `sync(name)` does too."""
         ...
 
     def sync(self, name: str) -> None:
@@ -53,7 +53,7 @@ class Files(Protocol):
         ...
 
     def replace(self, old: str, new: str) -> None:
-        """Rename atomically over whatever had the new name. Durable on return."""
+        """Rename atomically, over a file of the new name if there is one. Durable on return."""
         ...
 
     def remove(self, name: str) -> None:
@@ -62,14 +62,14 @@ class Files(Protocol):
 
 
 class OsFiles:
-    """`Files` on a real directory. Descriptors stay open: opening a file costs as much as writing a group to it."""
+    """`Files` on a real directory. Descriptors stay open, because opening a file costs as much as a write to it."""
 
     def __init__(self, path: Path | str) -> None:
         self.where = str(path)
         self._open: dict[str, int] = {}
-        self._unlisted: set[str] = set()  # created here, their directory entry not synced yet
+        self._unlisted: set[str] = set()  # new files whose directory entry is not synced yet
         self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        os.fsync(self._directory)  # what an earlier process created just before it died
+        os.fsync(self._directory)  # for files that an earlier process created just before it died
 
     def names(self) -> list[str]:
         return os.listdir(self.where)
@@ -90,7 +90,7 @@ class OsFiles:
 
     def write(self, name: str, offset: int, data: bytes, *, durable: bool = False) -> None:
         fd = self._writable(name)
-        # One call for both: on a busy loop each return from a system call waits for the interpreter's lock.
+        # One system call to write and sync: after each one the thread must wait for the interpreter's lock again.
         flags = _WRITE_DURABLY if durable and name not in self._unlisted else 0
         view = memoryview(data)
         while view:
@@ -144,7 +144,5 @@ class OsFiles:
         self._unlisted.discard(name)
         fd = self._open.pop(name, None)
         if fd is not None:
-            with contextlib.suppress(
-                OSError
-            ):  # nothing is lost: what mattered was synced, and its failure raised there
+            with contextlib.suppress(OSError):  # nothing is lost: `sync` raised if data did not reach the disk
                 os.close(fd)

@@ -1,12 +1,15 @@
-"""The node's log: what PySyncObj asks of a journal, held in memory, and made durable group by group beside the loop.
+"""The node's log, with PySyncObj's journal interface: held in memory, and written to disk in groups of records.
 
-What it promises: once `synced` has passed a record, the record survives power loss; records become durable in the
-order they were made, so a term, a ballot and the entries after them need one sync; a log that opens is a prefix of
-what was written and holds all that was synced. When the disk fails, the log is dead: it says so once, writes nothing
-more and calls nothing durable any more.
+Its promises:
 
-The engine adds, cuts and compacts on the loop, calls `flush` when it has made its changes, and hears `on_synced`.
-Nothing here waits for the disk but `open` and `close`.
+- Once `synced` has passed a record, the record survives power loss.
+- Records become durable in the order in which they were made. So a term, a ballot and the entries after them need only
+  one sync.
+- A log that opens is a prefix of the records that were written, and has all that were synced.
+- When the disk fails, the log calls `on_failure` once, writes nothing more and calls nothing durable any more.
+
+The engine adds, cuts and compacts on the loop, then calls `flush`. The journal calls `on_synced` when more is durable.
+Only `open` and `close` wait for the disk.
 """
 
 from __future__ import annotations
@@ -28,16 +31,17 @@ SEGMENT_BYTES = 16 * 1024 * 1024
 # Overwriting zeros costs a sync less than growing the file does: see docs/design/storage.md.
 ZEROS_AHEAD_BYTES = 1024 * 1024
 CLOSE_TIMEOUT_S = 10.0
-ENTRY_OVERHEAD_BYTES = (
-    250  # a tuple, two numbers, the command's and the chain value's objects, their places in the lists
-)
-BASE_COMMAND = b"\x01"  # PySyncObj's no-op, with which its own new log begins; a base is never sent
+# Of memory, for each entry: a tuple, two numbers, the objects of command and chain value, their places in the lists.
+ENTRY_OVERHEAD_BYTES = 250
+BASE_COMMAND = b"\x01"  # PySyncObj's no-op, as its own new log begins; a base is never sent
 
 T = TypeVar("T")
 log = logging.getLogger("quorate.journal")
 
 
 class Journal:
+    """The log of one replica. The first element held is its base: the last entry that a snapshot stands for."""
+
     def __init__(
         self,
         files: Files,
@@ -48,11 +52,11 @@ class Journal:
         segment_bytes: int,
     ) -> None:
         """Use `open`."""
-        self.position = 0  # records handed over since this open
-        self.synced = 0  # of them, how many are durable
-        self.synced_index = replayed.last.index  # the greatest index of the current log that is durable
+        self.position = 0  # records made since the log was opened
+        self.synced = 0  # how many of these records are durable
+        self.synced_index = replayed.last.index  # the index of the last durable entry
         self.bytes_in_memory = 0
-        self.pending_bytes = 0  # of records not yet handed to the writer: grows while a sync lasts
+        self.pending_bytes = 0  # of records that the writer has not got yet: grows while a sync lasts
         self._files = files
         self._writer = writer
         self._on_synced, self._on_failure = on_synced, on_failure
@@ -64,11 +68,17 @@ class Journal:
         self._committed = replayed.committed
         self._segments = replayed.segments
         self._pending: list[bytes] = []  # framed and in order
-        self._restart_due = False  # the next group begins the log anew
-        self._sealed = True  # whether nothing follows the last mark
+        self._restart_due = False  # a snapshot replaced the log: the next group begins a new first segment
+        self._sealed = True  # whether the last record on disk is a mark
         self._writing = False
-        self._batch_index = self.synced_index  # what `synced_index` will be when the group under way is durable
-        self._handed_over = replayed.last, self._term, self._ballot  # as it was when the last group went to the writer
+        self._batch_index = (
+            self.synced_index
+        )  # what `synced_index` will be when the group that is being written is durable
+        self._handed_over = (
+            replayed.last,
+            self._term,
+            self._ballot,
+        )  # last entry, term and ballot when the last group went to the writer
         self._failure: BaseException | None = None
         self._failure_reported = False
         self._closed = False
@@ -87,9 +97,10 @@ class Journal:
         node_id: str = "NODE",
         may_create: bool = True,
     ) -> Journal:
-        """Read the log back and make durable what is kept; blocking. Raises `DataError` if it cannot be trusted.
+        """Read the log back and make it durable; blocking. Raises `DataError` if the log cannot be trusted.
 
-        `may_create=False` is for a node known to have had a log: without it, it has forgotten its ballots.
+        `may_create=False` is for a node that must have had a log. If the log is gone, the node has forgotten its
+        ballots.
         """
         try:
             replayed, restart = open_log(files, snapshot, node_id, may_create=may_create)
@@ -103,7 +114,7 @@ class Journal:
                 journal.reset(snapshot)
             if restart or not replayed.segments:
                 journal._group([])()
-            journal._group([])()  # seals what was read, or made
+            journal._group([])()  # seals the last group
             files.sync(HINT_NAME)
         except OSError as error:
             raise DataError(
@@ -116,7 +127,7 @@ class Journal:
         journal.position = 0
         return journal
 
-    # ---- what PySyncObj asks (its spelling; positions count from the first element held) -----------------------------
+    # ---- PySyncObj's interface (its spelling; positions count from the base) -----------------------------------------
 
     def add(self, command: bytes, idx: int, term: int) -> None:
         _, last_index, last_term = self._entries[-1]
@@ -157,7 +168,7 @@ class Journal:
         return self._entries[item]
 
     def setRaftCommitIndex(self, raftCommitIndex: int) -> None:  # noqa: N802, N803
-        """It goes to disk with the next group, as far as it is durable by then: later it may be old, never wrong."""
+        """Written with the next group, if its entry is durable by then. After a restart it may be old, never wrong."""
         self._committed = raftCommitIndex
 
     def getRaftCommitIndex(self) -> int:  # noqa: N802
@@ -177,18 +188,18 @@ class Journal:
         return self._ballot
 
     def onOneSecondTimer(self) -> None:  # noqa: N802
-        """Seal the last group when nothing has followed it: from then on damage to it is told from a torn tail."""
+        """Seal the last group with a mark if no group followed it. Then damage to it is told from a torn tail."""
         if not self._sealed and not self._pending:
             self._hand_over()
 
     def _destroy(self) -> None:
         self.close()
 
-    # ---- what the engine asks besides -------------------------------------------------------------------------------
+    # ---- for the engine ---------------------------------------------------------------------------------------------
 
     @property
     def first_index(self) -> int:
-        """Of the base; entries are held from the next one on."""
+        """The index of the base. The first entry held is the next one."""
         return self._entries[0][1]
 
     @property
@@ -200,23 +211,23 @@ class Journal:
         return sum(segment.allocated for segment in self._segments)
 
     def chain_at(self, index: int) -> bytes:
-        """Raises IndexError for an entry that is not held."""
+        """Raises IndexError if the log does not have the entry."""
         if not self.first_index <= index <= self.last_index:
             raise IndexError(f"entry {index} is not held: the log has {self.first_index} to {self.last_index}")
         return self._chains[index - self.first_index]
 
     def flush(self) -> None:
-        """Begin to make durable what is pending, unless a group is under way: its end begins the next one."""
+        """Begin to write the pending records, unless a group is being written: then they follow when it is done."""
         if self._pending or self._restart_due:
             self._hand_over()
 
     def reset(self, meta: SnapshotMeta) -> None:
-        """Forget all entries: the snapshot, durable here already, stands for them. Term and ballot stay."""
+        """Drop all entries: a snapshot that is durable here replaces them. Term and ballot stay."""
         if meta.term > self._term:
             self._term, self._ballot = meta.term, None
         self._entries, self._chains = [(BASE_COMMAND, meta.index, meta.term)], [meta.chain]
         self._handed_over = self._last, self._term, self._ballot
-        self._pending, self.pending_bytes = [], 0  # what they say of terms and ballots stands in the new head
+        self._pending, self.pending_bytes = [], 0  # their terms and ballots are in the new head
         self._restart_due = True
         self._committed = max(self._committed, meta.index)
         self.synced_index = self._batch_index = meta.index
@@ -224,7 +235,7 @@ class Journal:
         self._count_memory()
 
     def compact(self, to_index: int) -> None:
-        """Forget what comes before `to_index`, which becomes the base; a durable snapshot at or above it exists."""
+        """Drop the entries before `to_index`, which becomes the base. A durable snapshot at or after it must exist."""
         keep = to_index - self.first_index
         if keep <= 0:
             return
@@ -238,7 +249,7 @@ class Journal:
         self._remove_segments(to_index)
 
     def close(self) -> None:
-        """Write what is pending and a clean mark. Idempotent; ends within CLOSE_TIMEOUT_S whatever the disk does."""
+        """Write the pending records and a clean mark. Idempotent; ends within `CLOSE_TIMEOUT_S` if the disk hangs."""
         if self._closed:
             return
         self._closed = True
@@ -286,7 +297,7 @@ class Journal:
             self.flush()
 
     def _group(self, pending: list[bytes], *, clean: bool = False) -> Callable[[], None]:
-        """The operation that makes `pending` durable, behind a mark, or a head if a new segment is due."""
+        """The operation that makes `pending` durable, after a mark, or after a head if a new segment is due."""
         obsolete = [segments.name_of(s.number) for s in self._segments] if self._restart_due else []
         durable = min(self._committed, self.synced_index)
         tail = self._segments[-1] if self._segments else None
@@ -312,21 +323,21 @@ class Journal:
 
         def write() -> None:
             files.write(name, offset, b"".join(parts), durable=True)
-            files.write(HINT_NAME, 0, hint)  # not synced: it outlives a killed process, which is what it is for
+            files.write(HINT_NAME, 0, hint)  # not synced: it is for killed processes only
             for old in obsolete:
                 files.remove(old)
 
         return write
 
     def _remove_segments(self, to_index: int) -> None:
-        """Remove the files that replay can do without: those before the last one whose base is not above `to_index`."""
+        """Remove the segments before the last one that begins at or before `to_index`: replay does not need them."""
         kept = max((i for i, s in enumerate(self._segments) if s.base_index <= to_index), default=0)
         names = [segments.name_of(segment.number) for segment in self._segments[:kept]]
         if not names or self._failure is not None or self._closed:
             return
 
         def remove() -> None:
-            for name in names:  # the oldest first: what is left is always a whole end of the log
+            for name in names:  # the oldest first, so that no gap can appear
                 self._files.remove(name)
 
         self._segments = self._segments[kept:]
@@ -337,7 +348,7 @@ class Journal:
             self._fail(result)
 
     def _unless_failed(self, operation: Callable[[], T]) -> T:
-        """Run an operation on the disk thread unless one has failed: nothing follows a write whose fate is unknown."""
+        """Run an operation on the disk thread, unless one has failed: after a failed write nothing may be written."""
         if self._failure is not None:
             raise self._failure
         try:

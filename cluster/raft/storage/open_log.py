@@ -1,7 +1,7 @@
-"""What is done with a log at start, between reading it back and using it.
+"""Opens the log at start: reads it back, compares it with the newest snapshot, and repairs what a crash left.
 
-It is compared with the newest snapshot, what is stale is removed, a torn tail is cut, and what stays is made durable.
-Raises `DataError` in words when log and snapshot do not belong together; a node must not start on half of what it had.
+Stale files are removed, a torn tail is cut, and the rest is made durable. If log and snapshot do not belong together, a
+`DataError` says so: a node must not start with only a part of its data.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ log = logging.getLogger("quorate.journal")
 
 
 def open_log(files: Files, snapshot: SnapshotMeta | None, node_id: str, *, may_create: bool) -> tuple[Log, bool]:
-    """The log to go on with, and whether it must begin anew at the snapshot. Raises `DataError`, and OSError."""
+    """The log, and whether the snapshot must replace it. Raises `DataError` and OSError."""
     replayed = replay(files, node_id)
     if replayed is None or not replayed.segments:
         if snapshot is not None or not may_create:
@@ -30,15 +30,16 @@ def open_log(files: Files, snapshot: SnapshotMeta | None, node_id: str, *, may_c
         raise _refusal(files, node_id, f"the log begins after entry {replayed.base.index:,} and there is no snapshot")
     if replayed.segments:
         _repair_tail(files, replayed)
-    for name in replayed.stale:  # only now: the file that stands for them may not have been durable before
+    for name in replayed.stale:  # only now: before, the segment that replaces them may not have been durable
         files.remove(name)
     return replayed, restart
 
 
 def _continues_from(replayed: Log, snapshot: SnapshotMeta, files: Files, node_id: str) -> bool:
-    """Whether the log goes on from the snapshot.
+    """Whether the log has the snapshot's last entry.
 
-    If not, it was installed just before the node died, or its last entries were applied and not synced yet.
+    If not, the snapshot was installed just before the node died, or the node applied entries that it had not synced
+    yet.
     """
     if snapshot.index < replayed.base.index:
         what = f"the newest snapshot ends at entry {snapshot.index:,}, the log begins after {replayed.base.index:,}"
@@ -52,10 +53,10 @@ def _continues_from(replayed: Log, snapshot: SnapshotMeta, files: Files, node_id
 
 
 def _repair_tail(files: Files, replayed: Log) -> None:
-    """Cut the torn tail, and make durable what was read.
+    """Cut the torn tail, and make the rest durable.
 
-    It may have been read from the cache of a kernel that once failed to write it and now holds it for clean; writing
-    the last group again is what makes the sync mean something (see the head of `files.py`).
+    The kernel may hold pages in its cache that it once failed to write, and take them for clean. So the last group is
+    written again before the sync (see the head of `files.py`).
     """
     tail = replayed.segments[-1]
     name = segments.name_of(tail.number)

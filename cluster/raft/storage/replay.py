@@ -1,13 +1,13 @@
-"""Reading a log back at start: what stands in it, and whether what is missing at its end was ever promised.
+"""Reads a log back at start, and tells a tail torn by a crash from damage.
 
-A log ends, after a crash, in a torn tail: bytes of a group whose sync never returned, so nobody was told of them. They
-are cut. Anything else that cannot be read is damage, and then the node must not start: a log that quietly ends early
-would take back what was acknowledged. What tells the two apart is proof that the place was synced: a later mark or
-segment, or the hint. Without such proof (a power loss right after the last group, and that very group damaged) the two
-look the same, as in any log; the journal seals its last group within a second to keep that window small (compare
-"Protocol-Aware Recovery for Consensus-Based Storage", FAST 2018, section 3.2).
+After a crash a log may end in a torn tail: bytes of a group whose sync never returned, so no peer was told of them. The
+tail is cut. Any other unreadable byte is damage, and then the node must not start: a log that silently ends early would
+lose acknowledged entries. The two differ by the proof that the place was synced: a later mark, a later segment, or the
+hint. Without a proof (a power loss right after the last group, and damage in that same group) the two look the same, as
+in any log. The journal seals its last group within a second to keep this window small (compare "Protocol-Aware Recovery
+for Consensus-Based Storage", FAST 2018, section 3.2).
 
-This module only reads; the journal does what it finds necessary.
+This module only reads. `open_log` makes the changes that it finds necessary.
 """
 
 from __future__ import annotations
@@ -26,21 +26,23 @@ Entry = tuple[bytes, int, int]  # command, index, term: as PySyncObj holds them
 
 @dataclass
 class Segment:
+    """A file of the log."""
+
     number: int
-    base_index: int  # of its head
-    size: int  # of its sound bytes
-    allocated: int  # of the file: zeros are written ahead
+    base_index: int  # of the last entry before it
+    size: int  # bytes of its undamaged records
+    allocated: int  # bytes of the file: zeros are written ahead
 
 
 @dataclass
 class Log:
-    """What a sound log holds."""
+    """The content of a log that was read without damage."""
 
     base: Point
     term: int = 0
     ballot: str | None = None
     committed: int = 1
-    entries: list[Entry] = field(default_factory=list)  # those after the base
+    entries: list[Entry] = field(default_factory=list)  # after the base
     chains: list[bytes] = field(default_factory=list)
     segments: list[Segment] = field(default_factory=list)
     group_at: int = 0  # where the last group of the last segment begins
@@ -55,15 +57,17 @@ class Log:
         return Point(index, term, self.chains[-1])
 
     def point_at(self, index: int) -> Point | None:
-        """The entry at `index`, the base included; None if it is not held."""
+        """The entry at `index`, or the base; None if the log does not have it."""
         if index == self.base.index:
             return self.base
         at = index - self.base.index - 1
         return Point(index, self.entries[at][2], self.chains[at]) if 0 <= at < len(self.entries) else None
 
     def cut(self, last: Point) -> bool:
-        """Forget what comes after `last`; False if it is not what the log holds there."""
-        if last.index < self.base.index:  # cut below where this replay began: later records bring what follows
+        """Drop the entries after `last`. False if the log has another entry at that index."""
+        if (
+            last.index < self.base.index
+        ):  # cut before the base of this replay: later records bring the entries that follow
             self.base, self.entries, self.chains = last, [], []
             return True
         if self.point_at(last.index) != last:
@@ -74,16 +78,18 @@ class Log:
 
 
 def replay(files: Files, node_id: str) -> Log | None:
-    """The log in `files`, or None if there never was one. Raises `DataError` on damage, OSError as `files` does."""
+    """Read the log in `files`; None if there never was one. Raises `DataError` on damage, OSError as `files` does."""
     return _Replay(files, node_id).run()
 
 
 class _Replay:
+    """One reading of all segments."""
+
     def __init__(self, files: Files, node_id: str) -> None:
         self.files = files
         self.node_id = node_id
         self.hint: Hint | None = None
-        self.whole = False  # whether the last segment was followed by another, so that all of it was synced
+        self.whole = False  # another segment followed the last one, so that all of the last one was synced
 
     def run(self) -> Log | None:
         names = self.files.names()
@@ -106,13 +112,13 @@ class _Replay:
         heads = {number: self._head(number) for number in numbers}
         stale = []
         if heads[numbers[-1]] is None and not self._was_synced(numbers[-1], 0):
-            # The first group of a new segment tore; the one before was synced whole, and ends the log.
+            # The first group of a new segment is torn. The segment before it was synced whole, and the log ends there.
             stale.append(segments.name_of(numbers.pop()))
             self.whole = True
         if not numbers:
             if segments.HINT_NAME in self.files.names():
                 raise self._lost(stale[0], "its first record is unreadable")
-            return Log(segments.GENESIS, stale=stale)  # died while it made its first segment: a new node's
+            return Log(segments.GENESIS, stale=stale)  # a new node died while it made its first segment
         begin = max((n for n in numbers if (head := heads[n]) and head.reset), default=numbers[0])
         stale += [segments.name_of(n) for n in numbers if n < begin]
         log: Log | None = None
@@ -133,14 +139,14 @@ class _Replay:
         return found[0] if found and found[0].number == number else None
 
     def _was_synced(self, number: int, at: int, data: bytes | None = None) -> bool:
-        """Whether the bytes from `at` on in the last segment were durable once."""
+        """Whether there is proof that the bytes from `at` on in the last segment were durable."""
         if self.hint and self.hint.number == number and self.hint.size > at:
             return True
         data = self.files.read(segments.name_of(number)) if data is None else data
         return segments.find_mark(data, number, at + 1) is not None
 
     def _read_segment(self, log: Log, head: Head, size: int | None) -> None:
-        """Add a segment to the log; `size` is what the next one says of its size, None for the last one."""
+        """Add a segment to the log. `size` is its size as the next segment tells it; None for the last segment."""
         name = segments.name_of(head.number)
         data = self.files.read(name)
         if head.base != log.last:
@@ -175,14 +181,14 @@ class _Replay:
 
 @dataclass
 class _BadRecord:
-    """A record whose checksum is right and whose content cannot be: no crash does that."""
+    """A record with a right checksum and impossible content. No crash does that."""
 
     at: int
     why: str
 
 
 def _read_records(log: Log, number: int, data: bytes) -> int | _BadRecord:
-    """Apply the records of a segment; where the sound ones end. This loop is what start-up time is made of."""
+    """Apply the records of a segment; the offset where the undamaged ones end. Most of start-up is spent here."""
     at, size_all = 0, len(data)
     view = memoryview(data)
     unpack_frame, unpack_entry = FRAME.unpack_from, ENTRY_HEAD.unpack_from
@@ -214,7 +220,7 @@ def _read_records(log: Log, number: int, data: bytes) -> int | _BadRecord:
 
 
 def _apply(log: Log, number: int, at: int, kind: int, payload: bytes) -> str | None:
-    """Apply a record that is no entry; what is wrong with it, or None."""
+    """Apply a record other than an entry. Returns what is wrong with it, or None."""
     if kind == segments.MARK:
         mark = segments.parse_mark(payload)
         if mark[:2] != (number, at):

@@ -1,14 +1,14 @@
-"""What stands in a log file: records, and how each is told from damage.
+"""The format of the log's files: their records, and how damage is detected.
 
-The log is a row of segments, `log-<number>.seg`, each only ever appended to. A record is
+The log is a sequence of segments, `log-<number>.seg`. Data is only ever appended to a segment. A record is
 
     crc32 (4 bytes) of all that follows | length of the payload (4) | kind (1) | payload
 
-with little-endian numbers. A segment begins with a HEAD, which repeats what replay needs to begin there. Every later
-group of records begins with a MARK. A group is written only after the one before it was synced, so a MARK (or a next
-segment) proves that every byte before it was durable once: whatever is unreadable before a MARK is damage, not a tail
-torn by a crash. `log.synced` (the hint) says how far the last sync reached; it is not synced itself, so it outlives a
-killed process but may be old after a power loss.
+with little-endian numbers. A segment begins with a HEAD, which repeats everything that replay needs to begin there.
+Every later group of records begins with a MARK. A group is written only after the group before it was synced. So a MARK
+(or a next segment) proves that every byte before it was durable: an unreadable byte before a MARK is damage, not a tail
+torn by a crash. `log.synced` (the hint) says how far the last sync reached. The hint is not synced itself: it survives
+a killed process, but may be old after a power loss.
 
 Each entry carries a chain value: chain(i) = blake2b-128(chain(i-1) | index | term | command), the numbers as 8 bytes,
 little-endian; the chain before the first entry (index 1) is 16 zero bytes. Anyone can verify an archived log with it.
@@ -56,15 +56,15 @@ class Point:
     chain: bytes
 
 
-GENESIS = Point(1, 0, bytes(CHAIN_BYTES))  # the element a new log begins with; it was never an entry of anybody's
+GENESIS = Point(1, 0, bytes(CHAIN_BYTES))  # the element that a new log begins with; no leader ever proposed it
 
 
 class Head(NamedTuple):
-    """A segment's first record. Replay may begin at a segment whose base is covered by a snapshot."""
+    """The first record of a segment. Replay may begin at a segment whose base is in a snapshot."""
 
     number: int
-    reset: bool  # the log begins here anew: a snapshot was installed, segments before this one are to be removed
-    previous_size: int  # of the segment before, all of it synced; 0 if there is none or it does not matter
+    reset: bool  # a snapshot replaced the log: it begins here, and the segments before this one are to be removed
+    previous_size: int  # synced bytes of the segment before this one; 0 if there is none or it does not matter
     committed: int
     base: Point  # the last entry before this segment
     term: int
@@ -72,19 +72,23 @@ class Head(NamedTuple):
 
 
 class Mark(NamedTuple):
+    """The first record of a group. It proves that everything before it was durable."""
+
     number: int
-    offset: int  # its own: a copy of it elsewhere proves nothing
+    offset: int  # of this mark: a copy of it at another place proves nothing
     committed: int
     clean: bool  # written by an orderly stop
 
 
 class Hint(NamedTuple):
+    """How far the last sync reached."""
+
     number: int
     size: int  # bytes of that segment that have been synced
 
 
 def name_of(number: int) -> str:
-    # Not the first index: after a truncation a later segment may begin at an earlier entry.
+    # Numbers, not first indexes: after a truncation a later segment may begin at an earlier entry.
     return f"log-{number:020d}.seg"
 
 
@@ -103,7 +107,7 @@ def frame(kind: int, payload: bytes) -> bytes:
 
 
 def entry_prefix(index: int, term: int, chain: bytes, command: bytes) -> bytes:
-    """An entry's record up to its command, which follows as it is: a big one is not copied."""
+    """An entry's record without its command. The command is written after it, so that a big one is not copied."""
     rest = _ENTRY_ALL.pack(ENTRY_HEAD.size + len(command), ENTRY, chain, index, term)
     return crc32(command, crc32(rest)).to_bytes(CRC_BYTES, "little") + rest
 
@@ -129,7 +133,7 @@ def mark_record(mark: Mark) -> bytes:
 
 
 def cut_record(last: Point) -> bytes:
-    """From here on the log ends at `last`; what stood after it conflicted with the leader's."""
+    """Says that the log ends at `last`: the entries after it conflicted with the leader's."""
     return frame(CUT, _CUT.pack(last.index, last.term, last.chain))
 
 
@@ -155,7 +159,7 @@ def _ballot(ballot: str | None) -> bytes:
 
 
 def parse_head(data: bytes) -> tuple[Head, int] | None:
-    """The head at the start of a segment and where it ends, or None if it is torn or damaged."""
+    """The head at the start of a segment and the offset of its end, or None if it is torn or damaged."""
     payload = _payload(data, 0, HEAD)
     if payload is None or payload[: len(_MAGIC)] != _MAGIC:
         return None
@@ -188,7 +192,7 @@ def parse_ballot(data: bytes) -> str | None:
 
 
 def parse_hint(data: bytes) -> Hint | None:
-    """None if it is torn: a hint is a help, never a reason to refuse."""
+    """None if it is torn: a node can start without a hint."""
     body = data[: _HINT.size]
     if len(data) != _HINT.size + CRC_BYTES or int.from_bytes(data[_HINT.size :], "little") != crc32(body):
         return None
@@ -197,7 +201,7 @@ def parse_hint(data: bytes) -> Hint | None:
 
 
 def find_mark(data: bytes, number: int, start: int) -> int | None:
-    """The offset of the first sound mark of this segment at or after `start`."""
+    """The offset of the first undamaged mark of this segment at or after `start`."""
     at = data.find(_MAGIC, start)
     while at >= 0:
         offset = at - FRAME.size

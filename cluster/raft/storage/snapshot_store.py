@@ -1,10 +1,10 @@
 """Snapshots: the state machine's bytes at one entry, each in a file that is either whole or not there.
 
-A snapshot is written aside, synced and renamed; one that comes from a peer in chunks is checked before it gets its
-name. Its id is a checksum over everything in it, and nothing is handed out that does not match it. The snapshot before
-the newest is kept for a peer that is in the middle of reading it.
+A snapshot is written under a temporary name, synced and renamed. A snapshot that comes from a peer in chunks is checked
+before it gets its name. Its id is a checksum of everything in it; a snapshot that does not match its id is never used.
+The snapshot before the newest is kept for a peer that is being sent it.
 
-Everything here blocks on the disk. A thread of its own suits it: it never holds up the log's syncs for long.
+Everything here blocks on the disk. It runs on a thread of its own, so that it never delays the log's syncs for long.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from quorate.errors import DataError
 
 FORMAT = 1
 KEPT = 2
-_PART_BYTES = 1024 * 1024  # written and synced at a time: a big sync at the end would hold up the log's
+_PART_BYTES = 1024 * 1024  # written and synced at a time: one big sync at the end would delay the log's syncs
 
 _MAGIC = b"\xf5Quorsn\n"
 _FIXED = struct.Struct("<8sHQQ16s16sQI")  # magic, format, index, term, chain, id, size of the image, size of members
@@ -31,15 +31,19 @@ _TEMPORARY_NAME = "snapshot.tmp"
 
 @dataclass(frozen=True)
 class SnapshotMeta:
-    index: int  # of the last entry it holds, with its term and its chain value
+    """A snapshot without its image."""
+
+    index: int  # of the last entry in it, with the term and the chain value of that entry
     term: int
     chain: bytes
     members: bytes
     size: int  # of the image
-    id: str  # hex blake2b-128 over all of the above and the image
+    id: str  # blake2b-128, in hex, over all of the above and the image
 
 
 class SnapshotStore:
+    """The snapshots in a directory."""
+
     def __init__(
         self, files: Files, *, node_id: str = "NODE", accept: Callable[[bytes], object] = lambda image: None
     ) -> None:
@@ -49,7 +53,7 @@ class SnapshotStore:
         self._node_id = node_id
 
     def newest(self) -> SnapshotMeta | None:
-        """The newest one, verified whole. Raises `DataError` if it is damaged; an older one is no substitute."""
+        """The newest snapshot, verified. Raises `DataError` if it is damaged: an older one cannot replace it."""
         names = self._names()
         if not names:
             return None
@@ -57,14 +61,14 @@ class SnapshotStore:
         return meta
 
     def load(self, meta: SnapshotMeta) -> bytes:
-        """The image. Raises `DataError` if it is damaged or is not that snapshot any more."""
+        """The image. Raises `DataError` if the file is damaged or holds another snapshot by now."""
         found, data = self._read(_name_of(meta.index))
         if found != meta:
             raise self._damaged(_name_of(meta.index), "it is another snapshot than the one asked for")
         return data[_image_at(meta) :]
 
     def save(self, index: int, term: int, chain: bytes, members: bytes, image: bytes) -> SnapshotMeta:
-        """Keep a new snapshot; durable on return."""
+        """Store a new snapshot. Durable on return."""
         size, id = len(image), _id_of(index, term, chain, members, image)
         meta = SnapshotMeta(index, term, chain, members, size, id)
         self._remove(_TEMPORARY_NAME)
@@ -72,22 +76,22 @@ class SnapshotStore:
             self._write_temporary(meta, image)
         except OSError:
             with contextlib.suppress(OSError):
-                self._remove(_TEMPORARY_NAME)  # or it would keep a full disk full
+                self._remove(_TEMPORARY_NAME)  # the disk may be full
             raise
         self._publish(_TEMPORARY_NAME, meta)
         return meta
 
     def read_chunk(self, meta: SnapshotMeta, offset: int, size: int) -> bytes:
-        """Bytes of the image. Raises an OSError when it has been replaced by newer ones."""
+        """Read bytes of the image. Raises an OSError if newer snapshots have replaced it."""
         if not self._is_in_place(_name_of(meta.index), meta):
             raise FileNotFoundError(f"another snapshot stands in the place of {meta.id}")
         return self._files.read_at(_name_of(meta.index), _image_at(meta) + offset, min(size, meta.size - offset))
 
     def receive(self, meta: SnapshotMeta, offset: int, chunk: bytes) -> int | None:
-        """Take a chunk from a peer; the offset wanted next, or None when the snapshot is whole, verified and in place.
+        """Store a chunk from a peer. Returns the offset wanted next, or None when the snapshot is whole and in place.
 
-        A chunk from elsewhere than the wanted offset changes nothing, so a transfer resumes by asking with b"".
-        Raises `DataError` if it is whole and of no use here: the one that is in place stays the newest.
+        A chunk with another offset than the wanted one changes nothing. Raises `DataError` if the snapshot is whole but
+        this node cannot use it: then the newest snapshot stays as it was.
         """
         names = self._names()
         if names and self._is_in_place(names[-1], meta):

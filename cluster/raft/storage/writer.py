@@ -1,7 +1,7 @@
-"""The disk thread: runs what blocks on the disk, one operation after another, off the event loop.
+"""The disk thread: runs operations that block on the disk, one after another, away from the event loop.
 
-Operations run in the order they were handed in and their results come back on the loop in the same order. The order
-is what makes one sync enough for all that was written before it.
+Operations run in the order in which they were given, and their results come back on the loop in the same order. Because
+of this order one sync is enough for everything that was written before it.
 """
 
 from __future__ import annotations
@@ -16,13 +16,15 @@ from quorate.errors import Overloaded
 
 T = TypeVar("T")
 
-WAITING_MAX = 64  # the log has one write under way at a time; the rest are removals and snapshots
+WAITING_MAX = 64  # operations; the log has at most one write among them, the rest are removals and snapshots
 STOP_TIMEOUT_S = 10.0
 YIELD_FIRST_S, YIELD_INTERVAL_MAX_S = 0.001, 0.016
 YIELD_WAIT_S = 0.000_2
 
 
 class Writer(Protocol):
+    """Runs operations on a disk, in order."""
+
     def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         """Run `operation` after those before it; then call `done` on the loop with its result or what it raised."""
         ...
@@ -32,16 +34,16 @@ class Writer(Protocol):
         ...
 
     def stop(self) -> None:
-        """Let what was handed in finish, and end. Idempotent and bounded."""
+        """Finish the operations that were given, and end. Idempotent, and bounded in time."""
         ...
 
 
 class ThreadWriter:
     """One daemon thread. `call_soon` is the loop's `call_soon_threadsafe`; `call_later` is the loop's too.
 
-    With `call_later`, a loop that never rests stands aside now and then for a thread that waits to say it is done.
-    CPython does not see to that: a loop that gives the interpreter's lock away and takes it back within microseconds,
-    as each system call does, always wins the race (8 groups a second instead of thousands, `bench/journal.py`).
+    With `call_later`, a busy loop gives the thread a chance to get the interpreter's lock, so that it can tell its
+    results. CPython does not ensure that: a loop that releases the lock for microseconds, as each system call does,
+    always takes it back first (8 groups a second instead of thousands, `bench/journal.py`).
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class ThreadWriter:
     ) -> None:
         self._call_soon = call_soon
         self._call_later = call_later
-        self._submitted = 0  # operations ever; counted by the loop
+        self._submitted = 0  # operations since start; counted by the loop
         self._finished = 0  # counted by the thread
         self._progressed = threading.Event()
         self._yielding = False
@@ -96,7 +98,7 @@ class ThreadWriter:
     def _answer(self, done: Callable[[Any], None], result: object) -> None:
         try:
             self._call_soon(done, result)
-        except RuntimeError:  # the loop has been closed: nobody is left to hear it
+        except RuntimeError:  # the loop has been closed: nobody waits for the result
             if not self._stopped:
                 raise
 
@@ -107,7 +109,7 @@ class ThreadWriter:
             self._progressed.set()
 
     def _yield_lock(self, after_s: float) -> None:
-        """Let go of the interpreter's lock for long enough, ever more rarely: the disk may simply be slow."""
+        """Release the interpreter's lock for a moment. Do it less and less often: the disk may simply be slow."""
         assert self._call_later is not None
         self._progressed.clear()
         if self._finished < self._submitted:
@@ -119,7 +121,7 @@ class ThreadWriter:
 
 
 class GuardedWriter:
-    """A writer whose answers are steps of the replica: what they raise stops it, in words, and not the loop."""
+    """A writer that passes its results through `step`: an error in `done` stops the replica, not the loop."""
 
     def __init__(self, writer: Writer, step: Callable[..., None]) -> None:
         self._writer, self._step = writer, step

@@ -55,7 +55,7 @@ PING = _encode(_Ping())
 
 
 class Calls:
-    """The calls of one node: those it makes, and those it serves with its handlers."""
+    """The calls that this node makes, and those that it serves with its handlers."""
 
     def __init__(self) -> None:
         self._handlers: dict[str, PeerHandler] = {}

@@ -1,10 +1,10 @@
-"""What makes a link private: both ends prove that they hold the cluster's key, and every frame is sealed.
+"""The cipher of a connection: both ends prove that they have the cluster's key, and every frame is sealed.
 
-Each side sends a fresh 32-byte nonce; HKDF-SHA256 (RFC 5869) over the shared key and both nonces gives a key for each
-direction, and frames are sealed with ChaCha20-Poly1305 (RFC 8439) under a counter. So a recording proves nothing on
-another connection, a frame cannot be repeated, dropped, reordered or changed within one, and who does not hold the key
-fails at the first frame. There is no forward secrecy, and a holder of the key may claim to be any node: for a key of
-each node's own use TLS underneath. The primitives are the `cryptography` package's.
+Each end sends a fresh 32-byte nonce. HKDF-SHA256 (RFC 5869) over the shared key and both nonces gives one key for each
+direction. Frames are sealed with ChaCha20-Poly1305 (RFC 8439) and a counter as nonce. So a recorded frame is worth
+nothing on another connection; a frame cannot be repeated, dropped, reordered or changed on its own connection; and an
+end without the key fails at its first frame. There is no forward secrecy, and any holder of the key can claim to be any
+node. For a key of each node's own, use TLS underneath. The primitives come from the `cryptography` package.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ _counter = struct.Struct(">4xQ")
 
 
 class BadFrame(Exception):
-    """A frame that was not sealed with this link's key, at this place."""
+    """A frame that breaks the protocol, or was not sealed with this connection's key and counter."""
 
 
 class Plain:
-    """No key: what goes out is what came in. For links that cannot leave the machine."""
+    """The cipher without a key, which changes nothing. For connections that cannot leave the machine."""
 
     def seal(self, data: bytes) -> bytes:
         return data
@@ -37,7 +37,7 @@ class Plain:
 
 
 class Sealed:
-    """One end of a link. `theirs` and `ours` are used in the order frames are sent, each with its own counter."""
+    """One end of a sealed connection. `ours` seals, `theirs` opens; each key has its own counter of frames."""
 
     def __init__(self, ours: bytes, theirs: bytes) -> None:
         self._seal, self._open = ChaCha20Poly1305(ours), ChaCha20Poly1305(theirs)

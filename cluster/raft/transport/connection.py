@@ -1,8 +1,9 @@
-"""One connection to a peer: frames, the handshake, and messages cut into parts so that none holds up another.
+"""One connection to a peer: frames, the handshake, and messages cut into parts.
 
-A stranger costs little: a hello of at most 4 KiB, a few seconds, then it has proved the key or is gone. Streams share
-the connection (Raft's messages, calls); their parts take turns, so that a heartbeat never waits behind an answer, and
-every part that arrives says that the peer is alive.
+A connection costs little before its handshake: a hello of at most 4 KiB and a few seconds. Then the other end has
+proved that it has the key, or the connection is closed. Streams (Raft's messages, calls) share the connection. Their
+parts take turns, so that a heartbeat never waits behind a long answer. Every part that arrives shows that the peer is
+alive.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ _length = struct.Struct(">I")
 
 
 class Hello(msgspec.Struct, array_like=True):
-    """The only words in the clear."""
+    """The first frame of each end, and the only one that is not sealed."""
 
     protocol: int
     node_id: str
@@ -44,16 +45,16 @@ class Hello(msgspec.Struct, array_like=True):
 
 
 class Introduction(msgspec.Struct, array_like=True):
-    """The first sealed words: who this is. See `bootstrap.py` for what follows from it."""
+    """The first sealed message: which node this is. `bootstrap.py` decides what follows from it."""
 
     node_id: str
     incarnation: str
     cluster_name: str
     cluster_id: str | None
-    members: dict[str, str] | None  # node id -> incarnation, as they met when the cluster was formed
-    expected: list[str]  # whom a node that has not formed a cluster wants to form it with; empty if with nobody
+    members: dict[str, str] | None  # the founders: node id -> incarnation
+    expected: list[str]  # the nodes to form a cluster with; empty if the node was not asked to form one
     http: str
-    member_at: int = 0  # an index of the log at which this disk was a member of the cluster; 0: of none that it knows
+    member_at: int = 0  # a log index at which this disk was a member of the cluster; 0 if it knows none
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -62,7 +63,7 @@ _introduction = msgspec.msgpack.Decoder(Introduction).decode
 
 
 class ConnectionOwner(Protocol):
-    """Whose link it is: `PeerTransport`."""
+    """What a connection asks and tells the transport that it belongs to."""
 
     node_id: str
     key: bytes | None
@@ -80,14 +81,14 @@ class ConnectionOwner(Protocol):
         ...
 
     def refused(self, connection: PeerConnection, why: str) -> None:
-        """The other end wants no link with us, and says why."""
+        """The other end refuses this node."""
         ...
 
     def closed(self, connection: PeerConnection, why: str) -> None: ...
 
 
 class PeerConnection(asyncio.Protocol):
-    """`peer` is None until the handshake is done; then it is the node id that the other end was let in with."""
+    """A connection. `peer` is None until the other end has introduced itself; then it is the node id of that end."""
 
     def __init__(self, owner: ConnectionOwner, *, dialled: bool) -> None:
         self._owner, self._dialled = owner, dialled
@@ -97,18 +98,18 @@ class PeerConnection(asyncio.Protocol):
         self._queues: tuple[deque[memoryview], ...] = tuple(deque() for _ in range(4))
         self._next_stream = RAFT
         self._parts: tuple[bytearray, ...] = tuple(bytearray() for _ in range(4))
-        self._frames: list[bytes] = []  # they leave at the end of this turn of the loop
-        self._framed = 0  # bytes of them
+        self._frames: list[bytes] = []  # to be written at the end of this turn of the loop
+        self._framed = 0  # bytes of `_frames`
         self._paused = False
-        self._early_close_reason: str | None = None  # closed before it was a connection
+        self._early_close_reason: str | None = None  # set if `close` was called before it was connected
         self._queued = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._why = "the other end closed it"
         self.peer: str | None = None
         self.introduction: Introduction | None = None
-        self.accepted = False  # its owner says so, and from then on it is the peer's link
-        self.claimed_id = ""  # who the other end says it is, before that is proved: for log lines
+        self.accepted = False  # see `accept`
+        self.claimed_id = ""  # the node id that the other end claims, before it is proved: for log lines
         self.address = ""
         self.heard_s = self.sent_s = 0.0
         self.bytes_in = self.bytes_out = 0
@@ -141,28 +142,28 @@ class PeerConnection(asyncio.Protocol):
         self.accepted = True
 
     def close(self, why: str) -> None:
-        """Cut it now, or as soon as it is connected; `closed` follows. Idempotent."""
+        """Close the connection now, or as soon as it is made. `ConnectionOwner.closed` follows. Idempotent."""
         if self._transport is None:
             self._early_close_reason = why
             return
         if not self._transport.is_closing():
             self._why = why
-        self._transport.abort()  # also what is closing: it may wait for a peer that takes nothing
+        self._transport.abort()  # also if it is closing already: it may wait for a peer that reads nothing
 
     @property
     def backlog(self) -> int:
-        """Bytes accepted for sending that have not left yet."""
+        """Bytes that wait to be sent."""
         return self._queued + self._framed + (self._transport.get_write_buffer_size() if self._transport else 0)
 
     @property
     def _full(self) -> bool:
-        """Whether the socket has as much as others may have to wait behind."""
+        """Whether so much waits to be written that the next part must wait too."""
         return self._paused or self._framed > WRITE_BUFFER_BYTES
 
     # ---- sending ----------------------------------------------------------------------------------------------------
 
     def send(self, stream: int, message: bytes) -> bool:
-        """Queue a message; False if the link is closed. Order holds within a stream."""
+        """Queue a message; False if the connection is closed. Messages of one stream keep their order."""
         if self._transport is None or self._transport.is_closing() or self._cipher is None:
             return False
         if len(message) <= PART_BYTES and not self._full and not self._queues[stream]:
@@ -194,7 +195,7 @@ class PeerConnection(asyncio.Protocol):
         self._write(self._cipher.seal(bytes((stream | more,)) + data))
 
     def _write(self, frame: bytes) -> None:
-        """What is written in one turn of the loop leaves in one system call: those cost more than sealing."""
+        """Collect the frames of one turn of the loop, for one system call: it costs more than sealing them."""
         if not self._frames:
             asyncio.get_running_loop().call_soon(self._flush)
         self._frames += (_length.pack(len(frame)), frame)
@@ -281,7 +282,7 @@ class PeerConnection(asyncio.Protocol):
         self.introduce()
 
     def introduce(self) -> None:
-        """Say who this node is: at first, and again when that has changed."""
+        """Say which node this is: after the hello, and again when something in the introduction has changed."""
         self.send(INTRODUCTIONS, _encode(self._owner.introduction()))
 
     def _on_introduction(self, message: bytes) -> None:
@@ -296,10 +297,10 @@ class PeerConnection(asyncio.Protocol):
             self.refuse(refusal)
 
     def refuse(self, why: str) -> None:
-        """Tell the other end why, then hang up."""
+        """Tell the other end why, then close the connection."""
         self.send(REFUSALS, why.encode())
         self._why = why
         self._flush()
         if self._transport is not None:
-            self._transport.close()  # after what is in its buffer
+            self._transport.close()  # once its buffer has been sent
             self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.close, why)

@@ -1,8 +1,8 @@
-"""All links of a node: who is connected, whom to dial, and calls that always end.
+"""All connections of a node to its peers: it listens, dials the members, and keeps one connection to each.
 
-Of two nodes the one with the greater id dials, and the other one when it does not: a new node may not know the leader
-that it is to learn everything from. A broken link is dialled again with a growing pause; a silent one is cut. A call
-over a link ends in an answer, an error that says it surely was not sent, or `OutcomeUnknown`: never in silence.
+Of two nodes the one with the greater id dials. If it does not, the other one dials after a while: a new node may not
+know the leader that will tell it the members. A broken connection is dialled again after a pause that grows; a silent
+connection is closed. Calls between nodes are in `calls.py`.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from quorate.errors import ConfigError
 HANDSHAKES_MAX = 32
 PING_S = 1.0
 SILENCE_S = 4.0
-REDIAL_S = (0.05, 0.5)
+REDIAL_S = (0.05, 0.5)  # the first pause between two dials, and the longest
 DIAL_S = 3.0
-FIRST_DIAL_WAIT_S = 2.0  # how long a peer with a greater id may take to dial
+FIRST_DIAL_WAIT_S = 2.0  # how long this node waits for a peer with a greater id to dial
 
 log = logging.getLogger(__name__)
 
 
 class Listener(Protocol):
-    """Who is told what comes over the links."""
+    """What the transport asks and tells its replica."""
 
     def introduction(self) -> Introduction: ...
 
     def opened(self, peer: str, introduction: Introduction) -> str | None:
-        """A peer proved itself: a reason to refuse it, or None."""
+        """A peer has proved that it has the key, and introduced itself: a reason to refuse it, or None."""
         ...
 
     def connected(self, peer: str) -> None: ...
@@ -44,22 +44,24 @@ class Listener(Protocol):
     def disconnected(self, peer: str) -> None: ...
 
     def refused(self, peer: str, why: str) -> None:
-        """A peer that proved itself wants no link with this node."""
+        """A peer that introduced itself refuses this node."""
         ...
 
     def received(self, peer: str, message: messages.Message) -> None: ...
 
-    def progress(self, peer: str) -> None: ...
+    def progress(self, peer: str) -> None:
+        """Part of a long message came from the peer."""
+        ...
 
 
 class PeerTransport:
-    """Runs on the node's loop; `start` listens and dials, `stop` closes everything. One link a peer: the newest."""
+    """Runs on the node's loop. `start` listens and dials, `stop` closes everything. The newest connection counts."""
 
     def __init__(self, node_id: str, listener: Listener, *, key: bytes | None) -> None:
         self.node_id, self.key = node_id, key
         self._listener = listener
         self._open: dict[str, PeerConnection] = {}
-        self._handshaking: dict[PeerConnection, bool] = {}  # in the order they came; whether this node dialled
+        self._handshaking: dict[PeerConnection, bool] = {}  # oldest first -> whether this node dialled
         self._addresses: dict[str, str] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self._calls = Calls()
@@ -72,7 +74,7 @@ class PeerTransport:
     # ---- life -------------------------------------------------------------------------------------------------------
 
     async def start(self, host: str, port: int) -> int:
-        """Listen; the bound port (`port` 0 takes a free one). Raises `ConfigError`."""
+        """Listen. Returns the bound port (`port` 0 takes a free one). Raises `ConfigError`."""
         loop = asyncio.get_running_loop()
         try:
             self._server = await loop.create_server(
@@ -88,7 +90,7 @@ class PeerTransport:
         return int(self._server.sockets[0].getsockname()[1])
 
     def set_members(self, addresses: Mapping[str, str]) -> None:
-        """Whom to be connected with: node id -> host:port, without this node."""
+        """The peers to be connected with: node id -> host:port, without this node."""
         self._addresses = dict(addresses)
         for peer in [peer for peer in self._dialling if peer not in addresses]:
             self._dialling.pop(peer).cancel()
@@ -97,7 +99,7 @@ class PeerTransport:
                 self._dialling[peer] = asyncio.get_running_loop().create_task(self._dial(peer))
 
     def refuse(self, peer: str, why: str) -> None:
-        """Tell a peer that we are connected with why we do not want to be any more, and hang up."""
+        """Tell a connected peer why this node refuses it, and close the connection."""
         if peer in self._open:
             self._open[peer].refuse(why)
 
@@ -118,7 +120,7 @@ class PeerTransport:
     # ---- connections ------------------------------------------------------------------------------------------------
 
     def _new_connection(self, *, dialled: bool) -> PeerConnection:
-        """Those who come may be a flood: who has been silent longest goes, for a peer needs but one round trip."""
+        """Make a connection. If too many wait for their handshake, close the oldest: peers need one round trip."""
         connection = PeerConnection(self, dialled=dialled)
         self._handshaking[connection] = dialled
         waiting = [each for each, called in self._handshaking.items() if not called]
@@ -134,7 +136,7 @@ class PeerTransport:
                 await asyncio.sleep(FIRST_DIAL_WAIT_S)
             if peer in self._open:
                 pause_s = REDIAL_S[0]
-            elif connection not in self._handshaking:  # nor in the middle of its handshake
+            elif connection not in self._handshaking:  # its handshake is not under way
                 try:
                     connection = await asyncio.wait_for(self._connect(peer), DIAL_S)
                 except (OSError, TimeoutError, ValueError) as error:
@@ -148,17 +150,17 @@ class PeerTransport:
         try:
             await asyncio.get_running_loop().create_connection(lambda: connection, host.strip("[]"), int(port))
         except BaseException:
-            self._handshaking.pop(connection, None)  # it never was a connection: nobody will say that it closed
+            self._handshaking.pop(connection, None)  # it was never made, so `closed` will not follow
             raise
         return connection
 
-    def _warn(self, whom: str, what: str) -> None:
-        """One line a quarter of a minute about each: a peer that is down is news once."""
+    def _warn(self, about: str, what: str) -> None:
+        """Log at most one line in 15 s about each peer or address."""
         now_s = asyncio.get_running_loop().time()
-        if self._warned_at_s.get(whom, float("-inf")) + 15 < now_s:
+        if self._warned_at_s.get(about, float("-inf")) + 15 < now_s:
             if len(self._warned_at_s) > 256:
                 self._warned_at_s.clear()
-            self._warned_at_s[whom] = now_s
+            self._warned_at_s[about] = now_s
             log.warning("%s; trying on", what)
 
     def introduction(self) -> Introduction:
@@ -196,7 +198,7 @@ class PeerTransport:
                 f"refused {connection.claimed_id or 'a stranger'} at {connection.address}: {why}",
             )
         if connection.peer is None or self._open.get(connection.peer) is not connection:
-            return  # a stranger, or a newer connection took its place
+            return  # it did not introduce itself, or a newer connection took its place
         del self._open[connection.peer]
         if not self._stopped:
             log.info("link to %s lost: %s", connection.peer, why)
@@ -219,7 +221,7 @@ class PeerTransport:
     # ---- messages ---------------------------------------------------------------------------------------------------
 
     def send(self, peer: str, message: messages.Message) -> bool:
-        """Queue a Raft message; False if there is no link."""
+        """Queue a Raft message; False if there is no connection."""
         connection = self._open.get(peer)
         return connection is not None and connection.send(RAFT, messages.encode(message))
 
@@ -228,7 +230,7 @@ class PeerTransport:
         return 0 if connection is None else connection.backlog
 
     def reintroduce(self, peer: str) -> None:
-        """Tell a peer what has changed about this node."""
+        """Send the peer this node's introduction again, because something in it has changed."""
         connection = self._open.get(peer)
         if connection is not None:
             connection.introduce()
