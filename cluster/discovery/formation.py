@@ -20,9 +20,9 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from quorate.cluster.discovery.registration import RETRY_S_MAX, RETRY_S_MIN, TROUBLE, connect, in_words
+from quorate.cluster.discovery.consul import RETRY_S_MAX, RETRY_S_MIN, TROUBLE, connect, in_words
 from quorate.config import Consul, parse_address
-from quorate.errors import ConfigError, NotReady
+from quorate.errors import ConfigError
 
 SESSION_S = 10  # Consul's least; it may take twice that to notice
 WAIT_S = 1  # how long one look waits for a change: bounds how late a stop is noticed
@@ -69,35 +69,35 @@ def discover(
 
     `told` hears in words what it waits for. Raises `ConfigError` for what waiting does not cure.
     """
-    search = _Search(settings, cluster, Candidate(node_id, raft_address, expect), told)
+    candidacy = _Candidacy(settings, cluster, Candidate(node_id, raft_address, expect), told)
     retry_s = RETRY_S_MIN
     try:
         while not stop.is_set():
             try:
-                if (formation := search.step()) is not None:
+                if (formation := candidacy.step()) is not None:
                     return formation
                 retry_s = RETRY_S_MIN
             except (_NotYet, *TROUBLE) as error:
                 at = "" if isinstance(error, _NotYet) else f"Consul at {settings.address}: "
-                search.say(f"{at}{in_words(error)}; trying again")
+                candidacy.say(f"{at}{in_words(error)}; trying again")
                 stop.wait(retry_s)
                 retry_s = min(2 * retry_s, RETRY_S_MAX)
         return None
     finally:
-        search.leave()
+        candidacy.leave()
 
 
 class _NotYet(Exception):
     """Something else must change first; the text says what."""
 
 
-class _Search:
+class _Candidacy:
     """One candidate: its session, its key, and how far it has seen."""
 
     def __init__(
         self, settings: Consul, cluster: str, me: Candidate, told: Callable[[str], None] = lambda words: None
     ) -> None:
-        self._settings, self._cluster, self._me, self._told_to = settings, cluster, me, told
+        self._settings, self._cluster, self._me, self._told = settings, cluster, me, told
         self._client = connect(settings)
         self._prefix = f"quorate/{cluster}/"
         self._key = f"{self._prefix}candidates/{me.id}"
@@ -110,14 +110,14 @@ class _Search:
         if words != self.said:
             self.said = words
             log.info("%s: %s", self._me.id, words)
-            self._told_to(words)
+            self._told(words)
 
     def step(self) -> Formation | None:
         """Look once, waiting a moment for news; stand, or settle the matter, as what is seen demands."""
         rows = self._rows()
         if f"{self._prefix}members" in rows:
             return self._formation(rows[f"{self._prefix}members"])
-        if not self._standing(rows):
+        if not self._is_candidate(rows):
             self._index = None  # our own key may be news from before the next look: do not wait for more
             return None
         ready = self._ready(rows)
@@ -136,18 +136,18 @@ class _Search:
         self._index = index if self._index is None or int(index) >= int(self._index) else None
         return {row["Key"]: row for row in rows or []}
 
-    def _standing(self, rows: Mapping[str, Mapping[str, Any]]) -> bool:
+    def _is_candidate(self, rows: Mapping[str, Mapping[str, Any]]) -> bool:
         """Whether our own key stands; make it stand otherwise, and keep its session alive."""
         row = rows.get(self._key)
         if row is None or row.get("Session") != self._session or self._session is None:
-            self._stand(row)
+            self._become_candidate(row)
             return False
         if time.monotonic() - self._renewed > SESSION_S / 4:
             self._client.session.renew(self._session)
             self._renewed = time.monotonic()
         return True
 
-    def _stand(self, row: Mapping[str, Any] | None) -> None:
+    def _become_candidate(self, row: Mapping[str, Any] | None) -> None:
         other = row.get("Session") if row is not None else None
         if row is not None and other is not None and other != self._session:
             if (raft := _decode(row, Candidate).raft) != self._me.raft:
@@ -179,7 +179,7 @@ class _Search:
     def _formed_already(self) -> Formation | None:
         """A running cluster of this name, though its key is gone: a Consul that lost its data must not cost unity."""
         running = self._running()
-        return self._told(running, chosen=False) if running else None
+        return self._formation_of(running, chosen=False) if running else None
 
     def _running(self) -> dict[str, str]:
         """Nodes of this name's cluster that stand in Consul as formed: node id -> raft address."""
@@ -206,9 +206,9 @@ class _Search:
             )
         if listed is None:  # its founders may be gone by now, and others have come
             members = {**members, **self._running()}
-        return self._told(members, chosen=listed is not None)
+        return self._formation_of(members, chosen=listed is not None)
 
-    def _told(self, members: Mapping[str, str], *, chosen: bool) -> Formation:
+    def _formation_of(self, members: Mapping[str, str], *, chosen: bool) -> Formation:
         names = ", ".join(f"{id} at {address}" for id, address in sorted(members.items()))
         if chosen:
             self.say(f"the members of {self._cluster} are {names}")
@@ -235,29 +235,3 @@ def _decode(row: Mapping[str, Any], kind: type[T]) -> T:
         return msgspec.json.decode(row["Value"] or b"", type=kind)
     except msgspec.DecodeError as error:
         raise ConfigError(f"Consul's key {row['Key']} holds nothing of Quorate's ({error}): delete it") from None
-
-
-def find_nodes(settings: Consul, *, cluster: str | None = None) -> list[str]:
-    """URLs of the nodes whose checks pass, the leader's first.
-
-    Raises `NotReady` if Consul cannot be asked, `ConfigError` if there are several clusters and none was named.
-    """
-    client = connect(settings)
-    try:
-        _, entries = client.health.service(settings.service, passing=True)
-    except TROUBLE as error:
-        raise NotReady(f"Consul at {settings.address}: {in_words(error)}") from None
-    finally:
-        client.http.session.close()
-    clusters = {entry["Service"]["Meta"].get("cluster", "") for entry in entries}
-    if cluster is None and len(clusters) > 1:
-        raise ConfigError(f"Consul has nodes of {', '.join(sorted(clusters))}: say which by QUORATE_NODE_CLUSTER")
-    mine = [entry for entry in entries if cluster in (None, entry["Service"]["Meta"].get("cluster"))]
-    mine.sort(key=lambda entry: ("leader" not in entry["Service"]["Tags"], entry["Service"]["ID"]))
-    return list(dict.fromkeys(_url(entry) for entry in mine))
-
-
-def _url(entry: Mapping[str, Any]) -> str:
-    service = entry["Service"]
-    host = service["Address"] or entry["Node"]["Address"]
-    return str(service["Meta"].get("http") or f"http://{host}:{service['Port']}")

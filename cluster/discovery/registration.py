@@ -18,56 +18,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-from consul import std
 from consul.exceptions import ConsulException
 
+from quorate.cluster.discovery.consul import RETRY_S_MAX, RETRY_S_MIN, TROUBLE, connect, in_words
 from quorate.config import Consul
-from quorate.errors import ConfigError
-
-# What a call to an agent raises: py-consul asserts some arguments, and lets requests' own errors through.
-TROUBLE = (ConsulException, requests.RequestException, AssertionError, OSError)
-
-RETRY_S_MIN, RETRY_S_MAX = 0.25, 2.0
 
 log = logging.getLogger(__name__)
 
 
-def connect(settings: Consul) -> Any:
-    """A client of the agent whose every call carries the token and ends by the deadline. Raises `ConfigError`."""
-    text = settings.address if "://" in settings.address else f"http://{settings.address}"
-    try:
-        url = urlsplit(text)
-        port = url.port or (8501 if url.scheme == "https" else 8500)
-    except ValueError as error:
-        raise ConfigError(f"consul.address {settings.address!r}: {error}") from None
-    if url.scheme not in ("http", "https") or not url.hostname or url.path.strip("/"):
-        raise ConfigError(f"consul.address is {settings.address!r}; give host:port, or a URL as https://consul:8501")
-    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-    timeout_s = settings.timeout_ms / 1000
-    client = std.Consul(
-        host, port, scheme=url.scheme, dc=settings.datacenter or None, verify=True, connections_timeout=timeout_s
-    )
-    # py-consul lets CONSUL_HTTP_TOKEN outrank what it is given, and forgets the token on some calls.
-    client.token = settings.token or client.token
-    headers = {"X-Consul-Token": client.token, "X-Consul-Namespace": settings.namespace}
-    client.http.session.headers.update({name: value for name, value in headers.items() if value})
-    if url.scheme == "http":
-        client.http.session.trust_env = False  # a proxy for the web is not the way to one's agent
-    return client
-
-
-def in_words(error: BaseException) -> str:
-    """One line for a person; requests' own texts are long and name objects."""
-    if isinstance(error, requests.Timeout):
-        return "no answer in time"
-    if isinstance(error, requests.ConnectionError):
-        return "no connection"
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
-
-
 @dataclass(frozen=True, slots=True)
-class Identity:
+class ServiceIdentity:
     """What a node tells Consul of itself."""
 
     node_id: str
@@ -88,7 +48,7 @@ class Registration:
     """
 
     def __init__(
-        self, settings: Consul, identity: Identity, *, health: Callable[[], str | None] = lambda: None
+        self, settings: Consul, identity: ServiceIdentity, *, health: Callable[[], str | None] = lambda: None
     ) -> None:
         self._settings, self._identity, self._health = settings, identity, health
         self._client = connect(settings)
@@ -148,7 +108,7 @@ class Registration:
         while not self._stop.is_set():
             self._wake.clear()  # before looking at what is wanted: a change from here on wakes us again
             try:
-                self._look()
+                self._keep_true()
             except Exception as error:  # nothing but `stop` may end this thread
                 if not isinstance(error, TROUBLE):
                     log.exception("unexpected while keeping the entry in Consul")
@@ -165,7 +125,8 @@ class Registration:
         """How often the agent is asked whether it knows us; a TTL is renewed well before it ends."""
         return self._settings.interval_s / (3 if self._settings.check == "ttl" else 1)
 
-    def _look(self) -> None:
+    def _keep_true(self) -> None:
+        """Register if the agent does not have what it should have, and report health if it expects that."""
         wanted = self._wanted()
         if wanted != self._sent or not self._known(wanted):
             self._register(wanted)
@@ -207,14 +168,14 @@ class Registration:
             port=url.port or (443 if url.scheme == "https" else 80),
             tags=wanted["tags"],
             meta=wanted["meta"],
-            check=self._check(),
+            check=self._check_definition(),
         )
         if not registered:
             raise ConsulException("the agent did not take the registration")
         self._sent = wanted
         self._registrations += 1
 
-    def _check(self) -> dict[str, str]:
+    def _check_definition(self) -> dict[str, str]:
         every = f"{self._settings.interval_s}s"
         forget = {"DeregisterCriticalServiceAfter": f"{self._settings.deregister_after_s}s"}
         if self._settings.check == "ttl":

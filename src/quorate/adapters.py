@@ -45,8 +45,8 @@ def make_registration(config: Config, health: Callable[[], str | None]) -> Regis
     """`health` is called on the registration's thread: why this node is not ready, or None."""
     if not config.consul.address:
         return None
-    from quorate.cluster.discovery.registration import Identity, Registration
+    from quorate.cluster.discovery.registration import Registration, ServiceIdentity
 
     raft_address = str(config.raft_address())
-    identity = Identity(config.node.id, config.node.cluster, config.http.url, raft_address, __version__)
+    identity = ServiceIdentity(config.node.id, config.node.cluster, config.http.url, raft_address, __version__)
     return Registration(config.consul, identity, health=health)

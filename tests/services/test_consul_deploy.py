@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from quorate.cluster.discovery.formation import Formation, discover, find_nodes
-from quorate.cluster.discovery.registration import Identity, Registration
+from quorate.cluster.discovery.formation import Formation, discover
+from quorate.cluster.discovery.nodes import find_nodes
+from quorate.cluster.discovery.registration import Registration, ServiceIdentity
 from quorate.config import Consul, load
 from quorate.errors import NotReady
 from tests.services.consul_agent import ROOT, Agent, consul_binary, running_agent
@@ -85,7 +86,7 @@ def registration(closed: Closed) -> Iterator[Registration]:
 
 
 def registered(closed: Closed, health: Callable[[], None]) -> Registration:
-    identity = Identity("n1", "mood", "http://127.0.0.1:8001", "127.0.0.1:9001", "0.1.0")
+    identity = ServiceIdentity("n1", "mood", "http://127.0.0.1:8001", "127.0.0.1:9001", "0.1.0")
     registration = Registration(closed.settings(closed.node), identity, health=health)
     registration.start()
     return registration
@@ -127,7 +128,7 @@ def test_a_token_that_may_not_is_said_in_words_and_a_token_set_outranks_the_envi
     closed: Closed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CONSUL_HTTP_TOKEN", closed.bootstrap)
-    identity = Identity("n2", "mood", "http://127.0.0.1:8002", "127.0.0.1:9002", "0.1.0")
+    identity = ServiceIdentity("n2", "mood", "http://127.0.0.1:8002", "127.0.0.1:9002", "0.1.0")
     refused = Registration(closed.settings(closed.client), identity)
     refused.start()
     try:

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 import requests
 
-from quorate.cluster.discovery.formation import Formation, Members, _Search, discover
-from quorate.cluster.discovery.registration import Identity, Registration
+from quorate.cluster.discovery.formation import Formation, Members, _Candidacy, discover
+from quorate.cluster.discovery.registration import Registration, ServiceIdentity
 from quorate.config import Consul
 from quorate.errors import ConfigError
 from tests.services.consul_agent import Agent, running_agent
@@ -151,11 +151,11 @@ def test_who_writes_second_gives_way_to_the_set_that_stands(
 ) -> None:
     written = msgspec.json.encode(Members(dict(members("n1", "n8")), by="n8"))
 
-    def outrun(search: _Search) -> None:
+    def outrun(search: _Candidacy) -> None:
         """Between this candidate's look and its write, another set is written."""
         agent.call("PUT", "/v1/kv/quorate/outrun/members?cas=0", data=written)
 
-    monkeypatch.setattr(_Search, "_formed_already", outrun)
+    monkeypatch.setattr(_Candidacy, "_formed_already", outrun)
     found = [pool.enter(agent, "outrun", id, 2) for id in ("n1", "n2")]
     assert [Formation(members("n1", "n8"), chosen=id == "n1") for id in ("n1", "n2")] == [
         one.result(30) for one in found
@@ -193,7 +193,7 @@ def test_nodes_that_expect_different_numbers_do_not_form(
 
 def test_a_running_cluster_is_not_formed_twice_though_consul_lost_the_key(agent: Agent, pool: Candidates) -> None:
     running = Registration(
-        Consul(address=agent.address), Identity("n1", "lost", "http://127.0.0.1:1", address("n1"), "0.1.0")
+        Consul(address=agent.address), ServiceIdentity("n1", "lost", "http://127.0.0.1:1", address("n1"), "0.1.0")
     )
     running.cluster_formed("c0ffee")
     running.start()

@@ -16,8 +16,8 @@ from typing import Literal
 import pytest
 import requests
 
-from quorate.cluster.discovery.formation import find_nodes
-from quorate.cluster.discovery.registration import Identity, Registration
+from quorate.cluster.discovery.nodes import find_nodes
+from quorate.cluster.discovery.registration import Registration, ServiceIdentity
 from quorate.config import Consul
 from quorate.errors import ConfigError, NotReady
 from tests.services.consul_agent import Agent, running_agent
@@ -56,7 +56,7 @@ class Node:
         self._thread.start()
         self.port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self.identity = Identity(node_id, "mood", self.url, "127.0.0.1:9001", "0.1.0")
+        self.identity = ServiceIdentity(node_id, "mood", self.url, "127.0.0.1:9001", "0.1.0")
         self.settings = Consul(address=agent.address, check=check, check_interval_s=every_s, timeout_ms=TIMEOUT_MS)
         self.registration = Registration(
             self.settings, self.identity, health=lambda: None if self.ready else "no leader"
@@ -219,7 +219,7 @@ def way_to(agent: Agent, path: str, status: int | None) -> Iterator[str]:
 def test_what_an_agent_took_and_did_not_confirm_is_withdrawn_on_stop(
     agent: Agent, path: str, status: int | None
 ) -> None:
-    identity = Identity("n1", "mood", "http://127.0.0.1:8001", "127.0.0.1:9001", "0.1.0")
+    identity = ServiceIdentity("n1", "mood", "http://127.0.0.1:8001", "127.0.0.1:9001", "0.1.0")
     with way_to(agent, path, status) as address:
         registration = Registration(Consul(address=address, check="ttl", timeout_ms=TIMEOUT_MS), identity)
         registration.start()

@@ -33,7 +33,7 @@ def nodes_in_consul(address: str) -> list[str]:
 
     What the environment says of Consul for nodes (token, service's name, cluster's name ...) holds here, too.
     """
-    from quorate.cluster.discovery.formation import find_nodes
+    from quorate.cluster.discovery.nodes import find_nodes
     from quorate.config import load
     from quorate.errors import NoLeader, NotReady
 

@@ -1,0 +1,54 @@
+"""A client of the Consul agent, and what goes wrong when it is asked.
+
+Every call carries the token and ends by the deadline of the settings (consul.timeout_ms).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from consul import std
+from consul.exceptions import ConsulException
+
+from quorate.config import Consul
+from quorate.errors import ConfigError
+
+# The errors of a call to an agent. py-consul asserts some arguments, and lets the errors of requests through.
+TROUBLE = (ConsulException, requests.RequestException, AssertionError, OSError)
+
+RETRY_S_MIN, RETRY_S_MAX = 0.25, 2.0  # the pause before the agent is asked again grows from one to the other
+
+
+def connect(settings: Consul) -> Any:
+    """A client of the agent. Raises `ConfigError` for an address that is none."""
+    text = settings.address if "://" in settings.address else f"http://{settings.address}"
+    try:
+        url = urlsplit(text)
+        port = url.port or (8501 if url.scheme == "https" else 8500)
+    except ValueError as error:
+        raise ConfigError(f"consul.address {settings.address!r}: {error}") from None
+    if url.scheme not in ("http", "https") or not url.hostname or url.path.strip("/"):
+        raise ConfigError(f"consul.address is {settings.address!r}; give host:port, or a URL as https://consul:8501")
+    host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
+    timeout_s = settings.timeout_ms / 1000
+    client = std.Consul(
+        host, port, scheme=url.scheme, dc=settings.datacenter or None, verify=True, connections_timeout=timeout_s
+    )
+    # py-consul prefers CONSUL_HTTP_TOKEN to the token it is given, and leaves the token out of some calls.
+    client.token = settings.token or client.token
+    headers = {"X-Consul-Token": client.token, "X-Consul-Namespace": settings.namespace}
+    client.http.session.headers.update({name: value for name, value in headers.items() if value})
+    if url.scheme == "http":
+        client.http.session.trust_env = False  # the agent is not reached through a proxy for the web
+    return client
+
+
+def in_words(error: BaseException) -> str:
+    """One line for people. The texts of requests are long and name Python objects."""
+    if isinstance(error, requests.Timeout):
+        return "no answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
