@@ -1,4 +1,4 @@
-"""A database of a test's own on the MongoDB that `scripts/services.sh` gives, and a link to it that can be cut."""
+"""A database of a test's own on the MongoDB that `scripts/services.sh` gives."""
 
 from __future__ import annotations
 

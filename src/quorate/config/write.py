@@ -13,11 +13,16 @@ MASK = "***"
 
 
 def to_toml(values: Mapping[str, Any], head: str = "") -> str:
-    """A complete file: the settings in `values` ("section.key"), and all others as comments with their default."""
+    """A complete file: the settings in `values` ("section.key"), and all others as comments with their default.
+
+    A section without a given setting is a comment as a whole, so an earlier version that lacks it can read the file.
+    """
     lines = [f"# {line}".rstrip() for line in head.splitlines()]
     for section in section_names():
-        lines += ["", f"[{section}]"]
-        for setting in _of(section):
+        old = [s for s in SETTINGS.values() if s.section == section and s.replaced_by and s.name in values]
+        is_given = any(name.startswith(f"{section}.") for name in values)
+        lines += ["", f"{'' if is_given else '# '}[{section}]"]
+        for setting in [*_of(section), *old]:
             given = setting.name in values
             value = values[setting.name] if given else setting.default
             lines += [f"# {setting.meta.description}", f"{'' if given else '# '}{setting.key} = {toml_value(value)}"]

@@ -260,9 +260,16 @@ def test_a_written_file_reads_back_the_same(tmp_path: Path) -> None:
     assert values == {name: getattr(getattr(loaded.config, (n := name.split("."))[0]), n[1]) for name in values}
 
 
+def test_an_old_name_is_written_where_it_is_given(tmp_path: Path) -> None:
+    """A file that is made for a node of an earlier version."""
+    file = write(tmp_path, to_toml({"flush.path": "/old.db", "flush.sink": "none"}))
+    config = load(file, env={}).config
+    assert ("/old.db", []) == (config.sqlite.path, config.flush.sinks)
+
+
 def test_a_written_file_names_every_setting(tmp_path: Path) -> None:
     uncommented = "\n".join(
-        line.removeprefix("# ") for line in to_toml({}).splitlines() if " = " in line or "[" in line[:1]
+        line.removeprefix("# ") for line in to_toml({}).splitlines() if " = " in line or line.startswith("# [")
     )
     new = {name for name, setting in SETTINGS.items() if not setting.replaced_by}
     assert new == {f"{s}.{k}" for s, values in tomllib.loads(uncommented).items() for k in values}
