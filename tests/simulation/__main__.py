@@ -9,7 +9,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from tests.simulation.cluster import history
+from tests.simulation.history import history
 
 
 def told(seed: int) -> tuple[bool, str]:

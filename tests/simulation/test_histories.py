@@ -10,7 +10,7 @@ import os
 
 import pytest
 
-from tests.simulation.cluster import history
+from tests.simulation.history import history
 
 SEEDS = int(os.environ.get("QUORATE_SEEDS", "40"))
 

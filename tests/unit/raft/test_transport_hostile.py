@@ -8,7 +8,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 
 import pytest
-import uvloop
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.transport import connection, transport
@@ -19,18 +18,6 @@ from tests.unit.raft.raw_peer import Node, RawPeer, Run, Tap, encode, pair, unti
 
 HEARTBEAT = messages.Append(3, 2, 1, 1, [])
 MORE = 0x80
-
-
-@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def run(request: pytest.FixtureRequest) -> Run:
-    """The default loop, and the one that nodes run on."""
-    factory: Callable[[], asyncio.AbstractEventLoop] = request.param
-
-    def run(main: object) -> None:
-        with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(asyncio.wait_for(main, 30))  # type: ignore[arg-type]  # Run says what it is
-
-    return run
 
 
 # ---- those who do not belong ----------------------------------------------------------------------------------------
