@@ -1,4 +1,7 @@
-"""Log lines: one a state change, none a vote; each names the node. Text for people, or JSON for machines."""
+"""The format of log lines: text for people or JSON for machines. Each line names the node.
+
+The rest of Quorate logs one line for a change of state, and none for a vote.
+"""
 
 from __future__ import annotations
 
@@ -43,7 +46,7 @@ class _Json(logging.Formatter):
 def set_up(node_id: str, *, level: str, format: str, file: str) -> None:
     """Send all log lines of this process to `file`, or to standard error if it is empty.
 
-    A file that was moved away is begun anew, so logrotate needs no signal; what is not moved grows.
+    A new file is begun if the file was moved away, so logrotate needs no signal. Otherwise the file keeps growing.
     """
     handler = WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json(node_id) if format == "json" else _Text(node_id))

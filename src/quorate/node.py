@@ -151,7 +151,7 @@ class Node:
         self.registration.start()
 
     def _tell_consul_of_cluster(self, applied: Applied) -> None:
-        """Once, as soon as the cluster's id is known."""
+        """Tell Consul the cluster's id once, as soon as it is known."""
         if self.registration is not None and not self._consul_knows_cluster and self.replica.state.cluster_id:
             self._consul_knows_cluster = True
             self.registration.cluster_formed(self.replica.state.cluster_id)

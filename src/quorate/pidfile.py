@@ -1,7 +1,7 @@
-"""Who runs a folder: a file with the process id, locked for as long as the process lives.
+"""A file that says which process runs a folder. The process keeps it locked as long as it lives.
 
-The lock is the truth and ends with the process, `kill -9` included; the number in a file that nobody holds is history,
-and may by now be anybody's.
+The lock decides. It ends with the process, also by `kill -9`. The number in a file that is not locked means nothing: it
+may be the number of an unrelated process by now.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import IO
 
 NODE, DEV = "node.pid", "dev.pid"
-LOOKING_S = 0.2  # who asks whether a folder is held (`running`) has its lock for a moment
+LOOKING_S = 0.2  # `running` takes the lock for a moment, so `hold` tries for this long
 
 
 def hold(folder: Path, name: str = NODE) -> IO[str] | None:
-    """Write this process into the folder's pid file and hold it until the returned file is closed; None if held."""
+    """Write this process into the folder's pid file, and hold the lock until the returned file is closed.
+
+    Returns None if another process holds it.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     give_up_s = time.monotonic() + LOOKING_S
     while (file := _locked(folder / name)) is None:
@@ -34,7 +37,9 @@ def _locked(path: Path) -> IO[str] | None:
     file = open(path, "a+", encoding="ascii")  # noqa: SIM115 - open for as long as the process runs
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(file.fileno()).st_nlink:  # else its holder removed it between our two calls: others see another
+        if os.fstat(
+            file.fileno()
+        ).st_nlink:  # a file without a name was removed between our two calls: others would lock a new one
             return file
     except BlockingIOError:
         pass
@@ -43,13 +48,13 @@ def _locked(path: Path) -> IO[str] | None:
 
 
 def let_go(file: IO[str]) -> None:
-    """Remove the file and the lock with it."""
+    """Remove the file, and release the lock."""
     Path(file.name).unlink(missing_ok=True)
     file.close()
 
 
 def running(folder: Path, name: str = NODE) -> int | None:
-    """The process that holds the folder now, if any."""
+    """The process that holds the folder now, or None."""
     try:
         with open(folder / name, encoding="ascii") as file:
             try:

@@ -1,4 +1,4 @@
-"""Whether a node is ready: the checks of /readyz, which Consul is told of too."""
+"""The checks that say whether a node is ready: for /readyz, and for Consul."""
 
 from __future__ import annotations
 

@@ -17,7 +17,11 @@ from quorate.node import Node
 # A thread that wants the interpreter gets it after this time. The disk thread wants it for microseconds only, so it
 # must not wait Python's default of 5 ms for a busy loop.
 SWITCH_S = 0.0005
-COLLECT_AFTER = (50_000, 20, 100)  # rare collections: most of our objects die young or live as long as the process
+COLLECT_AFTER = (
+    50_000,
+    20,
+    100,
+)  # collections are rare because most objects either die young or live as long as the process
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""A tally to look at: one row an option, with its bar. Shared by `results` and `dev`."""
+"""Shows a tally: a row with a bar for each option. For `results` and `dev`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROWS_MAX = 20
 
 
 def tally(results: Mapping[str, int], rows_max: int = ROWS_MAX) -> RenderableType:
-    """In the poll's own order; of more options than fit, those with most votes."""
+    """Options in the order of the poll. If there are more than `rows_max`, the options with most votes."""
     total = sum(results.values())
     most = max(results.values(), default=0) or 1
     shown = list(results.items())

@@ -1,8 +1,8 @@
-"""The `quorate` command: what it is called with, how it ends.
+"""The `quorate` command: its subcommands and its exit codes.
 
 Every command ends with one of five codes, so that a script can tell what to do next: 0 done, 1 refused or failed, 2
-wrong usage, 3 no leader or nobody reachable (surely not done), 4 outcome unknown (send it again with the same id).
-Errors are sentences, never tracebacks. Commands are imported when they are called: `quorate --help` loads none.
+wrong usage, 3 no leader or no node reachable (surely not done), 4 outcome unknown (send it again with the same id).
+Errors are shown as sentences, not as tracebacks. The module of a command is imported only when the command is called.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 class ReaderGone(Exception):
-    """Whoever read our output has gone, as in `quorate results | head -1`: not our failure. click would make it one."""
+    """The reader of our output has ended, as in `quorate results | head -1`. click would call that a failure."""
 
 
 class Commands(click.Group):
-    """Knows all commands by name and imports the one that is called."""
+    """Knows the names of all commands, and imports only the command that is called."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -84,7 +84,7 @@ def quorate() -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code."""
+    """Run the command line. Returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         code = quorate.main(args=arguments, prog_name="quorate", standalone_mode=False)

@@ -1,4 +1,4 @@
-"""How a command that failed says so: a sentence for people, a problem document with --json, and an exit code."""
+"""What a command that failed shows: a sentence, or a problem document with --json, and an exit code."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HINTS: dict[type[QuorateError], str] = {
 
 
 def exit_code_of(error: Exception, *, as_json: bool = False) -> int:
-    """Print what went wrong to standard error; the code to end with."""
+    """Print the error to standard error. Returns the exit code."""
     if isinstance(error, click.ClickException):
         error.show()
         return error.exit_code
@@ -58,7 +58,7 @@ def _print(error: QuorateError, as_json: bool) -> None:
 
 
 def _sentence(error: QuorateError) -> str:
-    """What happened, once: a detail that only repeats the title is not said again."""
+    """Title and detail. A detail that only repeats the title is left out."""
     if "\n" in error.detail:
         return f"quorate: {error.title}:\n{error.detail}"
     if not error.detail or error.detail.casefold() == error.title.casefold():

@@ -47,7 +47,7 @@ def feed(
     from quorate.client import feed as feeding
 
     with client_of(nodes, timeout_s) as client:
-        client.leader()  # where nobody is, say so before reading a big file, and sooner than during a feed
+        client.leader()  # if no node can be reached, say so at once: before a big file is read
     with _on_disk(file) as path, client_of(nodes, timeout_s, unreached_s=None) as client:
         votes = feeding.VotesFile(path, poll, ignore_ids)
         found = feeding.scan(votes)
@@ -64,7 +64,7 @@ def feed(
 
 @contextlib.contextmanager
 def _on_disk(file: Path) -> Iterator[Path]:
-    """Standard input is kept aside first: it must be read twice, and it is what a second run would be compared with."""
+    """The file itself, or a copy of standard input, because the votes must be read twice."""
     if str(file) != "-":
         yield file
         return
@@ -94,7 +94,7 @@ def _summary(fed: Fed, found: Scan) -> str:
 
 @contextlib.contextmanager
 def _progress(found: Scan, shown: bool) -> Iterator[Progress]:
-    """A bar on a terminal; nothing where a program reads."""
+    """A progress bar on a terminal. Nothing if a program reads the output."""
     if not shown or not sys.stderr.isatty():
         yield lambda _: None
         return

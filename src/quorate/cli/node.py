@@ -31,7 +31,9 @@ def node(file: Path | None, flags: dict[str, Any], parent_fd: int | None) -> int
     config = load(file, flags=flags).config
     if parent_fd is not None:
         _stop_with_parent(parent_fd)
-    held = pidfile.hold(Path(config.node.data))  # not if another process has the folder: its own lock says that better
+    held = pidfile.hold(
+        Path(config.node.data)
+    )  # None if another process has the folder: the lock of the data folder then says so in words
     from quorate.runtime import run
 
     if config.log.file and sys.stderr.isatty():
@@ -44,7 +46,7 @@ def node(file: Path | None, flags: dict[str, Any], parent_fd: int | None) -> int
 
 
 def _stop_with_parent(pipe: int) -> None:
-    """Stop when the writing end of `pipe` closes: whoever started this node has died, `kill -9` included."""
+    """Stop when the writing end of `pipe` closes: the program that started this node has ended."""
 
     def watch() -> None:
         while os.read(pipe, 1):

@@ -1,4 +1,4 @@
-"""What every command that asks the cluster has in common: which nodes, how long, and in which form to answer."""
+"""The options of all commands that ask the cluster: which nodes, how long to wait, and whether to answer in JSON."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import click
 if TYPE_CHECKING:
     from quorate.client.http import Client
 
-UNREACHED_S = 2.0  # where nobody listens at all, a person need not wait as long as for an election
+UNREACHED_S = 2.0  # if no node can be reached at all, do not wait as long as for an election
 
 
 def read_nodes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
-    """Each value is one URL or several, divided by commas or spaces."""
+    """Read URLs of nodes. A value may hold several, divided by commas or spaces."""
     from quorate.client.http import base_url
     from quorate.errors import Invalid
 
@@ -29,9 +29,9 @@ def read_nodes(ctx: click.Context, param: click.Parameter, values: tuple[str, ..
 
 
 def nodes_in_consul(address: str) -> list[str]:
-    """The nodes that Consul says are well, the leader's first. Raises `NoLeader` in words if it has none to offer.
+    """The nodes whose check passes in Consul, the leader first. Raises `NoLeader` if there is none.
 
-    What the environment says of Consul for nodes (token, service's name, cluster's name ...) holds here, too.
+    The environment variables for nodes (token, name of the service, name of the cluster ...) are used here too.
     """
     from quorate.cluster.discovery.nodes import find_nodes
     from quorate.config import load
@@ -49,7 +49,7 @@ def nodes_in_consul(address: str) -> list[str]:
 
 
 def _from_consul(ctx: click.Context, nodes: list[str], consul: str | None) -> list[str]:
-    """Of --node and --consul the flag outranks the environment; nobody can mean both."""
+    """The nodes to ask. A flag outranks the environment; --node and --consul together are refused."""
     by_flag = {n for n in ("nodes", "consul") if ctx.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE}
     if len(by_flag) > 1:
         raise click.UsageError("--node and --consul both say whom to ask: give one of them.", ctx)
@@ -57,7 +57,7 @@ def _from_consul(ctx: click.Context, nodes: list[str], consul: str | None) -> li
 
 
 def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command --node, --consul and --timeout; it takes them as `nodes` and `timeout_s`."""
+    """Give a command the flags --node, --consul and --timeout. It gets them as `nodes` and `timeout_s`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -104,7 +104,7 @@ def client_of(nodes: list[str], timeout_s: float, *, unreached_s: float | None =
 
 
 def print_json(value: Any) -> None:
-    """To standard output: indented where a person reads, one line where a program does."""
+    """Print JSON, indented on a terminal, on one line for a program."""
     import msgspec
 
     data = msgspec.json.encode(value)

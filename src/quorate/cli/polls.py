@@ -16,7 +16,7 @@ SECONDS_IN = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def read_moment(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | None:
-    """A time with its zone, or one that far from now."""
+    """Read a time with its zone, or a duration from now such as +2h."""
     if value is None:
         return None
     try:
@@ -35,7 +35,7 @@ def read_moment(ctx: click.Context, param: click.Parameter, value: str | None) -
 
 
 class ListByDefault(click.Group):
-    """`quorate polls` is `quorate polls list`, options and all."""
+    """`quorate polls` means `quorate polls list`, also with options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0].startswith("-") and args[0] not in ("-h", "--help")):

@@ -65,7 +65,7 @@ def _line(found: dict[str, Any]) -> str:
 
 
 def _watch(client: Client, poll: str, level: str, interval_s: float, as_json: bool) -> None:
-    """On a terminal a picture that changes; else a line for each change."""
+    """On a terminal, a picture that changes. Otherwise, a line for each change."""
     if as_json or not sys.stdout.isatty():
         _watch_lines(client, poll, level, interval_s, as_json)
         return

@@ -1,4 +1,4 @@
-"""Flags for settings: `--set section.key=value` for any of them, and names of their own for the usual ones."""
+"""Flags for settings: `--set section.key=value` for each setting, and a flag of its own for the common ones."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ USUAL = {  # flag: (setting, help)
 
 
 def setting_flags(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Give a command all of these; it takes them as one `flags`: {"section.key": value}."""
+    """Give a command all these flags. It gets them as one argument `flags`: {"section.key": value}."""
 
     @functools.wraps(command)
     def with_flags(**arguments: Any) -> Any:

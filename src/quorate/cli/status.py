@@ -62,7 +62,7 @@ def _word(value: Any) -> Any:
 
 
 def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
-    """`{"raft": {"term": 5}}` as `raft.term 5`."""
+    """One line for each value: `{"raft": {"term": 5}}` becomes `raft.term 5`."""
     for key, inner in value.items():
         name = f"{before}{key}"
         if isinstance(inner, Mapping):

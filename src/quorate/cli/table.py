@@ -1,4 +1,4 @@
-"""Plain columns, for people and for `grep`: no frames, no colour, never cut."""
+"""Plain columns, for people and for `grep`: without frames and colours, and never cut."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import click
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Numbers stand to the right, with their thousands apart; None is a dash."""
-    from rich.cells import cell_len  # options may hold wide characters: count columns, not code points
+    """Numbers are aligned to the right and have commas between thousands. None is shown as a dash."""
+    from rich.cells import cell_len  # options may have wide characters, so count columns and not code points
 
     table = [list(headings), *([_text(cell) for cell in row] for row in rows)]
     widths = [max(cell_len(row[column]) for row in table) for column in range(len(headings))]

@@ -12,14 +12,16 @@ BACKOFF_S, BACKOFF_MAX_S = 0.05, 0.5
 
 
 class FailedAttempts:
-    """The attempts of one request that gave no answer, and what they mean together."""
+    """`reads`: the request only reads."""
 
     def __init__(self, nodes: Sequence[str], *, reads: bool) -> None:
         self._nodes = nodes
         self._reads = reads
         self._tries = 0
         self._last: QuorateError | None = None
-        self._doubt: QuorateError | None = None  # once it may have taken effect, "surely not" is no longer true
+        self._doubt: QuorateError | None = (
+            None  # after an attempt that may have had an effect, "surely not" is no longer true
+        )
         self.reached = False
         self._slowest_no_s = 0.0
 
@@ -33,7 +35,7 @@ class FailedAttempts:
             self._doubt = error
 
     def pause_s(self) -> float:
-        """The other nodes are asked at once; then the cluster gets time to elect, or to work off what waits."""
+        """0 until each node was asked once. Then the cluster gets time to elect a leader, or to empty its queue."""
         assert self._last is not None
         if self._tries % len(self._nodes):
             return 0.0
@@ -43,7 +45,8 @@ class FailedAttempts:
         return float(backoff_s * random.uniform(0.7, 1.0))
 
     def answer_s(self) -> float:
-        """How long the next attempt needs: cut short, it would turn "surely not" into doubt, so it is not begun."""
+        """How long the next attempt may need. With less time left it is not begun: if it were cut off, its effect would
+        be unknown, and "surely not" could no longer be said."""
         return 0.0 if self._doubt or self._tries < len(self._nodes) else self._slowest_no_s
 
     def verdict(self) -> QuorateError:
@@ -51,6 +54,6 @@ class FailedAttempts:
         if not self.reached:
             names = ", ".join(self._nodes)
             return NoLeader(f"none of {names} can be reached" if len(self._nodes) > 1 else f"{names} cannot be reached")
-        if self._reads and self._doubt:  # a read that got no answer changed nothing
+        if self._reads and self._doubt:  # a read changes nothing, answered or not
             return NoLeader(self._doubt.detail)
         return self._doubt or self._last

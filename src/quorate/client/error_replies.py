@@ -12,7 +12,13 @@ import urllib3.exceptions
 from quorate import errors
 from quorate.errors import Invalid, NoLeader, OutcomeUnknown, QuorateError
 
-NOT_FIELDS = {"title", "status", "instance", "definite", "retry"}  # of a problem document; the class has them
+NOT_FIELDS = {
+    "title",
+    "status",
+    "instance",
+    "definite",
+    "retry",
+}  # members of a problem document that an error keeps elsewhere
 
 
 class Unreached(NoLeader):
@@ -20,7 +26,7 @@ class Unreached(NoLeader):
 
 
 def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str) -> QuorateError:
-    """The error that an answer means. An answer without a problem document comes from something in between."""
+    """The error that an answer means. An answer without a problem document comes from a proxy."""
     try:
         problem = msgspec.json.decode(body, type=dict[str, Any])
         kind, detail = errors.kind_from(str(problem.pop("type")).rpartition("/")[2]), str(problem.pop("detail", ""))
@@ -30,7 +36,7 @@ def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str
     error = (known or QuorateError)(detail, **{k: v for k, v in problem.items() if k not in NOT_FIELDS})
     if (retry_after := headers.get("Retry-After", "")).replace(".", "", 1).isdigit():
         error.fields["retry_after_s"] = float(retry_after)
-    if known is None:  # a newer node's error: keep what it said of itself
+    if known is None:  # an error that only a newer version knows: keep its own words
         error.kind, error.title = kind, str(problem.get("title", error.title))  # type: ignore[misc] # of this one only
     error.status = status  # type: ignore[misc] # of this one only
     error.definite = problem.get("definite", error.definite) is True  # type: ignore[misc] # of this one only
@@ -46,7 +52,7 @@ def _error_without_problem(status: int, node: str) -> QuorateError:
 
 
 def transport_error(node: str, error: requests.RequestException) -> QuorateError:
-    """Refused or never connected: surely not received. Anything after that: who knows."""
+    """A request that was refused or never sent had no effect. After that, the effect is unknown."""
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return Invalid(f"{node!r} is no node's URL; give one as http://127.0.0.1:8001")
     cause = error.args[0] if error.args else None

@@ -1,12 +1,13 @@
-"""Count the votes in a file, each once however often it is fed.
+"""Counts the votes in a file, each vote once, however often the file is fed.
 
-A file is votes as NDJSON, or one option a line. It is read whole before anything is sent, so that a bad line is told
-before it can do harm. Then it goes to the cluster in batches, in one of two ways:
+A file holds votes as NDJSON, or one option a line. The whole file is read before anything is sent, so a bad line is
+reported before any vote counts. Then the votes are sent in batches, in one of two ways:
 
-- Votes without ids go as batches of a producer session named after the file's content. The cluster remembers for ever
-  which batch was the last, so the same file goes on where it stopped, and a file that was fed adds nothing.
-- Where votes have ids, these decide: each vote stands alone and counts unless its id was counted already, by whatever
-  way it came (protected for the next N accepted ids). A vote without one among them gets an id from file and line.
+- Votes without ids are sent as batches of a producer session that is named after the content of the file. The cluster
+  remembers the last batch of a session for ever. So feeding the same file again continues where it stopped, and adds
+  nothing if it was complete.
+- If any vote has an id, each vote is counted by its id, unless that id was counted before, also by another way than
+  `feed` (an id is protected for the next N accepted ids). Votes without an id get one made of the file and the line.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from quorate.client.lines import LINE_BYTES_MAX, numbered
 from quorate.errors import Conflict, Invalid, QuorateError, Rejected
 from quorate.vote import Rejection, Vote, check_vote
 
-BATCH_VOTES = 1_000  # fixed: the batches of a file are the same whenever it is fed
+BATCH_VOTES = 1_000  # fixed, because the batches of a file must be the same each time it is fed
 BAD_LINES_KEPT = 1_000
 REFUSED_SHOWN = 5
 
@@ -33,14 +34,14 @@ _decode = msgspec.json.Decoder(Vote).decode
 
 @dataclass(frozen=True, slots=True)
 class VotesFile:
-    """Votes to read from `path`: for `poll` where a line names none, without their ids if `ignore_ids`."""
+    """The votes in `path`. `poll` is for lines that name no poll. With `ignore_ids` the ids in the file are dropped."""
 
     path: Path
     poll: str | None = None
     ignore_ids: bool = False
 
     def votes(self) -> Iterator[tuple[int, bytes, Vote | QuorateError | None]]:
-        """Each line: its number, its bytes, and the vote in it, or why it is none, or None if it is blank."""
+        """For each line its number, its bytes, and its vote: an error if it is not a vote, None if it is blank."""
         with open(self.path, "rb") as opened:
             for number, raw in numbered(opened):
                 try:
@@ -80,7 +81,7 @@ class Line:
 
 @dataclass(slots=True)
 class Scan:
-    """What reading a file found. `bad` has the first of the bad lines, as (number, why)."""
+    """What was found in a file. `bad` has the first bad lines, as (number, reason)."""
 
     votes: int = 0
     with_ids: int = 0
@@ -91,7 +92,7 @@ class Scan:
 
 @dataclass(slots=True)
 class Fed:
-    """How far a feed has come. Votes of batches that an earlier feed had sent are `skipped`."""
+    """The progress of a feed. `skipped` counts the votes of batches that an earlier feed had sent."""
 
     votes: int
     skipped: int = 0
@@ -107,13 +108,13 @@ Progress = Callable[[Fed], None]
 
 
 class FeedRefused(QuorateError):
-    """The cluster refused votes of the file; says which lines."""
+    """The cluster refused votes of the file. The text says which lines."""
 
     status, kind, title = 400, "rejected", "The cluster refused some of the votes"
 
 
 def scan(file: VotesFile) -> Scan:
-    """Read the whole file: what is in it, what is wrong with it, and the name of its session."""
+    """Read the whole file: count its votes, list its bad lines, and name its session."""
     found = Scan()
     digest = hashlib.blake2b(digest_size=16)
     for number, raw, vote in file.votes():
@@ -125,13 +126,13 @@ def scan(file: VotesFile) -> Scan:
         elif vote is not None:
             found.votes += 1
             found.with_ids += vote.id is not None
-    digest.update(f"\0{file.poll or ''}\0{file.ignore_ids}".encode())  # counted otherwise, it is another feed
+    digest.update(f"\0{file.poll or ''}\0{file.ignore_ids}".encode())  # with other options, it is another feed
     found.producer = f"feed-{digest.hexdigest()}"
     return found
 
 
 def feed(client: Client, file: VotesFile, found: Scan, on_progress: Progress = lambda _: None) -> Fed:
-    """Count what `scan` found good. Raises what the client raises; feeding again goes on where this stopped."""
+    """Count the votes that `scan` found. Raises what the client raises. Feeding again continues where this stopped."""
     fed = Fed(found.votes)
     if found.with_ids:
         _check_window(client, found)
@@ -173,7 +174,7 @@ def _feed_by_ids(client: Client, file: VotesFile, fed: Fed, name: str, on_progre
 
 
 def _check_window(client: Client, found: Scan) -> None:
-    """Feeding a file again after an interruption is safe only while the ids of its first lines are still protected."""
+    """Refuse a file with more ids than the cluster protects: fed again after an interruption, it could count twice."""
     window = client.status().get("state", {}).get("dedup", {}).get("size")
     if isinstance(window, int) and found.votes > window:
         raise Invalid(

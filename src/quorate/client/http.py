@@ -1,11 +1,11 @@
-"""Talk to a cluster: any node will do, another one when that fails, and never a vote counted twice.
+"""A client of a cluster. It asks any node, and another node if that one fails. It never lets a vote count twice.
 
-A `Client` knows several nodes. What surely did not happen (connection refused, no leader, overloaded) is tried on the
-next one. What may have happened (a broken connection, a timeout, 504) is sent again as it was, which is safe because
-every vote has an id: one is made where the caller gave none. One deadline covers all of it. What goes wrong is raised
-as the class of errors.py that the node meant: `NoLeader` if surely nothing changed, `OutcomeUnknown` if nobody knows.
+A request that surely had no effect (connection refused, no leader, overloaded) is tried on the next node. A request
+that may have had an effect (a broken connection, a timeout, 504) is sent again unchanged. That is safe because every
+vote has an id; the client makes one if the caller gave none. One deadline covers all attempts. Errors are raised as the
+class of `errors.py` that the node meant: `NoLeader` if surely nothing changed, `OutcomeUnknown` if that is not known.
 
-Used by the commands, `dev`, tests and benches. One client a thread.
+Used by the commands, `dev`, tests and benches. A client belongs to one thread.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from quorate.vote import Tallied, Vote
 
 DEFAULT_NODES = ("http://127.0.0.1:8001", "http://127.0.0.1:8002", "http://127.0.0.1:8003")
 CONNECT_TIMEOUT_S = 2.0
-NODE_ANSWERS_S = 6.0  # a node without a leader says so after http.timeout_ms, 5 s: its "surely not" is worth the wait
-SHARE_OF_ONE = 0.6  # of the time: a node that hangs leaves some for the others
+NODE_ANSWERS_S = 6.0  # a node without a leader answers after http.timeout_ms, 5 s; wait for its "surely not"
+SHARE_OF_ONE = 0.6  # of the time for one node, so that a node that hangs leaves time for the others
 
 T = TypeVar("T")
 
 
 class Producer(msgspec.Struct):
-    """A producer session as it stands: batch `sequence` is the last one applied, 0 if none was."""
+    """A producer session. `sequence` is the number of the last batch that was applied, 0 if there was none."""
 
     producer: str
     epoch: int
@@ -42,7 +42,7 @@ class Producer(msgspec.Struct):
 
 
 class ClientReply(msgspec.Struct):
-    """What a node answered. `node` and `leader` are ids, as its headers say."""
+    """The answer of a node. `node` and `leader` are node ids from its headers."""
 
     status: int
     body: bytes
@@ -61,7 +61,7 @@ class ClientReply(msgspec.Struct):
 
 
 class Client:
-    """`unreached_s`: give up after that time if no node could be reached at all; without, after `timeout_s` as ever."""
+    """`unreached_s`: give up after this time if no node can be reached. None: after `timeout_s`, as otherwise."""
 
     def __init__(
         self, nodes: Sequence[str] = DEFAULT_NODES, *, timeout_s: float = 10.0, unreached_s: float | None = None
@@ -71,9 +71,9 @@ class Client:
         self.nodes = [base_url(node) for node in nodes]
         self.timeout_s = timeout_s
         self._unreached_s = min(timeout_s, unreached_s or timeout_s)
-        self._next = 0  # the node that answered last is asked first
+        self._next = 0  # index of the node to ask first: the one that answered last
         self._session = requests.Session()
-        # Nodes are reached directly; and reading the environment's proxies costs more than the request.
+        # Nodes are asked without a proxy. Reading the proxy variables would take longer than the request.
         self._session.trust_env = False
         self._session.mount("http://", HTTPAdapter(pool_connections=len(self.nodes), pool_maxsize=4))
 
@@ -89,26 +89,26 @@ class Client:
     # ---- votes ------------------------------------------------------------------------------------------------------
 
     def vote(self, vote: Vote) -> Tallied:
-        """Count one vote. One that cannot count raises the error of its reason."""
+        """Count one vote. If it cannot be counted, the error says why."""
         vote = vote if vote.id is not None else msgspec.structs.replace(vote, id=uuid.uuid4().hex)
         return self.request("POST", "/votes", body=_json(vote)).decode(Tallied)
 
     def cast(self, votes: Sequence[Vote]) -> Tallied:
-        """Count votes that each stand alone; those that cannot count are listed in the answer."""
+        """Count votes independently of each other. The answer lists the votes that cannot be counted."""
         votes = [v if v.id is not None else msgspec.structs.replace(v, id=uuid.uuid4().hex) for v in votes]
         return self.request("POST", "/votes", body=_json(votes)).decode(Tallied)
 
     def cast_once(self, votes: Sequence[Vote], key: str | None = None) -> Tallied:
-        """Count all or none, under one idempotency key."""
+        """Count all votes or none, under one idempotency key."""
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return self.request("POST", "/votes", body=_json(votes), headers=headers).decode(Tallied)
 
     def open_producer(self, producer: str) -> Producer:
-        """Open a producer session, or go on with one: a writer that had it open before is refused from then on."""
+        """Open a producer session, or continue it. A writer that had it open before is refused from now on."""
         return self.request("POST", "/producers", body=_json({"producer": producer})).decode(Producer)
 
     def cast_session(self, session: Producer, votes: Sequence[Vote]) -> Tallied:
-        """Count all or none as the session's next batch. On success the session has moved on by one."""
+        """Count all votes or none, as the next batch of the session. On success `session.sequence` grows by one."""
         sequence = session.sequence + 1
         header = f"{session.producer};epoch={session.epoch};sequence={sequence}"
         reply = self.request("POST", "/votes", body=_json(votes), headers={"X-Quorate-Producer": header})
@@ -128,7 +128,7 @@ class Client:
         closes_at: Any = None,
         write_ins: bool = False,
     ) -> bool:
-        """Create a poll; False if it is there already, the same."""
+        """Create a poll. False if the same poll exists already."""
         poll = {"id": id, "title": title or id, "options": list(options), "state": state, "write_ins": write_ins}
         if closes_at is not None:
             poll["closes_at"] = closes_at
@@ -151,20 +151,20 @@ class Client:
         return self.request("GET", "/leader").json()
 
     def members(self) -> Any:
-        """Every node as the asked one sees it: `GET /nodes`."""
+        """All nodes as the asked node sees them: `GET /nodes`."""
         return self.request("GET", "/nodes").json()
 
     def cluster_members(self) -> Any:
-        """Who belongs to the cluster, as its log has it: `GET /members`."""
+        """The members of the cluster according to its log: `GET /members`."""
         return self.request("GET", "/members").json()["members"]
 
     def change_members(self, action: str, id: str, raft: str | None = None) -> Any:
-        """Add, remove or replace a member; the members after it."""
+        """Add, remove or replace a member. Returns the members after the change."""
         change = {"action": action, "id": id} | ({"raft": raft} if raft else {})
         return self.request("POST", "/members", body=msgspec.json.encode(change)).json()["members"]
 
     def transfer_leadership(self) -> Any:
-        """Hand leadership to the most caught-up node; who leads then."""
+        """Hand leadership to the node that has most of the log. Returns the new leader's id."""
         return self.request("POST", "/leader/transfer").json()["leader"]
 
     def status(self) -> Any:
@@ -181,7 +181,7 @@ class Client:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
     ) -> ClientReply:
-        """Ask until answered or out of time. The request must be harmless to send twice, as all here are."""
+        """Ask until a node answers or the time is over. Only for requests that are safe to send twice."""
         begin_s = time.monotonic()
         deadline_s = begin_s + self.timeout_s
         failed = FailedAttempts(self.nodes, reads=method == "GET")
@@ -236,7 +236,7 @@ class Client:
 
 
 def base_url(node: str) -> str:
-    """`host:port` or a URL, without the slash at its end."""
+    """Make a URL of `host:port` or a URL, without a slash at the end. Raises `Invalid`."""
     url = node.strip() if "://" in node else f"http://{node.strip()}"
     parts = urllib.parse.urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.netloc or " " in url:

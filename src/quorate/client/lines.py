@@ -1,7 +1,7 @@
-"""The lines of a file or a pipe, for commands that read votes: as they come, without a BOM, none kept beyond a limit.
+"""Reads the lines of a file or a pipe, for commands that read votes. A byte order mark is dropped.
 
-A line has its end, which the last one may lack. One over the limit comes cut, a byte longer than allowed, so that
-whoever reads it can say so; its rest is passed over.
+A line includes its line end; the last line may have none. A line over the limit is cut to one byte more than the limit,
+so that the caller can report it, and the rest of the line is skipped. So memory stays bounded.
 """
 
 from __future__ import annotations
@@ -10,13 +10,15 @@ import itertools
 from collections.abc import Iterator
 from typing import BinaryIO
 
-LINE_BYTES_MAX = 256 * 1024  # a vote needs a few hundred; a line to publish may be an array of thousands
+LINE_BYTES_MAX = (
+    256 * 1024
+)  # a vote has a few hundred bytes, but a line to publish may be an array of thousands of votes
 CHUNK_BYTES = 64 * 1024
 BOM = b"\xef\xbb\xbf"
 
 
 def chunks(stream: BinaryIO) -> Iterator[list[bytes]]:
-    """Some lines at a time: of a file whatever size, of a pipe what has come."""
+    """Some lines at a time, as soon as they can be read."""
     rest, bom = b"", BOM
     while chunk := stream.read1(CHUNK_BYTES):  # type: ignore[attr-defined]  # all buffered streams have it
         *whole, rest = (rest + chunk).split(b"\n")
@@ -29,5 +31,5 @@ def chunks(stream: BinaryIO) -> Iterator[list[bytes]]:
 
 
 def numbered(stream: BinaryIO) -> Iterator[tuple[int, bytes]]:
-    """Each line with its number, from 1."""
+    """Each line with its number. The first line has number 1."""
     return enumerate(itertools.chain.from_iterable(chunks(stream)), 1)

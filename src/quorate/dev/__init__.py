@@ -1,7 +1,7 @@
-"""A whole cluster on this machine, in the foreground: made or taken up, watched, and stopped with Ctrl-C.
+"""A whole cluster on this machine, in the foreground: created or continued, shown, and stopped with Ctrl-C.
 
-Everything that can be known to go wrong is said before anything starts. Then the nodes run as processes of their own,
-and this one only looks: when a node is killed the others do not care, and it stays down, so that one sees it.
+Everything that can be checked is checked before a node starts. The nodes run as processes of their own, and this
+process only watches them. A node that is killed stays down unless --restart is given, to show how the others go on.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from rich.console import Console
 
@@ -25,13 +26,13 @@ from quorate.client.http import Client
 from quorate.config import SETTINGS, Config, load
 from quorate.dev.display import Display, Lines, Picture, rows_of
 from quorate.dev.folder import CannotStart, ClusterFolder, Mark, settings_of
-from quorate.dev.poller import Watching
+from quorate.dev.poller import Poller
 from quorate.dev.supervisor import Child, Supervisor
 from quorate.errors import NoLeader, QuorateError
 from quorate.processes.node import Place
 
 LEADER_DEADLINE_S = 30.0
-LOOK_EVERY_S = 0.25
+SHOW_EVERY_S = 0.25
 SAMPLE_POLL = "mood"
 SAMPLE_TITLE = "How are you?"
 SAMPLE_OPTIONS = ("happy", "calm", "curious", "tired", "sad")
@@ -41,7 +42,7 @@ SAMPLE_VOTES = Path(__file__).with_name("sample-votes.ndjson")
 @dataclass(frozen=True, slots=True)
 class Options:
     data: Path
-    nodes: int | None = None  # None: as the folder has it, or three
+    nodes: int | None = None  # None: as many as the folder has, or three
     port: int | None = None
     fresh: bool = False
     feed: bool = True
@@ -50,7 +51,7 @@ class Options:
 
 
 def run(options: Options, console: Console) -> int:
-    """Run until told to stop; the exit code. Raises `CannotStart` or `ConfigError` before anything starts."""
+    """Run until told to stop. Returns the exit code. Raises `CannotStart` or `ConfigError` before anything starts."""
     settings = settings_of(os.environ, options.settings)
     folder = ClusterFolder(options.data)
     held = folder.hold()
@@ -67,17 +68,17 @@ class Run:
     def __init__(self, folder: ClusterFolder, places: list[Place], options: Options, console: Console) -> None:
         self.folder, self.places, self.options, self.console = folder, places, options, console
         self.supervisor = Supervisor(places, node_environment(os.environ), restart=options.restart)
-        self.watching = Watching(places, SAMPLE_POLL)
+        self.poller = Poller(places, SAMPLE_POLL)
         self.stopping = threading.Event()
         self.started = False
-        self.notes: list[str] = []  # what the feeding thread has to say; the display's thread says it
+        self.notes: list[str] = []  # lines from the feeding thread, for the thread of the display to show
 
     def run(self) -> int:
         with _signals(self._on_signal):
             try:
                 self._start()
                 if not self.stopping.is_set():
-                    self._look_on()
+                    self._show_until_stopped()
             finally:
                 self._stop()
         return 0
@@ -93,7 +94,7 @@ class Run:
             self.folder.write_mark(Mark(mark.nodes, mark.port, formed=True))
 
     def _wait_for_leader(self) -> None:
-        """Wait until every node answers and knows a leader. Raises `CannotStart` or `NoLeader` with what is wrong."""
+        """Wait until every node answers and knows a leader. Raises `CannotStart` or `NoLeader`, with the reason."""
         deadline_s = time.monotonic() + LEADER_DEADLINE_S
         clients = {child.place.id: Client([child.place.url], timeout_s=0.5) for child in self.supervisor.children}
         waiting = dict.fromkeys(clients, "did not answer")
@@ -113,17 +114,17 @@ class Run:
 
     # ---- while it runs ----------------------------------------------------------------------------------------------
 
-    def _look_on(self) -> None:
+    def _show_until_stopped(self) -> None:
         self.started = True
         display = self._display()
-        self.watching.start()
+        self.poller.start()
         feeding = threading.Thread(target=self._feed_sample, daemon=True)
         if self.options.feed:
             feeding.start()
         try:
-            while not self.stopping.wait(LOOK_EVERY_S):
+            while not self.stopping.wait(SHOW_EVERY_S):
                 self._say_what_happened(display)
-                display.show(rows_of(self.supervisor.children, self.watching), self.watching.tally)
+                display.show(rows_of(self.supervisor.children, self.poller), self.poller.tally)
         finally:
             display.close()
 
@@ -142,7 +143,7 @@ class Run:
         return lines
 
     def _feed_sample(self) -> None:
-        """Open the sample poll and feed it its votes; a cluster that was fed already adds nothing."""
+        """Create the sample poll and feed its votes. If they were fed before, no vote is added."""
         urls = [place.url for place in self.places]
         try:
             with Client(urls, timeout_s=30.0) as client:
@@ -178,7 +179,7 @@ class Run:
         self.stopping.set()
 
     def _stop(self) -> None:
-        self.watching.stop()
+        self.poller.stop()
         if self.started:
             self.console.print("Stopping the nodes ...")
         self.supervisor.stop()
@@ -190,25 +191,25 @@ class Run:
 
 
 def node_environment(env: Mapping[str, str]) -> dict[str, str]:
-    """What nodes inherit: not what is meant for one node alone, nor what their files hold now."""
+    """The environment of the nodes: ours without the settings, because their files hold these now."""
     ours = {setting.env for setting in SETTINGS.values()} | {"QUORATE_CONFIG"}
     return {name: value for name, value in env.items() if name not in ours}
 
 
 def start_command(child: Child) -> str:
-    """What to type to start a node by hand, in any terminal, wherever that stands."""
+    """The command that starts a node by hand, from any working directory."""
     return f"{quorate_command()} node --config {shlex.quote(str(child.place.config))}"
 
 
 def quorate_command() -> str:
-    """What this program is called in any terminal."""
+    """How to call this program in any terminal."""
     quorate = Path(sys.executable).with_name("quorate")
     on_path = shutil.which("quorate")
     return "quorate" if on_path and Path(on_path).resolve() == quorate.resolve() else shlex.quote(str(quorate))
 
 
 def services_of(config: Config) -> list[str]:
-    """Where to look at the servers that the nodes use, a line each; no passwords."""
+    """A line for each server that the nodes use, with its address and without passwords."""
     lines = []
     if "mongo" in config.flush.sinks:
         scheme, _, rest = config.mongo.url.partition("://")
@@ -224,7 +225,7 @@ def services_of(config: Config) -> list[str]:
 
 
 def _short(path: Path) -> str:
-    """Relative to the working directory where that is shorter."""
+    """The path relative to the working directory, if that is shorter."""
     relative = os.path.relpath(path)
     return relative if len(relative) < len(str(path)) else str(path)
 
@@ -238,12 +239,13 @@ def _nobody_leads(waiting: Mapping[str, str], children: Sequence[Child]) -> str:
 
 
 class _signals:  # noqa: N801 - used like a function, in a with statement
-    """Handle the signals that stop us, and put back what was there."""
+    """Handle the signals that stop us, and restore the former handlers at the end."""
 
     NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def __init__(self, handler: Callable[[int, FrameType | None], None]) -> None:
         self._handler = handler
+        self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> None:
         self._before = {number: signal.signal(number, self._handler) for number in self.NUMBERS}

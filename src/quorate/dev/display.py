@@ -1,4 +1,4 @@
-"""What one sees of a running cluster: on a terminal a picture that changes, elsewhere a line for each event."""
+"""Shows a running cluster: as a picture that changes on a terminal, otherwise as a line for each event."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from quorate.dev.poller import NodeView, TallyView, Watching
+from quorate.dev.poller import NodeView, Poller, TallyView
 from quorate.dev.supervisor import Child
 from quorate.tally_table import tally
 
@@ -23,7 +23,7 @@ ROLE_STYLES = {"leader": "bold green", "candidate": "yellow", "halted": "red"}
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """A node as shown. `state` is up, no answer, down or restarting; `note` says how it ended."""
+    """A node as it is shown. `state` is up, no answer, down or restarting. `note` says how its process ended."""
 
     child: Child
     view: NodeView
@@ -32,8 +32,8 @@ class NodeRow:
     note: str = ""
 
 
-def rows_of(children: Sequence[Child], watching: Watching) -> list[NodeRow]:
-    return [_row(child, watching.views[child.place.id]) for child in children]
+def rows_of(children: Sequence[Child], poller: Poller) -> list[NodeRow]:
+    return [_row(child, poller.views[child.place.id]) for child in children]
 
 
 def _row(child: Child, view: NodeView) -> NodeRow:
@@ -54,7 +54,7 @@ def how_it_ended(code: int | None) -> str:
 
 class Display(Protocol):
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Show a line that stays."""
         ...
 
     def show(self, rows: Sequence[NodeRow], shown: TallyView | None) -> None: ...
@@ -63,7 +63,7 @@ class Display(Protocol):
 
 
 class Picture:
-    """On a terminal: the nodes, the tally, what to try; drawn anew in place."""
+    """For a terminal: the nodes, the tally and what to try, drawn again in the same place."""
 
     def __init__(self, console: Console, footer: str, start_command: Callable[[Child], str]) -> None:
         self._live = Live(console=console, auto_refresh=False)
@@ -128,7 +128,7 @@ def _flush_part(rows: Sequence[NodeRow]) -> Text:
 
 
 class Lines:
-    """Where no terminal is: who comes, who goes, who leads, and the tally now and then."""
+    """Without a terminal: a line when a node comes, goes or leads, and the tally from time to time."""
 
     def __init__(self, console: Console, start_command: Callable[[Child], str]) -> None:
         self._console = console

@@ -1,11 +1,11 @@
-"""The folder of a cluster on this machine: what lies where, and whether it can be used, said before anything starts.
+"""The folder of a cluster on this machine. Whether it can be used is checked before anything starts.
 
-    DIR/cluster.json          that this is one, how many nodes, which ports
-    DIR/n1/quorate.toml       all settings of n1; `quorate node --config` on it starts that node
-    DIR/n1/node.pid node.log  and its log and snapshots
+    DIR/cluster.json          marks the folder as a cluster's: how many nodes, which ports
+    DIR/n1/quorate.toml       all settings of n1; `quorate node --config` with this file starts n1
+    DIR/n1/node.pid node.log  and the log and snapshots of n1
     DIR/ballots.db            the SQLite sink, one for all nodes
 
-Nothing is ever removed from a folder that does not have cluster.json, nor from one whose nodes run.
+Nothing is removed from a folder that has no cluster.json, or from a folder whose nodes run.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from quorate.processes.ports import NoFreePorts, free_ports, is_free
 
 RAFT_PORT_OFFSET = 1_000
 MARK = "cluster.json"
-PER_NODE = {  # what `dev` decides for each node, so the environment cannot
+PER_NODE = {  # settings that `dev` decides for each node; the environment cannot set them
     "node.id",
     "node.data",
     "http.listen",
@@ -50,7 +50,7 @@ class CannotStart(QuorateError):
 
 
 class Mark(msgspec.Struct):
-    """What cluster.json holds. `formed`: every node knows a leader, so none may form a cluster again."""
+    """The content of cluster.json. `formed`: each node has known a leader, so no node may form a cluster again."""
 
     nodes: int
     port: int
@@ -78,7 +78,7 @@ class ClusterFolder:
     # ---- may it be used? --------------------------------------------------------------------------------------------
 
     def prepare(self, nodes: int | None, port: int | None, *, fresh: bool, settings: Mapping[str, Any]) -> list[Place]:
-        """Make or take up the cluster here. Raises `CannotStart` if that cannot be; then nothing was changed."""
+        """Create the cluster here, or continue with it. Raises `CannotStart`; then nothing was changed."""
         mark = None if fresh else self.mark
         self._check_ours()
         self._check_nobody_runs()
@@ -96,7 +96,7 @@ class ClusterFolder:
         return places
 
     def hold(self) -> IO[str]:
-        """Keep every other `quorate dev` out of this folder until `let_go`."""
+        """Keep every other `quorate dev` out of this folder until `let_go`. Raises `CannotStart` if there is one."""
         if self.path.exists() and not self.path.is_dir():
             raise CannotStart(f"{self.path} is a file; give a folder with --data")
         held = pidfile.hold(self.path, pidfile.DEV)
@@ -106,7 +106,7 @@ class ClusterFolder:
         return held
 
     def let_go(self, held: IO[str]) -> None:
-        """Leave no trace of a start that came to nothing."""
+        """Release the folder, and remove it if it is empty because the start failed."""
         pidfile.let_go(held)
         if not any(self.path.iterdir()):
             self.path.rmdir()
@@ -149,7 +149,7 @@ class ClusterFolder:
         ]
 
     def _clear(self) -> None:
-        """Remove what an earlier cluster left; only in a folder that has the mark, which goes last."""
+        """Remove the files of an earlier cluster. Only in a folder that has cluster.json, which is removed last."""
         if not (self.path / MARK).exists():
             return
         for folder in self.path.glob("n*"):
@@ -185,7 +185,8 @@ class ClusterFolder:
 
 
 def settings_of(env: Mapping[str, str], flags: Mapping[str, str]) -> dict[str, Any]:
-    """What the environment and --set say for all nodes. It goes into their files, so a node started by hand has it."""
+    """The settings for all nodes from the environment and --set. The nodes' files get them, so that a node that is
+    started by hand has them too."""
     per_node = {SETTINGS[name].env for name in PER_NODE}
     shared = {variable: value for variable, value in env.items() if variable not in per_node}
     if wrong := PER_NODE & set(flags):
@@ -206,7 +207,7 @@ def _write_config(file: Path, values: Mapping[str, Any]) -> None:
 
 
 def _refresh(file: Path, settings: Mapping[str, Any]) -> None:
-    """Put settings of this start into an existing file, if they are not what it says already."""
+    """Write the settings of this start into an existing file, unless the file has them already."""
     table = tomllib.loads(file.read_text(encoding="utf-8"))
     values = under_new_names({f"{section}.{key}": v for section, keys in table.items() for key, v in keys.items()})
     if any(values.get(name) != value for name, value in settings.items()):

@@ -1,7 +1,7 @@
-"""What the nodes say of themselves, gathered beside the display so that a node that hangs stops nothing.
+"""Asks each node for its status, on threads of its own, so that a node that hangs does not stop the display.
 
-One thread a node and one for the tally; each owns one client and ends within a second of `stop`. The display reads
-`views` and `tally`, plain values that are replaced, never changed.
+There is a thread for each node and one for the tally. Each has one client, and ends within a second after `stop`. The
+display reads `views` and `tally`. Their values are replaced and never changed.
 """
 
 from __future__ import annotations
@@ -16,24 +16,24 @@ from quorate.client.http import Client
 from quorate.errors import QuorateError
 from quorate.processes.node import Place
 
-LOOK_EVERY_S = 0.4
+POLL_EVERY_S = 0.4
 NODE_TIMEOUT_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class NodeView:
-    """A node as it answered last; not answering, all is empty."""
+    """The last answer of a node. All fields are empty if it does not answer."""
 
     up: bool = False
     role: str = ""
     term: int = 0
     version: int = 0
-    flush: str = ""  # of the leader
+    flush: str = ""  # the leader's flush, in words; empty on a follower
 
 
 @dataclass(frozen=True, slots=True)
 class TallyView:
-    """The poll that is shown. `rate` is votes a second, over all that were counted in it."""
+    """The poll that is shown. `rate` is votes a second."""
 
     poll: str
     title: str
@@ -43,15 +43,15 @@ class TallyView:
     rate: float
 
 
-class Watching:
+class Poller:
     def __init__(self, places: Sequence[Place], poll: str) -> None:
         self.views: dict[str, NodeView] = {place.id: NodeView() for place in places}
         self.tally: TallyView | None = None
         self._poll = poll
         self._places = places
         self._stop = threading.Event()
-        looks: list[Callable[[], None]] = [self._tally_look(), *(self._node_look(place) for place in places)]
-        self._threads = [threading.Thread(target=self._repeat, args=(look,), daemon=True) for look in looks]
+        polls: list[Callable[[], None]] = [self._tally_poll(), *(self._node_poll(place) for place in places)]
+        self._threads = [threading.Thread(target=self._repeat, args=(poll_once,), daemon=True) for poll_once in polls]
 
     def start(self) -> None:
         for thread in self._threads:
@@ -64,32 +64,32 @@ class Watching:
             if thread.is_alive():
                 thread.join(NODE_TIMEOUT_S + 1)
 
-    def _repeat(self, look: Callable[[], None]) -> None:
+    def _repeat(self, poll_once: Callable[[], None]) -> None:
         while not self._stop.is_set():
-            look()
-            self._stop.wait(LOOK_EVERY_S)
+            poll_once()
+            self._stop.wait(POLL_EVERY_S)
 
-    def _node_look(self, place: Place) -> Callable[[], None]:
+    def _node_poll(self, place: Place) -> Callable[[], None]:
         client = Client([place.url], timeout_s=NODE_TIMEOUT_S)
 
-        def look() -> None:
+        def poll_once() -> None:
             try:
                 self.views[place.id] = view_of(client.status())
             except QuorateError:
                 self.views[place.id] = NodeView()
 
-        return look
+        return poll_once
 
-    def _tally_look(self) -> Callable[[], None]:
+    def _tally_poll(self) -> Callable[[], None]:
         client = Client([place.url for place in self._places], timeout_s=NODE_TIMEOUT_S)
         before: list[tuple[float, int]] = []
 
-        def look() -> None:
+        def poll_once() -> None:
             try:
                 poll = self._shown(client)
                 found = client.results(poll["id"]) if poll else None
             except QuorateError:
-                return  # nobody leads just now: the last picture stands
+                return  # no leader at the moment: the last tally stays
             if poll is None or found is None:
                 self.tally = None
                 return
@@ -98,10 +98,10 @@ class Watching:
             rate = _rate(before)
             self.tally = TallyView(poll["id"], poll["title"], found["state"], found["results"], found["version"], rate)
 
-        return look
+        return poll_once
 
     def _shown(self, client: Client) -> Any:
-        """The sample poll; without it, the newest of the open ones."""
+        """The sample poll. If it does not exist, the newest open poll."""
         polls = client.polls()["polls"]
         named = [poll for poll in polls if poll["id"] == self._poll]
         return (named or [poll for poll in polls if poll["state"] == "open"][-1:] or [None])[0]
@@ -120,7 +120,7 @@ def view_of(status: Mapping[str, Any]) -> NodeView:
 
 
 def _flush_line(flush: Mapping[str, Any]) -> str:
-    """How the leader's flush is going, in words."""
+    """The state of the leader's flush, in words."""
     sink, version = flush["sink"], flush["last_success_version"]
     if flush["last_error"] and not flush["caught_up"]:
         return f"{sink} is behind: {flush['last_error']}"

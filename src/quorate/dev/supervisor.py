@@ -24,7 +24,7 @@ class Child:
     def __init__(self, node: NodeProcess) -> None:
         self.node = node
         self.restart_at_s: float | None = None
-        self.code: int | None = None  # how it ended
+        self.code: int | None = None  # exit status of its last run
         self._watched = False  # it was started, and its end has not been noticed yet
         self._started_s = 0.0
         self._backoff_s = RESTART_BACKOFF_S
