@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from quorate.client.http import Client
+from quorate.config.write import toml_value
 from quorate.processes.node import NodeProcess
 from quorate.vote import Tallied, Vote
 from tests.support.checkout import ROOT
@@ -53,6 +54,19 @@ class Version(NamedTuple):
         """The node is of this version from its next start on; its folder stays as it is."""
         assert not node.running
         node.command[0], node.cwd = str(self.python), self.root
+        if node.settings:
+            write_config_for_both(node)
+
+
+def write_config_for_both(node: NodeProcess) -> None:
+    """Write the node's file once, with names that both versions read: the old one does not know `sqlite.path`."""
+    sections: dict[str, list[str]] = {}
+    for name, value in node.settings.items():
+        section, _, key = name.replace("sqlite.path", "flush.path").partition(".")
+        sections.setdefault(section, []).append(f"{key} = {toml_value(value)}")
+    node.folder.mkdir(parents=True, exist_ok=True)
+    node.config.write_text("".join(f"[{section}]\n{chr(10).join(lines)}\n" for section, lines in sections.items()))
+    node.settings = {}  # so that a start leaves the file as it is
 
 
 NEW = Version("new", Path(sys.executable), ROOT)

@@ -149,7 +149,7 @@ class FreshCluster(NodeCluster):
         common = {
             "raft.peers": [f"{place.id}={place.raft}" for place in places],
             "raft.bootstrap": True,
-            "flush.path": str(self.sqlite),
+            "sqlite.path": str(self.sqlite),
             "flush.interval_ms": 200,
             **(settings or {}),
         }
