@@ -1,10 +1,11 @@
-"""What an election timeout costs and gives: false elections under full load, and the time without writes after a loss.
+"""Measures election timeouts: false elections under full load, and the time without writes after a leader is lost.
 
     python -m bench.elections [--timeouts-ms 300,500,1000,2000] [--minutes 10] [--kills 20] [--silences 20]
 
-Each value of `raft.election_timeout_ms` gets a cluster of three new nodes: full load for so many minutes, as
-`bench.run --only steady`; then its leaders are killed, and then silenced, as `bench.run --only failover`. One table in
-Markdown comes out, each row as soon as it is measured; what could not be measured is said in its place.
+For each value of `raft.election_timeout_ms` there is a new cluster of three nodes. It is under full load for --minutes,
+as in `bench.run --only steady`. Then its leaders are killed, and then paused, as in `bench.run --only failover`. The
+output is a table in Markdown. Each row is printed as soon as it is measured. A cell says so if its value could not be
+measured.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ def main() -> None:
 
 
 def measured(timeout_ms: int, args: argparse.Namespace, folder: Path) -> list[str]:
-    """The cells of a row. A cluster that does not find itself again within half a minute says so, and ends its row."""
+    """The cells of a row. If the cluster does not recover within half a minute, the last cell says so."""
     cells: list[str] = []
     try:
         settings = {"flush.interval_ms": 1000, "raft.election_timeout_ms": timeout_ms}

@@ -1,4 +1,4 @@
-"""Three etcd nodes on loopback with their defaults (data synced before the answer), to be measured beside ours."""
+"""Three etcd nodes on loopback with default settings (data is synced before the answer), to compare with ours."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Etcd:
             node.close()
 
     def leader(self) -> int:
-        """Index of the node that leads: the one whose member id is the leader's."""
+        """The index of the leader, by the metrics of each node."""
         for i, url in enumerate(self.urls):
             try:
                 with urllib.request.urlopen(f"{url}/metrics", timeout=2) as answer:
@@ -66,7 +66,7 @@ def healthy(url: str) -> bool:
 
 
 def version() -> str | None:
-    """What is on PATH, or None."""
+    """The version of the etcd on PATH, or None."""
     if shutil.which("etcd") is None:
         return None
     return subprocess.run(["etcd", "--version"], capture_output=True, text=True, check=True).stdout.splitlines()[0]

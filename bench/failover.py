@@ -1,10 +1,10 @@
-"""How long nobody can write after the leader is gone: from the signal to the next accepted vote.
+"""Measures the time without writes after the leader is lost: from the signal to the next accepted vote.
 
-A killed process closes its connections, so the others know at once. A paused one (or a machine without power) is just
-silent, and is missed by its heartbeats alone: the case for which election timeouts are made.
+The connections of a killed process close, so the other nodes know at once. The connections of a paused process, or of a
+machine without power, stay open. The other nodes only miss its heartbeats, and wait for the election timeout.
 
-Votes are sent to both survivors all the time, each on a connection of its own: one that waits for a leader that will
-never answer does not keep the next from being tried.
+Votes are sent to both other nodes all the time, each vote on a new connection. So a vote that waits for the lost leader
+does not delay the next vote.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 
 
 def gaps_s(cluster: FreshCluster, times: int, *, silent: bool = False) -> list[float]:
-    """Seconds without a write, one number a fault. The cluster is whole before each: one fault at a time."""
+    """Seconds without a write, one number for each fault. The cluster is whole before each fault."""
     gaps = []
     for _ in range(times):
         cluster.wait_whole()

@@ -1,9 +1,9 @@
-"""The state machine alone: what a vote costs, what an id weighs, and how long a snapshot takes.
+"""Measures the state machine alone: CPU time of a vote, memory of an id, and the time of a snapshot.
 
     python -m bench.fsm [--window 1000000] [--votes 10000] [--rounds 20]
 
-CPU time of this thread, so that a busy machine disturbs less; the median of the rounds, and the best. "Apply" is an
-entry of `--votes` votes, each with an id, from bytes to outcomes, with a full dedup window behind it.
+Times are CPU time of this thread, because other load on the machine affects that less. The median and the best of the
+rounds are shown. "Apply" is one entry of `--votes` votes with ids, from bytes to outcomes, with a full dedup window.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def report_memory(args: argparse.Namespace) -> None:
 
 
 class Stalls:
-    """The longest time that a loop in this thread was kept waiting while `work` ran on another one."""
+    """The longest time that a loop in this thread had to wait while `work` ran on another thread."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         self.longest_s = 0.0
@@ -164,7 +164,7 @@ def main() -> None:
         f"Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}; window "
         f"{args.window:,}, {args.votes:,} votes an entry, {args.rounds} rounds; {sys.platform}"
     )
-    report_memory(args)  # first: the peak of this process tells
+    report_memory(args)  # first, because it is read from the peak memory of this process
     report_votes(args)
     report_whole(args)
     report_snapshot(args)

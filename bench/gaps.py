@@ -1,4 +1,4 @@
-"""What a series of pauses without writes comes to: one line, the same wherever faults are counted in seconds."""
+"""Sums up a series of times without writes in one line, the same in benches and tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 
 def percentile_s(gaps_s: Sequence[float], share: float) -> float:
-    """The smallest gap that `share` of all gaps do not exceed (nearest rank): of few gaps, p99 is the longest."""
+    """The percentile by nearest rank. Of few gaps, p99 is the longest gap."""
     return sorted(gaps_s)[max(0, math.ceil(share * len(gaps_s)) - 1)]
 
 

@@ -17,7 +17,7 @@ from quorate.errors import NoLeader
 
 
 class InMemoryReplica:
-    """It leads from the start and never loses that; it has no peers."""
+    """It is the leader from the start, and has no peers."""
 
     node_id = leader = "n1"
     is_leader = True
@@ -45,13 +45,13 @@ class InMemoryReplica:
         raise NoLeader(f"no link to {peer}")
 
     def serve(self, kind: str, handler: PeerHandler) -> None:
-        """No peer calls."""
+        """There is no peer that calls."""
 
     def on_applied(self, listener: Callable[[Applied], None]) -> None:
-        """Nobody is told: what is measured listens to nothing."""
+        """No listener is called: the measured parts need none."""
 
     def on_leadership(self, listener: Callable[[bool], None]) -> None:
-        """It never changes."""
+        """Leadership never changes."""
 
     def status(self) -> Mapping[str, Any]:
         return {"role": "leader", "term": self.term}

@@ -1,13 +1,14 @@
-"""One node without HTTP, and proposers inside its process: the replica alone, ours or PySyncObj as it is shipped.
+"""Measures the replica alone: one node without HTTP, with proposers in its process. Ours, or the stock PySyncObj.
 
     python -m bench.in_process SYSTEM NODE FOLDER n1=HOST:PORT,n2=HOST:PORT,n3=HOST:PORT
 
-It takes orders by lines on stdin: `leads` is answered true or false, and `run WHAT PROPOSERS WARM_UP_S SECONDS` by the
-figures. A proposer proposes, waits for the commit, and proposes again. WHAT is `propose` (an entry of 200 bytes each)
-or `votes` (a vote with an id each, through the `Submitter` as an HTTP request's goes); stock knows `propose` alone.
+It reads orders from stdin, one a line. `leads` is answered by true or false, and `run WHAT PROPOSERS WARM_UP_S SECONDS`
+by the figures. A proposer proposes, waits for the commit, and proposes again. WHAT is `propose` (each time an entry of
+200 bytes) or `votes` (each time a vote with an id, through the `Submitter`, as for an HTTP request). Stock PySyncObj
+can only do `propose`.
 
-Stock is given what is best for it: batching by period off, and proposers that are callbacks on its own thread, so that
-no thread is woken for an answer. Its commands carry 200 bytes and its state machine only counts.
+Stock PySyncObj gets the best conditions: batching by period is off, and its proposers are callbacks on its own thread,
+so that no other thread must wake up for an answer. Its commands carry 200 bytes, and its state machine only counts.
 """
 
 from __future__ import annotations
@@ -42,11 +43,11 @@ from quorate.vote import Vote
 PAYLOAD_BYTES = 200
 AGAIN_S = 0.02
 TIMEOUT_S = 10.0
-OPTION = "o" * 155  # so that an entry with one vote for it has PAYLOAD_BYTES
+OPTION = "o" * 155  # its length makes an entry with one vote PAYLOAD_BYTES long
 
 
 class Figures(msgspec.Struct):
-    """One round on the leader: latencies in milliseconds, CPU of its process in microseconds a commit."""
+    """One round on the leader. Latencies are in milliseconds, CPU time of its process in microseconds a commit."""
 
     commits: int
     seconds: float
@@ -57,7 +58,7 @@ class Figures(msgspec.Struct):
 
 
 class Meter:
-    """What the proposers of a round share."""
+    """What the proposers of one round share."""
 
     def __init__(self) -> None:
         self.running = True
@@ -90,7 +91,7 @@ def entry_of(now_ms: int, option: str) -> bytes:
 def open_replica(
     name: str, folder: Path, peers: dict[str, str], *, snapshot_bytes: int = 0, keep_bytes: int = KEEP_BYTES
 ) -> RaftReplica:
-    """A replica with a node's default settings, but for those given."""
+    """A replica with the default settings of a node, except for those given."""
     config = Config()
     settings = ReplicaSettings(
         node_id=name,
@@ -160,7 +161,7 @@ async def run_ours(commit: Callable[[], Awaitable[Any]], proposers: int, warm_up
 
 
 class Counter(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
-    """The least that one can write with the library."""
+    """The shortest counter that one can write with the library."""
 
     def __init__(self, me: str, others: list[str], conf: SyncObjConf) -> None:
         super().__init__(me, others, conf)
@@ -173,7 +174,7 @@ class Counter(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
 
 
 def stock(name: str, peers: dict[str, str], journal: Path | None) -> None:
-    # Under load it cuts entries that match, after they were applied, and says so each time: test_pairs_replication.py.
+    # Under load it removes matching entries that it has applied, and logs that each time: test_pairs_replication.py.
     logging.getLogger("pysyncobj").setLevel(logging.CRITICAL + 1)
     conf = SyncObjConf(appendEntriesUseBatch=False, journalFile=None if journal is None else str(journal))
     node = Counter(peers[name], [address for id, address in peers.items() if id != name], conf)
@@ -220,7 +221,7 @@ def main() -> None:
         uvloop.run(ours(name, Path(folder), peers))
     else:
         stock(name, peers, Path(folder, "journal") if system == "stock-file" else None)
-    os._exit(0)  # its threads, and proposals that will never be answered, keep nobody waiting
+    os._exit(0)  # do not wait for its threads or for proposals without an answer
 
 
 if __name__ == "__main__":

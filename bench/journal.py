@@ -1,10 +1,11 @@
-"""How many groups of entries a second a disk makes durable: our log against SQLite and LMDB, in one run.
+"""Measures how many groups of entries a disk makes durable in a second: our log beside SQLite and LMDB, in one run.
 
     python bench/journal.py [--dir DIR] [--seconds 2] [--rounds 3]
 
-A group is what waited together: some entries, the term and the ballot, in one sync or transaction. Every store is used
-as it is safest: SQLite in WAL mode with synchronous=FULL, LMDB with its defaults. LMDB is measured where `import lmdb`
-works; it is no dependency. The rounds are interleaved, so that a noisy minute is noisy for all; the best round counts.
+A group is written in one sync or transaction: some entries, the term and the ballot. Each store has its safest
+settings: SQLite in WAL mode with synchronous=FULL, LMDB with its defaults. LMDB is measured if `import lmdb` works; it
+is not a dependency. The stores take turns in each round, so that a busy machine affects all of them. The best round
+counts.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ Commit = Callable[[list[tuple[int, int, bytes]]], None]
 
 
 class Inline:
-    """A `Writer` that does not leave the thread: the disk's own time, as the other stores are measured."""
+    """A `Writer` that works on the calling thread, to measure the time of the disk as for the other stores."""
 
     def run(self, operation: Callable[[], T], done: Callable[[T | BaseException], None]) -> None:
         done(operation())
@@ -165,7 +166,7 @@ def measure(
 
 
 async def beside_a_loop(directory: Path, seconds: float, busy: bool, aside: bool) -> float:
-    """Groups of one entry a second through the disk thread, on a loop that is idle or never is."""
+    """Groups of one entry a second through the disk thread, beside a loop that is idle or always busy."""
     loop = asyncio.get_running_loop()
     files = OsFiles(tempfile.mkdtemp(dir=directory))
     writer = ThreadWriter(loop.call_soon_threadsafe, loop.call_later if aside else None)
@@ -179,7 +180,7 @@ async def beside_a_loop(directory: Path, seconds: float, busy: bool, aside: bool
             over.set_result(None)
 
     def handle() -> None:
-        sum(range(3_000))  # some 100 microseconds of other people's requests
+        sum(range(3_000))  # some 100 microseconds, as other requests would take
         if not over.done():
             loop.call_soon(handle)
 

@@ -1,12 +1,12 @@
-"""A load generator that costs little: keep-alive HTTP/1.1 clients that each wait for their answer, in one process.
+"""A cheap load generator: keep-alive HTTP/1.1 clients in one process, each of which waits for its answer.
 
-Not a general HTTP client: it sends requests that were made beforehand as bytes, and reads of an answer its status, its
-length and whether it holds the words that mean success. So it takes some ten microseconds a request, and what is
-measured is the server. The same code drives every system that is compared.
+It is not a general HTTP client. It sends requests that were made as bytes before, and reads only the status of an
+answer, its length, and whether it has the words that mean success. So it takes some ten microseconds a request, and the
+server is what is measured. The same code is used for each system that is compared.
 
     python -m bench.load WORKLOAD URL... [--clients 32] [--warm-up 1] [--seconds 5]
 
-One JSON line says that the warm-up is over (whoever reads CPU times does it then), one more has the figures.
+The first JSON line says that the warm-up is over: then the caller reads the CPU times. The second has the figures.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ import uvloop
 from bench.workloads import WORKLOADS, Workload
 
 LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-AGAIN_S = 0.02  # a refused client asks again after this, as a polite one would
+AGAIN_S = 0.02  # a client that was refused waits so long, as a polite client does
 
 
 class Figures(msgspec.Struct):
-    """What one run measured. Latencies in milliseconds, of successful requests alone."""
+    """What one run measured. Latencies are in milliseconds, and only of successful requests."""
 
     workload: str
     clients: int
@@ -48,7 +48,7 @@ class Figures(msgspec.Struct):
 
 
 class Run:
-    """What all clients share: the next request's number, and what was seen since the warm-up ended."""
+    """What all clients share: the number of the next request, and what was measured since the warm-up ended."""
 
     def __init__(self, workload: Workload, seed: int) -> None:
         self.workload = workload
@@ -63,7 +63,7 @@ class Run:
 
 
 class Client(asyncio.Protocol):
-    """One connection: a request, its answer, the next request."""
+    """One connection: it sends a request, reads its answer, and sends the next request."""
 
     transport: asyncio.Transport
 
@@ -73,7 +73,9 @@ class Client(asyncio.Protocol):
         self.sent_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        self.transport = cast(
+            asyncio.Transport, transport
+        )  # that of uvloop has the same methods, but another base class
         self.send()
 
     def send(self) -> None:
@@ -119,7 +121,7 @@ class Client(asyncio.Protocol):
 
 
 async def keep_connected(run: Run, host: str, port: int) -> None:
-    """One client for the whole run: connects again when the server goes away."""
+    """One client for the whole run. It connects again if the server closes the connection."""
     loop = asyncio.get_running_loop()
     make = run.workload.maker(f"{host}:{port}")
     while run.running:

@@ -1,4 +1,4 @@
-"""What protected ids cost: a node's memory and its own account of it, before and after a million votes with ids."""
+"""Measures the memory of protected ids: of the process, and by its own account, for a million votes with ids."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from quorate.processes.cluster import FreshCluster
 
 class Grown(msgspec.Struct):
     ids: int
-    resident_bytes: dict[str, int]  # by node, grown; the log in memory is part of it
-    dedup_bytes: dict[str, int]  # what each node says that its table takes
+    resident_bytes: dict[str, int]  # by node; how much it grew, including the log in memory
+    dedup_bytes: dict[str, int]  # by node; the size of its table, as /status shows it
 
     def lines(self) -> list[str]:
         return [
@@ -30,7 +30,7 @@ def of_ids(cluster: FreshCluster, ids: int) -> Grown:
     with cluster.client() as client:
         client.create_poll("bench", ["happy", "sad"])
     leader = cluster.leader()
-    send(leader.port, 20, first=1)  # what the first requests allocate is no id's fault
+    send(leader.port, 20, first=1)  # what the first requests allocate is not caused by ids
     resident = {node.id: node.memory_bytes() for node in cluster.nodes}
     table = {node.id: dedup_bytes(node.get("/status")) for node in cluster.nodes}
     send(leader.port, ids // BULK, first=10**6)

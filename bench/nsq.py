@@ -1,17 +1,17 @@
-"""How fast votes are drained from NSQ, beside the same messages taken by a consumer that only finishes them.
+"""Measures how fast votes are taken from NSQ, beside a consumer that only finishes the same messages.
 
     python -m bench.nsq [--messages 200000] [--pack 100] [--in-flight 2000] [--rounds 3] [--nodes 3] [--double]
 
-Everything is preloaded, and 5 % of the messages are published twice with the same vote ids: the tally must be exact at
-the end. Consumers take turns on copies of one backlog:
+All messages are published before. 5 % of them are published twice with the same vote ids, and the tally must be exact
+at the end. The consumers take turns on copies of one backlog:
 
-    pynsq     a stock nsq.Reader that finishes in groups 2 ms later (its best way), and does nothing else
-    finish    our subscription, finishing what it takes
-    count     the same, with every vote counted and finished after its outcome: submitter and state machine in this
-              process, without a network or a disk
-    nodes     as many real nodes as --nodes says, every entry synced to disk by a majority; their CPU is the sum
+    pynsq     a stock nsq.Reader that finishes messages in groups 2 ms later (its fastest way), and does nothing else
+    finish    our subscription, which finishes what it takes
+    count     the same, but each vote is counted before its message is finished: with submitter and state machine in
+              this process, without a network or a disk
+    nodes     as many real nodes as --nodes says; a majority syncs each entry to disk; their CPU time is added up
 
-Trust the ratios and the microseconds of CPU; nsqd has a part of the same machine.
+Trust the ratios and the CPU time: nsqd uses a part of the same machine.
 """
 
 # pynsq has no annotations:
@@ -70,7 +70,7 @@ class Took:
 
 
 class JustFinish:
-    """Says of all votes that they are counted."""
+    """Answers that all votes are counted."""
 
     async def cast(self, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:
         return Tallied(len(votes), 0, [], 0)
@@ -92,7 +92,7 @@ def bodies(messages: int, pack: int) -> Iterator[bytes]:
 
 
 def preload(nsqd: NsqServer, topic: str, messages: int, pack: int) -> int:
-    """The topic's channel holds all of it on return; how many messages that is."""
+    """Publish the backlog and wait until the topic's channel has all of it. Returns the number of messages."""
     nsqd.post(f"/topic/create?topic={topic}")
     nsqd.post(f"/channel/create?topic={topic}&channel=counter")
     batch: list[bytes] = []
@@ -113,7 +113,7 @@ def preload(nsqd: NsqServer, topic: str, messages: int, pack: int) -> int:
 
 
 async def timed(nsqd: NsqServer, topic: str, total: int, pack: int, seen: Callable[[], int]) -> Took:
-    """From the first message to the last; then until nsqd has heard that all are finished."""
+    """The time from the first message to the last. Then wait until nsqd knows that all are finished."""
     await until("the first messages come", seen, every_s=0.001)
     start_s, cpu_s, before = time.monotonic(), time.process_time(), seen()
     await until("all messages are taken", lambda: seen() >= total, every_s=0.005, deadline_s=DEADLINE_S)
@@ -181,7 +181,7 @@ async def counted(nsqd: NsqServer, topic: str, total: int, messages: int, pack: 
 
 
 def by_nodes(nsqd: NsqServer, topic: str, total: int, messages: int, pack: int, args: argparse.Namespace) -> Took:
-    """A new cluster; the channel is closed to it until all nodes have subscribed."""
+    """A new cluster takes the backlog. The channel is paused until all nodes have subscribed."""
     nsqd.post(f"/channel/pause?topic={topic}&channel=counter")
     settings = {"nsq.nsqd": [nsqd.tcp], "nsq.topic": topic, "nsq.max_in_flight": args.in_flight, "flush.sink": "none"}
     with (
@@ -213,7 +213,7 @@ def run(work: Any) -> Took:
 
 
 def compare(nsqd: NsqServer, args: argparse.Namespace, messages: int, pack: int) -> dict[str, Took]:
-    """Each consumer's median round."""
+    """The median round of each consumer."""
     rounds: dict[str, list[Took]] = {}
     for number in range(args.rounds):
         for name in ("pynsq", "finish", "count", *(["nodes"] if args.nodes else [])):
@@ -259,7 +259,7 @@ def main() -> None:
     parser.add_argument("--nodes", type=int, default=3, help="real nodes that drain the backlog; 0: leave that out")
     parser.add_argument("--double", action="store_true", help="use the double even where nsqd is on PATH")
     args = parser.parse_args()
-    logging.getLogger("nsq").setLevel(logging.CRITICAL)  # a stock reader calls its own end an error
+    logging.getLogger("nsq").setLevel(logging.CRITICAL)  # a stock reader logs its own end as an error
     kind = "double" if args.double or not shutil.which("nsqd") else "nsqd"
     print(
         f"{kind}, Python {platform.python_version()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}", vars(args)

@@ -1,10 +1,11 @@
-"""The replica's own figures: commits beside stock PySyncObj, restart after a kill, and what snapshots stop.
+"""Measures the replica: commits beside stock PySyncObj, restarts after a kill, and pauses caused by snapshots.
 
     python -m bench.replica [--only propose,restart,stall] [--rounds 3] [--seconds 1.5] [--json FILE]
 
-`propose` measures three processes on loopback, with the proposers inside the leader's. Ours is checked and synced to
-disk by a majority before an answer; stock is PySyncObj 0.3.17 on its own transport, with its log in memory or in its
-journal file, and syncs nothing. Turns are interleaved and medians shown: trust the ratios, not the rates.
+`propose` measures three processes on loopback, with the proposers in the process of the leader. In ours, a majority
+checks an entry and syncs it to disk before the answer. Stock is PySyncObj 0.3.17 on its own transport, with its log in
+memory or in its journal file; it syncs nothing. The systems take turns and medians are shown: trust the ratios, not the
+rates.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ class Row(msgspec.Struct):
 
 
 class Node:
-    """A process of `bench.in_process`, and what it is told."""
+    """A process of `bench.in_process`, which is given orders."""
 
     def __init__(self, system: str, name: str, folder: Path, peers: str) -> None:
         folder.mkdir(parents=True)
@@ -91,7 +92,7 @@ def leader_of(nodes: list[Node]) -> Node:
 
 
 def propose(args: argparse.Namespace, folder: Path) -> list[Row]:
-    """Entries of 200 bytes, and our votes with ids grouped as in real life, from proposers in the leader's process."""
+    """Entries of 200 bytes, and votes with ids in batches as in practice, from proposers in the leader's process."""
     rows: list[Row] = []
     with contextlib.ExitStack() as stack:
         systems = {system: stack.enter_context(three(system, folder)) for system in dict(TURNS[::-1])}
@@ -133,7 +134,7 @@ def restarts(args: argparse.Namespace, folder: Path) -> list[restart.Restart]:
 
 def stall(args: argparse.Namespace, folder: Path) -> list[stalls.Stalls]:
     """The longest time between two commits that 32 HTTP clients saw, without and with snapshots of a big state."""
-    # More ids than are asked for: what the log always keeps is 8 MiB, and only behind that snapshots are taken.
+    # More ids than asked for: the log always keeps 8 MiB, and a snapshot is taken only for what is older.
     rows = stalls.measure(
         folder / "stall", args.ids * 3 // 2, args.options, args.stall_snapshot_bytes, args.stall_seconds
     )

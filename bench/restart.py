@@ -1,9 +1,9 @@
-"""How long a node that was killed takes to serve again, with a million votes with ids behind it.
+"""Measures how long a killed node takes to serve again after a million votes with ids.
 
-Four histories: all of it in the log as bulk requests leave it (a node alone, and a follower of three); all of it in a
-snapshot; and the worst that default settings allow, a snapshot and behind it a log of single votes just too short for
-the next one. An empty node's start is shown beside them. Each time is told twice: until /readyz says yes, and until all
-of the node's log is applied.
+There are four histories: all votes in the log, in big entries from bulk requests (for a single node, and for a follower
+of three); all votes in a snapshot; and the worst case of the default settings, a snapshot with a log of single votes
+behind it that is almost long enough for the next snapshot. The start of an empty node is shown too. Two times are
+measured: until /readyz answers 200, and until the whole log is applied.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from quorate.processes.waiting import wait_for
 from quorate.vote import Vote
 
 POLL_S = 0.005
-POLL_STATUS_S = 0.1  # /status costs the node milliseconds, which it then does not apply in
+POLL_STATUS_S = 0.1  # not more often, since answering /status takes milliseconds in which the node applies nothing
 GIVE_UP_S = 120.0
 SMALL_BYTES = 65_536
 OPTIONS = ("happy", "sad")
@@ -36,8 +36,8 @@ OPTIONS = ("happy", "sad")
 
 class Restart(msgspec.Struct):
     history: str
-    ready_s: list[float]  # from the start of the process until /readyz says yes, one a kill
-    applied_s: list[float]  # until all of its log is applied as well
+    ready_s: list[float]  # from the start of the process until /readyz answers 200, one number for each kill
+    applied_s: list[float]  # from the start of the process until its whole log is applied
     entries: int
     log_bytes: int
     snapshot_bytes: int
@@ -107,7 +107,7 @@ def cast_bulk(cluster: FreshCluster, ids: int) -> None:
 
 
 async def into_a_snapshot(node: NodeProcess, ids: int) -> None:
-    """A million ids, with snapshots so often that next to nothing is left in the log."""
+    """A million ids, with snapshots so often that almost nothing stays in the log."""
     replica = await lead(node, snapshot_bytes=SMALL_BYTES, keep_bytes=SMALL_BYTES)
     submitter = Submitter(replica)
     poll = entry.CreatePoll("bench", "", list(OPTIONS), "open", None, False)
@@ -119,7 +119,7 @@ async def into_a_snapshot(node: NodeProcess, ids: int) -> None:
 
 
 async def then_a_full_log(node: NodeProcess) -> None:
-    """One vote an entry, until the default settings are about to take a snapshot."""
+    """Entries of one vote, until just before the default settings take a snapshot."""
     replica = await lead(node)
     limit = (Config().raft.snapshot_bytes + replica.settings.keep_bytes) * 0.97
     while replica.status().log_memory_bytes < limit:
@@ -131,12 +131,12 @@ async def lead(node: NodeProcess, **settings: int) -> RaftReplica:
     replica = open_replica(node.id, node.folder, {node.id: str(node.settings["raft.listen"])}, **settings)
     leads = asyncio.Event()
 
-    def look(_: object) -> None:
+    def note_leadership(_: object) -> None:
         if replica.is_leader and replica.state.cluster_id:
             leads.set()
 
-    replica.on_leadership(look)
-    replica.on_applied(look)  # a new one forms its state when it leads
+    replica.on_leadership(note_leadership)
+    replica.on_applied(note_leadership)  # a new replica forms its state after it became leader
     await replica.start()
     await asyncio.wait_for(leads.wait(), GIVE_UP_S)
     return replica

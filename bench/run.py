@@ -1,11 +1,11 @@
-"""The main figures of Quorate, with the settings they were measured at; etcd's and PySyncObj's beside them.
+"""Measures the main figures of Quorate, beside those of etcd and PySyncObj, and prints the settings.
 
     python -m bench.run [--only votes,bulk,reads,failover,memory,steady] [--rounds 3] [--seconds 5] [--json FILE]
 
-Three nodes of each system and the client share this machine, so the client's own cost is part of it. Quorate and etcd
-sync data to disk before an answer; PySyncObj as it is shipped, behind the HTTP server of ours, syncs nothing. Systems
-take turns (A B A B ...) and the median round is shown: on shared machines trust the ratios, not the rates. etcd is
-measured where it is on PATH.
+Three nodes of each system and the client share this machine, so the cost of the client is included. Quorate and etcd
+sync data to disk before an answer. Stock PySyncObj, behind our HTTP server, syncs nothing. The systems take turns
+(A B A B ...) and the median round is shown: on a shared machine trust the ratios, not the rates. etcd is measured if it
+is on PATH.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ BULK_CLIENTS = 12
 
 
 class Bench:
-    """The systems under test, and what was measured so far."""
+    """The systems that are compared, and what was measured so far."""
 
     def __init__(self, args: argparse.Namespace, cluster: FreshCluster, others: dict[str, System]) -> None:
         self.args, self.cluster, self.others = args, cluster, others
@@ -39,7 +39,7 @@ class Bench:
         self.facts: dict[str, object] = {}
 
     def rounds(self, workload: str, clients: int, **beside: str) -> None:
-        """Measure a workload, and what other systems have like it, in turns; print the medians."""
+        """Measure a workload, in turns with the nearest workload of other systems. Print the medians."""
         rows: dict[str, list[Row]] = {}
         turns: list[tuple[str, System, str]] = [("quorate", self.cluster, workload)]
         turns += [(name, self.others[name], work) for name, work in beside.items() if name in self.others]

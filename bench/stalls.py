@@ -1,6 +1,6 @@
-"""What clients notice of snapshots: the longest time between two commits, while snapshots of a big state are taken.
+"""Measures what clients notice of snapshots: the longest time between two commits while a big state is written.
 
-The nodes run as ever, but for a stopwatch around their snapshots: `python -m bench.stalls node --config FILE`.
+The nodes are run by `python -m bench.stalls node --config FILE`, which adds a stopwatch around snapshots.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Stalls(msgspec.Struct):
 
 
 class Timed(Compaction):
-    """Says how long each snapshot took, from the freeze until it is durable and in place."""
+    """Prints how long each snapshot took, from freezing the state until the file is durable."""
 
     def _take(self) -> None:
         self._begun_s = time.perf_counter()
@@ -75,7 +75,7 @@ class Timed(Compaction):
 
 
 def measure(folder: Path, ids: int, options: int, snapshot_bytes: int, seconds: float) -> list[Stalls]:
-    """Without snapshots first: what this machine does to commits by itself."""
+    """Measure without snapshots first: that shows how much this machine delays commits by itself."""
     settings = {"raft.snapshot_bytes": NEVER_BYTES, "flush.interval_ms": 1000}
     cluster = FreshCluster(folder, settings=settings, command=[sys.executable, "-m", "bench.stalls"], cwd=ROOT)
     with cluster:
@@ -115,7 +115,7 @@ def under_load(cluster: FreshCluster, what: str, seconds: float) -> Stalls:
 
 
 async def drive(run: Run, ports: list[int], seconds: float) -> list[float]:
-    """The times without an accepted vote, each seen to a millisecond or so."""
+    """The times without an accepted vote, to about a millisecond."""
     tasks = [
         asyncio.create_task(keep_connected(run, "127.0.0.1", ports[number % len(ports)])) for number in range(CLIENTS)
     ]

@@ -1,4 +1,4 @@
-"""Full load for a while: a healthy leader must stay, so what counts is how many elections there were."""
+"""Full load for some minutes, in which a healthy leader must stay the leader: counts the elections."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Steady(msgspec.Struct):
     row: Row
     before: dict[str, object]  # /leader
     after: dict[str, object]
-    elections: int  # terms that began meanwhile: an election that nobody won counts too
+    elections: int  # new terms in that time, so an election without a winner counts too
 
 
 def full_load(cluster: FreshCluster, minutes: float, *, warm_up_s: float) -> Steady:

@@ -1,10 +1,10 @@
-"""Three processes of PySyncObj 0.3.17 as it is shipped, behind HTTP, to be measured beside ours.
+"""Three processes of the stock PySyncObj 0.3.17 behind HTTP, to compare with ours.
 
     python -m bench.stock NAME HTTP_PORT n1=HOST:PORT,n2=HOST:PORT,n3=HOST:PORT
 
-The least that one would write with the library: `POST /votes` with one vote and its id, and a set of ids. It gets what
-is best for it: our HTTP server without a framework, batching by period off. It syncs nothing to disk, authenticates
-nobody, and remembers every id for ever.
+It is the shortest vote counter that one would write with the library: `POST /votes` with one vote and its id, and a set
+of ids. It gets the best conditions: our HTTP server without a framework, and batching by period off. It syncs nothing
+to disk, does not authenticate its peers, and remembers each id for ever.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is measured: three processes with HTTP addresses, Quorate's or etcd's; and a round of load against them."""
+"""A system that is measured: three processes with HTTP addresses. And one round of load against it."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ class System(Protocol):
 
 
 class Row(msgspec.Struct):
-    """One round: what the clients saw, and what it cost all nodes together."""
+    """One round: what the clients measured, and the CPU time of all nodes together."""
 
     system: str
     figures: Figures
-    cpu_us: float  # of all nodes, a vote (a request where it holds no vote)
+    cpu_us: float  # of all nodes, for each vote, or for each request without votes
 
 
 def measure(name: str, system: System, workload: str, clients: int, *, warm_up_s: float, seconds: float) -> Row:

@@ -1,7 +1,7 @@
-"""The requests that are measured, as bytes: a number goes in, a whole HTTP request comes out, in about a microsecond.
+"""Makes the measured requests: from a number to the bytes of an HTTP request, in about a microsecond.
 
-Numbers are written with a fixed width, so that a request's length never changes and its head is made once. etcd gets
-what is nearest to a vote with an id: a put of a key of its own, through its JSON gateway, which is etcd's own HTTP.
+Numbers have a fixed width, so that the length of a request never changes and its head is made once. The nearest that
+etcd has to a vote with an id is a put of a new key, through its JSON gateway, which is etcd's own HTTP interface.
 """
 
 from __future__ import annotations

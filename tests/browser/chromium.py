@@ -1,4 +1,4 @@
-"""The Chromium that the browser tests drive: the one installed here, never one of the driver's own downloads.
+"""Finds the Chromium for the browser tests: one that is installed, never a download of the driver.
 
 `python -m tests.browser.chromium` prints its path, or exits with 1 if there is none.
 """
@@ -15,8 +15,8 @@ MISSING = (
     "no Chromium here (tried $QUORATE_CHROMIUM, " + ", ".join(NAMES) + "). Debian: apt install chromium;"
     " Fedora: dnf install chromium; macOS: brew install --cask google-chrome; or set QUORATE_CHROMIUM to its path"
 )
-# Nothing but the page is to be loaded, and nothing reported. The driver adds a new, empty user data folder, --headless,
-# --no-sandbox (root has none), and those of the same kind that it knows itself.
+# The browser must load nothing but the page, and report nothing. The driver adds a new, empty user data folder,
+# --headless, --no-sandbox (root needs that), and some more of this kind.
 FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",

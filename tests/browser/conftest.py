@@ -1,6 +1,6 @@
-"""One cluster and one browser for the suite; each test has polls and pages of its own.
+"""One cluster and one browser for the suite. Each test has its own polls and pages.
 
-A page fails its test if anything in it threw, wrote an error, or was refused by the page's own security policy.
+A test fails if its page throws, logs an error, or is refused something by its content security policy.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from tests.browser import chromium
 from tests.browser.polls import Polls
 from tests.support.cluster import Cluster
 
-NODES_DIE = ("net::ERR_", "status of 503", "status of 504")  # what the browser itself reports of a node that was killed
+NODES_DIE = ("net::ERR_", "status of 503", "status of 504")  # errors that the browser reports when a node was killed
 
 expect.set_options(timeout=30_000)
 
 
 class Pages:
-    """Opens pages and keeps what went wrong in them."""
+    """Opens pages and records their errors."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
         self.errors: list[str] = []
 
     def open(self, url: str, *, expected: tuple[str, ...] = (), **context: Any) -> Page:
-        """The page at `url`. Errors that hold one of the `expected` words are part of the test."""
+        """Open the page at `url`. Errors with one of the `expected` words are part of the test."""
 
         def on_console(message: ConsoleMessage) -> None:
             if message.type == "error" and not any(words in message.text for words in expected):
@@ -52,11 +52,11 @@ class Pages:
             context.close()
 
 
-@pytest.fixture(scope="package")  # not longer: while the driver runs, asyncio.run works nowhere else in this thread
+@pytest.fixture(scope="package")  # only here, because asyncio.run cannot be used on this thread while the driver runs
 def browser() -> Iterator[Browser]:
     path = chromium.find()
     if path is None:
-        pytest.skip("no Chromium: python -m tests.browser.chromium")  # which says how to get one
+        pytest.skip("no Chromium: python -m tests.browser.chromium")  # the text says how to get one
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=path, args=list(chromium.FLAGS), chromium_sandbox=False)
         yield started
@@ -65,14 +65,14 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="package")
 def shared_cluster(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """After the browser: no cluster is started where there is none."""
+    """It depends on the browser, so that no cluster is started without one."""
     with Cluster(tmp_path_factory.mktemp("cluster")) as started:
         yield started
 
 
 @pytest.fixture
 def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
-    """Whole when the test gets it; what it killed is started again for the next."""
+    """A cluster that is whole. Nodes that a test killed are started again for the next test."""
     yield shared_cluster
     if not all(node.running for node in shared_cluster.nodes):
         shared_cluster.start()
@@ -99,6 +99,6 @@ def polls(cluster: Cluster, numbers: Iterator[int]) -> Polls:
 
 @pytest.fixture
 def alone(browser: Browser, tmp_path: Path) -> Iterator[Cluster]:
-    """A new node that knows no poll."""
+    """A new node without polls."""
     with Cluster(tmp_path, size=1) as started:
         yield started

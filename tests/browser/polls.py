@@ -1,4 +1,4 @@
-"""Polls and votes for the browser tests, sent as any client sends them, and where to find them on a page."""
+"""Makes polls and votes for the browser tests, and finds them on a page."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from tests.support.cluster import Cluster
 
 
 class Polls:
-    """What one test makes; its poll ids begin with `prefix`, so that tests can share a cluster."""
+    """The polls of one test. Their ids begin with `prefix`, so that tests can share a cluster."""
 
     def __init__(self, cluster: Cluster, prefix: str) -> None:
         self._cluster, self._prefix, self._made = cluster, prefix, 0
 
     def make(self, options: Sequence[str], *, title: str | None = None, write_ins: bool = False) -> str:
-        """The id of a new open poll; it is its title as well, if none is given."""
+        """Make an open poll. Returns its id, which is also its title if none is given."""
         self._made += 1
         id = f"{self._prefix}-{self._made}"
         poll = {"id": id, "title": title or id, "options": list(options), "write_ins": write_ins}
@@ -43,13 +43,13 @@ class Polls:
 
 
 def card(page: Page, title: str) -> Locator:
-    """A poll's own part of the page."""
+    """The part of the page that shows the poll."""
     heading = page.get_by_role("heading", level=3, name=title, exact=True)
     return page.get_by_role("article").filter(has=heading)
 
 
 def option(page: Page, title: str, name: str) -> Locator:
-    """One option's row, by the very text that it shows."""
+    """The row of an option, found by its exact text."""
     return card(page, title).get_by_role("listitem").filter(has=page.get_by_text(name, exact=True))
 
 

@@ -1,4 +1,4 @@
-"""While nodes die the page says what it knows, promises nothing else, and goes on by itself when it can."""
+"""While nodes die, the page shows what it knows and how old that is, and recovers by itself."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def test_a_page_whose_own_node_died_says_so_and_comes_back(cluster: Cluster, pol
 
 
 def test_a_node_that_stands_still_does_not_pass_for_live(cluster: Cluster, polls: Polls, pages: Pages) -> None:
-    """Its connections stay open and silent: only a deadline tells. What it was sent meanwhile, twice, it still gets."""
+    """The connections of a paused node stay open, so only a deadline shows it. A vote that is sent to it twice then
+    is still counted once."""
     mood = polls.make(["happy", "sad"])
     here, other = cluster.followers()
     page = pages.open(here.url, expected=NODES_DIE)
@@ -88,12 +89,14 @@ def test_without_a_majority_the_page_says_that_nothing_counts(cluster: Cluster, 
     for node in others:
         node.start()
     expect(page.locator("#served")).to_contain_text("leads in term")
-    option(page, mood, "sad").get_by_role("button").click()  # the first click may have been given up by now, in words
+    option(page, mood, "sad").get_by_role(
+        "button"
+    ).click()  # the page may have said by now that it gave the first click up
     expect(option(page, mood, "sad").locator(".count")).to_have_text("1")
 
 
 def test_a_definition_that_could_not_be_had_is_asked_for_again(cluster: Cluster, polls: Polls, pages: Pages) -> None:
-    """Without it there is no field to write an option in."""
+    """The field for a written option depends on the definition of the poll."""
     page = pages.open(cluster.nodes[0].url, expected=NODES_DIE)
     expect(page.locator("#link")).to_have_text("live")
     refused: set[str] = set()

@@ -1,4 +1,4 @@
-"""The page can be read and used by anyone: by keyboard, by ear, on a narrow screen, at night, without JavaScript."""
+"""The page can be used by keyboard, with a screen reader, on a narrow screen, in dark mode and without JavaScript."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_without_javascript_the_page_says_where_to_ask(cluster: Cluster, polls: 
     words = page.locator("noscript")
     expect(words).to_be_visible()
     expect(words).to_contain_text("This page needs JavaScript.", use_inner_text=True)
-    expect(page.get_by_role("heading", level=2)).to_have_count(0)  # no empty rooms
+    expect(page.get_by_role("heading", level=2)).to_have_count(0)  # no empty sections
     expect(page.locator("#link")).to_be_empty()
     with page.expect_navigation():
         words.locator("a").click()

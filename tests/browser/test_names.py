@@ -1,4 +1,4 @@
-"""Whatever a poll and its options are called, the page shows that text, and does nothing that it says."""
+"""The page shows the names of polls and options as text, and never runs what they contain."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_a_title_is_text_too(cluster: Cluster, polls: Polls, pages: Pages) -> No
 
 
 def test_text_from_right_to_left_ends_on_its_left(cluster: Cluster, polls: Polls, pages: Pages) -> None:
-    """The mark at its end is drawn left of its first letter."""
+    """The last character is drawn to the left of the first letter."""
     poll = polls.make(["שלום!", "hello!"])
     page = pages.open(cluster.nodes[0].url)
     edge = """(name, at) => {

@@ -1,4 +1,4 @@
-"""The page shows every poll's tally as it is, lets a reader vote, and follows the cluster without a reload."""
+"""The page shows the tally of each poll, takes votes, and follows the cluster without a reload."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_poll_of_fixed_options_takes_no_others(cluster: Cluster, polls: Polls,
 
 
 def test_options_keep_the_order_of_their_poll(cluster: Cluster, polls: Polls, pages: Pages) -> None:
-    """JavaScript puts names that are numbers first, and in their own order."""
+    """JavaScript would sort names that are numbers to the front."""
     year = polls.make(["never", "2030", "2027", "7"])
     page = pages.open(cluster.nodes[0].url)
     expect(names(page, year)).to_have_text(["never", "2030", "2027", "7"])
@@ -104,7 +104,7 @@ def test_a_click_that_came_too_late_is_refused_in_words(cluster: Cluster, polls:
     polls.move(mood, "closed")
     page = pages.open(cluster.nodes[0].url, expected=("status of 410",))
     button = option(page, mood, "happy").get_by_role("button")
-    button.evaluate("button => { button.disabled = false; button.click(); }")  # as if the page had not heard of it yet
+    button.evaluate("button => { button.disabled = false; button.click(); }")  # as if the page did not know of it yet
     expect(page.locator("#toast")).to_have_text("not counted: the poll is not open")
     expect(counts(page, mood)).to_have_text(["0", "0"])
 

@@ -1,4 +1,4 @@
-"""The repository as git would hand it to a newcomer: its tracked files, as they stand now."""
+"""The repository as a new clone would have it: the tracked files, with their present content."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def tracked(*under: str) -> list[Path]:
-    """Files git knows (links too), relative to the root."""
+    """The files that git tracks, links included, relative to the root."""
     if not (ROOT / ".git").exists():
         pytest.skip("not a git checkout, so nobody knows which files belong")
     listed = subprocess.run(["git", "ls-files", "-z", "--", *under], cwd=ROOT, capture_output=True, check=True).stdout
@@ -21,7 +21,7 @@ def tracked(*under: str) -> list[Path]:
 
 
 def copy_to(folder: Path) -> None:
-    """What a fresh clone would have."""
+    """Copy the files that a new clone would have."""
     for path in tracked():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, folder / path, follow_symlinks=False)

@@ -19,7 +19,7 @@ from tests.support.checkout import ROOT
 
 
 class Cluster(FreshCluster):
-    """`module` is what runs each node, with `env` in its environment; by default, `quorate` itself."""
+    """`module` is the module that runs each node, with `env` added to its environment."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Cluster(FreshCluster):
         )
 
     def in_sqlite(self, poll_id: str) -> dict[str, int] | None:
-        """What stands in the database, read as any program would."""
+        """The results in the database, read as any program would read them. None if there are none."""
         if not self.sqlite.exists():
             return None
         with closing(sqlite3.connect(f"file:{self.sqlite}?mode=ro", uri=True, timeout=5)) as database:

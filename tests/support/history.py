@@ -1,7 +1,7 @@
-"""What clients sent and were told, and whether a cluster's count can be true.
+"""What clients sent and what they were answered, and whether a tally can be right.
 
-The promise in checkable form: a vote that was acknowledged is counted once; one that was not, at most once; no id is
-ever told twice that it was applied. Nothing here knows how the faults came about, so any test of chaos can use it.
+The promise that is checked: an acknowledged vote is counted once, any other vote at most once, and no id is answered
+"applied" twice. The history does not depend on the kind of fault, so that each test with faults can use it.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ class History:
     """Filled by clients, in any number of threads; read when they have ended."""
 
     def __init__(self, votes: Mapping[str, str]) -> None:
-        self.votes = dict(votes)  # id -> option: every vote that is meant to be cast
+        self.votes = dict(votes)  # id -> option: all votes that clients may send
         self.acknowledged: set[str] = set()
-        self.applied: Counter[str] = Counter()  # how often an id was answered "applied"; above one is a double count
-        self.attempts: Counter[str] = Counter()  # by what came of them: "200", "503", "timeout", ...
+        self.applied: Counter[str] = (
+            Counter()
+        )  # id -> how often it was answered "applied"; more than once is a double count
+        self.attempts: Counter[str] = Counter()  # by result: "200", "503", "timeout", ...
         self.strange: list[str] = []  # answers that no correct node gives to these votes
         self._lock = threading.Lock()
 
@@ -40,19 +42,19 @@ class History:
             self.strange.append(what)
 
     def keep(self, ids: Iterable[str]) -> None:
-        """Only these votes were ever sent."""
+        """Forget all other votes: they were never sent."""
         self.votes = {vote_id: self.votes[vote_id] for vote_id in ids}
 
     def open_ids(self) -> set[str]:
-        """Votes that may or may not be counted."""
+        """The ids of the votes that may or may not be counted."""
         return set(self.votes) - self.acknowledged
 
     def tally(self, ids: Iterable[str] | None = None) -> dict[str, int]:
-        """What the votes (all of them, or those with the ids) add up to."""
+        """The sum of all votes, or of the votes with these ids."""
         return dict(Counter(self.votes[i] for i in (self.votes if ids is None else ids)))
 
     def problems(self, results: Mapping[str, int]) -> list[str]:
-        """Why `results` cannot be the count of this history; an empty list if it can."""
+        """The reasons why `results` cannot be the tally of this history. Empty if it can."""
         twice = [vote_id for vote_id, times in self.applied.items() if times > 1]
         found = [f"strange answer: {what}" for what in self.strange[:5]]
         found += [f"{vote_id} was answered 'applied' {self.applied[vote_id]} times" for vote_id in twice[:5]]

@@ -1,8 +1,8 @@
 """The last line of scripts/test.sh: `N passed, N failed, N skipped`, summed over the suites' reports.
 
-Called as `python -m tests.support.totals FOLDER STEP...`: the folder holds one JUnit file a suite, and the steps are
-those that failed. One without a failed test in its report (a check, or a pytest that ended before it could report)
-counts as one failure, so that "0 failed" is never said of a run that failed.
+Called as `python -m tests.support.totals FOLDER STEP...`. The folder has a JUnit file for each suite, and the steps are
+the ones that failed. A failed step without a failed test in its report (a check, or a pytest that could not write its
+report) counts as one failure, so that a failed run never prints "0 failed".
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
-FATES = ("passed", "skipped", "failed")  # the later one wins: a test may also fail when it is cleaned up
+FATES = (
+    "passed",
+    "skipped",
+    "failed",
+)  # the last of them counts, because a test that passed may still fail in its clean-up
 FATE_OF_MARK = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 
 
@@ -30,7 +34,7 @@ def total(folder: Path, failed_steps: Iterable[str]) -> str:
 
 
 def fates(report: Path) -> dict[tuple[str | None, str | None], str]:
-    """What became of each test."""
+    """Each test, and how it ended."""
     worst: dict[tuple[str | None, str | None], str] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         name = case.get("classname"), case.get("name")

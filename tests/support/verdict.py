@@ -1,4 +1,4 @@
-"""The end of every test of chaos: all nodes and the database hold one count, and it is the true one."""
+"""The end of each test with faults: all nodes and the database have the same tally, and it is right."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ BATCH = 5_000
 
 
 def assert_exact(cluster: Cluster, poll_id: str, history: History) -> None:
-    """Every vote is acknowledged, and counted once: in each node, in SQLite, and when all are sent again."""
+    """Each vote is acknowledged and counted once: on each node, in SQLite, and also after all are sent again."""
     assert set() == history.open_ids()
     assert_equal_everywhere(cluster, poll_id, history.tally())
     assert [] == history.problems(history.tally())
@@ -22,7 +22,7 @@ def assert_exact(cluster: Cluster, poll_id: str, history: History) -> None:
 
 
 def assert_nothing_lost(cluster: Cluster, poll_id: str, history: History) -> None:
-    """With votes whose outcome is open: the acknowledged are counted, and nothing twice. Then all are settled."""
+    """Some outcomes are unknown: acknowledged votes are counted, and no vote twice. Then all votes are sent again."""
     shown = cluster.wait_for("all nodes agree", lambda: cluster.results(poll_id))
     assert [] == history.problems(shown["results"])
     assert 0 == applied_anew(cluster, history, sorted(history.acknowledged)), "an acknowledged vote was lost"
@@ -42,7 +42,7 @@ def assert_equal_everywhere(cluster: Cluster, poll_id: str, expected: dict[str, 
 
 
 def applied_anew(cluster: Cluster, history: History, ids: Sequence[str]) -> int:
-    """Send the votes again; how many of them the cluster had not counted before."""
+    """Send the votes again. Returns how many of them had not been counted before."""
     applied = 0
     with cluster.client(timeout_s=60) as client:
         for start in range(0, len(ids), BATCH):

@@ -1,7 +1,7 @@
-"""Clients that cast votes with ids over all nodes, and send one again, with its id, until it is acknowledged.
+"""Clients that send votes with ids to all nodes, and send each vote again, with the same id, until it is acknowledged.
 
-They are as simple as an honest client can be, and share no code with the client that Quorate ships: a bug in its
-retries must not hide one in the cluster. Answers are written into a `History`. One thread runs them all.
+They are as simple as a correct client can be. They share no code with the client of Quorate, so that a bug in its
+retries cannot hide a bug in the cluster. Answers are written into a `History`. All clients run on one thread.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from tests.support.waiting import wait_for
 ANSWER_TIMEOUT_S = 3.0
 PAUSE_S = 0.02
 HEAD = "POST /votes HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
-AGAIN = {429, 503, 504}  # what an honest client sends again
+AGAIN = {429, 503, 504}  # after these answers a correct client sends the vote again
 
 
 def sends(ids: Iterable[str], *, twice: float = 0.03, seed: int = 0, within: int | None = None) -> list[str]:
-    """The ids, a share of them a second time somewhere later, or `within` so many votes."""
+    """The ids, with the share `twice` of them a second time later: anywhere later, or at most `within` votes later."""
     chance = random.Random(seed)
     places = list(enumerate(ids))
     again = chance.sample(places, int(len(places) * twice))
@@ -35,9 +35,9 @@ def sends(ids: Iterable[str], *, twice: float = 0.03, seed: int = 0, within: int
 
 
 class Voters:
-    """`start`, `wait_until` a share of the votes is acknowledged, `finish`; `stop` gives up on the rest.
+    """Call `start`, then `wait_until` a share of the votes is acknowledged, then `finish`, or `stop` to give up.
 
-    With a `goal` below the number of votes, the voting goes on beyond it until `enough` was said.
+    If `goal` is less than the number of votes, the clients go on after the goal until `enough` is called.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Voters:
         self.history = history
         self.total = len(set(order)) if goal is None else goal
         self.begun: set[str] = set()
-        self.accepted: list[tuple[float, float]] = []  # when it was sent, when it was answered (monotonic)
+        self.accepted: list[tuple[float, float]] = []  # (when the vote was sent, when it was answered), monotonic
         self._order = iter(list(order))
         self._clients, self._seed = clients, seed
         self._stopping = threading.Event()
@@ -67,11 +67,11 @@ class Voters:
 
     @property
     def share(self) -> float:
-        """Of the votes, that are acknowledged."""
+        """The share of the votes that is acknowledged."""
         return len(self.history.acknowledged) / self.total
 
     def first_accepted_s(self, *, after_s: float) -> float:
-        """When the first of the votes that were sent after a moment was accepted. For when all is over."""
+        """When the first vote that was sent after `after_s` was accepted. Call it after the end."""
         return min(answered_s for sent_s, answered_s in self.accepted if sent_s >= after_s)
 
     def wait_until(self, share: float, *, deadline_s: float = 90.0) -> None:
@@ -88,17 +88,17 @@ class Voters:
         return self._thread.is_alive()
 
     def enough(self) -> None:
-        """Begin no vote beyond the goal."""
+        """Once the goal is reached, begin no more votes."""
         self._enough.set()
 
     def finish(self, *, deadline_s: float = 120.0) -> None:
-        """Wait until every vote that was begun is acknowledged."""
+        """Wait until each vote that was begun is acknowledged."""
         wait_for("all votes are cast", lambda: not self.voting, deadline_s=deadline_s, seen=self.seen)
         if self._error:
             raise self._error
 
     def stop(self) -> None:
-        """End now, with votes whose outcome is open."""
+        """End now. The outcome of some votes stays unknown."""
         self._stopping.set()
         self.finish(deadline_s=ANSWER_TIMEOUT_S + 10)
 
@@ -129,7 +129,7 @@ class Voters:
             yield vote_id
 
     async def _cast(self, connection: Connection, vote_id: str) -> bool:
-        """Send the vote once; whether it is settled."""
+        """Send the vote once. Returns whether it need not be sent again."""
         sent_s = time.monotonic()
         try:
             status, body = await connection.post({"option": self.history.votes[vote_id], "id": vote_id})
@@ -148,7 +148,7 @@ class Voters:
 
 
 class Connection:
-    """One keep-alive connection to some node; `move` goes on to another."""
+    """A keep-alive connection to one node. `move` changes to another node."""
 
     def __init__(self, places: Sequence[tuple[str, int]], first: int, chance: random.Random) -> None:
         self.places, self.at, self.chance = places, first % len(places), chance

@@ -1,6 +1,6 @@
-"""The one place where tests sleep: until something is so, or a deadline says that it never will be.
+"""The only way in which tests wait: for a condition, with a deadline.
 
-Some things can only be shown by time that passes and nothing that happens: `let_pass` names that.
+A test that shows that something does not happen must wait for some time: `let_pass` is for that.
 """
 
 from __future__ import annotations
@@ -13,6 +13,6 @@ __all__ = ["NeverHappened", "let_pass", "wait_for"]
 
 
 def let_pass(seconds: float, *, because: str) -> None:
-    """Wait for a time in which something must not happen."""
+    """Wait for a time in which something must not happen, or that something takes."""
     assert because
     time.sleep(seconds)

@@ -1,4 +1,4 @@
-"""What is done to a cluster while clients vote."""
+"""The faults that tests cause in a cluster while clients vote."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.support.history import History
 from tests.support.voters import Voters, sends
 
 OPTIONS = ["happy", "sad", "🙂", "so.so", "$"]
-LAG_MAX = 1_000  # entries, under load: what a node has fetched and not yet applied between two probes
+LAG_MAX = 1_000  # entries that a node may lag behind under load, and still count as caught up
 
-VOTES_A_FAULT_MAX = 15_000  # cast while one is mended; all of 50 faults fit into the default dedup window
+VOTES_A_FAULT_MAX = 15_000  # cast while a fault is repaired; those of 50 faults fit into the default dedup window
 
 
 class Struck(NamedTuple):
-    """When a fault began, and when the nodes it meant surely answered no more (monotonic)."""
+    """When a fault began, and from when on the affected nodes surely did not answer (monotonic)."""
 
     at_s: float
     silent_s: float
@@ -31,11 +31,11 @@ Fault = Callable[[Cluster], Struck]
 
 class Outcome(NamedTuple):
     history: History
-    gaps_s: list[float]  # from each fault to the next accepted write, as the clients saw it
+    gaps_s: list[float]  # for each fault the time to the next accepted write, as the clients measured it
 
 
 def kill_leader(cluster: Cluster) -> Struck:
-    """kill -9; it comes back when another one leads."""
+    """kill -9 of the leader. It is started again when another node leads."""
     victim = cluster.leader()
     at_s = time.monotonic()
     victim.kill()
@@ -46,7 +46,7 @@ def kill_leader(cluster: Cluster) -> Struck:
 
 
 def pause_leader(cluster: Cluster) -> Struck:
-    """SIGSTOP; it goes on, sure that it leads, when another one does."""
+    """SIGSTOP of the leader. It continues when another node leads, and still believes that it leads itself."""
     victim = cluster.leader()
     at_s = time.monotonic()
     victim.pause()
@@ -57,7 +57,7 @@ def pause_leader(cluster: Cluster) -> Struck:
 
 
 def kill_all(cluster: Cluster) -> Struck:
-    """kill -9 of every node at once; all start again. To nodes of `powerless`, that is a power cut."""
+    """kill -9 of all nodes at once. All are started again. For nodes of `powerless` this is a power cut."""
     at_s = time.monotonic()
     for node in cluster.nodes:
         node.signal(signal.SIGKILL)
@@ -69,7 +69,7 @@ def kill_all(cluster: Cluster) -> Struck:
 
 
 def powerless(folder: Path, seed: int) -> Cluster:
-    """Nodes to which `kill -9` is a loss of power. Small logs: their snapshots and removals are cut short too."""
+    """Nodes for which `kill -9` is a loss of power. Their logs are small, so that it interrupts snapshots too."""
     small = {"raft.snapshot_bytes": 65_536}
     return Cluster(folder, settings=small, module="tests.system.powerless_node", env={"POWER_SEED": str(seed)})
 
@@ -78,15 +78,15 @@ FAULTS: dict[str, Fault] = {"kill": kill_leader, "pause": pause_leader, "kill-al
 
 
 def votes(count: int) -> dict[str, str]:
-    """id -> option: every id once."""
+    """id -> option, for `count` ids."""
     return {f"v{i:07d}": OPTIONS[i % 7 % len(OPTIONS)] for i in range(count)}
 
 
 def vote_through(cluster: Cluster, fault: Fault, *, count: int, times: int, seed: int) -> Outcome:
-    """Cast `count` votes or more (3 % of them twice) from 16 clients over all nodes, with `times` faults meanwhile.
+    """Cast at least `count` votes (3 % of them twice) from 16 clients at all nodes, with `times` faults in that time.
 
-    One fault at a time: the cluster is whole before each, which then comes at a random moment. The voting goes on
-    until the last fault is over, however fast it is.
+    There is one fault at a time. Before each fault the cluster is whole, and the fault comes at a random moment. The
+    clients go on until the last fault is over.
     """
     supply = votes(count + times * VOTES_A_FAULT_MAX)
     history, chance = History(supply), random.Random(f"{seed}.moments")
@@ -96,7 +96,7 @@ def vote_through(cluster: Cluster, fault: Fault, *, count: int, times: int, seed
     struck: list[Struck] = []
     for i in range(times):
         cluster.wait_whole(lag_max=LAG_MAX)
-        # Not before the fault's own part of the voting; if that is late already, some votes later.
+        # Each fault has its part of the voting. If that part has begun already, the fault comes some votes later.
         voters.wait_until(max((i + chance.random()) / (times + 1), voters.share + chance.random() / (times + 1)))
         assert voters.voting, f"all {len(supply):,} votes were cast before fault {i + 1} of {times}"
         struck.append(fault(cluster))

@@ -1,14 +1,14 @@
-"""The tests of `test_kills.py` at length: many votes, faults meanwhile, and an exact count or a sentence why not.
+"""A long run of the tests in `test_kills.py`: many votes, many faults, and the proof that the tally is exact.
 
     python -m tests.system.long_run [--fault kill] [--votes 200000] [--times 3] [--runs 1] [--seed N]
 
-Faults come one at a time, at random moments, to a cluster that is whole; the voting goes on until the last is over, so
-that `--votes` is the least. It prints the time from each fault to the next accepted write as the clients saw it: of
-the votes that were sent after the fault, the first that was accepted. Each run has a new cluster and a seed of its own,
-which is printed. On failure the folder with all logs is kept.
+There is one fault at a time, at a random moment, in a cluster that is whole. The clients go on until the last fault is
+over, so `--votes` is the least number of votes. For each fault, the time to the next accepted write is printed, as the
+clients measured it: until the first accepted vote of those that were sent after the fault. Each run has a new cluster
+and a seed of its own, which is printed. If a run fails, the folder with all logs is kept.
 
-Of the faults, kill-all is `kill -9` of all nodes at once, and power that with the loss of what no node has synced.
-The judged series, 50 kills of the leader under load, is `--fault kill --times 50`.
+The fault kill-all is `kill -9` of all nodes at once. The fault power does the same, and what no node has synced is
+lost. The series that the documents show, 50 kills of the leader under load, is `--fault kill --times 50`.
 """
 
 from __future__ import annotations

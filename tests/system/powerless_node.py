@@ -1,12 +1,11 @@
-"""`quorate node`, on a disk that keeps only what was synced: `kill -9` of this process is a loss of power to its node.
+"""`quorate node` on a disk that keeps only synced data: `kill -9` of this process is a loss of power for its node.
 
     python -m tests.system.powerless_node node --config FILE
 
-It is the same command with another `Files`: the simulation's, which holds unsynced writes in memory, over a real
-directory that is given what a sync, a durable write, a rename, a removal or a cut makes durable, before the call
-returns. Some blocks of what is not synced arrive early and in no order, as a kernel writes back when it likes: so a log
-may end torn, with POWER_SEED in the environment saying how. The lock, the pid file and the sink's database are no part
-of it.
+It is the same command with another `Files`: that of the simulation, which keeps unsynced writes in memory, above a real
+directory. A sync, a durable write, a rename, a removal or a truncation reaches the directory before the call returns.
+Some blocks of unsynced data reach it early and in any order, as a kernel writes back at any time. So a log may end
+torn; POWER_SEED in the environment decides how. The lock, the pid file and the database of the sink are ordinary files.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from quorate.cluster.raft.storage.files import OsFiles
 from tests.simulation.files import SimFiles, survivors
 from tests.support.waiting import let_pass
 
-SYNC_MAX_S = 0.03  # as a slow disk: while a sync lasts, the power may go with half of it done
-EARLY = 0.3  # of the writes that nobody synced: something of them is on the disk soon
+SYNC_MAX_S = 0.03  # as on a slow disk: the power may fail in the middle of a sync
+EARLY = 0.3  # the share of unsynced writes of which some blocks reach the disk early
 
 
 class SyncedFiles(SimFiles):
-    """`OsFiles`, but only what is synced ever reaches the directory for sure."""
+    """Like `OsFiles`, but only synced data surely reaches the directory."""
 
     def __init__(self, path: Path | str) -> None:
         super().__init__(random.Random(f"{os.environ.get('POWER_SEED', '0')}.{path}"))
@@ -80,7 +79,7 @@ class SyncedFiles(SimFiles):
     def replace(self, old: str, new: str) -> None:
         with self._one_at_a_time:
             super().replace(old, new)
-            self._disk.write(old, 0, b"")  # if it was never synced, its name is all that is renamed
+            self._disk.write(old, 0, b"")  # of a file that was never synced, only the name is renamed
             self._disk.replace(old, new)
 
     def remove(self, name: str) -> None:

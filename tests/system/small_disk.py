@@ -1,4 +1,4 @@
-"""A disk of a few megabytes, that a test can fill to the last byte: a tmpfs, where this process may mount one."""
+"""A disk of a few megabytes that a test can fill completely: a tmpfs, if this process may mount one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ BLOCK_BYTES = 64 * 1024
 
 
 class CannotMount(Exception):
-    """In words: why."""
+    """The text says why."""
 
 
 class SmallDisk:
-    """Mounted on a directory of its own until `close`, which is sure to unmount it, whoever still uses it."""
+    """Mounted on a directory of its own until `close`, which unmounts it even if a process still uses it."""
 
     def __init__(self, path: Path, megabytes: int) -> None:
         self.path = path
@@ -35,7 +35,7 @@ class SmallDisk:
             raise CannotMount((mount.stderr.splitlines() or [""])[0] or f"mount ended with {mount.returncode}")
 
     def fill(self) -> None:
-        """Not a byte is left. What others write meanwhile takes its share."""
+        """Fill the disk to the last byte, also if other processes write at the same time."""
         with open(self.path / BALLAST, "ab", buffering=0) as ballast:
             size = BLOCK_BYTES
             while size:
@@ -55,4 +55,4 @@ class SmallDisk:
 
     def close(self) -> None:
         if subprocess.run(["umount", str(self.path)], capture_output=True).returncode:
-            subprocess.run(["umount", "--lazy", str(self.path)], check=True)  # gone with the last open file
+            subprocess.run(["umount", "--lazy", str(self.path)], check=True)  # it vanishes when the last file is closed

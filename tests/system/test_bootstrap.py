@@ -1,6 +1,6 @@
-"""What a newcomer does first: `scripts/bootstrap.sh` in a fresh clone, a vote by hand, Ctrl-C; and once more.
+"""The first steps of a new user: `scripts/bootstrap.sh` in a new clone, a vote by hand, Ctrl-C; then the same again.
 
-A clone without an environment takes one from the package index, or from the cache that setting up this one left.
+The new clone gets its environment from the package index, or from the cache that this checkout's set-up left.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def clone(tmp_path: Path) -> Path:
 
 
 def first_of_free_ports(count: int = 3) -> int:
-    """Ports in a row, and as many for the links between nodes."""
+    """The first of `count` free ports in a row; the ports for the links between nodes are free too."""
     for port in free_ports(200):
         wanted = [port + i + above for i in range(count) for above in (0, RAFT_PORTS_ABOVE_HTTP)]
         if all(p in PORTS and is_free(p) for p in wanted):
@@ -46,7 +46,7 @@ def is_free(port: int) -> bool:
 
 
 def bootstrap(clone: Path, elsewhere: Path, port: int, *arguments: str) -> Process:
-    """The script, run from another working directory, with its output in a file: no terminal."""
+    """The script, called from another working directory and without a terminal."""
     elsewhere.mkdir(exist_ok=True)
     tools = f"{ROOT / '.cache' / 'uv-tool' / 'bin'}{os.pathsep}{os.environ['PATH']}"
     command = [str(clone / "scripts" / "bootstrap.sh"), "--port", str(port), *arguments]
@@ -73,10 +73,10 @@ def get(url: str, body: bytes | None = None) -> Any:
 
 
 def processes_in(folder: Path) -> list[str]:
-    """Command lines of the processes that name the folder."""
+    """The command lines of the processes that name the folder."""
     found = []
     for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):  # it ended meanwhile
+        with contextlib.suppress(OSError):  # the process has ended since
             found.append(entry.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace"))
     return [line for line in found if str(folder) in line]
 
@@ -106,7 +106,7 @@ def test_a_fresh_clone_counts_the_sample_and_a_vote_and_stops_without_a_trace(cl
     assert (elsewhere / "data" / "ballots.db").exists()
 
     again = bootstrap(clone, elsewhere, port, "--no-feed")
-    again.env |= {"HTTPS_PROXY": "http://127.0.0.1:9", "UV_OFFLINE": "1"}  # no network the second time
+    again.env |= {"HTTPS_PROXY": "http://127.0.0.1:9", "UV_OFFLINE": "1"}  # the second time it needs no network
     try:
         again.start()
         wait_for(

@@ -1,4 +1,4 @@
-"""`quorate dev` with real nodes: one that is killed is seen, one that is started by hand belongs, none outlives it."""
+"""`quorate dev` with real nodes: it shows a killed node, takes in a node started by hand, and leaves no node behind."""
 
 from __future__ import annotations
 

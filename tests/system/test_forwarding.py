@@ -1,4 +1,4 @@
-"""Any node takes a vote; the leader applies it; there is one hop between them at most."""
+"""Each node takes votes. The leader applies them, and a vote is forwarded once at most."""
 
 from __future__ import annotations
 

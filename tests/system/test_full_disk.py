@@ -1,4 +1,4 @@
-"""A node's disk is full, to the last byte: it stops, in words; the others go on; it goes on when there is room."""
+"""A node whose disk is full stops and says why. The other nodes go on. With free space it goes on too."""
 
 from __future__ import annotations
 
@@ -17,15 +17,13 @@ from tests.system import faults
 from tests.system.small_disk import CannotMount, SmallDisk
 
 VOTES = 6_000
-CROWD = [
-    f"{i:0200}" for i in range(10_000)
-]  # two megabytes: the log has one of zeros ahead, which a full disk does not take away
+CROWD = [f"{i:0200}" for i in range(10_000)]  # two megabytes, because the log has one megabyte of zeros allocated ahead
 DISK_MEGABYTES = 12
 
 
 @pytest.fixture
 def disks(tmp_path: Path) -> Iterator[dict[str, SmallDisk]]:
-    """One for each node, by its id."""
+    """A disk for each node, by node id."""
     with ExitStack() as mounted:
         disks = {}
         for node_id in ("n1", "n2", "n3"):

@@ -1,4 +1,4 @@
-"""Votes while nodes die: whatever is killed, paused or restarted, every vote is counted once.
+"""Votes while nodes die: each vote is counted once, whichever nodes are killed, paused or restarted.
 
 `python -m tests.system.long_run` does the same with more votes and more faults.
 """
@@ -41,7 +41,7 @@ def test_a_leader_that_stalls_loses_and_doubles_nothing(cluster: Cluster) -> Non
 
 @pytest.mark.timeout(300)
 def test_kill_9_of_all_nodes_at_once_loses_nothing_acknowledged(cluster: Cluster) -> None:
-    """The clients do not get to send again: what stands after the restart is what was acknowledged, or in flight."""
+    """The clients send nothing again. After the restart, acknowledged votes are counted, and votes in flight may be."""
     history = History(faults.votes(VOTES))
     voters = Voters(cluster.urls, history, sends(history.votes, twice=0.03, seed=3), seed=3)
     voters.start()

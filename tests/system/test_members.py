@@ -1,4 +1,4 @@
-"""Members come, go and are replaced, by an explicit command, while the cluster counts."""
+"""Members are added, removed and replaced by commands while the cluster counts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ OWN = ("node.id", "node.data", "http.listen", "raft.listen")  # each node has an
 
 
 def _newcomer(cluster: Cluster, node_id: str) -> NodeProcess:
-    """A node with an empty disk that was asked to form nothing and knows where the others are."""
+    """A node with an empty disk that does not form a cluster and knows the addresses of the others."""
     http, raft = free_ports(2)
     model = cluster.nodes[0].settings
     peers = [*model["raft.peers"], f"{node_id}=127.0.0.1:{raft}"]
@@ -96,7 +96,7 @@ def test_a_node_whose_disk_was_emptied_gives_no_ballot_until_it_is_replaced(tmp_
         cluster.wait_for("it has copies", lambda: (emptied.get("/status") or {}).get("version") or None)
         assert not _raft(emptied)["voter"]
         other.pause()
-        leader.kill()  # what only those two had promised could be lost if the emptied one helped to elect
+        leader.kill()  # if the emptied node could vote now, entries that only the other two have could be lost
         try:
             with cluster.client(timeout_s=3) as client:
                 client.vote(Vote("happy", id="nobody-may-count-this"))
@@ -133,7 +133,7 @@ def test_one_survivor_goes_on_and_the_old_nodes_cannot_undo_it(tmp_path: Path) -
         survivor.start()
         survivor.wait_ready()
         assert generation + 1 == survivor.get("/status")["state"]["generation"]
-        returns.start()  # with its old disk: of another cluster now
+        returns.start()  # its old disk belongs to another cluster now
         cluster.wait_for("it is refused", lambda: "another cluster's" in returns.tail() or None)
         returns.kill()
         for node in (lost, returns):

@@ -1,7 +1,7 @@
-"""The power goes on all nodes at once, under load: what was acknowledged is there when it is back.
+"""All nodes lose their power at once, under load. Acknowledged votes are there after the restart.
 
-Real processes on real sockets; only their disks are made to forget (`powerless_node.py`).
-`python -m tests.system.long_run --fault power` is the same at length.
+The processes and sockets are real. Only the disks forget unsynced data (`powerless_node.py`).
+`python -m tests.system.long_run --fault power` is a longer run of the same.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def test_power_loss_of_all_nodes_loses_nothing_acknowledged(tmp_path: Path) -> N
 
 
 def test_only_what_is_synced_is_there_after_the_power_went(tmp_path: Path) -> None:
-    """Of the test's own disk. What was not synced may be there in part; not even its file need be."""
+    """A test of the simulated disk. Unsynced data may be there in part, and its file may be missing."""
     written = bytes(range(256)) * 64
     there = []
     for i in range(40):

@@ -1,4 +1,4 @@
-"""A node that must not run says why, in words, and leaves what it found as it was."""
+"""A node that must not run says why, and changes nothing."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def node(tmp_path: Path) -> NodeProcess:
 
 
 def refusal(node: NodeProcess) -> str:
-    """Start a node that is expected to end by itself; what it says."""
-    node.env.pop("QUORATE_TRACEBACK", None)  # what a person would see
+    """Start a node that ends by itself. Returns what it says."""
+    node.env.pop("QUORATE_TRACEBACK", None)  # as a user would see it
     before = len(node.output())
     node.start()
     try:
@@ -103,7 +103,7 @@ def test_the_folder_of_another_cluster_is_refused(node: NodeProcess) -> None:
 
 
 def test_a_node_of_another_cluster_is_not_let_in(tmp_path: Path) -> None:
-    """Two clusters formed apart, then pointed at each other: neither takes the other's entries."""
+    """Two clusters are formed separately and then given each other's address. Neither takes entries of the other."""
     with Cluster(tmp_path / "a", size=1) as ours, Cluster(tmp_path / "b", size=1) as theirs:
         with ours.client() as client:
             client.create_poll("mood", ["happy", "sad"])

@@ -1,4 +1,4 @@
-"""A node that is told to stop hands over first; told twice, it stops at once."""
+"""A node that is told to stop hands its leadership over first. Told twice, it stops at once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.cluster import Cluster
 
-# Long, so that within a test nobody becomes leader by silence: only by being asked to.
+# Long, so that in these tests a node becomes leader only because it was asked to, not by a timeout.
 ELECTION_TIMEOUT_MS = 5_000
 HANDED_OVER_S = 2.5
 
@@ -34,7 +34,7 @@ def test_a_leader_that_stops_hands_leadership_over(tmp_path: Path, number: signa
 
 
 def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    """The first waits for a client that never finishes its request; the second does not."""
+    """After the first signal the node waits for a client that never finishes its request. The second ends that."""
     with Cluster(tmp_path, size=1, settings={"http.drain_s": 600}) as cluster:
         (node,) = cluster.nodes
         with socket.create_connection(("127.0.0.1", node.port)) as slow:

@@ -25,7 +25,7 @@ def put_back() -> Iterator[None]:
 
 @pytest.mark.parametrize("format", ["text", "json"])
 def test_a_log_that_was_moved_away_is_begun_anew(format: str, tmp_path: Path) -> None:
-    """As logrotate does it, without a signal: SIGHUP stops a node."""
+    """As logrotate moves it, without a signal: SIGHUP would stop a node."""
     file, moved = tmp_path / "node.log", tmp_path / "node.log.1"
     logs.set_up("n1", level="info", format=format, file=str(file))
     logging.getLogger("quorate").info("before")

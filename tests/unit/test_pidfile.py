@@ -1,4 +1,4 @@
-"""The pid file: its lock tells the living from the dead, its number is believed only while somebody holds it."""
+"""The pid file: its lock says whether the process lives. Its number counts only while a process holds the lock."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_a_folder_is_held_by_one_process_until_it_dies(tmp_path: Path) -> None:
 
 
 def test_somebody_who_only_looks_keeps_nobody_out(tmp_path: Path) -> None:
-    """`quorate dev` looks four times a second, and for that moment has a lock itself."""
+    """`quorate dev` checks four times a second, and takes the lock for a moment each time."""
     (tmp_path / "node.pid").touch()
     with open(tmp_path / "node.pid", encoding="ascii") as looker:
         fcntl.flock(looker, fcntl.LOCK_SH)

@@ -1,4 +1,4 @@
-"""The commands against a real HTTP room: what they print, and the code they end with."""
+"""The commands, against a real HTTP server: what they print, and their exit codes."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
 
 
 class Told:
-    """What a command said, and how it ended."""
+    """The output of a command, and its exit code."""
 
     def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
         capsys.readouterr()

@@ -1,4 +1,4 @@
-"""The client against a real HTTP server that answers as told: who is asked, what is sent again, what is raised."""
+"""The client, against a server that gives prepared answers: which node it asks, what it repeats, what it raises."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def problem(kind: str, status: int, **fields: Any) -> Answer:
 
 
 class Node:
-    """Answers each request with the next of `answers`, the last one for ever.
+    """Answers each request with the next of `answers`, and from then on with the last.
 
-    `hang` and `break` are no answers; `slow` says late that there is no leader.
+    `hang` does not answer, `break` closes the connection, and `slow` answers late that there is no leader.
     """
 
     def __init__(self, answers: list[Answer]) -> None:

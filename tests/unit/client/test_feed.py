@@ -1,4 +1,4 @@
-"""Feeding a file: each vote once, however often, however interrupted; and what is refused before it starts."""
+"""Feeding a file counts each vote once, also when it is repeated or interrupted; and bad files are refused first."""
 
 from __future__ import annotations
 

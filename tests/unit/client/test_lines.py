@@ -1,4 +1,4 @@
-"""Lines of files and pipes: the same however they come, without a BOM, and none kept beyond the limit."""
+"""Lines of files and pipes: the same in pieces of any size, without a byte order mark, and cut at the limit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from quorate.client.lines import BOM, CHUNK_BYTES, LINE_BYTES_MAX, chunks, numbe
 
 
 class Pipe(io.BytesIO):
-    """Gives a few bytes at a time."""
+    """A stream that gives a few bytes at a time."""
 
     def __init__(self, data: bytes, at_once: int) -> None:
         super().__init__(data)
@@ -48,7 +48,7 @@ def test_what_has_come_is_given_before_more_is_asked_for() -> None:
 
 
 class Endless(io.BytesIO):
-    """One line of many chunks."""
+    """A stream of one line in many chunks."""
 
     def __init__(self, chunks: int) -> None:
         super().__init__()

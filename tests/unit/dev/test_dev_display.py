@@ -1,4 +1,4 @@
-"""What `dev` shows of a cluster: who is up, what to type for one that is down, and options as they are written."""
+"""What `dev` shows: which nodes are up, how to start one that is down, and options as plain text."""
 
 from __future__ import annotations
 
@@ -46,7 +46,9 @@ def picture(out: io.StringIO) -> Display:
 def shown(out: io.StringIO, display: Display, rows: list[NodeRow], tally: TallyView | None) -> list[str]:
     display.show(rows, tally)
     display.close()
-    return list(dict.fromkeys(line.strip() for line in out.getvalue().splitlines()))  # it is drawn more than once
+    return list(
+        dict.fromkeys(line.strip() for line in out.getvalue().splitlines())
+    )  # the picture is drawn more than once
 
 
 def test_the_picture_shows_nodes_tally_flush_and_what_to_type(out: io.StringIO, picture: Display) -> None:

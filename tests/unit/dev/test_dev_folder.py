@@ -1,4 +1,4 @@
-"""The folder of `quorate dev`: made whole, taken up as it is, and refused in words before anything is touched."""
+"""The folder of `quorate dev`: created, continued, or refused before anything is changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def is_free(port: int) -> bool:
 
 @pytest.fixture
 def port() -> int:
-    """Of n1, with room for the other nodes and for the links."""
+    """The HTTP port of n1; the ports of the other nodes and of the links are free too."""
     starts = random.SystemRandom().sample(range(20_000, 30_000), 200)
     return next(p for p in starts if all(is_free(p + i) and is_free(p + 1_000 + i) for i in range(5)))
 
