@@ -159,7 +159,7 @@ class StateMachine:
     def freeze(self) -> Image:
         """Copy what may change, which takes milliseconds. The image may then be encoded on another thread."""
         tally = self._tally
-        head = image.Head(
+        head = image.ImageHead(
             version=self.version,
             time_ms=self.time_ms,
             cluster_id=self.cluster_id,

@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Head(msgspec.Struct, array_like=True, frozen=True):
+class ImageHead(msgspec.Struct, array_like=True, frozen=True):
     version: int
     time_ms: int
     cluster_id: str
@@ -76,7 +76,7 @@ class _DedupRecord(msgspec.Struct, array_like=True, frozen=True):
 class Image:
     """A state machine at one version. Nothing in it changes any more."""
 
-    head: Head
+    head: ImageHead
     names: Sequence[str]
     totals: bytes
     polls: Sequence[PollRecord]
@@ -167,7 +167,7 @@ class _Blocks:
 
 
 def _read(blocks: _Blocks) -> Image:
-    head = blocks.one(Head)
+    head = blocks.one(ImageHead)
     image = Image(
         head,
         list(blocks.rows(list[str], head.options)),

@@ -161,15 +161,15 @@ def _little_endian(numbers: array[int]) -> bytes:
 
 
 def _tally(
-    votes: Sequence[Vote], start: int, end: int, without: list[tuple[int, int]], version: int, results: list[Result]
+    votes: Sequence[Vote], start: int, end: int, without_id: list[tuple[int, int]], version: int, results: list[Result]
 ) -> Tallied:
     result = results[0]
     if not isinstance(result, VotesResult):
         raise QuorateError(f"the cluster answered {result} to votes; nothing was counted")
     outcomes = result.outcomes[start:end]
-    if not without and outcomes.count(0) == len(outcomes):  # the common case: all votes were applied
+    if not without_id and outcomes.count(0) == len(outcomes):  # the common case: all votes were applied
         return Tallied(len(outcomes), 0, [], version)
-    by_vote = _in_order(len(votes), outcomes, without, result.plain)
+    by_vote = _in_order(len(votes), outcomes, without_id, result.plain)
     return Tallied(
         by_vote.count(Outcome.APPLIED),
         by_vote.count(Outcome.DUPLICATE),
@@ -182,15 +182,15 @@ def _tally(
     )
 
 
-def _in_order(count: int, outcomes: bytes, without: list[tuple[int, int]], plain: bytes) -> bytes:
+def _in_order(count: int, outcomes: bytes, without_id: list[tuple[int, int]], plain: bytes) -> bytes:
     """One outcome for each vote, in the order of the request."""
-    if not without:
+    if not without_id:
         return outcomes
     by_vote = bytearray(count)
-    places = {place for place, _ in without}
+    places = {place for place, _ in without_id}
     for place, code in zip((p for p in range(count) if p not in places), outcomes, strict=True):
         by_vote[place] = code
-    for place, item in without:
+    for place, item in without_id:
         by_vote[place] = plain[item]
     return bytes(by_vote)
 

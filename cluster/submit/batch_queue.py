@@ -37,7 +37,7 @@ BACK_OFF_S = 0.02
 FORWARDED_S = 5.0  # how long a follower's batch may wait here; the follower has its own deadline
 
 
-class _Answer(msgspec.Struct, array_like=True):
+class _BatchAnswer(msgspec.Struct, array_like=True):
     """Between nodes: what applying a forwarded batch gave."""
 
     version: int
@@ -45,7 +45,7 @@ class _Answer(msgspec.Struct, array_like=True):
 
 
 _encode_answer = msgspec.msgpack.Encoder().encode
-_decode_answer = msgspec.msgpack.Decoder(_Answer).decode
+_decode_answer = msgspec.msgpack.Decoder(_BatchAnswer).decode
 
 
 @dataclass(slots=True, eq=False)
@@ -54,11 +54,11 @@ class _PendingBatch:
 
     encoded: bytes
     deadline_s: float
-    answer: asyncio.Future[_Answer]
+    answer: asyncio.Future[_BatchAnswer]
     ours: bool = True  # its requests came to this node; False: a follower forwarded it to us
     attempt: asyncio.Future[bytes] | None = None  # the last call to a leader that it was forwarded by
 
-    def resolve(self, answer: _Answer) -> None:
+    def resolve(self, answer: _BatchAnswer) -> None:
         if not self.answer.done():
             self.answer.set_result(answer)
 
@@ -115,11 +115,11 @@ class BatchQueue:
 
     def _encode(self, batch: Batch) -> None:
         """Close an open batch: nothing joins it any more."""
-        answer: asyncio.Future[_Answer] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[_BatchAnswer] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(lambda done: self._settle(batch, done))
         self._pending.append(_PendingBatch(batch.encode(), batch.deadline_s, answer))
 
-    def _settle(self, batch: Batch, done: asyncio.Future[_Answer]) -> None:
+    def _settle(self, batch: Batch, done: asyncio.Future[_BatchAnswer]) -> None:
         self.waiting_bytes -= batch.size
         error = done.exception()
         if error is None:
@@ -198,7 +198,7 @@ class BatchQueue:
         if error is None:
             applied = done.result()
             for batch, results in zip(group, applied.results, strict=True):
-                batch.resolve(_Answer(applied.version, results))
+                batch.resolve(_BatchAnswer(applied.version, results))
         else:
             self._failed(group, error)
         self._schedule()

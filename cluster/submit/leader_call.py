@@ -1,7 +1,8 @@
 """The one way to the leader, for votes, reads and administration.
 
-Promise. A request reaches the node that leads, or its caller is told the truth about it: "surely not" (an error that
-is `definite`), or "unknown". A request is never handled by a node that does not lead, and it is never forwarded twice.
+Promise. A request is handled by a node that leads, or its caller is told the truth: "surely not" (an error whose
+`definite` is True: nothing changed) or "unknown" (`OutcomeUnknown`: it may have had its effect). A node that does not
+lead refuses the requests of its peers. It never forwards them again.
 
 A request is in one of three states:
 
@@ -16,16 +17,17 @@ What can happen to it:
 - sent to waiting: the leader surely did not take it, because it does not lead or is stopping (`may_try_again`). The
   request is tried again with the next leader until its deadline.
 - waiting to told, at the deadline: "surely not", `NoLeader` or `Overloaded` (`too_late`).
-- sent to told, when the answer does not come in time or the connection breaks: "unknown", `OutcomeUnknown`. A request
-  that changes nothing (a read) counts as "surely not" then: it is tried again, or told `NoLeader`.
+- sent to told, when the answer does not come in time or the connection breaks: "unknown". For a request that changes
+  nothing (a read) this is as good as "surely not": it is tried again, or told `NoLeader`.
 
 A leader that was replaced may be silent for long, and it may still know what became of a request, or refuse it for
 sure. So an attempt that was sent to it goes on and its answer is taken, but the attempt no longer holds a place
-(`abandon_others`).
+(`abandon_others`). Its caller waits until the answer comes, the connection breaks, or the deadline passes: that there is
+a new leader does not end the wait.
 
 There are two users. `ask` is for a caller that waits: reads and administration. `start` is for the queue of batches,
-which decides itself what leaves when, and must not pay for one coroutine more per batch than the call itself. Both send
-by `_send` and are served by `_serve`: so a request that has to take another way is a change of these two functions.
+which decides itself what leaves when, and where a batch must cost no more tasks than the call itself. Both send with
+`_send` and are served by `_serve`. So another way to the leader, through a peer, is a change of these two functions.
 """
 
 from __future__ import annotations
