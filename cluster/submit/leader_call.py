@@ -22,8 +22,8 @@ What can happen to it:
 
 A leader that was replaced may be silent for long, and it may still know what became of a request, or refuse it for
 sure. So an attempt that was sent to it goes on and its answer is taken, but the attempt no longer holds a place
-(`abandon_others`). Its caller waits until the answer comes, the connection breaks, or the deadline passes: that there is
-a new leader does not end the wait.
+(`abandon_others`). Its caller waits until the answer comes, the connection breaks, or the deadline passes: a new leader
+does not end the wait.
 
 There are two users. `ask` is for a caller that waits: reads and administration. `start` is for the queue of batches,
 which decides itself what leaves when, and where a batch must cost no more tasks than the call itself. Both send with
