@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from quorate.adapters import make_sinks
 from quorate.cli.config import check
 from quorate.config import ADAPTERS, SETTINGS, load
-from quorate.config.adapters import Adapter
+from quorate.config.adapter_table import Adapter
 from quorate.config.section import Section, about
 from quorate.config.settings import settings_in
 from quorate.errors import ConfigError

@@ -1,6 +1,6 @@
 """Settings: a TOML file, overridden by the environment, overridden by flags, and checked as a whole."""
 
-from quorate.config.adapters import ADAPTERS
+from quorate.config.adapter_table import ADAPTERS
 from quorate.config.address import Address, parse_address, parse_peers
 from quorate.config.general import Flush, Http, Log, Node, Raft, Votes
 from quorate.config.load import Loaded, load, under_new_names

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from quorate.config.adapters import ADAPTERS, sink_names
+from quorate.config.adapter_table import ADAPTERS, sink_names
 from quorate.config.address import Address, parse_address
 from quorate.config.settings import Config
 from quorate.errors import ConfigError

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from quorate.config.adapters import sink_names
+from quorate.config.adapter_table import sink_names
 from quorate.config.address import Address, parse_peers
 from quorate.config.section import NAME, PORTABLE_INT_MAX, Section, about
 from quorate.vote import ENTRY_BYTES_MAX

@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 
-from quorate.config.adapters import ADAPTERS
+from quorate.config.adapter_table import ADAPTERS
 from quorate.config.check import problems_of
 from quorate.config.settings import SETTINGS, Config, Setting, section_names, section_types
 from quorate.errors import ConfigError

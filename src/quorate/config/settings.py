@@ -2,7 +2,7 @@
 
 This is the only list. The file format, the environment's names, `--set`, `quorate config show`, the commented
 `quorate.toml` of a new node and docs/settings.md all follow from it. The sections that every node has stand in
-`general.py`, those of sinks and sources in `sections/`, and `adapters.py` names these.
+`general.py`, those of sinks and sources in `sections/`, and `adapter_table.py` names these.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, cast
 
 import msgspec
 
-from quorate.config.adapters import ADAPTERS
+from quorate.config.adapter_table import ADAPTERS
 from quorate.config.address import Address, parse_address
 from quorate.config.general import Flush, Http, Log, Node, Raft, Votes
 from quorate.config.section import Section

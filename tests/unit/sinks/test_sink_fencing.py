@@ -32,6 +32,8 @@ def by_hand(a: int) -> StoredDocument:
         (None, None, None, WriteOutcome.WRITTEN),
         (None, 1, None, WriteOutcome.GONE),
         (None, 0, None, WriteOutcome.WRITTEN),  # not in this generation
+        (None, None, {"a": 3}, WriteOutcome.WRITTEN),  # imported from another sink
+        (None, 1, {"a": 3}, WriteOutcome.GONE),  # imported from another sink, and deleted in this one
         (StoredDocument(CLUSTER, str(FENCE)), 1, None, WriteOutcome.SAME),
         (StoredDocument(CLUSTER, str(Fence(1, 5, 39))), 1, None, WriteOutcome.WRITTEN),
         (StoredDocument(CLUSTER, str(Fence(1, 5, 41))), 1, None, WriteOutcome.NEWER),
@@ -41,8 +43,8 @@ def by_hand(a: int) -> StoredDocument:
         (StoredDocument(CLUSTER, None), 1, None, WriteOutcome.WRITTEN),
         (StoredDocument("c2", str(Fence(0, 1, 1))), None, None, WriteOutcome.FOREIGN),
         (by_hand(3), None, None, WriteOutcome.TAKEN),
-        (by_hand(3), None, {"a": 3}, WriteOutcome.WRITTEN),
-        (by_hand(4), None, {"a": 3}, WriteOutcome.CHANGED),
+        (by_hand(3), None, {"a": 3}, WriteOutcome.WRITTEN),  # the import itself, or the same poll in another sink
+        (by_hand(4), None, {"a": 3}, WriteOutcome.CHANGED),  # edited since, or another poll of this id in another sink
         (by_hand(3), 0, {"a": 3}, WriteOutcome.TAKEN),  # deleted and put there again
         (StoredDocument(None, None, Unreadable("p", "why")), None, {"a": 3}, WriteOutcome.CHANGED),
     ],
