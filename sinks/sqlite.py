@@ -1,12 +1,12 @@
 """The embedded sink: one SQLite file that people, and all nodes of one host, can open.
 
-Each write is one transaction, taken with BEGIN IMMEDIATE, so that what stands there is judged and replaced with no
-other node in between, and synced before it returns (WAL, synchronous=FULL). Polls are rows of `polls`, with options and
-results as JSON; the view `tally` has a row for each option. A row without a cluster was put there by hand:
+Each write is one transaction, begun with BEGIN IMMEDIATE: no other node can write between the check of a stored row and
+its replacement. It is synced before it returns (WAL, synchronous=FULL). Polls are rows of `polls`, with options and
+results as JSON. The view `tally` has a row for each option. A row without a cluster was put there by hand:
 
     insert into polls (id, title, options) values ('mood', 'How are you?', '["happy", "sad"]');
 
-The file is opened when it is first needed. After any failure it is closed and opened anew by the next call.
+The file is opened when it is first needed. After any failure it is closed, and the next call opens it again.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ create table if not exists written (id text primary key not null, cluster text n
     without rowid;
 pragma user_version = {FORMAT};
 """
-# Only columns of ours are set: what people added to the table stays.
+# Only columns of ours are set. Columns that people added to the table stay as they are.
 WRITE = """
 insert into polls (id, title, state, options, results, total, write_ins, closes_at, updated, version, cluster, fence)
 values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -62,7 +62,7 @@ on conflict (id) do update set title = excluded.title, state = excluded.state, o
 """
 READ = "select id, title, state, options, results, version, updated, write_ins, closes_at from polls"
 BY_HAND = "select id, title, options, results, state from polls"
-STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's machine, between two looks at the clock
+STEPS_PER_CLOCK_CHECK = 10_000  # steps of SQLite's virtual machine between two checks of the clock
 
 _json = msgspec.json.Encoder().encode
 
@@ -77,10 +77,10 @@ class SqliteSink:
     def __init__(self, path: str | Path, *, refresh_s: float = REFRESH_S) -> None:
         self.refresh_s = refresh_s
         self._path = Path(path)
-        self._lock = threading.Lock()  # the flusher's thread and `sink adopt`'s
+        self._lock = threading.Lock()  # two threads call: the flusher's, and that of `sink adopt`
         self._db: sqlite3.Connection | None = None
-        self._file: tuple[int, int] | None = None  # device and inode of what is open
-        self._data_version: int | None = None  # of the last look; unknown after an own write
+        self._file: tuple[int, int] | None = None  # device and inode of the open file
+        self._data_version: int | None = None  # at the last call of `touched`; None after an error
         self._closed = False
 
     # ---- the Protocol -----------------------------------------------------------------------------------------------
@@ -103,7 +103,7 @@ class SqliteSink:
 
     def touched(self, *, timeout_s: float) -> bool:
         with self._open(timeout_s) as db:
-            # It changes when another connection commits, never by our own writes.
+            # The number changes when another connection commits, never by our own writes.
             version: int = db.execute("pragma data_version").fetchone()[0]
             before, self._data_version = self._data_version, version
             return before is not None and before != version
@@ -145,7 +145,7 @@ class SqliteSink:
 
     @contextmanager
     def _open(self, timeout_s: float) -> Iterator[sqlite3.Connection]:
-        """The connection, held for this caller until its deadline. What goes wrong becomes a `SinkError`."""
+        """The connection, for this caller alone, until its deadline. Its errors become `SinkError`."""
         deadline_s = time.monotonic() + timeout_s
         if not self._lock.acquire(timeout=timeout_s):
             raise SinkError(f"{self._path} was busy for {timeout_s:g} s with another call of this node")
@@ -201,7 +201,7 @@ class SqliteSink:
         db, self._db, self._file, self._data_version = self._db, None, None, None
         if db is not None:
             with suppress(sqlite3.Error):
-                db.close()  # what was not committed is rolled back
+                db.close()  # rolls back what is not committed
 
     def _in_words(self, error: sqlite3.Error, timeout_s: float, deadline_s: float) -> str:
         code = _code(error)
@@ -222,20 +222,20 @@ class SqliteSink:
 
 
 def _bound(db: sqlite3.Connection, deadline_s: float) -> None:
-    """Waiting for locks ends by the deadline, and so does a statement that runs on and on."""
+    """The deadline ends both a wait for locks and a statement that runs too long."""
     left_ms = max(1, int((deadline_s - time.monotonic()) * 1000))
     late: Callable[[], int] = lambda: time.monotonic() > deadline_s  # noqa: E731
-    db.set_progress_handler(late, STEPS_BETWEEN_LOOKS)
+    db.set_progress_handler(late, STEPS_PER_CLOCK_CHECK)
     db.execute(f"pragma busy_timeout = {left_ms}")
 
 
 def _code(error: sqlite3.Error) -> str:
-    """SQLite's name of it; "" for what Python's module raised by itself."""
+    """SQLite's name of the error; "" for an error that Python's module raised by itself."""
     return getattr(error, "sqlite_errorname", None) or ""
 
 
 def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
-    """SQLite does not wait for locks here, and another node may be opening the file at this moment: try until then."""
+    """Switch to WAL. SQLite does not wait for locks here, and another node may be opening the file: so try again."""
     while True:
         try:
             mode: str = db.execute("pragma journal_mode = wal").fetchone()[0]

@@ -1,12 +1,12 @@
 """Nodes that know only Consul's address find each other there, and agree on ONE set of members.
 
-Each node that has yet to form a cluster keeps a key of its own, `quorate/CLUSTER/candidates/ID`, alive by a session: it
-vanishes with its node. Whoever first sees as many candidates as are expected writes the set of them to
-`quorate/CLUSTER/members` with a check-and-set that only the first of all writes passes (Consul's own Raft decides).
-That key is the truth ever after. It is never changed, so that nobody forms a second cluster of that name.
+Each node without a cluster is a candidate: it writes a key of its own, `quorate/CLUSTER/candidates/ID`, which a session
+keeps alive. The key vanishes with its node. The first node that sees as many candidates as are expected writes the set
+of them to `quorate/CLUSTER/members`. It does so with a check-and-set that only the first of all writes passes (Consul's
+own Raft decides). From then on this key is the truth. It is never changed, so no second cluster of that name is formed.
 
-Who finds a set without itself in it was late, and joins only by `quorate members add`. A node with a cluster's identity
-on its disk never comes here. See docs/consul.md for what to do when a member of the set is gone before forming.
+A node that is not in the set was late. It joins only by `quorate members add`. A node with a cluster's identity on its
+disk never comes here. docs/consul.md says what to do when a member of the set is gone before the cluster is formed.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from quorate.cluster.discovery.consul import RETRY_S_MAX, RETRY_S_MIN, TROUBLE, 
 from quorate.config import Consul, parse_address
 from quorate.errors import ConfigError
 
-SESSION_S = 10  # Consul's least; it may take twice that to notice
-WAIT_S = 1  # how long one look waits for a change: bounds how late a stop is noticed
+SESSION_S = 10  # the shortest that Consul allows; it may notice the end of a session only after twice that
+WAIT_S = 1  # how long one query waits for a change; a stop is noticed that late at most
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Members(msgspec.Struct, frozen=True):
-    """The value of the one key that decides."""
+    """The value of the key that decides."""
 
     members: dict[str, str]  # node id -> raft address
     by: str
@@ -49,7 +49,7 @@ class Members(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Formation:
-    """The agreed set. Whoever is not `chosen` forms nothing: it waits to be added."""
+    """The agreed set. A node that is not `chosen` forms no cluster: it waits to be added."""
 
     members: list[tuple[str, str]]  # (node id, raft address), by id
     chosen: bool
@@ -65,9 +65,10 @@ def discover(
     stop: threading.Event,
     told: Callable[[str], None] = lambda words: None,
 ) -> Formation | None:
-    """Take part until a set stands in Consul; None if `stop` came first. Blocks: give it a thread.
+    """Be a candidate until Consul holds a set of members; None if `stop` came first. Blocks, so it needs a thread.
 
-    `told` hears in words what it waits for. Raises `ConfigError` for what waiting does not cure.
+    `told` is called with words that say what it waits for. Raises `ConfigError` for an error that waiting does not
+    cure.
     """
     candidacy = _Candidacy(settings, cluster, Candidate(node_id, raft_address, expect), told)
     retry_s = RETRY_S_MIN
@@ -88,11 +89,11 @@ def discover(
 
 
 class _NotYet(Exception):
-    """Something else must change first; the text says what."""
+    """Waiting goes on; the text says for which change."""
 
 
 class _Candidacy:
-    """One candidate: its session, its key, and how far it has seen."""
+    """One candidate: its session, its key, and the index up to which it has seen Consul's changes."""
 
     def __init__(
         self, settings: Consul, cluster: str, me: Candidate, told: Callable[[str], None] = lambda words: None
@@ -113,12 +114,12 @@ class _Candidacy:
             self._told(words)
 
     def step(self) -> Formation | None:
-        """Look once, waiting a moment for news; stand, or settle the matter, as what is seen demands."""
+        """Query once, and wait a moment for news. Then renew the candidacy or write the set, as the answer demands."""
         rows = self._rows()
         if f"{self._prefix}members" in rows:
             return self._formation(rows[f"{self._prefix}members"])
         if not self._is_candidate(rows):
-            self._index = None  # our own key may be news from before the next look: do not wait for more
+            self._index = None  # our own key may be the next change: do not wait for another one
             return None
         ready = self._ready(rows)
         if len(ready) < self._me.expect:
@@ -132,12 +133,12 @@ class _Candidacy:
 
     def _rows(self) -> dict[str, Mapping[str, Any]]:
         index, rows = self._client.kv.get(self._prefix, recurse=True, index=self._index, wait=f"{WAIT_S}s")
-        # An index that went back is of a Consul that lost its data: look afresh.
+        # An index that is lower than before comes from a Consul that lost its data: begin anew.
         self._index = index if self._index is None or int(index) >= int(self._index) else None
         return {row["Key"]: row for row in rows or []}
 
     def _is_candidate(self, rows: Mapping[str, Mapping[str, Any]]) -> bool:
-        """Whether our own key stands; make it stand otherwise, and keep its session alive."""
+        """Whether our own key is there. Writes it if it is not, and keeps its session alive."""
         row = rows.get(self._key)
         if row is None or row.get("Session") != self._session or self._session is None:
             self._become_candidate(row)
@@ -152,7 +153,7 @@ class _Candidacy:
         if row is not None and other is not None and other != self._session:
             if (raft := _decode(row, Candidate).raft) != self._me.raft:
                 raise _NotYet(f"another node calls itself {self._me.id}, at {raft}: ids must differ")
-            self._client.session.destroy(other)  # ourselves, before a restart: nobody else has our address
+            self._client.session.destroy(other)  # our own session from before a restart: no other node has our address
         if self._session is not None:
             self._client.session.destroy(self._session)
         self._session = self._client.session.create(
@@ -163,7 +164,7 @@ class _Candidacy:
             raise _NotYet(f"{self._key} is still held by another session")
 
     def _ready(self, rows: Mapping[str, Mapping[str, Any]]) -> list[Candidate]:
-        """Living candidates that expect what we do, first come first; one an address."""
+        """The candidates that expect as many nodes as we do, in the order in which they came; one for each address."""
         living = [row for key, row in rows.items() if key.startswith(f"{self._prefix}candidates/") and "Session" in row]
         ready: dict[str, Candidate] = {}
         for row in sorted(living, key=lambda row: (row["CreateIndex"], row["Key"])):
@@ -177,19 +178,19 @@ class _Candidacy:
         return list(ready.values())
 
     def _formed_already(self) -> Formation | None:
-        """A running cluster of this name, though its key is gone: a Consul that lost its data must not cost unity."""
+        """A running cluster of this name whose key is gone. A Consul that lost its data must not cause a second one."""
         running = self._running()
         return self._formation_of(running, chosen=False) if running else None
 
     def _running(self) -> dict[str, str]:
-        """Nodes of this name's cluster that stand in Consul as formed: node id -> raft address."""
+        """Nodes of this cluster that are registered in Consul as formed: node id -> raft address."""
         _, entries = self._client.health.service(self._settings.service)
         metas = [entry["Service"]["Meta"] for entry in entries]
         found = [meta for meta in metas if meta.get("cluster") == self._cluster and meta.get("cluster_id")]
         return {meta["node"]: meta["raft"] for meta in found if meta["node"] != self._me.id}
 
     def _settle(self, chosen: Sequence[Candidate]) -> None:
-        """Write the set if none stands. Whoever wins, the next look reads it."""
+        """Write the set if there is none. The next query reads the set that was written first."""
         members = Members({candidate.id: candidate.raft for candidate in chosen}, by=self._me.id)
         self._client.kv.put(f"{self._prefix}members", msgspec.json.encode(members), cas=0)
         self._index = None
@@ -204,7 +205,7 @@ class _Candidacy:
                 f"the members of {self._cluster} agreed in Consul have {self._me.id} at {listed}, but this node is at "
                 f"{self._me.raft}: give it that address, or another id and `quorate members add`"
             )
-        if listed is None:  # its founders may be gone by now, and others have come
+        if listed is None:  # the first members may be gone by now, and other nodes may have come
             members = {**members, **self._running()}
         return self._formation_of(members, chosen=listed is not None)
 
@@ -220,7 +221,7 @@ class _Candidacy:
         return Formation(sorted(members.items()), chosen)
 
     def leave(self) -> None:
-        """Withdraw. If Consul is away just now, the session ends by itself."""
+        """Withdraw. If Consul does not answer now, the session ends by itself."""
         try:
             if self._session is not None:
                 self._client.session.destroy(self._session)

@@ -11,9 +11,9 @@ from quorate.errors import ConfigError, NotReady
 
 
 def find_nodes(settings: Consul, *, cluster: str | None = None) -> list[str]:
-    """URLs of the nodes whose checks pass, the leader's first.
+    """The URLs of the nodes whose checks pass; the leader comes first.
 
-    Raises `NotReady` if Consul cannot be asked, `ConfigError` if there are several clusters and none was named.
+    Raises `NotReady` if Consul does not answer, `ConfigError` if there are several clusters and none was named.
     """
     client = connect(settings)
     try:

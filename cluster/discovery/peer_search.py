@@ -1,7 +1,7 @@
-"""A starting node's search for the others of its cluster in Consul, on a thread of its own.
+"""A starting node's search for the other nodes of its cluster in Consul, on a thread of its own.
 
-The node runs meanwhile and says what it waits for. A node whose log names members never searches: whatever becomes of
-Consul, it has them. What is found, or cannot be, is told on the node's loop, once.
+Meanwhile the node runs and says what it waits for. A node whose log names members never searches: it has its peers,
+whatever happens to Consul. The result of the search, or the error that ended it, is told on the node's loop, once.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 
 
 class PeerSearch:
-    """`post` hands a call to the loop. `found` gets the agreed set; `failed` what waiting does not cure."""
+    """`post` hands a call to the loop. `found` gets the agreed set, `failed` an error that waiting does not cure."""
 
     def __init__(
         self,
@@ -31,14 +31,14 @@ class PeerSearch:
     ) -> None:
         self._config, self._post, self._found, self._failed = config, post, found, failed
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="finding", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="peer-search", daemon=True)
         self.words = f"looking for the others in Consul at {config.consul.address}"
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """Withdraw. Idempotent; takes a few deadlines of one call to Consul at most."""
+        """Withdraw. Idempotent. It lasts a few deadlines of one call to Consul at most."""
         self._stop.set()
         if self._thread.is_alive():
             self._thread.join(4 * self._config.consul.timeout_ms / 1000 + 1)
@@ -64,7 +64,7 @@ class PeerSearch:
     def _hear(self, words: str) -> None:
         self.words = words
 
-    def _tell(self, whom: Callable[[Any], None], news: object) -> None:
+    def _tell(self, listener: Callable[[Any], None], news: object) -> None:
         if not self._stop.is_set():
-            with contextlib.suppress(RuntimeError):  # the loop ended between the two lines
-                self._post(whom, news)
+            with contextlib.suppress(RuntimeError):  # the loop ended in this moment
+                self._post(listener, news)

@@ -1,11 +1,11 @@
 """A node's place in Consul: registered while it runs, tagged `leader` while it leads, gone when it stops.
 
-Consul is where clients look for nodes; counting never waits for it. So all of this runs on a thread of its own, every
-call has a deadline, and an agent that is away, hung, forgetful or unwilling costs a line in the log and a sentence in
-/status, until it is back. The `leader` tag is a hint: two nodes may carry it for a moment, and a node that was killed
+Clients search for nodes in Consul, but counting never waits for it. So all of this runs on a thread of its own, and
+every call has a deadline. An agent that is down, hangs, lost its data or refuses costs a line in the log and a sentence
+in /status until it is back. The `leader` tag is a hint: two nodes may have it for a moment, and a node that was killed
 keeps it until its check fails. The cluster's own answer (GET /leader) is the truth.
 
-The node wires it: `start` when HTTP listens, `leader_changed` from the replica, `stop` first of all at shutdown.
+The node calls `start` when HTTP listens, `leader_changed` when the replica says so, and `stop` first at shutdown.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ServiceIdentity:
-    """What a node tells Consul of itself."""
+    """What a node tells Consul about itself."""
 
     node_id: str
     cluster: str  # its name, not its id
@@ -42,9 +42,9 @@ class ServiceIdentity:
 
 
 class Registration:
-    """One node's entry with its agent, kept true until `stop`.
+    """One node's entry with its agent, kept up to date until `stop`.
 
-    `health` is asked when consul.check is `ttl`: None while the node is ready, else why it is not.
+    `health` is called when consul.check is `ttl`: it returns None while the node is ready, otherwise why it is not.
     """
 
     def __init__(
@@ -53,8 +53,8 @@ class Registration:
         self._settings, self._identity, self._health = settings, identity, health
         self._client = connect(settings)
         self._leader, self._cluster_id = False, ""
-        self._sent: Mapping[str, Any] | None = None  # what the agent has of us, as far as we know
-        self._may_be_listed = False  # it may have taken what it did not answer
+        self._sent: Mapping[str, Any] | None = None  # what the agent stores for this node, as far as is known
+        self._may_be_listed = False  # also if a registration was not confirmed
         self._trouble: str | None = "not registered yet"
         self._trouble_since = time.monotonic()
         self._registrations = self._failures = 0
@@ -65,17 +65,17 @@ class Registration:
         self._thread.start()
 
     def leader_changed(self, leads: bool) -> None:
-        """Move the tag. Returns at once; may be called from any thread."""
+        """Give or take the `leader` tag. Returns at once; may be called from any thread."""
         self._leader = leads
         self._wake.set()
 
     def cluster_formed(self, cluster_id: str) -> None:
-        """Tell which cluster this node is of, so that new nodes never form another of its name. Returns at once."""
+        """Register the id of this node's cluster, so that new nodes never form another of its name. Returns at once."""
         self._cluster_id = cluster_id
         self._wake.set()
 
     def stop(self) -> None:
-        """Deregister, and end the thread. Idempotent; takes a few deadlines of one call at most."""
+        """Deregister, and end the thread. Idempotent. It lasts a few deadlines of one call at most."""
         self._stop.set()
         self._wake.set()
         if self._thread.is_alive():
@@ -101,15 +101,15 @@ class Registration:
             return f"registered as {self._identity.service_id}" + (", leader" if self._leader else "")
         return f"{self._trouble}, for {time.monotonic() - self._trouble_since:.0f} s; counting goes on, trying again"
 
-    # On the thread, all that follows.
+    # All that follows runs on the thread.
 
     def _run(self) -> None:
         retry_s = RETRY_S_MIN
         while not self._stop.is_set():
-            self._wake.clear()  # before looking at what is wanted: a change from here on wakes us again
+            self._wake.clear()  # first: a change from here on wakes the thread again
             try:
                 self._keep_true()
-            except Exception as error:  # nothing but `stop` may end this thread
+            except Exception as error:  # only `stop` may end this thread
                 if not isinstance(error, TROUBLE):
                     log.exception("unexpected while keeping the entry in Consul")
                 self._failed(in_words(error))
@@ -122,7 +122,7 @@ class Registration:
 
     @property
     def _period_s(self) -> float:
-        """How often the agent is asked whether it knows us; a TTL is renewed well before it ends."""
+        """Seconds between two checks of the agent's entry. A TTL is renewed well before it ends."""
         return self._settings.interval_s / (3 if self._settings.check == "ttl" else 1)
 
     def _keep_true(self) -> None:
@@ -143,7 +143,7 @@ class Registration:
         return {"tags": tags, "meta": {**meta, "version": me.version, "cluster_id": self._cluster_id}}
 
     def _known(self, wanted: Mapping[str, Any]) -> bool:
-        """Whether the agent still has us as we sent it: one that was restarted without its data has not."""
+        """Whether the agent still has the entry as it was sent. An agent restarted without its data does not."""
         entries = self._client.agent.services(f'ID == "{self._identity.service_id}"')
         entry = entries.get(self._identity.service_id)
         if entry is None:
@@ -198,7 +198,7 @@ class Registration:
             self._trouble = trouble
 
     def _leave(self) -> None:
-        """Once: an agent that does not answer now is told by the check that the node is gone."""
+        """Deregister, with one attempt. If the agent does not answer, its check will find that the node is gone."""
         try:
             if self._may_be_listed:
                 self._client.agent.service.deregister(self._identity.service_id)

@@ -1,8 +1,8 @@
-"""Hearing of polls put into MongoDB by hand as soon as they are there, where the server has change streams.
+"""Tells at once when a poll is put into MongoDB by hand, where the server has change streams.
 
-A replica set has them, a single mongod and FerretDB have not: then nothing is ever heard, and the look every
-`poll_refresh_s` finds them. A hint only: losing one costs a minute. A stream that the server ends (say, because the
-history it would go on from is gone) is begun anew.
+A replica set has them. A single mongod and FerretDB do not: there this never reports anything, and new polls are found
+by the search every `poll_refresh_s`. A report is only a hint: a lost one costs a minute. When the server ends a stream,
+for example because the history from which it would go on is gone, a new stream is opened.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ class Stream(Protocol):
 
 
 class ChangeStream:
-    """Documents that come without a fence. What the leader writes itself comes with one and is not heard."""
+    """Reports documents that come without a fence. The leader's own writes have a fence and are not reported."""
 
     ARGUMENTS = ([{"$match": {"operationType": {"$in": ["insert", "replace"]}, "fullDocument.quorate.cluster": None}}],)
-    AWAIT_MS = 5  # how long the server holds the question when there is nothing new
+    AWAIT_MS = 5  # how long the server waits for news before it answers that there is none
 
     def __init__(self, listen: Callable[[], Stream]) -> None:
         self._listen = listen
@@ -36,7 +36,7 @@ class ChangeStream:
         self._supported = True
 
     def has_news(self) -> bool:
-        """Whether something came since the last call, or may have come while we did not listen."""
+        """Whether a document came since the last call, or may have come while no stream was open."""
         if not self._supported:
             return False
         if self._stream is None:

@@ -1,14 +1,15 @@
-"""Tallies in MongoDB 5 or later, or what speaks its protocol (FerretDB 2): a document a poll in `ballots.polls`.
+"""Tallies in MongoDB 5 or later, or in a server that speaks its protocol (FerretDB 2). Each poll is one document.
 
     {_id: "mood", title: "…", options: [...], results: {happy: 12, "a.$b": 3}, total: 15, state: "open", …,
      quorate: {cluster: "…", fence: "…", version: 17}}
 
-Transactions are not needed: each document is replaced by one update whose filter is the fence, so a late write of an
-older leader matches nothing. `results` is set whole, for names with `.` and `$` cannot be addressed one by one. Only
-fields of ours are set. Documents without `quorate` were put there by hand. What was ever written stands in the
-collection beside it, `polls_written` (the ledger), so that a deleted document is told from one never written.
+The collection is `ballots.polls`, unless the settings name another. Transactions are not needed: each document is
+replaced by one update whose filter holds the fence, so a late write of an older leader matches nothing. `results` is
+set as a whole, because options with `.` and `$` in their names cannot be set one by one. Only fields of ours are set.
+Documents without `quorate` were put there by hand. A second collection, `polls_written`, is the ledger: it names every
+poll that was ever written, so that a deleted document is told from one that was never written.
 
-All is written with w=majority and j=true. The client connects when it is first needed, and again by itself.
+Everything is written with w=majority and j=true. The client connects when it is first needed, and reconnects by itself.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ AUTHENTICATION_FAILED = 18
 UNAUTHORIZED = (13, AUTHENTICATION_FAILED)
 OBJECT_ID = re.compile(r"[0-9a-f]{24}")
 READ_BY_HAND = {"title": 1, "options": 1, "results": 1, "state": 1}
-# Hands and other programs may have put any date or text into documents: one that cannot be read must not hide others.
+# People and other programs may have put any date or text into a document. It must not hide other documents.
 LENIENT: CodecOptions[Document] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
 )
@@ -69,12 +70,12 @@ class MongoSink:
     ) -> None:
         self.refresh_s = refresh_s
         self._url, self._database, self._collection = url, database, collection
-        self._lock = threading.Lock()  # around opening and closing; the client itself is for all threads
+        self._lock = threading.Lock()  # around opening and closing; the client itself is safe in all threads
         self._client: pymongo.MongoClient[Document] | None = None
         self._closed = False
-        self._has_index = False  # or it was refused
-        self._ledger: dict[str, int] = {}  # what is known of the ledger: id -> generation
-        self._ledger_of = ""  # the cluster
+        self._has_index = False  # True also if the server refused it
+        self._ledger: dict[str, int] = {}  # a copy of known rows: id -> generation
+        self._ledger_of = ""  # the id of the cluster of these rows
         self._change_stream = ChangeStream(self._listen)
 
     # ---- the Protocol -----------------------------------------------------------------------------------------------
@@ -115,7 +116,7 @@ class MongoSink:
 
     def read(self, *, timeout_s: float) -> dict[str, PollDocument]:
         with self._within(timeout_s):
-            # Version 0: claimed a moment ago, and about to be written for the first time.
+            # Version 0: the document was claimed a moment ago and is about to be written for the first time.
             ours = {"quorate.cluster": {"$ne": None}, "quorate.version": {"$ne": 0}}
             found = list(self._polls().find(ours).sort("_id", 1))
         try:
@@ -136,7 +137,7 @@ class MongoSink:
 
     @contextmanager
     def _within(self, timeout_s: float) -> Iterator[None]:
-        """All that is asked of MongoDB inside ends by one deadline. What goes wrong becomes a `SinkError`."""
+        """All calls to MongoDB inside this block share one deadline. Their errors become `SinkError`."""
         try:
             with pymongo.timeout(timeout_s):
                 yield
@@ -156,7 +157,7 @@ class MongoSink:
             if self._client is None:
                 try:
                     self._client = pymongo.MongoClient(self._url, w="majority", journal=True, appname="quorate")
-                except ValueError as error:  # a port that is none; other nonsense is a PyMongoError
+                except ValueError as error:  # for an impossible port; other wrong addresses raise a PyMongoError
                     raise SinkError(f"MongoDB cannot be used: {error}; correct mongo.url") from error
             if not self._has_index:
                 _make_index(self._client[self._database][self._collection])
@@ -168,7 +169,10 @@ class MongoSink:
     def _pass(
         self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str, *, careful: bool
     ) -> dict[str, WriteOutcome]:
-        """Write these; those left out of the answer met something unexpected. `careful`: look at each before."""
+        """Write the documents. The answer leaves out those for which the stored document was not as expected.
+
+        `careful`: read every stored document and its ledger row before.
+        """
         ledger = self._look_up([document.id for document in documents], cluster_id, afresh=careful)
         written = {id for id, generation in ledger.items() if generation == fence.generation}
         known = [] if careful else [document for document in documents if document.id in written]
@@ -202,7 +206,7 @@ class MongoSink:
         return result.matched_count + result.inserted_count == len(operations)
 
     def _with_stored(self, documents: Sequence[PollDocument]) -> Iterator[tuple[PollDocument, Document | None]]:
-        """Each document and what stands in its place; without the results of those that are fenced."""
+        """Each document with the stored one; a stored document that is fenced comes without its results."""
         keys = [_key(document) for document in documents]
         fenced = self._polls().find({"_id": {"$in": keys}, "quorate.cluster": {"$ne": None}}, {"quorate": 1})
         by_hand = self._polls().find({"_id": {"$in": keys}, "quorate.cluster": None}, READ_BY_HAND)
@@ -210,8 +214,8 @@ class MongoSink:
         return ((document, stored.get(key)) for document, key in zip(documents, keys, strict=True))
 
     def _claim(self, raw: Document, cluster_id: str) -> bool:
-        """Fence a hand-made document if it still holds the results we judged. They stay until they are written over."""
-        # $eq: an option named like an operator is data here. It also takes null for missing, as we do.
+        """Fence a hand-made document if it still holds the results that were judged. They stay until the next write."""
+        # With $eq an option that is named like an operator is data. A missing field equals null, as is needed here.
         unchanged = {"_id": raw["_id"], "quorate.cluster": None, "results": {"$eq": raw.get("results")}}
         ours = {"cluster": cluster_id, "fence": str(LOWEST), "version": 0}
         return self._polls().update_one(unchanged, {"$set": {"quorate": ours}}).matched_count == 1
@@ -219,7 +223,7 @@ class MongoSink:
     # ---- the ledger -------------------------------------------------------------------------------------------------
 
     def _look_up(self, ids: Sequence[str], cluster_id: str, *, afresh: bool) -> dict[str, int]:
-        """Of these polls, those that this cluster ever wrote here, with the generation it last did in."""
+        """The polls that this cluster ever wrote here, each with the generation of the last write."""
         if self._ledger_of != cluster_id:
             self._ledger, self._ledger_of = {}, cluster_id
         unknown = [id for id in ids if afresh or id not in self._ledger]
@@ -239,17 +243,17 @@ class MongoSink:
 
 
 def _make_index(polls: Collection[Document]) -> None:
-    """For looking up other clusters' documents, and those put there by hand."""
+    """To find other clusters' documents, and documents put there by hand."""
     try:
         polls.create_index([("quorate.cluster", 1), ("quorate.fence", -1)], name="quorate_fence")
-    except OperationFailure as refused:  # slower without, but right
+    except OperationFailure as refused:  # without the index all is right, but slower
         if refused.code == AUTHENTICATION_FAILED:
             raise
         log.warning("MongoDB refuses the index quorate_fence on %s: %s", polls.full_name, refused)
 
 
 def _raise_unless_duplicate(error: BulkWriteError, ids: Sequence[str]) -> None:
-    """A duplicate key says that something stands there after all; what else the server refuses is told in words."""
+    """A duplicate key only means that a document is stored there after all. Any other refusal becomes a `SinkError`."""
     if error.details.get("writeConcernErrors"):
         raise error
     for failed in error.details.get("writeErrors", []):
@@ -264,7 +268,7 @@ def _in_words(error: Exception, timeout_s: float) -> str:
     for noise in (", Timeout:", ", full error:", " (configured timeouts:"):
         brief = brief.split(noise)[0]
     brief = " ".join(brief.split())[:300]
-    if "Got response id" in brief:  # a number that is new each time
+    if "Got response id" in brief:  # the text has a number that differs each time
         return "MongoDB cannot be used: what answers there is no MongoDB; see mongo.url"
     if isinstance(error, ServerSelectionTimeoutError):
         return f"MongoDB cannot be reached ({brief}); the flush goes on when it is back"
@@ -279,7 +283,7 @@ def _in_words(error: Exception, timeout_s: float) -> str:
 
 
 def _key(document: PollDocument) -> str | ObjectId:
-    """A document inserted without an `_id` got an ObjectId; its poll has that as text."""
+    """The `_id`. A document inserted without one got an ObjectId, and the id of its poll is the text of that."""
     by_hand = document.initial_results is not None and OBJECT_ID.fullmatch(document.id)
     return ObjectId(document.id) if by_hand else document.id
 

@@ -97,10 +97,10 @@ def test_the_nodes_policy_lets_it_register_see_itself_move_its_tag_and_leave(clo
         entry = closed.agent.entry(ID, closed.bootstrap)
         return [] if entry is None else list(entry["Service"]["Tags"])
 
-    looks: list[None] = []
-    registration = registered(closed, lambda: looks.append(None))
+    checks: list[None] = []
+    registration = registered(closed, lambda: checks.append(None))
     try:
-        wait_for("it looked a few times", lambda: len(looks) > 3)
+        wait_for("it checked a few times", lambda: len(checks) > 3)
         assert 1 == registration.status()["registrations"], "with this token it sees that it is registered"
         registration.leader_changed(True)
         wait_for("it is tagged", lambda: "leader" in tags(), deadline_s=2)

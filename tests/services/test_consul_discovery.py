@@ -36,7 +36,7 @@ def pool() -> Iterator[Candidates]:
 
 
 class Candidates:
-    """Nodes that look for each other, each on a thread of its own."""
+    """Nodes that search for each other, each on a thread of its own."""
 
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(8)
@@ -152,7 +152,7 @@ def test_who_writes_second_gives_way_to_the_set_that_stands(
     written = msgspec.json.encode(Members(dict(members("n1", "n8")), by="n8"))
 
     def outrun(search: _Candidacy) -> None:
-        """Between this candidate's look and its write, another set is written."""
+        """Between this candidate's query and its write, another set is written."""
         agent.call("PUT", "/v1/kv/quorate/outrun/members?cas=0", data=written)
 
     monkeypatch.setattr(_Candidacy, "_formed_already", outrun)

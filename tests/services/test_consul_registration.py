@@ -109,7 +109,7 @@ def test_a_node_that_is_not_ready_is_shown_critical_and_comes_back(agent: Agent,
 
 
 def test_leader_tag_moves_within_two_seconds_and_the_checks_stay_as_they_are(agent: Agent) -> None:
-    seldom_s = 3  # so that it is the change itself that moves the tag, not the next look
+    seldom_s = 3  # long, so that the change itself moves the tag, and not the next check
     with (
         Node(agent, "n1", every_s=seldom_s, check="http") as one,
         Node(agent, "n2", every_s=seldom_s, check="http") as two,

@@ -1,4 +1,4 @@
-"""host:port, and the list of peers: read strictly, refused in words."""
+"""host:port, and the list of peers. Both are read strictly; an error says in words what is wrong."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quorate.errors import ConfigError
 
 
 class Address(NamedTuple):
-    """An IPv6 host stands here without its brackets, as sockets want it."""
+    """An IPv6 host is without brackets here, as sockets want it."""
 
     host: str
     port: int
@@ -19,7 +19,7 @@ class Address(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this host can reach it. A name that is not `localhost` may be anything, so it is not."""
+        """Whether only this host can reach it. False for every name but `localhost`, since a name may mean any host."""
         if self.host == "localhost":
             return True
         try:
@@ -36,7 +36,7 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """Read `host:port` or `[v6]:port`; raise `ConfigError` with what is wrong."""
+    """Read `host:port` or `[v6]:port`. Raises `ConfigError`."""
     host, colon, port = text.rpartition(":")
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
@@ -50,7 +50,7 @@ def parse_address(text: str) -> Address:
 
 
 def parse_peers(peers: list[str]) -> dict[str, Address]:
-    """Read `id=host:port` items; raise `ConfigError` on the first that is wrong or that stands twice."""
+    """Read items of `id=host:port`. Raises `ConfigError` for the first that is wrong or given twice."""
     members: dict[str, Address] = {}
     for peer in peers:
         id, equals, text = peer.partition("=")

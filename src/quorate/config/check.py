@@ -1,4 +1,4 @@
-"""What must hold between settings, each of which is fine by itself."""
+"""Contradictions between settings that are right each by itself."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _members(config: Config) -> Iterator[str]:
 
 
 def _finding(config: Config) -> Iterator[str]:
-    """Nodes that find each other in Consul are told nothing else, or two clusters might form."""
+    """Nodes that find each other in Consul must be told no other peers. Otherwise two clusters might form."""
     if not config.raft.bootstrap_expect:
         return
     if config.raft.peers:

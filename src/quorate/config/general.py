@@ -32,7 +32,7 @@ class Http(Section, frozen=True):
 
     @property
     def url(self) -> str:
-        """What to tell others. A wildcard address is of no use to them: `check` asks for http.advertise then."""
+        """The URL for other nodes and clients. For a wildcard address `check` asks for http.advertise."""
         return self.advertise.rstrip("/") or f"http://{self.listen}"
 
 
@@ -68,7 +68,7 @@ class Votes(Section, frozen=True):
     ] = 1_000_000
     queue_bytes: Annotated[
         int,
-        about(  # what never fits would be told to try again for ever
+        about(  # a request bigger than the queue would be refused with "try again" for ever
             "bytes of votes waiting in this node, beyond which 429 is answered; no less than the biggest request takes",
             ge=ENTRY_BYTES_MAX,
             le=PORTABLE_INT_MAX,

@@ -1,7 +1,7 @@
-"""From a TOML file, the environment and flags to one checked `Config`; each layer outranks the one before it.
+"""From a TOML file, the environment and flags to one checked `Config`. Each layer overrides the layer before it.
 
-Nothing is guessed: a key that does not exist, a value of the wrong type and settings that contradict each other are all
-refused, each with where it stands and what would be right, and all that is wrong is told at once.
+Nothing is guessed. A key that does not exist, a value of the wrong type and settings that contradict each other are
+refused. The text says where the error is and what would be right, and all errors are told at once.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from quorate.config.settings import SETTINGS, Config, Setting, section_names, se
 from quorate.errors import ConfigError
 
 SECRET_FILE_BYTES_MAX = 65_536
-# Read by the commands themselves.
+# Variables that the commands read themselves.
 NOT_SETTINGS = {"QUORATE_NODES", "QUORATE_CONSUL", "QUORATE_CONFIG", "QUORATE_TIMEOUT"}
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     config: Config
-    origins: dict[str, str]  # "section.key" -> where its value came from; not there: the default
+    origins: dict[str, str]  # "section.key" -> where its value came from; a default has no entry
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,13 @@ class _Given:
     value: Any
     origin: str
     rank: int
-    base: Path  # what a relative path in it is relative to
+    base: Path  # a relative path in the value is relative to this folder
 
 
 def load(
     file: Path | None = None, *, env: Mapping[str, str] | None = None, flags: Mapping[str, Any] | None = None
 ) -> Loaded:
-    """Read and check all settings. `flags` maps "section.key" to a text or a value. Raises `ConfigError`, in words."""
+    """Read and check all settings. `flags` maps "section.key" to a text or a value. Raises `ConfigError`."""
     problems: list[str] = []
     given: dict[str, _Given] = {}
     if file is not None:
@@ -103,7 +103,7 @@ def _read_env(env: Mapping[str, str], given: dict[str, _Given], problems: list[s
         if word in known:
             _take(given, problems, known[word].name, env[variable], f"${variable}", 1, Path.cwd(), lax=True)
             continue
-        # Other tools may have variables that begin as ours do; one that is nearly a setting is surely a typo.
+        # Other tools may have variables that begin as ours do. A variable that is nearly a setting is surely a typo.
         ours = word.partition("_")[0].lower() in section_names() and "_" in word
         near = closest(word, known, cutoff=0.6 if ours else 0.9)
         if ours or near:
@@ -122,7 +122,7 @@ def _take(
     *,
     lax: bool,
 ) -> None:
-    """Convert one value and remember it; a problem is noted, not raised. `lax`: a text stands for its value."""
+    """Convert one value and remember it. A problem is noted, not raised. `lax`: numbers and lists come as texts."""
     setting = SETTINGS.get(name)
     if setting is None:
         problems.append(f"{origin}: {name} is not a setting{_nearest_setting(name)}")
@@ -143,7 +143,7 @@ def _convert(setting: Setting, value: Any, *, lax: bool) -> Any:
 
 
 def _read_secrets(given: dict[str, _Given], problems: list[str]) -> None:
-    """Fill each secret from its file. Of a secret and its file the one from the higher layer holds."""
+    """Fill each secret from its file. If both are given, the higher layer is taken."""
     for setting in [s for s in SETTINGS.values() if s.secret]:
         direct, pointer = given.get(setting.name), given.get(f"{setting.name}_file")
         if pointer is None or not pointer.value:
@@ -170,7 +170,7 @@ def _read_secret(setting: Setting, pointer: _Given, given: dict[str, _Given], pr
 
 
 def _follow_old_names(given: dict[str, _Given], problems: list[str]) -> None:
-    """Give what stands under an old name to the new name. Of the two the one from the higher layer holds."""
+    """Move a value from an old name to the new one. If both are given, the higher layer is taken."""
     for old in [s for s in SETTINGS.values() if s.replaced_by and s.name in given]:
         found, new = given.pop(old.name), given.get(old.replaced_by)
         if new is not None and new.rank == found.rank:
@@ -183,14 +183,14 @@ def _follow_old_names(given: dict[str, _Given], problems: list[str]) -> None:
 
 
 def _as_new(old: Setting, value: Any) -> Any:
-    """What the new setting holds if the old one holds this."""
+    """The value of the new setting that means the same as this value of the old one."""
     if SETTINGS[old.replaced_by].names is None:
         return value
     return [] if value in ("", "none") else [value]
 
 
 def under_new_names(values: Mapping[str, Any]) -> dict[str, Any]:
-    """These settings ("section.key"), where an old name is replaced by the new one; the new name's own value holds."""
+    """The same settings ("section.key") without old names. If both names are given, the new one's value is taken."""
     old = {name: SETTINGS[name] for name in values if name in SETTINGS and SETTINGS[name].replaced_by}
     renamed = {setting.replaced_by: _as_new(setting, values[name]) for name, setting in old.items()}
     return renamed | {name: value for name, value in values.items() if name not in old}
@@ -215,7 +215,7 @@ def _nearest_setting(name: str) -> str:
 
 
 def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known word most like this one, or that begins most like it: `electon` means `election_timeout_ms`."""
+    """The known word that is, or begins, most like this word: `electon` finds `election_timeout_ms`."""
 
     def likeness(candidate: str) -> float:
         whole = difflib.SequenceMatcher(None, word, candidate).ratio()

@@ -60,7 +60,7 @@ class Config(msgspec.Struct, frozen=True):
         return cast(Nsq, self.adapters["nsq"])
 
     def members(self) -> dict[str, Address]:
-        """All nodes of the cluster by id, this one too, also when it is alone."""
+        """All nodes of the cluster by id, with this one, also when it is the only one."""
         return self.raft.members or {self.node.id: parse_address(self.raft.advertise or self.raft.listen)}
 
     def raft_address(self) -> Address:
@@ -70,7 +70,7 @@ class Config(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What is known of one setting."""
+    """One setting: its name, type, limits and default."""
 
     section: str
     key: str
@@ -114,7 +114,7 @@ class Setting:
         return typing.get_args(self.type) if typing.get_origin(self.type) is Literal else ()
 
     def allowed(self) -> str:
-        """The values it takes, in words that follow "give"."""
+        """The values that are allowed, in words that fit after "give"."""
         if self.choices:
             return "one of " + ", ".join(choice for choice in self.choices if choice)
         if self.type is int:

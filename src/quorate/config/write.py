@@ -32,7 +32,7 @@ def to_toml(values: Mapping[str, Any], head: str = "") -> str:
 def toml_value(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(toml_value(item) for item in value) + "]"
-    # TOML's basic strings are JSON's, but for DEL and for pairs of surrogates, which ensure_ascii=False avoids.
+    # TOML's basic strings are JSON's, except for DEL, and for surrogate pairs, which ensure_ascii=False avoids.
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
@@ -58,7 +58,7 @@ def value_of(config: Config, setting: Setting) -> Any:
 
 
 def masked(setting: Setting, value: Any) -> Any:
-    """A secret is masked unless it is what anyone can read in the documentation."""
+    """Mask a secret, unless it is the default, which anyone can read in the documentation."""
     return MASK if setting.secret and value != setting.default else value
 
 

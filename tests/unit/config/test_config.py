@@ -1,4 +1,4 @@
-"""Settings: who outranks whom, and what is refused in which words."""
+"""Settings: which layer overrides which, and what is refused in which words."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def write(folder: Path, text: str) -> Path:
     return file
 
 
-def test_flag_outranks_environment_outranks_file_outranks_default(tmp_path: Path) -> None:
+def test_a_flag_overrides_the_environment_which_overrides_the_file(tmp_path: Path) -> None:
     file = write(tmp_path, '[http]\nthreads = 2\ndrain_s = 2\nkeep_alive_s = 2\n[log]\nlevel = "debug"\n')
     env = {"QUORATE_HTTP_DRAIN_S": "3", "QUORATE_HTTP_KEEP_ALIVE_S": "3"}
     loaded = load(file, env=env, flags={"http.keep_alive_s": "4"})

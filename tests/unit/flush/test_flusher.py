@@ -102,7 +102,7 @@ def test_only_what_changed_is_written_again(store: SqliteStore) -> None:
 
 
 def test_what_changed_is_pending_from_then_until_it_is_written(store: SqliteStore) -> None:
-    """Also in between, when nothing is noted by name any more and no poll is known to be behind yet."""
+    """Also in the moment when the names were taken and no poll is known to be behind yet."""
 
     async def scenario() -> None:
         replica, sink, pending = LocalReplica(), Gate(store.sink()), []
@@ -113,11 +113,11 @@ def test_what_changed_is_pending_from_then_until_it_is_written(store: SqliteStor
             assert leadership is not None
             holders = leadership._holders
 
-            def look(options: Sequence[str]) -> list[Sequence[str]]:
+            def note_and_find(options: Sequence[str]) -> list[Sequence[str]]:
                 pending.append(leadership.pending)
                 return holders(options)
 
-            leadership._holders = look  # type: ignore[method-assign]  # the moment in between
+            leadership._holders = note_and_find  # type: ignore[method-assign]  # the moment in between
             await apply(replica, votes("happy"))
             await until("all is written", lambda: not leadership.pending)
             assert ([True], {"happy": 1, "sad": 0}) == (pending, seen(sink))
@@ -274,7 +274,7 @@ def _forming(replica: LocalReplica) -> bytes:
     return entry.encode_entry(replica.state.time_ms, [batch])
 
 
-def test_a_term_that_passed_unnoticed_begins_another_reign(store: SqliteStore) -> None:
+def test_a_term_that_passed_unnoticed_begins_another_leadership(store: SqliteStore) -> None:
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())
         await apply(replica, poll())
@@ -288,10 +288,10 @@ def test_a_term_that_passed_unnoticed_begins_another_reign(store: SqliteStore) -
     run(scenario())
 
 
-def test_what_came_of_a_flush_is_noted_where_reigns_begin_and_end(
+def test_the_result_of_a_flush_is_noted_where_leaderships_begin_and_end(
     store: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """On the loop: else a new leadership could begin in the middle of it, and be caught up before it wrote anything."""
+    """On the loop. Otherwise a new leadership could begin meanwhile, and seem caught up before it wrote anything."""
 
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())

@@ -57,7 +57,7 @@ def test_a_poll_put_there_later_is_found_before_the_refresh(store: SqliteStore) 
     run(scenario())
 
 
-def test_a_sink_that_cannot_tell_is_looked_at_every_refresh(store: SqliteStore) -> None:
+def test_a_sink_that_cannot_tell_is_searched_every_refresh(store: SqliteStore) -> None:
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=0.1)
         sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
@@ -201,7 +201,7 @@ def test_many_polls_are_imported_in_several_entries(store: SqliteStore, monkeypa
     run(scenario())
 
 
-def test_more_polls_than_one_look_finds_do_not_wait_for_the_refresh(
+def test_more_polls_than_one_search_finds_do_not_wait_for_the_refresh(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("quorate.cluster.flush.importer", "quorate.sinks.documents"):
@@ -218,7 +218,7 @@ def test_more_polls_than_one_look_finds_do_not_wait_for_the_refresh(
     run(scenario())
 
 
-def test_as_many_documents_left_alone_as_one_look_finds_are_looked_at_once_a_refresh(
+def test_as_many_documents_left_alone_as_one_search_finds_are_searched_once_a_refresh(
     store: SqliteStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("quorate.cluster.flush.importer", "quorate.sinks.documents"):
@@ -230,24 +230,24 @@ def test_as_many_documents_left_alone_as_one_look_finds_are_looked_at_once_a_ref
         await apply(replica, poll("p0"), poll("p1"))
         for number in range(2):
             store.insert(f"p{number}", options=["yes", "no"])
-        find, looks = sink.find, []
+        find, searches = sink.find, []
 
         def counted(*, timeout_s: float) -> Any:
-            looks.append(1)
+            searches.append(1)
             return find(timeout_s=timeout_s)
 
         sink.find = counted  # type: ignore[method-assign]  # counts what it passes on
         async with flushing(replica, sink) as flusher:
             await until("both are reported", lambda: len(problems(flusher)) == 2)
-            flushes, before = flusher.status()["flushes"], len(looks)
+            flushes, before = flusher.status()["flushes"], len(searches)
             await until("five more flushes", lambda: flusher.status()["flushes"] > flushes + 5)
-            assert before == len(looks)
+            assert before == len(searches)
 
     run(scenario())
 
 
 def test_a_deposed_leader_imports_nothing(store: SqliteStore) -> None:
-    """What it read may be old; only an entry of its own term may carry it."""
+    """What it read may be old: only an entry of its own term may hold it."""
 
     async def scenario() -> None:
         replica, sink = LocalReplica(), Gate(store.sink())

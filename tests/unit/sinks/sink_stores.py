@@ -1,4 +1,4 @@
-"""The place behind a sink, as people's hands reach it: what conformance tests insert, edit and delete there."""
+"""The database behind a sink, as people use it: what conformance tests insert, edit and delete there by hand."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class Store(Protocol):
     def edit(self, id: str, **fields: Any) -> None: ...
 
     def add_field(self, id: str, name: str, value: str) -> None:
-        """A field of people's own, beside those of a poll."""
+        """Add a field that is not one of a poll's, as people do."""
         ...
 
     def delete(self, id: str) -> None: ...
 
     def empty(self) -> None:
-        """Remove everything, as one who wants to start anew does; the store goes on."""
+        """Remove everything, as people do who want to start anew. The store stays usable."""
         ...
 
     def stored(self, id: str) -> dict[str, Any] | None:
-        """What stands there: every field people would see, with options and results as values."""
+        """The stored document: every field that people would see, with options and results as values."""
         ...
 
     def close(self) -> None: ...

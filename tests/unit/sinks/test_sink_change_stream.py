@@ -1,5 +1,8 @@
-"""Hearing of hand-made polls over a change stream. A server with change streams is not to be had here, so the stream is
-ours: it behaves as the driver documents it."""
+"""Reports of hand-made polls by a change stream.
+
+No server with change streams is available to these tests, so the stream is a double: it behaves as the driver's
+documentation says.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from quorate.sinks.mongo.change_stream import ChangeStream
 
 
 class Stream:
-    """What it is given, one a call; an exception is raised."""
+    """Returns the given events, one for each call. An exception is raised."""
 
     def __init__(self, *events: Any) -> None:
         self.events = list(events)
@@ -29,7 +32,7 @@ class Stream:
         self.closed = True
 
 
-def test_it_looks_once_when_it_begins_to_listen_and_then_when_something_comes() -> None:
+def test_there_is_news_when_the_stream_opens_and_whenever_something_comes() -> None:
     stream = Stream(None, {"insert": 1}, {"insert": 2}, None, None)
     change_stream = ChangeStream(lambda: stream)
     assert [True, False, True, False] == [change_stream.has_news() for _ in range(4)]
@@ -47,7 +50,7 @@ def test_a_server_without_change_streams_is_asked_once() -> None:
     assert [1] == asked
 
 
-def test_a_stream_that_the_server_ends_is_begun_anew(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_stream_that_the_server_ends_is_opened_again(caplog: pytest.LogCaptureFixture) -> None:
     ended, anew = Stream(OperationFailure("ChangeStreamHistoryLost", 286)), Stream(None, {"insert": 1})
     streams = [ended, anew]
     change_stream = ChangeStream(lambda: streams.pop(0))
@@ -59,7 +62,7 @@ def test_a_stream_that_the_server_ends_is_begun_anew(caplog: pytest.LogCaptureFi
     assert [] == caplog.messages
 
 
-def test_after_a_broken_connection_it_listens_again_and_looks() -> None:
+def test_after_a_broken_connection_the_stream_is_opened_again_and_there_is_news() -> None:
     broken, anew = Stream(AutoReconnect("connection closed")), Stream()
     streams = [broken, anew]
     change_stream = ChangeStream(lambda: streams.pop(0))

@@ -1,6 +1,6 @@
-"""What every sink does, whichever database is behind it; here SQLite.
+"""What every sink that imports must do, whatever its database; here SQLite.
 
-A sink that needs a server is held to the same tests in `tests/services/`, by a `store` fixture of its own.
+In `tests/services/` the same tests run with sinks that need a server, each with a `store` fixture of its own.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ def test_another_clusters_document_is_refused_until_adopted(store: Store) -> Non
     assert 1 == happy(store)
 
 
-def test_each_document_of_a_write_has_its_own_fate(store: Store) -> None:
+def test_each_document_of_a_write_has_its_own_outcome(store: Store) -> None:
     sink = store.sink()
     sink.write([mood(1, id="newer")], at(9), "c1", timeout_s=T)
     sink.write([mood(1, id="foreign")], at(1), "c2", timeout_s=T)

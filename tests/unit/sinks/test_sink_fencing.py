@@ -1,4 +1,4 @@
-"""Whatever the order in which leaders' writes arrive, late ones included, a document never goes back."""
+"""A document never gets older, in whatever order the writes of leaders arrive, late writes too."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What makes sense as a poll among the documents that people write, and what is said of the rest."""
+"""Which documents that people write make sense as a poll, and what is reported of the others."""
 
 from __future__ import annotations
 

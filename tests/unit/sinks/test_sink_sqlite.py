@@ -1,4 +1,4 @@
-"""What the SQLite sink alone does: a file that is locked, damaged, foreign or gone is said in words, in time."""
+"""What the SQLite sink alone does: a file that is locked, damaged, foreign or gone is reported in words, in time."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def test_results_edited_into_nonsense_are_said(sink: SqliteSink, path: Path) -> 
 
 def test_a_poll_inserted_by_another_program_is_noticed(sink: SqliteSink, path: Path) -> None:
     write(sink, 1)
-    assert not sink.touched(timeout_s=10), "the first look has nothing to compare with"
+    assert not sink.touched(timeout_s=10), "the first call has nothing to compare with"
     write(sink, 2)
     assert not sink.touched(timeout_s=10), "our own write"
     with closing(sqlite3.connect(path)) as db, db:

@@ -25,5 +25,5 @@ class Consul(Section, frozen=True):
 
     @property
     def interval_s(self) -> int:
-        """A missed TTL hides a node that only stalled, so it is given more time than the agent's own question."""
+        """A TTL is longer than the agent's interval: a node that misses it is hidden, even if it only stalled."""
         return self.check_interval_s or (3 if self.check == "ttl" else 1)
