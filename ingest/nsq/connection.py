@@ -1,8 +1,10 @@
-"""One connection to an nsqd, and the messages it gave us that wait for an answer.
+"""One connection to an nsqd, and the messages that it delivered and that still wait for an answer.
 
-pynsq's own reads two futures and makes an object with three listeners for each message: 28 microseconds. Here a chunk
-of the stream becomes a list of deliveries, and answers to many leave in one write. At its end it sends CLS, so that
-what is on its way then is given back rather than left to its timeout.
+pynsq's own connection awaits two futures for each message, and makes an object with three listeners: 28 microseconds.
+Here a chunk of the stream becomes a list of deliveries, and the answers to many messages leave in one write.
+
+Before it closes, the connection sends CLS. Messages that arrive after that are given back at once, so they need not
+wait for their timeout.
 """
 
 # pynsq has no annotations:
@@ -24,9 +26,9 @@ from nsq import protocol
 from tornado.iostream import StreamClosedError
 
 READ_BYTES = 256 * 1024
-HELD_BYTES_MAX = 16 * 1024 * 1024  # beyond, nothing more is read until some of it is answered for
-FRAME_BYTES_MAX = 64 * 1024 * 1024  # a frame longer than this is not nsqd's
-LAST_WORDS_S = 1.0  # for CLS to be answered; nsqd redelivers by timeout what that was too short for
+HELD_BYTES_MAX = 16 * 1024 * 1024  # with more bytes waiting for an answer, nothing is read
+FRAME_BYTES_MAX = 64 * 1024 * 1024  # no frame of nsqd is longer
+CLOSE_S = 1.0  # for nsqd to answer CLS; messages that come later are delivered again after their timeout
 
 _frame_head = struct.Struct(">ii")
 _message_head = struct.Struct(">qH16s")
@@ -88,15 +90,19 @@ class NsqdConnection(nsq.AsyncConn):
         self.is_ready: asyncio.Future[None] = loop.create_future()
         self.msg_timeout_s = 60.0
         self._on_deliveries = on_deliveries
-        self.error = ""  # the last one
+        self.error = ""  # the last error
         self._answers: deque[asyncio.Future[bytes]] = deque()
         self._unread = b""
+        self.on("identify_response", self._on_terms)
         self.on("close", self._on_end)
+
+    def _on_terms(self, data: dict[str, Any], **_: Any) -> None:
+        self.msg_timeout_s = data.get("msg_timeout", 60_000) / 1000
 
     # ---- reading ----------------------------------------------------------------------------------------------------
 
     def _connect_callback(self, fut: Any) -> None:
-        with contextlib.suppress(StreamClosedError, OSError):  # told by "close"; pynsq would print a traceback
+        with contextlib.suppress(StreamClosedError, OSError):  # "close" tells of it; pynsq would print a traceback
             super()._connect_callback(fut)
 
     def _start_read(self) -> None:
@@ -114,7 +120,7 @@ class NsqdConnection(nsq.AsyncConn):
         self.last_recv_timestamp = time.time()
         try:
             self._parse(self._unread + data if self._unread else data)
-        except Exception as error:  # whatever nsqd's own words make of pynsq, or another server's of us
+        except Exception as error:  # pynsq and we raise many kinds of errors when the peer is no nsqd
             self.error = f"what it sent cannot be read: {error}; is this nsqd's TCP address?"
             self.close()
             return
@@ -139,7 +145,7 @@ class NsqdConnection(nsq.AsyncConn):
         if deliveries:
             self.last_msg_timestamp = self.last_recv_timestamp
             for delivery in deliveries:
-                before = self.held.get(delivery.id)  # it timed out and came back while we had it
+                before = self.held.get(delivery.id)  # it timed out at nsqd and came again while it was held here
                 self.held_bytes += len(delivery.body) - (len(before.body) if before else 0)
                 self.held[delivery.id] = delivery
             self.in_flight = len(self.held)
@@ -151,7 +157,7 @@ class NsqdConnection(nsq.AsyncConn):
         for answer in self._answers:
             if not answer.done():
                 answer.set_exception(ConnectionError(f"{self.id} hung up"))
-                answer.exception()  # looked at: nobody need wait for it
+                answer.exception()  # so that asyncio does not complain if nobody awaits it
         self._answers.clear()
         if not self.ended.done():
             self.ended.set_result(None)
@@ -159,11 +165,11 @@ class NsqdConnection(nsq.AsyncConn):
     # ---- answering --------------------------------------------------------------------------------------------------
 
     def finish(self, deliveries: Iterable[NsqDelivery]) -> None:
-        """What this connection no longer holds is passed over: nsqd gives it to someone again, and ids protect it."""
+        """Deliveries that are not held any more are skipped: nsqd delivers them again, and their ids protect them."""
         self._answer(b"FIN %b\n", deliveries)
 
     def give_back(self, deliveries: Iterable[NsqDelivery]) -> int:
-        """How many were ours to give. Without a delay: nsqd keeps what is deferred in memory alone."""
+        """How many were still held. There is no delay: nsqd keeps delayed messages in memory only."""
         return self._answer(b"REQ %b 0\n", deliveries)
 
     def _answer(self, command: bytes, deliveries: Iterable[NsqDelivery]) -> int:
@@ -174,32 +180,32 @@ class NsqdConnection(nsq.AsyncConn):
                 self.held_bytes -= len(delivery.body)
                 lines.append(command % delivery.id)
         self.in_flight = len(self.held)
-        self._say(b"".join(lines))
+        self._write(b"".join(lines))
         if self.is_full and self.held_bytes <= HELD_BYTES_MAX:
-            self.last_recv_timestamp = time.time()  # its silence was ours
+            self.last_recv_timestamp = time.time()  # nsqd was silent because nothing was read
             self._start_read()
         return len(lines)
 
     def touch_old(self) -> None:
-        """Ask for more time for what nsqd would soon give to another."""
+        """Send TOUCH for messages whose timeout at nsqd is half over."""
         now_s, lines = time.monotonic(), []
         for delivery in list(self.held.values()):
             if now_s - delivery.kept_s < self.msg_timeout_s / 2:
-                break  # the others are younger
+                break  # the others came later
             delivery.kept_s = now_s
             self.held[delivery.id] = self.held.pop(delivery.id)
             lines.append(protocol.touch(delivery.id))
-        self._say(b"".join(lines))
+        self._write(b"".join(lines))
 
-    def _say(self, data: bytes) -> None:
+    def _write(self, data: bytes) -> None:
         if data:
             with contextlib.suppress(StreamClosedError, OSError):
                 self.send(data)
 
-    # ---- what gets an answer ----------------------------------------------------------------------------------------
+    # ---- commands that nsqd answers ---------------------------------------------------------------------------------
 
     def expect(self) -> asyncio.Future[bytes]:
-        """The next answer not yet expected: nsqd answers in order."""
+        """The answer to the command that is sent next. nsqd answers in order."""
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._answers.append(answer)
         return answer
@@ -209,7 +215,7 @@ class NsqdConnection(nsq.AsyncConn):
             answer.set_result(data)
 
     async def publish(self, topic: str, bodies: list[bytes], *, timeout_s: float) -> None:
-        """On the connection the messages came by. Raises `ConnectionError` or `TimeoutError`: then nothing is known."""
+        """Raises `ConnectionError` or `TimeoutError`: then it is not known whether nsqd has the messages."""
         answer = self.expect()
         try:
             self.send(protocol.mpub(topic, bodies))
@@ -219,15 +225,15 @@ class NsqdConnection(nsq.AsyncConn):
             await asyncio.shield(answer)
 
     async def end(self) -> None:
-        """Give everything back, also what is still on its way here, and hang up."""
+        """Give back all messages, also those that are still on their way, and close the connection."""
         self.give_back(list(self.held.values()))
         if self.connected() and self.is_ready.done():
             closing = self.expect()
-            self._say(b"CLS\n")
+            self._write(b"CLS\n")
             with contextlib.suppress(ConnectionError, TimeoutError):
-                async with asyncio.timeout(LAST_WORDS_S):
+                async with asyncio.timeout(CLOSE_S):
                     await closing
-                    await asyncio.sleep(0.05)  # nsqd may have been sending one more as it read CLS
+                    await asyncio.sleep(0.05)  # nsqd may have been sending one more message when it read CLS
         self.give_back(list(self.held.values()))
         if self.stream is not None:
             self.close()

@@ -1,10 +1,11 @@
-"""Votes into NSQ: many messages in one MPUB, each confirmed, and published again elsewhere until somebody confirms.
+"""Publish votes to NSQ: many messages in one MPUB, tried at one nsqd after the other until one confirms them.
 
-A confirmation that was lost means publishing again, and nsqd gives the copy a new message id. So every vote must carry
-its own id in the body, which no retry changes: then copies count once, on whatever nsqd they land. For the same reason
-one may publish everything to two nsqds on purpose, and lose either of them without losing a vote.
+If a confirmation is lost, the messages are published again, and nsqd gives the copies new message ids. So every vote
+must have an id of its own in the body. Then copies count once, whichever nsqd they are on. For the same reason votes
+may be published to two nsqds on purpose: when one of them is lost, no vote is lost.
 
-Blocking, for commands and programs of its users; a node never publishes this way.
+Its calls block. It is for commands and for users' programs. A node publishes its dead letters in another way
+(`subscription.py`).
 """
 
 from __future__ import annotations
@@ -31,50 +32,56 @@ MPUB_BYTES = 512 * 1024  # nsqd takes 5 MiB
 MESSAGE_BYTES = 256 * 1024  # nsqd takes 1 MiB
 ANSWER_BYTES_MAX = 64 * 1024
 CONNECT_S = 2.0
-TRY_S = 5.0  # for one nsqd to confirm, before the next is asked
-FIRST_MPUB, AIM_S = 64, 0.5  # messages in the first MPUB, and how long one should take at most
+TRY_S = 5.0  # for one nsqd to confirm, before the next nsqd is tried
+FIRST_MPUB, AIM_S = 64, 0.5  # messages in the first MPUB, and how long an MPUB should take at most
 PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 2.0
 
 
 class NoNsqd(QuorateError):
-    """Surely not published."""
+    """None of the messages was published."""
 
     status, kind, title, retry_after_s = 503, "no-nsqd", "No nsqd takes messages", 1.0
 
 
 def messages(votes: Iterable[Vote], pack: int = 1) -> Iterator[bytes]:
-    """Bodies of `pack` votes each, an array if more than one; fewer where they would make a message too long."""
+    """Bodies of `pack` votes each, as arrays if `pack` is over 1. A body that gets too long has fewer votes."""
     waiting: list[bytes] = []
     size = 0
     for vote in votes:
         line = _encoded(vote)
         if waiting and (len(waiting) == pack or size + len(line) > MESSAGE_BYTES):
-            yield _joined(waiting, pack)
+            yield _body(waiting, pack)
             waiting, size = [], 0
         waiting.append(line)
         size += len(line) + 1
     if waiting:
-        yield _joined(waiting, pack)
+        yield _body(waiting, pack)
 
 
 def batches(bodies: Iterable[bytes]) -> Iterator[list[bytes]]:
-    """What goes into one MPUB."""
+    """Each list goes into one MPUB."""
     return split(bodies, bytes_max=MPUB_BYTES, count_max=MESSAGES_PER_MPUB)
 
 
 def _encoded(vote: Vote) -> bytes:
-    told = {"option": vote.option, "id": vote.id, "poll": vote.poll, "weight": vote.weight if vote.weight > 1 else None}
-    return msgspec.json.encode({name: value for name, value in told.items() if value is not None})
+    fields = {
+        "option": vote.option,
+        "id": vote.id,
+        "poll": vote.poll,
+        "weight": vote.weight if vote.weight > 1 else None,
+    }
+    return msgspec.json.encode({name: value for name, value in fields.items() if value is not None})
 
 
-def _joined(lines: Sequence[bytes], pack: int) -> bytes:
+def _body(lines: Sequence[bytes], pack: int) -> bytes:
     return lines[0] if pack == 1 else b"[" + b",".join(lines) + b"]"
 
 
 class Publisher:
-    """To the first of `nsqds` that takes it, or to two of them. `timeout_s` is for one MPUB, all tries together.
+    """Publishes to the first of `nsqds` that confirms, or with `both` to two. `timeout_s` is for all tries of one MPUB.
 
-    How many messages that is depends on the nsqd: one that syncs each to its disk takes seconds for a thousand.
+    The number of messages in an MPUB follows the speed of the nsqd. An nsqd that syncs each message to its disk takes
+    seconds for a thousand.
     """
 
     def __init__(
@@ -86,8 +93,8 @@ class Publisher:
         self._topic, self._copies, self._timeout_s = topic, 2 if both else 1, timeout_s
         self._auth_secret = auth_secret
         self._connections: dict[str, _PublisherConnection] = {}
-        self._alone = False
-        self._at_once = FIRST_MPUB
+        self._second_is_down = False
+        self._mpub_messages = FIRST_MPUB
         self.messages = 0
         self.single = 0  # messages that only one of the two nsqds has
         self.used: set[str] = set()
@@ -101,16 +108,16 @@ class Publisher:
         self._connections.clear()
 
     def publish(self, bodies: list[bytes]) -> None:
-        """Return when nsqd has confirmed all; raise `NoNsqd` or `OutcomeUnknown` at the deadline, `Invalid` at once.
+        """Return when nsqd has confirmed all. Raises `NoNsqd` or `OutcomeUnknown` at the deadline, `Invalid` at once.
 
-        Of two copies one is enough when the other is not confirmed by half the deadline, or was not the last time.
+        With `both`, one copy is enough if the second is not confirmed by half the deadline, or was not the last time.
         """
         at = 0
         while at < len(bodies):
-            at += self._publish(bodies[at : at + self._at_once])
+            at += self._publish(bodies[at : at + self._mpub_messages])
 
     def _publish(self, bodies: list[bytes]) -> int:
-        """How many of them, from the first on, are confirmed."""
+        """Publish these messages, or the first of them if they are too many for one MPUB. How many are confirmed."""
         end_s = time.monotonic() + self._timeout_s
         confirmed: list[str] = []
         unknown, why, pause_s = False, "", PAUSE_MIN_S
@@ -123,9 +130,9 @@ class Publisher:
                 except _NotConfirmed as failure:
                     unknown, why = unknown or failure.was_sent, f"{address}: {failure}"
                     self._drop(address)
-                    if failure.was_sent and not confirmed:  # perhaps they were too many
-                        self._at_once = max(1, len(bodies) // 4)
-                        bodies = bodies[: self._at_once]
+                    if failure.was_sent and not confirmed:  # perhaps they were too many for its time
+                        self._mpub_messages = max(1, len(bodies) // 4)
+                        bodies = bodies[: self._mpub_messages]
                     continue
                 self._pace(len(bodies), time.monotonic() - began_s)
                 confirmed.append(address)
@@ -135,8 +142,8 @@ class Publisher:
                     break
             left_s = end_s - time.monotonic()
             missing = self._copies - len(confirmed)
-            if not missing or (confirmed and (self._alone or left_s < self._timeout_s / 2)):
-                self._alone = missing > 0
+            if not missing or (confirmed and (self._second_is_down or left_s < self._timeout_s / 2)):
+                self._second_is_down = missing > 0
                 self.messages += len(bodies)
                 self.single += len(bodies) * missing
                 return len(bodies)
@@ -147,9 +154,9 @@ class Publisher:
 
     def _pace(self, messages: int, took_s: float) -> None:
         if took_s > AIM_S:
-            self._at_once = max(1, messages // 2)
-        elif took_s < AIM_S / 2 and messages == self._at_once:
-            self._at_once = min(2 * messages, MESSAGES_PER_MPUB)
+            self._mpub_messages = max(1, messages // 2)
+        elif took_s < AIM_S / 2 and messages == self._mpub_messages:
+            self._mpub_messages = min(2 * messages, MESSAGES_PER_MPUB)
 
     def _gave_up(self, unknown: bool, why: str) -> QuorateError:
         again = {"hint": "Run it again as you did: what is published twice counts once, by the ids of the votes."}
@@ -168,12 +175,12 @@ class Publisher:
             connection.close()
 
     def _prefer(self, confirmed: Sequence[str]) -> None:
-        """Ask first next time who answered this time."""
+        """Try the nsqds that confirmed this time first the next time."""
         self._addresses.sort(key=lambda address: address not in confirmed)
 
 
 class _NotConfirmed(Exception):
-    """One nsqd did not confirm. `was_sent`: it may have the messages all the same."""
+    """One nsqd did not confirm. If `was_sent`, it may have the messages nevertheless."""
 
     def __init__(self, why: str, *, was_sent: bool) -> None:
         super().__init__(why)
@@ -181,7 +188,7 @@ class _NotConfirmed(Exception):
 
 
 class _PublisherConnection:
-    """A connection to one nsqd, without heartbeats: it only speaks when spoken to."""
+    """A connection to one nsqd, without heartbeats: nsqd only answers commands."""
 
     def __init__(self, address: str, auth_secret: str, end_s: float) -> None:
         host, _, port = address.rpartition(":")
@@ -197,20 +204,20 @@ class _PublisherConnection:
             raise
 
     def _negotiate(self, auth_secret: str, end_s: float) -> None:
-        wish = {"feature_negotiation": True, "heartbeat_interval": -1, "user_agent": f"quorate/{__version__}"}
-        hello = protocol.MAGIC_V2 + _sized(b"IDENTIFY", msgspec.json.encode(wish))
-        terms = self._ask(hello, end_s, was_sent=False)
+        terms_wanted = {"feature_negotiation": True, "heartbeat_interval": -1, "user_agent": f"quorate/{__version__}"}
+        hello = protocol.MAGIC_V2 + _sized(b"IDENTIFY", msgspec.json.encode(terms_wanted))
+        terms = self._command(hello, end_s, was_sent=False)
         if terms != b"OK" and msgspec.json.decode(terms).get("auth_required"):
-            self._ask(_sized(b"AUTH", auth_secret.encode()), end_s, was_sent=False)
+            self._command(_sized(b"AUTH", auth_secret.encode()), end_s, was_sent=False)
 
     def mpub(self, topic: str, bodies: list[bytes], end_s: float) -> None:
         body = b"".join([struct.pack(">i", len(bodies)), *(struct.pack(">i", len(b)) + b for b in bodies)])
-        answer = self._ask(_sized(b"MPUB " + topic.encode(), body), end_s, was_sent=True)
+        answer = self._command(_sized(b"MPUB " + topic.encode(), body), end_s, was_sent=True)
         if answer != b"OK":
             raise _NotConfirmed(f"answered {answer!r}", was_sent=True)
 
-    def _ask(self, command: bytes, end_s: float, *, was_sent: bool) -> bytes:
-        """The answer. An error frame is nsqd's refusal: it has not done what was asked."""
+    def _command(self, command: bytes, end_s: float, *, was_sent: bool) -> bytes:
+        """The answer to the command. If it is an error frame, nsqd has not done what the command says."""
         try:
             self._socket.settimeout(max(0.05, end_s - time.monotonic()))
             self._socket.sendall(command)
@@ -246,7 +253,7 @@ def _sized(line: bytes, body: bytes) -> bytes:
 
 
 def nsqds_of(lookupds: Sequence[str], *, timeout_s: float = 3.0) -> list[str]:
-    """The nsqds that any of these nsqlookupds knows, whatever their topics. Raises `NoNsqd` if none answers."""
+    """All nsqds that one of these nsqlookupds knows, with any topics. Raises `NoNsqd` if there is none."""
     found: dict[str, None] = {}
     why = []
     for address in lookupds:

@@ -220,14 +220,10 @@ class Subscription(nsq.Reader):
 
     def _connection(self, host: str, port: int) -> NsqdConnection:
         connection = NsqdConnection(host, port, self.topic, self._on_deliveries, **self.conn_kwargs)
-        connection.on("identify_response", self._on_terms)
         connection.on("error", self._on_connection_error)
         connection.on("close", self._on_connection_close)
         connection.on("ready", self._on_connection_ready)
         return connection
-
-    def _on_terms(self, conn: NsqdConnection, data: dict[str, Any], **_: Any) -> None:
-        conn.msg_timeout_s = data.get("msg_timeout", 60_000) / 1000
 
     def _on_connection_ready(self, conn: NsqdConnection, **_: Any) -> None:
         if self._stopped:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from quorate.vote import Vote
 
 BAD_LINES_SHOWN = 10
-RUN_ID_BYTES_MAX = 100  # with line and place it must make an id
+RUN_ID_BYTES_MAX = 100  # a vote's id is made of it, the line and the place in the line
 
 
 @click.command()
@@ -75,32 +75,32 @@ def publish(
 
     flags: dict[str, Any] = {"nsq.nsqd": list(nsqd), "nsq.lookupd": list(lookupd), "nsq.topic": topic}
     nsq = load(settings, flags={name: value for name, value in flags.items() if value}).config.nsq
-    lines = Lines(file, run_id, poll, skip_bad)
+    lines = VoteLines(file, run_id, poll, skip_bad)
     nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
     with Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret) as publisher:
         for votes in lines.chunks():
             for batch in batches(messages(votes, pack)):
                 publisher.publish(batch)
-    _tell(lines, publisher, as_json)
+    _report(lines, publisher, as_json)
 
 
-class Lines:
-    """The votes of a file or of standard input, in chunks: of a file whatever size, of a pipe what has come."""
+class VoteLines:
+    """The votes of a file or of standard input. `chunks` reads a file in pieces, and a pipe as it comes."""
 
     def __init__(self, file: Path, run_id: str | None, poll: str | None, skip_bad: bool) -> None:
         from quorate.vote import check_text
 
         self._file, self._poll, self._skip_bad = file, poll, skip_bad
-        self.votes = self.number = self.bad_lines = 0
+        self.votes = self.bad_lines = self._line_number = 0
         if run_id is not None:
             run_id = check_text(run_id, "run id", RUN_ID_BYTES_MAX)
         if str(file) == "-":
             self.run_id = run_id or f"publish-{uuid.uuid4().hex}"
         else:
-            self.run_id = run_id or f"publish-{self._check()}"
+            self.run_id = run_id or f"publish-{self._check_file()}"
 
-    def _check(self) -> str:
-        """Read the whole file before anything is sent. Its digest; raises `Invalid` if it has bad lines."""
+    def _check_file(self) -> str:
+        """Read the whole file before anything is sent. Returns its digest. Raises `Invalid` if it has bad lines."""
         digest = hashlib.blake2b(f"{self._poll or ''}\0".encode(), digest_size=16)
         bad, bad_lines = [], 0
         with self._file.open("rb") as opened:
@@ -145,31 +145,31 @@ class Lines:
     def _votes(self, line: bytes) -> Iterator[Vote]:
         from quorate.errors import QuorateError
 
-        self.number += 1
+        self._line_number += 1
         try:
             votes = self._read(line)
         except QuorateError as error:
             self.bad_lines += 1
             if not self._skip_bad:
                 before = f"The {self.votes:,} votes before it may be published"
-                raise _bad([f"line {self.number:,}: {error.detail}"], 1, before) from None
+                raise _bad([f"line {self._line_number:,}: {error.detail}"], 1, before) from None
             return
         for place, vote in enumerate(votes):
-            vote.id = vote.id or (f"{self.run_id}-{self.number}" + (f".{place}" if place else ""))
+            vote.id = vote.id or (f"{self.run_id}-{self._line_number}" + (f".{place}" if place else ""))
             vote.poll = vote.poll or self._poll
             self.votes += 1
             yield vote
 
 
-def _bad(shown: list[str], bad_lines: int, told: str) -> Exception:
+def _bad(shown: list[str], bad_lines: int, consequence: str) -> Exception:
     from quorate.errors import Invalid
 
     more = [f"and {bad_lines - len(shown):,} more"] if bad_lines > len(shown) else []
-    return Invalid("\n".join([*shown, *more, f"{told}. Correct it, or pass over such lines with --skip-bad."]))
+    return Invalid("\n".join([*shown, *more, f"{consequence}. Correct it, or pass over such lines with --skip-bad."]))
 
 
-def _tell(lines: Lines, publisher: Publisher, as_json: bool) -> None:
-    told = {
+def _report(lines: VoteLines, publisher: Publisher, as_json: bool) -> None:
+    report = {
         "votes": lines.votes,
         "messages": publisher.messages,
         "nsqd": sorted(publisher.used),
@@ -178,7 +178,7 @@ def _tell(lines: Lines, publisher: Publisher, as_json: bool) -> None:
         "run_id": lines.run_id,
     }
     if as_json:
-        print_json(told)
+        print_json(report)
         return
     places = " and ".join(sorted(publisher.used)) or "nobody"
     text = f"{_count(lines.votes, 'vote')} published in {_count(publisher.messages, 'message')} to {places}"
