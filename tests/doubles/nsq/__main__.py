@@ -1,4 +1,4 @@
-"""Run a double as a process of its own, with the flags and the "listening on" lines of the real program."""
+"""Run a double as a process, with the flags and the "listening on" lines of the real program."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000}
 
 
 def duration_ms(text: str) -> int:
-    """A duration as Go writes it: 500ms, 1m30s."""
+    """The milliseconds of a duration that is written as in Go: 500ms, 1m30s."""
     parts = re.findall(r"([\d.]+)(ms|s|m|h)", text)
     if not parts or "".join(n + unit for n, unit in parts) != text:
         raise argparse.ArgumentTypeError(f"{text!r} is no duration; write 500ms, 10s, 1m30s")

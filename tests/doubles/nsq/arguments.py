@@ -9,7 +9,7 @@ from tests.doubles.nsq.wire import Options, ProtocolError
 
 
 def split_mpub(body: bytes, options: Options) -> list[bytes]:
-    """The messages of an MPUB. Stricter than nsqd in one thing: the sizes must add up to the body's."""
+    """The messages of an MPUB. nsqd does not check that the sizes add up to the body's size; this does."""
     if len(body) < 4:
         raise ProtocolError("E_BAD_BODY", "MPUB failed to read message count")
     (count,) = struct.unpack_from(">i", body)

@@ -1,8 +1,9 @@
 """Topics, channels and messages: what nsqd holds, without a socket.
 
-A message published to a topic is copied to each of its channels, with one id and one timestamp; without a channel it
-waits in the topic for the first. A channel hands each message to one ready subscriber, and to another when it comes
-back by REQ or was not finished in time. A subscriber that goes away gives nothing back: its timeouts do.
+A message that is published to a topic is copied to each of its channels, with the same id and timestamp. If the topic
+has no channel, the message waits for the first one. A channel delivers each message to one subscriber that is ready. It
+delivers the message again after REQ, or if the message is not finished in time. What a subscriber has when it
+disconnects is delivered again after its timeout, not before.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from tests.doubles.nsq.journal import Journal
 from tests.doubles.nsq.terms import Terms
 from tests.doubles.nsq.wire import Message, Options, is_ephemeral
 
-_order = count()  # breaks ties in heaps
+_order = count()  # so that heaps need not compare messages
 
 
 class Subscriber(Protocol):
@@ -70,7 +71,7 @@ class Channel:
             self.queue.append(message)
 
     def pump(self) -> None:
-        """Hand out what waits, one message a turn to each subscriber that is ready for it."""
+        """Deliver waiting messages to the subscribers that are ready, one message to each in turn."""
         served: set[Subscriber] = set()
         idle = 0
         while self.queue and not self.paused and idle < len(self.subscribers):
@@ -107,7 +108,7 @@ class Channel:
         return flight
 
     def finish(self, id: bytes, owner: Subscriber) -> None:
-        """Raises `LookupError` in nsqd's words when this subscriber does not hold the message (any more)."""
+        """Raises `LookupError` with nsqd's text if this subscriber does not hold the message, or not any more."""
         self._owned(id, owner)
         del self.in_flight[id]
         self.journal.finished(self.topic, self.name, [id])
@@ -120,19 +121,19 @@ class Channel:
         self._enqueue(flight.message, delay_ms)
 
     def touch(self, id: bytes, owner: Subscriber) -> None:
-        """Start the timeout again, but never past the longest a message may be held since it was delivered."""
+        """Start the timeout again. Since its delivery a message may be held for `max_msg_timeout_ms` at most."""
         flight = self._owned(id, owner)
         longest_s = flight.delivered_s + self.max_msg_timeout_ms / 1000
         flight.deadline_s = min(time.monotonic() + owner.terms.msg_timeout_ms / 1000, longest_s)
         heapq.heappush(self.deadlines, (flight.deadline_s, next(_order), id))
 
     def expire(self, now_s: float) -> None:
-        """Take back what was not finished in time, and bring forth what was put off until now."""
+        """Take back messages that were not finished in time, and queue deferred messages whose time has come."""
         while self.deadlines and self.deadlines[0][0] <= now_s:
             _, _, id = heapq.heappop(self.deadlines)
             flight = self.in_flight.get(id)
             if flight is None or flight.deadline_s > now_s:
-                continue  # finished, or touched since
+                continue  # it was finished, or touched
             del self.in_flight[id]
             self.timeouts += 1
             flight.owner.timed_out()
@@ -151,7 +152,7 @@ class Channel:
 
     def empty(self) -> None:
         self.journal.finished(self.topic, self.name, [m.id for m in self.unfinished()])
-        self.journal.flush()  # nsqd has removed its queue's files by the time it answers
+        self.journal.flush()  # nsqd removes its queue's files before it answers
         self.queue.clear()
         self.in_flight.clear()
         self.deferred.clear()
@@ -162,7 +163,8 @@ class Channel:
 @dataclass(slots=True)
 class Topic:
     name: str
-    backlog: deque[tuple[Message, int]] = field(default_factory=deque)  # while there is no channel, or it is paused
+    # Messages and their delays in ms, while the topic has no channel or is paused.
+    backlog: deque[tuple[Message, int]] = field(default_factory=deque)
     channels: dict[str, Channel] = field(default_factory=dict)
     paused: bool = False
     messages: int = 0
@@ -171,7 +173,7 @@ class Topic:
 
 
 class Broker:
-    """All topics of one nsqd. `on_change` hears of each topic and channel that comes ("+") or goes ("-")."""
+    """All topics of one nsqd. `on_change` is called when a topic or channel is made ("+") or deleted ("-")."""
 
     def __init__(self, options: Options, journal: Journal) -> None:
         self.options = options
@@ -180,7 +182,7 @@ class Broker:
         self.on_change: Callable[[str, str, str], None] = lambda sign, topic, channel: None
 
     def topic(self, name: str) -> Topic:
-        """The topic of that name, made on demand as nsqd does."""
+        """The topic of that name. It is made if there is none, as nsqd does."""
         topic = self.topics.get(name)
         if topic is None:
             topic = self.topics[name] = Topic(name, last_id=self.options.first_id)
@@ -218,8 +220,8 @@ class Broker:
             self.on_change("-", topic.name, "")
 
     def empty_topic(self, topic: Topic) -> None:
-        """What its channels were given already stays theirs."""
-        for channel in list(topic.channels) or [""]:  # where the journal has what a paused topic holds back
+        """Messages that its channels have already stay there."""
+        for channel in list(topic.channels) or [""]:  # a paused topic's messages are in the journal under its channels
             self.journal.finished(topic.name, channel, [message.id for message, _ in topic.backlog])
         self.journal.flush()
         topic.backlog.clear()
@@ -234,7 +236,7 @@ class Broker:
         self.spread(topic)
 
     def _next_id(self, topic: Topic) -> bytes:
-        """16 hex digits: time, node id, and a sequence within one tick of 1.05 ms, as nsqd counts them."""
+        """16 hex digits as in nsqd: the time in ticks of 1.05 ms, the node id, and a sequence number within a tick."""
         tick_id = ((time.time_ns() >> 20) - 1_288_834_974_288 << 22) | (self.options.node_id << 12)
         if self.options.first_id:
             tick_id = 0
@@ -242,7 +244,7 @@ class Broker:
         return b"%016x" % topic.last_id
 
     def spread(self, topic: Topic) -> None:
-        """Copy what waits in the topic to each of its channels."""
+        """Copy the messages that wait in the topic to each of its channels."""
         if topic.paused or not topic.channels:
             return
         channels = list(topic.channels.values())

@@ -1,8 +1,8 @@
-"""What survives the double's death: an append-only file of msgpack records, replayed at start.
+"""What survives when the double is killed: an append-only file of msgpack records, replayed at start.
 
-Topics and channels are always kept, as nsqd keeps them. Messages are written before they are acknowledged when the
-double was told to be durable, else only by a graceful stop. A message comes back with its id and timestamp, and with
-its attempts counted from one again, as nsqd's do. A record torn by a crash was never acknowledged: it is cut off.
+Topics and channels are always kept, as in nsqd. If the double was told to be durable, messages are written before they
+are acknowledged; otherwise only a graceful stop writes them. A message keeps its id and its timestamp, and its attempts
+are counted from one again, as in nsqd. A record that a crash tore was never acknowledged. It is cut off.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _decode = msgspec.msgpack.Decoder(Record).decode
 
 
 class Journal:
-    """With an empty path it forgets everything. `keeps_messages`: write them as they come, not only at the end.
+    """With an empty path nothing is written. `keeps_messages`: each is written as it comes, not only at the end.
 
-    `loses_in_flight`: what was handed out and not answered is gone after a crash, as with nsqd.
+    `loses_in_flight`: messages that were delivered and not answered are lost in a crash, as in nsqd.
     """
 
     def __init__(self, data_path: str, *, keeps_messages: bool = False, loses_in_flight: bool = True) -> None:
@@ -47,7 +47,7 @@ class Journal:
         self.keeps_messages = keeps_messages
         self.loses_in_flight = loses_in_flight
         self._file = -1
-        self._moves: list[Record] = []  # consecutive ones of a kind share a record
+        self._moves: list[Record] = []  # consecutive moves of a kind share a record
 
     def open(self) -> None:
         if self.path:
@@ -84,14 +84,14 @@ class Journal:
             self._moves.append(Record(kind, topic, channel, ids=list(ids)))
 
     def flush(self) -> None:
-        """Write down the moves of this turn. Lost, they only mean one more delivery, so they wait to be many."""
+        """Write the moves of this turn. A move that is lost means one more delivery, so many are written at once."""
         moves, self._moves = self._moves, []
         for record in moves:
             self._write(record)
 
     def _write(self, record: Record) -> None:
         self.flush()
-        # A kill loses what is in this process, not what the kernel has: a write is enough, fsync is for power loss.
+        # When the process is killed, the kernel keeps what was written. Only a loss of power would need fsync.
         if self._file >= 0:
             data = _encode(record)
             os.write(self._file, struct.pack(">I", len(data)) + data)
@@ -109,7 +109,7 @@ class Journal:
             os.truncate(self.path, at)
 
     def save(self, broker: Broker) -> None:
-        """A graceful stop: everything unfinished goes to disk, whatever the flags."""
+        """For a graceful stop: write all unfinished messages, whatever the flags say."""
         if not self.path:
             return
         self._moves.clear()
@@ -133,7 +133,7 @@ class Journal:
 
 
 def replay(records: Iterable[Record], broker: Broker) -> None:
-    """Bring an empty broker to where the journal ends. Its own journal must not be open yet."""
+    """Bring an empty broker to the state at the end of the journal. The journal must not be open yet."""
     waiting: dict[tuple[str, str], dict[bytes, Message]] = {}
     taken: dict[tuple[str, str], dict[bytes, Message]] = {}
     for record in records:

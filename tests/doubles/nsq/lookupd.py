@@ -1,4 +1,4 @@
-"""The double of nsqlookupd: who has which topic. nsqds register over TCP and are forgotten when they hang up."""
+"""The double of nsqlookupd: which nsqds have a topic. They register over TCP. One that disconnects is forgotten."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TOMBSTONE_S = 45.0
 
 
 class Peer(msgspec.Struct):
-    """What an nsqd says of itself."""
+    """What an nsqd tells about itself."""
 
     broadcast_address: str = ""
     hostname: str = ""
@@ -47,9 +47,8 @@ class Lookupd:
         self._addresses = tcp_address, http_address
         self.tcp_port = self.http_port = 0
         self._producers: list[RegisteredNsqd] = []
-        self._topics: dict[
-            str, set[RegisteredNsqd]
-        ] = {}  # names stay when their last producer is gone, as in nsqlookupd
+        # A name stays when the last nsqd that has it is gone, as in nsqlookupd.
+        self._topics: dict[str, set[RegisteredNsqd]] = {}
         self._channels: dict[tuple[str, str], set[RegisteredNsqd]] = {}
         self._servers: list[asyncio.Server] = []
 
@@ -71,7 +70,7 @@ class Lookupd:
         try:
             await client.talk()
         except (OSError, asyncio.IncompleteReadError, ValueError):
-            pass  # it hung up: that is how an nsqd leaves
+            pass  # an nsqd leaves by closing its connection
         finally:
             self._forget(client.producer)
             writer.close()
@@ -174,7 +173,7 @@ class Lookupd:
 
 
 class _Client:
-    """One nsqd's registration connection."""
+    """The connection over which one nsqd registers."""
 
     def __init__(self, lookupd: Lookupd, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._lookupd, self._reader, self._writer = lookupd, reader, writer

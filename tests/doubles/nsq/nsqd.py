@@ -1,4 +1,4 @@
-"""The double of nsqd: its TCP and HTTP servers around one broker, and what makes it start and stop."""
+"""The double of nsqd: a TCP and an HTTP server around one broker."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXPIRE_EVERY_S = 0.05
 
 
 class Nsqd:
-    """Listens after `start`; `stop` is graceful and keeps every message. A crash is `kill -9` on its process."""
+    """It listens after `start`. `stop` is graceful and keeps every message. For a crash, kill its process."""
 
     def __init__(self, options: Options) -> None:
         self.options = options

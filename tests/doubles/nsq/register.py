@@ -1,4 +1,4 @@
-"""How the double of nsqd tells lookupds what it has: over TCP, again after each reconnect, with a PING now and then."""
+"""How the double of nsqd registers at nsqlookupds: over TCP, again after each reconnect, with regular PINGs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.doubles.nsq import wire
 from tests.doubles.nsq.broker import Broker
 from tests.doubles.nsq.wire import Options
 
-PING_EVERY_S = 15.0  # nsqd's own
+PING_EVERY_S = 15.0  # as nsqd
 RECONNECT_AFTER_S = 1.0
 
 
@@ -44,7 +44,7 @@ class Registrar:
         try:
             news = self._news[address]
             while not news.empty():
-                news.get_nowait()  # all that exists is told below
+                news.get_nowait()  # everything is registered below
             identity = msgspec.json.encode(self._identity())
             first = b"IDENTIFY\n" + struct.pack(">i", len(identity)) + identity
             for command in [wire.MAGIC_LOOKUP + first, *self._everything()]:

@@ -1,8 +1,9 @@
 """One client's connection to the double of nsqd: commands in, frames out.
 
-Strict as nsqd is: what a client may not do in its state, a parameter too few, a name or a number that is none, a body
-of the wrong size, all get their error, and most of them the end of the connection. Messages are buffered as the client
-negotiated: they leave when it has as many as it asked for, when the buffer is full, or at the buffer's timeout.
+It is as strict as nsqd. A command that is not allowed in the client's state, a missing parameter, an invalid name or
+number, and a body of the wrong size get an error, and most of these errors end the connection. Messages are buffered as
+the client has negotiated: they are sent when the client has as many as it asked for, when the buffer is full, or at the
+buffer's timeout.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ from tests.doubles.nsq.terms import Identify, Terms
 from tests.doubles.nsq.wire import ID_BYTES, Message, Options, ProtocolError
 
 LINE_BYTES_MAX = 16 * 1024
-INIT, SUBSCRIBED, CLOSING = 0, 3, 4  # nsqd's own numbers, seen in /stats
+INIT, SUBSCRIBED, CLOSING = 0, 3, 4  # nsqd's numbers; /stats shows them
 
 
 class _Need(Exception):
-    """The command has not arrived whole yet."""
+    """The command has not arrived completely."""
 
 
 class Registry(Protocol):
@@ -38,7 +39,7 @@ class Registry(Protocol):
 
 
 class Session(asyncio.Protocol):
-    """A subscriber of the broker and a publisher to it, as long as its connection lives."""
+    """A subscriber of the broker and a publisher, until its connection ends."""
 
     def __init__(self, server: Registry) -> None:
         self.server, self.broker, self.options = server, server.broker, server.options
@@ -144,7 +145,7 @@ class Session(asyncio.Protocol):
         return self._take(size)
 
     def _command(self) -> None:
-        """Read and do one command; it leaves no trace until it has arrived whole."""
+        """Read and execute one command. It changes nothing until it has arrived completely."""
         if not self._greeted:
             if self._take(4) != wire.MAGIC_CLIENT:
                 self._send(wire.frame(wire.FRAME_ERROR, b"E_BAD_PROTOCOL"))
@@ -200,7 +201,7 @@ class Session(asyncio.Protocol):
             self._flush()
 
     def settle(self) -> None:
-        """Nothing more for now: send what is buffered when the client waits for it, else within the agreed time."""
+        """Called after deliveries: send the buffer now if the client can take no more, or within the agreed time."""
         if not self.is_ready() or self.terms.output_buffer_timeout_ms <= 0:
             self._flush()
         elif self._out and "flush" not in self._timers:

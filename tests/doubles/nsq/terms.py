@@ -1,4 +1,4 @@
-"""What a client wishes in IDENTIFY, and the terms that nsqd and the client agree on."""
+"""What a client asks for in IDENTIFY, and the terms that nsqd and the client agree on."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Identify(msgspec.Struct):
 
 @dataclass(slots=True)
 class Terms:
-    """They hold for one connection. Before IDENTIFY they are nsqd's defaults."""
+    """They are valid for one connection. Before IDENTIFY they are nsqd's defaults."""
 
     heartbeat_ms: int
     msg_timeout_ms: int
@@ -41,7 +41,7 @@ class Terms:
         return cls(options.client_timeout_ms // 2, options.msg_timeout_ms)
 
     def agree(self, wish: Identify, options: Options) -> None:
-        """Take over what the client wishes. A wish outside the limits raises `ProtocolError`."""
+        """Adopt what the client asks for. Raises `ProtocolError` if a value is outside the limits."""
         self.heartbeat_ms = agreed_wish(
             "heartbeat interval", wish.heartbeat_interval, self.heartbeat_ms, 1000, options.max_heartbeat_interval_ms
         )
@@ -92,7 +92,7 @@ def checked_wish(what: str, wish: int, least: int, most: int) -> int:
 
 
 def agreed_wish(what: str, wish: int, default: int, least: int, most: int) -> int:
-    """0 asks for the default, -1 for none at all."""
+    """A wish of 0 asks for the default, and -1 for none."""
     if wish == 0:
         return default
     return 0 if wish == -1 else checked_wish(what, wish, least, most)

@@ -17,7 +17,7 @@ BODY_BYTES_MAX = 64 * 1024 * 1024
 
 
 class HttpRefusal(Exception):
-    """An answer other than 200, in nsqd's form: a status and a word."""
+    """An answer other than 200, as nsqd gives it: a status and a word."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class Request:
         return self.query[name][0] if name in self.query else None
 
 
-Handler = Callable[[Request], Any]  # bytes or text as they are, None as nothing, the rest as JSON
+Handler = Callable[[Request], Any]  # bytes and text are sent as they are, None as an empty body, the rest as JSON
 Routes = Mapping[tuple[str, str], Handler]
 
 
@@ -67,7 +67,7 @@ async def _talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, rout
             if headers.get("connection", "").lower() == "close":
                 break
     except (ValueError, OSError, asyncio.IncompleteReadError):
-        pass  # the client went away, or speaks something else
+        pass  # the client disconnected, or does not speak HTTP
     finally:
         writer.close()
 

@@ -1,7 +1,7 @@
-"""What stands on the wire between a client and nsqd: names, frames, errors, and the limits both sides keep.
+"""The protocol between a client and nsqd: names, frames, errors and limits.
 
-Source: the protocol's specification (nsq.io/clients/tcp_protocol_spec) and nsqd 1.3, whose error texts clients log and
-tests compare.
+Sources: the protocol's specification (nsq.io/clients/tcp_protocol_spec), and nsqd 1.3 for the texts of errors, which
+the tests compare.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _NAME = re.compile(r"[.a-zA-Z0-9_-]+(#ephemeral)?")
 
 
 class ProtocolError(Exception):
-    """Misuse by a client. The text goes to it in an error frame; a fatal one also ends the connection."""
+    """Misuse by a client. The client gets the text in an error frame. A fatal error also ends the connection."""
 
     def __init__(self, code: str, detail: str, *, fatal: bool = True) -> None:
         super().__init__(f"{code} {detail}" if detail else code)
@@ -29,7 +29,7 @@ class ProtocolError(Exception):
 
 
 def is_name(name: str) -> bool:
-    """Whether it may name a topic or a channel."""
+    """Whether a topic or a channel may have this name."""
     return len(name) <= 64 and _NAME.fullmatch(name) is not None
 
 
@@ -46,7 +46,7 @@ def message_frame(timestamp_ns: int, attempts: int, id: bytes, body: bytes) -> b
 
 
 def decimal(digits: bytes) -> int:
-    """Only digits: a sign or a space is misuse. Raises `ValueError`."""
+    """A number of digits only. Raises `ValueError` if there is a sign or a space."""
     if digits and not digits.isdigit():
         raise ValueError(digits)
     return int(digits or b"0")
@@ -64,7 +64,7 @@ class Message:
 
 @dataclass(slots=True)
 class Options:
-    """The settings of nsqd that a client can notice, with nsqd's defaults."""
+    """The settings of nsqd whose effect a client can see, with nsqd's defaults."""
 
     tcp_address: str = "127.0.0.1:0"
     http_address: str = "127.0.0.1:0"
@@ -85,15 +85,15 @@ class Options:
     max_output_buffer_size: int = 64 * 1024
     min_output_buffer_timeout_ms: int = 25
     max_output_buffer_timeout_ms: int = 30_000
-    # The double's own:
-    first_id: int = 0  # number messages from here, so that two doubles collide for certain
-    sync_takes_ms: int = 0  # for each message, before its publisher is answered: a disk that is slow to sync
-    keep_all: int = 0  # 1: with the durable flags, `kill -9` loses not even what was in flight
+    # These only the double has:
+    first_id: int = 0  # number messages from here, so that two doubles give the same ids
+    sync_takes_ms: int = 0  # a slow disk: the publisher is answered after this time for each message
+    keep_all: int = 0  # 1: with the durable flags, `kill -9` does not even lose messages in flight
 
     @property
     def durable(self) -> bool:
-        """Whether `kill -9` keeps what is queued. nsqd needs both flags for that: with either alone it lost 500 of 500.
+        """Whether queued messages survive `kill -9`. nsqd needs both flags: with either alone it lost 500 of 500.
 
-        What is in flight or deferred at that moment is lost even so: nsqd's queue file is read past it on delivery.
+        Messages that are in flight or deferred are lost nevertheless: nsqd reads past them in its queue file.
         """
         return self.mem_queue_size == 0 and self.sync_every == 1

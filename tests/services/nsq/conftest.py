@@ -1,4 +1,4 @@
-"""NSQ for tests: each test that asks for `servers` runs on the double, and on the real nsqd where it is on PATH."""
+"""Each test that uses `servers` runs with the double, and with the real nsqd if that is on PATH."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def nsqd(servers: Servers) -> Server:
 
 @pytest.fixture(scope="module", params=KINDS)
 def shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """One nsqd for the tests that only offend it."""
+    """One nsqd for all tests of a file that leave it as it was."""
     with servers_of(request.param, tmp_path_factory.mktemp("nsqd")) as made:
         yield made.nsqd()
 

@@ -1,4 +1,4 @@
-"""Sources that take votes from the servers of a test and count them into a local cluster."""
+"""Sources that take votes from the servers of a test, for a local cluster to count."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def vote(option: str, id: str | None = None, **more: object) -> bytes:
 
 @asynccontextmanager
 async def source(caster: Caster, *servers: Server, node_id: str = "n1", **settings: Any) -> AsyncIterator[NsqSource]:
-    """A started source at these nsqds or nsqlookupds, impatient enough for tests."""
+    """A started source with these nsqds or nsqlookupds. Its intervals and timeouts are short."""
     quick = {"lookupd_poll_s": 0.2, "hold_s": 0.5, "cast_timeout_s": 0.3}
     addresses = {
         "nsqd": [s.tcp for s in servers if s.program == "nsqd"],
@@ -35,7 +35,7 @@ async def source(caster: Caster, *servers: Server, node_id: str = "n1", **settin
 
 
 async def crash(source: NsqSource) -> None:
-    """End it as a killed process ends: its connections break, nothing is finished or given back."""
+    """End the source as a killed process ends: its connections break, and nothing is finished or given back."""
     consumer, subscription = source._consumer, source._subscription
     consumer._stopping = True
     for connection in list(subscription.conns.values()):

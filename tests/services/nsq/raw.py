@@ -1,4 +1,4 @@
-"""A client of nsqd that sends what it is told, right or wrong, and shows the frames that come back."""
+"""A client of nsqd that sends any bytes, valid or not, and returns the frames that come back."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class RawClient:
         return data
 
     def frame(self, *, timeout_s: float | None = None) -> tuple[int, bytes]:
-        """The next frame; `CLOSED` at the end of the connection. Raises `TimeoutError`. Heartbeats are frames too."""
+        """The next frame, which may be a heartbeat; `CLOSED` at the end of the connection. Raises `TimeoutError`."""
         self._socket.settimeout(timeout_s or self._timeout_s)
         try:
             size, kind = struct.unpack(">ii", self._read(8))
@@ -61,7 +61,7 @@ class RawClient:
             return CLOSED
 
     def answer(self) -> bytes:
-        """What nsqlookupd answers: sized, without a kind."""
+        """An answer of nsqlookupd: it has a size and no kind."""
         (size,) = struct.unpack(">i", self._read(4))
         return self._read(size)
 
@@ -78,7 +78,7 @@ class RawClient:
         return [self.message() for _ in range(count)]
 
     def silent_for(self, seconds: float) -> bool:
-        """Whether nothing comes in that time."""
+        """Whether no frame comes in that time."""
         try:
             self.frame(timeout_s=seconds)
         except TimeoutError:
@@ -90,7 +90,7 @@ class RawClient:
         return self.frame()
 
     def subscribe(self, topic: str, channel: str, *, ready: int = 0, **wish: Any) -> RawClient:
-        """IDENTIFY with little buffering, SUB, and RDY if `ready`."""
+        """Send IDENTIFY with a short buffer timeout, SUB, and RDY if `ready` is given."""
         kind, terms = self.identify(output_buffer_timeout=25, **wish)
         assert kind == RESPONSE, terms
         self.send(f"SUB {topic} {channel}\n".encode())
@@ -100,7 +100,7 @@ class RawClient:
         return self
 
     def leave(self) -> None:
-        """CLS, and wait for its answer: nothing more is on its way to us then."""
+        """Send CLS and wait for its answer. After that no message is on its way any more."""
         self.send(b"CLS\n")
         while (frame := self.frame()) != (RESPONSE, b"CLOSE_WAIT"):
             assert frame == (RESPONSE, b"_heartbeat_"), frame

@@ -1,6 +1,6 @@
-"""Start, kill, pause and restart nsqd and nsqlookupd in tests: the real programs where they are on PATH, or the double.
+"""nsqd and nsqlookupd for tests, to start, kill, pause and restart: the double, or the real programs from PATH.
 
-Every process is on loopback, on free ports that it keeps over a restart, and in a folder of its own.
+Each process listens on loopback, on free ports that it keeps when it restarts, and has a folder of its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from quorate.processes.nsq_server import NsqServer, Program
 
 Kind = Literal["double", "nsqd"]
 ROOT = Path(__file__).parents[3]
-DURABLE = {"mem_queue_size": 0, "sync_every": 1}  # either flag alone loses everything that was queued
+DURABLE = {"mem_queue_size": 0, "sync_every": 1}  # with one of these flags alone, a killed nsqd loses its queue
 
 KINDS = [
     pytest.param("double", id="double"),
@@ -38,12 +38,12 @@ def _command(kind: Kind, program: str) -> list[str]:
         return [sys.executable, "-m", "tests.doubles.nsq", program]
     path = shutil.which(program)
     assert path is not None
-    # Compression is off by default nowhere but here: the double offers none, and both must answer alike.
+    # The real program offers compression by default, the double never. Both must give the same answers.
     return [path, "--deflate=false", "--snappy=false"] if program == "nsqd" else [path]
 
 
 class Server(NsqServer):
-    """A server of one kind. `flags` are the real program's, with `_` for `-`; they hold for every start."""
+    """A server of one kind. `flags` are the real program's, with `_` for `-`. Every start uses them."""
 
     def __init__(self, kind: Kind, program: Program, folder: Path, **flags: object) -> None:
         self.kind = kind
@@ -55,7 +55,7 @@ class Server(NsqServer):
 
 
 class Servers:
-    """Makes servers of one kind for one test, and ends them all."""
+    """Starts servers of one kind for one test, and ends them all."""
 
     def __init__(self, kind: Kind, folder: Path) -> None:
         self.kind, self.folder = kind, folder

@@ -1,4 +1,4 @@
-"""What a client of nsqd may rely on. One suite for the double and, wherever it is on PATH, the real nsqd."""
+"""What a client of nsqd may rely on. The suite runs with the double, and with the real nsqd if that is on PATH."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ WISHES = [
 
 
 def errors(client: RawClient) -> list[str]:
-    """All error frames until the connection ends or nothing more comes."""
+    """All error frames until the connection ends."""
     found = []
     while (frame := client.frame(timeout_s=5)) != CLOSED:
         if frame[0] == ERROR:
@@ -88,7 +88,7 @@ def errors(client: RawClient) -> list[str]:
 
 
 @pytest.mark.parametrize(("sent", "error"), FATAL)
-def test_misuse_is_named_and_ends_the_connection(shared: Server, sent: bytes, error: str) -> None:
+def test_misuse_gets_an_error_and_ends_the_connection(shared: Server, sent: bytes, error: str) -> None:
     with RawClient(shared.address) as client:
         client.send(sent)
         (said,) = errors(client)
@@ -96,7 +96,7 @@ def test_misuse_is_named_and_ends_the_connection(shared: Server, sent: bytes, er
 
 
 @pytest.mark.parametrize(("sent", "error"), FORGIVEN)
-def test_answering_for_a_message_one_does_not_hold_is_an_error_but_not_the_end(
+def test_an_answer_for_a_message_that_is_not_held_gets_an_error_and_the_connection_stays(
     shared: Server, sent: bytes, error: str
 ) -> None:
     with RawClient(shared.address).subscribe("t", "c") as client:
@@ -113,7 +113,7 @@ def test_identify_outside_the_limits_is_refused(shared: Server, wish: dict[str, 
         assert client.frame() == CLOSED
 
 
-def test_identify_with_no_json_is_refused(shared: Server) -> None:
+def test_identify_without_json_is_refused(shared: Server) -> None:
     with RawClient(shared.address) as client:
         client.send_sized(b"IDENTIFY", b"hello")
         assert (ERROR, b"E_BAD_BODY IDENTIFY failed to decode JSON body") == client.frame()
@@ -132,7 +132,7 @@ def test_subscribing_without_heartbeats_is_refused(shared: Server) -> None:
         assert (ERROR, b"E_INVALID cannot SUB with heartbeats disabled") == client.frame()
 
 
-def test_identify_answers_the_terms_agreed(shared: Server) -> None:
+def test_identify_answers_with_the_agreed_terms(shared: Server) -> None:
     with RawClient(shared.address) as client:
         kind, terms = client.identify(msg_timeout=5_000, output_buffer_timeout=25, output_buffer_size=64, sample_rate=7)
     expected = {
@@ -190,7 +190,7 @@ def test_a_topic_without_a_channel_keeps_messages_for_the_first(nsqd: Server) ->
         assert second.silent_for(0.3)
 
 
-def test_ready_count_bounds_what_is_in_flight(nsqd: Server) -> None:
+def test_the_ready_count_limits_the_messages_in_flight(nsqd: Server) -> None:
     nsqd.publish("t", *(b"%d" % n for n in range(5)))
     with RawClient(nsqd.address).subscribe("t", "c", ready=2) as client:
         held = client.messages(2)
@@ -201,7 +201,7 @@ def test_ready_count_bounds_what_is_in_flight(nsqd: Server) -> None:
         assert (2, 2) == (nsqd.channel("t", "c")["in_flight_count"], nsqd.channel("t", "c")["depth"])
 
 
-def test_ready_zero_stops_delivery_and_more_starts_it_again(nsqd: Server) -> None:
+def test_a_ready_count_of_zero_stops_delivery_until_it_is_raised(nsqd: Server) -> None:
     with RawClient(nsqd.address).subscribe("t", "c", ready=5) as client:
         client.send(b"RDY 0\n")
         nsqd.publish("t", b"later")
@@ -230,14 +230,14 @@ def test_publishing_by_tcp(nsqd: Server) -> None:
     assert len({m.id for m in messages}) == 3
 
 
-def test_a_message_of_the_greatest_size_passes(nsqd: Server) -> None:
+def test_a_message_of_the_maximum_size_is_delivered(nsqd: Server) -> None:
     body = bytes(1024 * 1024)
     with RawClient(nsqd.address) as producer, RawClient(nsqd.address).subscribe("t", "c", ready=1) as consumer:
         producer.send_sized(b"PUB t", body)
         assert consumer.message().body == body
 
 
-def test_deferred_publishing_waits(nsqd: Server) -> None:
+def test_a_deferred_message_is_delivered_after_its_delay(nsqd: Server) -> None:
     with RawClient(nsqd.address).subscribe("t", "c", ready=1) as client:
         start_s = time.monotonic()
         client.send_sized(b"DPUB t 400", b"later")
@@ -256,7 +256,7 @@ def test_a_subscriber_may_publish_on_its_own_connection(nsqd: Server) -> None:
 # ---- what is not finished comes again -------------------------------------------------------------------------------
 
 
-def test_requeued_without_delay_comes_again_at_once_with_its_id(nsqd: Server) -> None:
+def test_a_message_requeued_without_delay_comes_again_at_once_with_its_id(nsqd: Server) -> None:
     nsqd.publish("t", b"x")
     with RawClient(nsqd.address).subscribe("t", "c", ready=1) as client:
         first = client.message()
@@ -265,7 +265,7 @@ def test_requeued_without_delay_comes_again_at_once_with_its_id(nsqd: Server) ->
     assert (first.id, first.timestamp_ns, 2) == (again.id, again.timestamp_ns, again.attempts)
 
 
-def test_requeued_with_a_delay_waits(nsqd: Server) -> None:
+def test_a_message_requeued_with_a_delay_comes_again_after_it(nsqd: Server) -> None:
     nsqd.publish("t", b"x")
     with RawClient(nsqd.address).subscribe("t", "c", ready=1) as client:
         start_s = time.monotonic()
@@ -275,7 +275,7 @@ def test_requeued_with_a_delay_waits(nsqd: Server) -> None:
         assert time.monotonic() - start_s >= 0.4
 
 
-def test_not_finished_in_time_goes_to_another_and_the_first_is_too_late(nsqd: Server) -> None:
+def test_a_message_not_finished_in_time_goes_to_another_and_the_first_is_too_late(nsqd: Server) -> None:
     nsqd.publish("t", b"x")
     with (
         RawClient(nsqd.address).subscribe("t", "c", ready=1, msg_timeout=1_000) as slow,
@@ -304,7 +304,7 @@ def test_touch_starts_the_timeout_again(nsqd: Server) -> None:
     assert nsqd.channel("t", "c")["timeout_count"] == 0
 
 
-def test_hanging_up_gives_nothing_back_before_the_timeout(nsqd: Server) -> None:
+def test_a_closed_connection_gives_nothing_back_before_the_timeout(nsqd: Server) -> None:
     nsqd.publish("t", b"x")
     with RawClient(nsqd.address).subscribe("t", "c", ready=1, msg_timeout=1_500) as gone:
         gone.message()
@@ -314,7 +314,7 @@ def test_hanging_up_gives_nothing_back_before_the_timeout(nsqd: Server) -> None:
         assert time.monotonic() - start_s >= 1.4
 
 
-def test_after_cls_nothing_comes_but_what_is_held_can_be_answered(nsqd: Server) -> None:
+def test_after_cls_no_message_comes_and_those_held_can_be_answered(nsqd: Server) -> None:
     nsqd.publish("t", b"x", b"y", b"z")
     with RawClient(nsqd.address).subscribe("t", "c", ready=2) as client:
         finished, returned = client.messages(2)
@@ -327,7 +327,7 @@ def test_after_cls_nothing_comes_but_what_is_held_can_be_answered(nsqd: Server) 
     assert nsqd.channel("t", "c")["depth"] == 2
 
 
-def test_heartbeats_come_as_agreed_and_the_silent_are_cut_off(nsqd: Server) -> None:
+def test_heartbeats_come_as_agreed_and_a_silent_client_is_disconnected(nsqd: Server) -> None:
     with RawClient(nsqd.address).subscribe("t", "c", heartbeat_interval=1_000) as client:
         for _ in range(3):
             assert (RESPONSE, b"_heartbeat_") == client.frame(timeout_s=2)
@@ -338,13 +338,13 @@ def test_heartbeats_come_as_agreed_and_the_silent_are_cut_off(nsqd: Server) -> N
         assert time.monotonic() - start_s >= 1.0
 
 
-def test_messages_wait_no_longer_than_the_output_buffer_may(nsqd: Server) -> None:
+def test_a_message_waits_no_longer_than_the_agreed_buffer_timeout(nsqd: Server) -> None:
     with RawClient(nsqd.address).subscribe("t", "c", ready=100) as client:
         nsqd.publish("t", b"x")
         client.message(timeout_s=2)
 
 
-def test_an_ephemeral_channel_goes_with_its_last_subscriber(nsqd: Server) -> None:
+def test_an_ephemeral_channel_is_deleted_with_its_last_subscriber(nsqd: Server) -> None:
     with RawClient(nsqd.address).subscribe("t", "tail#ephemeral", ready=1):
         assert [c["channel_name"] for c in nsqd.get("/stats?format=json")["topics"][0]["channels"]]
     wait_for("the channel is gone", lambda: not nsqd.get("/stats?format=json")["topics"][0]["channels"])

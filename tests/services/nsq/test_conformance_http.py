@@ -1,4 +1,4 @@
-"""What a client of nsqd and nsqlookupd may rely on beside TCP: HTTP, crashes, look-ups. See test_conformance.py."""
+"""What a client of nsqd and nsqlookupd may rely on besides TCP: HTTP, crashes and lookup. See test_conformance.py."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("method", "target", "body", "status", "word"), REFUSED)
-def test_http_refuses_in_one_form(
+def test_http_refuses_with_a_status_and_a_word(
     shared: Server, method: str, target: str, body: bytes, status: int, word: str
 ) -> None:
     answered, answer = shared.request(method, target, body)
     assert (status, {"message": word}) == (answered, json.loads(answer))
 
 
-def test_http_publishes_one_many_by_line_and_many_by_size(nsqd: Server) -> None:
+def test_http_publishes_one_message_many_lines_and_many_sized_bodies(nsqd: Server) -> None:
     assert nsqd.request("GET", "/ping") == (200, b"OK")
     assert nsqd.post("/pub?topic=t", b"one\nline") == b"OK"
     assert nsqd.post("/mpub?topic=t", b"two\n\nthree\n") == b"OK"
@@ -50,7 +50,7 @@ def test_http_publishes_one_many_by_line_and_many_by_size(nsqd: Server) -> None:
         assert {b"one\nline", b"two", b"three", b"four\n"} == {m.body for m in client.messages(4)}
 
 
-def test_http_deferred_publishing_waits(nsqd: Server) -> None:
+def test_http_publishes_deferred_messages(nsqd: Server) -> None:
     nsqd.post("/topic/create?topic=t")
     nsqd.post("/channel/create?topic=t&channel=c")
     nsqd.post("/pub?topic=t&defer=60000", b"much later")
@@ -58,12 +58,12 @@ def test_http_deferred_publishing_waits(nsqd: Server) -> None:
     assert nsqd.channel("t", "c")["depth"] == 0
 
 
-def test_info_says_where_it_listens(nsqd: Server) -> None:
+def test_info_has_the_addresses(nsqd: Server) -> None:
     info = nsqd.get("/info")
     assert (nsqd.address[1], "127.0.0.1") == (info["tcp_port"], info["broadcast_address"])
 
 
-def test_stats_count_a_channels_work(nsqd: Server) -> None:
+def test_stats_count_what_a_channel_does(nsqd: Server) -> None:
     nsqd.publish("t", b"x", b"y", b"z")
     with RawClient(nsqd.address).subscribe("t", "c", ready=3, hostname="n1") as client:
         finished, returned, _ = client.messages(3)
@@ -148,7 +148,7 @@ def test_killed_with_durable_flags_it_keeps_ids_and_times(servers: Servers) -> N
 
 
 def test_killed_with_durable_flags_it_still_loses_what_was_in_flight(servers: Servers) -> None:
-    """nsqd's queue file is read past a message when it is handed out. Hence: publish twice what must survive this."""
+    """nsqd reads past a message in its queue file when it delivers it. Votes that must survive are published twice."""
     nsqd = servers.nsqd(**DURABLE)
     nsqd.publish("t", *(b"%d" % n for n in range(20)))
     with RawClient(nsqd.address).subscribe("t", "c", ready=5) as client:
@@ -196,7 +196,7 @@ def test_an_emptied_channel_stays_empty_when_killed_with_durable_flags(servers: 
     assert 0 == nsqd.unfinished("t", "c")
 
 
-def test_stopped_gracefully_it_keeps_what_was_queued_and_in_flight(servers: Servers) -> None:
+def test_a_graceful_stop_keeps_what_was_queued_and_in_flight(servers: Servers) -> None:
     nsqd = servers.nsqd()
     nsqd.publish("t", *(b"%d" % n for n in range(20)))
     with RawClient(nsqd.address).subscribe("t", "c", ready=5) as client:
@@ -218,7 +218,7 @@ def test_stopped_gracefully_it_keeps_what_was_queued_and_in_flight(servers: Serv
 # ---- lookup ---------------------------------------------------------------------------------------------------------
 
 
-def test_lookupd_knows_who_has_a_topic_until_they_die(servers: Servers) -> None:
+def test_lookupd_knows_which_nsqds_have_a_topic_until_they_die(servers: Servers) -> None:
     lookupd = servers.lookupd()
     nsqd = servers.nsqd(lookupd_tcp_address=lookupd.tcp)
     assert lookupd.request("GET", "/ping") == (200, b"OK")
@@ -236,7 +236,7 @@ def test_lookupd_knows_who_has_a_topic_until_they_die(servers: Servers) -> None:
     wait_for("the dead are not offered", lambda: lookupd.get("/lookup?topic=t")["producers"] == [])
 
 
-def test_lookupd_forgets_deleted_channels_and_buries_by_request(servers: Servers) -> None:
+def test_lookupd_forgets_deleted_channels_and_hides_a_tombstoned_nsqd(servers: Servers) -> None:
     lookupd = servers.lookupd()
     nsqd = servers.nsqd(lookupd_tcp_address=lookupd.tcp)
     nsqd.post("/topic/create?topic=t")
@@ -260,15 +260,15 @@ LOOKUP_MISUSE = [
 
 
 @pytest.mark.parametrize(("sent", "error"), LOOKUP_MISUSE)
-def test_lookupd_names_misuse(servers: Servers, sent: bytes, error: bytes) -> None:
+def test_lookupd_answers_misuse_with_an_error(servers: Servers, sent: bytes, error: bytes) -> None:
     lookupd = servers.lookupd()
     with RawClient(lookupd.address, magic=b"  V1") as client:
         client.send(sent)
         assert error == client.answer()
 
 
-def test_what_is_no_http_is_answered_400(servers: Servers) -> None:
-    """As a client that took the HTTP address for the other one finds out."""
+def test_a_request_that_is_not_http_gets_400(servers: Servers) -> None:
+    """That is how a client notices that it uses the HTTP address instead of the TCP address."""
     nsqd = servers.nsqd()
     host, port = nsqd.http.rsplit(":", 1)
     with socket.create_connection((host, int(port)), timeout=5) as connection:

@@ -1,4 +1,4 @@
-"""Votes from NSQ are counted exactly once, whatever comes again or is published twice."""
+"""Votes from NSQ are counted exactly once, also if messages come again or are published twice."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_every_message_counts_and_is_finished(servers: Servers) -> None:
         await until("all are finished", lambda: nsqd.unfinished("votes", "counter") == 0 and counted.total == 1_000)
         assert (1_000, 1_000, 0) == tuple(taking.status()[name] for name in ("messages", "applied", "duplicates"))
     assert {"happy": 700, "sad": 300} == counted.results()
-    # Group commit: a thousand messages are a few entries, not a thousand.
+    # Messages that arrive together share an entry of the log.
     assert len(counted.replica.proposed) < 200
 
 
@@ -71,7 +71,7 @@ async def test_a_message_that_timed_out_while_it_was_counted_counts_once(servers
 
 
 @on_loop
-async def test_work_that_takes_long_is_not_given_to_another(servers: Servers) -> None:
+async def test_a_message_that_takes_long_to_count_is_not_delivered_again(servers: Servers) -> None:
     nsqd, counted = servers.nsqd(), await local_cluster()
     async with source(counted.submitter, nsqd, msg_timeout_ms=1_000, cast_timeout_s=10) as taking:
         counted.replica.held = []
@@ -99,7 +99,7 @@ async def test_the_same_vote_published_to_two_nsqds_counts_once(servers: Servers
 
 @on_loop
 async def test_nsqds_whose_message_ids_collide_lose_nothing(servers: Servers) -> None:
-    """Two nsqds on one host have one node id. (The doubles are made to give the very same ids; nsqd does by chance.)"""
+    """Two nsqds on one host have the same node id. The doubles then give the same message ids; nsqd may by chance."""
     counted = await local_cluster()
     flags = {"first_id": 1} if servers.kind == "double" else {}
     first, second = servers.nsqd(node_id=7, **flags), servers.nsqd(node_id=7, **flags)
@@ -145,7 +145,7 @@ async def test_a_paused_source_takes_nothing_until_it_is_resumed(servers: Server
 
 
 @on_loop
-async def test_stopping_gives_what_is_unfinished_to_another_at_once(servers: Servers) -> None:
+async def test_stopping_gives_unfinished_messages_to_another_node_at_once(servers: Servers) -> None:
     nsqd, counted = servers.nsqd(), await local_cluster()
     counted.replica.lead(None)
     nsqd.publish("votes", *[b"happy"] * 300)
@@ -162,7 +162,7 @@ async def test_stopping_gives_what_is_unfinished_to_another_at_once(servers: Ser
 
 
 @on_loop
-async def test_stopping_finishes_what_is_being_counted(servers: Servers) -> None:
+async def test_stopping_finishes_messages_that_are_being_counted(servers: Servers) -> None:
     nsqd, counted = servers.nsqd(), await local_cluster()
     nsqd.publish("votes", *[b"happy"] * 2_000)
     async with source(counted.submitter, nsqd):
@@ -186,7 +186,7 @@ async def test_a_source_without_any_nsqd_starts_and_stops(servers: Servers) -> N
 
 
 @on_loop
-async def test_status_tells_depth_and_connections(servers: Servers) -> None:
+async def test_status_shows_depth_and_connections(servers: Servers) -> None:
     lookupd, counted = servers.lookupd(), await local_cluster()
     nsqd = servers.nsqd(lookupd_tcp_address=lookupd.tcp)
     nsqd.publish("votes", b"happy")
@@ -197,7 +197,7 @@ async def test_status_tells_depth_and_connections(servers: Servers) -> None:
 
 
 @on_loop
-async def test_messages_counted_by_http_and_by_nsq_are_one_vote(servers: Servers) -> None:
+async def test_a_vote_sent_by_http_and_by_nsq_counts_once(servers: Servers) -> None:
     nsqd, counted = servers.nsqd(), await local_cluster()
     await counted.submitter.cast([Vote("happy", "u1")], timeout_s=1)
     async with source(counted.submitter, nsqd) as taking:

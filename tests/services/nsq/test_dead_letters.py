@@ -94,7 +94,7 @@ async def test_votes_after_the_close_are_rejected_but_resent_ones_are_duplicates
 
 
 @on_loop
-async def test_poison_whose_letter_cannot_be_published_is_not_lost(
+async def test_a_message_whose_dead_letter_cannot_be_published_is_not_lost(
     servers: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
     nsqd, counted = servers.nsqd(), await local_cluster()

@@ -1,4 +1,4 @@
-"""What the double can do beyond the real nsqd: die without losing anything, and collide on purpose."""
+"""What only the double can do: lose nothing when it is killed, and give the same message ids as another."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def doubles(tmp_path: Path) -> Iterator[Servers]:
         yield made
 
 
-def test_told_to_keep_all_it_loses_nothing_in_flight_or_deferred(doubles: Servers) -> None:
+def test_with_keep_all_a_kill_loses_no_message_in_flight_or_deferred(doubles: Servers) -> None:
     nsqd = doubles.nsqd(**DURABLE, keep_all=1)
     nsqd.publish("t", *(b"%d" % n for n in range(10)))
     with RawClient(nsqd.address).subscribe("t", "c", ready=4) as client:

@@ -1,4 +1,4 @@
-"""Finding nsqds goes on, whatever nsqlookupd and they answer; and nothing unexpected ends a source's loops unheard."""
+"""nsqds are found whatever else nsqlookupd and nsqds answer. An unexpected error is logged and does not end a loop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.on_loop import on_loop
 
 @asynccontextmanager
 async def answering(answers: dict[str, Any]) -> AsyncIterator[str]:
-    """The address of a server that answers GET of each path with what stands in `answers` at that moment."""
+    """The address of a server. It answers GET of each path with what `answers` has for the path at that moment."""
 
     def answer(path: str, request: web.Request) -> Any:
         return answers[path]
@@ -47,7 +47,7 @@ ODD = [
 
 @pytest.mark.parametrize("odd", ODD, ids=str)
 @on_loop
-async def test_a_lookupd_that_makes_no_sense_is_told_and_asked_again(servers: Servers, odd: object) -> None:
+async def test_a_senseless_answer_of_lookupd_is_reported_and_it_is_asked_again(servers: Servers, odd: object) -> None:
     nsqd, counted, answers = servers.nsqd(), await local_cluster(), {"/lookup": odd}
     async with answering(answers) as address, source(counted.submitter, lookupd=[address]) as taking:
         await until("it is told", lambda: f"nsqlookupd {address}" in taking.status()["last_error"])
@@ -57,7 +57,7 @@ async def test_a_lookupd_that_makes_no_sense_is_told_and_asked_again(servers: Se
 
 
 @on_loop
-async def test_statistics_that_make_no_sense_are_told_and_nsqds_found_all_the_same(servers: Servers) -> None:
+async def test_senseless_statistics_are_reported_and_nsqds_are_still_found(servers: Servers) -> None:
     first, later, counted = servers.nsqd(), servers.nsqd(), await local_cluster()
     answers: dict[str, Any] = {"/lookup": {"producers": []}, "/stats": {"topics": [{}]}}
     async with answering(answers) as address, source(counted.submitter, lookupd=[address]) as taking:
@@ -70,7 +70,7 @@ async def test_statistics_that_make_no_sense_are_told_and_nsqds_found_all_the_sa
 
 
 @on_loop
-async def test_a_turn_that_fails_is_told_once_and_ends_no_loop(
+async def test_an_unexpected_error_is_logged_once_and_ends_no_loop(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     nsqd, counted = servers.nsqd(), await local_cluster()

@@ -1,4 +1,4 @@
-"""Three real nodes drain NSQ while one thing or another is killed: the tally is exact on every node and in the sink."""
+"""Three real nodes take votes from NSQ while processes are killed. The tally is exact on every node and in the sink."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.support.cluster import Cluster
 from tests.support.waiting import wait_for
 
 MESSAGES = 6_000
-FLAGS = {"msg_timeout": "2s", "broadcast_address": "127.0.0.1"}  # what a killed node had comes again after that
+FLAGS = {"msg_timeout": "2s", "broadcast_address": "127.0.0.1"}  # a killed node's messages come again after that
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -27,7 +27,7 @@ def clusters(servers: Servers, folder: Path, lookupd: Server, **settings: object
 
 
 class Draining:
-    """A lookupd, an nsqd with a backlog, and a cluster that has begun to take it."""
+    """An nsqlookupd, an nsqd with waiting messages, and a cluster that takes them."""
 
     def __init__(self, cluster: Cluster, lookupd: Server, nsqd: Server) -> None:
         self.cluster, self.lookupd, self.nsqd = cluster, lookupd, nsqd
@@ -72,7 +72,7 @@ def draining(servers: Servers, tmp_path: Path) -> Iterator[Draining]:
 
 
 def publish(*nsqds: Server, ids: bool = False, start: int = 0, count: int = MESSAGES) -> dict[str, int]:
-    """Single votes, a third of them sad, in all of `nsqds`; with ids, every 20th twice. The tally they make."""
+    """Publish single votes to all of `nsqds`, a third of them sad; with ids, every 20th twice. Returns their tally."""
     bodies = []
     for n in range(start, start + count):
         option = "sad" if n % 3 == 0 else "happy"
@@ -95,7 +95,7 @@ def test_votes_flow_from_nsqd_to_the_sink(draining: Draining) -> None:
 
 @pytest.mark.parametrize("who", ["leader", "follower"])
 def test_kill_9_of_a_node(draining: Draining, who: str) -> None:
-    """Votes without ids: what the killed node had counted and not finished comes again, and must not count again."""
+    """The votes have no ids. Messages that the killed node had counted and not finished come again, as duplicates."""
     tally = publish(draining.nsqd)
     draining.reach(MESSAGES // 10)
     victim = draining.cluster.leader() if who == "leader" else draining.cluster.followers()[0]
@@ -139,8 +139,8 @@ def test_kill_9_of_nsqlookupd(draining: Draining) -> None:
 
 
 def test_kill_9_of_nsqd(servers: Servers, tmp_path: Path) -> None:
-    """A double that keeps all is enough. The real one loses what is in flight, so two of them get everything."""
-    count = 600  # with its durable flags a real nsqd syncs its disk several times a message
+    """The double keeps everything. The real nsqd loses messages in flight, so two of them get all messages."""
+    count = 600  # with the durable flags a real nsqd syncs its disk several times for each message
     keeps = {"keep_all": 1} if servers.kind == "double" else {}
     with begun(servers, tmp_path, **DURABLE, **keeps) as draining:
         other = servers.nsqd(**FLAGS, lookupd_tcp_address=draining.lookupd.tcp) if servers.kind == "nsqd" else None

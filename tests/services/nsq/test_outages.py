@@ -38,8 +38,8 @@ async def test_what_is_queued_in_a_killed_nsqd_is_counted_after_its_restart(serv
 
 
 @on_loop
-async def test_messages_held_when_their_nsqd_dies_are_counted_all_the_same(servers: Servers) -> None:
-    """nsqd loses what was in flight; we are then the only ones who have it."""
+async def test_messages_that_are_held_when_their_nsqd_dies_are_counted(servers: Servers) -> None:
+    """nsqd loses messages in flight. Then this node has the only copy."""
     nsqd, counted = servers.nsqd(**DURABLE), await local_cluster()
     nsqd.publish("votes", *[b"happy"] * 20)
     async with source(counted.submitter, nsqd, hold_s=0.2) as taking:
@@ -47,7 +47,7 @@ async def test_messages_held_when_their_nsqd_dies_are_counted_all_the_same(serve
         await until("all are held", lambda: taking.status()["in_flight"] == 20 or taking.status()["messages"] >= 20)
         nsqd.kill()
         await until("the loss is seen", lambda: taking.status()["connections"] == 0)
-        await asyncio.sleep(0.5)  # past the time they would have been given back
+        await asyncio.sleep(0.5)  # longer than messages are held
         counted.replica.lead("n1")
         nsqd.start()
         await until("all are counted", lambda: counted.total >= 20, seen=lambda: taking.status())
@@ -56,7 +56,7 @@ async def test_messages_held_when_their_nsqd_dies_are_counted_all_the_same(serve
 
 
 @on_loop
-async def test_a_double_that_keeps_all_is_killed_in_mid_flow(servers: Servers) -> None:
+async def test_an_nsqd_that_keeps_everything_is_killed_while_messages_flow(servers: Servers) -> None:
     if servers.kind != "double":
         pytest.skip("nsqd loses what is in flight when it is killed: test_conformance.py shows it")
     nsqd, counted = servers.nsqd(**DURABLE, keep_all=1), await local_cluster()
@@ -97,13 +97,13 @@ async def test_nsqds_are_found_when_they_come_and_kept_without_lookupd(servers: 
 
 
 @on_loop
-async def test_each_trouble_is_logged_once_and_again_when_it_came_back(caplog: pytest.LogCaptureFixture) -> None:
-    """However often all of them are tried, and whichever was tried last."""
+async def test_each_trouble_is_logged_once_and_again_when_it_returns(caplog: pytest.LogCaptureFixture) -> None:
+    """It does not matter how often and in which order the servers are tried."""
     counted = await local_cluster()
     gone: dict[str, Any] = {"nsqd": ["127.0.0.1:1", "127.0.0.1:2"], "lookupd": ["127.0.0.1:3"], "lookupd_poll_s": 0.05}
     counted.replica.lead(None)
     async with source(counted.submitter, **gone) as taking:
-        await asyncio.sleep(2)  # some tries of each nsqd, many of lookupd
+        await asyncio.sleep(2)  # each nsqd is tried a few times, nsqlookupd many times
         said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
         assert 3 == len(said) == len(set(said)), said
         for _ in range(2):
@@ -114,13 +114,13 @@ async def test_each_trouble_is_logged_once_and_again_when_it_came_back(caplog: p
 
 
 @on_loop
-async def test_http_addresses_and_others_mixed_up_are_told_once(
+async def test_tcp_and_http_addresses_that_are_mixed_up_are_reported_once(
     servers: Servers, caplog: pytest.LogCaptureFixture
 ) -> None:
     nsqd, counted = servers.nsqd(), await local_cluster()
     mixed_up: dict[str, Any] = {"nsqd": [nsqd.http], "lookupd": [nsqd.http], "lookupd_poll_s": 0.05}
     async with source(counted.submitter, **mixed_up) as taking:
-        await asyncio.sleep(1.5)  # some tries of each
+        await asyncio.sleep(1.5)  # each is tried a few times
         assert 0 == taking.status()["connections"]
     said = "\n".join(sorted(record.getMessage() for record in caplog.records))
     assert 2 == len(caplog.records), said
@@ -130,7 +130,7 @@ async def test_http_addresses_and_others_mixed_up_are_told_once(
 
 
 @on_loop
-async def test_a_lookupd_that_answers_again_is_told(servers: Servers, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_lookupd_that_answers_again_is_reported(servers: Servers, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     lookupd, counted = servers.lookupd(), await local_cluster()
     lookupd.kill()
@@ -144,7 +144,7 @@ async def test_a_lookupd_that_answers_again_is_told(servers: Servers, caplog: py
 
 
 @on_loop
-async def test_without_a_leader_messages_go_back_and_flow_again_at_once(servers: Servers) -> None:
+async def test_without_a_leader_messages_are_given_back_and_later_flow_again_at_once(servers: Servers) -> None:
     nsqd, counted = servers.nsqd(), await local_cluster()
     counted.replica.lead(None)
     nsqd.publish("votes", *[b"happy"] * 500)
@@ -181,7 +181,7 @@ async def test_big_messages_that_cannot_be_counted_do_not_fill_the_memory(server
 
 
 @on_loop
-async def test_what_one_node_cannot_count_another_does(servers: Servers) -> None:
+async def test_another_node_counts_what_one_node_cannot(servers: Servers) -> None:
     nsqd, counted, cut_off = servers.nsqd(), await local_cluster(), await local_cluster()
     cut_off.replica.lead(None)
     async with source(cut_off.submitter, nsqd, hold_s=0.2):

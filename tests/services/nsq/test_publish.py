@@ -1,4 +1,4 @@
-"""`quorate publish`: what was confirmed is in NSQ, and however often it was published, it counts once."""
+"""`quorate publish`: confirmed votes are in NSQ, and count once however often they are published."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ LINES = "happy\nsad\nhappy\n" + '{"option":"happy","id":"u1"}\n' * 2 + "\nsad\n"
 
 @pytest.fixture(autouse=True)
 def no_settings_of_others(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`services.sh env` tells nodes, and so the command, of its own nsqlookupd."""
+    """The environment of `services.sh env` names its own nsqlookupd, which the command would use."""
     monkeypatch.delenv("QUORATE_NSQ_LOOKUPD", raising=False)
     monkeypatch.delenv("QUORATE_NSQ_NSQD", raising=False)
 
@@ -56,7 +56,7 @@ def publish(file: Path | str, *flags: str, code: int = 0) -> None:
     assert code == main(["publish", str(file), *flags])
 
 
-def told(capsys: pytest.CaptureFixture[str], *names: str) -> tuple[Any, ...]:
+def reported(capsys: pytest.CaptureFixture[str], *names: str) -> tuple[Any, ...]:
     answer = json.loads(capsys.readouterr().out)
     return tuple(answer[name] for name in names)
 
@@ -84,12 +84,12 @@ async def test_many_votes_a_message_count_each(servers: Servers, tmp_path: Path)
     assert {"happy": 900, "sad": 150} == counted.results()
 
 
-def test_ids_are_given_or_made_of_run_and_line(
+def test_a_vote_without_an_id_gets_one_of_run_id_and_line(
     servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nsqd = servers.nsqd()
     publish(file, "--nsqd", nsqd.tcp, "--run-id", "r", "--poll", "mood", "--json")
-    assert ("r", 6, 6) == told(capsys, "run_id", "votes", "messages")
+    assert ("r", 6, 6) == reported(capsys, "run_id", "votes", "messages")
     found = bodies(nsqd, 6)
     assert Counter(["r-1", "r-2", "r-3", "u1", "u1", "r-7"]) == Counter(vote["id"] for vote in found)
     assert {"mood"} == {vote["poll"] for vote in found}
@@ -103,11 +103,11 @@ def test_an_unchanged_file_keeps_its_ids_and_a_changed_one_gets_others(
     for text in (LINES, LINES, LINES + "happy\n"):
         file.write_text(text)
         publish(file, "--nsqd", nsqd.tcp, "--json")
-        runs += told(capsys, "run_id")
+        runs += reported(capsys, "run_id")
     assert runs[0] == runs[1] != runs[2]
 
 
-def test_a_pipe_is_published_as_it_comes(servers: Servers) -> None:
+def test_a_pipe_is_published_while_it_is_open(servers: Servers) -> None:
     nsqd = servers.nsqd()
     command = [sys.executable, "-m", "quorate", "publish", "-", "--nsqd", nsqd.tcp]
     with subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as running:
@@ -127,22 +127,24 @@ def test_nsqds_are_found_by_lookupd(servers: Servers, file: Path, capsys: pytest
     nsqd.post("/topic/create?topic=other")
     wait_for("it has registered", lambda: lookupd.get("/nodes")["producers"])
     publish(file, "--lookupd", lookupd.http, "--json")
-    assert ([nsqd.tcp],) == told(capsys, "nsqd")
+    assert ([nsqd.tcp],) == reported(capsys, "nsqd")
 
 
 # ---- failing over ---------------------------------------------------------------------------------------------------
 
 
-def test_a_dead_nsqd_is_passed_over(servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_dead_nsqd_is_skipped(servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     dead, alive = servers.nsqd(), servers.nsqd()
     dead.kill()
     publish(file, "--nsqd", dead.tcp, "--nsqd", alive.tcp, "--json")
-    assert ([alive.tcp],) == told(capsys, "nsqd")
+    assert ([alive.tcp],) == reported(capsys, "nsqd")
     assert 6 == len(bodies(alive, 6))
 
 
 @on_loop
-async def test_a_batch_that_one_nsqd_took_in_silence_and_another_confirmed_counts_once(servers: Servers) -> None:
+async def test_messages_that_two_nsqds_have_and_only_one_confirmed_count_once(
+    servers: Servers,
+) -> None:
     frozen, well, counted = servers.nsqd(), servers.nsqd(), await local_cluster()
     votes = [b'{"option":"happy","id":"v%d"}' % n for n in range(100)]
     with Publisher([frozen.tcp, well.tcp], "votes", timeout_s=3) as publisher:
@@ -158,7 +160,7 @@ async def test_a_batch_that_one_nsqd_took_in_silence_and_another_confirmed_count
 
 
 @on_loop
-async def test_published_to_both_the_loss_of_one_loses_nothing(servers: Servers, file: Path) -> None:
+async def test_with_both_the_loss_of_one_nsqd_loses_no_vote(servers: Servers, file: Path) -> None:
     lost, kept, counted = servers.nsqd(), servers.nsqd(), await local_cluster()
     await asyncio.to_thread(publish, file, "--nsqd", lost.tcp, "--nsqd", kept.tcp, "--both")
     lost.kill()  # with its default flags: it forgets everything
@@ -168,14 +170,16 @@ async def test_published_to_both_the_loss_of_one_loses_nothing(servers: Servers,
     assert {"happy": 3, "sad": 2} == counted.results()
 
 
-def test_both_goes_on_with_one_and_says_so(servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_with_both_one_nsqd_is_enough_and_the_report_says_so(
+    servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     dead, alive = servers.nsqd(), servers.nsqd()
     dead.kill()
     publish(file, "--nsqd", dead.tcp, "--nsqd", alive.tcp, "--both", "--timeout", "4", "--json")
-    assert (6,) == told(capsys, "only_one_copy")
+    assert (6,) == reported(capsys, "only_one_copy")
 
 
-def test_an_nsqd_that_comes_back_is_published_to(servers: Servers) -> None:
+def test_publishing_goes_on_when_an_nsqd_is_back(servers: Servers) -> None:
     nsqd = servers.nsqd()
     with Publisher([nsqd.tcp], "votes", timeout_s=20) as publisher:
         publisher.publish([b"1"])
@@ -186,8 +190,8 @@ def test_an_nsqd_that_comes_back_is_published_to(servers: Servers) -> None:
 
 
 @on_loop
-async def test_an_nsqd_that_syncs_slowly_is_given_as_much_as_it_takes_in_time(servers: Servers) -> None:
-    """With its durable flags nsqd syncs each message; all of these in one MPUB would take longer than one try may."""
+async def test_an_nsqd_that_syncs_slowly_gets_fewer_messages_at_a_time(servers: Servers) -> None:
+    """With the durable flags nsqd syncs each message. All of these in one MPUB would take longer than a try may."""
     slow = {"sync_takes": "5ms"} if servers.kind == "double" else {}
     nsqd, counted = servers.nsqd(**DURABLE, **slow), await local_cluster()
     votes = [b'{"option":"happy","id":"v%d"}' % n for n in range(1_000)]
@@ -201,7 +205,9 @@ async def test_an_nsqd_that_syncs_slowly_is_given_as_much_as_it_takes_in_time(se
 # ---- what is told ---------------------------------------------------------------------------------------------------
 
 
-def test_nobody_reachable_ends_with_3(servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_without_a_reachable_nsqd_the_exit_code_is_3(
+    servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     nsqd = servers.nsqd()
     nsqd.kill()
     publish(file, "--nsqd", nsqd.tcp, "--timeout", "0.5", code=3)
@@ -210,13 +216,13 @@ def test_nobody_reachable_ends_with_3(servers: Servers, file: Path, capsys: pyte
         publisher.publish([b"happy"])
 
 
-def test_an_http_address_is_told(servers: Servers) -> None:
+def test_an_http_address_is_reported_as_one(servers: Servers) -> None:
     nsqd = servers.nsqd()
     with Publisher([nsqd.http], "votes", timeout_s=1) as publisher, pytest.raises(NoNsqd, match="TCP address"):
         publisher.publish([b"happy"])
 
 
-def test_sent_but_not_confirmed_ends_with_4(servers: Servers, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_confirmation_that_does_not_come_is_an_unknown_outcome(servers: Servers) -> None:
     nsqd = servers.nsqd()
     with Publisher([nsqd.tcp], "votes", timeout_s=0.5) as publisher:
         publisher.publish([b"happy"])
@@ -227,13 +233,13 @@ def test_sent_but_not_confirmed_ends_with_4(servers: Servers, file: Path, capsys
 
 
 @pytest.mark.parametrize("topic", ["no*topic", "t" * 65])
-def test_what_nsqd_refuses_is_an_error_at_once(servers: Servers, topic: str) -> None:
+def test_a_refusal_by_nsqd_is_an_error_at_once(servers: Servers, topic: str) -> None:
     nsqd = servers.nsqd()
     with Publisher([nsqd.tcp], topic) as publisher, pytest.raises(Invalid, match="E_BAD_TOPIC"):
         publisher.publish([b"happy"])
 
 
-def test_bad_lines_publish_nothing_unless_passed_over(
+def test_with_bad_lines_nothing_is_published_unless_they_are_skipped(
     servers: Servers, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nsqd = servers.nsqd()
@@ -244,10 +250,10 @@ def test_bad_lines_publish_nothing_unless_passed_over(
     assert all(f"line {number}: " in said for number in (2, 3, 4))
     assert not nsqd.get("/stats?format=json")["topics"]
     publish(path, "--nsqd", nsqd.tcp, "--skip-bad", "--json")
-    assert (2, 3) == told(capsys, "votes", "bad_lines")
+    assert (2, 3) == reported(capsys, "votes", "bad_lines")
 
 
-def test_of_many_bad_lines_the_first_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_of_many_bad_lines_the_first_are_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "bad.ndjson"
     path.write_text("{\n" * 12)
     publish(path, "--nsqd", "127.0.0.1:1", code=1)
@@ -258,7 +264,7 @@ def test_of_many_bad_lines_the_first_are_told(tmp_path: Path, capsys: pytest.Cap
 
 
 @pytest.mark.parametrize("first", ["happy", '{"option":"happy"}'])
-def test_a_byte_order_mark_is_no_part_of_the_first_vote(servers: Servers, tmp_path: Path, first: str) -> None:
+def test_a_byte_order_mark_does_not_belong_to_the_first_vote(servers: Servers, tmp_path: Path, first: str) -> None:
     nsqd = servers.nsqd()
     path = tmp_path / "votes.txt"
     path.write_text(f"\ufeff{first}\nsad\n", encoding="utf-8")
@@ -266,14 +272,14 @@ def test_a_byte_order_mark_is_no_part_of_the_first_vote(servers: Servers, tmp_pa
     assert {"happy", "sad"} == {vote["option"] for vote in bodies(nsqd, 2)}
 
 
-def test_of_a_pipe_too_a_line_over_the_limit_can_be_passed_over(
+def test_a_line_over_the_limit_can_be_skipped_in_a_pipe_too(
     servers: Servers, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     nsqd = servers.nsqd()
     text = b"happy\n" + b"x" * (2 * LINE_BYTES_MAX) + b"\nsad\n"
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(text)))
     publish("-", "--nsqd", nsqd.tcp, "--skip-bad", "--json")
-    assert (2, 1) == told(capsys, "votes", "bad_lines")
+    assert (2, 1) == reported(capsys, "votes", "bad_lines")
     assert {"happy", "sad"} == {vote["option"] for vote in bodies(nsqd, 2)}
 
 
