@@ -25,7 +25,8 @@ set_up run
 trap '"$ROOT/scripts/services.sh" down' EXIT
 "$ROOT/scripts/services.sh" up
 eval "$("$ROOT/scripts/services.sh" env)"
-[ -z "${QUORATE_MONGO_URL:-}" ] || export QUORATE_FLUSH_SINK="${QUORATE_FLUSH_SINK:-mongo}"
+# Of a setting and its old name, flush.sink, only one may be given.
+[ -z "${QUORATE_MONGO_URL:-}" ] || [ -n "${QUORATE_FLUSH_SINK:-}" ] || export QUORATE_FLUSH_SINKS="${QUORATE_FLUSH_SINKS:-mongo}"
 # The cluster runs in the background, so that this script can pass on a signal that is sent to the script alone. The
 # cluster reads no input.
 "$ROOT/.venv/bin/quorate" dev ${arguments[@]+"${arguments[@]}"} &

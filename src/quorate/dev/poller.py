@@ -115,8 +115,14 @@ def view_of(status: Mapping[str, Any]) -> NodeView:
         role=raft["role"],
         term=raft.get("term", 0),
         version=status["version"],
-        flush=_flush_line(status["flush"]) if leads and status.get("flush") else "",
+        flush="; ".join(map(_flush_line, _sinks(status))) if leads else "",
     )
+
+
+def _sinks(status: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What a node says of each sink. A node of version 0.1.0 has one sink at most and tells it as `flush`."""
+    flush = status.get("flush")
+    return list(status["sinks"].values()) if "sinks" in status else [flush] if flush else []
 
 
 def _flush_line(flush: Mapping[str, Any]) -> str:

@@ -122,6 +122,14 @@ def test_the_flush_of_the_leader_is_told_in_words(flush: dict[str, object] | Non
     assert NodeView(True, "leader", 2, 9, words) == view_of(status)
 
 
+def test_the_flush_to_several_sinks_is_told_for_each() -> None:
+    whole = {"sink": "sqlite", "caught_up": True, "pending_polls": 0, "last_success_version": 7, "last_error": None}
+    mongo = {**whole, "sink": "mongo", "last_success_version": None}
+    status = {"version": 9, "raft": {"role": "leader", "term": 2}, "sinks": {"sqlite": whole, "mongo": mongo}}
+    words = "all tallies up to version 7 are in sqlite; mongo: nothing written yet"
+    assert NodeView(True, "leader", 2, 9, words) == view_of(status)
+
+
 def test_a_follower_does_not_flush() -> None:
     status = {"version": 9, "raft": {"role": "follower", "term": 2}, "flush": {"sink": "sqlite"}}
     assert "" == view_of(status).flush
