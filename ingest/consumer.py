@@ -10,26 +10,26 @@ Each message is counted exactly once, or kept as a dead letter, before it is fin
 
 What a queue must promise (`Queue`):
 
-- It delivers a message again until somebody finishes it. Where it cannot (nsqd may forget what it delivered on a
-  connection that broke), the delivery says so by `is_orphan`, and the consumer tries longer to count it.
+- It delivers a message again and again until a node finishes it. nsqd cannot promise that for messages on a connection
+  that broke: it may forget them. Such a delivery has `is_orphan`, and the consumer tries for a minute to count it.
 - All deliveries of one message have the same `identity`, on every node and after every restart. A vote without an id
-  gets one made of it, and so counts once however often its message comes.
+  gets an id that is made of the identity. So it counts once, however often its message comes.
 - It keeps a delivery for this node until the node finishes it or gives it back.
-- It bounds what this node has and has not answered for, in messages and in bytes.
+- It limits the deliveries that this node has not answered, in messages and in bytes.
 - A dead letter is stored when `publish_dead_letters` returns.
 
-What a queue need not promise: an order; that no message comes twice, even while its first delivery is still here; that
-it knows how often a message was delivered; that it can take back one message and not those after it.
+A queue need not promise an order. A message may come twice, even while its first delivery is still here. The queue need
+not know how often it delivered a message. It need not be able to take back one message without those after it.
 
-So Kafka fits. A message's identity is its topic, partition and offset. `finish` notes the offset, and what is committed
-is the offset before which all are finished: after a crash some finished messages come again, as duplicates.
-`give_back` seeks to the lowest offset given back, and all after it come again. To keep the deliveries, the client goes
-on polling with its partitions paused. Dead letters go to a topic, with acks=all.
+Kafka can be such a queue. The identity is topic, partition and offset. `finish` notes the offset. The queue commits the
+offset before which all messages are finished, so after a crash some finished messages come again, as duplicates.
+`give_back` seeks to the lowest offset that is given back, and all messages after it come again. To keep its deliveries,
+the client goes on polling while its partitions are paused. Dead letters are sent to a topic with acks=all.
 
-And a list in Redis fits. Its elements have no identity, so a script moves each from the list to this node's own list of
-what is being processed, and numbers it there. `finish` removes it; `give_back` moves it, with its number, to a list of
-returned elements that every node takes from first. There is nothing to do to keep it. A node that starts delivers what
-its own list still has. Dead letters go to one more list.
+A list in Redis can be such a queue. Its elements have no identity, so a script numbers an element when it moves the
+element to the list of those that this node processes. `finish` removes the element. `give_back` moves it, with its
+number, to a list of returned elements, from which every node takes first. Nothing needs to be done to keep a delivery.
+When a node starts, it delivers the elements that its own list still has. Dead letters go to a list of their own.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Delivery(Protocol):
 
     @property
     def is_orphan(self) -> bool:
-        """Whether it cannot be given back any more and perhaps nobody else has it."""
+        """Whether it cannot be given back any more and this node perhaps has the only copy."""
         ...
 
     @property
@@ -101,12 +101,12 @@ D_contra = TypeVar("D_contra", bound=Delivery, contravariant=True)
 
 
 class Queue(Protocol[D_contra]):
-    """What delivers messages to a consumer, by its `take`. It ignores answers for what is no longer this node's."""
+    """It delivers messages to a consumer by `take`. It ignores answers for messages that this node has no longer."""
 
     def finish(self, deliveries: Iterable[D_contra]) -> None: ...
 
     def give_back(self, deliveries: Iterable[D_contra]) -> int:
-        """Let any node have them, at once. How many were still this node's to give back."""
+        """Let any node have them, at once. Returns how many this node still had."""
         ...
 
     async def publish_dead_letters(self, deliveries: Sequence[D_contra], letters: Sequence[bytes]) -> None:
@@ -184,8 +184,8 @@ class QueueConsumer(Generic[D]):
 
     def _on_processed(self, task: asyncio.Task[None]) -> None:
         self._groups.discard(task)
-        if not task.cancelled() and task.exception():
-            log.error("%s: a group of messages was left to its timeout", self._source, exc_info=task.exception())
+        if not task.cancelled() and task.exception():  # only a defect can cause that: the queue still has the messages
+            log.error("%s: a group of messages stays unfinished", self._source, exc_info=task.exception())
         if not self._stopping:
             self._pump()
 
@@ -281,7 +281,7 @@ class QueueConsumer(Generic[D]):
         return letters
 
     def _vote_letters(self, group: _Group[D], rejections: Sequence[Rejection]) -> dict[D, list[bytes]]:
-        """Of votes that no longer can count, or never could."""
+        """Letters about votes that the cluster rejected, and about votes that are invalid by themselves."""
         found: dict[D, list[tuple[str, str, Vote | bytes]]] = {
             delivery: [(r.reason, r.detail, r.raw) for r in refused] for delivery, refused in group.refused.items()
         }

@@ -1,7 +1,7 @@
 """What a node needs of everything that brings it votes: NSQ today; Kafka, a Redis list and social streams later.
 
-`src/quorate/adapters.py` lists the sources. To add one: a file in this room that makes it, a section of the settings,
-and a line in that list. A source that takes messages from a queue builds on `ingest/consumer.py`.
+To add a source: a module in this room with `make_source`, a section of the settings, and a line in the adapter table
+(`src/quorate/config/adapter_table.py`). A source that takes messages from a queue builds on `ingest/consumer.py`.
 """
 
 from __future__ import annotations
@@ -64,5 +64,5 @@ class Source(Protocol):
     def resume(self) -> None: ...
 
     def status(self) -> Mapping[str, Any]:
-        """For `/status`, under the source's name: its metrics, and what else helps to see why votes do not arrive."""
+        """For `/status`, under the source's name: the metrics, and all that helps to see why votes do not arrive."""
         ...
