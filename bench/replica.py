@@ -49,7 +49,7 @@ class Row(msgspec.Struct):
     figures: Figures
 
 
-class Node:
+class ReplicaProcess:
     """A process of `bench.in_process`, which is given orders."""
 
     def __init__(self, system: str, name: str, folder: Path, peers: str) -> None:
@@ -75,19 +75,19 @@ class Node:
 
 
 @contextlib.contextmanager
-def three(system: str, folder: Path) -> Iterator[list[Node]]:
+def three(system: str, folder: Path) -> Iterator[list[ReplicaProcess]]:
     names = ["n1", "n2", "n3"]
     peers = ",".join(f"{name}=127.0.0.1:{port}" for name, port in zip(names, free_ports(3), strict=True))
     with contextlib.ExitStack() as stack:
         nodes = []
         for name in names:
-            node = Node(system, name, folder / system / name, peers)
+            node = ReplicaProcess(system, name, folder / system / name, peers)
             stack.callback(node.close)
             nodes.append(node)
         yield nodes
 
 
-def leader_of(nodes: list[Node]) -> Node:
+def leader_of(nodes: list[ReplicaProcess]) -> ReplicaProcess:
     return wait_for("a node leads", lambda: next((node for node in nodes if node.leads()), None))
 
 

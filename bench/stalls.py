@@ -27,7 +27,7 @@ from quorate.processes.cluster import FreshCluster
 
 NEVER_BYTES = 1 << 30
 CLIENTS = 32
-LOOK_S = 0.001
+CHECK_S = 0.001
 TIMED = re.compile(r"bench: snapshot of (\d+) bytes: ([\d.]+) ms, of which ([\d.]+) on the loop")
 
 
@@ -129,7 +129,7 @@ async def drive(run: Run, ports: list[int], seconds: float) -> list[float]:
             seen = len(run.took_s)
             gaps_s.append(now_s - last_s)
             last_s = now_s
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(CHECK_S)
     gaps_s.append(now_s - last_s)
     run.running = False
     await asyncio.wait(tasks, timeout=5.0)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 NODE, DEV = "node.pid", "dev.pid"
-LOOKING_S = 0.2  # `running` takes the lock for a moment, so `hold` tries for this long
+HOLD_FOR_S = 0.2  # `running` takes the lock for a moment, so `hold` tries for this long
 
 
 def hold(folder: Path, name: str = NODE) -> IO[str] | None:
@@ -22,7 +22,7 @@ def hold(folder: Path, name: str = NODE) -> IO[str] | None:
     Returns None if another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    give_up_s = time.monotonic() + LOOKING_S
+    give_up_s = time.monotonic() + HOLD_FOR_S
     while (file := _locked(folder / name)) is None:
         if time.monotonic() > give_up_s:
             return None
