@@ -1,4 +1,4 @@
-"""Nodes that only have links, and strangers who connect to them by hand: to say the wrong thing in the right form."""
+"""Nodes that are only a transport, and raw peers that connect by hand: to send wrong messages in the right form."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def until(what: str, condition: Callable[[], object], *, within_s: float =
 
 
 class Node:
-    """A node's links, and all that they tell. It decides about peers as a replica does: by `Bootstrap`."""
+    """A transport and its listener, which keeps everything it is told. `Bootstrap` decides about peers."""
 
     def __init__(self, node_id: str, *, key: bytes | None = KEY, cluster_name: str = "test") -> None:
         self.bootstrap = Bootstrap(NodeIdentity(FORMAT, node_id, f"incarnation of {node_id}"), cluster_name, set())
@@ -57,7 +57,7 @@ class Node:
         await self.transport.stop()
 
     def dial(self, *others: Node) -> None:
-        """Want links with these: of two nodes the one with the greater id dials."""
+        """Make these the members to be connected with: of two nodes the one with the greater id dials."""
         self.transport.set_members({other.transport.node_id: f"127.0.0.1:{other.port}" for other in others})
 
     def introduction(self) -> Introduction:
@@ -84,17 +84,17 @@ class Node:
 
 
 async def pair(a: Node, b: Node) -> None:
-    """Let the two have a link."""
+    """Connect the two."""
     a.dial(b)
     b.dial(a)
     await until(
-        "both have a link",
+        "both have a connection",
         lambda: a.transport.is_open(b.transport.node_id) and b.transport.is_open(a.transport.node_id),
     )
 
 
 class RawPeer:
-    """One connection to a node. With the key it is an insider; nothing keeps it to the protocol."""
+    """One connection to a node, made by hand. It may have the key, and it may break the protocol."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
@@ -121,7 +121,7 @@ class RawPeer:
         protocol: int = PROTOCOL,
         nonce_bytes: int = NONCE_BYTES,
     ) -> bytes:
-        """Exchange hellos; the other's."""
+        """Exchange hellos. Returns the node's."""
         self.node_id = node_id
         keyed = key is not None if keyed is None else keyed
         mine = encode(Hello(protocol, node_id, keyed, os.urandom(nonce_bytes)))
@@ -157,7 +157,7 @@ class RawPeer:
         return await self.reader.readexactly(size)
 
     async def hear(self) -> tuple[int, bytes]:
-        """The next part the node says, opened: (stream and more flag, bytes)."""
+        """The next part that the node sends, opened: (stream and more flag, bytes)."""
         assert self.cipher is not None
         opened = self.cipher.open(await self.frame())
         return opened[0], opened[1:]
@@ -176,7 +176,7 @@ class RawPeer:
 
 
 class Tap:
-    """Stands between two nodes, passes everything on, and remembers what the one who dialled said."""
+    """A proxy between two nodes that passes everything on, and records what the dialling node sent."""
 
     def __init__(self, node: Node) -> None:
         self._node = node

@@ -1,4 +1,4 @@
-"""A small log on a simulated disk, and what it went through: for the tests of the journal."""
+"""A small log on a simulated disk, for the tests of the journal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a cluster is formed, once: what a node makes of each introduction, as rows."""
+"""How a cluster is formed, once: what a node does with each introduction, as rows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ X = cluster_id_of(FOUNDERS)
 
 
 def node(incarnation: str, *, expected: str = "", cluster: bool = False, name: str = "test") -> Bootstrap:
-    """A node on the disk `incarnation`; with `cluster`, one of those that formed X."""
+    """A node on the disk `incarnation`; with `cluster`, a founder of X."""
     identity = NodeIdentity(FORMAT, incarnation[0], incarnation, X if cluster else None, FOUNDERS if cluster else None)
     return Bootstrap(identity, name, set(expected))
 
@@ -42,7 +42,7 @@ def test_a_node_alone_is_a_cluster_at_once() -> None:
     assert cluster_id_of({"a": "a1"}) == alone.identity.cluster_id
 
 
-def test_all_must_have_met() -> None:
+def test_a_cluster_is_formed_when_all_founders_have_introduced_themselves() -> None:
     a = node("a1", expected="abc")
     assert ["b", "c"] == a.waiting_for()
     assert None is a.introduced("b", hello("b1"))
@@ -53,8 +53,8 @@ def test_all_must_have_met() -> None:
     assert ([], X, FOUNDERS) == (a.waiting_for(), a.identity.cluster_id, a.identity.members)
 
 
-def test_who_has_left_before_all_had_met_must_be_met_again() -> None:
-    """It may have formed the cluster with others meanwhile, one of which may have lost its disk since."""
+def test_a_peer_that_leaves_before_the_cluster_is_formed_must_introduce_itself_again() -> None:
+    """Meanwhile it may have formed the cluster with others, and one of them may have lost its disk since then."""
     b = node("b1", expected="abc")
     assert None is b.introduced("a", hello("a1"))
     b.connection_closed("a")
@@ -64,21 +64,21 @@ def test_who_has_left_before_all_had_met_must_be_met_again() -> None:
     assert (X, FOUNDERS) == (b.identity.cluster_id, b.identity.members)
 
 
-def test_who_leaves_a_formed_cluster_stays_a_member() -> None:
+def test_a_peer_that_disconnects_stays_a_member_of_a_formed_cluster() -> None:
     a = node("a1", expected="abc", cluster=True)
     a.connection_closed("b")
     assert FOUNDERS == a.identity.members
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations("abc")), ids="".join)
-def test_whoever_meets_whom_first_they_form_the_same_cluster(order: tuple[str, ...]) -> None:
+def test_the_order_of_introductions_does_not_change_the_cluster(order: tuple[str, ...]) -> None:
     nodes = {name: node(f"{name}1", expected="abc") for name in order}
     for one, other in itertools.permutations(order, 2):
         assert None is nodes[one].introduced(other, hello(f"{other}1"))
     assert {X} == {each.identity.cluster_id for each in nodes.values()}
 
 
-def test_who_has_not_met_all_learns_from_one_who_has() -> None:
+def test_a_node_learns_from_a_peer_that_the_cluster_is_formed() -> None:
     c = node("c1", expected="abc")
     assert None is c.introduced("a", formed_hello("a1"))
     assert (X, FOUNDERS, None) == (c.identity.cluster_id, c.identity.members, c.stranger_to)
@@ -118,7 +118,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("bootstrap", "said", "why"), REFUSED.values(), ids=REFUSED.keys())
-def test_who_does_not_belong_is_refused_in_words(bootstrap: Bootstrap, said: Introduction, why: str) -> None:
+def test_a_peer_that_does_not_belong_is_refused_in_words(bootstrap: Bootstrap, said: Introduction, why: str) -> None:
     before = bootstrap.identity
     refusal = bootstrap.introduced("b", said)
     assert refusal is not None
@@ -133,21 +133,21 @@ STRANGERS = {
 
 
 @pytest.mark.parametrize(("incarnation", "known", "way_out"), STRANGERS.values(), ids=STRANGERS.keys())
-def test_a_new_disk_finds_out_that_it_is_a_stranger(
+def test_a_new_disk_finds_out_that_the_cluster_does_not_know_it(
     incarnation: str, known: str, way_out: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    raw_peer = node(incarnation, expected="abc" + incarnation[0])
+    new_disk = node(incarnation, expected="abc" + incarnation[0])
     with caplog.at_level(logging.WARNING):
         for each in ("a1", "b1"):
-            assert None is raw_peer.introduced(each[0], formed_hello(each)), "it may hold copies"
-    assert (False, X) == (raw_peer.formed, raw_peer.stranger_to)
+            assert None is new_disk.introduced(each[0], formed_hello(each)), "it may hold copies"
+    assert (False, X) == (new_disk.formed, new_disk.stranger_to)
     assert 1 == len(caplog.records), "said once"
     assert known in caplog.text
     assert way_out in caplog.text
 
 
 def test_an_emptied_disk_cannot_form_the_cluster_a_second_time() -> None:
-    """Even if all the others are away and it meets but other emptied ones: the cluster they form is another."""
+    """Also if it meets only nodes with emptied disks: the cluster that they form is another one."""
     c = node("c2", expected="abc")
     for each in ("a2", "b2"):
         c.introduced(each[0], hello(each))
@@ -157,7 +157,7 @@ def test_an_emptied_disk_cannot_form_the_cluster_a_second_time() -> None:
     assert a.introduced("c", said), "who remembers refuses it"
 
 
-def test_a_formed_node_lets_in_who_has_nothing_yet_and_stays_as_it_is() -> None:
+def test_a_formed_node_accepts_a_new_node_and_stays_as_it_is() -> None:
     a = node("a1", expected="abc", cluster=True)
     before = a.identity
     for each in ("c2", "d1"):
@@ -165,7 +165,7 @@ def test_a_formed_node_lets_in_who_has_nothing_yet_and_stays_as_it_is() -> None:
     assert before == a.identity
 
 
-def test_a_stranger_remembers_once_the_log_says_that_it_is_a_voter() -> None:
+def test_a_new_disk_remembers_the_cluster_once_the_log_names_it_as_voter() -> None:
     members = {"a": "a1", "b": "b1", "c": "c2"}
     c = node("c2", expected="abc")
     c.join(members)
@@ -177,8 +177,8 @@ def test_a_stranger_remembers_once_the_log_says_that_it_is_a_voter() -> None:
     assert members == c.identity.members, "once"
 
 
-def test_a_stranger_joins_the_cluster_of_those_whom_the_log_names_whomever_it_met_first() -> None:
-    """Say, a node of the cluster as it was before somebody recovered it: as its member all others would refuse it."""
+def test_a_new_disk_joins_the_cluster_of_the_members_in_the_log() -> None:
+    """Other peers may belong to the cluster of before an unsafe recovery. As its member the node would be refused."""
     old = {"a": "a0", "b": "b1", "c": "c1"}
     c = node("c2", expected="abc")
     c.introduced("b", hello("b1", cluster_id=cluster_id_of(old), members=old))
@@ -187,7 +187,7 @@ def test_a_stranger_joins_the_cluster_of_those_whom_the_log_names_whomever_it_me
     assert X == c.identity.cluster_id
 
 
-def test_who_is_told_later_whom_to_expect_forms_then() -> None:
+def test_a_node_that_learns_its_founders_later_forms_the_cluster_then() -> None:
     a = node("a1")
     a.introduced("b", hello("b1", expected="ab"))
     a.expect_members({"a", "b"})
@@ -196,7 +196,7 @@ def test_who_is_told_later_whom_to_expect_forms_then() -> None:
     assert cluster_id_of({"a": "a1", "b": "b1"}) == a.identity.cluster_id
 
 
-def test_a_cluster_is_named_after_who_met_whom() -> None:
+def test_the_id_of_a_cluster_depends_on_its_founders() -> None:
     assert X == cluster_id_of(dict(reversed(FOUNDERS.items())))
     others = [
         {**FOUNDERS, "c": "c2"},

@@ -1,4 +1,4 @@
-"""Calls between nodes, over real sockets: each one ends, and says what is known of its effect."""
+"""Calls between nodes, over real sockets: each call ends, and its error says whether it may have had an effect."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ FAILURES: dict[str, tuple[list[object], type[QuorateError]]] = {
 
 
 @pytest.mark.parametrize(("failure", "error"), FAILURES.values(), ids=FAILURES.keys())
-def test_whatever_failure_is_told_ends_the_call_in_an_error_of_ours(
+def test_any_failure_that_a_peer_sends_ends_the_call_in_an_error_of_ours(
     run: Run, failure: list[object], error: type[QuorateError]
 ) -> None:
     async def main() -> None:
@@ -82,7 +82,7 @@ def test_a_failure_is_told_in_the_spelling_that_0_1_0_knows(run: Run) -> None:
     run(main())
 
 
-def test_what_is_too_big_for_a_link_does_not_break_it(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_call_that_is_too_big_does_not_break_the_connection(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(calls, "MESSAGE_BYTES_MAX", 10_000)
 
     async def answer(peer: str, body: bytes) -> bytes:
@@ -102,7 +102,7 @@ def test_what_is_too_big_for_a_link_does_not_break_it(run: Run, monkeypatch: pyt
     run(main())
 
 
-def test_a_call_without_a_link_surely_did_nothing(run: Run) -> None:
+def test_a_call_without_a_connection_surely_did_nothing(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one:
             with pytest.raises(NoLeader) as error:
@@ -112,7 +112,7 @@ def test_a_call_without_a_link_surely_did_nothing(run: Run) -> None:
     run(main())
 
 
-def test_a_call_whose_link_breaks_may_have_done_anything(run: Run) -> None:
+def test_a_call_whose_connection_breaks_has_an_unknown_outcome(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as deaf:
             await deaf.come_in()
@@ -214,7 +214,7 @@ def test_a_peer_that_calls_and_never_reads_is_cut(run: Run, monkeypatch: pytest.
 
 
 async def _failures(raw_peer: RawPeer, count: int) -> list[str]:
-    """The kinds of the next so many failed answers on the calls' stream."""
+    """The kinds of the next `count` failures on the calls' stream."""
     kinds: list[str] = []
     while len(kinds) < count:
         stream, message = await raw_peer.hear()
@@ -223,7 +223,7 @@ async def _failures(raw_peer: RawPeer, count: int) -> list[str]:
     return kinds
 
 
-def test_stopping_ends_every_call_and_every_link(run: Run) -> None:
+def test_stopping_ends_every_call_and_every_connection(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as deaf, await RawPeer.connect(one) as outside:
             await deaf.come_in()

@@ -1,4 +1,4 @@
-"""The data directory: one process, one node, one cluster; the wrong one is told what to do."""
+"""The data directory: for one process, one node and one cluster. Any other is refused and told what to do."""
 
 from __future__ import annotations
 

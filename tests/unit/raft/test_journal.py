@@ -1,4 +1,4 @@
-"""The journal as the engine uses it: what it holds, what it says is durable, and what a restart finds."""
+"""The journal as the engine uses it: its entries, which of them are durable, and what a restart finds."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_entries_terms_and_ballots_survive_a_restart() -> None:
     assert 59 == journal.synced_index
 
 
-def test_the_chain_is_the_one_anybody_can_compute() -> None:
+def test_the_chain_can_be_computed_from_the_entries() -> None:
     journal = Disk().open()
     append(journal, b"two", b"three")
     two = chain_of(GENESIS.chain, 2, 0, b"two")
@@ -158,8 +158,8 @@ def test_an_installed_snapshot_replaces_the_log_and_keeps_term_and_ballot() -> N
     assert journal.chain_at(1_001) == again.chain_at(1_001)
 
 
-def test_a_log_that_ends_before_the_snapshot_begins_anew_at_it() -> None:
-    """A node may apply, and save, what is committed elsewhere and not synced here yet."""
+def test_a_log_that_ends_before_the_snapshot_is_replaced_by_it() -> None:
+    """A node may apply entries, and put them into a snapshot, before its own log has synced them."""
     disk = Disk()
     journal = disk.open()
     lead(journal, 1)
@@ -251,7 +251,7 @@ def test_a_failing_disk_ends_the_journal_at_once_and_for_good(step: int) -> None
 
 
 def test_nothing_is_removed_after_a_write_that_failed() -> None:
-    """The write began the segment that would stand for those removed."""
+    """The write began the segment that was to replace the removed ones."""
     disk = Disk()
     journal = disk.open()
     append(journal, *[b"x" * 100] * 10)
@@ -268,7 +268,7 @@ def test_nothing_is_removed_after_a_write_that_failed() -> None:
 
 @pytest.mark.parametrize("step", range(1, 10))
 def test_after_a_failed_sync_a_restart_does_not_believe_the_cache(step: int) -> None:
-    """What a kernel failed to write stays readable in its cache, and no later sync writes it: it is written again."""
+    """A page that the kernel failed to write stays in its cache, and later syncs skip it. So it is written again."""
     disk = Disk()
     journal = disk.open()
     append(journal, b"two")
@@ -312,7 +312,7 @@ def test_a_full_disk_stops_the_journal_and_goes_on_when_there_is_room(room_bytes
 # ---- a log that is gone ---------------------------------------------------------------------------------------------
 
 
-def test_a_log_that_is_gone_is_not_made_anew() -> None:
+def test_a_log_that_is_gone_is_not_made_again() -> None:
     disk = Disk()
     journal = disk.open()
     lead(journal, 7)

@@ -1,5 +1,6 @@
-"""Damage: each byte of a small log flipped in turn, each prefix of it, each file missing. It opens as it was, or not at
-all; it is shorter only where nobody can have been told of what is missing.
+"""Damage: each byte of a small log is flipped, each prefix of it is taken, each file is removed.
+
+The log opens as it was, or it does not open. It may open shorter only if no peer can know of the lost entries.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ class Story:
 
     @property
     def bytes(self) -> bytes:
-        """Of the last segment, without the zeros written ahead."""
+        """The bytes of the last segment, without the zeros written ahead."""
         return self.disk.files.read(self.disk.segments[-1])[: self.journal._segments[-1].size]
 
     @property
@@ -72,7 +73,7 @@ def lost_power() -> Story:
 
 
 def sealed() -> Story:
-    """A second later."""
+    """As the log is a second later: the last group is sealed."""
     story = Story()
     story.journal.onOneSecondTimer()
     story.disk.writer.drain()
@@ -87,7 +88,7 @@ def closed() -> Story:
 
 
 def opened(files: SimFiles) -> State | None:
-    """What a node finds, or None if it refuses to start."""
+    """The state that a node finds, or None if it refuses to start."""
     try:
         return state_of(Disk(files).open())
     except DataError:
@@ -170,7 +171,7 @@ def test_garbage_and_zeros_after_the_end_are_a_torn_tail() -> None:
 
 
 def test_a_torn_tail_is_gone_for_good() -> None:
-    """Or its records might one day be read behind shorter ones."""
+    """Otherwise its records could be read later, after shorter new ones."""
     story = killed()
     name, whole = story.disk.segments[-1], story.bytes
     story.disk.files.put(name, whole + bytes(50) + b"x" * 5_000)
@@ -179,7 +180,7 @@ def test_a_torn_tail_is_gone_for_good() -> None:
 
 
 def test_a_tail_is_not_torn_where_another_segment_follows() -> None:
-    """The next one was only begun when this one was synced, however little of it can be read."""
+    """A next segment is begun only after this one was synced, however little of the next one can be read."""
     story = lost_power()
     first, second = story.disk.segments[:2]
     for name in story.disk.segments[2:]:
@@ -218,8 +219,8 @@ def test_entries_that_change_places_are_damage() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_was_installed_is_durable_before_what_it_replaces_is_removed(seed: int) -> None:
-    """A process dies between writing the new log and syncing it; the next one's power goes while it starts."""
+def test_an_installed_log_is_durable_before_the_old_one_is_removed(seed: int) -> None:
+    """A process dies between writing the new log and syncing it, and the next process loses power while it starts."""
     for steps in range(30):
         story = Story()
         meta = SnapshotStore(story.disk.files).save(100, 9, b"c" * 16, b"", b"")
@@ -245,7 +246,7 @@ def test_the_refusal_names_the_file_the_entry_and_the_way_out() -> None:
 
 
 def test_why_not_sqlite(tmp_path: Path) -> None:
-    """One flipped bit in its write-ahead log, and acknowledged entries are gone without a word."""
+    """After one flipped bit in SQLite's write-ahead log, acknowledged entries are gone and no error says so."""
     database = sqlite3.connect(tmp_path / "log.db", isolation_level=None)
     database.execute("pragma journal_mode=wal")
     database.execute("pragma synchronous=full")

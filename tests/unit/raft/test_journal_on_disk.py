@@ -15,7 +15,7 @@ from tests.simulation.files import SimFiles, SimWriter
 from tests.unit.raft.small_logs import append
 
 
-def test_a_real_disk_and_thread_keep_what_they_tell(tmp_path: Path) -> None:
+def test_records_that_are_called_durable_are_on_a_real_disk(tmp_path: Path) -> None:
     async def work() -> tuple[list[tuple[bytes, int, int]], int]:
         loop, done = asyncio.get_running_loop(), asyncio.Event()
         files, writer = OsFiles(tmp_path), ThreadWriter(loop.call_soon_threadsafe, loop.call_later)
@@ -40,7 +40,7 @@ def test_a_real_disk_and_thread_keep_what_they_tell(tmp_path: Path) -> None:
     assert 100 == len(found)
 
 
-def test_a_killed_process_keeps_what_it_told(tmp_path: Path) -> None:
+def test_records_that_are_called_durable_survive_a_killed_process(tmp_path: Path) -> None:
     process = subprocess.Popen([sys.executable, "-c", _WRITE_AND_TELL, tmp_path], stdout=subprocess.PIPE, cwd=ROOT)
     assert process.stdout is not None
     told = [int(process.stdout.readline()) for _ in range(200)][-1]

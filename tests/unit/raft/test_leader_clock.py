@@ -1,4 +1,4 @@
-"""What one wrong clock can do to the cluster's time, and what it cannot."""
+"""What one wrong clock can change about the cluster's time."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ def test_a_node_whose_clock_is_far_ahead_goes_on_with_the_time_of_the_leader_bef
     assert NOON_MS - 599_000 == clocks.leader.now_ms()
 
 
-def test_an_old_entry_says_nothing_about_what_time_it_is_now() -> None:
+def test_an_old_entry_does_not_tell_the_time() -> None:
     clocks = Clocks()
     clocks.leader.observe(NOON_MS - 600_000, live=False)
     assert NOON_MS == clocks.leader.now_ms()
 
 
-def test_a_clock_that_is_behind_is_followed_and_said_to_be(caplog: pytest.LogCaptureFixture) -> None:
-    """Polls close late then. To go on with the time of the leader before would keep one that was ahead for ever."""
+def test_a_clock_that_is_behind_is_used_and_reported(caplog: pytest.LogCaptureFixture) -> None:
+    """Polls close late then. If the last leader's time were kept, a clock that was ahead would win for ever."""
     clocks = Clocks()
     clocks.leader.observe(NOON_MS + 600_000, live=True)
     for _ in range(100):
@@ -60,7 +60,7 @@ def test_a_clock_that_is_behind_is_followed_and_said_to_be(caplog: pytest.LogCap
     assert 7 == caplog.text.count("600.0 s behind the cluster's time"), "of a hundred entries: 1, 2, 4, ... 64"
 
 
-def test_a_clock_that_is_a_little_behind_is_nothing_to_speak_of(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_clock_that_is_a_little_behind_is_not_reported(caplog: pytest.LogCaptureFixture) -> None:
     clocks = Clocks()
     clocks.leader.observe(NOON_MS + JUMP_MAX_MS, live=True)
     assert (NOON_MS, "") == (clocks.leader.now_ms(), caplog.text)

@@ -1,4 +1,4 @@
-"""Who belongs to the cluster, one change at a time: the rules as rows, and the entries of a log that is cut."""
+"""The members of a cluster, changed one at a time: the rules as rows, and the entries of a log that is cut."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ FOUNDED = members.founding({"n2": "h2:1", "n1": "h1:1", "n3": "h3:1"}, {"n1": "i
 
 
 def says(of: Members) -> str:
-    """As rows have it: `+` a voter, `-` a learner."""
+    """Members as the rows write them: `+` is a voter, `-` a learner."""
     return " ".join(f"{'+' if each.voter else '-'}{each.id}@{each.raft}#{each.incarnation}" for each in of.members)
 
 
@@ -99,7 +99,7 @@ def test_bytes_that_are_no_membership_are_an_error_in_words(data: bytes) -> None
         members.decode(data)
 
 
-def test_entries_of_a_log_tell_who_counts_at_each_index() -> None:
+def test_membership_entries_tell_the_members_at_each_index() -> None:
     entries = MemberEntries()
     assert (b"", 0) == (entries.at(100), entries.last_index)
     for index in (3, 7, 9):

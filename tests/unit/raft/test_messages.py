@@ -1,4 +1,4 @@
-"""What replicas say as bytes: each message comes back as it was; all other bytes are an error that links expect."""
+"""Raft messages as bytes: each message is decoded as it was; all other bytes are one of the errors in `MALFORMED`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_a_message_comes_back_as_it_was(message: messages.Message) -> None:
     assert message == messages.decode(messages.encode(message))
 
 
-def test_a_field_that_a_newer_version_adds_is_passed_over() -> None:
+def test_a_field_of_a_newer_version_is_ignored() -> None:
     newer = [*msgspec.msgpack.decode(messages.encode(messages.Ballot(4, pre=True))), "something new"]
     assert messages.Ballot(4, pre=True) == messages.decode(messages.encode(newer))
 
@@ -77,6 +77,6 @@ BOUNDS = {
 
 
 @pytest.mark.parametrize("said", BOUNDS.values(), ids=BOUNDS.keys())
-def test_what_is_out_of_bounds_is_no_message(said: list[object]) -> None:
+def test_a_number_out_of_bounds_is_malformed(said: list[object]) -> None:
     with pytest.raises(messages.MALFORMED):
         messages.decode(messages.encode(said))

@@ -1,4 +1,4 @@
-"""A real replica, and an insider who says what makes no sense: its link may end, the replica goes on."""
+"""A real replica, and a peer with the key that sends nonsense: its connection may end, and the replica goes on."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ SENSELESS: list[messages.Message] = [
 ]
 
 
-def test_a_replica_outlives_whatever_an_insider_says(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_message_of_a_peer_stops_the_replica(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     halted: list[BaseException] = []
 
     async def main() -> None:

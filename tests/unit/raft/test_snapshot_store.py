@@ -1,4 +1,4 @@
-"""Snapshots: whole or not there, whatever byte is damaged and whatever moment the node dies at."""
+"""Snapshots are whole or not there, whichever byte is damaged and whenever the node dies."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def send(meta: SnapshotMeta, target: SnapshotStore, image: bytes = IMAGE, chunk_
     assert offset is None, "the transfer does not end"
 
 
-def test_what_was_saved_is_loaded() -> None:
+def test_a_saved_snapshot_can_be_loaded() -> None:
     files = disk()
     assert SnapshotStore(files).newest() is None
     meta = save(files, 7)
@@ -55,7 +55,7 @@ def test_an_empty_image_is_an_image(seed: int) -> None:
     assert meta == SnapshotStore(other).newest()
 
 
-def test_the_one_before_stays_for_a_peer_in_the_middle_of_it() -> None:
+def test_the_snapshot_before_the_newest_stays_for_a_peer_that_reads_it() -> None:
     files = disk()
     metas = [save(files, index) for index in (1, 2, 3)]
     snapshots = SnapshotStore(files)
@@ -83,7 +83,7 @@ def test_each_flipped_byte_and_each_prefix_is_refused() -> None:
 
 
 @pytest.mark.parametrize("how", ["save", "receive"])
-def test_a_node_that_dies_while_it_makes_one_has_the_old_or_the_new(how: str) -> None:
+def test_a_node_that_dies_during_a_snapshot_has_the_old_or_the_new_one(how: str) -> None:
     source = disk()
     new = save(source, 8)
 
@@ -118,7 +118,7 @@ def test_a_node_that_dies_while_it_makes_one_has_the_old_or_the_new(how: str) ->
     assert steps > 10
 
 
-def test_a_full_disk_leaves_the_old_one_and_no_rubbish() -> None:
+def test_a_full_disk_leaves_the_old_snapshot_and_no_other_file() -> None:
     files = disk()
     old = save(files, 7)
     files.room_bytes = 2_000
@@ -166,14 +166,14 @@ def test_more_bytes_than_were_announced_are_not_taken() -> None:
     assert meta == snapshots.newest()
 
 
-def test_what_it_says_of_itself_is_under_the_checksum() -> None:
+def test_the_checksum_covers_the_header() -> None:
     source, target = disk(), disk()
     forged = dataclasses.replace(save(source, 8), index=9)
     assert 0 == SnapshotStore(target).receive(forged, 0, IMAGE)
     assert SnapshotStore(target).newest() is None
 
 
-def test_a_new_transfer_drops_the_half_of_another() -> None:
+def test_a_new_transfer_removes_the_pieces_of_an_older_one() -> None:
     target = disk()
     snapshots = SnapshotStore(target)
     snapshots.receive(save(disk(), 8), 0, IMAGE[:1_000])

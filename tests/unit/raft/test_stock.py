@@ -1,4 +1,4 @@
-"""The dependency is the one that the overrides were written for, or nothing starts."""
+"""A node starts only with the PySyncObj that our overrides were written for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from quorate.cluster.raft.engine.stock import SyncObj
 OURS = [cls for cls in Engine.__mro__ if cls.__module__.startswith("quorate.")]
 
 
-def test_the_pinned_version_passes() -> None:
+def test_the_known_version_passes() -> None:
     stock.check()
 
 
@@ -62,7 +62,7 @@ def test_a_replica_cannot_be_made_on_another_version() -> None:
     assert "9.9.9 is installed. Install pysyncobj==0.3.17" in ran.stderr
 
 
-def test_every_method_that_is_replaced_is_pinned() -> None:
+def test_every_method_that_is_replaced_has_a_known_hash() -> None:
     replaced = {
         name
         for cls in OURS
@@ -73,7 +73,7 @@ def test_every_method_that_is_replaced_is_pinned() -> None:
     assert set() == replaced - set(stock.SOURCES_KNOWN)
 
 
-def test_every_private_method_that_is_called_is_pinned() -> None:
+def test_every_private_method_that_is_called_has_a_known_hash() -> None:
     sources = inspect.getsource(elections) + inspect.getsource(engine)
     called = set(re.findall(r"\b(_SyncObj__\w+)\(", sources))
     methods = {name for name in called if isinstance(getattr(SyncObj, name, None), FunctionType)}

@@ -1,4 +1,4 @@
-"""Links on real sockets: peers that belong together meet; what a hostile one does changes nothing and ends soon."""
+"""Connections over real sockets between nodes of one cluster."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MORE = 0x80
 
 
 @pytest.mark.parametrize("key", [KEY, None], ids=["keyed", "keyless"])
-def test_two_nodes_meet_and_speak_both_ways(run: Run, key: bytes | None) -> None:
+def test_two_nodes_connect_and_send_both_ways(run: Run, key: bytes | None) -> None:
     async def main() -> None:
         async with Node("n1", key=key) as one, Node("n2", key=key) as two:
             await pair(one, two)
@@ -31,21 +31,21 @@ def test_two_nodes_meet_and_speak_both_ways(run: Run, key: bytes | None) -> None
     run(main())
 
 
-def test_a_broken_link_is_dialled_again(run: Run) -> None:
+def test_a_broken_connection_is_dialled_again(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two, Tap(one) as tap:
             one.dial(two)
             two.transport.set_members({"n1": f"127.0.0.1:{tap.port}"})
-            await until("a first link", lambda: one.up and two.up)
+            await until("a first connection", lambda: one.up and two.up)
             tap.cut()
-            await until("a second link", lambda: len(one.up) == len(two.up) == 2)
+            await until("a second connection", lambda: len(one.up) == len(two.up) == 2)
             assert (["n2"], ["n1"]) == (one.down, two.down)
 
     run(main())
 
 
 def test_a_peer_that_takes_its_time_is_dialled_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over a long cable a handshake takes longer than the pause between two tries: the next would cut it short."""
+    """A handshake may take longer than the pause between two dials. The next dial must not interrupt it."""
     monkeypatch.setattr(connection, "HANDSHAKE_S", 1.0)
 
     async def main() -> None:
@@ -68,7 +68,7 @@ def test_a_peer_that_takes_its_time_is_dialled_once(run: Run, monkeypatch: pytes
     run(main())
 
 
-def test_a_newer_connection_takes_the_place_of_the_old_one(run: Run) -> None:
+def test_a_newer_connection_replaces_the_old_one(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as first, await RawPeer.connect(one) as second:
             await first.come_in()
@@ -88,7 +88,7 @@ def test_a_newer_connection_takes_the_place_of_the_old_one(run: Run) -> None:
     run(main())
 
 
-def test_who_is_not_wanted_any_more_is_told_why(run: Run) -> None:
+def test_a_refused_peer_is_told_why(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
             await pair(one, two)
@@ -96,14 +96,14 @@ def test_who_is_not_wanted_any_more_is_told_why(run: Run) -> None:
             one.transport.refuse("n2", "n2 was removed")
             await until("it was told", lambda: two.refusals)
             assert [("n1", "n2 was removed")] == two.refusals
-            await until("the link is gone", lambda: not one.transport.is_open("n2"))
+            await until("the connection is gone", lambda: not one.transport.is_open("n2"))
             assert not one.transport.send("n2", HEARTBEAT)
 
     run(main())
 
 
-def test_who_is_not_wanted_and_takes_nothing_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The reason would wait behind what it does not take, and the link with it."""
+def test_a_refused_peer_that_reads_nothing_is_cut_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The reason waits behind bytes that the peer does not read. The connection must not wait for it."""
     monkeypatch.setattr(connection, "HANDSHAKE_S", 0.2)
 
     async def main() -> None:
@@ -115,12 +115,12 @@ def test_who_is_not_wanted_and_takes_nothing_is_cut(run: Run, monkeypatch: pytes
                 one.transport.send("n2", messages.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
                 await asyncio.sleep(0)
             one.transport.refuse("n2", "n2 was removed")
-            await until("the link is gone", lambda: not one.transport.is_open("n2"), within_s=2)
+            await until("the connection is gone", lambda: not one.transport.is_open("n2"), within_s=2)
 
     run(main())
 
 
-def test_a_silent_peer_is_cut_and_a_quiet_one_is_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_silent_peer_is_cut_off_and_an_idle_one_is_not(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(transport, "PING_S", 0.02)
     monkeypatch.setattr(transport, "SILENCE_S", 0.3)
 
@@ -138,7 +138,7 @@ def test_a_silent_peer_is_cut_and_a_quiet_one_is_not(run: Run, monkeypatch: pyte
 
 
 def test_a_big_message_travels_in_parts_and_small_ones_overtake_it(run: Run) -> None:
-    """8 MiB: the biggest entry. It shows that its sender is alive long before it is whole."""
+    """8 MiB is the biggest entry. Its parts show that the sender is alive, long before the message is whole."""
     entry = bytes(range(256)) * (8 * 4096)
 
     async def main() -> None:
@@ -161,8 +161,8 @@ def test_a_big_message_travels_in_parts_and_small_ones_overtake_it(run: Run) -> 
     run(main())
 
 
-def test_what_waits_for_a_slow_peer_is_seen_in_the_backlog(run: Run) -> None:
-    """The engine stops sending entries by it (`WINDOW_BYTES`), so that it must count all that has not left."""
+def test_the_backlog_counts_all_bytes_that_wait_for_a_slow_peer(run: Run) -> None:
+    """The engine stops sending entries by it (`WINDOW_BYTES`), so it must count every byte that has not left."""
 
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as slow:

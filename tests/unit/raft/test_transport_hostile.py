@@ -1,4 +1,4 @@
-"""Whoever does not belong, or talks nonsense, on real sockets: it changes nothing and costs little."""
+"""Peers that do not belong, or that send nonsense, over real sockets: they change nothing and cost little."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_a_wrong_hello_is_refused_in_words(
     run(main())
 
 
-def test_a_keyed_stranger_is_refused_by_a_keyless_node(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_keyed_peer_is_refused_by_a_keyless_node(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with Node("n1", key=None) as one, await RawPeer.connect(one) as raw_peer:
             await raw_peer.greet()
@@ -85,7 +85,7 @@ def test_a_keyed_stranger_is_refused_by_a_keyless_node(run: Run, caplog: pytest.
     run(main())
 
 
-def test_who_only_says_that_it_has_a_key_is_found_out_at_its_first_frame(run: Run) -> None:
+def test_a_peer_without_the_key_fails_at_its_first_frame(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as raw_peer:
             await raw_peer.greet(key=None, keyed=True)
@@ -96,7 +96,7 @@ def test_who_only_says_that_it_has_a_key_is_found_out_at_its_first_frame(run: Ru
     run(main())
 
 
-def test_another_key_opens_nothing_on_either_side(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+def test_two_nodes_with_different_keys_refuse_each_other(run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2", key=b"the key of that cluster") as two:
             one.dial(two)
@@ -108,8 +108,8 @@ def test_another_key_opens_nothing_on_either_side(run: Run, caplog: pytest.LogCa
     run(main())
 
 
-def test_a_hello_thrown_back_is_refused(run: Run) -> None:
-    """Else both ends would seal with the same keys, and each word could be thrown back as well."""
+def test_a_hello_that_is_sent_back_is_refused(run: Run) -> None:
+    """Otherwise both ends would seal with the same keys, and each frame could be sent back too."""
 
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as mirror:
@@ -125,7 +125,7 @@ def test_a_recording_of_a_whole_connection_is_worth_nothing(run: Run) -> None:
         async with Node("n1") as one, Node("n2") as two, Tap(one) as tap:
             one.dial(two)
             two.transport.set_members({"n1": f"127.0.0.1:{tap.port}"})
-            await until("a link", lambda: two.transport.is_open("n1"))
+            await until("a connection", lambda: two.transport.is_open("n1"))
             two.transport.send("n1", HEARTBEAT)
             await until("it was heard", lambda: one.heard)
             said, before = tap.said, (list(one.up), list(one.heard))
@@ -181,7 +181,7 @@ def _flip(at: int) -> Callable[[list[bytes]], list[bytes]]:
     return flip
 
 
-def test_half_open_connections_are_bounded_and_keep_nobody_out(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_connections_before_their_handshake_are_bounded(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "HANDSHAKE_S", 60)
 
     async def main() -> None:
@@ -197,8 +197,8 @@ def test_half_open_connections_are_bounded_and_keep_nobody_out(run: Run, monkeyp
     run(main())
 
 
-def test_who_is_slow_to_introduce_itself_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also who says its hello one byte at a time: the deadline is for the whole, not for the next byte."""
+def test_a_peer_that_is_slow_to_introduce_itself_is_cut_off(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also a peer that sends its hello byte by byte: the deadline is for the whole handshake."""
     monkeypatch.setattr(connection, "HANDSHAKE_S", 0.3)
 
     async def main() -> None:
@@ -265,7 +265,7 @@ def test_a_peer_with_this_nodes_own_id_is_refused(run: Run, caplog: pytest.LogCa
     run(main())
 
 
-def test_nodes_of_two_clusters_tell_each_other_why_they_part(run: Run) -> None:
+def test_nodes_of_two_clusters_tell_each_other_why_they_refuse(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2", cluster_name="other") as two:
             one.dial(two)
@@ -279,8 +279,8 @@ def test_nodes_of_two_clusters_tell_each_other_why_they_part(run: Run) -> None:
     run(main())
 
 
-def test_who_was_refused_is_not_heard_any_more(run: Run) -> None:
-    """Nor before it has heard of that: what it says in the same breath counts for nothing."""
+def test_messages_of_a_refused_peer_are_ignored(run: Run) -> None:
+    """Also those that it sent before it learned of the refusal."""
 
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as insider:
@@ -321,7 +321,7 @@ INSIDE = {
 
 
 @pytest.mark.parametrize(("stream", "said"), INSIDE.values(), ids=INSIDE.keys())
-def test_garbage_from_an_insider_ends_its_link_and_nothing_else(
+def test_garbage_from_a_peer_with_the_key_ends_its_connection_only(
     run: Run, caplog: pytest.LogCaptureFixture, stream: int, said: bytes
 ) -> None:
     async def main() -> None:
@@ -345,7 +345,7 @@ def test_garbage_from_an_insider_ends_its_link_and_nothing_else(
     run(main())
 
 
-def test_a_message_over_the_limit_is_never_held_whole(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_message_over_the_limit_is_not_collected(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(connection, "MESSAGE_BYTES_MAX", 300_000)
 
     async def main() -> None:
@@ -373,13 +373,13 @@ def test_a_refusal_is_read_as_text_whatever_its_bytes(run: Run) -> None:
 
 
 def test_a_peer_that_does_not_dial_is_dialled(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It may not know us yet, and we may be the leader it is to learn that from."""
+    """It may not know this node yet, and this node may be the leader that will tell it the members."""
     monkeypatch.setattr(transport, "FIRST_DIAL_WAIT_S", 0.05)
 
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
             one.dial(two)
-            await until("both have a link", lambda: one.transport.is_open("n2") and two.transport.is_open("n1"))
+            await until("both have a connection", lambda: one.transport.is_open("n2") and two.transport.is_open("n1"))
             await asyncio.sleep(0.3)
             assert (["n2"], ["n1"]) == (one.up, two.up), "and once is enough"
 

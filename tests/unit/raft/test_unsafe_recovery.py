@@ -1,5 +1,7 @@
-"""The last resort, interrupted: whatever moment it dies at, or the disk is full at, it can be done again, and what it
-left meanwhile never leads alone under the name of the cluster that the others may still be."""
+"""The unsafe recovery, interrupted by a crash or a full disk at any step: it can be done again.
+
+Until then the node never leads alone under the id of the old cluster, to which the other nodes may still belong.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def survivor(tmp_path: Path) -> Path:
 
 
 def found(path: Path) -> tuple[str | None, set[str], list[bytes]]:
-    """The cluster's id, its voters, and the commands: what the node would start on."""
+    """The cluster's id, its voters and the commands that the node would start with."""
     directory = DataDirectory.open(path, node_id="n1", create=False)
     journal = opened(directory)
     entries = [command for command, _, _ in journal[1:]]
@@ -64,7 +66,7 @@ def found(path: Path) -> tuple[str | None, set[str], list[bytes]]:
 
 
 def interrupted(path: Path, at: int, error: BaseException, monkeypatch: pytest.MonkeyPatch) -> Recovery | BaseException:
-    """Recover, with the `at`-th change of a file failing so."""
+    """Recover, and let the `at`-th change of a file fail."""
     left = at
 
     def counting(name: str) -> Any:

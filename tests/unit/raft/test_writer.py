@@ -1,4 +1,4 @@
-"""The disk thread: in order, answered on the loop, bounded, and stopped."""
+"""The disk thread runs operations in order, answers on the loop, is bounded, and can be stopped."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_operations_run_in_order_off_the_loop_and_are_answered_on_it() -> None:
     assert [(10 * number, "MainThread") for number in range(5)] == answered
 
 
-def test_what_an_operation_raises_is_its_answer_and_the_thread_goes_on() -> None:
+def test_an_error_of_an_operation_is_its_result_and_the_thread_goes_on() -> None:
     async def work() -> None:
         answers: asyncio.Queue[object] = asyncio.Queue()
         async with disk_thread() as writer:
@@ -101,8 +101,8 @@ def test_stopping_finishes_what_was_handed_in_and_takes_no_more() -> None:
     assert not writer._thread.is_alive()
 
 
-def test_a_loop_that_never_rests_hears_of_its_writes() -> None:
-    """Without standing aside it hears of a few a second only: see `ThreadWriter`."""
+def test_a_busy_loop_gets_the_results_of_its_writes() -> None:
+    """If it never released the lock, it would get only a few results a second: see `ThreadWriter`."""
 
     async def work() -> None:
         loop, heard, over = asyncio.get_running_loop(), 0, asyncio.Event()
