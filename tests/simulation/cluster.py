@@ -1,4 +1,4 @@
-"""A cluster in one process and in virtual time: real replicas, a disk and a network that can be taken away."""
+"""A cluster in one process and in virtual time: real replicas on simulated disks and a simulated network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ EPOCH_S = 1_700_000_000.0
 
 @dataclass
 class SimDirectory:
-    """A node's data directory: outlives its processes."""
+    """A node's data directory. It survives the node's processes."""
 
     files: SimFiles
     identity: NodeIdentity
@@ -40,7 +40,7 @@ class SimDirectory:
 
 
 class Disk(SimWriter):
-    """A disk thread that takes its time, in order, and can be made to hang."""
+    """A disk thread that takes time for each operation, keeps their order, and can be made to hang."""
 
     def __init__(self, files: SimFiles, loop: asyncio.AbstractEventLoop, rng: random.Random) -> None:
         super().__init__(files)
@@ -107,7 +107,7 @@ class SimCluster:
         return SimDirectory(SimFiles(rng), NodeIdentity(FORMAT, name, rng.randbytes(8).hex()))
 
     def wipe(self, name: str) -> None:
-        """The node gets an empty disk; or its first, if it is new."""
+        """Give the node an empty disk, or its first one if it is new."""
         if name in self.nodes:
             self.crash(name)
         self.nodes[name] = SimNode(self._directory(name))
@@ -160,13 +160,13 @@ class SimCluster:
         self.broken.append(f"{self.loop.time():.3f} {name} halted: {error!r}")
 
     def _applied(self, name: str, replica: RaftReplica) -> None:
-        """Nodes that applied as much must have applied the same."""
+        """Check that all nodes with an equal applied index have applied the same entries."""
         index, chain = replica.applied_point()
         if self.chains.setdefault(index, chain) != chain:
             self.broken.append(f"{self.loop.time():.3f} {name} has another entry {index}")
 
     def crash(self, name: str, *, power: bool = True) -> None:
-        """The process is gone, and with `power` what the disk had not synced."""
+        """Kill the process; with `power`, unsynced data may be lost too."""
         node = self.nodes[name]
         if node.replica is None:
             return

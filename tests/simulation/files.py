@@ -1,9 +1,9 @@
-"""A disk that can be taken away: `Files` and `Writer` in memory, losing what a real disk may lose.
+"""A simulated disk: `Files` and `Writer` in memory, which lose what a real disk may lose.
 
-A power loss keeps, of what was not synced, any subset of blocks, possibly with garbage in one; files that were made and
-not synced may be gone; a rename or a removal under way may have happened or not. A killed process loses nothing that
-was written. Any call can be cut short in the middle (`steps_left`) or fail (`fail`), and a failed sync behaves as on
-Linux: what it could not write stays readable, and no later sync writes it.
+After a power loss any subset of the unsynced blocks is kept, and one of them may be garbage. New files that were not
+synced may be gone. A rename or a removal that was under way may have happened or not. A killed process loses nothing
+that it wrote. Any call can be cut short in the middle (`steps_left`) or fail (`fail`). A failed sync behaves as on
+Linux: the data that it could not write stays readable, and no later sync writes it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PIECES_MAX = 4  # a write can be cut short between so many pieces
 
 
 class PowerCut(BaseException):
-    """The operation under way ends here. Not an Exception: nothing may handle it."""
+    """The running operation ends here. It is not an Exception, so that no code handles it."""
 
 
 class _File:
@@ -37,7 +37,7 @@ class _File:
 
 
 class SimFiles:
-    """`Files`; may be shared by the threads of no one: the simulator runs one operation at a time."""
+    """`Files` in memory. Not for several threads: the simulator runs one operation at a time."""
 
     where = "sim"
 
@@ -130,7 +130,7 @@ class SimFiles:
         self._durable = dict(self._visible)
 
     def crash(self) -> None:
-        """The power goes, and comes back."""
+        """The power fails and comes back."""
         self._forget_plans()
         if self._changing is not None and self.rng.random() < 0.5:
             self._changing()
@@ -149,14 +149,14 @@ class SimFiles:
         self._visible, self._durable = dict(kept), dict(kept)
 
     def flip(self, name: str, offset: int, mask: int = 0x01) -> None:
-        """The disk changes a byte behind our back."""
+        """Change a byte, as a faulty disk does."""
         file = self._file(name)
         file.data[offset] ^= mask
         if offset < len(file.durable):
             file.durable[offset] ^= mask
 
     def put(self, name: str, data: bytes | None) -> None:
-        """Give a file these durable bytes, or none: for tests that damage."""
+        """Give a file these durable bytes, or remove it: for tests of damage."""
         self._visible.pop(name, None)
         self._durable.pop(name, None)
         if data is not None:
@@ -164,7 +164,7 @@ class SimFiles:
             file.data, file.durable = bytearray(data), bytearray(data)
 
     def copy(self) -> SimFiles:
-        """The same durable files, on another disk."""
+        """A copy of this disk with the durable files."""
         other = SimFiles(random.Random(0))
         for name, file in self._visible.items():
             other.put(name, bytes(file.data))
@@ -209,7 +209,7 @@ class SimFiles:
 
 
 class SimWriter:
-    """`Writer` whose operations run when the simulator says so, and whose crash may leave one half done."""
+    """A `Writer` that runs its operations when the simulator says so. A crash may leave one of them half done."""
 
     def __init__(self, files: SimFiles) -> None:
         self._files = files
@@ -226,7 +226,7 @@ class SimWriter:
         return operation()
 
     def complete(self) -> bool:
-        """Run the oldest operation and tell what became of it; False if there is none."""
+        """Run the oldest operation and deliver its result; False if there is none."""
         if not self._queue:
             return False
         operation, done = self._queue.popleft()
@@ -243,7 +243,7 @@ class SimWriter:
             pass
 
     def die(self, steps: int) -> None:
-        """Take so many more steps of what waits, answer nobody, and forget the rest."""
+        """Run `steps` more steps of the waiting operations, deliver no result, and drop the rest."""
         self._files.steps_left = steps
         try:
             for operation, _ in self._queue:

@@ -35,7 +35,7 @@ class Verdict:
 
 
 async def _voter(cluster: SimCluster, name: str, number: int, outcomes: dict[str, str], rng: random.Random) -> None:
-    """Cast one vote at one node, and again under the same id while its fate is unknown, wherever a node is up."""
+    """Cast one vote at a node. While its outcome is unknown, cast it again at another node, under the same id."""
     vote_id = f"v{number}"
     option = rng.choice(OPTIONS)
     for _ in range(3):
@@ -57,7 +57,7 @@ async def _voter(cluster: SimCluster, name: str, number: int, outcomes: dict[str
 
 
 async def _reader(cluster: SimCluster, name: str) -> None:
-    """Whoever confirms a read has applied all that was acknowledged before it was asked."""
+    """Check that a confirmed read sees every vote that was acknowledged before it."""
     replica, before = cluster.nodes[name].replica, cluster.acknowledged
     with contextlib.suppress(QuorateError, TimeoutError):
         assert replica is not None
@@ -100,12 +100,12 @@ async def run_history(seed: int, names: str = "abcde", *, seconds: float = 20.0)
     await asyncio.wait_for(asyncio.gather(*voters), 60)
     if operator is not None:
         await asyncio.wait_for(operator, 120)
-        await _heal(cluster)  # whoever it found in the way
+        await _heal(cluster)  # again: it may have stopped nodes
     return await _judge(cluster, outcomes)
 
 
 async def _operator(cluster: SimCluster, seconds: float) -> None:
-    """Somebody who adds, removes and replaces members while all that goes on, until the job is done."""
+    """Add, remove and replace members meanwhile, and wait until each change is done."""
     rng = random.Random(f"operator {cluster.seed}")
     spare = iter("fgh")
     while cluster.loop.time() < seconds:
@@ -143,7 +143,7 @@ async def _remove(cluster: SimCluster, name: str) -> None:
 
 
 async def _change(cluster: SimCluster, name: str, *, present: bool) -> None:
-    """Ask whoever leads until the membership is so; a leader that is to go hands over first."""
+    """Ask the leader until the membership is as wanted. A leader that is to be removed hands over first."""
     while True:
         await asyncio.sleep(0.1)
         leader = cluster.leader()
@@ -208,7 +208,7 @@ async def _fault(cluster: SimCluster) -> None:
 
 
 def _harm_disk(cluster: SimCluster, name: str) -> None:
-    """It is full; or it hangs, or is slow, for a while."""
+    """Make a disk full, or let it hang or be slow for a while."""
     rng, node = cluster.rng, cluster.nodes[name]
     how = rng.random()
     if how < 0.3:
@@ -268,7 +268,7 @@ async def _judge(cluster: SimCluster, outcomes: dict[str, str]) -> Verdict:
 
 
 def history(seed: int, names: str = "abcde", *, seconds: float = 20.0) -> Verdict:
-    """One random history, from the seed alone."""
+    """Run one random history. Only the seed decides it."""
     clock = pysyncobj.syncobj.monotonicTime
     try:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:

@@ -1,7 +1,7 @@
-"""An event loop whose time is ours: it never waits, it moves the clock to the next thing that is due.
+"""An event loop in virtual time: instead of waiting it moves its clock to the next timer that is due.
 
-Everything that runs on it (replicas, submitters, reads) is the real code. Blocking calls run at once, in their turn, so
-that a run is decided by its seed alone.
+Everything that runs on it (replicas, submitters, reads) is the real code. Blocking calls run at once and in
+order, so that only the seed decides a run.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 
 class _NoSockets(selectors.BaseSelector):
-    """Waits for nothing but time, by setting the clock."""
+    """A selector that waits only for timers, by setting the clock."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

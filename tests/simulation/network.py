@@ -1,7 +1,7 @@
-"""Links between simulated replicas: delays, losses, late and repeated messages, cuts, and connections that flap.
+"""The network between simulated replicas: delays, losses, late and repeated messages, cuts and broken connections.
 
-Harsher than TCP on purpose: Raft must not depend on order. What `PeerTransport` promises its callers is kept: a call
-ends in an answer, in an error that says it surely was not sent, or in `OutcomeUnknown`.
+It is harsher than TCP on purpose, because Raft must not depend on order. It keeps the promise of `PeerTransport`: a
+call ends in an answer, in an error that says it surely was not sent, or in `OutcomeUnknown`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Network:
         return a in self.ends and b in self.ends and frozenset((a, b)) not in self.cut
 
     def settle(self) -> None:
-        """Tell every end what changed about its connections. Who wants one dials."""
+        """Tell every node which of its connections changed. Nodes that want a connection dial."""
         for name, end in list(self.ends.items()):
             for peer in sorted({*self.ends, *end.connection} - {name}):
                 if not self.joined(name, peer):
@@ -45,12 +45,12 @@ class Network:
                     end.connect(peer)
 
     def dial_again(self) -> None:
-        """Somebody was refused, and does not give up."""
+        """A node was refused, and tries again later."""
         if self._dialling is None or self._dialling.when() <= self.loop.time():
             self._dialling = self.loop.call_later(DIAL_S, self.settle)
 
     def flap(self, a: str, b: str) -> None:
-        """The connection breaks and is there again: what was under way is lost."""
+        """Break a connection and make it again: messages on their way are lost."""
         pair = frozenset((a, b))
         if pair not in self.cut:
             self.cut.add(pair)
@@ -59,7 +59,7 @@ class Network:
             self.settle()
 
     def carry(self, source: str, target: str, deliver: Any) -> None:
-        """Deliver after a while, maybe late, maybe twice, maybe never; never across a connection's end."""
+        """Deliver a message later: maybe late, maybe twice, maybe never; but never over another connection."""
         self.messages += 1
         if target not in self.ends or self.rng.random() < self.loss.get((source, target), 0.0):
             return
@@ -78,7 +78,7 @@ class Network:
 
 
 class SimTransport:
-    """Stands where `PeerTransport` stands."""
+    """Replaces `PeerTransport`."""
 
     def __init__(self, network: Network, node_id: str, listener: Listener) -> None:
         self.network, self.node_id, self.listener = network, node_id, listener
@@ -107,7 +107,7 @@ class SimTransport:
         self.network.settle()
 
     def connect(self, peer: str) -> None:
-        """Both ends at once, if both let the other in."""
+        """Connect both ends at once, if each accepts the other."""
         there = self.network.ends[peer]
         new = [(one, other) for one, other in ((self, there), (there, self)) if other.node_id not in one.connection]
         for one, other in new:

@@ -1,4 +1,4 @@
-"""What random histories seldom meet: single situations in which a replica must keep its word, or must not stop."""
+"""Situations that random histories seldom reach, in which a replica must keep its promises, or must not stop."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.stock.our_net import OurNet
 
 
 def do(net: OurNet, step: Callable[[], Any]) -> Any:
-    """Something on the nodes' loop."""
+    """Run a step on the nodes' loop."""
 
     async def run() -> Any:
         return step()
@@ -29,7 +29,7 @@ def do(net: OurNet, step: Callable[[], Any]) -> Any:
 
 
 def snapshot_of(net: OurNet, name: str) -> SnapshotMeta:
-    """The node takes a snapshot of all it has applied."""
+    """Let the node take a snapshot of everything it has applied."""
     compaction = net.running(name).compaction
     do(net, compaction._take)
     assert net.until(lambda: compaction.newest is not None)
@@ -37,8 +37,8 @@ def snapshot_of(net: OurNet, name: str) -> SnapshotMeta:
     return compaction.newest
 
 
-def test_a_snapshot_of_what_the_log_holds_does_not_cost_the_copies_behind_it() -> None:
-    """Others may count on those: the follower said that it has them, before it was started again."""
+def test_a_snapshot_of_entries_in_the_log_keeps_the_entries_after_it() -> None:
+    """The leader may count on those: the follower said that it has them, before it was started again."""
     with OurNet(1, keep_bytes=1 << 20) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -66,8 +66,8 @@ def test_a_snapshot_of_what_the_log_holds_does_not_cost_the_copies_behind_it() -
         assert meta.index == net.engine(follower).commit_index, "that it proves"
 
 
-def test_what_a_new_leader_has_overtaken_is_answered_though_nobody_votes() -> None:
-    """A term is committed: no entry of an earlier one can come after it. Else they would keep their places for ever."""
+def test_overtaken_proposals_are_answered_though_nobody_votes() -> None:
+    """An entry of a later term is committed, so they never will be. Otherwise they would stay open for ever."""
     with OurNet(1) as net:
         net.start_all("abc")
         old = net.elect()
@@ -105,8 +105,8 @@ def test_a_follower_remembers_what_was_committed() -> None:
         assert tags == net.tags(follower), "nobody had to tell it again"
 
 
-def test_a_leader_whose_committed_entries_are_others_stops_a_follower() -> None:
-    """Answering "from here on, please" would be heard, and asked, and answered again, as fast as the network is."""
+def test_a_leader_with_other_committed_entries_stops_a_follower() -> None:
+    """Asking for the entries again would go on for ever, as fast as the network is."""
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -116,8 +116,8 @@ def test_a_leader_whose_committed_entries_are_others_stops_a_follower() -> None:
         assert "committed" in str(net.halted[follower])
 
 
-def test_what_is_kept_of_the_log_is_measured_as_what_makes_a_snapshot_due() -> None:
-    """Of small entries, most bytes are not their commands: a log that stays too long is snapshot for ever."""
+def test_kept_entries_are_measured_like_the_log_that_makes_a_snapshot_due() -> None:
+    """Small entries take more memory than their commands. With too many kept, a snapshot would always be due."""
     with OurNet(1, keep_bytes=10_000) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -127,8 +127,8 @@ def test_what_is_kept_of_the_log_is_measured_as_what_makes_a_snapshot_due() -> N
         assert 8_000 < net.journal(leader).bytes_in_memory <= 10_500
 
 
-def test_a_node_stands_only_when_a_majority_agreed() -> None:
-    """PySyncObj looks at the clock again after we have: what was not due then may be now."""
+def test_a_node_starts_an_election_only_when_a_majority_agreed() -> None:
+    """PySyncObj reads the clock again after our check: an election that was not due then may be due now."""
     with OurNet(1) as net:
         net.start_all("abc")
         engine = net.engine(net.others(net.elect())[0])
@@ -142,8 +142,8 @@ def test_a_node_stands_only_when_a_majority_agreed() -> None:
         assert term == engine.term_now
 
 
-def test_a_leader_whose_big_message_is_on_its_way_goes_on_leading() -> None:
-    """Behind it nothing whole arrives for longer than an election timeout, in either direction."""
+def test_a_leader_that_sends_a_big_message_goes_on_leading() -> None:
+    """No other message arrives for longer than an election timeout, in either direction."""
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -160,7 +160,7 @@ def test_a_leader_whose_big_message_is_on_its_way_goes_on_leading() -> None:
         assert (leader, term) == (net.leader(), net.term(leader))
 
 
-def test_the_copies_of_an_emptied_disk_are_not_those_of_the_one_before_it() -> None:
+def test_the_copies_on_an_emptied_disk_no_longer_count() -> None:
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -181,7 +181,7 @@ def test_the_copies_of_an_emptied_disk_are_not_those_of_the_one_before_it() -> N
         assert "success" == net.outcomes["y"]
 
 
-def test_what_a_learner_had_is_forgotten_with_its_disk() -> None:
+def test_the_copies_of_a_learner_no_longer_count_after_its_disk_is_emptied() -> None:
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -210,7 +210,7 @@ def join(net: OurNet, name: str) -> None:
     assert net.until(lambda: net.replicas[name].status().voter)
 
 
-def test_who_was_away_lets_in_whoever_joined_meanwhile_even_as_the_leader() -> None:
+def test_a_node_that_was_away_accepts_a_leader_that_joined_meanwhile() -> None:
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -225,7 +225,7 @@ def test_who_was_away_lets_in_whoever_joined_meanwhile_even_as_the_leader() -> N
         assert {} == net.halted
 
 
-def test_who_was_removed_while_it_was_away_is_told_and_stops() -> None:
+def test_a_node_that_was_removed_while_it_was_away_is_told_and_stops() -> None:
     with OurNet(1) as net:
         net.start_all("abcd")
         leader = net.elect()
@@ -238,7 +238,7 @@ def test_who_was_removed_while_it_was_away_is_told_and_stops() -> None:
 
 
 def test_leadership_is_handed_over_under_load() -> None:
-    """Nobody ever has everything while more is proposed; and one that is asked may not take it."""
+    """While more is proposed, no follower ever has the whole log. And a follower that is asked may not take over."""
     with OurNet(1) as net:
         net.start_all("abc")
         old = net.elect()
@@ -261,7 +261,7 @@ def test_leadership_is_handed_over_under_load() -> None:
         assert net.until(lambda: net.leads(new))
 
 
-def test_who_waits_for_a_confirmation_is_told_when_the_replica_ends() -> None:
+def test_waiting_reads_fail_when_the_replica_stops() -> None:
     with OurNet(1) as net:
         net.start_all("abc")
         replica = net.replicas[net.elect()]
@@ -277,7 +277,7 @@ def test_who_waits_for_a_confirmation_is_told_when_the_replica_ends() -> None:
         net.wait_for(end())
 
 
-def test_a_full_disk_stops_a_node_in_words_and_with_room_it_goes_on() -> None:
+def test_a_full_disk_stops_a_node_in_words_and_it_starts_again_with_room() -> None:
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -297,7 +297,7 @@ def test_a_full_disk_stops_a_node_in_words_and_with_room_it_goes_on() -> None:
 
 
 def test_time_goes_on_in_a_node_started_in_a_quiet_cluster() -> None:
-    """What it applies then was new long ago, and no reason to take its own clock for wrong."""
+    """The entries that it applies at start are old. They are no reason to take its own clock for wrong."""
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -312,7 +312,7 @@ def test_time_goes_on_in_a_node_started_in_a_quiet_cluster() -> None:
         assert (net.replicas[leader].now_ms(), 0) == (clock.now_ms(), clock.refused)
 
 
-def test_a_follower_whose_disk_hangs_holds_only_so_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_follower_whose_disk_hangs_holds_a_bounded_number_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(replication, "PENDING_BYTES_MAX", 50_000)
     with OurNet(1) as net:
         net.start_all("abc")
@@ -330,7 +330,7 @@ def test_a_follower_whose_disk_hangs_holds_only_so_much(monkeypatch: pytest.Monk
         assert net.until(lambda: tags == net.tags(follower), limit_s=5)
 
 
-def test_a_member_that_died_before_it_wrote_down_that_it_is_one_does_so_later() -> None:
+def test_a_member_that_died_before_it_wrote_its_cluster_down_does_so_later() -> None:
     with OurNet(1) as net:
         net.start_all("abc")
         net.elect()
@@ -352,8 +352,8 @@ def test_a_leader_does_not_remove_itself() -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_slow_disks_do_not_keep_everybody_from_winning(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its own and then a voter's: a candidate that does not wait for both makes another term before they answer."""
+def test_slow_disks_do_not_prevent_an_election(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An election needs the candidate's sync and then a voter's. The candidate must wait for both."""
     monkeypatch.setattr(cluster, "SYNC_S", (0.3, 0.5))
     with OurNet(seed, election_s=1.0) as net:
         net.names = list("abc")

@@ -1,4 +1,4 @@
-"""Random histories of a whole cluster: whatever breaks, what was acknowledged is counted once and all nodes agree.
+"""Random histories of a whole cluster: whatever breaks, acknowledged votes are counted once and all nodes agree.
 
 `QUORATE_SEEDS=1000 pytest tests/simulation/test_histories.py` runs more of them; a failure names its seed, and
 `python -m tests.simulation SEED` shows that history again.
@@ -16,7 +16,7 @@ SEEDS = int(os.environ.get("QUORATE_SEEDS", "40"))
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
-def test_nothing_acknowledged_is_lost_and_all_nodes_agree(seed: int) -> None:
+def test_no_acknowledged_vote_is_lost_and_all_nodes_agree(seed: int) -> None:
     verdict = history(seed)
     assert [] == verdict.broken, f"seed {seed}: {verdict}"
     assert verdict.acknowledged > 100, f"seed {seed}: a history in which hardly anything happened shows nothing"

@@ -1,9 +1,8 @@
-"""The log under crashes: whatever moment a node dies at, what opens again is what it had at some moment since the last
-sync it was told of, terms and ballots and snapshots included.
+"""The log under crashes: it opens with a state that it had since the last sync that was reported.
 
-An engine of chance adds, cuts, votes, saves, compacts and installs; its process is killed or its power lost at a random
-step of the disk, or a write or a sync fails, with any subset of the unsynced blocks kept. `QUORATE_SEEDS=2000` runs
-more, `QUORATE_SEED=17` one.
+The state includes terms, ballots and snapshots. A random engine adds, cuts, votes, saves, compacts and installs. Its
+process is killed or loses power at a random step of the disk, or a write or a sync fails; any subset of the unsynced
+blocks is kept. `QUORATE_SEEDS=2000` runs more histories, `QUORATE_SEED=17` runs one.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ SEGMENT_BYTES = 3_000
 
 @dataclass(frozen=True)
 class State:
-    """What a log amounts to. `log` is every entry known since the beginning, or since a snapshot was installed."""
+    """The state of a log. `log` has every entry since the beginning, or since a snapshot was installed."""
 
     log: tuple[Point, ...]
     term: int
     ballot: str | None
 
     def with_snapshot(self, snapshot: SnapshotMeta | None) -> State:
-        """What a node must make of this log at start, given its newest snapshot."""
+        """The state with which a node must start on this log, given its newest snapshot."""
         if snapshot is None:
             return self
         point = Point(snapshot.index, snapshot.term, snapshot.chain)
@@ -52,7 +51,7 @@ class State:
 
 
 class Node:
-    """A node's lives on one disk, and beside what its journal says, what it did."""
+    """A node that is started again and again on one disk, with a record of what it did."""
 
     def __init__(self, seed: int) -> None:
         self.rng = random.Random(seed)
@@ -85,7 +84,7 @@ class Node:
         return State(tuple(self.log), self.term, self.ballot)
 
     def holds(self, state: State) -> bool:
-        """Whether the journal stands there. The last chain value stands for all entries before it."""
+        """Whether the journal has this state. The last chain value proves all entries before it."""
         journal = self.journal
         last = Point(journal.last_index, journal[-1][2], journal.chain_at(journal.last_index))
         return (last, journal.getCurrentTerm(), journal.getVotedForNodeId()) == (
@@ -135,7 +134,7 @@ class Node:
             self.history.append(self.state)
 
     def commit(self) -> None:
-        """As the cluster tells it: what is committed elsewhere need not be synced here."""
+        """Set the commit index as a leader tells it: a committed entry may not be synced here yet."""
         self.committed = self.rng.randint(self.committed, self.log[-1].index)
         self.journal.setRaftCommitIndex(self.committed)
 
@@ -161,7 +160,7 @@ class Node:
             self.journal.compact(self.rng.randint(self.journal.first_index, self.saved.index))
 
     def install(self) -> None:
-        """A leader's snapshot of entries this node does not have, or has others of."""
+        """Install a leader's snapshot of entries that this node does not have, or has different ones for."""
         self.campaign()
         index, image = self.committed + self.rng.randint(1, 50), self.rng.randbytes(3_000)
         chain = self.rng.randbytes(16)
@@ -189,7 +188,7 @@ class Node:
     # ---- what happens to it -----------------------------------------------------------------------------------------
 
     def die(self) -> list[State]:
-        """End this life in one of several ways; what may be found."""
+        """End the process in one of several ways. Returns the states that may be found."""
         way = self.rng.random()
         if way < 0.1:
             self.journal.close()
@@ -214,7 +213,7 @@ class Node:
             assert synced == self.journal.synced
 
     def wake(self, possible: list[State]) -> None:
-        """Open again, perhaps dying in the midst of it, and check what is there."""
+        """Open the log again, perhaps with a crash in the middle of it, and check its state."""
         while self.rng.random() < 0.3:
             self.files.steps_left = self.rng.randint(0, 30)
             with contextlib.suppress(PowerCut):
@@ -241,7 +240,7 @@ class Node:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_node_wakes_up_with_all_it_was_told_is_durable(seed: int) -> None:
+def test_a_node_starts_with_all_entries_that_were_called_durable(seed: int) -> None:
     node = Node(seed)
     print(f"QUORATE_SEED={seed}")
     for _ in range(LIVES):

@@ -1,4 +1,4 @@
-"""What one engine makes of messages that no script of a whole cluster brings in just that order."""
+"""How one engine handles messages in orders that no script of a whole cluster produces."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def appended(term: int, index: int, *, success: bool = True) -> messages.Appende
 
 
 def test_a_heartbeat_commits_no_more_than_it_proved() -> None:
-    """The leader has committed 4; this node's own 3 and 4 are of another leader, and nobody else has them."""
+    """The leader has committed 4. This node's own entries 3 and 4 are of another leader, and no other node has them."""
     with OneEngine() as a:
         a.follows(1, b"shared", b"lost", b"lost")
         a.hears("c", messages.Append(2, 4, 2, 1, []))
@@ -32,14 +32,14 @@ def test_a_heartbeat_commits_no_more_than_it_proved() -> None:
         assert [b"shared", b"kept", b"kept too"] == a.applied
 
 
-def test_a_success_is_said_when_it_is_on_disk_and_not_before() -> None:
+def test_a_success_is_answered_when_the_entries_are_on_disk() -> None:
     with OneEngine() as a:
         a.follows(1)
         assert [] == a.hears("b", messages.Append(1, 0, 1, 0, [(1, b"\x00x")]))
         assert [("b", appended(1, 2))] == a.syncs()
 
 
-def test_a_heartbeat_is_heard_though_the_disk_hangs() -> None:
+def test_a_heartbeat_is_answered_though_the_disk_hangs() -> None:
     with OneEngine() as a:
         a.follows(1)
         a.hears("b", messages.Append(1, 0, 1, 0, [(1, b"\x00x")]))
@@ -49,7 +49,7 @@ def test_a_heartbeat_is_heard_though_the_disk_hangs() -> None:
 
 
 def test_a_promise_of_an_earlier_term_is_not_kept() -> None:
-    """The entries it was about may be cut by the leader that came meanwhile."""
+    """A new leader may have cut the entries that it was about."""
     with OneEngine() as a:
         a.follows(1)
         a.hears("b", messages.Append(1, 0, 1, 0, [(1, b"\x00x")]))
@@ -57,7 +57,7 @@ def test_a_promise_of_an_earlier_term_is_not_kept() -> None:
         assert [("c", appended(2, 1))] == a.syncs()
 
 
-def test_what_is_committed_is_never_cut() -> None:
+def test_committed_entries_are_never_cut() -> None:
     with OneEngine() as a:
         a.follows(1, b"x", b"y", commit=3)
         a.engine.tick()
@@ -124,8 +124,8 @@ def test_a_leader_counts_its_own_copy_when_it_is_on_disk() -> None:
         assert [ProposalOutcome.COMMITTED] == a.outcomes
 
 
-def test_a_peer_that_takes_no_entries_hears_of_us_though_others_are_sent_many() -> None:
-    """It is in the middle of a snapshot, or slow: without heartbeats it would stand for election."""
+def test_a_peer_that_takes_no_entries_gets_heartbeats_though_others_get_entries() -> None:
+    """It is being sent a snapshot, or it is slow: without heartbeats it would start an election."""
     with OneEngine() as a:
         a.leads()
         a.backlogs["b"] = WINDOW_BYTES + 1
@@ -137,7 +137,7 @@ def test_a_peer_that_takes_no_entries_hears_of_us_though_others_are_sent_many() 
         assert 4 <= heard <= 6
 
 
-def test_two_others_are_a_majority_without_our_disk() -> None:
+def test_two_followers_are_a_majority_without_the_leaders_disk() -> None:
     with OneEngine() as a:
         term = a.leads()
         index = a.proposes(b"x")
@@ -167,7 +167,7 @@ def test_copies_of_earlier_terms_commit_only_under_one_of_ours() -> None:
 
 
 def test_repeated_ballot_ours() -> None:
-    """Of one voter, whatever number of times it comes. Its pair is in test_pairs_elections.py."""
+    """A repeated ballot of one voter counts once. The stock test is in test_pairs_elections.py."""
     with OneEngine(voters="abcde") as a:
         a.now_s += 3 * ELECTION_S
         a.engine.tick()
@@ -202,7 +202,7 @@ def test_two_leaders_of_one_term_stop() -> None:
             a.hears("c", messages.Append(term, 0, 1, 0, []))
 
 
-def test_a_copy_of_what_was_never_sent_stops_the_leader() -> None:
+def test_an_answer_about_an_entry_that_was_never_sent_stops_the_leader() -> None:
     with OneEngine() as a:
         term = a.leads()
         with pytest.raises(Halted, match="One of the two logs is not this cluster's"):

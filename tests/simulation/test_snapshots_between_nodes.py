@@ -1,4 +1,4 @@
-"""Snapshots from node to node when something else goes wrong: a full disk, a listener that looks, a damaged piece."""
+"""Snapshot transfer with another failure: a full disk, a listener that reads the state, a damaged piece."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def absent(net: OurNet) -> tuple[str, str]:
     return leader, follower
 
 
-def test_who_is_told_of_an_installed_snapshot_finds_state_and_log_in_step() -> None:
+def test_listeners_of_an_installed_snapshot_find_state_and_log_in_step() -> None:
     with OurNet(1, **SMALL) as net:
         leader, follower = absent(net)
         replica = net.replicas[follower]
@@ -51,7 +51,7 @@ def test_who_is_told_of_an_installed_snapshot_finds_state_and_log_in_step() -> N
         assert all(applied <= committed for applied, committed, _ in seen)
 
 
-def test_a_disk_too_full_for_a_snapshot_stops_the_node_and_nobody_else() -> None:
+def test_a_disk_too_full_for_a_snapshot_stops_only_its_node() -> None:
     with OurNet(1, **SMALL) as net:
         leader, follower = absent(net)
         net.directories[follower].files.room_bytes = 100
@@ -69,10 +69,10 @@ def test_a_disk_too_full_for_a_snapshot_stops_the_node_and_nobody_else() -> None
 
 
 @pytest.mark.parametrize("what", ["a byte is changed", "a piece of another one", "of a size that is not its own"])
-def test_pieces_that_make_no_snapshot_change_nothing_and_are_asked_for_again(
+def test_pieces_of_a_broken_snapshot_change_nothing_and_are_sent_again(
     what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a peer says of a snapshot is believed when the whole has the checksum that is its id."""
+    """A snapshot of a peer is believed only if the whole of it has the checksum that is its id."""
     monkeypatch.setattr(transfer, "PIECE_BYTES", 512)
     with OurNet(1, **SMALL) as net:
         leader, follower = absent(net)
@@ -113,8 +113,8 @@ def test_pieces_that_make_no_snapshot_change_nothing_and_are_asked_for_again(
         assert {} == net.halted
 
 
-def test_a_snapshot_that_the_state_machine_refuses_takes_the_place_of_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Say, one of a newer version, while not all nodes run that: the old version must still start on what it had."""
+def test_a_snapshot_that_the_state_machine_refuses_replaces_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For example one of a newer version: a node of the old version must still start on its own data."""
     restore = StateMachine.restore
     too_new = 1 << 30
 
@@ -138,8 +138,8 @@ def test_a_snapshot_that_the_state_machine_refuses_takes_the_place_of_nothing(mo
         assert net.until(lambda: net.tags(follower) == net.tags(leader), limit_s=30)
 
 
-def test_who_leads_no_more_sends_no_piece_that_its_disk_was_slow_to_read() -> None:
-    """It would go out in the term of the next leader: that one would take it for a second one, and stop."""
+def test_a_former_leader_sends_no_piece_that_its_disk_read_too_late() -> None:
+    """The piece would carry the term of the next leader. That leader would see two leaders in one term, and stop."""
     with OurNet(1, **SMALL) as net:
         leader, follower = absent(net)
         third = net.others(leader, follower)[0]

@@ -1,4 +1,4 @@
-"""What could keep a cluster from going on for ever, or let it hold more and more: each with what must end it."""
+"""Situations in which a cluster could hang for ever or use more and more memory, and what must end each of them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def load(
     pad_bytes: int = 0,
     meanwhile: Coroutine[Any, Any, Any] | None = None,
 ) -> None:
-    """Proposals at a steady pace, as far as the node takes them."""
+    """Propose at a steady pace, as far as the node accepts it."""
 
     async def propose() -> None:
         replica, until_s = net.replicas[name], net.loop.time() + seconds
@@ -60,8 +60,8 @@ def load(
 # ---- elections ------------------------------------------------------------------------------------------------------
 
 
-def test_who_was_cut_off_just_when_it_was_to_stand_asks_again_before_it_does() -> None:
-    """What a majority said then is long past when a link is there again: a leader may be alive."""
+def test_a_candidate_that_was_cut_off_asks_for_pre_ballots_again() -> None:
+    """When the connection is back, the old pre-ballots no longer count: a leader may be alive."""
     with OneEngine() as a:
         a.now_s += 3 * ELECTION_S
         a.engine.tick()
@@ -78,7 +78,7 @@ def test_who_was_cut_off_just_when_it_was_to_stand_asks_again_before_it_does() -
 
 
 def test_a_leader_whose_disk_hangs_lets_another_lead() -> None:
-    """Its heartbeats go on, so that nobody else would ever stand; and nothing it leads can be committed."""
+    """Its heartbeats would go on, so that no other node starts an election; and it can commit nothing."""
     with OurNet(1) as net:
         net.start_all("abc")
         stuck = net.elect()
@@ -96,7 +96,7 @@ def test_a_leader_whose_disk_hangs_lets_another_lead() -> None:
         assert {} == net.halted
 
 
-def test_what_waits_for_a_disk_that_hangs_does_not_grow_with_what_is_read() -> None:
+def test_promises_do_not_pile_up_while_the_disk_hangs() -> None:
     with OneEngine() as a:
         a.follows(1)
         a.hears("b", messages.Append(1, 0, 1, 0, [(1, b"\x00x")]))
@@ -109,8 +109,8 @@ def test_what_waits_for_a_disk_that_hangs_does_not_grow_with_what_is_read() -> N
 # ---- members --------------------------------------------------------------------------------------------------------
 
 
-def test_a_stranger_that_is_refused_under_a_members_name_costs_the_member_nothing() -> None:
-    """Say, a disk of the cluster as it was before it was recovered: the member's own link is as it was."""
+def test_a_refused_peer_with_a_members_name_does_not_harm_the_member() -> None:
+    """For example a disk of the cluster of before an unsafe recovery. The member's own connection stays."""
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -131,8 +131,8 @@ def change(net: OurNet, what: Callable[[Members], Members]) -> None:
     net.wait_for(net.replicas[leader].change_members(what))
 
 
-def test_a_change_that_those_who_are_there_could_never_commit_is_refused() -> None:
-    """It would count from the moment it is in the log, and take the majority that there is."""
+def test_a_change_that_the_present_voters_cannot_commit_is_refused() -> None:
+    """It would count as soon as it is in the log, and leave the cluster without a majority."""
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -148,7 +148,7 @@ def test_a_change_that_those_who_are_there_could_never_commit_is_refused() -> No
 
 
 def test_a_learner_with_a_slower_disk_becomes_a_voter_under_load() -> None:
-    """It is always as many entries behind as come while its disk syncs once."""
+    """It always lacks the entries that are proposed while its disk syncs once."""
     with OurNet(1, election_s=1.0) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -165,8 +165,8 @@ def listed(net: OurNet, name: str) -> list[str]:
     return [f"{'+' if member.voter else '-'}{member.id}" for member in net.replicas[name].members()]
 
 
-def test_a_member_is_replaced_by_way_of_a_follower_however_long_each_entry_takes() -> None:
-    """Two entries, each with a deadline of its own: a call that ends before both is told that nobody knows."""
+def test_a_member_is_replaced_through_a_follower_however_long_each_entry_takes() -> None:
+    """A replacement is two entries, each with its own deadline. A call that ends before both has an unknown outcome."""
     with OurNet(1, election_s=1.0) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -180,7 +180,7 @@ def test_a_member_is_replaced_by_way_of_a_follower_however_long_each_entry_takes
         assert sorted([f"+{asked}", f"+{leader}", f"-{lost}"], key=lambda each: each[1:]) == listed(net, leader)
 
 
-def test_a_replacement_whose_leader_died_half_way_can_be_asked_for_again() -> None:
+def test_a_replacement_can_be_asked_for_again_after_its_leader_died() -> None:
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -217,8 +217,8 @@ def absent(net: OurNet) -> tuple[str, str]:
     return leader, follower
 
 
-def test_a_piece_that_takes_long_is_not_sent_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over a slow line each one more would make all behind it wait longer, without end."""
+def test_a_slow_piece_is_not_sent_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow connection each repeated piece would delay everything behind it, without end."""
     monkeypatch.setattr(transfer, "PIECE_BYTES", 256)
     with OurNet(1, **SMALL) as net:
         _, follower = absent(net)
@@ -239,10 +239,10 @@ def test_a_piece_that_takes_long_is_not_sent_again_and_again(monkeypatch: pytest
         assert sum(sent.values()) <= len(sent) + 6, sent
 
 
-def test_a_snapshot_that_takes_as_long_as_the_log_takes_to_need_a_new_one_arrives(
+def test_a_snapshot_arrives_though_a_newer_one_is_taken_meanwhile(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """If each new one began the transfer anew, or what follows the old one were gone, it would never end."""
+    """If each new snapshot restarted the transfer, or the entries after the old one were gone, it would never end."""
     monkeypatch.setattr(transfer, "PIECE_BYTES", 256)
     with OurNet(1, **SMALL) as net:
         leader, follower = absent(net)

@@ -1,4 +1,4 @@
-"""Stock PySyncObj 0.3.17 and our replica under the same weather: one simulated network, one script, two verdicts."""
+"""Stock PySyncObj 0.3.17 and our replica under the same faults: one simulated network, one script, two results."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""What both kinds of nodes live in: virtual time, links like TCP's, and somebody who cuts, delays and listens.
+"""The surroundings of both kinds of nodes: virtual time, connections like TCP's, and faults.
 
-A link carries messages in order, each after a delay; a cut is noticed by both ends at once, and what was under way is
-lost. A hook sees every message and may drop it or make it late, as an old connection that is drained after the new one.
-`StockNet` and `OurNet` offer the same script the same verbs.
+A connection carries messages in order, each after a delay. Both ends notice a cut at once, and messages on their way
+are lost. A hook sees every message and may drop it or make it late, as on an old connection that is read after the new
+one. `StockNet` and `OurNet` have the same methods, so that one script runs on both.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class PacedLoop(VirtualLoop):
 
 
 class Wire(Network):
-    """Links that keep the order, as TCP does, unless the hook makes a message late."""
+    """Connections that keep the order of messages, as TCP does, unless the hook makes a message late."""
 
     def __init__(self, loop: PacedLoop, rng: random.Random, delay_s: tuple[float, float], message_s: float) -> None:
         super().__init__(loop, rng)
@@ -69,7 +69,7 @@ class Wire(Network):
 
 
 class Net(ABC):
-    """A cluster. Use it as a context: it is the clock's owner meanwhile."""
+    """A cluster. Use it as a context: meanwhile it replaces PySyncObj's clock."""
 
     def __init__(
         self, seed: int = 0, *, delay_s: tuple[float, float] = (0.001, 0.004), message_s: float = 0.0, **settings: Any
@@ -111,7 +111,7 @@ class Net(ABC):
 
     @abstractmethod
     def leads(self, name: str) -> bool:
-        """Whether it says so itself."""
+        """Whether the node itself says that it leads."""
 
     @abstractmethod
     def term(self, name: str) -> int: ...
@@ -121,15 +121,15 @@ class Net(ABC):
 
     @abstractmethod
     def tags(self, name: str) -> list[str]:
-        """What was counted on it; a tag stands there as often as it was counted."""
+        """The counted tags of a node; a tag is listed as often as it was counted."""
 
     @abstractmethod
     def propose(self, name: str, tag: str, pad: bytes = b"") -> None:
-        """Ask a leader to count a tag, with so many bytes beside it; `fates` tells what it answered."""
+        """Ask a leader to count a tag, with `pad` beside it. `outcomes` tells what it answered."""
 
     @abstractmethod
     def ask(self, name: str, tag: str) -> None:
-        """As a client of any node does: the leader counts it in the end."""
+        """Ask any node to count a tag, as a client does: the leader counts it in the end."""
 
     @abstractmethod
     def hand_over(self, leader: str, to: str) -> None:
@@ -137,7 +137,7 @@ class Net(ABC):
 
     @abstractmethod
     def deliver(self, source: str, target: str, message: Any) -> None:
-        """Hand a node a message now, as one that was under way for long."""
+        """Deliver a message to a node now, as if it had been on its way for long."""
 
     def start_all(self, names: str) -> None:
         self.names = list(names)
@@ -161,7 +161,7 @@ class Net(ABC):
         return [name for name in self.names if name not in names]
 
     def propose_all(self, name: str, what: str, count: int, *, each_s: float = 0.0, pad_bytes: int = 0) -> list[str]:
-        """Propose so many tags at once, or one in each so many seconds; their names, which no compression shortens."""
+        """Propose `count` tags, at once or one every `each_s` seconds. Returns their names, which do not compress."""
         rng = random.Random(f"{what} {self.seed}")
         tags = [f"{what} {number} {rng.getrandbits(64):x}" for number in range(count)]
         for tag in tags:

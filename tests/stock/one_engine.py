@@ -1,4 +1,4 @@
-"""One engine and nothing around it: every message, tick and sync by hand."""
+"""One engine alone: the test gives it every message, tick and sync."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ELECTION_S = 1.0
 
 
 class OneEngine:
-    """The engine of node a, in a cluster of a, b and c; all links are up. A context: the clock is its own."""
+    """The engine of node a, in a cluster of a, b and c, connected with both. A context: it has its own clock."""
 
     def __init__(self, disk: Disk | None = None, *, voters: str = "abc") -> None:
         self.disk = disk or Disk()
@@ -85,13 +85,13 @@ class OneEngine:
     # ---- the script ------------------------------------------------------------------------------------------------
 
     def says(self, step: Callable[[], object]) -> list[tuple[str, messages.Message]]:
-        """What the engine sends while it does that."""
+        """Run a step. Returns the messages that the engine sends in it."""
         self.sent.clear()
         step()
         return list(self.sent)
 
     def hears(self, peer: str, message: messages.Message) -> list[tuple[str, messages.Message]]:
-        """What it answers at once; what must wait for the disk comes with `syncs`."""
+        """Give it a message. Returns its immediate answers; those that wait for the disk come with `syncs`."""
         return self.says(lambda: self.engine.receive(peer, message))
 
     def syncs(self) -> list[tuple[str, messages.Message]]:
@@ -102,13 +102,13 @@ class OneEngine:
         return self.says(sync)
 
     def follows(self, term: int, *commands: bytes, prev: tuple[int, int] = (1, 0), commit: int = 0) -> None:
-        """Take entries of this term from b, and have them on disk."""
+        """Let it take entries of this term from b and sync them."""
         entries = [(term, REGULAR + command) for command in commands]
         self.hears("b", messages.Append(term, commit, *prev, entries))
         self.syncs()
 
     def leads(self) -> int:
-        """Be elected, with b's ballot and pre-ballot; the term."""
+        """Let it be elected, with b's pre-ballot and ballot. Returns the term."""
         self.now_s += 3 * ELECTION_S
         self.engine.tick()
         self.hears("b", messages.Ballot(self.engine.term_now + 1, pre=True))
@@ -119,7 +119,7 @@ class OneEngine:
         return self.engine.term_now
 
     def proposes(self, payload: bytes) -> int:
-        """At which index."""
+        """Propose. Returns the index."""
         placed = self.engine.propose(payload, lambda result, outcome: self.outcomes.append(outcome))
         assert placed is not None
         return placed[0]

@@ -1,4 +1,4 @@
-"""A cluster of our replicas in the same weather: the real ones, with disks that can be taken away."""
+"""A cluster of our real replicas, on simulated disks, under the same faults."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ log = logging.getLogger(__name__)
 
 
 class End(SimTransport):
-    """One node's end of the simulated links; the hook sees what it sends."""
+    """One node's transport in the simulated network. The hook sees every message that it sends."""
 
     def send(self, peer: str, message: messages.Message) -> bool:
         if peer not in self.connection:
@@ -50,7 +50,7 @@ class End(SimTransport):
 
 
 class OurNet(Net):
-    """`settings` are ReplicaSettings'."""
+    """A cluster of our replicas. `settings` are those of `ReplicaSettings`."""
 
     def __init__(self, seed: int = 0, *, election_s: float = 0.4, power_losses: float = 0.0, **settings: Any) -> None:
         super().__init__(seed, **settings)
@@ -73,7 +73,7 @@ class OurNet(Net):
     # ---- nodes ------------------------------------------------------------------------------------------------------
 
     def start_all(self, names: str) -> None:
-        """And form the cluster, with a poll in it to count in."""
+        """Start the nodes, wait until the cluster is formed, and create a poll."""
         super().start_all(names)
         leader = self.elect()
         create = entry.CreatePoll(POLL, "", ["-"], "open", None, True)
@@ -81,7 +81,7 @@ class OurNet(Net):
         assert self.until(lambda: all(self.replicas[name].state.poll(POLL) for name in names)), "a poll everywhere"
 
     def start(self, name: str) -> None:
-        """Raises `DataError` as a node does."""
+        """Start a node. Raises `DataError` as a node does."""
         rng = random.Random(f"{name} {self.now_s} {self.seed}")
         if name not in self.directories:
             self.wipe(name)
@@ -143,7 +143,7 @@ class OurNet(Net):
         (files.crash if power else files.kill)()
 
     def stop(self, name: str) -> None:
-        """An orderly stop."""
+        """Stop a node in order."""
         del self.submitters[name]
         self.wait_for(self.replicas.pop(name).stop())
 
@@ -187,7 +187,7 @@ class OurNet(Net):
         return entry.encode_entry(int((EPOCH_S + self.now_s) * 1000), batches)
 
     def propose(self, name: str, tag: str, pad: bytes = b"") -> None:
-        """To the log itself, as a leader."""
+        """Propose to the log itself, as a leader does."""
 
         async def propose() -> None:
             self.replicas[name].propose(self.entry(tag, pad)).add_done_callback(told)
@@ -198,7 +198,7 @@ class OurNet(Net):
         self.wait_for(propose())
 
     def propose_raw(self, leader: str, command: bytes) -> None:
-        """Put something into the log that no proposer makes; its first byte is its kind."""
+        """Put a command into the log that no proposer makes. Its first byte is its kind."""
         self.wait_for(_called(lambda: self.engine(leader)._add(command, lambda result, outcome: None)))
 
     def create_big_poll(self, leader: str, *, options: int) -> None:
@@ -208,7 +208,7 @@ class OurNet(Net):
         self.wait_for(self.submitters[leader].create_poll(create, timeout_s=10))
 
     def ask(self, name: str, tag: str, *, timeout_s: float = CAST_S) -> None:
-        """Once, with the tag for an id."""
+        """Cast a vote once, with the tag as its id."""
 
         async def cast() -> None:
             casting = self.submitters[name].cast([Vote(tag, id=tag, poll=POLL)], timeout_s=timeout_s)

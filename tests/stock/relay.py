@@ -1,4 +1,4 @@
-"""A relay between nodes on real sockets that cuts its connections in the middle, as a bad line does."""
+"""A relay between nodes, over real sockets, that cuts its connections in the middle, as a bad network does."""
 
 from __future__ import annotations
 

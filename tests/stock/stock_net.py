@@ -26,7 +26,7 @@ logging.getLogger("pysyncobj").setLevel(logging.CRITICAL + 1)  # it logs what is
 
 
 class Counter(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
-    """What one writes with the library: attributes set after its constructor are state."""
+    """A counter as one writes it with the library: attributes set after its constructor are state."""
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -49,7 +49,7 @@ def private(node: Any, name: str) -> Any:
 
 
 class End(Transport):  # type: ignore[misc]  # PySyncObj has no annotations
-    """One node's end of the simulated links."""
+    """One node's transport in the simulated network."""
 
     def __init__(self, net: StockNet, node: Any, me: Any, others: Iterable[Any]) -> None:
         super().__init__(node, me, others)
@@ -88,7 +88,7 @@ class End(Transport):  # type: ignore[misc]  # PySyncObj has no annotations
 
 
 class StockNet(Net):
-    """`settings` are SyncObjConf's. With `folder`, nodes keep a journal and a dump there; without, nothing."""
+    """`settings` are those of `SyncObjConf`. With `folder`, nodes keep a journal and a dump there."""
 
     def __init__(
         self,
@@ -183,7 +183,7 @@ class StockNet(Net):
 
     @staticmethod
     def node(name: str) -> Any:
-        """A name, as the library's own tables have it."""
+        """A node as the library's own tables name it."""
         return stock.Node(name)
 
     # ---- ticks ------------------------------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ class StockNet(Net):
         self.loop.call_later(after_s, tick)
 
     def stall(self, name: str, seconds: float) -> None:
-        """What the node does now takes so long: meanwhile it hears nothing and does nothing."""
+        """Let the node's current step take `seconds`. Meanwhile it hears nothing and does nothing."""
         self._busy_until_s[name] = self.now_s + seconds
         self._waiting[name] = []
         self.loop.call_later(seconds, self._go_on, name, self.nodes.get(name))

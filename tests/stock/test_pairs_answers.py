@@ -37,7 +37,7 @@ def times_counted(net: Net, tag: str) -> list[int]:
 
 
 def test_leader_changed_ambiguous_stock() -> None:
-    """A command goes to a follower, which forwards it. Three ways to lose an answer, and no true one."""
+    """A command goes to a follower, which forwards it. In three ways the answer is lost or wrong."""
     with StockNet(1) as net:
         net.start_all("abc")
         follower = net.others(net.elect())[0]
@@ -145,7 +145,7 @@ def test_apply_raises_stock() -> None:
 
 
 def test_apply_raises_ours(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    """It would be a mistake of ours, the same on every node. They stop, the log says where, and the entry stays."""
+    """Such an error is a bug of ours, the same on every node. The nodes stop, say where, and keep the entry."""
     tries = []
     apply = StateMachine.apply
 
@@ -289,7 +289,7 @@ def test_pipe_full_ours(monkeypatch: pytest.MonkeyPatch) -> None:
         assert 5_000 == len(errors) + len(net.tags("a"))
 
 
-def test_an_entry_over_the_limit_is_told_so_and_not_to_try_again() -> None:
+def test_an_entry_over_the_limit_is_refused_for_good() -> None:
     limit = ENTRY_BYTES_MAX + proposals_module.ENVELOPE_BYTES
     with OurNet(1) as net:
         net.start_all("a")

@@ -1,7 +1,7 @@
-"""What is on disk: how stock PySyncObj loses it, and reads what is not there. One script a pair, where both have a way.
+"""The disk: how stock PySyncObj loses data, and reads data that is not there. One script a pair, where possible.
 
 `test_NAME_stock` shows the failure on the library as it is installed, `test_NAME_ours` its absence in our replica.
-What every byte and every moment do to our log and snapshots is in tests/unit/test_journal*.py and test_snapshots.py.
+Damage to every byte of our log and snapshots is tested in tests/unit/raft/test_journal*.py and test_snapshot_store.py.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The port: what stock PySyncObj does for anyone who reaches it, on real sockets. One pair a failure.
+"""The port: what anybody who reaches it can do to stock PySyncObj, over real sockets. One pair a failure.
 
 `test_NAME_stock` shows the failure on the library as it is installed, `test_NAME_ours` its absence in our replica.
-What strangers and insiders cannot do to our links is in tests/unit/raft/test_transport.py.
+What hostile peers cannot do to our transport is in tests/unit/raft/test_transport_hostile.py.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def framed(data: bytes) -> bytes:
 
 
 def ticked(node: Any, condition: Callable[[], bool]) -> Callable[[], bool]:
-    """For `wait_for`: let the node work, then look."""
+    """For `wait_for`: let the node work, then check."""
 
     def tick() -> bool:
         node.doTick(0.005)
@@ -85,7 +85,7 @@ def ticked(node: Any, condition: Callable[[], bool]) -> Callable[[], bool]:
 
 
 def test_pickle_rce_stock(tmp_path: Path) -> None:
-    """The first message of a stranger is unpickled to find out who it is."""
+    """The first message of any peer is unpickled to find out which node it is."""
     mark = tmp_path / "it ran"
     with stock_node() as (node, port), socket.create_connection(("127.0.0.1", port), 5) as raw_peer:
         raw_peer.sendall(framed(zlib.compress(pickle.dumps(Bomb(mark), 2))))
@@ -125,7 +125,7 @@ def test_pickle_rce_ours(tmp_path: Path, key: bytes | None) -> None:
 
 
 def test_pickle_rce_nothing_is_unpickled_ours(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Not by what we inherit from the library either, whatever happens to a cluster."""
+    """Our replica never unpickles, not even in code that it inherits from the library."""
 
     def unpickle(*arguments: Any, **named: Any) -> None:
         raise AssertionError("something was unpickled")

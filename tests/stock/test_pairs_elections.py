@@ -1,4 +1,4 @@
-"""Leaders: whom stock PySyncObj makes one, and what its pauses cost. One script a pair.
+"""Elections: which leaders stock PySyncObj elects, and what its pauses cost. One script a pair.
 
 `test_NAME_stock` shows the failure on the library as it is installed, `test_NAME_ours` its absence in our replica.
 """
@@ -32,7 +32,7 @@ SEEDS = range(5)
 
 
 def deposes(net: Net) -> bool:
-    """A node hears nothing for ten seconds, though its connections stand, and is heard again. Whether that hurts."""
+    """A node hears nothing for ten seconds, though its connections stay, and then is back. Returns whether it harms."""
     net.start_all("abc")
     leader = net.elect()
     deaf = net.others(leader)[0]
@@ -76,7 +76,7 @@ def test_disruptive_ours(seed: int) -> None:
 
 
 def test_disruptive_reads_ours() -> None:
-    """And in between, it answers no read that must be true."""
+    """In between, it answers no linearizable read."""
     with OurNet(1) as net:
         net.start_all("abc")
         old = net.elect()
@@ -102,7 +102,7 @@ def test_repeated_ballot_stock() -> None:
 
 
 def test_amnesia_stock() -> None:
-    """It keeps its log in memory, unless told otherwise, and votes and acknowledges with an empty one."""
+    """By default its log is in memory only. After a restart it votes and acknowledges with an empty log."""
     lost = 0
     for seed in SEEDS:
         with StockNet(seed) as net:
@@ -183,7 +183,7 @@ def test_meta_lost_stock(tmp_path: Path) -> None:
 
 
 def test_meta_lost_ours() -> None:
-    """Whatever file of a node is emptied or gone: it remembers its ballot, or refuses to start."""
+    """Whichever file of a node is empty or gone, the node remembers its ballot or refuses to start."""
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
@@ -255,7 +255,7 @@ STATE_S = 4.0  # to pickle and compress, say, 40 MB
 
 
 class SlowState:
-    """State that takes long to write down; meanwhile its node does nothing else."""
+    """State that takes long to encode. Meanwhile its node does nothing else."""
 
     def __init__(self, net: StockNet, name: str) -> None:
         self.net, self.name = net, name

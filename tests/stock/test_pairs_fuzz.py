@@ -1,8 +1,8 @@
-"""Random weather over both kinds of nodes: crashes, partitions, one-way losses, flapping links, compaction.
+"""Random faults on both kinds of nodes: crashes, partitions, one-way losses, broken connections, compaction.
 
-Every link keeps its order, and disks lose nothing of what was written: weather in which nothing may be lost. Ours is
-given power losses besides. Stock breaks its promise in about half of its histories, ours in none; the longer ones of
-ours, of five nodes with more that can happen, are in test_histories.py.
+Every connection keeps its order, and disks lose no written data: under these faults no acknowledged entry may be lost.
+Our nodes also lose power. Stock breaks its promise in about half of its histories, ours in none. Longer histories of
+ours, with five nodes and more kinds of faults, are in tests/simulation/test_histories.py.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ CALM_S = 40.0
 
 
 def broken_promises(net: Net) -> set[str]:
-    """A history decided by the net's seed."""
+    """Run a history that the net's seed decides."""
     rng = random.Random(f"weather {net.seed}")
     net.start_all("abc")
     number = 0

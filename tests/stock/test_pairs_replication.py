@@ -1,4 +1,4 @@
-"""Copies: what stock PySyncObj does to entries on their way, and ours does not. One script a pair, run on both.
+"""Replication: failures of stock PySyncObj that ours does not have. One script a pair, run on both.
 
 `test_NAME_stock` shows the failure on the library as it is installed, `test_NAME_ours` its absence in our replica.
 """
