@@ -74,11 +74,11 @@ class End(Transport):  # type: ignore[misc]  # PySyncObj has no annotations
         if peer not in self.connection:
             self._serial += 1
             self.connection[peer] = self._serial
-            self._onNodeConnected(stock.Node(peer))
+            self._onNodeConnected(stock.RaftNode(peer))
 
     def disconnect(self, peer: str) -> None:
         if self.connection.pop(peer, None) is not None:
-            self._onNodeDisconnected(stock.Node(peer))
+            self._onNodeDisconnected(stock.RaftNode(peer))
 
     def addNode(self, node: Any) -> None:
         self.wanted.add(str(node.id))
@@ -119,10 +119,10 @@ class StockNet(Net):
             files["fullDumpFile"] = str(self.folder / f"{name}.dump") if self.dump else None
         conf = {"raftMinTimeout": 0.4, "raftMaxTimeout": 1.4, "useFork": False, **files, **self.settings}
         node = (make or self.make)(
-            stock.Node(name),
-            [stock.Node(other) for other in self.others(name)],
+            stock.RaftNode(name),
+            [stock.RaftNode(other) for other in self.others(name)],
             SyncObjConf(autoTick=False, **conf),
-            nodeClass=stock.Node,
+            nodeClass=stock.RaftNode,
             transportClass=lambda node, me, others: End(self, node, me, others),
         )
         self.nodes[name] = node
@@ -162,12 +162,12 @@ class StockNet(Net):
         return told
 
     def hand_over(self, leader: str, to: str) -> None:
-        self.nodes[leader].transferLeadership(stock.Node(to))
+        self.nodes[leader].transferLeadership(stock.RaftNode(to))
 
     def deliver(self, source: str, target: str, message: Any) -> None:
         node = self.nodes[target]
         try:
-            private(node, "transport")._onMessageReceived(stock.Node(source), message)
+            private(node, "transport")._onMessageReceived(stock.RaftNode(source), message)
         except Exception as error:  # its thread logs it and goes on
             self.errors.append((self.now_s, target, error))
         self._tick_later(target, node, WAKE_S, again=False)
@@ -184,7 +184,7 @@ class StockNet(Net):
     @staticmethod
     def node(name: str) -> Any:
         """A node as the library's own tables name it."""
-        return stock.Node(name)
+        return stock.RaftNode(name)
 
     # ---- ticks ------------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.owner import EngineOwner
 from quorate.cluster.raft.engine.port import EnginePort, NoPoller
-from quorate.cluster.raft.engine.stock import Node, SyncObj, SyncObjConf
+from quorate.cluster.raft.engine.stock import RaftNode, SyncObj, SyncObjConf
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.errors import Halted
 
@@ -79,8 +79,8 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         # The fields above come first: SyncObj.__init__ makes the transport and calls our `generateRaftTimeout`, which
         # reads them. The fields of SyncObj that come from the journal are set after it, or it would overwrite them.
         super().__init__(
-            Node(node_id),
-            [Node(peer) for peer in voters if peer != node_id],
+            RaftNode(node_id),
+            [RaftNode(peer) for peer in voters if peer != node_id],
             SyncObjConf(
                 autoTick=False,
                 dynamicMembershipChange=False,  # the engine changes the members, see `Engine.set_members`
@@ -91,7 +91,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
                 appendEntriesPeriod=timing.heartbeat_s,
                 leaderFallbackTimeout=timing.election_s,
             ),
-            nodeClass=Node,
+            nodeClass=RaftNode,
             transportClass=lambda engine, me, others: EnginePort(engine, self.on_stock_message),
         )
         self._poller = NoPoller()
@@ -102,7 +102,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._SyncObj__raftLastApplied = journal.first_index
 
     _SyncObj__raftElectionDeadline: float
-    _SyncObj__raftLeader: Node | None
+    _SyncObj__raftLeader: RaftNode | None
 
     # ---- short names for PySyncObj's fields -------------------------------------------------------------------------
 
@@ -158,7 +158,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             if message.term == self.term_now:  # nobody may rely on a promise of an earlier term
                 self._owner.send(peer, message)
 
-    def on_stock_message(self, node: Node, message: dict[str, Any]) -> bool:
+    def on_stock_message(self, node: RaftNode, message: dict[str, Any]) -> bool:
         """Translate and send a message that PySyncObj itself sends in an election."""
         kind, term = message["type"], self.term_now
         if kind == "request_vote":
@@ -276,7 +276,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             "last_log_index": request.last_index,
             "last_log_term": request.last_term,
         }
-        super()._SyncObj__onMessageReceived(Node(peer), stock)
+        super()._SyncObj__onMessageReceived(RaftNode(peer), stock)
 
     def on_ballot(self, peer: str, ballot: messages.Ballot) -> None:
         """Count each voter once. Stock 0.3.17 counts a repeated message twice (test_repeated_ballot)."""
@@ -286,7 +286,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
                 self._check_pre_ballots()
         elif peer not in self._ballots and ballot.term == self.term_now and peer in self.voters():
             self._ballots.add(peer)
-            super()._SyncObj__onMessageReceived(Node(peer), {"type": "response_vote", "term": ballot.term})
+            super()._SyncObj__onMessageReceived(RaftNode(peer), {"type": "response_vote", "term": ballot.term})
 
     def on_timeout_now(self, peer: str, message: messages.TimeoutNow) -> None:
         """The leader hands over: start an election at once, and say that the leader asked for it.
@@ -311,7 +311,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         if not self._SyncObj__transferInProgress:
             self._election_granted = False
             self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
-        self._SyncObj__raftLeader = Node(peer)
+        self._SyncObj__raftLeader = RaftNode(peer)
         self._leader_heard_s = now_s
         self._pre_ballots, self._elections_since_leader = set(), 0
 

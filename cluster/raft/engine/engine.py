@@ -23,7 +23,7 @@ from quorate.cluster.raft.engine.elections import LEADER, ElectionTiming
 from quorate.cluster.raft.engine.owner import EngineOwner
 from quorate.cluster.raft.engine.proposal_outcome import OnOutcome, ProposalOutcome
 from quorate.cluster.raft.engine.replication import MEMBERS, NO_OP, REGULAR, Replication
-from quorate.cluster.raft.engine.stock import Node
+from quorate.cluster.raft.engine.stock import RaftNode
 from quorate.cluster.raft.members import MemberEntries
 from quorate.cluster.raft.storage.journal import ENTRY_OVERHEAD_BYTES, Journal
 from quorate.errors import Halted
@@ -87,7 +87,7 @@ class Engine(Replication):
         return self._wants_tick
 
     def peer_connected(self, peer: str) -> None:
-        node = Node(peer)
+        node = RaftNode(peer)
         self._SyncObj__onNodeConnected(node)
         if self.role == LEADER and node in self._SyncObj__raftNextIndex:
             # Entries sent on the old connection may be lost: go on from the last entry that the peer is known to have.
@@ -95,7 +95,7 @@ class Engine(Replication):
             self._replicate(node, heartbeat=True)
 
     def peer_disconnected(self, peer: str) -> None:
-        self._SyncObj__onNodeDisconnected(Node(peer))
+        self._SyncObj__onNodeDisconnected(RaftNode(peer))
         self._owner.cancel_snapshot(peer)
         self.connection_lost(peer)
 
@@ -129,7 +129,7 @@ class Engine(Replication):
 
         It may lack the entries committed within about half an election timeout (Raft thesis 4.2.1), however many.
         """
-        heard_s = self._SyncObj__lastResponseTime.get(Node(peer), float("-inf"))
+        heard_s = self._SyncObj__lastResponseTime.get(RaftNode(peer), float("-inf"))
         fresh = monotonic_s() - heard_s < self.timing.election_s / 2
         return fresh and self._match(peer) >= max(self._committed_a_while_ago, self.journal.first_index)
 
@@ -169,7 +169,7 @@ class Engine(Replication):
 
     def next_index(self, peer: str) -> int:
         """The index of the next entry to send to the peer; 0 if this node sends it none."""
-        return int(self._SyncObj__raftNextIndex.get(Node(peer), 0)) if self.role == LEADER else 0
+        return int(self._SyncObj__raftNextIndex.get(RaftNode(peer), 0)) if self.role == LEADER else 0
 
     def lowest_needed_index(self, sent_index: Callable[[str], int]) -> int:
         """The lowest index from which a connected peer goes on, of those that the log still has.
@@ -187,7 +187,7 @@ class Engine(Replication):
         ready = sorted(
             peer
             for peer in self.voters() - {self.node_id, *asked}
-            if self._connected(Node(peer)) and self._match(peer) == self.journal.last_index
+            if self._connected(RaftNode(peer)) and self._match(peer) == self.journal.last_index
         )
         if self.role != LEADER or not ready:
             return None
@@ -311,8 +311,8 @@ class Engine(Replication):
         """Use these members from now on: a membership entry counts as soon as it is appended (Raft thesis 4.1)."""
         voters, learners = set(voters), set(learners)
         self.is_voter = self.node_id in voters
-        self._SyncObj__otherNodes = {Node(peer) for peer in voters - {self.node_id}}
-        self._SyncObj__readonlyNodes = {Node(peer) for peer in learners - {self.node_id}}
+        self._SyncObj__otherNodes = {RaftNode(peer) for peer in voters - {self.node_id}}
+        self._SyncObj__readonlyNodes = {RaftNode(peer) for peer in learners - {self.node_id}}
         for table, start in (
             (self._SyncObj__raftNextIndex, self.journal.last_index + 1),
             (self._SyncObj__raftMatchIndex, 0),

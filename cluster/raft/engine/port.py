@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from quorate.cluster.raft.engine.stock import Node, SyncObj, Transport
+from quorate.cluster.raft.engine.stock import RaftNode, SyncObj, Transport
 
 
 class EnginePort(Transport):  # type: ignore[misc]  # PySyncObj has no annotations
@@ -13,17 +13,17 @@ class EnginePort(Transport):  # type: ignore[misc]  # PySyncObj has no annotatio
 
     ready = True
 
-    def __init__(self, engine: SyncObj, send: Callable[[Node, dict[str, Any]], bool]) -> None:
+    def __init__(self, engine: SyncObj, send: Callable[[RaftNode, dict[str, Any]], bool]) -> None:
         super().__init__(engine, None, [])
         self._send = send
 
-    def send(self, node: Node, message: dict[str, Any]) -> bool:
+    def send(self, node: RaftNode, message: dict[str, Any]) -> bool:
         return self._send(node, message)
 
-    def addNode(self, node: Node) -> None:
+    def addNode(self, node: RaftNode) -> None:
         """`PeerTransport` makes the connections, from the members in the log. PySyncObj does not."""
 
-    def dropNode(self, node: Node) -> None:
+    def dropNode(self, node: RaftNode) -> None:
         """See `addNode`."""
 
     def destroy(self) -> None:

@@ -14,7 +14,7 @@ from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.elections import LEADER, Elections, ElectionTiming
 from quorate.cluster.raft.engine.owner import EngineOwner
 from quorate.cluster.raft.engine.read_index import OnConfirmed, ReadIndex
-from quorate.cluster.raft.engine.stock import Node
+from quorate.cluster.raft.engine.stock import RaftNode
 from quorate.cluster.raft.members import MemberEntries
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.errors import Halted
@@ -116,16 +116,16 @@ class Replication(Elections):
         for node in sorted(self._peers(), key=lambda node: str(node.id)):
             self._replicate(node, heartbeat=heartbeat)
 
-    def _peers(self) -> set[Node]:
+    def _peers(self) -> set[RaftNode]:
         return set(self._SyncObj__otherNodes | self._SyncObj__readonlyNodes)
 
-    def _connected(self, node: Node) -> bool:
+    def _connected(self, node: RaftNode) -> bool:
         return node in self._SyncObj__connectedNodes
 
     def _match(self, peer: str) -> int:
-        return int(self._SyncObj__raftMatchIndex.get(Node(peer), 0))
+        return int(self._SyncObj__raftMatchIndex.get(RaftNode(peer), 0))
 
-    def _replicate(self, node: Node, *, heartbeat: bool) -> None:
+    def _replicate(self, node: RaftNode, *, heartbeat: bool) -> None:
         """Send the entries that the peer lacks. If there are none, or no room, send a heartbeat if one is due."""
         if not self._connected(node):
             return
@@ -186,7 +186,7 @@ class Replication(Elections):
         if message.term > self.term_now:
             self.learn_term(message.term)
             return
-        node = Node(peer)
+        node = RaftNode(peer)
         if message.term != self.term_now or self.role != LEADER or node not in self._SyncObj__raftNextIndex:
             return
         if not 0 <= message.next_index <= self.journal.last_index + 1:
@@ -203,7 +203,7 @@ class Replication(Elections):
         if self._SyncObj__raftNextIndex[node] > self.journal.first_index:
             self._replicate(node, heartbeat=False)
 
-    def _count_copy(self, node: Node, message: messages.Appended) -> None:
+    def _count_copy(self, node: RaftNode, message: messages.Appended) -> None:
         self._SyncObj__lastResponseTime[node] = monotonic_s()
         if message.success:
             self._SyncObj__raftMatchIndex[node] = max(self._SyncObj__raftMatchIndex[node], message.next_index - 1)
@@ -212,8 +212,8 @@ class Replication(Elections):
 
     def forget_copies(self, peer: str) -> None:
         """The peer has another disk now: its copies of entries are gone."""
-        if self.role == LEADER and Node(peer) in self._SyncObj__raftMatchIndex:
-            self._SyncObj__raftMatchIndex[Node(peer)] = 0
+        if self.role == LEADER and RaftNode(peer) in self._SyncObj__raftMatchIndex:
+            self._SyncObj__raftMatchIndex[RaftNode(peer)] = 0
 
     def _SyncObj__getCurrentLogIndex(self) -> int:
         """While PySyncObj counts copies, the leader's own log ends at its last durable entry.

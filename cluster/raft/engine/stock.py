@@ -22,10 +22,10 @@ from pysyncobj.version import VERSION
 # Importing pysyncobj 0.3.17 replaces socket.inet_ntop for the whole process by one that fails (win_inet_pton.py 84).
 socket.inet_ntop = _socket.inet_ntop
 
-__all__ = ["Node", "SyncObj", "SyncObjConf", "Transport", "check", "syncobj"]
+__all__ = ["RaftNode", "SyncObj", "SyncObjConf", "Transport", "check", "syncobj"]
 
 
-class Node(StockNode):  # type: ignore[misc]  # PySyncObj has no annotations
+class RaftNode(StockNode):  # type: ignore[misc]  # PySyncObj has no annotations
     """A node in PySyncObj's sets. Its hash, and so the order of sending, is the same in every process: for replays."""
 
     def __hash__(self) -> int:

@@ -21,8 +21,8 @@ from typing import TypeVar, overload
 from quorate.cluster.raft.storage import segments
 from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.open_log import open_log
-from quorate.cluster.raft.storage.replay import Entry, Log, Segment
-from quorate.cluster.raft.storage.segments import HINT_NAME, Head, Hint, Mark, Point
+from quorate.cluster.raft.storage.replay import Entry, ReplayedLog, Segment
+from quorate.cluster.raft.storage.segments import HINT_NAME, GroupMark, Head, Hint, Point
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from quorate.cluster.raft.storage.writer import Writer
 from quorate.errors import DataError, QuorateError
@@ -46,7 +46,7 @@ class Journal:
         self,
         files: Files,
         writer: Writer,
-        replayed: Log,
+        replayed: ReplayedLog,
         on_synced: Callable[[], None],
         on_failure: Callable[[BaseException], None],
         segment_bytes: int,
@@ -308,7 +308,7 @@ class Journal:
             tail = Segment(number, head.base.index, 0, 0)
             self._segments = [tail] if self._restart_due else [*self._segments, tail]
         else:
-            first = segments.mark_record(Mark(tail.number, tail.size, durable, clean))
+            first = segments.mark_record(GroupMark(tail.number, tail.size, durable, clean))
         self._restart_due, self._sealed = False, not pending
         self._handed_over, self._batch_index = (self._last, self._term, self._ballot), self.last_index
         return self._write(tail, [first, *pending], obsolete)

@@ -10,7 +10,7 @@ import logging
 
 from quorate.cluster.raft.storage import segments
 from quorate.cluster.raft.storage.files import Files
-from quorate.cluster.raft.storage.replay import Log, replay
+from quorate.cluster.raft.storage.replay import ReplayedLog, replay
 from quorate.cluster.raft.storage.segments import GENESIS
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from quorate.errors import DataError
@@ -18,13 +18,15 @@ from quorate.errors import DataError
 log = logging.getLogger("quorate.journal")
 
 
-def open_log(files: Files, snapshot: SnapshotMeta | None, node_id: str, *, may_create: bool) -> tuple[Log, bool]:
+def open_log(
+    files: Files, snapshot: SnapshotMeta | None, node_id: str, *, may_create: bool
+) -> tuple[ReplayedLog, bool]:
     """The log, and whether the snapshot must replace it. Raises `DataError` and OSError."""
     replayed = replay(files, node_id)
     if replayed is None or not replayed.segments:
         if snapshot is not None or not may_create:
             raise _refusal(files, node_id, "the log is gone, and with it what this node has promised")
-        replayed = replayed or Log(GENESIS)
+        replayed = replayed or ReplayedLog(GENESIS)
     restart = snapshot is not None and not _continues_from(replayed, snapshot, files, node_id)
     if snapshot is None and replayed.base != GENESIS:
         raise _refusal(files, node_id, f"the log begins after entry {replayed.base.index:,} and there is no snapshot")
@@ -35,7 +37,7 @@ def open_log(files: Files, snapshot: SnapshotMeta | None, node_id: str, *, may_c
     return replayed, restart
 
 
-def _continues_from(replayed: Log, snapshot: SnapshotMeta, files: Files, node_id: str) -> bool:
+def _continues_from(replayed: ReplayedLog, snapshot: SnapshotMeta, files: Files, node_id: str) -> bool:
     """Whether the log has the snapshot's last entry.
 
     If not, the snapshot was installed just before the node died, or the node applied entries that it had not synced
@@ -52,7 +54,7 @@ def _continues_from(replayed: Log, snapshot: SnapshotMeta, files: Files, node_id
     return True
 
 
-def _repair_tail(files: Files, replayed: Log) -> None:
+def _repair_tail(files: Files, replayed: ReplayedLog) -> None:
     """Cut the torn tail, and make the rest durable.
 
     The kernel may hold pages in its cache that it once failed to write, and take them for clean. So the last group is

@@ -35,7 +35,7 @@ class Segment:
 
 
 @dataclass
-class Log:
+class ReplayedLog:
     """The content of a log that was read without damage."""
 
     base: Point
@@ -77,7 +77,7 @@ class Log:
         return True
 
 
-def replay(files: Files, node_id: str) -> Log | None:
+def replay(files: Files, node_id: str) -> ReplayedLog | None:
     """Read the log in `files`; None if there never was one. Raises `DataError` on damage, OSError as `files` does."""
     return _Replay(files, node_id).run()
 
@@ -91,7 +91,7 @@ class _Replay:
         self.hint: Hint | None = None
         self.whole = False  # another segment followed the last one, so that all of the last one was synced
 
-    def run(self) -> Log | None:
+    def run(self) -> ReplayedLog | None:
         names = self.files.names()
         numbers = sorted(int(match[1]) for name in names if (match := segments.NAME.fullmatch(name)))
         if segments.HINT_NAME in names:
@@ -108,7 +108,7 @@ class _Replay:
                 raise self._lost(segments.name_of(number), "the file is missing")
         return self._read(numbers)
 
-    def _read(self, numbers: list[int]) -> Log | None:
+    def _read(self, numbers: list[int]) -> ReplayedLog | None:
         heads = {number: self._head(number) for number in numbers}
         stale = []
         if heads[numbers[-1]] is None and not self._was_synced(numbers[-1], 0):
@@ -118,16 +118,16 @@ class _Replay:
         if not numbers:
             if segments.HINT_NAME in self.files.names():
                 raise self._lost(stale[0], "its first record is unreadable")
-            return Log(segments.GENESIS, stale=stale)  # a new node died while it made its first segment
+            return ReplayedLog(segments.GENESIS, stale=stale)  # a new node died while it made its first segment
         begin = max((n for n in numbers if (head := heads[n]) and head.reset), default=numbers[0])
         stale += [segments.name_of(n) for n in numbers if n < begin]
-        log: Log | None = None
+        log: ReplayedLog | None = None
         for number in numbers[numbers.index(begin) :]:
             head = heads[number]
             if head is None:
                 raise self._damaged(number, 0, log, "its first record is unreadable")
             if log is None:
-                log = Log(head.base, head.term, head.ballot)
+                log = ReplayedLog(head.base, head.term, head.ballot)
             following = heads.get(number + 1)
             self._read_segment(log, head, following.previous_size if following else None)
         assert log is not None
@@ -145,7 +145,7 @@ class _Replay:
         data = self.files.read(segments.name_of(number)) if data is None else data
         return segments.find_mark(data, number, at + 1) is not None
 
-    def _read_segment(self, log: Log, head: Head, size: int | None) -> None:
+    def _read_segment(self, log: ReplayedLog, head: Head, size: int | None) -> None:
         """Add a segment to the log. `size` is its size as the next segment tells it; None for the last segment."""
         name = segments.name_of(head.number)
         data = self.files.read(name)
@@ -167,7 +167,7 @@ class _Replay:
         log.torn_bytes = torn
         log.segments.append(Segment(head.number, head.base.index, end, len(data)))
 
-    def _damaged(self, number: int, at: int, log: Log | None, why: str) -> DataError:
+    def _damaged(self, number: int, at: int, log: ReplayedLog | None, why: str) -> DataError:
         entry = f", entry {log.last.index + 1:,}" if log else ""
         return self._lost(f"{segments.name_of(number)}", f"byte {at:,}{entry}: {why}")
 
@@ -187,7 +187,7 @@ class _BadRecord:
     why: str
 
 
-def _read_records(log: Log, number: int, data: bytes) -> int | _BadRecord:
+def _read_records(log: ReplayedLog, number: int, data: bytes) -> int | _BadRecord:
     """Apply the records of a segment; the offset where the undamaged ones end. Most of start-up is spent here."""
     at, size_all = 0, len(data)
     view = memoryview(data)
@@ -219,7 +219,7 @@ def _read_records(log: Log, number: int, data: bytes) -> int | _BadRecord:
     return at
 
 
-def _apply(log: Log, number: int, at: int, kind: int, payload: bytes) -> str | None:
+def _apply(log: ReplayedLog, number: int, at: int, kind: int, payload: bytes) -> str | None:
     """Apply a record other than an entry. Returns what is wrong with it, or None."""
     if kind == segments.MARK:
         mark = segments.parse_mark(payload)

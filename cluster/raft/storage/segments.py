@@ -71,7 +71,7 @@ class Head(NamedTuple):
     ballot: str | None
 
 
-class Mark(NamedTuple):
+class GroupMark(NamedTuple):
     """The first record of a group. It proves that everything before it was durable."""
 
     number: int
@@ -128,7 +128,7 @@ def head_record(head: Head) -> bytes:
     return frame(HEAD, fixed + _ballot(head.ballot))
 
 
-def mark_record(mark: Mark) -> bytes:
+def mark_record(mark: GroupMark) -> bytes:
     return frame(MARK, _MARK.pack(_MAGIC, *mark))
 
 
@@ -174,9 +174,9 @@ def parse_head(data: bytes) -> tuple[Head, int] | None:
     return head, FRAME.size + len(payload)
 
 
-def parse_mark(payload: bytes | memoryview) -> Mark:
+def parse_mark(payload: bytes | memoryview) -> GroupMark:
     _, number, offset, committed, clean = _MARK.unpack(payload)
-    return Mark(number, offset, committed, bool(clean))
+    return GroupMark(number, offset, committed, bool(clean))
 
 
 def parse_cut(payload: bytes | memoryview) -> Point:

@@ -83,7 +83,8 @@ def test_every_private_method_that_is_called_has_a_known_hash() -> None:
 
 def test_nodes_have_the_same_order_in_every_process() -> None:
     program = (
-        "from quorate.cluster.raft.engine.stock import Node; print([str(n) for n in {Node(x) for x in 'abcdefgh'}])"
+        "from quorate.cluster.raft.engine.stock import RaftNode\n"
+        "print([str(node) for node in {RaftNode(name) for name in 'abcdefgh'}])"
     )
     orders = {
         subprocess.run(
