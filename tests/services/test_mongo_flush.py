@@ -12,8 +12,7 @@ from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.flush.leadership import Obstacle
 from tests.services.mongo_store import MongoStore
 from tests.support.local_replica import LocalReplica
-from tests.unit.flush.flushing import Gate, adopt_by, apply, flushing, flushing_to, poll, seen, until, votes
-from tests.unit.flush.test_flusher import elect, run
+from tests.unit.flush.flushing import Gate, adopt_by, apply, elect, flushing, flushing_to, poll, run, seen, until, votes
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -139,3 +139,24 @@ def adopt_by(replica: LocalReplica) -> Any:
 def seen(sink: Sink, id: str = "mood") -> dict[str, int] | None:
     document = sink.read(timeout_s=10).get(id)
     return None if document is None else dict(document.results)
+
+
+def shows(sink: Sink, id: str, option: str, count: int) -> bool:
+    return (seen(sink, id) or {}).get(option) == count
+
+
+def elect(replica: LocalReplica, term: int) -> None:
+    """A new leadership of the same node."""
+    replica.lead(None)
+    replica.term = term
+    replica.lead(replica.node_id)
+
+
+def forming(replica: LocalReplica) -> bytes:
+    """An entry that forms the cluster, at this replica's time."""
+    batch = entry.encode_batch([entry.FormCluster("c1", b"k" * 16, 1_000_000)])
+    return entry.encode_entry(replica.state.time_ms, [batch])
+
+
+def run(scenario: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(scenario)

@@ -5,21 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from quorate.cluster import entry
-from quorate.cluster.entry import RaiseGeneration, SetPollState
+from quorate.cluster.entry import SetPollState
 from quorate.cluster.flush.flusher import Phase
-from quorate.cluster.flush.flushers import Adopted, Flushers
+from quorate.cluster.flush.flushers import Flushers
 from quorate.errors import NoLeader
-from quorate.sinks.sink import Fence, PollDocument, Sink, WriteOutcome
+from quorate.sinks.sink import Fence, WriteOutcome
 from tests.support.local_replica import LocalReplica
-from tests.unit.flush.flushing import Gate, adopt_by, apply, flushing, flushing_to, poll, seen, until, votes
+from tests.unit.flush.flushing import Gate, apply, elect, flushing, forming, poll, run, seen, shows, until, votes
 from tests.unit.sinks.sink_stores import SqliteStore
 
 
@@ -28,21 +26,6 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     store = SqliteStore(tmp_path / "ballots.db")
     yield store
     store.close()
-
-
-def run(scenario: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(scenario)
-
-
-def _shows(sink: Sink, id: str, option: str, count: int) -> bool:
-    return (seen(sink, id) or {}).get(option) == count
-
-
-def elect(replica: LocalReplica, term: int) -> None:
-    """A new leadership of the same node."""
-    replica.lead(None)
-    replica.term = term
-    replica.lead(replica.node_id)
 
 
 def test_the_leader_writes_what_was_counted(store: SqliteStore) -> None:
@@ -132,7 +115,7 @@ def test_write_ins_reach_the_sink(store: SqliteStore) -> None:
         async with flushing(replica, store.sink()):
             for count, option in enumerate(["a.b", "$c", "💚"], 1):
                 await apply(replica, votes(option, count, poll="free"))
-                await until(option, partial(_shows, sink, "free", option, count))
+                await until(option, partial(shows, sink, "free", option, count))
             assert ["a.b", "$c", "💚"] == sink.read(timeout_s=10)["free"].options
 
     run(scenario())
@@ -236,7 +219,7 @@ def test_a_deposed_leaders_late_write_changes_nothing(store: SqliteStore) -> Non
     async def scenario() -> None:
         old, new = LocalReplica("n1"), LocalReplica("n2", form=False)
         old.on_applied(lambda applied: _follow(new, old))
-        new.state.apply(_forming(old))
+        new.state.apply(forming(old))
         old_sink, new_sink = Gate(store.sink()), Gate(store.sink())
         await apply(old, poll())
         new.lead("n1")
@@ -266,12 +249,6 @@ def test_a_deposed_leaders_late_write_changes_nothing(store: SqliteStore) -> Non
 
 def _follow(follower: LocalReplica, leader: LocalReplica) -> None:
     follower.state.apply(leader.proposed[-1])
-
-
-def _forming(replica: LocalReplica) -> bytes:
-    """An entry that forms the cluster, at this replica's time."""
-    batch = entry.encode_batch([entry.FormCluster("c1", b"k" * 16, 1_000_000)])
-    return entry.encode_entry(replica.state.time_ms, [batch])
 
 
 def test_a_term_that_passed_unnoticed_begins_another_leadership(store: SqliteStore) -> None:
@@ -319,94 +296,6 @@ def test_a_leader_that_cannot_confirm_it_leads_writes_nothing(store: SqliteStore
         async with flushing(replica, sink) as flusher:
             await until("it says so", lambda: flusher.status()["last_error"] == "no majority answers")
             assert [] == sink.writes
-
-    run(scenario())
-
-
-# ---- whose sink ------------------------------------------------------------------------------------------------------
-
-
-def test_another_clusters_sink_stops_the_flush_until_it_is_adopted(store: SqliteStore) -> None:
-    async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        theirs = [PollDocument(id, "", ["a", "b"], {"a": 9, "b": 9}, "open", 70, 0) for id in ("mood", "other")]
-        sink.write(theirs, Fence(4, 8, 70), "c0", timeout_s=10)
-        sink.writes.clear()
-        await apply(replica, poll(), votes("happy"))
-        async with flushing_to(replica, sink) as flushers:
-            flusher = flushers["sqlite"]
-            await until("it stops", lambda: flusher.phase is Phase.FOREIGN)
-            assert "c0" in str(flusher.last_error)
-            assert "quorate sink adopt" in str(flusher.last_error)
-            assert [] == sink.writes
-            assert Adopted(2, 2, {"sqlite": 2}) == await flushers.adopt(adopt_by(replica))
-            await until("it goes on at once", lambda: seen(sink) == {"happy": 1, "sad": 0}, deadline_s=4)
-            assert {"a": 9, "b": 9} == seen(sink, "other"), "a poll that this cluster does not know stays as it was"
-
-    run(scenario())
-
-
-def test_another_clusters_document_met_later_stops_the_flush_too(store: SqliteStore) -> None:
-    async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        async with flushing(replica, sink) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
-            theirs = PollDocument("mood", "", ["a"], {"a": 9}, "open", 70, 0)
-            sink.sink.write([theirs], Fence(4, 8, 70), "c0", timeout_s=10)
-            await apply(replica, poll(), votes("happy"))
-            await until("it stops", lambda: flusher.phase is Phase.FOREIGN)
-            assert {"a": 9} == seen(sink)
-
-    run(scenario())
-
-
-def test_nodes_whose_data_is_older_than_the_sink_stop_the_flush_until_it_is_adopted(store: SqliteStore) -> None:
-    async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, poll(), votes("happy"))
-        newer = PollDocument("mood", "", ["happy", "sad"], {"happy": 50, "sad": 0}, "open", 900, 0)
-        sink.sink.write([newer], Fence(1, 40, 900), "c1", timeout_s=10)
-        async with flushing_to(replica, sink) as flushers:
-            flusher = flushers["sqlite"]
-            await until("it stops", lambda: flusher.phase is Phase.OUTRANKED)
-            assert {"happy": 50, "sad": 0} == seen(sink)
-            await flushers.adopt(adopt_by(replica))
-            await until("it goes on", lambda: seen(sink) == {"happy": 1, "sad": 0}, deadline_s=4)
-
-    run(scenario())
-
-
-def test_a_cluster_that_is_formed_later_begins_to_flush(store: SqliteStore) -> None:
-    async def scenario() -> None:
-        replica, sink = LocalReplica(form=False), Gate(store.sink())
-        async with flushing(replica, sink) as flusher:
-            assert Phase.IDLE is flusher.phase
-            await replica.propose(_forming(replica))
-            await apply(replica, poll())
-            await until("it writes", lambda: seen(sink) == {"happy": 0, "sad": 0})
-
-    run(scenario())
-
-
-# ---- deleted documents -----------------------------------------------------------------------------------------------
-
-
-def test_a_deleted_document_stays_deleted_whoever_leads_until_the_generation_is_raised(store: SqliteStore) -> None:
-    async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, poll(), poll("quiet", ["p", "q"]))
-        async with flushing(replica, sink) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
-            store.delete("mood")
-            for term in (2, 3):
-                await apply(replica, votes("happy"), votes("p"))
-                await until("the others go on", partial(_shows, sink, "quiet", "p", term - 1))
-                elect(replica, term)
-                await until("the next leadership", lambda: flusher.phase is Phase.FLUSHING)
-                assert None is seen(sink)
-                assert flusher.caught_up()[0], "a deleted document is not behind"
-            await apply(replica, RaiseGeneration("by hand"))
-            await until("it is written again", lambda: seen(sink) == {"happy": 2, "sad": 0})
 
     run(scenario())
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import pytest
 from quorate.cluster.flush.flusher import Flusher, Phase
 from quorate.sinks.sink import WriteOutcome
 from tests.support.local_replica import LocalReplica
-from tests.unit.flush.flushing import Gate, apply, flushing, poll, seen, until, votes
+from tests.unit.flush.flushing import Gate, apply, flushing, poll, run, seen, until, votes
 from tests.unit.sinks.sink_stores import SqliteStore
 
 
@@ -21,10 +20,6 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
     store = SqliteStore(tmp_path / "ballots.db")
     yield store
     store.close()
-
-
-def run(scenario: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(scenario)
 
 
 def problems(flusher: Flusher) -> dict[str, str]:
