@@ -24,7 +24,7 @@ class LocalState:
         self._listeners.append(listener)
 
     def apply(self, payload: bytes, *, live: bool) -> Applied:
-        """Apply an entry. `live` says that the leader of now has just made it, so that its time is the current time."""
+        """Apply an entry. `live` says that the current leader has just made it, so that its time is the present."""
         applied = self.current.apply(payload)
         self._clock.observe(applied.time_ms, live=live)
         for listener in self._listeners:

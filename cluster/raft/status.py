@@ -47,6 +47,6 @@ class RaftStatus(msgspec.Struct):
     clock_jumps_refused: int = 0
 
     def as_json(self) -> Mapping[str, Any]:
-        """What /status shows: of a replica that is starting, only that."""
+        """The JSON of /status. A replica that is starting shows only its role."""
         shown: Mapping[str, Any] = msgspec.to_builtins(self)
         return {"role": self.role} if self.role == "starting" else shown

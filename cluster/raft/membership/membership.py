@@ -109,9 +109,10 @@ class Membership:
         self._engine.allow_candidacy(self._bootstrap.formed and mine)
 
     def may_give_ballot(self, to: str) -> bool:
-        """Whether this disk remembers all ballots of the voter that the candidate asks, by the incarnation `to`.
+        """Whether this disk remembers every ballot of the voter that a candidate means: the one with incarnation `to`.
 
-        It remembers those of its own incarnation. A candidate whose log names no members yet asks the founders.
+        A disk remembers the ballots of its own incarnation. If `to` is "", the candidate's log names no members yet: it
+        means the founders.
         """
         return to == self._bootstrap.identity.incarnation if to else self._bootstrap.formed
 
