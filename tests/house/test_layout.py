@@ -18,7 +18,7 @@ from quorate.cli import quorate
 from tests.support.checkout import ROOT, copy_to, tracked
 
 PARTS = ("cluster", "http", "ingest", "sinks")
-LINES_MAX, TEST_LINES_MAX = 400, 500
+LINES_MAX = 400
 WAITING = {"wait_for", "eventually", "let_pass"}  # the functions in tests that may sleep
 VAGUE = re.compile(r"(^|_)(utils?|managers?|helpers?|misc|common)(_|$)")
 
@@ -62,11 +62,7 @@ def test_the_wheel_holds_what_git_tracks(tmp_path: Path) -> None:
 
 
 def test_files_stay_short() -> None:
-    """Tests may be longer: their functions are read one by one."""
-    lines = {path: len(read(path).splitlines()) for path in python_files()}
-    long = {
-        str(path): n for path, n in lines.items() if n > (TEST_LINES_MAX if path.parts[0] == "tests" else LINES_MAX)
-    }
+    long = {str(path): lines for path in python_files() if (lines := len(read(path).splitlines())) > LINES_MAX}
     assert {} == long, "look for the second idea in it"
 
 
