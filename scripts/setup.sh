@@ -102,7 +102,7 @@ install_chromium() {
   log="$(mktemp)"
   printf 'Installing chromium by apt-get ...\n' >&2
   export DEBIAN_FRONTEND=noninteractive
-  timeout 600 sh -c 'apt-get update && apt-get install -y --no-install-recommends chromium fonts-liberation' >"$log" 2>&1 ||
+  timeout 600 sh -c 'apt-get update && apt-get install -o DPkg::Lock::Timeout=300 -y --no-install-recommends chromium fonts-liberation' >"$log" 2>&1 ||
     { printf 'that failed:\n' && tail -n 3 "$log"; } >&2
   rm -f "$log"
 }

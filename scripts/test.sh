@@ -8,6 +8,7 @@
 # scripts/services.sh gets and starts. If a server cannot be had, its tests are skipped, and the output says so; with
 # QUORATE_REQUIRE_SERVICES=1 that is a failure. `browser` needs a Chromium, which the set-up installs on Debian as root.
 # Without it each test is skipped by name.
+# `services` mostly waits, so it runs beside the other suites. Its output comes after theirs.
 # The next suite runs even if one fails. The output has all failures, and the exit status is then not 0. The last line
 # counts the tests of all suites: `N passed, N failed, N skipped`.
 set -euo pipefail
@@ -37,7 +38,8 @@ cd "$ROOT"
 bin="$ROOT/.venv/bin"
 failed=()
 reports="$(mktemp -d)" # a report of each suite, for the count at the end
-trap 'rm -rf "$reports"' EXIT
+beside='' # the process group of the suite that runs beside the others
+trap '[ -z "$beside" ] || kill -TERM -- "-$beside" 2>/dev/null || true; rm -rf "$reports"' EXIT
 
 step() { # step NAME COMMAND...: run the command, and remember the name if it fails
   local name="$1"
@@ -86,14 +88,35 @@ checks() {
   step spelling "$bin/codespell"
 }
 
+start_beside() { # start_beside NAME COMMAND...: in the background, with its output in a file
+  set -m # a process group of its own, so that all of it can be stopped
+  "${@:2}" >"$reports/$1.out" 2>&1 &
+  beside=$!
+  set +m
+}
+
+finish_beside() { # finish_beside NAME: wait for it, and show what it printed
+  local status=0
+  wait "$beside" || status=$?
+  beside=''
+  printf '\n== %s\n' "$1"
+  cat "$reports/$1.out"
+  [ "$status" -eq 0 ] || failed+=("$1")
+}
+
+case " ${suites[*]} " in
+  ' services ') step services with_services "$@" ;;
+  *' services '*) start_beside services with_services "$@" ;;
+esac
 for suite in "${suites[@]}"; do
   case "$suite" in
     check) checks ;;
-    services) step services with_services "$@" ;;
+    services) ;;
     browser) step browser with_browser "$@" ;;
     *) step "$suite" pytest_suite "$suite" "$@" ;;
   esac
 done
+[ -z "$beside" ] || finish_beside services
 
 printf '\n'
 [ ${#failed[@]} -eq 0 ] || printf 'FAILED: %s\n' "${failed[*]}" >&2

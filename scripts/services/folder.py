@@ -19,7 +19,7 @@ from processes import Failed, Processes, wait_for
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 # Linux takes ports for outgoing connections from 32768 on. Below that, a free port stays free until its use.
-PORTS = range(20_000, 32_000)
+PORTS = range(16_000, 20_000)  # the nodes of tests take theirs above
 HOLD_S = 900  # another `up` may be fetching
 
 
@@ -107,7 +107,7 @@ def free_port(taken: set[int]) -> int:
     for port in random.sample(PORTS, 200):
         if port not in taken and _free(port):
             return port
-    raise Failed("no free port found on 127.0.0.1 from 20000 to 32000")
+    raise Failed("no free port found on 127.0.0.1 from 16000 to 20000")
 
 
 def _free(port: int) -> bool:

@@ -1,13 +1,21 @@
-"""Ports of 127.0.0.1 on which nobody listens."""
+"""Ports of 127.0.0.1 on which nobody listens, and that no other program of ours is about to take."""
 
 from __future__ import annotations
 
+import functools
+import os
 import random
 import socket
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from quorate import pidfile
 
 # Below the range from which systems take the ports of outgoing connections (Linux: 32768 and up). Inside that range, a
 # connection may occupy the port of a stopped server before the server starts again.
 PORTS = range(20_000, 32_000)
+BLOCK = 3_000  # ports for one program
 
 
 class NoFreePorts(Exception):
@@ -25,11 +33,31 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now, drawn at random, so that two programs that ask at the same time rarely get the same."""
+    """Ports that are free now, drawn at random from this program's own block."""
     found: list[int] = []
-    for port in random.SystemRandom().sample(PORTS, len(PORTS)):
+    block = own_block()
+    for port in random.SystemRandom().sample(block, len(block)):
         if is_free(port):
             found.append(port)
         if len(found) == count:
             return found
-    raise NoFreePorts(f"there are no {count} free ports on 127.0.0.1 from {PORTS.start} to {PORTS.stop}")
+    raise NoFreePorts(f"there are no {count} free ports on 127.0.0.1 from {block.start} to {block.stop}")
+
+
+def own_block() -> range:
+    """The ports that this process may take: a part of PORTS that it holds by a lock until it ends.
+
+    So two test runs at the same time never take each other's ports, also not those of a node that is down at the
+    moment. If all parts are held, the process draws from all ports.
+    """
+    held = _hold_a_block()
+    return PORTS if held is None else range(held[0], held[0] + BLOCK)
+
+
+@functools.cache  # the open file is the lock
+def _hold_a_block() -> tuple[int, IO[str]] | None:
+    folder = Path(tempfile.gettempdir()) / f"quorate-ports-{os.getuid()}"
+    for start in range(PORTS.start, PORTS.stop, BLOCK):
+        if (lock := pidfile.hold(folder, str(start))) is not None:
+            return start, lock
+    return None

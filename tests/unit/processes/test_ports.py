@@ -1,0 +1,51 @@
+"""Ports for the nodes of tests: two test runs at the same time never draw from the same ones."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from quorate.processes.ports import BLOCK, PORTS, free_ports, own_block
+
+OTHER = "from quorate.processes.ports import own_block; print(*own_block()[:: len(own_block()) - 1]); input()"
+
+
+def start(folder: Path) -> subprocess.Popen[str]:
+    """A program that takes its block, with the locks in `folder`, and then waits."""
+    env = os.environ | {"TMPDIR": str(folder)}
+    return subprocess.Popen(
+        [sys.executable, "-uc", OTHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
+    )
+
+
+def block_of(process: subprocess.Popen[str]) -> range:
+    assert process.stdout is not None
+    first, last = map(int, process.stdout.readline().split())
+    return range(first, last + 1)
+
+
+def test_ports_come_from_this_process_s_own_block() -> None:
+    assert set() == set(free_ports(20)) - set(own_block())
+
+
+def test_each_program_has_a_block_until_it_ends(tmp_path: Path) -> None:
+    with contextlib.ExitStack() as stack:
+        programs = [start(tmp_path) for _ in range(len(PORTS) // BLOCK)]
+        for program in programs:
+            stack.callback(program.communicate)
+            stack.callback(program.kill)
+        blocks = [block_of(program) for program in programs]
+        assert set(PORTS) == {port for block in blocks for port in block}, "the blocks differ and make up all ports"
+
+        one_more = stack.enter_context(start(tmp_path))
+        assert PORTS == block_of(one_more), "no block is left, so it draws from all"
+        one_more.kill()
+
+        programs[1].kill()
+        programs[1].communicate()
+        next_one = stack.enter_context(start(tmp_path))
+        assert blocks[1] == block_of(next_one), "the lock ended with the program that was killed"
+        next_one.kill()
