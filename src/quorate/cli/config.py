@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from quorate.cli.node_options import as_json, print_json
-from quorate.cli.settings import setting_flags
+from quorate.cli.settings import setting_flags, warn
 
 
 @click.group()
@@ -26,8 +26,10 @@ def check(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
 
     loaded = load(file, flags=flags)
     if as_json:
-        print_json({"file": str(file) if file else None, "ok": True, "node": loaded.config.node.id})
+        node = loaded.config.node.id
+        print_json({"file": str(file) if file else None, "ok": True, "node": node, "warnings": loaded.warnings})
     else:
+        warn(loaded.warnings)
         members, expected = loaded.config.members(), loaded.config.raft.bootstrap_expect
         names = f"{', '.join(members)}" if len(members) > 1 else "a cluster of its own"
         if expected:
@@ -45,10 +47,12 @@ def show(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
     from quorate.config import load
     from quorate.config.write import shown, toml_value
 
-    settings = shown(load(file, flags=flags))
+    loaded = load(file, flags=flags)
+    settings = shown(loaded)
     if as_json:
         print_json({s.name: {"value": value, "from": origin} for s, value, origin in settings})
     else:
+        warn(loaded.warnings)
         print_table(
             ["SETTING", "VALUE", "FROM"], [[s.name, toml_value(value), origin] for s, value, origin in settings]
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import click
 
-from quorate.cli.settings import pairs
+from quorate.cli.settings import pairs, warn
 
 
 @click.command()
@@ -35,7 +36,10 @@ def dev(
     """
     from rich.console import Console
 
+    from quorate.config.environment import sort_out
     from quorate.dev import Options, run
+
+    warn(sort_out(os.environ).warnings())
 
     options = Options(data, nodes, port, fresh, not no_feed, restart, pairs(settings))
     return run(options, Console(highlight=False))

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from quorate.cli.settings import setting_flags
+from quorate.cli.settings import setting_flags, warn
 
 
 @click.command()
@@ -28,7 +28,9 @@ def node(file: Path | None, flags: dict[str, Any], parent_fd: int | None) -> int
     from quorate import pidfile
     from quorate.config import load
 
-    config = load(file, flags=flags).config
+    loaded = load(file, flags=flags)
+    warn(loaded.warnings)
+    config = loaded.config
     if parent_fd is not None:
         _stop_with_parent(parent_fd)
     held = pidfile.hold(

@@ -53,7 +53,14 @@ def _from_consul(ctx: click.Context, nodes: list[str], consul: str | None) -> li
     by_flag = {n for n in ("nodes", "consul") if ctx.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE}
     if len(by_flag) > 1:
         raise click.UsageError("--node and --consul both say whom to ask: give one of them.", ctx)
-    return nodes_in_consul(consul) if consul and ("consul" in by_flag or not nodes) else nodes
+    if not consul or (nodes and "consul" not in by_flag):
+        return nodes
+    from quorate.errors import ConfigError
+
+    try:
+        return nodes_in_consul(consul)
+    except ConfigError as error:
+        raise error if by_flag else ConfigError(f"QUORATE_CONSUL: {error.detail}") from None
 
 
 def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quorate.cli.node_options import as_json, print_json
+from quorate.cli.settings import warn
 from quorate.client.lines import LINE_BYTES_MAX, chunks, numbered
 
 if TYPE_CHECKING:
@@ -74,7 +75,10 @@ def publish(
     from quorate.ingest.nsq.publisher import Publisher, batches, messages, nsqds_of
 
     flags: dict[str, Any] = {"nsq.nsqd": list(nsqd), "nsq.lookupd": list(lookupd), "nsq.topic": topic}
-    nsq = load(settings, flags={name: value for name, value in flags.items() if value}).config.nsq
+    loaded = load(settings, flags={name: value for name, value in flags.items() if value})
+    nsq = loaded.config.nsq
+    if not as_json:
+        warn(loaded.warnings)
     lines = VoteLines(file, run_id, poll, skip_bad)
     nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
     with Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret) as publisher:

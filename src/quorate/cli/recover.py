@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from quorate.cli.settings import warn
+
 
 @click.command()
 @click.option(
@@ -30,7 +32,9 @@ def recover(file: Path, unsafe: bool) -> int:
             "what was acknowledged by the lost nodes alone may be lost, and nobody can say how much that is. If a "
             "majority can still be brought back, do that instead. Otherwise: --unsafe"
         )
-    config = load(file, flags={}).config
+    loaded = load(file, flags={})
+    warn(loaded.warnings)
+    config = loaded.config
     done = recover_data(config.node.data, config.node.id, str(config.raft_address()))
     click.echo(
         f"{config.node.id} is now the only voter of cluster {done.cluster_id}, which goes on from {done.before}.\n"

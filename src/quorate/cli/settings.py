@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import click
@@ -43,6 +43,12 @@ def setting_flags(command: Callable[..., Any]) -> Callable[..., Any]:
             kind = {"is_flag": True}
         decorated = click.option(flag, _name(flag), help=text, **kind)(decorated)
     return decorated
+
+
+def warn(warnings: Iterable[str]) -> None:
+    """Tell what was passed over, to people: on standard error, where `--json` puts nothing but errors."""
+    for warning in warnings:
+        click.echo(f"quorate: {warning}", err=True)
 
 
 def _name(flag: str) -> str:

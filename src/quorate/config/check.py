@@ -30,7 +30,7 @@ def _addresses(config: Config) -> Iterator[str]:
     }
     for name, text in texts.items():
         try:
-            if text:
+            if text or name != "raft.advertise":
                 parse_address(text)
         except ConfigError as error:
             yield f"{name}: {error.detail}"

@@ -14,7 +14,7 @@ from quorate.vote import ENTRY_BYTES_MAX
 
 class Node(Section, frozen=True):
     id: Annotated[str, about("name of this node, as raft.peers has it", pattern=NAME)] = "n1"
-    data: Annotated[str, about("folder of this node's log and snapshots, its own", path=True)] = "data/n1"
+    data: Annotated[str, about("folder of this node's log and snapshots, its own", path=True, min_length=1)] = "data/n1"
     cluster: Annotated[str, about("name of the cluster; nodes of another name are refused", pattern=NAME)] = "quorate"
 
 

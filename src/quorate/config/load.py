@@ -6,10 +6,10 @@ refused. The text says where the error is and what would be right, and all error
 
 from __future__ import annotations
 
-import difflib
 import os
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,18 +18,20 @@ import msgspec
 
 from quorate.config.adapter_table import ADAPTERS
 from quorate.config.check import problems_of
+from quorate.config.environment import sort_out
+from quorate.config.nearest import closest
 from quorate.config.settings import SETTINGS, Config, Setting, section_names, section_types
 from quorate.errors import ConfigError
 
 SECRET_FILE_BYTES_MAX = 65_536
-# Variables that the commands read themselves.
-NOT_SETTINGS = {"QUORATE_NODES", "QUORATE_CONSUL", "QUORATE_CONFIG", "QUORATE_TIMEOUT"}
+FILE, ENVIRONMENT, FLAG = range(3)  # the rank of each layer: a higher one overrides a lower one
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
     config: Config
     origins: dict[str, str]  # "section.key" -> where its value came from; a default has no entry
+    warnings: tuple[str, ...] = ()  # what was passed over
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,26 @@ def load(
     given: dict[str, _Given] = {}
     if file is not None:
         _read_file(file, given, problems)
-    _read_env(os.environ if env is None else env, given, problems)
+    env = os.environ if env is None else env
+    variables = sort_out(env)
+    problems += variables.typos
+    for setting, variable in variables.found:
+        _take(given, problems, setting.name, env[variable], f"${variable}", ENVIRONMENT, Path.cwd(), lax=True)
     for name, value in (flags or {}).items():
-        _take(given, problems, name, value, "a flag", 2, Path.cwd(), lax=True)
+        _take(given, problems, name, value, "a flag", FLAG, Path.cwd(), lax=True)
     _read_secrets(given, problems)
     _follow_old_names(given, problems)
     _refuse(problems)
     config = _build(given)
-    _refuse(problems_of(config))
-    return Loaded(config, {name: item.origin for name, item in given.items()})
+    _refuse([_with_variables(problem, given) for problem in problems_of(config)])
+    return Loaded(config, {name: item.origin for name, item in given.items()}, variables.warnings())
+
+
+def _with_variables(problem: str, given: Mapping[str, _Given]) -> str:
+    """A contradiction names settings. Name also the variables that set them: their user knows these."""
+    named = [name for name in given if re.search(rf"(?<![\w.]){re.escape(name)}(?!\w)", problem)]
+    origins = [given[name].origin for name in named if given[name].rank == ENVIRONMENT]
+    return f"{problem} ({', '.join(origins)})" if origins else problem
 
 
 def _refuse(problems: list[str]) -> None:
@@ -93,22 +106,7 @@ def _read_file(file: Path, given: dict[str, _Given], problems: list[str]) -> Non
             problems.append(f"{file}: {section} is a section: write [{section}] and its settings below it")
         else:
             for key, value in values.items():
-                _take(given, problems, f"{section}.{key}", value, str(file), 0, base, lax=False)
-
-
-def _read_env(env: Mapping[str, str], given: dict[str, _Given], problems: list[str]) -> None:
-    known = {setting.env.removeprefix("QUORATE_"): setting for setting in SETTINGS.values()}
-    for variable in sorted(v for v in env if v.startswith("QUORATE_") and v not in NOT_SETTINGS):
-        word = variable.removeprefix("QUORATE_")
-        if word in known:
-            _take(given, problems, known[word].name, env[variable], f"${variable}", 1, Path.cwd(), lax=True)
-            continue
-        # Other tools may have variables that begin as ours do. A variable that is nearly a setting is surely a typo.
-        ours = word.partition("_")[0].lower() in section_names() and "_" in word
-        near = closest(word, known, cutoff=0.6 if ours else 0.9)
-        if ours or near:
-            hint = f"; did you mean {known[near].env}?" if near else ""
-            problems.append(f"environment: {variable} is not a setting{hint}")
+                _take(given, problems, f"{section}.{key}", value, str(file), FILE, base, lax=False)
 
 
 def _take(
@@ -212,15 +210,3 @@ def _nearest_setting(name: str) -> str:
     if anything := closest(name, SETTINGS):
         return f"; did you mean {anything}?"
     return f"; [{section}] has {', '.join(siblings)}" if siblings else _nearest(section, section_names())
-
-
-def closest(word: str, known: Iterable[str], *, cutoff: float = 0.6) -> str | None:
-    """The known word that is, or begins, most like this word: `electon` finds `election_timeout_ms`."""
-
-    def likeness(candidate: str) -> float:
-        whole = difflib.SequenceMatcher(None, word, candidate).ratio()
-        start = difflib.SequenceMatcher(None, word, candidate[: len(word) + 1]).ratio() if len(word) > 3 else 0.0
-        return max(whole, start)
-
-    best = max(known, key=likeness, default=None)
-    return best if best is not None and likeness(best) >= cutoff else None

@@ -127,11 +127,9 @@ class Setting:
             return "a list of texts"
         if self.meta.pattern:
             return "a name of letters, digits, '.', '_' and '-', at most 64"
-        return (
-            f"a text of {self.meta.min_length} to {self.meta.max_length} characters"
-            if self.meta.max_length
-            else "a text"
-        )
+        if self.meta.max_length:
+            return f"a text of {self.meta.min_length} to {self.meta.max_length} characters"
+        return "a text that is not empty" if self.meta.min_length else "a text"
 
 
 def section_types() -> dict[str, type[Section]]:

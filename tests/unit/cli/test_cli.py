@@ -295,7 +295,33 @@ def test_without_a_leader_the_leader_command_ends_with_3(node: Node, capsys: Cap
     assert 3 == Told(capsys, "leader", "--timeout", "0.3").code
 
 
+@pytest.mark.parametrize("variable", ["QUORATE_NODES", "QUORATE_CONSUL"])
+def test_a_bad_value_in_the_environment_names_its_variable(
+    variable: str, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "ftp://here")
+    told = Told(capsys, "leader")
+    assert (2, True) == (told.code, variable in told.err), told.err
+
+
+@pytest.mark.parametrize("variable", ["QUORATE_NODES", "QUORATE_CONSUL", "QUORATE_CONFIG"])
+def test_an_empty_variable_of_a_command_is_as_good_as_none(
+    variable: str, node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "")
+    assert 0 == Told(capsys, "config", "check").code
+    assert 0 == Told(capsys, "leader", "--node", f"127.0.0.1:{node.port}").code
+
+
 # ---- config ---------------------------------------------------------------------------------------------------------
+
+
+def test_another_programs_variable_is_told_and_stops_nothing(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUORATE_HTTP_SERVICE_HOST", "10.43.7.1")
+    told = Told(capsys, "config", "check")
+    assert (0, 1) == (told.code, told.err.count("QUORATE_HTTP_SERVICE_HOST"))
+    told = Told(capsys, "config", "check", "--json")
+    assert ("", 1) == (told.err, len(told.json["warnings"]))
 
 
 def test_config_check_says_fine_or_what_is_wrong(capsys: Capture, tmp_path: Path) -> None:
