@@ -12,6 +12,7 @@ which costs a third less than the two messages of ASGI.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
@@ -22,6 +23,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from quorate.errors import HeadersTooLarge, Invalid, NotReady, QuorateError, TooSlow
 from quorate.http.api import Api
 from quorate.http.reply import Headers, headers_of, problem
+from quorate.http.upgrade import without_offer
 
 ANSWER = "quorate.answer"  # the scope's key for `answer`, which sends a complete answer in one write
 
@@ -34,6 +36,8 @@ class HttpConnection(HttpToolsProtocol):
         self._api = api
         self._on_lost = on_lost
         self._in_head = False  # the headers of the current request are not complete
+        self.parser = _new_parser(self)
+        self._offers_upgrade = False  # the headers of the current request are parsed once more, without the offer
         self._began_s = self.loop.time()  # when the current request began to arrive
         self._arriving = True  # the current request is not complete
         self._head_bytes = 0
@@ -55,15 +59,32 @@ class HttpConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # the server offers no upgrade: it answers the request and ignores what follows
+            self._feed(data)
         except httptools.HttpParserError:
-            self._api.counts.bad_requests += 1
-            self.refuse(Invalid("this is not a well-formed HTTP request"))
+            self._refuse_unreadable()
         else:
             if self._in_head:
                 self._bound_head(len(data))
+
+    def _feed(self, data: bytes) -> None:
+        """Parse the data. A request that offers an upgrade is parsed again without the offer: see `upgrade.py`."""
+        while data and not self.transport.is_closing():
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                data = data[upgrade.args[0] :]
+            method, version = self.parser.get_method(), self.parser.get_http_version()
+            head = without_offer(method, self.url, version, self.headers)
+            if head is None:
+                self._refuse_unreadable()
+                return
+            self.parser = _new_parser(self)
+            self.parser.feed_data(head)
+
+    def _refuse_unreadable(self) -> None:
+        self._api.counts.bad_requests += 1
+        self.refuse(Invalid("this is not a well-formed HTTP request"))
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
@@ -73,7 +94,9 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        super().on_headers_complete()
+        self._offers_upgrade = self.parser.should_upgrade()
+        if not self._offers_upgrade:
+            super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         # Trailers after a chunked body come here too. Nobody needs them, and nothing would bound them.
@@ -81,8 +104,9 @@ class HttpConnection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_message_complete(self) -> None:
-        self._arriving = False
-        super().on_message_complete()
+        if not self._offers_upgrade:
+            self._arriving = False
+            super().on_message_complete()
 
     def _bound_head(self, size: int) -> None:
         self._head_bytes += size
@@ -138,12 +162,22 @@ class HttpConnection(HttpToolsProtocol):
         return in_body and not cycle.response_started and not self.pipeline
 
 
+def _new_parser(connection: HttpConnection) -> Any:
+    """A parser as uvicorn makes it: it reads on behind a request that closes the connection, since that is answered."""
+    parser = httptools.HttpRequestParser(connection)
+    with contextlib.suppress(AttributeError):  # httptools before 0.6.3
+        parser.set_dangerous_leniencies(lenient_data_after_close=True)
+    return parser
+
+
 def answer(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
     """Send a complete answer in one write. False: it was not sent and must go through ASGI's messages.
 
     This does what `RequestResponseCycle.send` of uvicorn 0.34 to 0.54 does for a start and a body. It leaves out the
     checks of header names and values: our headers are made in this room and contain no line breaks.
     """
+    if cycle.waiting_for_100_continue and cycle.more_body:
+        cycle.keep_alive = False  # the client may leave its body out now, so what it sends next could be either
     if cycle.disconnected or cycle.flow.write_paused or cycle.response_started or cycle.scope["method"] == "HEAD":
         return False
     headers = cycle.default_headers + headers
