@@ -123,7 +123,7 @@ def _take(
     """Convert one value and remember it. A problem is noted, not raised. `lax`: numbers and lists come as texts."""
     setting = SETTINGS.get(name)
     if setting is None:
-        problems.append(f"{origin}: {name} is not a setting{_nearest_setting(name)}")
+        problems.append(f"{origin}: {name} is not a setting{nearest_setting(name)}")
         return
     try:
         converted = _convert(setting, value, lax=lax)
@@ -199,7 +199,7 @@ def _nearest(word: str, known: tuple[str, ...]) -> str:
     return f"; did you mean {near}?" if near else f"; there are {', '.join(known)}"
 
 
-def _nearest_setting(name: str) -> str:
+def nearest_setting(name: str) -> str:
     """The nearest known setting: first of the same section, then the same key elsewhere, then anything like it."""
     section, _, key = name.partition(".")
     siblings = {s.key: s.name for s in SETTINGS.values() if s.section == section and not s.replaced_by}

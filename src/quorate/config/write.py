@@ -6,8 +6,9 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from quorate.config.load import Loaded
+from quorate.config.load import Loaded, nearest_setting
 from quorate.config.settings import SETTINGS, Config, Setting, section_names
+from quorate.errors import ConfigError
 
 MASK = "***"
 
@@ -16,7 +17,10 @@ def to_toml(values: Mapping[str, Any], head: str = "") -> str:
     """A complete file: the settings in `values` ("section.key"), and all others as comments with their default.
 
     A section without a given setting is a comment as a whole, so an earlier version that lacks it can read the file.
+    Raises `ConfigError` if `values` has what is no setting: a file without it would be a node with another meaning.
     """
+    if wrong := [f"{name} is not a setting{nearest_setting(name)}" for name in values if name not in SETTINGS]:
+        raise ConfigError("\n".join(wrong), problems=wrong)
     lines = [f"# {line}".rstrip() for line in head.splitlines()]
     for section in section_names():
         old = [s for s in SETTINGS.values() if s.section == section and s.replaced_by and s.name in values]

@@ -260,6 +260,15 @@ def test_a_written_file_reads_back_the_same(tmp_path: Path) -> None:
     assert values == {name: getattr(getattr(loaded.config, (n := name.split("."))[0]), n[1]) for name in values}
 
 
+@pytest.mark.parametrize(
+    ("name", "said"), [("http.listn", "did you mean http.listen?"), ("htp.listen", "http.listen"), ("http", "http")]
+)
+def test_what_is_no_setting_is_not_dropped_from_a_written_file(name: str, said: str) -> None:
+    with pytest.raises(ConfigError, match="is not a setting") as caught:
+        to_toml({"node.id": "n1", name: "x"})
+    assert said in caught.value.detail
+
+
 def test_an_old_name_is_written_where_it_is_given(tmp_path: Path) -> None:
     """A file that is made for a node of an earlier version."""
     file = write(tmp_path, to_toml({"flush.path": "/old.db", "flush.sink": "none"}))
