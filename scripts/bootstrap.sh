@@ -31,8 +31,8 @@ eval "$("$ROOT/scripts/services.sh" env)"
 # cluster reads no input.
 "$ROOT/.venv/bin/quorate" dev ${arguments[@]+"${arguments[@]}"} &
 cluster=$!
-trap 'kill -TERM "$cluster" 2>/dev/null' TERM HUP
-trap '' INT # the terminal sends Ctrl-C to the cluster as well
+# A shell without job control starts what ends with `&` deaf to Ctrl-C, so this script passes that on as well.
+trap 'kill -TERM "$cluster" 2>/dev/null' INT TERM HUP
 wait "$cluster" && status=0 || status=$?
 # A signal ends `wait` before the cluster ends. The last `wait` gives the cluster's exit status.
 while kill -0 "$cluster" 2>/dev/null; do wait "$cluster" && status=0 || status=$?; done

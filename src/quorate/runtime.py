@@ -13,6 +13,7 @@ from collections.abc import Callable
 from quorate import logs
 from quorate.config import Config
 from quorate.node import Node
+from quorate.stop_signals import stop_signals
 
 # A thread that wants the interpreter gets it after this time. The disk thread wants it for microseconds only, so it
 # must not wait Python's default of 5 ms for a busy loop.
@@ -62,5 +63,5 @@ def catch_signals(stop: Callable[[], None]) -> None:
         log.info("%s: handing over and stopping; once more stops at once", number.name)
         stop()
 
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in stop_signals():
         loop.add_signal_handler(number, on_signal, number)

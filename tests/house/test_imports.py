@@ -30,7 +30,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "ingest": (["quorate.ingest"], ["plain"]),
     "client": (["quorate.client"], ["plain"]),
     "parts": (["quorate.parts"], []),
-    "command parts": ([f"quorate.{name}" for name in ("tally_table", "logs", "pidfile")], ["plain", "client"]),
+    "command parts": (
+        [f"quorate.{name}" for name in ("tally_table", "logs", "pidfile", "stop_signals")],
+        ["plain", "client"],
+    ),
     "processes": (["quorate.processes"], ["plain", "config", "client", "command parts"]),
     "dev": (["quorate.dev"], ["plain", "config", "client", "command parts", "processes"]),
     "http": (["quorate.http"], ["plain", "state", "replica", "submit", "read"]),

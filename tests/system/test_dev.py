@@ -103,6 +103,25 @@ def test_no_node_outlives_a_dev_that_is_killed_and_the_cluster_goes_on(dev: Star
 
 
 @pytest.mark.timeout(60)
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(data: Path, tmp_path: Path) -> None:
+    """`nohup quorate dev &`: it goes on when the terminal closes, and ends by SIGTERM."""
+    dev = [sys.executable, "-m", "quorate", "dev", "--nodes", "1", "--no-feed", "--data", str(data)]
+    ignoring = ["sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh", *dev, "--port", str(free_ports(1)[0])]
+    process = Process("dev", ignoring, tmp_path / "dev.txt")
+    process.start()
+    try:
+        says(process, "n1 leads")
+        node = node_of(data)
+        process.signal(signal.SIGHUP)
+        process.signal(signal.SIGINT)
+        os.kill(node, signal.SIGKILL)
+        says(process, "n1 is down (killed by signal 9)")
+        assert 0 == process.stop(), process.tail()
+    finally:
+        process.close()
+
+
+@pytest.mark.timeout(60)
 def test_a_node_that_cannot_start_is_told_with_the_end_of_its_log(dev: Start, data: Path) -> None:
     process = dev("--port", str(free_ports(1)[0]), "--no-feed")
     says(process, "n1 leads")

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from quorate.processes.node import QUORATE, NodeProcess, Place
+from quorate.processes.ports import free_ports
 from tests.support.cluster import Cluster
 
 # Long, so that in these tests a node becomes leader only because it was asked to, not by a timeout.
@@ -47,6 +49,25 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
             assert node.running
             node.signal(signal.SIGTERM)
             assert 1 == node.ended(deadline_s=10)
+
+
+def test_a_signal_that_was_ignored_at_the_start_stays_ignored(tmp_path: Path) -> None:
+    """As under `nohup`, and as a shell without job control starts what ends with `&`."""
+    http, raft = free_ports(2)
+    place = Place.local("n1", tmp_path / "n1", http, raft)
+    ignoring = ["sh", "-c", "trap '' HUP INT; exec \"$@\"", "sh", *QUORATE]
+    node = NodeProcess(place, {"raft.bootstrap": True, "flush.sinks": []}, command=ignoring)
+    node.start()
+    try:
+        node.wait_ready()
+        node.signal(signal.SIGHUP)
+        node.signal(signal.SIGINT)
+        assert 0 == node.stop(), node.tail()
+        assert "SIGTERM: handing over" in node.output(), node.tail()
+        assert "SIGHUP" not in node.output()
+        assert "SIGINT" not in node.output()
+    finally:
+        node.close()
 
 
 def test_a_stopped_node_comes_back_with_everything(tmp_path: Path) -> None:

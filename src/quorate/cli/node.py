@@ -23,6 +23,7 @@ from quorate.cli.settings import setting_flags, warn
 def node(file: Path | None, flags: dict[str, Any], parent_fd: int | None) -> int:
     """Run one node until it is told to stop (SIGTERM, SIGINT or SIGHUP; a second one stops at once).
 
+    A signal that was ignored at the start stays ignored: `nohup quorate node &` goes on when the terminal closes.
     Settings come from --config, outranked by QUORATE_SECTION_KEY in the environment, outranked by flags.
     """
     from quorate import pidfile
@@ -53,6 +54,8 @@ def _stop_with_parent(pipe: int) -> None:
     def watch() -> None:
         while os.read(pipe, 1):
             pass
+        if signal.getsignal(signal.SIGTERM) is signal.SIG_IGN:
+            os._exit(1)  # no node outlives its `dev`; what it has acknowledged is on disk
         os.kill(os.getpid(), signal.SIGTERM)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()

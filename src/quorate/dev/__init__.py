@@ -30,6 +30,7 @@ from quorate.dev.poller import Poller
 from quorate.dev.supervisor import Child, Supervisor
 from quorate.errors import NoLeader, QuorateError
 from quorate.processes.node import Place
+from quorate.stop_signals import stop_signals
 
 LEADER_DEADLINE_S = 30.0
 SHOW_EVERY_S = 0.25
@@ -241,14 +242,12 @@ def _nobody_leads(waiting: Mapping[str, str], children: Sequence[Child]) -> str:
 class _signals:  # noqa: N801 - used like a function, in a with statement
     """Handle the signals that stop us, and restore the former handlers at the end."""
 
-    NUMBERS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
     def __init__(self, handler: Callable[[int, FrameType | None], None]) -> None:
         self._handler = handler
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> None:
-        self._before = {number: signal.signal(number, self._handler) for number in self.NUMBERS}
+        self._before = {number: signal.signal(number, self._handler) for number in stop_signals()}
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
