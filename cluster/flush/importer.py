@@ -51,7 +51,9 @@ class Importer:
 
         Raises what the sink and the proposals raise.
         """
-        if not self._sink.touched(timeout_s=timeout_s) and time.monotonic() < self._due_s:
+        due_s, self._due_s = self._due_s, 0.0  # at once again if anything here fails: `touched` tells of a poll once
+        if not self._sink.touched(timeout_s=timeout_s) and time.monotonic() < due_s:
+            self._due_s = due_s
             return ()
         manual_polls, unreadable = self._sink.find(timeout_s=timeout_s)
         problems = {document.id: document.why for document in unreadable}

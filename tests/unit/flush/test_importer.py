@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from quorate.cluster.flush.flusher import Flusher, Phase
-from quorate.sinks.sink import WriteOutcome
+from quorate.sinks.sink import SinkError, WriteOutcome
 from tests.support.local_replica import LocalReplica
 from tests.unit.flush.flushing import Gate, apply, flushing, poll, run, seen, until, votes
 from tests.unit.sinks.sink_stores import SqliteStore
@@ -48,6 +48,32 @@ def test_a_poll_put_there_later_is_found_before_the_refresh(store: SqliteStore) 
             await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
             store.insert("tea", options=["yes", "no"])
             await until("it is found", lambda: seen(store.sink(), "tea") == {"yes": 0, "no": 0})
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("call", ["touched", "find"])
+def test_a_search_that_failed_is_done_again_before_the_refresh(store: SqliteStore, call: str) -> None:
+    """The sink tells of a poll once. A search that failed must not make the poll wait for the next refresh."""
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=3600)
+        answer, failed = getattr(sink, call), False
+
+        def fails_when_the_poll_is_there(*, timeout_s: float) -> Any:
+            nonlocal failed
+            found = answer(timeout_s=timeout_s)
+            if not failed and found not in (False, ([], [])):
+                failed = True
+                raise SinkError("the cable is out")
+            return found
+
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            setattr(sink, call, fails_when_the_poll_is_there)
+            store.insert("tea", options=["yes", "no"])
+            await until("it is found", lambda: seen(store.sink(), "tea") == {"yes": 0, "no": 0})
+            assert failed
 
     run(scenario())
 
