@@ -9,6 +9,7 @@ were deleted by hand. That is harmless to tallies.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from quorate.cluster.replica import Replica
 from quorate.errors import Invalid, NotReady
 from quorate.sinks.importable import ImportableSink
 from quorate.sinks.sink import Sink, SinkError
+
+log = logging.getLogger(__name__)
 
 Command = Callable[[RaiseGeneration], Awaitable[tuple[Result, int]]]
 
@@ -79,17 +82,14 @@ class Flushers:
             raise NotReady("the cluster is being formed; try again in a moment")
         answers = await asyncio.gather(*(flusher.adopt(cluster_id) for flusher in chosen), return_exceptions=True)
         documents = {f.name: found for f, found in zip(chosen, answers, strict=True) if isinstance(found, int)}
-        failures = [found for found in answers if isinstance(found, BaseException)]
-        for failure in failures:
-            if not isinstance(failure, SinkError):
-                raise failure
+        failures = {f.name: found for f, found in zip(chosen, answers, strict=True) if isinstance(found, BaseException)}
+        untaken = "; ".join(f"{name} is not: {_why(failure)}" for name, failure in failures.items())
         if not documents:
-            raise NotReady("; ".join(map(str, failures)))
+            raise NotReady(f"nothing is taken over; {untaken}")
         result, _ = await command(RaiseGeneration("quorate sink adopt"))
         assert isinstance(result, Done), result
-        if failures:
-            taken = ", ".join(documents)
-            raise NotReady(f"{taken} is taken over, generation {result.value}; the rest is not: {failures[0]}")
+        if untaken:
+            raise NotReady(f"{', '.join(documents)} is taken over, generation {result.value}; {untaken}")
         return Adopted(sum(documents.values()), result.value, documents)
 
     def _chosen(self, name: str | None) -> list[Flusher]:
@@ -100,3 +100,13 @@ class Flushers:
         if name not in self._flushers:
             raise Invalid(f"this node has no sink {name!r}; it has {', '.join(self._flushers)}")
         return [self._flushers[name]]
+
+
+def _why(failure: BaseException) -> str:
+    """In words. A mistake of one sink's own must not leave the others half taken over, without a new generation."""
+    if isinstance(failure, SinkError):
+        return str(failure)
+    if not isinstance(failure, Exception):
+        raise failure
+    log.error("a sink failed as it never should", exc_info=failure)
+    return repr(failure)

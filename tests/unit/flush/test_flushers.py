@@ -240,12 +240,33 @@ def test_adopting_all_sinks_takes_over_those_that_answer_and_names_the_other(two
         await apply(replica, poll(), votes("happy"))
         async with flushing_to(replica, a, b) as flushers:
             a.down = "the cable is out"
-            with pytest.raises(NotReady, match="b is taken over, generation 2; the rest is not: the cable is out"):
+            with pytest.raises(NotReady, match="b is taken over, generation 2; a is not: the cable is out"):
                 await flushers.adopt(adopt_by(replica))
             await until("b goes on", lambda: seen(b) == {"happy": 1, "sad": 0})
             a.down = None
             assert Adopted(1, 3, {"a": 1, "b": 0}) == await flushers.adopt(adopt_by(replica))
             await until("a goes on", lambda: seen(a) == {"happy": 1, "sad": 0})
+
+    run(scenario())
+
+
+def test_a_sink_that_fails_by_a_mistake_of_its_own_leaves_the_adoption_of_the_other_whole(two: Two) -> None:
+    async def scenario() -> None:
+        replica, (a, b) = LocalReplica(), two.sinks()
+        b.sink.write([THEIRS], Fence(4, 8, 70), "c0", timeout_s=10)
+        await apply(replica, poll(), votes("happy"))
+
+        def mistaken(cluster_id: str, *, timeout_s: float) -> int:
+            raise KeyError("who")
+
+        a.adopt = mistaken  # type: ignore[method-assign]
+        async with flushing_to(replica, a, b) as flushers:
+            with pytest.raises(NotReady, match=r"^b is taken over, generation 2; a is not: KeyError\('who'\)$"):
+                await flushers.adopt(adopt_by(replica))
+            await until("b goes on", lambda: seen(b) == {"happy": 1, "sad": 0})
+            with pytest.raises(NotReady, match=r"^nothing is taken over; a is not: KeyError\('who'\)$"):
+                await flushers.adopt(adopt_by(replica), "a")
+            assert 2 == replica.state.generation
 
     run(scenario())
 
