@@ -12,7 +12,7 @@ import random
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.clock import monotonic_s
@@ -48,25 +48,25 @@ class ElectionTiming:
         return self.election_s / 5
 
 
+class EngineParts(TypedDict):
+    """What the engine is made with besides its name and the voters; its three classes pass it on."""
+
+    journal: Journal
+    owner: EngineOwner
+    timing: ElectionTiming
+    rng: random.Random
+
+
 class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
     """Ballots, terms and leaders. Single-threaded: every method runs on the node's loop."""
 
-    def __init__(
-        self,
-        node_id: str,
-        voters: Iterable[str],
-        *,
-        journal: Journal,
-        owner: EngineOwner,
-        timing: ElectionTiming,
-        rng: random.Random,
-    ) -> None:
-        self.journal = journal
-        self.timing = timing
+    def __init__(self, node_id: str, voters: Iterable[str], **parts: Unpack[EngineParts]) -> None:
+        self.journal = journal = parts["journal"]
+        self.timing = timing = parts["timing"]
         self.may_be_candidate = True  # see `allow_candidacy`
         self.is_voter = True
-        self._owner = owner
-        self._rng = rng
+        self._owner = parts["owner"]
+        self._rng = parts["rng"]
         self._promises: deque[_Promise] = deque()
         self._leader_heard_s = float("-inf")  # when the last message of a leader came
         self._alive_sent_s = float("-inf")  # when the leader was last told, during a big message, that we are alive

@@ -12,20 +12,18 @@ PySyncObj keeps its elections and its commit rule. What is sent, stored and beli
 from __future__ import annotations
 
 import logging
-import random
 from collections.abc import Callable, Collection, Iterable
-from typing import Any
+from typing import Any, Unpack
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine import stock
 from quorate.cluster.raft.engine.clock import monotonic_s
-from quorate.cluster.raft.engine.elections import LEADER, ElectionTiming
-from quorate.cluster.raft.engine.owner import EngineOwner
+from quorate.cluster.raft.engine.elections import LEADER, EngineParts
 from quorate.cluster.raft.engine.proposal_outcome import OnOutcome, ProposalOutcome
 from quorate.cluster.raft.engine.replication import MEMBERS, NO_OP, REGULAR, Replication
 from quorate.cluster.raft.engine.stock import RaftNode
 from quorate.cluster.raft.members import MemberEntries
-from quorate.cluster.raft.storage.journal import ENTRY_OVERHEAD_BYTES, Journal
+from quorate.cluster.raft.storage.journal import ENTRY_OVERHEAD_BYTES
 from quorate.errors import Halted
 
 APPLY_S = 0.02  # how long one tick may apply entries before the loop runs other callbacks
@@ -36,23 +34,14 @@ log = logging.getLogger(__name__)
 class Engine(Replication):
     """One replica of the log, driven by `receive`, `tick` and `propose`. Every method runs on the node's loop."""
 
-    def __init__(
-        self,
-        node_id: str,
-        voters: Iterable[str],
-        *,
-        journal: Journal,
-        owner: EngineOwner,
-        timing: ElectionTiming,
-        rng: random.Random,
-    ) -> None:
+    def __init__(self, node_id: str, voters: Iterable[str], **parts: Unpack[EngineParts]) -> None:
         self._wants_tick = False
         self._has_unsent = False
         self._noted_at_s = float("-inf")  # when `_committed_noted` was the commit index
         self._committed_noted = self._committed_a_while_ago = 0
-        super().__init__(node_id, voters, journal=journal, owner=owner, timing=timing, rng=rng)
+        super().__init__(node_id, voters, **parts)
         stock.check()
-        self._read_members(journal.first_index + 1)
+        self._read_members(self.journal.first_index + 1)
 
     # ---- driving ----------------------------------------------------------------------------------------------------
 

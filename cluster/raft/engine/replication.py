@@ -6,17 +6,15 @@ only of entries that are on its disk. A leader believes an answer only in the te
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterable
+from typing import Unpack
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.clock import monotonic_s
-from quorate.cluster.raft.engine.elections import LEADER, Elections, ElectionTiming
-from quorate.cluster.raft.engine.owner import EngineOwner
+from quorate.cluster.raft.engine.elections import LEADER, Elections, EngineParts
 from quorate.cluster.raft.engine.read_index import OnConfirmed, ReadIndex
 from quorate.cluster.raft.engine.stock import RaftNode
 from quorate.cluster.raft.members import MemberEntries
-from quorate.cluster.raft.storage.journal import Journal
 from quorate.errors import Halted
 
 REGULAR, NO_OP, MEMBERS = b"\x00", b"\x01", b"\x02"  # the first byte of a log entry, as PySyncObj has it
@@ -29,22 +27,13 @@ PENDING_BYTES_MAX = 32 * 1024 * 1024  # if more waits for a follower's disk, it 
 class Replication(Elections):
     """Sends, stores and counts copies of the log. The class below elects; the one above proposes and applies."""
 
-    def __init__(
-        self,
-        node_id: str,
-        voters: Iterable[str],
-        *,
-        journal: Journal,
-        owner: EngineOwner,
-        timing: ElectionTiming,
-        rng: random.Random,
-    ) -> None:
+    def __init__(self, node_id: str, voters: Iterable[str], **parts: Unpack[EngineParts]) -> None:
         self._counting_copies = False
         self._read_index = ReadIndex()
         self._commit_announced = 0
         self._members = MemberEntries()
-        self.history_index = journal.last_index  # entries up to here may be old: no fresh leader sent them
-        super().__init__(node_id, voters, journal=journal, owner=owner, timing=timing, rng=rng)
+        self.history_index = parts["journal"].last_index  # entries up to here may be old: no fresh leader sent them
+        super().__init__(node_id, voters, **parts)
 
     # ---- indexes ----------------------------------------------------------------------------------------------------
 
