@@ -137,7 +137,7 @@ class AsgiApp:
             return GONE
         except Exception as error:
             if status:
-                raise  # a part of the answer is sent already: only a broken connection says that it failed
+                raise  # a part of the answer is sent: only a broken connection can tell the client that the rest failed
             answer = internal(error, scope["path"])
         await self._send(scope, send, answer)
         return answer.status

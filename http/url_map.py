@@ -25,7 +25,7 @@ class UrlMap:
         self._adapter = url_map.bind("localhost")
 
     def find(self, method: str, path: str) -> Match:
-        """HEAD finds the route of GET, which Flask then answers."""
+        """The route of a request, or `NOTHING`. HEAD finds the route of GET, and Flask answers it."""
         try:
             endpoint, arguments = self._adapter.match(path, method)
         except MethodNotAllowed as error:

@@ -56,10 +56,10 @@ class Admission:
         return bytes(outcomes)
 
     def places_of(self, choices: Iterable[Choice]) -> list[int | None]:
-        """Where votes for each choice are counted, if they count whatever the votes before them do; else None.
+        """For each choice, the place where its votes are counted: an index of `Tally.totals`, or DIRECT if the choice
+        names its poll. None if its votes may be rejected, or if that depends on the votes before them.
 
-        The place is one in `Tally.totals`, or DIRECT for a choice that names its poll. The bound of the totals is not
-        checked here.
+        The bound of the totals is not checked here.
         """
         index, opens = self._tally.index, self._tally.opens
         places: list[int | None] = []

@@ -130,7 +130,7 @@ class Publisher:
                 except _NotConfirmed as failure:
                     unknown, why = unknown or failure.was_sent, f"{address}: {failure}"
                     self._drop(address)
-                    if failure.was_sent and not confirmed:  # perhaps they were too many for its time
+                    if failure.was_sent and not confirmed:  # perhaps more than it can take in the time
                         self._mpub_messages = max(1, len(bodies) // 4)
                         bodies = bodies[: self._mpub_messages]
                     continue

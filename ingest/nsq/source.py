@@ -89,5 +89,5 @@ class NsqSource:
 
 
 def make_source(section: object, caster: Caster, *, node_id: str) -> NsqSource:
-    """`section` has the settings by the names of `NsqSettings`."""
+    """`section` has the fields of `NsqSettings`, by the same names."""
     return NsqSource(caster, msgspec.convert(section, NsqSettings, from_attributes=True), node_id=node_id)

@@ -243,7 +243,7 @@ class MongoSink:
 
 
 def _make_index(polls: Collection[Document]) -> None:
-    """To find other clusters' documents, and documents put there by hand."""
+    """Make the index by which documents of other clusters, and documents put there by hand, are found."""
     try:
         polls.create_index([("quorate.cluster", 1), ("quorate.fence", -1)], name="quorate_fence")
     except OperationFailure as refused:  # without the index all is right, but slower

@@ -37,9 +37,8 @@ def _locked(path: Path) -> IO[str] | None:
     file = open(path, "a+", encoding="ascii")  # noqa: SIM115 - open for as long as the process runs
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.fstat(
-            file.fileno()
-        ).st_nlink:  # a file without a name was removed between our two calls: others would lock a new one
+        # The file may have been removed after we opened it. Then other processes would lock another file, a new one.
+        if os.fstat(file.fileno()).st_nlink:
             return file
     except BlockingIOError:
         pass

@@ -67,7 +67,7 @@ def test_a_snapshot_of_entries_in_the_log_keeps_the_entries_after_it() -> None:
 
 
 def test_overtaken_proposals_are_answered_though_nobody_votes() -> None:
-    """An entry of a later term is committed, so they never will be. Otherwise they would stay open for ever."""
+    """Entries of another term took their place. If nobody told the proposers, they would wait for ever."""
     with OurNet(1) as net:
         net.start_all("abc")
         old = net.elect()

@@ -254,7 +254,7 @@ BAD_LINE: dict[str, Any] = {"after_bytes": (200_000, 1_000_000), "seed": 5}
 
 
 def test_big_snapshot_tcp_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Real sockets; only the clock of the library's Raft is ours, so that one call of the sender is 50 pieces or so."""
+    """The sockets are real. Only the clock of the library's Raft is ours: it sends about 50 pieces in one call."""
     failed: list[str] = []
     monkeypatch.setattr("pysyncobj.syncobj.logger.exception", lambda text, *rest, **named: failed.append(text))
     monkeypatch.setattr("pysyncobj.syncobj.monotonicTime", itertools.count(0, 0.001).__next__)

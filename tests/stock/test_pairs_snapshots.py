@@ -161,7 +161,7 @@ def test_dump_newer_than_journal_stock(tmp_path: Path) -> None:
 
 
 def test_dump_newer_than_journal_ours() -> None:
-    """Killed at each step of writing a snapshot and of shortening the log after it."""
+    """The node is killed at each step of writing a snapshot and of shortening the log after it."""
     for steps in range(25):
         with OurNet(1, **SMALL) as net:
             net.start_all("a")

@@ -65,9 +65,8 @@ class ReplayedLog:
 
     def cut(self, last: Point) -> bool:
         """Drop the entries after `last`. False if the log has another entry at that index."""
-        if (
-            last.index < self.base.index
-        ):  # cut before the base of this replay: later records bring the entries that follow
+        # The cut was made before the point where this replay begins. The entries after the cut follow in later records.
+        if last.index < self.base.index:
             self.base, self.entries, self.chains = last, [], []
             return True
         if self.point_at(last.index) != last:

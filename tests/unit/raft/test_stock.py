@@ -39,7 +39,7 @@ def test_a_changed_method_is_refused_by_name(name: str, monkeypatch: pytest.Monk
 
 def test_a_method_patched_by_somebody_else_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     def patched(self: object, time_to_wait: float = 0.0) -> None:
-        """Not the one that was released."""
+        """It is not the method that was released."""
 
     monkeypatch.setattr(SyncObj, "doTick", patched)
     with pytest.raises(ImportError, match=r"SyncObj\.doTick"):

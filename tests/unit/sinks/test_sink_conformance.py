@@ -234,7 +234,7 @@ def test_a_hand_made_document_under_the_id_of_a_poll_of_the_cluster_is_left_alon
 
 
 def test_a_document_deleted_and_put_there_again_is_left_alone(store: Store) -> None:
-    """What its results say may be counted already."""
+    """The votes in its results may have been counted already."""
     store.insert("mood", options=["happy", "sad"], results={"happy": 5, "sad": 0})
     imported = mood(6, initial_results={"happy": 5, "sad": 0})
     sink = store.sink()
