@@ -40,7 +40,7 @@ class Candidate(msgspec.Struct, frozen=True):
     expect: int
 
 
-class Members(msgspec.Struct, frozen=True):
+class AgreedMembers(msgspec.Struct, frozen=True):
     """The value of the key that decides."""
 
     members: dict[str, str]  # node id -> raft address
@@ -191,12 +191,12 @@ class _Candidacy:
 
     def _settle(self, chosen: Sequence[Candidate]) -> None:
         """Write the set if there is none. The next query reads the set that was written first."""
-        members = Members({candidate.id: candidate.raft for candidate in chosen}, by=self._me.id)
+        members = AgreedMembers({candidate.id: candidate.raft for candidate in chosen}, by=self._me.id)
         self._client.kv.put(f"{self._prefix}members", msgspec.json.encode(members), cas=0)
         self._index = None
 
     def _formation(self, row: Mapping[str, Any]) -> Formation:
-        members = _decode(row, Members).members
+        members = _decode(row, AgreedMembers).members
         for address in members.values():
             parse_address(address)
         listed = members.get(self._me.id)

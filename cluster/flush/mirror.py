@@ -45,13 +45,13 @@ class CopyRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PollSlice:
     """One poll's share of a slice: all of the poll, or the results that were asked for."""
 
     view: PollView
     results: Mapping[str, int]
     whole: bool
-    initial_results: Mapping[str, int] | None = None  # if the part is the whole of an imported poll
+    initial_results: Mapping[str, int] | None = None  # if all of an imported poll was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Slice:
 
     version: int
     time_ms: int
-    parts: Sequence[Part]
+    polls: Sequence[PollSlice]
 
 
 class Changes:
@@ -84,16 +84,16 @@ class Changes:
         return ChangedNames(state.version, tuple(options), [(view.id, len(view.options)) for view in views])
 
     def copy(self, state: StateMachine, requests: Sequence[CopyRequest]) -> Slice:
-        return Slice(state.version, state.time_ms, [self._part(state, request) for request in requests])
+        return Slice(state.version, state.time_ms, [self._slice_of(state, request) for request in requests])
 
-    def _part(self, state: StateMachine, request: CopyRequest) -> Part:
+    def _slice_of(self, state: StateMachine, request: CopyRequest) -> PollSlice:
         view = state.poll(request.id)
         assert view is not None, "polls are never forgotten"
         if request.behind is None or request.id in self._polls:
-            return Part(view, state.results(view.id) or {}, True, state.initial_results(view.id))
+            return PollSlice(view, state.results(view.id) or {}, True, state.initial_results(view.id))
         # `&` of a set and a dict's keys walks the smaller of the two.
         options = request.behind | (self._options & request.known)
-        return Part(view, state.results_of(view.id, options) or {}, False)
+        return PollSlice(view, state.results_of(view.id, options) or {}, False)
 
 
 class Mirror:
@@ -158,15 +158,15 @@ class Mirror:
 
     def update(self, copied: Slice) -> list[PollDocument]:
         """Take in a slice. Returns the documents of its polls, exact at its version."""
-        for part in copied.parts:
-            id = part.view.id
-            self._views[id] = part.view
-            if part.whole:
-                self._results[id], self._initial_results[id] = dict(part.results), part.initial_results
+        for poll in copied.polls:
+            id = poll.view.id
+            self._views[id] = poll.view
+            if poll.whole:
+                self._results[id], self._initial_results[id] = dict(poll.results), poll.initial_results
             else:
-                self._results[id].update(part.results)
+                self._results[id].update(poll.results)
             self._behind[id] = set()
-        return [self._document(part.view, copied) for part in copied.parts]
+        return [self._document(poll.view, copied) for poll in copied.polls]
 
     def _document(self, view: PollView, copied: Slice) -> PollDocument:
         return PollDocument(

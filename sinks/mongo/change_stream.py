@@ -18,7 +18,7 @@ EVENTS_MAX = 1_000  # at a time; more wait in the stream
 log = logging.getLogger(__name__)
 
 
-class Stream(Protocol):
+class OpenStream(Protocol):
     def try_next(self) -> Any: ...
 
     def close(self) -> None: ...
@@ -30,9 +30,9 @@ class ChangeStream:
     ARGUMENTS = ([{"$match": {"operationType": {"$in": ["insert", "replace"]}, "fullDocument.quorate.cluster": None}}],)
     AWAIT_MS = 5  # how long the server waits for news before it answers that there is none
 
-    def __init__(self, listen: Callable[[], Stream]) -> None:
+    def __init__(self, listen: Callable[[], OpenStream]) -> None:
         self._listen = listen
-        self._stream: Stream | None = None
+        self._stream: OpenStream | None = None
         self._supported = True
 
     def has_news(self) -> bool:
@@ -58,7 +58,7 @@ class ChangeStream:
             log.info("this MongoDB has no change streams (%s): polls put there by hand are found later", refused.code)
         return self._supported
 
-    def _drain(self, stream: Stream) -> bool:
+    def _drain(self, stream: OpenStream) -> bool:
         saw = 0
         while saw < EVENTS_MAX and stream.try_next() is not None:
             saw += 1

@@ -71,6 +71,18 @@ def test_names_say_what_is_inside() -> None:
     assert [] == vague
 
 
+def test_a_class_name_stands_for_one_class() -> None:
+    """In the product. Sections of the settings are named as users write them: `[node]`, `[flush]`."""
+    places: dict[str, list[str]] = {}
+    product = [path for path in python_files() if path.parts[0] in PARTS or path.parts[:2] == ("src", "quorate")]
+    for path in product:
+        if path.parts[:3] != ("src", "quorate", "config"):
+            for node in ast.walk(ast.parse(read(path))):
+                if isinstance(node, ast.ClassDef):
+                    places.setdefault(node.name, []).append(str(path))
+    assert {} == {name: found for name, found in places.items() if len(found) > 1}
+
+
 def test_tests_wait_for_conditions() -> None:
     sleepers = [
         f"{path}:{line}"
@@ -112,6 +124,18 @@ def test_links_in_the_documents_lead_somewhere() -> None:
         if not (ROOT / path.parent / target).exists()
     ]
     assert [] == broken
+
+
+def test_files_named_in_the_documents_exist() -> None:
+    theirs = {"syncobj.py"}  # PySyncObj's
+    known = [f"/{path}" for path in tracked()]
+    missing = [
+        f"{path}: {name}"
+        for path in documents()
+        for name in re.findall(r"`([\w./-]+\.(?:py|sh|html|css|js|toml|yml))`", read(path))
+        if name not in theirs and not any(file.endswith(f"/{name}") for file in known)
+    ]
+    assert [] == missing
 
 
 def documents() -> Iterator[Path]:

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import requests
 
-from quorate.cluster.discovery.formation import Formation, Members, _Candidacy, discover
+from quorate.cluster.discovery.formation import AgreedMembers, Formation, _Candidacy, discover
 from quorate.cluster.discovery.registration import Registration, ServiceIdentity
 from quorate.config import Consul
 from quorate.errors import ConfigError
@@ -149,7 +149,7 @@ def test_a_candidate_that_was_killed_takes_its_place_again_at_once(agent: Agent,
 def test_who_writes_second_gives_way_to_the_set_that_stands(
     agent: Agent, pool: Candidates, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    written = msgspec.json.encode(Members(dict(members("n1", "n8")), by="n8"))
+    written = msgspec.json.encode(AgreedMembers(dict(members("n1", "n8")), by="n8"))
 
     def outrun(search: _Candidacy) -> None:
         """Between this candidate's query and its write, another set is written."""

@@ -96,7 +96,7 @@ def test_a_hot_poll_of_many_options_is_not_copied_whole_each_time() -> None:
     taken = counter.changes.take(counter.state)
     for option in taken.options:
         copies.option_changed("big", option)
-    part = counter.changes.copy(counter.state, copies.next_slice()).parts[0]
+    part = counter.changes.copy(counter.state, copies.next_slice()).polls[0]
     assert ({"o7": 1}, False) == (part.results, part.whole)
 
 
