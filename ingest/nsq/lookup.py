@@ -73,5 +73,14 @@ class Lookup:
 
 
 async def _get(url: str) -> Any:
-    answer = await AsyncHTTPClient().fetch(url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
+    fetching = AsyncHTTPClient().fetch(url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
+    fetching.add_done_callback(_retrieve)
+    # The request ends by its own deadline. Tornado logs an error if one fails whose future was cancelled at a stop.
+    answer = await asyncio.shield(fetching)
     return msgspec.json.decode(answer.body)
+
+
+def _retrieve(done: asyncio.Future[Any]) -> None:
+    """asyncio logs an exception that nobody has retrieved."""
+    if not done.cancelled():
+        done.exception()

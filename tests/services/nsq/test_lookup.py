@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
 import pytest
+from tornado.httpclient import AsyncHTTPClient
 
 from quorate.ingest.nsq.connection import NsqdConnection
+from quorate.ingest.nsq.lookup import Lookup
+from quorate.ingest.nsq.settings import NsqSettings
 from quorate.processes.waiting import until
 from tests.doubles.nsq import web
 from tests.services.nsq.counting import source
@@ -87,3 +91,29 @@ async def test_an_unexpected_error_is_logged_once_and_ends_no_loop(
         await until("it goes on", lambda: len(turns) > 3)
         assert "unheard of" in taking.status()["last_error"]
     assert 1 == sum(record.exc_info is not None for record in caplog.records), "one traceback, not one a turn"
+
+
+@on_loop
+async def test_a_stop_while_nsqlookupd_is_asked_logs_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    """Tornado logs an error when a request fails whose future was cancelled."""
+    asked, stopped = asyncio.Event(), asyncio.Event()
+
+    async def refuse_after_the_stop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        asked.set()
+        await stopped.wait()
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(refuse_after_the_stop, "127.0.0.1", 0)
+    address = "{}:{}".format(*server.sockets[0].getsockname())
+    asking = asyncio.ensure_future(Lookup(NsqSettings(lookupd=[address]), lambda whose, error: False).find_nsqds())
+    await asked.wait()
+    asking.cancel()
+    with suppress(asyncio.CancelledError):
+        await asking
+    stopped.set()
+    client: Any = AsyncHTTPClient()
+    await until("the request has ended", lambda: not client.active)
+    assert [] == caplog.records
+    server.close()
