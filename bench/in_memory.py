@@ -22,7 +22,6 @@ class InMemoryReplica:
     node_id = leader = "n1"
     is_leader = True
     term = 1
-    age_ms = 0
 
     def __init__(self) -> None:
         self.state = StateMachine()

@@ -36,11 +36,6 @@ class Replica(Protocol):
     @property
     def term(self) -> int: ...
 
-    @property
-    def age_ms(self) -> int:
-        """How long ago this node last heard from a leader; 0 on the leader. Local reads say so (`age_ms`)."""
-        ...
-
     def now_ms(self) -> int:
         """The time that a leader stamps on an entry (Unix, ms): its clock, without the jumps of a single bad clock."""
         ...

@@ -293,10 +293,6 @@ class RaftReplica:
     def term(self) -> int:
         return 0 if self._opened is None else self._opened.engine.term_now
 
-    @property
-    def age_ms(self) -> int:
-        return 0 if self.is_leader or self._opened is None else self._opened.engine.silence_ms
-
     def now_ms(self) -> int:
         return self.clock.now_ms()
 

@@ -1,7 +1,7 @@
 """Reading tallies: how new an answer must be, and which node may give it.
 
-A read has one of three levels. `none` is answered from this node's own state, and says how long ago this node heard
-from a leader. `weak` (the default) is answered by the node that believes it leads: a follower forwards it, see
+A read has one of three levels. `none` is answered from this node's own state, and says how old that can be
+(`staleness.py`). `weak` (the default) is answered by the node that believes it leads: a follower forwards it, see
 `leader_call.py`. For `linearizable` the leader first confirms with a majority that it still leads, and waits until it
 has applied everything that was committed before the read began (Raft §8). Reads that wait together share that round.
 
@@ -14,26 +14,30 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
+from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
 from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.read import chunks
+from quorate.cluster.read.staleness import Staleness, elapsed_s, version_in
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.leader_call import LeaderCall
 from quorate.errors import Overloaded, Stale, TooLarge, UnknownPoll
 from quorate.vote import ENTRY_BYTES_MAX
-from quorate.words import Level
+from quorate.words import AGE_UNKNOWN_MS, Level
 
 ANSWER_S = 0.5  # how long after the reader's deadline the leader's answer may come
+NO_VERSION = 2**63 - 1  # no state machine comes to this version: a read that wants it is told the present one
 BIG_WAITING_MAX = 100  # readers of big tallies that wait for their turn; the last of them waits about two seconds
 
 T = TypeVar("T")
+Answer = TypeVar("Answer", "Results", "Versioned[Any]")
 
 
 class Results(msgspec.Struct):
-    """A poll's tally at one version. `age_ms`: how long ago the answering node heard from a leader; 0 from a leader."""
+    """A poll's tally at one version. It is at most `age_ms` old; 9007199254740991 (2^53-1): no bound is known."""
 
     id: str
     state: str
@@ -88,8 +92,9 @@ async def _join(answer: _ChunkedResults) -> Results:
 class Reads:
     """Answers reads, from this node or from the leader. Runs on the node's loop."""
 
-    def __init__(self, replica: Replica) -> None:
+    def __init__(self, replica: Replica, *, clock: Callable[[], float] = elapsed_s) -> None:
         self._replica = replica
+        self._clock = clock
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # heap of (version, tie, future)
         self._ties = itertools.count()
         self._big = asyncio.Lock()  # one big tally is made at a time, so their memory is bounded
@@ -102,6 +107,7 @@ class Reads:
             no_leader="no leader is known; level=none answers from this node alone",
             changes_nothing=True,
         )
+        self.staleness = Staleness(replica, self._ask_for_version, clock)
 
     async def results(
         self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
@@ -128,18 +134,51 @@ class Reads:
         deadline_s = asyncio.get_running_loop().time() + query.wait_s
         if query.level == "none" or (query.level == "weak" and self._replica.is_leader):
             return await self._here(query, deadline_s)
+        asked_at_s = self._clock()
 
         def forwarded(left_s: float) -> tuple[bytes, float]:
             """The leader itself waits until the reader's deadline, and not longer."""
+            nonlocal asked_at_s
+            asked_at_s = self._clock()
             return _encode(msgspec.structs.replace(query, wait_s=left_s)), left_s + ANSWER_S
 
         async def decode(answer: bytes) -> Any:
             found = _ANSWERS[query.what].decode(answer)
-            return await _join(found) if isinstance(found, _ChunkedResults) else found
+            found = await _join(found) if isinstance(found, _ChunkedResults) else found
+            return self._older(found, asked_at_s)  # the leader may have read at the beginning of that time
 
         return await self._leader.ask(
             forwarded, here=lambda: self._here(query, deadline_s), decode=decode, deadline_s=deadline_s
         )
+
+    def _older(self, found: Answer, since_s: float) -> Answer:
+        """What was found at that moment or later, with the age that it may have now."""
+        found.age_ms = min(AGE_UNKNOWN_MS, found.age_ms + self.staleness.ms_since(since_s))
+        return found
+
+    async def _ask_for_version(self, timeout_s: float) -> tuple[int, float]:
+        """The version of a leader that a majority confirmed, and when it was asked for (see `staleness.py`)."""
+        asked_at_s = self._clock()
+
+        def question(left_s: float) -> tuple[bytes, float]:
+            nonlocal asked_at_s
+            asked_at_s = self._clock()
+            return _encode(_Query("poll", "", "linearizable", NO_VERSION, 0.0)), timeout_s
+
+        async def here() -> int:
+            nonlocal asked_at_s
+            asked_at_s = self._clock()
+            return await self._replica.barrier()
+
+        async def decode(answer: bytes) -> int:
+            raise Stale("the leader answered a question that it cannot answer")
+
+        deadline_s = asyncio.get_running_loop().time() + timeout_s
+        try:
+            version = await self._leader.ask(question, here=here, decode=decode, deadline_s=deadline_s)
+        except Stale as told:
+            version = version_in(told)
+        return version, asked_at_s
 
     async def _on_forwarded(self, peer: str, data: bytes) -> bytes:
         query = _decode_query(data)
@@ -150,22 +189,26 @@ class Reads:
         return answer
 
     async def _here(self, query: _Query, deadline_s: float) -> Any:
+        began_s = self._clock()
         if query.level == "linearizable":
             await self._replica.barrier()
         await self._reached(query.min_version, deadline_s)
         if query.what == "polls":
-            return Versioned(self._replica.state.polls(query.name), *self._facts(query))
+            return Versioned(self._replica.state.polls(query.name), *self._facts(query, began_s))
         poll = self._poll(query.name)
         if query.what == "poll":
-            return Versioned(poll, *self._facts(query))
+            return Versioned(poll, *self._facts(query, began_s))
         if chunks.is_big(poll):
-            return await self._big_results(query)
+            return await self._big_results(query, began_s)
         results = self._replica.state.results(poll.id)
         assert results is not None
-        return Results(poll.id, poll.state, results, sum(results.values()), *self._facts(query))
+        return Results(poll.id, poll.state, results, sum(results.values()), *self._facts(query, began_s))
 
-    def _facts(self, query: _Query) -> tuple[int, str, int]:
-        return self._replica.state.version, query.level, self._replica.age_ms
+    def _facts(self, query: _Query, began_s: float) -> tuple[int, str, int]:
+        """A linearizable read has all that was committed before it began, so it is as old as the read at most."""
+        linearizable = query.level == "linearizable"
+        age_ms = self.staleness.ms_since(began_s) if linearizable else self.staleness.age_ms
+        return self._replica.state.version, query.level, age_ms
 
     def _poll(self, name: str | None) -> PollView:
         assert name is not None
@@ -174,18 +217,19 @@ class Reads:
             raise UnknownPoll(f"there is no poll {name!r}", poll=name)
         return poll
 
-    async def _big_results(self, query: _Query) -> Results:
+    async def _big_results(self, query: _Query, began_s: float) -> Results:
         """The tally at one version, made in chunks."""
         if self._big_waiting >= BIG_WAITING_MAX:
             raise Overloaded("too many tallies of very many options are asked of this node; try again in a moment")
         self._big_waiting += 1
         try:
             async with self._big:
-                poll, facts = self._poll(query.name), self._facts(query)
+                poll, facts, copied_s = self._poll(query.name), self._facts(query, began_s), self._clock()
                 results = await chunks.results_of(self._replica.state, poll)
         finally:
             self._big_waiting -= 1
-        return Results(poll.id, poll.state, results, sum(results.values()), *facts)
+        made = Results(poll.id, poll.state, results, sum(results.values()), *facts)
+        return self._older(made, copied_s)
 
     async def _reached(self, version: int, deadline_s: float) -> None:
         if version <= self._replica.state.version:

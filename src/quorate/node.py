@@ -52,6 +52,7 @@ class Node:
         self.replica = RaftReplica(_replica_settings(config), self.directory, on_halt=self._halted)
         self.joining = Joining(config, self.replica, failed=self._halted)
         self.submitter = Submitter(self.replica, waiting_bytes_max=config.votes.queue_bytes)
+        self.reads = Reads(self.replica)
         self.timed_close = TimedClose(self.replica)
         self.flushers = Flushers(
             self.replica,
@@ -80,7 +81,7 @@ class Node:
         return Api(
             replica=self.replica,
             submitter=self.submitter,
-            reads=Reads(self.replica),
+            reads=self.reads,
             events=Events(self.replica, streams_max=limits.events),
             members=cluster.members,
             nodes=cluster.nodes,
@@ -100,6 +101,7 @@ class Node:
             Part("HTTP", start=partial(self.http.start, *parse_address(http.listen))),
             Part("the replica", start=self._start_replica, stop=self.replica.stop),
             Part("the submitter", stop=self.submitter.stop),
+            Part("the age of reads", start=self.reads.staleness.start, stop=self.reads.staleness.stop),
             Part("timed closing", start=self.timed_close.start, stop=self.timed_close.stop),
             Part("the flush", start=self.flushers.start, stop=self.flushers.stop),
             Part("leadership", stop=self.replica.transfer_leadership),

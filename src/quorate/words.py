@@ -9,3 +9,7 @@ LEVELS: tuple[Level, ...] = get_args(Level)
 
 Action = Literal["add", "remove", "replace"]  # what operators do with a member
 ACTIONS: tuple[Action, ...] = get_args(Action)
+
+# The `age_ms` of an answer when no bound is known. It is a number that every JavaScript reads exactly, and not null,
+# which compares like 0 there: "at most a second old" must not be true of what may be any age.
+AGE_UNKNOWN_MS = 2**53 - 1

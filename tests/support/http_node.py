@@ -115,11 +115,14 @@ def running(**given: Any) -> Iterator[Node]:
 
 async def _start(given: Given) -> Node:
     replica = LocalReplica(form=given.form)
+    reads = Reads(replica, clock=lambda: 0.0)  # no time passes: the age of an answer is always the same
+    if given.form:
+        await reads.staleness.ask_once()
     checks: dict[str, bool] = {}
     api = Api(
         replica=replica,
         submitter=Submitter(replica),
-        reads=Reads(replica),
+        reads=reads,
         events=Events(replica, streams_max=given.streams),
         members=lambda: [MemberAddresses("n1", "http://127.0.0.1:8001", "127.0.0.1:9001")],
         nodes=_nodes,

@@ -25,18 +25,16 @@ class LocalReplica:
         self.peers: dict[str, LocalReplica] = {}
         self.leader: str | None = node_id
         self.term = 1
-        self.age_ms = 0
         self.call_s = 10.0
+        self.formed: list[bytes] = []  # the entry that forms the cluster, if there is one
         self.proposed: list[bytes] = []
         self.held: list[tuple[bytes, asyncio.Future[Applied]]] | None = None  # if a list: proposals wait in it
         self._applied: list[Callable[[Applied], None]] = []
         self._leadership: list[Callable[[bool], None]] = []
         if form:
-            self.state.apply(
-                entry.encode_entry(
-                    int(time.time() * 1000), [entry.encode_batch([entry.FormCluster("c1", b"k" * 16, 1_000_000)])]
-                )
-            )
+            form_cluster = entry.encode_batch([entry.FormCluster("c1", b"k" * 16, 1_000_000)])
+            self.formed.append(entry.encode_entry(int(time.time() * 1000), [form_cluster]))
+            self.state.apply(self.formed[0])
 
     @property
     def is_leader(self) -> bool:
