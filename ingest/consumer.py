@@ -101,7 +101,10 @@ D_contra = TypeVar("D_contra", bound=Delivery, contravariant=True)
 
 
 class Queue(Protocol[D_contra]):
-    """It delivers messages to a consumer by `take`. It ignores answers for messages that this node has no longer."""
+    """What a consumer needs of its queue. The queue hands messages to the consumer's `take`.
+
+    It ignores an answer for a message that this node no longer has.
+    """
 
     def finish(self, deliveries: Iterable[D_contra]) -> None: ...
 

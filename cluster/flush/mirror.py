@@ -125,7 +125,7 @@ class Mirror:
             behind.add(option)
 
     def write_again(self, id: str) -> None:
-        """Also a poll that was left out."""
+        """Write this poll again, even if it was left out."""
         self._left_out.discard(id)
         if id in self._sizes:
             self._behind.setdefault(id, set() if id in self._views else None)

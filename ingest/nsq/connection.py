@@ -70,7 +70,7 @@ class NsqDelivery:
 
 
 class NsqdConnection(nsq.AsyncConn):
-    """To one nsqd. `held` is what it delivered and what still waits for an answer, oldest first."""
+    """A connection to one nsqd. `held` has the deliveries that still wait for an answer, oldest first."""
 
     def __init__(
         self,

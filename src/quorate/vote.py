@@ -65,7 +65,7 @@ class Rejection(msgspec.Struct):
 
 
 class Tallied(msgspec.Struct):
-    """What became of a request. Every vote is in exactly one of the three."""
+    """What became of a request. Every vote is in exactly one of `applied`, `duplicates` and `rejected`."""
 
     applied: int
     duplicates: int

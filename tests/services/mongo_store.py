@@ -26,7 +26,7 @@ def mongo_url() -> str:
 
 
 class MongoStore:
-    """Also what `tests/unit/sinks/sink_stores.py` calls a Store."""
+    """A database of MongoDB for one test. It is also a `Store` of `tests/unit/sinks/sink_stores.py`."""
 
     def __init__(self) -> None:
         self.url = mongo_url()

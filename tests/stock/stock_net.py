@@ -19,7 +19,7 @@ TICK_S = 0.05  # its autoTickPeriod
 WAKE_S = 0.0005  # its poll() returns when something arrives
 CALL_S = 1e-9  # what a look at the clock takes: without it, loops of the library that wait for time to pass never end
 
-FATES: dict[int, ClientOutcome] = {FAIL_REASON.SUCCESS: "success", FAIL_REASON.UNKNOWN_OUTCOME: "unknown"}
+OUTCOMES: dict[int, ClientOutcome] = {FAIL_REASON.SUCCESS: "success", FAIL_REASON.UNKNOWN_OUTCOME: "unknown"}
 KINDS = {"next_node_idx": "appended", "request_vote": "request", "response_vote": "ballot"}
 
 logging.getLogger("pysyncobj").setLevel(logging.CRITICAL + 1)  # it logs what is shown here, with tracebacks
@@ -157,7 +157,7 @@ class StockNet(Net):
 
     def answer(self, tag: str) -> Callable[[Any, int], None]:
         def told(result: Any, reason: int) -> None:
-            self.outcomes.setdefault(tag, FATES.get(reason, "no"))
+            self.outcomes.setdefault(tag, OUTCOMES.get(reason, "no"))
 
         return told
 

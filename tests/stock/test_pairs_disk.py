@@ -148,7 +148,7 @@ def survivors(net: Net, lose_power: Callable[[str], None]) -> tuple[int, int]:
 
 
 def test_lost_unsynced_tail_stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the kernel would write back some day is what was there when a sync was last called: see test_no_fsync."""
+    """The library never syncs (test_no_fsync), so here the disk keeps only what was there before the proposals."""
     syncs = Syncs(monkeypatch)
     with StockNet(5, folder=tmp_path, dump=False) as net:
         synced = tmp_path / "synced"
@@ -283,7 +283,7 @@ def test_commit_index_ahead_stock(tmp_path: Path) -> None:
 
 
 def test_commit_index_ahead_ours() -> None:
-    """It is in the log itself, and never ahead of it. Here the log is cut as by somebody who repairs it."""
+    """Our commit index stands in the log, so it is never ahead of it. Here the log is cut as a repair would."""
     with OurNet(2) as net:
 
         def lose_tail(name: str) -> None:

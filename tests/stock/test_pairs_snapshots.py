@@ -138,7 +138,7 @@ def test_journal_without_dump_ours() -> None:
 
 
 def test_dump_newer_than_journal_stock(tmp_path: Path) -> None:
-    """Killed while a dump is written: the child finishes it, and at the next start the journal does not fit it."""
+    """A node is killed while its child process writes a dump. The child goes on: the journal does not fit the dump."""
     writing: dict[str, Any] = {"serializeChecker": lambda: SERIALIZER_STATE.SERIALIZING}  # a child that is not done yet
     with StockNet(1, folder=tmp_path, logCompactionMinEntries=10**6, **writing) as net:
         net.start_all("a")

@@ -13,33 +13,33 @@ from collections.abc import Iterable
 from pathlib import Path
 from xml.etree import ElementTree
 
-FATES = (
+ENDINGS = (
     "passed",
     "skipped",
     "failed",
 )  # the last of them counts, because a test that passed may still fail in its clean-up
-FATE_OF_MARK = {"failure": "failed", "error": "failed", "skipped": "skipped"}
+ENDING_OF_MARK = {"failure": "failed", "error": "failed", "skipped": "skipped"}
 
 
 def total(folder: Path, failed_steps: Iterable[str]) -> str:
     found: Counter[str] = Counter()
     blamed = set()
     for report in folder.glob("*.xml"):
-        suite = Counter(fates(report).values())
+        suite = Counter(endings(report).values())
         found += suite
         if suite["failed"]:
             blamed.add(report.stem)
     found["failed"] += len(set(failed_steps) - blamed)
-    return ", ".join(f"{found[fate]} {fate}" for fate in ("passed", "failed", "skipped"))
+    return ", ".join(f"{found[ending]} {ending}" for ending in ("passed", "failed", "skipped"))
 
 
-def fates(report: Path) -> dict[tuple[str | None, str | None], str]:
+def endings(report: Path) -> dict[tuple[str | None, str | None], str]:
     """Each test, and how it ended."""
     worst: dict[tuple[str | None, str | None], str] = {}
     for case in ElementTree.parse(report).iter("testcase"):
         name = case.get("classname"), case.get("name")
-        marks = [FATE_OF_MARK[mark.tag] for mark in case if mark.tag in FATE_OF_MARK]
-        worst[name] = max(worst.get(name, "passed"), *marks, "passed", key=FATES.index)
+        marks = [ENDING_OF_MARK[mark.tag] for mark in case if mark.tag in ENDING_OF_MARK]
+        worst[name] = max(worst.get(name, "passed"), *marks, "passed", key=ENDINGS.index)
     return worst
 
 

@@ -35,7 +35,7 @@ class EngineOwner(Protocol):
         ...
 
     def members_changed(self, members: bytes) -> None:
-        """These members count from now on; b"" means those below the base of the log."""
+        """From now on these members count. b"": the members that were known at the base of the log count."""
         ...
 
     def members_committed(self, members: bytes, index: int) -> None:

@@ -20,7 +20,7 @@ EXPIRE_EVERY_S = 0.05
 
 
 class Nsqd:
-    """It listens after `start`. `stop` is graceful and keeps every message. For a crash, kill its process."""
+    """The double of one nsqd. It listens after `start`. `stop` keeps every message; for a crash, kill its process."""
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -28,7 +28,7 @@ class Identify(msgspec.Struct):
 
 @dataclass(slots=True)
 class Terms:
-    """They are valid for one connection. Before IDENTIFY they are nsqd's defaults."""
+    """The terms of one connection. Before IDENTIFY they are nsqd's defaults."""
 
     heartbeat_ms: int
     msg_timeout_ms: int

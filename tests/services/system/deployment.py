@@ -45,7 +45,7 @@ class Mongo:
         """A node's."""
         return {"flush.sink": "mongo", "mongo.url": self.url, "mongo.database": self.database}
 
-    def look(self, id: str) -> dict[str, Any] | None:
+    def document(self, id: str) -> dict[str, Any] | None:
         """The document as any program finds it; None if there is none, or nobody answers."""
         try:
             return self.polls.find_one({"_id": id})
@@ -53,7 +53,7 @@ class Mongo:
             return None
 
     def results(self, id: str = "mood") -> dict[str, int]:
-        document = self.look(id)
+        document = self.document(id)
         results: dict[str, int] = document["results"] if document else {}
         return results
 

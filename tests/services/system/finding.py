@@ -33,7 +33,7 @@ def finding_cluster(agent: Agent, folder: Path, *, size: int = 3, settings: Mapp
 
 
 def newcomer(cluster: Cluster, node_id: str) -> NodeProcess:
-    """One more node with the very settings of the others. It is the cluster's to close."""
+    """One more node with the very settings of the others. The cluster closes it."""
     http, raft = free_ports(2)
     own = ("node.id", "node.data", "http.listen", "raft.listen")
     shared = {name: value for name, value in cluster.nodes[0].settings.items() if name not in own}

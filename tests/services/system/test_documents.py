@@ -40,7 +40,7 @@ def test_options_of_any_kind_survive_the_way_from_nsq_to_mongodb_and_back(deploy
     with deployment.publishing_again(file, both=True):
         expected = {option: n + 1 for n, option in enumerate(ODD)}
     wait_for("it is there", lambda: expected == mongo.results("odd"), seen=deployment.seen)
-    document = mongo.look("odd")
+    document = mongo.document("odd")
     assert document is not None
     assert (ODD, ODD) == (document["options"], list(document["results"])), "in the poll's own order"
 
@@ -63,7 +63,7 @@ def test_polls_put_there_by_hand_are_counted_and_deleted_ones_stay_deleted(mongo
         cluster.wait_for("early is flushed", lambda: {"left": 1, "right": 0} == mongo.results("early"))
         cluster.wait_for("so is tea", lambda: {"black": 0, "$green": 2} == mongo.results("tea"))
         cluster.wait_for("so is mood", lambda: {"happy": 6, "sad": 3} == mongo.results("mood"))
-        tea, nonsense = mongo.look("tea"), mongo.look("nonsense")
+        tea, nonsense = mongo.document("tea"), mongo.document("nonsense")
         assert tea is not None
         assert ("ann", "Tea?") == (tea["owner"], tea["title"])
         assert {"_id": "nonsense", "options": "happy"} == nonsense
@@ -77,7 +77,7 @@ def test_polls_put_there_by_hand_are_counted_and_deleted_ones_stay_deleted(mongo
         cast(cluster, "third", "black", "happy")
         cluster.wait_for("mood is flushed", lambda: {"happy": 8, "sad": 3} == mongo.results("mood"))
         cluster.wait_for("the successor is in step", lambda: successor.ask("GET", "/readyz?sync")[0] == 200)
-        assert None is mongo.look("tea")
+        assert None is mongo.document("tea")
         victim.start()
         shown = cluster.wait_for("all have the votes all the same", lambda: cluster.results("tea"))
         assert {"black": 2, "$green": 2} == shown["results"]

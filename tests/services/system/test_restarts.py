@@ -19,7 +19,7 @@ def test_votes_reach_mongodb_once_however_often_they_are_published(deployment: D
     with deployment.publishing_again(file, both=True):
         deployment.publish(SOME)
     deployment.assert_exact()
-    document = deployment.mongo.look("mood")
+    document = deployment.mongo.document("mood")
     assert document is not None
     assert 2 * SOME == document["total"]
 

@@ -82,7 +82,7 @@ class Watcher:
     def _watch(self) -> None:
         while not self._done.is_set():
             next_s = time.monotonic() + LOOK_EVERY_S
-            if (document := self._mongo.look("mood")) is not None:
+            if (document := self._mongo.document("mood")) is not None:
                 self.seen.append({**document["results"], "version": document["quorate"]["version"]})
             self._done.wait(max(0.0, next_s - time.monotonic()))
 
