@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 
 import click
 
 from quorate import __version__
+from quorate.cli import output
+from quorate.cli.text import take_text_only
 
 COMMANDS = {  # name: (module, the first line of its help)
     "dev": ("dev", "Run a cluster on this machine, with a live view."),
@@ -52,6 +53,7 @@ class Commands(click.Group):
             return None
         module = importlib.import_module(f"quorate.cli.{COMMANDS[cmd_name][0]}")
         command: click.Command = getattr(module, cmd_name)
+        take_text_only(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -60,9 +62,16 @@ class Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         try:
-            return super().invoke(ctx)
+            result = super().invoke(ctx)
+            sys.stdout.flush()
         except BrokenPipeError:
             raise ReaderGone from None
+        except Exception as error:
+            if not output.is_change_made(ctx):
+                raise
+            output.not_shown(error)
+            return 0
+        return result
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -86,16 +95,18 @@ def quorate() -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line. Returns the exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    output.prepare()
     try:
         code = quorate.main(args=arguments, prog_name="quorate", standalone_mode=False)
         sys.stdout.flush()
     except (ReaderGone, BrokenPipeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        code = 0
     except (KeyboardInterrupt, click.Abort):
-        return INTERRUPTED
+        code = INTERRUPTED
     except Exception as error:
         from quorate.cli.exit_codes import exit_code_of
 
-        return exit_code_of(error, as_json="--json" in arguments)
+        code = exit_code_of(error, as_json="--json" in arguments)
+    if not output.works(sys.stdout):
+        output.discard(sys.stdout)
     return code if isinstance(code, int) else 0

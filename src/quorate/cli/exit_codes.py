@@ -7,6 +7,7 @@ import os
 import click
 import msgspec
 
+from quorate.cli import output
 from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, QuorateError
 
 FAILED, USAGE, NOT_REACHED, UNKNOWN = 1, 2, 3, 4
@@ -21,23 +22,28 @@ HINTS: dict[type[QuorateError], str] = {
 def exit_code_of(error: Exception, *, as_json: bool = False) -> int:
     """Print the error to standard error. Returns the exit code."""
     if isinstance(error, click.ClickException):
-        error.show()
+        output.complain(error.show)
         return error.exit_code
     if isinstance(error, QuorateError):
-        _print(error, as_json)
+        output.complain(lambda: _print(error, as_json))
         return _code(error)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        click.echo(f"quorate: {where}{error.strerror or error}", err=True)
+        if output.is_from_output(error):
+            where = "the output cannot be written: "
+        _complain(f"{where}{error.strerror or error}")
         return FAILED
     if os.environ.get("QUORATE_TRACEBACK"):
         raise error
-    click.echo(
-        f"quorate: something failed that should not: {type(error).__name__}: {error}\n"
-        "  This is a bug. Set QUORATE_TRACEBACK=1 to see where it happened.",
-        err=True,
+    _complain(
+        f"something failed that should not: {type(error).__name__}: {error}\n"
+        "  This is a bug. Set QUORATE_TRACEBACK=1 to see where it happened."
     )
     return FAILED
+
+
+def _complain(text: str) -> None:
+    output.complain(lambda: click.echo(f"quorate: {text}", err=True))
 
 
 def _code(error: QuorateError) -> int:

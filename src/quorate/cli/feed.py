@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.output import change_is_made
 
 if TYPE_CHECKING:
     from quorate.client.feed import Fed, Progress, Scan
@@ -56,6 +57,7 @@ def feed(
         found.producer = producer or found.producer
         with _progress(found, shown=not as_json) as on_progress:
             fed = feeding.feed(client, votes, found, on_progress)
+            change_is_made()
     if as_json:
         print_json({"votes": fed.votes, "applied": fed.applied, "duplicates": fed.duplicates, "skipped": fed.skipped})
     else:

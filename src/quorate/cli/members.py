@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.output import change_is_made
 from quorate.cli.table import print_table
 
 
@@ -63,4 +64,6 @@ def replace(id: str, address: str | None, as_json: bool, nodes: list[str], timeo
 
 def _change(action: str, id: str, address: str | None, as_json: bool, nodes: list[str], timeout_s: float) -> None:
     with client_of(nodes, timeout_s) as client:
-        _show(client.change_members(action, id, address), as_json)
+        changed = client.change_members(action, id, address)
+    change_is_made()
+    _show(changed, as_json)

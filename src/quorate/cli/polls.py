@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.output import change_is_made
 from quorate.cli.table import print_table
 
 OPTIONS_SHOWN_MAX = 8
@@ -87,7 +89,7 @@ def show(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
 @click.argument("id")
 @click.option("--title", default="", help="What is asked; the id if not given.")
 @click.option("--option", "options", multiple=True, help="An option; give several.")
-@click.option("--options-file", type=click.File(encoding="utf-8"), help="A file with one option a line; - is stdin.")
+@click.option("--options-file", type=click.File("rb"), help="A file with one option a line; - is stdin.")
 @click.option("--draft", is_flag=True, help="Do not open it yet.")
 @click.option(
     "--closes-at",
@@ -102,7 +104,7 @@ def create(
     id: str,
     title: str,
     options: tuple[str, ...],
-    options_file: TextIO | None,
+    options_file: BinaryIO | None,
     draft: bool,
     closes_at: datetime | None,
     write_ins: bool,
@@ -111,15 +113,28 @@ def create(
     timeout_s: float,
 ) -> None:
     """Create a poll, open at once unless --draft. The same again is fine; another poll with that id is refused."""
-    wanted = [*options, *(line.rstrip("\r\n") for line in options_file or () if line.strip())]
+    wanted = [*options, *(_options_in(options_file) if options_file else ())]
     with client_of(nodes, timeout_s) as client:
         created = client.create_poll(
             id, wanted, title=title, state="draft" if draft else "open", closes_at=closes_at, write_ins=write_ins
         )
+        change_is_made()
         if as_json:
             print_json(client.poll(id))
             return
     click.echo(f"{id}: {'created' if created else 'was there already, the same'}")
+
+
+def _options_in(file: BinaryIO) -> Iterator[str]:
+    from quorate.client.lines import numbered
+
+    for number, line in numbered(file):
+        try:
+            text = line.decode().rstrip("\r\n")
+        except UnicodeDecodeError:
+            raise click.UsageError(f"{file.name}: line {number:,} is not UTF-8 text") from None
+        if text.strip():
+            yield text
 
 
 def _state_command(name: str, state: str, text: str) -> None:
@@ -130,6 +145,7 @@ def _state_command(name: str, state: str, text: str) -> None:
     def change(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
         with client_of(nodes, timeout_s) as client:
             answer = client.set_poll_state(id, state)
+        change_is_made()
         if as_json:
             print_json(answer)
         else:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quorate.cli.node_options import as_json, print_json
+from quorate.cli.output import change_is_made
 from quorate.cli.settings import warn
 from quorate.client.lines import LINE_BYTES_MAX, chunks, numbered
 
@@ -85,6 +86,7 @@ def publish(
         for votes in lines.chunks():
             for batch in batches(messages(votes, pack)):
                 publisher.publish(batch)
+    change_is_made()
     _report(lines, publisher, as_json)
 
 

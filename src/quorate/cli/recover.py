@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from quorate.cli.output import change_is_made
 from quorate.cli.settings import warn
 
 
@@ -36,6 +37,7 @@ def recover(file: Path, unsafe: bool) -> int:
     warn(loaded.warnings)
     config = loaded.config
     done = recover_data(config.node.data, config.node.id, str(config.raft_address()))
+    change_is_made()
     click.echo(
         f"{config.node.id} is now the only voter of cluster {done.cluster_id}, which goes on from {done.before}.\n"
         f"  Its log ends at index {done.last_index} (term {done.last_term}); up to {done.committed} it knew to be "

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.output import change_is_made
 
 
 @click.group()
@@ -51,6 +52,7 @@ def adopt(name: str | None, yes: bool, as_json: bool, nodes: list[str], timeout_
         click.confirm(f"Let this cluster write over what stands in {name or 'its sinks'}?", abort=True, err=True)
     with client_of(nodes, timeout_s) as client:
         adopted = client.request("POST", "/sink/adopt", params={"sink": name} if name else None).json()
+    change_is_made()
     if as_json:
         print_json(adopted)
     else:

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.output import change_is_made
 from quorate.cli.table import print_table
 
 
@@ -50,6 +51,7 @@ def leader(hand_over: bool, as_json: bool, nodes: list[str], timeout_s: float) -
     with client_of(nodes, timeout_s) as client:
         if hand_over:
             client.transfer_leadership()
+            change_is_made()
         found = client.leader()
     if as_json:
         print_json(found)

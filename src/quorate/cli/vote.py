@@ -7,6 +7,7 @@ import uuid
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.output import change_is_made
 
 
 @click.command()
@@ -37,6 +38,7 @@ def vote(
             if not error.definite:  # the id was made here: without it nobody could send the same vote again
                 error.fields["hint"] = f"Send it again, it will not be counted twice: quorate vote --id {cast.id} …"
             raise
+    change_is_made()
     if as_json:
         print_json(tallied)
     elif tallied.duplicates:

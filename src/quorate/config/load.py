@@ -24,6 +24,7 @@ from quorate.config.settings import SETTINGS, Config, Setting, section_names, se
 from quorate.errors import ConfigError
 
 SECRET_FILE_BYTES_MAX = 65_536
+TEXT = "utf-8-sig"  # without the byte order mark that some editors write
 FILE, ENVIRONMENT, FLAG = range(3)  # the rank of each layer: a higher one overrides a lower one
 
 
@@ -91,7 +92,7 @@ def _build(given: Mapping[str, _Given]) -> Config:
 
 def _read_file(file: Path, given: dict[str, _Given], problems: list[str]) -> None:
     try:
-        table = tomllib.loads(file.read_text(encoding="utf-8"))
+        table = tomllib.loads(file.read_text(encoding=TEXT))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
@@ -137,6 +138,8 @@ def _take(
 def _convert(setting: Setting, value: Any, *, lax: bool) -> Any:
     if lax and isinstance(value, str) and setting.type == list[str]:
         value = [item.strip() for item in value.split(",") if item.strip()]
+    if lax and not setting.path and any("\ud800" <= character <= "\udfff" for character in str(value)):
+        raise msgspec.ValidationError("not UTF-8")
     return msgspec.convert(value, setting.annotated, strict=not lax)
 
 
@@ -157,9 +160,9 @@ def _read_secrets(given: dict[str, _Given], problems: list[str]) -> None:
 def _read_secret(setting: Setting, pointer: _Given, given: dict[str, _Given], problems: list[str]) -> None:
     file = pointer.base / Path(pointer.value).expanduser()
     try:
-        text = file.read_text(encoding="utf-8")[:SECRET_FILE_BYTES_MAX].strip()
+        text = file.read_text(encoding=TEXT)[:SECRET_FILE_BYTES_MAX].strip()
     except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         problems.append(f"{pointer.origin}: {setting.name}_file: {file} cannot be read: {reason}")
         return
     if not text:

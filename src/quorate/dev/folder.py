@@ -208,7 +208,7 @@ def _write_config(file: Path, values: Mapping[str, Any]) -> None:
 
 def _refresh(file: Path, settings: Mapping[str, Any]) -> None:
     """Write the settings of this start into an existing file, unless the file has them already."""
-    table = tomllib.loads(file.read_text(encoding="utf-8"))
+    table = tomllib.loads(file.read_text(encoding="utf-8-sig"))
     values = under_new_names({f"{section}.{key}": v for section, keys in table.items() for key, v in keys.items()})
     if any(values.get(name) != value for name, value in settings.items()):
         _write_config(file, {**values, **settings})

@@ -142,6 +142,27 @@ def test_a_secret_can_stand_in_a_file(tmp_path: Path) -> None:
     assert (KEY, str(tmp_path / "key")) == (loaded.config.raft.key, loaded.origins["raft.key"])
 
 
+def test_byte_order_marks_are_passed_over(tmp_path: Path) -> None:
+    """As editors on other systems write them."""
+    (tmp_path / "key").write_text(f"\ufeff{KEY}\r\n", encoding="utf-8")
+    file = tmp_path / "quorate.toml"
+    file.write_bytes(b'\xef\xbb\xbf[raft]\r\nkey_file = "key"\r\n')
+    assert KEY == load(file, env={}).config.raft.key
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-32", "latin-1"])
+def test_files_in_another_encoding_are_refused_by_name(tmp_path: Path, encoding: str) -> None:
+    key, file = tmp_path / "key", tmp_path / "quorate.toml"
+    key.write_bytes("ein-Schlüssel-mit-Umlaut".encode(encoding))
+    file.write_bytes('[node]\nid = "ü"\n'.encode(encoding))
+    assert f"{file}: is not UTF-8 text" in refusal(file)
+    assert f"{key} cannot be read: it is not UTF-8 text" in refusal(env={"QUORATE_RAFT_KEY_FILE": str(key)})
+
+
+def test_bytes_in_the_environment_that_are_no_utf_8_are_refused() -> None:
+    assert "QUORATE_RAFT_KEY: raft.key is ***; give a text" in refusal(env={"QUORATE_RAFT_KEY": "\udcff" * 16})
+
+
 def test_of_a_secret_and_its_file_the_higher_layer_holds(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("from-a-file-of-its-own")
     file = write(tmp_path, f'[raft]\nkey = "{KEY}"\n')
