@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
 from consul.exceptions import ConsulException
@@ -39,6 +39,19 @@ class ServiceIdentity:
     @property
     def service_id(self) -> str:
         return f"quorate-{self.cluster}-{self.node_id}"
+
+
+class RegistrationStatus(TypedDict):
+    """The `consul` part of /status; its numbers are for /metrics too."""
+
+    registered: bool
+    detail: str  # in words: registered, or what is wrong and for how long
+    address: str  # of the agent
+    service: str
+    id: str
+    tags: list[str]
+    registrations: int
+    failures: int
 
 
 class Registration:
@@ -81,8 +94,7 @@ class Registration:
         if self._thread.is_alive():
             self._thread.join(4 * self._settings.timeout_ms / 1000 + 1)
 
-    def status(self) -> dict[str, Any]:
-        """The `consul` part of /status; its numbers are for /metrics too."""
+    def status(self) -> RegistrationStatus:
         return {
             "registered": self._trouble is None,
             "detail": self._detail(),

@@ -14,14 +14,13 @@ import enum
 import logging
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 from quorate.cluster.flush.importer import Importer
 from quorate.cluster.flush.imports import Imports
 from quorate.cluster.flush.leadership import Flush, Leadership, Obstacle, Stopped
+from quorate.cluster.flush.sink_status import SinkStatus
 from quorate.cluster.fsm import Applied
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
@@ -116,7 +115,7 @@ class Flusher:
         """Give other clusters' documents in this sink to this cluster. Returns how many. Raises `SinkError`."""
         return await asyncio.to_thread(self._sink.adopt, cluster_id, timeout_s=self._timeout_s)
 
-    def status(self) -> Mapping[str, Any]:
+    def status(self) -> SinkStatus:
         """What /status says of this sink."""
         now_s, leadership, last = time.monotonic(), self._leadership, self.last_flush
         return {

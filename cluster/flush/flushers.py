@@ -12,11 +12,11 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from quorate.cluster.entry import Done, RaiseGeneration, Result
 from quorate.cluster.flush.flusher import STOP_S, Flusher
 from quorate.cluster.flush.imports import Imports
+from quorate.cluster.flush.sink_status import SinkStatus
 from quorate.cluster.replica import Replica
 from quorate.errors import Invalid, NotReady
 from quorate.sinks.importable import ImportableSink
@@ -66,7 +66,7 @@ class Flushers:
     def caught_up(self, name: str) -> tuple[bool, str]:
         return self._flushers[name].caught_up()
 
-    def status(self) -> Mapping[str, Mapping[str, Any]]:
+    def status(self) -> Mapping[str, SinkStatus]:
         """What /status says of each sink."""
         return {name: flusher.status() for name, flusher in self._flushers.items()}
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
 
 from quorate.cluster.flush.imports import Import, Imported
+from quorate.cluster.flush.sink_status import ImportStatus
 from quorate.sinks.importable import MANUAL_POLLS_MAX, ImportableSink, ManualPoll
 from quorate.sinks.sink import WriteOutcome
 
@@ -67,7 +67,7 @@ class Importer:
         self._due_s = 0.0 if more else time.monotonic() + self._sink.refresh_s
         return [*claims, *freed]
 
-    def status(self) -> Mapping[str, Any]:
+    def status(self) -> ImportStatus:
         problems = list(self._problems.items())
         return {"imported": self._imported, "left_alone": len(problems), "problems": dict(problems[:SHOWN_MAX])}
 

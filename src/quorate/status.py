@@ -12,6 +12,7 @@ import msgspec
 
 from quorate import __version__
 from quorate.cluster.flush.flushers import Flushers
+from quorate.cluster.flush.sink_status import SinkStatus
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.submit.submitter import Submitter
@@ -20,7 +21,7 @@ from quorate.http.api import Limits
 from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTIONS_PER_POLL_MAX, POLLS_MAX, WEIGHT_MAX
 
 if TYPE_CHECKING:
-    from quorate.cluster.discovery.registration import Registration
+    from quorate.cluster.discovery.registration import Registration, RegistrationStatus
     from quorate.ingest.source import Source
 
 
@@ -61,10 +62,10 @@ class Status(msgspec.Struct):
     uptime_s: float
     raft: Mapping[str, Any]
     state: StateStatus
-    flush: Mapping[str, Any] | None  # of the first sink; None: no sink
-    sinks: Mapping[str, Mapping[str, Any]]  # by name, each as `flush`
+    flush: SinkStatus | None  # of the first sink; None: no sink
+    sinks: Mapping[str, SinkStatus]  # by name, each as `flush`
     sources: Mapping[str, Mapping[str, Any]]
-    consul: Mapping[str, Any] | None  # None: not registered in Consul
+    consul: RegistrationStatus | None  # None: not registered in Consul
     submit: SubmitStatus
     limits: LimitsStatus
     config: Mapping[str, Any]  # without secrets

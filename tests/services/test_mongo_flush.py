@@ -12,7 +12,20 @@ from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.flush.leadership import Obstacle
 from tests.services.mongo_store import MongoStore
 from tests.support.local_replica import LocalReplica
-from tests.unit.flush.flushing import Gate, adopt_by, apply, elect, flushing, flushing_to, poll, run, seen, until, votes
+from tests.unit.flush.flushing import (
+    Gate,
+    adopt_by,
+    apply,
+    elect,
+    flushing,
+    flushing_to,
+    import_status,
+    poll,
+    run,
+    seen,
+    until,
+    votes,
+)
 
 
 @pytest.fixture
@@ -35,7 +48,7 @@ def test_votes_reach_mongodb_and_polls_put_there_by_hand_are_counted(store: Mong
             await until("the imported one", lambda: seen(sink, id) == {"node.js": 3, "$cash": 0})
             await until("the one with results", lambda: seen(sink) == {"happy": 6, "sad": 0})
             await until("the cluster's own", lambda: seen(sink, "own") == {"a": 0, "b": 1})
-            assert ["bad"] == list(flusher.status()["import"]["problems"])
+            assert ["bad"] == list(import_status(flusher)["problems"])
             store.insert("later", options=["x", "y"])
             await until("one put there later", lambda: seen(sink, "later") == {"x": 0, "y": 0})
             mood, bad = store.stored("mood"), store.stored("bad")

@@ -13,6 +13,7 @@ from quorate.cluster import entry
 from quorate.cluster.entry import CastVotes, Choice, Command, CreatePoll, Result
 from quorate.cluster.flush.flusher import Flusher
 from quorate.cluster.flush.flushers import Flushers
+from quorate.cluster.flush.sink_status import ImportStatus
 from quorate.sinks.importable import ImportableSink, ManualPoll, Unreadable
 from quorate.sinks.sink import Fence, PollDocument, Sink, SinkError, WriteOutcome
 from tests.support.local_replica import LocalReplica
@@ -143,6 +144,13 @@ def seen(sink: Sink, id: str = "mood") -> dict[str, int] | None:
 
 def shows(sink: Sink, id: str, option: str, count: int) -> bool:
     return (seen(sink, id) or {}).get(option) == count
+
+
+def import_status(flusher: Flusher) -> ImportStatus:
+    """Of a sink that imports."""
+    status = flusher.status()["import"]
+    assert status is not None
+    return status
 
 
 def elect(replica: LocalReplica, term: int) -> None:

@@ -138,7 +138,7 @@ def test_an_outage_is_visible_and_the_first_flush_after_it_is_complete(store: Sq
                 await apply(replica, votes("sad"))
             status = flusher.status()
             assert ("the cable is out", False) == (status["last_error"], status["caught_up"])
-            assert status["lag_versions"] >= 20
+            assert (status["lag_versions"] or 0) >= 20
             assert status["pending_polls"] >= 1
             assert status["failures"] >= 1
 

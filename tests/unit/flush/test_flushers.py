@@ -13,7 +13,19 @@ from quorate.cluster.flush.flushers import Adopted, Flushers
 from quorate.errors import Invalid, NotReady
 from quorate.sinks.sink import Fence, PollDocument
 from tests.support.local_replica import LocalReplica
-from tests.unit.flush.flushing import Gate, PlainSink, adopt_by, apply, flushing_to, poll, run, seen, until, votes
+from tests.unit.flush.flushing import (
+    Gate,
+    PlainSink,
+    adopt_by,
+    apply,
+    flushing_to,
+    import_status,
+    poll,
+    run,
+    seen,
+    until,
+    votes,
+)
 from tests.unit.sinks.sink_stores import SqliteStore
 
 
@@ -37,8 +49,7 @@ def two(tmp_path: Path) -> Iterator[Two]:
 
 
 def problems(flushers: Flushers, name: str) -> dict[str, str]:
-    found: dict[str, str] = flushers.status()[name]["import"]["problems"]
-    return found
+    return dict(import_status(flushers[name])["problems"])
 
 
 # ---- outages ---------------------------------------------------------------------------------------------------------
@@ -65,7 +76,7 @@ def test_one_dead_sink_does_not_hold_up_the_other_and_both_are_exact_at_the_end(
             assert (False, "the cable is out") == flushers.caught_up("a")
             in_b = (True, f"version {replica.state.version} is in b")
             await until("the flusher of b knows", lambda: flushers.caught_up("b") == in_b)
-            assert status["a"]["lag_versions"] > 0
+            assert (status["a"]["lag_versions"] or 0) > 0
 
             two.stores["a"].empty()  # it came back as an empty one
             a.down = None
@@ -104,7 +115,7 @@ def test_a_sink_that_does_not_import_is_written_to_like_the_others(two: Two) -> 
             await until("the import is there too", lambda: seen(plain, "tea") == {"yes": 5, "no": 0})
             await apply(replica, votes("yes"))
             await until("votes as well", lambda: seen(plain, "tea") == {"yes": 6, "no": 0})
-            assert (None, 1) == (flushers.status()["plain"]["import"], flushers.status()["a"]["import"]["imported"])
+            assert (None, 1) == (flushers.status()["plain"]["import"], import_status(flushers["a"])["imported"])
             assert None is replica.state.poll("ignored")
 
     run(scenario())
@@ -167,7 +178,7 @@ def test_the_same_poll_put_into_both_sinks_is_counted_once_and_written_to_both(t
             await apply(replica, votes("yes"))
             await until("both count on", lambda: seen(a, "tea") == seen(b, "tea") == {"yes": 6, "no": 0})
             assert ({}, {}) == (problems(flushers, "a"), problems(flushers, "b"))
-            assert 1 == sum(flushers.status()[name]["import"]["imported"] for name in ("a", "b"))
+            assert 1 == sum(import_status(flushers[name])["imported"] for name in ("a", "b"))
 
     run(scenario())
 

@@ -11,7 +11,7 @@ import pytest
 from quorate.cluster.flush.flusher import Flusher, Phase
 from quorate.sinks.sink import SinkError, WriteOutcome
 from tests.support.local_replica import LocalReplica
-from tests.unit.flush.flushing import Gate, apply, flushing, poll, run, seen, until, votes
+from tests.unit.flush.flushing import Gate, apply, flushing, import_status, poll, run, seen, until, votes
 from tests.unit.sinks.sink_stores import SqliteStore
 
 
@@ -23,8 +23,7 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 
 
 def problems(flusher: Flusher) -> dict[str, str]:
-    found: dict[str, str] = flusher.status()["import"]["problems"]
-    return found
+    return dict(import_status(flusher)["problems"])
 
 
 def test_a_poll_put_there_by_hand_is_counted_on_from_its_results(store: SqliteStore) -> None:
@@ -36,7 +35,7 @@ def test_a_poll_put_there_by_hand_is_counted_on_from_its_results(store: SqliteSt
             await apply(replica, votes("yes.", 2), votes("$no", 1, poll="tea"))
             await until("it is counted on", lambda: seen(sink, "tea") == {"yes.": 7, "$no": 1})
             assert "Tea?" == sink.read(timeout_s=10)["tea"].title
-            assert ({}, 1) == (problems(flusher), flusher.status()["import"]["imported"])
+            assert ({}, 1) == (problems(flusher), import_status(flusher)["imported"])
 
     run(scenario())
 
@@ -99,7 +98,7 @@ def test_an_import_that_a_crash_cut_in_two_is_finished_by_the_next_leader(store:
         await apply(replica, poll("tea", ["yes", "no"], initial_results=[5, 0], imported=True), votes("yes"))
         async with flushing(replica, sink) as flusher:
             await until("it is fenced", lambda: seen(sink, "tea") == {"yes": 6, "no": 0})
-            assert ({}, 0) == (problems(flusher), flusher.status()["import"]["imported"])
+            assert ({}, 0) == (problems(flusher), import_status(flusher)["imported"])
 
     run(scenario())
 
@@ -153,7 +152,7 @@ def test_results_changed_before_the_first_flush_are_imported_again(store: Sqlite
         async with flushing(replica, sink) as flusher:
             await until("it is counted on", lambda: seen(sink, "tea") == {"yes": 13, "no": 2})
             assert {"yes": 13, "no": 2} == replica.state.results("tea")
-            assert ({}, 1) == (problems(flusher), flusher.status()["import"]["imported"])
+            assert ({}, 1) == (problems(flusher), import_status(flusher)["imported"])
 
     run(scenario())
 

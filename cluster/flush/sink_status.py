@@ -1,0 +1,36 @@
+"""What a node says of one sink: a part of /status, with the names of its JSON. Its numbers are for /metrics too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypedDict
+
+
+class ImportStatus(TypedDict):
+    """Of the polls that people put into the sink by hand."""
+
+    imported: int  # since this node started
+    left_alone: int
+    problems: Mapping[str, str]  # poll id -> why its document is left alone; not all of them if there are many
+
+
+# `import` is a word of Python, so this cannot be written as a class.
+SinkStatus = TypedDict(
+    "SinkStatus",
+    {
+        "sink": str,
+        "phase": str,
+        "caught_up": bool,
+        "last_success_age_s": float | None,
+        "last_success_version": int | None,
+        "last_success_took_s": float | None,
+        "lag_versions": int | None,  # None: this node does not lead
+        "pending_polls": int,
+        "last_error": str | None,
+        "last_error_age_s": float | None,
+        "flushes": int,
+        "failures": int,
+        "documents": Mapping[str, int],  # how many had which outcome
+        "import": ImportStatus | None,  # None: the sink does not import
+    },
+)
