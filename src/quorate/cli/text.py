@@ -15,7 +15,7 @@ class Text(click.types.StringParamType):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         text = str(super().convert(value, param, ctx))
         if any("\ud800" <= character <= "\udfff" for character in text):
-            self.fail(f"{ascii(text)} is not UTF-8 text", param, ctx)
+            self.fail(f"{text!a} is not UTF-8 text", param, ctx)
         return text
 
 

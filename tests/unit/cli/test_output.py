@@ -1,4 +1,4 @@
-"""The exit code tells the effect, whatever happens to the output: closed, full, a reader that went away, an encoding."""
+"""The exit code tells the effect, whatever happens to the output: closed, full, a reader that left, an encoding."""
 
 from __future__ import annotations
 
