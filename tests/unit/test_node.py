@@ -32,6 +32,7 @@ def test_the_parts_stop_in_the_order_that_clients_need(tmp_path: Path) -> None:
         "HTTP",
         "the replica",
         "the submitter",
+        "the age of reads",
         "timed closing",
         "the flush",
         "leadership",
