@@ -90,6 +90,8 @@ class AsgiApp:
         for name, value in scope["headers"]:
             if name == b"last-event-id":
                 request.last_event_id = value.decode("latin-1")
+            elif name == b"accept":
+                request.accept = value.decode("latin-1")
         return request
 
     async def _send(self, scope: Scope, send: Send, answer: Reply) -> None:
@@ -104,7 +106,7 @@ class AsgiApp:
         leaving.add_done_callback(lambda _: stream.close())
         self._api.counts.streams += 1
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": stream_headers(self._api)})
+            await send({"type": "http.response.start", "status": 200, "headers": stream_headers(self._api, stream)})
             while (chunk := await stream.next()) is not None:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})

@@ -12,18 +12,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from quorate.cluster.fsm import Applied
 from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
-from quorate.errors import NotReady
+from quorate.errors import NotReady, QuorateError
 from quorate.http.reply import encode
 
 COALESCE_S = 0.1
 HEARTBEAT_S = 15.0  # then a comment is sent: it keeps proxies from closing the connection, and finds dead ones
 HEARTBEAT = b":\n\n"
 RECONNECT = b"retry: 1000\n\n"
+Ready = Callable[[], Awaitable[None]]
 OPTIONS_PER_ROUND = 20_000  # a bigger change takes several rounds, so that the loop can send Raft's heartbeats
 
 
@@ -38,6 +39,7 @@ class Stream:
         self._wake = asyncio.Event()
         self._begun = False
         self.closed = False
+        self.beginning: asyncio.Task[None] | None = None  # it waits until this node can serve the stream
 
     def put(self, poll_id: str, event: bytes, version: int) -> None:
         self._pending[poll_id] = event
@@ -64,6 +66,8 @@ class Stream:
 
     def close(self) -> None:
         self.closed = True
+        if self.beginning is not None:
+            self.beginning.cancel()
         self._wake.set()
         self._events.forget(self)
 
@@ -75,6 +79,7 @@ class Events:
         self._replica = replica
         self._streams_max = streams_max
         self._streams: set[Stream] = set()
+        self._held: set[Stream] = set()  # streams that have not begun: what is applied now may be older than they saw
         self._options: dict[str, frozenset[str]] = {}  # the options of each poll that a stream names
         self._followers: Counter[str] = Counter()  # poll id -> how many streams name it
         self._changed_options: set[str] = set()
@@ -85,19 +90,39 @@ class Events:
         replica.on_applied(self._on_applied)
 
     def __len__(self) -> int:
-        return len(self._streams)
+        return len(self._streams) + len(self._held)
 
-    def open(self, polls: Sequence[str], *, after: int = 0) -> Stream:
+    def open(self, polls: Sequence[str], *, after: int = 0, when: Ready | None = None) -> Stream:
         """Open a stream of the named polls, or of all polls. It begins with the present tally of each poll.
+
+        With `when` it begins as soon as that returns; until then it has only heartbeats. It ends if that raises.
 
         A stream of all polls does not begin with the archived ones. A stream of one poll begins with nothing if the
         client has already seen the present version (`after`).
         """
         if self._closed:
             raise NotReady("this node is stopping; ask another one")
-        if len(self._streams) >= self._streams_max:
+        if len(self) >= self._streams_max:
             raise NotReady(f"{self._streams_max} clients follow events on this node already; ask another node")
         stream = Stream(self, frozenset(polls) or None)
+        if when is None:
+            self._begin(stream, polls, after)
+        else:
+            self._held.add(stream)
+            stream.beginning = asyncio.ensure_future(self._begin_when(when, stream, polls, after))
+        return stream
+
+    async def _begin_when(self, when: Ready, stream: Stream, polls: Sequence[str], after: int) -> None:
+        try:
+            await when()
+        except QuorateError:
+            stream.close()  # the client comes back and is told why, if that is still so
+            return
+        self._held.discard(stream)
+        stream.beginning = None
+        self._begin(stream, polls, after)
+
+    def _begin(self, stream: Stream, polls: Sequence[str], after: int) -> None:
         self._streams.add(stream)
         self._followers.update(stream.polls or ())
         state = self._replica.state
@@ -110,10 +135,10 @@ class Events:
                 if streams is not None:
                     streams.add(stream)
             self._schedule(0.0)
-        return stream
 
     def forget(self, stream: Stream) -> None:
-        if stream not in self._streams:  # it was closed before
+        self._held.discard(stream)
+        if stream not in self._streams:  # it was closed before, or has not begun
             return
         self._streams.remove(stream)
         for poll_id in stream.polls or ():
@@ -124,7 +149,7 @@ class Events:
     def close(self) -> None:
         """End every stream and open no more, since the node stops. Idempotent."""
         self._closed = True
-        for stream in list(self._streams):
+        for stream in [*self._streams, *self._held]:
             stream.close()
         if self._scheduled is not None:
             self._scheduled.cancel()

@@ -85,7 +85,7 @@ class _FlaskDoor:
             chunks = self._chunks_of(stream)
         answer = Response(chunks)
         answer.headers.clear()
-        answer.headers.extend(_as_text(stream_headers(self._api)))
+        answer.headers.extend(_as_text(stream_headers(self._api, stream)))
         return answer
 
     def _chunks_of(self, stream: Stream) -> Iterator[bytes]:
@@ -131,6 +131,7 @@ def read_request() -> Request:
         idempotency_key=headers.get("Idempotency-Key"),
         producer=headers.get("X-Quorate-Producer"),
         last_event_id=headers.get("Last-Event-ID"),
+        accept=headers.get("Accept", ""),
     )
 
 

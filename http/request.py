@@ -23,6 +23,7 @@ class Request:
     idempotency_key: str | None = None
     producer: str | None = None
     last_event_id: str | None = None
+    accept: str = ""
 
 
 def check_origin(origin: str | None, host: str | None) -> None:

@@ -5,6 +5,9 @@ A read has one of three levels. `none` is answered from this node's own state, a
 `leader_call.py`. For `linearizable` the leader first confirms with a majority that it still leads, and waits until it
 has applied everything that was committed before the read began (Raft §8). Reads that wait together share that round.
 
+A node that has just started does not know yet what the cluster has counted. Until it knows, it lists no polls and never
+says that there is no such poll: it waits, and then says `NotReady`.
+
 On every level, `min_version` makes the answering node wait until it has applied that version. So a client reads its own
 writes from any node.
 """
@@ -23,12 +26,13 @@ from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.read import chunks
 from quorate.cluster.read.staleness import Staleness, elapsed_s, version_in
 from quorate.cluster.replica import Replica
-from quorate.cluster.submit.leader_call import LeaderCall
-from quorate.errors import Overloaded, Stale, TooLarge, UnknownPoll
+from quorate.cluster.submit.leader_call import POLL_S, LeaderCall
+from quorate.errors import NotReady, Overloaded, Stale, TooLarge, UnknownPoll
 from quorate.vote import ENTRY_BYTES_MAX
 from quorate.words import AGE_UNKNOWN_MS, Level
 
 ANSWER_S = 0.5  # how long after the reader's deadline the leader's answer may come
+NOT_KNOWN = "this node has just started and has yet to learn from a leader what was counted; ask again, or another node"
 NO_VERSION = 2**63 - 1  # no state machine comes to this version: a read that wants it is told the present one
 BIG_WAITING_MAX = 100  # readers of big tallies that wait for their turn; the last of them waits about two seconds
 
@@ -108,6 +112,16 @@ class Reads:
             changes_nothing=True,
         )
         self.staleness = Staleness(replica, self._ask_for_version, clock)
+
+    async def wait_until_known(self, min_version: int, wait_s: float) -> None:
+        """Wait until this node knows all polls and has that version. Raises `NotReady` or `Stale` after `wait_s`."""
+        deadline_s = asyncio.get_running_loop().time() + wait_s
+        await self._reached(min_version, deadline_s)
+        await self._known(deadline_s)
+
+    def check_poll(self, poll_id: str) -> None:
+        """Raise `UnknownPoll` if this node's state has no such poll."""
+        self._poll(poll_id)
 
     async def results(
         self, poll_id: str, *, level: Level = "weak", min_version: int = 0, wait_s: float = 2.0
@@ -193,6 +207,8 @@ class Reads:
         if query.level == "linearizable":
             await self._replica.barrier()
         await self._reached(query.min_version, deadline_s)
+        if query.level == "none" and (query.what == "polls" or self._replica.state.poll(query.name or "") is None):
+            await self._known(deadline_s)
         if query.what == "polls":
             return Versioned(self._replica.state.polls(query.name), *self._facts(query, began_s))
         poll = self._poll(query.name)
@@ -230,6 +246,13 @@ class Reads:
             self._big_waiting -= 1
         made = Results(poll.id, poll.state, results, sum(results.values()), *facts)
         return self._older(made, copied_s)
+
+    async def _known(self, deadline_s: float) -> None:
+        """Wait until what is not in this node's state does not exist."""
+        while not self.staleness.is_known:
+            if asyncio.get_running_loop().time() >= deadline_s:
+                raise NotReady(NOT_KNOWN)
+            await asyncio.sleep(POLL_S)
 
     async def _reached(self, version: int, deadline_s: float) -> None:
         if version <= self._replica.state.version:

@@ -46,7 +46,10 @@ ADOPT_SINK = Operation(
 
 
 async def members(api: Api, request: Request) -> Reply:
-    return reply({"members": list(_operator(api).members())})
+    found = list(_operator(api).members())
+    if not found:
+        raise NotReady("this node does not know the members yet: it has just started, or has not joined the cluster")
+    return reply({"members": found})
 
 
 async def change_members(api: Api, request: Request) -> Reply:

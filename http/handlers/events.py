@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from quorate.errors import Invalid
+from collections.abc import Sequence
+from functools import partial
+
+from quorate.errors import Invalid, NotReady, Stale
 from quorate.http.api import Api
 from quorate.http.events import Stream
 from quorate.http.operation import STRING, Operation
@@ -10,6 +13,9 @@ from quorate.http.reply import Headers, signature
 from quorate.http.request import Request, read_query, read_version
 
 STREAM_POLLS_MAX = 100
+EVENT_STREAM = "text/event-stream"
+READY_S = 2.0
+HOLD_S = 30.0  # then the stream ends, and the client comes back
 
 FOLLOW = Operation(
     "Tallies as they change (server-sent events); all polls unless some are named",
@@ -23,24 +29,38 @@ FOLLOW = Operation(
 
 
 async def follow(api: Api, request: Request) -> Stream:
-    """GET /events: an open stream. Waits first until this node has the version that the client has seen."""
+    """GET /events: an open stream. Waits first until this node knows the polls and has the version that the client saw.
+
+    If that takes long, the answer is 503. But a browser's EventSource never tries again after a 503. It says that it
+    accepts event streams, so it is given a stream that begins later.
+    """
     polls = read_query(request.query, frozenset({"poll"})).get("poll", [])
     if len(polls) > STREAM_POLLS_MAX:
         raise Invalid(f"{len(polls)} polls in one stream; the limit is {STREAM_POLLS_MAX}, or name none to follow all")
     after = read_version(request.last_event_id, "Last-Event-ID") if request.last_event_id else 0
-    if polls:
-        for poll_id in polls:
-            await api.reads.poll(poll_id, level="none", min_version=after)
-    else:
-        await api.reads.polls("draft", level="none", min_version=after)  # only to wait for that version
+    try:
+        await _ready(api, polls, after, READY_S)
+    except (Stale, NotReady):
+        if EVENT_STREAM not in request.accept:
+            raise
+        return api.events.open(polls, after=after, when=partial(_ready, api, polls, after, HOLD_S))
     return api.events.open(polls, after=after)
 
 
-def stream_headers(api: Api) -> Headers:
-    return [
+async def _ready(api: Api, polls: Sequence[str], after: int, wait_s: float) -> None:
+    """Wait until this node can serve the stream. Raises `Stale`, `NotReady`, or `UnknownPoll`."""
+    await api.reads.wait_until_known(after, wait_s)
+    for poll_id in polls:
+        api.reads.check_poll(poll_id)
+
+
+def stream_headers(api: Api, stream: Stream) -> Headers:
+    headers = [
         (b"content-type", b"text/event-stream"),
         (b"cache-control", b"no-store"),
         (b"x-accel-buffering", b"no"),  # nginx would hold events back
         *signature(api.replica),
-        (b"x-quorate-version", b"%d" % api.replica.state.version),
     ]
+    if stream.beginning is None:
+        headers.append((b"x-quorate-version", b"%d" % api.replica.state.version))
+    return headers

@@ -10,7 +10,7 @@ import msgspec
 
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.config import Config
-from quorate.errors import QuorateError
+from quorate.errors import NotReady, QuorateError
 from quorate.http.api import MemberAddresses
 
 PROBE_S = 1.0
@@ -41,7 +41,12 @@ class ClusterView:
         return [MemberAddresses(id, http.get(id, ""), raft) for id, raft in (known or configured).items()]
 
     async def nodes(self) -> Sequence[Mapping[str, Any]]:
-        """Every member and its answer to a probe. A member that does not answer is shown as unreachable."""
+        """Every member and its answer to a probe. A member that does not answer is shown as unreachable.
+
+        Raises `NotReady` until this node has read its log: before, it knows neither the members nor itself.
+        """
+        if self._replica.status().role == "starting":
+            raise NotReady("this node reads its log; ask again in a moment")
         return await asyncio.gather(*(self._probe(member) for member in self.members()))
 
     async def _probe(self, member: MemberAddresses) -> Mapping[str, Any]:
