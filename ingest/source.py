@@ -1,7 +1,8 @@
 """What a node needs of everything that brings it votes: NSQ today; Kafka, a Redis list and social streams later.
 
 To add a source: a module in this room with `make_source`, a section of the settings, and a line in the adapter table
-(`src/quorate/config/adapter_table.py`). A source that takes messages from a queue builds on `ingest/consumer.py`.
+(`src/quorate/config/adapter_table.py`). The module may import its section, as the modules of sinks do. A source that
+takes messages from a queue builds on `ingest/consumer.py`.
 """
 
 from __future__ import annotations

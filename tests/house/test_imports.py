@@ -27,7 +27,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "discovery": (["quorate.cluster.discovery"], ["plain", "config"]),
     "sink": (["quorate.sinks.sink", "quorate.sinks.importable"], ["plain"]),
     "sinks": (["quorate.sinks"], ["plain", "config", "sink"]),
-    "ingest": (["quorate.ingest"], ["plain"]),
+    "ingest": (["quorate.ingest"], ["plain", "config"]),
     "client": (["quorate.client"], ["plain"]),
     "parts": (["quorate.parts"], []),
     "command parts": (
