@@ -24,7 +24,7 @@ from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
 from quorate.sinks.importable import ManualPoll
-from quorate.sinks.sink import Fence, PollDocument, Sink, WriteOutcome
+from quorate.sinks.sink import Fence, PollDocument, Sink, SinkError, WriteOutcome
 
 OPTIONS_PER_TURN = 5_000  # looked up in one turn of the loop
 
@@ -185,6 +185,8 @@ class Leadership:
 
     def _write(self, mirror: Mirror, documents: Sequence[PollDocument], fence: Fence) -> None:
         outcomes = self._sink.write(documents, fence, self._cluster_id, timeout_s=self._left_s())
+        if untold := [document.id for document in documents if document.id not in outcomes]:
+            raise SinkError(f"{self._sink.name} did not say what became of {untold[0]!r}")
         for id, outcome in outcomes.items():
             self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
             if outcome in (WriteOutcome.WRITTEN, WriteOutcome.SAME):

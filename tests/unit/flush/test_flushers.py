@@ -121,6 +121,22 @@ def test_a_sink_that_does_not_import_is_written_to_like_the_others(two: Two) -> 
     run(scenario())
 
 
+def test_a_sink_that_leaves_a_document_out_of_its_answer_is_asked_again_after_a_pause(two: Two) -> None:
+    """Without a pause its flusher would ask the loop for the same poll without end."""
+
+    async def scenario() -> None:
+        replica, (a, b) = LocalReplica(), two.sinks()
+        await apply(replica, poll())
+        forgetful = PlainSink(a)
+        forgetful.write = lambda documents, fence, cluster_id, *, timeout_s: {}  # a mistake
+        async with flushing_to(replica, forgetful, b) as flushers:
+            await until("it is noticed", lambda: flushers["plain"].phase is Phase.RETRYING)
+            assert "plain did not say what became of 'mood'" == flushers.status()["plain"]["last_error"]
+            await until("b goes on", lambda: seen(b) == {"happy": 0, "sad": 0})
+
+    run(scenario())
+
+
 # ---- polls put there by hand -----------------------------------------------------------------------------------------
 
 
