@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from quorate.http import openapi
 from quorate.http.api import Api, Limits
-from quorate.http.handlers import admin, cluster, events, health, page, polls, results, votes
+from quorate.http.handlers import admin, cluster, events, health, page, poll_list, polls, results, votes
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request
@@ -57,7 +57,7 @@ ROUTES = (
     Route("POST", "/producers", votes.open_producer, votes.OPEN_PRODUCER, "vote"),
     Route("GET", "/polls/{id:anything}/results", results.results, results.RESULTS, "read", hot=True, timeout_s=_read_s),
     Route("GET", "/events", events.follow, events.FOLLOW, "read", hot=True),
-    Route("GET", "/polls", polls.show_all, polls.SHOW_ALL, "read", timeout_s=_read_s),
+    Route("GET", "/polls", poll_list.show_all, poll_list.SHOW_ALL, "read", timeout_s=_read_s),
     Route("POST", "/polls", polls.create, polls.CREATE, "manage", body_max=_poll_bytes),
     Route("GET", "/polls/{id:path}", polls.show, polls.SHOW, "read", timeout_s=_read_s),
     Route("POST", "/polls/{id:path}/state", polls.set_state, polls.SET_STATE, "manage"),

@@ -8,6 +8,9 @@ has applied everything that was committed before the read began (Raft §8). Read
 A node that has just started does not know yet what the cluster has counted. Until it knows, it lists no polls and never
 says that there is no such poll: it waits, and then says `NotReady`.
 
+A list of all polls can be too long to send between nodes. So a follower asks the leader only for its version, applies
+that, and lists the polls itself: they are the same.
+
 On every level, `min_version` makes the answering node wait until it has applied that version. So a client reads its own
 writes from any node.
 """
@@ -33,6 +36,7 @@ from quorate.words import AGE_UNKNOWN_MS, Level
 
 ANSWER_S = 0.5  # how long after the reader's deadline the leader's answer may come
 NOT_KNOWN = "this node has just started and has yet to learn from a leader what was counted; ask again, or another node"
+CATCH_UP_S = 1.0  # how long a follower may take to apply the leader's version; then it has the leader make the list
 NO_VERSION = 2**63 - 1  # no state machine comes to this version: a read that wants it is told the present one
 BIG_WAITING_MAX = 100  # readers of big tallies that wait for their turn; the last of them waits about two seconds
 
@@ -111,7 +115,7 @@ class Reads:
             no_leader="no leader is known; level=none answers from this node alone",
             changes_nothing=True,
         )
-        self.staleness = Staleness(replica, self._ask_for_version, clock)
+        self.staleness = Staleness(replica, self._confirmed_version, clock)
 
     async def wait_until_known(self, min_version: int, wait_s: float) -> None:
         """Wait until this node knows all polls and has that version. Raises `NotReady` or `Stale` after `wait_s`."""
@@ -148,6 +152,8 @@ class Reads:
         deadline_s = asyncio.get_running_loop().time() + query.wait_s
         if query.level == "none" or (query.level == "weak" and self._replica.is_leader):
             return await self._here(query, deadline_s)
+        if query.what == "polls" and (listed := await self._list_here(query, deadline_s)) is not None:
+            return listed
         asked_at_s = self._clock()
 
         def forwarded(left_s: float) -> tuple[bytes, float]:
@@ -161,33 +167,52 @@ class Reads:
             found = await _join(found) if isinstance(found, _ChunkedResults) else found
             return self._older(found, asked_at_s)  # the leader may have read at the beginning of that time
 
-        return await self._leader.ask(
-            forwarded, here=lambda: self._here(query, deadline_s), decode=decode, deadline_s=deadline_s
-        )
+        try:
+            return await self._leader.ask(
+                forwarded, here=lambda: self._here(query, deadline_s), decode=decode, deadline_s=deadline_s
+            )
+        except TooLarge:
+            if query.what != "polls":
+                raise
+            raise Stale("this node has not caught up, and the list is too long to forward; ask again") from None
 
     def _older(self, found: Answer, since_s: float) -> Answer:
         """What was found at that moment or later, with the age that it may have now."""
         found.age_ms = min(AGE_UNKNOWN_MS, found.age_ms + self.staleness.ms_since(since_s))
         return found
 
-    async def _ask_for_version(self, timeout_s: float) -> tuple[int, float]:
+    async def _list_here(self, query: _Query, deadline_s: float) -> Versioned[list[PollView]] | None:
+        """The polls at the leader's version or a later one, from this node's state. None if this node lags too much."""
+        version, asked_at_s = await self._ask_for_version(query.level, deadline_s)
+        catch_up_by_s = min(deadline_s, asyncio.get_running_loop().time() + CATCH_UP_S)
+        try:
+            await self._reached(version, catch_up_by_s)
+        except Stale:
+            return None
+        await self._reached(query.min_version, deadline_s)
+        return Versioned(self._replica.state.polls(query.name), *self._facts(query, asked_at_s))
+
+    async def _confirmed_version(self, timeout_s: float) -> tuple[int, float]:
         """The version of a leader that a majority confirmed, and when it was asked for (see `staleness.py`)."""
+        return await self._ask_for_version("linearizable", asyncio.get_running_loop().time() + timeout_s)
+
+    async def _ask_for_version(self, level: Level, deadline_s: float) -> tuple[int, float]:
+        """The leader's version, and when it was asked for. The leader answers that it does not have `NO_VERSION`."""
         asked_at_s = self._clock()
 
         def question(left_s: float) -> tuple[bytes, float]:
             nonlocal asked_at_s
             asked_at_s = self._clock()
-            return _encode(_Query("poll", "", "linearizable", NO_VERSION, 0.0)), timeout_s
+            return _encode(_Query("poll", "", level, NO_VERSION, 0.0)), left_s + ANSWER_S
 
         async def here() -> int:
             nonlocal asked_at_s
             asked_at_s = self._clock()
-            return await self._replica.barrier()
+            return await self._replica.barrier() if level == "linearizable" else self._replica.state.version
 
         async def decode(answer: bytes) -> int:
             raise Stale("the leader answered a question that it cannot answer")
 
-        deadline_s = asyncio.get_running_loop().time() + timeout_s
         try:
             version = await self._leader.ask(question, here=here, decode=decode, deadline_s=deadline_s)
         except Stale as told:

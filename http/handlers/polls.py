@@ -1,4 +1,4 @@
-"""Create polls, show them, and move them to another state.
+"""Create polls, show one, and move it to another state. The list of all is in `poll_list.py`.
 
 The id of a poll is part of addresses, so a new poll cannot have a slash in its id. Polls that were imported from a sink
 may have one, and are found. Times are RFC 3339 with an offset.
@@ -8,22 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from quorate.cluster.entry import CreatePoll, PollResult, State
-from quorate.cluster.read.reads import Versioned
 from quorate.cluster.state.polls import TRANSITIONS, PollView
 from quorate.errors import BadTransition, Conflict, Invalid, QuorateError, TooLarge, UnknownPoll
 from quorate.http.api import Api
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
 from quorate.http.operation import ID, Operation
 from quorate.http.reply import Reply, reply
-from quorate.http.request import Request, once, read_query
-from quorate.http.routing import Rendering
+from quorate.http.request import Request, read_query
 from quorate.http.vote_body import form_of
 from quorate.vote import (
     ID_BYTES_MAX,
@@ -75,10 +72,6 @@ SET_STATE = Operation(
     body={"application/json": NewState},
 )
 SHOW = Operation("A poll's definition", parameters=[ID, *PARAMETERS])
-SHOW_ALL = Operation(
-    "All polls",
-    parameters=[{"name": "state", "in": "query", "schema": {"enum": list(STATES)}}, *PARAMETERS],
-)
 
 
 async def create(api: Api, request: Request) -> Reply:
@@ -112,24 +105,6 @@ async def show(api: Api, request: Request, poll_id: str) -> Reply:
     )
     found = await within(consistency, read)
     return reply(show_poll(found.value), version=found.version)
-
-
-async def show_all(api: Api, request: Request) -> Rendering:
-    """GET /polls. Many polls take a while to render, so that is not done on the loop."""
-    parameters = read_query(request.query, CONSISTENCY | {"state"})
-    state = once(parameters, "state", "") or None
-    if state is not None and state not in STATES:
-        raise Invalid(f"state is {state!r}; give one of {', '.join(STATES)}")
-    consistency = read_consistency(parameters, api.limits.wait_max_s)
-    read = api.reads.polls(
-        state, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
-    )
-    return partial(_render_all, await within(consistency, read))
-
-
-def _render_all(found: Versioned[list[PollView]]) -> Reply:
-    polls = [show_poll(poll) for poll in found.value]
-    return reply({"polls": polls, "version": found.version}, version=found.version)
 
 
 def show_poll(poll: PollView) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quorate.vote import ENTRY_BYTES_MAX
 from tests.support.cluster import Cluster
 
 
@@ -39,3 +40,18 @@ def test_a_follower_reads_what_was_just_acknowledged(tmp_path: Path, level: str)
             assert 200 == leader.ask("POST", "/votes", json.dumps({"option": "happy", "id": f"v{i}"}).encode())[0]
             shown = follower.get(f"/polls/mood/results?level={level}")
             assert {"happy": i + 1, "sad": 0} == shown["results"]
+
+
+def test_a_list_of_polls_longer_than_a_message_is_the_same_on_every_node(tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        with cluster.client() as client:
+            for id in ("big1", "big2", "big3"):
+                client.create_poll(id, [f"{id} {i:06d} {'x' * 200}" for i in range(18_000)])
+        for level in ("weak", "linearizable"):
+            answers = [node.ask("GET", f"/polls?level={level}", timeout_s=20) for node in cluster.nodes]
+            assert [200] * 3 == [status for status, _, _ in answers]
+            assert len(answers[0][1]) > ENTRY_BYTES_MAX
+            assert answers[0][1] == answers[1][1] == answers[2][1]
+        pages = [cluster.nodes[i].get(f"/polls?limit=1&cursor={at}") for i, at in enumerate(["", "3.big1", "3.big2"])]
+        assert ["big1", "big2", "big3"] == [page["polls"][0]["id"] for page in pages]
+        assert pages[2]["next"] is None

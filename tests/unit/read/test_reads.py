@@ -8,6 +8,7 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.cluster.entry import CreatePoll
+from quorate.cluster.fsm import StateMachine
 from quorate.cluster.read import chunks
 from quorate.cluster.read import reads as reads_module
 from quorate.cluster.read.reads import Reads, Results
@@ -29,6 +30,12 @@ async def pair() -> tuple[LocalReplica, LocalReplica, Reads]:
     follower.state, follower.leader = leader.state, "n1"
     follower.peers["n1"] = leader
     return leader, follower, Reads(follower)
+
+
+async def replicate(leader: LocalReplica, follower: LocalReplica) -> None:
+    """Have the follower apply all that the leader has."""
+    for data in [*leader.formed, *leader.proposed]:
+        follower.commit(data, asyncio.get_running_loop().create_future())
 
 
 @on_loop
@@ -181,3 +188,36 @@ async def test_without_a_leader_a_read_is_told_so_in_time() -> None:
     follower.leader = None
     with pytest.raises(NoLeader):
         await reads.results("mood", wait_s=0.05)
+
+
+@pytest.mark.parametrize("level", ["weak", "linearizable"])
+@on_loop
+async def test_a_list_too_long_to_forward_is_made_by_the_follower(
+    level: Level, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads_module, "ENTRY_BYTES_MAX", 10)
+    leader, _, reads = await pair()
+    found = await reads.polls(level=level)
+    assert (["mood"], leader.state.version, level) == ([poll.id for poll in found.value], found.version, found.level)
+
+
+@on_loop
+async def test_a_follower_that_lags_lists_the_polls_once_it_has_the_leaders_version() -> None:
+    leader, follower, reads = await pair()
+    follower.state = StateMachine()
+    listing = asyncio.ensure_future(reads.polls(wait_s=30))
+    await asyncio.sleep(0.05)
+    assert not listing.done()
+    await replicate(leader, follower)
+    assert ["mood"] == [poll.id for poll in (await listing).value]
+
+
+@on_loop
+async def test_a_follower_that_lags_too_much_has_the_leader_list_the_polls(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reads_module, "CATCH_UP_S", 0.01)
+    _, follower, reads = await pair()
+    follower.state = StateMachine()
+    assert ["mood"] == [poll.id for poll in (await reads.polls()).value]
+    monkeypatch.setattr(reads_module, "ENTRY_BYTES_MAX", 10)
+    with pytest.raises(Stale, match="ask again"):
+        await reads.polls()

@@ -1,0 +1,130 @@
+"""All polls, or a page of them, oldest first.
+
+A page ends after `limit` polls, or before its text is too much for one answer. Its `next` says where the next page
+begins: the version of this page and its last poll. So the next page is never older than this one, also from another
+node, and polls that change their state meanwhile are neither skipped nor listed twice. Without `limit` all polls are
+listed, if they fit in one answer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from quorate.cluster.read.reads import Versioned
+from quorate.cluster.state.polls import PollView
+from quorate.errors import Invalid, TooLarge
+from quorate.http.api import Api
+from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
+from quorate.http.handlers.polls import STATES, show_poll
+from quorate.http.operation import Operation
+from quorate.http.reply import Reply, encode, reply
+from quorate.http.request import Request, once, read_query, read_version
+from quorate.http.routing import Rendering
+from quorate.vote import POLLS_MAX
+
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+
+SHOW_ALL = Operation(
+    "All polls, oldest first, or a page of them",
+    parameters=[
+        {"name": "state", "in": "query", "schema": {"enum": list(STATES)}},
+        {
+            "name": "limit",
+            "in": "query",
+            "schema": {"type": "integer", "minimum": 1, "maximum": POLLS_MAX},
+            "description": "polls a page; without it all are listed",
+        },
+        {
+            "name": "cursor",
+            "in": "query",
+            "schema": {"type": "string"},
+            "description": "where the page begins: `next` of the page before",
+        },
+        *PARAMETERS,
+    ],
+    words="`next` is the cursor of the next page, null on the last one. A page may have fewer polls than its limit.",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """What is asked for. `after` is the last poll of the page before, which was read at `version`."""
+
+    state: str | None
+    limit: int | None
+    after: str | None
+    version: int
+
+    @property
+    def is_whole(self) -> bool:
+        return self.limit is None and self.after is None
+
+
+async def show_all(api: Api, request: Request) -> Rendering:
+    """GET /polls. Many polls take a while to render, so that is not done on the loop."""
+    parameters = read_query(request.query, CONSISTENCY | {"state", "limit", "cursor"})
+    page = _read_page(parameters)
+    consistency = read_consistency(parameters, api.limits.wait_max_s)
+    read = api.reads.polls(
+        page.state if page.is_whole else None,  # the last poll of the page before may have another state by now
+        level=consistency.level,
+        min_version=max(consistency.min_version, page.version),
+        wait_s=consistency.wait_s,
+    )
+    return partial(_render, page, await within(consistency, read))
+
+
+def _read_page(parameters: dict[str, list[str]]) -> Page:
+    state = once(parameters, "state", "") or None
+    if state is not None and state not in STATES:
+        raise Invalid(f"state is {state!r}; give one of {', '.join(STATES)}")
+    limit = read_version(once(parameters, "limit", "0"), "limit") if "limit" in parameters else None
+    if limit is not None and not 1 <= limit <= POLLS_MAX:
+        raise Invalid(f"limit is {limit}; give 1 to {POLLS_MAX:,}")
+    cursor = once(parameters, "cursor", "")
+    if not cursor:
+        return Page(state, limit, None, 0)
+    version, dot, after = cursor.partition(".")
+    if not dot or not after:
+        raise Invalid(f"cursor is {cursor[:100]!r}; give `next` of a page, or none for the first page")
+    return Page(state, limit, after, read_version(version, "the version in cursor"))
+
+
+def _render(page: Page, found: Versioned[list[PollView]]) -> Reply:
+    listed, last = _fill(page, _behind(page.after, found.value))
+    if last is not None and page.is_whole:
+        raise TooLarge(
+            f"all polls are over {ANSWER_BYTES_MAX:,} bytes; give limit=100, and then as cursor `next` of the answer",
+            limit=ANSWER_BYTES_MAX,
+        )
+    following = None if last is None else f"{found.version}.{last}"
+    return reply({"polls": listed, "next": following, "version": found.version}, version=found.version)
+
+
+def _behind(after: str | None, polls: Sequence[PollView]) -> Sequence[PollView]:
+    if after is None:
+        return polls
+    for place, poll in enumerate(polls, 1):
+        if poll.id == after:
+            return polls[place:]
+    raise Invalid(f"cursor names a poll that is not there: {after!r}; begin with the first page")
+
+
+def _fill(page: Page, polls: Sequence[PollView]) -> tuple[list[msgspec.Raw], str | None]:
+    """The polls of the page as JSON, and the id of the last one. None instead: no further poll belongs to the list."""
+    listed: list[msgspec.Raw] = []
+    size, last = 0, None
+    for poll in polls:
+        if page.state not in (None, poll.state):
+            continue
+        text = encode(show_poll(poll))
+        size += len(text)
+        if len(listed) == page.limit or (listed and size > ANSWER_BYTES_MAX):
+            return listed, last
+        listed.append(msgspec.Raw(text))
+        last = poll.id
+    return listed, None
