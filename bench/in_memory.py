@@ -20,7 +20,7 @@ class InMemoryReplica:
     """It is the leader from the start, and has no peers."""
 
     node_id = leader = "n1"
-    is_leader = True
+    is_leader = expects_leader = True
     term = 1
 
     def __init__(self) -> None:

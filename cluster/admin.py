@@ -103,7 +103,8 @@ class Admin:
         if before == self._replica.node_id:
             await self._replica.transfer_leadership()
         else:
-            with contextlib.suppress(NoLeader):  # it does not lead any more: then another node does, or will soon
+            # It does not lead any more, or it fell silent: then another node does, or will soon.
+            with contextlib.suppress(NoLeader, OutcomeUnknown):
                 await self._transfers.once(before, b"")
         try:
             return await self._transfers.wait_for_leader(loop.time() + HANDED_OVER_S, other_than=before)

@@ -25,7 +25,19 @@ class Replica(Protocol):
 
     @property
     def leader(self) -> str | None:
-        """The node that this node believes to be the leader; it may be this node itself. None if it knows no leader."""
+        """The node that this node believes to be the leader; it may be this node itself. None if it knows no leader.
+
+        Belief ends with the leader's silence, after an election timeout, though the connection to it may stay open.
+        """
+        ...
+
+    @property
+    def expects_leader(self) -> bool:
+        """Whether a leader is known, or may be known soon.
+
+        False where none has been known for two election timeouts and this node hears too few peers to elect one: what
+        waits for a leader here waits in vain.
+        """
         ...
 
     @property
@@ -61,8 +73,8 @@ class Replica(Protocol):
         """Send a request to a peer and wait for its answer, for `timeout_s` or else ten seconds.
 
         Raises `NoLeader`, `Overloaded` or `TooLarge` if the request was surely not sent, and `OutcomeUnknown` if the
-        connection broke after it may have been sent, or if no answer came in time. A `QuorateError` that the peer's
-        handler raised is raised here as the same class.
+        connection broke after it may have been sent, if no answer came in time, or if the peer led, another node leads
+        now, and the peer is silent. A `QuorateError` that the peer's handler raised is raised here as the same class.
         """
         ...
 

@@ -201,6 +201,7 @@ class RaftReplica:
             self._tick_soon()
         running.tick_membership()
         self._check_leadership()
+        running.tick_watches()
         if running.engine.commit_unannounced() and self._announce_timer is None:
             self._announce_timer = asyncio.get_running_loop().call_later(ANNOUNCE_COMMIT_S, self._announce_commit)
         running.compaction.compact_if_due()
@@ -214,11 +215,16 @@ class RaftReplica:
         leads = self.is_leader
         if leads != self._was_leader:
             self._was_leader = leads
-            log.info("%s in term %d", "this node leads" if leads else "this node leads no more", self.term)
+            self._log_leadership(leads)
             if leads and not self.state.cluster_id:
                 self._propose_cluster()
             for listener in self._leadership_listeners:
                 notify(listener, leads)
+
+    def _log_leadership(self, leads: bool) -> None:
+        if (opened := self._opened) is not None:
+            why = opened.why_deposed(handing_over=self._handing_over) if self._running else "it stops"
+            opened.leader_watch.own_leadership(leads, self.term, why)
 
     def _propose_cluster(self) -> None:
         """Give the new state machine the id, the key and the settings that all replicas must share."""
@@ -282,8 +288,11 @@ class RaftReplica:
 
     @property
     def leader(self) -> str | None:
-        leader = None if self._running is None else self._running.engine.leader_id
-        return leader if leader == self.node_id or (leader is not None and self.transport.is_open(leader)) else None
+        return None if self._running is None else self._running.leader
+
+    @property
+    def expects_leader(self) -> bool:
+        return self._running is None or self._running.expects_leader
 
     @property
     def is_leader(self) -> bool:
@@ -349,9 +358,7 @@ class RaftReplica:
     def status(self) -> RaftStatus:
         if self._opened is None:
             return RaftStatus()
-        return self._opened.status(
-            halted=self._halted is not None, leader=self.leader, clock_jumps_refused=self.clock.refused
-        )
+        return self._opened.status(halted=self._halted is not None, clock_jumps_refused=self.clock.refused)
 
     # ---- members ----------------------------------------------------------------------------------------------------
 
@@ -380,8 +387,3 @@ class RaftReplica:
         if self._running is None:
             raise NotReady("this node is starting or stopping")
         return self._running
-
-
-def _set_once(answer: asyncio.Future[bool], value: bool) -> None:
-    if not answer.done():
-        answer.set_result(value)

@@ -12,9 +12,12 @@ from collections.abc import Callable, Mapping
 
 from quorate.cluster.fsm import Applied
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.engine.elections import ROLES
+from quorate.cluster.raft.catch_up import CatchUp
+from quorate.cluster.raft.engine.clock import monotonic_s
+from quorate.cluster.raft.engine.elections import DISK_HANG_TIMEOUTS, LEADER, ROLES
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.environment import Directory, ReplicaSettings
+from quorate.cluster.raft.leader_watch import LeaderWatch, Sight
 from quorate.cluster.raft.local_state import LocalState
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.membership.membership import Membership
@@ -25,6 +28,9 @@ from quorate.cluster.raft.status import RaftStatus
 from quorate.cluster.raft.storage.writer import Writer
 from quorate.cluster.raft.transport.connection import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
+
+HEARD_S = 2.0  # a peer that sent nothing for so long does not help to elect; idle peers send something every second
+NEVER_MS = 1e9  # what the engine says of a silence that has no beginning
 
 
 class RunningReplica:
@@ -47,6 +53,10 @@ class RunningReplica:
         self._settings, self._directory = settings, directory
         self._transport, self._bootstrap, self._state = transport, bootstrap, state
         self._http: dict[str, str] = {}
+        self.catch_up = CatchUp()
+        self.leader_watch = LeaderWatch(
+            settings.node_id, settings.timing.election_s, monotonic_s(), transport.end_calls
+        )
         # The engine asks its owner only in its steps, and none is made before all parts below exist.
         self.engine = Engine(
             settings.node_id,
@@ -84,6 +94,13 @@ class RunningReplica:
         self.membership.tick()
         if self._bootstrap.identity != self._directory.identity:
             self.save_identity()
+
+    def tick_watches(self) -> None:
+        """Note who leads, and how far this node is behind."""
+        now_s, engine = monotonic_s(), self.engine
+        silent_s = 0.0 if engine.role == LEADER else engine.silence_ms / 1000
+        self.leader_watch.tick(now_s, Sight(self.leader, engine.term_now, silent_s))
+        self.catch_up.tick(now_s, engine.applied_index, engine.known_commit_index)
 
     def receive(self, peer: str, message: messages.Message) -> None:
         match message:
@@ -126,7 +143,39 @@ class RunningReplica:
         """The HTTP address of each peer that has introduced itself."""
         return dict(self._http)
 
-    def status(self, *, halted: bool, leader: str | None, clock_jumps_refused: int) -> RaftStatus:
+    # ---- who leads --------------------------------------------------------------------------------------------------
+
+    @property
+    def leader(self) -> str | None:
+        """The leader that this node believes in and can reach; it may be this node itself."""
+        leader = self.engine.believed_leader
+        reached = leader == self._settings.node_id or (leader is not None and self._transport.is_open(leader))
+        return leader if reached else None
+
+    @property
+    def expects_leader(self) -> bool:
+        """See `Replica.expects_leader`."""
+        return self.leader is not None or self.leader_watch.may_expect(self._hears_majority())
+
+    def _hears_majority(self) -> bool:
+        voters = self.engine.voters()
+        heard = self._transport.heard_within(HEARD_S) | {self._settings.node_id}
+        return len(heard & voters) * 2 > len(voters)
+
+    def why_deposed(self, *, handing_over: bool) -> str:
+        """Why this node, which led until a moment ago, leads no more."""
+        engine, election_s = self.engine, self._settings.timing.election_s
+        if engine.role == LEADER:
+            return "it is elected again, and has yet to apply its log"
+        if handing_over:
+            return f"it handed leadership over; term {engine.term_now} began"
+        if engine.term_now > self.leader_watch.term:
+            return f"another node began term {engine.term_now}"
+        if engine.disk_hangs():
+            return f"its disk has taken nothing for {DISK_HANG_TIMEOUTS * election_s:.3g} s"
+        return f"no majority answered for {election_s:.3g} s"
+
+    def status(self, *, halted: bool, clock_jumps_refused: int) -> RaftStatus:
         engine, journal, newest = self.engine, self.engine.journal, self.compaction.newest
         return RaftStatus(
             role="halted" if halted else ROLES[engine.role],
@@ -141,7 +190,7 @@ class RunningReplica:
             log_memory_bytes=journal.bytes_in_memory,
             chain=journal.chain_at(engine.applied_index).hex(),
             election_timeout_ms=int(engine.timing.election_s * 1000),
-            leader=leader,
+            leader=None if halted else self.leader,
             members={m.id: "voter" if m.voter else "learner" for m in self.membership.list_members()},
             cluster_id=self._bootstrap.identity.cluster_id,
             waiting_for=self._bootstrap.waiting_for(),
@@ -152,7 +201,18 @@ class RunningReplica:
             links=self._transport.status(),
             refused_connections=self._transport.refusals,
             clock_jumps_refused=clock_jumps_refused,
+            leader_heard_ms_ago=self._leader_heard_ms_ago(),
+            leader_changes=self.leader_watch.changes,
+            leaderless_s=round(self.leader_watch.missing_s, 3),
+            elections=engine.elections,
+            lag_entries=self.catch_up.entries,
+            lag_ms=int(self.catch_up.seconds * 1000),
         )
+
+    def _leader_heard_ms_ago(self) -> int | None:
+        if self.engine.role == LEADER:
+            return 0
+        return self.engine.silence_ms if self.engine.silence_ms < NEVER_MS else None
 
     # ---- for the engine, see `EngineOwner` --------------------------------------------------------------------------
 

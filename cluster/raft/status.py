@@ -45,6 +45,12 @@ class RaftStatus(msgspec.Struct):
     links: dict[str, ConnectionStatus] = {}
     refused_connections: int = 0
     clock_jumps_refused: int = 0
+    leader_heard_ms_ago: int | None = None  # 0 on the leader; None: no leader was heard yet
+    leader_changes: int = 0  # other leaders or terms that this node has seen since it runs
+    leaderless_s: float = 0.0  # how long this node knew no leader since it runs, in all
+    elections: int = 0  # that this node has started since it runs
+    lag_entries: int = 0  # committed, as far as this node was told, and not applied here
+    lag_ms: int = 0  # how long the oldest of them that was noted has been waited for
 
     def as_json(self) -> Mapping[str, Any]:
         """The JSON of /status. A replica that is starting shows only its role."""

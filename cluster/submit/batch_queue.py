@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 from collections import deque
 from dataclasses import dataclass
 
@@ -268,21 +269,26 @@ class BatchQueue:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
-        """Tell each batch whose deadline has passed: surely not counted if it is waiting, unknown if it was sent."""
+        """Tell each batch whose deadline has passed: surely not counted if it is waiting, unknown if it was sent.
+
+        Where no leader can be expected, what waits is told before its deadline.
+        """
         self._sweeping = None
         now_s = asyncio.get_running_loop().time()
-        for open_batch in [batch for batch in self._open if batch.deadline_s <= now_s]:
+        wait_until_s = math.inf if self._leader.hopeless else now_s
+        for open_batch in [batch for batch in self._open if batch.deadline_s <= wait_until_s]:
             self._open.remove(open_batch)
             self._encode(open_batch)
-        self._tell_waiting(now_s)
+        self._tell_waiting(wait_until_s)
         self._tell_sent(now_s)
         self._schedule()
         self._sweep_later()
 
-    def _tell_waiting(self, now_s: float) -> None:
-        late = [batch for batch in self._pending if batch.deadline_s <= now_s]
+    def _tell_waiting(self, until_s: float) -> None:
+        """Refuse for sure the batches whose deadlines are not after `until_s`."""
+        late = [batch for batch in self._pending if batch.deadline_s <= until_s]
         if late:
-            self._pending = deque(batch for batch in self._pending if batch.deadline_s > now_s)
+            self._pending = deque(batch for batch in self._pending if batch.deadline_s > until_s)
         for batch in late:
             batch.refuse(self._leader.too_late(sent=False))
 

@@ -16,14 +16,16 @@ What can happen to it:
 - sent to told: the leader answered, or refused it for good.
 - sent to waiting: the leader surely did not take it, because it does not lead or is stopping (`may_try_again`). The
   request is tried again with the next leader until its deadline.
-- waiting to told, at the deadline: "surely not", `NoLeader` or `Overloaded` (`too_late`).
-- sent to told, when the answer does not come in time or the connection breaks: "unknown". For a request that changes
-  nothing (a read) this is as good as "surely not": it is tried again, or told `NoLeader`.
+- waiting to told, at the deadline, or as soon as no leader can be expected (`hopeless`): "surely not", `NoLeader` or
+  `Overloaded` (`too_late`). A normal election is waited for.
+- sent to told, when the answer does not come in time, the connection breaks, or the leader was replaced and is silent:
+  "unknown". For a request that changes nothing (a read) this is as good as "surely not": it is tried again, or told
+  `NoLeader`.
 
-A leader that was replaced may be silent for long, and it may still know what became of a request, or refuse it for
-sure. So an attempt that was sent to it goes on and its answer is taken, but the attempt no longer holds a place
-(`abandon_others`). Its caller waits until the answer comes, the connection breaks, or the deadline passes: a new leader
-does not end the wait.
+A leader that was replaced may still know what became of a request, or refuse it for sure: when it handed leadership
+over, it does. So an attempt that was sent to it goes on, without a place (`abandon_others`), and its answer is taken.
+The replica ends the attempt an election timeout after that leader spoke last (see `Replica.call`). For a leader that is
+cut off this is at once, because it was silent for longer before another one could be elected.
 
 There are two users. `ask` is for a caller that waits: reads and administration. `start` is for the queue of batches,
 which decides itself what leaves when, and where a batch must cost no more tasks than the call itself. Both send with
@@ -75,11 +77,17 @@ class LeaderCall:
         leader = self._replica.leader
         return None if leader == self._replica.node_id and not self._replica.is_leader else leader
 
+    @property
+    def hopeless(self) -> bool:
+        """Whether no leader is ready, and none can be expected: what waits is refused now, not at its deadline."""
+        return self.ready is None and not self._replica.expects_leader
+
     async def wait_for_leader(self, deadline_s: float, *, other_than: str | None = None) -> str:
-        """The leader as soon as one is ready. Raises `NoLeader` at the deadline (time of the event loop)."""
+        """The leader as soon as one is ready. Raises `NoLeader` at the deadline (time of the event loop), or before it
+        if no leader can be expected."""
         loop = asyncio.get_running_loop()
         while (leader := self.ready) is None or leader == other_than:
-            if loop.time() >= deadline_s:
+            if loop.time() >= deadline_s or self.hopeless:
                 raise self.too_late(sent=False) if leader is None else NoLeader(f"{leader} still leads")
             await asyncio.sleep(POLL_S)
         return leader

@@ -11,7 +11,9 @@ from quorate.cluster.raft.replica import RaftReplica
 from quorate.http.api import Check, CheckResult
 from quorate.joining import Joining
 
-BEHIND_MAX = 1_000  # entries that are committed but not yet applied; a node with more is not ready
+# A node that has not applied more committed entries than this, or waits longer for one of them, is not ready.
+BEHIND_MAX = 1_000
+BEHIND_MS_MAX = 5_000
 
 
 class Readiness:
@@ -49,15 +51,20 @@ class Readiness:
         if raft.waiting_for:
             missing = ", ".join(raft.waiting_for)
             return CheckResult(False, f"waiting to meet {missing}", "a cluster is formed once all have met")
-        return CheckResult(False, "none known", "a majority of the nodes must be up and connected")
+        heard_ms = raft.leader_heard_ms_ago
+        heard = "" if heard_ms is None else f"the last one was heard {heard_ms / 1000:.1f} s ago; "
+        return CheckResult(False, "none known", f"{heard}a majority of the nodes must be up and connected")
 
     def _check_log(self) -> CheckResult:
         raft = self._replica.status()
         if raft.role in ("starting", "halted"):
             return CheckResult(False, raft.role, "see the log of this node")
-        applied, committed = raft.applied_index, raft.commit_index
-        more = f"committed {committed}, last {raft.last_index}"
-        return CheckResult(committed - applied <= BEHIND_MAX, f"applied {applied}", more)
+        applied, lag = raft.applied_index, raft.lag_entries
+        words, more = f"applied {applied}", f"committed {applied + lag}, last {raft.last_index}"
+        if lag <= BEHIND_MAX and raft.lag_ms <= BEHIND_MS_MAX:
+            return CheckResult(True, words, more)
+        behind = f"{lag:,} {'entry' if lag == 1 else 'entries'} and {raft.lag_ms / 1000:.1f} s behind"
+        return CheckResult(False, f"{words}, {behind}", more)
 
     def _sink_checks(self) -> list[Check]:
         """One check for each sink. With several, the name of the check says which sink it is about."""

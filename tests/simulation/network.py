@@ -143,6 +143,13 @@ class SimTransport:
             if not answer.done():
                 answer.set_exception(OutcomeUnknown("the link broke"))
 
+    def end_calls(self, peer: str, within_s: float, why: str) -> None:
+        for answer in [answer for answer, asked in self._calls.items() if asked == peer]:
+            self.network.loop.call_later(within_s, _answer, answer, OutcomeUnknown(why))
+
+    def heard_within(self, seconds: float) -> set[str]:
+        return set(self.connection)
+
     def reintroduce(self, peer: str) -> None:
         if peer in self.connection:
             introduction = self.listener.introduction()

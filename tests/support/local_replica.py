@@ -24,6 +24,7 @@ class LocalReplica:
         self.handlers: dict[str, PeerHandler] = {}
         self.peers: dict[str, LocalReplica] = {}
         self.leader: str | None = node_id
+        self.expects_leader = True
         self.term = 1
         self.call_s = 10.0
         self.formed: list[bytes] = []  # the entry that forms the cluster, if there is one

@@ -86,6 +86,15 @@ def results(made: Readiness) -> dict[str, tuple[bool, str, str]]:
             (False, "waiting to meet n2, n3", "a cluster is formed once all have met"),
         ),
         (Replica(None), None, (False, "none known", "a majority of the nodes must be up and connected")),
+        (
+            Replica(None, leader_heard_ms_ago=1_240),
+            None,
+            (
+                False,
+                "none known",
+                "the last one was heard 1.2 s ago; a majority of the nodes must be up and connected",
+            ),
+        ),
     ],
 )
 def test_a_node_without_a_leader_says_what_it_waits_for(
@@ -101,13 +110,18 @@ def test_a_node_without_a_leader_says_what_it_waits_for(
     ("raft", "expected"),
     [
         ({}, (True, "applied 7", "committed 7, last 9")),
-        ({"commit_index": 1_007}, (True, "applied 7", "committed 1007, last 9")),
-        ({"commit_index": 1_008}, (False, "applied 7", "committed 1008, last 9")),
+        ({"lag_entries": 1_000, "lag_ms": 400}, (True, "applied 7", "committed 1007, last 9")),
+        (
+            {"lag_entries": 1_001, "lag_ms": 400},
+            (False, "applied 7, 1,001 entries and 0.4 s behind", "committed 1008, last 9"),
+        ),
+        ({"lag_entries": 1, "lag_ms": 5_000}, (True, "applied 7", "committed 8, last 9")),
+        ({"lag_entries": 1, "lag_ms": 5_100}, (False, "applied 7, 1 entry and 5.1 s behind", "committed 8, last 9")),
         ({"role": "halted"}, (False, "halted", "see the log of this node")),
         ({"role": "starting"}, (False, "starting", "see the log of this node")),
     ],
 )
-def test_a_node_that_has_much_to_apply_is_not_ready(raft: Mapping[str, Any], expected: tuple[bool, str, str]) -> None:
+def test_a_node_that_is_far_behind_is_not_ready(raft: Mapping[str, Any], expected: tuple[bool, str, str]) -> None:
     async def main() -> dict[str, tuple[bool, str, str]]:
         return results(readiness(Replica(**raft)))
 

@@ -7,7 +7,6 @@ replaced.
 
 from __future__ import annotations
 
-import logging
 import random
 from collections import deque
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from typing import Any, TypedDict, Unpack
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.clock import monotonic_s
+from quorate.cluster.raft.engine.leader_belief import LeaderBelief
 from quorate.cluster.raft.engine.owner import EngineOwner
 from quorate.cluster.raft.engine.port import EnginePort, NoPoller
 from quorate.cluster.raft.engine.stock import RaftNode, SyncObj, SyncObjConf
@@ -28,8 +28,6 @@ BACKOFF_DOUBLINGS_MAX = 3  # of the pause between failed elections
 DISK_HANG_TIMEOUTS = 5  # a leader whose sync takes longer than this many election timeouts steps down
 
 _Promise = tuple[int, str, messages.Message]  # the journal position to wait for, the peer, the message
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +74,8 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._election_granted = False  # by a majority's pre-ballots, or by the leader's TimeoutNow
         self._transferring = False
         self._elections_since_leader = 0  # that this node has started
+        self.elections = 0  # that this node has started since it runs
+        self.belief = LeaderBelief(timing.election_s)
         # The fields above come first: SyncObj.__init__ makes the transport and calls our `generateRaftTimeout`, which
         # reads them. The fields of SyncObj that come from the journal are set after it, or it would overwrite them.
         super().__init__(
@@ -118,6 +118,11 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
     def leader_id(self) -> str | None:
         leader = self._SyncObj__raftLeader
         return None if leader is None else str(leader.id)
+
+    @property
+    def believed_leader(self) -> str | None:
+        """The leader, unless it is another node and has been silent for too long."""
+        return self.leader_id if self.role == LEADER or self.belief.holds else None
 
     @property
     def node_id(self) -> str:
@@ -183,8 +188,9 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         Stock 0.3.17 raises its term and starts an election whenever it hears no leader. A node that comes back from a
         partition then deposes a healthy leader (test_disruptive: 20 of 20).
         """
+        self.belief.tick(monotonic_s())
         alone = self.voters() == {self.node_id}  # no other node can lead, so there is no leader to wait for
-        if self._disk_hangs() and not alone:
+        if self.disk_hangs() and not alone:
             self._step_down()
             return
         due = alone or self._SyncObj__raftElectionDeadline < monotonic_s()
@@ -201,7 +207,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             )
         self._check_pre_ballots()
 
-    def _disk_hangs(self) -> bool:
+    def disk_hangs(self) -> bool:
         """Whether records wait for the disk, and none has become durable for `DISK_HANG_TIMEOUTS`."""
         now_s, synced = monotonic_s(), self.journal.synced
         if synced >= self.journal.position or synced != self._synced_seen:
@@ -211,7 +217,6 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
     def _step_down(self) -> None:
         """Lead no more. A leader without a disk commits nothing, and its heartbeats keep others from an election."""
         if self.role == LEADER:
-            log.warning("the disk has hung for %d election timeouts: this node leads no more", DISK_HANG_TIMEOUTS)
             self._SyncObj__setState(FOLLOWER)
             self._SyncObj__raftLeader = None
 
@@ -223,6 +228,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
     def _start_election(self, *, transfer: bool = False) -> None:
         self._election_granted, self._transferring = True, transfer
         self._elections_since_leader += 1
+        self.elections += 1
         self._ballots = {self.node_id}
         self._SyncObj__raftElectionDeadline = 0  # the next tick is PySyncObj's own election
 
@@ -313,6 +319,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
         self._SyncObj__raftLeader = RaftNode(peer)
         self._leader_heard_s = now_s
+        self.belief.heard()
         self._pre_ballots, self._elections_since_leader = set(), 0
 
     def connection_lost(self, peer: str) -> None:
@@ -322,6 +329,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         """
         if peer == self.leader_id and self.role == FOLLOWER:
             self._leader_heard_s = float("-inf")
+            self.belief.end()
             soon_s = monotonic_s() + self.timing.election_s * self._rng.uniform(0.02, 0.3)
             self._SyncObj__raftElectionDeadline = min(self._SyncObj__raftElectionDeadline, soon_s)
 
@@ -332,6 +340,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         """
         if peer == self.leader_id and self.role == FOLLOWER:
             now_s = self._leader_heard_s = monotonic_s()
+            self.belief.heard()
             self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
             if now_s - self._alive_sent_s >= self.timing.heartbeat_s:
                 self._alive_sent_s = now_s

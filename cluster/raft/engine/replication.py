@@ -47,6 +47,11 @@ class Replication(Elections):
         self.journal.setRaftCommitIndex(index)
 
     @property
+    def known_commit_index(self) -> int:
+        """What is committed in the cluster, as far as this node was told. It may not have these entries yet."""
+        return max(self.commit_index, int(self._SyncObj__leaderCommitIndex or 0))
+
+    @property
     def applied_index(self) -> int:
         return int(self._SyncObj__raftLastApplied)
 
@@ -227,6 +232,7 @@ class Replication(Elections):
         if not self.leader_is_fresh():
             self.history_index = max(self.history_index, message.commit_index)
         self.follow(peer, message.term)
+        self._SyncObj__leaderCommitIndex = message.commit_index
         if self.journal.pending_bytes > PENDING_BYTES_MAX:  # the disk hangs: take nothing, but say that we are alive
             self._owner.send(peer, self._alive_answer(message, reset=False))
             return
@@ -244,7 +250,6 @@ class Replication(Elections):
         self._store(prev, entries)
         verified = prev + len(entries)
         commit = min(message.commit_index, verified)
-        self._SyncObj__leaderCommitIndex = message.commit_index
         if commit > self.commit_index:
             self._commit(commit)
         if self.journal.synced < self.journal.position and not entries:

@@ -98,10 +98,24 @@ class Calls:
 
     def fail(self, connection: PeerConnection) -> None:
         """The connection broke: nobody can know the outcome of the calls that were made over it."""
-        for id in [id for id, (where, _) in self._open.items() if where is connection]:
-            answer = self._open.pop(id)[1]
-            if not answer.done():
-                answer.set_exception(OutcomeUnknown("the link to the leader broke; send it again with the same id"))
+        self._end(self._ids_on(connection), "the link to the leader broke; send it again with the same id")
+
+    def end(self, connection: PeerConnection, within_s: float, why: str) -> None:
+        """End the calls that are open on this connection now: as unknown, unless they are answered `within_s`."""
+        ids = self._ids_on(connection)
+        if within_s > 0:
+            asyncio.get_running_loop().call_later(within_s, self._end, ids, why)
+        else:
+            self._end(ids, why)
+
+    def _ids_on(self, connection: PeerConnection) -> list[int]:
+        return [id for id, (where, _) in self._open.items() if where is connection]
+
+    def _end(self, ids: list[int], why: str) -> None:
+        for id in ids:
+            _, answer = self._open.pop(id, (None, None))
+            if answer is not None and not answer.done():
+                answer.set_exception(OutcomeUnknown(why))
 
     def received(self, connection: PeerConnection, message: bytes) -> None:
         """Take a message of the calls' stream. Raises one of `MALFORMED` if it cannot be read."""

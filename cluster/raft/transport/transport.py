@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from quorate.cluster.raft import messages
+from quorate.cluster.raft.line_limit import LineLimit
 from quorate.cluster.raft.status import ConnectionStatus
 from quorate.cluster.raft.transport.calls import PING, Calls
 from quorate.cluster.raft.transport.connection import CALLS, RAFT, Introduction, PeerConnection
@@ -68,6 +69,8 @@ class PeerTransport:
         self._server: asyncio.Server | None = None
         self._check_timer: asyncio.TimerHandle | None = None
         self._warned_at_s: dict[str, float] = {}
+        self._lost_at_s: dict[str, float] = {}  # the members that are not connected now, but were
+        self._link_lines: dict[str, LineLimit] = {}
         self._stopped = False
         self.refusals = 0
 
@@ -163,6 +166,12 @@ class PeerTransport:
             self._warned_at_s[about] = now_s
             log.warning("%s; trying on", what)
 
+    def _log_link(self, peer: str, what: str) -> None:
+        """Log that a connection came or went; a connection that flaps makes few lines."""
+        limit = self._link_lines.setdefault(peer, LineLimit())
+        if (more := limit.allow(asyncio.get_running_loop().time())) is not None:
+            log.info("link to %s %s%s", peer, what, more)
+
     def introduction(self) -> Introduction:
         return self._listener.introduction()
 
@@ -181,6 +190,8 @@ class PeerTransport:
                 before.close("a newer connection took its place")
                 self._lost(peer, before)
             self._warned_at_s.pop(peer, None)
+            if before is None:
+                self._log_link(peer, self._came(peer))
             self._listener.connected(peer)
         return refusal
 
@@ -201,8 +212,13 @@ class PeerTransport:
             return  # it did not introduce itself, or a newer connection took its place
         del self._open[connection.peer]
         if not self._stopped:
-            log.info("link to %s lost: %s", connection.peer, why)
+            self._lost_at_s[connection.peer] = asyncio.get_running_loop().time()
+            self._log_link(connection.peer, f"lost: {why}")
         self._lost(connection.peer, connection)
+
+    def _came(self, peer: str) -> str:
+        lost_at_s = self._lost_at_s.pop(peer, None)
+        return "made" if lost_at_s is None else f"back after {asyncio.get_running_loop().time() - lost_at_s:.1f} s"
 
     def _lost(self, peer: str, connection: PeerConnection) -> None:
         self._calls.fail(connection)
@@ -256,6 +272,17 @@ class PeerTransport:
     async def call(self, peer: str, kind: str, body: bytes, *, timeout_s: float | None = None) -> bytes:
         """See `Replica.call`."""
         return await self._calls.call(self._open.get(peer), peer, kind, body, timeout_s)
+
+    def end_calls(self, peer: str, within_s: float, why: str) -> None:
+        """End the calls to the peer that are open now: as unknown, unless they are answered `within_s`."""
+        connection = self._open.get(peer)
+        if connection is not None:
+            self._calls.end(connection, within_s, why)
+
+    def heard_within(self, seconds: float) -> set[str]:
+        """The connected peers that sent anything in the last `seconds`."""
+        since_s = asyncio.get_running_loop().time() - seconds
+        return {peer for peer, connection in self._open.items() if connection.heard_s >= since_s}
 
     def serve(self, kind: str, handler: PeerHandler) -> None:
         self._calls.add_handler(kind, handler)

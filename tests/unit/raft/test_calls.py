@@ -238,3 +238,43 @@ def test_stopping_ends_every_call_and_every_connection(run: Run) -> None:
             assert await outside.is_hung_up_on()
 
     run(main())
+
+
+@pytest.mark.parametrize("within_s", [0.0, 0.05])
+def test_calls_that_are_ended_are_unknown_and_later_ones_go_on(run: Run, within_s: float) -> None:
+    async def main() -> None:
+        release = asyncio.Event()
+
+        async def slow(peer: str, body: bytes) -> bytes:
+            await release.wait()
+            return body
+
+        async with Node("n1") as one, Node("n2") as two:
+            one.transport.serve("slow", slow)
+            await pair(one, two)
+            before = asyncio.create_task(two.transport.call("n1", "slow", b"before"))
+            await asyncio.sleep(0)
+            two.transport.end_calls("n1", within_s, "n3 leads now")
+            after = asyncio.create_task(two.transport.call("n1", "slow", b"after"))
+            with pytest.raises(OutcomeUnknown, match="n3 leads now"):
+                await before
+            release.set()
+            assert b"after" == await after
+
+    run(main())
+
+
+def test_a_call_that_is_answered_in_time_is_not_ended(run: Run) -> None:
+    async def main() -> None:
+        async def answer(peer: str, body: bytes) -> bytes:
+            return body
+
+        async with Node("n1") as one, Node("n2") as two:
+            one.transport.serve("ask", answer)
+            await pair(one, two)
+            call = asyncio.create_task(two.transport.call("n1", "ask", b"x"))
+            await asyncio.sleep(0)
+            two.transport.end_calls("n1", 5.0, "n3 leads now")
+            assert b"x" == await call
+
+    run(main())

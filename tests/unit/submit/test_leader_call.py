@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from types import SimpleNamespace
@@ -295,3 +296,32 @@ async def test_an_attempt_nobody_waits_for_ends_unless_it_holds_a_place(replaced
     await asyncio.sleep(0.01)
     assert replaced == attempt.cancelled()
     attempt.cancel()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@on_loop
+async def test_where_no_leader_can_be_expected_everybody_is_refused_before_the_deadline(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A minority says "surely not" as soon as it knows. While an election may succeed, it waits."""
+    monkeypatch.setattr(admin_module, "LEADER_S", 60.0)
+    monkeypatch.setattr(sys.modules[__name__], "WAIT_S", 60.0)
+    cluster = await three_nodes()
+    cluster.asked.lead(None)
+    told = asyncio.ensure_future(cluster.kinds[kind]())
+    await asyncio.sleep(0.2)
+    assert not told.done()
+    cluster.asked.expects_leader = False
+    async with asyncio.timeout(5):
+        with pytest.raises(NoLeader):
+            await told
+
+
+@on_loop
+async def test_a_leader_that_falls_silent_while_it_hands_over_is_not_waited_for() -> None:
+    """The replica ends the call when another node leads. Who leads is known then, and that was the question."""
+    cluster = await three_nodes()
+    cluster.answer(cluster.first, refusing(OutcomeUnknown("n1 did not answer, and n3 leads now")))
+    admin = Admin(cast(RaftReplica, cluster.asked))
+    later(cluster, "n3")
+    assert "n3" == await admin.transfer()
