@@ -19,12 +19,13 @@ from quorate.http.events import Stream
 from quorate.http.flask_loader import FlaskLoader
 from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Reply, headers_of, internal, problem
-from quorate.http.request import Request, check_origin
+from quorate.http.request import Request, check_coding, check_origin
 from quorate.http.routing import Match, Route, Router
 
 Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
+CODINGS = (b"content-encoding", b"transfer-encoding")
 GONE = 499  # the client left before there was an answer: nginx's number, never sent
 
 
@@ -44,7 +45,7 @@ class AsgiApp:
         if scope["type"] != "http":
             return
         began_s = time.perf_counter()
-        method, path = scope["method"], scope["path"]
+        method, path = scope["method"], _without_last_slash(scope)
         try:
             match = self._router.find(method, path) or (await self._flask.get()).url_map.find(method, path)
             if match.hot and match.route is not None and self._hot:
@@ -66,7 +67,7 @@ class AsgiApp:
         path = "/" + scope["path"].lstrip("/")  # as Flask spells it
         try:
             request = await self._read(route, path, scope, receive)
-            answer = await route.handler(self._api, request, *arguments)
+            answer = await route.answer(self._api, request, arguments)
         except QuorateError as error:
             answer = problem(error, path)
         except ClientGone:
@@ -172,6 +173,8 @@ def _read_headers(request: Request, scope: Scope) -> bytes | None:
             host = value
         elif name == b"origin":
             origin = value
+        elif name in CODINGS:
+            check_coding(value.decode("latin-1"))
         elif name == b"idempotency-key":
             request.idempotency_key = _once(request.idempotency_key, value)
         elif name == b"x-quorate-producer":
@@ -199,11 +202,22 @@ def _once(before: str | None, value: bytes) -> str:
 
 
 def _length(scope: Scope) -> bytes | None:
+    """The Content-Length of a request for Flask. Refuses a body that is compressed."""
+    length: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"content-length":
-            length: bytes = value
-            return length
-    return None
+            length = value
+        elif name in CODINGS:
+            check_coding(value.decode("latin-1"))
+    return length
+
+
+def _without_last_slash(scope: Scope) -> str:
+    """The path, which is the same with a slash at its end for every route. `%2F` there is part of an id, and stays."""
+    path: str = scope["path"]
+    if path.endswith("/") and len(path) > 1 and path[-2] != "/" and scope["raw_path"].endswith(b"/"):
+        scope["path"] = path = path[:-1]
+    return path
 
 
 def _given(body: bytes, receive: Receive) -> Receive:

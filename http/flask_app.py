@@ -21,7 +21,7 @@ from quorate.http.body import too_large
 from quorate.http.events import HEARTBEAT_S, Stream
 from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Reply, headers_of, internal, problem, signature
-from quorate.http.request import Request, check_origin
+from quorate.http.request import Request, check_coding, check_origin
 from quorate.http.routing import Route
 from quorate.http.url_map import AnythingConverter
 
@@ -55,7 +55,7 @@ class _FlaskDoor:
         timeout_s = route.timeout_s(self._api.limits)
 
         def answer_request(**arguments: str) -> Response:
-            work = route.handler(self._api, read_request(), *arguments.values())
+            work = route.answer(self._api, read_request(), arguments.values())
             answer = self._on_loop(work, timeout_s)
             if isinstance(answer, Stream):
                 return self._respond_with_stream(answer)
@@ -128,15 +128,24 @@ def read_request() -> Request:
         query=flask.request.query_string.decode(),
         body=flask.request.get_data(cache=False),
         content_type=headers.get("Content-Type", ""),
-        idempotency_key=headers.get("Idempotency-Key"),
-        producer=headers.get("X-Quorate-Producer"),
+        idempotency_key=_in_utf8(headers.get("Idempotency-Key")),
+        producer=_in_utf8(headers.get("X-Quorate-Producer")),
         last_event_id=headers.get("Last-Event-ID"),
         accept=headers.get("Accept", ""),
     )
 
 
+def _in_utf8(value: str | None) -> str | None:
+    """A header that counts in its own bytes. WSGI gives them as Latin-1."""
+    try:
+        return value and value.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        raise Invalid("Idempotency-Key and X-Quorate-Producer are UTF-8") from None
+
+
 def check_site() -> None:
     if flask.request.method == "POST":
+        check_coding(flask.request.headers.get("Content-Encoding", ""))
         check_origin(flask.request.headers.get("Origin"), flask.request.headers.get("Host"))
 
 

@@ -67,9 +67,21 @@ class StatusNumbers(Collector):
         self._status = status
 
     def collect(self) -> Iterable[Metric]:
+        families: dict[str, list[tuple[str, float]]] = {}
         for path, number in numbers(self._status):
-            name = "_".join(("quorate", *path))
-            yield GaugeMetricFamily(_legal(name), f"{'.'.join(path)} of /status", number)
+            families.setdefault(_legal("_".join(("quorate", *path))), []).append((".".join(path), number))
+        for name, found in families.items():
+            if len(found) == 1:
+                yield GaugeMetricFamily(name, f"{found[0][0]} of /status", found[0][1])
+            else:
+                yield self._told_apart(name, found)
+
+    def _told_apart(self, name: str, found: list[tuple[str, float]]) -> Metric:
+        """Numbers of several paths with one legal name, such as those of the nodes n-1 and n.1."""
+        family = GaugeMetricFamily(name, "several numbers of /status", labels=["path"])
+        for path, number in found:
+            family.add_metric([path], number)
+        return family
 
 
 def numbers(status: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], float]]:

@@ -91,6 +91,8 @@ def problem(error: QuorateError, instance: str, *, version: int | None = None) -
         more.append((b"retry-after", b"%d" % math.ceil(error.retry_after_s)))  # RFC 9110: whole seconds
     if isinstance(allow := error.fields.get("allow"), list):
         more.append((b"allow", ", ".join(allow).encode()))
+    if isinstance(codings := error.fields.get("accept_encoding"), str):
+        more.append((b"accept-encoding", codings.encode()))  # RFC 7694
     return Reply(error.status, encode(document) + b"\n", PROBLEM, version or error.fields.get("version"), tuple(more))
 
 

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from quorate.errors import Forbidden, Invalid
+from quorate.errors import Forbidden, Invalid, UnsupportedMedia
+from quorate.vote import normal_form
 
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m)?", re.ASCII)
 UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0}
@@ -35,6 +36,15 @@ def check_origin(origin: str | None, host: str | None) -> None:
         raise Forbidden(f"a page of {origin[:100]!r} cannot make changes here")
 
 
+def check_coding(coding: str) -> None:
+    """Refuse a body that is compressed, by Content-Encoding or Transfer-Encoding. It would read as malformed JSON."""
+    if coding.strip().lower() not in ("", "identity", "chunked"):
+        raise UnsupportedMedia(
+            f"the body is encoded as {coding[:100]!r}; send it as it is, without compression",
+            accept_encoding="identity",
+        )
+
+
 def read_query(query: str, allowed: frozenset[str]) -> dict[str, list[str]]:
     """The parameters of the query. An unknown parameter is an error: a misspelt `level` must not weaken a read."""
     parameters: dict[str, list[str]] = {}
@@ -46,7 +56,7 @@ def read_query(query: str, allowed: frozenset[str]) -> dict[str, list[str]]:
         if name not in allowed:
             known = ", ".join(sorted(allowed)) or "none"
             raise Invalid(f"there is no query parameter {name!r} here; known: {known}")
-        parameters.setdefault(name, []).append(value)
+        parameters.setdefault(name, []).append(normal_form(value))
     return parameters
 
 

@@ -1,7 +1,7 @@
 """What a route is, and how a request finds its route. The table of all routes is `routes.py`.
 
 The loop's door asks the router for every request, so exact paths and hot patterns are found without a regular
-expression. All other spellings of a path (`//events`, `/livez/`) are left to the URL map of the Flask app
+expression. All other spellings of a path (`//events`, `/livez//`) are left to the URL map of the Flask app
 (`url_map.py`), which is made from the same table. So both doors agree about what is at a path.
 """
 
@@ -12,10 +12,12 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from quorate.http.api import Limits
+from quorate.http.api import Api, Limits
 from quorate.http.events import Stream
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply
+from quorate.http.request import Request
+from quorate.vote import normal_form
 
 if TYPE_CHECKING:
     from flask import Response
@@ -56,6 +58,10 @@ class Route:
     hot: bool = False
     body_max: Callable[[Limits], int] = any_body
     timeout_s: Callable[[Limits], float] = any_answer_s  # how long a Flask thread waits for the loop
+
+    def answer(self, api: Api, request: Request, arguments: Iterable[str]) -> Coroutine[Any, Any, Answer]:
+        """Call the handler. What stands in the address is looked up in the spelling in which it is kept."""
+        return self.handler(api, request, *map(normal_form, arguments))
 
     @property
     def path(self) -> str:

@@ -73,6 +73,11 @@ class Tallied(msgspec.Struct):
     version: int
 
 
+def normal_form(text: str) -> str:
+    """The spelling (NFC) in which ids, options and titles are kept. What is looked up must be brought to it, too."""
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
 def check_text(text: str, what: str, bytes_max: int) -> str:
     """The text in NFC. Raises `Invalid` or `TooLarge`, in words, if it is empty, too long or has control characters."""
     if text.isascii():
@@ -80,7 +85,7 @@ def check_text(text: str, what: str, bytes_max: int) -> str:
             raise Invalid(f"{what} has a control character; remove it")
         size = len(text)
     else:
-        text = unicodedata.normalize("NFC", text)
+        text = normal_form(text)
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
             raise Invalid(f"{what} has a control character or half a surrogate pair; remove it")
         size = len(text.encode())
