@@ -14,6 +14,7 @@ import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made
+from quorate.words import count
 
 if TYPE_CHECKING:
     from quorate.client.feed import Fed, Progress, Scan
@@ -88,10 +89,10 @@ def _bad(file: Path, found: Scan) -> Exception:
 
 
 def _summary(fed: Fed, found: Scan) -> str:
-    text = f"{fed.applied:,} {'vote' if fed.applied == 1 else 'votes'} counted"
+    text = f"{count(fed.applied, 'vote')} counted"
     if before := fed.skipped + fed.duplicates:
         text += f", {before:,} had been counted before"
-    return text + (f", {found.bad_lines:,} bad lines passed over" if found.bad_lines else "")
+    return text + (f", {count(found.bad_lines, 'bad line')} passed over" if found.bad_lines else "")
 
 
 @contextlib.contextmanager

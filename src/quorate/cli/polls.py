@@ -12,6 +12,7 @@ import click
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made
 from quorate.cli.table import print_table
+from quorate.words import count
 
 OPTIONS_SHOWN_MAX = 8
 SECONDS_IN = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
@@ -80,7 +81,9 @@ def show(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
         return
     click.echo(f"{found['id']}: {found['title']}")
     click.echo(f"  {found['state']}" + (f", closes at {found['closes_at']}" if found.get("closes_at") else ""))
-    click.echo("  any option counts (write-ins)" if found["write_ins"] else f"  {len(found['options'])} options")
+    click.echo(
+        "  any option counts (write-ins)" if found["write_ins"] else f"  {count(len(found['options']), 'option')}"
+    )
     for option in found["options"]:
         click.echo(f"    {option}")
 

@@ -15,6 +15,7 @@ from quorate.cli.node_options import as_json, print_json
 from quorate.cli.output import change_is_made
 from quorate.cli.settings import warn
 from quorate.client.lines import LINE_BYTES_MAX, chunks, numbered
+from quorate.words import count
 
 if TYPE_CHECKING:
     from quorate.ingest.nsq.publisher import Publisher
@@ -157,7 +158,7 @@ class VoteLines:
         except QuorateError as error:
             self.bad_lines += 1
             if not self._skip_bad:
-                before = f"The {self.votes:,} votes before it may be published"
+                before = f"What stands before it, {count(self.votes, 'vote')}, may be published"
                 raise _bad([f"line {self._line_number:,}: {error.detail}"], 1, before) from None
             return
         for place, vote in enumerate(votes):
@@ -187,13 +188,9 @@ def _report(lines: VoteLines, publisher: Publisher, as_json: bool) -> None:
         print_json(report)
         return
     places = " and ".join(sorted(publisher.used)) or "nobody"
-    text = f"{_count(lines.votes, 'vote')} published in {_count(publisher.messages, 'message')} to {places}"
+    text = f"{count(lines.votes, 'vote')} published in {count(publisher.messages, 'message')} to {places}"
     if publisher.single:
         text += f"; of {publisher.single:,} there is one copy only"
     if lines.bad_lines:
-        text += f"; {lines.bad_lines:,} bad lines passed over"
+        text += f"; {count(lines.bad_lines, 'bad line')} passed over"
     click.echo(f"{text}\nrun id {lines.run_id}: published again under it, they count once")
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -10,7 +10,7 @@ import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.table import print_table
-from quorate.words import AGE_UNKNOWN_MS, LEVELS
+from quorate.words import AGE_UNKNOWN_MS, LEVELS, count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -62,7 +62,7 @@ def _only_open(client: Client) -> str:
 def _line(found: dict[str, Any]) -> str:
     age_ms = found.get("age_ms", 0)
     age = ", of any age" if age_ms >= AGE_UNKNOWN_MS else f", up to {age_ms:,} ms old" if age_ms else ""
-    return f"{found['total']:,} votes in {found['id']} ({found['state']}), version {found['version']:,}{age}"
+    return f"{count(found['total'], 'vote')} in {found['id']} ({found['state']}), version {found['version']:,}{age}"
 
 
 def _watch(client: Client, poll: str, level: str, interval_s: float, as_json: bool) -> None:

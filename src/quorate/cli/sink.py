@@ -9,6 +9,7 @@ import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made
+from quorate.words import count
 
 
 @click.group()
@@ -57,7 +58,7 @@ def adopt(name: str | None, yes: bool, as_json: bool, nodes: list[str], timeout_
         print_json(adopted)
     else:
         click.echo(
-            f"{adopted['documents']:,} documents of other clusters are this cluster's now. Generation "
+            f"Taken over from other clusters: {count(adopted['documents'], 'document')}. Generation "
             f"{adopted['generation']}: the leader writes every poll again."
         )
 
@@ -76,7 +77,7 @@ def _lines(leader: str, flush: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "written", "not yet by this leader"
     else:
         yield "written", f"up to version {flush['last_success_version']:,}, {flush['last_success_age_s']:.1f} s ago"
-    yield "behind by", f"{flush['pending_polls']:,} polls, {flush['lag_versions'] or 0:,} versions"
+    yield "behind by", f"{count(flush['pending_polls'], 'poll')}, {count(flush['lag_versions'] or 0, 'version')}"
     yield (
         "documents",
         ", ".join(f"{count:,} {outcome}" for outcome, count in flush["documents"].items() if count) or "none",
@@ -84,6 +85,6 @@ def _lines(leader: str, flush: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if flush["last_error"] is not None:
         yield "error", flush["last_error"]
     if flush["import"] is not None:  # None: this sink does not import
-        yield "imported", f"{flush['import']['imported']:,} polls put there by hand"
+        yield "imported", f"{count(flush['import']['imported'], 'poll')} put there by hand"
         for id, why in flush["import"]["problems"].items():
             yield "left alone", f"{id}: {why}"

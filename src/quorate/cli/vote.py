@@ -27,6 +27,7 @@ def vote(
     timeout_s: float,
 ) -> None:
     """Cast a vote for OPTION."""
+    from quorate.cli.vote_refusals import explain
     from quorate.errors import QuorateError
     from quorate.vote import Vote
 
@@ -35,6 +36,7 @@ def vote(
         try:
             tallied = client.vote(cast)
         except QuorateError as error:
+            explain(error, client, cast)
             if not error.definite:  # the id was made here: without it nobody could send the same vote again
                 error.fields["hint"] = f"Send it again, it will not be counted twice: quorate vote --id {cast.id} …"
             raise

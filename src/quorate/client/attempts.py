@@ -52,8 +52,12 @@ class FailedAttempts:
     def verdict(self) -> QuorateError:
         assert self._last is not None
         if not self.reached:
-            names = ", ".join(self._nodes)
-            return NoLeader(f"none of {names} can be reached" if len(self._nodes) > 1 else f"{names} cannot be reached")
+            return NoLeader(self._last.detail if len(self._nodes) == 1 else self._none_reached())
         if self._reads and self._doubt:  # a read changes nothing, answered or not
             return NoLeader(self._doubt.detail)
         return self._doubt or self._last
+
+    def _none_reached(self) -> str:
+        assert self._last is not None
+        why = self._last.detail.partition(" cannot be reached: ")[2]
+        return f"none of {', '.join(self._nodes)} can be reached" + (f": {why}" if why else "")

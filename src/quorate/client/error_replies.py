@@ -10,6 +10,7 @@ import requests
 import urllib3.exceptions
 
 from quorate import errors
+from quorate.client.connecting import NoTls
 from quorate.errors import Invalid, NoLeader, OutcomeUnknown, QuorateError
 
 NOT_FIELDS = {
@@ -57,6 +58,8 @@ def transport_error(node: str, error: requests.RequestException) -> QuorateError
         return Invalid(f"{node!r} is no node's URL; give one as http://127.0.0.1:8001")
     cause = error.args[0] if error.args else None
     reason = getattr(cause, "reason", cause)
+    if isinstance(reason, NoTls):
+        return Unreached(f"{node} cannot be reached: {reason.why}")
     if isinstance(error, requests.ConnectTimeout) or isinstance(reason, urllib3.exceptions.NewConnectionError):
         return Unreached(f"{node} cannot be reached")
     if isinstance(error, requests.Timeout):

@@ -21,6 +21,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from quorate.client.attempts import FailedAttempts
+from quorate.client.connecting import HttpsAdapter
 from quorate.client.error_replies import answer_error, transport_error, worth_another_try
 from quorate.errors import Invalid, QuorateError
 from quorate.vote import Tallied, Vote
@@ -75,6 +76,7 @@ class Client:
         self._session = requests.Session()
         # Nodes are asked without a proxy. Reading the proxy variables would take longer than the request.
         self._session.trust_env = False
+        self._session.mount("https://", HttpsAdapter(pool_connections=len(self.nodes), pool_maxsize=4))
         self._session.mount("http://", HTTPAdapter(pool_connections=len(self.nodes), pool_maxsize=4))
 
     def __enter__(self) -> Client:

@@ -187,7 +187,8 @@ class Run:
         self.supervisor.close()
         if self.started:
             self.console.print(
-                f"Stopped. The votes are in {_short(self.folder.path)}; the same command goes on with them."
+                f"Stopped. The votes are in {_short(self.folder.path)}; the same command goes on with them.",
+                soft_wrap=True,
             )
 
 

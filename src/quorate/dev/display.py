@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.padding import Padding
@@ -16,8 +17,10 @@ from rich.text import Text
 from quorate.dev.poller import NodeView, Poller, TallyView
 from quorate.dev.supervisor import Child
 from quorate.tally_table import tally
+from quorate.words import count
 
 TALLY_LINE_EVERY_S = 5.0
+FRAME_COLUMNS = 4  # two beside the picture, and two before a command
 ROLE_STYLES = {"leader": "bold green", "candidate": "yellow", "halted": "red"}
 
 
@@ -70,14 +73,34 @@ class Picture:
         self._console = console
         self._footer = footer
         self._start_command = start_command
+        self._told_down: set[str] = set()
+        if not self._fits(footer):
+            self.say(footer)
+            self._footer = "What to try stands above."
         self._live.start()
 
     def say(self, text: str) -> None:
-        self._console.print(Text(text))
+        self._console.print(Text(text), soft_wrap=True)
+
+    def _fits(self, text: str) -> bool:
+        """Whether the picture can show it unbroken. A command that is broken inside a path cannot be copied."""
+        return all(cell_len(line) + FRAME_COLUMNS <= self._console.width for line in text.splitlines())
+
+    def _down(self, row: NodeRow) -> Text:
+        """How to start it again: in the picture if it fits there, otherwise once above the picture."""
+        id, command = row.child.place.id, self._start_command(row.child)
+        if self._fits(command):
+            return _down(row, command)
+        if id not in self._told_down:
+            self._told_down.add(id)
+            self.say(f"{id} is down; start it again:\n{command}")
+        return Text(f"{id} is down{f' ({row.note})' if row.note else ''}", style="red")
 
     def show(self, rows: Sequence[NodeRow], shown: TallyView | None) -> None:
+        down = [row for row in rows if row.state == "down"]
+        self._told_down &= {row.child.place.id for row in down}
         parts: list[RenderableType] = [Text(), _nodes_table(rows)]
-        parts += [_down(row, self._start_command(row.child)) for row in rows if row.state == "down"]
+        parts += [self._down(row) for row in down]
         parts += [Text(), *_tally_part(shown), _flush_part(rows), Text(), Text(self._footer, style="dim")]
         self._live.update(Padding(Group(*parts), (0, 1)), refresh=True)
 
@@ -117,7 +140,7 @@ def _tally_part(shown: TallyView | None) -> list[RenderableType]:
         return [Text("no poll yet", style="dim")]
     total = sum(shown.results.values())
     head = Text(shown.title, style="bold").append(
-        f"   {shown.poll}, {shown.state}: {total:,} votes, {shown.rate:,.0f} a second", style="not bold dim"
+        f"   {shown.poll}, {shown.state}: {count(total, 'vote')}, {shown.rate:,.0f} a second", style="not bold dim"
     )
     return [head, tally(shown.results, rows_max=12)]
 

@@ -15,6 +15,7 @@ from typing import Any
 from quorate.client.http import Client
 from quorate.errors import QuorateError
 from quorate.processes.node import Place
+from quorate.words import count
 
 POLL_EVERY_S = 0.4
 NODE_TIMEOUT_S = 1.0
@@ -132,7 +133,7 @@ def _flush_line(flush: Mapping[str, Any]) -> str:
         return f"{sink} is behind: {flush['last_error']}"
     if version is None:
         return f"{sink}: nothing written yet"
-    waiting = "" if flush["caught_up"] else f", {flush['pending_polls']:,} polls to write"
+    waiting = "" if flush["caught_up"] else f", {count(flush['pending_polls'], 'poll')} to write"
     return f"all tallies up to version {version:,} are in {sink}{waiting}"
 
 

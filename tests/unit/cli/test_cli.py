@@ -152,6 +152,43 @@ def test_what_the_cluster_refuses_ends_with_1_and_says_why(
     assert said in told.err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["hapy"], ["'hapy'", "Did you mean happy?"]),
+        (["HAPPY"], ["'HAPPY'", "Did you mean happy?"]),
+        (["xyz"], ["'xyz'", "There are happy, sad."]),
+        (["hapy", "--poll", "mood"], ["'hapy' in poll mood", "Did you mean happy?"]),
+        (["happy", "--poll", "mod"], ["no poll 'mod'", "Did you mean mood?"]),
+        (["soup", "--poll", "lunch"], ["lunch is a draft; open it first: quorate polls open lunch"]),
+        (["late", "--poll", "over"], ["over is closed"]),
+        (["late"], ["over is closed"]),
+    ],
+    ids=str,
+)
+def test_a_refused_vote_is_told_what_it_may_have_meant(
+    node: Node, capsys: Capture, arguments: list[str], said: list[str]
+) -> None:
+    node.ask("POST", "/polls", {"id": "lunch", "options": ["soup", "stew"], "state": "draft"})
+    node.ask("POST", "/polls", {"id": "over", "options": ["late", "early"]})
+    node.ask("POST", "/polls/over/state", {"state": "closed"})
+    told = Told(capsys, "vote", *arguments)
+    assert 1 == told.code
+    assert [] == [words for words in said if words not in told.err], told.err
+
+
+def test_one_vote_is_1_vote(node: Node, capsys: Capture) -> None:
+    node.vote(option="happy", id="u1")
+    assert "1 vote in mood" in Told(capsys, "results", "mood").out
+
+
+def test_https_to_a_plain_port_is_surely_not_done_and_says_why(node: Node, capsys: Capture) -> None:
+    told = Told(capsys, "vote", "happy", "--node", f"https://127.0.0.1:{node.port}", "--timeout", "1")
+    assert (3, {"happy": 0, "sad": 0}) == (told.code, node.tally())
+    assert "it speaks no TLS; is its address http://" in told.err
+    assert "Nothing was changed" in told.err
+
+
 def test_where_nobody_listens_it_ends_soon_with_3_and_says_what_to_do(capsys: Capture) -> None:
     told = Told(capsys, "vote", "happy", "--node", NOWHERE)
     assert 3 == told.code

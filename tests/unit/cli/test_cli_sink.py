@@ -125,7 +125,7 @@ def test_adopt_asks_first(url: str) -> None:
     result = CliRunner().invoke(sink, ["adopt", "--node", url], input="y\n")
     assert 0 == result.exit_code
     assert ["POST /sink/adopt"] == Node.asked
-    assert "2 documents of other clusters are this cluster's now. Generation 3" in result.output
+    assert "Taken over from other clusters: 2 documents. Generation 3" in result.output
 
 
 def test_adopt_for_scripts(url: str) -> None:

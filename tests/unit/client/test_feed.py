@@ -210,7 +210,7 @@ def test_bad_lines_can_be_passed_over_and_the_same_again_counts_nothing(
 ) -> None:
     file = votes_file(tmp_path, "happy", '{"option":3}', "sad")
     assert 0 == main(["feed", str(file.path), "--skip-bad"])
-    assert "2 votes counted, 1 bad lines passed over\n" == capsys.readouterr().out
+    assert "2 votes counted, 1 bad line passed over\n" == capsys.readouterr().out
     assert 0 == main(["feed", str(file.path), "--skip-bad", "--json"])
     assert {"votes": 2, "applied": 0, "duplicates": 0, "skipped": 2} == json.loads(capsys.readouterr().out)
     assert {"happy": 1, "sad": 1} == node.tally()

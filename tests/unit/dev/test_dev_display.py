@@ -71,6 +71,20 @@ def test_the_picture_shows_nodes_tally_flush_and_what_to_type(out: io.StringIO, 
     assert "the footer" in lines
 
 
+def test_a_command_to_copy_is_never_broken(out: io.StringIO) -> None:
+    """Neither inside a quoted path nor between words, however narrow the terminal is."""
+    command = "quorate node --config '/a folder with spaces/and a long name/cluster/n3/quorate.toml'"
+    footer = "Try:\n  echo happy | quorate publish - --config '/a folder with spaces/n1/quorate.toml'"
+    console = Console(file=out, force_terminal=True, width=60, height=50, color_system=None, legacy_windows=False)
+    picture = Picture(console, footer, lambda _: command)
+    for _ in range(3):
+        picture.show([row("n1", "up", leader()), row("n3", "down", note="why")], None)
+    picture.close()
+    assert 1 == out.getvalue().count(command)
+    assert 1 == out.getvalue().count(footer.splitlines()[1])
+    assert "n3 is down (why)" in out.getvalue()
+
+
 def test_options_are_text_not_markup(out: io.StringIO, picture: Display) -> None:
     lines = shown(out, picture, [row("n1", "up", leader())], results(**{"[red]x[/red]": 1, "🙂 a.b.$c": 2}))
     assert any(line.startswith("[red]x[/red]") for line in lines)
