@@ -6,8 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,8 @@ import dns.query
 import pytest
 import requests
 
+from quorate.processes.ports import free_ports
+from quorate.processes.process import Process
 from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).parents[2]
@@ -40,40 +40,33 @@ class Agent:
     """One server agent on loopback. Its ports stay the same when it is started again."""
 
     def __init__(self, folder: Path, *, hcl: str = "") -> None:
-        self._binary, self._folder, self._hcl = consul_binary(), folder, hcl
+        self._folder = folder
         self._ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
-        self._process: subprocess.Popen[bytes] | None = None
         self.address = f"127.0.0.1:{self._ports['http']}"
         self.dns_port = self._ports["dns"]
-
-    def start(self) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        argv = [
-            *(self._binary, "agent", "-server", "-bootstrap-expect=1", "-node=test", "-log-level=warn"),
-            *(f"-data-dir={self._folder / 'data'}", "-bind=127.0.0.1", "-client=127.0.0.1"),
-            f"-hcl=performance {{ raft_multiplier = 1 }} disable_update_check = true {self._hcl}",
+        command = [
+            *(consul_binary(), "agent", "-server", "-bootstrap-expect=1", "-node=test", "-log-level=warn"),
+            *(f"-data-dir={folder / 'data'}", "-bind=127.0.0.1", "-client=127.0.0.1"),
+            f"-hcl=performance {{ raft_multiplier = 1 }} disable_update_check = true {hcl}",
             *(f"-{name}-port={port}" for name, port in {**self._ports, "serf-wan": -1, "grpc": -1}.items()),
         ]
-        with (self._folder / "log").open("ab") as log:
-            self._process = subprocess.Popen(argv, stdout=log, stderr=subprocess.STDOUT)
-        wait_for("Consul has a leader", self._leads, deadline_s=60, seen=(self._folder / "log").read_text)
+        self._process = Process("Consul", command, folder / "log")
+
+    def start(self) -> None:
+        self._process.start()
+        wait_for("Consul has a leader", self._leads, deadline_s=60, seen=self._process.tail)
 
     def _leads(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, (self._folder / "log").read_text()
+        assert self._process.running, self._process.tail()
         with contextlib.suppress(requests.RequestException):
             return bool(requests.get(f"http://{self.address}/v1/status/leader", timeout=2).json())
         return False
 
     def signal(self, number: signal.Signals) -> None:
-        assert self._process is not None
-        self._process.send_signal(number)
+        self._process.signal(number)
 
     def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait(10)
-            self._process = None
+        self._process.close()
 
     def forget(self) -> None:
         """Start again with nothing on its disk, as a replaced one."""
@@ -113,12 +106,3 @@ def running_agent(folder: Path, *, hcl: str = "") -> Iterator[Agent]:
         yield agent
     finally:
         agent.kill()
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports nobody has now. Held together until all are known, so that they differ."""
-    with contextlib.ExitStack() as held:
-        sockets = [held.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [int(one.getsockname()[1]) for one in sockets]
