@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -83,6 +85,17 @@ class SimNode:
     disks: list[Disk] = field(default_factory=list)
     halted: BaseException | None = None
     removed: bool = False
+
+
+@contextmanager
+def virtual_time() -> Iterator[asyncio.Runner]:
+    """A runner whose loop has a time of its own. A `SimCluster` on it gives this time to PySyncObj as well."""
+    clock = pysyncobj.syncobj.monotonicTime
+    try:
+        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            yield runner
+    finally:
+        pysyncobj.syncobj.monotonicTime = clock
 
 
 class SimCluster:

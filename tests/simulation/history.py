@@ -10,13 +10,10 @@ import contextlib
 import random
 from dataclasses import dataclass, field
 
-import pysyncobj.syncobj
-
 from quorate.cluster.entry import CreatePoll
 from quorate.errors import QuorateError
 from quorate.vote import Vote
-from tests.simulation.cluster import SimCluster
-from tests.simulation.loop import VirtualLoop
+from tests.simulation.cluster import SimCluster, virtual_time
 
 OPTIONS = ["happy", "sad", "calm"]
 
@@ -269,9 +266,5 @@ async def _judge(cluster: SimCluster, outcomes: dict[str, str]) -> Verdict:
 
 def history(seed: int, names: str = "abcde", *, seconds: float = 20.0) -> Verdict:
     """Run one random history. Only the seed decides it."""
-    clock = pysyncobj.syncobj.monotonicTime
-    try:
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            return runner.run(run_history(seed, names, seconds=seconds))
-    finally:
-        pysyncobj.syncobj.monotonicTime = clock
+    with virtual_time() as runner:
+        return runner.run(run_history(seed, names, seconds=seconds))

@@ -1,7 +1,8 @@
 """The network between simulated replicas: delays, losses, late and repeated messages, cuts and broken connections.
 
 It is harsher than TCP on purpose, because Raft must not depend on order. It keeps the promise of `PeerTransport`: a
-call ends in an answer, in an error that says it surely was not sent, or in `OutcomeUnknown`.
+call ends in an answer, in an error that says it surely was not sent, or in `OutcomeUnknown`; and it is never repeated,
+for a batch that was refused for sure must not come a second time and be counted (seed 50266 of 26 November 2026).
 """
 
 from __future__ import annotations
@@ -58,14 +59,16 @@ class Network:
             self.cut.discard(pair)
             self.settle()
 
-    def carry(self, source: str, target: str, deliver: Any) -> None:
-        """Deliver a message later: maybe late, maybe twice, maybe never; but never over another connection."""
+    def carry(self, source: str, target: str, deliver: Any, *, once: bool = False) -> None:
+        """Deliver a message later: maybe late, maybe twice (unless `once`), maybe never; but never over another
+        connection."""
         self.messages += 1
         if target not in self.ends or self.rng.random() < self.loss.get((source, target), 0.0):
             return
         here, there = self.ends[source], self.ends[target]
         connection = here.connection[target], there.connection.get(source)
-        for _ in range(2 if self.rng.random() < self.repeated else 1):
+        twice = self.rng.random() < self.repeated and not once
+        for _ in range(2 if twice else 1):
             delay_s = self.rng.uniform(*DELAY_S)
             if self.rng.random() < self.late:
                 delay_s += self.rng.random()
@@ -178,7 +181,7 @@ class SimTransport:
             raise NoLeader(f"no connection to {peer}")
         answer: asyncio.Future[bytes] = self.network.loop.create_future()
         self._calls[answer] = peer
-        self.network.carry(self.node_id, peer, lambda there: there.asked(self.node_id, kind, body, answer))
+        self.network.carry(self.node_id, peer, lambda there: there.asked(self.node_id, kind, body, answer), once=True)
         try:
             async with asyncio.timeout(CALL_S if timeout_s is None else timeout_s):
                 return await answer
