@@ -48,7 +48,8 @@ class Wire(Network):
         if late != DROP:
             self.carry(source, target, deliver, late_s=float(late or 0.0))
 
-    def carry(self, source: str, target: str, deliver: Any, late_s: float = 0.0) -> None:
+    def carry(self, source: str, target: str, deliver: Any, late_s: float = 0.0, *, once: bool = True) -> None:
+        """Nothing is repeated here, so `once` always holds."""
         self.messages += 1
         if target not in self.ends or self.rng.random() < self.loss.get((source, target), 0.0):
             return
