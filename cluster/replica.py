@@ -49,7 +49,7 @@ class Replica(Protocol):
     def term(self) -> int: ...
 
     def now_ms(self) -> int:
-        """The time that a leader stamps on an entry (Unix, ms): its clock, without the jumps of a single bad clock."""
+        """The time that a leader stamps on an entry (Unix, ms): what a majority of the members' clocks have reached."""
         ...
 
     def propose(self, entry: bytes) -> asyncio.Future[Applied]:

@@ -1,9 +1,9 @@
-"""The leader's time: it is written on entries, and closes polls that are due.
+"""What one node may believe of its own clock, where no majority of the members' clocks is known (`member_clocks.py`).
 
-A wall clock can be wrong, and one wrong clock must not close every poll. So the leader's wall clock is compared with
-the time that should have passed by a monotonic clock. If it is more than 60 s ahead of the cluster's time, it is
-refused, counted and logged, and the time goes on from the last one that was believed. Steps backwards are left to the
-state machine, which never lets its time go back.
+A wall clock can be wrong, and one wrong clock must not close every poll. So this node's wall clock is compared with the
+time that should have passed by a monotonic clock. If it is more than 60 s ahead of the cluster's time, it is refused,
+counted and logged, and the time goes on from the last one that was believed. Steps backwards are left to the state
+machine, which never lets its time go back.
 
 A leader whose clock is behind closes polls later by that much, and the log says so. The time of the leader before it
 does not correct it: if that leader's clock was ahead, the cluster would stay ahead for ever and close polls too early.

@@ -14,11 +14,13 @@ from typing import Any
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.proposals import Proposals, settle
 from quorate.cluster.raft.environment import Directory, Environment, ReplicaSettings, blocking, in_words
 from quorate.cluster.raft.handover import hand_over
 from quorate.cluster.raft.leader_clock import LeaderClock
 from quorate.cluster.raft.local_state import LocalState, notify
+from quorate.cluster.raft.member_clocks import MemberClocks
 from quorate.cluster.raft.members import Member, Members
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.opening import open_storage
@@ -62,6 +64,7 @@ class RaftReplica:
             directory.identity, settings.cluster_name, set(settings.peers) if settings.bootstrap else set()
         )
         self.transport = environment.transport(settings.node_id, self, settings.key)
+        self._clocks = MemberClocks(settings.node_id, self.transport, environment.wall, environment.monotonic)
         self._leadership_listeners: list[Callable[[bool], None]] = []
         self._proposals = Proposals()
         self._was_leader = False
@@ -134,6 +137,7 @@ class RaftReplica:
     def abandon(self) -> None:
         """Stop without an answer to anybody, as a killed process does: for simulations."""
         self._stopped = True
+        self._clocks.stop()
         for timer in (self._tick_timer, self._announce_timer):
             if timer is not None:
                 timer.cancel()
@@ -199,6 +203,7 @@ class RaftReplica:
     def _run_tick(self, running: RunningReplica) -> None:
         if running.engine.tick():
             self._tick_soon()
+        self._clocks.tick(leads=running.engine.role == LEADER, voters=running.engine.voters)
         running.tick_membership()
         self._check_leadership()
         running.tick_watches()
@@ -303,7 +308,7 @@ class RaftReplica:
         return 0 if self._opened is None else self._opened.engine.term_now
 
     def now_ms(self) -> int:
-        return self.clock.now_ms()
+        return self._clocks.now_ms(self.state.time_ms, self.clock.now_ms)
 
     def propose(self, entry: bytes) -> asyncio.Future[Applied]:
         answer: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
@@ -358,7 +363,11 @@ class RaftReplica:
     def status(self) -> RaftStatus:
         if self._opened is None:
             return RaftStatus()
-        return self._opened.status(halted=self._halted is not None, clock_jumps_refused=self.clock.refused)
+        return self._opened.status(
+            halted=self._halted is not None,
+            clock_jumps_refused=self.clock.refused,
+            clock_offsets_ms=self._clocks.offsets_ms(),
+        )
 
     # ---- members ----------------------------------------------------------------------------------------------------
 

@@ -175,7 +175,7 @@ class RunningReplica:
             return f"its disk has taken nothing for {DISK_HANG_TIMEOUTS * election_s:.3g} s"
         return f"no majority answered for {election_s:.3g} s"
 
-    def status(self, *, halted: bool, clock_jumps_refused: int) -> RaftStatus:
+    def status(self, *, halted: bool, clock_jumps_refused: int, clock_offsets_ms: dict[str, int]) -> RaftStatus:
         engine, journal, newest = self.engine, self.engine.journal, self.compaction.newest
         return RaftStatus(
             role="halted" if halted else ROLES[engine.role],
@@ -201,6 +201,7 @@ class RunningReplica:
             links=self._transport.status(),
             refused_connections=self._transport.refusals,
             clock_jumps_refused=clock_jumps_refused,
+            clock_offsets_ms=clock_offsets_ms,
             leader_heard_ms_ago=self._leader_heard_ms_ago(),
             leader_changes=self.leader_watch.changes,
             leaderless_s=round(self.leader_watch.missing_s, 3),

@@ -45,6 +45,7 @@ class RaftStatus(msgspec.Struct):
     links: dict[str, ConnectionStatus] = {}
     refused_connections: int = 0
     clock_jumps_refused: int = 0
+    clock_offsets_ms: dict[str, int] = {}  # on the leader: how far each voter's clock is ahead of the majority's
     leader_heard_ms_ago: int | None = None  # 0 on the leader; None: no leader was heard yet
     leader_changes: int = 0  # other leaders or terms that this node has seen since it runs
     leaderless_s: float = 0.0  # how long this node knew no leader since it runs, in all

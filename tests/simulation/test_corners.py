@@ -309,7 +309,9 @@ def test_time_goes_on_in_a_node_started_in_a_quiet_cluster() -> None:
         assert net.until(lambda: net.tags(follower) == ["x"])
         net.run(1)
         clock = net.replicas[follower].clock
-        assert (net.replicas[leader].now_ms(), 0) == (clock.now_ms(), clock.refused)
+        late_ms = clock.now_ms() - net.replicas[leader].now_ms()  # the leader asks the others for theirs
+        assert 0 <= late_ms < 10
+        assert 0 == clock.refused
 
 
 def test_a_follower_whose_disk_hangs_holds_a_bounded_number_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,7 @@ class OurNet(Net):
         self.disks: dict[str, dict[str, Disk]] = {}  # node -> purpose -> its thread
         self.halted: dict[str, BaseException] = {}
         self.rng = random.Random(f"faults {seed}")
+        self.clock_ahead_s: dict[str, float] = {}  # of the wall clocks that are wrong
         self._casting: set[asyncio.Task[None]] = set()
 
     def _now(self) -> float:
@@ -98,7 +99,7 @@ class OurNet(Net):
                 PeerTransport, End(self.wire, node_id, cast(RaftReplica, listener))
             ),
             rng=rng,
-            wall=lambda: EPOCH_S + self.loop.time(),
+            wall=lambda: EPOCH_S + self.loop.time() + self.clock_ahead_s.get(name, 0.0),
             monotonic=self.loop.time,
         )
         settings: dict[str, Any] = {"snapshot_bytes": 1 << 30, "keep_bytes": 1_000, "dedup_window": 10_000}
