@@ -13,7 +13,7 @@ from typing import Any
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import NoLeader
+from quorate.errors import NeedsLevel, NoLeader
 
 
 class InMemoryReplica:
@@ -27,6 +27,10 @@ class InMemoryReplica:
         self.state = StateMachine()
         form = entry.FormCluster("bench", b"k" * 16, 1_000_000)
         self.state.apply(entry.encode_entry(self.now_ms(), [entry.encode_batch([form])]))
+
+    def require_level(self, level: int, what: str) -> None:
+        if self.state.level < level:
+            raise NeedsLevel(f"{what} needs level {level}")
 
     def now_ms(self) -> int:
         return int(time.time() * 1000)

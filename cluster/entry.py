@@ -120,6 +120,13 @@ class RaiseGeneration(msgspec.Struct, array_like=True, tag=9):
     reason: str
 
 
+class RaiseLevel(msgspec.Struct, array_like=True, frozen=True):
+    """The content of an entry that raises the feature level. It is no command: the entry has a kind of its own in the
+    log, at which version 0.1.0 stops instead of passing over it. So no node goes on without it."""
+
+    level: Annotated[int, msgspec.Meta(ge=1, le=2**16)]
+
+
 Command = (
     CastVotes
     | CastOnce
@@ -131,6 +138,13 @@ Command = (
     | SetDedupWindow
     | RaiseGeneration
 )
+
+# ---- feature levels -------------------------------------------------------------------------------------------------
+
+FEATURE_LEVEL = 1  # what this program can do: see docs/design/raft.md, "Feature level"
+LEVEL_VERSIONS = {0: "0.1.0", 1: "0.2.0"}  # the first version with each level
+# Commands that came after 0.1.0, with the level that each needs. Below it, every node refuses the command alike.
+LEVEL_NEEDED: dict[type, int] = {}
 
 # ---- results, one per command ---------------------------------------------------------------------------------------
 
@@ -198,6 +212,7 @@ class Envelope(msgspec.Struct, array_like=True):
 _encode = msgspec.msgpack.Encoder().encode
 _decode_envelope = msgspec.msgpack.Decoder(Envelope).decode
 _decode_batch = msgspec.msgpack.Decoder(list[Command]).decode
+_decode_raise = msgspec.msgpack.Decoder(RaiseLevel).decode
 
 
 def encode_command(command: Command) -> bytes:
@@ -221,6 +236,15 @@ def encode_entry(time_ms: int, batches: list[bytes]) -> bytes:
 def decode_entry(entry: bytes) -> Envelope:
     """Raises `msgspec.DecodeError` on bytes that are no entry."""
     return _decode_envelope(entry)
+
+
+def encode_raise(level: int) -> bytes:
+    return _encode(RaiseLevel(level))
+
+
+def decode_raise(data: bytes) -> RaiseLevel:
+    """Raises `msgspec.DecodeError` on bytes that raise no level."""
+    return _decode_raise(data)
 
 
 # ---- what proposers compute -----------------------------------------------------------------------------------------

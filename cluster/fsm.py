@@ -18,6 +18,7 @@ that never change.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from array import array
 from collections.abc import Callable, Collection, Iterable
@@ -48,6 +49,10 @@ _decode_raw_batch = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
 _decode_command = msgspec.msgpack.Decoder(Command).decode
 
 
+def _too_new(command: Command) -> Result:
+    return Refused("not all nodes of the cluster know this command yet")
+
+
 @dataclass(frozen=True, slots=True)
 class Applied:
     """What applying one entry did."""
@@ -70,13 +75,14 @@ class StateMachine:
         self.cluster_id = ""
         self.hash_key = b""
         self.generation = 0  # 1 from FormCluster on
+        self.level = 0  # the feature level of the cluster; it is only ever raised
         self.chain = bytes(CHAIN_BYTES)  # blake2b of the previous chain and the entry: equal chains, equal histories
         self._tally = Tally() if tally is None else tally
         self._dedup = Dedup(DEDUP_WINDOW) if dedup is None else dedup
         self._sessions = Sessions() if sessions is None else sessions
         self._polls = Polls(self._tally)
         voting = Voting(self._tally, self._dedup, self._sessions)
-        self._handlers: dict[type, Callable[[Any], Result]] = {
+        self._known: dict[type, Callable[[Any], Result]] = {
             entry.CastVotes: voting.votes,
             entry.CastOnce: voting.once,
             entry.CastSession: voting.session,
@@ -87,13 +93,16 @@ class StateMachine:
             entry.SetDedupWindow: self._set_dedup_window,
             entry.RaiseGeneration: self._raise_generation,
         }
+        self._handlers = self._allowed()
+
+    def _allowed(self) -> dict[type, Callable[[Any], Result]]:
+        """The handlers at this feature level. A command that needs a higher one is refused, as by older programs."""
+        refused = dict.fromkeys((kind for kind, level in entry.LEVEL_NEEDED.items() if level > self.level), _too_new)
+        return {**self._known, **refused}
 
     def apply(self, data: bytes) -> Applied:
         """Apply the next committed entry. Never raises."""
-        self.version += 1
-        link = hashlib.blake2b(self.chain, digest_size=CHAIN_BYTES)
-        link.update(data)
-        self.chain = link.digest()
+        self._count(data)
         try:
             envelope = entry.decode_entry(data)
         except Exception:  # this is no entry: every node counts a version for it and goes on
@@ -107,6 +116,21 @@ class StateMachine:
         self._polls.close_due()
         results = [self._batch(batch) for batch in envelope.batches]
         return Applied(self.version, self.time_ms, results, *self._tally.take_changes())
+
+    def raise_level(self, data: bytes) -> Applied:
+        """Apply the next committed entry, which raises the feature level. Never raises an error."""
+        self._count(data)
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            self.level = max(self.level, entry.decode_raise(data).level)
+        self._handlers = self._allowed()
+        return Applied(self.version, self.time_ms, [], (), ())
+
+    def _count(self, data: bytes) -> None:
+        """Take an entry into the version and the chain."""
+        self.version += 1
+        link = hashlib.blake2b(self.chain, digest_size=CHAIN_BYTES)
+        link.update(data)
+        self.chain = link.digest()
 
     def _batch(self, batch: bytes) -> list[Result]:
         try:
@@ -170,6 +194,7 @@ class StateMachine:
             options=len(tally.names),
             polls=len(tally.polls),
             producers=len(self._sessions),
+            level=self.level,
         )
         polls = list(map(image.record_of, tally.polls.values()))
         return Image(
@@ -195,6 +220,8 @@ class StateMachine:
         machine = cls(tally, Dedup.restore(frozen.dedup), Sessions(frozen.sessions))
         machine.version, machine.time_ms, machine.chain = head.version, head.time_ms, head.chain
         machine.cluster_id, machine.hash_key, machine.generation = head.cluster_id, head.hash_key, head.generation
+        machine.level = head.level
+        machine._handlers = machine._allowed()
         return machine
 
     def digest(self) -> str:

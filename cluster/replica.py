@@ -48,6 +48,14 @@ class Replica(Protocol):
     @property
     def term(self) -> int: ...
 
+    def require_level(self, level: int, what: str) -> None:
+        """Ask this before you propose a command, or send a message, that not every version knows.
+
+        `what` begins the sentence: "deleting a poll". Raises `NeedsLevel`, which names the nodes that are too old, or
+        `NotReady`. The levels are in `entry.py`.
+        """
+        ...
+
     def now_ms(self) -> int:
         """The time that a leader stamps on an entry (Unix, ms): what a majority of the members' clocks have reached."""
         ...

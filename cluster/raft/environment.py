@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
+from quorate.cluster.entry import FEATURE_LEVEL
 from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.storage.files import Files
@@ -39,6 +40,7 @@ class ReplicaSettings:
     dedup_window: int
     keep_bytes: int = KEEP_BYTES
     segment_bytes: int = SEGMENT_BYTES
+    feature_level: int = FEATURE_LEVEL  # of this program; tests let it be an older one
 
 
 class Directory(Protocol):

@@ -27,9 +27,18 @@ class LocalState:
         """Apply an entry. `live` says that the current leader has just made it, so that its time is the present."""
         applied = self.current.apply(payload)
         self._clock.observe(applied.time_ms, live=live)
+        self._tell(applied)
+        return applied
+
+    def raise_level(self, payload: bytes) -> Applied:
+        """Apply an entry that raises the feature level."""
+        applied = self.current.raise_level(payload)
+        self._tell(applied)
+        return applied
+
+    def _tell(self, applied: Applied) -> None:
         for listener in self._listeners:
             notify(listener, applied)
-        return applied
 
     def load(self, state: StateMachine) -> None:
         """Begin with the state of a snapshot that was on disk at start. No listener is told."""
@@ -38,9 +47,7 @@ class LocalState:
     def replace(self, state: StateMachine) -> None:
         """Use the state of a snapshot that the leader sent. Listeners are told that every poll may have changed."""
         self.current = state
-        everything = Applied(state.version, state.time_ms, [], (), [poll.id for poll in state.polls()])
-        for listener in self._listeners:
-            notify(listener, everything)
+        self._tell(Applied(state.version, state.time_ms, [], (), [poll.id for poll in state.polls()]))
 
 
 def notify(listener: Callable[[Any], None], news: Any) -> None:

@@ -242,17 +242,8 @@ class RaftReplica:
     # ---- for the transport, see `Listener` --------------------------------------------------------------------------
 
     def introduction(self) -> Introduction:
-        identity = self.bootstrap.identity
-        return Introduction(
-            self.node_id,
-            identity.incarnation,
-            self.settings.cluster_name,
-            identity.cluster_id,
-            None if identity.members is None else dict(identity.members),
-            sorted(self.bootstrap.expected),
-            self.settings.http,
-            self._opened.membership.member_at if self._opened is not None else 0,
-        )
+        assert self._opened is not None  # the transport starts after it
+        return self._opened.introduction()
 
     def opened(self, peer: str, introduction: Introduction) -> str | None:
         if self._opened is None:
@@ -370,6 +361,9 @@ class RaftReplica:
         )
 
     # ---- members ----------------------------------------------------------------------------------------------------
+
+    def require_level(self, level: int, what: str) -> None:
+        self._require_running().level.require(level, what)
 
     async def change_members(self, change: Callable[[Members], Members]) -> Members:
         """Change the members, one at a time, and wait until the change is committed. Leader only."""

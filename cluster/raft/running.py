@@ -20,6 +20,7 @@ from quorate.cluster.raft.environment import Directory, ReplicaSettings
 from quorate.cluster.raft.leader_watch import LeaderWatch, Sight
 from quorate.cluster.raft.local_state import LocalState
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
+from quorate.cluster.raft.membership.feature_level import FeatureLevel
 from quorate.cluster.raft.membership.membership import Membership
 from quorate.cluster.raft.opening import OpenedStorage
 from quorate.cluster.raft.snapshot.compaction import Compaction
@@ -57,6 +58,7 @@ class RunningReplica:
         self.leader_watch = LeaderWatch(
             settings.node_id, settings.timing.election_s, monotonic_s(), transport.end_calls
         )
+        self._tell_snapshot_installed = snapshot_installed
         # The engine asks its owner only in its steps, and none is made before all parts below exist.
         self.engine = Engine(
             settings.node_id,
@@ -71,6 +73,7 @@ class RunningReplica:
         self.membership = Membership(
             settings.node_id, self.engine, transport, bootstrap, settings.peers, storage.snapshot
         )
+        self.level = FeatureLevel(settings.feature_level, settings.node_id, self.engine, self.membership, state)
         self._sender = SnapshotSender(self.engine, storage.snapshots, snapshot_writer, transport)
         self.compaction = Compaction(
             storage.snapshots,
@@ -81,7 +84,7 @@ class RunningReplica:
             storage.snapshot,
             state=state,
             sent_index=self._sender.sent_index,
-            installed=snapshot_installed,
+            installed=self._snapshot_installed,
             failed=halt,
         )
         self._receiver = SnapshotReceiver(
@@ -92,6 +95,7 @@ class RunningReplica:
 
     def tick_membership(self) -> None:
         self.membership.tick()
+        self.level.tick()
         if self._bootstrap.identity != self._directory.identity:
             self.save_identity()
 
@@ -133,11 +137,30 @@ class RunningReplica:
 
     def introduced(self, peer: str, introduction: Introduction) -> str | None:
         """A peer said what it is: a reason to refuse it, or None. A refused peer changes nothing here."""
-        refusal = self.membership.refusal(peer, introduction) or self._bootstrap.introduced(peer, introduction)
+        refusal = (
+            self.level.refusal(introduction)
+            or self.membership.refusal(peer, introduction)
+            or self._bootstrap.introduced(peer, introduction)
+        )
         if refusal is None:
             self.membership.introduced(peer, introduction)
             self._http[peer] = introduction.http
         return refusal
+
+    def introduction(self) -> Introduction:
+        """What this node tells its peers of itself now."""
+        identity = self._bootstrap.identity
+        return Introduction(
+            self._settings.node_id,
+            identity.incarnation,
+            self._settings.cluster_name,
+            identity.cluster_id,
+            None if identity.members is None else dict(identity.members),
+            sorted(self._bootstrap.expected),
+            self._settings.http,
+            self.membership.member_at,
+            self._settings.feature_level,
+        )
 
     def http_addresses(self) -> dict[str, str]:
         """The HTTP address of each peer that has introduced itself."""
@@ -208,6 +231,8 @@ class RunningReplica:
             elections=engine.elections,
             lag_entries=self.catch_up.entries,
             lag_ms=int(self.catch_up.seconds * 1000),
+            feature_level=self.level.now,
+            feature_levels=self.level.told(),
         )
 
     def _leader_heard_ms_ago(self) -> int | None:
@@ -226,6 +251,15 @@ class RunningReplica:
     def apply(self, payload: bytes, index: int, term: int) -> Applied:
         live = term == self.engine.term_now and index > self.engine.history_index
         return self._state.apply(payload, live=live)
+
+    def apply_level(self, payload: bytes) -> Applied:
+        applied = self._state.raise_level(payload)
+        self.level.applied()
+        return applied
+
+    def _snapshot_installed(self) -> None:
+        self.level.applied()
+        self._tell_snapshot_installed()
 
     def may_give_ballot(self, incarnation: str) -> bool:
         return self.membership.may_give_ballot(incarnation)

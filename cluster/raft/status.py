@@ -52,6 +52,8 @@ class RaftStatus(msgspec.Struct):
     elections: int = 0  # that this node has started since it runs
     lag_entries: int = 0  # committed, as far as this node was told, and not applied here
     lag_ms: int = 0  # how long the oldest of them that was noted has been waited for
+    feature_level: int = 0  # of the cluster, as this node has applied it
+    feature_levels: dict[str, int | None] = {}  # node id -> what its program can do; None: it is not connected
 
     def as_json(self) -> Mapping[str, Any]:
         """The JSON of /status. A replica that is starting shows only its role."""

@@ -15,11 +15,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-from quorate.cluster.entry import State
+from quorate.cluster.entry import FEATURE_LEVEL, State
 from quorate.cluster.state import dedup
 from quorate.cluster.state.sessions import Session
 from quorate.cluster.state.tally import Poll
@@ -29,6 +29,7 @@ if sys.byteorder != "little":
     raise ImportError("Quorate's columns are little-endian: this machine's byte order is not supported")
 
 MAGIC = b"quorate\x01"  # the last byte is the format's version
+MAGIC_OF_LEVELS = b"quorate\x02"  # the same with the feature level in its head; 0.1.0 refuses it in words
 CHECKSUM_BYTES = 32
 ROWS_A_BLOCK = 10_000  # so encoding holds the interpreter for a millisecond or two at a time
 
@@ -47,6 +48,8 @@ class ImageHead(msgspec.Struct, array_like=True, frozen=True):
     options: int
     polls: int
     producers: int
+    # Written only if it is not 0: an image of level 0 is the same to the byte as one of 0.1.0.
+    level: Annotated[int, msgspec.Meta(ge=0)] = 0
 
 
 class PollRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -96,8 +99,9 @@ class Image:
 
     def chunks(self) -> Iterator[bytes]:
         """What `encode` gives, in chunks. The last chunk is the checksum."""
-        checksum = hashlib.blake2b(MAGIC, digest_size=CHECKSUM_BYTES)
-        yield MAGIC
+        magic = MAGIC_OF_LEVELS if self.head.level else MAGIC
+        checksum = hashlib.blake2b(magic, digest_size=CHECKSUM_BYTES)
+        yield magic
         for block in self._blocks():
             size = len(block).to_bytes(8, "little")
             checksum.update(size)
@@ -107,7 +111,8 @@ class Image:
         yield checksum.digest()
 
     def _blocks(self) -> Iterator[bytes]:
-        yield _encode(self.head)
+        fields = msgspec.structs.astuple(self.head)
+        yield _encode(fields if self.head.level else fields[:-1])
         yield from map(_encode, _row_blocks(self.names))
         yield self.totals
         yield from map(_encode, self.polls)
@@ -121,7 +126,7 @@ class Image:
 def decode(data: bytes) -> Image:
     """The image that was encoded into `data`. Raises `DataError`, in words, if `data` is anything else."""
     view = memoryview(data)
-    if view[: len(MAGIC)] != MAGIC:
+    if view[: len(MAGIC)] not in (MAGIC, MAGIC_OF_LEVELS):
         raise DataError(_what_is(bytes(view[: len(MAGIC)])))
     checksum = hashlib.blake2b(view[:-CHECKSUM_BYTES], digest_size=CHECKSUM_BYTES).digest()
     if view[-CHECKSUM_BYTES:] != checksum:
@@ -134,7 +139,8 @@ def decode(data: bytes) -> Image:
 
 def _what_is(start: bytes) -> str:
     if start[:-1] == MAGIC[:-1]:
-        return f"the snapshot has format {start[-1]}, this program reads {MAGIC[-1]}: use the program that wrote it"
+        newest = MAGIC_OF_LEVELS[-1]
+        return f"the snapshot has format {start[-1]}, this program reads up to {newest}: use the program that wrote it"
     return "this is no snapshot of Quorate's state"
 
 
@@ -168,6 +174,11 @@ class _Blocks:
 
 def _read(blocks: _Blocks) -> Image:
     head = blocks.one(ImageHead)
+    if head.level > FEATURE_LEVEL:
+        raise DataError(
+            f"the snapshot is of feature level {head.level}, this program has {FEATURE_LEVEL}: use the version that "
+            "wrote it, or a newer one"
+        )
     image = Image(
         head,
         list(blocks.rows(list[str], head.options)),

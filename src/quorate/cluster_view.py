@@ -50,7 +50,8 @@ class ClusterView:
         return await asyncio.gather(*(self._probe(member) for member in self.members()))
 
     async def _probe(self, member: MemberAddresses) -> Mapping[str, Any]:
-        known = {"id": member.id, "http": member.http, "raft": member.raft}
+        level = self._replica.status().feature_levels.get(member.id)  # of its program; None: it is not connected
+        known = {"id": member.id, "http": member.http, "raft": member.raft, "feature_level": level}
         try:
             if member.id == self._config.node.id:
                 return {**known, "reachable": True, **msgspec.to_builtins(self._progress())}

@@ -84,6 +84,13 @@ class ExpiredId(QuorateError):
     status, kind, title = 409, "expired-id", "Too old to tell whether it was counted"
 
 
+class NeedsLevel(QuorateError):
+    """Not all nodes can do this. It is no 503: only an upgrade of the nodes that the detail names changes it, so a
+    client that waits and tries again would wait in vain."""
+
+    status, kind, title = 409, "needs-level", "Not all nodes of the cluster can do this yet"
+
+
 class Rejected(QuorateError):
     """A request that counts completely or not at all has votes that cannot count; `fields["rejected"]` lists them."""
 

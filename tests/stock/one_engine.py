@@ -61,6 +61,9 @@ class OneEngine:
     def apply(self, payload: bytes, index: int, term: int) -> None:
         self.applied.append(payload)
 
+    def apply_level(self, payload: bytes) -> None:
+        pass
+
     def may_give_ballot(self, incarnation: str) -> bool:
         return True
 

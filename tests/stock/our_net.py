@@ -61,6 +61,7 @@ class OurNet(Net):
         self.directories: dict[str, SimDirectory] = {}
         self.disks: dict[str, dict[str, Disk]] = {}  # node -> purpose -> its thread
         self.halted: dict[str, BaseException] = {}
+        self.levels: dict[str, int] = {}  # the feature level of a node's program, if it is an older one
         self.rng = random.Random(f"faults {seed}")
         self.clock_ahead_s: dict[str, float] = {}  # of the wall clocks that are wrong
         self._casting: set[asyncio.Task[None]] = set()
@@ -113,6 +114,7 @@ class OurNet(Net):
                 key=None,
                 bootstrap=True,
                 timing=ElectionTiming(self.election_s),
+                feature_level=self.levels.get(name, entry.FEATURE_LEVEL),
                 **{**settings, **self.settings},
             ),
             self.directories[name],

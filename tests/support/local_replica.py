@@ -14,7 +14,7 @@ from typing import Any
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import NoLeader, OutcomeUnknown
+from quorate.errors import NeedsLevel, NoLeader, OutcomeUnknown
 
 
 class LocalReplica:
@@ -40,6 +40,10 @@ class LocalReplica:
     @property
     def is_leader(self) -> bool:
         return self.leader == self.node_id
+
+    def require_level(self, level: int, what: str) -> None:
+        if self.state.level < level:
+            raise NeedsLevel(f"{what} needs level {level}")
 
     def now_ms(self) -> int:
         return int(time.time() * 1000)

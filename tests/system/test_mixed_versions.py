@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from quorate.client.http import Client
+from quorate.cluster.entry import FEATURE_LEVEL
 from quorate.config.write import toml_value
 from quorate.processes.node import NodeProcess
 from quorate.vote import Tallied, Vote
@@ -187,6 +188,7 @@ def test_every_node_serves_everything_under_a_leader_of_either_version(
                 refusals_are_told(client, node)
             expected["happy"] += 2 + 1 + 2 + 2
         reads_agree(cluster, expected)
+        the_level_waits(cluster)
         operators_are_heard(cluster, cluster[leader_id])
         shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
         assert expected == shown["results"]
@@ -251,6 +253,16 @@ def reads_agree(cluster: Cluster, expected: dict[str, int]) -> None:
             assert [True] * len(cluster.nodes) == [member["reachable"] for member in members["nodes"]]
 
 
+def the_level_waits(cluster: Cluster) -> None:
+    """While a member is of 0.1.0, the nodes of this version know it, and the cluster's feature level stays 0."""
+    new = [node for node in cluster.nodes if node.command[0] == str(NEW.python)]
+    told = {node.id: FEATURE_LEVEL if node in new else 0 for node in cluster.nodes}
+    for node in new:
+        raft = raft_status(node)
+        assert (0, told) == (raft["feature_level"], raft["feature_levels"])
+        assert told == {member["id"]: member["feature_level"] for member in node.get("/nodes")["nodes"]}
+
+
 def operators_are_heard(cluster: Cluster, leader: NodeProcess) -> None:
     """Any node forwards what an operator asks: here, a change that is done already, and who leads next."""
     for node in cluster.nodes:
@@ -304,20 +316,53 @@ def test_votes_are_counted_once_while_leaders_of_both_versions_die(old: Version,
 
 
 def test_nodes_are_upgraded_one_by_one_and_one_goes_back(old: Version, tmp_path: Path) -> None:
-    """Each node keeps its data folder, and votes are cast meanwhile: a rolling upgrade, and one step back."""
+    """Each node keeps its data folder, and votes are cast meanwhile: a rolling upgrade, with one step back in it.
+
+    A node may go back while one is of the old version. Then the feature level rises: see the next test.
+    """
     with cluster_of([old, old, old], tmp_path) as cluster:
-
-        def restart(node: NodeProcess, version: Version) -> Callable[[Cluster], None]:
-            def do(_: Cluster) -> None:
-                assert 0 == node.stop(), node.tail()
-                version.put_into(node)
-                node.start()
-                cluster.wait_ready([node])
-
-            return do
-
-        steps = [*(restart(node, NEW) for node in cluster.nodes), restart(cluster.leader(), old)]
+        first, second, third = cluster.nodes
+        back = [restart(first, NEW), restart(second, NEW), restart(first, old)]
+        steps = [*back, restart(first, NEW), restart(third, NEW), wait_for_level]
         assert_exact(cluster, "mood", vote_with(cluster, steps))
+
+
+def test_a_node_that_goes_back_after_the_rise_stops_until_it_is_upgraded_again(old: Version, tmp_path: Path) -> None:
+    """It could not read what the others may write from now on. Its data stay as they are."""
+    with cluster_of([NEW, NEW, NEW], tmp_path) as cluster:
+        wait_for_level(cluster)
+        node = cluster.followers()[0]
+        assert 0 == node.stop(), node.tail()
+        old.put_into(node)
+        node.start()
+        cluster.wait_for("the old version stops", lambda: not node.running or None)
+        assert "unknown kind" in node.tail()
+        with cluster.client() as client:
+            client.vote(Vote("happy", id="meanwhile"))
+        NEW.put_into(node)
+        node.start()
+        cluster.wait_ready([node])
+        shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
+        assert 1 == shown["results"]["happy"]
+
+
+def restart(node: NodeProcess, version: Version) -> Callable[[Cluster], None]:
+    """A step of an upgrade: stop the node in order, and start it as this version."""
+
+    def do(cluster: Cluster) -> None:
+        assert 0 == node.stop(), node.tail()
+        version.put_into(node)
+        node.start()
+        cluster.wait_ready([node])
+
+    return do
+
+
+def wait_for_level(cluster: Cluster) -> None:
+    cluster.wait_for(
+        "the feature level rises",
+        lambda: all(FEATURE_LEVEL == raft_status(node)["feature_level"] for node in cluster.nodes) or None,
+    )
 
 
 def vote_with(cluster: Cluster, steps: Sequence[Callable[[Cluster], object]]) -> History:

@@ -20,7 +20,7 @@ from quorate.cluster.raft.engine import stock
 from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.elections import LEADER, EngineParts
 from quorate.cluster.raft.engine.proposal_outcome import OnOutcome, ProposalOutcome
-from quorate.cluster.raft.engine.replication import MEMBERS, NO_OP, REGULAR, Replication
+from quorate.cluster.raft.engine.replication import LEVEL, MEMBERS, NO_OP, REGULAR, Replication
 from quorate.cluster.raft.engine.stock import RaftNode
 from quorate.cluster.raft.members import MemberEntries
 from quorate.cluster.raft.storage.journal import ENTRY_OVERHEAD_BYTES
@@ -108,6 +108,10 @@ class Engine(Replication):
         if not self.may_change_members:
             return None
         return self._add(MEMBERS + members, done)
+
+    def propose_level(self, payload: bytes, done: OnOutcome) -> tuple[int, int] | None:
+        """Append an entry that raises the feature level. Returns None if this node does not lead."""
+        return self._add(LEVEL + payload, done)
 
     @property
     def may_change_members(self) -> bool:
@@ -217,9 +221,13 @@ class Engine(Replication):
             self._owner.members_committed(command[1:], index)
             return None
         try:
+            if kind == LEVEL:
+                return self._owner.apply_level(command[1:])
             if kind != REGULAR:
                 raise ValueError(f"unknown kind {kind!r}")
             return self._owner.apply(command[1:], index, term)
+        except Halted:
+            raise
         except Exception as error:
             log.critical("entry %d of term %d cannot be applied: %r; it begins %r", index, term, error, command[:64])
             raise Halted(f"entry {index} of term {term} cannot be applied ({error}); it is still in the log") from error

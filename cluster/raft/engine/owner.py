@@ -22,6 +22,10 @@ class EngineOwner(Protocol):
         """Apply a committed entry to the state machine; the result goes to the entry's proposer."""
         ...
 
+    def apply_level(self, payload: bytes) -> Any:
+        """Apply a committed entry that raises the feature level. Raises `Halted` if this program has a lower one."""
+        ...
+
     def may_give_ballot(self, incarnation: str) -> bool:
         """Whether this node may give a ballot to a candidate whose log knows this node by `incarnation`."""
         ...

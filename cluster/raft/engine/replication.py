@@ -17,7 +17,8 @@ from quorate.cluster.raft.engine.stock import RaftNode
 from quorate.cluster.raft.members import MemberEntries
 from quorate.errors import Halted
 
-REGULAR, NO_OP, MEMBERS = b"\x00", b"\x01", b"\x02"  # the first byte of a log entry, as PySyncObj has it
+# The first byte of a log entry, as PySyncObj has it. Version 0.1.0 stops at LEVEL, which no cluster with it has.
+REGULAR, NO_OP, MEMBERS, LEVEL = b"\x00", b"\x01", b"\x02", b"\x03"
 
 APPEND_BYTES = 1024 * 1024  # of entries in one message, about; a bigger entry gets a message of its own
 WINDOW_BYTES = 4 * 1024 * 1024  # if more waits to be sent to a peer, it gets only heartbeats

@@ -94,11 +94,15 @@ class Membership:
                 wanted.update(known.addresses())
         wanted.pop(self._node_id, None)
         self._transport.set_members(wanted)
-        for peer, introduction in self._introductions.items():
-            why = self.refusal(peer, introduction) if self._transport.is_open(peer) else None
+        self.refuse_peers(lambda introduction: self.refusal(introduction.node_id, introduction))
+        self.update_candidacy()
+
+    def refuse_peers(self, refusal: Callable[[Introduction], str | None]) -> None:
+        """Close the connections to the peers that `refusal` gives a reason for, and tell them."""
+        for peer, introduction in list(self._introductions.items()):
+            why = refusal(introduction) if self._transport.is_open(peer) else None
             if why is not None:
                 self._transport.refuse(peer, why)
-        self.update_candidacy()
 
     def update_candidacy(self) -> None:
         """Allow elections if the cluster is formed and the log, if it names this node, means this disk."""
@@ -253,6 +257,16 @@ class Membership:
                 f"without {', '.join(sorted(missing))} there would be no majority, and nothing is heard of it now: "
                 "bring it back, or remove it first"
             )
+
+    def told_levels(self) -> dict[str, int | None]:
+        """The feature level that each other member has told; None if it is not connected, or has another disk."""
+        return {
+            member.id: self._introductions[member.id].level
+            if self._transport.is_open(member.id) and self.has_known_disk(member.id)
+            else None
+            for member in self.list_members()
+            if member.id != self._node_id
+        }
 
     def connected_incarnation(self, peer: str) -> str | None:
         introduction = self._introductions.get(peer)

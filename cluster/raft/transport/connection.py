@@ -55,6 +55,7 @@ class Introduction(msgspec.Struct, array_like=True):
     expected: list[str]  # the nodes to form a cluster with; empty if the node was not asked to form one
     http: str
     member_at: int = 0  # a log index at which this disk was a member of the cluster; 0 if it knows none
+    level: int = 0  # the feature level of its program; 0.1.0 tells none, and passes over fields that it does not know
 
 
 _encode = msgspec.msgpack.Encoder().encode

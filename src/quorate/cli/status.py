@@ -36,8 +36,8 @@ def nodes(as_json: bool, nodes: list[str], timeout_s: float) -> None:
     if as_json:
         print_json(found)
         return
-    headings = ["ID", "ROLE", "REACHABLE", "VERSION", "INDEX", "LAG", "HTTP", "RAFT"]
-    keys = ["id", "role", "reachable", "version", "log_index", "lag", "http", "raft"]
+    headings = ["ID", "ROLE", "REACHABLE", "VERSION", "INDEX", "LAG", "LEVEL", "HTTP", "RAFT"]
+    keys = ["id", "role", "reachable", "version", "log_index", "lag", "feature_level", "http", "raft"]
     rows = [[_word(node.get(key)) for key in keys] for node in found["nodes"]]
     print_table(headings, rows)
 

@@ -214,7 +214,7 @@ def test_each_torn_snapshot_is_noticed() -> None:
     [
         (b"", "no snapshot of Quorate"),
         (b"something else entirely", "no snapshot of Quorate"),
-        (b"quorate\x09" + bytes(100), "format 9, this program reads 1"),
+        (b"quorate\x09" + bytes(100), "format 9, this program reads up to 2"),
         (b"quorate\x01" + bytes(100), "damaged: its checksum differs"),
     ],
 )
