@@ -1,7 +1,8 @@
 """The `quorate` command: its subcommands and its exit codes.
 
-Every command ends with one of five codes, so that a script can tell what to do next: 0 done, 1 refused or failed, 2
-wrong usage, 3 no leader or no node reachable (surely not done), 4 outcome unknown (send it again with the same id).
+Every command ends with a code that tells a script what to do next: 0 done, 1 refused or failed, 2 wrong usage, 3 no
+leader or no node reachable (surely not done), 4 outcome unknown (send it again with the same id), 6 done, but for lines
+that were passed over (`feed --skip-bad`).
 Errors are shown as sentences, not as tracebacks. The module of a command is imported only when the command is called.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 import tempfile
@@ -17,17 +18,25 @@ from quorate.cli.output import change_is_made
 from quorate.words import count
 
 if TYPE_CHECKING:
-    from quorate.client.feed import Fed, Progress, Scan
+    from quorate.client.feed import Fed, Progress
+    from quorate.client.votes_file import Scan
 
 BAD_LINES_SHOWN = 10
+PASSED_OVER = 6  # exit code: all other lines are counted
 
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--poll", help="Count votes that name no poll in this one alone.")
-@click.option("--skip-bad", is_flag=True, help="Pass over lines that are no votes, instead of refusing the file.")
+@click.option("--skip-bad", is_flag=True, help="Pass over lines that cannot count, and end with exit code 6.")
 @click.option("--ignore-ids", is_flag=True, help="Count each line once, whatever the id of its vote.")
-@click.option("--producer", help="Name of the session, instead of one made from the file's content.")
+@click.option("--session", "--producer", metavar="NAME", help="Name of this feed, instead of the file's path.")
+@click.option("--new", is_flag=True, help="The file only has the name of an earlier one: count all its lines.")
+@click.option(
+    "--state",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the checkpoints.  [default: quorate/feed in $XDG_STATE_HOME or ~/.local/state]",
+)
 @as_json
 @asks_nodes(timeout_s=30.0)
 def feed(
@@ -35,34 +44,56 @@ def feed(
     poll: str | None,
     skip_bad: bool,
     ignore_ids: bool,
-    producer: str | None,
+    session: str | None,
+    new: bool,
+    state: Path | None,
     as_json: bool,
     nodes: list[str],
     timeout_s: float,
-) -> None:
+) -> int:
     """Count the votes in FILE (- is standard input), each once however often it is fed.
 
     A line is a vote in JSON, {"option": "happy"}, or just an option. The whole file is read first; if a line makes no
-    sense, nothing is sent. Interrupted, the same command goes on where it stopped. A changed file is another file: all
-    its lines count.
+    sense, nothing is sent. If the feed is interrupted, or stops at a line that the cluster refuses, correct the line
+    and feed the file again: it goes on where it stopped. Lines that were counted must not change; a file in which they
+    did is refused. Standard input has no name: to go on with a corrected text, give --session.
     """
     from quorate.client import feed as feeding
+    from quorate.client.checkpoint import Checkpoint
+    from quorate.client.feed_start import Wanted
+    from quorate.client.votes_file import VotesFile, scan
 
+    if session and new:
+        raise click.UsageError("--session and --new do not go together: another --session is a new one.")
     with client_of(nodes, timeout_s) as client:
         client.leader()  # if no node can be reached, say so at once: before a big file is read
+        cluster = client.status().get("state", {}).get("cluster_id", "")
     with _on_disk(file) as path, client_of(nodes, timeout_s, unreached_s=None) as client:
-        votes = feeding.VotesFile(path, poll, ignore_ids)
-        found = feeding.scan(votes)
+        votes = VotesFile(path, poll, ignore_ids)
+        found = scan(votes)
         if found.bad_lines and not skip_bad:
             raise _bad(file, found)
-        found.producer = producer or found.producer
-        with _progress(found, shown=not as_json) as on_progress:
-            fed = feeding.feed(client, votes, found, on_progress)
+        named, piped = session is None and str(file) != "-", session is None and str(file) == "-"
+        name = _readable(file.resolve()) if named else f"session {session or found.producer}"
+        with (
+            Checkpoint.held(name, state or _state_folder(), cluster) as checkpoint,
+            _progress(found, shown=not as_json) as on_progress,
+        ):
+            wanted = Wanted(session, new, named, piped)
+            fed = feeding.feed(
+                client, votes, found, on_progress, checkpoint=checkpoint, wanted=wanted, skip_bad=skip_bad
+            )
             change_is_made()
-    if as_json:
-        print_json({"votes": fed.votes, "applied": fed.applied, "duplicates": fed.duplicates, "skipped": fed.skipped})
-    else:
-        click.echo(_summary(fed, found))
+    return _report(fed, found, as_json)
+
+
+def _state_folder() -> Path:
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state") / "quorate/feed"
+
+
+def _readable(path: Path) -> str:
+    """The path as text, also if its bytes are none."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 @contextlib.contextmanager
@@ -88,11 +119,30 @@ def _bad(file: Path, found: Scan) -> Exception:
     return Invalid("\n".join(lines), lines=[number for number, _ in found.bad])
 
 
-def _summary(fed: Fed, found: Scan) -> str:
+def _report(fed: Fed, found: Scan, as_json: bool) -> int:
+    """Print what was done. Returns the exit code: a script must know if lines were passed over."""
+    passed_over = sorted([*found.bad, *fed.passed])
+    passed_lines = found.bad_lines + fed.passed_lines
+    if as_json:
+        report = {"votes": fed.votes, "applied": fed.applied, "duplicates": fed.duplicates, "skipped": fed.skipped}
+        lines = [{"line": number, "reason": why} for number, why in passed_over]
+        print_json({**report, "session": fed.session, "passed_over": passed_lines, "passed_over_lines": lines})
+    else:
+        click.echo(_summary(fed, passed_lines))
+        for number, why in passed_over[:BAD_LINES_SHOWN]:
+            click.echo(f"line {number:,} passed over: {why}", err=True)
+        if passed_lines > BAD_LINES_SHOWN:
+            click.echo(f"and {passed_lines - BAD_LINES_SHOWN:,} more (--json lists the first thousand)", err=True)
+        if passed_lines:
+            click.echo("Put these lines, corrected, into a file of their own to count them.", err=True)
+    return PASSED_OVER if passed_lines else 0
+
+
+def _summary(fed: Fed, passed_lines: int) -> str:
     text = f"{count(fed.applied, 'vote')} counted"
     if before := fed.skipped + fed.duplicates:
         text += f", {before:,} had been counted before"
-    return text + (f", {count(found.bad_lines, 'bad line')} passed over" if found.bad_lines else "")
+    return text + (f", {count(passed_lines, 'bad line')} passed over" if passed_lines else "")
 
 
 @contextlib.contextmanager

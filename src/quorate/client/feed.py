@@ -1,103 +1,48 @@
-"""Counts the votes in a file, each vote once, however often the file is fed.
+"""Counts the votes in a file, each vote once, however often the file is fed, also if it is corrected in between.
 
 A file holds votes as NDJSON, or one option a line. The whole file is read before anything is sent, so a bad line is
 reported before any vote counts. Then the votes are sent in batches, in one of two ways:
 
-- Votes without ids are sent as batches of a producer session that is named after the content of the file. The cluster
-  remembers the last batch of a session for ever. So feeding the same file again continues where it stopped, and adds
-  nothing if it was complete.
+- Votes without ids are sent as batches of a producer session. The cluster remembers the last batch of a session for
+  ever, and a checkpoint says which lines it was made of. So feeding the file again continues where it stopped, and adds
+  nothing if it was complete. `feed_start.py` decides where to begin.
 - If any vote has an id, each vote is counted by its id, unless that id was counted before, also by another way than
-  `feed` (an id is protected for the next N accepted ids). Votes without an id get one made of the file and the line.
+  `feed` (an id is protected for the next N accepted ids). A vote without an id gets one that says what it is for, and
+  how many such votes stand before it in the file.
 """
 
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import msgspec
 
+from quorate.client.checkpoint import PASSED_KEPT, Checkpoint, FeedMark
+from quorate.client.feed_start import BATCH_VOTES, Start, Started, Wanted
 from quorate.client.http import Client
-from quorate.client.lines import LINE_BYTES_MAX, numbered
-from quorate.errors import Conflict, Invalid, QuorateError, Rejected
-from quorate.vote import Rejection, Vote, check_vote
+from quorate.client.votes_file import Line, Scan, VotesFile
+from quorate.errors import Invalid, QuorateError, Rejected
+from quorate.vote import Rejection, Vote
 
-BATCH_VOTES = 1_000  # fixed, because the batches of a file must be the same each time it is fed
-BAD_LINES_KEPT = 1_000
 REFUSED_SHOWN = 5
-
-_decode = msgspec.json.Decoder(Vote).decode
-
-
-@dataclass(frozen=True, slots=True)
-class VotesFile:
-    """The votes in `path`. `poll` is for lines that name no poll. With `ignore_ids` the ids in the file are dropped."""
-
-    path: Path
-    poll: str | None = None
-    ignore_ids: bool = False
-
-    def votes(self) -> Iterator[tuple[int, bytes, Vote | QuorateError | None]]:
-        """For each line its number, its bytes, and its vote: an error if it is not a vote, None if it is blank."""
-        with open(self.path, "rb") as opened:
-            for number, raw in numbered(opened):
-                try:
-                    yield number, raw, self._vote(raw)
-                except QuorateError as error:
-                    yield number, raw, error
-
-    def batches(self) -> Iterator[list[Line]]:
-        good = (Line(number, vote) for number, _, vote in self.votes() if isinstance(vote, Vote))
-        while batch := list(itertools.islice(good, BATCH_VOTES)):
-            yield batch
-
-    def _vote(self, raw: bytes) -> Vote | None:
-        if len(raw) > LINE_BYTES_MAX:
-            raise Invalid(f"longer than {LINE_BYTES_MAX:,} bytes")
-        text = raw.strip()
-        if not text:
-            return None
-        try:
-            vote = _decode(text) if text.startswith(b"{") else Vote(text.decode())
-        except UnicodeDecodeError:
-            raise Invalid("not UTF-8") from None
-        except msgspec.DecodeError as error:
-            raise Invalid(f"not a vote: {error}") from None
-        if vote.poll is None:
-            vote.poll = self.poll
-        if self.ignore_ids:
-            vote.id = None
-        return check_vote(vote)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    number: int
-    vote: Vote
-
-
-@dataclass(slots=True)
-class Scan:
-    """What was found in a file. `bad` has the first bad lines, as (number, reason)."""
-
-    votes: int = 0
-    with_ids: int = 0
-    bad_lines: int = 0
-    bad: list[tuple[int, str]] = field(default_factory=list)
-    producer: str = ""
+PASSABLE = {"unknown_option", "unknown_poll", "conflict", "invalid"}  # the line is wrong, and will be so tomorrow
 
 
 @dataclass(slots=True)
 class Fed:
-    """The progress of a feed. `skipped` counts the votes of batches that an earlier feed had sent."""
+    """The progress of a feed. `skipped` counts the votes of batches that an earlier feed had sent. `passed` has the
+    first lines that were passed over because the cluster refused them, now or earlier, as (number, reason)."""
 
     votes: int
     skipped: int = 0
     applied: int = 0
     duplicates: int = 0
+    passed_lines: int = 0
+    passed: list[tuple[int, str]] = field(default_factory=list)
+    session: str = ""
 
     @property
     def done(self) -> int:
@@ -113,64 +58,147 @@ class FeedRefused(QuorateError):
     status, kind, title = 400, "rejected", "The cluster refused some of the votes"
 
 
-def scan(file: VotesFile) -> Scan:
-    """Read the whole file: count its votes, list its bad lines, and name its session."""
-    found = Scan()
-    digest = hashlib.blake2b(digest_size=16)
-    for number, raw, vote in file.votes():
-        digest.update(raw)
-        if isinstance(vote, QuorateError):
-            found.bad_lines += 1
-            if len(found.bad) < BAD_LINES_KEPT:
-                found.bad.append((number, vote.detail))
-        elif vote is not None:
-            found.votes += 1
-            found.with_ids += vote.id is not None
-    digest.update(f"\0{file.poll or ''}\0{file.ignore_ids}".encode())  # with other options, it is another feed
-    found.producer = f"feed-{digest.hexdigest()}"
-    return found
+def feed(
+    client: Client,
+    file: VotesFile,
+    found: Scan,
+    on_progress: Progress = lambda _: None,
+    *,
+    checkpoint: Checkpoint | None = None,
+    wanted: Wanted | None = None,
+    skip_bad: bool = False,
+) -> Fed:
+    """Count the votes that `scan` found. Raises what the client raises. Feeding again continues where this stopped.
 
-
-def feed(client: Client, file: VotesFile, found: Scan, on_progress: Progress = lambda _: None) -> Fed:
-    """Count the votes that `scan` found. Raises what the client raises. Feeding again continues where this stopped."""
-    fed = Fed(found.votes)
+    Without a checkpoint, only the same content continues. With `skip_bad`, lines that the cluster can never count are
+    passed over.
+    """
     if found.with_ids:
         _check_window(client, found)
-        return _feed_by_ids(client, file, fed, found.producer, on_progress)
-    return _feed_session(client, file, fed, found.producer, on_progress)
+    if checkpoint is None or found.with_ids == found.votes:  # ids decide, whatever the file is called
+        checkpoint, wanted = Checkpoint(), Wanted()
+    wanted = wanted or Wanted()
+    started = Start(client, file, found, checkpoint, wanted).find()
+    return _Feeding(client, found, started, checkpoint, skip_bad, wanted).run(on_progress)
 
 
-def _feed_session(client: Client, file: VotesFile, fed: Fed, name: str, on_progress: Progress) -> Fed:
-    producer, batches = client.open_producer(name), file.batches()
-    for _ in range(producer.sequence):
-        batch = next(batches, None)
-        if batch is None:
-            raise Conflict(f"the session {name} is at batch {producer.sequence}, which is more than this file has")
-        fed.skipped += len(batch)
-    on_progress(fed)
-    for batch in batches:
-        try:
-            tallied = client.cast_session(producer, [line.vote for line in batch])
-        except Rejected as error:
-            rejected = msgspec.convert(error.fields.get("rejected", []), list[Rejection])
-            raise _refused(batch, rejected, fed, "none of it was counted") from None
-        fed.applied += tallied.applied
-        fed.duplicates += tallied.duplicates
-        on_progress(fed)
-    return fed
+class _Feeding:
+    def __init__(
+        self, client: Client, found: Scan, started: Started, checkpoint: Checkpoint, skip_bad: bool, wanted: Wanted
+    ) -> None:
+        self._client, self._checkpoint, self._skip_bad, self._wanted = client, checkpoint, skip_bad, wanted
+        self._producer, self._reader, self._saved = started.producer, started.reader, started.saved
+        self._mark = started.mark
+        self._send = self._send_by_ids if found.with_ids else self._send_in_session
+        self._ids = _Ids(started.producer.producer)
+        self.fed = Fed(found.votes, skipped=self._mark.votes - self._mark.passed, session=started.producer.producer)
+        self.fed.passed_lines, self.fed.passed = self._mark.passed, self._saved.passed
 
+    def run(self, on_progress: Progress) -> Fed:
+        on_progress(self.fed)
+        while lines := self._reader.read(BATCH_VOTES):
+            self._send(lines)
+            on_progress(self.fed)
+        self._saved.marks, self._saved.passed, self._saved.whole = [self._mark], self.fed.passed, True
+        self._checkpoint.save(self._saved)
+        return self.fed
 
-def _feed_by_ids(client: Client, file: VotesFile, fed: Fed, name: str, on_progress: Progress) -> Fed:
-    for batch in file.batches():
-        for line in batch:
-            line.vote.id = line.vote.id or f"{name}-{line.number}"
-        tallied = client.cast([line.vote for line in batch])
-        fed.applied += tallied.applied
-        fed.duplicates += tallied.duplicates
+    def _send_in_session(self, lines: list[Line]) -> None:
+        """As the next batch. If none of its lines is left, then the next lines make that batch."""
+        all_lines = lines
+        while lines:
+            sequence = self._mark.sequence + 1
+            self._saved.marks = [self._mark, self._mark_here(sequence)]  # before it is sent: it may count unseen
+            self._checkpoint.save(self._saved)
+            try:
+                tallied = self._client.cast_session(self._producer, [line.vote for line in lines])
+            except Rejected as error:
+                rejected = msgspec.convert(error.fields.get("rejected", []), list[Rejection])
+                lines = self._pass_over(lines, rejected, all_lines, "none of it was counted")
+            else:
+                self.fed.applied += tallied.applied
+                self.fed.duplicates += tallied.duplicates
+                self._mark = self._mark_here(sequence)
+                return
+        self._mark = self._mark_here(self._mark.sequence)
+
+    def _send_by_ids(self, lines: list[Line]) -> None:
+        for line in lines:
+            line.vote.id = line.vote.id or self._ids.make(line.vote)
+        tallied = self._client.cast([line.vote for line in lines])
+        self.fed.applied += tallied.applied
+        self.fed.duplicates += tallied.duplicates
         if tallied.rejected:
-            raise _refused(batch, tallied.rejected, fed, "the rest of it was counted")
-        on_progress(fed)
-    return fed
+            self._pass_over(lines, tallied.rejected, lines, "the rest of it was counted")
+        self._mark = self._mark_here(self._mark.sequence + 1)
+        if self._mark.votes > self._saved.marks[-1].votes:
+            self._saved.marks = [self._mark]
+            self._checkpoint.save(self._saved)
+
+    def _mark_here(self, sequence: int) -> FeedMark:
+        reader = self._reader
+        return FeedMark(sequence, reader.votes, reader.line, reader.digest(), self.fed.passed_lines)
+
+    def _pass_over(
+        self, lines: list[Line], rejected: Sequence[Rejection], all_lines: list[Line], rest: str
+    ) -> list[Line]:
+        """The lines that are left. Raises if one of the others is not to be passed over."""
+        if not rejected or not self._skip_bad or {each.reason for each in rejected} - PASSABLE:
+            raise self._refused(lines, rejected, all_lines, rest)
+        bad = {each.index: each for each in rejected}
+        self.fed.passed_lines += len(bad)
+        for index, each in bad.items():
+            if len(self.fed.passed) < PASSED_KEPT:
+                self.fed.passed.append((lines[index].number, f"{_why(each)}: {lines[index].vote.option}"))
+        return [line for index, line in enumerate(lines) if index not in bad]
+
+    def _refused(
+        self, lines: list[Line], rejected: Sequence[Rejection], all_lines: list[Line], rest: str
+    ) -> FeedRefused:
+        shown = [f"line {lines[r.index].number:,}: {_why(r)}: {lines[r.index].vote.option}" for r in rejected]
+        if len(shown) > REFUSED_SHOWN:
+            shown[REFUSED_SHOWN:] = [f"and {len(shown) - REFUSED_SHOWN:,} more"]
+        first, last = all_lines[0].number, all_lines[-1].number
+        return FeedRefused(
+            "\n".join(
+                [
+                    *shown,
+                    f"They stand in the batch of lines {first:,} to {last:,}; {rest}.",
+                    f"{self.fed.done:,} of {self.fed.votes:,} votes are counted so far. {self._advice(first)}",
+                ]
+            ),
+            lines=[lines[r.index].number for r in rejected],
+            session=self.fed.session,
+        )
+
+    def _advice(self, first: int) -> str:
+        cause = "Correct the cause (is the poll open, has it the option?)"
+        if self._wanted.piped:
+            return f"{cause}, then feed the text again with --session {self.fed.session}: it goes on."
+        if not self._checkpoint.is_kept:
+            return f"{cause}, then feed the same file again: it goes on."
+        return (
+            f"{cause} or the lines, then feed the same file again: it goes on at line {first:,}. Lines before that "
+            "one must stay as they are. --skip-bad passes over lines that cannot count."
+        )
+
+
+class _Ids:
+    """Ids for votes that have none: the same for the same file, and whatever is changed in its other lines."""
+
+    def __init__(self, session: str) -> None:
+        self._session = hashlib.blake2b(session.encode(), digest_size=12).hexdigest()
+        self._seen: Counter[bytes] = Counter()
+
+    def make(self, vote: Vote) -> str:
+        choice = msgspec.json.encode((vote.option, vote.poll, vote.weight))
+        digest = hashlib.blake2b(choice, digest_size=12).digest()
+        self._seen[digest] += 1
+        return f"feed-{self._session}-{digest.hex()}-{self._seen[digest]}"
+
+
+def _why(rejection: Rejection) -> str:
+    return rejection.detail or rejection.reason
 
 
 def _check_window(client: Client, found: Scan) -> None:
@@ -182,20 +210,3 @@ def _check_window(client: Client, found: Scan) -> None:
             "again, its first votes would count twice. Raise the window (votes.dedup_window), cut the file, or use "
             "--ignore-ids: then each line counts once, whatever its id"
         )
-
-
-def _refused(batch: list[Line], rejected: list[Rejection], fed: Fed, rest: str) -> FeedRefused:
-    lines = [f"line {batch[r.index].number:,}: {r.detail or r.reason}: {batch[r.index].vote.option}" for r in rejected]
-    if len(lines) > REFUSED_SHOWN:
-        lines[REFUSED_SHOWN:] = [f"and {len(lines) - REFUSED_SHOWN:,} more"]
-    return FeedRefused(
-        "\n".join(
-            [
-                *lines,
-                f"They stand in the batch of lines {batch[0].number:,} to {batch[-1].number:,}; {rest}.",
-                f"{fed.done:,} of {fed.votes:,} votes are counted so far. Correct the cause (is the poll open, has it "
-                "the option?), then feed the same file again: it goes on.",
-            ]
-        ),
-        lines=[batch[r.index].number for r in rejected],
-    )

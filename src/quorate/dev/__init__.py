@@ -21,8 +21,9 @@ from typing import Any
 
 from rich.console import Console
 
-from quorate.client.feed import VotesFile, feed, scan
+from quorate.client.feed import feed
 from quorate.client.http import Client
+from quorate.client.votes_file import VotesFile, scan
 from quorate.config import SETTINGS, Config, load
 from quorate.dev.display import Display, Lines, Picture, rows_of
 from quorate.dev.folder import CannotStart, ClusterFolder, Mark, settings_of

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,6 +19,7 @@ from quorate.cli import main
 
 MEMBER = {"id": "n1", "voter": True, "raft": "127.0.0.1:9001", "incarnation": "a"}
 ANSWERS: dict[tuple[str, str], Any] = {
+    ("GET", "/status"): {"state": {"cluster_id": "c1"}},
     ("POST", "/votes"): {"applied": 1, "duplicates": 0, "rejected": [], "version": 7},
     ("POST", "/producers"): {"producer": "p", "epoch": 1, "sequence": 0},
     ("POST", "/polls"): {},
@@ -110,7 +112,9 @@ def run(cluster: Cluster, way: str, arguments: Sequence[bytes | str]) -> subproc
     env = {name: value for name, value in os.environ.items() if not name.startswith("QUORATE_")}
     env |= {"QUORATE_NODES": f"http://127.0.0.1:{cluster.server_port}", "PYTHONUTF8": "1"}
     command = ["bash", "-c", way, "bash", sys.executable, "-m", "quorate", *arguments]
-    done = subprocess.run(command, capture_output=True, timeout=60, env=env, check=False)
+    with tempfile.TemporaryDirectory() as state:
+        env["XDG_STATE_HOME"] = state
+        done = subprocess.run(command, capture_output=True, timeout=60, env=env, check=False)
     assert b"Traceback" not in done.stderr, done.stderr
     assert b"This is a bug" not in done.stderr, done.stderr
     assert b"Exception ignored" not in done.stderr, done.stderr

@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 
 from quorate.cli import main
-from quorate.client.feed import BATCH_VOTES, Fed, FeedRefused, VotesFile, feed, scan
+from quorate.client.feed import Fed, FeedRefused, feed
+from quorate.client.feed_start import BATCH_VOTES
 from quorate.client.http import Client, Producer
 from quorate.client.lines import LINE_BYTES_MAX
+from quorate.client.votes_file import VotesFile, scan
 from quorate.errors import Conflict, Invalid, NoLeader
 from quorate.vote import Tallied, Vote
 from tests.support import http_node
@@ -149,7 +151,7 @@ def test_a_session_further_than_the_file_is_refused(client: Client, tmp_path: Pa
     run(client, file)
     shorter = scan(votes_file(tmp_path, "happy"))
     shorter.producer = scan_of(tmp_path, ["happy"] * (BATCH_VOTES + 1))
-    with pytest.raises(Conflict, match="is at batch 2"):
+    with pytest.raises(Conflict, match="its last batches are not those of this file"):
         feed(client, votes_file(tmp_path, "happy"), shorter)
 
 
@@ -190,8 +192,9 @@ def test_bad_lines_are_found_with_their_numbers(tmp_path: Path, line: bytes, why
 
 
 @pytest.fixture
-def _asked(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+def _asked(node: Node, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("QUORATE_NODES", f"http://127.0.0.1:{node.port}")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
 
 
 @pytest.mark.usefixtures("_asked")
@@ -209,10 +212,14 @@ def test_bad_lines_can_be_passed_over_and_the_same_again_counts_nothing(
     node: Node, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = votes_file(tmp_path, "happy", '{"option":3}', "sad")
-    assert 0 == main(["feed", str(file.path), "--skip-bad"])
-    assert "2 votes counted, 1 bad line passed over\n" == capsys.readouterr().out
-    assert 0 == main(["feed", str(file.path), "--skip-bad", "--json"])
-    assert {"votes": 2, "applied": 0, "duplicates": 0, "skipped": 2} == json.loads(capsys.readouterr().out)
+    assert 6 == main(["feed", str(file.path), "--skip-bad"])
+    out, err = capsys.readouterr()
+    assert "2 votes counted, 1 bad line passed over\n" == out
+    assert "line 2 passed over: not a vote" in err
+    assert 6 == main(["feed", str(file.path), "--skip-bad", "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert (2, 0, 0, 2) == tuple(report[name] for name in ("votes", "applied", "duplicates", "skipped"))
+    assert [2] == [each["line"] for each in report["passed_over_lines"]]
     assert {"happy": 1, "sad": 1} == node.tally()
 
 
