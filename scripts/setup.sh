@@ -32,13 +32,19 @@ find_python() {
   Fedora: dnf install python3.14                       or set QUORATE_PYTHON to the one to use."
 }
 
+# Run a command, and show its output only if it failed by itself: Ctrl-C makes Python print a traceback.
+quietly() {
+  local output
+  output="$("$@" 2>&1)" || { printf '%s\n' "$output" >&2 && return 1; }
+}
+
 # Print the path of a uv: the one on PATH, or one that this function installs from PyPI.
 find_uv() {
   command -v uv && return
   if ! "$QUORATE_TOOLS/bin/uv" --version >/dev/null 2>&1; then
     rm -rf "$QUORATE_TOOLS"
-    "$1" -m venv "$QUORATE_TOOLS" >&2 || fail "cannot make a virtual environment; Debian, Ubuntu: apt install python3-venv"
-    "$QUORATE_TOOLS/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.7,<1' >&2 ||
+    quietly "$1" -m venv "$QUORATE_TOOLS" || fail "cannot make a virtual environment; Debian, Ubuntu: apt install python3-venv"
+    quietly "$QUORATE_TOOLS/bin/python" -m pip install --quiet --disable-pip-version-check 'uv>=0.7,<1' ||
       fail "cannot install uv from PyPI. The first run needs the network; behind a proxy set HTTPS_PROXY and SSL_CERT_FILE."
   fi
   printf '%s\n' "$QUORATE_TOOLS/bin/uv"
@@ -58,13 +64,38 @@ print(hashlib.sha256(files).hexdigest(), version, root)
 END
 }
 
+# Whether .venv holds all that the group needs. A .venv with the tools holds what `run` needs as well.
+is_set_up() {
+  local wanted had
+  had="$(cat "$ROOT/.venv/.stamp" 2>/dev/null)" && wanted="$(wanted_stamp)" &&
+    { [ "$had" = "$wanted dev" ] || [ "$had" = "$wanted $1" ]; }
+}
+
 set_up() {
+  is_set_up "$1" && return
+  # Bash runs the trap when the command that runs has ended, and before it looks why: no false cause is told.
+  trap 'printf "\n%s: interrupted; the same command goes on with the set-up\n" "$(basename "$0")" >&2; exit 130' INT
+  find_python >/dev/null || exit 1
+  mkdir -p "$ROOT/.cache"
+  exec 9>"$ROOT/.cache/set-up.lock"
+  lock_nine --no-wait || { printf 'Waiting for another set-up of %s ...\n' "$ROOT" >&2 && lock_nine; } || true # a file system without locks: go on
+  is_set_up "$1" || make_set_up "$1"
+  exec 9>&- # what this script starts must not hold it
+  trap - INT
+}
+
+# Lock descriptor 9. The lock is this shell's, because a lock of flock(2) belongs to what was opened. There is no
+# program `flock` on macOS.
+lock_nine() {
+  "$(find_python)" -c 'import fcntl, sys
+try: fcntl.flock(9, fcntl.LOCK_EX | (fcntl.LOCK_NB if sys.argv[1:] else 0))
+except BlockingIOError: sys.exit(1)' "$@"
+}
+
+make_set_up() {
   local group="$1" stamp="$ROOT/.venv/.stamp" had wanted python uv
   had="$(cat "$stamp" 2>/dev/null || true)"
-  if wanted="$(wanted_stamp)"; then
-    [ "$had" = "$wanted dev" ] && return # it has the tools as well
-    [ "$had" = "$wanted $group" ] && return
-  fi
+  wanted="$(wanted_stamp)" || wanted=''
   case "$had" in *' dev') group=dev ;; esac # `set_up run` does not remove the tools
   case "$had" in
     '' | *" $ROOT "*) ;;

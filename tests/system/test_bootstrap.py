@@ -6,6 +6,7 @@ The new clone gets its environment from the package index, or from the cache tha
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import signal
@@ -121,6 +122,30 @@ def test_a_fresh_clone_counts_the_sample_and_a_vote_and_stops_without_a_trace(cl
     finally:
         again.close()
     assert [] == processes_in(clone)
+
+
+@pytest.mark.timeout(400)
+def test_set_ups_that_run_at_once_wait_for_each_other(clone: Path, tmp_path: Path) -> None:
+    tools = f"{ROOT / '.cache' / 'uv-tool' / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    command = ["bash", "-c", ". scripts/setup.sh && set_up run && exec .venv/bin/quorate version"]
+    (clone / ".cache").mkdir(exist_ok=True)
+    runs = [Process(f"{n}", command, tmp_path / f"{n}.txt", env={"PATH": tools}, cwd=clone) for n in range(2)]
+    try:
+        with open(clone / ".cache" / "set-up.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for run in runs:
+                run.start()
+            wait_for(
+                "both wait",
+                lambda: all("Waiting for another set-up" in run.output() for run in runs),
+                deadline_s=60,
+                seen=runs[0].tail,
+            )
+        assert [0, 0] == [run.ended(SET_UP_S) for run in runs], [run.tail() for run in runs]
+    finally:
+        for run in runs:
+            run.close()
+    assert 1 == sum("Setting up .venv" in run.output() for run in runs), "the second found it done"
 
 
 @pytest.mark.timeout(400)

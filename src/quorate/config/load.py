@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -58,12 +59,12 @@ def load(
         _take(given, problems, setting.name, env[variable], f"${variable}", ENVIRONMENT, Path.cwd(), lax=True)
     for name, value in (flags or {}).items():
         _take(given, problems, name, value, "a flag", FLAG, Path.cwd(), lax=True)
-    _read_secrets(given, problems)
+    warnings = [*variables.warnings(), *_read_secrets(given, problems)]
     _follow_old_names(given, problems)
     _refuse(problems)
     config = _build(given)
     _refuse([_with_variables(problem, given) for problem in problems_of(config)])
-    return Loaded(config, {name: item.origin for name, item in given.items()}, variables.warnings())
+    return Loaded(config, {name: item.origin for name, item in given.items()}, tuple(warnings))
 
 
 def _with_variables(problem: str, given: Mapping[str, _Given]) -> str:
@@ -143,8 +144,9 @@ def _convert(setting: Setting, value: Any, *, lax: bool) -> Any:
     return msgspec.convert(value, setting.annotated, strict=not lax)
 
 
-def _read_secrets(given: dict[str, _Given], problems: list[str]) -> None:
-    """Fill each secret from its file. If both are given, the higher layer is taken."""
+def _read_secrets(given: dict[str, _Given], problems: list[str]) -> list[str]:
+    """Fill each secret from its file. If both are given, the higher layer is taken. Returns warnings."""
+    warnings: list[str] = []
     for setting in [s for s in SETTINGS.values() if s.secret]:
         direct, pointer = given.get(setting.name), given.get(f"{setting.name}_file")
         if pointer is None or not pointer.value:
@@ -154,20 +156,31 @@ def _read_secrets(given: dict[str, _Given], problems: list[str]) -> None:
         elif direct is not None and direct.rank > pointer.rank:
             del given[f"{setting.name}_file"]
         else:
-            _read_secret(setting, pointer, given, problems)
+            warnings += _read_secret(setting, pointer, given, problems)
+    return warnings
 
 
-def _read_secret(setting: Setting, pointer: _Given, given: dict[str, _Given], problems: list[str]) -> None:
+def _read_secret(setting: Setting, pointer: _Given, given: dict[str, _Given], problems: list[str]) -> list[str]:
     file = pointer.base / Path(pointer.value).expanduser()
     try:
         text = file.read_text(encoding=TEXT)[:SECRET_FILE_BYTES_MAX].strip()
+        mode = file.stat().st_mode
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         problems.append(f"{pointer.origin}: {setting.name}_file: {file} cannot be read: {reason}")
-        return
+        return []
     if not text:
         problems.append(f"{pointer.origin}: {setting.name}_file: {file} is empty")
     given[setting.name] = _Given(text, str(file), pointer.rank, pointer.base)
+    return _open_to_others(setting, file, mode)
+
+
+def _open_to_others(setting: Setting, file: Path, mode: int) -> list[str]:
+    """A secret that others can read is none. It is still taken: Kubernetes mounts secrets so, in a pod of one user."""
+    may = [what for bits, what in ((stat.S_IROTH, "read"), (stat.S_IWOTH | stat.S_IWGRP, "changed")) if mode & bits]
+    if not may:
+        return []
+    return [f"{setting.name}_file: {file} can be {' and '.join(may)} by other users of this host: chmod 600 {file}"]
 
 
 def _follow_old_names(given: dict[str, _Given], problems: list[str]) -> None:

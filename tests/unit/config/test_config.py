@@ -142,6 +142,20 @@ def test_a_secret_can_stand_in_a_file(tmp_path: Path) -> None:
     assert (KEY, str(tmp_path / "key")) == (loaded.config.raft.key, loaded.origins["raft.key"])
 
 
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [(0o600, []), (0o400, []), (0o640, []), (0o644, ["read"]), (0o666, ["read and changed"]), (0o660, ["changed"])],
+)
+def test_a_key_file_that_others_can_use_is_told(tmp_path: Path, mode: int, said: list[str]) -> None:
+    key = tmp_path / "key"
+    key.write_text(KEY)
+    key.chmod(mode)
+    loaded = load(env={"QUORATE_RAFT_KEY_FILE": str(key)})
+    assert KEY == loaded.config.raft.key
+    whole = [f"raft.key_file: {key} can be {may} by other users of this host: chmod 600 {key}" for may in said]
+    assert whole == list(loaded.warnings)
+
+
 def test_byte_order_marks_are_passed_over(tmp_path: Path) -> None:
     """As editors on other systems write them."""
     (tmp_path / "key").write_text(f"\ufeff{KEY}\r\n", encoding="utf-8")
