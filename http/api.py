@@ -7,7 +7,7 @@ headers, and render what a handler has already collected.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -94,6 +94,7 @@ class Api:
     operator: Operator | None = None
     adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None  # by name, or (None) all sinks
     checks: Sequence[Check] = ()
+    hosts: Collection[str] = ()  # further names under which browsers reach this node: `http.hosts`, in lower case
     limits: Limits = field(default_factory=Limits)
     counts: Counts = field(default_factory=Counts)
     parse_pool: ParsePool = field(default_factory=ParsePool)

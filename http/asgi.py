@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 from quorate.errors import Invalid, NotReady, QuorateError
@@ -84,7 +84,7 @@ class AsgiApp:
     async def _read(self, route: Route, path: str, scope: Scope, receive: Receive) -> Request:
         request = Request(path)
         if route.method == "POST":
-            length = _read_headers(request, scope)
+            length = _read_headers(request, scope, self._api.hosts)
             request.body = await self._bodies.read(receive, length, route.body_max(self._api.limits))
             return request
         request.query = _query(scope)
@@ -161,7 +161,7 @@ class AsgiApp:
         self._cut = True
 
 
-def _read_headers(request: Request, scope: Scope) -> bytes | None:
+def _read_headers(request: Request, scope: Scope, hosts: Collection[str]) -> bytes | None:
     """Fill in the request from the headers of a POST. Returns the Content-Length. Refuses a page of another site."""
     length = origin = host = None
     for name, value in scope["headers"]:
@@ -180,7 +180,7 @@ def _read_headers(request: Request, scope: Scope) -> bytes | None:
         elif name == b"x-quorate-producer":
             request.producer = _once(request.producer, value)
     if origin is not None:
-        check_origin(origin.decode("latin-1"), host and host.decode("latin-1"))
+        check_origin(origin.decode("latin-1"), host and host.decode("latin-1"), hosts)
     return length
 
 

@@ -40,7 +40,7 @@ def create_app(api: Api, routes: Iterable[Route]) -> Flask:
     for route in routes:
         app.add_url_rule(route.rule, route.endpoint, door.view(route), methods=[route.method])
     app.register_error_handler(Exception, door.render)
-    app.before_request(check_site)
+    app.before_request(door.check_site)
     app.after_request(door.sign)
     return app
 
@@ -95,6 +95,12 @@ class _FlaskDoor:
         finally:
             self._api.loop.call_soon_threadsafe(stream.close)
 
+    def check_site(self) -> None:
+        headers = flask.request.headers
+        if flask.request.method == "POST":
+            check_coding(headers.get("Content-Encoding", ""))
+            check_origin(headers.get("Origin"), headers.get("Host"), self._api.hosts)
+
     def sign(self, answer: Response) -> Response:
         """Add this node and the leader to answers that are not replies: files and OPTIONS."""
         if "X-Quorate-Node" not in answer.headers:
@@ -141,12 +147,6 @@ def _in_utf8(value: str | None) -> str | None:
         return value and value.encode("latin-1").decode()
     except UnicodeDecodeError:
         raise Invalid("Idempotency-Key and X-Quorate-Producer are UTF-8") from None
-
-
-def check_site() -> None:
-    if flask.request.method == "POST":
-        check_coding(flask.request.headers.get("Content-Encoding", ""))
-        check_origin(flask.request.headers.get("Origin"), flask.request.headers.get("Host"))
 
 
 def _as_text(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:

@@ -90,6 +90,7 @@ class Node:
             operator=Admin(self.replica),
             adopt_sink=self._adopt_sink,
             checks=self.readiness.checks,
+            hosts=frozenset(host.lower() for host in self.config.http.hosts),
             limits=limits,
         )
 

@@ -89,6 +89,7 @@ class Given:
     limits: Limits = field(default_factory=Limits)
     form: bool = True
     streams: int = 5
+    hosts: frozenset[str] = frozenset()
     operator: Operator | None = None
     adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None
     status: Callable[[], Mapping[str, Any]] | None = None
@@ -129,6 +130,7 @@ async def _start(given: Given) -> Node:
         status=given.status or (lambda: {"node": "n1", "raft": replica.status(), "dedup": {"held": 7}}),
         version=given.version,
         operator=given.operator,
+        hosts=given.hosts,
         adopt_sink=given.adopt_sink,
         checks=[
             Check("leader", lambda: CheckResult(checks.get("leader", True), "n1", "term 1")),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -11,6 +12,7 @@ from quorate.config.settings import Config
 from quorate.errors import ConfigError
 
 KEY_CHARACTERS_MIN = 16
+HOST = re.compile(r"(?:[^\s/@:*\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
 
 
 def problems_of(config: Config) -> list[str]:
@@ -74,6 +76,9 @@ def _doors(config: Config) -> Iterator[str]:
         yield f"http.listen is {http}, which tells others no address: set http.advertise, as http://this-host:{http.port}"
     if config.http.advertise and not _is_url(config.http.advertise):
         yield f"http.advertise is {config.http.advertise!r}; give a URL, as http://this-host:{http.port}"
+    for name in config.http.hosts:
+        if not HOST.fullmatch(name):
+            yield f"http.hosts has {name!r}; give host names as votes.example, with a port only if it must be that port"
     if raft.is_wildcard and not config.raft.peers and not config.raft.advertise:
         yield f"raft.listen is {raft}, which tells peers no address: set raft.advertise or raft.peers"
     yield from _key(config, raft)

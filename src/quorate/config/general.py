@@ -21,6 +21,9 @@ class Node(Section, frozen=True):
 class Http(Section, frozen=True):
     listen: Annotated[str, about("host:port to serve HTTP on")] = "127.0.0.1:8001"
     advertise: Annotated[str, about("URL by which others reach it; empty: made from http.listen")] = ""
+    hosts: Annotated[
+        list[str], about("names under which browsers reach it through a proxy that changes Host, as votes.example")
+    ] = msgspec.field(default_factory=list)
     threads: Annotated[int, about("threads for the routes that may block", ge=1, le=256)] = 8
     connections_max: Annotated[int, about("open connections, beyond which 503 is answered", ge=1, le=1_000_000)] = (
         10_000

@@ -206,6 +206,8 @@ def test_a_missing_or_empty_secret_file_is_refused(tmp_path: Path) -> None:
         ({"raft.listen": "127.0.0.1:8001"}, "http.listen and raft.listen are both 127.0.0.1:8001"),
         ({"http.listen": "0.0.0.0:8001"}, "set http.advertise"),
         ({"http.advertise": "n1:8001"}, "give a URL"),
+        ({"http.hosts": "https://votes.example"}, "http.hosts has 'https://votes.example'; give host names"),
+        ({"http.hosts": "votes.example,*"}, "http.hosts has '*'"),
         ({"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.2:9001"}, "flush.sinks has sqlite, a file on this host, but n2"),
         ({"mongo.url": "localhost:27017"}, "must begin with mongodb://"),
         ({"nsq.dead_letter": "votes"}, "is the topic of the votes itself"),

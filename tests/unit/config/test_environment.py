@@ -47,7 +47,7 @@ def test_all_of_them_together_are_told_in_one_sentence() -> None:
 
 
 @pytest.mark.parametrize(
-    "variable", ["QUORATE_VERSION", "QUORATE_HTTP_HOSTNAME", "QUORATE_NODE_IP", "QUORATE_DATA_DIR", "QUORATE_LOG_DIR"]
+    "variable", ["QUORATE_VERSION", "QUORATE_HTTP_ORIGIN", "QUORATE_NODE_IP", "QUORATE_DATA_DIR", "QUORATE_LOG_DIR"]
 )
 def test_another_programs_variable_is_told_and_passed_over(variable: str) -> None:
     (told,) = load(env={variable: "x"}).warnings

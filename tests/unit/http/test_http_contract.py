@@ -33,7 +33,7 @@ def doors() -> Iterator[tuple[Node, Node]]:
 
 def both(doors: tuple[Node, Node], method: str, path: str, body: Any = None, **headers: str) -> Answer:
     """The answer of both doors, which must be the same."""
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    named = {"Host": "n1.test", **{name.replace("_", "-"): value for name, value in headers.items()}}
     answers = []
     for node in doors:
         answer = node.ask(method, path, body, named)

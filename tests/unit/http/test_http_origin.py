@@ -1,0 +1,94 @@
+"""The page behind a proxy that asks in its own name, as nginx's default `proxy_pass` does."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.support.http_node import MOOD, Node, running
+
+
+@pytest.fixture(params=[True, False], ids=["loop", "Flask"])
+def node(request: pytest.FixtureRequest) -> Iterator[Node]:
+    with running(hot=request.param, hosts=frozenset({"votes.example", "other.example:8443", "[2001:db8::1]"})) as node:
+        node.ask("POST", "/polls", MOOD)
+        yield node
+
+
+@contextlib.contextmanager
+def proxy_before(node: Node) -> Iterator[int]:
+    """A proxy that passes POST on with the node's own address as Host; its port."""
+
+    class Proxy(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            answer = node.ask("POST", self.path, body, {"Origin": self.headers["Origin"]})
+            self.send_response(answer.status)
+            self.send_header("Content-Length", str(len(answer.body)))
+            self.end_headers()
+            self.wfile.write(answer.body)
+
+        def log_message(self, format: str, *arguments: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def vote_through(port: int, origin: str) -> tuple[int, Any]:
+    """What a page of this origin is answered when it votes."""
+    body = json.dumps({"option": "happy"}).encode()
+    request = urllib.request.Request(f"http://127.0.0.1:{port}/votes", body, {"Origin": origin})
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return answer.status, json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, json.load(error)
+
+
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        ("https://votes.example", 200),
+        ("http://votes.example:8080", 200),
+        ("https://VOTES.example", 200),
+        ("https://other.example:8443", 200),
+        ("http://[2001:db8::1]:8080", 200),
+        ("https://other.example", 403),
+        ("https://other.example:844", 403),
+        ("https://evil.example", 403),
+        ("https://votes.example.evil.example", 403),
+        ("https://evil-votes.example", 403),
+        ("https://votes.example:80:80", 403),
+        ("https://votes.example@evil.example", 403),
+        ("null", 403),
+        ("https://", 403),
+    ],
+)
+def test_only_pages_of_the_named_hosts_may_vote_through_a_proxy(node: Node, origin: str, status: int) -> None:
+    with proxy_before(node) as port:
+        assert status == vote_through(port, origin)[0]
+    assert (1 if status == 200 else 0) == node.tally()["happy"]
+
+
+def test_a_refusal_says_what_the_proxy_or_the_node_must_be_told(node: Node) -> None:
+    with proxy_before(node) as port:
+        _, document = vote_through(port, "https://new.example")
+    assert f"127.0.0.1:{node.port}" in document["detail"]
+    assert "proxy_set_header Host $http_host" in document["detail"]
+    assert "'new.example' to http.hosts" in document["detail"]
