@@ -1,3 +1,3 @@
 """Quorate: a fault-tolerant clustered counter. Votes are counted exactly once by a Raft group."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
