@@ -9,7 +9,7 @@ locked meanwhile.
 
 from __future__ import annotations
 
-import hashlib
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ def recover(data: Path | str, node_id: str, raft_address: str) -> Recovery:
         _, last_index, last_term = journal[-1]
         term = journal.getCurrentTerm() + 1
         recovery = Recovery(
-            hashlib.blake2b(f"{before} {term} {node_id}".encode(), digest_size=8).hexdigest(),
+            secrets.token_hex(8),  # not made from what is on the disk: a copy of it may be recovered, too
             before,
             last_index,
             last_term,

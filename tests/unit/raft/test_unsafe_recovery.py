@@ -111,3 +111,12 @@ def test_recovery_that_stops_anywhere_can_be_done_again(
             break
     assert sum(not isinstance(end, Recovery) for end in ends) > 5
     assert isinstance(ends[-1], Recovery)
+
+
+def test_two_recoveries_of_one_disk_are_two_clusters(survivor: Path, tmp_path: Path) -> None:
+    """A copy of the data folder that is recovered a second time goes on with a history of its own."""
+    copy = tmp_path / "copy"
+    shutil.copytree(survivor, copy)
+    ids = {recover(path, "n1", "127.0.0.1:9001").cluster_id for path in (survivor, copy)}
+    assert 2 == len(ids)
+    assert OLD not in ids
