@@ -291,7 +291,7 @@ def test_a_server_of_another_kind_is_said_in_the_same_words_each_time(store: Mon
 
     said = set()
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Http) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         sink = MongoSink(f"mongodb://127.0.0.1:{server.server_address[1]}/")
         for _ in range(2):
             with pytest.raises(SinkError, match="no MongoDB") as refused:
