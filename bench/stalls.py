@@ -20,7 +20,7 @@ from bench.load import Run, keep_connected
 from bench.systems import ROOT
 from bench.workloads import BULK, WORKLOADS
 from quorate.cli import main as quorate
-from quorate.cluster.raft import replica
+from quorate.cluster.raft import running
 from quorate.cluster.raft.snapshot.compaction import Compaction
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from quorate.processes.cluster import FreshCluster
@@ -137,5 +137,5 @@ async def drive(run: Run, ports: list[int], seconds: float) -> list[float]:
 
 
 if __name__ == "__main__":
-    setattr(replica, "Compaction", Timed)  # noqa: B010 - the stopwatch; mypy has it as a private name there
+    setattr(running, "Compaction", Timed)  # noqa: B010 - the stopwatch; mypy has it as a private name there
     sys.exit(quorate())
