@@ -55,6 +55,30 @@ SOURCES_KNOWN = {  # every method that we replace or call, or that calls one tha
     "_SyncObj__tryLogCompaction": "c2f8a0ec14cc7312",
 }
 
+FIELDS_KNOWN = (  # its fields that we read or set; its `__init__`, whose source is known, makes them
+    "_SyncObj__commandsWaitingCommit",
+    "_SyncObj__connectedNodes",
+    "_SyncObj__lastResponseTime",
+    "_SyncObj__leaderCommitIndex",
+    "_SyncObj__newAppendEntriesTime",
+    "_SyncObj__noopIDx",
+    "_SyncObj__otherNodes",
+    "_SyncObj__raftCommitIndex",
+    "_SyncObj__raftCurrentTerm",
+    "_SyncObj__raftElectionDeadline",
+    "_SyncObj__raftLastApplied",
+    "_SyncObj__raftLeader",
+    "_SyncObj__raftLog",
+    "_SyncObj__raftMatchIndex",
+    "_SyncObj__raftNextIndex",
+    "_SyncObj__raftState",
+    "_SyncObj__readonlyNodes",
+    "_SyncObj__selfNode",
+    "_SyncObj__transferInProgress",
+    "_SyncObj__votedForNodeId",
+    "_poller",
+)
+
 
 def source_hash(name: str) -> str:
     """The first 16 hex digits of sha256 over the method's source text."""
