@@ -12,6 +12,7 @@ from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.flush.leadership import Obstacle
 from tests.services.mongo_store import MongoStore
 from tests.support.local_replica import LocalReplica
+from tests.support.waiting import until
 from tests.unit.flush.flushing import (
     Gate,
     adopt_by,
@@ -23,7 +24,6 @@ from tests.unit.flush.flushing import (
     poll,
     run,
     seen,
-    until,
     votes,
 )
 

@@ -41,8 +41,8 @@ from quorate.vote import Vote
 from tests.stock.our_net import OurNet
 from tests.stock.relay import Relay
 from tests.stock.stock_net import Counter, private
-from tests.support.waiting import wait_for
-from tests.unit.raft.raw_peer import Node, RawPeer, pair, until
+from tests.support.waiting import until, wait_for
+from tests.unit.raft.raw_peer import Node, RawPeer, pair
 from tests.unit.raft.small_logs import Disk
 
 # ---- code from outside ----------------------------------------------------------------------------------------------
@@ -349,11 +349,11 @@ def test_big_snapshot_tcp_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
         async with AsyncExitStack() as stack:
             replicas = [await start("n1", relay.target), await start("n2", ports[0]), await start("n3", ports[1])]
-            await until("a leader", lambda: any(each.is_leader for each in replicas), within_s=30)
+            await until("a leader", lambda: any(each.is_leader for each in replicas), deadline_s=30)
             await replicas[0].stop()
             for each in replicas[1:]:
                 stack.push_async_callback(each.stop)
-            await until("a leader", lambda: any(each.is_leader for each in replicas[1:]), within_s=30)
+            await until("a leader", lambda: any(each.is_leader for each in replicas[1:]), deadline_s=30)
             leader = next(each for each in replicas[1:] if each.is_leader)
             await until("a formed state", lambda: leader.state.hash_key)
             submitter = Submitter(leader)
@@ -361,11 +361,11 @@ def test_big_snapshot_tcp_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             await submitter.create_poll(entry.CreatePoll("big", "", texts, "open", None, False), timeout_s=20)
             for number in range(30):
                 await submitter.cast([Vote(texts[number], poll="big")] * 100, timeout_s=20)
-            await until("a snapshot", lambda: leader.status().snapshot_index, within_s=30)
+            await until("a snapshot", lambda: leader.status().snapshot_index, deadline_s=30)
             relay.cuts = 3
             late = await start("n1", relay.target)
             stack.push_async_callback(late.stop)
-            await until("it has caught up", lambda: late.state.version == leader.state.version, within_s=60)
+            await until("it has caught up", lambda: late.state.version == leader.state.version, deadline_s=60)
             assert leader.state.digest() == late.state.digest()
             assert (3, 1) == (relay.cut, late.status().snapshots_received)
             assert [] == halted

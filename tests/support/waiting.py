@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import time
 
-from quorate.processes.waiting import NeverHappened, wait_for
+from quorate.processes.waiting import NeverHappened, until, wait_for
 
-__all__ = ["NeverHappened", "let_pass", "wait_for"]
+__all__ = ["NeverHappened", "let_pass", "until", "wait_for"]
 
 
 def let_pass(seconds: float, *, because: str) -> None:

@@ -24,9 +24,9 @@ from pathlib import Path
 
 from bench import gaps
 from quorate.processes.node import EndedAtStart
-from quorate.processes.waiting import NeverHappened
 from tests.support.cluster import Cluster
 from tests.support.verdict import assert_exact
+from tests.support.waiting import NeverHappened
 from tests.system.faults import FAULTS, OPTIONS, powerless, vote_through
 
 

@@ -20,7 +20,7 @@ def problems_of(config: Config) -> list[str]:
     own = [problem for section in config.adapters.values() for problem in section.problems()]
     if broken := [*_addresses(config)]:
         return broken + own
-    return [*_members(config), *_finding(config), *_doors(config), *_sinks(config), *own]
+    return [*_members(config), *_bootstrap_by_consul(config), *_doors(config), *_sinks(config), *own]
 
 
 def _addresses(config: Config) -> Iterator[str]:
@@ -54,7 +54,7 @@ def _members(config: Config) -> Iterator[str]:
             yield f"raft.peers: {id}={address} is no address that others can reach; give its host and port"
 
 
-def _finding(config: Config) -> Iterator[str]:
+def _bootstrap_by_consul(config: Config) -> Iterator[str]:
     """Nodes that find each other in Consul must be told no other peers. Otherwise two clusters might form."""
     if not config.raft.bootstrap_expect:
         return

@@ -7,14 +7,13 @@ import time
 
 import pytest
 
-from quorate.processes.waiting import until
 from quorate.vote import Vote
 from tests.services.nsq.counting import crash, source, vote
 from tests.services.nsq.raw import RawClient
 from tests.services.nsq.servers import Servers
 from tests.support.local_cluster import DyingCaster, local_cluster
 from tests.support.on_loop import on_loop
-from tests.support.waiting import wait_for
+from tests.support.waiting import until, wait_for
 
 # ---- bodies ---------------------------------------------------------------------------------------------------------
 

@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from quorate.processes.waiting import until
 from tests.services.nsq.counting import source, vote
 from tests.services.nsq.raw import RawClient, Received
 from tests.services.nsq.servers import Servers
 from tests.support.local_cluster import local_cluster
 from tests.support.on_loop import on_loop
+from tests.support.waiting import until
 
 POISON = [
     (b'{"option":', "invalid", "no vote in JSON"),

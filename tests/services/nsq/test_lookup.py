@@ -14,12 +14,12 @@ from tornado.httpclient import AsyncHTTPClient
 from quorate.ingest.nsq.connection import NsqdConnection
 from quorate.ingest.nsq.lookup import Lookup
 from quorate.ingest.nsq.settings import NsqSettings
-from quorate.processes.waiting import until
 from tests.doubles.nsq import web
 from tests.services.nsq.counting import source
 from tests.services.nsq.servers import Server, Servers
 from tests.support.local_cluster import local_cluster
 from tests.support.on_loop import on_loop
+from tests.support.waiting import until
 
 
 @asynccontextmanager

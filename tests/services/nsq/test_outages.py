@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from quorate.processes.waiting import until
 from tests.services.nsq.counting import source
 from tests.services.nsq.servers import DURABLE, Servers
 from tests.support.local_cluster import local_cluster
 from tests.support.on_loop import on_loop
+from tests.support.waiting import until
 
 # ---- nsqd dies ------------------------------------------------------------------------------------------------------
 

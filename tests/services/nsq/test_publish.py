@@ -18,13 +18,12 @@ from quorate.cli import main
 from quorate.client.lines import LINE_BYTES_MAX
 from quorate.errors import Invalid, OutcomeUnknown
 from quorate.ingest.nsq.publisher import FIRST_MPUB, NoNsqd, Publisher
-from quorate.processes.waiting import until
 from tests.services.nsq.counting import source
 from tests.services.nsq.raw import RawClient
 from tests.services.nsq.servers import DURABLE, ROOT, Server, Servers
 from tests.support.local_cluster import local_cluster
 from tests.support.on_loop import on_loop
-from tests.support.waiting import wait_for
+from tests.support.waiting import until, wait_for
 
 LINES = "happy\nsad\nhappy\n" + '{"option":"happy","id":"u1"}\n' * 2 + "\nsad\n"  # 5 distinct votes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -19,14 +19,6 @@ from quorate.sinks.sink import Fence, PollDocument, Sink, SinkError, WriteOutcom
 from tests.support.local_replica import LocalReplica
 
 INTERVAL_S = 0.02
-
-
-async def until(what: str, condition: Callable[[], Any], *, deadline_s: float = 20.0) -> None:
-    """Let the loop run until it is so."""
-    end = asyncio.get_running_loop().time() + deadline_s
-    while not condition():
-        assert asyncio.get_running_loop().time() < end, f"not within {deadline_s:g} s: {what}"
-        await asyncio.sleep(0.005)
 
 
 async def apply(replica: LocalReplica, *commands: Command) -> list[Result]:
@@ -160,7 +152,7 @@ def elect(replica: LocalReplica, term: int) -> None:
     replica.lead(replica.node_id)
 
 
-def forming(replica: LocalReplica) -> bytes:
+def form_cluster_entry(replica: LocalReplica) -> bytes:
     """An entry that forms the cluster, at this replica's time."""
     batch = entry.encode_batch([entry.FormCluster("c1", b"k" * 16, 1_000_000)])
     return entry.encode_entry(replica.state.time_ms, [batch])

@@ -17,7 +17,8 @@ from quorate.cluster.flush.flushers import Flushers
 from quorate.errors import NoLeader
 from quorate.sinks.sink import Fence, WriteOutcome
 from tests.support.local_replica import LocalReplica
-from tests.unit.flush.flushing import Gate, apply, elect, flushing, forming, poll, run, seen, shows, until, votes
+from tests.support.waiting import until
+from tests.unit.flush.flushing import Gate, apply, elect, flushing, form_cluster_entry, poll, run, seen, shows, votes
 from tests.unit.sinks.sink_stores import SqliteStore
 
 
@@ -219,7 +220,7 @@ def test_a_deposed_leaders_late_write_changes_nothing(store: SqliteStore) -> Non
     async def scenario() -> None:
         old, new = LocalReplica("n1"), LocalReplica("n2", form=False)
         old.on_applied(lambda applied: _follow(new, old))
-        new.state.apply(forming(old))
+        new.state.apply(form_cluster_entry(old))
         old_sink, new_sink = Gate(store.sink()), Gate(store.sink())
         await apply(old, poll())
         new.lead("n1")

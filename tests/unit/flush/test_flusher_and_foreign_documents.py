@@ -13,6 +13,7 @@ from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.flush.flushers import Adopted
 from quorate.sinks.sink import Fence, PollDocument
 from tests.support.local_replica import LocalReplica
+from tests.support.waiting import until
 from tests.unit.flush.flushing import (
     Gate,
     adopt_by,
@@ -20,12 +21,11 @@ from tests.unit.flush.flushing import (
     elect,
     flushing,
     flushing_to,
-    forming,
+    form_cluster_entry,
     poll,
     run,
     seen,
     shows,
-    until,
     votes,
 )
 from tests.unit.sinks.sink_stores import SqliteStore
@@ -96,7 +96,7 @@ def test_a_cluster_that_is_formed_later_begins_to_flush(store: SqliteStore) -> N
         replica, sink = LocalReplica(form=False), Gate(store.sink())
         async with flushing(replica, sink) as flusher:
             assert Phase.IDLE is flusher.phase
-            await replica.propose(forming(replica))
+            await replica.propose(form_cluster_entry(replica))
             await apply(replica, poll())
             await until("it writes", lambda: seen(sink) == {"happy": 0, "sad": 0})
 

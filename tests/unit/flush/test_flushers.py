@@ -13,6 +13,7 @@ from quorate.cluster.flush.flushers import Adopted, Flushers
 from quorate.errors import Invalid, NotReady
 from quorate.sinks.sink import Fence, PollDocument
 from tests.support.local_replica import LocalReplica
+from tests.support.waiting import until
 from tests.unit.flush.flushing import (
     Gate,
     PlainSink,
@@ -23,7 +24,6 @@ from tests.unit.flush.flushing import (
     poll,
     run,
     seen,
-    until,
     votes,
 )
 from tests.unit.sinks.sink_stores import SqliteStore

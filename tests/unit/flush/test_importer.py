@@ -11,7 +11,8 @@ import pytest
 from quorate.cluster.flush.flusher import Flusher, Phase
 from quorate.sinks.sink import SinkError, WriteOutcome
 from tests.support.local_replica import LocalReplica
-from tests.unit.flush.flushing import Gate, apply, flushing, import_status, poll, run, seen, until, votes
+from tests.support.waiting import until
+from tests.unit.flush.flushing import Gate, apply, flushing, import_status, poll, run, seen, votes
 from tests.unit.sinks.sink_stores import SqliteStore
 
 

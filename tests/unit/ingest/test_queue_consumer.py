@@ -15,10 +15,10 @@ from quorate.ingest import consumer as consuming
 from quorate.ingest.consumer import QueueConsumer
 from quorate.ingest.source import Caster
 from quorate.ingest.troubles import Troubles
-from quorate.processes.waiting import until
 from quorate.vote import Tallied, Vote
 from tests.support.local_cluster import DyingCaster, local_cluster
 from tests.support.on_loop import on_loop
+from tests.support.waiting import until
 from tests.unit.ingest.memory_queues import LIMIT, ListQueue, LogQueue, MemoryDelivery
 
 AnyQueue = LogQueue | ListQueue

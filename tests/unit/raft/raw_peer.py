@@ -18,6 +18,7 @@ from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.transport.cipher import NONCE_BYTES, Plain, Sealed, agree
 from quorate.cluster.raft.transport.connection import INTRODUCTIONS, PROTOCOL, Hello, Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
+from tests.support.waiting import until
 
 KEY = b"the key of this cluster"
 WAIT_S = 10.0
@@ -26,13 +27,6 @@ encode = msgspec.msgpack.Encoder().encode
 _length = struct.Struct(">I")
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
-
-
-async def until(what: str, condition: Callable[[], object], *, within_s: float = WAIT_S) -> None:
-    end_s = asyncio.get_running_loop().time() + within_s
-    while not condition():
-        assert asyncio.get_running_loop().time() < end_s, f"not within {within_s:g} s: {what}"
-        await asyncio.sleep(0.005)
 
 
 class Node:

@@ -10,7 +10,8 @@ import pytest
 from quorate.cluster.raft.transport import calls
 from quorate.cluster.raft.transport.connection import CALLS
 from quorate.errors import Conflict, NoLeader, NotFound, OutcomeUnknown, Overloaded, QuorateError, TooLarge
-from tests.unit.raft.raw_peer import Node, RawPeer, Run, encode, pair, until
+from tests.support.waiting import until
+from tests.unit.raft.raw_peer import Node, RawPeer, Run, encode, pair
 
 
 def test_a_call_ends_in_its_answer_or_in_the_error_that_was_raised(run: Run) -> None:

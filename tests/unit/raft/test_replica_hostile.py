@@ -13,7 +13,8 @@ from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.raft.transport.connection import RAFT
-from tests.unit.raft.raw_peer import KEY, RawPeer, until
+from tests.support.waiting import until
+from tests.unit.raft.raw_peer import KEY, RawPeer
 from tests.unit.raft.test_transport_hostile import INSIDE
 
 SENSELESS: list[messages.Message] = [

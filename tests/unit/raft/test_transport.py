@@ -10,7 +10,8 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.transport import connection, transport
 from quorate.cluster.raft.transport.connection import PART_BYTES, RAFT
 from quorate.errors import OutcomeUnknown
-from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, Tap, pair, until
+from tests.support.waiting import until
+from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, Tap, pair
 
 HEARTBEAT = messages.Append(3, 2, 1, 1, [])
 MORE = 0x80
@@ -115,7 +116,7 @@ def test_a_refused_peer_that_reads_nothing_is_cut_off(run: Run, monkeypatch: pyt
                 one.transport.send("n2", messages.Append(3, 2, 1, 1, [(3, bytes(1024 * 1024))]))
                 await asyncio.sleep(0)
             one.transport.refuse("n2", "n2 was removed")
-            await until("the connection is gone", lambda: not one.transport.is_open("n2"), within_s=2)
+            await until("the connection is gone", lambda: not one.transport.is_open("n2"), deadline_s=2)
 
     run(main())
 

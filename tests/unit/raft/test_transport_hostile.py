@@ -14,7 +14,8 @@ from quorate.cluster.raft.transport import connection, transport
 from quorate.cluster.raft.transport.connection import CALLS, INTRODUCTIONS, PART_BYTES, RAFT, REFUSALS
 from quorate.cluster.raft.transport.transport import HANDSHAKES_MAX
 from quorate.errors import OutcomeUnknown
-from tests.unit.raft.raw_peer import Node, RawPeer, Run, Tap, encode, pair, until
+from tests.support.waiting import until
+from tests.unit.raft.raw_peer import Node, RawPeer, Run, Tap, encode, pair
 
 HEARTBEAT = messages.Append(3, 2, 1, 1, [])
 MORE = 0x80

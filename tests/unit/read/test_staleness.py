@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
@@ -16,11 +15,7 @@ from quorate.vote import Vote
 from quorate.words import AGE_UNKNOWN_MS, Level
 from tests.support.local_replica import LocalReplica
 from tests.support.on_loop import on_loop
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    while not condition():
-        await asyncio.sleep(0.01)
+from tests.support.waiting import until
 
 
 class Clock:
@@ -159,12 +154,12 @@ async def test_the_question_is_asked_again_and_again_until_the_node_stops() -> N
     await pair.begin()
     staleness = pair.at_follower.staleness
     staleness.start()
-    await until(lambda: staleness.age_ms == 0)
+    await until("the leader was asked", lambda: staleness.age_ms == 0)
     pair.follower.leader = None
     pair.clock.now_s += 5
     assert 5_000 == staleness.age_ms
     pair.follower.leader = "n1"
-    await until(lambda: staleness.age_ms == 0)
+    await until("the leader was asked", lambda: staleness.age_ms == 0)
     await staleness.stop()
     await staleness.stop()
     assert not [task for task in asyncio.all_tasks() if "ask_for_ever" in repr(task)]
