@@ -149,7 +149,7 @@ class RunningReplica:
 
     def introduction(self) -> Introduction:
         """What this node tells its peers of itself now."""
-        identity = self._bootstrap.identity
+        identity, committed = self._bootstrap.identity, self.engine.commit_index
         return Introduction(
             self._settings.node_id,
             identity.incarnation,
@@ -158,8 +158,10 @@ class RunningReplica:
             None if identity.members is None else dict(identity.members),
             sorted(self._bootstrap.expected),
             self._settings.http,
-            self.membership.member_at,
-            self._settings.feature_level,
+            member_at=self.membership.member_at,
+            level=self._settings.feature_level,
+            committed=committed,
+            chain=self.engine.journal.chain_at(committed),
         )
 
     def http_addresses(self) -> dict[str, str]:

@@ -45,7 +45,12 @@ class Hello(msgspec.Struct, array_like=True):
 
 
 class Introduction(msgspec.Struct, array_like=True):
-    """The first sealed message: which node this is. `bootstrap.py` decides what follows from it."""
+    """The first sealed message: which node this is. It is sent again when something in it has changed.
+
+    A new field goes to the end, with a default that means "not told": 0.1.0 passes over fields that it does not know,
+    and tells none of those after `member_at`. So no field is ever moved, taken away or given another type, and nothing
+    may rely on a peer having read a new one. `RunningReplica.introduction` fills them, by name.
+    """
 
     node_id: str
     incarnation: str
@@ -55,7 +60,9 @@ class Introduction(msgspec.Struct, array_like=True):
     expected: list[str]  # the nodes to form a cluster with; empty if the node was not asked to form one
     http: str
     member_at: int = 0  # a log index at which this disk was a member of the cluster; 0 if it knows none
-    level: int = 0  # the feature level of its program; 0.1.0 tells none, and passes over fields that it does not know
+    level: int = 0  # the feature level of its program
+    committed: int = 0  # an index up to which its log is committed
+    chain: bytes = b""  # the log's chain value at `committed`: equal on all nodes of one history
 
 
 _encode = msgspec.msgpack.Encoder().encode
