@@ -62,7 +62,7 @@ class Admin:
         """
         change = Change(action, id, raft, self._address(id) if action == "replace" else None)
         deadline_s = asyncio.get_running_loop().time() + LEADER_S
-        if action != "add" and await self._changes.wait_for_leader(deadline_s) == id:
+        if action != "add" and await self._changes.wait.until_ready(deadline_s) == id:
             await self.transfer()  # a leader does not remove itself
             deadline_s = asyncio.get_running_loop().time() + LEADER_S
 
@@ -99,7 +99,7 @@ class Admin:
         Raises `NoLeader`, or `OutcomeUnknown` if the same node still leads after a while.
         """
         loop = asyncio.get_running_loop()
-        before = await self._transfers.wait_for_leader(loop.time() + LEADER_S)
+        before = await self._transfers.wait.until_ready(loop.time() + LEADER_S)
         if before == self._replica.node_id:
             await self._replica.transfer_leadership()
         else:
@@ -107,7 +107,7 @@ class Admin:
             with contextlib.suppress(NoLeader, OutcomeUnknown):
                 await self._transfers.once(before, b"")
         try:
-            return await self._transfers.wait_for_leader(loop.time() + HANDED_OVER_S, other_than=before)
+            return await self._transfers.wait.until_ready(loop.time() + HANDED_OVER_S, other_than=before)
         except NoLeader:
             raise OutcomeUnknown(f"{before} still leads: no other node has everything yet; try again") from None
 

@@ -29,7 +29,8 @@ from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.read import chunks
 from quorate.cluster.read.staleness import Staleness, elapsed_s, version_in
 from quorate.cluster.replica import Replica
-from quorate.cluster.submit.leader_call import POLL_S, LeaderCall
+from quorate.cluster.submit.leader_call import LeaderCall
+from quorate.cluster.submit.leader_wait import POLL_S
 from quorate.errors import NotReady, Overloaded, Stale, TooLarge, UnknownPoll
 from quorate.vote import ENTRY_BYTES_MAX
 from quorate.words import AGE_UNKNOWN_MS, Level

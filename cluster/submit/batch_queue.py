@@ -5,9 +5,9 @@ followers forward into one entry: one disk sync and one round to the followers, 
 waits for a timer: while nothing is under way, a vote leaves at once.
 
 How a batch reaches the leader, when it is tried again, and what is "surely not" or "unknown" is the page of
-`leader_call.py`. Here it is decided what leaves when: in order of arrival, at most `PLACES` entries or forwarded
-batches at a time. Two of them keep both the disk and the network busy. The queue is bounded in bytes: a request beyond
-the bound is refused with `Overloaded`, surely not counted.
+`leader_call.py`; the wait for a leader is that of `leader_wait.py`. Here it is decided what leaves when: in order of
+arrival, at most `PLACES` entries or forwarded batches at a time. Two of them keep both the disk and the network busy.
+The queue is bounded in bytes: a request beyond the bound is refused with `Overloaded`, surely not counted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,6 @@ DEADLINES_APART_S = 1.0  # between the requests of a batch: the whole batch is r
 WAITING_BYTES_MAX = 32 * 1024 * 1024
 PLACES = 2  # one entry is being synced while the next gathers acks of the followers; more only make entries smaller
 SWEEP_S = 0.1
-BACK_OFF_S = 0.02
 FORWARDED_S = 5.0  # how long a follower's batch may wait here; the follower has its own deadline
 
 
@@ -84,12 +83,11 @@ class BatchQueue:
         self._pending: deque[_PendingBatch] = deque()  # encoded, waiting for a leader or a free place
         self._sent: dict[int, _PendingBatch] = {}  # by identity: sent, perhaps counted, not yet answered
         self._proposals = 0  # entries under way that this node proposed
-        self._back_off_until_s = 0.0  # after a refusal: a leader that is not ready is not asked in a tight loop
         self._scheduled = False
         self._sweeping: asyncio.TimerHandle | None = None
         self._stopped = False
         self.waiting_bytes = 0
-        replica.on_leadership(self._on_leadership)
+        replica.on_leadership(lambda leads: self._schedule())
 
     # ---- joining ----------------------------------------------------------------------------------------------------
 
@@ -131,27 +129,24 @@ class BatchQueue:
 
     # ---- leaving ----------------------------------------------------------------------------------------------------
 
-    def _on_leadership(self, leads: bool) -> None:
-        self._back_off_until_s = 0.0
-        self._schedule()
-
     def _schedule(self) -> None:
         if not self._scheduled and (self._open or self._pending):
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Send what waits, if a leader is ready and a place is free."""
+        """Send what waits, if a leader is ready and a place is free. Refuse it if no leader can be expected."""
         self._scheduled = False
         self._sweep_later()
-        leader = self._leader.ready
-        leads = leader == self._replica.node_id
+        leads = self._replica.is_leader
         if not leads:
             self._give_back()
-        if asyncio.get_running_loop().time() < self._back_off_until_s:
-            return
+        leader = self._leader.wait.ready
         if leader is None:
-            self._back_off()
+            if self._leader.wait.hopeless:
+                self._refuse_waiting(math.inf)
+            else:
+                self._leader.wait.tell(self._schedule)
             return
         self._leader.abandon_others(leader)
         while (self._open or self._pending) and self._proposals + self._leader.places_taken < PLACES:
@@ -249,43 +244,32 @@ class BatchQueue:
     def _failed(self, group: list[_PendingBatch], error: BaseException) -> None:
         """Put batches that may be tried again back to the front of the queue; tell the others."""
         now_s = asyncio.get_running_loop().time()
-        again = may_try_again(error)
-        if again:
-            self._back_off()
+        if again := may_try_again(error):
+            self._leader.wait.back_off(error)
         for batch in reversed(group):
             if again and now_s < batch.deadline_s and not batch.answer.done() and not self._stopped:
                 self._pending.appendleft(batch)
             else:
                 batch.refuse(error)
 
-    def _back_off(self) -> None:
-        """No leader is ready: check again after a moment."""
-        loop = asyncio.get_running_loop()
-        self._back_off_until_s = loop.time() + BACK_OFF_S
-        loop.call_later(BACK_OFF_S, self._schedule)
-
     def _sweep_later(self) -> None:
         if self._sweeping is None and (self._open or self._pending or self._sent) and not self._stopped:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
-        """Tell each batch whose deadline has passed: surely not counted if it is waiting, unknown if it was sent.
-
-        Where no leader can be expected, what waits is told before its deadline.
-        """
+        """Tell each batch whose deadline has passed: surely not counted if it is waiting, unknown if it was sent."""
         self._sweeping = None
         now_s = asyncio.get_running_loop().time()
-        wait_until_s = math.inf if self._leader.hopeless else now_s
-        for open_batch in [batch for batch in self._open if batch.deadline_s <= wait_until_s]:
-            self._open.remove(open_batch)
-            self._encode(open_batch)
-        self._tell_waiting(wait_until_s)
+        self._refuse_waiting(now_s)
         self._tell_sent(now_s)
         self._schedule()
         self._sweep_later()
 
-    def _tell_waiting(self, until_s: float) -> None:
+    def _refuse_waiting(self, until_s: float) -> None:
         """Refuse for sure the batches whose deadlines are not after `until_s`."""
+        for open_batch in [batch for batch in self._open if batch.deadline_s <= until_s]:
+            self._open.remove(open_batch)
+            self._encode(open_batch)
         late = [batch for batch in self._pending if batch.deadline_s <= until_s]
         if late:
             self._pending = deque(batch for batch in self._pending if batch.deadline_s > until_s)

@@ -12,12 +12,12 @@ A request is in one of three states:
 
 What can happen to it:
 
-- waiting to sent: a leader is ready (`ready`).
+- waiting to sent: a leader is ready.
 - sent to told: the leader answered, or refused it for good.
 - sent to waiting: the leader surely did not take it, because it does not lead or is stopping (`may_try_again`). The
   request is tried again with the next leader until its deadline.
-- waiting to told, at the deadline, or as soon as no leader can be expected (`hopeless`): "surely not", `NoLeader` or
-  `Overloaded` (`too_late`). A normal election is waited for.
+- waiting to told, at the deadline, or as soon as no leader can be expected: "surely not", `NoLeader` or `Overloaded`. A
+  normal election is waited for.
 - sent to told, when the answer does not come in time, the connection breaks, or the leader was replaced and is silent:
   "unknown". For a request that changes nothing (a read) this is as good as "surely not": it is tried again, or told
   `NoLeader`.
@@ -28,25 +28,25 @@ The replica ends the attempt an election timeout after that leader spoke last (s
 cut off this is at once, because it was silent for longer before another one could be elected.
 
 There are two users. `ask` is for a caller that waits: reads and administration. `start` is for the queue of batches,
-which decides itself what leaves when, and where a batch must cost no more tasks than the call itself. Both send with
-`_send` and are served by `_serve`. So another way to the leader, through a peer, is a change of these two functions.
+which decides itself what leaves when, and where a batch must cost no more tasks than the call itself. Both wait by the
+same `LeaderWait`, send with `_send` and are served by `_serve`. So another way to the leader, through a peer, is a
+change of these two functions.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from quorate.cluster.replica import PeerHandler, Replica
+from quorate.cluster.submit.leader_wait import LeaderWait
 from quorate.errors import NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
-
-POLL_S = 0.01  # how often a caller that waits checks for a leader
 
 T = TypeVar("T")
 
 
-def may_try_again(error: BaseException) -> bool:
+def may_try_again(error: BaseException) -> TypeGuard[NoLeader | NotReady]:
     """Whether the leader surely did not take the request, and the next leader may."""
     return isinstance(error, NoLeader | NotReady)
 
@@ -60,45 +60,13 @@ class LeaderCall:
     def __init__(
         self, replica: Replica, kind: str, handler: PeerHandler, *, no_leader: str, changes_nothing: bool = False
     ) -> None:
+        self.wait = LeaderWait(replica, no_leader)
         self._replica = replica
         self._kind = kind
         self._handler = handler
-        self._no_leader = no_leader
         self._changes_nothing = changes_nothing
         self._attempts: dict[asyncio.Future[bytes], str] = {}  # those that hold a place, and which leader each asks
         replica.serve(kind, self._serve)
-
-    # ---- who leads --------------------------------------------------------------------------------------------------
-
-    @property
-    def ready(self) -> str | None:
-        """The leader that can take a request now; None while this node knows no leader, or is itself elected and has
-        not yet applied its log."""
-        leader = self._replica.leader
-        return None if leader == self._replica.node_id and not self._replica.is_leader else leader
-
-    @property
-    def hopeless(self) -> bool:
-        """Whether no leader is ready, and none can be expected: what waits is refused now, not at its deadline."""
-        return self.ready is None and not self._replica.expects_leader
-
-    async def wait_for_leader(self, deadline_s: float, *, other_than: str | None = None) -> str:
-        """The leader as soon as one is ready. Raises `NoLeader` at the deadline (time of the event loop), or before it
-        if no leader can be expected."""
-        loop = asyncio.get_running_loop()
-        while (leader := self.ready) is None or leader == other_than:
-            if loop.time() >= deadline_s or self.hopeless:
-                raise self.too_late(sent=False) if leader is None else NoLeader(f"{leader} still leads")
-            await asyncio.sleep(POLL_S)
-        return leader
-
-    def too_late(self, *, sent: bool) -> QuorateError:
-        """What a request is told at its deadline."""
-        if sent:
-            return OutcomeUnknown("no answer in time; send it again with the same id")
-        if self.ready is None:
-            return NoLeader(self._no_leader)
-        return Overloaded("the cluster could not take this in time. Nothing was counted; try again")
 
     # ---- a caller that waits ----------------------------------------------------------------------------------------
 
@@ -117,7 +85,7 @@ class LeaderCall:
         """
         loop = asyncio.get_running_loop()
         while True:
-            leader = await self.wait_for_leader(deadline_s)
+            leader = await self.wait.until_ready(deadline_s)
             try:
                 if leader == self._replica.node_id:
                     return await here()
@@ -126,7 +94,7 @@ class LeaderCall:
             except QuorateError as error:
                 if not may_try_again(error) or loop.time() >= deadline_s:
                     raise
-            await asyncio.sleep(POLL_S)
+                self.wait.back_off(error)
 
     async def once(self, leader: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
         """One attempt at this leader. Raises what it refused the request with, or what `Replica.call` raises."""
@@ -170,6 +138,14 @@ class LeaderCall:
         """
         if attempt not in self._attempts:
             attempt.cancel()
+
+    def too_late(self, *, sent: bool) -> QuorateError:
+        """What a batch is told at its deadline, or when it need not wait that long."""
+        if sent:
+            return OutcomeUnknown("no answer in time; send it again with the same id")
+        if self.wait.known is None:
+            return NoLeader(self.wait.no_leader)
+        return Overloaded("the cluster could not take this in time. Nothing was counted; try again")
 
     # ---- between nodes ----------------------------------------------------------------------------------------------
 

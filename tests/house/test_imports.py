@@ -18,7 +18,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "state": (["quorate.cluster.fsm", "quorate.cluster.state"], ["plain"]),
     "replica": (["quorate.cluster.replica"], ["plain", "state"]),
     "raft": (["quorate.cluster.raft"], ["plain", "state", "replica"]),
-    "leader call": (["quorate.cluster.submit.leader_call"], ["plain", "replica"]),
+    "leader call": (
+        [f"quorate.cluster.submit.{name}" for name in ("leader_call", "leader_wait")],
+        ["plain", "replica"],
+    ),
     "admin": (["quorate.cluster.admin"], ["plain", "raft", "leader call"]),
     "submit": (["quorate.cluster.submit"], ["plain", "state", "replica", "leader call"]),
     "read": (["quorate.cluster.read"], ["plain", "state", "replica", "leader call"]),
