@@ -96,7 +96,7 @@ def open_replica(
     settings = ReplicaSettings(
         node_id=name,
         cluster_name=config.node.cluster,
-        listen=parse_address(peers[name]),
+        listen=[parse_address(peers[name])],
         peers=peers,
         http="",
         key=None,

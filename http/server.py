@@ -9,23 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from email.utils import formatdate
 
 import uvicorn
 from uvicorn.server import ServerState
 
-from quorate.errors import ConfigError
 from quorate.http import routes
 from quorate.http.api import Api
 from quorate.http.asgi import AsgiApp
 from quorate.http.connection import HttpConnection
 from quorate.http.flask_loader import FlaskLoader
 from quorate.http.routing import Router
+from quorate.listening import Purpose, listen_on, shown
 
 SWEEP_S = 1.0
 BACKLOG = 1024
+PURPOSE = Purpose("serve HTTP", "http.listen", BACKLOG)
 CUT_S = 1.0  # how long requests that were cut at the deadline may take to unwind
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ class HttpServer:
         )
         self._config.load()
         self._state = ServerState()
-        self._listening: asyncio.Server | None = None
+        self.listening: list[str] = []  # the addresses that were bound, host:port
+        self._servers: list[asyncio.Server] = []  # one a socket
         self._sweeping: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
 
@@ -60,15 +61,17 @@ class HttpServer:
     def connections(self) -> int:
         return len(self._state.connections)
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen. Returns the port that was bound (port 0 takes a free one). Raises `ConfigError`."""
-        sock = _bind(host, port)
+    async def start(self, addresses: Sequence[tuple[str, int]]) -> int:
+        """Listen on all addresses. Returns the port of the first (port 0 takes a free one). Raises `ConfigError`."""
+        sockets = await listen_on(addresses, PURPOSE)
+        self.listening = [shown(sock) for sock in sockets]
         self._sweep()
-        self._listening = await asyncio.get_running_loop().create_server(self._connect, sock=sock, backlog=BACKLOG)
+        loop = asyncio.get_running_loop()
+        for sock in sockets:
+            self._servers.append(await loop.create_server(self._connect, sock=sock, backlog=BACKLOG))
         self._flask.load_soon()
-        bound: int = sock.getsockname()[1]
-        log.info("serving HTTP on %s:%d", host, bound)
-        return bound
+        log.info("serving HTTP on %s", ", ".join(self.listening))
+        return int(sockets[0].getsockname()[1])
 
     def _connect(self) -> asyncio.Protocol:
         return HttpConnection(
@@ -93,9 +96,10 @@ class HttpServer:
 
     async def stop(self, drain_s: float = 5.0) -> None:
         """Accept nothing more, let requests in flight finish within `drain_s`, then cut the others. Idempotent."""
-        if self._listening is not None:
-            self._listening.close()
-            self._listening = None
+        if self._servers:
+            for server in self._servers:
+                server.close()
+            self._servers.clear()
             self._api.events.close()
             for connection in self._open():
                 connection.shutdown()
@@ -130,14 +134,3 @@ class HttpServer:
             task.cancel()
         if self._state.tasks:
             await asyncio.wait(list(self._state.tasks), timeout=CUT_S)
-
-
-def _bind(host: str, port: int) -> socket.socket:
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot serve HTTP on {host}:{port}: {error.strerror or error}. Is another node running there? "
-            "Stop it, or give another address as http.listen"
-        ) from None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quorate.cluster.discovery.consul import TROUBLE, connect, in_words
-from quorate.config import Consul
+from quorate.config import Address, Consul
 from quorate.errors import ConfigError, NotReady
 
 
@@ -33,4 +33,4 @@ def find_nodes(settings: Consul, *, cluster: str | None = None) -> list[str]:
 def _url(entry: Mapping[str, Any]) -> str:
     service = entry["Service"]
     host = service["Address"] or entry["Node"]["Address"]
-    return str(service["Meta"].get("http") or f"http://{host}:{service['Port']}")
+    return str(service["Meta"].get("http") or f"http://{Address(host, service['Port'])}")

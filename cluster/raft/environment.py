@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
@@ -30,7 +30,7 @@ class ReplicaSettings:
 
     node_id: str
     cluster_name: str
-    listen: tuple[str, int]
+    listen: Sequence[tuple[str, int]]
     peers: Mapping[str, str]
     http: str
     key: bytes | None

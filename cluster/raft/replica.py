@@ -105,7 +105,7 @@ class RaftReplica:
             halt=self._halt,
         )
         running.save_identity()
-        await self.transport.start(*self.settings.listen)
+        await self.transport.start(self.settings.listen)
         self._tick_periodically()
 
     def _new_writer(self, name: str) -> Writer:

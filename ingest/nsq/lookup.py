@@ -11,6 +11,7 @@ from urllib.parse import quote
 import msgspec
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
+from quorate.config import Address
 from quorate.ingest.nsq.settings import NsqSettings
 
 TIMEOUT_S = 2.0
@@ -40,8 +41,8 @@ class Lookup:
         answers = await asyncio.gather(*(self._ask(address) for address in self._settings.lookupd))
         if any(answer is not None for answer in answers):
             nsqds = [nsqd for answer in answers for nsqd in answer or ()]
-            self.nsqds = {f"{nsqd.broadcast_address}:{nsqd.tcp_port}" for nsqd in nsqds}
-            self._stats_urls = {f"http://{nsqd.broadcast_address}:{nsqd.http_port}/stats" for nsqd in nsqds}
+            self.nsqds = {str(Address(nsqd.broadcast_address, nsqd.tcp_port)) for nsqd in nsqds}
+            self._stats_urls = {f"http://{Address(nsqd.broadcast_address, nsqd.http_port)}/stats" for nsqd in nsqds}
 
     async def _ask(self, address: str) -> list[NsqdAddress] | None:
         """The topic's nsqds by one nsqlookupd; None if it does not answer."""

@@ -23,6 +23,7 @@ import msgspec
 from nsq import protocol
 
 from quorate import __version__
+from quorate.config import Address
 from quorate.errors import Invalid, OutcomeUnknown, QuorateError
 from quorate.ingest.split import split
 from quorate.vote import Vote
@@ -261,7 +262,7 @@ def nsqds_of(lookupds: Sequence[str], *, timeout_s: float = 3.0) -> list[str]:
         try:
             with urllib.request.urlopen(f"{base.rstrip('/')}/nodes", timeout=timeout_s) as answer:
                 producers = msgspec.json.decode(answer.read())["producers"]
-            found |= {f"{p['broadcast_address']}:{p['tcp_port']}": None for p in producers}
+            found |= {str(Address(p["broadcast_address"], p["tcp_port"])): None for p in producers}
         except (OSError, ValueError, KeyError, TypeError) as error:
             why.append(f"{address}: {getattr(error, 'reason', None) or error}")
     if not found:

@@ -203,11 +203,20 @@ class Subscription(nsq.Reader):
             await asyncio.sleep(pause_s * random.uniform(0.5, 1))
 
     async def _connect(self, address: str) -> NsqdConnection:
+        """Connect to the first address that the name means and that answers."""
         host, _, port = address.rpartition(":")
         async with asyncio.timeout(CONNECT_S):
             # pynsq would resolve the name on the loop, which then stands still while a name server is slow.
             found = await asyncio.get_running_loop().getaddrinfo(host.strip("[]"), int(port), type=1)
-            connection = self._connection(str(found[0][4][0]), int(port))
+        *others, last = dict.fromkeys(str(each[4][0]) for each in found)
+        for other in others:
+            with contextlib.suppress(OSError):  # a time-out is one too
+                return await self._connect_to(other, int(port), CONNECT_S / len(found))
+        return await self._connect_to(last, int(port), CONNECT_S / len(found))
+
+    async def _connect_to(self, host: str, port: int, within_s: float) -> NsqdConnection:
+        async with asyncio.timeout(within_s):
+            connection = self._connection(host, port)
             try:
                 connection.connect()
                 await asyncio.wait({connection.is_ready, connection.ended}, return_when=asyncio.FIRST_COMPLETED)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from quorate.adapters import make_registration, make_sinks, make_sources
@@ -24,7 +25,7 @@ from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
 from quorate.cluster.submit.timed_close import TimedClose
 from quorate.cluster_view import ClusterView
-from quorate.config import Config, parse_address
+from quorate.config import Config
 from quorate.errors import QuorateError
 from quorate.http.api import Api, Limits
 from quorate.http.events import Events
@@ -77,6 +78,7 @@ class Node:
             flushers=self.flushers,
             sources=self.sources,
             registration=self.registration,
+            listening=self._listening,
         )
         return Api(
             replica=self.replica,
@@ -94,12 +96,15 @@ class Node:
             limits=limits,
         )
 
+    def _listening(self) -> Mapping[str, Sequence[str]]:
+        return {"http": self.http.listening, "raft": self.replica.transport.listening}
+
     def in_order(self) -> list[Part]:
         """The parts in the order in which they start. They stop in the reverse order."""
         http, consul_s = self.config.http, self.config.consul.timeout_ms / 1000
         thread_s = 4 * consul_s + 1 + STOP_SPARE_S  # a thread that talks to Consul ends after a few calls at most
         parts = [
-            Part("HTTP", start=partial(self.http.start, *parse_address(http.listen))),
+            Part("HTTP", start=partial(self.http.start, http.addresses)),
             Part("the replica", start=self._start_replica, stop=self.replica.stop),
             Part("the submitter", stop=self.submitter.stop),
             Part("the age of reads", start=self.reads.staleness.start, stop=self.reads.staleness.stop),
@@ -169,7 +174,7 @@ def _replica_settings(config: Config) -> ReplicaSettings:
     return ReplicaSettings(
         node_id=config.node.id,
         cluster_name=config.node.cluster,
-        listen=parse_address(config.raft.listen),
+        listen=config.raft.addresses,
         peers={id: str(address) for id, address in config.members().items()},
         http=config.http.url,
         key=config.raft.key.encode() or None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import platform
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -60,6 +60,7 @@ class Status(msgspec.Struct):
     node: str
     version: int
     uptime_s: float
+    listening: Mapping[str, Sequence[str]]  # the addresses that were bound: `http`, `raft`
     raft: Mapping[str, Any]
     state: StateStatus
     flush: SinkStatus | None  # of the first sink; None: no sink
@@ -92,10 +93,12 @@ class StatusReport:
         flushers: Flushers,
         sources: Sequence[Source],
         registration: Registration | None,
+        listening: Callable[[], Mapping[str, Sequence[str]]],
     ) -> None:
         self._config, self._limits = config, limits
         self._replica, self._submitter = replica, submitter
         self._flushers, self._sources, self._registration = flushers, sources, registration
+        self._listening = listening
         self._started_s = time.monotonic()
 
     def status(self) -> Mapping[str, Any]:
@@ -104,6 +107,7 @@ class StatusReport:
             node=self._config.node.id,
             version=self._replica.state.version,
             uptime_s=self._uptime_s(),
+            listening=self._listening(),
             raft=self._replica.status().as_json(),
             state=_state_status(self._replica.state),
             flush=next(iter(sinks.values()), None),

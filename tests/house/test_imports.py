@@ -14,10 +14,11 @@ SOURCE = ROOT / "src"
 # Room -> its modules (with all below them), and the rooms it may import besides itself.
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "plain": (["quorate.errors", "quorate.vote", "quorate.words", "quorate.vote_json", "quorate.cluster.entry"], []),
+    "listening": (["quorate.listening"], ["plain"]),
     "config": (["quorate.config"], ["plain"]),
     "state": (["quorate.cluster.fsm", "quorate.cluster.state"], ["plain"]),
     "replica": (["quorate.cluster.replica"], ["plain", "state"]),
-    "raft": (["quorate.cluster.raft"], ["plain", "state", "replica"]),
+    "raft": (["quorate.cluster.raft"], ["plain", "state", "replica", "listening"]),
     "leader call": (
         [f"quorate.cluster.submit.{name}" for name in ("leader_call", "leader_wait")],
         ["plain", "replica"],
@@ -39,7 +40,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "processes": (["quorate.processes"], ["plain", "config", "client", "command parts"]),
     "dev": (["quorate.dev"], ["plain", "config", "client", "command parts", "processes"]),
-    "http": (["quorate.http"], ["plain", "state", "replica", "submit", "read"]),
+    "http": (["quorate.http"], ["plain", "state", "replica", "submit", "read", "listening"]),
 }
 NODE = [f"quorate.{name}" for name in ("adapters", "cluster_view", "joining", "readiness", "status", "node", "runtime")]
 ENTRANCES = [*NODE, "quorate.cli", "quorate.__main__"]  # they wire parts together: may import everything

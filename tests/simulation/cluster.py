@@ -145,7 +145,7 @@ class SimCluster:
             ReplicaSettings(
                 node_id=name,
                 cluster_name="sim",
-                listen=("", 0),
+                listen=[],
                 peers={peer: peer for peer in sorted({*self.founders, *self.names, name})},
                 http="",
                 key=None,

@@ -92,7 +92,7 @@ class SimTransport:
         self._serial = 0
         self._calls: dict[asyncio.Future[bytes], str] = {}
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, addresses: object) -> int:
         self.network.ends[self.node_id] = self
         return 0
 

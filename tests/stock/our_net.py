@@ -108,7 +108,7 @@ class OurNet(Net):
             ReplicaSettings(
                 node_id=name,
                 cluster_name="sim",
-                listen=("", 0),
+                listen=[],
                 peers={peer: peer for peer in self.names},
                 http="",
                 key=None,

@@ -230,7 +230,7 @@ def test_small_traps_ours() -> None:
 def test_small_traps_ipv6_ours() -> None:
     async def main() -> None:
         one, two = Node("n1"), Node("n2")
-        port = await one.transport.start("::1", 0)
+        port = await one.transport.start([("::1", 0)])
         try:
             one.transport.set_members({"n2": "[::1]:1"})
             two.transport.set_members({"n1": f"[::1]:{port}"})
@@ -332,7 +332,7 @@ def test_big_snapshot_tcp_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
             settings = ReplicaSettings(
                 node_id=name,
                 cluster_name="test",
-                listen=("127.0.0.1", port),
+                listen=[("127.0.0.1", port)],
                 peers=addresses,
                 http="",
                 key=b"the key of this cluster",

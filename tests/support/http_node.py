@@ -139,7 +139,7 @@ async def _start(given: Given) -> Node:
         limits=given.limits,
     )
     server = HttpServer(api, hot=given.hot)
-    port = await server.start("127.0.0.1", 0)
+    port = await server.start([("127.0.0.1", 0)])
     return Node(asyncio.get_running_loop(), replica, api, server, port, checks)
 
 

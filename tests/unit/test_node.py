@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -11,6 +14,7 @@ import pytest
 from quorate.config import Config, load
 from quorate.errors import ConfigError
 from quorate.node import Node
+from tests.support.families import needs_ipv6
 
 
 def config_of(folder: Path) -> Config:
@@ -54,3 +58,41 @@ def test_a_node_that_cannot_listen_leaves_its_folder_unlocked(tmp_path: Path) ->
         await again.replica.stop()
 
     asyncio.run(main())
+
+
+@needs_ipv6
+def test_a_node_serves_both_families_and_tells_on_which_addresses(tmp_path: Path) -> None:
+    flags = {"node.data": str(tmp_path), "flush.sinks": "", "raft.bootstrap": "true"}
+    listen = {"http.listen": "[::]:0", "http.advertise": "http://localhost:1", "raft.listen": "127.0.0.1:0, [::1]:0"}
+
+    async def main() -> None:
+        node = Node(load(env={}, flags={**flags, **listen}).config)
+        running = asyncio.create_task(node.run())
+        await until(lambda: len(node.replica.transport.listening) == 2 or running.done())
+        [bound] = node.http.listening
+        port = int(bound.rpartition(":")[2])
+        for host in ("127.0.0.1", "::1"):
+            status, told = await ask(host, port, "/status")
+            assert (200, [bound]) == (status, told["listening"]["http"])
+            assert ["127.0.0.1", "[::1]"] == [each.rpartition(":")[0] for each in told["listening"]["raft"]]
+        node.ask_to_stop()
+        assert 0 == await running
+        for host in ("127.0.0.1", "::1"):
+            with pytest.raises(OSError):  # noqa: PT011 - refused, whatever the system calls it
+                await asyncio.open_connection(host, port)
+
+    asyncio.run(main())
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def ask(host: str, port: int, path: str) -> tuple[int, Any]:
+    reader, writer = await asyncio.open_connection(host, port)
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
+    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    return int(head.split()[1]), json.loads(body)

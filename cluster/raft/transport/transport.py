@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Protocol
 
 from quorate.cluster.raft import messages
@@ -19,8 +19,9 @@ from quorate.cluster.raft.status import ConnectionStatus
 from quorate.cluster.raft.transport.calls import PING, Calls
 from quorate.cluster.raft.transport.connection import CALLS, RAFT, Introduction, PeerConnection
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import ConfigError
+from quorate.listening import Purpose, listen_on, shown
 
+PURPOSE = Purpose("listen for other nodes", "raft.listen", backlog=128)
 HANDSHAKES_MAX = 32
 PING_S = 1.0
 SILENCE_S = 4.0
@@ -66,7 +67,8 @@ class PeerTransport:
         self._addresses: dict[str, str] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self._calls = Calls()
-        self._server: asyncio.Server | None = None
+        self.listening: list[str] = []  # the addresses that were bound, host:port
+        self._servers: list[asyncio.Server] = []  # one a socket
         self._check_timer: asyncio.TimerHandle | None = None
         self._warned_at_s: dict[str, float] = {}
         self._lost_at_s: dict[str, float] = {}  # the members that are not connected now, but were
@@ -76,21 +78,16 @@ class PeerTransport:
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
-    async def start(self, host: str, port: int) -> int:
-        """Listen. Returns the bound port (`port` 0 takes a free one). Raises `ConfigError`."""
+    async def start(self, addresses: Sequence[tuple[str, int]]) -> int:
+        """Listen on all addresses. Returns the port of the first (port 0 takes a free one). Raises `ConfigError`."""
+        sockets = await listen_on(addresses, PURPOSE)
+        self.listening = [shown(sock) for sock in sockets]
         loop = asyncio.get_running_loop()
-        try:
-            self._server = await loop.create_server(
-                lambda: self._new_connection(dialled=False), host, port, backlog=128
-            )
-        except OSError as error:
-            why = os.strerror(error.errno) if error.errno else str(error)
-            raise ConfigError(
-                f"cannot listen for other nodes on {host}:{port}: {why}. Is another node running there? "
-                "Stop it, or give another address as raft.listen"
-            ) from None
+        for sock in sockets:
+            accept = partial(self._new_connection, dialled=False)
+            self._servers.append(await loop.create_server(accept, sock=sock, backlog=PURPOSE.backlog))
         self._check_connections()
-        return int(self._server.sockets[0].getsockname()[1])
+        return int(sockets[0].getsockname()[1])
 
     def set_members(self, addresses: Mapping[str, str]) -> None:
         """The peers to be connected with: node id -> host:port, without this node."""
@@ -110,8 +107,8 @@ class PeerTransport:
         self._stopped = True
         if self._check_timer is not None:
             self._check_timer.cancel()
-        if self._server is not None:
-            self._server.close()
+        for server in self._servers:
+            server.close()
         tasks = [*self._dialling.values(), *self._calls.tasks()]
         for task in tasks:
             task.cancel()

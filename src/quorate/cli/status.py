@@ -60,6 +60,8 @@ def leader(hand_over: bool, as_json: bool, nodes: list[str], timeout_s: float) -
 
 
 def _word(value: Any) -> Any:
+    if isinstance(value, list):
+        return ", ".join(str(_word(item)) for item in value)
     return {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else value
 
 

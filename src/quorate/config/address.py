@@ -1,8 +1,9 @@
-"""host:port, and the list of peers. Both are read strictly; an error says in words what is wrong."""
+"""host:port, several of them, and the list of peers. All are read strictly; an error says in words what is wrong."""
 
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from quorate.errors import ConfigError
@@ -34,6 +35,19 @@ class Address(NamedTuple):
         except ValueError:
             return False
 
+    @property
+    def is_name(self) -> bool:
+        try:
+            ipaddress.ip_address(self.host)
+        except ValueError:
+            return True
+        return False
+
+    @property
+    def dialled_here(self) -> Address:
+        """The address by which this host reaches itself, if it listens at this one."""
+        return Address("127.0.0.1", self.port) if self.is_wildcard else self
+
 
 def parse_address(text: str) -> Address:
     """Read `host:port` or `[v6]:port`. Raises `ConfigError`."""
@@ -47,6 +61,18 @@ def parse_address(text: str) -> Address:
     if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
         raise ConfigError(f"{text!r}: the port must be a number from 0 to 65535")
     return Address(host, int(port))
+
+
+def parse_addresses(text: str) -> list[Address]:
+    """Read one or several addresses, separated by commas. Raises `ConfigError`; there is at least one."""
+    return [parse_address(each) for each in (item.strip() for item in text.split(",")) if each] or [parse_address(text)]
+
+
+def told_address(listen: Sequence[Address]) -> Address:
+    """Of the addresses to listen on, the one that others are told: one that other hosts can reach, if there is any."""
+    named = [address for address in listen if not address.is_wildcard]
+    wildcards = [address for address in listen if address.is_wildcard]
+    return next(iter([*(a for a in named if not a.is_loopback), *wildcards, *named]))
 
 
 def parse_peers(peers: list[str]) -> dict[str, Address]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
 from quorate.config.adapter_table import ADAPTERS, sink_names
-from quorate.config.address import Address, parse_address
+from quorate.config.address import Address, parse_address, told_address
 from quorate.config.settings import Config
 from quorate.errors import ConfigError
 
@@ -25,21 +26,17 @@ def problems_of(config: Config) -> list[str]:
 
 def _addresses(config: Config) -> Iterator[str]:
     """The addresses of the node itself can be read. All later checks rely on it."""
-    texts = {
-        "http.listen": config.http.listen,
-        "raft.listen": config.raft.listen,
-        "raft.advertise": config.raft.advertise,
+    readers: dict[str, Callable[[], object]] = {
+        "http.listen": lambda: config.http.addresses,
+        "raft.listen": lambda: config.raft.addresses,
+        "raft.advertise": lambda: config.raft.advertise and parse_address(config.raft.advertise),
+        "raft.peers": lambda: config.raft.members,
     }
-    for name, text in texts.items():
+    for name, read in readers.items():
         try:
-            if text or name != "raft.advertise":
-                parse_address(text)
+            read()
         except ConfigError as error:
             yield f"{name}: {error.detail}"
-    try:
-        config.raft.members  # noqa: B018 - read for its error
-    except ConfigError as error:
-        yield f"raft.peers: {error.detail}"
 
 
 def _members(config: Config) -> Iterator[str]:
@@ -69,9 +66,8 @@ def _bootstrap_by_consul(config: Config) -> Iterator[str]:
 
 
 def _doors(config: Config) -> Iterator[str]:
-    http, raft = parse_address(config.http.listen), parse_address(config.raft.listen)
-    if http == raft and http.port:
-        yield f"http.listen and raft.listen are both {http}; give them different ports"
+    http, raft = told_address(config.http.addresses), told_address(config.raft.addresses)
+    yield from _overlaps(config)
     if http.is_wildcard and not config.http.advertise:
         yield f"http.listen is {http}, which tells others no address: set http.advertise, as http://this-host:{http.port}"
     if config.http.advertise and not _is_url(config.http.advertise):
@@ -81,15 +77,43 @@ def _doors(config: Config) -> Iterator[str]:
             yield f"http.hosts has {name!r}; give host names as votes.example, with a port only if it must be that port"
     if raft.is_wildcard and not config.raft.peers and not config.raft.advertise:
         yield f"raft.listen is {raft}, which tells peers no address: set raft.advertise or raft.peers"
-    yield from _key(config, raft)
+    yield from _key(config)
 
 
-def _key(config: Config, raft: Address) -> Iterator[str]:
+def _overlaps(config: Config) -> Iterator[str]:
+    """Two addresses of which one takes the other's connections: only one of the two could be had."""
+    every = [
+        *(("http.listen", address) for address in config.http.addresses),
+        *(("raft.listen", address) for address in config.raft.addresses),
+    ]
+    for (name, one), (other_name, other) in itertools.combinations(every, 2):
+        if not one.port or one.port != other.port:
+            continue
+        if name != other_name and one == other:
+            yield f"{name} and {other_name} are both {one}; give them different ports"
+        elif name != other_name and (one.is_wildcard or other.is_wildcard):
+            yield f"{name} has {one} and {other_name} has {other}, which overlap; give them different ports"
+        elif one == other:
+            yield f"{name} has {one} twice; give it once"
+        elif name == other_name and _takes_all(one, other):
+            wide, narrow = (one, other) if one.is_wildcard else (other, one)
+            yield f"{name} has {narrow}, which {wide} takes too: leave {narrow} out"
+
+
+def _takes_all(one: Address, other: Address) -> bool:
+    """Whether one of them is the wildcard of the other's family. A name may be of the other family: that is tried."""
+    if any(each.is_name for each in (one, other)):
+        return False
+    return (one.is_wildcard or other.is_wildcard) and (":" in one.host) == (":" in other.host)
+
+
+def _key(config: Config) -> Iterator[str]:
     if config.raft.key and len(config.raft.key) < KEY_CHARACTERS_MIN:
         yield f"raft.key has fewer than {KEY_CHARACTERS_MIN} characters; make one: openssl rand -hex 32"
-    if not config.raft.key and not raft.is_loopback and not config.raft.insecure:
+    reachable = [address for address in config.raft.addresses if not address.is_loopback]
+    if not config.raft.key and reachable and not config.raft.insecure:
         yield (
-            f"raft.listen is {raft}, open to other hosts, and there is no raft.key: set the same raft.key (or "
+            f"raft.listen is {reachable[0]}, open to other hosts, and there is no raft.key: set the same raft.key (or "
             "raft.key_file) on all nodes, or raft.insecure = true if the network is yours alone"
         )
 

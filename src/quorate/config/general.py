@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from quorate.config.adapter_table import sink_names
-from quorate.config.address import Address, parse_peers
+from quorate.config.address import Address, parse_addresses, parse_peers, told_address
 from quorate.config.section import NAME, PORTABLE_INT_MAX, Section, about
 from quorate.vote import ENTRY_BYTES_MAX
 
@@ -19,7 +19,7 @@ class Node(Section, frozen=True):
 
 
 class Http(Section, frozen=True):
-    listen: Annotated[str, about("host:port to serve HTTP on")] = "127.0.0.1:8001"
+    listen: Annotated[str, about("host:port to serve HTTP on; [::] takes IPv4 too", several=True)] = "127.0.0.1:8001"
     advertise: Annotated[str, about("URL by which others reach it; empty: made from http.listen")] = ""
     hosts: Annotated[
         list[str], about("names under which browsers reach it through a proxy that changes Host, as votes.example")
@@ -36,11 +36,17 @@ class Http(Section, frozen=True):
     @property
     def url(self) -> str:
         """The URL for other nodes and clients. For a wildcard address `check` asks for http.advertise."""
-        return self.advertise.rstrip("/") or f"http://{self.listen}"
+        return self.advertise.rstrip("/") or f"http://{told_address(self.addresses)}"
+
+    @property
+    def addresses(self) -> list[Address]:
+        return parse_addresses(self.listen)
 
 
 class Raft(Section, frozen=True):
-    listen: Annotated[str, about("host:port for the links between nodes")] = "127.0.0.1:9001"
+    listen: Annotated[str, about("host:port for the links between nodes; [::] takes IPv4 too", several=True)] = (
+        "127.0.0.1:9001"
+    )
     advertise: Annotated[str, about("host:port by which peers reach it; empty: its own in raft.peers")] = ""
     peers: Annotated[list[str], about("all nodes, this one too, each id=host:port; empty: this node alone")] = (
         msgspec.field(default_factory=list)
@@ -58,6 +64,10 @@ class Raft(Section, frozen=True):
     snapshot_bytes: Annotated[
         int, about("bytes of log after which a snapshot is taken", ge=65_536, le=PORTABLE_INT_MAX)
     ] = 32 * 1024 * 1024
+
+    @property
+    def addresses(self) -> list[Address]:
+        return parse_addresses(self.listen)
 
     @property
     def members(self) -> dict[str, Address]:

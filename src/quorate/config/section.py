@@ -24,6 +24,7 @@ def about(
     secret: bool = False,
     names: Callable[[], Iterable[str]] | None = None,
     replaced_by: str = "",
+    several: bool = False,
     **limits: Any,
 ) -> msgspec.Meta:
     """Describe a setting.
@@ -32,8 +33,9 @@ def about(
     secret: its value is masked, and can also be read from a file, named by the setting `…_file`.
     names: the setting is a list, and these are the names that it can hold.
     replaced_by: this is the old name of another setting, and is still read for it.
+    several: it is one text or several, separated by commas; a file may give them as a list.
     """
-    extra = {"path": path, "secret": secret, "names": names, "replaced_by": replaced_by}
+    extra = {"path": path, "secret": secret, "names": names, "replaced_by": replaced_by, "several": several}
     return msgspec.Meta(description=description, extra=extra, **limits)
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal, cast
 import msgspec
 
 from quorate.config.adapter_table import ADAPTERS
-from quorate.config.address import Address, parse_address
+from quorate.config.address import Address, parse_address, told_address
 from quorate.config.general import Flush, Http, Log, Node, Raft, Votes
 from quorate.config.section import Section
 from quorate.config.sections.consul import Consul
@@ -61,11 +61,14 @@ class Config(msgspec.Struct, frozen=True):
 
     def members(self) -> dict[str, Address]:
         """All nodes of the cluster by id, with this one, also when it is the only one."""
-        return self.raft.members or {self.node.id: parse_address(self.raft.advertise or self.raft.listen)}
+        return self.raft.members or {self.node.id: self._told()}
 
     def raft_address(self) -> Address:
         """Where peers reach this node."""
-        return parse_address(self.raft.advertise) if self.raft.advertise else self.members()[self.node.id]
+        return self._told() if self.raft.advertise else self.members()[self.node.id]
+
+    def _told(self) -> Address:
+        return parse_address(self.raft.advertise) if self.raft.advertise else told_address(self.raft.addresses)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +107,10 @@ class Setting:
         return str((self.meta.extra or {})["replaced_by"])
 
     @property
+    def several(self) -> bool:
+        return bool((self.meta.extra or {})["several"])
+
+    @property
     def names(self) -> list[str] | None:
         """The names that a list of names can hold; None for any other setting."""
         names = (self.meta.extra or {})["names"]
@@ -125,6 +132,8 @@ class Setting:
             return f"a list of names, of {', '.join(self.names)}"
         if isinstance(self.type, types.GenericAlias):
             return "a list of texts"
+        if self.several:
+            return "a text, or several, separated by commas or as a list"
         if self.meta.pattern:
             return "a name of letters, digits, '.', '_' and '-', at most 64"
         if self.meta.max_length:

@@ -21,7 +21,7 @@ from typing import IO, Any
 import msgspec
 
 from quorate import pidfile
-from quorate.config import SETTINGS, Address, load, parse_address, to_toml, under_new_names
+from quorate.config import SETTINGS, Address, load, to_toml, under_new_names
 from quorate.config.write import value_of
 from quorate.errors import ConfigError, QuorateError
 from quorate.processes.node import Place
@@ -181,7 +181,7 @@ class ClusterFolder:
     def _read(self, id: str) -> Place:
         folder = self.path / id
         config = load(folder / "quorate.toml", env={}).config
-        return Place(id, folder, parse_address(config.http.listen), parse_address(config.raft.listen))
+        return Place(id, folder, _dialled(config.http.addresses), _dialled(config.raft.addresses))
 
 
 def settings_of(env: Mapping[str, str], flags: Mapping[str, str]) -> dict[str, Any]:
@@ -195,6 +195,11 @@ def settings_of(env: Mapping[str, str], flags: Mapping[str, str]) -> dict[str, A
     given = [s for s in SETTINGS.values() if s.env in shared or s.name in flags]
     names = dict.fromkeys(setting.replaced_by or setting.name for setting in given)
     return {name: value_of(config, SETTINGS[name]) for name in names}
+
+
+def _dialled(listen: list[Address]) -> Address:
+    """Of the addresses on which a node listens, the one by which this host reaches it."""
+    return next((address for address in listen if address.is_loopback), listen[0].dialled_here)
 
 
 def _write_config(file: Path, values: Mapping[str, Any]) -> None:

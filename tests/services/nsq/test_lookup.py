@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -13,10 +14,12 @@ from tornado.httpclient import AsyncHTTPClient
 
 from quorate.ingest.nsq.connection import NsqdConnection
 from quorate.ingest.nsq.lookup import Lookup
+from quorate.ingest.nsq.publisher import nsqds_of
 from quorate.ingest.nsq.settings import NsqSettings
 from tests.doubles.nsq import web
 from tests.services.nsq.counting import source
 from tests.services.nsq.servers import Server, Servers
+from tests.support.families import needs_ipv6
 from tests.support.local_cluster import local_cluster
 from tests.support.on_loop import on_loop
 from tests.support.waiting import until
@@ -31,6 +34,25 @@ async def answering(answers: dict[str, Any]) -> AsyncIterator[str]:
 
     server = await web.serve("127.0.0.1:0", {("GET", path): partial(answer, path) for path in answers})
     yield "{}:{}".format(*server.sockets[0].getsockname())
+    server.close()
+
+
+@asynccontextmanager
+async def relayed(host: str, target: tuple[str, int]) -> AsyncIterator[int]:
+    """The port of a server on `host` that passes everything on to `target` and back."""
+
+    async def copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            while data := await reader.read(65_536):
+                writer.write(data)
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(*target)
+        await asyncio.gather(copy(reader, back), copy(there, writer))
+
+    server = await asyncio.start_server(relay, host, 0)
+    yield int(server.sockets[0].getsockname()[1])
     server.close()
 
 
@@ -58,6 +80,36 @@ async def test_a_senseless_answer_of_lookupd_is_reported_and_it_is_asked_again(s
         answers["/lookup"] = {"producers": [producer(nsqd)]}
         nsqd.publish("votes", b"happy")
         await until("the nsqd is found", lambda: counted.total == 1)
+
+
+@needs_ipv6
+@on_loop
+async def test_an_nsqd_whose_address_is_ipv6_is_taken_from(servers: Servers) -> None:
+    nsqd, counted = servers.nsqd(), await local_cluster()
+    nsqd.publish("votes", b"happy")
+    async with relayed("::1", nsqd.address) as port:
+        found = {"producers": [producer(nsqd, broadcast_address="::1", tcp_port=port)]}
+        async with answering({"/lookup": found, "/nodes": found}) as address:
+            assert [f"[::1]:{port}"] == await asyncio.to_thread(nsqds_of, [address])
+            async with source(counted.submitter, lookupd=[address]):
+                await until("the vote is counted", lambda: counted.total == 1)
+
+
+@on_loop
+async def test_a_name_is_tried_at_each_address_that_it_means(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host may have a name of both families while its nsqd answers at one of them."""
+    nsqd, counted = servers.nsqd(), await local_cluster()
+    nsqd.publish("votes", b"happy")
+    real = socket.getaddrinfo
+
+    def getaddrinfo(host: str, port: int, *rest: Any, **named: Any) -> Any:
+        hosts = ("127.0.0.2", "127.0.0.1") if host == "both.example" else (host,)
+        return [found for each in hosts for found in real(each, port, *rest, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    answers = {"/lookup": {"producers": [producer(nsqd, broadcast_address="both.example")]}}
+    async with answering(answers) as address, source(counted.submitter, lookupd=[address]):
+        await until("the vote is counted", lambda: counted.total == 1)
 
 
 @on_loop

@@ -15,6 +15,7 @@ from quorate.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 THREE = "n1=127.0.0.1:9001,n2=127.0.0.1:9002,n3=127.0.0.1:9003"
+OPEN = {"raft.insecure": "true", "flush.sinks": ""}
 KEY = "0123456789abcdef"
 FINDING = {"raft.bootstrap_expect": "3", "consul.address": "127.0.0.1:8500"}
 
@@ -205,6 +206,12 @@ def test_a_missing_or_empty_secret_file_is_refused(tmp_path: Path) -> None:
         ({"raft.key": "short"}, "fewer than 16 characters"),
         ({"raft.listen": "127.0.0.1:8001"}, "http.listen and raft.listen are both 127.0.0.1:8001"),
         ({"http.listen": "0.0.0.0:8001"}, "set http.advertise"),
+        ({"http.listen": "[::1]:8001, 0.0.0.0:8002"}, "http.listen is 0.0.0.0:8002, which tells others no address"),
+        ({"http.listen": "127.0.0.1:8001, 8002"}, "http.listen: '8002' is not host:port"),
+        ({"http.listen": "127.0.0.1:8001, [::1]:8001, 127.0.0.1:8001"}, "http.listen has 127.0.0.1:8001 twice"),
+        ({"http.listen": "0.0.0.0:80, 10.0.0.1:80"}, "http.listen has 10.0.0.1:80, which 0.0.0.0:80 takes too"),
+        ({"raft.listen": "[::1]:9001, [::]:8001"}, "http.listen has 127.0.0.1:8001 and raft.listen has [::]:8001"),
+        ({"raft.listen": "[::1]:9001, 10.0.0.1:9001"}, "raft.listen is 10.0.0.1:9001, open to other hosts"),
         ({"http.advertise": "n1:8001"}, "give a URL"),
         ({"http.hosts": "https://votes.example"}, "http.hosts has 'https://votes.example'; give host names"),
         ({"http.hosts": "votes.example,*"}, "http.hosts has '*'"),
@@ -224,6 +231,31 @@ def test_settings_that_contradict_each_other_are_refused(flags: Mapping[str, str
     assert said in refusal(flags=flags)
 
 
+@pytest.mark.parametrize("given", ['"127.0.0.1:8001, [::1]:8001"', '["127.0.0.1:8001", "[::1]:8001"]'])
+def test_several_addresses_are_one_text_or_a_list(tmp_path: Path, given: str) -> None:
+    file = tmp_path / "quorate.toml"
+    file.write_text(f"[http]\nlisten = {given}\n")
+    config = load(file, env={}).config
+    assert ["127.0.0.1:8001", "[::1]:8001"] == [str(address) for address in config.http.addresses]
+    assert "127.0.0.1:8001, [::1]:8001" == config.http.listen
+
+
+@pytest.mark.parametrize(
+    ("listen", "told"),
+    [
+        ("127.0.0.1:8001", "127.0.0.1:8001"),
+        ("[::1]:8001", "[::1]:8001"),
+        ("127.0.0.1:8001, [fd00::5]:8002", "[fd00::5]:8002"),
+        ("[::]:8001, votes.example:8001", "votes.example:8001"),
+        ("[::1]:8001, 127.0.0.1:8001", "[::1]:8001"),
+    ],
+)
+def test_others_are_told_an_address_that_they_can_reach_if_there_is_one(listen: str, told: str) -> None:
+    config = load(env={}, flags={"http.listen": listen, "raft.listen": listen.replace("800", "900"), **OPEN}).config
+    assert f"http://{told}" == config.http.url
+    assert told.replace("800", "900") == str(config.raft_address())
+
+
 @pytest.mark.parametrize(
     "flags",
     [
@@ -232,6 +264,8 @@ def test_settings_that_contradict_each_other_are_refused(flags: Mapping[str, str
         {"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.2:9001", "flush.sink": "mongo"},
         {"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.1:9002"},
         {"raft.listen": "[::1]:9001"},
+        {"raft.listen": "127.0.0.1:9001, [::1]:9001"},
+        {"http.listen": "[::]:8001, 10.0.0.1:8001, 127.0.0.1:8001"},
         FINDING,
         {**FINDING, "raft.listen": "10.0.0.1:9001", "raft.key": KEY, "flush.sink": "mongo"},
         {"nsq.dead_letter": ""},

@@ -44,7 +44,7 @@ class Node:
         self.padding = ""  # makes the introduction longer
 
     async def __aenter__(self) -> Node:
-        self.port = await self.transport.start("127.0.0.1", 0)
+        self.port = await self.transport.start([("127.0.0.1", 0)])
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: object, trace: TracebackType | None) -> None:

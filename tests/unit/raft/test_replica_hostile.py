@@ -42,7 +42,7 @@ def test_no_message_of_a_peer_stops_the_replica(tmp_path: Path, caplog: pytest.L
         settings = ReplicaSettings(
             node_id="n1",
             cluster_name="test",
-            listen=("127.0.0.1", 0),
+            listen=[("127.0.0.1", 0)],
             peers={"n1": "127.0.0.1:1", "n2": "127.0.0.1:1", "n3": "127.0.0.1:1"},
             http="",
             key=KEY,
@@ -53,9 +53,7 @@ def test_no_message_of_a_peer_stops_the_replica(tmp_path: Path, caplog: pytest.L
         )
         replica = RaftReplica(settings, DataDirectory.open(tmp_path, node_id="n1"), on_halt=halted.append)
         await replica.start()
-        server = replica.transport._server
-        assert server is not None
-        port = int(server.sockets[0].getsockname()[1])
+        port = int(replica.transport.listening[0].rpartition(":")[2])
         try:
             for stream, said in INSIDE.values():
                 async with await RawPeer.connect(port) as insider:
