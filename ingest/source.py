@@ -36,6 +36,8 @@ class SourceMetrics:
     dead_letters: int = 0
     redelivered: int = 0
     requeued: int = 0  # messages given back
+    deferred: int = 0  # how often a message was put off, because a vote named an option or a poll that nobody knows
+    not_deferred: int = 0  # messages that were not put off, because too many others waited
     rejected: Counter[str] = field(default_factory=Counter)
 
 

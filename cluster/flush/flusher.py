@@ -21,6 +21,7 @@ from quorate.cluster.flush.importer import Importer
 from quorate.cluster.flush.imports import Imports
 from quorate.cluster.flush.leadership import Flush, Leadership, Obstacle, Stopped
 from quorate.cluster.flush.sink_status import SinkStatus
+from quorate.cluster.flush.unknown_votes import names_unknown
 from quorate.cluster.fsm import Applied
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
@@ -139,6 +140,8 @@ class Flusher:
         leadership = self._leadership
         if leadership is not None:
             leadership.note(applied)
+            if self._importer is not None and names_unknown(applied.results) and self._importer.want():
+                self._wake.set()
         if self._replica.state.generation != (0 if leadership is None else leadership.generation):
             self._check_leadership()  # the cluster was formed, or its generation raised
 

@@ -6,7 +6,7 @@ sink says that it does not, the poll is proposed again with what is stored now: 
 leaves its votes. A document that makes no sense, or that has the id of a poll that did not come from it, is reported
 once and left alone.
 
-On the flusher's thread.
+On the flusher's thread, but for `want`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from quorate.cluster.flush.sink_status import ImportStatus
 from quorate.sinks.importable import MANUAL_POLLS_MAX, ImportableSink, ManualPoll
 from quorate.sinks.sink import WriteOutcome
 
+LOOK_EVERY_S = 2.0  # at most so often is the sink searched because a vote named an option or a poll that nobody knows
 PROPOSAL_BYTES = 1024 * 1024  # of option text and such, about, in one entry; a bigger poll has an entry of its own
 SHOWN_MAX = 20  # problems in /status
 
@@ -33,12 +34,27 @@ class Importer:
     def __init__(self, sink: ImportableSink) -> None:
         self._sink = sink
         self._due_s = 0.0  # monotonic
+        self._searched_s = 0.0  # when the last search began, monotonic
+        self._wanted = False  # set on the loop: a vote named what nobody knows
+        self._searches = 0
         self._imported = 0
         self._problems: dict[str, str] = {}  # id -> why the document is left alone
         self._refused: dict[str, WriteOutcome] = {}  # hand-made documents that the flush could not write over
 
     def check_soon(self) -> None:
         self._due_s = 0.0
+
+    def want(self) -> bool:
+        """On the loop: a vote named an option or a poll that nobody knows, and people may just have put it there.
+
+        The answer is whether the sink may be searched for it now. Otherwise it was searched a moment ago, and a flush
+        after `LOOK_EVERY_S` does it.
+        """
+        self._wanted = True
+        return self._may_search()
+
+    def _may_search(self) -> bool:
+        return time.monotonic() - self._searched_s >= LOOK_EVERY_S
 
     def refused(self, id: str, outcome: WriteOutcome) -> None:
         """The flush could not write over a document put there by hand: `CHANGED` or `TAKEN`."""
@@ -52,9 +68,13 @@ class Importer:
         Raises what the sink and the proposals raise.
         """
         due_s, self._due_s = self._due_s, 0.0  # at once again if anything here fails: `touched` tells of a poll once
-        if not self._sink.touched(timeout_s=timeout_s) and time.monotonic() < due_s:
+        touched = self._sink.touched(timeout_s=timeout_s)
+        if not touched and not (self._wanted and self._may_search()) and time.monotonic() < due_s:
             self._due_s = due_s
             return ()
+        # Before the search begins: what is wanted from now on may come into the sink after it.
+        self._wanted, self._searched_s = False, time.monotonic()
+        self._searches += 1
         manual_polls, unreadable = self._sink.find(timeout_s=timeout_s)
         problems = {document.id: document.why for document in unreadable}
         claims = self._import(manual_polls, known, take_in, problems) if manual_polls else []
@@ -69,7 +89,12 @@ class Importer:
 
     def status(self) -> ImportStatus:
         problems = list(self._problems.items())
-        return {"imported": self._imported, "left_alone": len(problems), "problems": dict(problems[:SHOWN_MAX])}
+        return {
+            "imported": self._imported,
+            "searches": self._searches,
+            "left_alone": len(problems),
+            "problems": dict(problems[:SHOWN_MAX]),
+        }
 
     def _import(
         self, manual_polls: Sequence[ManualPoll], known: Known, take_in: TakeIn, problems: dict[str, str]

@@ -10,6 +10,7 @@ class ImportStatus(TypedDict):
     """Of the polls that people put into the sink by hand."""
 
     imported: int  # since this node started
+    searches: int  # since this node started
     left_alone: int
     problems: Mapping[str, str]  # poll id -> why its document is left alone; not all of them if there are many
 

@@ -168,9 +168,9 @@ class NsqdConnection(nsq.AsyncConn):
         """Deliveries that are not held any more are skipped: nsqd delivers them again, and their ids protect them."""
         self._answer(b"FIN %b\n", deliveries)
 
-    def give_back(self, deliveries: Iterable[NsqDelivery]) -> int:
-        """How many were still held. There is no delay: nsqd keeps delayed messages in memory only."""
-        return self._answer(b"REQ %b 0\n", deliveries)
+    def give_back(self, deliveries: Iterable[NsqDelivery], delay_ms: int = 0) -> int:
+        """How many were still held. nsqd keeps delayed messages in memory only, as those that it has delivered."""
+        return self._answer(b"REQ %%b %d\n" % delay_ms, deliveries)
 
     def _answer(self, command: bytes, deliveries: Iterable[NsqDelivery]) -> int:
         lines = []

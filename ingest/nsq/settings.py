@@ -17,6 +17,7 @@ class NsqSettings:
     max_in_flight: int = 200
     dead_letter: str = "votes_dead"  # empty: dead letters are only counted and logged
     lookupd_poll_s: float = 5
+    unknown_wait_s: float = 15  # how long a vote waits for its option or poll; 0: not at all
     auth_secret: str = ""
     msg_timeout_ms: int = 0  # nsqd gives a message to another node after this, unless it is touched; 0: nsqd's own
     cast_timeout_s: float = 2.0  # of one attempt to count a group

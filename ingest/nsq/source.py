@@ -38,6 +38,7 @@ class NsqSource:
             source=self.name,
             cast_timeout_s=settings.cast_timeout_s,
             hold_s=settings.hold_s,
+            unknown_wait_s=settings.unknown_wait_s,
         )
 
     def _take(self, deliveries: Sequence[NsqDelivery]) -> None:
@@ -81,6 +82,8 @@ class NsqSource:
             "dead_letters": metrics.dead_letters,
             "redelivered": metrics.redelivered,
             "requeued": metrics.requeued,
+            "deferred": metrics.deferred,
+            "not_deferred": metrics.not_deferred,
             "too_late": self._subscription.too_late,
             "rejected": dict(metrics.rejected),
             "last_error": self.troubles.last,

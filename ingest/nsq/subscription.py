@@ -163,6 +163,14 @@ class Subscription(nsq.Reader):
     def give_back(self, deliveries: Iterable[NsqDelivery]) -> int:
         return sum(connection.give_back(theirs) for connection, theirs in _by_connection(deliveries).items())
 
+    def put_off(self, deliveries: Iterable[NsqDelivery], pause_s: float) -> int:
+        delay_ms = max(1, round(1000 * pause_s))
+        return sum(connection.give_back(theirs, delay_ms) for connection, theirs in _by_connection(deliveries).items())
+
+    @property
+    def keeps_max(self) -> int:
+        return int(super()._connection_max_in_flight()) // 4
+
     async def publish_dead_letters(self, deliveries: Sequence[NsqDelivery], letters: Sequence[bytes]) -> None:
         """On the connection that the messages came by: no other address is needed, and nsqd allows it."""
         if self._settings.dead_letter:

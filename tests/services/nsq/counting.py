@@ -21,7 +21,7 @@ def vote(option: str, id: str | None = None, **more: object) -> bytes:
 @asynccontextmanager
 async def source(caster: Caster, *servers: Server, node_id: str = "n1", **settings: Any) -> AsyncIterator[NsqSource]:
     """A started source with these nsqds or nsqlookupds. Its intervals and timeouts are short."""
-    quick = {"lookupd_poll_s": 0.2, "hold_s": 0.5, "cast_timeout_s": 0.3}
+    quick = {"lookupd_poll_s": 0.2, "hold_s": 0.5, "cast_timeout_s": 0.3, "unknown_wait_s": 0}
     addresses = {
         "nsqd": [s.tcp for s in servers if s.program == "nsqd"],
         "lookupd": [s.http for s in servers if s.program == "nsqlookupd"],
@@ -37,9 +37,9 @@ async def source(caster: Caster, *servers: Server, node_id: str = "n1", **settin
 async def crash(source: NsqSource) -> None:
     """End the source as a killed process ends: its connections break, and nothing is finished or given back."""
     consumer, subscription = source._consumer, source._subscription
-    consumer._stopping = True
+    consumer._stopping.set()
     for connection in list(subscription.conns.values()):
         connection.close()
-    for task in [*consumer._groups, *subscription._tasks.values()]:
+    for task in [*consumer._groups, *consumer._rests, *subscription._tasks.values()]:
         task.cancel()
     await asyncio.sleep(0)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from quorate.cluster.flush import importer as importing
 from quorate.cluster.flush.flusher import Flusher, Phase
 from quorate.sinks.sink import SinkError, WriteOutcome
 from tests.support.local_replica import LocalReplica
@@ -86,6 +87,38 @@ def test_a_sink_that_cannot_tell_is_searched_every_refresh(store: SqliteStore) -
             await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
             store.insert("tea", options=["yes", "no"])
             await until("it is found", lambda: seen(sink, "tea") == {"yes": 0, "no": 0})
+
+    run(scenario())
+
+
+def test_a_vote_for_what_nobody_knows_makes_the_leader_search_at_once(store: SqliteStore) -> None:
+    """A vote that names its poll, and one that names none; the first is met while the sink may not be searched yet."""
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=3600)
+        sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            for option, poll_id, cast in [("yes", "tea", votes("yes", poll="tea")), ("milk", "drink", votes("milk"))]:
+                store.insert(poll_id, options=[option, "other"])
+                await apply(replica, cast)
+                await until("it is found", lambda id=poll_id: replica.state.poll(id) is not None)  # type: ignore[misc]
+
+    run(scenario())
+
+
+def test_votes_for_what_nobody_knows_make_few_searches(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(importing, "LOOK_EVERY_S", 3600.0)
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=3600)
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            searches, flushes = import_status(flusher)["searches"], flusher.status()["flushes"]
+            for _ in range(20):
+                await apply(replica, votes("rubbish"))
+            await until("five more flushes", lambda: flusher.status()["flushes"] > flushes + 5)
+            assert searches == import_status(flusher)["searches"]
 
     run(scenario())
 

@@ -96,6 +96,11 @@ class MemoryQueue:
             raise self.letters_fail[connection]
         self.letters += [(connection, letter) for letter in letters]
 
+    keeps_max = LIMIT // 4
+
+    def put_off(self, deliveries: Iterable[MemoryDelivery], pause_s: float) -> int:
+        return 0
+
     def throttle(self, on: bool) -> None:
         self.throttled = on
         if not on:
@@ -156,7 +161,7 @@ class ListQueue(MemoryQueue):
         self._waiting: deque[bytes] = deque()
         self._returned: deque[MemoryDelivery] = deque()
         self._taken = 0
-        self.forgotten = 0
+        self.forgotten = self.deferred = 0
         super().__init__(*bodies)
 
     def put(self, *bodies: bytes) -> None:
@@ -171,7 +176,7 @@ class ListQueue(MemoryQueue):
 
     @property
     def unfinished(self) -> int:
-        return len(self._waiting) + len(self._returned) + len(self.held)
+        return len(self._waiting) + len(self._returned) + len(self.held) + self.deferred
 
     def _next(self) -> MemoryDelivery | None:
         if self._returned:
@@ -193,6 +198,18 @@ class ListQueue(MemoryQueue):
         self._returned.extend(returned)
         self._deliver_soon()
         return len(returned)
+
+    def put_off(self, deliveries: Iterable[MemoryDelivery], pause_s: float) -> int:
+        put_off = self._drop(deliveries)
+        self.deferred += len(put_off)
+        asyncio.get_running_loop().call_later(pause_s, self._return, put_off)
+        self._deliver_soon()
+        return len(put_off)
+
+    def _return(self, deliveries: list[MemoryDelivery]) -> None:
+        self.deferred -= len(deliveries)
+        self._returned.extend(deliveries)
+        self._deliver()
 
     def forget(self, connection: str) -> None:
         """A connection breaks, and what came on it is forgotten: this node has the only copy now."""

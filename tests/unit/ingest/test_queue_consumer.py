@@ -31,10 +31,16 @@ both = pytest.mark.parametrize("kind", [LogQueue, ListQueue])
 
 @asynccontextmanager
 async def consumer(
-    queue: AnyQueue, caster: Caster, *, hold_s: float = 0.2
+    queue: AnyQueue, caster: Caster, *, hold_s: float = 0.2, unknown_wait_s: float = 0
 ) -> AsyncIterator[QueueConsumer[MemoryDelivery]]:
     made: QueueConsumer[MemoryDelivery] = QueueConsumer(
-        queue, caster, Troubles(queue.name), source=queue.name, cast_timeout_s=0.1, hold_s=hold_s
+        queue,
+        caster,
+        Troubles(queue.name),
+        source=queue.name,
+        cast_timeout_s=0.1,
+        hold_s=hold_s,
+        unknown_wait_s=unknown_wait_s,
     )
     queue.connect(made.take)
     try:

@@ -63,6 +63,7 @@ async def test_nsq_is_told_all_that_its_section_says() -> None:
         "nsq.channel": "c",
         "nsq.max_in_flight": 7,
         "nsq.dead_letter": "dead",
+        "nsq.unknown_wait_s": 3,
         "nsq.lookupd_poll_s": 9,
         "nsq.auth_secret": "secret",
     }

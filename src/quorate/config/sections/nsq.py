@@ -28,6 +28,9 @@ class Nsq(Section, frozen=True):
     dead_letter: Annotated[
         str, about("topic for messages that are no votes; empty: only logged", pattern=NSQ_NAME_OR_NONE)
     ] = "votes_dead"
+    unknown_wait_s: Annotated[
+        int, about("seconds that a vote waits for an option or poll that nobody knows; 0: none", ge=0, le=600)
+    ] = 15
     lookupd_poll_s: Annotated[int, about("seconds between two questions to nsqlookupd", ge=1, le=3_600)] = 5
     auth_secret: Annotated[str, about("secret for an nsqd that asks for one", secret=True)] = ""
     auth_secret_file: Annotated[str, about("file that holds nsq.auth_secret", path=True)] = ""
