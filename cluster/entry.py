@@ -120,6 +120,19 @@ class RaiseGeneration(msgspec.Struct, array_like=True, tag=9):
     reason: str
 
 
+class ChangePoll(msgspec.Struct, array_like=True, tag=10):
+    """Change a poll's definition: all of this, or nothing if any of it is refused. Since level 1.
+
+    Options are only added. Those that the poll has already are no change. The others start from zero.
+    """
+
+    id: str
+    title: str | None  # None: it stays
+    add_options: list[str]
+    changes_closing: bool  # False: `closes_at_ms` says nothing, and the closing time stays
+    closes_at_ms: int | None  # None: the poll has no closing time any more
+
+
 class RaiseLevel(msgspec.Struct, array_like=True, frozen=True):
     """The content of an entry that raises the feature level. It is no command: the entry has a kind of its own in the
     log, at which version 0.1.0 stops instead of passing over it. So no node goes on without it."""
@@ -137,6 +150,7 @@ Command = (
     | FormCluster
     | SetDedupWindow
     | RaiseGeneration
+    | ChangePoll
 )
 
 # ---- feature levels -------------------------------------------------------------------------------------------------
@@ -144,7 +158,7 @@ Command = (
 FEATURE_LEVEL = 1  # what this program can do: see docs/design/raft.md, "Feature level"
 LEVEL_VERSIONS = {0: "0.1.0", 1: "0.2.0"}  # the first version with each level
 # Commands that came after 0.1.0, with the level that each needs. Below it, every node refuses the command alike.
-LEVEL_NEEDED: dict[type, int] = {}
+LEVEL_NEEDED: dict[type, int] = {ChangePoll: 1}
 
 # ---- results, one per command ---------------------------------------------------------------------------------------
 
@@ -175,10 +189,10 @@ class ProducerResult(msgspec.Struct, array_like=True, tag=3):
 
 
 class PollResult(msgspec.Struct, array_like=True, tag=4):
-    """The result of `CreatePoll` and `SetPollState`.
+    """The result of `CreatePoll`, `SetPollState` and `ChangePoll`.
 
     `what` is created, same or changed, or the reason why the command was refused: conflict (another poll has the id),
-    unknown_poll, bad_transition, too_large, invalid.
+    unknown_poll, bad_transition, archived, too_large, invalid.
     """
 
     what: str

@@ -89,6 +89,7 @@ class StateMachine:
             entry.OpenProducer: self._open_producer,
             entry.CreatePoll: self._polls.create,
             entry.SetPollState: self._polls.set_state,
+            entry.ChangePoll: self._polls.change,
             entry.FormCluster: self._form_cluster,
             entry.SetDedupWindow: self._set_dedup_window,
             entry.RaiseGeneration: self._raise_generation,

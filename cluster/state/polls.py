@@ -1,30 +1,31 @@
-"""The life of polls: what may be created, which state may follow which, and closing at a poll's closing time.
+"""The life of polls: creating them, changing what may change, which state may follow which, and the timed close.
 
 Whether a closing time has come is decided by the time that entries carry, never by a clock. Polls that are due at an
 entry's time close before the commands of that entry. A poll that is opened after its closing time loses the closing
 time, because it would close again at once.
+
+Options are only added. An option is never taken away or renamed: its votes would be lost, or would count for something
+that nobody chose.
 """
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
-from quorate.cluster.entry import CreatePoll, PollResult, SetPollState, State
-from quorate.cluster.state.tally import LISTINGS_MAX, Poll, Tally
-from quorate.vote import (
-    ID_BYTES_MAX,
-    OPTION_BYTES_MAX,
-    OPTION_TEXT_PER_POLL_BYTES_MAX,
-    OPTIONS_PER_POLL_MAX,
-    POLLS_MAX,
-    TITLE_BYTES_MAX,
+from quorate.cluster.entry import ChangePoll, CreatePoll, PollResult, SetPollState, State
+from quorate.cluster.state.definition import (
+    check_new,
+    check_shape,
+    check_sizes,
+    check_texts,
+    check_title,
+    definition_of,
 )
+from quorate.cluster.state.tally import LISTINGS_MAX, Poll, Tally
+from quorate.vote import POLLS_MAX
 
 TRANSITIONS: dict[State, tuple[State, ...]] = {
     "draft": ("open", "archived"),
@@ -33,12 +34,13 @@ TRANSITIONS: dict[State, tuple[State, ...]] = {
     "archived": (),
 }
 
-_encode = msgspec.msgpack.Encoder().encode
+PASSED = "the closing time has passed already"
+NO_LISTING = f"all polls together list at most {LISTINGS_MAX:,} options"
 
 
 @dataclass(frozen=True, slots=True)
 class PollView:
-    """A poll's definition. At `version` its state, closing time or options last changed."""
+    """A poll's definition. At `version` its state, title, closing time or options last changed."""
 
     id: str
     title: str
@@ -70,7 +72,7 @@ class Polls:
                 return self._import_again(known, known.initial_results, command)
             same = command.imported or known.definition == definition
             return PollResult("same" if same else "conflict", known.state, "" if same else "another poll has this id")
-        refused = _check_shape(command) or _check_size(command) or self._check_room(command)
+        refused = check_new(command) or self._check_room(command)
         if refused is not None:
             return refused
         poll = self._make(command, definition)
@@ -94,6 +96,28 @@ class Polls:
             poll.closes_at_ms = None
         self._move(poll, state)
         return PollResult("changed", before)
+
+    def change(self, command: ChangePoll) -> PollResult:
+        """Change the title, the closing time and the options together, or nothing."""
+        poll = self._tally.polls.get(command.id)
+        if poll is None:
+            return PollResult("unknown_poll", detail=f"no poll has the id {command.id!r}")
+        new = [option for option in command.add_options if option not in poll.place]
+        title = poll.title if command.title is None else command.title
+        closes_at_ms = command.closes_at_ms if command.changes_closing else poll.closes_at_ms
+        if not new and (title, closes_at_ms) == (poll.title, poll.closes_at_ms):
+            return PollResult("same", poll.state)
+        if poll.state == "archived":
+            return PollResult("archived", poll.state, "an archived poll changes no more")
+        refused = check_title(title) or self._check_closing(poll, closes_at_ms) or self._check_more(poll, new)
+        if refused is not None:
+            return refused
+        if closes_at_ms != poll.closes_at_ms:
+            self._unwatch(poll)
+        poll.title, poll.closes_at_ms = title, closes_at_ms
+        self._tally.add_options(poll, new)
+        self._changed(poll)
+        return PollResult("changed", poll.state)
 
     def close_due(self) -> None:
         """Close the polls whose closing time has come."""
@@ -125,10 +149,17 @@ class Polls:
         self._watch(poll)
 
     def _watch(self, poll: Poll) -> None:
-        """Put the poll into the heap, once: its closing time stays the same until it has passed."""
+        """Put the poll into the heap, once."""
         if poll.state == "open" and poll.closes_at_ms is not None and poll.id not in self._timed:
             self._timed.add(poll.id)
             heapq.heappush(self._closing, (poll.closes_at_ms, poll.id))
+
+    def _unwatch(self, poll: Poll) -> None:
+        """Take the poll out of the heap: its closing time changes. This walks the heap, and such changes are rare."""
+        if poll.id in self._timed:
+            self._timed.discard(poll.id)
+            self._closing = [(closes_at_ms, id) for closes_at_ms, id in self._closing if id != poll.id]
+            heapq.heapify(self._closing)
 
     # ---- creating ---------------------------------------------------------------------------------------------------
 
@@ -154,16 +185,18 @@ class Polls:
 
     def _import_again(self, poll: Poll, before: array[int], command: CreatePoll) -> PollResult:
         """The results in the sink changed before the sink was fenced: they are the initial results now. Votes stay."""
-        after = command.initial_results or [0] * len(poll.names)
-        if poll.names != command.options or list(before) == after:
+        after = command.initial_results or [0] * len(before)
+        # Options that were added since then have no initial results.
+        if poll.names[: len(before)] != command.options or list(before) == after:
             return PollResult("same", poll.state)
-        refused = _check_shape(command)
+        refused = check_shape(command)
         if refused is not None:
             return refused
         more = sum(after) - sum(before)
         if not self._tally.fits(more):
             return PollResult("too_large", poll.state, "the starting results would take the totals over 2^63-1")
-        poll.base = array("q", (base + new - old for base, new, old in zip(poll.base, after, before, strict=True)))
+        for place, (new, old) in enumerate(zip(after, before, strict=True)):
+            poll.base[place] += new - old
         poll.initial_results = array("q", after)
         self._tally.counted += more
         self._changed(poll)
@@ -171,14 +204,27 @@ class Polls:
 
     def _check_room(self, command: CreatePoll) -> PollResult | None:
         if command.closes_at_ms is not None and command.closes_at_ms <= self._tally.time_ms:
-            return PollResult("invalid", detail="the closing time has passed already")
+            return PollResult("invalid", detail=PASSED)
         if len(self._tally.polls) >= POLLS_MAX:
             return PollResult("too_large", detail=f"there are {POLLS_MAX:,} polls already")
         if not self._tally.has_room(len(command.options)):
-            return PollResult("too_large", detail=f"all polls together list at most {LISTINGS_MAX:,} options")
+            return PollResult("too_large", detail=NO_LISTING)
         if not self._tally.fits(sum(command.initial_results)):
             return PollResult("too_large", detail="the starting results would take the totals over 2^63-1")
         return None
+
+    # ---- changing ---------------------------------------------------------------------------------------------------
+
+    def _check_closing(self, poll: Poll, closes_at_ms: int | None) -> PollResult | None:
+        if closes_at_ms in (None, poll.closes_at_ms) or closes_at_ms > self._tally.time_ms:
+            return None
+        return PollResult("invalid", poll.state, PASSED)
+
+    def _check_more(self, poll: Poll, new: list[str]) -> PollResult | None:
+        refused = check_texts(new) or check_sizes(new, beside=poll.names)
+        if refused is None and not self._tally.has_room(len(new)):
+            return PollResult("too_large", poll.state, NO_LISTING)
+        return refused
 
     # ---- views ------------------------------------------------------------------------------------------------------
 
@@ -197,54 +243,3 @@ class Polls:
                 imported=poll.initial_results is not None,
             )
         return view
-
-
-def definition_of(command: CreatePoll) -> bytes:
-    """A hash of what must be equal if a `CreatePoll` is to be taken for the same one again."""
-    data = _encode(
-        (
-            command.title,
-            command.options,
-            command.state,
-            command.closes_at_ms,
-            command.write_ins,
-            command.initial_results if any(command.initial_results) else [],
-        )
-    )
-    return hashlib.blake2b(data, digest_size=16).digest()
-
-
-def _check_shape(command: CreatePoll) -> PollResult | None:
-    """Refuse what would break the state machine. Proposers have checked the same, and say it in better words."""
-    options = command.options
-    if not command.id or "" in options:
-        return PollResult("invalid", detail="a poll's id and its options are not empty")
-    if "\0" in command.id or "\0" in "".join(options):
-        return PollResult("invalid", detail="there is a NUL in a poll's id or options")
-    if len(options) < 2 and not command.write_ins:
-        return PollResult("invalid", detail="a poll needs at least two options, or write-ins")
-    if len(set(options)) != len(options):
-        return PollResult("invalid", detail="an option stands there twice")
-    if command.state == "archived":
-        return PollResult("invalid", detail="a poll starts as draft, open or closed")
-    if command.initial_results and len(command.initial_results) != len(options):
-        return PollResult("invalid", detail="starting results and options differ in number")
-    if min(command.initial_results, default=0) < 0:
-        return PollResult("invalid", detail="a starting result is negative")
-    return None
-
-
-def _check_size(command: CreatePoll) -> PollResult | None:
-    options = command.options
-    if len(command.id.encode()) > ID_BYTES_MAX:
-        return PollResult("too_large", detail=f"a poll's id has at most {ID_BYTES_MAX} bytes")
-    if len(command.title.encode()) > TITLE_BYTES_MAX:
-        return PollResult("too_large", detail=f"a poll's title has at most {TITLE_BYTES_MAX:,} bytes")
-    if len(options) > OPTIONS_PER_POLL_MAX:
-        return PollResult("too_large", detail=f"a poll has at most {OPTIONS_PER_POLL_MAX:,} options")
-    if len("".join(options).encode()) > OPTION_TEXT_PER_POLL_BYTES_MAX:
-        return PollResult("too_large", detail=f"a poll's options have at most {OPTION_TEXT_PER_POLL_BYTES_MAX:,} bytes")
-    long = (option for option in options if len(option) > OPTION_BYTES_MAX // 4)  # UTF-8: at most 4 bytes a character
-    if any(len(option.encode()) > OPTION_BYTES_MAX for option in long):
-        return PollResult("too_large", detail=f"an option has at most {OPTION_BYTES_MAX} bytes")
-    return None

@@ -30,12 +30,13 @@ class Poll:
     closes_at_ms: int | None
     write_ins: bool
     created_ms: int
-    version: int  # when its state, closing time or options last changed
+    version: int  # when its state, title, closing time or options last changed
     definition: bytes  # hash of the command that created it: tells the same poll from another one of its id
     names: list[str]
     base: array[int]  # int64 an option: see above
     shared: array[int]  # uint32 an option: its place in the tally's columns; empty in a write-in poll
-    initial_results: array[int] | None = None  # int64 an option: what it was imported with
+    # int64 an option: what it was imported with. Options that were added since then have none.
+    initial_results: array[int] | None = None
     text_bytes: int = 0
     place: dict[str, int] = field(default_factory=dict)
 
@@ -130,8 +131,29 @@ class Tally:
         if poll.write_ins:
             poll.text_bytes = len("".join(poll.names).encode())
             return
+        self._list(poll, poll.shared)
+
+    def add_options(self, poll: Poll, options: Sequence[str]) -> None:
+        """Give a poll options that it does not have yet. They start from zero."""
+        poll.place.update(zip(options, range(len(poll.names), len(poll.names) + len(options)), strict=True))
+        poll.names.extend(options)
+        self.listings += len(options)
+        if poll.write_ins:
+            poll.base.frombytes(bytes(8 * len(options)))
+            poll.text_bytes += len("".join(options).encode())
+            return
+        shared = self.share(options)
+        open_now = poll.state == "open"
+        poll.base.extend([-self.totals[place] for place in shared] if open_now else [0] * len(options))
+        poll.shared = poll.shared + shared  # another array: a copy of the columns may still read the one before
+        self._list(poll, shared)
+        if open_now:
+            self._count_open(shared, 1)
+
+    def _list(self, poll: Poll, places: Iterable[int]) -> None:
+        """Note that the poll lists the options at these places of the columns."""
         alone = (poll.id,)  # one tuple for all options that only this poll lists
-        for shared in poll.shared:
+        for shared in places:
             others = self.holders[shared]
             if isinstance(others, list):
                 others.append(poll.id)
@@ -142,7 +164,7 @@ class Tally:
         """Take in a poll of a snapshot. T has been subtracted from the `base` of an open poll already."""
         self.add(poll)
         if poll.state == "open":
-            self._count_open(poll, 1)
+            self._count_open(poll.shared, 1)
 
     def share(self, options: Sequence[str]) -> array[int]:
         """The places of these options in the columns. New options get new places."""
@@ -157,16 +179,16 @@ class Tally:
     def open(self, poll: Poll) -> None:
         """Count T in the poll from now on."""
         poll.base = array("q", map(sub, poll.base, self._totals_of(poll))) if poll.shared else poll.base
-        self._count_open(poll, 1)
+        self._count_open(poll.shared, 1)
 
     def close(self, poll: Poll) -> None:
         """Keep T as it is now for the poll. Later votes do not count in it."""
         poll.base = array("q", map(add, poll.base, self._totals_of(poll))) if poll.shared else poll.base
-        self._count_open(poll, -1)
+        self._count_open(poll.shared, -1)
 
-    def _count_open(self, poll: Poll, step: int) -> None:
+    def _count_open(self, places: Iterable[int], step: int) -> None:
         opens = self.opens
-        for shared in poll.shared:
+        for shared in places:
             opens[shared] += step
 
     def _totals_of(self, poll: Poll) -> Iterable[int]:

@@ -17,10 +17,11 @@ ALLOWED = {("draft", "open"), ("draft", "archived"), ("open", "closed"), ("close
 
 @dataclass
 class Poll:
-    command: entry.CreatePoll
+    command: entry.CreatePoll  # as it was created
     state: str
     closes_at_ms: int | None
     counts: dict[str, int]
+    title: str
 
 
 @dataclass
@@ -65,7 +66,7 @@ class Model:
             return "too_large"
         self.counted += sum(initial_results)
         counts = dict(zip(command.options, initial_results, strict=True))
-        self.polls[command.id] = Poll(command, command.state, command.closes_at_ms, counts)
+        self.polls[command.id] = Poll(command, command.state, command.closes_at_ms, counts, command.title)
         if command.imported:
             self.initial_results[command.id] = initial_results
         return "created"
@@ -97,6 +98,24 @@ class Model:
             poll.closes_at_ms = None
         return "changed"
 
+    def change(self, command: entry.ChangePoll) -> str:
+        poll = self.polls.get(command.id)
+        if poll is None:
+            return "unknown_poll"
+        new = [option for option in command.add_options if option not in poll.counts]
+        title = poll.title if command.title is None else command.title
+        closes_at_ms = command.closes_at_ms if command.changes_closing else poll.closes_at_ms
+        if not new and title == poll.title and closes_at_ms == poll.closes_at_ms:
+            return "same"
+        if poll.state == "archived":
+            return "archived"
+        moved = closes_at_ms != poll.closes_at_ms
+        if (moved and closes_at_ms is not None and closes_at_ms <= self.time_ms) or len(set(new)) < len(new):
+            return "invalid"
+        poll.title, poll.closes_at_ms = title, closes_at_ms
+        poll.counts.update(dict.fromkeys(new, 0))
+        return "changed"
+
     # ---- votes ------------------------------------------------------------------------------------------------------
 
     def where(self, choice: Choice) -> tuple[Outcome, list[Poll]]:
@@ -105,7 +124,7 @@ class Model:
             return Outcome.INVALID, []
         if choice.poll is not None:
             return self._in_poll(choice, choice.poll)
-        listing = [p for p in self.polls.values() if choice.option in p.command.options and not p.command.write_ins]
+        listing = [p for p in self.polls.values() if choice.option in p.counts and not p.command.write_ins]
         open_ones = [p for p in listing if p.state == "open"]
         if open_ones:
             return Outcome.APPLIED, open_ones

@@ -46,6 +46,13 @@ imports = st.builds(
     st.lists(st.sampled_from(OPTIONS), min_size=2, max_size=3, unique=True),
     st.sampled_from([0, 7, 9]),
 )
+changes = st.builds(
+    lambda id, title, options, closing: entry.ChangePoll(id, title, options, *closing),
+    polls,
+    st.sampled_from([None, None, "", "other"]),
+    st.lists(st.sampled_from([*OPTIONS, "late"]), max_size=2),
+    st.just((False, None)) | st.tuples(st.just(True), st.none() | st.integers(5, 60)),
+)
 
 
 class Histories(RuleBasedStateMachine):
@@ -64,6 +71,8 @@ class Histories(RuleBasedStateMachine):
         self.time_ms = 0
         self.machine, self.restored, self.single = StateMachine(), StateMachine(), StateMachine()
         self.model = Model(window)
+        for machine in (self.machine, self.restored, self.single):
+            machine.raise_level(entry.encode_raise(1))
         self.apply(entry.FormCluster("c", KEY, window))
         if full:  # but for two votes of the greatest weight, and a few
             self.create_poll(entry.CreatePoll("full", "", ["x", "y"], "open", None, False, [TOTAL_MAX - 2_000_010, 0]))
@@ -88,6 +97,12 @@ class Histories(RuleBasedStateMachine):
         [result] = self.apply(command)
         assert isinstance(result, entry.PollResult)
         assert self.model.create(command) == result.what
+
+    @rule(command=changes)
+    def change_poll(self, command: entry.ChangePoll) -> None:
+        [result] = self.apply(command)
+        assert isinstance(result, entry.PollResult)
+        assert self.model.change(command) == result.what
 
     @rule(id=polls, state=st.sampled_from(STATES))
     def set_state(self, id: str, state: entry.State) -> None:
@@ -174,7 +189,8 @@ class Histories(RuleBasedStateMachine):
             for machine in (self.machine, self.restored, self.single):
                 view = machine.poll(id)
                 assert view is not None
-                assert (expected.state, expected.closes_at_ms) == (view.state, view.closes_at_ms)
+                shown = (view.state, view.closes_at_ms, view.title)
+                assert (expected.state, expected.closes_at_ms, expected.title) == shown
                 assert list(expected.counts.items()) == list((machine.results(id) or {}).items())
                 assert list(view.options) == list(expected.counts)
 
