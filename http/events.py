@@ -80,7 +80,7 @@ class Events:
         self._streams_max = streams_max
         self._streams: set[Stream] = set()
         self._held: set[Stream] = set()  # streams that have not begun: what is applied now may be older than they saw
-        self._options: dict[str, frozenset[str]] = {}  # the options of each poll that a stream names
+        self._options: dict[str, frozenset[str]] = {}  # the options of each poll that a stream names: only ever more
         self._followers: Counter[str] = Counter()  # poll id -> how many streams name it
         self._changed_options: set[str] = set()
         self._changed_polls: dict[str, set[Stream] | None] = {}  # poll id -> streams; None: all that follow the poll
@@ -127,8 +127,7 @@ class Events:
         self._followers.update(stream.polls or ())
         state = self._replica.state
         for poll_id in polls:
-            poll = state.poll(poll_id)
-            self._options[poll_id] = frozenset(poll.options if poll else ())
+            self._options.setdefault(poll_id, frozenset())
         if len(polls) != 1 or after != state.version:
             for poll_id in polls or [poll.id for poll in state.polls() if poll.state != "archived"]:
                 streams = self._changed_polls.setdefault(poll_id, set())
@@ -195,9 +194,18 @@ class Events:
             for option in changed:
                 self._changed_polls.update(dict.fromkeys(self._replica.state.polls_with(option)))
             return
+        self._find_new_options()
         for poll_id, options in self._options.items():
             if not options.isdisjoint(changed):
                 self._changed_polls[poll_id] = None
+
+    def _find_new_options(self) -> None:
+        """Polls are created, and options added, while they are followed. A snapshot may bring both without a word."""
+        for poll_id, options in self._options.items():
+            poll = self._replica.state.poll(poll_id)
+            # Votes for a write-in poll name it, so its options are not looked up.
+            if poll is not None and not poll.write_ins and len(poll.options) != len(options):
+                self._options[poll_id] = frozenset(poll.options)
 
     async def _send_poll(self, poll_id: str, streams: set[Stream] | None) -> int:
         """Put the tally of a poll into the given streams. Returns the number of options that were read."""

@@ -97,7 +97,7 @@ class _FlaskDoor:
 
     def check_site(self) -> None:
         headers = flask.request.headers
-        if flask.request.method == "POST":
+        if flask.request.method not in ("GET", "HEAD", "OPTIONS"):
             check_coding(headers.get("Content-Encoding", ""))
             check_origin(headers.get("Origin"), headers.get("Host"), self._api.hosts)
 

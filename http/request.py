@@ -32,9 +32,9 @@ class Request:
 def check_origin(origin: str | None, host: str | None, hosts: Collection[str]) -> None:
     """Refuse a change that a page of another site makes through a browser, since nodes do not check who asks.
 
-    A browser sends the Origin header with every POST to another site (Fetch standard). Other clients do not send it.
-    A page of this node comes from the host that is asked, or, where a proxy asks in its own name, from one of `hosts`
-    (`http.hosts`), which are in lower case, each with its port or for every port.
+    A browser sends the Origin header with every request to another site except GET and HEAD (Fetch standard). Other
+    clients do not send it. A page of this node comes from the host that is asked, or, where a proxy asks in its own
+    name, from one of `hosts` (`http.hosts`), which are in lower case, each with its port or for every port.
     """
     if origin is None:
         return

@@ -60,6 +60,7 @@ ROUTES = (
     Route("GET", "/polls", poll_list.show_all, poll_list.SHOW_ALL, "read", timeout_s=_read_s),
     Route("POST", "/polls", polls.create, polls.CREATE, "manage", body_max=_poll_bytes),
     Route("GET", "/polls/{id:path}", polls.show, polls.SHOW, "read", timeout_s=_read_s),
+    Route("PATCH", "/polls/{id:path}", polls.change, polls.CHANGE, "manage", body_max=_poll_bytes),
     Route("POST", "/polls/{id:path}/state", polls.set_state, polls.SET_STATE, "manage"),
     Route("GET", "/leader", cluster.leader, cluster.LEADER, "read"),
     Route("POST", "/leader/transfer", admin.transfer, admin.TRANSFER, "operate", timeout_s=_operation_s),

@@ -67,6 +67,10 @@ class Submitter:
     async def set_poll_state(self, poll_id: str, state: entry.State, *, timeout_s: float) -> tuple[PollResult, int]:
         return await self._poll_command(entry.SetPollState(poll_id, state), timeout_s)
 
+    async def change_poll(self, change: entry.ChangePoll, *, timeout_s: float) -> tuple[PollResult, int]:
+        """The caller has asked `require_level`."""
+        return await self._poll_command(change, timeout_s)
+
     async def command(self, command: Command, *, timeout_s: float) -> tuple[Result, int]:
         """Any command: its result, and the version it was applied at."""
         encoded, deadline_s = entry.encode_command(command), _deadline(timeout_s)

@@ -1,60 +1,45 @@
-"""Create polls, show one, and move it to another state. The list of all is in `poll_list.py`.
+"""Create polls, show one, change it, and move it to another state. The list of all is in `poll_list.py`.
 
 The id of a poll is part of addresses, so a new poll cannot have a slash in its id. Polls that were imported from a sink
-may have one, and are found. Times are RFC 3339 with an offset.
+may have one, and are found. What bodies may hold is in `http/poll_body.py`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
-from quorate.cluster.entry import CreatePoll, PollResult, State
+from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, PollResult, State
 from quorate.cluster.state.polls import TRANSITIONS, PollView
-from quorate.errors import BadTransition, Conflict, Invalid, QuorateError, TooLarge, UnknownPoll
+from quorate.errors import BadTransition, Conflict, Invalid, PollArchived, QuorateError, Stale, TooLarge, UnknownPoll
 from quorate.http.api import Api
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
 from quorate.http.operation import ID, Operation
+from quorate.http.poll_body import NewPoll, PollEdit, read_edit, read_poll
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request, read_query
-from quorate.http.vote_body import form_of
-from quorate.vote import (
-    ID_BYTES_MAX,
-    OPTION_BYTES_MAX,
-    OPTION_TEXT_PER_POLL_BYTES_MAX,
-    OPTIONS_PER_POLL_MAX,
-    TITLE_BYTES_MAX,
-    YEAR_9999_MS,
-    check_text,
-)
+from quorate.vote import OPTIONS_PER_POLL_MAX, YEAR_9999_MS
 
 STATES = tuple(TRANSITIONS)
-NOT_IN_ADDRESSES = (".", "..")  # clients resolve these before they send the request
-
-
-class NewPoll(msgspec.Struct, forbid_unknown_fields=True):
-    id: str
-    options: list[str] = []
-    title: str = ""
-    state: State = "open"
-    closes_at: datetime | None = None
-    write_ins: bool = False
+CHANGING = "changing a poll"  # for the words of a refusal while some node is too old for it
 
 
 class NewState(msgspec.Struct, forbid_unknown_fields=True):
     state: State
 
 
-_decode_poll = msgspec.json.Decoder(NewPoll).decode
 _decode_state = msgspec.json.Decoder(NewState).decode
 
 REFUSALS: Mapping[str, type[QuorateError]] = {
     "conflict": Conflict,
     "unknown_poll": UnknownPoll,
+    "archived": PollArchived,
     "bad_transition": BadTransition,
     "too_large": TooLarge,
 }
@@ -65,6 +50,13 @@ CREATE = Operation(
     body={"application/json": NewPoll},
     words=f"2 to {OPTIONS_PER_POLL_MAX:,} options. The same again answers 200; another poll with that id 409.",
     responses={"201": {"description": "created", "headers": {"Location": {"schema": {"type": "string"}}}}},
+)
+CHANGE = Operation(
+    "Change a poll: its title, its closing time, and options that are added",
+    parameters=[ID],
+    body={"application/json": PollEdit},
+    words="All of it, or nothing. Options are only added, and start from zero; an option that is there is no change. A "
+    "`closes_at` of null takes the closing time away. The answer is the poll, and whether it `changed`.",
 )
 SET_STATE = Operation(
     "Move a poll along: draft, open, closed, open again …, archived",
@@ -77,13 +69,26 @@ SHOW = Operation("A poll's definition", parameters=[ID, *PARAMETERS])
 async def create(api: Api, request: Request) -> Reply:
     """POST /polls: 201 if the poll is new, 200 if the same poll exists already."""
     poll = await api.parse_pool.parse(lambda body: read_poll(body, request.content_type), request.body)
+    end_s = _end_s(api)
     result, version = await api.submitter.create_poll(poll, timeout_s=api.limits.timeout_s)
     _refuse(result, poll.id)
-    answer = reply(
-        _show_created(poll, result, version), status=201 if result.what == "created" else 200, version=version
-    )
+    if result.what == "created":
+        answer = reply(_show_created(poll, version), status=201, version=version)
+    else:  # it may have been changed since it was created
+        answer = reply(await _show_now(api, poll.id, result, version, end_s), version=version)
     answer.more = ((b"location", f"/polls/{quote(poll.id, safe='')}".encode()),)
     return answer
+
+
+async def change(api: Api, request: Request, poll_id: str) -> Reply:
+    """PATCH /polls/ID."""
+    api.replica.require_level(LEVEL_NEEDED[ChangePoll], CHANGING)
+    read = partial(read_edit, poll_id, content_type=request.content_type)
+    command, end_s = await api.parse_pool.parse(read, request.body), _end_s(api)
+    result, version = await api.submitter.change_poll(command, timeout_s=api.limits.timeout_s)
+    _refuse(result, poll_id)
+    shown = await _show_now(api, poll_id, result, version, end_s)
+    return reply({**shown, "changed": result.what == "changed"}, version=version)
 
 
 async def set_state(api: Api, request: Request, poll_id: str) -> Reply:
@@ -120,12 +125,26 @@ def show_poll(poll: PollView) -> dict[str, Any]:
     }
 
 
-def _show_created(poll: CreatePoll, result: PollResult, version: int) -> dict[str, Any]:
+def _end_s(api: Api) -> float:
+    return asyncio.get_running_loop().time() + api.limits.timeout_s
+
+
+async def _show_now(api: Api, poll_id: str, result: PollResult, version: int, end_s: float) -> dict[str, Any]:
+    """The poll at this version or a later one, as this node has it. If the node is too slow for that, what is known."""
+    wait_s = end_s - asyncio.get_running_loop().time()
+    try:
+        found = await api.reads.poll(poll_id, level="none", min_version=version, wait_s=wait_s)
+    except Stale:
+        return {"id": poll_id, "state": result.before, "version": version}
+    return {**show_poll(found.value), "version": version}
+
+
+def _show_created(poll: CreatePoll, version: int) -> dict[str, Any]:
     return {
         "id": poll.id,
         "title": poll.title,
         "options": poll.options,
-        "state": result.before or poll.state,  # an existing poll may be in another state by now
+        "state": poll.state,
         "closes_at": _show_time(poll.closes_at_ms),
         "write_ins": poll.write_ins,
         "version": version,
@@ -149,49 +168,3 @@ def _refuse(result: PollResult, poll_id: str, wanted: str | None = None) -> None
     if result.what == "bad_transition":
         fields |= {"state": result.before, "wanted": wanted, "allowed": list(TRANSITIONS[result.before])}  # type: ignore[index]  # a State
     raise REFUSALS.get(result.what, Invalid)(result.detail or f"refused: {result.what}", **fields)
-
-
-def read_poll(body: bytes, content_type: str) -> CreatePoll:
-    """The command of a new poll. Raises `Invalid` or `TooLarge`, which say what is wrong with the definition."""
-    if form_of(content_type) != "json":
-        raise Invalid("a poll is one JSON object; send application/json")
-    try:
-        poll = _decode_poll(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Invalid(f"{error}. A poll has id, title, options, state, closes_at, write_ins") from None
-    id = check_text(poll.id, "id", ID_BYTES_MAX)
-    if "/" in id or id in NOT_IN_ADDRESSES:
-        raise Invalid("id stands in addresses: it cannot have a slash, nor be a dot or two")
-    if poll.state == "archived":
-        raise Invalid("a new poll cannot be archived; give draft, open or closed")
-    title = check_text(poll.title or id, "title", TITLE_BYTES_MAX)
-    return CreatePoll(id, title, _read_options(poll), poll.state, _read_time(poll.closes_at), poll.write_ins)
-
-
-def _read_options(poll: NewPoll) -> list[str]:
-    if len(poll.options) < 2 and not poll.write_ins:
-        raise Invalid(f"{len(poll.options)} options; a poll needs at least 2, or write_ins")
-    if len(poll.options) > OPTIONS_PER_POLL_MAX:
-        raise TooLarge(
-            f"{len(poll.options):,} options; the limit is {OPTIONS_PER_POLL_MAX:,}", limit=OPTIONS_PER_POLL_MAX
-        )
-    options = [check_text(option, f"option {place}", OPTION_BYTES_MAX) for place, option in enumerate(poll.options)]
-    if len(set(options)) < len(options):
-        twice = next(option for option in options if options.count(option) > 1)
-        raise Invalid(f"option {twice!r} stands there twice")
-    size = sum(len(option.encode()) for option in options)
-    if size > OPTION_TEXT_PER_POLL_BYTES_MAX:
-        limit = OPTION_TEXT_PER_POLL_BYTES_MAX
-        raise TooLarge(f"the options have {size:,} bytes of text together; the limit is {limit:,}", limit=limit)
-    return options
-
-
-def _read_time(closes_at: datetime | None) -> int | None:
-    if closes_at is None:
-        return None
-    if closes_at.tzinfo is None:
-        raise Invalid("closes_at has no offset from UTC; write 2030-01-31T12:00:00Z")
-    closes_at_ms = int(closes_at.timestamp() * 1000)
-    if closes_at_ms > YEAR_9999_MS:  # possible with an offset west of UTC
-        raise Invalid("closes_at is after 9999-12-31T23:59:59Z; give an earlier time, or none")
-    return closes_at_ms

@@ -36,29 +36,39 @@ function say(words) {
 
 // ---- polls ----
 
-const polls = new Map(); // id -> {tally, writeIns, places, card, rows}
+const polls = new Map(); // id -> {tally, writeIns, places (null: not known yet), fetching, card, rows}
 let drawing = false;
 
 function onTally(tally) {
   const known = polls.get(tally.id);
   if (known && known.tally.version > tally.version) return;
   if (known) known.tally = tally;
-  else polls.set(tally.id, { tally, writeIns: false, places: new Map(), card: null, rows: new Map() });
-  if (!known) fetchDefinition(tally.id);
+  else polls.set(tally.id, { tally, writeIns: false, places: null, card: null, rows: new Map() });
+  if (hasNewOption(polls.get(tally.id))) fetchDefinition(tally.id);
   drawSoon();
 }
 
+// Options are added, and written in. Their order matters only as long as all of them are shown.
+function hasNewOption({ places, tally }) {
+  const names = Object.keys(tally.results);
+  return !places || (names.length <= OPTIONS_SHOWN && names.some((name) => !places.has(name)));
+}
+
 async function fetchDefinition(id) {
+  const poll = polls.get(id);
+  if (poll.fetching) return;
+  poll.fetching = true;
   try {
     const answer = await ask(`/polls/${encodeURIComponent(id)}?level=none`);
     const { write_ins: writeIns, options } = await answer.json();
     // The keys of a tally do not keep their order: JavaScript puts those first that look like numbers.
     const places = new Map(options.slice(0, OPTIONS_SHOWN).map((name, place) => [name, place]));
-    Object.assign(polls.get(id), { writeIns, places });
+    Object.assign(poll, { writeIns, places });
     drawSoon();
   } catch { // no answer, or a refusal, which has no options; until there is one, nobody can write in
     setTimeout(fetchDefinition, RECONNECT_MS, id);
   }
+  poll.fetching = false;
 }
 
 function drawSoon() {
@@ -94,7 +104,7 @@ function draw(poll) {
   find("form").hidden = !(poll.writeIns && tally.state === "open");
   const options = Object.entries(tally.results);
   const many = options.length > OPTIONS_SHOWN;
-  const place = ([name]) => poll.places.get(name) ?? OPTIONS_SHOWN;
+  const place = ([name]) => poll.places?.get(name) ?? OPTIONS_SHOWN;
   options.sort(many ? (a, b) => b[1] - a[1] : (a, b) => place(a) - place(b));
   const shown = options.slice(0, OPTIONS_SHOWN);
   const most = Math.max(1, ...shown.map(([, count]) => count));

@@ -80,6 +80,10 @@ class BadTransition(QuorateError):
     status, kind, title = 409, "bad-transition", "The poll cannot go to that state"
 
 
+class PollArchived(QuorateError):
+    status, kind, title = 409, "archived", "The poll is archived, and changes no more"
+
+
 class ExpiredId(QuorateError):
     status, kind, title = 409, "expired-id", "Too old to tell whether it was counted"
 

@@ -29,6 +29,9 @@ class Polls:
     def vote(self, poll_id: str, option: str, weight: int = 1, *, at: NodeProcess | None = None) -> None:
         self._post("/votes", {"poll": poll_id, "option": option, "weight": weight}, 200, at=at)
 
+    def add_option(self, poll_id: str, option: str) -> None:
+        self._post(f"/polls/{poll_id}", {"add_options": [option]}, 200, method="PATCH")
+
     def move(self, poll_id: str, state: str) -> None:
         self._post(f"/polls/{poll_id}/state", {"state": state}, 200)
 
@@ -36,9 +39,11 @@ class Polls:
         found: dict[str, int] = at.get(f"/polls/{poll_id}/results?level=linearizable")["results"]
         return found
 
-    def _post(self, path: str, document: dict[str, Any], status: int, at: NodeProcess | None = None) -> None:
+    def _post(
+        self, path: str, document: dict[str, Any], status: int, *, at: NodeProcess | None = None, method: str = "POST"
+    ) -> None:
         node = at or next(node for node in self._cluster.nodes if node.running)
-        answer, body, _ = node.ask("POST", path, json.dumps(document).encode(), timeout_s=10.0)
+        answer, body, _ = node.ask(method, path, json.dumps(document).encode(), timeout_s=10.0)
         assert status == answer, body.decode()
 
 

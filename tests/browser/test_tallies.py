@@ -46,6 +46,19 @@ def test_a_poll_made_after_the_page_was_opened_appears(cluster: Cluster, polls: 
     expect(counts(page, late)).to_have_text(["0", "0"])
 
 
+def test_an_option_that_is_added_appears_at_its_place_and_takes_votes(
+    cluster: Cluster, polls: Polls, pages: Pages
+) -> None:
+    mood = polls.make(["happy", "sad"])
+    page = pages.open(cluster.nodes[0].url)
+    expect(names(page, mood)).to_have_text(["happy", "sad"])
+    polls.add_option(mood, "zen")
+    polls.add_option(mood, "7")  # JavaScript puts such keys first
+    expect(names(page, mood)).to_have_text(["happy", "sad", "zen", "7"])
+    option(page, mood, "zen").get_by_role("button").click()
+    expect(counts(page, mood)).to_have_text(["0", "0", "1", "0"])
+
+
 def test_a_click_votes_and_says_so(cluster: Cluster, polls: Polls, pages: Pages) -> None:
     mood = polls.make(["happy", "sad"])
     page = pages.open(cluster.nodes[0].url)

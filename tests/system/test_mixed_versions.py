@@ -31,6 +31,7 @@ from tests.support.history import History
 from tests.support.verdict import assert_exact
 from tests.support.voters import Voters, sends
 from tests.system import faults
+from tests.system.poll_changes import polls_cannot_change_yet, polls_change_now
 
 PINNED = "a4d6321473c3363cf9452a996987cee62f201470"
 PINNED_PYTHON_BELOW = (3, 14)
@@ -258,6 +259,7 @@ def the_level_waits(cluster: Cluster) -> None:
     new = [node for node in cluster.nodes if node.command[0] == str(NEW.python)]
     told = {node.id: FEATURE_LEVEL if node in new else 0 for node in cluster.nodes}
     for node in new:
+        polls_cannot_change_yet(node, [node.id for node in cluster.nodes if node not in new])
         raft = raft_status(node)
         assert (0, told) == (raft["feature_level"], raft["feature_levels"])
         assert told == {member["id"]: member["feature_level"] for member in node.get("/nodes")["nodes"]}
@@ -325,6 +327,7 @@ def test_nodes_are_upgraded_one_by_one_and_one_goes_back(old: Version, tmp_path:
         back = [restart(first, NEW), restart(second, NEW), restart(first, old)]
         steps = [*back, restart(first, NEW), restart(third, NEW), wait_for_level]
         assert_exact(cluster, "mood", vote_with(cluster, steps))
+        polls_change_now(cluster)
 
 
 def test_a_node_that_goes_back_after_the_rise_stops_until_it_is_upgraded_again(old: Version, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
@@ -15,6 +15,7 @@ from quorate.cli.table import print_table
 from quorate.words import count
 
 OPTIONS_SHOWN_MAX = 8
+NEVER = "never"  # the poll has no closing time
 SECONDS_IN = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
@@ -48,7 +49,11 @@ class ListByDefault(click.Group):
 
 @click.group(cls=ListByDefault)
 def polls() -> None:
-    """List, create, open and close polls."""
+    """List, create, edit, open and close polls."""
+
+
+def read_moment_or_never(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | str | None:
+    return NEVER if value == NEVER else read_moment(ctx, param, value)
 
 
 @polls.command("list")
@@ -126,6 +131,48 @@ def create(
             print_json(client.poll(id))
             return
     click.echo(f"{id}: {'created' if created else 'was there already, the same'}")
+
+
+@polls.command()
+@click.argument("id")
+@click.option("--title", help="What is asked from now on.")
+@click.option("--add-option", "--option", "options", multiple=True, help="An option to add; give several.")
+@click.option("--options-file", type=click.File("rb"), help="A file with one option to add a line; - is stdin.")
+@click.option(
+    "--closes-at",
+    metavar="TIME",
+    callback=read_moment_or_never,
+    help="When it closes: 2026-05-01T12:00:00Z, or +10m, +2h, +7d from now, or never.",
+)
+@as_json
+@asks_nodes()
+def edit(
+    id: str,
+    title: str | None,
+    options: tuple[str, ...],
+    options_file: BinaryIO | None,
+    closes_at: datetime | str | None,
+    as_json: bool,
+    nodes: list[str],
+    timeout_s: float,
+) -> None:
+    """Change a poll: all that is given, or nothing. Options are only added, and start from zero."""
+    change: dict[str, Any] = {}
+    if title is not None:
+        change["title"] = title
+    if wanted := [*options, *(_options_in(options_file) if options_file else ())]:
+        change["add_options"] = wanted
+    if closes_at is not None:
+        change["closes_at"] = None if closes_at == NEVER else closes_at
+    if not change:
+        raise click.UsageError("give what is to change: --title, --add-option, --options-file or --closes-at")
+    with client_of(nodes, timeout_s) as client:
+        changed = client.change_poll(id, **change)
+    change_is_made()
+    if as_json:
+        print_json(changed)
+    else:
+        click.echo(f"{id}: {'changed' if changed['changed'] else 'nothing to change, it is so already'}")
 
 
 def _options_in(file: BinaryIO) -> Iterator[str]:

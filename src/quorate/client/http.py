@@ -136,6 +136,10 @@ class Client:
             poll["closes_at"] = closes_at
         return self.request("POST", "/polls", body=_json(poll)).status == 201
 
+    def change_poll(self, id: str, **change: Any) -> Any:
+        """Give `title`, `add_options` or `closes_at` (None: no closing time). Returns the poll, and if it `changed`."""
+        return self.request("PATCH", f"/polls/{_quote(id)}", body=_json(change)).json()
+
     def set_poll_state(self, id: str, state: str) -> Any:
         return self.request("POST", f"/polls/{_quote(id)}/state", body=_json({"state": state})).json()
 

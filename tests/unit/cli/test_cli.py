@@ -5,48 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from quorate.cli import COMMANDS, main
-from quorate.http.api import Limits
-from tests.support import http_node
+from quorate.cli import COMMANDS
 from tests.support.http_node import Node
+from tests.unit.cli.told import Capture, Told
 
 NOWHERE = "http://127.0.0.1:1"
-
-
-@pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("QUORATE_NODES", "QUORATE_CONFIG"):
-        monkeypatch.delenv(name, raising=False)
-
-
-@pytest.fixture
-def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
-    with http_node.running(limits=Limits(timeout_s=0.3)) as started:
-        monkeypatch.setenv("QUORATE_NODES", f"http://127.0.0.1:{started.port}")
-        assert 201 == started.ask("POST", "/polls", {"id": "mood", "options": ["happy", "sad"]}).status
-        yield started
-
-
-class Told:
-    """The output of a command, and its exit code."""
-
-    def __init__(self, capsys: pytest.CaptureFixture[str], *arguments: str) -> None:
-        capsys.readouterr()
-        self.code = main(arguments)
-        self.out, self.err = capsys.readouterr()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Capture = pytest.CaptureFixture[str]
 
 
 # ---- the frame ------------------------------------------------------------------------------------------------------
@@ -80,6 +47,8 @@ def test_a_misspelt_command_is_told_the_nearest(capsys: Capture) -> None:
         (["vote", "happy", "--node", "ftp://x"], "is no node's URL"),
         (["feed", "/no/such/file"], "does not exist"),
         (["polls", "create", "p", "--closes-at", "noon"], "'noon' is no time"),
+        (["polls", "edit", "p", "--closes-at", "noon"], "'noon' is no time"),
+        (["polls", "edit", "p"], "give what is to change"),
         (["polls", "create", "p", "--closes-at", "2030-01-01T00:00:00"], "has no zone"),
         (["polls", "create", "p", "--closes-at", "+9999999d"], "not in the years 1 to 9999"),
         (["polls", "create", "p", "--closes-at", "9999-12-31T23:59:59-12:00"], "not in the years 1 to 9999"),
@@ -141,6 +110,7 @@ def test_a_vote_carries_poll_and_weight(node: Node, capsys: Capture) -> None:
         (["polls", "archive", "mood"], "open can become closed"),
         (["polls", "create", "mood", "--option", "a", "--option", "b"], "another poll has this id"),
         (["polls", "create", "p", "--option", "a"], "a poll needs at least 2"),
+        (["polls", "edit", "mood", "--option", "calm"], "changing a poll needs"),
     ],
 )
 def test_what_the_cluster_refuses_ends_with_1_and_says_why(
@@ -250,67 +220,6 @@ def test_nodes_given_by_flag_outrank_the_environments_consul(
     assert 3 == Told(capsys, "leader").code
     monkeypatch.setenv("QUORATE_NODES", f"http://127.0.0.1:{node.port}")
     assert 3 == Told(capsys, "leader", "--consul", "127.0.0.1:1").code
-
-
-# ---- polls and results ----------------------------------------------------------------------------------------------
-
-
-def test_a_poll_is_created_closed_opened_and_archived(node: Node, capsys: Capture, tmp_path: Path) -> None:
-    more = tmp_path / "options"
-    more.write_text("soup\nstew\n\n")
-    arguments = ["lunch", "--title", "Lunch?", "--option", "pizza", "--options-file", str(more), "--draft"]
-    assert "lunch: created\n" == Told(capsys, "polls", "create", *arguments).out
-    assert "lunch: was there already, the same\n" == Told(capsys, "polls", "create", *arguments).out
-    for command, state in (("open", "open"), ("close", "closed"), ("open", "open"), ("close", "closed")):
-        assert f"lunch: {state}\n" == Told(capsys, "polls", command, "lunch").out
-    assert "archived" == Told(capsys, "polls", "archive", "lunch", "--json").json["state"]
-    shown = Told(capsys, "polls", "show", "lunch", "--json").json
-    assert ("Lunch?", ["pizza", "soup", "stew"], "archived") == (shown["title"], shown["options"], shown["state"])
-
-
-def test_polls_alone_lists_them_with_its_options(node: Node, capsys: Capture) -> None:
-    assert ["mood", "open", "2", "mood", "happy,", "sad"] == Told(capsys, "polls").out.splitlines()[1].split()
-    assert [] == Told(capsys, "polls", "--state", "closed", "--json").json["polls"]
-    assert "There is no poll yet" in Told(capsys, "polls", "--state", "draft").out
-
-
-@pytest.mark.parametrize(("text", "stored"), [("2030-01-31T14:00:00+02:00", "2030-01-31T12:00:00.000Z"), ("+2h", "Z")])
-def test_a_poll_closes_at_a_time(node: Node, capsys: Capture, text: str, stored: str) -> None:
-    told = Told(capsys, "polls", "create", "p", "--option", "a", "--option", "b", "--closes-at", text, "--json")
-    assert told.json["closes_at"].endswith(stored)
-
-
-def test_results_of_the_only_open_poll_need_no_name(node: Node, capsys: Capture) -> None:
-    node.vote(option="happy", id="u1", weight=1_000)
-    told = Told(capsys, "results")
-    assert ["OPTION  VOTES", "happy   1,000", "sad         0"] == told.out.splitlines()[:3]
-    assert "1,000 votes in mood (open), version " in told.out
-    assert {"happy": 1_000, "sad": 0} == Told(capsys, "results", "mood", "--level", "linearizable", "--json").json[
-        "results"
-    ]
-
-
-def test_of_several_open_polls_one_must_be_named(node: Node, capsys: Capture) -> None:
-    node.ask("POST", "/polls", {"id": "lunch", "options": ["pizza", "soup"]})
-    told = Told(capsys, "results")
-    assert 2 == told.code
-    assert "Which poll? Open are: mood, lunch" in told.err
-
-
-def test_watching_prints_a_line_for_each_change_until_interrupted(
-    node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pauses = iter([1, 2])
-
-    def pause(_: float) -> None:
-        if next(pauses, None) is None:
-            raise KeyboardInterrupt
-        node.vote(option="happy", id="u1")
-
-    monkeypatch.setattr("quorate.cli.results.time.sleep", pause)
-    told = Told(capsys, "results", "--watch")
-    assert 130 == told.code
-    assert ["happy 0  sad 0", "happy 1  sad 0"] == [line.partition(": ")[2] for line in told.out.splitlines()]
 
 
 # ---- the cluster ----------------------------------------------------------------------------------------------------

@@ -98,6 +98,17 @@ def test_a_follower_gets_the_tally_and_then_its_changes(node: Node) -> None:
         assert "closed" == follower.next()["state"]
 
 
+@pytest.mark.parametrize("query", ["?poll=mood", ""])
+def test_an_option_that_is_added_is_told_and_so_are_its_votes(node: Node, query: str) -> None:
+    node.call(node.replica.state.raise_level, entry.encode_raise(1))
+    with following(node, query) as follower:
+        follower.until(happy=0, sad=0)
+        node.ask("PATCH", "/polls/mood", {"add_options": ["calm"], "title": "And now?"})
+        assert "And now?" == follower.until(calm=0)["title"]
+        node.vote(option="calm", id="a")
+        assert {"happy": 0, "sad": 0, "calm": 1} == follower.until(calm=1)["results"]
+
+
 def test_many_votes_are_few_events(node: Node) -> None:
     with following(node) as follower:
         follower.next()

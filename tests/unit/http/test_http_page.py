@@ -68,7 +68,11 @@ def test_unknown_routes_are_problem_documents(node: Node, path: str) -> None:
 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
-    [("GET", "/votes", "OPTIONS, POST"), ("DELETE", "/polls/mood", "GET, HEAD, OPTIONS"), ("POST", "/livez", None)],
+    [
+        ("GET", "/votes", "OPTIONS, POST"),
+        ("DELETE", "/polls/mood", "GET, HEAD, OPTIONS, PATCH"),
+        ("POST", "/livez", None),
+    ],
 )
 def test_unknown_methods_say_which_are_allowed(node: Node, method: str, path: str, allow: str | None) -> None:
     answer = node.ask(method, path)

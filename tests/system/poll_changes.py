@@ -1,0 +1,32 @@
+"""Polls change only when every node can follow: for the tests of clusters with nodes of two versions."""
+
+from __future__ import annotations
+
+import json
+
+from quorate.client.http import Client
+from quorate.processes.node import NodeProcess
+from quorate.vote import Vote
+from tests.support.cluster import Cluster
+from tests.system import faults
+
+
+def polls_cannot_change_yet(node: NodeProcess, old: list[str]) -> None:
+    status, answer, _ = node.ask("PATCH", "/polls/mood", b'{"add_options":["late"]}')
+    refused = json.loads(answer)
+    assert (409, "needs-level", True) == (status, refused["type"], refused["definite"])
+    assert [] == [id for id in old if f"{id} runs 0.1.0" not in refused["detail"]]
+    assert faults.OPTIONS == node.get("/polls/mood")["options"]
+
+
+def polls_change_now(cluster: Cluster) -> None:
+    """At every node. Each has the poll's new options from its own log."""
+    options = list(faults.OPTIONS)
+    for node in cluster.nodes:
+        options.append(f"added-at-{node.id}")
+        with Client([node.url], timeout_s=20) as client:
+            assert client.change_poll("mood", add_options=options[-1:])["changed"]
+            client.vote(Vote(options[-1], id=options[-1]))
+    shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
+    assert options == list(shown["results"])
+    assert [1, 1, 1] == list(shown["results"].values())[-3:]
