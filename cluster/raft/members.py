@@ -110,6 +110,9 @@ class MemberEntries:
     def add(self, index: int, data: bytes) -> None:
         self._entries.append((index, data))
 
+    def up_to(self, index: int) -> list[tuple[int, bytes]]:
+        return self._entries[: bisect.bisect_left(self._entries, (index + 1, b""))]
+
     def at(self, index: int) -> bytes:
         """The newest entry at or before `index`; b"" if there is none."""
         at = bisect.bisect_left(self._entries, (index + 1, b""))

@@ -149,6 +149,12 @@ class Halted(QuorateError):
     status, definite = 503, False
 
 
+class Removed(Halted):
+    """The node is no member of the cluster any more. It must not be started again with this data directory."""
+
+    kind, title = "removed", "This node was removed from the cluster"
+
+
 # Four kinds were spelt with underscores up to 0.1.0. Nodes of 0.1.0 know only that spelling, so it still goes over peer
 # connections; both spellings are read from peers and by the client. All of this goes in the release after next, when
 # no node of 0.1.0 may be in a cluster any more: then a kind is sent and looked up as it is.

@@ -26,7 +26,8 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.cluster.submit.timed_close import TimedClose
 from quorate.cluster_view import ClusterView
 from quorate.config import Config
-from quorate.errors import QuorateError
+from quorate.errors import QuorateError, Removed
+from quorate.exit_code import DONE, FAILED, REMOVED
 from quorate.http.api import Api, Limits
 from quorate.http.events import Events
 from quorate.http.server import HttpServer
@@ -137,9 +138,9 @@ class Node:
         if self._failure is not None:
             detail = self._failure.detail if isinstance(self._failure, QuorateError) else repr(self._failure)
             log.critical("%s stopped itself: %s", self.config.node.id, detail)
-            return 1
+            return REMOVED if isinstance(self._failure, Removed) else FAILED
         log.info("%s stopped", self.config.node.id)
-        return 0
+        return DONE
 
     def ask_to_stop(self) -> None:
         self._stop_asked.set()

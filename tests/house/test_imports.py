@@ -13,7 +13,10 @@ SOURCE = ROOT / "src"
 
 # Room -> its modules (with all below them), and the rooms it may import besides itself.
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
-    "plain": (["quorate.errors", "quorate.vote", "quorate.words", "quorate.vote_json", "quorate.cluster.entry"], []),
+    "plain": (
+        [*(f"quorate.{n}" for n in ("errors", "exit_code", "vote", "words", "vote_json")), "quorate.cluster.entry"],
+        [],
+    ),
     "listening": (["quorate.listening"], ["plain"]),
     "config": (["quorate.config"], ["plain"]),
     "state": (["quorate.cluster.fsm", "quorate.cluster.state"], ["plain"]),

@@ -13,11 +13,11 @@ import pysyncobj.syncobj
 
 from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import Environment, ReplicaSettings
-from quorate.cluster.raft.members import REMOVED
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.cluster.submit.submitter import Submitter
+from quorate.errors import Removed
 from tests.simulation.files import SimFiles, SimWriter
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import Network, SimTransport
@@ -167,8 +167,9 @@ class SimCluster:
         if "No space left" in str(error) and self.nodes[name].directory.files.room_bytes is not None:
             self.loop.call_soon(self.crash, name)  # somebody makes room, and starts it again
             return
-        if REMOVED in str(error) and name in self.leaving:
+        if isinstance(error, Removed) and name in self.leaving:
             self.nodes[name].removed = True
+            self.loop.call_soon(self.crash, name)
             return
         self.broken.append(f"{self.loop.time():.3f} {name} halted: {error!r}")
 
@@ -193,6 +194,16 @@ class SimCluster:
         else:
             node.directory.files.kill()
         node.replica = node.submitter = None
+
+    def left(self) -> list[str]:
+        """The nodes that are no members any more, and may not know it yet."""
+        return sorted(name for name in self.leaving - set(self.names) if not self.nodes[name].removed)
+
+    def is_out(self, name: str) -> bool:
+        """Whether a node that left follows nobody. A learner may have left before it knew that it was a member."""
+        node = self.nodes[name]
+        assert node.replica is not None
+        return node.directory.identity.cluster_id is None and node.replica.leader is None
 
     def up(self) -> list[str]:
         return [name for name in self.names if self.nodes[name].replica is not None]

@@ -135,8 +135,7 @@ async def _operator(cluster: SimCluster, seconds: float) -> None:
 async def _remove(cluster: SimCluster, name: str) -> None:
     cluster.leaving.add(name)
     await _change(cluster, name, present=False)
-    cluster.names.remove(name)
-    cluster.crash(name)
+    cluster.names.remove(name)  # its process runs on, until it hears of it
 
 
 async def _change(cluster: SimCluster, name: str, *, present: bool) -> None:
@@ -228,7 +227,7 @@ async def _heal(cluster: SimCluster) -> None:
             disk.release()
     network.cut, network.loss, network.late, network.repeated = set(), {}, 0.0, 0.0
     network.settle()
-    for name in cluster.names:
+    for name in [*cluster.names, *cluster.left()]:
         if cluster.nodes[name].replica is None:
             await cluster.start(name)
 
@@ -243,6 +242,7 @@ async def _judge(cluster: SimCluster, outcomes: dict[str, str]) -> Verdict:
     verdict = Verdict(cluster.seed, broken=cluster.broken, messages=cluster.network.messages)
     if not cluster.broken:
         await cluster.until(agreed, 60, "agreement after healing")
+        await cluster.until(lambda: all(map(cluster.is_out, cluster.left())), 10, "all that left are told, or refused")
         await asyncio.sleep(1)
     digests = {replica.state.digest() for replica in replicas}
     if len(digests) != 1:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quorate import exit_code
 from quorate.client.http import Client
 from quorate.errors import QuorateError
 from quorate.processes.node import NodeProcess, Place
@@ -75,12 +76,26 @@ def test_a_node_joins_learns_and_votes_then_another_leaves_and_stops(tmp_path: P
                 client.change_members("remove", leaving.id)
             cluster.wait_for(f"{leaving.id} stopped", lambda: not leaving.running or None)
             assert "removed from the cluster" in leaving.tail()
+            assert exit_code.REMOVED == leaving.exit_status
         finally:
             leaving.close()
         assert {node.id for node in cluster.nodes} == _voters(cluster)
         _cast(cluster, "after", 50)
         shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
         assert 100 == shown["results"]["happy"]
+
+
+def test_a_member_that_is_removed_soon_after_the_forming_ends_with_a_code_of_its_own(tmp_path: Path) -> None:
+    """It has told its peers of itself before the log named any member. Started again, it ends in the same way."""
+    with Cluster(tmp_path) as cluster:
+        leaving = cluster.followers()[0]
+        with cluster.client() as client:
+            client.change_members("remove", leaving.id)
+        for again in (False, True):
+            if again:
+                leaving.start()
+            cluster.wait_for(f"{leaving.id} stopped", lambda: not leaving.running or None)
+            assert (exit_code.REMOVED, True) == (leaving.exit_status, "removed from the cluster" in leaving.tail())
 
 
 def test_a_node_whose_disk_was_emptied_gives_no_ballot_until_it_is_replaced(tmp_path: Path) -> None:

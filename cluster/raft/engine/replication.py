@@ -310,10 +310,9 @@ class Replication(Elections):
             if command[:1] == MEMBERS:
                 self._members.add(index, command[1:])
 
-    @property
-    def members_index(self) -> int:
-        """The index of the newest membership entry in the log; 0 if there is none after its base."""
-        return self._members.last_index
+    def member_entries(self, up_to: int) -> list[tuple[int, bytes]]:
+        """The membership entries that the log has after its base: (index, members), the oldest first."""
+        return self._members.up_to(up_to)
 
     def members_at(self, index: int) -> bytes:
         """The newest membership entry at or before `index`; b"" if the log has none after its base."""

@@ -27,6 +27,12 @@ def cluster_id_of(members: Mapping[str, str]) -> str:
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def is_founder(disk: NodeIdentity | Introduction) -> bool:
+    """Whether the disk proves that it founded its cluster. The id of such a cluster is a hash of its founders."""
+    founders = disk.members or {}
+    return founders.get(disk.node_id) == disk.incarnation and disk.cluster_id == cluster_id_of(founders)
+
+
 class Bootstrap:
     """Decides from the introductions of peers. After each one, `identity` is what should be on disk."""
 

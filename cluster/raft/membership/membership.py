@@ -15,11 +15,12 @@ from quorate.cluster.raft import members
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.members import REMOVED, Member, Members
-from quorate.cluster.raft.membership.bootstrap import Bootstrap
+from quorate.cluster.raft.membership.bootstrap import Bootstrap, is_founder
+from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from quorate.cluster.raft.transport.connection import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
-from quorate.errors import Conflict, Halted, Invalid, NoLeader, OutcomeUnknown
+from quorate.errors import Conflict, Invalid, NoLeader, OutcomeUnknown, Removed
 
 CHANGE_S = 10.0
 
@@ -39,11 +40,13 @@ class Membership:
         self._node_id, self._engine, self._transport, self._bootstrap = node_id, engine, transport, bootstrap
         self._configured = configured  # raft.peers, or see `set_initial_peers`; used while the log names no members
         self._base = members.decode(snapshot.members) if snapshot and snapshot.members else None
-        self._committed: Members | None = self._base
-        self._committed_index = snapshot.index if snapshot else 0
+        self._committed: Members | None = None
+        self._committed_index = 0
         self._introductions: dict[str, Introduction] = {}
         self._change_open = False
         self.current: Members | None = None
+        self.member_at = 0  # an index of the log at which this disk was a member; 0 if this node knows none
+        self._read_committed(snapshot)
         self.use_members(engine.members_at(engine.journal.last_index))
 
     # ---- from the log -----------------------------------------------------------------------------------------------
@@ -59,11 +62,35 @@ class Membership:
             self._engine.set_members(formed or self._bootstrap.expected or set(self._configured) - {self._node_id})
         self._update_connections()
 
+    def _read_committed(self, snapshot: SnapshotMeta | None) -> None:
+        """Take from the disk what is surely committed. Raises `Removed` if that is the removal of this node."""
+        engine = self._engine
+        if self._base is not None and snapshot is not None:
+            self._note_committed(self._base, snapshot.index)
+        for index, data in engine.member_entries(engine.commit_index):
+            self._note_committed(members.decode(data), index)
+        if not self.member_at and self._bootstrap.formed:
+            # The identity says that this disk was a member. The first entry that names the disk made it one, although
+            # this node forgot that the entry is committed.
+            entries = engine.member_entries(engine.journal.last_index)
+            self.member_at = next((index for index, data in entries if self._is_me(members.decode(data))), 0)
+        self._check_not_removed()
+
+    def _note_committed(self, known: Members, index: int) -> None:
+        """Entries are committed again after a start: the newest one stays."""
+        if index >= self._committed_index:
+            self._committed, self._committed_index = known, index
+        if self._is_me(known):
+            self.member_at = max(self.member_at, index)
+
+    def _check_not_removed(self) -> None:
+        if self._committed is not None and self._has_left(self._bootstrap.identity, self.member_at):
+            raise Removed(f"this node was {REMOVED} ({self._committed.reason}); its data directory is of no more use")
+
     def committed(self, data: bytes, index: int) -> None:
-        """A membership entry is committed. Raises `Halted` if it removes this node."""
-        before, self._committed, self._committed_index = self._committed, members.decode(data), index
-        if self._is_me(before) and not self._is_me(self._committed):
-            raise Halted(f"this node was {REMOVED} ({self._committed.reason}); its data directory is of no more use")
+        """A membership entry is committed. Raises `Removed` if it removes this node."""
+        self._note_committed(members.decode(data), index)
+        self._check_not_removed()
         self._update_connections()
 
     def snapshot_installed(self, snapshot: SnapshotMeta) -> None:
@@ -147,36 +174,42 @@ class Membership:
         self._introductions[peer] = introduction
 
     def refusal(self, peer: str, introduction: Introduction) -> str | None:
-        """The reason to refuse a peer that this node's log does not name, or None.
+        """The reason to refuse a peer that was removed, or that this node's log does not name; or None.
 
         A peer that belongs to a cluster is accepted unless it surely was removed. It may have joined later than our log
         tells, and it may even be the leader that will send us the newer log.
         """
+        if self._has_left(introduction, introduction.member_at):
+            replaced = self._committed is not None and self._committed.get(peer) is not None
+            return f"{peer} was {REMOVED}" + (f": {peer} has another disk now" if replaced else "")
         if any(known is not None and known.get(peer) for known in (self.current, self._committed)):
             return None
         if introduction.cluster_id is not None:
-            removed = (
-                0 < introduction.member_at < self._committed_index
-                and introduction.cluster_id == self._bootstrap.identity.cluster_id
-            )
-            return f"{peer} was {REMOVED}" if removed else None
+            return None
         if self.current is None:
             return None if peer in self._configured else f"{peer} is not among this node's raft.peers"
         if self.current.get(self._node_id) is None:
             return None
         return f"{peer} is no member of this cluster yet: quorate members add {peer}"
 
-    @property
-    def member_at(self) -> int:
-        """An index of the log at which this disk was a member; 0 if this node knows none."""
-        if self._committed is not None:
-            return self._committed_index if self._is_me(self._committed) else 0
-        return self._engine.members_index if self._is_me(self.current) else 0
+    def _has_left(self, disk: NodeIdentity | Introduction, member_at: int) -> bool:
+        """Whether a committed membership is known that lacks the disk and is later than one that had it.
+
+        A disk does not become a member a second time. So whoever knows a later membership without it knows enough,
+        whenever it joined itself, and however little of the log the disk has.
+        """
+        known = self._committed
+        if known is None or disk.cluster_id is None or disk.cluster_id != self._bootstrap.identity.cluster_id:
+            return False
+        member = known.get(disk.node_id)
+        if member is not None and member.incarnation == disk.incarnation:
+            return False
+        return 0 < member_at < self._committed_index or is_founder(disk)
 
     def refused(self, peer: str, why: str) -> None:
-        """A peer refuses this node. Raises `Halted` if the reason is that this node was removed while it was away."""
+        """A peer refuses this node. Raises `Removed` if the reason is that this node was removed while it was away."""
         if self._bootstrap.formed and REMOVED in why:
-            raise Halted(f"this node was {REMOVED}, says {peer}; its data directory is of no more use")
+            raise Removed(f"this node was {REMOVED}, says {peer}; its data directory is of no more use")
 
     # ---- changes, on the leader -------------------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 Every command ends with a code that tells a script what to do next: 0 done, 1 refused or failed, 2 wrong usage, 3 no
 leader or no node reachable (surely not done), 4 outcome unknown (send it again with the same id), 6 done, but for lines
-that were passed over (`feed --skip-bad`).
+that were passed over (`feed --skip-bad`), 7 this node was removed from the cluster (`node`).
 Errors are shown as sentences, not as tracebacks. The module of a command is imported only when the command is called.
 """
 
@@ -18,6 +18,7 @@ import click
 from quorate import __version__
 from quorate.cli import output
 from quorate.cli.text import take_text_only
+from quorate.exit_code import INTERRUPTED
 
 COMMANDS = {  # name: (module, the first line of its help)
     "dev": ("dev", "Run a cluster on this machine, with a live view."),
@@ -36,7 +37,6 @@ COMMANDS = {  # name: (module, the first line of its help)
     "config": ("config", "Check and show settings."),
     "version": ("version", "Show which version this is."),
 }
-INTERRUPTED = 130  # 128 + SIGINT, as shells have it
 
 
 class ReaderGone(Exception):

@@ -15,6 +15,7 @@ import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made
+from quorate.exit_code import DONE, PASSED_OVER
 from quorate.words import count
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from quorate.client.votes_file import Scan
 
 BAD_LINES_SHOWN = 10
-PASSED_OVER = 6  # exit code: all other lines are counted
 
 
 @click.command()
@@ -135,7 +135,7 @@ def _report(fed: Fed, found: Scan, as_json: bool) -> int:
             click.echo(f"and {passed_lines - BAD_LINES_SHOWN:,} more (--json lists the first thousand)", err=True)
         if passed_lines:
             click.echo("Put these lines, corrected, into a file of their own to count them.", err=True)
-    return PASSED_OVER if passed_lines else 0
+    return PASSED_OVER if passed_lines else DONE
 
 
 def _summary(fed: Fed, passed_lines: int) -> str:

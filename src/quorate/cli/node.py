@@ -23,6 +23,9 @@ from quorate.cli.settings import setting_flags, warn
 def node(file: Path | None, flags: dict[str, Any], parent_fd: int | None) -> int:
     """Run one node until it is told to stop (SIGTERM, SIGINT or SIGHUP; a second one stops at once).
 
+    It ends with exit code 7 if the cluster has removed it: its data folder is of no more use then, and whatever starts
+    nodes again must leave this one (see deploy/systemd).
+
     A signal that was ignored at the start stays ignored: `nohup quorate node &` goes on when the terminal closes.
     Settings come from --config, outranked by QUORATE_SECTION_KEY in the environment, outranked by flags.
     """

@@ -1,0 +1,179 @@
+"""However a member leaves, its node learns of it and stops, or every member refuses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from quorate.cluster.raft.members import Members
+from quorate.errors import Removed
+from tests.simulation.network import SimTransport
+from tests.stock.net import DROP
+from tests.stock.our_net import OurNet
+
+
+def change(net: OurNet, make: Callable[[Members], Members], among: str = "abcde") -> None:
+    net.wait_for(net.replicas[net.elect(among)].change_members(make))
+
+
+def remove(net: OurNet, name: str, among: str = "abcde") -> None:
+    change(net, lambda members: members.removing(name), among)
+
+
+def join(net: OurNet, name: str) -> None:
+    """A new node becomes a voter."""
+    net.names.append(name)
+    net.start(name)
+    change(net, lambda members: members.adding(name, name))
+    assert net.until(lambda: net.replicas[name].status().voter)
+
+
+def knows_it_left(net: OurNet, name: str) -> bool:
+    return net.until(lambda: name in net.halted, limit_s=5) and isinstance(net.halted[name], Removed)
+
+
+def test_a_founder_that_is_removed_soon_after_the_forming_stops() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leaving = net.others(net.elect())[0]
+        remove(net, leaving)
+        assert knows_it_left(net, leaving)
+        assert {leaving} == set(net.halted)
+
+
+def test_a_founder_that_never_received_an_entry_stops_too() -> None:
+    """It does not know any index at which it was a member. But the id of the cluster proves who founded it."""
+    with OurNet(1) as net:
+        net.names = list("abc")
+        net.listen(lambda source, target, message: DROP if target == "c" else None)
+        for name in "abc":
+            net.start(name)
+        remove(net, "c")
+        assert knows_it_left(net, "c")
+
+
+def test_a_leader_hands_over_is_removed_and_stops() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leaving = net.elect()
+        net.hand_over(leaving, net.others(leaving)[0])
+        assert net.until(lambda: net.leader() not in (None, leaving))
+        remove(net, leaving)
+        assert knows_it_left(net, leaving)
+
+
+def test_a_leader_that_was_cut_off_and_removed_meanwhile_stops() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leaving = net.elect()
+        rest = net.others(leaving)
+        net.partition([leaving], rest)
+        change(net, lambda members: members.removing(leaving), "".join(rest))
+        net.run(1)
+        assert {} == net.halted
+        net.heal()
+        assert knows_it_left(net, leaving)
+
+
+@pytest.mark.parametrize("marked", [True, False], ids=["it-remembers-the-commit", "it-forgot-the-commit"])
+def test_a_node_that_was_down_when_it_was_removed_stops_at_every_start(marked: bool) -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leaving = net.others(net.elect())[0]
+        net.run(2 if marked else 0)  # an idle log writes down what is committed
+        net.crash(leaving)
+        remove(net, leaving)
+        for _ in range(2):
+            net.start(leaving)
+            assert knows_it_left(net, leaving)
+            net.crash(leaving)
+            del net.halted[leaving]
+
+
+def test_nodes_that_joined_after_a_removal_know_of_it() -> None:
+    """None of those that saw the member leave is there any more."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        net.partition(["c"], ["a", "b", "d", "e", "f"])
+        net.names.remove("c")
+        change(net, lambda members: members.removing("c"), "ab")
+        for name in "def":
+            join(net, name)
+        for name in "ab":
+            if net.elect("abdef") == name:
+                net.hand_over(name, "d")
+                assert net.until(lambda: net.leader("abdef") == "d")
+            remove(net, name, "abdef")
+            assert knows_it_left(net, name)
+            net.crash(name)
+        cast(SimTransport, net.replicas["c"].transport).wanted.add("d")  # which listens where a member did, say
+        net.heal()
+        assert knows_it_left(net, "c")
+
+
+def test_a_learner_that_is_removed_is_refused_by_all_and_follows_nobody() -> None:
+    """It cannot tell that from not being added yet, so it waits, and is not ready."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        net.names.append("d")
+        # Nothing that it says arrives, so it never catches up.
+        net.listen(lambda source, target, message: DROP if source == "d" else None)
+        net.start("d")
+        change(net, lambda members: members.adding("d", "d"))
+        assert net.until(lambda: net.last_index("d") > 1)
+        told: list[str] = []
+        net.replicas["d"].refused = lambda peer, why: told.append(peer)  # type: ignore[method-assign]
+        remove(net, "d")
+        assert net.until(lambda: set(told) == set("abc"), limit_s=5)
+        assert net.until(lambda: net.replicas["d"].leader is None)
+        assert not net.replicas["d"].status().voter
+        assert {} == net.halted
+
+
+def test_the_disk_that_was_replaced_is_refused_also_where_the_leader_is_not_heard() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        replaced = net.others(leader)[0]
+        net.run(2)
+        net.crash(replaced)
+        remove(net, replaced)
+        change(net, lambda members: members.adding(replaced, replaced))
+        net.run(1)
+        net.partition([replaced], [leader])
+        net.start(replaced)
+        assert knows_it_left(net, replaced)
+
+
+def test_a_new_disk_under_the_name_of_a_removed_member_joins() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        name = net.others(net.elect())[0]
+        net.crash(name)
+        remove(net, name)
+        net.wipe(name)
+        net.start(name)
+        change(net, lambda members: members.adding(name, name))
+        assert net.until(lambda: net.replicas[name].status().voter)
+        net.run(2)
+        net.crash(name)
+        net.start(name)  # it reads a log in which a member of its name leaves
+        assert net.until(lambda: net.replicas[name].status().voter)
+        net.run(2)
+        assert {} == net.halted
+
+
+def test_a_member_that_lags_is_not_told_that_it_was_removed() -> None:
+    """Its peers know a later membership, and it is in that one, too."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        lagging = net.others(leader)[0]
+        net.crash(lagging)
+        join(net, "d")
+        remove(net, net.others(leader, lagging, "d")[0])
+        net.start(lagging)
+        assert net.until(lambda: net.last_index(lagging) == net.last_index(leader))
+        assert lagging not in net.halted
