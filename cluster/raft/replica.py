@@ -254,7 +254,7 @@ class RaftReplica:
 
     def refused(self, peer: str, why: str) -> None:
         if (running := self._running) is not None:
-            self._guard(running.membership.refused, peer, why)
+            self._guard(running.refused, peer, why)
 
     def connected(self, peer: str) -> None:
         if (running := self._running) is not None:

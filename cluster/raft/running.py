@@ -21,6 +21,7 @@ from quorate.cluster.raft.leader_watch import LeaderWatch, Sight
 from quorate.cluster.raft.local_state import LocalState
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.membership.feature_level import FeatureLevel
+from quorate.cluster.raft.membership.histories import Histories
 from quorate.cluster.raft.membership.membership import Membership
 from quorate.cluster.raft.opening import OpenedStorage
 from quorate.cluster.raft.snapshot.compaction import Compaction
@@ -30,6 +31,7 @@ from quorate.cluster.raft.storage.writer import Writer
 from quorate.cluster.raft.transport.connection import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
 
+RENEW_S = 2.0  # the time between two introductions that only tell of more that is committed
 HEARD_S = 2.0  # a peer that sent nothing for so long does not help to elect; idle peers send something every second
 NEVER_MS = 1e9  # what the engine says of a silence that has no beginning
 
@@ -54,6 +56,7 @@ class RunningReplica:
         self._settings, self._directory = settings, directory
         self._transport, self._bootstrap, self._state = transport, bootstrap, state
         self._http: dict[str, str] = {}
+        self._told, self._told_s = (0, 0), monotonic_s()  # what peers were told last, and when
         self.catch_up = CatchUp()
         self.leader_watch = LeaderWatch(
             settings.node_id, settings.timing.election_s, monotonic_s(), transport.end_calls
@@ -74,6 +77,7 @@ class RunningReplica:
             settings.node_id, self.engine, transport, bootstrap, settings.peers, storage.snapshot
         )
         self.level = FeatureLevel(settings.feature_level, settings.node_id, self.engine, self.membership, state)
+        self.histories = Histories(settings.node_id, self.engine)
         self._sender = SnapshotSender(self.engine, storage.snapshots, snapshot_writer, transport)
         self.compaction = Compaction(
             storage.snapshots,
@@ -96,6 +100,7 @@ class RunningReplica:
     def tick_membership(self) -> None:
         self.membership.tick()
         self.level.tick()
+        self._renew_introductions()
         if self._bootstrap.identity != self._directory.identity:
             self.save_identity()
 
@@ -127,8 +132,20 @@ class RunningReplica:
             asyncio.get_running_loop().call_soon(self._reintroduce)
         self.membership.update_candidacy()
 
+    def _renew_introductions(self) -> None:
+        """Introduce this node again when what it tells has changed: at once if it is known as a member later than told,
+        and otherwise from time to time. Compare what peers have told with what is committed here by now."""
+        member_at, committed, now_s = self.membership.member_at, self.engine.commit_index, monotonic_s()
+        due = now_s - self._told_s >= RENEW_S and committed != self._told[1]
+        if due or member_at != self._told[0]:
+            self._told, self._told_s = (member_at, committed), now_s
+            cluster_id = self._bootstrap.identity.cluster_id
+            self.membership.refuse_peers(lambda introduction: self.histories.refusal(introduction, cluster_id))
+            self._reintroduce()
+
     def _reintroduce(self) -> None:
-        """Tell the connected peers that the cluster is formed: some of them may not have met every founder."""
+        """Send the connected peers what this node tells of itself now. When the cluster is formed, some of them may not
+        have met every founder."""
         for peer in self._http:
             if self._transport.is_open(peer):
                 self._transport.reintroduce(peer)
@@ -139,6 +156,7 @@ class RunningReplica:
         """A peer said what it is: a reason to refuse it, or None. A refused peer changes nothing here."""
         refusal = (
             self.level.refusal(introduction)
+            or self.histories.refusal(introduction, self._bootstrap.identity.cluster_id)
             or self.membership.refusal(peer, introduction)
             or self._bootstrap.introduced(peer, introduction)
         )
@@ -146,6 +164,12 @@ class RunningReplica:
             self.membership.introduced(peer, introduction)
             self._http[peer] = introduction.http
         return refusal
+
+    def refused(self, peer: str, why: str) -> None:
+        """A peer refuses this node. Raises `Removed` if the reason is that this node was removed."""
+        self.histories.refused(peer, why)
+        if not self.histories.has_other(peer):  # what another history knows of its members does not count here
+            self.membership.refused(peer, why)
 
     def introduction(self) -> Introduction:
         """What this node tells its peers of itself now."""
@@ -219,6 +243,7 @@ class RunningReplica:
             members={m.id: "voter" if m.voter else "learner" for m in self.membership.list_members()},
             cluster_id=self._bootstrap.identity.cluster_id,
             waiting_for=self._bootstrap.waiting_for(),
+            other_histories=self.histories.others(),
             stranger_to=self._bootstrap.stranger_to,
             snapshot_index=newest.index if newest else 0,
             snapshot_bytes=newest.size if newest else 0,

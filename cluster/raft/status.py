@@ -38,6 +38,7 @@ class RaftStatus(msgspec.Struct):
     members: dict[str, str] = {}  # node id -> voter or learner
     cluster_id: str | None = None
     waiting_for: list[str] = []  # founders that this node has not met yet
+    other_histories: dict[str, str] = {}  # peers whose committed entries differ from this node's, and why that is known
     stranger_to: str | None = None  # the id of a formed cluster that does not know this node's disk
     snapshot_index: int = 0
     snapshot_bytes: int = 0

@@ -25,6 +25,7 @@ class Readiness:
         self.checks: Sequence[Check] = (
             Check("leader", self._check_leader),
             Check("log", self._check_log),
+            Check("history", self._check_history),
             *self._sink_checks(),
         )
 
@@ -65,6 +66,14 @@ class Readiness:
             return CheckResult(True, words, more)
         behind = f"{lag:,} {'entry' if lag == 1 else 'entries'} and {raft.lag_ms / 1000:.1f} s behind"
         return CheckResult(False, f"{words}, {behind}", more)
+
+    def _check_history(self) -> CheckResult:
+        """Only a node without a leader is not ready: the peer may be the one that is wrong."""
+        others = self._replica.status().other_histories
+        if not others:
+            return CheckResult(True, "one for all peers")
+        words = f"{', '.join(others)} {'has' if len(others) == 1 else 'have'} another one: refused"
+        return CheckResult(self._replica.leader is not None, words, "; ".join(others.values()))
 
     def _sink_checks(self) -> list[Check]:
         """One check for each sink. With several, the name of the check says which sink it is about."""
