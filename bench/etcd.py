@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
 from functools import partial
 from pathlib import Path
 
 from quorate.processes.ports import free_ports
 from quorate.processes.process import Process
 from quorate.processes.waiting import wait_for
+from quorate.web.fetch import fetch
 
 
 class Etcd:
@@ -40,9 +39,8 @@ class Etcd:
         """The index of the leader, by the metrics of each node."""
         for i, url in enumerate(self.urls):
             try:
-                with urllib.request.urlopen(f"{url}/metrics", timeout=2) as answer:
-                    if b"\netcd_server_is_leader 1\n" in answer.read():
-                        return i
+                if b"\netcd_server_is_leader 1\n" in fetch(f"{url}/metrics", timeout_s=2):
+                    return i
             except OSError:
                 continue
         raise RuntimeError("no etcd node leads")
@@ -59,9 +57,8 @@ def command(name: str, data: Path, url: str, peer: str, members: str) -> list[st
 
 def healthy(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return b'"true"' in answer.read()
-    except (OSError, urllib.error.URLError):
+        return b'"true"' in fetch(f"{url}/health", timeout_s=2)
+    except OSError:
         return False
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-import urllib.request
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -26,6 +25,7 @@ from pysyncobj import FAIL_REASON, SyncObj, SyncObjConf, replicated
 from quorate.processes.ports import free_ports
 from quorate.processes.process import Process
 from quorate.processes.waiting import wait_for
+from quorate.web.fetch import fetch
 
 TIMEOUT_S = 5.0  # as long as our nodes let a request wait
 
@@ -55,10 +55,10 @@ class Stock:
 
 def ready(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as answer:
-            return bool(answer.status == 200)
+        fetch(f"{url}/readyz", timeout_s=2)
     except OSError:
         return False
+    return True
 
 
 # ---- one of the three -----------------------------------------------------------------------------------------------

@@ -14,6 +14,8 @@ from consul.exceptions import ConsulException
 
 from quorate.config import Consul
 from quorate.errors import ConfigError
+from quorate.web.session import WebSession
+from quorate.web.words import PLAIN, by_way_of, why_no_connection
 
 # The errors of a call to an agent. py-consul asserts some arguments, and lets the errors of requests through.
 TROUBLE = (ConsulException, requests.RequestException, AssertionError, OSError)
@@ -22,7 +24,7 @@ RETRY_S_MIN, RETRY_S_MAX = 0.25, 2.0  # the pause before the agent is asked agai
 
 
 def connect(settings: Consul) -> Any:
-    """A client of the agent. Raises `ConfigError` for an address that is none."""
+    """A client of the agent. Raises `ConfigError` for an address that is none, or a proxy that cannot be used."""
     text = settings.address if "://" in settings.address else f"http://{settings.address}"
     try:
         url = urlsplit(text)
@@ -38,17 +40,20 @@ def connect(settings: Consul) -> Any:
     )
     # py-consul prefers CONSUL_HTTP_TOKEN to the token it is given, and leaves the token out of some calls.
     client.token = settings.token or client.token
+    client.http.session.close()
+    client.http.session = session = WebSession()
+    session.proxy_for(client.http.base_uri)
     headers = {"X-Consul-Token": client.token, "X-Consul-Namespace": settings.namespace}
-    client.http.session.headers.update({name: value for name, value in headers.items() if value})
-    if url.scheme == "http":
-        client.http.session.trust_env = False  # the agent is not reached through a proxy for the web
+    session.headers.update({name: value for name, value in headers.items() if value})
     return client
 
 
 def in_words(error: BaseException) -> str:
     """One line for people. The texts of requests are long and name Python objects."""
+    by = by_way_of(str(error.request.url)) if isinstance(error, requests.RequestException) and error.request else ""
     if isinstance(error, requests.Timeout):
-        return "no answer in time"
+        return f"no answer in time{by}"
     if isinstance(error, requests.ConnectionError):
-        return "no connection"
+        why = why_no_connection(error)
+        return f"no connection{by}" if why == PLAIN else f"no connection: {why}{by}"
     return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

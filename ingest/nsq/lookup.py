@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
-from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 
 from quorate.config import Address
 from quorate.ingest.nsq.settings import NsqSettings
+from quorate.web.fetch import FetchFailed, fetch_json
 
 TIMEOUT_S = 2.0
 
@@ -51,9 +54,10 @@ class Lookup:
         try:
             answer = await _get(f"{base.rstrip('/')}/lookup?topic={quote(self._settings.topic)}")
             nsqds = msgspec.convert(answer["producers"], list[NsqdAddress])
-        except HTTPClientError as error:
-            if error.response is None or b"TOPIC_NOT_FOUND" not in error.response.body:
-                self._note_trouble(server, f"{server}: {error}; is this nsqlookupd's HTTP address?")
+        except FetchFailed as error:
+            if b"TOPIC_NOT_FOUND" not in error.body:
+                more = "; is this nsqlookupd's HTTP address?" if error.status else ""
+                self._note_trouble(server, f"{server}: {error}{more}")
                 return None
             nsqds = []  # nobody has published to this topic yet
         except (OSError, ValueError, KeyError, TypeError) as error:
@@ -74,14 +78,22 @@ class Lookup:
 
 
 async def _get(url: str) -> Any:
-    fetching = AsyncHTTPClient().fetch(url, connect_timeout=TIMEOUT_S, request_timeout=TIMEOUT_S)
-    fetching.add_done_callback(_retrieve)
-    # The request ends by its own deadline. Tornado logs an error if one fails whose future was cancelled at a stop.
-    answer = await asyncio.shield(fetching)
-    return msgspec.json.decode(answer.body)
+    """Ask on a thread of its own, which nobody waits for at a stop: a request ends by its own deadline."""
+    loop = asyncio.get_running_loop()
+    answered: asyncio.Future[Any] = loop.create_future()
+
+    def ask() -> None:
+        try:
+            tell = partial(_set, answered.set_result, answered, fetch_json(url, timeout_s=TIMEOUT_S))
+        except Exception as error:  # whatever it is, who waits is to know
+            tell = partial(_set, answered.set_exception, answered, error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(tell)
+
+    threading.Thread(target=ask, name="nsqlookupd", daemon=True).start()
+    return await answered
 
 
-def _retrieve(done: asyncio.Future[Any]) -> None:
-    """asyncio logs an exception that nobody has retrieved."""
-    if not done.cancelled():
-        done.exception()
+def _set(how: Callable[[Any], None], answered: asyncio.Future[Any], what: Any) -> None:
+    if not answered.done():  # it was cancelled
+        how(what)

@@ -15,8 +15,6 @@ import random
 import socket
 import struct
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
@@ -27,6 +25,7 @@ from quorate.config import Address
 from quorate.errors import Invalid, OutcomeUnknown, QuorateError
 from quorate.ingest.split import split
 from quorate.vote import Vote
+from quorate.web.fetch import fetch_json
 
 MESSAGES_PER_MPUB = 1_000
 MPUB_BYTES = 512 * 1024  # nsqd takes 5 MiB
@@ -260,11 +259,10 @@ def nsqds_of(lookupds: Sequence[str], *, timeout_s: float = 3.0) -> list[str]:
     for address in lookupds:
         base = address if "://" in address else f"http://{address}"
         try:
-            with urllib.request.urlopen(f"{base.rstrip('/')}/nodes", timeout=timeout_s) as answer:
-                producers = msgspec.json.decode(answer.read())["producers"]
+            producers = fetch_json(f"{base.rstrip('/')}/nodes", timeout_s=timeout_s)["producers"]
             found |= {str(Address(p["broadcast_address"], p["tcp_port"])): None for p in producers}
         except (OSError, ValueError, KeyError, TypeError) as error:
-            why.append(f"{address}: {getattr(error, 'reason', None) or error}")
+            why.append(f"{address}: {error}")
     if not found:
         raise NoNsqd("no nsqlookupd knows one" + (f" ({'; '.join(why)})" if why else ": none has registered"))
     return list(found)

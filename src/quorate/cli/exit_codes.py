@@ -60,7 +60,7 @@ def _print(error: QuorateError, as_json: bool) -> None:
         document = {"type": error.kind, "title": error.title, "status": error.status, "detail": error.detail}
         click.echo(msgspec.json.encode({**document, "definite": error.definite, **error.fields}), err=True)
         return
-    hint = error.fields.get("hint") or HINTS.get(type(error))
+    hint = error.fields.get("hint") or next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), None)
     click.echo("\n  ".join([*_sentence(error).splitlines(), *([hint] if hint else [])]), err=True)
 
 

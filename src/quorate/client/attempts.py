@@ -52,7 +52,7 @@ class FailedAttempts:
     def verdict(self) -> QuorateError:
         assert self._last is not None
         if not self.reached:
-            return NoLeader(self._last.detail if len(self._nodes) == 1 else self._none_reached())
+            return Unreached(self._last.detail if len(self._nodes) == 1 else self._none_reached())
         if self._reads and self._doubt:  # a read changes nothing, answered or not
             return NoLeader(self._doubt.detail)
         return self._doubt or self._last

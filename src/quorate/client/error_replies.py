@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 import requests
-import urllib3.exceptions
 
 from quorate import errors
-from quorate.client.connecting import NoTls
 from quorate.errors import Invalid, NoLeader, OutcomeUnknown, QuorateError
+from quorate.web.words import PLAIN, SPEAKS_TLS, made_no_connection, speaks_tls, why_no_connection
 
 NOT_FIELDS = {
     "title",
@@ -21,18 +21,26 @@ NOT_FIELDS = {
     "retry",
 }  # members of a problem document that an error keeps elsewhere
 
+# What nginx, Apache and Go's servers answer to plain HTTP on a port for TLS.
+WANTS_TLS = re.compile(rb"HTTPS port|HTTPS server|SSL-enabled server port")
+
 
 class Unreached(NoLeader):
     """No connection to the node could be made."""
 
+    title = "Nobody was reached"
 
-def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str) -> QuorateError:
-    """The error that an answer means. An answer without a problem document comes from a proxy."""
+
+def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str, by: str = "") -> QuorateError:
+    """The error that an answer means. An answer without a problem document comes from a proxy.
+
+    `by` says in words by which proxy the client itself asked.
+    """
     try:
         problem = msgspec.json.decode(body, type=dict[str, Any])
         kind, detail = errors.kind_from(str(problem.pop("type")).rpartition("/")[2]), str(problem.pop("detail", ""))
     except (msgspec.DecodeError, KeyError):
-        return _error_without_problem(status, node)
+        return _error_without_problem(status, body, node, by)
     known = errors.class_of(kind)
     error = (known or QuorateError)(detail, **{k: v for k, v in problem.items() if k not in NOT_FIELDS})
     if (retry_after := headers.get("Retry-After", "")).replace(".", "", 1).isdigit():
@@ -44,27 +52,28 @@ def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str
     return error
 
 
-def _error_without_problem(status: int, node: str) -> QuorateError:
+def _error_without_problem(status: int, body: bytes, node: str, by: str) -> QuorateError:
+    if status == 400 and WANTS_TLS.search(body):  # by a server that did not take plain HTTP for a request
+        return Unreached(f"{node} cannot be reached: {SPEAKS_TLS}")
     if status in (502, 504):
-        return OutcomeUnknown(f"{node} answered {status}; it may or may not have reached a node")
+        return OutcomeUnknown(f"{node} answered {status}; it may or may not have reached a node{by}")
     if status == 503:
-        return NoLeader(f"{node} answered 503")
-    return QuorateError(f"{node} answered {status} and not as a Quorate node does; is the URL right?")
+        return NoLeader(f"{node} answered 503{by}")
+    return QuorateError(f"{node} answered {status} and not as a Quorate node does; is the URL right?{by}")
 
 
-def transport_error(node: str, error: requests.RequestException) -> QuorateError:
+def transport_error(node: str, error: requests.RequestException, by: str = "") -> QuorateError:
     """A request that was refused or never sent had no effect. After that, the effect is unknown."""
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return Invalid(f"{node!r} is no node's URL; give one as http://127.0.0.1:8001")
-    cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    if isinstance(reason, NoTls):
-        return Unreached(f"{node} cannot be reached: {reason.why}")
-    if isinstance(error, requests.ConnectTimeout) or isinstance(reason, urllib3.exceptions.NewConnectionError):
-        return Unreached(f"{node} cannot be reached")
+    if made_no_connection(error):
+        why = why_no_connection(error)
+        return Unreached(f"{node} cannot be reached{by}" if why == PLAIN else f"{node} cannot be reached: {why}{by}")
+    if not by and speaks_tls(error, node):
+        return Unreached(f"{node} cannot be reached: {SPEAKS_TLS}{by}")
     if isinstance(error, requests.Timeout):
-        return OutcomeUnknown(f"{node} did not answer in time")
-    return OutcomeUnknown(f"{node} broke the connection")
+        return OutcomeUnknown(f"{node} did not answer in time{by}")
+    return OutcomeUnknown(f"{node} broke the connection{by}")
 
 
 def worth_another_try(error: QuorateError) -> bool:

@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 
 import msgspec
 import requests
-from requests.adapters import HTTPAdapter
 
 from quorate.client.attempts import FailedAttempts
-from quorate.client.connecting import HttpsAdapter
 from quorate.client.error_replies import answer_error, transport_error, worth_another_try
 from quorate.errors import Invalid, QuorateError
 from quorate.vote import Tallied, Vote
+from quorate.web.session import WebSession
+from quorate.web.words import by_way_of
 
 DEFAULT_NODES = ("http://127.0.0.1:8001", "http://127.0.0.1:8002", "http://127.0.0.1:8003")
 CONNECT_TIMEOUT_S = 2.0
@@ -73,11 +73,7 @@ class Client:
         self.timeout_s = timeout_s
         self._unreached_s = min(timeout_s, unreached_s or timeout_s)
         self._next = 0  # index of the node to ask first: the one that answered last
-        self._session = requests.Session()
-        # Nodes are asked without a proxy. Reading the proxy variables would take longer than the request.
-        self._session.trust_env = False
-        self._session.mount("https://", HttpsAdapter(pool_connections=len(self.nodes), pool_maxsize=4))
-        self._session.mount("http://", HTTPAdapter(pool_connections=len(self.nodes), pool_maxsize=4))
+        self._session = WebSession(origins=len(self.nodes))
 
     def __enter__(self) -> Client:
         return self
@@ -229,9 +225,10 @@ class Client:
                 allow_redirects=False,
             )
         except requests.RequestException as error:
-            raise transport_error(node, error) from None
+            raise transport_error(node, error, by_way_of(node)) from None
         if response.status_code >= 300:
-            raise answer_error(response.status_code, response.content, response.headers, node)
+            by = by_way_of(node)
+            raise answer_error(response.status_code, response.content, response.headers, node, by)
         return ClientReply(
             response.status_code,
             response.content,

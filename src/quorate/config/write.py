@@ -81,6 +81,16 @@ def page() -> str:
         + ".",
         "",
         "This page is made from the code: `python -m quorate.config > docs/settings.md`.",
+        "",
+        "## Proxies",
+        "",
+        "Commands and nodes ask all others over HTTP by one rule: nodes (`--node`), Consul's agent, nsqlookupd and",
+        "nsqd. `http_proxy` holds for http:// and `https_proxy` for https://, both also in capitals; a proxy is",
+        "named by `http://host:port`. What `no_proxy` names is asked directly: hosts with all below them,",
+        "addresses, networks as 10.0.0.0/8, or `*`. Loopback is never asked through a proxy. Other variables, as",
+        "`all_proxy`, are not read. Certificates that `REQUESTS_CA_BUNDLE` names are trusted instead of the usual",
+        "ones. Connections between nodes, to nsqd's TCP port and to databases are not HTTP, and never go through a",
+        "proxy.",
     ]
     for section in section_names():
         lines += [

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
 import pytest
-from tornado.httpclient import AsyncHTTPClient
 
 from quorate.ingest.nsq.connection import NsqdConnection
 from quorate.ingest.nsq.lookup import Lookup
@@ -147,15 +147,16 @@ async def test_an_unexpected_error_is_logged_once_and_ends_no_loop(
 
 @on_loop
 async def test_a_stop_while_nsqlookupd_is_asked_logs_no_error(caplog: pytest.LogCaptureFixture) -> None:
-    """Tornado logs an error when a request fails whose future was cancelled."""
-    asked, stopped = asyncio.Event(), asyncio.Event()
+    asked, stopped, answered = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def refuse_after_the_stop(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readline()
         asked.set()
         await stopped.wait()
-        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+        writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
         writer.close()
+        answered.set()
 
     server = await asyncio.start_server(refuse_after_the_stop, "127.0.0.1", 0)
     address = "{}:{}".format(*server.sockets[0].getsockname())
@@ -165,7 +166,7 @@ async def test_a_stop_while_nsqlookupd_is_asked_logs_no_error(caplog: pytest.Log
     with suppress(asyncio.CancelledError):
         await asking
     stopped.set()
-    client: Any = AsyncHTTPClient()
-    await until("the request has ended", lambda: not client.active)
+    await answered.wait()
+    await until("the request has ended", lambda: all(each.name != "nsqlookupd" for each in threading.enumerate()))
     assert [] == caplog.records
     server.close()

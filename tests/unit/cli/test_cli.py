@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from quorate.cli import COMMANDS
 from tests.support.http_node import Node
+from tests.support.tls_server import tls_server
 from tests.unit.cli.told import Capture, Told
 
 NOWHERE = "http://127.0.0.1:1"
@@ -157,6 +161,45 @@ def test_https_to_a_plain_port_is_surely_not_done_and_says_why(node: Node, capsy
     assert (3, {"happy": 0, "sad": 0}) == (told.code, node.tally())
     assert "it speaks no TLS; is its address http://" in told.err
     assert "Nothing was changed" in told.err
+
+
+NGINX = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 53\r\n\r\nThe plain HTTP request was sent to HTTPS port (nginx)"
+GO = b"HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n"
+ALERT = b"\x15\x03\x01\x00\x02\x02\x46"
+
+
+@pytest.mark.parametrize("answer", [b"", ALERT, NGINX, GO], ids=["hangs up", "alert", "nginx", "go"])
+def test_http_to_a_port_for_tls_is_surely_not_done_and_says_why(tmp_path: Path, capsys: Capture, answer: bytes) -> None:
+    with tls_server(tmp_path, answer=answer) as port:
+        told = Told(capsys, "vote", "happy", "--node", f"http://127.0.0.1:{port}", "--timeout", "1")
+    assert 3 == told.code
+    assert f"http://127.0.0.1:{port} cannot be reached: it speaks TLS; is its address https://" in told.err
+    assert "Nothing was changed" in told.err
+
+
+def test_https_to_a_port_that_hangs_up_is_surely_not_done(capsys: Capture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=hang_up, args=(listening,), daemon=True).start()
+        told = Told(capsys, "vote", "happy", "--node", f"https://127.0.0.1:{listening.getsockname()[1]}")
+        listening.shutdown(socket.SHUT_RDWR)
+    assert 3 == told.code
+    assert "is its address http:// instead of https://" in told.err
+
+
+def test_https_to_a_port_that_never_answers_is_surely_not_done(capsys: Capture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        told = Told(capsys, "vote", "happy", "--node", address, "--timeout", "0.5")
+    assert 3 == told.code
+    assert "Nothing was changed" in told.err
+
+
+def hang_up(listening: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while True:
+            accepted, _ = listening.accept()
+            accepted.recv(65_536)
+            accepted.close()
 
 
 def test_where_nobody_listens_it_ends_soon_with_3_and_says_what_to_do(capsys: Capture) -> None:

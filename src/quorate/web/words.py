@@ -1,0 +1,90 @@
+"""Why a request got no answer, in one line for people: the texts of requests are long and name Python objects."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import ssl
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import NewConnectionError, ProtocolError, ProxyError
+
+from quorate.errors import ConfigError
+from quorate.web.connecting import NotMade
+from quorate.web.proxies import proxy_for
+
+TLS_RECORDS = ("\x15\x03", "\x16\x03")  # an alert, and a handshake: how a server that expects TLS answers plain HTTP
+PROBE_S = 1.0
+PLAIN = "it cannot be reached"
+SPEAKS_TLS = "it speaks TLS; is its address https:// instead of http://?"
+
+
+def why_not_asked(error: requests.RequestException, url: str) -> str:
+    if isinstance(error, requests.Timeout):
+        why = "it did not answer in time"
+    elif made_no_connection(error):
+        why = why_no_connection(error)
+    elif speaks_tls(error, url):
+        why = SPEAKS_TLS
+    elif isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
+        why = "it is no URL of http:// or https://"
+    else:
+        why = "the connection broke"
+    return f"{why}{by_way_of(url)}"
+
+
+def by_way_of(url: str) -> str:
+    """The proxy, if one is used, and how to do without."""
+    try:
+        proxy = proxy_for(url, os.environ)
+    except ConfigError:
+        return ""
+    if proxy is None:
+        return ""
+    return f" (asked through {proxy}; to ask it directly, add {urlsplit(url).hostname} to NO_PROXY)"
+
+
+def made_no_connection(error: requests.RequestException) -> bool:
+    """Whether the request surely was not sent."""
+    return isinstance(error, requests.ConnectTimeout) or isinstance(_cause(error), NewConnectionError)
+
+
+def why_no_connection(error: requests.RequestException) -> str:
+    cause = _cause(error)
+    if isinstance(cause, NotMade):
+        return cause.why
+    through = getattr(error.args[0] if error.args else None, "reason", None)
+    return "the proxy cannot be reached" if isinstance(through, ProxyError) else PLAIN
+
+
+def speaks_tls(error: requests.RequestException, url: str) -> bool:
+    """Whether plain HTTP came to a server that expects TLS: such a server cannot have read the request.
+
+    Some answer by TLS. Others only hang up, so they are asked by TLS whether they speak it.
+    """
+    cause = error.args[0] if error.args else None
+    inner = cause.args[1] if isinstance(cause, ProtocolError) and len(cause.args) > 1 else None
+    if isinstance(inner, http.client.RemoteDisconnected | ConnectionError):
+        return url.startswith("http://") and _takes_tls(url)
+    return isinstance(inner, http.client.BadStatusLine) and str(inner).startswith(TLS_RECORDS)
+
+
+def _takes_tls(url: str) -> bool:
+    parts = urlsplit(url)
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # nothing is sent but the question
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=PROBE_S) as sock:
+            sock.settimeout(PROBE_S)
+            with context.wrap_socket(sock, server_hostname=parts.hostname):
+                return True
+    except OSError:
+        return False
+
+
+def _cause(error: requests.RequestException) -> object:
+    cause = error.args[0] if error.args else None
+    reason = getattr(cause, "reason", cause)
+    return getattr(reason, "original_error", reason)
