@@ -92,7 +92,13 @@ class ConnectionOwner(Protocol):
         """The other end refuses this node."""
         ...
 
-    def closed(self, connection: PeerConnection, why: str) -> None: ...
+    def closed(self, connection: PeerConnection, why: str) -> None:
+        """Nothing is sent or received any more, but for the other end's reason to refuse this node."""
+        ...
+
+    def gone(self, connection: PeerConnection) -> None:
+        """The socket is closed. The last call."""
+        ...
 
 
 class PeerConnection(asyncio.Protocol):
@@ -117,6 +123,7 @@ class PeerConnection(asyncio.Protocol):
         self.peer: str | None = None
         self.introduction: Introduction | None = None
         self.accepted = False  # see `accept`
+        self.refusing = False  # see `refuse`
         self.claimed_id = ""  # the node id that the other end claims, before it is proved: for log lines
         self.address = ""
         self.heard_s = self.sent_s = 0.0
@@ -133,24 +140,24 @@ class PeerConnection(asyncio.Protocol):
         if self._early_close_reason is not None:
             self.close(self._early_close_reason)
             return
-        self._deadline = loop.call_later(HANDSHAKE_S, self.close, "it did not introduce itself in time")
+        self._close_later("it did not introduce itself in time")
         self._write(self._our_hello)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
         self._transport = None
-        for queue in self._queues:
-            queue.clear()
-        self._queued = 0
-        self._owner.closed(self, str(exc) if exc else self._why)
+        self._drop_unsent()
+        if not self.refusing:
+            self._owner.closed(self, str(exc) if exc else self._why)
+        self._owner.gone(self)
 
     def accept(self) -> None:
         """The owner accepts the peer: from now on this is the peer's connection."""
         self.accepted = True
 
     def close(self, why: str) -> None:
-        """Close the connection now, or as soon as it is made. `ConnectionOwner.closed` follows. Idempotent."""
+        """Close the connection now, or as soon as it is made. Idempotent. `ConnectionOwner` is told."""
         if self._transport is None:
             self._early_close_reason = why
             return
@@ -172,7 +179,7 @@ class PeerConnection(asyncio.Protocol):
 
     def send(self, stream: int, message: bytes) -> bool:
         """Queue a message; False if the connection is closed. Messages of one stream keep their order."""
-        if self._transport is None or self._transport.is_closing() or self._cipher is None:
+        if self._transport is None or self._transport.is_closing() or self._cipher is None or self.refusing:
             return False
         if len(message) <= PART_BYTES and not self._full and not self._queues[stream]:
             self._write_part(stream, 0, message)
@@ -262,16 +269,19 @@ class PeerConnection(asyncio.Protocol):
             if len(parts) > (INTRODUCTION_BYTES_MAX if self.peer is None else MESSAGE_BYTES_MAX):
                 raise BadFrame(f"a message over {MESSAGE_BYTES_MAX} bytes")
             if more:
-                self._owner.progress(self)
+                if not self.refusing:
+                    self._owner.progress(self)
                 return
             message = bytes(parts)
             parts.clear()
         else:
             message = data[1:]
-        if stream == INTRODUCTIONS:
-            self._on_introduction(message)
-        elif stream == REFUSALS:
+        if stream == REFUSALS:
             self._owner.refused(self, message.decode("utf-8", "replace")[:1000])
+        elif self.refusing:
+            return
+        elif stream == INTRODUCTIONS:
+            self._on_introduction(message)
         elif self.peer is None:
             raise BadFrame("it spoke before it introduced itself")
         else:
@@ -305,10 +315,28 @@ class PeerConnection(asyncio.Protocol):
             self.refuse(refusal)
 
     def refuse(self, why: str) -> None:
-        """Tell the other end why, then close the connection."""
-        self.send(REFUSALS, why.encode())
-        self._why = why
+        """Tell the other end why, then close the connection once that end has done so, or after `HANDSHAKE_S`.
+
+        A socket that is closed while it has something to read sends a reset, and that can destroy the reason before
+        the other end has read it. So only our half is closed. What still comes is ignored, but for the other end's own
+        reason: both may refuse each other at once. For the owner the connection is closed now. Idempotent.
+        """
+        if self.refusing or self._transport is None or self._transport.is_closing():
+            return
+        self._drop_unsent()
+        self._write_part(REFUSALS, 0, why.encode())
         self._flush()
-        if self._transport is not None:
-            self._transport.close()  # once its buffer has been sent
-            self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.close, why)
+        self.refusing = True
+        self._transport.write_eof()
+        self._close_later(why)
+        self._owner.closed(self, why)
+
+    def _close_later(self, why: str) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.close, why)
+
+    def _drop_unsent(self) -> None:
+        for queue in self._queues:
+            queue.clear()
+        self._queued = 0

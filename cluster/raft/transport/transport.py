@@ -64,6 +64,7 @@ class PeerTransport:
         self._listener = listener
         self._open: dict[str, PeerConnection] = {}
         self._handshaking: dict[PeerConnection, bool] = {}  # oldest first -> whether this node dialled
+        self._refused: set[PeerConnection] = set()  # those whose other end is still told why
         self._addresses: dict[str, str] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self._calls = Calls()
@@ -112,7 +113,7 @@ class PeerTransport:
         tasks = [*self._dialling.values(), *self._calls.tasks()]
         for task in tasks:
             task.cancel()
-        for connection in [*self._open.values(), *self._handshaking]:
+        for connection in [*self._open.values(), *self._handshaking, *self._refused]:
             connection.close("this node stops")
         await asyncio.gather(*tasks, return_exceptions=True)
         self._dialling.clear()
@@ -199,6 +200,8 @@ class PeerTransport:
 
     def closed(self, connection: PeerConnection, why: str) -> None:
         self._handshaking.pop(connection, None)
+        if connection.refusing:
+            self._refused.add(connection)
         if not connection.accepted:
             self.refusals += 1
             self._warn(
@@ -212,6 +215,9 @@ class PeerTransport:
             self._lost_at_s[connection.peer] = asyncio.get_running_loop().time()
             self._log_link(connection.peer, f"lost: {why}")
         self._lost(connection.peer, connection)
+
+    def gone(self, connection: PeerConnection) -> None:
+        self._refused.discard(connection)
 
     def _came(self, peer: str) -> str:
         lost_at_s = self._lost_at_s.pop(peer, None)

@@ -271,11 +271,28 @@ def test_nodes_of_two_clusters_tell_each_other_why_they_refuse(run: Run) -> None
         async with Node("n1") as one, Node("n2", cluster_name="other") as two:
             one.dial(two)
             two.dial(one)
-            await until("both were told", lambda: one.refusals or two.refusals)
+            await until("both were told", lambda: one.refusals and two.refusals)
             assert not one.transport.is_open("n2")
             assert not two.transport.is_open("n1")
-            told = [why for _, why in one.refusals + two.refusals]
-            assert any("it belongs to cluster" in why for why in told)
+            assert all("it belongs to cluster" in why for _, why in one.refusals + two.refusals)
+
+    run(main())
+
+
+def test_a_peer_that_goes_on_sending_hears_why_it_is_refused(run: Run) -> None:
+    """A socket that is closed with unread bytes sends a reset, and the reason would be lost with it."""
+
+    async def main() -> None:
+        async with Node("n1") as one, await RawPeer.connect(one) as insider:
+            await insider.come_in(cluster_name="other")
+            for _ in range(100):
+                insider.say(RAFT, messages.encode(HEARTBEAT) + bytes(PART_BYTES - 100))
+            await insider.writer.drain()
+            while (said := await insider.hear())[0] != REFUSALS:
+                pass
+            assert b"it belongs to cluster" in said[1]
+            assert await insider.is_hung_up_on(within_s=1.5)
+            assert [] == one.heard
 
     run(main())
 
