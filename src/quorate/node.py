@@ -133,6 +133,8 @@ class Node:
             await self._parts.start()
             log.info("%s serves %s; its log is in %s", self.config.node.id, self.config.http.url, self.config.node.data)
             await self._stop_asked.wait()
+        except Removed as error:  # its own log says so already
+            self._failure = error
         finally:
             await self._parts.stop()
         if self._failure is not None:

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from quorate import pidfile
+from quorate.client.http import Client
 from quorate.processes.ports import free_ports
 from quorate.processes.process import Process
 from tests.support.waiting import let_pass, wait_for
+from tests.system.test_bootstrap import first_of_free_ports
 
 Start = Callable[..., Process]
 
@@ -100,6 +102,23 @@ def test_no_node_outlives_a_dev_that_is_killed_and_the_cluster_goes_on(dev: Star
     again.signal(signal.SIGINT)
     assert 0 == again.ended(), again.tail()
     gone(data)
+
+
+@pytest.mark.timeout(150)
+def test_a_node_that_was_removed_stays_down_and_the_others_start_without_it(dev: Start, data: Path) -> None:
+    """Also with --restart, which starts again whatever ends."""
+    port = str(first_of_free_ports())
+    process = dev("--nodes", "3", "--port", port, "--no-feed", "--restart")
+    says(process, " leads (term ")
+    with Client([f"http://127.0.0.1:{port}"], timeout_s=30) as client:
+        client.change_members("remove", "n3")
+    says(process, "n3 is removed")
+    assert 0 == process.stop(), process.tail()
+    again = dev("--nodes", "3", "--no-feed", "--restart")
+    says(again, " leads (term ")
+    says(again, "n3 is removed")
+    assert 0 == again.stop(), again.tail()
+    assert "n3 is restarting" not in process.output() + again.output()
 
 
 @pytest.mark.timeout(60)

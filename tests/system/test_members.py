@@ -91,11 +91,11 @@ def test_a_member_that_is_removed_soon_after_the_forming_ends_with_a_code_of_its
         leaving = cluster.followers()[0]
         with cluster.client() as client:
             client.change_members("remove", leaving.id)
-        for again in (False, True):
-            if again:
-                leaving.start()
+        for flags, code in [(None, exit_code.REMOVED), ([], exit_code.REMOVED), (["--removed-ok"], exit_code.DONE)]:
+            if flags is not None:
+                leaving.start(*flags)
             cluster.wait_for(f"{leaving.id} stopped", lambda: not leaving.running or None)
-            assert (exit_code.REMOVED, True) == (leaving.exit_status, "removed from the cluster" in leaving.tail())
+            assert (code, True) == (leaving.exit_status, "removed from the cluster" in leaving.tail())
 
 
 def test_a_node_whose_disk_was_emptied_gives_no_ballot_until_it_is_replaced(tmp_path: Path) -> None:

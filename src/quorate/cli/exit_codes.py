@@ -8,8 +8,8 @@ import click
 import msgspec
 
 from quorate.cli import output
-from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, QuorateError, Removed
-from quorate.exit_code import FAILED, NOT_REACHED, REMOVED, UNKNOWN, USAGE
+from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, QuorateError
+from quorate.exit_code import FAILED, NOT_REACHED, UNKNOWN, USAGE
 
 HINTS: dict[type[QuorateError], str] = {
     NoLeader: "Nothing was changed. Is the cluster running? `quorate dev` starts one; "
@@ -48,8 +48,6 @@ def _complain(text: str) -> None:
 def _code(error: QuorateError) -> int:
     if isinstance(error, ConfigError):
         return USAGE
-    if isinstance(error, Removed):
-        return REMOVED
     if not error.definite:
         return UNKNOWN
     return NOT_REACHED if error.status in (429, 503) else FAILED

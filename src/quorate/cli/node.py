@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from quorate.cli.settings import setting_flags, warn
+from quorate.exit_code import DONE, REMOVED
 
 
 @click.command()
@@ -19,12 +20,13 @@ from quorate.cli.settings import setting_flags, warn
     "--config", "file", type=click.Path(dir_okay=False, path_type=Path), envvar="QUORATE_CONFIG", help="A TOML file."
 )
 @setting_flags
+@click.option("--removed-ok", is_flag=True, help="End with 0, not 7, if the cluster has removed this node.")
 @click.option("--parent-fd", type=int, hidden=True)
-def node(file: Path | None, flags: dict[str, Any], parent_fd: int | None) -> int:
+def node(file: Path | None, flags: dict[str, Any], removed_ok: bool, parent_fd: int | None) -> int:
     """Run one node until it is told to stop (SIGTERM, SIGINT or SIGHUP; a second one stops at once).
 
-    It ends with exit code 7 if the cluster has removed it: its data folder is of no more use then, and whatever starts
-    nodes again must leave this one (see deploy/systemd).
+    It ends with exit code 7 if the cluster has removed it. Its data folder is of no more use then, so whatever starts
+    nodes again must leave this one alone (see deploy/README.md).
 
     A signal that was ignored at the start stays ignored: `nohup quorate node &` goes on when the terminal closes.
     Settings come from --config, outranked by QUORATE_SECTION_KEY in the environment, outranked by flags.
@@ -45,7 +47,8 @@ def node(file: Path | None, flags: dict[str, Any], parent_fd: int | None) -> int
     if config.log.file and sys.stderr.isatty():
         click.echo(f"{config.node.id} runs at {config.http.url}; its log goes to {config.log.file}. Ctrl-C stops it.")
     try:
-        return run(config)
+        code = run(config)
+        return DONE if code == REMOVED and removed_ok else code
     finally:
         if held:
             pidfile.let_go(held)

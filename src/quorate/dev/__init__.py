@@ -102,6 +102,9 @@ class Run:
         waiting = dict.fromkeys(clients, "did not answer")
         while waiting and not self.stopping.is_set():
             for child in self.supervisor.poll():
+                if child.removed:  # the others go on without it
+                    waiting.pop(child.place.id, None)
+                    continue
                 log = _short(child.place.log)
                 raise CannotStart(f"{child.place.id} did not start. The end of {log}:\n{child.node.last_lines(12)}")
             for id in list(waiting):

@@ -26,7 +26,7 @@ ROLE_STYLES = {"leader": "bold green", "candidate": "yellow", "halted": "red"}
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """A node as it is shown. `state` is up, no answer, down or restarting. `note` says how its process ended."""
+    """A node as it is shown. `state` is up, no answer, down, restarting or removed; `note` is how its process ended."""
 
     child: Child
     view: NodeView
@@ -45,7 +45,7 @@ def _row(child: Child, view: NodeView) -> NodeRow:
         return NodeRow(child, view, pid, "up")
     if pid is not None:
         return NodeRow(child, view, pid, "no answer")
-    state = "restarting" if child.restart_at_s is not None else "down"
+    state = "removed" if child.removed else "restarting" if child.restart_at_s is not None else "down"
     return NodeRow(child, NodeView(), None, state, how_it_ended(child.code))
 
 

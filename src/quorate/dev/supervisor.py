@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
+from quorate.exit_code import REMOVED
 from quorate.processes.cluster import NodeCluster
 from quorate.processes.node import NodeProcess, Place
 from quorate.processes.process import Lifeline
@@ -37,6 +38,11 @@ class Child:
     def pid(self) -> int | None:
         """The process that runs this node now, started here or by hand."""
         return self.node.holder()
+
+    @property
+    def removed(self) -> bool:
+        """Whether it ended because the cluster has no such member any more. It is not started again then."""
+        return self.code == REMOVED
 
     def start(self, *flags: str) -> None:
         self.node.start(*flags)
@@ -81,7 +87,7 @@ class Supervisor:
         for child in self.children:
             if child.has_ended():
                 ended.append(child)
-                if self._restart:
+                if self._restart and not child.removed:
                     child.plan_restart()
             else:
                 child.restart_if_due()

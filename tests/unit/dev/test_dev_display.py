@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from quorate import exit_code
 from quorate.config import Address
-from quorate.dev.display import Display, Lines, NodeRow, Picture, how_it_ended
-from quorate.dev.poller import NodeView, TallyView, view_of
+from quorate.dev.display import Display, Lines, NodeRow, Picture, how_it_ended, rows_of
+from quorate.dev.poller import NodeView, Poller, TallyView, view_of
 from quorate.dev.supervisor import Child
 from quorate.processes.node import NodeProcess, Place
 
@@ -69,6 +70,14 @@ def test_the_picture_shows_nodes_tally_flush_and_what_to_type(out: io.StringIO, 
     ]
     assert "Flush: all tallies up to version 12 are in sqlite" in lines
     assert "the footer" in lines
+
+
+def test_a_node_that_was_removed_is_not_to_be_started_again(out: io.StringIO, picture: Display) -> None:
+    gone = row("n3", "down").child
+    gone.code = exit_code.REMOVED
+    rows = rows_of([gone], Poller([gone.place], "mood"))
+    assert ["removed"] == [each.state for each in rows]
+    assert not any("start" in line for line in shown(out, picture, rows, None))
 
 
 def test_a_command_to_copy_is_never_broken(out: io.StringIO) -> None:
