@@ -21,6 +21,7 @@ class InMemoryReplica:
 
     node_id = leader = "n1"
     is_leader = expects_leader = True
+    leader_via = None
     term = 1
 
     def __init__(self) -> None:
@@ -44,8 +45,8 @@ class InMemoryReplica:
     async def barrier(self) -> int:
         return self.state.version
 
-    async def call(self, peer: str, kind: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
-        raise NoLeader(f"no link to {peer}")
+    async def call_leader(self, leader: str, kind: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
+        raise NoLeader(f"no link to {leader}")
 
     def serve(self, kind: str, handler: PeerHandler) -> None:
         """There is no peer that calls."""

@@ -7,7 +7,7 @@ the node's event loop.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Protocol
 
 from quorate.cluster.fsm import Applied, StateMachine
@@ -28,6 +28,14 @@ class Replica(Protocol):
         """The node that this node believes to be the leader; it may be this node itself. None if it knows no leader.
 
         Belief ends with the leader's silence, after an election timeout, though the connection to it may stay open.
+        """
+        ...
+
+    @property
+    def leader_via(self) -> str | None:
+        """The peer that passes calls on to the leader, if this node does not hear the leader itself; else None.
+
+        Such a node's log gets nothing new, so its own state falls behind.
         """
         ...
 
@@ -77,12 +85,16 @@ class Replica(Protocol):
         """
         ...
 
-    async def call(self, peer: str, kind: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
-        """Send a request to a peer and wait for its answer, for `timeout_s` or else ten seconds.
+    def call_leader(
+        self, leader: str, kind: str, request: bytes, *, timeout_s: float | None = None
+    ) -> Coroutine[None, None, bytes]:
+        """Send a request to the leader and wait for its answer, for `timeout_s` or else ten seconds.
 
-        Raises `NoLeader`, `Overloaded` or `TooLarge` if the request was surely not sent, and `OutcomeUnknown` if the
-        connection broke after it may have been sent, if no answer came in time, or if the peer led, another node leads
-        now, and the peer is silent. A `QuorateError` that the peer's handler raised is raised here as the same class.
+        If this node does not hear the leader, a peer passes it on (`leader_via`). Raises `NoLeader`, `Overloaded` or
+        `TooLarge` if the request surely did not reach the leader, and `OutcomeUnknown` if a connection broke after it
+        may have been sent, if no answer came in time, or if the asked peer is silent and another node leads now, or
+        another way to the leader is known. A `QuorateError` that the leader's handler raised is raised here as the same
+        class.
         """
         ...
 

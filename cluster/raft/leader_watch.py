@@ -1,7 +1,8 @@
 """Who leads, and since when nobody does: one line in the log a change, numbers for /status, and what follows for calls.
 
-When another node leads, calls that the leader before it has not answered will mostly never be answered. They end then,
-as unknown: at once if that leader has been silent for an election timeout T, as behind a cut that leaves the connection
+When another node leads, calls that the leader before it has not answered will mostly never be answered, and neither
+will calls that wait on a silent link when the leader is reached over a peer (`leader_ways.py`). They end then, as
+unknown: at once if that leader has been silent for an election timeout T, as behind a cut that leaves the connection
 open, and otherwise when T has passed since it last spoke. A leader that has just handed over is alive, and it answers
 within that time with more than "unknown".
 
@@ -27,9 +28,15 @@ log = logging.getLogger(__name__)
 class Sight(NamedTuple):
     """What a node sees of leadership in one tick."""
 
-    leader: str | None  # believed in and connected; or this node itself
+    leader: str | None  # believed in and reached; or this node itself
     term: int
     silent_s: float  # since that leader was heard; 0 if it is this node
+    via: str | None = None  # the peer over which it is reached, if this node does not hear it
+
+    @property
+    def hop(self) -> str | None:
+        """The node that calls to the leader are sent to."""
+        return self.via or self.leader
 
 
 class LeaderWatch:
@@ -38,6 +45,7 @@ class LeaderWatch:
     def __init__(self, node_id: str, election_s: float, now_s: float, end_calls: EndCalls) -> None:
         self._node_id, self._election_s, self._end_calls = node_id, election_s, end_calls
         self._last: str | None = None  # the last leader that was known, perhaps this node
+        self._last_hop: str | None = None  # where calls to it went
         self._last_term = 0
         self._heard_s = now_s  # when it was last heard; before there is one: the start
         self._missing_since_s: float | None = now_s  # since when no leader is known; None: one is known
@@ -54,8 +62,8 @@ class LeaderWatch:
             return
         if (sight.leader, sight.term) != (self._last, self._last_term):
             self._is_new(now_s, sight)
-        elif self._missing_since_s is not None and self._told_missing:
-            self._say(logging.INFO, f"{sight.leader} is heard again and leads term {sight.term}{self._how_long(now_s)}")
+        elif sight.hop != self._last_hop or self._told_missing:
+            self._is_reached_again(now_s, sight)
         if self._missing_since_s is not None:
             self._missing_s += now_s - self._missing_since_s
         self._missing_since_s, self._told_missing = None, False
@@ -78,18 +86,33 @@ class LeaderWatch:
             self._say(logging.WARNING, f"no leader is known: {was}")
 
     def _is_new(self, now_s: float, sight: Sight) -> None:
-        before, self._last, self._last_term = self._last, sight.leader, sight.term
+        self._leave_hop(now_s, sight)
+        self._last, self._last_term = sight.leader, sight.term
         self.changes += 1
         if sight.leader != self._node_id:
-            self._say(logging.INFO, f"{sight.leader} leads term {sight.term}{self._how_long(now_s)}")
-        if before not in (None, self._node_id, sight.leader):
-            assert before is not None
-            left_s = max(0.0, self._heard_s + self._election_s - now_s)
-            self._end_calls(
-                before,
-                left_s,
-                f"{before} did not answer, and {sight.leader} leads now; send it again with the same id",
-            )
+            over = "" if sight.via is None else f" and is reached over {sight.via}"
+            self._say(logging.INFO, f"{sight.leader} leads term {sight.term}{over}{self._how_long(now_s)}")
+
+    def _is_reached_again(self, now_s: float, sight: Sight) -> None:
+        """The same leader is known again, or over another way."""
+        self._leave_hop(now_s, sight)
+        how = "is heard again" if sight.via is None else f"is not heard, but reached over {sight.via},"
+        self._say(logging.INFO, f"{sight.leader} {how} and leads term {sight.term}{self._how_long(now_s)}")
+
+    def _leave_hop(self, now_s: float, sight: Sight) -> None:
+        """End the calls to the node that requests went to before, if another one is asked now.
+
+        Where only the way to the same leader has changed, a way that is still heard goes on answering.
+        """
+        before, self._last_hop = self._last_hop, sight.hop
+        if before is None or before in (self._node_id, sight.hop):
+            return
+        left_s = max(0.0, self._heard_s + self._election_s - now_s)
+        again = "send it again with the same id"
+        if sight.leader != self._last:
+            self._end_calls(before, left_s, f"{before} did not answer, and {sight.leader} leads now; {again}")
+        elif left_s == 0.0:
+            self._end_calls(before, 0.0, f"{before} did not answer; {sight.leader} is reached another way now; {again}")
 
     def _how_long(self, now_s: float) -> str:
         since_s = self._missing_since_s

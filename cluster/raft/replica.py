@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from quorate.cluster import entry
@@ -114,8 +114,7 @@ class RaftReplica:
 
     def set_initial_peers(self, peers: Mapping[str, str], *, bootstrap: bool) -> None:
         """Set the peers of the settings later: where they are learned only after `start`. `bootstrap` as there."""
-        running = self._running
-        if running is None:
+        if (running := self._running) is None:
             return
         if bootstrap:
             self.bootstrap.expect_members(set(peers))
@@ -138,6 +137,8 @@ class RaftReplica:
         """Stop without an answer to anybody, as a killed process does: for simulations."""
         self._stopped = True
         self._clocks.stop()
+        if self._opened is not None:
+            self._opened.ways.stop()
         for timer in (self._tick_timer, self._announce_timer):
             if timer is not None:
                 timer.cancel()
@@ -220,16 +221,12 @@ class RaftReplica:
         leads = self.is_leader
         if leads != self._was_leader:
             self._was_leader = leads
-            self._log_leadership(leads)
+            if self._opened is not None:
+                self._opened.log_leadership(leads, stops=self._running is None, handing_over=self._handing_over)
             if leads and not self.state.cluster_id:
                 self._propose_cluster()
             for listener in self._leadership_listeners:
                 notify(listener, leads)
-
-    def _log_leadership(self, leads: bool) -> None:
-        if (opened := self._opened) is not None:
-            why = opened.why_deposed(handing_over=self._handing_over) if self._running else "it stops"
-            opened.leader_watch.own_leadership(leads, self.term, why)
 
     def _propose_cluster(self) -> None:
         """Give the new state machine the id, the key and the settings that all replicas must share."""
@@ -284,7 +281,11 @@ class RaftReplica:
 
     @property
     def leader(self) -> str | None:
-        return None if self._running is None else self._running.leader
+        return None if self._running is None else self._running.ways.leader
+
+    @property
+    def leader_via(self) -> str | None:
+        return None if self._running is None else self._running.ways.via
 
     @property
     def expects_leader(self) -> bool:
@@ -332,6 +333,12 @@ class RaftReplica:
 
     async def call(self, peer: str, kind: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
         return await self.transport.call(peer, kind, request, timeout_s=timeout_s)
+
+    def call_leader(
+        self, leader: str, kind: str, request: bytes, *, timeout_s: float | None = None
+    ) -> Coroutine[None, None, bytes]:
+        call = self.transport.call if self._running is None else self._running.ways.call
+        return call(leader, kind, request, timeout_s=timeout_s)
 
     def serve(self, kind: str, handler: PeerHandler) -> None:
         self.transport.serve(kind, handler)

@@ -17,7 +17,8 @@ from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.elections import DISK_HANG_TIMEOUTS, LEADER, ROLES
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.environment import Directory, ReplicaSettings
-from quorate.cluster.raft.leader_watch import LeaderWatch, Sight
+from quorate.cluster.raft.leader_watch import LeaderWatch
+from quorate.cluster.raft.leader_ways import LeaderWays
 from quorate.cluster.raft.local_state import LocalState
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.membership.feature_level import FeatureLevel
@@ -78,6 +79,13 @@ class RunningReplica:
         )
         self.level = FeatureLevel(settings.feature_level, settings.node_id, self.engine, self.membership, state)
         self.histories = Histories(settings.node_id, self.engine)
+        self.ways = LeaderWays(
+            settings.node_id,
+            self.engine,
+            transport,
+            level=lambda: self.level.now,
+            members=lambda: [member.id for member in self.membership.list_members()],
+        )
         self._sender = SnapshotSender(self.engine, storage.snapshots, snapshot_writer, transport)
         self.compaction = Compaction(
             storage.snapshots,
@@ -107,8 +115,7 @@ class RunningReplica:
     def tick_watches(self) -> None:
         """Note who leads, and how far this node is behind."""
         now_s, engine = monotonic_s(), self.engine
-        silent_s = 0.0 if engine.role == LEADER else engine.silence_ms / 1000
-        self.leader_watch.tick(now_s, Sight(self.leader, engine.term_now, silent_s))
+        self.leader_watch.tick(now_s, self.ways.tick(now_s))
         self.catch_up.tick(now_s, engine.applied_index, engine.known_commit_index)
 
     def receive(self, peer: str, message: messages.Message) -> None:
@@ -195,23 +202,21 @@ class RunningReplica:
     # ---- who leads --------------------------------------------------------------------------------------------------
 
     @property
-    def leader(self) -> str | None:
-        """The leader that this node believes in and can reach; it may be this node itself."""
-        leader = self.engine.believed_leader
-        reached = leader == self._settings.node_id or (leader is not None and self._transport.is_open(leader))
-        return leader if reached else None
-
-    @property
     def expects_leader(self) -> bool:
         """See `Replica.expects_leader`."""
-        return self.leader is not None or self.leader_watch.may_expect(self._hears_majority())
+        return self.ways.leader is not None or self.leader_watch.may_expect(self._hears_majority())
 
     def _hears_majority(self) -> bool:
         voters = self.engine.voters()
         heard = self._transport.heard_within(HEARD_S) | {self._settings.node_id}
         return len(heard & voters) * 2 > len(voters)
 
-    def why_deposed(self, *, handing_over: bool) -> str:
+    def log_leadership(self, leads: bool, *, stops: bool, handing_over: bool) -> None:
+        """This node leads now, or leads no more."""
+        why = "it stops" if stops else self._why_deposed(handing_over=handing_over)
+        self.leader_watch.own_leadership(leads, self.engine.term_now, why)
+
+    def _why_deposed(self, *, handing_over: bool) -> str:
         """Why this node, which led until a moment ago, leads no more."""
         engine, election_s = self.engine, self._settings.timing.election_s
         if engine.role == LEADER:
@@ -239,7 +244,8 @@ class RunningReplica:
             log_memory_bytes=journal.bytes_in_memory,
             chain=journal.chain_at(engine.applied_index).hex(),
             election_timeout_ms=int(engine.timing.election_s * 1000),
-            leader=None if halted else self.leader,
+            leader=None if halted else self.ways.leader,
+            leader_via=None if halted else self.ways.via,
             members={m.id: "voter" if m.voter else "learner" for m in self.membership.list_members()},
             cluster_id=self._bootstrap.identity.cluster_id,
             waiting_for=self._bootstrap.waiting_for(),

@@ -35,6 +35,7 @@ class RaftStatus(msgspec.Struct):
     chain: str = ""  # the log's chain value at the applied index, in hex
     election_timeout_ms: int = 0
     leader: str | None = None
+    leader_via: str | None = None  # the peer that passes calls on to the leader; None: this node hears the leader
     members: dict[str, str] = {}  # node id -> voter or learner
     cluster_id: str | None = None
     waiting_for: list[str] = []  # founders that this node has not met yet

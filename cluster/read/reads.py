@@ -9,7 +9,8 @@ A node that has just started does not know yet what the cluster has counted. Unt
 says that there is no such poll: it waits, and then says `NotReady`.
 
 A list of all polls can be too long to send between nodes. So a follower asks the leader only for its version, applies
-that, and lists the polls itself: they are the same.
+that, and lists the polls itself: they are the same. A follower that does not hear the leader gets nothing new to apply,
+so it has the leader make the list.
 
 On every level, `min_version` makes the answering node wait until it has applied that version. So a client reads its own
 writes from any node.
@@ -153,7 +154,8 @@ class Reads:
         deadline_s = asyncio.get_running_loop().time() + query.wait_s
         if query.level == "none" or (query.level == "weak" and self._replica.is_leader):
             return await self._here(query, deadline_s)
-        if query.what == "polls" and (listed := await self._list_here(query, deadline_s)) is not None:
+        catches_up = self._replica.leader_via is None
+        if query.what == "polls" and catches_up and (listed := await self._list_here(query, deadline_s)) is not None:
             return listed
         asked_at_s = self._clock()
 

@@ -87,7 +87,7 @@ class BatchQueue:
         self._sweeping: asyncio.TimerHandle | None = None
         self._stopped = False
         self.waiting_bytes = 0
-        replica.on_leadership(lambda leads: self._schedule())
+        replica.on_leadership(self._on_leadership)
 
     # ---- joining ----------------------------------------------------------------------------------------------------
 
@@ -128,6 +128,13 @@ class BatchQueue:
             batch.fail(error)
 
     # ---- leaving ----------------------------------------------------------------------------------------------------
+
+    def _on_leadership(self, leads: bool) -> None:
+        """Forwarded batches are given back at once: this node may be elected again before the queue moves, and a batch
+        may be proposed only in the term in which it came."""
+        if not leads:
+            self._give_back()
+        self._schedule()
 
     def _schedule(self) -> None:
         if not self._scheduled and (self._open or self._pending):

@@ -2,7 +2,8 @@
 
 Promise. A request is handled by a node that leads, or its caller is told the truth: "surely not" (an error whose
 `definite` is True: nothing changed) or "unknown" (`OutcomeUnknown`: it may have had its effect). A node that does not
-lead refuses the requests of its peers. It never forwards them again.
+lead refuses the requests of its peers. Only a request that a peer has it pass on to a leader, by that leader's name and
+term, goes one hop further (`cluster/raft/relay.py`); here that is a call to the leader like any other.
 
 A request is in one of three states:
 
@@ -24,13 +25,12 @@ What can happen to it:
 
 A leader that was replaced may still know what became of a request, or refuse it for sure: when it handed leadership
 over, it does. So an attempt that was sent to it goes on, without a place (`abandon_others`), and its answer is taken.
-The replica ends the attempt an election timeout after that leader spoke last (see `Replica.call`). For a leader that is
-cut off this is at once, because it was silent for longer before another one could be elected.
+The replica ends the attempt an election timeout after that leader spoke last (`Replica.call_leader`). For a leader that
+is cut off this is at once, because it was silent for longer before another one could be elected.
 
 There are two users. `ask` is for a caller that waits: reads and administration. `start` is for the queue of batches,
 which decides itself what leaves when, and where a batch must cost no more tasks than the call itself. Both wait by the
-same `LeaderWait`, send with `_send` and are served by `_serve`. So another way to the leader, through a peer, is a
-change of these two functions.
+same `LeaderWait`, send with `_send` and are served by `_serve`.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class LeaderCall:
                 self.wait.back_off(error)
 
     async def once(self, leader: str, request: bytes, *, timeout_s: float | None = None) -> bytes:
-        """One attempt at this leader. Raises what it refused the request with, or what `Replica.call` raises."""
+        """One attempt at this leader. Raises what it refused the request with, or what `Replica.call_leader` raises."""
         try:
             return await self._send(leader, request, timeout_s=timeout_s)
         except QuorateError as error:
@@ -150,7 +150,7 @@ class LeaderCall:
     # ---- between nodes ----------------------------------------------------------------------------------------------
 
     def _send(self, leader: str, request: bytes, *, timeout_s: float | None = None) -> Coroutine[None, None, bytes]:
-        return self._replica.call(leader, self._kind, request, timeout_s=timeout_s)
+        return self._replica.call_leader(leader, self._kind, request, timeout_s=timeout_s)
 
     async def _serve(self, peer: str, request: bytes) -> bytes:
         """Handle a peer's request, or refuse it for sure. It is not forwarded again."""

@@ -40,6 +40,9 @@ class Readiness:
         replica = self._replica
         if replica.leader == replica.node_id and not replica.is_leader:
             return CheckResult(False, "this node is elected and has yet to apply its log", f"term {replica.term}")
+        if (via := replica.leader_via) is not None:
+            cut = f"no word comes from {replica.leader} itself; {via} passes on what this node is asked"
+            return CheckResult(False, f"{replica.leader} is reached over {via} only", cut)
         if replica.leader is not None and replica.state.cluster_id:
             return CheckResult(True, replica.leader, f"term {replica.term}")
         if (waits_for := self._joining.waits_for) is not None:

@@ -190,11 +190,14 @@ class SimTransport:
         finally:
             self._calls.pop(answer, None)
 
+    async def handle(self, peer: str, kind: str, body: bytes) -> bytes:
+        return await self.handlers[kind](peer, body)
+
     def asked(self, peer: str, kind: str, body: bytes, answer: asyncio.Future[bytes]) -> None:
         async def serve() -> None:
             result: bytes | QuorateError
             try:
-                result = await self.handlers[kind](peer, body)
+                result = await self.handle(peer, kind, body)
             except QuorateError as error:
                 result = error
             if peer in self.connection and self.network.ends.get(self.node_id) is self:

@@ -15,12 +15,9 @@ ELECTION_S = 0.4
 
 
 def cut_silently(net: OurNet, some: Collection[str]) -> None:
-    """Nothing passes between `some` and the others, in either direction."""
-
-    def hook(source: str, target: str, message: Any) -> float | str | None:
-        return DROP if (source in some) != (target in some) else None
-
-    net.wire.hook = hook
+    """Nothing passes between `some` and the others, in either direction: no message and no call."""
+    others = net.others(*some)
+    net.wire.loss = {way: 1.0 for a in some for b in others for way in ((a, b), (b, a))}
 
 
 def test_a_follower_behind_a_cut_with_the_old_leader_believes_in_nobody() -> None:
@@ -33,7 +30,7 @@ def test_a_follower_behind_a_cut_with_the_old_leader_believes_in_nobody() -> Non
         net.run(4 * ELECTION_S)
         assert [None, None] == [net.replicas[name].leader for name in (old, follower)]
         assert net.until(lambda: any(net.leads(name) for name in others))
-        net.wire.hook = None
+        net.wire.loss = {}
         assert net.until(lambda: len({net.replicas[name].leader for name in "abcde"} - {None}) == 1, limit_s=10)
         net.run(1)
         new = net.leader()

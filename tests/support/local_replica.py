@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from quorate.cluster import entry
@@ -24,6 +24,7 @@ class LocalReplica:
         self.handlers: dict[str, PeerHandler] = {}
         self.peers: dict[str, LocalReplica] = {}
         self.leader: str | None = node_id
+        self.leader_via: str | None = None
         self.expects_leader = True
         self.term = 1
         self.call_s = 10.0
@@ -92,6 +93,11 @@ class LocalReplica:
                 return await self.peers[peer].handlers[kind](self.node_id, request)
         except TimeoutError:
             raise OutcomeUnknown(f"{peer} did not answer in time") from None
+
+    def call_leader(
+        self, leader: str, kind: str, request: bytes, *, timeout_s: float | None = None
+    ) -> Coroutine[None, None, bytes]:
+        return self.call(leader, kind, request, timeout_s=timeout_s)
 
     def serve(self, kind: str, handler: PeerHandler) -> None:
         self.handlers[kind] = handler

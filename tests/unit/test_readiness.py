@@ -29,8 +29,9 @@ class Replica:
     term = 3
     state = State()
 
-    def __init__(self, leader: str | None = "n2", **raft: Any) -> None:
+    def __init__(self, leader: str | None = "n2", *, via: str | None = None, **raft: Any) -> None:
         self._leader, self._raft = leader, raft
+        self.leader_via = via
         self.asked_on: list[threading.Thread] = []
 
     @property
@@ -73,6 +74,11 @@ def results(made: Readiness) -> dict[str, tuple[bool, str, str]]:
     ("replica", "waits_for", "expected"),
     [
         (Replica(), None, (True, "n2", "term 3")),
+        (
+            Replica(via="n3"),
+            None,
+            (False, "n2 is reached over n3 only", "no word comes from n2 itself; n3 passes on what this node is asked"),
+        ),
         (Replica("n1"), None, (False, "this node is elected and has yet to apply its log", "term 3")),
         (Replica(None), "2 of 3 nodes", (False, "not a member of a cluster yet", "2 of 3 nodes")),
         (

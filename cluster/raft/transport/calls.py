@@ -141,14 +141,18 @@ class Calls:
         self._serving.add(task)
         task.add_done_callback(self._serving.discard)
 
+    async def handle(self, peer: str, kind: str, body: bytes) -> bytes:
+        """Have the handler of this kind answer a call that began at `peer`."""
+        handler = self._handlers.get(kind)
+        if handler is None:
+            raise errors.NotFound(f"this node does not know the call {kind!r}; is it of another version?")
+        return await handler(peer, body)
+
     async def _answer(self, connection: PeerConnection, call: _Call) -> None:
         assert connection.peer is not None
         reply: _Answer | _Failed
         try:
-            handler = self._handlers.get(call.kind)
-            if handler is None:
-                raise errors.NotFound(f"this node does not know the call {call.kind!r}; is it of another version?")
-            reply = _Answer(call.id, await handler(connection.peer, call.body))
+            reply = _Answer(call.id, await self.handle(connection.peer, call.kind, call.body))
         except QuorateError as error:
             reply = _failed(call.id, error)
         except Exception:

@@ -290,6 +290,10 @@ class PeerTransport:
     def serve(self, kind: str, handler: PeerHandler) -> None:
         self._calls.add_handler(kind, handler)
 
+    async def handle(self, peer: str, kind: str, body: bytes) -> bytes:
+        """Have this node's own handler take a call that began at `peer`, and that another peer passed on."""
+        return await self._calls.handle(peer, kind, body)
+
     def status(self) -> dict[str, ConnectionStatus]:
         """Each member's connection, for /status."""
         now_s = asyncio.get_running_loop().time()

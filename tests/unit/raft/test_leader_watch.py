@@ -72,8 +72,10 @@ class Watched:
     def _end(self, peer: str, within_s: float, why: str) -> None:
         self.ended.append((peer, round(within_s, 3)))
 
-    def sees(self, now_s: float, leader: str | None, term: int = 1, silent_s: float = 0.0) -> None:
-        self.watch.tick(now_s, Sight(leader, term, silent_s))
+    def sees(
+        self, now_s: float, leader: str | None, term: int = 1, silent_s: float = 0.0, via: str | None = None
+    ) -> None:
+        self.watch.tick(now_s, Sight(leader, term, silent_s, via))
 
 
 def test_calls_to_a_silent_leader_end_at_once_when_another_leads() -> None:
@@ -90,6 +92,30 @@ def test_a_leader_that_has_just_handed_over_has_a_timeout_to_answer() -> None:
     seen.sees(1.0, "n2", silent_s=0.1)
     seen.sees(1.1, "n3", 2)
     assert [("n2", 0.3)] == seen.ended
+
+
+def test_calls_on_a_silent_link_end_at_once_when_the_same_leader_is_reached_over_a_peer() -> None:
+    seen = Watched()
+    seen.sees(1.0, "n2")
+    seen.sees(1.6, None)
+    seen.sees(1.8, "n2", silent_s=0.1, via="n3")
+    assert [("n2", 0.0)] == seen.ended
+    seen.sees(2.6, "n2", silent_s=0.1, via="n4")
+    assert [("n2", 0.0), ("n3", 0.0)] == seen.ended, "n3 told nothing any more"
+
+
+def test_calls_over_a_peer_go_on_when_the_leader_is_heard_again() -> None:
+    seen = Watched()
+    seen.sees(1.0, "n2", silent_s=0.1, via="n3")
+    seen.sees(1.1, "n2")
+    assert [] == seen.ended
+
+
+def test_calls_over_a_peer_have_a_timeout_to_be_answered_when_another_leads() -> None:
+    seen = Watched()
+    seen.sees(1.0, "n2", silent_s=0.1, via="n3")
+    seen.sees(1.1, "n4", 2)
+    assert [("n3", 0.3)] == seen.ended
 
 
 @pytest.mark.parametrize(("first", "second"), [("n1", "n2"), ("n2", "n2")], ids=["this node led", "it leads again"])

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from quorate.cluster import entry
 from quorate.cluster.submit import batch_queue
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import NoLeader, NotReady, OutcomeUnknown, QuorateError
@@ -77,6 +78,24 @@ async def test_a_leader_that_leads_no_more_gives_back_forwarded_batches() -> Non
     follower.leader = "n3"
     assert 1 == (await vote).applied
     assert ["n2"] == askers
+
+
+@on_loop
+async def test_a_batch_waits_for_one_leadership_only() -> None:
+    """A relay names the term in which its batch may be proposed. The leader may be elected again within a moment."""
+    leader, own = await mood()
+    leader.held = []
+    for i in range(2):  # all its places are taken
+        asyncio.ensure_future(own.cast([Vote("sad", id=f"s{i}")], timeout_s=TIMEOUT_S)).add_done_callback(_forget)
+        for _ in range(10):
+            await asyncio.sleep(0)
+    forwarded = asyncio.ensure_future(leader.handlers["section"]("n2", entry.encode_batch([])))
+    await asyncio.sleep(0)
+    leader.lead("n3")
+    leader.lead("n1")
+    leader.held = None
+    with pytest.raises(NoLeader, match="does not lead any more"):
+        await forwarded
 
 
 @on_loop

@@ -1,0 +1,99 @@
+"""Links that are cut between nodes that are well: a node that the leader does not reach serves all the same."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from quorate.client.http import Client
+from quorate.processes.node import NodeProcess
+from tests.support.silent_links import CutCluster
+
+LEVELS = ("weak", "linearizable")
+
+
+def cast(node: NodeProcess, id: str) -> tuple[int, dict[str, Any]]:
+    """What a voter is told. It has no patience: it is not a request that waits for the cut to end."""
+    status, body, headers = node.ask("POST", "/votes", json.dumps({"option": "happy", "id": id}).encode(), timeout_s=20)
+    return status, {**json.loads(body), "leader": headers.get("x-quorate-leader")}
+
+
+def leader_via(node: NodeProcess) -> str | None:
+    via: str | None = node.get("/status")["raft"]["leader_via"]
+    return via
+
+
+def readiness(node: NodeProcess) -> tuple[int, str]:
+    status, body, _ = node.ask("GET", "/readyz?verbose")
+    return status, body.decode()
+
+
+def wait_until_relayed(cluster: CutCluster, node: NodeProcess, over: list[NodeProcess]) -> None:
+    cluster.wait_for(f"{node.id} finds a way", lambda: leader_via(node) in [each.id for each in over])
+
+
+def test_a_node_behind_a_bridge_takes_votes_reads_and_operators(tmp_path: Path) -> None:
+    with CutCluster(tmp_path, 3) as cluster:
+        with cluster.client() as client:
+            client.create_poll("mood", ["happy", "sad"])
+        leader = cluster.leader()
+        between, cut_off = cluster.followers()
+        cluster.wait_for("relays are allowed", lambda: cut_off.get("/status")["raft"]["feature_level"] >= 1)
+        term = leader.get("/status")["raft"]["term"]
+        cluster.cut([leader], [cut_off])
+        wait_until_relayed(cluster, cut_off, [between])
+
+        for i in range(10):
+            assert (200, leader.id) == (cast(cut_off, f"x{i}")[0], cast(leader, f"y{i}")[1]["leader"])
+        assert 1 == cast(cut_off, "y0")[1]["duplicates"]
+        for level in LEVELS:
+            assert {"happy": 20, "sad": 0} == cut_off.get(f"/polls/mood/results?level={level}")["results"]
+            assert ["mood"] == [poll["id"] for poll in cut_off.get(f"/polls?level={level}")["polls"]]
+        with Client([cut_off.url], timeout_s=20) as client:
+            client.create_poll("late", ["on time", "too late"])
+        assert {"on time": 0, "too late": 0} == cut_off.get("/polls/late/results")["results"]
+        assert leader.id == cut_off.get("/leader")["id"]
+
+        status, shown = readiness(cut_off)
+        assert 503 == status
+        assert f"[-] leader {leader.id} is reached over {between.id} only" in shown
+        assert [200, 200] == [readiness(node)[0] for node in (leader, between)]
+        assert (leader.id, term) == (cluster.leader().id, leader.get("/status")["raft"]["term"]), "it disturbs nobody"
+
+        cut_off.ask("POST", "/leader/transfer", b"", timeout_s=20)
+        cluster.wait_for("leadership is handed over", lambda: between.leads() or cut_off.leads())
+        assert 200 == cast(cut_off, "to the next")[0]
+        cluster.links.heal()
+        cluster.wait_ready()
+        shown_by_all = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
+        assert {"happy": 21, "sad": 0} == shown_by_all["results"]
+
+
+def test_a_relay_that_is_killed_is_replaced_by_another_one(tmp_path: Path) -> None:
+    with CutCluster(tmp_path, 5) as cluster:
+        with cluster.client() as client:
+            client.create_poll("mood", ["happy", "sad"])
+        leader = cluster.leader()
+        *others, cut_off = cluster.followers()
+        cluster.wait_for("relays are allowed", lambda: cut_off.get("/status")["raft"]["feature_level"] >= 1)
+        cluster.cut([leader], [cut_off])
+        wait_until_relayed(cluster, cut_off, others)
+        via = leader_via(cut_off)
+        assert via is not None
+        assert 200 == cast(cut_off, "x")[0]
+        cluster[via].kill()
+        wait_until_relayed(cluster, cut_off, [node for node in others if node.id != via])
+        told = cluster.wait_for("a vote counts", partial(counted, cut_off, "y"))
+        assert 1 == told["applied"] + told["duplicates"]
+        cluster[via].start()
+        cluster.links.heal()
+        cluster.wait_ready()
+        shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
+        assert {"happy": 2, "sad": 0} == shown["results"]
+
+
+def counted(node: NodeProcess, id: str) -> dict[str, Any] | None:
+    status, told = cast(node, id)
+    return told if status == 200 else None
