@@ -9,13 +9,15 @@ A dead letter begins with one line of JSON. It says what happened and where the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 
+from quorate.errors import Invalid
 from quorate.ingest.split import split
 from quorate.vote import Vote
 
@@ -23,6 +25,43 @@ LETTER_BYTES_MAX = 256 * 1024  # of votes; nsqd takes messages of up to 1 MiB by
 SMALL_BYTES = 64 * 1024
 
 _encode = msgspec.json.encode
+_decode_vote = msgspec.json.Decoder(Vote).decode
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A letter that was read. `content` is what stands below its first line."""
+
+    reason: str
+    detail: str
+    origin: Mapping[str, Any]
+    content: bytes
+
+    @property
+    def lines(self) -> Sequence[bytes]:
+        return self.content.splitlines()
+
+    def votes(self) -> list[Vote]:
+        """The rejected votes. Raises `Invalid` if what is there can never count: it is no vote, or has no id."""
+        try:
+            votes = [_decode_vote(line) for line in self.lines]
+        except msgspec.DecodeError as error:
+            raise Invalid(f"it holds no votes: {error}") from None
+        if not votes or any(vote.id is None for vote in votes):
+            raise Invalid("it holds a vote without an id, which could be counted twice")
+        return votes
+
+
+def read_letter(data: bytes) -> Letter:
+    """Raises `Invalid` if this is no letter of ours."""
+    head, _, content = data.partition(b"\n")
+    try:
+        fields = msgspec.json.decode(head, type=dict[str, Any])
+        reason, detail = str(fields.pop("reason")), str(fields.pop("detail"))
+    except (msgspec.DecodeError, KeyError, UnicodeDecodeError):
+        raise Invalid("it does not begin as a dead letter does") from None
+    origin = {name: value for name, value in fields.items() if name not in ("votes", "bytes")}
+    return Letter(reason, detail, origin, content)
 
 
 def of_message(origin: Mapping[str, Any], body: bytes, reason: str, detail: str) -> bytes:

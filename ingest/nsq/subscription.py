@@ -28,7 +28,9 @@ from typing import Any
 import nsq
 
 from quorate import __version__
+from quorate.errors import QuorateError
 from quorate.ingest.nsq.connection import NsqdConnection, NsqDelivery
+from quorate.ingest.nsq.letter_box import make_box
 from quorate.ingest.nsq.lookup import Lookup
 from quorate.ingest.nsq.settings import NsqSettings
 from quorate.ingest.split import split
@@ -63,6 +65,7 @@ class Subscription(nsq.Reader):
         self._take, self._note_trouble = take, note_trouble
         self._lookup = Lookup(settings, note_trouble)
         self._tasks: dict[str, asyncio.Task[None]] = {}  # by address, and two by name
+        self._boxes: set[str] = set()  # addresses of the nsqds that keep dead letters for a replay
         self._throttled = self._stopped = False
         self.too_late = 0
         super().__init__(
@@ -174,9 +177,24 @@ class Subscription(nsq.Reader):
     async def publish_dead_letters(self, deliveries: Sequence[NsqDelivery], letters: Sequence[bytes]) -> None:
         """On the connection that the messages came by: no other address is needed, and nsqd allows it."""
         if self._settings.dead_letter:
+            await self._make_box(deliveries[0].connection)
             for part in split(letters, bytes_max=LETTERS_BYTES):
                 connection = deliveries[0].connection
                 await connection.publish(self._settings.dead_letter, part, timeout_s=LETTERS_TIMEOUT_S)
+
+    async def _make_box(self, connection: NsqdConnection) -> None:
+        """See once that this nsqd keeps letters until they are replayed. If it fails, the letters wait in the topic."""
+        address = f"{connection.host}:{connection.port}"
+        if address not in self._boxes:
+            try:
+                await asyncio.to_thread(
+                    make_box, address, self._settings.dead_letter, auth_secret=self._settings.auth_secret
+                )
+            except QuorateError as error:
+                self._note_trouble("the letter box", error.detail)
+            else:
+                self._note_trouble("the letter box", "")
+                self._boxes.add(address)
 
     # ---- connections ------------------------------------------------------------------------------------------------
 

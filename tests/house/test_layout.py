@@ -110,7 +110,7 @@ def test_commands_in_the_documents_exist() -> None:
         for script in re.findall(r"(?<![\w/.$])(?:\./)?((?:scripts|bench|deploy|\.ci)/[\w./-]+)", line):
             if not (ROOT / script).exists():
                 wrong.append(f"{path}: {script}")
-        for command in re.findall(r"(?:^|[|;&(]\s*|\bbin/)quorate ([a-z]+)", line):
+        for command in re.findall(r"(?:^|[|;&(]\s*|\bbin/)quorate ([a-z-]+)", line):
             if quorate.get_command(context, command) is None:
                 wrong.append(f"{path}: quorate {command}")
     assert [] == wrong

@@ -2,7 +2,8 @@
 
 Every command ends with a code that tells a script what to do next: 0 done, 1 refused or failed, 2 wrong usage, 3 no
 leader or no node reachable (surely not done), 4 outcome unknown (send it again with the same id), 6 done, but for lines
-that were passed over (`feed --skip-bad`), 7 this node was removed from the cluster (`node`).
+that were passed over (`feed --skip-bad`) or letters that stay (`dead-letters replay`), 7 this node was removed from the
+cluster (`node`).
 Errors are shown as sentences, not as tracebacks. The module of a command is imported only when the command is called.
 """
 
@@ -28,6 +29,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "results": ("results", "Show a poll's tally; --watch follows it."),
     "feed": ("feed", "Count the votes in a file, each once however often it is fed."),
     "publish": ("publish", "Publish the votes in a file to NSQ, each once however often it is published."),
+    "dead-letters": ("dead_letters", "Show what could not be counted from NSQ, or replay it."),
     "status": ("status", "Show a node as it sees itself."),
     "nodes": ("status", "Show all nodes of the cluster."),
     "leader": ("status", "Say who leads."),
@@ -53,7 +55,7 @@ class Commands(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = importlib.import_module(f"quorate.cli.{COMMANDS[cmd_name][0]}")
-        command: click.Command = getattr(module, cmd_name)
+        command: click.Command = getattr(module, cmd_name.replace("-", "_"))
         take_text_only(command)
         return command
 

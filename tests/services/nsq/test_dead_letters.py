@@ -44,7 +44,7 @@ async def test_poison_is_kept_with_its_reason_and_finished(servers: Servers) -> 
         await until("the good one is counted", lambda: counted.total == 1)
         await until("all are finished", lambda: nsqd.unfinished("votes", "counter") == 0)
         assert len(POISON) == taking.status()["poison"]
-    with RawClient(nsqd.address).subscribe("votes.dead", "look", ready=100) as client:
+    with RawClient(nsqd.address).subscribe("votes.dead", "replay", ready=100) as client:
         found = {body: head for head, body in letters(client, len(POISON))}
     assert set(bodies) == {b if b in bodies else next(x for x in bodies if x.startswith(b)) for b in found}
     for (body, reason, detail), head in [(row, found.get(row[0])) for row in POISON]:
@@ -67,7 +67,7 @@ async def test_rejected_votes_are_kept_and_may_be_sent_again(servers: Servers) -
         await until("all are finished", lambda: nsqd.unfinished("votes", "counter") == 0 and counted.total >= 2)
         expected = {"unknown_option": 2, "unknown_poll": 1, "invalid": 1, "conflict": 1}
         await until("all are decided", lambda: expected == taking.status()["rejected"])
-    with RawClient(nsqd.address).subscribe("votes.dead", "look", ready=100) as client:
+    with RawClient(nsqd.address).subscribe("votes.dead", "replay", ready=100) as client:
         found = letters(client, 5)
     again = [line for head, body in found if head["reason"] == "unknown_option" for line in body.splitlines()]
     assert {"unheard-of", "new"} == {json.loads(line)["option"] for line in again}
