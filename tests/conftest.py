@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 from hypothesis import settings
 
 # No deadline per example (a busy machine is not a bug) and no database on disk: a failure prints what replays it.
 settings.register_profile("quorate", deadline=None, database=None, print_blob=True)
 settings.load_profile("quorate")
+
+# Under `scripts/test.sh &` a shell has SIGINT ignored, and so would the nodes of the tests have it. A signal that this
+# process handles is at its default in the processes that it starts.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
