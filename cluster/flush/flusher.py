@@ -33,6 +33,7 @@ from quorate.sinks.sink import Sink, SinkError, WriteOutcome
 PAUSE_MAX_S = 1.0
 STOPPED_PAUSE_S = 5.0  # between two checks of a sink that may not be written
 STOP_S = 5.0
+FAILING_STOP_S = 0.5  # for the last flush to a sink that failed just before: it is enough if the sink is back
 
 log = logging.getLogger(__name__)
 
@@ -91,16 +92,23 @@ class Flusher:
         self._thread.start()
 
     async def stop(self, timeout_s: float = STOP_S) -> None:
-        """If this node leads, flush once more; at most `timeout_s` in all. Idempotent."""
+        """If this node leads, flush once more; at most `timeout_s` in all. Idempotent.
+
+        A sink that fails now gets little time: the next leader, or this node after its start, writes everything.
+        """
+        failing = self._in_a_row > 0
+        if failing:
+            timeout_s = min(timeout_s, FAILING_STOP_S)
         if not self._bridge.stopping:
             self._bridge.stop_by(time.monotonic() + timeout_s)
         self._wake.set()
         if self._thread is None:
             self._sink.close()
             return
-        await asyncio.to_thread(self._thread.join, timeout_s + 1.0)
+        await asyncio.to_thread(self._thread.join, timeout_s + (0.1 if failing else 1.0))
         if self._thread.is_alive():
-            log.warning("the flush to %s did not end within %g s; left behind", self._sink.name, timeout_s)
+            level = logging.INFO if failing else logging.WARNING
+            log.log(level, "the flush to %s did not end within %g s; left behind", self._sink.name, timeout_s)
 
     def caught_up(self) -> tuple[bool, str]:
         """Whether the sink holds all that was applied two intervals ago, and a few words. For /readyz?sync."""

@@ -13,7 +13,6 @@ import pytest
 
 from quorate.cluster.entry import SetPollState
 from quorate.cluster.flush.flusher import Phase
-from quorate.cluster.flush.flushers import Flushers
 from quorate.errors import NoLeader
 from quorate.sinks.sink import Fence, WriteOutcome
 from tests.support.local_replica import LocalReplica
@@ -297,42 +296,5 @@ def test_a_leader_that_cannot_confirm_it_leads_writes_nothing(store: SqliteStore
         async with flushing(replica, sink) as flusher:
             await until("it says so", lambda: flusher.status()["last_error"] == "no majority answers")
             assert [] == sink.writes
-
-    run(scenario())
-
-
-# ---- stopping --------------------------------------------------------------------------------------------------------
-
-
-def test_stopping_flushes_once_more(store: SqliteStore) -> None:
-    async def scenario() -> None:
-        replica, sink = LocalReplica(), store.sink()
-        await apply(replica, poll())
-        async with flushing(replica, store.sink(), interval_s=60.0) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
-            await apply(replica, votes("happy", 3))
-        assert {"happy": 3, "sad": 0} == seen(sink)
-        assert Phase.STOPPED is flusher.phase
-
-    run(scenario())
-
-
-def test_stopping_ends_in_time_though_the_sink_hangs(store: SqliteStore) -> None:
-    async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, poll())
-        sink.open.clear()
-        async with flushing(replica, sink) as flusher:
-            await until("a write hangs", lambda: sink.held)
-            await asyncio.wait_for(flusher.stop(0.1), 10)
-            await asyncio.wait_for(flusher.stop(0.1), 10)
-            sink.open.set()
-
-    run(scenario())
-
-
-def test_a_flusher_that_never_started_stops(store: SqliteStore) -> None:
-    async def scenario() -> None:
-        await Flushers(LocalReplica(), [store.sink()]).stop()
 
     run(scenario())

@@ -1,0 +1,142 @@
+"""Stopping a flusher: one more flush, and never a long wait."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from quorate.cluster.flush.flusher import Phase
+from quorate.cluster.flush.flushers import Flushers
+from quorate.processes.ports import free_ports
+from quorate.sinks.mongo.sink import MongoSink
+from quorate.sinks.sink import Fence, Sink, SinkError
+from tests.support.local_replica import LocalReplica
+from tests.support.waiting import until
+from tests.unit.flush.flushing import Gate, apply, flushing, flushing_to, poll, run, seen, votes
+from tests.unit.sinks.sink_stores import SqliteStore
+
+PAUSES_AFTER = 2  # failures: the beginning of a leadership wakes a flusher once more
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "ballots.db")
+    yield store
+    store.close()
+
+
+def test_stopping_flushes_once_more(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), store.sink()
+        await apply(replica, poll())
+        async with flushing(replica, store.sink(), interval_s=60.0) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            await apply(replica, votes("happy", 3))
+        assert {"happy": 3, "sad": 0} == seen(sink)
+        assert Phase.STOPPED is flusher.phase
+
+    run(scenario())
+
+
+def test_stopping_ends_in_time_though_the_sink_hangs(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll())
+        sink.open.clear()
+        async with flushing(replica, sink) as flusher:
+            await until("a write hangs", lambda: sink.held)
+            await asyncio.wait_for(flusher.stop(0.1), 10)
+            await asyncio.wait_for(flusher.stop(0.1), 10)
+            sink.open.set()
+
+    run(scenario())
+
+
+def test_a_sink_that_came_back_still_gets_the_last_flush(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll(), votes("happy"))
+        sink.down = "no route to it"
+        async with flushing(replica, sink, interval_s=60.0) as flusher:
+            await until("it pauses", lambda: flusher.status()["failures"] == PAUSES_AFTER)
+            sink.down = None
+        assert {"happy": 1, "sad": 0} == seen(store.sink())
+
+    run(scenario())
+
+
+def test_a_flusher_that_never_started_stops(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        await Flushers(LocalReplica(), [store.sink()]).stop()
+
+    run(scenario())
+
+
+# ---- a database that is known to be down -----------------------------------------------------------------------------
+
+
+@contextmanager
+def refusing() -> Iterator[int]:
+    """A port at which nobody listens."""
+    yield free_ports(1)[0]
+
+
+@contextmanager
+def silent() -> Iterator[int]:
+    """A port that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+class KnownDown:
+    """A real sink that fails at once until it is let through, so that the flusher knows early that it is down."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.name, self.attempts, self.let_through = sink.name, 0, False
+        self._sink = sink
+        self.write, self.read, self.adopt, self.close = sink.write, sink.read, sink.adopt, sink.close
+
+    def newest_foreign_fence(self, cluster_id: str, *, timeout_s: float) -> tuple[str, Fence] | None:
+        if not self.let_through:
+            raise SinkError("it is down")
+        self.attempts += 1
+        return self._sink.newest_foreign_fence(cluster_id, timeout_s=timeout_s)
+
+
+@pytest.mark.parametrize("database", [refusing, silent])
+def test_an_attempt_under_way_is_not_waited_for(database: Callable[[], AbstractContextManager[int]]) -> None:
+    async def scenario() -> None:
+        replica = LocalReplica()
+        await apply(replica, poll())
+        with database() as port:
+            sink = KnownDown(MongoSink(f"mongodb://127.0.0.1:{port}"))
+            async with flushing_to(replica, sink, timeout_s=60.0) as flushers:
+                await until("it fails", lambda: flushers["mongo"].phase is Phase.RETRYING)
+                sink.let_through = True
+                await until("it tries again", lambda: sink.attempts)
+                await asyncio.wait_for(flushers.stop(60.0), 20)
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("database", [refusing, silent])
+def test_the_last_flush_is_short(database: Callable[[], AbstractContextManager[int]]) -> None:
+    async def scenario() -> None:
+        replica = LocalReplica()
+        await apply(replica, poll())
+        with database() as port:
+            sink = KnownDown(MongoSink(f"mongodb://127.0.0.1:{port}"))
+            async with flushing_to(replica, sink, interval_s=60.0, timeout_s=60.0) as flushers:
+                flusher = flushers["mongo"]
+                await until("it pauses", lambda: flusher.status()["failures"] == PAUSES_AFTER)
+                sink.let_through = True
+                await asyncio.wait_for(flusher.stop(60.0), 20)
+                await until("the thread has ended", lambda: flusher.phase is Phase.STOPPED)
+                assert 1 == sink.attempts
+
+    run(scenario())
