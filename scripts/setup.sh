@@ -14,22 +14,52 @@ fail() {
   exit 1
 }
 
+# What an interpreter says of itself, in one line: `ok`, a tab and its path, or why it cannot be used. Its arguments are
+# modules that it must have. Older Pythons, 2 included, must understand it too.
+QUORATE_PROBE='import sys
+version = "%d.%d" % tuple(sys.version_info[:2])
+lacking = []
+for name in sys.argv[1:]:
+    try:
+        __import__(name)
+    except ImportError:
+        lacking.append(name)
+if not (3, 11) <= sys.version_info[:2] <= (3, 15):
+    said = "is Python " + version
+elif not lacking:
+    said = "ok\t" + sys.executable
+elif set(lacking) <= set(["venv", "ensurepip"]):
+    said = "lacks %s; Debian, Ubuntu: apt install python%s-venv" % (" and ".join(lacking), version)
+else:
+    said = "was built without " + ", ".join(lacking)
+print(said)'
+
 # Print the first interpreter that has a supported version and all modules. Each is tried, because a name on PATH proves
 # nothing: Debian has venv and ensurepip in packages of their own, and a version manager puts names on PATH for versions
 # that are not installed.
 find_python() {
-  local candidate
-  for candidate in ${QUORATE_PYTHON:-python3 python3.15 python3.14 python3.13 python3.12 python3.11}; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 15))' 2>/dev/null &&
-      { command -v uv >/dev/null || "$candidate" -c 'import ensurepip, venv' 2>/dev/null; } &&
-      "$candidate" -c 'import ssl, sqlite3, ctypes, lzma' 2>/dev/null; then
-      "$candidate" -c 'import sys; print(sys.executable)'
-      return
+  local candidate said found='' modules=(ssl sqlite3 ctypes lzma)
+  command -v uv >/dev/null || modules+=(venv ensurepip)
+  for candidate in "${QUORATE_PYTHON:-}" python3 python3.15 python3.14 python3.13 python3.12 python3.11; do
+    [ -n "$candidate" ] || continue
+    if command -v "$candidate" >/dev/null; then
+      said="$("$candidate" -c "$QUORATE_PROBE" "${modules[@]}" 2>/dev/null)" || said='does not run'
+      case "$said" in ok*) printf '%s\n' "${said#ok?}" && return ;; esac
+      found="$found"$'\n'"    $(command -v "$candidate") ${said:-does not run}"
     fi
+    [ "$candidate" != "${QUORATE_PYTHON:-}" ] || break
   done
-  fail "no usable Python 3.11 to 3.15 found (tried ${QUORATE_PYTHON:-python3, then python3.15 down to python3.11}).
-  Debian, Ubuntu: apt install python3 python3-venv     macOS: brew install python@3.14
-  Fedora: dnf install python3.14                       or set QUORATE_PYTHON to the one to use."
+  no_python "$found"
+}
+
+# Say what is there, why it cannot be used, and what to install.
+no_python() {
+  [ -z "${QUORATE_PYTHON:-}" ] ||
+    fail "QUORATE_PYTHON names no usable Python 3.11 to 3.15.${1:-$'\n'"    $QUORATE_PYTHON is not a program"}"
+  fail "no usable Python 3.11 to 3.15.${1:+ Found:$1}
+  Debian 12, Ubuntu 24.04 or later: apt install python3 python3-venv     Fedora: dnf install python3.14
+  Ubuntu 22.04: apt install python3.11 python3.11-venv     macOS: brew install python@3.14
+  Anywhere: uv python install 3.14 (https://docs.astral.sh/uv). QUORATE_PYTHON names one that is not on PATH."
 }
 
 # Run a command, and show its output only if it failed by itself: Ctrl-C makes Python print a traceback.
@@ -75,7 +105,7 @@ set_up() {
   is_set_up "$1" && return
   # Bash runs the trap when the command that runs has ended, and before it looks why: no false cause is told.
   trap 'printf "\n%s: interrupted; the same command goes on with the set-up\n" "$(basename "$0")" >&2; exit 130' INT
-  find_python >/dev/null || exit 1
+  QUORATE_FOUND="$(find_python)" || exit 1
   mkdir -p "$ROOT/.cache"
   exec 9>"$ROOT/.cache/set-up.lock"
   lock_nine --no-wait || { printf 'Waiting for another set-up of %s ...\n' "$ROOT" >&2 && lock_nine; } || true # a file system without locks: go on
@@ -87,9 +117,9 @@ set_up() {
 # Lock descriptor 9. The lock is this shell's, because a lock of flock(2) belongs to what was opened. There is no
 # program `flock` on macOS.
 lock_nine() {
-  "$(find_python)" -c 'import fcntl, sys
+  "$QUORATE_FOUND" -c 'import fcntl, sys
 try: fcntl.flock(9, fcntl.LOCK_EX | (fcntl.LOCK_NB if sys.argv[1:] else 0))
-except BlockingIOError: sys.exit(1)' "$@"
+except BlockingIOError: sys.exit(1)' "$@" 2>/dev/null # Ctrl-C makes Python print a traceback
 }
 
 make_set_up() {
@@ -101,7 +131,7 @@ make_set_up() {
     '' | *" $ROOT "*) ;;
     *) rm -rf "$ROOT/.venv" && wanted='' ;; # it was moved or copied here: its scripts have the old path
   esac
-  python="$(find_python)" || exit 1
+  python="$QUORATE_FOUND"
   [ -n "$wanted" ] && python="$PYTHON" # .venv keeps its Python
   uv="$(find_uv "$python")" || exit 1
   printf 'Setting up .venv with %s ...\n' "$("$python" -V)" >&2

@@ -11,6 +11,7 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ import pytest
 from quorate.processes.ports import PORTS, free_ports
 from quorate.processes.process import Process
 from tests.support.checkout import ROOT, copy_to
-from tests.support.waiting import wait_for
+from tests.support.waiting import let_pass, wait_for
 
 RAFT_PORTS_ABOVE_HTTP = 1_000
 SET_UP_S = 180.0
@@ -146,6 +147,26 @@ def test_set_ups_that_run_at_once_wait_for_each_other(clone: Path, tmp_path: Pat
         for run in runs:
             run.close()
     assert 1 == sum("Setting up .venv" in run.output() for run in runs), "the second found it done"
+
+
+@pytest.mark.timeout(60)
+def test_an_interrupted_set_up_is_told_without_a_traceback(clone: Path, tmp_path: Path) -> None:
+    """Ctrl-C reaches all processes of the terminal: here while Python waits for the lock of another set-up."""
+    (clone / ".cache").mkdir(exist_ok=True)
+    output = tmp_path / "output.txt"
+    with open(clone / ".cache" / "set-up.lock", "w") as lock, open(output, "w") as sink:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        run = subprocess.Popen([clone / "scripts" / "bootstrap.sh"], stderr=sink, start_new_session=True)
+        try:
+            wait_for("it waits", lambda: "Waiting for another set-up" in output.read_text(), deadline_s=40)
+            let_pass(0.3, because="bash must have started Python, which waits silently")
+            os.killpg(run.pid, signal.SIGINT)
+            assert 130 == run.wait(30)
+        finally:
+            run.kill()
+            run.wait()
+    said = output.read_text().split("...", 1)[1]
+    assert "bootstrap.sh: interrupted; the same command goes on with the set-up" == said.strip()
 
 
 @pytest.mark.timeout(400)
