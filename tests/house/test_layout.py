@@ -15,7 +15,7 @@ import click
 import pytest
 
 from quorate.cli import quorate
-from tests.support.checkout import ROOT, copy_to, tracked
+from tests.support.checkout import ROOT, build_wheel, tracked
 
 PARTS = ("cluster", "http", "ingest", "sinks")
 LINES_MAX = 400
@@ -48,12 +48,7 @@ def test_the_libraries_import_with_the_root_as_working_directory() -> None:
 
 
 def test_the_wheel_holds_what_git_tracks(tmp_path: Path) -> None:
-    tree = tmp_path / "tree"
-    copy_to(tree)
-    build = f"from setuptools import build_meta; build_meta.build_wheel({str(tmp_path)!r})"
-    done = subprocess.run([sys.executable, "-c", build], cwd=tree, capture_output=True, text=True, timeout=110)
-    assert 0 == done.returncode, done.stderr
-    (wheel,) = tmp_path.glob("*.whl")
+    wheel = build_wheel(tmp_path)
     with zipfile.ZipFile(wheel) as archive:
         packed = {name for name in archive.namelist() if name.startswith("quorate/")}
     own = {path.relative_to("src").as_posix() for path in tracked("src") if not (ROOT / path).is_symlink()}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -25,3 +26,14 @@ def copy_to(folder: Path) -> None:
     for path in tracked():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / path, folder / path, follow_symlinks=False)
+
+
+def build_wheel(folder: Path) -> Path:
+    """Build the wheel of a new clone, without the network. Returns its file, in the folder."""
+    tree = folder / "tree"
+    copy_to(tree)
+    build = f"from setuptools import build_meta; build_meta.build_wheel({str(folder)!r})"
+    done = subprocess.run([sys.executable, "-c", build], cwd=tree, capture_output=True, text=True, timeout=110)
+    assert 0 == done.returncode, done.stderr
+    (wheel,) = folder.glob("*.whl")
+    return wheel

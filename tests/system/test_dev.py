@@ -6,7 +6,10 @@ import os
 import re
 import shlex
 import signal
+import subprocess
 import sys
+import urllib.request
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,8 +19,9 @@ from quorate import pidfile
 from quorate.client.http import Client
 from quorate.processes.ports import free_ports
 from quorate.processes.process import Process
+from tests.support.checkout import ROOT, build_wheel
 from tests.support.waiting import let_pass, wait_for
-from tests.system.test_bootstrap import first_of_free_ports
+from tests.system.test_bootstrap import RAFT_PORTS_ABOVE_HTTP, first_of_free_ports
 
 Start = Callable[..., Process]
 
@@ -119,6 +123,45 @@ def test_a_node_that_was_removed_stays_down_and_the_others_start_without_it(dev:
     says(again, "n3 is removed")
     assert 0 == again.stop(), again.tail()
     assert "n3 is restarting" not in process.output() + again.output()
+
+
+@pytest.mark.timeout(240)
+def test_the_wheel_does_what_the_clone_does(tmp_path: Path) -> None:
+    """The wheel's files, without the clone's: they show the same, and serve the same page."""
+    wheel = tmp_path / "wheel"
+    wheel.mkdir()
+    with zipfile.ZipFile(build_wheel(wheel)) as archive:
+        archive.extractall(wheel / "files")
+    seen = [
+        first_minute(tmp_path / name, env)
+        for name, env in (("clone", {}), ("installed", {"PYTHONPATH": str(wheel / "files")}))
+    ]
+    assert [str(ROOT / "src"), str(wheel / "files")] == [str(package.parent) for package, *_ in seen]
+    assert seen[0][1:] == seen[1][1:]
+
+
+def first_minute(folder: Path, env: dict[str, str]) -> tuple[Path, str, str, bytes]:
+    """Where the package is; what `quorate dev` shows, and the settings it writes, without what differs; the page."""
+    folder.mkdir()
+    python = [sys.executable, "-P"]
+    program = "import quorate, pathlib; print(pathlib.Path(quorate.__file__).parent)"
+    found = subprocess.run([*python, "-c", program], env={**os.environ, **env}, capture_output=True, text=True)
+    (port,) = free_ports(1)
+    dev = ["-m", "quorate", "dev", "--nodes", "1", "--port", str(port), "--data", str(folder / "data")]
+    process = Process("dev", [*python, *dev], folder / "dev.txt", env=env, cwd=folder)
+    try:
+        process.start()
+        says(process, "n1 leads")
+        says(process, "mood: happy 1,976")
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as answer:
+            page = answer.read()
+        process.signal(signal.SIGINT)
+        assert 0 == process.ended(), process.tail()
+    finally:
+        process.close()
+    settings = (folder / "data" / "n1" / "quorate.toml").read_text()
+    own = re.compile(rf"{port}|{port + RAFT_PORTS_ABOVE_HTTP}|process \d+|mood: .*\n|{re.escape(str(folder))}|key = .*")
+    return Path(found.stdout.strip()), own.sub("", process.output()), own.sub("", settings), page
 
 
 @pytest.mark.timeout(60)
