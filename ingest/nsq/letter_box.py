@@ -144,7 +144,7 @@ class _Subscriber:
         self._answers: deque[bytes] = deque()
         self._arrived: deque[TakenLetter] = deque()
         self._held: dict[bytes, None] = {}  # ids of what nsqd waits for an answer to
-        self._ready = 0
+        self._ready, self._ready_max = 0, READY_MAX
         host, _, port = address.rpartition(":")
         with self._in_words():
             self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S)
@@ -165,7 +165,7 @@ class _Subscriber:
         }
         self._send(protocol.MAGIC_V2 + _sized(b"IDENTIFY", msgspec.json.encode(wanted)))
         terms = msgspec.json.decode(self._answer())
-        self._ready_max = min(READY_MAX, int(terms.get("max_rdy_count", READY_MAX)))
+        self._ready_max = min(self._ready_max, int(terms.get("max_rdy_count", READY_MAX)))
         if terms.get("auth_required"):
             self._send(_sized(b"AUTH", auth_secret.encode()))
             self._answer()
