@@ -1,4 +1,4 @@
-"""A bound on log lines about one thing: some at once, then one in a while. What was held back is counted."""
+"""Bounds on log lines about one thing: changes, some at once and then one in a while; and troubles that last."""
 
 from __future__ import annotations
 
@@ -25,3 +25,24 @@ class LineLimit:
         self._lines -= 1
         held_back, self._held_back = self._held_back, 0
         return f" ({held_back} changes before this were not logged)" if held_back else ""
+
+
+class Reminders:
+    """A trouble that lasts is told at once, and again after pauses that double. Another one is told after `first_s`."""
+
+    def __init__(self, first_s: float = 15.0, longest_s: float = 1_800.0, things_max: int = 256) -> None:
+        self._first_s, self._longest_s, self._things_max = first_s, longest_s, things_max
+        self._told: dict[str, tuple[str, float, float]] = {}  # thing -> what was told of it, when, and the pause
+
+    def allow(self, thing: str, what: str, now_s: float) -> bool:
+        before, at_s, pause_s = self._told.get(thing, ("", float("-inf"), self._first_s))
+        lasts = what == before
+        if now_s - at_s < (pause_s if lasts else self._first_s):
+            return False
+        if len(self._told) >= self._things_max and thing not in self._told:
+            self._told.clear()
+        self._told[thing] = what, now_s, min(2 * pause_s, self._longest_s) if lasts else self._first_s
+        return True
+
+    def over(self, thing: str) -> None:
+        self._told.pop(thing, None)

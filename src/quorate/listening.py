@@ -122,7 +122,8 @@ def _open_once(targets: Sequence[_Target], ipv4_ports: set[int], backlog: int) -
 
 
 def _bind(target: _Target, backlog: int, *, only_ipv6: bool) -> socket.socket:
-    sock = socket.socket(target.family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio switches Nagle's delay off for what is accepted.
+    sock = socket.socket(target.family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port in TIME_WAIT is free
         if _is_ipv6_wildcard(target):

@@ -46,6 +46,28 @@ def refusal(*addresses: tuple[str, int]) -> str:
     return refused.value.detail
 
 
+def test_what_is_accepted_by_asyncio_is_sent_without_delay() -> None:
+    """asyncio looks at the protocol of the socket that listens."""
+
+    async def main() -> int:
+        [sock] = await listen_on([("127.0.0.1", 0)], PURPOSE)
+        no_delay = asyncio.get_running_loop().create_future()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            accepted = writer.get_extra_info("socket")
+            no_delay.set_result(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            writer.close()
+
+        async with await asyncio.start_server(accept, sock=sock):
+            _, writer = await asyncio.open_connection(*sock.getsockname())
+            found = int(await no_delay)
+            writer.close()
+        return found
+
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        assert 0 != runner.run(main())
+
+
 @needs_ipv6
 def test_the_wildcard_of_ipv6_takes_ipv4_too() -> None:
     with listening(("::", 0)) as [sock]:

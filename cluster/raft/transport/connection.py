@@ -125,7 +125,8 @@ class PeerConnection(asyncio.Protocol):
         self.accepted = False  # see `accept`
         self.refusing = False  # see `refuse`
         self.claimed_id = ""  # the node id that the other end claims, before it is proved: for log lines
-        self.address = ""
+        self.was_refused = False  # by the other end
+        self.host = ""  # of the other end
         self.heard_s = self.sent_s = 0.0
         self.bytes_in = self.bytes_out = 0
 
@@ -134,7 +135,8 @@ class PeerConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's are not subclasses of it
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
-        self.address = str(transport.get_extra_info("peername"))
+        peername = transport.get_extra_info("peername")
+        self.host = str(peername[0] if peername else "")
         loop = asyncio.get_running_loop()
         self.heard_s = self.sent_s = loop.time()
         if self._early_close_reason is not None:
@@ -277,6 +279,7 @@ class PeerConnection(asyncio.Protocol):
         else:
             message = data[1:]
         if stream == REFUSALS:
+            self.was_refused = True
             self._owner.refused(self, message.decode("utf-8", "replace")[:1000])
         elif self.refusing:
             return

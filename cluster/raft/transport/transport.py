@@ -14,7 +14,7 @@ from functools import partial
 from typing import Protocol
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.line_limit import LineLimit
+from quorate.cluster.raft.line_limit import LineLimit, Reminders
 from quorate.cluster.raft.status import ConnectionStatus
 from quorate.cluster.raft.transport.calls import PING, Calls
 from quorate.cluster.raft.transport.connection import CALLS, RAFT, Introduction, PeerConnection
@@ -71,7 +71,8 @@ class PeerTransport:
         self.listening: list[str] = []  # the addresses that were bound, host:port
         self._servers: list[asyncio.Server] = []  # one a socket
         self._check_timer: asyncio.TimerHandle | None = None
-        self._warned_at_s: dict[str, float] = {}
+        self._troubles = Reminders()
+        self._fresh: dict[str, PeerConnection] = {}  # by peer: connections whose line in the log is still to be written
         self._lost_at_s: dict[str, float] = {}  # the members that are not connected now, but were
         self._link_lines: dict[str, LineLimit] = {}
         self._stopped = False
@@ -141,7 +142,8 @@ class PeerTransport:
                 try:
                     connection = await asyncio.wait_for(self._connect(peer), DIAL_S)
                 except (OSError, TimeoutError, ValueError) as error:
-                    self._warn(peer, f"cannot reach {peer} at {self._addresses.get(peer)}: {str(error) or 'time out'}")
+                    why = str(error) or "time out"
+                    self._warn(peer, f"cannot reach {peer} at {self._addresses.get(peer)}: {why}; trying on")
                 pause_s = min(pause_s * 1.5, REDIAL_S[1])
             await asyncio.sleep(pause_s)
 
@@ -156,13 +158,8 @@ class PeerTransport:
         return connection
 
     def _warn(self, about: str, what: str) -> None:
-        """Log at most one line in 15 s about each peer or address."""
-        now_s = asyncio.get_running_loop().time()
-        if self._warned_at_s.get(about, float("-inf")) + 15 < now_s:
-            if len(self._warned_at_s) > 256:
-                self._warned_at_s.clear()
-            self._warned_at_s[about] = now_s
-            log.warning("%s; trying on", what)
+        if self._troubles.allow(about, what, asyncio.get_running_loop().time()):
+            log.warning("%s", what)
 
     def _log_link(self, peer: str, what: str) -> None:
         """Log that a connection came or went; a connection that flaps makes few lines."""
@@ -187,14 +184,15 @@ class PeerTransport:
             if before is not None:
                 before.close("a newer connection took its place")
                 self._lost(peer, before)
-            self._warned_at_s.pop(peer, None)
+            self._troubles.over(peer)
             if before is None:
-                self._log_link(peer, self._came(peer))
+                self._fresh[peer] = connection  # the peer may refuse this node, and then there is no link to tell of
             self._listener.connected(peer)
         return refusal
 
     def refused(self, connection: PeerConnection, why: str) -> None:
-        self._warn(f"{connection.peer} refused", f"{connection.peer or connection.claimed_id} refuses this node: {why}")
+        peer = connection.peer or connection.claimed_id
+        self._warn(f"{connection.peer} refused", f"{peer} refuses this node: {why}; trying on")
         if connection.peer is not None:
             self._listener.refused(connection.peer, why)
 
@@ -204,24 +202,33 @@ class PeerTransport:
             self._refused.add(connection)
         if not connection.accepted:
             self.refusals += 1
-            self._warn(
-                connection.address.rsplit(",", 1)[0],
-                f"refused {connection.claimed_id or 'a stranger'} at {connection.address}: {why}",
-            )
+            who = f"{connection.claimed_id or 'a stranger'} at {connection.host}"
+            self._warn(who, f"refused {who}: {why}")
         if connection.peer is None or self._open.get(connection.peer) is not connection:
             return  # it did not introduce itself, or a newer connection took its place
         del self._open[connection.peer]
         if not self._stopped:
-            self._lost_at_s[connection.peer] = asyncio.get_running_loop().time()
-            self._log_link(connection.peer, f"lost: {why}")
+            self._tell_lost(connection, why)
         self._lost(connection.peer, connection)
 
     def gone(self, connection: PeerConnection) -> None:
         self._refused.discard(connection)
 
-    def _came(self, peer: str) -> str:
+    def _tell_lost(self, connection: PeerConnection, why: str) -> None:
+        peer = connection.peer
+        assert peer is not None
+        if self._fresh.pop(peer, None) is not None:
+            if connection.was_refused:
+                return  # the reason was told, and that there was a link was not
+            self._tell_made(peer)
+        self._lost_at_s[peer] = asyncio.get_running_loop().time()
+        self._log_link(peer, f"lost: {why}")
+
+    def _tell_made(self, peer: str) -> None:
+        """Write the line of a link that stands, or that broke before its line was written."""
         lost_at_s = self._lost_at_s.pop(peer, None)
-        return "made" if lost_at_s is None else f"back after {asyncio.get_running_loop().time() - lost_at_s:.1f} s"
+        now_s = asyncio.get_running_loop().time()
+        self._log_link(peer, "made" if lost_at_s is None else f"back after {now_s - lost_at_s:.1f} s")
 
     def _lost(self, peer: str, connection: PeerConnection) -> None:
         self._calls.fail(connection)
@@ -230,6 +237,9 @@ class PeerTransport:
     def _check_connections(self) -> None:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
+        for peer in [peer for peer, connection in self._fresh.items() if not connection.was_refused]:
+            del self._fresh[peer]
+            self._tell_made(peer)
         for connection in list(self._open.values()):
             if now_s - connection.heard_s > SILENCE_S:
                 connection.close(f"silent for {SILENCE_S:.0f} s")

@@ -9,7 +9,7 @@ import pytest
 from quorate.cluster.raft.catch_up import CatchUp
 from quorate.cluster.raft.engine.leader_belief import LeaderBelief
 from quorate.cluster.raft.leader_watch import LeaderWatch, Sight
-from quorate.cluster.raft.line_limit import LineLimit
+from quorate.cluster.raft.line_limit import LineLimit, Reminders
 
 T = 0.5
 
@@ -209,3 +209,19 @@ def test_a_node_that_is_always_a_little_late_is_a_little_late() -> None:
         lag.tick(step / 10, step, step + 3)
     assert 3 == lag.entries
     assert lag.seconds < 0.5
+
+
+def test_a_trouble_that_lasts_is_told_again_after_pauses_that_double() -> None:
+    reminders = Reminders(first_s=15, longest_s=100)
+    told = [s for s in range(400) if reminders.allow("n2", "it is down", float(s))]
+    assert [0, 15, 45, 105, 205, 305] == told
+
+
+def test_another_trouble_is_told_soon_and_one_that_is_over_at_once() -> None:
+    reminders = Reminders(first_s=15, longest_s=100)
+    assert reminders.allow("n2", "it is down", 0)
+    assert not reminders.allow("n2", "it refuses this node", 10)
+    assert reminders.allow("n2", "it refuses this node", 15)
+    assert reminders.allow("n3", "it is down", 15)
+    reminders.over("n2")
+    assert reminders.allow("n2", "it is down", 16)

@@ -8,7 +8,7 @@ import pytest
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.transport import connection, transport
-from quorate.cluster.raft.transport.connection import PART_BYTES, RAFT
+from quorate.cluster.raft.transport.connection import PART_BYTES, RAFT, Introduction
 from quorate.errors import OutcomeUnknown
 from tests.support.waiting import until
 from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, Tap, pair
@@ -99,6 +99,52 @@ def test_a_refused_peer_is_told_why(run: Run) -> None:
             assert [("n1", "n2 was removed")] == two.refusals
             await until("the connection is gone", lambda: not one.transport.is_open("n2"))
             assert not one.transport.send("n2", HEARTBEAT)
+
+    run(main())
+
+
+def test_nodes_of_two_clusters_tell_each_other_why_they_refuse(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2", cluster_name="other") as two:
+            one.dial(two)
+            two.dial(one)
+            await until("both were told", lambda: one.refusals and two.refusals)
+            assert not one.transport.is_open("n2")
+            assert not two.transport.is_open("n1")
+            assert all("it belongs to cluster" in why for _, why in one.refusals + two.refusals)
+
+    run(main())
+
+
+class Gate(Node):
+    """It refuses every peer until it is opened, as a cluster does before `members add`."""
+
+    lets_in = False
+
+    def opened(self, peer: str, introduction: Introduction) -> str | None:
+        return super().opened(peer, introduction) if self.lets_in else "no member of this cluster yet"
+
+
+def test_a_node_that_waits_to_be_added_has_one_line_a_change(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """It dials on, and each time it is let in and sent away again at once."""
+    caplog.set_level("INFO")
+
+    def lines() -> list[str]:
+        return [r.getMessage() for r in caplog.records if r.name == transport.__name__]
+
+    async def main() -> None:
+        gate = Gate("n1")
+        async with gate as one, Node("n2") as two:
+            two.dial(one)
+            await until("it was sent away five times", lambda: len(two.refusals) >= 5)
+            assert {
+                "refused n2 at 127.0.0.1: no member of this cluster yet",
+                "n1 refuses this node: no member of this cluster yet; trying on",
+            } == set(lines())
+            assert 2 == len(lines())
+            gate.lets_in = True
+            await until("the link is told", lambda: len(lines()) == 4)
+            assert ["link to n1 made", "link to n2 made"] == sorted(lines()[2:])
 
     run(main())
 

@@ -266,19 +266,6 @@ def test_a_peer_with_this_nodes_own_id_is_refused(run: Run, caplog: pytest.LogCa
     run(main())
 
 
-def test_nodes_of_two_clusters_tell_each_other_why_they_refuse(run: Run) -> None:
-    async def main() -> None:
-        async with Node("n1") as one, Node("n2", cluster_name="other") as two:
-            one.dial(two)
-            two.dial(one)
-            await until("both were told", lambda: one.refusals and two.refusals)
-            assert not one.transport.is_open("n2")
-            assert not two.transport.is_open("n1")
-            assert all("it belongs to cluster" in why for _, why in one.refusals + two.refusals)
-
-    run(main())
-
-
 def test_a_peer_that_goes_on_sending_hears_why_it_is_refused(run: Run) -> None:
     """A socket that is closed with unread bytes sends a reset, and the reason would be lost with it."""
 
