@@ -269,6 +269,10 @@ class StateMachine:
         shared = self._tally.index.get(option)
         return () if shared is None else tuple(self._tally.holders[shared])
 
+    @property
+    def dedup_window(self) -> int:
+        return self._dedup.window
+
     def dedup(self) -> DedupView:
         return self._dedup.view()
 

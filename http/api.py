@@ -79,6 +79,14 @@ class Operator(Protocol):
     async def transfer(self) -> str: ...
 
 
+class Settings(Protocol):
+    """The settings that concern the whole cluster. Each call ends within the limit of a request."""
+
+    async def show(self) -> Mapping[str, Any]: ...
+
+    async def set(self, name: str, value: Any) -> Mapping[str, Any]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Api:
     """The parts of a node that handlers use, complete when it is made. `loop` is the node's loop."""
@@ -93,6 +101,7 @@ class Api:
     version: Callable[[], Mapping[str, Any]]
     operator: Operator | None = None
     adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None  # by name, or (None) all sinks
+    settings: Settings | None = None
     checks: Sequence[Check] = ()
     hosts: Collection[str] = ()  # further names under which browsers reach this node: `http.hosts`, in lower case
     limits: Limits = field(default_factory=Limits)

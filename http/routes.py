@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from quorate.http import openapi
 from quorate.http.api import Api, Limits
-from quorate.http.handlers import admin, cluster, events, health, page, poll_list, polls, results, votes
+from quorate.http.handlers import admin, cluster, events, health, page, poll_list, polls, results, settings, votes
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request
@@ -67,6 +67,8 @@ ROUTES = (
     Route("GET", "/members", admin.members, admin.MEMBERS, "read"),
     Route("POST", "/members", admin.change_members, admin.CHANGE_MEMBERS, "operate", timeout_s=_operation_s),
     Route("POST", "/sink/adopt", admin.adopt_sink, admin.ADOPT_SINK, "operate", timeout_s=_operation_s),
+    Route("GET", "/settings", settings.show, settings.SHOW, "read"),
+    Route("PUT", "/settings/{name}", settings.change, settings.SET, "operate"),
     Route("GET", "/nodes", cluster.nodes, cluster.NODES, "read"),
     Route("GET", "/status", cluster.status, cluster.STATUS, "read"),
     Route("GET", "/version", cluster.version, cluster.VERSION, "read"),

@@ -17,7 +17,7 @@ import msgspec
 
 from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, PollResult, State
 from quorate.cluster.state.polls import TRANSITIONS, PollView
-from quorate.errors import BadTransition, Conflict, Invalid, PollArchived, QuorateError, Stale, TooLarge, UnknownPoll
+from quorate.errors import BadTransition, Conflict, Invalid, PollArchived, QuorateError, TooLarge, UnknownPoll
 from quorate.http.api import Api
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
 from quorate.http.operation import ID, Operation
@@ -25,6 +25,7 @@ from quorate.http.poll_body import NewPoll, PollEdit, read_edit, read_poll
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request, read_query
 from quorate.vote import OPTIONS_PER_POLL_MAX, YEAR_9999_MS
+from quorate.words import Level
 
 STATES = tuple(TRANSITIONS)
 CHANGING = "changing a poll"  # for the words of a refusal while some node is too old for it
@@ -130,11 +131,12 @@ def _end_s(api: Api) -> float:
 
 
 async def _show_now(api: Api, poll_id: str, result: PollResult, version: int, end_s: float) -> dict[str, Any]:
-    """The poll at this version or a later one, as this node has it. If the node is too slow for that, what is known."""
+    """The poll at this version or a later one. If it cannot be had in time, what is known."""
     wait_s = end_s - asyncio.get_running_loop().time()
+    level: Level = "none" if api.replica.leader_via is None else "weak"  # this node's own log may be far behind
     try:
-        found = await api.reads.poll(poll_id, level="none", min_version=version, wait_s=wait_s)
-    except Stale:
+        found = await api.reads.poll(poll_id, level=level, min_version=version, wait_s=wait_s)
+    except QuorateError:  # the change stands all the same
         return {"id": poll_id, "state": result.before, "version": version}
     return {**show_poll(found.value), "version": version}
 

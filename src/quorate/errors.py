@@ -88,6 +88,12 @@ class ExpiredId(QuorateError):
     status, kind, title = 409, "expired-id", "Too old to tell whether it was counted"
 
 
+class TooSoon(QuorateError):
+    """It was changed so often that the cluster cannot take another change yet; the detail says until when."""
+
+    status, kind, title = 409, "too-soon", "It was changed too often lately"
+
+
 class NeedsLevel(QuorateError):
     """Not all nodes can do this. It is no 503: only an upgrade of the nodes that the detail names changes it, so a
     client that waits and tries again would wait in vain."""

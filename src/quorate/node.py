@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 
 from quorate.adapters import make_registration, make_sinks, make_sources
@@ -24,16 +24,18 @@ from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
 from quorate.cluster.submit.timed_close import TimedClose
+from quorate.cluster_settings import ClusterSettings
 from quorate.cluster_view import ClusterView
 from quorate.config import Config
 from quorate.errors import QuorateError, Removed
 from quorate.exit_code import DONE, FAILED, REMOVED
-from quorate.http.api import Api, Limits
+from quorate.http.api import Api, Check, Limits
 from quorate.http.events import Events
 from quorate.http.server import HttpServer
 from quorate.joining import Joining
 from quorate.parts import Part, Parts
 from quorate.readiness import Readiness
+from quorate.settings_watch import SettingsWatch
 from quorate.status import StatusReport
 
 # How long a part may take to stop, beyond the deadlines that it keeps by itself.
@@ -45,7 +47,8 @@ log = logging.getLogger(__name__)
 class Node:
     """Made on a running loop. `run` starts it, waits until it is told to stop, and stops it."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, given: Collection[str] = ()) -> None:
+        """`given` are the names of the settings that are no defaults."""
         self.config = config
         self._stop_asked = asyncio.Event()
         self._failure: BaseException | None = None
@@ -65,6 +68,15 @@ class Node:
         self.sources = make_sources(config, self.submitter)
         self.readiness = Readiness(self.replica, self.joining, self.flushers)
         self.registration = make_registration(config, self.readiness.why_not)
+        self.settings = ClusterSettings(
+            config,
+            given,
+            self.replica,
+            self.submitter,
+            members=lambda: [member.id for member in self.replica.members()],
+            levels=lambda: self.replica.status().feature_levels,
+        )
+        self.settings_watch = SettingsWatch(self.replica, self.settings, is_known=lambda: self.reads.staleness.is_known)
         self.http = HttpServer(self._api())
         self._parts = Parts(self.in_order())
 
@@ -92,7 +104,8 @@ class Node:
             version=report.version,
             operator=Admin(self.replica),
             adopt_sink=self._adopt_sink,
-            checks=self.readiness.checks,
+            settings=self.settings,
+            checks=[*self.readiness.checks, Check("settings", self.settings_watch.check)],
             hosts=frozenset(host.lower() for host in self.config.http.hosts),
             limits=limits,
         )
@@ -110,6 +123,7 @@ class Node:
             Part("the submitter", stop=self.submitter.stop),
             Part("the age of reads", start=self.reads.staleness.start, stop=self.reads.staleness.stop),
             Part("timed closing", start=self.timed_close.start, stop=self.timed_close.stop),
+            Part("the settings", start=self.settings_watch.start, stop=self.settings_watch.stop),
             Part("the flush", start=self.flushers.start, stop=self.flushers.stop),
             Part("leadership", stop=self.replica.transfer_leadership),
             Part(

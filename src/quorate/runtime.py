@@ -8,7 +8,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from quorate import logs
 from quorate.config import Config
@@ -27,14 +27,17 @@ COLLECT_AFTER = (
 log = logging.getLogger(__name__)
 
 
-def run(config: Config) -> int:
-    """Run a node until it is told to stop; the exit code. Raises `QuorateError` if the node cannot start."""
+def run(config: Config, given: Collection[str]) -> int:
+    """Run a node until it is told to stop; the exit code. Raises `QuorateError` if the node cannot start.
+
+    `given` are the names of the settings that are no defaults.
+    """
     logs.set_up(config.node.id, level=config.log.level, format=config.log.format, file=config.log.file)
     gc.set_threshold(*COLLECT_AFTER)
     sys.setswitchinterval(SWITCH_S)
 
     async def main() -> int:
-        node = Node(config)
+        node = Node(config, given)
         catch_signals(node.ask_to_stop)
         return await node.run()
 

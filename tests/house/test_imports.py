@@ -46,7 +46,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "dev": (["quorate.dev"], ["plain", "config", "client", "command parts", "processes"]),
     "http": (["quorate.http"], ["plain", "state", "replica", "submit", "read", "listening"]),
 }
-NODE = [f"quorate.{name}" for name in ("adapters", "cluster_view", "joining", "readiness", "status", "node", "runtime")]
+NODE = [
+    *(f"quorate.{name}" for name in ("adapters", "cluster_view", "cluster_settings", "settings_watch", "joining")),
+    *(f"quorate.{name}" for name in ("readiness", "status", "node", "runtime")),
+]
 ENTRANCES = [*NODE, "quorate.cli", "quorate.__main__"]  # they wire parts together: may import everything
 EMPTY = ["quorate", "quorate.cluster", "quorate.ingest"]  # nothing to import but a version
 

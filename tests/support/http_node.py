@@ -16,7 +16,7 @@ import uvloop
 
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
-from quorate.http.api import Api, Check, CheckResult, Limits, MemberAddresses, Operator
+from quorate.http.api import Api, Check, CheckResult, Limits, MemberAddresses, Operator, Settings
 from quorate.http.events import Events
 from quorate.http.server import HttpServer
 from tests.support.local_replica import LocalReplica
@@ -91,6 +91,7 @@ class Given:
     streams: int = 5
     hosts: frozenset[str] = frozenset()
     operator: Operator | None = None
+    settings: Settings | None = None
     adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None
     status: Callable[[], Mapping[str, Any]] | None = None
     version: Callable[[], Mapping[str, Any]] = lambda: {"version": "0.1.0", "node": "n1"}
@@ -130,6 +131,7 @@ async def _start(given: Given) -> Node:
         status=given.status or (lambda: {"node": "n1", "raft": replica.status(), "dedup": {"held": 7}}),
         version=given.version,
         operator=given.operator,
+        settings=given.settings,
         hosts=given.hosts,
         adopt_sink=given.adopt_sink,
         checks=[

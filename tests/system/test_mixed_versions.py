@@ -31,7 +31,7 @@ from tests.support.history import History
 from tests.support.verdict import assert_exact
 from tests.support.voters import Voters, sends
 from tests.system import faults
-from tests.system.poll_changes import polls_cannot_change_yet, polls_change_now
+from tests.system.news import polls_cannot_change_yet, polls_change_now, the_window_is_set
 
 PINNED = "a4d6321473c3363cf9452a996987cee62f201470"
 PINNED_PYTHON_BELOW = (3, 14)
@@ -190,6 +190,8 @@ def test_every_node_serves_everything_under_a_leader_of_either_version(
             expected["happy"] += 2 + 1 + 2 + 2
         reads_agree(cluster, expected)
         the_level_waits(cluster)
+        new = [node for node in cluster.nodes if node.command[0] == str(NEW.python)]
+        the_window_is_set(cluster, new)
         operators_are_heard(cluster, cluster[leader_id])
         shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
         assert expected == shown["results"]

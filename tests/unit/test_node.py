@@ -38,6 +38,7 @@ def test_the_parts_stop_in_the_order_that_clients_need(tmp_path: Path) -> None:
         "the submitter",
         "the age of reads",
         "timed closing",
+        "the settings",
         "the flush",
         "leadership",
         "HTTP's requests",

@@ -34,6 +34,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "nodes": ("status", "Show all nodes of the cluster."),
     "leader": ("status", "Say who leads."),
     "members": ("members", "Show, add, remove and replace the members of the cluster."),
+    "settings": ("cluster_settings", "Show and set what holds for the whole cluster."),
     "sink": ("sink", "Show where tallies are written, or take that over."),
     "recover": ("recover", "Go on from one survivor when a majority is lost for ever."),
     "config": ("config", "Check and show settings."),

@@ -47,7 +47,7 @@ def node(file: Path | None, flags: dict[str, Any], removed_ok: bool, parent_fd: 
     if config.log.file and sys.stderr.isatty():
         click.echo(f"{config.node.id} runs at {config.http.url}; its log goes to {config.log.file}. Ctrl-C stops it.")
     try:
-        code = run(config)
+        code = run(config, loaded.origins.keys())
         return DONE if code == REMOVED and removed_ok else code
     finally:
         if held:

@@ -149,6 +149,14 @@ class Client:
         params = {"level": level, "min_version": min_version}
         return self.request("GET", f"/polls/{_quote(id)}/results", params=params).json()
 
+    def settings(self) -> Any:
+        """The settings that concern the whole cluster, and what each node says: `GET /settings`."""
+        return self.request("GET", "/settings").json()
+
+    def set_setting(self, name: str, value: Any) -> Any:
+        """Set a setting of the cluster, for all nodes at one version."""
+        return self.request("PUT", f"/settings/{_quote(name)}", body=_json({"value": value})).json()
+
     def leader(self) -> Any:
         return self.request("GET", "/leader").json()
 

@@ -56,7 +56,8 @@ class Raft(Section, frozen=True):
         int, about("instead of peers: form a new cluster of so many nodes that find each other in Consul", ge=0, le=99)
     ] = 0
     election_timeout_ms: Annotated[
-        int, about("silence of the leader after which a follower asks for ballots", ge=100, le=60_000)
+        int,
+        about("silence of the leader after which a follower asks for ballots", ge=100, le=60_000, scope="alike"),
     ] = 500
     key: Annotated[str, about("secret shared by all nodes of the cluster; 16 characters or more", secret=True)] = ""
     key_file: Annotated[str, about("file that holds raft.key", path=True)] = ""
@@ -77,7 +78,13 @@ class Raft(Section, frozen=True):
 
 class Votes(Section, frozen=True):
     dedup_window: Annotated[
-        int, about("N: a vote's id is protected for the next N accepted ids", ge=1, le=8_000_000)
+        int,
+        about(
+            "N: a vote's id is protected for the next N accepted ids; later changed by `quorate settings set`",
+            ge=1,
+            le=8_000_000,
+            scope="cluster",
+        ),
     ] = 1_000_000
     queue_bytes: Annotated[
         int,
@@ -90,16 +97,23 @@ class Votes(Section, frozen=True):
 
 
 class Flush(Section, frozen=True):
-    interval_ms: Annotated[int, about("milliseconds between two flushes of the leader", ge=10, le=3_600_000)] = 1_000
+    interval_ms: Annotated[
+        int, about("milliseconds between two flushes of the leader", ge=10, le=3_600_000, scope="alike")
+    ] = 1_000
     sinks: Annotated[
-        list[str], about("where tallies are written; empty: nowhere; sqlite: nodes of one host only", names=sink_names)
+        list[str],
+        about(
+            "where tallies are written; empty: nowhere; sqlite: nodes of one host only",
+            names=sink_names,
+            scope="alike",
+        ),
     ] = msgspec.field(default_factory=lambda: ["sqlite"])
     sink: Annotated[
         Literal["", "sqlite", "mongo", "none"],
         about("old name of flush.sinks, for one sink", replaced_by="flush.sinks"),
     ] = ""
     path: Annotated[str, about("old name of sqlite.path", path=True, replaced_by="sqlite.path")] = ""
-    timeout_ms: Annotated[int, about("deadline of one flush", ge=100, le=600_000)] = 10_000
+    timeout_ms: Annotated[int, about("deadline of one flush", ge=100, le=600_000, scope="alike")] = 10_000
 
 
 class Log(Section, frozen=True):

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 PORTABLE_INT_MAX = 2**31 - 1
+
+# For whom a setting holds. "node": for the node that has it. "alike": each node has its own, and all should have the
+# same. "cluster": the log holds it, and what a node has is only what a new cluster begins with.
+Scope = Literal["node", "alike", "cluster"]
 
 
 def about(
@@ -25,6 +29,7 @@ def about(
     names: Callable[[], Iterable[str]] | None = None,
     replaced_by: str = "",
     several: bool = False,
+    scope: Scope = "node",
     **limits: Any,
 ) -> msgspec.Meta:
     """Describe a setting.
@@ -34,9 +39,10 @@ def about(
     names: the setting is a list, and these are the names that it can hold.
     replaced_by: this is the old name of another setting, and is still read for it.
     several: it is one text or several, separated by commas; a file may give them as a list.
+    scope: for whom it holds.
     """
-    extra = {"path": path, "secret": secret, "names": names, "replaced_by": replaced_by, "several": several}
-    return msgspec.Meta(description=description, extra=extra, **limits)
+    kind = {"path": path, "secret": secret, "several": several, "scope": scope}
+    return msgspec.Meta(description=description, extra={**kind, "names": names, "replaced_by": replaced_by}, **limits)
 
 
 class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -17,7 +17,7 @@ import msgspec
 from quorate.config.adapter_table import ADAPTERS
 from quorate.config.address import Address, parse_address, told_address
 from quorate.config.general import Flush, Http, Log, Node, Raft, Votes
-from quorate.config.section import Section
+from quorate.config.section import Scope, Section
 from quorate.config.sections.consul import Consul
 from quorate.config.sections.mongo import Mongo
 from quorate.config.sections.nsq import Nsq
@@ -109,6 +109,11 @@ class Setting:
     @property
     def several(self) -> bool:
         return bool((self.meta.extra or {})["several"])
+
+    @property
+    def scope(self) -> Scope:
+        scope: Scope = (self.meta.extra or {})["scope"]
+        return scope
 
     @property
     def names(self) -> list[str] | None:

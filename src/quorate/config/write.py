@@ -11,6 +11,14 @@ from quorate.config.settings import SETTINGS, Config, Setting, section_names
 from quorate.errors import ConfigError
 
 MASK = "***"
+HOLDS_FOR = {"node": "the node", "alike": "all nodes alike", "cluster": "the cluster"}
+SCOPES = """\
+Most settings hold for the node that has them. Some should be *alike on all nodes*: each node has its own, and one that
+differs from the leader's is told in the node's log, by `/readyz?verbose` and by `quorate settings`. Nothing is refused,
+so that nodes can be changed one after the other. What holds for *the cluster* stands in its log: a node's value is what
+a new cluster begins with, and later `quorate settings set votes.dedup_window 2000000` changes it for all nodes at one
+version. The bounds of the counter (options, polls, sizes) are no settings: all nodes of a version have the same, and
+`/status` lists them. `node.cluster` and `raft.key` must be equal, or nodes refuse each other."""
 
 
 def to_toml(values: Mapping[str, Any], head: str = "") -> str:
@@ -80,6 +88,8 @@ def page() -> str:
         + ", ".join(f"`{s.name}` for `{s.replaced_by}`" for s in SETTINGS.values() if s.replaced_by)
         + ".",
         "",
+        *SCOPES.splitlines(),
+        "",
         "This page is made from the code: `python -m quorate.config > docs/settings.md`.",
         "",
         "## Proxies",
@@ -97,11 +107,12 @@ def page() -> str:
             "",
             f"## [{section}]",
             "",
-            "| setting | default | what it is | values | environment |",
-            "|---|---|---|---|---|",
+            "| setting | default | what it is | values | holds for | environment |",
+            "|---|---|---|---|---|---|",
         ]
         for s in _of(section):
-            cells = [f"`{s.key}`", f"`{toml_value(s.default)}`", str(s.meta.description), s.allowed(), f"`{s.env}`"]
+            name, default = f"`{s.key}`", f"`{toml_value(s.default)}`"
+            cells = [name, default, str(s.meta.description), s.allowed(), HOLDS_FOR[s.scope], f"`{s.env}`"]
             lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

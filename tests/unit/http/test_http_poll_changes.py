@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from quorate.cluster import entry
+from quorate.errors import Stale
 from quorate.vote import OPTIONS_PER_POLL_MAX
 from tests.support.http_node import Node, running
 
@@ -132,6 +133,20 @@ def test_a_change_that_is_refused_says_why_and_changes_nothing(
     assert (status, kind, True) == (answer.status, answer.json["type"], answer.json["definite"])
     assert words in answer.json["detail"]
     assert before == steady.shown()
+
+
+def test_a_change_stands_though_the_node_cannot_show_the_poll_in_time(
+    running_node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def late(*given: Any, **named: Any) -> None:
+        raise Stale("this node is behind")
+
+    poll = Poll(running_node, "late")
+    with monkeypatch.context() as patch:
+        patch.setattr(running_node.api.reads, "poll", late)
+        changed = poll.change(title="How?")
+    assert {"id": "late", "state": "open", "version": changed["version"], "changed": True} == changed
+    assert "How?" == poll.shown()["title"]
 
 
 def test_an_archived_poll_changes_no_more(running_node: Node) -> None:

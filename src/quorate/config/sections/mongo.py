@@ -9,13 +9,15 @@ from quorate.config.section import Section, about
 
 
 class Mongo(Section, frozen=True):
-    url: Annotated[str, about("mongodb:// address, with the password if there is one", secret=True)] = (
+    url: Annotated[str, about("mongodb:// address, with the password if there is one", secret=True, scope="alike")] = (
         "mongodb://127.0.0.1:27017"
     )
     url_file: Annotated[str, about("file that holds mongo.url", path=True)] = ""
-    database: Annotated[str, about("database of the polls", min_length=1, max_length=63)] = "ballots"
-    collection: Annotated[str, about("collection of the polls", min_length=1, max_length=120)] = "polls"
-    poll_refresh_s: Annotated[int, about("seconds between two looks for polls inserted by hand", ge=1, le=86_400)] = 60
+    database: Annotated[str, about("database of the polls", min_length=1, max_length=63, scope="alike")] = "ballots"
+    collection: Annotated[str, about("collection of the polls", min_length=1, max_length=120, scope="alike")] = "polls"
+    poll_refresh_s: Annotated[
+        int, about("seconds between two looks for polls inserted by hand", ge=1, le=86_400, scope="alike")
+    ] = 60
 
     def problems(self) -> Iterator[str]:
         if not self.url.startswith(("mongodb://", "mongodb+srv://")):

@@ -22,14 +22,18 @@ class Nsq(Section, frozen=True):
     nsqd: Annotated[list[str], about("nsqd TCP addresses, host:port, where there is no nsqlookupd")] = msgspec.field(
         default_factory=list
     )
-    topic: Annotated[str, about("topic of the votes", pattern=NSQ_NAME)] = "votes"
-    channel: Annotated[str, about("channel that all nodes share", pattern=NSQ_NAME)] = "counter"
+    topic: Annotated[str, about("topic of the votes", pattern=NSQ_NAME, scope="alike")] = "votes"
+    channel: Annotated[str, about("channel that all nodes share", pattern=NSQ_NAME, scope="alike")] = "counter"
     max_in_flight: Annotated[int, about("messages taken and not yet finished, a node", ge=1, le=100_000)] = 200
     dead_letter: Annotated[
-        str, about("topic for messages that are no votes; empty: only logged", pattern=NSQ_NAME_OR_NONE)
+        str,
+        about("topic for messages that are no votes; empty: only logged", pattern=NSQ_NAME_OR_NONE, scope="alike"),
     ] = "votes_dead"
     unknown_wait_s: Annotated[
-        int, about("seconds that a vote waits for an option or poll that nobody knows; 0: none", ge=0, le=600)
+        int,
+        about(
+            "seconds that a vote waits for an option or poll that nobody knows; 0: none", ge=0, le=600, scope="alike"
+        ),
     ] = 15
     lookupd_poll_s: Annotated[int, about("seconds between two questions to nsqlookupd", ge=1, le=3_600)] = 5
     auth_secret: Annotated[str, about("secret for an nsqd that asks for one", secret=True)] = ""

@@ -8,6 +8,6 @@ from quorate.config.section import Section, about
 
 
 class Sqlite(Section, frozen=True):
-    path: Annotated[str, about("the SQLite file, one for all nodes of this host", path=True, min_length=1)] = (
-        "data/ballots.db"
-    )
+    path: Annotated[
+        str, about("the SQLite file, one for all nodes of this host", path=True, min_length=1, scope="alike")
+    ] = "data/ballots.db"

@@ -1,4 +1,4 @@
-"""Polls change only when every node can follow: for the tests of clusters with nodes of two versions."""
+"""What came after 0.1.0: for the tests of clusters with nodes of two versions."""
 
 from __future__ import annotations
 
@@ -30,3 +30,20 @@ def polls_change_now(cluster: Cluster) -> None:
     shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
     assert options == list(shown["results"])
     assert [1, 1, 1] == list(shown["results"].values())[-3:]
+
+
+def the_window_is_set(cluster: Cluster, new: list[NodeProcess]) -> None:
+    """The old version knows the command, though it cannot propose it and tells nothing of its settings."""
+    for window, node in enumerate(new, 500):
+        with Client([node.url], timeout_s=20) as client:
+            assert window == client.set_setting("votes.dedup_window", window)["value"]
+            untold = client.settings()["untold"]
+        assert {n.id: "runs 0.1.0, which cannot tell" for n in cluster.nodes if n not in new} == untold
+        wait_for_window(cluster, window)
+
+
+def wait_for_window(cluster: Cluster, window: int) -> None:
+    def has_come() -> bool | None:
+        return all(window == node.get("/status")["state"]["dedup"]["size"] for node in cluster.nodes) or None
+
+    cluster.wait_for("all nodes have the window", has_come)

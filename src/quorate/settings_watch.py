@@ -1,0 +1,85 @@
+"""Tells when this node's settings differ from the cluster's, or from the leader's where all nodes should be alike.
+
+Each new leader is asked once, because a node's settings do not change while it runs. What differs is one line in the
+log for each change of it, and a line of /readyz. It never makes a node unready: the cluster counts all the same.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+
+from quorate.cluster.replica import Replica
+from quorate.cluster_settings import SETTABLE, ClusterSettings
+from quorate.errors import QuorateError
+from quorate.http.api import CheckResult
+
+CHECK_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class SettingsWatch:
+    """Runs on the node's loop. `is_known`: this node has all that the cluster had when it started."""
+
+    def __init__(self, replica: Replica, settings: ClusterSettings, *, is_known: Callable[[], bool]) -> None:
+        self._replica, self._settings, self._is_known = replica, settings, is_known
+        self._task: asyncio.Task[None] | None = None
+        self._compared_with: tuple[str, int] | None = None  # the leader whose settings were compared last, and its term
+        self._against_leader: Sequence[str] = ()
+        self._told: Sequence[str] = ()  # what stood in the log last
+        self._held: dict[str, object] = {}  # the cluster's settings when they were looked at last
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+            self._task = None
+
+    def check(self) -> CheckResult:
+        """For /readyz, where it never fails."""
+        differs = self._differs()
+        if not differs:
+            return CheckResult(True, "as the cluster has them")
+        return CheckResult(True, f"{len(differs)} not as the cluster has them", "; ".join(differs))
+
+    def _differs(self) -> list[str]:
+        held = self._settings.against_cluster() if self._replica.state.cluster_id and self._is_known() else []
+        return [*held, *self._against_leader]
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                await self.look()
+            except Exception:
+                log.exception("the settings could not be compared")
+            await asyncio.sleep(CHECK_S)
+
+    async def look(self) -> None:
+        leader = self._replica.leader
+        if leader is None or not self._replica.state.cluster_id or not self._is_known():
+            return
+        self._note_changes()
+        leadership = leader, self._replica.term
+        if leadership != self._compared_with:
+            try:
+                self._against_leader = await self._settings.against(leader)
+                self._compared_with = leadership
+            except QuorateError:  # it is asked again; the cluster's settings are told meanwhile
+                self._against_leader = ()
+        differs = self._differs()
+        if differs and differs != self._told:
+            log.warning("%s", "; ".join(differs))
+        self._told = differs
+
+    def _note_changes(self) -> None:
+        for name, settable in SETTABLE.items():
+            value = settable.held(self._replica.state)
+            before = self._held.setdefault(name, value)
+            if value != before:
+                self._held[name] = value
+                log.info("%s is %s in the cluster now, and was %s", name, value, before)

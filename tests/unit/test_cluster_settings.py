@@ -1,0 +1,290 @@
+"""Settings that concern the whole cluster: who says what, who says otherwise, and what is set for all nodes."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Mapping
+from typing import Any, TypeVar
+
+import pytest
+
+from quorate.cluster.entry import Command, Done, Refused, SetDedupWindow
+from quorate.cluster.fsm import StateMachine
+from quorate.cluster.submit.submitter import Submitter
+from quorate.cluster_settings import SETTABLE, ClusterSettings
+from quorate.config import SETTINGS, load
+from quorate.config.shared import SHARED, told_settings
+from quorate.errors import Invalid, NotFound, NotReady, QuorateError, TooSoon
+from quorate.settings_watch import SettingsWatch
+from tests.support.local_replica import LocalReplica
+
+T = TypeVar("T")
+URL = "mongodb://user:secret@db/?w=1"
+
+
+class Members:
+    """Nodes n1 (which leads) and so on, each with settings of its own. `levels` says what their programs can do."""
+
+    def __init__(self, *flags: Mapping[str, Any]) -> None:
+        self.replicas = [LocalReplica(f"n{number}") for number in range(1, len(flags) + 1)]
+        self.levels: dict[str, int | None] = {replica.node_id: 1 for replica in self.replicas}
+        self.settings = [self._make(replica, given) for replica, given in zip(self.replicas, flags, strict=True)]
+        self.watches = [
+            SettingsWatch(replica, settings, is_known=lambda: True)
+            for replica, settings in zip(self.replicas, self.settings, strict=True)
+        ]
+        for replica in self.replicas:
+            replica.leader = "n1"
+            replica.peers = {other.node_id: other for other in self.replicas if other is not replica}
+
+    def _make(self, replica: LocalReplica, flags: Mapping[str, Any]) -> ClusterSettings:
+        loaded = load(env={}, flags={"node.id": replica.node_id, **flags})
+        return ClusterSettings(
+            loaded.config,
+            loaded.origins,
+            replica,
+            Submitter(replica),
+            members=lambda: [each.node_id for each in self.replicas],
+            levels=lambda: self.levels,
+        )
+
+    async def shown(self, place: int = 0) -> dict[str, Any]:
+        found = await self.settings[place].show()
+        return {each["name"]: each for each in found["settings"]}
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(work)
+
+
+# ---- what is shown --------------------------------------------------------------------------------------------------
+
+
+def test_a_setting_of_the_cluster_names_the_nodes_that_were_told_otherwise() -> None:
+    async def main() -> dict[str, Any]:
+        members = Members({}, {"votes.dedup_window": 500}, {"votes.dedup_window": 1_000_000})
+        return dict((await members.shown())["votes.dedup_window"])
+
+    assert {
+        "name": "votes.dedup_window",
+        "scope": "cluster",
+        "value": 1_000_000,
+        "nodes": {"n1": 1_000_000, "n2": 500, "n3": 1_000_000},
+        "differ": ["n2"],
+    } == run(main())
+
+
+def test_a_default_says_nothing_against_what_the_cluster_has() -> None:
+    async def main() -> list[str]:
+        members = Members({}, {"votes.dedup_window": 1_000_000})
+        await members.settings[0].set("votes.dedup_window", 2_000_000)
+        differ: list[str] = (await members.shown())["votes.dedup_window"]["differ"]
+        return differ
+
+    assert ["n2"] == run(main())
+
+
+def test_what_should_be_alike_is_compared_with_the_leader() -> None:
+    async def main() -> tuple[Any, Any, Any]:
+        members = Members({"flush.sinks": ["mongo"]}, {}, {"flush.sinks": ["mongo"]})
+        for replica in members.replicas:
+            replica.leader = "n2"
+        shown = await members.shown()
+        return shown["flush.sinks"], shown["flush.interval_ms"]["differ"], shown["mongo.url"]["nodes"]
+
+    sinks, interval, mongo = run(main())
+    assert (["sqlite"], ["n1", "n3"]) == (sinks["value"], sinks["differ"])
+    assert [] == interval
+    assert {"n1", "n3"} == set(mongo), "n2 does not write there, so what it says of MongoDB is of no interest"
+
+
+def test_secrets_are_compared_and_never_shown() -> None:
+    async def main() -> tuple[Any, bytes]:
+        flags = {"flush.sinks": ["mongo"]}
+        members = Members({**flags, "mongo.url": URL}, {**flags, "mongo.url": URL}, {**flags, "mongo.url": URL + "2"})
+        told = await members.replicas[0].call("n3", "settings", b"")
+        return (await members.shown())["mongo.url"], told
+
+    shown, told = run(main())
+    assert ("***", ["n3"]) == (shown["value"], shown["differ"])
+    assert b"secret" not in told
+
+
+def test_a_node_that_cannot_say_is_named_with_the_reason() -> None:
+    async def main() -> tuple[Any, Any]:
+        members = Members({}, {}, {}, {})
+        members.levels |= {"n2": None, "n3": 0}
+        del members.replicas[0].peers["n4"]
+        found = await members.settings[0].show()
+        return found["untold"], [list(each["nodes"]) for each in found["settings"]]
+
+    untold, nodes = run(main())
+    expected = {"n2": "not connected", "n3": "runs 0.1.0, which cannot tell", "n4": "no link to n4"}
+    assert expected == untold
+    assert all(said == ["n1"] for said in nodes)
+
+
+def test_a_node_that_has_not_joined_says_so() -> None:
+    async def main() -> None:
+        members = Members({})
+        members.replicas[0].state = StateMachine()
+        await members.settings[0].show()
+
+    with pytest.raises(NotReady, match="not joined"):
+        run(main())
+
+
+def test_only_settings_in_use_are_told() -> None:
+    config = load(env={}, flags={"flush.sinks": [], "nsq.nsqd": ["127.0.0.1:4150"]}).config
+    sections = {name.partition(".")[0] for name in told_settings(config, (), b"")}
+    assert {"votes", "raft", "flush", "nsq"} == sections
+
+
+def test_every_setting_of_the_cluster_can_be_set_and_no_other() -> None:
+    assert set(SETTABLE) == {name for name, setting in SETTINGS.items() if setting.scope == "cluster"}
+    assert not any(setting.replaced_by for setting in SHARED.values())
+
+
+# ---- what is set ----------------------------------------------------------------------------------------------------
+
+
+def test_a_setting_is_set_at_one_version_and_again_without_harm() -> None:
+    async def main() -> tuple[Any, Any, int, list[bytes]]:
+        members = Members({})
+        first = await members.settings[0].set("votes.dedup_window", 500)
+        again = await members.settings[0].set("votes.dedup_window", 500)
+        replica = members.replicas[0]
+        return first, again, replica.state.dedup_window, replica.proposed
+
+    first, again, window, proposed = run(main())
+    assert ({"name": "votes.dedup_window", "value": 500, "version": 2}, 500) == (first, window)
+    assert (500, 2) == (again["value"], len(proposed))
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "kind", "words"),
+    [
+        ("votes.dedup_windw", 5, NotFound, "did you mean votes.dedup_window"),
+        ("nothing", 5, NotFound, "is not a setting"),
+        ("votes.queue_bytes", 5, Invalid, "not held by the cluster"),
+        ("flush.sinks", ["mongo"], Invalid, "in each node's settings"),
+        ("votes.dedup_window", 0, Invalid, "a whole number from 1 to 8,000,000"),
+        ("votes.dedup_window", 8_000_001, Invalid, "cannot be 8,000,001"),
+        ("votes.dedup_window", "5", Invalid, "a whole number"),
+        ("votes.dedup_window", True, Invalid, "cannot be true"),
+        ("votes.dedup_window", None, Invalid, "cannot be null"),
+    ],
+)
+def test_what_cannot_be_set_is_refused_in_words(name: str, value: Any, kind: type[QuorateError], words: str) -> None:
+    async def main() -> None:
+        members = Members({})
+        try:
+            await members.settings[0].set(name, value)
+        finally:
+            assert [] == members.replicas[0].proposed
+
+    with pytest.raises(kind, match=words):
+        run(main())
+
+
+def test_a_change_that_the_cluster_cannot_take_yet_says_until_when(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(command: Command, *, timeout_s: float) -> tuple[Any, int]:
+        return Refused("the dedup window was changed too often lately; try again 7 accepted ids later"), 3
+
+    async def main() -> None:
+        members = Members({})
+        monkeypatch.setattr(members.settings[0]._submitter, "command", refuse)
+        await members.settings[0].set("votes.dedup_window", 5)
+
+    with pytest.raises(TooSoon, match="7 accepted ids later"):
+        run(main())
+
+
+def test_the_command_is_one_that_version_0_1_0_knows() -> None:
+    """So the window can be set while nodes of 0.1.0 are in the cluster."""
+    machine = LocalReplica().state
+    assert 0 == machine.level
+    assert Done(5) == machine._handlers[SetDedupWindow](SetDedupWindow(5))
+
+
+# ---- what is told ---------------------------------------------------------------------------------------------------
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(record.levelname, record.getMessage()) for record in caplog.records if "settings_watch" in record.name]
+
+
+def test_a_node_that_differs_tells_it_once_and_in_readyz(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main() -> Any:
+        members = Members({"flush.interval_ms": 50}, {"votes.dedup_window": 500})
+        for watch in members.watches:
+            await watch.look()
+            await watch.look()
+        return [watch.check() for watch in members.watches]
+
+    leader, follower = run(main())
+    assert (True, "as the cluster has them") == leader[:2]
+    assert (True, "2 not as the cluster has them") == follower[:2]
+    [(level, line)] = lines(caplog)
+    assert ("WARNING", line) == (level, follower.more)
+    assert "votes.dedup_window is 500 in this node's settings, and 1,000,000 in the cluster, which holds" in line
+    assert "flush.interval_ms is 1,000 here and 50 on n1" in line
+
+
+def test_nothing_is_told_before_the_node_knows_the_cluster(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> Any:
+        members = Members({}, {"votes.dedup_window": 500})
+        replica = members.replicas[1]
+        watch = SettingsWatch(replica, members.settings[1], is_known=lambda: False)
+        await watch.look()
+        replica.leader = None
+        await members.watches[1].look()
+        return watch.check()
+
+    assert (True, "as the cluster has them") == run(main())[:2]
+    assert [] == lines(caplog)
+
+
+def test_a_change_of_the_cluster_is_told_by_each_node(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+    async def main() -> Any:
+        members = Members({"votes.dedup_window": 500})
+        await members.watches[0].look()
+        await members.settings[0].set("votes.dedup_window", 500)
+        await members.watches[0].look()
+        return members.watches[0].check()
+
+    assert "as the cluster has them" == run(main()).words
+    assert [
+        "WARNING",
+        "INFO",
+    ] == [level for level, _ in lines(caplog)]
+    assert "votes.dedup_window is 500 in the cluster now, and was 1000000" == lines(caplog)[1][1]
+
+
+def test_each_leader_is_asked_once_and_one_that_cannot_tell_is_asked_again() -> None:
+    async def main() -> list[list[str]]:
+        members = Members({"flush.interval_ms": 50}, {}, {})
+        asked, watch = list[str](), members.watches[2]
+        compare = members.settings[2].against
+
+        async def against(id: str) -> list[str]:
+            asked.append(id)
+            return await compare(id)
+
+        members.settings[2].against = against  # type: ignore[method-assign]
+        told = [asked]
+        for leader, term, level in (("n1", 1, 0), ("n1", 1, 1), ("n1", 1, 1), ("n2", 2, 1), ("n1", 3, 1)):
+            members.replicas[2].leader, members.replicas[2].term, members.levels["n1"] = leader, term, level
+            await watch.look()
+            told.append(watch.check().more.split(" ")[:1])
+        return told
+
+    asked, *told = run(main())
+    assert ["n1", "n1", "n2", "n1"] == asked
+    differs = ["flush.interval_ms"]
+    assert [[""], differs, differs, [""], differs] == told
