@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from quorate import exit_code
 from quorate.client.http import Client
 from quorate.cluster.entry import FEATURE_LEVEL
 from quorate.config.write import toml_value
@@ -277,6 +278,19 @@ def operators_are_heard(cluster: Cluster, leader: NodeProcess) -> None:
         before = cluster.leader()
         with client_of(node) as client:
             assert before.id != client.transfer_leadership()
+
+
+@pytest.mark.parametrize("mix", MIXES)
+def test_a_member_that_is_removed_by_nodes_of_the_other_version_stops(old: Version, mix: str, tmp_path: Path) -> None:
+    """Nodes of 0.1.0 have no exit code for it."""
+    with cluster_of(MIXES[mix](old), tmp_path) as cluster:
+        leaving, leader, _ = cluster.nodes
+        make_leader(cluster, leader)
+        with client_of(leader) as client:
+            client.change_members("remove", leaving.id)
+        cluster.wait_for(f"{leaving.id} stopped", lambda: not leaving.running or None)
+        assert "removed from the cluster" in leaving.tail()
+        assert (exit_code.REMOVED if mix == "one-new" else exit_code.FAILED) == leaving.exit_status
 
 
 @pytest.mark.parametrize("mix", MIXES)
