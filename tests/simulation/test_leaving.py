@@ -7,7 +7,10 @@ from typing import cast
 
 import pytest
 
-from quorate.cluster.raft.members import Members
+from quorate.cluster.raft.engine.replication import MEMBERS
+from quorate.cluster.raft.members import Members, encode, founding
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.unsafe_recovery import InlineWriter
 from quorate.errors import Removed
 from tests.simulation.network import SimTransport
 from tests.stock.net import DROP
@@ -90,6 +93,40 @@ def test_a_node_that_was_down_when_it_was_removed_stops_at_every_start(marked: b
             assert knows_it_left(net, leaving)
             net.crash(leaving)
             del net.halted[leaving]
+
+
+def test_a_node_whose_log_has_its_removal_does_not_start() -> None:
+    """It needs no peer to know it. Only what is committed counts."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leaving = net.others(net.elect())[0]
+        net.run(2)
+        net.crash(leaving, power=False)
+        for committed in (False, True):
+            write_removal(net, leaving, committed=committed)
+            net.partition([leaving], net.others(leaving))
+            if not committed:
+                net.start(leaving)
+                net.run(1)
+                assert {} == net.halted
+                net.crash(leaving, power=False)
+        with pytest.raises(Removed, match="remove"):
+            net.start(leaving)
+
+
+def write_removal(net: OurNet, name: str, *, committed: bool) -> None:
+    """Put the removal of the node, which is down, at the end of its log, or mark what is there as committed."""
+    journal = Journal.open(
+        net.directories[name].files, InlineWriter(), snapshot=None, on_failure=lambda error: None, may_create=False
+    )
+    _, last, term = journal[-1]
+    if committed:
+        journal.setRaftCommitIndex(last)
+    else:
+        rest = founding({peer: peer for peer in net.others(name)}, {})
+        journal.add(MEMBERS + encode(rest.removing(name)), last + 1, term)
+    journal.flush()
+    journal.close()
 
 
 def test_nodes_that_joined_after_a_removal_know_of_it() -> None:

@@ -85,7 +85,13 @@ class Membership:
 
     def _check_not_removed(self) -> None:
         if self._committed is not None and self._has_left(self._bootstrap.identity, self.member_at):
-            raise Removed(f"this node was {REMOVED} ({self._committed.reason}); its data directory is of no more use")
+            raise self._removed(f"({self._committed.reason})")
+
+    def _removed(self, how: str) -> Removed:
+        return Removed(
+            f"this node was {REMOVED} {how}; its data directory is of no more use. "
+            f"To take {self._node_id} in again, empty the directory and add it: quorate members add {self._node_id}"
+        )
 
     def committed(self, data: bytes, index: int) -> None:
         """A membership entry is committed. Raises `Removed` if it removes this node."""
@@ -209,7 +215,7 @@ class Membership:
     def refused(self, peer: str, why: str) -> None:
         """A peer refuses this node. Raises `Removed` if the reason is that this node was removed while it was away."""
         if self._bootstrap.formed and REMOVED in why:
-            raise Removed(f"this node was {REMOVED}, says {peer}; its data directory is of no more use")
+            raise self._removed(f"(says {peer})")
 
     # ---- changes, on the leader -------------------------------------------------------------------------------------
 
