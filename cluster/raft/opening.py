@@ -9,6 +9,7 @@ from quorate.cluster.fsm import StateMachine
 from quorate.cluster.raft.environment import ReplicaSettings, blocking
 from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.storage.memory_file import MemoryFile
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
 from quorate.cluster.raft.storage.writer import Writer
 
@@ -21,6 +22,8 @@ class OpenedStorage:
     snapshot: SnapshotMeta | None
     state: StateMachine | None
     journal: Journal
+    memory: MemoryFile  # what is remembered of peers, and where it is written
+    remembered: bytes
 
 
 async def open_storage(
@@ -49,4 +52,5 @@ async def open_storage(
         segment_bytes=settings.segment_bytes,
         may_create=may_create,
     )
-    return OpenedStorage(snapshots, snapshot, state, journal)
+    memory = MemoryFile(files)
+    return OpenedStorage(snapshots, snapshot, state, journal, memory, await blocking(memory.read))

@@ -100,6 +100,7 @@ class RaftReplica:
             self.bootstrap,
             self._state,
             snapshot_writer=snapshot_writer,
+            memory_writer=self._new_writer("quorate-memory"),
             rng=self._environment.rng,
             snapshot_installed=self._tick_soon,
             halt=self._halt,
@@ -128,7 +129,7 @@ class RaftReplica:
         self._fail_open_requests(OutcomeUnknown("this node stopped before the outcome was known"))
         await self.transport.stop()
         if self._opened is not None and self._halted is None:
-            await blocking(self._opened.engine.journal.close)
+            await blocking(self._opened.close_disk)
         for writer in self._writers:
             await blocking(writer.stop)
         self._directory.close()
@@ -260,7 +261,7 @@ class RaftReplica:
 
     def disconnected(self, peer: str) -> None:
         if (running := self._running) is not None:
-            self._guard(running.engine.peer_disconnected, peer)
+            self._guard(running.disconnected, peer)
         if not self.transport.is_open(peer):  # it may be: by a newer connection
             self.bootstrap.connection_closed(peer)
 

@@ -7,6 +7,7 @@ is used by `RaftReplica` only, on the loop, one step at a time: an error in a st
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections.abc import Callable, Mapping
 
@@ -24,17 +25,21 @@ from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.membership.feature_level import FeatureLevel
 from quorate.cluster.raft.membership.histories import Histories
 from quorate.cluster.raft.membership.membership import Membership
+from quorate.cluster.raft.membership.peer_memory import PeerMemory
 from quorate.cluster.raft.opening import OpenedStorage
 from quorate.cluster.raft.snapshot.compaction import Compaction
 from quorate.cluster.raft.snapshot.transfer import SnapshotReceiver, SnapshotSender
 from quorate.cluster.raft.status import RaftStatus
+from quorate.cluster.raft.storage.directory import INCARNATION_BYTES
 from quorate.cluster.raft.storage.writer import Writer
 from quorate.cluster.raft.transport.connection import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
 
-RENEW_S = 2.0  # the time between two introductions that only tell of more that is committed
+RENEW_S = 1.0  # the time between two introductions that only tell of more that is committed or remembered
 HEARD_S = 2.0  # a peer that sent nothing for so long does not help to elect; idle peers send something every second
 NEVER_MS = 1e9  # what the engine says of a silence that has no beginning
+
+log = logging.getLogger(__name__)
 
 
 class RunningReplica:
@@ -50,12 +55,15 @@ class RunningReplica:
         state: LocalState,
         *,
         snapshot_writer: Writer,
+        memory_writer: Writer,
         rng: random.Random,
         snapshot_installed: Callable[[], None],
         halt: Callable[[BaseException], None],
     ) -> None:
         self._settings, self._directory = settings, directory
         self._transport, self._bootstrap, self._state = transport, bootstrap, state
+        self._rng = rng
+        self._began_s = monotonic_s()
         self._http: dict[str, str] = {}
         self._told, self._told_s = (0, 0), monotonic_s()  # what peers were told last, and when
         self.catch_up = CatchUp()
@@ -76,6 +84,15 @@ class RunningReplica:
             self.engine.restored(storage.snapshot.index)
         self.membership = Membership(
             settings.node_id, self.engine, transport, bootstrap, settings.peers, storage.snapshot
+        )
+        self.memory = PeerMemory(
+            settings.node_id,
+            self.engine,
+            self.membership,
+            bootstrap,
+            storage.memory,
+            memory_writer,
+            storage.remembered,
         )
         self.level = FeatureLevel(settings.feature_level, settings.node_id, self.engine, self.membership, state)
         self.histories = Histories(settings.node_id, self.engine)
@@ -108,6 +125,7 @@ class RunningReplica:
     def tick_membership(self) -> None:
         self.membership.tick()
         self.level.tick()
+        self.memory.tick(monotonic_s())
         self._renew_introductions()
         if self._bootstrap.identity != self._directory.identity:
             self.save_identity()
@@ -125,7 +143,13 @@ class RunningReplica:
             case messages.SnapshotAck():
                 self._sender.on_ack(peer, message)
             case _:
+                self.memory.heard(peer, message)
                 self.engine.receive(peer, message)
+
+    def close_disk(self) -> None:
+        """Write all that waits; blocking, for an orderly stop."""
+        self.engine.journal.close()
+        self.memory.close()
 
     def set_initial_peers(self, peers: Mapping[str, str]) -> None:
         """The peers to connect with while the log names no members."""
@@ -135,7 +159,9 @@ class RunningReplica:
         """Write down that the cluster is formed, before this node acts on it."""
         identity = self._bootstrap.identity
         if identity != self._directory.identity:
-            self._directory.save_identity(cluster_id=identity.cluster_id, members=identity.members)
+            self._directory.save_identity(
+                cluster_id=identity.cluster_id, members=identity.members, incarnation=identity.incarnation
+            )
             asyncio.get_running_loop().call_soon(self._reintroduce)
         self.membership.update_candidacy()
 
@@ -143,7 +169,8 @@ class RunningReplica:
         """Introduce this node again when what it tells has changed: at once if it is known as a member later than told,
         and otherwise from time to time. Compare what peers have told with what is committed here by now."""
         member_at, committed, now_s = self.membership.member_at, self.engine.commit_index, monotonic_s()
-        due = now_s - self._told_s >= RENEW_S and committed != self._told[1]
+        news = committed != self._told[1] or self.memory.has_news
+        due = news and now_s - self._told_s >= RENEW_S
         if due or member_at != self._told[0]:
             self._told, self._told_s = (member_at, committed), now_s
             cluster_id = self._bootstrap.identity.cluster_id
@@ -170,6 +197,7 @@ class RunningReplica:
         if refusal is None:
             self.membership.introduced(peer, introduction)
             self._http[peer] = introduction.http
+            refusal = self._forget(peer, self.memory.introduced(introduction))
         return refusal
 
     def refused(self, peer: str, why: str) -> None:
@@ -177,6 +205,23 @@ class RunningReplica:
         self.histories.refused(peer, why)
         if not self.histories.has_other(peer):  # what another history knows of its members does not count here
             self.membership.refused(peer, why)
+
+    def _forget(self, peer: str, missing: str) -> str | None:
+        """If the peer remembers more of this node's disk than is on it: count as another disk from now on.
+
+        Returns what to tell the peer, whose connection is closed: it must not count what it knows of the old disk.
+        """
+        if not missing:
+            return None
+        self.membership.forget(self._rng.randbytes(INCARNATION_BYTES).hex())
+        self.save_identity()
+        words = f"{self.membership.disowned}; {peer} remembers of it that {missing}"
+        log.critical("%s", words)
+        return words
+
+    def disconnected(self, peer: str) -> None:
+        self.memory.look()  # before what the engine knows of the peer may change
+        self.engine.peer_disconnected(peer)
 
     def introduction(self) -> Introduction:
         """What this node tells its peers of itself now."""
@@ -193,6 +238,7 @@ class RunningReplica:
             level=self._settings.feature_level,
             committed=committed,
             chain=self.engine.journal.chain_at(committed),
+            remembered=self.memory.to_tell() if self._bootstrap.formed else [],
         )
 
     def http_addresses(self) -> dict[str, str]:
@@ -251,6 +297,7 @@ class RunningReplica:
             waiting_for=self._bootstrap.waiting_for(),
             other_histories=self.histories.others(),
             stranger_to=self._bootstrap.stranger_to,
+            forgotten=self.membership.disowned,
             snapshot_index=newest.index if newest else 0,
             snapshot_bytes=newest.size if newest else 0,
             snapshots_received=self._receiver.installed,
@@ -295,7 +342,13 @@ class RunningReplica:
         self._tell_snapshot_installed()
 
     def may_give_ballot(self, incarnation: str) -> bool:
-        return self.membership.may_give_ballot(incarnation)
+        return self._others_had_their_say() and self.membership.may_give_ballot(incarnation)
+
+    def _others_had_their_say(self) -> bool:
+        """Wait a moment after the start: a peer that is up may remember more of this disk than is on it."""
+        others = self.engine.voters() - {self._settings.node_id}
+        waited_s = monotonic_s() - self._began_s
+        return waited_s > self._settings.timing.election_s or self.membership.have_all_introduced(others)
 
     def incarnation_of(self, peer: str) -> str:
         return self.membership.incarnation_of(peer)

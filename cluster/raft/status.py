@@ -41,6 +41,7 @@ class RaftStatus(msgspec.Struct):
     waiting_for: list[str] = []  # founders that this node has not met yet
     other_histories: dict[str, str] = {}  # peers whose committed entries differ from this node's, and why that is known
     stranger_to: str | None = None  # the id of a formed cluster that does not know this node's disk
+    forgotten: str | None = None  # the log means another disk than this node's: why, and what to do
     snapshot_index: int = 0
     snapshot_bytes: int = 0
     snapshots_received: int = 0

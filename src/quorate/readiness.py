@@ -63,6 +63,8 @@ class Readiness:
         raft = self._replica.status()
         if raft.role in ("starting", "halted"):
             return CheckResult(False, raft.role, "see the log of this node")
+        if raft.forgotten is not None:
+            return CheckResult(False, "the disk does not count", raft.forgotten)
         applied, lag = raft.applied_index, raft.lag_entries
         words, more = f"applied {applied}", f"committed {applied + lag}, last {raft.last_index}"
         if lag <= BEHIND_MAX and raft.lag_ms <= BEHIND_MS_MAX:

@@ -33,9 +33,11 @@ class SimDirectory:
     files: SimFiles
     identity: NodeIdentity
 
-    def save_identity(self, *, cluster_id: str | None, members: dict[str, str] | None) -> None:
+    def save_identity(
+        self, *, cluster_id: str | None, members: dict[str, str] | None, incarnation: str | None = None
+    ) -> None:
         old = self.identity
-        self.identity = NodeIdentity(FORMAT, old.node_id, old.incarnation, cluster_id, members)
+        self.identity = NodeIdentity(FORMAT, old.node_id, incarnation or old.incarnation, cluster_id, members)
 
     def close(self) -> None:
         pass

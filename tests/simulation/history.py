@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from quorate.cluster.entry import CreatePoll
 from quorate.errors import QuorateError
 from quorate.vote import Vote
-from tests.simulation.cluster import SimCluster, virtual_time
+from tests.simulation.cluster import SimCluster, SimNode, virtual_time
 
 OPTIONS = ["happy", "sad", "calm"]
 
@@ -232,6 +232,10 @@ async def _heal(cluster: SimCluster) -> None:
             await cluster.start(name)
 
 
+def _forgotten(node: SimNode) -> str | None:
+    return None if node.replica is None else node.replica.status().forgotten
+
+
 async def _judge(cluster: SimCluster, outcomes: dict[str, str]) -> Verdict:
     nodes = [cluster.nodes[name] for name in cluster.names]
     replicas = [node.replica for node in nodes if node.replica is not None]
@@ -247,6 +251,7 @@ async def _judge(cluster: SimCluster, outcomes: dict[str, str]) -> Verdict:
     digests = {replica.state.digest() for replica in replicas}
     if len(digests) != 1:
         verdict.broken.append("nodes differ at the end")
+    verdict.broken += [f"{node.directory.identity.node_id}: {told}" for node in nodes if (told := _forgotten(node))]
     results = replicas[0].state.results("mood") or {}
     for option in OPTIONS:
         sure = sum(outcome == f"counted {option}" for outcome in outcomes.values())

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from quorate.cluster.raft import messages
+from quorate.cluster.raft.transport.connection import Introduction
 from quorate.cluster.raft.transport.transport import Listener
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NoLeader, OutcomeUnknown, QuorateError
@@ -110,11 +111,15 @@ class SimTransport:
         self.network.settle()
 
     def connect(self, peer: str) -> None:
-        """Connect both ends at once, if each accepts the other."""
+        """Connect both ends at once, if each accepts the other. Both have heard the other one's introduction then."""
         there = self.network.ends[peer]
         new = [(one, other) for one, other in ((self, there), (there, self)) if other.node_id not in one.connection]
-        for one, other in new:
-            refusal = one.listener.opened(other.node_id, other.listener.introduction())
+        said = [other.listener.introduction() for _, other in new]
+        refusals = [
+            one.listener.opened(other.node_id, introduction)
+            for (one, other), introduction in zip(new, said, strict=True)
+        ]
+        for (one, other), refusal in zip(new, refusals, strict=True):
             if refusal is not None:
                 self._hang_up(one, other, refusal)
                 return
@@ -156,7 +161,12 @@ class SimTransport:
     def reintroduce(self, peer: str) -> None:
         if peer in self.connection:
             introduction = self.listener.introduction()
-            self.network.carry(self.node_id, peer, lambda there: there.listener.opened(self.node_id, introduction))
+            self.network.carry(self.node_id, peer, lambda there: there.introduced_again(self, introduction), once=True)
+
+    def introduced_again(self, other: SimTransport, introduction: Introduction) -> None:
+        refusal = self.listener.opened(other.node_id, introduction)
+        if refusal is not None:
+            self._hang_up(self, other, refusal)
 
     def is_open(self, peer: str) -> bool:
         return peer in self.connection

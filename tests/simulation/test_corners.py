@@ -51,7 +51,7 @@ def test_a_snapshot_of_entries_in_the_log_keeps_the_entries_after_it() -> None:
         net.run(0.2)
         net.heal()
         last = net.last_index(leader)
-        assert net.until(lambda: net.engine(leader)._match(follower) == last), "it says that it has all"
+        assert net.until(lambda: net.engine(leader).copied_index(follower) == last), "it says that it has all"
         net.crash(follower, power=False)
         net.partition([follower], [leader, other])
         net.start(follower)
@@ -187,13 +187,13 @@ def test_the_copies_of_a_learner_no_longer_count_after_its_disk_is_emptied() -> 
         leader = net.elect()
         emptied = net.others(leader)[0]
         engine = net.engine(leader)
-        assert engine._match(emptied) == net.last_index(leader)
+        assert engine.copied_index(emptied) == net.last_index(leader)
         net.listen(lambda source, target, message: DROP if source == emptied else None)
         net.crash(emptied)
         net.wipe(emptied)
         net.start(emptied)
         net.run(0.1)
-        assert 0 == engine._match(emptied)
+        assert 0 == engine.copied_index(emptied)
 
 
 def change(net: OurNet, what: Callable[[Members], Members]) -> None:

@@ -155,6 +155,11 @@ class OurNet(Net):
         rng = random.Random(f"disk {name} {self.seed} {self.now_s}")
         self.directories[name] = SimDirectory(SimFiles(rng), NodeIdentity(FORMAT, name, rng.randbytes(8).hex()))
 
+    def copy_of_disk(self, name: str) -> SimDirectory:
+        """A copy of the node's data folder as it is now."""
+        directory = self.directories[name]
+        return SimDirectory(directory.files.copy(), directory.identity)
+
     def up(self) -> Iterable[str]:
         return self.replicas
 

@@ -209,8 +209,9 @@ def test_meta_lost_ours() -> None:
                 assert remembered == (journal.getCurrentTerm(), journal.getVotedForNodeId()), what
                 verdicts[what] = "remembered"
                 net.crash(follower, power=False)
-        hint = ["log.synced gone", "log.synced empty"]  # how far the log was synced: it can do without
-        assert hint == sorted((what for what in verdicts if verdicts[what] == "remembered"), reverse=True)
+        # What it can do without: how far the log was synced, and what it remembers of its peers.
+        spare = ["peers.seen gone", "peers.seen empty", "log.synced gone", "log.synced empty"]
+        assert spare == sorted((what for what in verdicts if verdicts[what] == "remembered"), reverse=True)
 
 
 # ---- members --------------------------------------------------------------------------------------------------------

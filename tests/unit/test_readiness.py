@@ -121,6 +121,10 @@ def test_a_node_without_a_leader_says_what_it_waits_for(
             {"lag_entries": 1_001, "lag_ms": 400},
             (False, "applied 7, 1,001 entries and 0.4 s behind", "committed 1008, last 9"),
         ),
+        (
+            {"forgotten": "quorate members replace n1"},
+            (False, "the disk does not count", "quorate members replace n1"),
+        ),
         ({"lag_entries": 1, "lag_ms": 5_000}, (True, "applied 7", "committed 8, last 9")),
         ({"lag_entries": 1, "lag_ms": 5_100}, (False, "applied 7, 1 entry and 5.1 s behind", "committed 8, last 9")),
         ({"role": "halted"}, (False, "halted", "see the log of this node")),

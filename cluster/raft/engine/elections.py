@@ -139,6 +139,8 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
     def allow_candidacy(self, allowed: bool) -> None:
         """Whether this node may start elections. Not if its cluster is not formed, or if the log means another disk."""
         self.may_be_candidate = allowed
+        if not allowed:
+            self._step_down()
 
     # ---- promises wait for the disk ---------------------------------------------------------------------------------
 
@@ -215,7 +217,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         return now_s - self._synced_at_s > DISK_HANG_TIMEOUTS * self.timing.election_s
 
     def _step_down(self) -> None:
-        """Lead no more. A leader without a disk commits nothing, and its heartbeats keep others from an election."""
+        """Lead no more: a disk that hangs, or that does not count, must not keep others from an election."""
         if self.role == LEADER:
             self._SyncObj__setState(FOLLOWER)
             self._SyncObj__raftLeader = None

@@ -80,7 +80,8 @@ class Engine(Replication):
         self._SyncObj__onNodeConnected(node)
         if self.role == LEADER and node in self._SyncObj__raftNextIndex:
             # Entries sent on the old connection may be lost: go on from the last entry that the peer is known to have.
-            self._SyncObj__raftNextIndex[node] = max(self._match(peer) + 1, 2)
+            self._SyncObj__raftNextIndex[node] = max(self.copied_index(peer) + 1, 2)
+            self._doubt_copies(node)
             self._replicate(node, heartbeat=True)
 
     def peer_disconnected(self, peer: str) -> None:
@@ -124,7 +125,7 @@ class Engine(Replication):
         """
         heard_s = self._SyncObj__lastResponseTime.get(RaftNode(peer), float("-inf"))
         fresh = monotonic_s() - heard_s < self.timing.election_s / 2
-        return fresh and self._match(peer) >= max(self._committed_a_while_ago, self.journal.first_index)
+        return fresh and self.copied_index(peer) >= max(self._committed_a_while_ago, self.journal.first_index)
 
     def _note_commit_index(self) -> None:
         """Remember the commit index of a while ago: a quarter to half of an election timeout."""
@@ -172,7 +173,7 @@ class Engine(Replication):
         if self.role != LEADER:
             return self.journal.last_index
         peers = [str(node.id) for node in self._peers() if self._connected(node)]
-        known = [max(self._match(peer), sent_index(peer)) for peer in peers]
+        known = [max(self.copied_index(peer), self._doubted.get(peer, 0), sent_index(peer)) for peer in peers]
         return min((at for at in known if at >= self.journal.first_index), default=self.journal.last_index)
 
     def transfer_to_caught_up(self, asked: Collection[str] = ()) -> str | None:
@@ -180,7 +181,7 @@ class Engine(Replication):
         ready = sorted(
             peer
             for peer in self.voters() - {self.node_id, *asked}
-            if self._connected(RaftNode(peer)) and self._match(peer) == self.journal.last_index
+            if self._connected(RaftNode(peer)) and self.copied_index(peer) == self.journal.last_index
         )
         if self.role != LEADER or not ready:
             return None

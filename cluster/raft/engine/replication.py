@@ -33,6 +33,7 @@ class Replication(Elections):
         self._read_index = ReadIndex()
         self._commit_announced = 0
         self._members = MemberEntries()
+        self._doubted: dict[str, int] = {}  # what a peer had copied before its connection was made anew
         self.history_index = parts["journal"].last_index  # entries up to here may be old: no fresh leader sent them
         super().__init__(node_id, voters, **parts)
 
@@ -91,6 +92,7 @@ class Replication(Elections):
         counting, self._counting_copies = self._counting_copies, False
         self._elections_since_leader = 0
         self._read_index.begin_term()
+        self._doubted.clear()
         super()._SyncObj__onBecomeLeader()
         self._counting_copies = counting
         self.journal.flush()
@@ -117,7 +119,8 @@ class Replication(Elections):
     def _connected(self, node: RaftNode) -> bool:
         return node in self._SyncObj__connectedNodes
 
-    def _match(self, peer: str) -> int:
+    def copied_index(self, peer: str) -> int:
+        """As a leader: up to which index the peer has said that its disk has our entries."""
         return int(self._SyncObj__raftMatchIndex.get(RaftNode(peer), 0))
 
     def _replicate(self, node: RaftNode, *, heartbeat: bool) -> None:
@@ -201,12 +204,19 @@ class Replication(Elections):
     def _count_copy(self, node: RaftNode, message: messages.Appended) -> None:
         self._SyncObj__lastResponseTime[node] = monotonic_s()
         if message.success:
+            self._doubted.pop(str(node.id), None)
             self._SyncObj__raftMatchIndex[node] = max(self._SyncObj__raftMatchIndex[node], message.next_index - 1)
         if self._read_index.echoed(str(node.id), message.round):
             self._answer_reads()
 
+    def _doubt_copies(self, node: RaftNode) -> None:
+        """The peer was away, and may come back with an old copy of its disk: count what it says from now on."""
+        self._doubted[str(node.id)] = self.copied_index(str(node.id))
+        self._SyncObj__raftMatchIndex[node] = 0
+
     def forget_copies(self, peer: str) -> None:
         """The peer has another disk now: its copies of entries are gone."""
+        self._doubted.pop(peer, None)
         if self.role == LEADER and RaftNode(peer) in self._SyncObj__raftMatchIndex:
             self._SyncObj__raftMatchIndex[RaftNode(peer)] = 0
 

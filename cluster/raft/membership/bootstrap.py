@@ -54,6 +54,16 @@ class Bootstrap:
     def formed(self) -> bool:
         return self.identity.cluster_id is not None
 
+    @property
+    def remembers_ballots(self) -> bool:
+        """Whether this disk is a founder's, or the one that joined. Asked where the log names no members yet."""
+        identity = self.identity
+        return self.formed and (identity.members or {}).get(identity.node_id) == identity.incarnation
+
+    def forget(self, incarnation: str) -> None:
+        """This disk has forgotten what its node promised: from now on it is another one, as if it had been emptied."""
+        self.identity = msgspec.structs.replace(self.identity, incarnation=incarnation)
+
     def waiting_for(self) -> list[str]:
         """The founders that have not introduced themselves yet."""
         return [] if self.formed else sorted(self.expected - set(self._introduced))

@@ -9,7 +9,7 @@ it was removed stops, and says so.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from quorate.cluster.raft import members
 from quorate.cluster.raft.engine.engine import Engine
@@ -142,8 +142,28 @@ class Membership:
         if self._committed is not None and self._is_me(self._committed):
             self._bootstrap.join({member.id: member.incarnation for member in self._committed.members})
         me = None if self.current is None else self.current.get(self._node_id)
-        mine = me is None or me.incarnation == self._bootstrap.identity.incarnation
+        mine = self._bootstrap.remembers_ballots if self.current is None else me is None or self._is_me(self.current)
         self._engine.allow_candidacy(self._bootstrap.formed and mine)
+
+    def forget(self, incarnation: str) -> None:
+        """This node's disk is another one from now on, which never was a member."""
+        self._bootstrap.forget(incarnation)
+        self.member_at = 0
+
+    @property
+    def disowned(self) -> str | None:
+        """In words: the log means another disk than this node's, so neither its copies nor its ballots count. Or None.
+
+        A disk that was emptied belongs to no cluster yet; see `Bootstrap.stranger_to`.
+        """
+        me = None if self.current is None else self.current.get(self._node_id)
+        if not self._bootstrap.formed or me is None or me.incarnation in ("", self._bootstrap.identity.incarnation):
+            return None
+        return (
+            f"the data folder of {me.id} has forgotten what {me.id} promised, as an old copy that was put back: "
+            "neither its copies nor its ballots count. If a majority of the others is well: "
+            f"quorate members replace {me.id} (the folder need not be emptied)"
+        )
 
     def may_give_ballot(self, to: str) -> bool:
         """Whether this disk remembers every ballot of the voter that a candidate means: the one with incarnation `to`.
@@ -151,7 +171,7 @@ class Membership:
         A disk remembers the ballots of its own incarnation. If `to` is "", the candidate's log names no members yet: it
         means the founders.
         """
-        return to == self._bootstrap.identity.incarnation if to else self._bootstrap.formed
+        return to == self._bootstrap.identity.incarnation if to else self._bootstrap.remembers_ballots
 
     def incarnation_of(self, peer: str) -> str:
         member = None if self.current is None else self.current.get(peer)
@@ -164,6 +184,14 @@ class Membership:
         """
         known, introduction = self.incarnation_of(peer), self._introductions.get(peer)
         return not known or introduction is None or introduction.incarnation == known
+
+    def told_incarnation(self, peer: str) -> str:
+        """The incarnation that the peer introduced itself with last; "" if it never did."""
+        introduction = self._introductions.get(peer)
+        return "" if introduction is None else introduction.incarnation
+
+    def have_all_introduced(self, peers: Iterable[str]) -> bool:
+        return all(peer in self._introductions for peer in peers)
 
     def set_initial_peers(self, peers: Mapping[str, str]) -> None:
         """Connect with these peers while the log names no members."""

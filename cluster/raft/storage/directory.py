@@ -23,7 +23,7 @@ FORMAT = 1
 IDENTITY_NAME = "identity.json"
 LOCK_NAME = "lock"
 _TEMPORARY_NAME = "identity.tmp"
-_INCARNATION_BYTES = 8
+INCARNATION_BYTES = 8
 
 
 class NodeIdentity(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -83,9 +83,19 @@ class DataDirectory:
             raise
         return directory
 
-    def save_identity(self, *, cluster_id: str | None, members: dict[str, str] | None) -> None:
-        """Remember the cluster this directory belongs to. Durable on return; may raise OSError."""
-        identity = msgspec.structs.replace(self.identity, cluster_id=cluster_id, members=members)
+    def save_identity(
+        self, *, cluster_id: str | None, members: dict[str, str] | None, incarnation: str | None = None
+    ) -> None:
+        """Remember the cluster this directory belongs to. Durable on return; may raise OSError.
+
+        With an `incarnation`, the directory is another one from now on: see `Bootstrap.forget`.
+        """
+        identity = msgspec.structs.replace(
+            self.identity,
+            cluster_id=cluster_id,
+            members=members,
+            incarnation=incarnation or self.identity.incarnation,
+        )
         _store(self.files, identity)
         self.identity = identity
 
@@ -139,7 +149,7 @@ def _load_or_create(files: OsFiles, node_id: str, cluster_name: str | None, crea
     if not create:
         raise DataError(f"{files.where} has no {IDENTITY_NAME}: no node has ever used it")
     os.chmod(files.where, 0o700)
-    identity = NodeIdentity(FORMAT, node_id, secrets.token_hex(_INCARNATION_BYTES), cluster_name=cluster_name)
+    identity = NodeIdentity(FORMAT, node_id, secrets.token_hex(INCARNATION_BYTES), cluster_name=cluster_name)
     _store(files, identity)
     return identity
 

@@ -65,6 +65,7 @@ class Journal:
         self._chains: list[bytes] = [replayed.base.chain, *replayed.chains]
         self._term = max(replayed.term, replayed.last.term)
         self._ballot = replayed.ballot if self._term == replayed.term else None
+        self.synced_vote = self._term, self._ballot  # the durable term, and the ballot given in it
         self._committed = replayed.committed
         self._segments = replayed.segments
         self._pending: list[bytes] = []  # framed and in order
@@ -283,16 +284,16 @@ class Journal:
         if self._writing or self._closed or self._failure is not None:
             return
         pending, self._pending, self.pending_bytes = self._pending, [], 0
-        group, position = self._group(pending), self.position
+        group, position, vote = self._group(pending), self.position, (self._term, self._ballot)
         self._writing = True
-        self._writer.run(lambda: self._unless_failed(group), lambda result: self._written(position, result))
+        self._writer.run(lambda: self._unless_failed(group), lambda result: self._written(position, vote, result))
 
-    def _written(self, position: int, result: BaseException | None) -> None:
+    def _written(self, position: int, vote: tuple[int, str | None], result: BaseException | None) -> None:
         self._writing = False
         if result is not None:
             self._fail(result)
         elif not self._closed:
-            self.synced, self.synced_index = position, self._batch_index
+            self.synced, self.synced_index, self.synced_vote = position, self._batch_index, vote
             self._on_synced()
             self.flush()
 

@@ -17,6 +17,7 @@ from typing import Protocol, cast
 import msgspec
 
 from quorate.cluster.raft.messages import MALFORMED
+from quorate.cluster.raft.remembered import Remembered
 from quorate.cluster.raft.transport.cipher import NONCE_BYTES, BadFrame, Plain, Sealed, agree
 from quorate.vote import ENTRY_BYTES_MAX
 
@@ -63,6 +64,7 @@ class Introduction(msgspec.Struct, array_like=True):
     level: int = 0  # the feature level of its program
     committed: int = 0  # an index up to which its log is committed
     chain: bytes = b""  # the log's chain value at `committed`: equal on all nodes of one history
+    remembered: list[Remembered] = []  # what surely was on the disks of the members, this node's own among them
 
 
 _encode = msgspec.msgpack.Encoder().encode

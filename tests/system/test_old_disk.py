@@ -1,0 +1,71 @@
+"""An old copy of a data folder is put back: the node says so, its disk does not count, and nothing is lost."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from quorate.processes.node import NodeProcess
+from quorate.vote import Vote
+from tests.support.cluster import Cluster
+
+KEPT = ("quorate.toml", "node.log")  # what is no part of the data
+
+
+def _copy(folder: Path, to: Path) -> None:
+    to.mkdir()
+    for path in folder.iterdir():
+        if path.is_file() and path.name not in KEPT:
+            shutil.copy2(path, to)
+
+
+def _put_back(copy: Path, folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.name not in KEPT:
+            path.unlink()
+    for path in copy.iterdir():
+        shutil.copy2(path, folder)
+
+
+def _cast(cluster: Cluster, name: str, votes: int) -> None:
+    with cluster.client() as client:
+        for number in range(votes):
+            client.vote(Vote("happy", id=f"{name}-{number}"))
+
+
+def _forgotten(node: NodeProcess) -> str | None:
+    status = node.get("/status")
+    return status["raft"]["forgotten"] if status else None
+
+
+def test_an_old_copy_is_found_out_after_all_nodes_died_and_is_replaced(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "cluster") as cluster:
+        with cluster.client() as client:
+            client.create_poll("mood", ["happy", "sad"])
+        _cast(cluster, "before", 20)
+        node = cluster.followers()[0]
+        node.stop()
+        _copy(node.folder, tmp_path / "copy")
+        node.start()
+        cluster.wait_whole()
+        _cast(cluster, "after", 40)
+        for each in cluster.nodes:
+            each.kill()
+        _put_back(tmp_path / "copy", node.folder)
+        for each in cluster.nodes:
+            each.start()
+        words = cluster.wait_for(f"{node.id} finds out", lambda: _forgotten(node))
+        assert f"quorate members replace {node.id}" in words
+        assert not node.is_ready()
+        cluster.wait_ready([each for each in cluster.nodes if each is not node])
+        assert f"{node.id} refuses this node" in "".join(each.output() for each in cluster.nodes if each is not node)
+        assert cluster.leader() is not node
+        with cluster.client() as client:
+            client.change_members("replace", node.id)
+        cluster.wait_ready()
+        assert _forgotten(node) is None
+        _cast(cluster, "last", 5)
+        cluster.wait_whole()
+        for each in cluster.nodes:
+            results = cluster.wait_for(each.id, lambda each=each: each.get("/polls/mood/results?level=none"))  # type: ignore[misc]
+            assert 65 == results["total"], each.id
