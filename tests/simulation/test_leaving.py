@@ -37,9 +37,10 @@ def knows_it_left(net: OurNet, name: str) -> bool:
     return net.until(lambda: name in net.halted, limit_s=5) and isinstance(net.halted[name], Removed)
 
 
-def test_a_founder_that_is_removed_soon_after_the_forming_stops() -> None:
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_a_founder_that_is_removed_soon_after_the_forming_stops(names: str) -> None:
     with OurNet(1) as net:
-        net.start_all("abc")
+        net.start_all(names)
         leaving = net.others(net.elect())[0]
         remove(net, leaving)
         assert knows_it_left(net, leaving)
@@ -57,9 +58,10 @@ def test_a_founder_that_never_received_an_entry_stops_too() -> None:
         assert knows_it_left(net, "c")
 
 
-def test_a_leader_hands_over_is_removed_and_stops() -> None:
+@pytest.mark.parametrize("names", ["ab", "abc"])
+def test_a_leader_hands_over_is_removed_and_stops(names: str) -> None:
     with OurNet(1) as net:
-        net.start_all("abc")
+        net.start_all(names)
         leaving = net.elect()
         net.hand_over(leaving, net.others(leaving)[0])
         assert net.until(lambda: net.leader() not in (None, leaving))

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping
 
 from quorate.cluster.raft import members
+from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.members import REMOVED, Member, Members
@@ -23,6 +24,7 @@ from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.errors import Conflict, Invalid, NoLeader, OutcomeUnknown, Removed
 
 CHANGE_S = 10.0
+REFUSE_AFTER_S = 0.2  # a member that leaves still gets the answers to what it asked: its removal, perhaps
 
 
 class Membership:
@@ -44,6 +46,7 @@ class Membership:
         self._committed_index = 0
         self._introductions: dict[str, Introduction] = {}
         self._change_open = False
+        self._refuse_at_s: float | None = None
         self.current: Members | None = None
         self.member_at = 0  # an index of the log at which this disk was a member; 0 if this node knows none
         self._read_committed(snapshot)
@@ -115,7 +118,7 @@ class Membership:
         return me is not None and me.incarnation == self._bootstrap.identity.incarnation
 
     def _update_connections(self) -> None:
-        """Connect with all members, of the last committed entry and of the newest. Refuse other connected peers.
+        """Connect with all members, of the last committed entry and of the newest. Refuse other connected peers soon.
 
         A node that the log does not name connects with its configured peers too.
         """
@@ -127,7 +130,8 @@ class Membership:
                 wanted.update(known.addresses())
         wanted.pop(self._node_id, None)
         self._transport.set_members(wanted)
-        self.refuse_peers(lambda introduction: self.refusal(introduction.node_id, introduction))
+        if self._refuse_at_s is None:
+            self._refuse_at_s = monotonic_s() + REFUSE_AFTER_S
         self.update_candidacy()
 
     def refuse_peers(self, refusal: Callable[[Introduction], str | None]) -> None:
@@ -248,8 +252,12 @@ class Membership:
     # ---- changes, on the leader -------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """As a leader: write the founders into the log, and make learners that have caught up voters."""
+        """Refuse the peers that have left. As a leader: write the founders into the log, and make learners that have
+        caught up voters."""
         engine = self._engine
+        if self._refuse_at_s is not None and monotonic_s() >= self._refuse_at_s:
+            self._refuse_at_s = None
+            self.refuse_peers(lambda introduction: self.refusal(introduction.node_id, introduction))
         if self._change_open or not engine.may_change_members:
             return
         if self.current is None:
