@@ -183,5 +183,8 @@ def class_of(kind: str) -> type[QuorateError] | None:
     return _CLASSES.get(kind_from(kind))
 
 
-_EVERY: list[type[QuorateError]] = [*QuorateError.__subclasses__(), QuorateError]
-_CLASSES = {each.kind: each for each in _EVERY}
+def _with_subclasses(cls: type[QuorateError]) -> list[type[QuorateError]]:
+    return [cls, *(below for child in cls.__subclasses__() for below in _with_subclasses(child))]
+
+
+_CLASSES = {cls.kind: cls for cls in _with_subclasses(QuorateError)}
