@@ -17,6 +17,7 @@ class ConnectionStatus(msgspec.Struct):
     backlog_bytes: int
     bytes_in: int
     bytes_out: int
+    refused: str = ""  # why there is none, or was none until now: what this node or the peer has against the other
 
 
 class RaftStatus(msgspec.Struct):

@@ -26,6 +26,7 @@ class Readiness:
             Check("leader", self._check_leader),
             Check("log", self._check_log),
             Check("history", self._check_history),
+            Check("peers", self._check_peers),
             *self._sink_checks(),
         )
 
@@ -79,6 +80,16 @@ class Readiness:
             return CheckResult(True, "one for all peers")
         words = f"{', '.join(others)} {'has' if len(others) == 1 else 'have'} another one: refused"
         return CheckResult(self._replica.leader is not None, words, "; ".join(others.values()))
+
+    def _check_peers(self) -> CheckResult:
+        """As for the history: a node that has a leader is ready, whoever else cannot come in."""
+        raft = self._replica.status()
+        links = {peer: link for peer, link in raft.links.items() if peer not in raft.other_histories}
+        refused = {peer: link.refused for peer, link in links.items() if link.refused}
+        if refused:
+            told = "; ".join(f"{peer}: {why}" for peer, why in sorted(refused.items()))
+            return CheckResult(self._replica.leader is not None, f"{', '.join(sorted(refused))} refused", told)
+        return CheckResult(True, f"{sum(link.open for link in links.values())} of {len(links)} connected")
 
     def _sink_checks(self) -> list[Check]:
         """One check for each sink. With several, the name of the check says which sink it is about."""

@@ -11,7 +11,7 @@ import pytest
 
 from quorate.cluster.flush.flushers import Flushers
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.cluster.raft.status import RaftStatus
+from quorate.cluster.raft.status import ConnectionStatus, RaftStatus
 from quorate.http.api import Check, CheckResult
 from quorate.joining import Joining
 from quorate.readiness import Readiness, first_failing
@@ -153,6 +153,27 @@ def test_a_peer_with_another_history_is_told(leader: str | None, expected: tuple
         return [results(readiness(each))["history"] for each in (Replica(), replica)]
 
     assert [(True, "one for all peers", ""), expected] == asyncio.run(main())
+
+
+@pytest.mark.parametrize(("leader", "ready"), [("n2", True), (None, False)])
+def test_a_peer_that_cannot_come_in_is_told_with_the_reason(leader: str | None, ready: bool) -> None:
+    links = {
+        "n2": ConnectionStatus("h:1", True, 5, 0, 0, 0),
+        "n3": ConnectionStatus("h:2", False, None, 0, 0, 0, "its raft.key is another one"),
+        "n4": ConnectionStatus("h:3", False, None, 0, 0, 0),
+        "n5": ConnectionStatus("h:4", False, None, 0, 0, 0, "n5 has another history than n1"),
+    }
+
+    async def main() -> list[tuple[bool, str, str]]:
+        replicas = [
+            Replica(leader, links=links, other_histories={"n5": "n5 has another history than n1"}),
+            Replica(leader, links={"n2": links["n2"], "n4": links["n4"]}),
+        ]
+        return [results(readiness(each))["peers"] for each in replicas]
+
+    assert [(ready, "n3 refused", "n3: its raft.key is another one"), (True, "1 of 2 connected", "")] == asyncio.run(
+        main()
+    )
 
 
 def test_each_sink_has_a_line_of_its_own_and_one_sink_alone_the_line_it_always_had() -> None:

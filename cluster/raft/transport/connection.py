@@ -32,6 +32,8 @@ WRITE_BUFFER_BYTES = 1024 * 1024
 
 RAFT, CALLS, INTRODUCTIONS, REFUSALS = 0, 1, 2, 3
 _MORE = 0x80
+OTHER_KEY = "its raft.key is another one than this node's: give every node the same one"
+ENDED_EARLY = "it ended the connection instead of introducing itself: is its raft.key the same one? See its log"
 
 _length = struct.Struct(">I")
 
@@ -121,11 +123,11 @@ class PeerConnection(asyncio.Protocol):
         self._queued = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
-        self._why = "the other end closed it"
+        self._why: str | None = None  # why this end closed it
         self.peer: str | None = None
         self.introduction: Introduction | None = None
         self.accepted = False  # see `accept`
-        self.refusing = False  # see `refuse`
+        self.refusing = False  # see `refuse` and `_give_up`
         self.claimed_id = ""  # the node id that the other end claims, before it is proved: for log lines
         self.was_refused = False  # by the other end
         self.host = ""  # of the other end
@@ -153,8 +155,14 @@ class PeerConnection(asyncio.Protocol):
         self._transport = None
         self._drop_unsent()
         if not self.refusing:
-            self._owner.closed(self, str(exc) if exc else self._why)
+            self._owner.closed(self, self._why or self._why_lost(exc))
         self._owner.gone(self)
+
+    def _why_lost(self, exc: Exception | None) -> str:
+        """The other end, or the network, closed the connection."""
+        if isinstance(self._cipher, Sealed) and self.peer is None:
+            return ENDED_EARLY
+        return str(exc) if exc else "the other end closed it"
 
     def accept(self) -> None:
         """The owner accepts the peer: from now on this is the peer's connection."""
@@ -240,6 +248,8 @@ class PeerConnection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard_s = asyncio.get_running_loop().time()
         self.bytes_in += len(data)
+        if self.refusing and self.peer is None:
+            return
         self._buffer += data
         at, buffer = 0, self._buffer
         try:
@@ -253,7 +263,10 @@ class PeerConnection(asyncio.Protocol):
                 at += 4 + size
                 self._on_frame(frame)
         except (BadFrame, *MALFORMED) as error:
-            self.close(str(error))
+            if self.claimed_id and self.peer is None:
+                self._give_up(str(error))
+            else:
+                self.close(str(error))
         if self._transport is None or self._transport.is_closing():
             buffer.clear()
         else:
@@ -263,7 +276,12 @@ class PeerConnection(asyncio.Protocol):
         if self._cipher is None:
             self._on_hello(frame)
             return
-        data = self._cipher.open(frame)
+        try:
+            data = self._cipher.open(frame)
+        except BadFrame:
+            if self.peer is None:
+                raise BadFrame(OTHER_KEY) from None
+            raise
         if not data or data[0] & ~_MORE >= len(self._queues):
             raise BadFrame("a frame of no stream")
         stream, more = data[0] & ~_MORE, data[0] & _MORE
@@ -330,9 +348,20 @@ class PeerConnection(asyncio.Protocol):
             return
         self._drop_unsent()
         self._write_part(REFUSALS, 0, why.encode())
+        self._end_our_half(self._transport, why)
+
+    def _give_up(self, why: str) -> None:
+        """End a handshake that failed: without a word, for the other end could not read it or believe it.
+
+        It finds the reason in what this node has sent, so a reset must not destroy that. See `refuse`.
+        """
+        if not self.refusing and self._transport is not None and not self._transport.is_closing():
+            self._end_our_half(self._transport, why)
+
+    def _end_our_half(self, transport: asyncio.Transport, why: str) -> None:
         self._flush()
         self.refusing = True
-        self._transport.write_eof()
+        transport.write_eof()
         self._close_later(why)
         self._owner.closed(self, why)
 

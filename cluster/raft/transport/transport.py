@@ -18,6 +18,7 @@ from quorate.cluster.raft.line_limit import LineLimit, Reminders
 from quorate.cluster.raft.status import ConnectionStatus
 from quorate.cluster.raft.transport.calls import PING, Calls
 from quorate.cluster.raft.transport.connection import CALLS, RAFT, Introduction, PeerConnection
+from quorate.cluster.raft.transport.link_reasons import LinkReasons
 from quorate.cluster.replica import PeerHandler
 from quorate.listening import Purpose, listen_on, shown
 
@@ -64,7 +65,8 @@ class PeerTransport:
         self._listener = listener
         self._open: dict[str, PeerConnection] = {}
         self._handshaking: dict[PeerConnection, bool] = {}  # oldest first -> whether this node dialled
-        self._refused: set[PeerConnection] = set()  # those whose other end is still told why
+        self._refused: dict[PeerConnection, None] = {}  # those whose other end is still told why, oldest first
+        self._reasons = LinkReasons()
         self._addresses: dict[str, str] = {}
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self._calls = Calls()
@@ -192,18 +194,19 @@ class PeerTransport:
 
     def refused(self, connection: PeerConnection, why: str) -> None:
         peer = connection.peer or connection.claimed_id
-        self._warn(f"{connection.peer} refused", f"{peer} refuses this node: {why}; trying on")
+        self._warn(f"{peer} refuses", f"{peer} refuses this node: {why}; trying on")
+        self._note_reason(peer, f"it refuses this node: {why}")
         if connection.peer is not None:
             self._listener.refused(connection.peer, why)
 
     def closed(self, connection: PeerConnection, why: str) -> None:
         self._handshaking.pop(connection, None)
         if connection.refusing:
-            self._refused.add(connection)
+            self._keep_refused(connection)
         if not connection.accepted:
             self.refusals += 1
-            who = f"{connection.claimed_id or 'a stranger'} at {connection.host}"
-            self._warn(who, f"refused {who}: {why}")
+            if not connection.was_refused:
+                self._tell_refusal(connection, why)
         if connection.peer is None or self._open.get(connection.peer) is not connection:
             return  # it did not introduce itself, or a newer connection took its place
         del self._open[connection.peer]
@@ -212,7 +215,26 @@ class PeerTransport:
         self._lost(connection.peer, connection)
 
     def gone(self, connection: PeerConnection) -> None:
-        self._refused.discard(connection)
+        self._refused.pop(connection, None)
+
+    def _keep_refused(self, connection: PeerConnection) -> None:
+        """Keep the connection until its other end has read why. Too many of them cost descriptors: close the oldest."""
+        self._refused[connection] = None
+        if len(self._refused) > HANDSHAKES_MAX:
+            oldest = next(iter(self._refused))
+            del self._refused[oldest]
+            oldest.close("too many connections that are refused")
+
+    def _tell_refusal(self, connection: PeerConnection, why: str) -> None:
+        """Log a line now and then, for each member and for each host of others: these may claim any id."""
+        claimed = connection.claimed_id
+        about = f"{claimed} refused" if claimed in self._addresses else connection.host
+        self._warn(about, f"refused {claimed or 'a stranger'} at {connection.host}: {why}")
+        self._note_reason(claimed, why)
+
+    def _note_reason(self, peer: str, why: str) -> None:
+        if peer in self._addresses and not self._stopped:
+            self._reasons.note(peer, why, asyncio.get_running_loop().time())
 
     def _tell_lost(self, connection: PeerConnection, why: str) -> None:
         peer = connection.peer
@@ -226,6 +248,9 @@ class PeerTransport:
 
     def _tell_made(self, peer: str) -> None:
         """Write the line of a link that stands, or that broke before its line was written."""
+        self._troubles.over(f"{peer} refused")
+        self._troubles.over(f"{peer} refuses")
+        self._reasons.forget(peer)
         lost_at_s = self._lost_at_s.pop(peer, None)
         now_s = asyncio.get_running_loop().time()
         self._log_link(peer, "made" if lost_at_s is None else f"back after {now_s - lost_at_s:.1f} s")
@@ -310,10 +335,16 @@ class PeerTransport:
         return {peer: self._status(peer, address, now_s) for peer, address in self._addresses.items()}
 
     def _status(self, peer: str, address: str, now_s: float) -> ConnectionStatus:
-        connection = self._open.get(peer)
+        connection, refused = self._open.get(peer), self._reasons.why(peer, now_s)
         if connection is None:
-            return ConnectionStatus(address, False, None, 0, 0, 0)
+            return ConnectionStatus(address, False, None, 0, 0, 0, refused)
         heard_ms_ago = int((now_s - connection.heard_s) * 1000)
         return ConnectionStatus(
-            address, True, heard_ms_ago, connection.backlog, connection.bytes_in, connection.bytes_out
+            address,
+            True,
+            heard_ms_ago,
+            connection.backlog,
+            connection.bytes_in,
+            connection.bytes_out,
+            refused if peer in self._fresh else "",  # the peer may be about to refuse this node again
         )

@@ -97,18 +97,6 @@ def test_a_peer_without_the_key_fails_at_its_first_frame(run: Run) -> None:
     run(main())
 
 
-def test_two_nodes_with_different_keys_refuse_each_other(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        async with Node("n1") as one, Node("n2", key=b"the key of that cluster") as two:
-            one.dial(two)
-            two.dial(one)
-            await until("they tried", lambda: one.transport.refusals >= 2 and two.transport.refusals >= 2)
-            assert ([], []) == (one.up, two.up)
-            assert "the frame was not sealed with this cluster's key" in caplog.text
-
-    run(main())
-
-
 def test_a_hello_that_is_sent_back_is_refused(run: Run) -> None:
     """Otherwise both ends would seal with the same keys, and each frame could be sent back too."""
 
@@ -194,6 +182,20 @@ def test_connections_before_their_handshake_are_bounded(run: Run, monkeypatch: p
             assert len(left) <= HANDSHAKES_MAX
             for each in flood:
                 each.writer.transport.abort()
+
+    run(main())
+
+
+def test_connections_that_are_refused_are_bounded(run: Run) -> None:
+    """Each is kept for a moment, so that its other end can read why. Those that end themselves are not a hindrance."""
+
+    async def main() -> None:
+        async with Node("n1") as one, AsyncExitStack() as stack:
+            flood = [await stack.enter_async_context(await RawPeer.connect(one)) for _ in range(HANDSHAKES_MAX + 8)]
+            for raw_peer in flood:
+                await raw_peer.greet(protocol=99)
+            await until("all are refused", lambda: one.transport.refusals == len(flood))
+            assert HANDSHAKES_MAX == len(one.transport._refused)
 
     run(main())
 

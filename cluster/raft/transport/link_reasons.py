@@ -1,0 +1,27 @@
+"""Why there is no connection to a peer: what this node has against it, or it against this node, in words.
+
+Whoever claims to be a peer without having proved it makes a reason as well. So a reason says why connections fail, and
+nothing about the peer itself.
+"""
+
+from __future__ import annotations
+
+FRESH_S = 10.0  # peers dial again twice a second, so an older reason is not true any more
+
+
+class LinkReasons:
+    """Times are those of any clock that only goes forward, in seconds."""
+
+    def __init__(self) -> None:
+        self._reasons: dict[str, tuple[str, float]] = {}
+
+    def note(self, peer: str, why: str, now_s: float) -> None:
+        self._reasons[peer] = why, now_s
+
+    def forget(self, peer: str) -> None:
+        self._reasons.pop(peer, None)
+
+    def why(self, peer: str, now_s: float) -> str:
+        """The last reason; "" if there is none that is fresh."""
+        why, noted_s = self._reasons.get(peer, ("", float("-inf")))
+        return why if now_s - noted_s < FRESH_S else ""

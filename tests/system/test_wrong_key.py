@@ -1,0 +1,49 @@
+"""One node has another raft.key than the others: each node says so, in its log and in /readyz?verbose."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quorate.cluster.raft.transport.connection import OTHER_KEY
+from quorate.processes.node import NodeProcess
+from tests.support.cluster import Cluster
+
+
+WELL = "[+] peers 2 of 2 connected"
+
+
+def found(node: NodeProcess, check: str) -> tuple[int, str]:
+    """Whether the node is ready, and the line of one check."""
+    status, body, _ = node.ask("GET", "/readyz?verbose")
+    return status, next(line for line in body.decode().splitlines() if line[4:].startswith(f"{check} "))
+
+
+def lines(node: NodeProcess, words: str) -> list[str]:
+    return [line for line in node.output().splitlines() if words in line]
+
+
+@pytest.mark.timeout(120)
+def test_a_wrong_key_is_told_by_both_sides(tmp_path: Path) -> None:
+    with Cluster(tmp_path, 3, {"raft.key": "the key of this cluster"}) as cluster:
+        one, two, three = cluster.nodes
+        three.stop()
+        three.settings["raft.key"] = "the key of that cluster"
+        before = len(three.output().splitlines())
+        three.start()
+        for node in (one, two):
+            told = f"[+] peers n3 refused: n3: {OTHER_KEY}"
+            cluster.wait_for(f"{node.id} tells it", lambda node=node, told=told: (200, told) == found(node, "peers"))
+            assert any(OTHER_KEY in line for line in lines(node, "refused n3 at ")), node.tail()
+        told = f"[-] peers n1, n2 refused: n1: {OTHER_KEY}; n2: {OTHER_KEY}"
+        cluster.wait_for("n3 tells it", lambda: (503, told) == found(three, "peers"))
+        after = three.output().splitlines()[before:]
+        assert [1, 1] == [
+            sum(f"refused {id} at " in line and OTHER_KEY in line for line in after) for id in ("n1", "n2")
+        ]
+
+        three.stop()
+        three.settings["raft.key"] = "the key of this cluster"
+        three.start()
+        cluster.wait_for("all is well", lambda: all(found(n, "peers") == (200, WELL) for n in cluster.nodes))

@@ -1,0 +1,122 @@
+"""Both sides of a connection that cannot come about say why: in the log, once in a while, and in the status."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from quorate.cluster.raft.transport.connection import ENDED_EARLY, OTHER_KEY
+from quorate.cluster.raft.transport.link_reasons import FRESH_S, LinkReasons
+from tests.support.waiting import until
+from tests.unit.raft.raw_peer import Node, RawPeer, Run, pair
+
+OTHER = b"the key of that cluster"
+
+
+def refused(node: Node, peer: str) -> str:
+    return node.transport.status()[peer].refused
+
+
+def lines(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
+    return [record.getMessage() for record in caplog.records if words in record.getMessage()]
+
+
+def test_a_wrong_key_is_told_on_both_sides(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2", key=OTHER) as two:
+            one.dial(two)
+            two.dial(one)
+            await until("they tried", lambda: one.transport.refusals >= 5 and two.transport.refusals >= 5)
+            assert (OTHER_KEY, OTHER_KEY) == (refused(one, "n2"), refused(two, "n1"))
+            assert ([], []) == (one.up, two.up)
+            assert [1, 1] == [len(lines(caplog, f"refused {id} at ")) for id in ("n1", "n2")]
+            assert [] == lines(caplog, "the other end closed it")
+
+    run(main())
+
+
+def test_each_member_has_a_line_of_its_own_though_all_have_one_address(
+    run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2", key=OTHER) as two, Node("n3", key=OTHER) as three:
+            one.dial(two, three)
+            two.dial(one)
+            three.dial(one)
+            await until("both are told", lambda: lines(caplog, "refused n2 at ") and lines(caplog, "refused n3 at "))
+
+    run(main())
+
+
+def test_a_key_on_one_side_only_is_told_on_both(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2", key=None) as two:
+            one.dial(two)
+            two.dial(one)
+            words = "only one of the two has a raft.key: give every node the same one"
+            await until("both know", lambda: (words, words) == (refused(one, "n2"), refused(two, "n1")))
+
+    run(main())
+
+
+def test_a_peer_of_0_1_0_that_hangs_up_because_of_the_key_is_told(run: Run) -> None:
+    """It closes the connection at once, and its own introduction may be lost with that."""
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as address:
+            one.dial(address)
+            async with await RawPeer.connect(one) as raw_peer:
+                await raw_peer.greet()
+            await until("it is told", lambda: refused(one, "n2") == ENDED_EARLY)
+
+    run(main())
+
+
+def test_a_peer_that_refuses_this_node_is_told_with_its_reason(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2", cluster_name="other") as two:
+            one.dial(two)
+            two.dial(one)
+            await until("both know", lambda: refused(one, "n2") and refused(two, "n1"))
+            assert one.transport.refusals or two.transport.refusals
+            for node, peer in ((one, "n2"), (two, "n1")):
+                assert "it belongs to cluster" in refused(node, peer)
+            assert [] == lines(caplog, "the other end closed it")
+
+    run(main())
+
+
+def test_a_stranger_who_claims_to_be_a_connected_member_changes_nothing(run: Run) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            await pair(one, two)
+            async with await RawPeer.connect(one) as stranger:
+                await stranger.greet("n2", key=OTHER)
+                stranger.introduce()
+                await until("it is refused", lambda: one.transport.refusals)
+            assert "" == refused(one, "n2")
+            assert one.transport.is_open("n2")
+
+    run(main())
+
+
+def test_strangers_make_no_reasons_and_few_lines(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Node("n1") as one:
+            for n in range(20):
+                async with await RawPeer.connect(one) as stranger:
+                    await stranger.greet(f"x{n}", protocol=99)
+            await until("all are refused", lambda: one.transport.refusals == 20)
+            assert {} == one.transport.status()
+            assert 1 == len([record for record in caplog.records if record.levelno >= logging.WARNING])
+
+    run(main())
+
+
+def test_a_reason_is_forgotten_when_the_peer_comes_in_and_after_a_while() -> None:
+    reasons = LinkReasons()
+    reasons.note("n2", "another key", 100.0)
+    assert ["another key", ""] == [reasons.why("n2", 100.0 + FRESH_S / 2), reasons.why("n2", 100.0 + FRESH_S)]
+    reasons.forget("n2")
+    assert "" == reasons.why("n2", 100.0)
