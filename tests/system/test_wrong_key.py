@@ -11,13 +11,12 @@ from quorate.processes.node import NodeProcess
 from tests.support.cluster import Cluster
 
 
-WELL = "[+] peers 2 of 2 connected"
+def wait_until_told(cluster: Cluster, node: NodeProcess, ready: int, words: str) -> None:
+    def told() -> bool:
+        status, body, _ = node.ask("GET", "/readyz?verbose")
+        return status == ready and words in body.decode().splitlines()
 
-
-def found(node: NodeProcess, check: str) -> tuple[int, str]:
-    """Whether the node is ready, and the line of one check."""
-    status, body, _ = node.ask("GET", "/readyz?verbose")
-    return status, next(line for line in body.decode().splitlines() if line[4:].startswith(f"{check} "))
+    cluster.wait_for(f"{node.id} tells: {words}", told)
 
 
 def lines(node: NodeProcess, words: str) -> list[str]:
@@ -33,11 +32,9 @@ def test_a_wrong_key_is_told_by_both_sides(tmp_path: Path) -> None:
         before = len(three.output().splitlines())
         three.start()
         for node in (one, two):
-            told = f"[+] peers n3 refused: n3: {OTHER_KEY}"
-            cluster.wait_for(f"{node.id} tells it", lambda node=node, told=told: (200, told) == found(node, "peers"))
+            wait_until_told(cluster, node, 200, f"[+] peers n3 refused: n3: {OTHER_KEY}")
             assert any(OTHER_KEY in line for line in lines(node, "refused n3 at ")), node.tail()
-        told = f"[-] peers n1, n2 refused: n1: {OTHER_KEY}; n2: {OTHER_KEY}"
-        cluster.wait_for("n3 tells it", lambda: (503, told) == found(three, "peers"))
+        wait_until_told(cluster, three, 503, f"[-] peers n1, n2 refused: n1: {OTHER_KEY}; n2: {OTHER_KEY}")
         after = three.output().splitlines()[before:]
         assert [1, 1] == [
             sum(f"refused {id} at " in line and OTHER_KEY in line for line in after) for id in ("n1", "n2")
@@ -46,4 +43,5 @@ def test_a_wrong_key_is_told_by_both_sides(tmp_path: Path) -> None:
         three.stop()
         three.settings["raft.key"] = "the key of this cluster"
         three.start()
-        cluster.wait_for("all is well", lambda: all(found(n, "peers") == (200, WELL) for n in cluster.nodes))
+        for node in cluster.nodes:
+            wait_until_told(cluster, node, 200, "[+] peers 2 of 2 connected")

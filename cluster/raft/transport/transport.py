@@ -230,7 +230,8 @@ class PeerTransport:
         claimed = connection.claimed_id
         about = f"{claimed} refused" if claimed in self._addresses else connection.host
         self._warn(about, f"refused {claimed or 'a stranger'} at {connection.host}: {why}")
-        self._note_reason(claimed, why)
+        if claimed not in self._open:
+            self._note_reason(claimed, why)
 
     def _note_reason(self, peer: str, why: str) -> None:
         if peer in self._addresses and not self._stopped:
