@@ -12,8 +12,8 @@ from typing import Any
 
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied, StateMachine
-from quorate.cluster.replica import PeerHandler
-from quorate.errors import NeedsLevel, NoLeader
+from quorate.cluster.replica import LogPoint, PeerHandler
+from quorate.errors import NeedsLevel, NoLeader, NotReady
 
 
 class InMemoryReplica:
@@ -32,6 +32,9 @@ class InMemoryReplica:
     def require_level(self, level: int, what: str) -> None:
         if self.state.level < level:
             raise NeedsLevel(f"{what} needs level {level}")
+
+    def log_point(self, index: int | None = None) -> LogPoint:
+        raise NotReady("there is no log")
 
     def now_ms(self) -> int:
         return int(time.time() * 1000)

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import dataclass
 from typing import Protocol
 
 from quorate.cluster.fsm import Applied, StateMachine
 
 PeerHandler = Callable[[str, bytes], Awaitable[bytes]]  # (the peer's node id, its request) -> the answer
+
+
+@dataclass(frozen=True, slots=True)
+class LogPoint:
+    """An entry of the log. Its chain value covers all entries up to it, so it tells whether two logs are equal."""
+
+    index: int
+    term: int
+    chain: bytes
 
 
 class Replica(Protocol):
@@ -61,6 +71,13 @@ class Replica(Protocol):
 
         `what` begins the sentence: "deleting a poll". Raises `NeedsLevel`, which names the nodes that are too old, or
         `NotReady`. The levels are in `entry.py`.
+        """
+        ...
+
+    def log_point(self, index: int | None = None) -> LogPoint:
+        """The entry that was applied last, or the committed one at `index`: the same on all nodes of the cluster.
+
+        Raises `NotReady`, `Stale` if this node has not applied up to there, or `Gone` if it no longer holds the entry.
         """
         ...
 

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping,
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
+from quorate.cluster.read.digests import Digests
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.submitter import Submitter
@@ -94,6 +95,7 @@ class Api:
     replica: Replica
     submitter: Submitter
     reads: Reads
+    digests: Digests
     events: Events
     members: Callable[[], Sequence[MemberAddresses]]
     nodes: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]  # each member as GET /nodes shows it

@@ -23,7 +23,19 @@ from __future__ import annotations
 
 from quorate.http import openapi
 from quorate.http.api import Api, Limits
-from quorate.http.handlers import admin, cluster, events, health, page, poll_list, polls, results, settings, votes
+from quorate.http.handlers import (
+    admin,
+    cluster,
+    digest,
+    events,
+    health,
+    page,
+    poll_list,
+    polls,
+    results,
+    settings,
+    votes,
+)
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request
@@ -71,6 +83,7 @@ ROUTES = (
     Route("PUT", "/settings/{name}", settings.change, settings.SET, "operate"),
     Route("GET", "/nodes", cluster.nodes, cluster.NODES, "read"),
     Route("GET", "/status", cluster.status, cluster.STATUS, "read"),
+    Route("GET", "/digest", digest.show, digest.SHOW, "read", timeout_s=_read_s),
     Route("GET", "/version", cluster.version, cluster.VERSION, "read"),
     Route("GET", "/livez", health.livez, health.LIVEZ, "public", hot=True),
     Route("GET", "/readyz", health.readyz, health.READYZ, "public", hot=True),

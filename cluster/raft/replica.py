@@ -20,6 +20,7 @@ from quorate.cluster.raft.environment import Directory, Environment, ReplicaSett
 from quorate.cluster.raft.handover import hand_over
 from quorate.cluster.raft.leader_clock import LeaderClock
 from quorate.cluster.raft.local_state import LocalState, notify
+from quorate.cluster.raft.log_point import applied_point
 from quorate.cluster.raft.member_clocks import MemberClocks
 from quorate.cluster.raft.members import Member, Members
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
@@ -29,7 +30,7 @@ from quorate.cluster.raft.status import RaftStatus
 from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.writer import GuardedWriter, Writer
 from quorate.cluster.raft.transport.connection import Introduction
-from quorate.cluster.replica import PeerHandler
+from quorate.cluster.replica import LogPoint, PeerHandler
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 
 TICK_S = 0.02
@@ -388,11 +389,8 @@ class RaftReplica:
         """The HTTP address of each peer that has introduced itself."""
         return {} if self._opened is None else self._opened.http_addresses()
 
-    def applied_point(self) -> tuple[int, bytes]:
-        """The applied index, and the log's chain value there: equal on all nodes at an equal index."""
-        assert self._opened is not None
-        engine = self._opened.engine
-        return engine.applied_index, engine.journal.chain_at(engine.applied_index)
+    def log_point(self, index: int | None = None) -> LogPoint:
+        return applied_point(self._require_running().engine, index)
 
     def _require_running(self) -> RunningReplica:
         if self._running is None:

@@ -72,6 +72,10 @@ class PollClosed(QuorateError):
     status, kind, title = 410, "closed", "The poll is not open"
 
 
+class Gone(QuorateError):
+    status, kind, title = 410, "gone", "That is no longer held"
+
+
 class Conflict(QuorateError):
     status, kind, title = 409, "conflict", "The same id was used for something else"
 

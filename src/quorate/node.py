@@ -21,6 +21,7 @@ from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.read.digests import Digests
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
 from quorate.cluster.submit.timed_close import TimedClose
@@ -97,6 +98,7 @@ class Node:
             replica=self.replica,
             submitter=self.submitter,
             reads=self.reads,
+            digests=Digests(self.replica),
             events=Events(self.replica, streams_max=limits.events),
             members=cluster.members,
             nodes=cluster.nodes,

@@ -177,9 +177,9 @@ class SimCluster:
 
     def _applied(self, name: str, replica: RaftReplica) -> None:
         """Check that all nodes with an equal applied index have applied the same entries."""
-        index, chain = replica.applied_point()
-        if self.chains.setdefault(index, chain) != chain:
-            self.broken.append(f"{self.loop.time():.3f} {name} has another entry {index}")
+        point = replica.log_point()
+        if self.chains.setdefault(point.index, point.chain) != point.chain:
+            self.broken.append(f"{self.loop.time():.3f} {name} has another entry {point.index}")
 
     def crash(self, name: str, *, power: bool = True) -> None:
         """Kill the process; with `power`, unsynced data may be lost too."""

@@ -36,7 +36,7 @@ def test_listeners_of_an_installed_snapshot_find_state_and_log_in_step() -> None
 
         def look(applied: Any) -> None:
             try:
-                index, _ = replica.applied_point()
+                index = replica.log_point().index
                 seen.append((index, replica.status().commit_index, replica.state.digest()))
             except Exception as error:
                 failed.append(error)

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
+from quorate.cluster.read.digests import Digests
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
 from quorate.http.api import Api, Check, CheckResult, Limits, MemberAddresses, Operator, Settings
@@ -125,6 +126,7 @@ async def _start(given: Given) -> Node:
         replica=replica,
         submitter=Submitter(replica),
         reads=reads,
+        digests=Digests(replica),
         events=Events(replica, streams_max=given.streams),
         members=lambda: [MemberAddresses("n1", "http://127.0.0.1:8001", "127.0.0.1:9001")],
         nodes=_nodes,

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping
+from hashlib import blake2b
 from typing import Any
 
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied, StateMachine
-from quorate.cluster.replica import PeerHandler
-from quorate.errors import NeedsLevel, NoLeader, OutcomeUnknown
+from quorate.cluster.replica import LogPoint, PeerHandler
+from quorate.errors import Gone, NeedsLevel, NoLeader, NotReady, OutcomeUnknown, Stale
 
 
 class LocalReplica:
@@ -45,6 +46,18 @@ class LocalReplica:
     def require_level(self, level: int, what: str) -> None:
         if self.state.level < level:
             raise NeedsLevel(f"{what} needs level {level}")
+
+    def log_point(self, index: int | None = None) -> LogPoint:
+        """Entries before number 2 were dropped, as after a snapshot."""
+        last = len(self.formed) + len(self.proposed)
+        at = last if index is None else index
+        if not self.formed:
+            raise NotReady("this node is starting or stopping")
+        if at > last:
+            raise Stale(f"this node has applied its log up to entry {last}, and not entry {at} yet")
+        if at < min(2, last):
+            raise Gone(f"entry {at} is no longer held")
+        return LogPoint(at, self.term, blake2b(b"".join((self.formed + self.proposed)[:at]), digest_size=16).digest())
 
     def now_ms(self) -> int:
         return int(time.time() * 1000)

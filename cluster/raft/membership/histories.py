@@ -13,6 +13,7 @@ import logging
 from dataclasses import dataclass
 
 from quorate.cluster.raft.engine.engine import Engine
+from quorate.cluster.raft.log_point import held_point
 from quorate.cluster.raft.transport.connection import Introduction
 
 OTHER_HISTORY = "has another history"  # part of every message that refuses a peer for this
@@ -55,10 +56,8 @@ class Histories:
 
     def _compare(self, introduction: Introduction) -> bool | None:
         """Whether both logs are equal up to the peer's committed index; None if this node cannot tell."""
-        at, journal = introduction.committed, self._engine.journal
-        if not introduction.chain or not journal.first_index <= at <= self._engine.commit_index:
-            return None
-        return journal.chain_at(at) == introduction.chain
+        point = held_point(self._engine, introduction.committed) if introduction.chain else None
+        return None if point is None else point.chain == introduction.chain
 
     def _differs(self, peer: str, disk: str, index: int) -> None:
         if peer in self._others and self._others[peer].found:
