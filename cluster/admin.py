@@ -2,42 +2,50 @@
 leader does it (see `leader_call.py`).
 
 To replace a member is to remove it and to add it again as a learner. These are two entries of the log, because a new
-disk makes another member, even under the same name (see `bootstrap.py`).
+disk makes another member, even under the same name (see `bootstrap.py`). It makes the old disk useless, so it is done
+only if the new one answers. A change is done as it was said, or refused in words.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
-from quorate.cluster.raft.members import Member
+from quorate.cluster.raft.members import Member, Members
+from quorate.cluster.raft.membership.address_changes import SEEK_S
 from quorate.cluster.raft.membership.membership import CHANGE_S
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.submit.leader_call import LeaderCall
-from quorate.errors import Invalid, NoLeader, OutcomeUnknown
+from quorate.errors import Conflict, Invalid, NoLeader, OutcomeUnknown
+from quorate.host_port import why_unreachable
 from quorate.words import Action
 
 LEADER_S = 5.0  # how long to wait for a leader
 HANDED_OVER_S = 5.0  # how long to wait for another leader
 NO_LEADER = "no leader is known: a majority of the nodes must be up and connected"
-REPLACED_S = 2 * CHANGE_S + 1.0  # how long the leader's answer may take: two changes, and the way there and back
+# How long the leader's answer may take: two changes, a member that is looked for, and the way there and back.
+REPLACED_S = 2 * CHANGE_S + SEEK_S + 1.0
+UPDATE_LEVEL = 1  # a leader of 0.1.0 does not know the action
 
 
 class Change(msgspec.Struct, array_like=True):
     """A change of the members, between nodes.
 
-    `raft` is the host:port where the member listens for its peers. It is needed to add a member; without it, a member
-    that is replaced keeps its address. `was` is the address that the asked node last knew of the member. It is needed
-    when a leader died after it removed the member and before it added it again.
+    `raft` is the host:port where the member listens for its peers. It is needed to add a member or to update it.
+    Without it, a member that is replaced keeps its address. `was` is the address that the asked node last knew of the
+    member. It is needed when a leader died after it removed the member and before it added it again. `lost` is the
+    incarnation that is to be replaced, if the client told it.
     """
 
     action: Action
     id: str
     raft: str | None = None
     was: str | None = None
+    lost: str | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -55,14 +63,15 @@ class Admin:
     def members(self) -> list[dict[str, Any]]:
         return _shown(self._replica.members())
 
-    async def change(self, action: Action, id: str, raft: str | None) -> list[dict[str, Any]]:
+    async def change(self, action: Action, id: str, raft: str | None, lost: str | None = None) -> list[dict[str, Any]]:
         """Change the members. Returns the members after the change.
 
         Raises `Invalid`, `Conflict`, `NoLeader`, or `OutcomeUnknown`: then the caller has to check the members.
         """
-        change = Change(action, id, raft, self._address(id) if action == "replace" else None)
+        change = Change(action, id, raft, None if action == "add" else self._address(id), lost)
+        self._check(change)
         deadline_s = asyncio.get_running_loop().time() + LEADER_S
-        if action != "add" and await self._changes.wait.until_ready(deadline_s) == id:
+        if action in ("remove", "replace") and await self._changes.wait.until_ready(deadline_s) == id:
             await self.transfer()  # a leader does not remove itself
             deadline_s = asyncio.get_running_loop().time() + LEADER_S
 
@@ -75,23 +84,83 @@ class Admin:
             )
         )
 
+    def _check(self, change: Change) -> None:
+        """Raises `Invalid` or `NeedsLevel`."""
+        if change.raft is not None and (why := why_unreachable(change.raft)) is not None:
+            raise Invalid(why)
+        if change.action == "update":
+            if change.raft is None:
+                raise Invalid(f"where does {change.id} listen for its peers now? give its address, host:port")
+            self._replica.require_level(UPDATE_LEVEL, "quorate members update")
+
     def _address(self, id: str) -> str | None:
         self._addresses |= {member.id: member.raft for member in self._replica.members()}
         return self._addresses.get(id)
 
     async def _change_here(self, change: Change) -> list[Member]:
-        replica = self._replica
-        known = {member.id: member for member in replica.members()}.get(change.id)
-        raft = change.raft or (known.raft if known else change.was)
-        if change.action == "remove":
-            return list((await replica.change_members(lambda members: members.removing(change.id))).members)
+        known = {member.id: member for member in self._replica.members()}.get(change.id)
+        if known is None and change.action != "add" and change.was is None:
+            names = ", ".join(member.id for member in self._replica.members())
+            raise Invalid(f"{change.id} is no member of this cluster; there are {names}")
+        match change.action:
+            case "remove":
+                return await self._apply(lambda members: members.removing(change.id))
+            case "update":
+                return await self._update(known, change)
+            case "replace" if known is not None:
+                return await self._replace(known, change)
+        raft = change.raft or change.was
         if raft is None:
             raise Invalid(f"where does {change.id} listen for its peers? give its address, host:port")
-        if change.action == "replace" and known is not None:
-            if not known.voter or known.incarnation == replica.connected_incarnation(known.id):
-                return replica.members()  # it was replaced already: this request was sent again
-            await replica.change_members(lambda members: members.removing(change.id))
-        return list((await replica.change_members(lambda members: members.adding(change.id, raft))).members)
+        return await self._apply(lambda members: members.adding(change.id, raft))
+
+    async def _apply(self, make: Callable[[Members], Members]) -> list[Member]:
+        return list((await self._replica.change_members(make)).members)
+
+    async def _update(self, known: Member | None, change: Change) -> list[Member]:
+        """The same disk at another address, if it answers there. Its own word outranks the operator's."""
+        raft = change.raft
+        assert raft is not None
+        if known is None:
+            raise Invalid(f"{change.id} is no member of this cluster now")
+        if known.raft == raft:
+            return self._replica.members()
+        addresses = self._replica.addresses
+        told = addresses.told(known)
+        if told not in ("", raft) and await addresses.why_not_at(known, told) is None:
+            raise Conflict(
+                f"{known.id} itself says that it is at {told}, and answers there: give it another raft.advertise (or "
+                "entry in its own raft.peers) and start it again; then the log follows by itself"
+            )
+        if (why := await addresses.seek(known, raft)) is not None:
+            raise Conflict(f"{why}; the log keeps {known.raft}. Start {known.id} at {raft}, on the disk that it has")
+        return await self._apply(lambda members: members.moving({known.id: raft}))
+
+    async def _replace(self, known: Member, change: Change) -> list[Member]:
+        raft = change.raft or known.raft
+        if not known.voter or change.lost not in (None, known.incarnation):
+            # It was replaced already: this request was sent again.
+            return await self._apply(lambda members: members.moving({known.id: raft}))
+        await self._check_lost(known, raft)
+        await self._apply(lambda members: members.removing(known.id))
+        return await self._apply(lambda members: members.adding(known.id, raft))
+
+    async def _check_lost(self, known: Member, raft: str) -> None:
+        """Raises `Conflict` unless a node of this id with another disk answers. A good disk must not become useless."""
+        found = self._replica.addresses.connected_incarnation(known.id)
+        if found is None:
+            for address in dict.fromkeys((raft, known.raft)):
+                found = found or await self._replica.addresses.incarnation_at(address, known.id)
+        if found is None:
+            raise Conflict(
+                f"{known.id} does not answer at {raft}, and its disk may be good: start it on a new, empty data folder "
+                f"first. If it is gone for ever: quorate members remove {known.id}, and quorate members add later"
+            )
+        if found == known.incarnation:
+            raise Conflict(
+                f"{known.id} has the disk that the log means, so there is none to replace. If it has moved, it tells "
+                f"its address itself; if not: quorate members update {known.id} --address HOST:PORT"
+            )
 
     async def transfer(self) -> str:
         """Hand leadership to the follower that is most caught up. Returns the new leader.

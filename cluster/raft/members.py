@@ -70,6 +70,12 @@ class Members(msgspec.Struct, array_like=True, frozen=True):
         ]
         return self._with(members, f"{id} has caught up")
 
+    def moving(self, addresses: Mapping[str, str]) -> Members:
+        """The same members, some of them at other addresses."""
+        moved = [(member, addresses.get(member.id, member.raft)) for member in self.members]
+        reason = ", ".join(f"{member.id} is at {raft}" for member, raft in moved if raft != member.raft)
+        return self._with([Member(m.id, raft, m.incarnation, m.voter) for m, raft in moved], reason)
+
     def _with(self, members: list[Member], reason: str) -> Members:
         return Members(tuple(sorted(members, key=lambda member: member.id)), reason)
 

@@ -23,6 +23,7 @@ from quorate.cluster.raft.local_state import LocalState, notify
 from quorate.cluster.raft.log_point import applied_point
 from quorate.cluster.raft.member_clocks import MemberClocks
 from quorate.cluster.raft.members import Member, Members
+from quorate.cluster.raft.membership.address_changes import AddressChanges
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.opening import open_storage
 from quorate.cluster.raft.running import RunningReplica
@@ -140,7 +141,7 @@ class RaftReplica:
         self._stopped = True
         self._clocks.stop()
         if self._opened is not None:
-            self._opened.ways.stop()
+            self._opened.stop()
         for timer in (self._tick_timer, self._announce_timer):
             if timer is not None:
                 timer.cancel()
@@ -378,9 +379,9 @@ class RaftReplica:
         """Change the members, one at a time, and wait until the change is committed. Leader only."""
         return await self._require_running().membership.change(change)
 
-    def connected_incarnation(self, peer: str) -> str | None:
-        """The incarnation of `peer` that this node is connected with now; None without a connection."""
-        return None if self._opened is None else self._opened.membership.connected_incarnation(peer)
+    @property
+    def addresses(self) -> AddressChanges:
+        return self._require_running().addresses
 
     def members(self) -> list[Member]:
         return [] if self._opened is None else self._opened.membership.list_members()

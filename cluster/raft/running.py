@@ -21,6 +21,7 @@ from quorate.cluster.raft.environment import Directory, ReplicaSettings
 from quorate.cluster.raft.leader_watch import LeaderWatch
 from quorate.cluster.raft.leader_ways import LeaderWays
 from quorate.cluster.raft.local_state import LocalState
+from quorate.cluster.raft.membership.address_changes import AddressChanges
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.membership.feature_level import FeatureLevel
 from quorate.cluster.raft.membership.histories import Histories
@@ -65,7 +66,9 @@ class RunningReplica:
         self._rng = rng
         self._began_s = monotonic_s()
         self._http: dict[str, str] = {}
-        self._told, self._told_s = (0, 0), monotonic_s()  # what peers were told last, and when
+        # What peers were told last, and when.
+        self._told: tuple[int, int, Mapping[str, str]] = (0, 0, {})
+        self._told_s = monotonic_s()
         self.catch_up = CatchUp()
         self.leader_watch = LeaderWatch(
             settings.node_id, settings.timing.election_s, monotonic_s(), transport.end_calls
@@ -94,6 +97,7 @@ class RunningReplica:
             memory_writer,
             storage.remembered,
         )
+        self.addresses = AddressChanges(settings.node_id, settings.peers, self.engine, self.membership, transport)
         self.level = FeatureLevel(settings.feature_level, settings.node_id, self.engine, self.membership, state)
         self.histories = Histories(settings.node_id, self.engine)
         self.ways = LeaderWays(
@@ -120,10 +124,16 @@ class RunningReplica:
             self.engine, storage.snapshots, snapshot_writer, transport, install=self.compaction.install
         )
 
+    def stop(self) -> None:
+        """End what waits. Idempotent."""
+        self.ways.stop()
+        self.addresses.stop()
+
     # ---- steps ------------------------------------------------------------------------------------------------------
 
     def tick_membership(self) -> None:
         self.membership.tick()
+        self.addresses.tick()
         self.level.tick()
         self.memory.tick(monotonic_s())
         self._renew_introductions()
@@ -167,12 +177,14 @@ class RunningReplica:
 
     def _renew_introductions(self) -> None:
         """Introduce this node again when what it tells has changed: at once if it is known as a member later than told,
-        and otherwise from time to time. Compare what peers have told with what is committed here by now."""
+        or finds others elsewhere, and otherwise from time to time. Compare what peers have told with what is committed
+        here by now."""
         member_at, committed, now_s = self.membership.member_at, self.engine.commit_index, monotonic_s()
+        others = self.membership.others
         news = committed != self._told[1] or self.memory.has_news
         due = news and now_s - self._told_s >= RENEW_S
-        if due or member_at != self._told[0]:
-            self._told, self._told_s = (member_at, committed), now_s
+        if due or (member_at, others) != (self._told[0], self._told[2]):
+            self._told, self._told_s = (member_at, committed, others), now_s
             cluster_id = self._bootstrap.identity.cluster_id
             self.membership.refuse_peers(lambda introduction: self.histories.refusal(introduction, cluster_id))
             self._reintroduce()
@@ -193,6 +205,7 @@ class RunningReplica:
             or self.histories.refusal(introduction, self._bootstrap.identity.cluster_id)
             or self.membership.refusal(peer, introduction)
             or self._bootstrap.introduced(peer, introduction)
+            or self.membership.impostor(peer, introduction)
         )
         if refusal is None:
             self.membership.introduced(peer, introduction)
@@ -239,6 +252,8 @@ class RunningReplica:
             committed=committed,
             chain=self.engine.journal.chain_at(committed),
             remembered=self.memory.to_tell() if self._bootstrap.formed else [],
+            raft=self.addresses.own,
+            others=dict(self.membership.others),
         )
 
     def http_addresses(self) -> dict[str, str]:
@@ -313,6 +328,7 @@ class RunningReplica:
             lag_ms=int(self.catch_up.seconds * 1000),
             feature_level=self.level.now,
             feature_levels=self.level.told(),
+            address_differences=self.addresses.differences(),
         )
 
     def _leader_heard_ms_ago(self) -> int | None:

@@ -59,6 +59,8 @@ class RaftStatus(msgspec.Struct):
     feature_level: int = 0  # of the cluster, as this node has applied it
     feature_levels: dict[str, int | None] = {}  # node id -> what its program can do; None: it is not connected
 
+    address_differences: list[str] = []  # how raft.peers differs from the log, in words
+
     def as_json(self) -> Mapping[str, Any]:
         """The JSON of /status. A replica that is starting shows only its role."""
         shown: Mapping[str, Any] = msgspec.to_builtins(self)

@@ -17,13 +17,14 @@ class MemberChange(msgspec.Struct, forbid_unknown_fields=True):
     action: Action
     id: str
     raft: str | None = None
+    incarnation: str | None = None
 
 
 _decode_change = msgspec.json.Decoder(MemberChange).decode
 
 MEMBERS = Operation("Who belongs to the cluster, as the log has it")
 CHANGE_MEMBERS = Operation(
-    "Add, remove or replace a member",
+    "Add, remove or replace a member, or update its address",
     body={
         "application/json": {
             "type": "object",
@@ -32,10 +33,12 @@ CHANGE_MEMBERS = Operation(
                 "action": {"enum": list(ACTIONS)},
                 "id": {"type": "string"},
                 "raft": {"type": "string", "description": "host:port of its links"},
+                "incarnation": {"type": "string", "description": "to replace: the disk that is lost, as GET has it"},
             },
         }
     },
-    words="One change at a time. An added member is a learner until it has caught up.",
+    words="One change at a time. An added member is a learner until it has caught up. A member is replaced if a node "
+    "with another disk answers. Its address is updated if it answers there itself. Otherwise nothing changes (409).",
 )
 TRANSFER = Operation("Hand leadership to the most caught-up node")
 ADOPT_SINK = Operation(
@@ -54,7 +57,7 @@ async def members(api: Api, request: Request) -> Reply:
 
 async def change_members(api: Api, request: Request) -> Reply:
     change = await api.parse_pool.parse(_read_change, request.body)
-    return reply({"members": await _operator(api).change(change.action, change.id, change.raft)})
+    return reply({"members": await _operator(api).change(change.action, change.id, change.raft, change.incarnation)})
 
 
 async def transfer(api: Api, request: Request) -> Reply:
@@ -72,7 +75,10 @@ def _read_change(body: bytes) -> MemberChange:
     try:
         change = _decode_change(body)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"{error}; give action (add, remove or replace), id, and raft, its host:port, to add") from None
+        raise Invalid(
+            f"{error}; give action ({', '.join(ACTIONS[:-1])} or {ACTIONS[-1]}), id, and raft, its host:port, to add "
+            "or update"
+        ) from None
     change.id = check_text(change.id, "id", ID_BYTES_MAX)
     return change
 

@@ -190,11 +190,12 @@ class Node:
 
 
 def _replica_settings(config: Config) -> ReplicaSettings:
+    own = {config.node.id: config.raft_address()}  # as this node tells it: raft.advertise outranks raft.peers
     return ReplicaSettings(
         node_id=config.node.id,
         cluster_name=config.node.cluster,
         listen=config.raft.addresses,
-        peers={id: str(address) for id, address in config.members().items()},
+        peers={id: str(address) for id, address in {**config.members(), **own}.items()},
         http=config.http.url,
         key=config.raft.key.encode() or None,
         bootstrap=config.raft.bootstrap,

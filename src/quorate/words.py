@@ -7,7 +7,7 @@ from typing import Literal, get_args
 Level = Literal["none", "weak", "linearizable"]  # how new a read must be; `cluster/read/reads.py` says what each means
 LEVELS: tuple[Level, ...] = get_args(Level)
 
-Action = Literal["add", "remove", "replace"]  # what operators do with a member
+Action = Literal["add", "remove", "replace", "update"]  # what operators do with a member
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
 # The `age_ms` of an answer when no bound is known. It is a number that every JavaScript reads exactly, and not null,

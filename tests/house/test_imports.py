@@ -14,7 +14,10 @@ SOURCE = ROOT / "src"
 # Room -> its modules (with all below them), and the rooms it may import besides itself.
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "plain": (
-        [*(f"quorate.{n}" for n in ("errors", "exit_code", "vote", "words", "vote_json")), "quorate.cluster.entry"],
+        [
+            *(f"quorate.{n}" for n in ("errors", "exit_code", "vote", "words", "vote_json", "host_port")),
+            "quorate.cluster.entry",
+        ],
         [],
     ),
     "listening": (["quorate.listening"], ["plain"]),

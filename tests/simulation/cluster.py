@@ -111,6 +111,8 @@ class SimCluster:
         self.founders = list(names)
         self.leaving: set[str] = set()
         self.nodes = {name: SimNode(self._directory(name)) for name in names}
+        self.addresses = {name: f"{name}:1" for name in names}  # where each node listens from its next start on
+        self.stale_settings = False  # whether raft.peers has for ever the addresses that the nodes had first
         self.chains: dict[int, bytes] = {}  # applied index -> chain, the same on all nodes
         self.digests: dict[int, str] = {}
         self.acknowledged = 0  # the greatest version anybody was told
@@ -125,7 +127,19 @@ class SimCluster:
         """Give the node an empty disk, or its first one if it is new."""
         if name in self.nodes:
             self.crash(name)
+        self.addresses.setdefault(name, f"{name}:1")
         self.nodes[name] = SimNode(self._directory(name))
+
+    def move(self, name: str) -> None:
+        """The node, which is down, starts at another address next."""
+        host, _, port = self.addresses[name].partition(":")
+        self.addresses[name] = f"{host}:{int(port) + 1}"
+
+    def _peers(self, name: str) -> dict[str, str]:
+        """`raft.peers` of a node that starts now. Its own address is right in any case."""
+        peers = sorted({*self.founders, *self.names, name})
+        stale = {peer: f"{peer}:1" for peer in peers} if self.stale_settings else {}
+        return {**{peer: self.addresses[peer] for peer in peers}, **stale, name: self.addresses[name]}
 
     async def start(self, name: str) -> None:
         node = self.nodes[name]
@@ -147,8 +161,8 @@ class SimCluster:
             ReplicaSettings(
                 node_id=name,
                 cluster_name="sim",
-                listen=[],
-                peers={peer: peer for peer in sorted({*self.founders, *self.names, name})},
+                listen=[(name, int(self.addresses[name].partition(":")[2]))],
+                peers=self._peers(name),
                 http="",
                 key=None,
                 bootstrap=name in self.founders,

@@ -80,6 +80,7 @@ async def run_history(seed: int, names: str = "abcde", *, seconds: float = 20.0)
     operator = cluster.loop.create_task(_operator(cluster, seconds)) if rng.random() < 0.7 else None
     cluster.network.late = rng.choice((0.0, 0.0, 0.02))
     cluster.network.repeated = rng.choice((0.0, 0.01))
+    cluster.stale_settings = rng.random() < 0.5
     number = 0
     while cluster.loop.time() < seconds:
         for name in cluster.up():
@@ -107,7 +108,7 @@ async def _operator(cluster: SimCluster, seconds: float) -> None:
     spare = iter("fgh")
     while cluster.loop.time() < seconds:
         await asyncio.sleep(rng.uniform(1, 5))
-        what = rng.choice(("add", "add and regret", "remove", "replace"))
+        what = rng.choice(("add", "add and regret", "remove", "replace", "move", "move all"))
         if what.startswith("add") and len(cluster.names) < 7:
             name = next(spare, None)
             if name is None:
@@ -127,9 +128,22 @@ async def _operator(cluster: SimCluster, seconds: float) -> None:
             await cluster.start(name)
             await _change(cluster, name, present=False)
             await _change(cluster, name, present=True)
+        elif what == "move":
+            await _move(cluster, [rng.choice(cluster.names)], power=rng.random() < 0.5)
+        elif what == "move all" and not cluster.stale_settings:
+            await _move(cluster, cluster.names, power=rng.random() < 0.5)
         else:
             continue
         await _settled(cluster)
+
+
+async def _move(cluster: SimCluster, names: list[str], *, power: bool) -> None:
+    """Stop nodes and start them at other addresses. With stale settings only the log, and they, tell their peers."""
+    for name in names:
+        cluster.crash(name, power=power)
+        cluster.move(name)
+    for name in names:
+        await cluster.start(name)
 
 
 async def _remove(cluster: SimCluster, name: str) -> None:
@@ -154,7 +168,9 @@ async def _change(cluster: SimCluster, name: str, *, present: bool) -> None:
                 await replica.transfer_leadership()
             else:
                 await replica.change_members(
-                    (lambda members: members.adding(name, name)) if present else lambda members: members.removing(name)
+                    (lambda members: members.adding(name, cluster.addresses[name]))
+                    if present
+                    else lambda members: members.removing(name)
                 )
 
 
@@ -163,12 +179,14 @@ def _incarnation(cluster: SimCluster, name: str) -> str:
 
 
 async def _settled(cluster: SimCluster) -> None:
-    """Wait until every member is a voter: the next change must not find a majority of learners."""
+    """Wait until every member is a voter: the next change must not find a majority of learners. And until the log has
+    their addresses."""
     while True:
         await asyncio.sleep(0.1)
         leader = cluster.leader()
         replica = None if leader is None else cluster.nodes[leader].replica
-        if replica is not None and {m.id for m in replica.members() if m.voter} == set(cluster.names):
+        voters = {} if replica is None else {m.id: m.raft for m in replica.members() if m.voter}
+        if voters == {name: cluster.addresses[name] for name in cluster.names}:
             return
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quorate.cluster.raft import messages
@@ -43,7 +43,7 @@ class Network:
             for peer in sorted({*self.ends, *end.connection} - {name}):
                 if not self.joined(name, peer):
                     end.disconnect(peer)
-                elif peer in end.wanted or name in self.ends[peer].wanted:
+                elif end.knows_way_to(self.ends[peer]) or self.ends[peer].knows_way_to(end):
                     end.connect(peer)
 
     def dial_again(self) -> None:
@@ -86,20 +86,32 @@ class SimTransport:
 
     def __init__(self, network: Network, node_id: str, listener: Listener) -> None:
         self.network, self.node_id, self.listener = network, node_id, listener
-        self.wanted: set[str] = set()
+        self.address = ""
+        self.wanted: dict[str, Sequence[str]] = {}  # peer -> the addresses at which it is looked for
         self.connection: dict[str, int] = {}  # peer -> serial number of the connection
         self.handlers: dict[str, PeerHandler] = {}
         self.refusals = 0
         self._serial = 0
         self._calls: dict[asyncio.Future[bytes], str] = {}
 
-    async def start(self, addresses: object) -> int:
+    async def start(self, addresses: Sequence[tuple[str, int]]) -> int:
+        self.address = f"{addresses[0][0]}:{addresses[0][1]}"
         self.network.ends[self.node_id] = self
         return 0
 
-    def set_members(self, addresses: Mapping[str, str]) -> None:
-        self.wanted = set(addresses)
+    def set_members(self, addresses: Mapping[str, Sequence[str]]) -> None:
+        self.wanted = dict(addresses)
         self.network.loop.call_soon(self.network.settle)
+
+    def knows_way_to(self, peer: SimTransport) -> bool:
+        return peer.address in self.wanted.get(peer.node_id, ())
+
+    async def ask_who_is_at(self, address: str, peer: str) -> Introduction:
+        await asyncio.sleep(self.network.rng.uniform(*DELAY_S))
+        there = self.network.ends.get(peer)
+        if there is None or there.address != address or not (there is self or self.network.joined(self.node_id, peer)):
+            raise OSError("nobody")
+        return there.listener.introduction()
 
     async def stop(self) -> None:
         self.die()

@@ -206,7 +206,7 @@ def join(net: OurNet, name: str) -> None:
     """A new node becomes a voter."""
     net.names.append(name)
     net.start(name)
-    change(net, lambda members: members.adding(name, name))
+    change(net, lambda members: members.adding(name, f"{name}:1"))
     assert net.until(lambda: net.replicas[name].status().voter)
 
 

@@ -95,7 +95,7 @@ def test_a_learner_counts_too_and_an_older_one_that_comes_later_is_refused_in_wo
         assert net.until(lambda: levels(net) == {1})
         net.names.append("d")
         net.start("d")
-        change(net, lambda members: members.adding("d", "d"))
+        change(net, lambda members: members.adding("d", "d:1"))
         told: list[str] = []
         net.replicas["d"].refused = lambda peer, why: told.append(why)  # type: ignore[method-assign]
         assert net.until(lambda: bool(told))

@@ -29,7 +29,7 @@ def join(net: OurNet, name: str) -> None:
     """A new node becomes a voter."""
     net.names.append(name)
     net.start(name)
-    change(net, lambda members: members.adding(name, name))
+    change(net, lambda members: members.adding(name, f"{name}:1"))
     assert net.until(lambda: net.replicas[name].status().voter)
 
 
@@ -147,7 +147,7 @@ def test_nodes_that_joined_after_a_removal_know_of_it() -> None:
             remove(net, name, "abdef")
             assert knows_it_left(net, name)
             net.crash(name)
-        cast(SimTransport, net.replicas["c"].transport).wanted.add("d")  # which listens where a member did, say
+        cast(SimTransport, net.replicas["c"].transport).wanted["d"] = ["d:1"]  # which listens where a member did, say
         net.heal()
         assert knows_it_left(net, "c")
 
@@ -160,7 +160,7 @@ def test_a_learner_that_is_removed_is_refused_by_all_and_follows_nobody() -> Non
         # Nothing that it says arrives, so it never catches up.
         net.listen(lambda source, target, message: DROP if source == "d" else None)
         net.start("d")
-        change(net, lambda members: members.adding("d", "d"))
+        change(net, lambda members: members.adding("d", "d:1"))
         assert net.until(lambda: net.last_index("d") > 1)
         told: list[str] = []
         net.replicas["d"].refused = lambda peer, why: told.append(peer)  # type: ignore[method-assign]
@@ -179,7 +179,7 @@ def test_the_disk_that_was_replaced_is_refused_also_where_the_leader_is_not_hear
         net.run(2)
         net.crash(replaced)
         remove(net, replaced)
-        change(net, lambda members: members.adding(replaced, replaced))
+        change(net, lambda members: members.adding(replaced, f"{replaced}:1"))
         net.run(1)
         net.partition([replaced], [leader])
         net.start(replaced)
@@ -194,7 +194,7 @@ def test_a_new_disk_under_the_name_of_a_removed_member_joins() -> None:
         remove(net, name)
         net.wipe(name)
         net.start(name)
-        change(net, lambda members: members.adding(name, name))
+        change(net, lambda members: members.adding(name, f"{name}:1"))
         assert net.until(lambda: net.replicas[name].status().voter)
         net.run(2)
         net.crash(name)

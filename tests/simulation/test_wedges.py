@@ -156,7 +156,7 @@ def test_a_learner_with_a_slower_disk_becomes_a_voter_under_load() -> None:
         net.start("d")
         net.disks["d"]["quorate-disk"].sync_s = 0.1, 0.1
         with_load = partial(load, net, leader, 10, each_s=0.001)
-        with_load(meanwhile=net.replicas[leader].change_members(lambda members: members.adding("d", "d")))
+        with_load(meanwhile=net.replicas[leader].change_members(lambda members: members.adding("d", "d:1")))
         assert leader == net.leader()
         assert net.replicas["d"].status().voter
 
@@ -165,19 +165,31 @@ def listed(net: OurNet, name: str) -> list[str]:
     return [f"{'+' if member.voter else '-'}{member.id}" for member in net.replicas[name].members()]
 
 
+def empty_disk(net: OurNet, name: str) -> None:
+    net.crash(name)
+    net.wipe(name)
+    net.start(name)
+
+
+def has_new_disk(net: OurNet, leader: str, name: str) -> bool:
+    """Whether the log means its new disk: as a learner, or as a voter already."""
+    (member,) = (member for member in net.replicas[leader].members() if member.id == name)
+    return member.incarnation in ("", net.directories[name].identity.incarnation)
+
+
 def test_a_member_is_replaced_through_a_follower_however_long_each_entry_takes() -> None:
     """A replacement is two entries, each with its own deadline. A call that ends before both has an unknown outcome."""
     with OurNet(1, election_s=1.0) as net:
         net.start_all("abc")
         leader = net.elect()
         asked, lost = net.others(leader)
-        operators = {name: Admin(replica) for name, replica in net.replicas.items()}
-        net.crash(lost)
+        operators = {name: Admin(replica) for name, replica in net.replicas.items() if name != lost}
+        empty_disk(net, lost)
         net.disks[asked]["quorate-disk"].sync_s = 0.7 * network.CALL_S, 0.7 * network.CALL_S
         began_s = net.now_s
         net.wait_for(operators[asked].change("replace", lost, None))
         assert net.now_s - began_s > network.CALL_S
-        assert sorted([f"+{asked}", f"+{leader}", f"-{lost}"], key=lambda each: each[1:]) == listed(net, leader)
+        assert has_new_disk(net, leader, lost)
 
 
 def test_a_replacement_can_be_asked_for_again_after_its_leader_died() -> None:
@@ -187,7 +199,7 @@ def test_a_replacement_can_be_asked_for_again_after_its_leader_died() -> None:
         asked, lost = net.others(leader)
         net.replicas[asked].settings = replace(net.replicas[asked].settings, peers={})  # what it knows, the log told it
         operator = Admin(net.replicas[asked])
-        net.crash(lost)
+        empty_disk(net, lost)
 
         async def die_half_way(peer: str, data: bytes) -> bytes:
             await net.replicas[leader].change_members(lambda members: members.removing(lost))
@@ -199,7 +211,7 @@ def test_a_replacement_can_be_asked_for_again_after_its_leader_died() -> None:
         assert net.until(lambda: listed(net, asked) == sorted(f"+{name}" for name in (leader, asked)))
         Admin(net.replicas[leader])  # another one leads, say
         net.wait_for(operator.change("replace", lost, None))
-        assert f"-{lost}" in listed(net, leader)
+        assert has_new_disk(net, leader, lost)
 
 
 # ---- snapshots on their way -----------------------------------------------------------------------------------------

@@ -63,6 +63,8 @@ class OurNet(Net):
         self.halted: dict[str, BaseException] = {}
         self.levels: dict[str, int] = {}  # the feature level of a node's program, if it is an older one
         self.rng = random.Random(f"faults {seed}")
+        self.addresses: dict[str, str] = {}  # where a node listens from its next start on, if it has moved
+        self.peers: dict[str, dict[str, str]] = {}  # the raft.peers of a node, if they are not the true addresses
         self.clock_ahead_s: dict[str, float] = {}  # of the wall clocks that are wrong
         self._casting: set[asyncio.Task[None]] = set()
 
@@ -108,8 +110,8 @@ class OurNet(Net):
             ReplicaSettings(
                 node_id=name,
                 cluster_name="sim",
-                listen=[],
-                peers={peer: peer for peer in self.names},
+                listen=[(name, int(self.address(name).partition(":")[2]))],
+                peers=self.peers.get(name) or {peer: self.address(peer) for peer in self.names},
                 http="",
                 key=None,
                 bootstrap=True,
@@ -128,6 +130,9 @@ class OurNet(Net):
             self.replicas[name], self.submitters[name] = replica, Submitter(replica)
 
         self.wait_for(start())
+
+    def address(self, name: str) -> str:
+        return self.addresses.get(name, f"{name}:1")
 
     def crash(self, name: str, *, power: bool | None = None) -> None:
         """Kill the process; with `power`, what the disk had not synced may be gone."""

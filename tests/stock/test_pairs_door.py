@@ -141,7 +141,7 @@ def test_pickle_rce_nothing_is_unpickled_ours(monkeypatch: pytest.MonkeyPatch) -
         tags = net.propose_all(leader, "x", 60, each_s=0.05)
         net.heal()
         net.run(2)
-        net.wait_for(net.replicas[leader].change_members(lambda members: members.adding("d", "d")))
+        net.wait_for(net.replicas[leader].change_members(lambda members: members.adding("d", "d:1")))
         for name in "abc":
             net.crash(name)
             net.start(name)
@@ -232,8 +232,8 @@ def test_small_traps_ipv6_ours() -> None:
         one, two = Node("n1"), Node("n2")
         port = await one.transport.start([("::1", 0)])
         try:
-            one.transport.set_members({"n2": "[::1]:1"})
-            two.transport.set_members({"n1": f"[::1]:{port}"})
+            one.transport.set_members({"n2": ["[::1]:1"]})
+            two.transport.set_members({"n1": [f"[::1]:{port}"]})
             await until("they meet", lambda: one.transport.is_open("n2") and two.transport.is_open("n1"))
         finally:
             await one.transport.stop()

@@ -239,7 +239,7 @@ def test_membership_guard_ours() -> None:
         engine = net.engine(leader)
         last = net.last_index(leader)
         known = members.decode(engine.members_at(last))
-        changes = [members.encode(known.adding(name, name)) for name in "de"]
+        changes = [members.encode(known.adding(name, f"{name}:1")) for name in "de"]
         appended: list[tuple[int, int] | None] = []
 
         async def change() -> None:

@@ -300,6 +300,10 @@ class Engine(Replication):
         self._commit(max(self.commit_index, index))
         return True
 
+    def applied_point(self) -> tuple[int, bytes]:
+        """The applied index, and the log's chain value there."""
+        return self.applied_index, self.journal.chain_at(self.applied_index)
+
     def restored(self, index: int) -> None:
         """The state machine has been loaded from a snapshot up to `index`. Apply goes on after it."""
         self._SyncObj__raftCommitIndex = max(self.commit_index, index)

@@ -16,6 +16,7 @@ from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.members import REMOVED, Member, Members
+from quorate.cluster.raft.membership.addresses import AddressBook
 from quorate.cluster.raft.membership.bootstrap import Bootstrap, is_founder
 from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
@@ -40,7 +41,8 @@ class Membership:
         snapshot: SnapshotMeta | None,
     ) -> None:
         self._node_id, self._engine, self._transport, self._bootstrap = node_id, engine, transport, bootstrap
-        self._configured = configured  # raft.peers, or see `set_initial_peers`; used while the log names no members
+        self._book = AddressBook(configured)
+        self.others: Mapping[str, str] = {}  # where this node finds them: a peer that was away may not know
         self._base = members.decode(snapshot.members) if snapshot and snapshot.members else None
         self._committed: Members | None = None
         self._committed_index = 0
@@ -62,7 +64,7 @@ class Membership:
         else:
             # A majority of a formed cluster is one of its founders, whatever peers are configured now.
             formed = self._bootstrap.identity.members
-            self._engine.set_members(formed or self._bootstrap.expected or set(self._configured) - {self._node_id})
+            self._engine.set_members(formed or self._bootstrap.expected or set(self._book.configured) - {self._node_id})
         self._update_connections()
 
     def _read_committed(self, snapshot: SnapshotMeta | None) -> None:
@@ -122,17 +124,22 @@ class Membership:
 
         A node that the log does not name connects with its configured peers too.
         """
-        wanted: dict[str, str] = {}
-        if self.current is None or self.current.get(self._node_id) is None:
-            wanted.update(self._configured)
-        for known in (self._committed, self.current):
-            if known is not None:
-                wanted.update(known.addresses())
-        wanted.pop(self._node_id, None)
-        self._transport.set_members(wanted)
+        self._dial()
         if self._refuse_at_s is None:
             self._refuse_at_s = monotonic_s() + REFUSE_AFTER_S
         self.update_candidacy()
+
+    def _dial(self) -> None:
+        """Tell the transport all addresses of the peers to be connected with."""
+        logged: dict[str, list[str]] = {}
+        if self.current is None or self.current.get(self._node_id) is None:
+            logged.update({id: [] for id in self._book.configured})
+        for known in (self.current, self._committed):
+            for member in () if known is None else known.members:
+                logged.setdefault(member.id, []).append(member.raft)
+        logged.pop(self._node_id, None)
+        self._transport.set_members({id: self._book.candidates(id, each) for id, each in logged.items()})
+        self.others = {id: self._book.own_word(id) or each[0] for id, each in logged.items() if each}
 
     def refuse_peers(self, refusal: Callable[[Introduction], str | None]) -> None:
         """Close the connections to the peers that `refusal` gives a reason for, and tell them."""
@@ -198,8 +205,8 @@ class Membership:
         return all(peer in self._introductions for peer in peers)
 
     def set_initial_peers(self, peers: Mapping[str, str]) -> None:
-        """Connect with these peers while the log names no members."""
-        self._configured = dict(peers)
+        """Connect with these peers while the log names no members. Later they are further addresses of members."""
+        self._book.configured = dict(peers)
         self.use_members(self._engine.members_at(self._engine.journal.last_index))
 
     # ---- from the connections ---------------------------------------------------------------------------------------
@@ -210,6 +217,9 @@ class Membership:
         if before is not None and before.incarnation != introduction.incarnation:
             self._engine.forget_copies(peer)
         self._introductions[peer] = introduction
+        news = [self._book.hear(peer, introduction.raft), self._book.hear_of_others(peer, introduction.others)]
+        if any(news):
+            self._dial()
 
     def refusal(self, peer: str, introduction: Introduction) -> str | None:
         """The reason to refuse a peer that was removed, or that this node's log does not name; or None.
@@ -225,10 +235,20 @@ class Membership:
         if introduction.cluster_id is not None:
             return None
         if self.current is None:
-            return None if peer in self._configured else f"{peer} is not among this node's raft.peers"
+            return None if peer in self._book.configured else f"{peer} is not among this node's raft.peers"
         if self.current.get(self._node_id) is None:
             return None
         return f"{peer} is no member of this cluster yet: quorate members add {peer}"
+
+    def impostor(self, peer: str, introduction: Introduction) -> str | None:
+        """The reason to refuse a node with another disk, while the member that the log means is connected, or None.
+
+        For example a node with an empty disk at the member's old address: its connection would replace the member's.
+        """
+        known, now = self.incarnation_of(peer), self.connected_incarnation(peer)
+        if not known or now != known or introduction.incarnation == known:
+            return None
+        return f"{peer} is connected, with the disk that the log means; this node calls itself {peer} and has another"
 
     def _has_left(self, disk: NodeIdentity | Introduction, member_at: int) -> bool:
         """Whether a committed membership is known that lacks the disk and is later than one that had it.
@@ -262,16 +282,18 @@ class Membership:
             return
         if self.current is None:
             founders = self._bootstrap.identity.members or {}
-            if set(founders) <= set(self._configured):
-                self._propose(members.founding({id: self._configured[id] for id in founders}, founders))
+            configured = self._book.configured
+            if set(founders) <= set(configured):
+                self.propose(members.founding({id: configured[id] for id in founders}, founders))
             return
         for member in self.current.members:
             introduction = self._introductions.get(member.id)
             if not member.voter and introduction and self._transport.is_open(member.id) and engine.caught_up(member.id):
-                self._propose(self.current.promoting(member.id, introduction.incarnation))
+                self.propose(self.current.promoting(member.id, introduction.incarnation))
                 return
 
-    def _propose(self, changed: Members) -> asyncio.Future[None]:
+    def propose(self, changed: Members) -> asyncio.Future[None]:
+        """As a leader: put these members into the log. Fails with `NoLeader` if another change is under way."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(
             lambda done: done.exception()
@@ -313,7 +335,7 @@ class Membership:
                 if self._node_id not in changed.voters():  # PySyncObj always counts the leader's own copy
                     raise Invalid(f"{self._node_id} leads, and does not remove itself: hand leadership over first")
                 self._check_committable(changed)
-                await asyncio.shield(self._propose(changed))
+                await asyncio.shield(self.propose(changed))
                 return changed
         except TimeoutError:
             raise OutcomeUnknown(
@@ -346,6 +368,18 @@ class Membership:
     def connected_incarnation(self, peer: str) -> str | None:
         introduction = self._introductions.get(peer)
         return introduction.incarnation if introduction is not None and self._transport.is_open(peer) else None
+
+    def told_address(self, member: Member) -> str:
+        """Where a connected member says it is; "" if it tells no address, or has not the disk that the log means."""
+        introduction = self._introductions.get(member.id)
+        if introduction is None or self.connected_incarnation(member.id) != member.incarnation:
+            return ""
+        return introduction.raft
+
+    def connected_members(self) -> list[str]:
+        """The other members that are connected, with the disks that the log means."""
+        others = () if self.current is None else self.current.members
+        return [m.id for m in others if m.incarnation and self.connected_incarnation(m.id) == m.incarnation]
 
     def list_members(self) -> list[Member]:
         return list(self.current.members) if self.current else []

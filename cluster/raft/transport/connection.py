@@ -12,7 +12,7 @@ import asyncio
 import os
 import struct
 from collections import deque
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -31,11 +31,19 @@ INTRODUCTION_BYTES_MAX = 256 * 1024
 WRITE_BUFFER_BYTES = 1024 * 1024
 
 RAFT, CALLS, INTRODUCTIONS, REFUSALS = 0, 1, 2, 3
+ONLY_ASKED = b"it only asked which node answers here"  # comes as a refusal, and is none
 _MORE = 0x80
 OTHER_KEY = "its raft.key is another one than this node's: give every node the same one"
 ENDED_EARLY = "it ended the connection instead of introducing itself: is its raft.key the same one? See its log"
 
 _length = struct.Struct(">I")
+
+
+class Target(NamedTuple):
+    """Whom a connection was dialled for, and where."""
+
+    peer: str
+    address: str
 
 
 class Hello(msgspec.Struct, array_like=True):
@@ -67,6 +75,8 @@ class Introduction(msgspec.Struct, array_like=True):
     committed: int = 0  # an index up to which its log is committed
     chain: bytes = b""  # the log's chain value at `committed`: equal on all nodes of one history
     remembered: list[Remembered] = []  # what surely was on the disks of the members, this node's own among them
+    raft: str = ""  # the host:port at which peers reach it, as its own settings have it
+    others: dict[str, str] = {}  # where it finds the other members: hearsay, good enough to dial
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -106,10 +116,13 @@ class ConnectionOwner(Protocol):
 
 
 class PeerConnection(asyncio.Protocol):
-    """A connection. `peer` is None until the other end has introduced itself; then it is the node id of that end."""
+    """A connection. `peer` is None until the other end has introduced itself; then it is the node id of that end.
 
-    def __init__(self, owner: ConnectionOwner, *, dialled: bool) -> None:
-        self._owner, self._dialled = owner, dialled
+    `target` is None if the other end has dialled. A connection that `only_asks` wants to know who is at the other end.
+    """
+
+    def __init__(self, owner: ConnectionOwner, target: Target | None, *, only_asks: bool = False) -> None:
+        self._owner, self.target, self._only_asks = owner, target, only_asks
         self._buffer = bytearray()
         self._cipher: Plain | Sealed | None = None
         self._our_hello = _encode(Hello(PROTOCOL, owner.node_id, owner.key is not None, os.urandom(NONCE_BYTES)))
@@ -128,6 +141,7 @@ class PeerConnection(asyncio.Protocol):
         self.introduction: Introduction | None = None
         self.accepted = False  # see `accept`
         self.refusing = False  # see `refuse` and `_give_up`
+        self.only_asked = False  # the other end wanted to know which node this is, and nothing more
         self.claimed_id = ""  # the node id that the other end claims, before it is proved: for log lines
         self.was_refused = False  # by the other end
         self.host = ""  # of the other end
@@ -298,7 +312,9 @@ class PeerConnection(asyncio.Protocol):
             parts.clear()
         else:
             message = data[1:]
-        if stream == REFUSALS:
+        if stream == REFUSALS and message == ONLY_ASKED:
+            self.only_asked = True
+        elif stream == REFUSALS:
             self.was_refused = True
             self._owner.refused(self, message.decode("utf-8", "replace")[:1000])
         elif self.refusing:
@@ -319,8 +335,16 @@ class PeerConnection(asyncio.Protocol):
             raise BadFrame("only one of the two has a raft.key: give every node the same one")
         if len(hello.nonce) != NONCE_BYTES or frame == self._our_hello:
             raise BadFrame("a hello without a nonce of its own")
-        self._cipher = agree(self._owner.key, dialled=self._dialled, ours=self._our_hello, theirs=frame)
-        self.introduce()
+        self._cipher = agree(self._owner.key, dialled=self.target is not None, ours=self._our_hello, theirs=frame)
+        if self._only_asks:
+            self.send(REFUSALS, ONLY_ASKED)
+        elif self.target is not None and self.target.peer != hello.node_id:
+            # An introduction would replace the connection that the two may have already.
+            address, peer = self.target.address, self.target.peer
+            why = f"{address} was dialled as an address of {peer}, and {self.claimed_id} answered there"
+            self.refuse(why, ONLY_ASKED)
+        else:
+            self.introduce()
 
     def introduce(self) -> None:
         """Say which node this is: after the hello, and again when something in the introduction has changed."""
@@ -337,17 +361,17 @@ class PeerConnection(asyncio.Protocol):
         if refusal is not None:
             self.refuse(refusal)
 
-    def refuse(self, why: str) -> None:
+    def refuse(self, why: str, told: bytes | None = None) -> None:
         """Tell the other end why, then close the connection once that end has done so, or after `HANDSHAKE_S`.
 
-        A socket that is closed while it has something to read sends a reset, and that can destroy the reason before
-        the other end has read it. So only our half is closed. What still comes is ignored, but for the other end's own
-        reason: both may refuse each other at once. For the owner the connection is closed now. Idempotent.
+        Or tell it `told`. A socket that is closed while it has something to read sends a reset, and that can destroy
+        the reason before the other end has read it. So only our half is closed. What still comes is ignored, but for
+        the other end's own reason: both may refuse each other at once. For the owner the connection is closed now.
         """
         if self.refusing or self._transport is None or self._transport.is_closing():
             return
         self._drop_unsent()
-        self._write_part(REFUSALS, 0, why.encode())
+        self._write_part(REFUSALS, 0, why.encode() if told is None else told)
         self._end_our_half(self._transport, why)
 
     def _give_up(self, why: str) -> None:

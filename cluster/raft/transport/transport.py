@@ -2,7 +2,8 @@
 
 Of two nodes the one with the greater id dials. If it does not, the other one dials after a while: a new node may not
 know the leader that will tell it the members. A broken connection is dialled again after a pause that grows; a silent
-connection is closed. Calls between nodes are in `calls.py`.
+connection is closed. A peer may have several addresses: they are dialled in turn, and only a node of that id is
+accepted at them. Calls between nodes are in `calls.py`.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Protocol
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.line_limit import LineLimit, Reminders
 from quorate.cluster.raft.status import ConnectionStatus
 from quorate.cluster.raft.transport.calls import PING, Calls
-from quorate.cluster.raft.transport.connection import CALLS, RAFT, Introduction, PeerConnection
+from quorate.cluster.raft.transport.connection import CALLS, RAFT, Introduction, PeerConnection, Target
+from quorate.cluster.raft.transport.inquiry import ask_who_is_at, resolve
 from quorate.cluster.raft.transport.link_reasons import LinkReasons
 from quorate.cluster.replica import PeerHandler
 from quorate.listening import Purpose, listen_on, shown
@@ -64,10 +65,12 @@ class PeerTransport:
         self.node_id, self.key = node_id, key
         self._listener = listener
         self._open: dict[str, PeerConnection] = {}
-        self._handshaking: dict[PeerConnection, bool] = {}  # oldest first -> whether this node dialled
+        self._handshaking: dict[PeerConnection, None] = {}  # oldest first
         self._refused: dict[PeerConnection, None] = {}  # those whose other end is still told why, oldest first
         self._reasons = LinkReasons()
-        self._addresses: dict[str, str] = {}
+        self._addresses: dict[str, tuple[str, ...]] = {}
+        self._turns: dict[str, int] = {}  # peer -> dials that failed: says which of its addresses is the next
+        self._unreached: dict[str, dict[str, str]] = {}  # peer -> address -> why the last dial there failed
         self._dialling: dict[str, asyncio.Task[None]] = {}
         self._calls = Calls()
         self.listening: list[str] = []  # the addresses that were bound, host:port
@@ -88,14 +91,18 @@ class PeerTransport:
         self.listening = [shown(sock) for sock in sockets]
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            accept = partial(self._new_connection, dialled=False)
-            self._servers.append(await loop.create_server(accept, sock=sock, backlog=PURPOSE.backlog))
+            self._servers.append(await loop.create_server(self._new_connection, sock=sock, backlog=PURPOSE.backlog))
         self._check_connections()
         return int(sockets[0].getsockname()[1])
 
-    def set_members(self, addresses: Mapping[str, str]) -> None:
-        """The peers to be connected with: node id -> host:port, without this node."""
-        self._addresses = dict(addresses)
+    def set_members(self, addresses: Mapping[str, Sequence[str]]) -> None:
+        """The peers to be connected with: node id -> its addresses, host:port, the likeliest first; without this node.
+
+        Where the last dial succeeded, the next one begins.
+        """
+        for peer in addresses:
+            self._keep_turn(peer, tuple(addresses[peer]))
+        self._addresses = {peer: tuple(each) for peer, each in addresses.items()}
         for peer in [peer for peer in self._dialling if peer not in addresses]:
             self._dialling.pop(peer).cancel()
         for peer in addresses:
@@ -123,11 +130,19 @@ class PeerTransport:
 
     # ---- connections ------------------------------------------------------------------------------------------------
 
-    def _new_connection(self, *, dialled: bool) -> PeerConnection:
+    def _keep_turn(self, peer: str, addresses: tuple[str, ...]) -> None:
+        """Its list of addresses changes: go on with the one whose turn it is, if it is still there."""
+        before, turn = self._addresses.get(peer, ()), self._turns.get(peer, 0)
+        if before != addresses:
+            now = before[turn % len(before)] if before else ""
+            self._turns[peer] = addresses.index(now) if now in addresses else 0
+            self._unreached.pop(peer, None)
+
+    def _new_connection(self, target: Target | None = None) -> PeerConnection:
         """Make a connection. If too many wait for their handshake, close the oldest: peers need one round trip."""
-        connection = PeerConnection(self, dialled=dialled)
-        self._handshaking[connection] = dialled
-        waiting = [each for each, called in self._handshaking.items() if not called]
+        connection = PeerConnection(self, target)
+        self._handshaking[connection] = None
+        waiting = [each for each in self._handshaking if each.target is None]
         if len(waiting) > HANDSHAKES_MAX:
             waiting[0].close("too many connections that have not introduced themselves")
             self._handshaking.pop(waiting[0])
@@ -136,28 +151,50 @@ class PeerTransport:
     async def _dial(self, peer: str) -> None:
         connection, pause_s = None, REDIAL_S[0]
         while not self._stopped:
-            if peer > self.node_id and peer not in self._open:
+            if peer > self.node_id and peer not in self._open and self._begins_a_round(peer):
                 await asyncio.sleep(FIRST_DIAL_WAIT_S)
             if peer in self._open:
                 pause_s = REDIAL_S[0]
             elif connection not in self._handshaking:  # its handshake is not under way
-                try:
-                    connection = await asyncio.wait_for(self._connect(peer), DIAL_S)
-                except (OSError, TimeoutError, ValueError) as error:
-                    why = str(error) or "time out"
-                    self._warn(peer, f"cannot reach {peer} at {self._addresses.get(peer)}: {why}; trying on")
+                if connection is not None and not connection.accepted:
+                    self._turns[peer] += 1
+                connection = await self._dial_next(peer)
                 pause_s = min(pause_s * 1.5, REDIAL_S[1])
             await asyncio.sleep(pause_s)
 
-    async def _connect(self, peer: str) -> PeerConnection:
-        host, _, port = self._addresses[peer].rpartition(":")
-        connection = self._new_connection(dialled=True)
+    def _begins_a_round(self, peer: str) -> bool:
+        """Whether each of its addresses was dialled equally often."""
+        return self._turns[peer] % len(self._addresses[peer]) == 0
+
+    async def _dial_next(self, peer: str) -> PeerConnection | None:
+        """Dial the address whose turn it is. None if nobody answers there."""
+        addresses, turn = self._addresses[peer], self._turns[peer]
+        address = addresses[turn % len(addresses)]
         try:
-            await asyncio.get_running_loop().create_connection(lambda: connection, host.strip("[]"), int(port))
+            async with asyncio.timeout(DIAL_S):
+                found = await resolve(address)
+                return await self._connect(Target(peer, address), *found[turn // len(addresses) % len(found)])
+        except (OSError, TimeoutError, ValueError) as error:
+            why = (error.strerror if isinstance(error, OSError) else "") or str(error) or "no answer in time"
+            unreached = self._unreached.setdefault(peer, {})
+            unreached[address] = why
+            tried = ", nor at ".join(f"{at} ({reason})" for at, reason in unreached.items())
+            self._warn(peer, f"cannot reach {peer} at {tried}; trying on")
+            self._turns[peer] += 1
+            return None
+
+    async def _connect(self, target: Target, host: str, port: int) -> PeerConnection:
+        connection = self._new_connection(target)
+        try:
+            await asyncio.get_running_loop().create_connection(lambda: connection, host, port)
         except BaseException:
             self._handshaking.pop(connection, None)  # it was never made, so `closed` will not follow
             raise
         return connection
+
+    async def ask_who_is_at(self, address: str, peer: str) -> Introduction:
+        """See `inquiry.py`."""
+        return await ask_who_is_at(address, peer, self.node_id, self.key)
 
     def _warn(self, about: str, what: str) -> None:
         if self._troubles.allow(about, what, asyncio.get_running_loop().time()):
@@ -187,6 +224,7 @@ class PeerTransport:
                 before.close("a newer connection took its place")
                 self._lost(peer, before)
             self._troubles.over(peer)
+            self._unreached.pop(peer, None)
             if before is None:
                 self._fresh[peer] = connection  # the peer may refuse this node, and then there is no link to tell of
             self._listener.connected(peer)
@@ -203,7 +241,7 @@ class PeerTransport:
         self._handshaking.pop(connection, None)
         if connection.refusing:
             self._keep_refused(connection)
-        if not connection.accepted:
+        if not connection.accepted and not connection.only_asked:
             self.refusals += 1
             if not connection.was_refused:
                 self._tell_refusal(connection, why)
@@ -333,10 +371,14 @@ class PeerTransport:
     def status(self) -> dict[str, ConnectionStatus]:
         """Each member's connection, for /status."""
         now_s = asyncio.get_running_loop().time()
-        return {peer: self._status(peer, address, now_s) for peer, address in self._addresses.items()}
+        return {peer: self._status(peer, now_s) for peer in self._addresses}
 
-    def _status(self, peer: str, address: str, now_s: float) -> ConnectionStatus:
+    def _status(self, peer: str, now_s: float) -> ConnectionStatus:
         connection, refused = self._open.get(peer), self._reasons.why(peer, now_s)
+        addresses = self._addresses[peer]
+        address = addresses[self._turns[peer] % len(addresses)]
+        if connection is not None and connection.target is not None:
+            address = connection.target.address
         if connection is None:
             return ConnectionStatus(address, False, None, 0, 0, 0, refused)
         heard_ms_ago = int((now_s - connection.heard_s) * 1000)

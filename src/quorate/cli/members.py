@@ -16,7 +16,7 @@ from quorate.cli.table import print_table
 @asks_nodes()
 @click.pass_context
 def members(context: click.Context, as_json: bool, nodes: list[str], timeout_s: float) -> None:
-    """Show who belongs to the cluster, as its log has it; add, remove or replace a member."""
+    """Show who belongs to the cluster, as its log has it; add, remove, replace or update a member."""
     if context.invoked_subcommand is None:
         with client_of(nodes, timeout_s) as client:
             _show(client.cluster_members(), as_json)
@@ -58,8 +58,25 @@ def remove(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
 @as_json
 @asks_nodes(30.0)
 def replace(id: str, address: str | None, as_json: bool, nodes: list[str], timeout_s: float) -> None:
-    """Put node ID's new, empty disk in the place of the one it lost. Start it on an empty data folder."""
+    """Put node ID's new, empty disk in the place of the one it lost.
+
+    Start it on an empty data folder first: nothing changes unless it answers with another disk. A node that has its
+    disk and has moved is not replaced: it tells its new address itself, or see `quorate members update`.
+    """
     _change("replace", id, address, as_json, nodes, timeout_s)
+
+
+@members.command()
+@click.argument("id")
+@click.option("--address", required=True, help="Where its links listen now, host:port.")
+@as_json
+@asks_nodes(30.0)
+def update(id: str, address: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """Write into the log that node ID, with the disk it has, is at another address. It has to answer there.
+
+    A node that reaches the cluster tells its address itself. This is for one that nobody finds any more.
+    """
+    _change("update", id, address, as_json, nodes, timeout_s)
 
 
 def _change(action: str, id: str, address: str | None, as_json: bool, nodes: list[str], timeout_s: float) -> None:

@@ -169,8 +169,11 @@ class Client:
         return self.request("GET", "/members").json()["members"]
 
     def change_members(self, action: str, id: str, raft: str | None = None) -> Any:
-        """Add, remove or replace a member. Returns the members after the change."""
+        """Add, remove or replace a member, or update its address. Returns the members after the change."""
         change = {"action": action, "id": id} | ({"raft": raft} if raft else {})
+        if action == "replace":  # say which disk is lost, so that the request, sent again, does not mean the new one
+            known = {member["id"]: member["incarnation"] for member in self.cluster_members()}
+            change |= {"incarnation": known[id]} if id in known else {}
         return self.request("POST", "/members", body=msgspec.json.encode(change)).json()["members"]
 
     def transfer_leadership(self) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from quorate.errors import ConfigError
+from quorate.host_port import is_wildcard, read_host_port
 
 
 class Address(NamedTuple):
@@ -30,10 +31,7 @@ class Address(NamedTuple):
 
     @property
     def is_wildcard(self) -> bool:
-        try:
-            return ipaddress.ip_address(self.host).is_unspecified
-        except ValueError:
-            return False
+        return is_wildcard(self.host)
 
     @property
     def is_name(self) -> bool:
@@ -51,16 +49,10 @@ class Address(NamedTuple):
 
 def parse_address(text: str) -> Address:
     """Read `host:port` or `[v6]:port`. Raises `ConfigError`."""
-    host, colon, port = text.rpartition(":")
-    if host.startswith("[") and host.endswith("]"):
-        host = host[1:-1]
-    elif ":" in host:
-        raise ConfigError(f"{text!r}: put an IPv6 address in brackets, as [::1]:9001")
-    if not colon or not host or any(c.isspace() or c in "/@" for c in host):
-        raise ConfigError(f"{text!r} is not host:port, as 127.0.0.1:9001")
-    if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
-        raise ConfigError(f"{text!r}: the port must be a number from 0 to 65535")
-    return Address(host, int(port))
+    try:
+        return Address(*read_host_port(text))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def parse_addresses(text: str) -> list[Address]:

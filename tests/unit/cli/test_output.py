@@ -27,6 +27,7 @@ ANSWERS: dict[tuple[str, str], Any] = {
     ("POST", "/polls/mood/state"): {"id": "mood", "state": "closed"},
     ("POST", "/members"): {"members": [MEMBER]},
     ("POST", "/leader/transfer"): {"leader": "n2"},
+    ("GET", "/members"): {"members": [{"id": "n1", "raft": "h:1", "voter": True, "incarnation": "i1"}]},
     ("GET", "/leader"): {"id": "n2", "term": 2, "http": "http://127.0.0.1:8002"},
     ("POST", "/sink/adopt"): {"documents": 1, "generation": 2},
     ("GET", "/polls/mood/results"): {
@@ -48,6 +49,7 @@ CHANGES = [
     ["members", "add", "n4", "127.0.0.1:9004"],
     ["members", "remove", "n1", "--json"],
     ["members", "replace", "n1"],
+    ["members", "update", "n1", "--address", "127.0.0.1:9004"],
     ["leader", "--hand-over"],
     ["sink", "adopt", "--yes"],
     ["feed", "VOTES"],

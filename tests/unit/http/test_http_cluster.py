@@ -117,14 +117,16 @@ class Admin:
     """An operator that records its calls."""
 
     def __init__(self) -> None:
-        self.changes: list[tuple[str, str, str | None]] = []
+        self.changes: list[tuple[str, str, str | None, str | None]] = []
 
     def members(self) -> list[dict[str, str]]:
         asyncio.get_running_loop()  # raises on every other thread
         return [{"id": "n1"}]
 
-    async def change(self, action: str, id: str, raft: str | None) -> list[dict[str, str]]:
-        self.changes.append((action, id, raft))
+    async def change(
+        self, action: str, id: str, raft: str | None, incarnation: str | None = None
+    ) -> list[dict[str, str]]:
+        self.changes.append((action, id, raft, incarnation))
         return [{"id": "n1"}, {"id": id}]
 
     async def transfer(self) -> str:
@@ -147,7 +149,13 @@ def test_an_operator_sees_and_changes_members(administered: Node, operator: Admi
     assert ["n1"] == [member["id"] for member in node.ask("GET", "/members").json["members"]]
     answer = node.ask("POST", "/members", {"action": "add", "id": "n4", "raft": "10.0.0.4:9001"})
     assert ["n1", "n4"] == [member["id"] for member in answer.json["members"]]
-    assert [("add", "n4", "10.0.0.4:9001")] == operator.changes
+    node.ask("POST", "/members", {"action": "update", "id": "n1", "raft": "10.0.0.1:9001"})
+    node.ask("POST", "/members", {"action": "replace", "id": "n1", "incarnation": "00ff"})
+    assert [
+        ("add", "n4", "10.0.0.4:9001", None),
+        ("update", "n1", "10.0.0.1:9001", None),
+        ("replace", "n1", None, "00ff"),
+    ] == operator.changes
     assert "n2" == node.ask("POST", "/leader/transfer").json["leader"]
 
 

@@ -52,7 +52,7 @@ class Node:
 
     def dial(self, *others: Node) -> None:
         """Make these the members to be connected with: of two nodes the one with the greater id dials."""
-        self.transport.set_members({other.transport.node_id: f"127.0.0.1:{other.port}" for other in others})
+        self.transport.set_members({other.transport.node_id: [f"127.0.0.1:{other.port}"] for other in others})
 
     def introduction(self) -> Introduction:
         me = self.bootstrap.identity

@@ -23,6 +23,7 @@ CHANGES: dict[str, Callable[..., Members]] = {
     "add": Members.adding,
     "remove": Members.removing,
     "promote": Members.promoting,
+    "move": lambda now, *words: now.moving(dict(zip(words[::2], words[1::2], strict=True))),
 }
 
 
@@ -48,6 +49,9 @@ def changed(rows: str) -> Members:
         ("remove n2; add n2 h2:1; promote n2 j2", "+n1@h1:1#i1 +n2@h2:1#j2 +n3@h3:1#i3"),  # replaced: another disk
         ("remove n1; remove n2", "+n3@h3:1#i3"),
         ("add n4 h4:1; remove n4", "+n1@h1:1#i1 +n2@h2:1#i2 +n3@h3:1#i3"),
+        ("move n2 h9:9", "+n1@h1:1#i1 +n2@h9:9#i2 +n3@h3:1#i3"),
+        ("move n2 h3:1 n3 h2:1", "+n1@h1:1#i1 +n2@h3:1#i2 +n3@h2:1#i3"),  # they changed places
+        ("add n4 h4:1; move n4 h5:1 n9 h9:1", "+n1@h1:1#i1 +n2@h2:1#i2 +n3@h3:1#i3 -n4@h5:1#"),
         ("promote n9 i9", "+n1@h1:1#i1 +n2@h2:1#i2 +n3@h3:1#i3"),
     ],
 )
@@ -68,6 +72,12 @@ def test_changes(changes: str, after: str) -> None:
 def test_changes_that_are_refused(changes: str, error: type[Exception], words: str) -> None:
     with pytest.raises(error, match=words):
         changed(changes)
+
+
+def test_a_move_keeps_the_voters_and_says_who_moved() -> None:
+    moved = FOUNDED.moving({"n1": "h1:1", "n2": "h9:9"})
+    assert FOUNDED.voters() == moved.voters()
+    assert "n2 is at h9:9" == moved.reason
 
 
 def test_any_two_majorities_next_to_each_other_have_a_node_in_common() -> None:

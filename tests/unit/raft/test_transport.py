@@ -36,7 +36,7 @@ def test_a_broken_connection_is_dialled_again(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two, Tap(one) as tap:
             one.dial(two)
-            two.transport.set_members({"n1": f"127.0.0.1:{tap.port}"})
+            two.transport.set_members({"n1": [f"127.0.0.1:{tap.port}"]})
             await until("a first connection", lambda: one.up and two.up)
             tap.cut()
             await until("a second connection", lambda: len(one.up) == len(two.up) == 2)
@@ -60,7 +60,7 @@ def test_a_peer_that_takes_its_time_is_dialled_once(run: Run, monkeypatch: pytes
 
         server = await asyncio.start_server(say_nothing, "127.0.0.1", 0)
         async with server, Node("n2") as two:
-            two.transport.set_members({"n1": f"127.0.0.1:{server.sockets[0].getsockname()[1]}"})
+            two.transport.set_members({"n1": [f"127.0.0.1:{server.sockets[0].getsockname()[1]}"]})
             await until("it is dialled", lambda: came == 1)
             await asyncio.sleep(0.7)
             assert 1 == came

@@ -113,7 +113,7 @@ def test_a_recording_of_a_whole_connection_is_worth_nothing(run: Run) -> None:
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two, Tap(one) as tap:
             one.dial(two)
-            two.transport.set_members({"n1": f"127.0.0.1:{tap.port}"})
+            two.transport.set_members({"n1": [f"127.0.0.1:{tap.port}"]})
             await until("a connection", lambda: two.transport.is_open("n1"))
             two.transport.send("n1", HEARTBEAT)
             await until("it was heard", lambda: one.heard)

@@ -45,9 +45,6 @@ class MembersReplica(LocalReplica):
         self.listed = change(self.listed)
         return self.listed
 
-    def connected_incarnation(self, peer: str) -> str | None:
-        return None
-
 
 @dataclass
 class Cluster:

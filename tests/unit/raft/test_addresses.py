@@ -1,0 +1,56 @@
+"""Where members are looked for, and how settings and log differ: the rules as rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from quorate.cluster.raft import members
+from quorate.cluster.raft.membership.addresses import AddressBook, differences
+from quorate.host_port import why_unreachable
+
+
+def test_every_address_that_is_known_is_a_candidate_the_logs_first() -> None:
+    book = AddressBook({"n2": "configured:1", "n9": "nine:1"})
+    assert book.hear("n2", "told:1")
+    assert book.hear_of_others("n3", {"n2": "hearsay:1", "n3": "itself:1"})
+    assert ("new:1", "old:1", "told:1", "hearsay:1", "configured:1") == book.candidates("n2", ["new:1", "old:1"])
+    assert ("nine:1",) == book.candidates("n9", [])
+    assert ("logged:1",) == book.candidates("n3", ["logged:1"]), "a node's own word is no hearsay"
+
+
+def test_an_address_stands_once_among_the_candidates() -> None:
+    book = AddressBook({"n2": "a:1"})
+    book.hear("n2", "a:1")
+    assert ("a:1",) == book.candidates("n2", ["a:1", "a:1"])
+
+
+@pytest.mark.parametrize("told", ["", "nonsense", "a:0", "0.0.0.0:9001", "[::]:9001", "a b:1", "a:70000"])
+def test_an_address_that_nobody_can_reach_is_passed_over(told: str) -> None:
+    book = AddressBook({})
+    assert not book.hear("n2", told)
+    assert not book.hear_of_others("n3", {"n2": told})
+    assert () == book.candidates("n2", [])
+    assert why_unreachable(told) is not None
+
+
+def test_only_what_is_new_is_news() -> None:
+    book = AddressBook({})
+    assert [True, False, True] == [book.hear("n2", told) for told in ("a:1", "a:1", "b:1")]
+    assert [True, False] == [book.hear_of_others("n3", {"n2": "c:1"}) for _ in range(2)]
+    assert ("b:1", "c:1") == book.candidates("n2", []), "the last word of each counts"
+
+
+@pytest.mark.parametrize(
+    ("configured", "expected"),
+    [
+        ({"n1": "a:1", "n2": "b:1"}, []),
+        ({"n1": "a:1"}, []),  # n2 was added later
+        ({"n1": "a:9", "n2": "b:1"}, ["n1 is at a:9 here and at a:1 in the log"]),
+        ({"n1": "a:1", "n3": "c:1"}, ["n3 at c:1 is no member in the log"]),
+    ],
+)
+def test_how_settings_and_log_differ(configured: Mapping[str, str], expected: list[str]) -> None:
+    logged = members.founding({"n1": "a:1", "n2": "b:1"}, {"n1": "i1", "n2": "i2"})
+    assert expected == differences(configured, logged.members)
