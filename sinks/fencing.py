@@ -4,9 +4,9 @@ Under a poll's id a sink stores nothing, a document of some cluster with its fen
 
 - A cluster writes over its own older documents.
 - It writes where nothing is stored, but once in a generation: the ledger tells that a missing document was deleted.
-- It writes over a hand-made document only if that holds exactly the results that the poll was imported with, and this
-  cluster never wrote the poll there. A document that was deleted and put there again may hold votes that are counted
-  already.
+- It writes over a hand-made document only if that holds exactly the results that the poll was imported with (options
+  without votes may have been added), and this cluster never wrote the poll there. A document that was deleted and put
+  there again may hold votes that are counted already.
 
 With several sinks a poll is imported from one of them. In the others nothing is stored under its id, so it is written
 there as any poll of the cluster. A hand-made document of that id in another sink is written over only if it holds the
@@ -51,8 +51,20 @@ def judge(
     return WriteOutcome.NEWER if (stored.fence or "") > str(fence) else WriteOutcome.WRITTEN
 
 
+def may_have_additions(document: PollDocument, stored: StoredDocument) -> bool:
+    """Whether options that stand there, and are none of the poll's, were added by hand: see `added_options.py`."""
+    return not document.write_ins and (stored.cluster is None or stored.fence != str(LOWEST))
+
+
 def _judge_by_hand(initial_results: Mapping[str, int] | None, by_hand: ManualPoll | Unreadable | None) -> WriteOutcome:
     if initial_results is None:
         return WriteOutcome.TAKEN
-    same = isinstance(by_hand, ManualPoll) and dict(by_hand.results) == dict(initial_results)
+    same = isinstance(by_hand, ManualPoll) and _is_same(by_hand.results, initial_results)
     return WriteOutcome.WRITTEN if same else WriteOutcome.CHANGED
+
+
+def _is_same(results: Mapping[str, int], initial_results: Mapping[str, int]) -> bool:
+    """Options may have been added since the import. They start from zero, and the write keeps them."""
+    if not initial_results.keys() <= results.keys():
+        return False
+    return all(count == initial_results.get(option, 0) for option, count in results.items())

@@ -44,6 +44,13 @@ class ImportableSink(Sink, Protocol):
         """The polls put there by hand, at most `MANUAL_POLLS_MAX` of each kind. Raises `SinkError`."""
         ...
 
+    def find_longer(self, sizes: Mapping[str, int], cluster_id: str, *, timeout_s: float) -> Mapping[str, list[str]]:
+        """The stored options of these polls, where the document has more of them than `sizes` says: people add some.
+
+        Only documents that this cluster has written, and no write-in polls. Raises `SinkError`.
+        """
+        ...
+
     def touched(self, *, timeout_s: float) -> bool:
         """Whether a poll may have been put there since the last call: a cheap hint to call `find` sooner.
 

@@ -15,7 +15,7 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -24,8 +24,9 @@ from typing import Any
 import msgspec
 
 from quorate.config import Sqlite
+from quorate.sinks.added_options import added_options, texts_in
 from quorate.sinks.documents import date_of, sort_manual_polls, stored_fence, unix_ms_of
-from quorate.sinks.fencing import LOWEST, StoredDocument, judge
+from quorate.sinks.fencing import LOWEST, StoredDocument, judge, may_have_additions
 from quorate.sinks.importable import REFRESH_S, ManualPoll, Unreadable
 from quorate.sinks.manual_poll import read_manual_poll
 from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
@@ -62,6 +63,10 @@ on conflict (id) do update set title = excluded.title, state = excluded.state, o
 """
 READ = "select id, title, state, options, results, version, updated, write_ins, closes_at from polls"
 BY_HAND = "select id, title, options, results, state from polls"
+SIZES = """
+select id, json_array_length(options) from polls
+    where cluster = ? and fence <> ? and not write_ins and json_valid(options)
+"""
 STEPS_PER_CLOCK_CHECK = 10_000  # steps of SQLite's virtual machine between two checks of the clock
 
 _json = msgspec.json.Encoder().encode
@@ -100,6 +105,13 @@ class SqliteSink:
     def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
         with self._open(timeout_s) as db:
             return sort_manual_polls(map(_by_hand, db.execute(f"{BY_HAND} where cluster is null order by id")))
+
+    def find_longer(self, sizes: Mapping[str, int], cluster_id: str, *, timeout_s: float) -> Mapping[str, list[str]]:
+        with self._open(timeout_s) as db:
+            stored = db.execute(SIZES, (cluster_id, str(LOWEST))).fetchall()
+            longer = [id for id, size in stored if size > sizes.get(id, size)]
+            rows = [db.execute("select id, options from polls where id = ?", (id,)).fetchone() for id in longer]
+        return {row[0]: texts_in(_parse(row[1])) for row in rows if row is not None}
 
     def touched(self, *, timeout_s: float) -> bool:
         with self._open(timeout_s) as db:
@@ -250,12 +262,24 @@ def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
 
 
 def _write(db: sqlite3.Connection, document: PollDocument, fence: Fence, cluster_id: str) -> WriteOutcome:
-    ledger = _ledger(db, document.id, cluster_id)
-    verdict = judge(document, fence, cluster_id, _stored(db, document.id), ledger=ledger)
+    ledger, stored = _ledger(db, document.id, cluster_id), _stored(db, document.id)
+    verdict = judge(document, fence, cluster_id, stored, ledger=ledger)
     if verdict is WriteOutcome.WRITTEN:
-        db.execute(WRITE, _row(document, fence, cluster_id))
+        options = _json(document.options).decode()
+        if stored is not None and may_have_additions(document, stored):
+            options = _with_additions(db, document, options)
+        db.execute(WRITE, _row(document, options, fence, cluster_id))
         db.execute("insert or replace into written values (?, ?, ?)", (document.id, cluster_id, fence.generation))
     return verdict
+
+
+def _with_additions(db: sqlite3.Connection, document: PollDocument, options: str) -> str:
+    stored: object = db.execute("select options from polls where id = ?", (document.id,)).fetchone()[0]
+    if stored == options:
+        return options
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        options = _json([*document.options, *added_options(_parse(stored), document.options)]).decode()
+    return options
 
 
 def _stored(db: sqlite3.Connection, poll_id: str) -> StoredDocument | None:
@@ -273,12 +297,12 @@ def _ledger(db: sqlite3.Connection, poll_id: str, cluster_id: str) -> int | None
     return None if row is None else int(row[0])
 
 
-def _row(document: PollDocument, fence: Fence, cluster_id: str) -> tuple[Any, ...]:
+def _row(document: PollDocument, options: str, fence: Fence, cluster_id: str) -> tuple[Any, ...]:
     return (
         document.id,
         document.title,
         document.state,
-        _json(document.options).decode(),
+        options,
         _json(document.results).decode(),
         document.total,
         int(document.write_ins),

@@ -26,6 +26,7 @@ SHOWN_MAX = 20  # problems in /status
 
 Known = Callable[[Sequence[str]], Mapping[str, Mapping[str, int] | None]]
 TakeIn = Callable[[list[ManualPoll]], list[Imported]]
+AddOptions = Callable[[dict[str, str]], Sequence[str]]  # see `Additions.take_in`
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +63,10 @@ class Importer:
         if outcome is WriteOutcome.CHANGED or id not in self._problems:
             self.check_soon()
 
-    def check_if_due(self, known: Known, take_in: TakeIn, timeout_s: float) -> Sequence[str]:
+    def check_if_due(self, known: Known, take_in: TakeIn, add: AddOptions, timeout_s: float) -> Sequence[str]:
         """Take in what was put there. Returns the polls that the flush may try to write now.
 
+        `add` takes in the options that were added to documents of the cluster.
         Raises what the sink and the proposals raise.
         """
         due_s, self._due_s = self._due_s, 0.0  # at once again if anything here fails: `touched` tells of a poll once
@@ -78,6 +80,7 @@ class Importer:
         manual_polls, unreadable = self._sink.find(timeout_s=timeout_s)
         problems = {document.id: document.why for document in unreadable}
         claims = self._import(manual_polls, known, take_in, problems) if manual_polls else []
+        claims += add(problems)
         freed = self._refused.keys() - {poll.id for poll in manual_polls} - problems.keys()
         for id in freed:
             del self._refused[id]

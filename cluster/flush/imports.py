@@ -20,8 +20,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from quorate.cluster import entry
-from quorate.cluster.entry import CreatePoll, PollResult, Result
+from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, PollResult, Result
 from quorate.cluster.replica import Replica
+from quorate.errors import NeedsLevel
 from quorate.sinks.importable import ManualPoll
 
 
@@ -64,6 +65,20 @@ class Imports:
         proposal.add_done_callback(self._done)
         return await asyncio.shield(proposal)
 
+    async def add_options(self, changes: Sequence[ChangePoll], sure: Callable[[], None]) -> list[Imported]:
+        """Propose these additions, in this leadership or not at all. CHANGED, KNOWN or REFUSED, and why."""
+        try:
+            self._replica.require_level(LEVEL_NEEDED[ChangePoll], "adding options to polls")
+        except NeedsLevel as error:
+            return [Imported(Import.REFUSED, error.detail) for _ in changes]
+        found = []
+        for change in changes:  # one entry each: a poll may have megabytes of options
+            sure()
+            batch = entry.encode_batch([change])
+            applied = await self._replica.propose(entry.encode_entry(self._replica.now_ms(), [batch]))
+            found.append(_added(applied.results[0][0]))
+        return found
+
     def _done(self, proposal: asyncio.Task[list[Imported]]) -> None:
         self._lock.release()
         self._proposals.discard(proposal)
@@ -105,6 +120,13 @@ def _imported(result: Result) -> Imported:
         return Imported(Import.CHANGED)
     if what == "same":
         return Imported(Import.DIFFERENT)
+    return Imported(Import.REFUSED, getattr(result, "detail", ""))
+
+
+def _added(result: Result) -> Imported:
+    what = result.what if isinstance(result, PollResult) else "refused"
+    if what in ("changed", "same"):
+        return Imported(Import.CHANGED if what == "changed" else Import.KNOWN)
     return Imported(Import.REFUSED, getattr(result, "detail", ""))
 
 

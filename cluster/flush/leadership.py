@@ -17,13 +17,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from quorate.cluster.entry import ChangePoll
+from quorate.cluster.flush.additions import Additions
 from quorate.cluster.flush.importer import Importer
 from quorate.cluster.flush.imports import Imported, Imports
 from quorate.cluster.flush.mirror import ChangedNames, Changes, CopyRequest, Mirror, Sized, Slice
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
-from quorate.sinks.importable import ManualPoll
+from quorate.sinks.importable import ImportableSink, ManualPoll
 from quorate.sinks.sink import Fence, PollDocument, Sink, SinkError, WriteOutcome
 
 OPTIONS_PER_TURN = 5_000  # looked up in one turn of the loop
@@ -69,6 +71,11 @@ class Leadership:
     ) -> None:
         self._replica, self._sink, self._bridge = replica, sink, bridge
         self._importer, self._imports = importer, imports
+        self._additions_in = (
+            Additions(sink, lambda ids: bridge.call_on_loop(partial(self._options, ids)), self._add_options)
+            if isinstance(sink, ImportableSink)
+            else None
+        )
         self._timeout_s = timeout_s
         self.term = replica.term
         self.generation = self._state.generation
@@ -126,6 +133,10 @@ class Leadership:
         """Of these polls, those the cluster has, each with the results it was imported with."""
         return {id: self._state.initial_results(id) for id in ids if self._state.poll(id) is not None}
 
+    def _options(self, ids: Sequence[str]) -> dict[str, Sequence[str]]:
+        views = (self._state.poll(id) for id in ids)
+        return {view.id: view.options for view in views if view is not None}
+
     # ---- on the flusher's thread ------------------------------------------------------------------------------------
 
     def flush(self) -> Flush:
@@ -133,7 +144,7 @@ class Leadership:
         began_s = time.monotonic()
         self._outcomes = {}
         mirror = self._mirror or self._begin()
-        claims = self._import_manual_polls()
+        claims = self._import_manual_polls(mirror)
         version = self._note_changes(mirror)
         for id in claims:
             mirror.write_again(id)
@@ -155,13 +166,25 @@ class Leadership:
         self._mirror = Mirror(polls)
         return self._mirror
 
-    def _import_manual_polls(self) -> Sequence[str]:
+    def _import_manual_polls(self, mirror: Mirror) -> Sequence[str]:
         """The polls that the flush may try to write now, though people put their documents there."""
         if self._importer is None or self._bridge.stopping:
             return ()
         return self._importer.check_if_due(
-            lambda ids: self._bridge.call_on_loop(partial(self._known, ids)), self._take_in, self._left_s()
+            lambda ids: self._bridge.call_on_loop(partial(self._known, ids)),
+            self._take_in,
+            lambda problems: self._additions(mirror, problems),
+            self._left_s(),
         )
+
+    def _additions(self, mirror: Mirror, problems: dict[str, str]) -> Sequence[str]:
+        """Take in the options that people added to documents of polls."""
+        if self._additions_in is None:
+            return ()
+        return self._additions_in.take_in(mirror.sizes, self._cluster_id, problems, self._left_s())
+
+    def _add_options(self, changes: Sequence[ChangePoll]) -> Sequence[Imported]:
+        return self._bridge.wait(self._imports.add_options(changes, self._sure))
 
     def _take_in(self, polls: list[ManualPoll]) -> list[Imported]:
         return self._bridge.wait(self._imports.take_in(self._sink.name, polls, self._sure))

@@ -112,6 +112,11 @@ class Mirror:
         """How many polls are out of date in the sink."""
         return len(self._behind)
 
+    @property
+    def sizes(self) -> Mapping[str, int]:
+        """How many options each poll has."""
+        return self._sizes
+
     def poll_changed(self, id: str, size: int) -> None:
         self._sizes[id] = size
         if id not in self._left_out:

@@ -19,6 +19,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any
 
 import pymongo
@@ -30,8 +31,9 @@ from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
 
 from quorate.config import Mongo
+from quorate.sinks.added_options import added_options, texts_in
 from quorate.sinks.documents import date_of, sort_manual_polls, stored_fence, unix_ms_of
-from quorate.sinks.fencing import LOWEST, StoredDocument, judge
+from quorate.sinks.fencing import LOWEST, StoredDocument, judge, may_have_additions
 from quorate.sinks.importable import REFRESH_S, ManualPoll, Unreadable
 from quorate.sinks.manual_poll import read_manual_poll
 from quorate.sinks.mongo.change_stream import ChangeStream
@@ -44,6 +46,9 @@ DUPLICATE_KEY = 11000
 AUTHENTICATION_FAILED = 18
 UNAUTHORIZED = (13, AUTHENTICATION_FAILED)
 OBJECT_ID = re.compile(r"[0-9a-f]{24}")
+FENCE_AND_OPTIONS = {"quorate": 1, "options": 1}
+COMPARED_MAX = 1_000  # options that a filter compares one by one; of more, only their number is compared
+CLAUSES_MAX = 100  # in one query: each is for the polls with one number of options
 READ_BY_HAND = {"title": 1, "options": 1, "results": 1, "state": 1}
 # People and other programs may have put any date or text into a document. It must not hide other documents.
 LENIENT: CodecOptions[Document] = CodecOptions(
@@ -97,6 +102,15 @@ class MongoSink:
         with self._within(timeout_s):
             by_hand = self._polls().find({"quorate.cluster": None}, READ_BY_HAND).sort("_id", 1)
             return sort_manual_polls(map(_by_hand, by_hand))
+
+    def find_longer(self, sizes: Mapping[str, int], cluster_id: str, *, timeout_s: float) -> Mapping[str, list[str]]:
+        written = {"quorate.cluster": cluster_id, "quorate.fence": {"$ne": str(LOWEST)}, "write_ins": False}
+        found: dict[str, list[str]] = {}
+        with self._within(timeout_s):
+            for longer in batched(_longer_than(sizes), CLAUSES_MAX):
+                for raw in self._polls().find({**written, "$or": longer}, {"options": 1}):
+                    found[str(raw["_id"])] = texts_in(raw.get("options"))
+        return found
 
     def touched(self, *, timeout_s: float) -> bool:
         with self._within(timeout_s):
@@ -177,7 +191,7 @@ class MongoSink:
         written = {id for id, generation in ledger.items() if generation == fence.generation}
         known = [] if careful else [document for document in documents if document.id in written]
         others = documents if careful else [document for document in documents if document.id not in written]
-        operations: dict[str, Operation] = {d.id: _update(d, fence, cluster_id) for d in known}
+        operations: dict[str, Operation] = {d.id: _update(d, fence, cluster_id, d.options) for d in known}
         outcomes: dict[str, WriteOutcome] = {}
         for document, raw in self._with_stored(others):
             stored = None if raw is None else _stored(raw)
@@ -187,7 +201,8 @@ class MongoSink:
             elif stored is None:
                 operations[document.id] = pymongo.InsertOne(_body(document, fence, cluster_id))
             elif stored.cluster is not None or self._claim(raw or {}, cluster_id):
-                operations[document.id] = _update(document, fence, cluster_id)
+                options = (raw or {}).get("options") if may_have_additions(document, stored) else None
+                operations[document.id] = _update(document, fence, cluster_id, options)
         if self._run(operations):
             outcomes.update(dict.fromkeys(operations, WriteOutcome.WRITTEN))
         ours = {id for id, outcome in outcomes.items() if outcome in (WriteOutcome.WRITTEN, WriteOutcome.SAME)}
@@ -206,9 +221,9 @@ class MongoSink:
         return result.matched_count + result.inserted_count == len(operations)
 
     def _with_stored(self, documents: Sequence[PollDocument]) -> Iterator[tuple[PollDocument, Document | None]]:
-        """Each document with the stored one; a stored document that is fenced comes without its results."""
+        """Each document with the stored one; of one that is fenced, only the fence and the options."""
         keys = [_key(document) for document in documents]
-        fenced = self._polls().find({"_id": {"$in": keys}, "quorate.cluster": {"$ne": None}}, {"quorate": 1})
+        fenced = self._polls().find({"_id": {"$in": keys}, "quorate.cluster": {"$ne": None}}, FENCE_AND_OPTIONS)
         by_hand = self._polls().find({"_id": {"$in": keys}, "quorate.cluster": None}, READ_BY_HAND)
         stored = {raw["_id"]: raw for cursor in (fenced, by_hand) for raw in cursor} if keys else {}
         return ((document, stored.get(key)) for document, key in zip(documents, keys, strict=True))
@@ -288,11 +303,33 @@ def _key(document: PollDocument) -> str | ObjectId:
     return ObjectId(document.id) if by_hand else document.id
 
 
-def _update(document: PollDocument, fence: Fence, cluster_id: str) -> pymongo.UpdateOne:
-    older = {"_id": _key(document), "quorate.cluster": cluster_id, "quorate.fence": {"$lt": str(fence)}}
+def _update(document: PollDocument, fence: Fence, cluster_id: str, stored: object) -> pymongo.UpdateOne:
+    """`stored` are the options that stand there, as far as is known. If others stand there, nothing is written."""
+    older: Document = {"_id": _key(document), "quorate.cluster": cluster_id, "quorate.fence": {"$lt": str(fence)}}
     body = _body(document, fence, cluster_id)
     del body["_id"]
+    if isinstance(stored, list | tuple) and not document.write_ins:
+        older["options"] = {"$eq": list(stored)} if len(stored) <= COMPARED_MAX else {"$size": len(stored)}
+        body["options"] += added_options(stored, document.options)
     return pymongo.UpdateOne(older, {"$set": body})
+
+
+def _longer_than(sizes: Mapping[str, int]) -> Iterator[Document]:
+    """Filters for documents with more options than that. No operator compares the length of a list with a number."""
+    by_size: dict[int, list[str | ObjectId]] = {}
+    for id, size in sizes.items():
+        keys = by_size.setdefault(size, [])
+        keys.append(id)
+        if OBJECT_ID.fullmatch(id):
+            keys.append(ObjectId(id))
+    return ({"_id": {"$in": keys}, f"options.{size}": {"$exists": True}} for size, keys in by_size.items())
+
+
+def batched(items: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    """Part of itertools from Python 3.12 on."""
+    items = iter(items)
+    while batch := list(islice(items, size)):
+        yield batch
 
 
 def _body(document: PollDocument, fence: Fence, cluster_id: str) -> Document:

@@ -18,6 +18,7 @@ import pytest
 from bson import Decimal128, Int64, ObjectId
 
 from quorate.sinks.importable import ManualPoll
+from quorate.sinks.mongo import sink as mongo
 from quorate.sinks.mongo.sink import MongoSink
 from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
 from tests.services.mongo_store import MongoStore
@@ -47,6 +48,27 @@ def test_a_person_finds_what_they_expect(store: MongoStore) -> None:
     assert [{"_id": "mood", "cluster": "c1", "generation": 1}] == list(
         store.client[store.database]["polls_written"].find()
     )
+
+
+def test_of_very_many_options_only_the_number_is_compared(store: MongoStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(mongo, "COMPARED_MAX", 1)
+    sink = store.sink()
+    for version in (1, 2):
+        sink.write([MOOD], Fence(1, 1, version), "c1", timeout_s=T)
+    store.edit("mood", options=["happy", "sad", "calm"])
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([MOOD], Fence(1, 1, 3), "c1", timeout_s=T)
+    assert {"mood": ["happy", "sad", "calm"]} == sink.find_longer({"mood": 2}, "c1", timeout_s=T)
+
+
+def test_an_option_added_to_a_poll_with_an_object_id_is_found(store: MongoStore) -> None:
+    id = ObjectId()
+    imported = replace(MOOD, id=str(id), initial_results={"happy": 3, "sad": 1})
+    store.polls.insert_one({"_id": id, "options": ["happy", "sad"], "results": {"happy": 3, "sad": 1}})
+    sink = store.sink()
+    assert {str(id): WriteOutcome.WRITTEN} == sink.write([imported], FENCE, "c1", timeout_s=T)
+    store.polls.update_one({"_id": id}, {"$push": {"options": "calm"}})
+    sizes = {str(id): 2} | {f"poll-{size}": size for size in range(250)}
+    assert {str(id): ["happy", "sad", "calm"]} == sink.find_longer(sizes, "c1", timeout_s=T)
 
 
 def test_the_index_for_looking_up_fences_is_there(store: MongoStore) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -69,6 +69,10 @@ class Gate:
     def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
         self._pass()
         return self.sink.find(timeout_s=timeout_s)
+
+    def find_longer(self, sizes: Mapping[str, int], cluster_id: str, *, timeout_s: float) -> Mapping[str, list[str]]:
+        self._pass()
+        return self.sink.find_longer(sizes, cluster_id, timeout_s=timeout_s)
 
     def touched(self, *, timeout_s: float) -> bool:
         self._pass()

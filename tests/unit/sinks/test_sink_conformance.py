@@ -252,6 +252,95 @@ def test_adopting_leaves_hand_made_documents_to_the_import(store: Store) -> None
     assert ["tea"] == [poll.id for poll in sink.find(timeout_s=T)[0]]
 
 
+# ---- options that people add -----------------------------------------------------------------------------------------
+
+
+def options(store: Store) -> list[object]:
+    found = store.stored("mood")
+    assert found is not None
+    return list(found["options"])
+
+
+def longer(store: Store, size: int = 2, cluster: str = "c1") -> dict[str, list[str]]:
+    return dict(store.sink().find_longer({"mood": size, "none": 1}, cluster, timeout_s=T))
+
+
+def test_an_added_option_is_found_and_no_write_takes_it_away(store: Store) -> None:
+    sink = store.sink()
+    sink.write([mood(1)], at(1), "c1", timeout_s=T)
+    assert {} == longer(store)
+    store.edit("mood", options=["happy", "sad", "calm"])
+    for version in (2, 3):
+        assert {"mood": ["happy", "sad", "calm"]} == longer(store)
+        assert {"mood": WriteOutcome.WRITTEN} == sink.write([mood(version)], at(version), "c1", timeout_s=T)
+        assert (["happy", "sad", "calm"], version) == (options(store), happy(store))
+    assert {} == longer(store, cluster="c2")
+    assert {} == longer(store, size=3)
+
+
+def test_an_option_added_between_two_writes_of_one_sink_stays(store: Store) -> None:
+    """Also where the sink knows the document from its own last write, and the options come in another order."""
+    sink = store.sink()
+    for version in (1, 2):
+        sink.write([mood(version)], at(version), "c1", timeout_s=T)
+    store.edit("mood", options=["calm", "happy", "sad"])
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([mood(3)], at(3), "c1", timeout_s=T)
+    assert (["happy", "sad", "calm"], 3) == (options(store), happy(store))
+
+
+def test_what_the_poll_has_by_now_stands_there_once(store: Store) -> None:
+    sink = store.sink()
+    sink.write([mood(1)], at(1), "c1", timeout_s=T)
+    store.edit("mood", options=["happy", "sad", "cafe\u0301"])
+    grown = replace(mood(2), options=["happy", "sad", "caf\u00e9"], results={"happy": 2, "sad": 1, "caf\u00e9": 0})
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([grown], at(2), "c1", timeout_s=T)
+    assert (["happy", "sad", "caf\u00e9"], {}) == (options(store), longer(store, size=3))
+    assert {"mood": grown} == sink.read(timeout_s=T)
+
+
+def test_options_that_were_taken_away_or_renamed_come_back(store: Store) -> None:
+    sink = store.sink()
+    for version, edited in enumerate((["happy"], ["happy", "blue"], [], None, "happy, sad", [7, {"a": 1}]), 1):
+        sink.write([mood(version)], at(2 * version), "c1", timeout_s=T)
+        store.edit("mood", options=edited)
+        assert {"mood": WriteOutcome.WRITTEN} == sink.write([mood(50)], at(2 * version + 1), "c1", timeout_s=T)
+        kept = ["blue"] if version == 2 else []  # the new name is an addition, and the old one comes back
+        assert ["happy", "sad", *kept] == options(store)
+
+
+def test_a_write_in_poll_keeps_no_additions(store: Store) -> None:
+    words, sink = replace(mood(1), write_ins=True), store.sink()
+    sink.write([words], at(1), "c1", timeout_s=T)
+    store.edit("mood", options=["happy", "sad", "calm"])
+    assert {} == longer(store)
+    sink.write([words], at(2), "c1", timeout_s=T)
+    assert ["happy", "sad"] == options(store)
+
+
+def test_options_of_a_document_that_was_adopted_are_no_additions(store: Store) -> None:
+    sink = store.sink()
+    sink.write([replace(mood(1), options=["x", "happy", "sad"])], at(1), "old", timeout_s=T)
+    sink.adopt("new", timeout_s=T)
+    assert {} == longer(store, cluster="new")
+    assert {"mood": WriteOutcome.WRITTEN} == sink.write([mood(1)], at(1), "new", timeout_s=T)
+    assert ["happy", "sad"] == options(store)
+
+
+def test_an_option_added_before_an_imported_poll_is_fenced_stays(store: Store) -> None:
+    imported = replace(mood(5), initial_results={"happy": 3, "sad": 1})
+    store.insert("mood", title="How are you?", options=["happy", "sad", "calm"], results={"happy": 3, "sad": 1})
+    assert {"mood": WriteOutcome.WRITTEN} == store.sink().write([imported], at(1), "c1", timeout_s=T)
+    assert (["happy", "sad", "calm"], 5) == (options(store), happy(store))
+    assert {"mood": ["happy", "sad", "calm"]} == longer(store)
+
+
+def test_an_option_added_with_votes_before_the_fence_is_left_alone(store: Store) -> None:
+    imported = replace(mood(5), initial_results={"happy": 3, "sad": 1})
+    store.insert("mood", options=["happy", "sad", "calm"], results={"happy": 3, "sad": 1, "calm": 2})
+    assert {"mood": WriteOutcome.CHANGED} == store.sink().write([imported], at(1), "c1", timeout_s=T)
+    assert 3 == happy(store)
+
+
 def test_closing_twice_is_fine(store: Store) -> None:
     sink = store.sink()
     sink.read(timeout_s=T)

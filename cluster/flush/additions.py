@@ -1,0 +1,70 @@
+"""Options that people added to the documents of polls in one sink, on their way into the polls.
+
+A document of a poll is output, but for its options: what is added there is added to the poll. The leader proposes it in
+its own leadership. A proposal that is lost, or comes late, does no harm: an option that is there is no change. Options
+are never taken away or renamed: the next write puts them back. What cannot be an option is told once and stays where it
+is.
+
+On the flusher's thread.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from quorate.cluster.entry import ChangePoll
+from quorate.cluster.flush.imports import Import, Imported
+from quorate.errors import QuorateError
+from quorate.sinks.added_options import added_options
+from quorate.sinks.importable import ImportableSink
+from quorate.vote import OPTION_BYTES_MAX, check_text
+
+Options = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]  # of these polls, as the cluster has them
+Add = Callable[[Sequence[ChangePoll]], Sequence[Imported]]
+
+log = logging.getLogger(__name__)
+
+
+class Additions:
+    """`options` and `add` ask the cluster, on the loop."""
+
+    def __init__(self, sink: ImportableSink, options: Options, add: Add) -> None:
+        self._sink, self._options, self._add = sink, options, add
+
+    def take_in(
+        self, sizes: Mapping[str, int], cluster_id: str, problems: dict[str, str], timeout_s: float
+    ) -> Sequence[str]:
+        """Add what was added there. `sizes` says how many options each poll has. Returns the polls whose documents
+        have to be written again. Polls whose additions make no sense are put into `problems`.
+
+        Raises what the sink and the proposals raise.
+        """
+        stored = self._sink.find_longer(sizes, cluster_id, timeout_s=timeout_s)
+        known = self._options(list(stored)) if stored else {}
+        again, changes = [], list[ChangePoll]()
+        for id, options in stored.items():
+            added = added_options(options, known[id]) if id in known else []
+            try:
+                wanted = list(dict.fromkeys(check_text(text, "an added option", OPTION_BYTES_MAX) for text in added))
+            except QuorateError as senseless:
+                problems[id] = f"an option was added there that cannot be one: {senseless.detail}"
+                continue
+            if wanted:
+                changes.append(ChangePoll(id, None, wanted, False, None))
+            else:
+                again.append(id)  # it has other spellings, or things that are no texts
+        return [*again, *self._propose(changes, problems)]
+
+    def _propose(self, changes: Sequence[ChangePoll], problems: dict[str, str]) -> list[str]:
+        again = []
+        for change, added in zip(changes, self._add(changes) if changes else (), strict=True):
+            if added.outcome is Import.REFUSED:
+                problems[change.id] = f"options were added there, and the cluster refuses them: {added.detail}"
+                continue
+            again.append(change.id)
+            if added.outcome is Import.CHANGED:
+                names = ", ".join(map(repr, change.add_options[:5]))
+                more = "" if len(change.add_options) <= 5 else f" and {len(change.add_options) - 5:,} more"
+                log.info("poll %r has the options that were added in %s: %s%s", change.id, self._sink.name, names, more)
+        return again

@@ -1,0 +1,176 @@
+"""Options that people add to the documents of polls: they become the polls', once, and nothing else there is input."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.cluster import entry
+from quorate.cluster.flush.flusher import Flusher, Phase
+from quorate.sinks.sink import SinkError
+from tests.support.local_replica import LocalReplica
+from tests.support.waiting import until
+from tests.unit.flush.flushing import Gate, apply, flushing, import_status, poll, run, seen, votes
+from tests.unit.sinks.sink_stores import SqliteStore
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "ballots.db")
+    yield store
+    store.close()
+
+
+def replica_of_level(level: int = 1) -> LocalReplica:
+    replica = LocalReplica()
+    if level:
+        replica.state.raise_level(entry.encode_raise(level))
+    return replica
+
+
+def options(replica: LocalReplica) -> list[str]:
+    view = replica.state.poll("mood")
+    return [] if view is None else list(view.options)
+
+
+def stored(store: SqliteStore) -> Any:
+    found = store.stored("mood")
+    return None if found is None else found["options"]
+
+
+def problems(flusher: Flusher) -> dict[str, str]:
+    return dict(import_status(flusher)["problems"])
+
+
+async def in_step(replica: LocalReplica, store: SqliteStore, flusher: Flusher) -> None:
+    await apply(replica, poll(), votes("happy", 2))
+    await until("it is written", lambda: flusher.phase is Phase.FLUSHING and seen(store.sink()) is not None)
+    await until("it is in step", lambda: flusher.caught_up()[0])
+
+
+@pytest.mark.parametrize("found_by", ["the sink", "a vote"])
+def test_an_option_added_there_starts_from_zero_and_takes_votes(store: SqliteStore, found_by: str) -> None:
+    async def scenario() -> None:
+        replica, sink = replica_of_level(), Gate(store.sink(), refresh_s=3600)
+        if found_by == "a vote":
+            sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a single mongod
+        async with flushing(replica, sink) as flusher:
+            await in_step(replica, store, flusher)
+            store.edit("mood", options=["happy", "sad", "calm"])
+            if found_by == "a vote":
+                await apply(replica, votes("calm"))  # nobody knows it yet, so the leader looks
+            await until("it is the poll's", lambda: options(replica) == ["happy", "sad", "calm"])
+            await apply(replica, votes("calm", 3))
+            await until("it counts", lambda: seen(store.sink()) == {"happy": 2, "sad": 0, "calm": 3})
+            assert (["happy", "sad", "calm"], {}) == (stored(store), problems(flusher))
+
+    run(scenario())
+
+
+def test_what_stands_there_in_another_spelling_is_put_right_without_a_proposal(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica = replica_of_level()
+        async with flushing(replica, Gate(store.sink())) as flusher:
+            await in_step(replica, store, flusher)
+            store.edit("mood", options=["happy", "sad", "cafe\u0301"])
+            await until("it is added", lambda: options(replica) == ["happy", "sad", "caf\u00e9"])
+            await until("it is shown", lambda: stored(store) == ["happy", "sad", "caf\u00e9"])
+            version = replica.state.version
+            store.edit("mood", options=["happy", "sad", "caf\u00e9", "cafe\u0301", 7])
+            searches = import_status(flusher)["searches"]
+            await until("it is found", lambda: import_status(flusher)["searches"] > searches)
+            assert version == replica.state.version
+            await apply(replica, votes("sad"))  # a document is written anew only with a newer version
+            await until("it is put right", lambda: stored(store) == ["happy", "sad", "caf\u00e9"])
+            assert version + 1 == replica.state.version
+
+    run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("edited", "words"),
+    [(["happy", "sad", "x" * 257], "257 bytes"), (["happy", "sad", "a\tb", "calm"], "control character")],
+)
+def test_what_cannot_be_an_option_is_told_and_the_tally_goes_on(
+    store: SqliteStore, edited: list[str], words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        replica = replica_of_level()
+        async with flushing(replica, Gate(store.sink())) as flusher:
+            await in_step(replica, store, flusher)
+            store.edit("mood", options=edited)
+            await until("it is told", lambda: words in problems(flusher).get("mood", ""))
+            await apply(replica, votes("sad"))
+            await until("it is counted", lambda: seen(store.sink()) == {"happy": 2, "sad": 1})
+            assert (["happy", "sad"], edited) == (options(replica), stored(store))
+            store.edit("mood", options=["happy", "sad"])
+            await until("it is well", lambda: problems(flusher) == {})
+
+    run(scenario())
+    assert 1 == sum(words in record.getMessage() for record in caplog.records)
+
+
+def test_an_archived_poll_takes_no_option_and_says_so(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica = replica_of_level()
+        async with flushing(replica, Gate(store.sink())) as flusher:
+            await in_step(replica, store, flusher)
+            await apply(replica, entry.SetPollState("mood", "closed"), entry.SetPollState("mood", "archived"))
+            store.edit("mood", options=["happy", "sad", "calm"])
+            await until("it is told", lambda: "archived poll changes no more" in problems(flusher).get("mood", ""))
+            assert ["happy", "sad"] == options(replica)
+
+    run(scenario())
+
+
+def test_below_level_1_it_is_told_and_taken_in_later(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica = replica_of_level(0)
+        async with flushing(replica, Gate(store.sink(), refresh_s=0.05)) as flusher:
+            await in_step(replica, store, flusher)
+            store.edit("mood", options=["happy", "sad", "calm"])
+            await until("it is told", lambda: "adding options to polls needs" in problems(flusher).get("mood", ""))
+            await apply(replica, votes("sad"))
+            await until("the tally goes on", lambda: seen(store.sink()) == {"happy": 2, "sad": 1})
+            replica.state.raise_level(entry.encode_raise(1))
+            await until("it is taken in", lambda: options(replica) == ["happy", "sad", "calm"])
+
+    run(scenario())
+
+
+def test_a_search_that_failed_is_done_again(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = replica_of_level(), Gate(store.sink(), refresh_s=3600)
+        find, failed = sink.find_longer, list[str]()
+
+        def fails_once(*given: Any, timeout_s: float) -> Any:
+            found = find(*given, timeout_s=timeout_s)
+            if found and not failed:
+                failed.append("mood")
+                raise SinkError("the cable is out")
+            return found
+
+        sink.find_longer = fails_once  # type: ignore[method-assign,assignment]
+        async with flushing(replica, sink) as flusher:
+            await in_step(replica, store, flusher)
+            store.edit("mood", options=["happy", "sad", "calm"])
+            await until("it is taken in", lambda: options(replica) == ["happy", "sad", "calm"])
+            assert ["mood"] == failed
+
+    run(scenario())
+
+
+def test_an_imported_poll_grows_there_too_and_keeps_its_initial_results(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica = replica_of_level()
+        store.insert("mood", options=["happy", "sad"], results={"happy": 5})
+        async with flushing(replica, Gate(store.sink())):
+            await until("it is imported", lambda: seen(store.sink()) == {"happy": 5, "sad": 0})
+            store.edit("mood", options=["happy", "sad", "calm"], results={"happy": 5, "sad": 0, "calm": 99})
+            await until("it is the poll's", lambda: seen(store.sink()) == {"happy": 5, "sad": 0, "calm": 0})
+            assert {"happy": 5, "sad": 0} == replica.state.initial_results("mood")
+
+    run(scenario())
