@@ -4,8 +4,9 @@
 #   scripts/bootstrap.sh [--nodes 3] [--port 8001] [--data DIR] [--fresh] [--no-feed] [--services] [--restart]
 #
 # It needs Python 3.11 to 3.15 and, the first time, PyPI. The data folder is ./data by default. A cluster that is in it
-# goes on; --fresh begins a new one. --services also gets and starts MongoDB, NSQ and Consul (scripts/services.sh), and
-# stops them at the end. All other arguments are those of `quorate dev`.
+# goes on; --fresh begins a new one. --services also gets and starts MongoDB, NSQ and Consul, each as far as it can be had
+# here (scripts/services.sh), and stops at the end those that did not run before. All other arguments are those of
+# `quorate dev`.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
@@ -14,7 +15,7 @@ arguments=()
 for argument in "$@"; do
   case "$argument" in
     --services) services=1 ;;
-    -h | --help) sed -n '2,9s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit ;;
+    -h | --help) sed -n '2,10s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" && exit ;;
     *) arguments+=("$argument") ;;
   esac
 done
@@ -22,9 +23,14 @@ done
 set_up run
 [ "$services" -eq 1 ] || exec "$ROOT/.venv/bin/quorate" dev ${arguments[@]+"${arguments[@]}"}
 
-trap '"$ROOT/scripts/services.sh" down' EXIT
-"$ROOT/scripts/services.sh" up
-eval "$("$ROOT/scripts/services.sh" env)"
+started=() # the servers that did not run before
+while IFS= read -r line; do
+  case "$line" in *': not started') started+=("${line%%:*}") ;; esac
+done < <("$ROOT/scripts/services.sh" status || true)
+trap '[ ${#started[@]} -eq 0 ] || "$ROOT/scripts/services.sh" down "${started[@]}"' EXIT
+"$ROOT/scripts/services.sh" up || printf 'bootstrap.sh: the cluster runs without what could not be had (see above)\n' >&2
+eval "$("$ROOT/scripts/services.sh" env --answering)"
+[ -z "${QUORATE_TEST_NSQADMIN:-}" ] || arguments+=(--note "nsqadmin: $QUORATE_TEST_NSQADMIN")
 # Of a setting and its old name, flush.sink, only one may be given.
 [ -z "${QUORATE_MONGO_URL:-}" ] || [ -n "${QUORATE_FLUSH_SINK:-}" ] || export QUORATE_FLUSH_SINKS="${QUORATE_FLUSH_SINKS:-mongo}"
 # The cluster runs in the background, so that this script can pass on a signal that is sent to the script alone. The

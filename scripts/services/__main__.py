@@ -41,6 +41,7 @@ Each is had in the first of these ways that there is:
   5. nsq alone: the double that the tests have, which speaks nsqd's protocol
 
 `up` starts what does not run, also what was killed, with its data; its exit code is 1 if a server could not be had.
+`down` stops what `up` started and keeps the data; `down --purge` removes data and logs too. What was fetched stays.
 """
 
 VARIABLES = """\
@@ -133,8 +134,10 @@ def _line(folder: Folder, name: str) -> str:
     return f"{name}: {state}, {HOW[how]}: {given}"
 
 
-def env(folder: Folder, names: list[str], which: str) -> int:
+def env(folder: Folder, names: list[str], which: str, *, answering: bool) -> int:
     for name in names:
+        if answering and not SERVERS[name].answering(folder):
+            continue
         gives = folder.gives(name)
         chosen = {**(gives.tests if which != "node" else {}), **(gives.node if which != "tests" else {})}
         for variable, value in chosen.items():
@@ -158,6 +161,7 @@ def main() -> int:
             one.add_argument("--purge", action="store_true", help="remove data and logs too")
         if command == "env":
             one.add_argument("--only", choices=("tests", "node"), default="all", help="only one of the two kinds")
+            one.add_argument("--answering", action="store_true", help="only servers that answer now")
     given = parser.parse_args()
     names = given.servers or list(SERVERS)
     if unknown := [name for name in names if name not in SERVERS]:
@@ -166,7 +170,7 @@ def main() -> int:
     if given.command == "status":
         return status(folder, names)
     if given.command == "env":
-        return env(folder, names, given.only)
+        return env(folder, names, given.only, answering=given.answering)
     with folder.held():
         return up(folder, names) if given.command == "up" else down(folder, names, given.purge)
 

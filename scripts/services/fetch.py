@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +19,10 @@ from folder import cache_folder, locked, remove
 from processes import Failed
 
 FETCH_S = 900  # for one step, over a slow line
-FERRETDB = "github.com/FerretDB/FerretDB/v2/cmd/ferretdb@v2.7.0"
+FERRETDB, DOCUMENTDB = "ferretdb-2.7", "documentdb-18"  # as they are called in the cache
+FERRETDB_MODULE = "github.com/FerretDB/FerretDB/v2/cmd/ferretdb@v2.7.0"
+GO = "1.25"  # at least, for this FerretDB
+SBIN = ("/usr/sbin", "/sbin")
 # A mirror may serve a suite that is no longer renewed; its signature is checked all the same.
 STALE_IS_FINE = 'Acquire::Check-Valid-Until "false";'
 
@@ -36,6 +40,10 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
             make(part)
             part.rename(done)
     return done
+
+
+def is_cached(name: str) -> bool:
+    return (cache_folder() / name).exists()
 
 
 def run(
@@ -107,13 +115,44 @@ def consul_binary() -> Path:
     return cached("consul-1.8", lambda into: unpack_debian("bullseye", "consul", into)) / "usr/bin/consul"
 
 
+def expect_debian_mongodb() -> None:
+    """Raise `Failed` before minutes of downloads if something that comes after them cannot be done here."""
+    if os.geteuid() != 0:
+        raise Failed("PostgreSQL with DocumentDB is fetched and run as root only")
+    use_sbin()
+    for program in ("unshare", "chroot"):
+        if shutil.which(program) is None:
+            raise Failed(f"{program} is not on PATH")
+    if not is_cached(DOCUMENTDB) and shutil.which("apt-get") is None:
+        raise Failed("this is not Debian: there is no apt-get")
+    if not is_cached(FERRETDB):
+        _expect_go()
+
+
+def use_sbin() -> None:
+    """Debian has chroot and what dpkg calls in folders that are not on everybody's PATH."""
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    os.environ["PATH"] = os.pathsep.join([*folders, *(each for each in SBIN if each not in folders)])
+
+
+def _expect_go() -> None:
+    """FerretDB is compiled here. Go 1.21 and later fetch the newer Go that this needs, unless they are told not to."""
+    if shutil.which("go") is None:
+        raise Failed(f"FerretDB is compiled by Go {GO} or later, and there is no `go` on PATH")
+    version, *toolchain = run(["go", "env", "GOVERSION", "GOTOOLCHAIN"], timeout_s=30).split()
+    found = re.match(r"go(\d+)\.(\d+)", version)
+    old = found is not None and (int(found[1]), int(found[2])) < tuple(map(int, GO.split(".")))
+    if old and (not toolchain or toolchain[0].startswith("local")):
+        raise Failed(f"FerretDB is compiled by Go {GO} or later, and this is {version}")
+
+
 def ferretdb_binary() -> Path:
     """FerretDB 2: MongoDB's protocol over PostgreSQL."""
 
     def make(into: Path) -> None:
-        run(["go", "install", FERRETDB], env={"GOBIN": str(into)})
+        run(["go", "install", FERRETDB_MODULE], env={"GOBIN": str(into)})
 
-    return cached("ferretdb-2.7", make) / "ferretdb"
+    return cached(FERRETDB, make) / "ferretdb"
 
 
 def documentdb_root() -> Path:
@@ -136,6 +175,4 @@ def documentdb_root() -> Path:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(tool)
 
-    if os.geteuid() != 0:
-        raise Failed("PostgreSQL with DocumentDB is fetched as root only")
-    return cached("documentdb-18", make) / "root"
+    return cached(DOCUMENTDB, make) / "root"

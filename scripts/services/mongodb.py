@@ -111,6 +111,7 @@ def from_docker(folder: Folder) -> Gives:
 
 
 def from_debian(folder: Folder) -> Gives:
+    fetch.expect_debian_mongodb()
     with ThreadPoolExecutor() as both:  # one waits for the network while the other compiles
         fetching = [both.submit(fetch.documentdb_root), both.submit(fetch.ferretdb_binary)]
         root, ferretdb = (one.result() for one in fetching)

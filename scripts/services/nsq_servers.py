@@ -77,7 +77,7 @@ def from_double(folder: Folder) -> Gives | None:
     try:
         fetch.run([*double, "--help"], timeout_s=60, cwd=REPOSITORY)
     except Failed as failed:
-        raise Failed(f"the tests' double does not run ({failed}); scripts/test.sh sets it up") from None
+        raise Failed(f"the tests' double does not run ({failed}); scripts/bootstrap.sh sets it up") from None
     return _start(folder, [*double, "nsqd"], [*double, "nsqlookupd"], "double")
 
 

@@ -35,8 +35,8 @@ class Services:
         assert 0 == answer.returncode, answer.stderr
         return answer.stdout
 
-    def gives(self) -> dict[str, str]:
-        lines = (shlex.split(line) for line in self("env").stdout.splitlines())
+    def gives(self, *flags: str) -> dict[str, str]:
+        lines = (shlex.split(line) for line in self("env", *flags).stdout.splitlines())
         return dict(assignment.split("=", 1) for export, assignment in lines if export == "export")
 
     def pid(self, name: str) -> int:

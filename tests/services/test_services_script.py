@@ -70,7 +70,17 @@ def test_nsq_is_real_or_the_double_and_says_which(services: Services) -> None:
     wait_for("both are looked up", lambda: 2 == len(requests.get(lookup, timeout=5).json().get("producers", [])))
 
 
-def test_mongodb_keeps_its_data_and_leaves_no_process_though_killed(services: Services) -> None:
+def test_mongodb_keeps_its_data_and_leaves_no_process_though_killed(tmp_path: Path) -> None:
+    """Also for somebody on whose PATH there is no /usr/sbin."""
+    folders = [each for each in os.environ["PATH"].split(os.pathsep) if not each.rstrip("/").endswith("sbin")]
+    services = Services(tmp_path / "services", {"PATH": os.pathsep.join(folders)})
+    try:
+        check_that_mongodb_keeps_its_data(services)
+    finally:
+        assert 0 == services("down").returncode
+
+
+def check_that_mongodb_keeps_its_data(services: Services) -> None:
     answer = services("up", "mongo")
     if answer.returncode != 0 and os.environ.get("QUORATE_REQUIRE_SERVICES") != "1":
         pytest.skip(answer.stderr.strip())
@@ -178,6 +188,56 @@ def test_a_server_that_cannot_be_had_costs_one_line_and_a_cut_fetch_does_not_cou
     assert "put MongoDB's `mongod` (7 or later) on PATH, or run a Docker engine, or be root on Debian" in mongo
     assert not (tmp_path / "cache/quorate/consul-1.8").exists()
     assert 0 == services("down").returncode
+
+
+PROGRAMS = {
+    "apt-get": "echo fetching >>{calls}; exit 1",
+    "go": "echo go1.19.8",
+    **dict.fromkeys(("unshare", "chroot", "id"), "exit 0"),
+}
+
+
+@pytest.mark.skipif(
+    os.geteuid() != 0 or Path("/usr/sbin").resolve() == Path("/usr/bin").resolve(),
+    reason="only root can fetch PostgreSQL; and /usr/sbin, which is always looked at, must not have the programs",
+)
+@pytest.mark.parametrize(
+    ("missing", "go", "words"),
+    [
+        ("go", "", "FerretDB is compiled by Go 1.25 or later, and there is no `go` on PATH; "),
+        ("", "echo go1.19.8", "FerretDB is compiled by Go 1.25 or later, and this is go1.19.8; "),
+        ("", "printf 'go1.24.1\\nlocal\\n'", "FerretDB is compiled by Go 1.25 or later, and this is go1.24.1; "),
+        ("unshare", "", "unshare is not on PATH; "),
+        ("apt-get", "", "this is not Debian: there is no apt-get; "),
+    ],
+)
+def test_what_cannot_be_compiled_is_not_downloaded_for(
+    tmp_path: Path, bare: Path, missing: str, go: str, words: str
+) -> None:
+    calls = tmp_path / "calls"
+    for name, script in PROGRAMS.items():
+        if name != missing:
+            (bare / name).write_text(
+                f"#!{shutil.which('sh')}\n{go if go and name == 'go' else script.format(calls=calls)}\n"
+            )
+            (bare / name).chmod(0o755)
+    services = Services(tmp_path / "services", {"PATH": str(bare), "XDG_CACHE_HOME": str(tmp_path / "cache")})
+    answer = services("up", "mongo")
+    assert (1, True) == (answer.returncode, f"services: mongo: {words}" in answer.stderr), answer.stderr
+    assert not calls.exists(), "nothing was fetched before"
+
+
+def test_a_server_that_does_not_answer_gives_no_settings_where_that_is_asked(services: Services) -> None:
+    consul_binary()
+    services.up("consul")
+    assert services.gives() == services.gives("--answering")
+    os.kill(services.pid("consul"), signal.SIGKILL)
+    assert services.gives()
+    assert {} == services.gives("--answering")
+
+
+def test_the_help_tells_how_to_remove_the_data(services: Services) -> None:
+    assert "down --purge" in services("--help").stdout
 
 
 def test_a_start_that_was_killed_leaves_nothing_after_down(services: Services) -> None:

@@ -69,7 +69,8 @@ def gone(data: Path) -> None:
 
 @pytest.mark.timeout(150)
 def test_a_killed_node_stays_down_and_one_started_by_hand_belongs(dev: Start, data: Path, tmp_path: Path) -> None:
-    process = dev("--port", str(free_ports(1)[0]))
+    process = dev("--port", str(free_ports(1)[0]), "--note", "nsqadmin: http://127.0.0.1:4171")
+    says(process, "nsqadmin: http://127.0.0.1:4171\nData: ")
     says(process, "n1 leads")
     says(process, "mood: ")
     os.kill(node_of(data), signal.SIGKILL)

@@ -19,6 +19,7 @@ from quorate.cli.settings import pairs, warn
 @click.option("--fresh", is_flag=True, help="Begin anew: remove the cluster that is in the folder.")
 @click.option("--no-feed", is_flag=True, help="No sample poll, no sample votes.")
 @click.option("--restart", is_flag=True, help="Start again what ends. Without, a killed node stays down, to be seen.")
+@click.option("--note", "notes", multiple=True, metavar="TEXT", help="A line to show among the addresses.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="A setting for all nodes.")
 def dev(
     nodes: int | None,
@@ -27,6 +28,7 @@ def dev(
     fresh: bool,
     no_feed: bool,
     restart: bool,
+    notes: tuple[str, ...],
     settings: tuple[str, ...],
 ) -> int:
     """Run a cluster on this machine in the foreground, with a sample poll and a live view, until Ctrl-C.
@@ -41,5 +43,5 @@ def dev(
 
     warn(sort_out(os.environ).warnings())
 
-    options = Options(data, nodes, port, fresh, not no_feed, restart, pairs(settings))
+    options = Options(data, nodes, port, fresh, not no_feed, restart, pairs(settings), notes)
     return run(options, Console(highlight=False))

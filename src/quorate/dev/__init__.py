@@ -50,6 +50,7 @@ class Options:
     feed: bool = True
     restart: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()  # lines to show among the addresses
 
 
 def run(options: Options, console: Console) -> int:
@@ -171,6 +172,7 @@ class Run:
                 *([f"  {publish}"] if config.nsq.enabled else []),
                 f"Pages: {'  '.join(place.url for place in self.places)}",
                 *services_of(config),
+                *self.options.notes,
                 f"Data: {_short(self.folder.path)}",
                 "Kill any node, and see that nothing is lost. Ctrl-C stops the cluster.",
             ]

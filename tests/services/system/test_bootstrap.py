@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pymongo
@@ -11,10 +13,11 @@ import pytest
 import requests
 
 from quorate.processes.process import Process
-from tests.services.script import Services
+from tests.services.consul_agent import consul_binary
+from tests.services.script import Services, alive
 from tests.support.checkout import ROOT
 from tests.support.waiting import wait_for
-from tests.system.test_bootstrap import first_of_free_ports, processes_in
+from tests.system.test_bootstrap import first_of_free_ports, processes_in, total
 
 
 @pytest.mark.timeout(300)
@@ -50,6 +53,34 @@ def test_all_servers_come_up_are_used_and_go(mongo_services: Services, tmp_path:
         run.close()
         services("down", "--purge")
     assert [] == processes_in(tmp_path)
+
+
+@pytest.mark.timeout(200)
+def test_what_cannot_be_had_is_left_out_and_what_ran_before_stays(tmp_path: Path) -> None:
+    """Here the only program on PATH is Consul's: no MongoDB, and NSQ is the double."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("bash", "dirname", "basename", "cat"):
+        (programs / name).symlink_to(str(shutil.which(name)))
+    (programs / "python3").symlink_to(sys.executable)
+    (programs / "consul").symlink_to(consul_binary())
+    services, port = Services(tmp_path / "services", {"PATH": str(programs)}), first_of_free_ports()
+    script = [str(ROOT / "scripts/bootstrap.sh"), "--services", "--port", str(port), "--data", str(tmp_path / "data")]
+    run = Process("bootstrap", script, tmp_path / "output", env=services.env, cwd=tmp_path)
+    services.up("consul")
+    try:
+        run.start()
+        wait_for("votes are counted", lambda: total(port) or not run.running, deadline_s=100, seen=run.tail)
+        assert "services: mongo: " in run.output()
+        assert "the cluster runs without what could not be had" in run.output()
+        assert "MongoDB: " not in run.output()
+        assert found(r"Consul: http://(\S+)/ui", run.output()) == services.gives()["QUORATE_CONSUL_ADDRESS"]
+        nsqd = services.pid("nsqd-1")
+        assert 0 == run.stop(deadline_s=60), run.tail()
+        assert (True, False) == (alive(services.pid("consul")), alive(nsqd))
+    finally:
+        run.close()
+        services("down", "--purge")
 
 
 def found(words: str, text: str) -> str:
