@@ -16,7 +16,8 @@ from typing import Any
 import msgspec
 
 from quorate.cluster.replica import Replica
-from quorate.errors import QuorateError
+from quorate.errors import OutcomeUnknown, QuorateError
+from quorate.words import doubt_about
 
 JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
@@ -24,6 +25,8 @@ PROBLEM = b"application/problem+json"
 TEXT = b"text/plain; charset=utf-8"
 
 Headers = list[tuple[bytes, bytes]]
+
+AGAIN = "send it again"  # nodes of 0.1.0 say so in the detail
 
 log = logging.getLogger(__name__)
 encode = msgspec.json.Encoder().encode
@@ -75,11 +78,12 @@ def problem(error: QuorateError, instance: str, *, version: int | None = None) -
     `no`: it would get the same answer. `safe`: the request surely had no effect, so it may be sent again. `same-id`:
     the request may have been counted, so it may be sent again only under the same id.
     """
+    title, detail = _words(error, instance)
     document = {
         "type": error.kind,
-        "title": error.title,
+        "title": title,
         "status": error.status,
-        "detail": error.detail,
+        "detail": detail,
         "instance": instance,
         "definite": error.definite,
         "retry": _retry(error),
@@ -94,6 +98,14 @@ def problem(error: QuorateError, instance: str, *, version: int | None = None) -
     if isinstance(codings := error.fields.get("accept_encoding"), str):
         more.append((b"accept-encoding", codings.encode()))  # RFC 7694
     return Reply(error.status, encode(document) + b"\n", PROBLEM, version or error.fields.get("version"), tuple(more))
+
+
+def _words(error: QuorateError, path: str) -> tuple[str, str]:
+    """Title and detail. If the outcome is unknown, they speak of what was asked: the rooms below do not know it."""
+    doubt = doubt_about(path) if isinstance(error, OutcomeUnknown) else None
+    if doubt is None:
+        return error.title, error.detail
+    return doubt.title, error.detail if AGAIN in error.detail else f"{error.detail}; {doubt.advice}"
 
 
 def _retry(error: QuorateError) -> str:

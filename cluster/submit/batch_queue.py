@@ -76,7 +76,7 @@ class BatchQueue:
             replica,
             "section",
             self._on_forwarded,
-            no_leader="no leader is known: a majority of the nodes must be up and connected. Nothing was counted",
+            no_leader="no leader is known: a majority of the nodes must be up and connected. Nothing was changed",
         )
         self._waiting_bytes_max = waiting_bytes_max
         self._open: deque[Batch] = deque()  # not yet encoded: requests may still join. Oldest first
@@ -241,7 +241,7 @@ class BatchQueue:
             try:
                 batch.resolve(_decode_answer(done.result()))
             except (msgspec.DecodeError, UnicodeDecodeError) as garbled:
-                error = OutcomeUnknown(f"the leader's answer could not be read ({garbled}); send it again with its id")
+                error = OutcomeUnknown(f"the leader's answer could not be read ({garbled})")
         if error is not None:
             self._failed([batch], error)
         self._schedule()

@@ -142,10 +142,10 @@ class LeaderCall:
     def too_late(self, *, sent: bool) -> QuorateError:
         """What a batch is told at its deadline, or when it need not wait that long."""
         if sent:
-            return OutcomeUnknown("no answer in time; send it again with the same id")
+            return OutcomeUnknown("no answer in time")
         if self.wait.known is None:
             return NoLeader(self.wait.no_leader)
-        return Overloaded("the cluster could not take this in time. Nothing was counted; try again")
+        return Overloaded("the cluster could not take this in time. Nothing was changed; try again")
 
     # ---- between nodes ----------------------------------------------------------------------------------------------
 

@@ -23,6 +23,7 @@ class QuorateError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.fields = fields
+        self.asked = ""  # in a client: the path of a request that changes something
 
 
 # Mistakes of the client: nothing changed, and sending the same request again will not help.
@@ -136,7 +137,7 @@ class Stale(QuorateError):
 
 
 class OutcomeUnknown(QuorateError):
-    status, kind, title, definite = 504, "outcome-unknown", "It may or may not have been counted", False
+    status, kind, title, definite = 504, "outcome-unknown", "It is not known whether it was done", False
 
 
 # What stops a node.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal, get_args
 
 Level = Literal["none", "weak", "linearizable"]  # how new a read must be; `cluster/read/reads.py` says what each means
@@ -18,3 +19,27 @@ AGE_UNKNOWN_MS = 2**53 - 1
 def count(number: int, what: str) -> str:
     """`1 vote`, `2 votes`."""
     return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is said of a change whose outcome is unknown, and what to do then."""
+
+    title: str
+    advice: str
+
+
+_DOUBTS = {
+    "votes": Doubt("It may or may not have been counted", "send it again with the same id"),
+    "producers": Doubt("The session may or may not have been opened", "open it again"),
+    "polls": Doubt("The poll may or may not have changed", "look at GET /polls, or send the same again"),
+    "leader": Doubt("Leadership may or may not have moved", "look at GET /leader"),
+    "members": Doubt("The members may or may not have changed", "look at GET /members"),
+    "sink": Doubt("The sinks may or may not have been taken over", "do it again, twice is harmless"),
+    "settings": Doubt("The setting may or may not have changed", "look at GET /settings"),
+}
+
+
+def doubt_about(path: str) -> Doubt | None:
+    """The words for a request to this path; None for one that changes nothing."""
+    return _DOUBTS.get(path.strip("/").partition("/")[0])

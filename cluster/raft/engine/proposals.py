@@ -51,6 +51,6 @@ def settle(answer: asyncio.Future[Applied], applied: Applied, outcome: ProposalO
     if outcome is ProposalOutcome.COMMITTED:
         answer.set_result(applied)
     elif outcome is ProposalOutcome.NEVER:
-        answer.set_exception(NoLeader("another leader's entry took its place; it was not counted"))
+        answer.set_exception(NoLeader("another leader's entry took its place; nothing was changed"))
     else:
-        answer.set_exception(OutcomeUnknown("a snapshot passed over it; send it again with the same id"))
+        answer.set_exception(OutcomeUnknown("a snapshot passed over it"))

@@ -309,7 +309,7 @@ class Membership:
                 answer.set_exception(
                     NoLeader("another leader took over; the members did not change")
                     if outcome is ProposalOutcome.NEVER
-                    else OutcomeUnknown("it is not known whether the members changed; look with quorate members")
+                    else OutcomeUnknown("another leader took over before a majority had confirmed the change")
                 )
 
         self._change_open = True
@@ -338,9 +338,7 @@ class Membership:
                 await asyncio.shield(self.propose(changed))
                 return changed
         except TimeoutError:
-            raise OutcomeUnknown(
-                f"no majority confirmed the change within {CHANGE_S:.0f} s; look with quorate members"
-            ) from None
+            raise OutcomeUnknown(f"no majority confirmed the change within {CHANGE_S:.0f} s") from None
 
     def _check_committable(self, changed: Members) -> None:
         """Raises `Conflict` if the voters that answer now are no majority of the changed members.

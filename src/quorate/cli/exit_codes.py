@@ -11,10 +11,15 @@ from quorate.cli import output
 from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, QuorateError
 from quorate.exit_code import FAILED, NOT_REACHED, UNKNOWN, USAGE
 
-HINTS: dict[type[QuorateError], str] = {
-    NoLeader: "Nothing was changed. Is the cluster running? `quorate dev` starts one; "
-    "other nodes: --node URL, or QUORATE_NODES.",
-    OutcomeUnknown: "Ask the same again: a vote with an id, and the votes of a file, are not counted twice.",
+NOT_REACHED_HINT = "Is the cluster running? `quorate dev` starts one; other nodes: --node URL, or QUORATE_NODES."
+IN_DOUBT = {  # by what was asked: the beginning of the path
+    "/votes": "Ask the same again: a vote with an id, and the votes of a file, are not counted twice.",
+    "/polls": "Ask the same again, or look with: quorate polls",
+    "/leader": "Look with: quorate leader",
+    "/members": "Look with: quorate members",
+    "/sink": "Ask the same again: twice is harmless. Look with: quorate sink show",
+    "/settings": "Look with: quorate settings show",
+    "": "Ask the same again.",
 }
 
 
@@ -58,8 +63,16 @@ def _print(error: QuorateError, as_json: bool) -> None:
         document = {"type": error.kind, "title": error.title, "status": error.status, "detail": error.detail}
         click.echo(msgspec.json.encode({**document, "definite": error.definite, **error.fields}), err=True)
         return
-    hint = error.fields.get("hint") or next((HINTS[kind] for kind in type(error).__mro__ if kind in HINTS), None)
+    hint = error.fields.get("hint") or _hint(error)
     click.echo("\n  ".join([*_sentence(error).splitlines(), *([hint] if hint else [])]), err=True)
+
+
+def _hint(error: QuorateError) -> str | None:
+    if isinstance(error, OutcomeUnknown):
+        return next(words for path, words in IN_DOUBT.items() if error.asked.startswith(path))
+    if isinstance(error, NoLeader):
+        return f"Nothing was changed. {NOT_REACHED_HINT}" if error.asked else NOT_REACHED_HINT
+    return None
 
 
 def _sentence(error: QuorateError) -> str:

@@ -202,6 +202,34 @@ def hang_up(listening: socket.socket) -> None:
             accepted.close()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("members", "remove", "n2"), "The members may or may not have changed"),
+        (("members", "remove", "n2"), "Look with: quorate members"),
+        (("leader", "--hand-over"), "Look with: quorate leader"),
+        (("polls", "close", "mood"), "Ask the same again, or look with: quorate polls"),
+        (("settings", "set", "votes.dedup_window", "5"), "Look with: quorate settings show"),
+    ],
+)
+def test_an_unknown_outcome_speaks_of_what_was_asked(arguments: tuple[str, ...], said: str, capsys: Capture) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        threading.Thread(target=hang_up, args=(listening,), daemon=True).start()
+        node = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        told = Told(capsys, *arguments, "--node", node, "--timeout", "0.5")
+        listening.shutdown(socket.SHUT_RDWR)
+    assert 4 == told.code
+    assert said in told.err
+    assert "counted" not in told.err
+
+
+def test_a_question_that_reaches_nobody_does_not_speak_of_changes(capsys: Capture) -> None:
+    told = Told(capsys, "results", "mood", "--node", NOWHERE)
+    assert 3 == told.code
+    assert "Nobody was reached" in told.err
+    assert "Nothing was changed" not in told.err
+
+
 def test_where_nobody_listens_it_ends_soon_with_3_and_says_what_to_do(capsys: Capture) -> None:
     told = Told(capsys, "vote", "happy", "--node", NOWHERE)
     assert 3 == told.code

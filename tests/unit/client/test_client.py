@@ -120,6 +120,22 @@ def test_a_vote_without_an_id_gets_one_of_its_own(node: Start) -> None:
     assert 2 == len(set(ids_in(n1)))
 
 
+@pytest.mark.parametrize(
+    ("change", "title", "asked"),
+    [
+        (lambda c: c.vote(Vote("happy")), "It may or may not have been counted", "/votes"),
+        (lambda c: c.create_poll("mood", ["happy"]), "The poll may or may not have changed", "/polls"),
+        (lambda c: c.change_members("remove", "n2"), "The members may or may not have changed", "/members"),
+        (lambda c: c.transfer_leadership(), "Leadership may or may not have moved", "/leader/transfer"),
+        (lambda c: c.open_producer("p1"), "The session may or may not have been opened", "/producers"),
+    ],
+)
+def test_a_doubt_speaks_of_what_was_asked(node: Start, change: Callable[[Client], Any], title: str, asked: str) -> None:
+    with Client([node("break").url], timeout_s=0.3) as client, pytest.raises(errors.OutcomeUnknown) as doubt:
+        change(client)
+    assert (title, asked) == (doubt.value.title, doubt.value.asked)
+
+
 def test_a_refused_connection_goes_on_to_the_next_node_and_stays_there(node: Start) -> None:
     n2 = node((200, COUNTED))
     with Client([nowhere(), n2.url]) as client:

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from quorate.errors import OutcomeUnknown
+from quorate.http.api import Limits
 from tests.support.http_node import MOOD, Node, running
 
 
@@ -170,6 +172,35 @@ def test_a_page_of_another_site_changes_nothing(administered: Node, operator: Ad
     answer = administered.ask("POST", path, {"action": "add", "id": "n4"}, {"Origin": "https://example.org"})
     assert (403, "forbidden") == (answer.status, answer.json["type"])
     assert [] == operator.changes
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "changed", "advice"),
+    [
+        ("/members", {"action": "remove", "id": "n2"}, "The members may or may not have changed", "GET /members"),
+        ("/leader/transfer", b"", "Leadership may or may not have moved", "GET /leader"),
+        ("/polls", {"id": "mood", "options": ["a", "b"]}, "The poll may or may not have changed", "GET /polls"),
+        ("/polls/mood/state", {"state": "closed"}, "The poll may or may not have changed", "GET /polls"),
+        ("/votes", {"option": "a"}, "It may or may not have been counted", "send it again with the same id"),
+    ],
+)
+def test_an_unknown_outcome_speaks_of_what_was_asked(
+    operator: Admin, path: str, body: Any, changed: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def doubt(*_: object) -> Any:
+        raise OutcomeUnknown("no answer in time")
+
+    def hold(node: Node) -> None:
+        node.replica.held = []
+
+    monkeypatch.setattr(operator, "change", doubt)
+    monkeypatch.setattr(operator, "transfer", doubt)
+    with running(operator=operator, limits=Limits(timeout_s=0.1)) as node:
+        node.call(lambda: hold(node))
+        answer = node.ask("POST", path, body)
+    assert (504, "outcome-unknown", changed) == (answer.status, answer.json["type"], answer.json["title"])
+    assert answer.json["detail"].startswith("no answer in time; ")
+    assert advice in answer.json["detail"]
 
 
 def test_the_sink_is_taken_over_where_there_is_one(node: Node) -> None:
