@@ -16,6 +16,7 @@ from quorate.cluster.raft.environment import Environment, ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.transport.transport import PeerTransport
+from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import Removed
 from tests.simulation.files import SimFiles, SimWriter
@@ -84,6 +85,7 @@ class SimNode:
     directory: SimDirectory
     replica: RaftReplica | None = None
     submitter: Submitter | None = None
+    reads: Reads | None = None
     disks: list[Disk] = field(default_factory=list)
     halted: BaseException | None = None
     removed: bool = False
@@ -174,7 +176,7 @@ class SimCluster:
             on_halt=lambda error: self._halted(name, error),
             environment=environment,
         )
-        node.replica, node.submitter, node.halted = replica, Submitter(replica), None
+        node.replica, node.submitter, node.reads, node.halted = replica, Submitter(replica), Reads(replica), None
         replica.on_applied(lambda applied: self._applied(name, replica))
         await replica.start()
 
@@ -209,7 +211,7 @@ class SimCluster:
             node.directory.files.crash()
         else:
             node.directory.files.kill()
-        node.replica = node.submitter = None
+        node.replica = node.submitter = node.reads = None
 
     def left(self) -> list[str]:
         """The nodes that are no members any more, and may not know it yet."""

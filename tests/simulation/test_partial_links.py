@@ -171,6 +171,16 @@ def test_votes_are_taken_while_the_ways_change() -> None:
         assert 1 == cast(net, follower, "direct").applied
 
 
+def test_a_node_that_is_started_while_it_is_cut_off_serves() -> None:
+    """Its disk has what it needs: the votes' key and the feature level, up to what it knew to be committed."""
+    with net_of("abc") as net:
+        _, between, follower = bridge(net)
+        net.crash(follower, power=False)
+        net.start(follower)
+        assert reached_over(net, follower, [between])
+        assert 1 == cast(net, follower, "x").applied
+
+
 # ---- belief ---------------------------------------------------------------------------------------------------------
 
 
