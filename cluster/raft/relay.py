@@ -65,7 +65,7 @@ class Relay:
         transport.serve(KIND, self._serve)
 
     def call(self, way: Way, kind: str, body: bytes, timeout_s: float | None) -> Coroutine[None, None, bytes]:
-        """Call the leader at the end of this way. It ends as `Replica.call` does."""
+        """Call the leader at the end of this way. It ends as a direct call does."""
         timeout_s = CALL_S if timeout_s is None else timeout_s
         relayed = _Relayed(kind, way.leader, way.term, [self._node_id], int(timeout_s * 1000), body)
         return self._transport.call(way.via, KIND, _encode(relayed), timeout_s=timeout_s)

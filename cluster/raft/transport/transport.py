@@ -347,7 +347,7 @@ class PeerTransport:
     # ---- calls ------------------------------------------------------------------------------------------------------
 
     async def call(self, peer: str, kind: str, body: bytes, *, timeout_s: float | None = None) -> bytes:
-        """See `Replica.call`."""
+        """Call a connected peer. It ends as `Replica.call_leader` says."""
         return await self._calls.call(self._open.get(peer), peer, kind, body, timeout_s)
 
     def end_calls(self, peer: str, within_s: float, why: str) -> None:
