@@ -176,7 +176,8 @@ def it_is_silent(cluster: Cluster) -> None:
 
 
 ANSWERED = "answered"
-SURELY_NOT = "surely not"  # which error it is depends on where the deadline finds the request
+SURELY_NOT = "surely not"  # which error it is depends on where the deadline finds the request: on a busy machine it may
+# find it with the leader, which has not refused it yet, and then it is unknown
 Expected = str | type[QuorateError]
 
 # What happens to the leader; then what votes, reads and administration are told.
@@ -214,8 +215,8 @@ async def test_the_leader_meets(
     started_s = asyncio.get_running_loop().time()
     told: object = (await asyncio.gather(cluster.kinds[kind](), return_exceptions=True))[0]
     if isinstance(told, QuorateError):
-        assert told.definite == (expected is not OutcomeUnknown)
         assert expected in (type(told), SURELY_NOT)
+        assert told.definite == (expected is not OutcomeUnknown) or expected == SURELY_NOT
     else:
         assert (ANSWERED, False) == (expected, isinstance(told, BaseException)), told
     assert asyncio.get_running_loop().time() - started_s < WAIT_S + 0.5
