@@ -116,7 +116,7 @@ class RunningReplica:
             settings,
             storage.snapshot,
             state=state,
-            sent_index=self._sender.sent_index,
+            sender=self._sender,
             installed=self._snapshot_installed,
             failed=halt,
         )
@@ -141,7 +141,8 @@ class RunningReplica:
             self.save_identity()
 
     def tick_watches(self) -> None:
-        """Note who leads, and how far this node is behind."""
+        """Note who leads, how far this node is behind, and which snapshots have arrived."""
+        self._sender.tick()
         now_s, engine = monotonic_s(), self.engine
         self.leader_watch.tick(now_s, self.ways.tick(now_s))
         self.catch_up.tick(now_s, engine.applied_index, engine.known_commit_index)
@@ -382,4 +383,4 @@ class RunningReplica:
         self._sender.offer(peer, self.compaction.newest)
 
     def cancel_snapshot(self, peer: str) -> None:
-        self._sender.cancel(peer)
+        self._sender.disconnected(peer)

@@ -80,8 +80,8 @@ class Engine(Replication):
         self._SyncObj__onNodeConnected(node)
         if self.role == LEADER and node in self._SyncObj__raftNextIndex:
             # Entries sent on the old connection may be lost: go on from the last entry that the peer is known to have.
-            self._SyncObj__raftNextIndex[node] = max(self.copied_index(peer) + 1, 2)
             self._doubt_copies(node)
+            self._SyncObj__raftNextIndex[node] = max(self.had_index(peer) + 1, 2)
             self._replicate(node, heartbeat=True)
 
     def peer_disconnected(self, peer: str) -> None:
@@ -173,7 +173,7 @@ class Engine(Replication):
         if self.role != LEADER:
             return self.journal.last_index
         peers = [str(node.id) for node in self._peers() if self._connected(node)]
-        known = [max(self.copied_index(peer), self._doubted.get(peer, 0), sent_index(peer)) for peer in peers]
+        known = [max(self.had_index(peer), sent_index(peer)) for peer in peers]
         return min((at for at in known if at >= self.journal.first_index), default=self.journal.last_index)
 
     def transfer_to_caught_up(self, asked: Collection[str] = ()) -> str | None:

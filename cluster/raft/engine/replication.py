@@ -123,6 +123,10 @@ class Replication(Elections):
         """As a leader: up to which index the peer has said that its disk has our entries."""
         return int(self._SyncObj__raftMatchIndex.get(RaftNode(peer), 0))
 
+    def had_index(self, peer: str) -> int:
+        """As a leader: the same, or what the peer had said before its connection was made anew."""
+        return max(self.copied_index(peer), self._doubted.get(peer, 0))
+
     def _replicate(self, node: RaftNode, *, heartbeat: bool) -> None:
         """Send the entries that the peer lacks. If there are none, or no room, send a heartbeat if one is due."""
         if not self._connected(node):
@@ -211,7 +215,7 @@ class Replication(Elections):
 
     def _doubt_copies(self, node: RaftNode) -> None:
         """The peer was away, and may come back with an old copy of its disk: count what it says from now on."""
-        self._doubted[str(node.id)] = self.copied_index(str(node.id))
+        self._doubted[str(node.id)] = self.had_index(str(node.id))
         self._SyncObj__raftMatchIndex[node] = 0
 
     def forget_copies(self, peer: str) -> None:

@@ -15,6 +15,7 @@ from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.local_state import LocalState
 from quorate.cluster.raft.membership.membership import Membership
+from quorate.cluster.raft.snapshot.transfer import SnapshotSender
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
 from quorate.cluster.raft.storage.writer import Writer
 
@@ -24,9 +25,9 @@ log = logging.getLogger(__name__)
 class Compaction:
     """Takes this node's snapshots, installs the leader's, and shortens the log behind them.
 
-    Everything runs on the loop except for the operations that it gives to the writer. `sent_index` tells the index of
-    the snapshot that a peer is being sent; `installed` is called when a snapshot of the leader's is in
-    use, `failed` when a snapshot could not be written.
+    Everything runs on the loop except for the operations that it gives to the writer. `sender` knows what peers need of
+    the log that are sent a snapshot; `installed` is called when a snapshot of the leader's is in use, `failed` when a
+    snapshot could not be written.
     """
 
     def __init__(
@@ -39,13 +40,13 @@ class Compaction:
         newest: SnapshotMeta | None,
         *,
         state: LocalState,
-        sent_index: Callable[[str], int],
+        sender: SnapshotSender,
         installed: Callable[[], None],
         failed: Callable[[BaseException], None],
     ) -> None:
         self._snapshots, self._writer, self._engine, self._membership = snapshots, writer, engine, membership
         self._settings = settings
-        self._state, self._sent_index = state, sent_index
+        self._state, self._sender = state, sender
         self._installed, self._failed = installed, failed
         self._under_way = False
         # The next snapshot is due when the log takes more memory than this. It grows by what is kept for slow peers.
@@ -78,14 +79,16 @@ class Compaction:
             log.info("snapshot up to index %d taken (%d bytes)", meta.index, meta.size)
 
     def _compact(self, to_index: int) -> None:
-        """Shorten the log, but keep what a peer needs after a short absence.
+        """Shorten the log, but keep what a peer needs after a short absence: up to two snapshots back.
 
-        For a peer that is being sent a snapshot, keep the entries after that snapshot too, up to two snapshots back:
-        without them the snapshot would not help the peer.
+        For a peer that is being sent a snapshot, keep the entries after that snapshot too, as far as memory allows
+        (`LOG_PER_SNAPSHOT`): without them the snapshot would not help the peer.
         """
         engine = self._engine
         usual = min(to_index, engine.index_keeping(self._settings.keep_bytes))
-        base = min(usual, max(self._usual_bases[0], engine.lowest_needed_index(self._sent_index)))
+        base = min(usual, max(self._usual_bases[0], engine.lowest_needed_index(self._sender.sent_index)))
+        for index, size in self._sender.log_needed(usual):
+            base = min(base, max(index, engine.index_keeping(size)))
         self._usual_bases = self._usual_bases[1], usual
         self._due_bytes = self._usual_bytes + engine.bytes_between(base, usual)
         engine.journal.compact(base)

@@ -4,6 +4,9 @@ The leader offers its newest snapshot to a follower whose next entry is no longe
 piece. The follower stores the pieces in a file of their own and answers with the offset that it wants next. When the
 snapshot is whole, its checksum (which is its id) is right and the state machine has accepted it, it replaces the
 follower's state and log. If anything fails before that, the follower keeps its old state, and the leader tries again.
+
+A snapshot on its way stays on the leader's disk, and the log behind it as well, until the peer has it and goes on from
+the log. Otherwise a snapshot that takes longer to send than to be followed by some newer ones would never arrive.
 """
 
 from __future__ import annotations
@@ -23,6 +26,11 @@ from quorate.errors import DataError
 
 PIECE_BYTES = 256 * 1024
 STALLED_S, STALLED_MAX_S = 1.0, 8.0  # an unanswered piece is sent again after this time, which doubles at each try
+RESUME_S = 30.0  # a peer whose connection broke goes on with the same snapshot if it is back within this time
+# The log behind a snapshot on its way may take this many times its size of memory. Entries of votes take some four
+# times as much in memory as on the link. So where this is not enough, votes come faster than the link takes them, and
+# nothing would help the peer.
+LOG_PER_SNAPSHOT = 4
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +43,8 @@ class _Sending:
     offset: int  # of the piece that the peer wants next
     sent_at_s: float  # when the last piece left
     timeout_s: float  # how long the answer to it may take
+    left_at_s: float | None = None  # when the connection to the peer broke
+    arrived: bool = False  # the peer has it, and goes on from the log
 
 
 class SnapshotSender:
@@ -48,19 +58,23 @@ class SnapshotSender:
     def offer(self, peer: str, newest: SnapshotMeta | None) -> None:
         """Begin to send the newest snapshot, or send a piece again if no answer came.
 
-        A snapshot on its way is not replaced by a newer one. Otherwise a snapshot that takes longer to send than to
-        make the next one would never arrive.
+        A snapshot on its way is not replaced by a newer one.
         """
         sending = self._sending.get(peer)
         now_s = monotonic_s()
-        if sending is not None and self._engine.next_index(peer) <= sending.meta.index:
-            if now_s - sending.sent_at_s < sending.timeout_s or self._transport.backlog(peer) >= PIECE_BYTES:
+        if sending is not None and not sending.arrived and self._engine.next_index(peer) <= sending.meta.index:
+            if sending.left_at_s is not None:  # the connection is back
+                sending.left_at_s, sending.timeout_s = None, STALLED_S
+            elif now_s - sending.sent_at_s < sending.timeout_s or self._transport.backlog(peer) >= PIECE_BYTES:
                 return  # one more piece on a slow connection would only delay everything behind it
-            sending.timeout_s = min(2 * sending.timeout_s, STALLED_MAX_S)
+            else:
+                sending.timeout_s = min(2 * sending.timeout_s, STALLED_MAX_S)
         else:
             if newest is None:
                 return
+            self._end(peer)
             sending = self._sending[peer] = _Sending(newest, 0, now_s, STALLED_S)
+            self._snapshots.hold(newest)
             log.info("sending %s the snapshot up to index %d (%d bytes)", peer, newest.index, newest.size)
         self._send_piece(peer, sending)
 
@@ -69,8 +83,51 @@ class SnapshotSender:
         sending = self._sending.get(peer)
         return 0 if sending is None else sending.meta.index
 
-    def cancel(self, peer: str) -> None:
-        self._sending.pop(peer, None)
+    def disconnected(self, peer: str) -> None:
+        if peer in self._sending:
+            self._sending[peer].left_at_s = monotonic_s()
+
+    def tick(self) -> None:
+        """Let go of snapshots that have arrived, or whose peers are gone."""
+        if not self._sending:
+            return
+        now_s, engine = monotonic_s(), self._engine
+        for peer, sending in list(self._sending.items()):
+            if sending.arrived and self._transport.is_open(peer):
+                sending.left_at_s = None
+            gone = sending.left_at_s is not None and now_s - sending.left_at_s > RESUME_S
+            if gone or engine.role != LEADER:
+                self._end(peer)
+            elif not sending.arrived and engine.copied_index(peer) >= sending.meta.index:
+                sending.arrived = True
+                self._release(sending)
+
+    def log_needed(self, usual: int) -> list[tuple[int, int]]:
+        """What peers need of the log that begins at `usual` otherwise: from which index on, and how many bytes at most.
+
+        A peer that has caught up with `usual` needs nothing more.
+        """
+        needed = []
+        for peer, sending in list(self._sending.items()):
+            at = max(sending.meta.index, self._engine.had_index(peer))
+            if at >= usual and sending.arrived:
+                self._end(peer)
+            else:
+                needed.append((at, LOG_PER_SNAPSHOT * sending.meta.size))
+        return needed
+
+    def _end(self, peer: str) -> None:
+        sending = self._sending.pop(peer, None)
+        if sending is not None and not sending.arrived:
+            self._release(sending)
+
+    def _release(self, sending: _Sending) -> None:
+        def done(result: BaseException | None) -> None:
+            if result is not None:
+                raise result
+
+        self._snapshots.release(sending.meta)
+        self._writer.run(self._snapshots.remove_old, done)
 
     def _send_piece(self, peer: str, sending: _Sending) -> None:
         if peer in self._reading:
@@ -87,8 +144,10 @@ class SnapshotSender:
         self._reading.discard(peer)
         if self._sending.get(peer) is not sending or self._engine.role != LEADER:
             return  # a piece sent now would carry the term of another leader; the next offer goes on if we lead
-        if isinstance(data, BaseException):  # a newer snapshot replaced the file: the next offer begins with that one
-            del self._sending[peer]
+        if isinstance(
+            data, BaseException
+        ):  # the file is gone, or unreadable: the next offer begins with the newest one
+            self._end(peer)
         elif sending.offset != offset:
             self._send_piece(peer, sending)
         else:
@@ -115,7 +174,7 @@ class SnapshotSender:
         if ack.offset == sending.offset:
             return  # the piece is on its way already
         if ack.offset == 0:
-            del self._sending[peer]  # the checksum was wrong there: the next offer begins with the newest snapshot
+            self._end(peer)  # the checksum was wrong there: the next offer begins with the newest snapshot
         else:
             sending.offset = min(ack.offset, sending.meta.size)
             if sending.offset < sending.meta.size:  # once it has all bytes, it answers with `Appended`

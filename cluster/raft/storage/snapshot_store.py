@@ -2,9 +2,10 @@
 
 A snapshot is written under a temporary name, synced and renamed. A snapshot that comes from a peer in chunks is checked
 before it gets its name. Its id is a checksum of everything in it; a snapshot that does not match its id is never used.
-The snapshot before the newest is kept for a peer that is being sent it.
+The snapshot before the newest is kept as well, and so is each one that a peer is being sent (`hold`).
 
-Everything here blocks on the disk. It runs on a thread of its own, so that it never delays the log's syncs for long.
+Everything but `hold` and `release` blocks on the disk. It runs on a thread of its own, so that it never delays the
+log's syncs for long.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import re
 import struct
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -49,6 +51,7 @@ class SnapshotStore:
     ) -> None:
         """`accept` raises `DataError` on an image that this node could not start on."""
         self._accept = accept
+        self._held: Counter[str] = Counter()  # files that are being sent, and to how many peers
         self._files = files
         self._node_id = node_id
 
@@ -121,6 +124,22 @@ class SnapshotStore:
         self._publish(part, meta)
         return None
 
+    def hold(self, meta: SnapshotMeta) -> None:
+        """Keep this snapshot until `release`, however many newer ones are made. Each call counts.
+
+        Called on the loop, as `release` is. A file that is being removed at this moment is found missing when it is
+        read.
+        """
+        self._held[_name_of(meta.index)] += 1
+
+    def release(self, meta: SnapshotMeta) -> None:
+        self._held -= Counter([_name_of(meta.index)])
+
+    def remove_old(self) -> None:
+        for name in self._names()[:-KEPT]:
+            if name not in self._held:
+                self._files.remove(name)
+
     # ---- files ------------------------------------------------------------------------------------------------------
 
     def _names(self) -> list[str]:
@@ -135,8 +154,7 @@ class SnapshotStore:
     def _publish(self, temporary: str, meta: SnapshotMeta) -> None:
         self._files.sync(temporary)
         self._files.replace(temporary, _name_of(meta.index))
-        for name in self._names()[:-KEPT]:
-            self._files.remove(name)
+        self.remove_old()
         self._remove_partial()
 
     def _remove_partial(self) -> None:
