@@ -171,6 +171,26 @@ def test_a_learner_that_is_removed_is_refused_by_all_and_follows_nobody() -> Non
         assert {} == net.halted
 
 
+def test_a_disk_that_forgot_its_promises_and_is_removed_is_refused_by_all() -> None:
+    """It counts as another disk than the one that was a member. So nobody can tell it that it was removed."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        name = net.others(net.elect())[0]
+        forgetting = net.running(name)
+        net.wait_for(called(lambda: forgetting._forget("a peer", "it had more")))
+        assert net.until(lambda: net.running(name).membership.disowned)
+        told: list[str] = []
+        net.replicas[name].refused = lambda peer, why: told.append(peer)  # type: ignore[method-assign]
+        remove(net, name)
+        assert net.until(lambda: set(told) == set(net.others(name)), limit_s=5)
+        assert net.until(lambda: net.replicas[name].leader is None)
+        assert {} == net.halted
+
+
+async def called(step: Callable[[], object]) -> None:
+    step()
+
+
 def test_the_disk_that_was_replaced_is_refused_also_where_the_leader_is_not_heard() -> None:
     with OurNet(1) as net:
         net.start_all("abc")

@@ -224,15 +224,15 @@ class Membership:
     def refusal(self, peer: str, introduction: Introduction) -> str | None:
         """The reason to refuse a peer that was removed, or that this node's log does not name; or None.
 
-        A peer that belongs to a cluster is accepted unless it surely was removed. It may have joined later than our log
-        tells, and it may even be the leader that will send us the newer log.
+        A peer that was a member is accepted unless it surely was removed. It may have joined later than our log tells,
+        and it may even be the leader that will send us the newer log.
         """
         if self._has_left(introduction, introduction.member_at):
             replaced = self._committed is not None and self._committed.get(peer) is not None
             return f"{peer} was {REMOVED}" + (f": {peer} has another disk now" if replaced else "")
         if any(known is not None and known.get(peer) for known in (self.current, self._committed)):
             return None
-        if introduction.cluster_id is not None:
+        if introduction.cluster_id is not None and (introduction.member_at or is_founder(introduction)):
             return None
         if self.current is None:
             return None if peer in self._book.configured else f"{peer} is not among this node's raft.peers"
