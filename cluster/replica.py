@@ -70,7 +70,7 @@ class Replica(Protocol):
         """Ask this before you propose a command, or send a message, that not every version knows.
 
         `what` begins the sentence: "deleting a poll". Raises `NeedsLevel`, which names the nodes that are too old, or
-        `NotReady`. The levels are in `entry.py`.
+        `NotReady` if none is, and the level is about to rise. The levels are in `entry.py`.
         """
         ...
 

@@ -18,7 +18,7 @@ from quorate.cluster.flush.imports import Import, Imported
 from quorate.errors import QuorateError
 from quorate.sinks.added_options import added_options
 from quorate.sinks.importable import ImportableSink
-from quorate.vote import OPTION_BYTES_MAX, check_text
+from quorate.vote import OPTION_BYTES_MAX, OPTION_TEXT_PER_POLL_BYTES_MAX, OPTIONS_PER_POLL_MAX, check_text
 
 Options = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]  # of these polls, as the cluster has them
 Add = Callable[[Sequence[ChangePoll]], Sequence[Imported]]
@@ -50,7 +50,9 @@ class Additions:
             except QuorateError as senseless:
                 problems[id] = f"an option was added there that cannot be one: {senseless.detail}"
                 continue
-            if wanted:
+            if problem := _too_much(known.get(id, ()), wanted):
+                problems[id] = problem
+            elif wanted:
                 changes.append(ChangePoll(id, None, wanted, False, None))
             else:
                 again.append(id)  # it has other spellings, or things that are no texts
@@ -68,3 +70,12 @@ class Additions:
                 more = "" if len(change.add_options) <= 5 else f" and {len(change.add_options) - 5:,} more"
                 log.info("poll %r has the options that were added in %s: %s%s", change.id, self._sink.name, names, more)
         return again
+
+
+def _too_much(known: Sequence[str], wanted: Sequence[str]) -> str | None:
+    """Why a poll cannot have these options too. An entry that is too long for the log would hold up the flush."""
+    if len(known) + len(wanted) > OPTIONS_PER_POLL_MAX:
+        return f"{len(wanted):,} options were added there; a poll has at most {OPTIONS_PER_POLL_MAX:,}"
+    if sum(len(text.encode()) for text in wanted) > OPTION_TEXT_PER_POLL_BYTES_MAX:
+        return f"the options that were added there are over {OPTION_TEXT_PER_POLL_BYTES_MAX:,} bytes of text together"
+    return None

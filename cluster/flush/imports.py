@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from quorate.cluster import entry
 from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, PollResult, Result
 from quorate.cluster.replica import Replica
-from quorate.errors import NeedsLevel
+from quorate.errors import NeedsLevel, NotReady
 from quorate.sinks.importable import ManualPoll
 
 
@@ -69,7 +69,7 @@ class Imports:
         """Propose these additions, in this leadership or not at all. CHANGED, KNOWN or REFUSED, and why."""
         try:
             self._replica.require_level(LEVEL_NEEDED[ChangePoll], "adding options to polls")
-        except NeedsLevel as error:
+        except (NeedsLevel, NotReady) as error:
             return [Imported(Import.REFUSED, error.detail) for _ in changes]
         found = []
         for change in changes:  # one entry each: a poll may have megabytes of options

@@ -16,7 +16,7 @@ from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.local_state import LocalState
 from quorate.cluster.raft.membership.membership import Membership
 from quorate.cluster.raft.transport.connection import Introduction
-from quorate.errors import DataError, Halted, NeedsLevel
+from quorate.errors import DataError, Halted, NeedsLevel, NotReady
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,10 @@ class FeatureLevel:
         log.info("the cluster has feature level %d now (%s)", self.now, _version(self.now))
 
     def require(self, level: int, what: str) -> None:
-        """Raises `NeedsLevel`, naming the nodes, if the cluster has not reached this level yet."""
+        """Raises `NeedsLevel`, naming the nodes, if the cluster has not reached this level yet.
+
+        If all nodes can do it, the level is about to be raised: `NotReady`, so that clients wait and try again.
+        """
         if self.now >= level:
             return
         lower = [
@@ -94,8 +97,10 @@ class FeatureLevel:
             for id, told in sorted(self.told().items())
             if told is None or told < level
         ]
-        reason = "; ".join(lower) if lower else "all do, so try again in a moment"
-        raise NeedsLevel(f"{what} needs all nodes to run {_version(level)} or newer; {reason}")
+        needs = f"{what} needs all nodes to run {_version(level)} or newer"
+        if not lower:
+            raise NotReady(f"{needs}; all do, and the cluster is about to note that: try again in a moment")
+        raise NeedsLevel(f"{needs}; {'; '.join(lower)}")
 
 
 def _version(level: int) -> str:

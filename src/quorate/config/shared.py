@@ -1,7 +1,8 @@
 """What a node tells its peers of its settings: those that should be the same on all nodes, and the cluster's own.
 
-Only settings that are in use are told: those of a sink that the node writes to, or of a source that it takes votes
-from. A secret is told as a digest under a key that only the cluster has, which is good for comparing and nothing else.
+Only settings that are in use are told: those of a sink that the node writes to, of a source that it takes votes from,
+or of Consul where it registers. A secret is told as a digest under a key that only the cluster has, which is good for
+comparing and nothing else.
 """
 
 from __future__ import annotations
@@ -49,6 +50,6 @@ def _told(config: Config, setting: Setting, given: bool, key: bytes) -> ToldSett
 def _in_use(config: Config, setting: Setting) -> bool:
     adapter = ADAPTERS.get(setting.section)
     if adapter is None:
-        return True
+        return setting.section != "consul" or bool(config.consul.address)
     section: Any = config.adapters[setting.section]
     return setting.section in config.flush.sinks or (adapter.source is not None and section.enabled)

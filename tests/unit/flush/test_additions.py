@@ -92,7 +92,13 @@ def test_what_stands_there_in_another_spelling_is_put_right_without_a_proposal(s
 
 @pytest.mark.parametrize(
     ("edited", "words"),
-    [(["happy", "sad", "x" * 257], "257 bytes"), (["happy", "sad", "a\tb", "calm"], "control character")],
+    [
+        (["happy", "sad", "x" * 257], "257 bytes"),
+        (["happy", "sad", "a\tb", "calm"], "control character"),
+        (["happy", "sad", *map(str, range(99_999))], "a poll has at most 100,000"),
+        (["happy", "sad", *(f"{i:0256}" for i in range(16_385))], "bytes of text together"),
+    ],
+    ids=["long", "control character", "many", "much"],
 )
 def test_what_cannot_be_an_option_is_told_and_the_tally_goes_on(
     store: SqliteStore, edited: list[str], words: str, caplog: pytest.LogCaptureFixture

@@ -149,6 +149,25 @@ def test_a_change_stands_though_the_node_cannot_show_the_poll_in_time(
     assert "How?" == poll.shown()["title"]
 
 
+@pytest.mark.parametrize(("via", "level"), [(None, "none"), ("n3", "weak")])
+def test_a_node_that_does_not_hear_the_leader_shows_the_leaders_poll(
+    running_node: Node, monkeypatch: pytest.MonkeyPatch, via: str | None, level: str
+) -> None:
+    """Its own log gets nothing new: it would wait in vain for the version of the change."""
+    poll, levels = Poll(running_node, f"via-{via}"), list[str]()
+    read = running_node.api.reads.poll
+
+    async def note(*given: Any, **named: Any) -> Any:
+        levels.append(named["level"])
+        return await read(*given, **named)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(running_node.api.reads, "poll", note)
+        patch.setattr(running_node.replica, "leader_via", via)
+        assert ["happy", "sad", "calm"] == poll.change(add_options=["calm"])["options"]
+    assert [level] == levels
+
+
 def test_an_archived_poll_changes_no_more(running_node: Node) -> None:
     poll = Poll(running_node, "archived")
     for state in ("closed", "archived"):

@@ -11,7 +11,7 @@ class Consul(Section, frozen=True):
     address: Annotated[str, about("agent's host:port or URL; empty: no Consul")] = ""
     token: Annotated[str, about("ACL token", secret=True)] = ""
     token_file: Annotated[str, about("file that holds consul.token", path=True)] = ""
-    service: Annotated[str, about("service name to register", pattern=NAME)] = "quorate"
+    service: Annotated[str, about("service name to register", pattern=NAME, scope="alike")] = "quorate"
     datacenter: Annotated[str, about("datacenter; empty: the agent's own")] = ""
     namespace: Annotated[str, about("namespace (Consul Enterprise); empty: none")] = ""
     check: Annotated[Literal["http", "ttl"], about("who checks health: the agent asks /readyz, or we report")] = "http"

@@ -1,0 +1,35 @@
+"""Who is told to wait, and who is told that only an upgrade helps."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from quorate.cluster.raft.membership.feature_level import FeatureLevel
+from quorate.errors import NeedsLevel, NotReady, QuorateError
+
+
+def level_of(told: dict[str, int | None], now: int = 0) -> FeatureLevel:
+    parts: Any = SimpleNamespace(told_levels=lambda: told, current=SimpleNamespace(level=now))
+    return FeatureLevel(1, "n1", cast(Any, None), parts, parts)
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "words"),
+    [
+        ({"n2": 1, "n3": 1}, NotReady, "all do"),
+        ({"n2": 0, "n3": 1}, NeedsLevel, "newer; n2 runs 0.1.0$"),
+        ({"n2": 0, "n3": None}, NeedsLevel, "n2 runs 0.1.0; n3 is not connected$"),
+    ],
+)
+def test_what_is_told_below_the_level(told: dict[str, int | None], kind: type[QuorateError], words: str) -> None:
+    with pytest.raises(
+        kind, match=f"^it needs all nodes to run 0.2.0 or newer; .*{words}" if kind is NotReady else words
+    ):
+        level_of(told).require(1, "it")
+
+
+def test_nothing_is_refused_at_the_level() -> None:
+    level_of({"n2": 0}, now=1).require(1, "it")
