@@ -83,7 +83,7 @@ class LeaderWait:
             return NoLeader(self.no_leader)
         if known == other_than or self._refusal is None:
             return NoLeader(f"{known} still leads")
-        return self._refusal
+        return type(self._refusal)(self._refusal.detail)  # a new one: several callers may raise it
 
     def tell(self, waiter: Callable[[], None]) -> None:
         """Call `waiter` once, as soon as a leader is ready or none can be expected; not in this turn of the loop."""

@@ -3,20 +3,29 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from quorate.client.http import Client
 from quorate.processes.node import NodeProcess
+from tests.support.cluster import Cluster
 from tests.support.silent_links import CutCluster
+from tests.support.verdict import assert_exact
+from tests.system import faults
+from tests.system.faults import Struck
 
 LEVELS = ("weak", "linearizable")
 
 
-def cast(node: NodeProcess, id: str) -> tuple[int, dict[str, Any]]:
-    """What a voter is told. It has no patience: it is not a request that waits for the cut to end."""
-    status, body, headers = node.ask("POST", "/votes", json.dumps({"option": "happy", "id": id}).encode(), timeout_s=20)
+def cast(node: NodeProcess, id: str, poll: str = "mood") -> tuple[int, dict[str, Any]]:
+    """What a voter is told, long before the cut ends."""
+    vote = json.dumps({"option": "happy", "id": id, "poll": poll}).encode()
+    status, body, headers = node.ask("POST", "/votes", vote, timeout_s=20)
     return status, {**json.loads(body), "leader": headers.get("x-quorate-leader")}
 
 
@@ -30,6 +39,10 @@ def readiness(node: NodeProcess) -> tuple[int, str]:
     return status, body.decode()
 
 
+def relays_are_allowed(nodes: Iterable[NodeProcess]) -> bool:
+    return all(node.get("/status")["raft"]["feature_level"] >= 1 for node in nodes)
+
+
 def wait_until_relayed(cluster: CutCluster, node: NodeProcess, over: list[NodeProcess]) -> None:
     cluster.wait_for(f"{node.id} finds a way", lambda: leader_via(node) in [each.id for each in over])
 
@@ -40,7 +53,7 @@ def test_a_node_behind_a_bridge_takes_votes_reads_and_operators(tmp_path: Path) 
             client.create_poll("mood", ["happy", "sad"])
         leader = cluster.leader()
         between, cut_off = cluster.followers()
-        cluster.wait_for("relays are allowed", lambda: cut_off.get("/status")["raft"]["feature_level"] >= 1)
+        cluster.wait_for("relays are allowed", lambda: relays_are_allowed(cluster.nodes))
         cluster.cut([leader], [cut_off])
         wait_until_relayed(cluster, cut_off, [between])
 
@@ -75,7 +88,7 @@ def test_a_relay_that_is_killed_is_replaced_by_another_one(tmp_path: Path) -> No
             client.create_poll("mood", ["happy", "sad"])
         leader = cluster.leader()
         *others, cut_off = cluster.followers()
-        cluster.wait_for("relays are allowed", lambda: cut_off.get("/status")["raft"]["feature_level"] >= 1)
+        cluster.wait_for("relays are allowed", lambda: relays_are_allowed(cluster.nodes))
         cluster.cut([leader], [cut_off])
         wait_until_relayed(cluster, cut_off, others)
         via = leader_via(cut_off)
@@ -92,6 +105,32 @@ def test_a_relay_that_is_killed_is_replaced_by_another_one(tmp_path: Path) -> No
         assert {"happy": 2, "sad": 0} == shown["results"]
 
 
-def counted(node: NodeProcess, id: str) -> dict[str, Any] | None:
-    status, told = cast(node, id)
+def counted(node: NodeProcess, id: str, poll: str = "mood") -> dict[str, Any] | None:
+    status, told = cast(node, id, poll)
     return told if status == 200 else None
+
+
+def cut_one_link(cluster: Cluster) -> Struck:
+    """Cut a follower from the leader. It counts votes over the third node, also when that one leads in the end."""
+    assert isinstance(cluster, CutCluster)
+    leader = cluster.leader()
+    between, cut_off = cluster.followers()
+    at_s = time.monotonic()
+    cluster.cut([leader], [cut_off])
+    struck = Struck(at_s, time.monotonic())
+    wait_until_relayed(cluster, cut_off, [between])
+    cluster.wait_for("it counts", partial(counted, cut_off, f"while cut at {at_s}", "beside"))
+    leader.ask("POST", "/leader/transfer", b"", timeout_s=20)
+    cluster.leader(other_than=leader)
+    cluster.links.heal()
+    return struck
+
+
+@pytest.mark.timeout(300)
+def test_votes_are_counted_once_while_links_are_cut_and_leadership_moves(tmp_path: Path) -> None:
+    with CutCluster(tmp_path, 3) as cluster, cluster.client() as client:
+        client.create_poll("mood", faults.OPTIONS)
+        client.create_poll("beside", ["happy", "sad"])
+        cluster.wait_for("relays are allowed", lambda: relays_are_allowed(cluster.nodes))
+        seen = faults.vote_through(cluster, cut_one_link, count=6_000, times=3, seed=4)
+        assert_exact(cluster, "mood", seen.history)
