@@ -202,9 +202,9 @@ class RunningReplica:
     def introduced(self, peer: str, introduction: Introduction) -> str | None:
         """A peer said what it is: a reason to refuse it, or None. A refused peer changes nothing here."""
         refusal = (
-            self.level.refusal(introduction)
-            or self.histories.refusal(introduction, self._bootstrap.identity.cluster_id)
+            self.histories.refusal(introduction, self._bootstrap.identity.cluster_id)
             or self.membership.refusal(peer, introduction)
+            or self.level.refusal(introduction)
             or self._bootstrap.introduced(peer, introduction)
             or self.membership.impostor(peer, introduction)
         )

@@ -236,3 +236,15 @@ def test_a_member_that_lags_is_not_told_that_it_was_removed() -> None:
         net.start(lagging)
         assert net.until(lambda: net.last_index(lagging) == net.last_index(leader))
         assert lagging not in net.halted
+
+
+def test_an_older_node_whose_removal_raises_the_level_is_told_of_the_removal() -> None:
+    with OurNet(1) as net:
+        net.levels["c"] = 0
+        net.start_all("abc")
+        if net.elect() == "c":
+            net.hand_over("c", "a")
+            assert net.until(lambda: net.leader() == "a")
+        remove(net, "c")
+        assert knows_it_left(net, "c")
+        assert net.until(lambda: net.replicas["a"].state.level > 0)

@@ -82,7 +82,8 @@ class FeatureLevel:
         self._seen = self.now
         if (problem := self._problem()) is not None:
             raise Halted(problem)
-        self._membership.refuse_peers(self.refusal)
+        # A removal may have made the rise possible. The member that left is told that, and not to run a newer version.
+        self._membership.refuse_peers(lambda peer: self._membership.refusal(peer.node_id, peer) or self.refusal(peer))
         log.info("the cluster has feature level %d now (%s)", self.now, _version(self.now))
 
     def require(self, level: int, what: str) -> None:
