@@ -245,10 +245,10 @@ class RaftReplica:
         assert self._opened is not None  # the transport starts after it
         return self._opened.introduction()
 
-    def opened(self, peer: str, introduction: Introduction) -> str | None:
+    def opened(self, peer: str, introduction: Introduction, replaces: Introduction | None = None) -> str | None:
         if self._opened is None:
             return "this node is starting"
-        refusal = self._opened.introduced(peer, introduction)
+        refusal = self._opened.introduced(peer, introduction, replaces)
         self._guard(self._opened.save_identity)
         return refusal
 

@@ -199,14 +199,14 @@ class RunningReplica:
 
     # ---- connections ------------------------------------------------------------------------------------------------
 
-    def introduced(self, peer: str, introduction: Introduction) -> str | None:
+    def introduced(self, peer: str, introduction: Introduction, replaces: Introduction | None = None) -> str | None:
         """A peer said what it is: a reason to refuse it, or None. A refused peer changes nothing here."""
         refusal = (
             self.histories.refusal(introduction, self._bootstrap.identity.cluster_id)
             or self.membership.refusal(peer, introduction)
             or self.level.refusal(introduction)
             or self._bootstrap.introduced(peer, introduction)
-            or self.membership.impostor(peer, introduction)
+            or self.membership.impostor(introduction, replaces)
         )
         if refusal is None:
             self.membership.introduced(peer, introduction)

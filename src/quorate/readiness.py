@@ -27,6 +27,7 @@ class Readiness:
             Check("log", self._check_log),
             Check("history", self._check_history),
             Check("peers", self._check_peers),
+            Check("addresses", self._note_addresses),
             *self._sink_checks(),
         )
 
@@ -72,6 +73,13 @@ class Readiness:
             return CheckResult(True, words, more)
         behind = f"{lag:,} {'entry' if lag == 1 else 'entries'} and {raft.lag_ms / 1000:.1f} s behind"
         return CheckResult(False, f"{words}, {behind}", more)
+
+    def _note_addresses(self) -> CheckResult:
+        """Never fails: all addresses are tried."""
+        differs = self._replica.status().address_differences
+        if not differs:
+            return CheckResult(True, "as in raft.peers")
+        return CheckResult(True, "raft.peers and log differ, both are tried", "; ".join(differs))
 
     def _check_history(self) -> CheckResult:
         """Only a node without a leader is not ready: the peer may be the one that is wrong."""

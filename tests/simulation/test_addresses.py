@@ -156,7 +156,7 @@ def test_a_node_with_another_disk_at_the_old_address_gets_nothing(net: OurNet) -
 
     async def come() -> str | None:
         foreign = msgspec.structs.replace(mine, incarnation="f" * 16, cluster_id=None, members=None, raft=f"{moved}:1")
-        return net.replicas[leader].opened(moved, foreign)
+        return net.replicas[leader].opened(moved, foreign, mine)
 
     assert "has another" in str(net.wait_for(come()))
     net.run(5)

@@ -176,6 +176,23 @@ def test_a_peer_that_cannot_come_in_is_told_with_the_reason(leader: str | None, 
     )
 
 
+@pytest.mark.parametrize(
+    ("differs", "expected"),
+    [
+        ([], (True, "as in raft.peers", "")),
+        (
+            ["n2 is at a:1", "n3 is gone"],
+            (True, "raft.peers and log differ, both are tried", "n2 is at a:1; n3 is gone"),
+        ),
+    ],
+)
+def test_addresses_that_differ_are_a_note_and_no_failure(differs: list[str], expected: tuple[bool, str, str]) -> None:
+    async def main() -> dict[str, tuple[bool, str, str]]:
+        return results(readiness(Replica(address_differences=differs)))
+
+    assert expected == asyncio.run(main())["addresses"]
+
+
 def test_each_sink_has_a_line_of_its_own_and_one_sink_alone_the_line_it_always_had() -> None:
     async def main() -> list[dict[str, tuple[bool, str, str]]]:
         behind, well = (False, "no connection"), (True, "version 7 is in sqlite")

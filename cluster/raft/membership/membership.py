@@ -240,13 +240,14 @@ class Membership:
             return None
         return f"{peer} is no member of this cluster yet: quorate members add {peer}"
 
-    def impostor(self, peer: str, introduction: Introduction) -> str | None:
-        """The reason to refuse a node with another disk, while the member that the log means is connected, or None.
+    def impostor(self, introduction: Introduction, replaces: Introduction | None) -> str | None:
+        """The reason to refuse a node whose connection would replace that of the member with the right disk, or None.
 
-        For example a node with an empty disk at the member's old address: its connection would replace the member's.
+        For example a node with an empty disk at the member's old address.
         """
-        known, now = self.incarnation_of(peer), self.connected_incarnation(peer)
-        if not known or now != known or introduction.incarnation == known:
+        peer = introduction.node_id
+        known = self.incarnation_of(peer)
+        if replaces is None or not known or replaces.incarnation != known or introduction.incarnation == known:
             return None
         return f"{peer} is connected, with the disk that the log means; this node calls itself {peer} and has another"
 

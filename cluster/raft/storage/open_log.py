@@ -74,5 +74,5 @@ def _repair_tail(files: Files, replayed: ReplayedLog) -> None:
 def _refusal(files: Files, node_id: str, what: str) -> DataError:
     return DataError(
         f"{node_id} cannot start on {files.where}: {what}. "
-        f"If the other nodes are well: quorate members replace {node_id} --data {files.where}"
+        f"If the other nodes are well, start {node_id} on an empty folder; then: quorate members replace {node_id}"
     )

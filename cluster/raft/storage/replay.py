@@ -173,8 +173,8 @@ class _Replay:
     def _lost(self, name: str, why: str) -> DataError:
         return DataError(
             f"{self.node_id}'s log is damaged: {self.files.where}/{name}: {why}. What was acknowledged may be gone, "
-            f"so this node will not start on it. If the other nodes are well: "
-            f"quorate members replace {self.node_id} --data {self.files.where}"
+            f"so this node will not start on it. If the other nodes are well, start {self.node_id} on an empty folder; "
+            f"then: quorate members replace {self.node_id}"
         )
 
 

@@ -193,7 +193,8 @@ class SnapshotStore:
         where = self._files.where
         return DataError(
             f"{self._node_id} cannot start on the snapshot {where}/{name}: {why}. "
-            f"If the other nodes are well: quorate members replace {self._node_id} --data {where}"
+            f"If the other nodes are well, start {self._node_id} on an empty folder; then: "
+            f"quorate members replace {self._node_id}"
         )
 
 

@@ -39,8 +39,11 @@ class Listener(Protocol):
 
     def introduction(self) -> Introduction: ...
 
-    def opened(self, peer: str, introduction: Introduction) -> str | None:
-        """A peer has proved that it has the key, and introduced itself: a reason to refuse it, or None."""
+    def opened(self, peer: str, introduction: Introduction, replaces: Introduction | None = None) -> str | None:
+        """A peer has proved that it has the key, and introduced itself: a reason to refuse it, or None.
+
+        `replaces` is the introduction of the open connection to a peer of this id, if this is another connection.
+        """
         ...
 
     def connected(self, peer: str) -> None: ...
@@ -215,9 +218,10 @@ class PeerTransport:
         assert connection.introduction is not None
         self._handshaking.pop(connection, None)
         refusal = "it has this node's own id" if peer == self.node_id else None
-        refusal = refusal or self._listener.opened(peer, connection.introduction)
-        if refusal is None and self._open.get(peer) is not connection:
-            before = self._open.get(peer)
+        before = self._open.get(peer)
+        replaces = before.introduction if before not in (None, connection) else None
+        refusal = refusal or self._listener.opened(peer, connection.introduction, replaces)
+        if refusal is None and before is not connection:
             self._open[peer] = connection
             connection.accept()
             if before is not None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from quorate.cli.node_options import as_json, print_json
 from quorate.cli.settings import setting_flags, warn
+
+if TYPE_CHECKING:
+    from quorate.config import Config
 
 
 @click.group()
@@ -25,16 +28,33 @@ def check(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
     from quorate.config import load
 
     loaded = load(file, flags=flags)
+    warnings = [*loaded.warnings, *_differences(loaded.config)]
     if as_json:
         node = loaded.config.node.id
-        print_json({"file": str(file) if file else None, "ok": True, "node": node, "warnings": loaded.warnings})
+        print_json({"file": str(file) if file else None, "ok": True, "node": node, "warnings": warnings})
     else:
-        warn(loaded.warnings)
+        warn(warnings)
         members, expected = loaded.config.members(), loaded.config.raft.bootstrap_expect
         names = f"{', '.join(members)}" if len(members) > 1 else "a cluster of its own"
         if expected:
             names = f"a cluster of {expected} that find each other in Consul"
         click.echo(f"{file or 'settings'}: fine. This is {loaded.config.node.id} of {names}.")
+
+
+def _differences(config: Config) -> list[str]:
+    """How the settings and the log in the data folder differ about addresses, if the log can be read."""
+    if not Path(config.node.data).is_dir():
+        return []
+    from quorate.cluster.raft.membership.addresses import differences
+    from quorate.cluster.raft.membership.members_on_disk import members_on_disk
+
+    own = config.node.id
+    logged = members_on_disk(Path(config.node.data), own)
+    if own not in {member.id for member in logged}:
+        return []
+    configured = {**config.members(), own: config.raft_address()}
+    found = differences({id: str(address) for id, address in configured.items()}, logged)
+    return [f"raft.peers differs from the log in {config.node.data}: {each}" for each in found]
 
 
 @config.command()

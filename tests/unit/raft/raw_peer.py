@@ -58,7 +58,7 @@ class Node:
         me = self.bootstrap.identity
         return Introduction(me.node_id, me.incarnation, self.bootstrap.cluster_name, None, None, [], self.padding)
 
-    def opened(self, peer: str, introduction: Introduction) -> str | None:
+    def opened(self, peer: str, introduction: Introduction, replaces: Introduction | None = None) -> str | None:
         return self.bootstrap.introduced(peer, introduction)
 
     def connected(self, peer: str) -> None:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from quorate.cluster.raft.transport import inquiry, transport
+from quorate.cluster.raft.transport.connection import Introduction
 from tests.support.waiting import until
-from tests.unit.raft.raw_peer import KEY, Node, Run, pair
+from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, pair
 
 
 def at(node: Node) -> str:
@@ -77,6 +78,29 @@ def test_who_answers_is_asked_without_a_change_there(run: Run, caplog: pytest.Lo
 
     run(main())
     assert "refused" not in caplog.text
+
+
+def test_a_newer_connection_comes_with_what_it_would_replace(run: Run) -> None:
+    """The listener may keep the open one. What a peer says again on its own connection replaces nothing."""
+    replaced: list[str] = []
+
+    class Jealous(Node):
+        def opened(self, peer: str, introduction: Introduction, replaces: Introduction | None = None) -> str | None:
+            replaced.append("" if replaces is None else replaces.incarnation)
+            return "n2 is connected" if replaces is not None else None
+
+    async def main() -> None:
+        async with Jealous("n1") as one, await RawPeer.connect(one) as first, await RawPeer.connect(one) as second:
+            await first.come_in()
+            await until("the first is in", lambda: one.up)
+            first.introduce(http="elsewhere")
+            await second.come_in()
+            assert await second.is_hung_up_on()
+            await until("both were judged", lambda: len(replaced) == 3)
+            assert ["", "", "of n2"] == sorted(replaced)
+            assert (["n2"], []) == (one.up, one.down)
+
+    run(main())
 
 
 @pytest.mark.parametrize(

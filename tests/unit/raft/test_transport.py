@@ -121,8 +121,8 @@ class Gate(Node):
 
     lets_in = False
 
-    def opened(self, peer: str, introduction: Introduction) -> str | None:
-        return super().opened(peer, introduction) if self.lets_in else "no member of this cluster yet"
+    def opened(self, peer: str, introduction: Introduction, replaces: Introduction | None = None) -> str | None:
+        return super().opened(peer, introduction, replaces) if self.lets_in else "no member of this cluster yet"
 
 
 def test_a_node_that_waits_to_be_added_has_one_line_a_change(run: Run, caplog: pytest.LogCaptureFixture) -> None:
