@@ -23,6 +23,7 @@ import hashlib
 from array import array
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -272,6 +273,18 @@ class StateMachine:
     @property
     def dedup_window(self) -> int:
         return self._dedup.window
+
+    def some_polls(self, at_most: int) -> list[str]:
+        """The ids of the oldest polls, for people who look for one that is spelt like another."""
+        return list(islice(self._tally.polls, at_most))
+
+    def some_options(self, poll_id: str | None, at_most: int) -> list[str]:
+        """Options of one poll, or of any open poll: no more than `at_most`, and the first of each."""
+        if poll_id is not None:
+            poll = self._tally.polls.get(poll_id)
+            return [] if poll is None else poll.names[:at_most]
+        names = zip(self._tally.names, self._tally.opens, strict=True)
+        return [name for name, opens in islice(names, at_most) if opens]
 
     def dedup(self) -> DedupView:
         return self._dedup.view()

@@ -18,6 +18,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.http.counts import Counts
 from quorate.http.events import Events
 from quorate.http.parse_pool import ParsePool
+from quorate.http.refusals import RefusalWords
 from quorate.vote import ENTRY_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX
 from quorate.words import Action
 
@@ -109,6 +110,7 @@ class Api:
     checks: Sequence[Check] = ()
     hosts: Collection[str] = ()  # further names under which browsers reach this node: `http.hosts`, in lower case
     limits: Limits = field(default_factory=Limits)
+    refusals: RefusalWords = field(default_factory=RefusalWords)
     counts: Counts = field(default_factory=Counts)
     parse_pool: ParsePool = field(default_factory=ParsePool)
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)

@@ -8,6 +8,7 @@ from functools import partial
 from quorate.errors import Invalid, NotReady, Stale
 from quorate.http.api import Api
 from quorate.http.events import Stream
+from quorate.http.handlers.named import names_polls
 from quorate.http.operation import STRING, Operation
 from quorate.http.reply import Headers, signature
 from quorate.http.request import Request, read_query, read_version
@@ -28,6 +29,7 @@ FOLLOW = Operation(
 )
 
 
+@names_polls
 async def follow(api: Api, request: Request) -> Stream:
     """GET /events: an open stream. Waits first until this node knows the polls and has the version that the client saw.
 

@@ -20,6 +20,7 @@ from quorate.cluster.state.polls import TRANSITIONS, PollView
 from quorate.errors import BadTransition, Conflict, Invalid, PollArchived, QuorateError, TooLarge, UnknownPoll
 from quorate.http.api import Api
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
+from quorate.http.handlers.named import names_polls
 from quorate.http.operation import ID, Operation
 from quorate.http.poll_body import NewPoll, PollEdit, read_edit, read_poll
 from quorate.http.reply import Reply, reply
@@ -81,6 +82,7 @@ async def create(api: Api, request: Request) -> Reply:
     return answer
 
 
+@names_polls
 async def change(api: Api, request: Request, poll_id: str) -> Reply:
     """PATCH /polls/ID."""
     api.replica.require_level(LEVEL_NEEDED[ChangePoll], CHANGING)
@@ -92,6 +94,7 @@ async def change(api: Api, request: Request, poll_id: str) -> Reply:
     return reply({**shown, "changed": result.what == "changed"}, version=version)
 
 
+@names_polls
 async def set_state(api: Api, request: Request, poll_id: str) -> Reply:
     """POST /polls/ID/state."""
     try:
@@ -103,6 +106,7 @@ async def set_state(api: Api, request: Request, poll_id: str) -> Reply:
     return reply({"id": poll_id, "state": state, "before": result.before, "version": version}, version=version)
 
 
+@names_polls
 async def show(api: Api, request: Request, poll_id: str) -> Reply:
     """GET /polls/ID."""
     consistency = read_consistency(read_query(request.query, CONSISTENCY), api.limits.wait_max_s)

@@ -8,7 +8,8 @@ could be counted once under each.
 from __future__ import annotations
 
 import re
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterable
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -26,6 +27,7 @@ from quorate.errors import (
 )
 from quorate.http.api import Api
 from quorate.http.operation import Operation
+from quorate.http.refusals import REFUSALS_A_REQUEST
 from quorate.http.reply import Reply, problem, reply
 from quorate.http.request import Request
 from quorate.http.vote_body import ParsedVotes, form_of, read_votes
@@ -79,8 +81,22 @@ OPEN_PRODUCER = Operation(
 async def cast(api: Api, request: Request) -> Reply:
     """POST /votes: read the votes, submit them, answer."""
     parsed = await _read(api, request)
-    tallied = await _submit(api, request, parsed)
+    try:
+        tallied = await _submit(api, request, parsed)
+    except Rejected as error:
+        if not parsed.refused:  # those that could not be read say why already
+            error.fields["rejected"] = rejected = msgspec.convert(error.fields["rejected"], list[Rejection])
+            _explain(api, parsed, rejected)
+        raise
+    _explain(api, parsed, tallied.rejected)
     return _answer(api, request, parsed, tallied)
+
+
+def _explain(api: Api, parsed: ParsedVotes, rejected: Iterable[Rejection]) -> None:
+    """Name in the first rejections what was asked for, and what is near. Their indexes are those of `parsed.votes`."""
+    for rejection in islice(rejected, REFUSALS_A_REQUEST):
+        words = api.refusals.of(api.replica.state, parsed.votes[rejection.index], rejection.reason)
+        rejection.detail = words or rejection.detail
 
 
 async def open_producer(api: Api, request: Request) -> Reply:

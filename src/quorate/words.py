@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -43,3 +45,21 @@ _DOUBTS = {
 def doubt_about(path: str) -> Doubt | None:
     """The words for a request to this path; None for one that changes nothing."""
     return _DOUBTS.get(path.strip("/").partition("/")[0])
+
+
+NEAR_MAX, ALL_MAX = 5, 8
+
+
+def near_names(word: str, known: Iterable[str]) -> list[str]:
+    """Known names that `word` may have meant, the likeliest first. Upper and lower case are alike."""
+    by_case = {each.casefold(): each for each in known}
+    return [by_case[each] for each in difflib.get_close_matches(word.casefold(), by_case, NEAR_MAX, 0.5)]
+
+
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """What follows "there is no …": near names, or all if there are only a few, or nothing."""
+    if near := near_names(word, known):
+        return f"; did you mean {' or '.join(near)}?"
+    if 0 < len(known) <= ALL_MAX:
+        return f"; there {'is' if len(known) == 1 else 'are'} {', '.join(known)}"
+    return ""

@@ -118,7 +118,7 @@ def test_a_click_that_came_too_late_is_refused_in_words(cluster: Cluster, polls:
     page = pages.open(cluster.nodes[0].url, expected=("status of 410",))
     button = option(page, mood, "happy").get_by_role("button")
     button.evaluate("button => { button.disabled = false; button.click(); }")  # as if the page did not know of it yet
-    expect(page.locator("#toast")).to_have_text("not counted: the poll is not open")
+    expect(page.locator("#toast")).to_have_text(f"not counted: the poll {mood} is closed")
     expect(counts(page, mood)).to_have_text(["0", "0"])
 
 

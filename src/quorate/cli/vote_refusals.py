@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 from collections.abc import Iterable
 from typing import Any
 
 from quorate.client.http import Client
 from quorate.errors import PollClosed, QuorateError, UnknownOption, UnknownPoll
 from quorate.vote import Vote
+from quorate.words import did_you_mean
 
-NEAR_MAX, ALL_MAX = 5, 8
+PLAIN = "the poll is not open"  # what nodes of 0.1.0 say of every poll that is not
 
 
 def explain(error: QuorateError, client: Client, vote: Vote) -> None:
@@ -25,7 +25,10 @@ def explain(error: QuorateError, client: Client, vote: Vote) -> None:
             error.fields["hint"] = _near("poll", vote.poll or "", [poll["id"] for poll in polls])
         elif isinstance(error, PollClosed):
             closed = [poll for poll in polls if _is_meant(poll, vote) and poll["state"] != "open"]
-            error.detail = "; ".join(f"{poll['id']} is {_state(poll)}" for poll in closed) or error.detail
+            if error.detail == PLAIN:
+                error.detail = "; ".join(f"{poll['id']} is {poll['state']}" for poll in closed) or error.detail
+            if drafts := [poll["id"] for poll in closed if poll["state"] == "draft"]:
+                error.fields["hint"] = f"Open it first: quorate polls open {drafts[0]}"
         else:
             asked = [poll for poll in polls if poll["id"] == vote.poll or (not vote.poll and poll["state"] == "open")]
             options = dict.fromkeys(option for poll in asked for option in poll["options"])
@@ -37,18 +40,11 @@ def _is_meant(poll: dict[str, Any], vote: Vote) -> bool:
     return bool(poll["id"] == vote.poll if vote.poll else vote.option in poll["options"])
 
 
-def _state(poll: dict[str, Any]) -> str:
-    if poll["state"] == "draft":
-        return f"a draft; open it first: quorate polls open {poll['id']}"
-    return str(poll["state"])
-
-
 def _near(what: str, word: str, known: Iterable[str]) -> str:
-    by_case = {each.casefold(): each for each in known}
-    if not by_case:
+    names = list(dict.fromkeys(known))
+    if not names:
         return f"There is no {what} yet. All are listed by: quorate polls"
-    if near := [by_case[each] for each in difflib.get_close_matches(word.casefold(), by_case, NEAR_MAX, 0.5)]:
-        return f"Did you mean {' or '.join(near)}?"
-    if len(by_case) <= ALL_MAX:
-        return f"There {'is' if len(by_case) == 1 else 'are'} {', '.join(by_case.values())}."
-    return "All are listed by: quorate polls"
+    words = did_you_mean(word, names).removeprefix("; ")
+    if not words:
+        return "All are listed by: quorate polls"
+    return f"{words[0].upper()}{words[1:]}{'' if words.endswith('?') else '.'}"

@@ -149,13 +149,13 @@ class _Feeding:
         self.fed.passed_lines += len(bad)
         for index, each in bad.items():
             if len(self.fed.passed) < PASSED_KEPT:
-                self.fed.passed.append((lines[index].number, f"{_why(each)}: {lines[index].vote.option}"))
+                self.fed.passed.append((lines[index].number, _why(each, lines[index].vote.option)))
         return [line for index, line in enumerate(lines) if index not in bad]
 
     def _refused(
         self, lines: list[Line], rejected: Sequence[Rejection], all_lines: list[Line], rest: str
     ) -> FeedRefused:
-        shown = [f"line {lines[r.index].number:,}: {_why(r)}: {lines[r.index].vote.option}" for r in rejected]
+        shown = [f"line {lines[r.index].number:,}: {_why(r, lines[r.index].vote.option)}" for r in rejected]
         if len(shown) > REFUSED_SHOWN:
             shown[REFUSED_SHOWN:] = [f"and {len(shown) - REFUSED_SHOWN:,} more"]
         first, last = all_lines[0].number, all_lines[-1].number
@@ -197,8 +197,9 @@ class _Ids:
         return f"feed-{self._session}-{digest.hex()}-{self._seen[digest]}"
 
 
-def _why(rejection: Rejection) -> str:
-    return rejection.detail or rejection.reason
+def _why(rejection: Rejection, option: str) -> str:
+    why = rejection.detail or rejection.reason
+    return why if repr(option) in why else f"{why}: {option}"
 
 
 def _check_window(client: Client, found: Scan) -> None:

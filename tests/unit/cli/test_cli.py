@@ -134,7 +134,7 @@ def test_what_the_cluster_refuses_ends_with_1_and_says_why(
         (["xyz"], ["'xyz'", "There are happy, sad."]),
         (["hapy", "--poll", "mood"], ["'hapy' in poll mood", "Did you mean happy?"]),
         (["happy", "--poll", "mod"], ["no poll 'mod'", "Did you mean mood?"]),
-        (["soup", "--poll", "lunch"], ["lunch is a draft; open it first: quorate polls open lunch"]),
+        (["soup", "--poll", "lunch"], ["lunch is a draft and not open yet", "Open it first: quorate polls open lunch"]),
         (["late", "--poll", "over"], ["over is closed"]),
         (["late"], ["over is closed"]),
     ],

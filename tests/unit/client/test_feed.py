@@ -130,7 +130,7 @@ def test_a_refused_option_stops_in_words_and_the_rest_goes_on_later(node: Node, 
     with pytest.raises(FeedRefused) as caught:
         run(client, file)
     detail = caught.value.detail
-    assert f"line {BATCH_VOTES + 3:,}: no open poll has this option: angry" in detail
+    assert f"line {BATCH_VOTES + 3:,}: no open poll has the option 'angry'" in detail
     assert "and 2 more" in detail
     assert f"lines {BATCH_VOTES + 2:,} to {BATCH_VOTES + 9:,}; none of it was counted" in detail
     node.ask("POST", "/polls", {"id": "more", "options": ["angry", "calm"]})

@@ -82,7 +82,7 @@ def test_a_corrected_file_goes_on_where_it_stopped(
     write(file, *["happy"] * (2 * B + 3), "hapy", *["sad"] * 9)
     assert 1 == run(file)
     err = capsys.readouterr().err
-    assert f"line {2 * B + 4:,}: no open poll has this option: hapy" in err
+    assert f"line {2 * B + 4:,}: no open poll has the option 'hapy'; did you mean happy" in err
     assert f"feed the same file again: it goes on at line {2 * B + 1:,}" in err
     write(file, *["happy"] * (2 * B + 3), *corrected, *["sad"] * 9)
     assert 0 == run(file)
@@ -341,7 +341,7 @@ def test_unknown_options_are_passed_over_and_told(node: Node, file: Path, capsys
         assert (applied, 2 * B + 2) == (report["applied"], report["passed_over"])
         lines = report["passed_over_lines"]
         assert [1, B + 2, B + 4] == [each["line"] for each in lines[:3]]
-        assert "no open poll has this option: option" == lines[0]["reason"]
+        assert lines[0]["reason"].startswith("no open poll has the option 'option'")
     assert {"happy": B, "sad": 2} == node.tally()
 
 
