@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+
+import msgspec
 
 from quorate.sinks.fencing import LOWEST
 from quorate.sinks.importable import MANUAL_POLLS_MAX, ManualPoll, Unreadable
 from quorate.sinks.sink import Fence
 from quorate.vote import YEAR_9999_MS
+
+_encode = msgspec.msgpack.Encoder(enc_hook=str).encode  # people put values of any kind into a document
 
 
 def sort_manual_polls(read: Iterable[ManualPoll | Unreadable]) -> tuple[list[ManualPoll], list[Unreadable]]:
@@ -31,6 +36,31 @@ def stored_fence(text: object) -> Fence:
         return Fence.parse(str(text))
     except ValueError:
         return LOWEST
+
+
+def digest_of(options: int, content: Sequence[object]) -> str:
+    """Of the content of a document. If it differs from the digest that was stored with it, the document was edited.
+
+    `options` is the number of the poll's own options, because people may add some behind them: see `options_in`.
+    """
+    return f"{options}:{hashlib.blake2b(_encode(content), digest_size=16).hexdigest()}"
+
+
+def options_in(digest: object) -> int:
+    """How many options the digest is about. 0 if people edited the digest itself."""
+    count = str(digest).partition(":")[0]
+    return int(count) if count.isdecimal() else 0
+
+
+def written_among(stored: Sequence[object], written: int, own: Sequence[str] | None) -> list[object]:
+    """The stored options without those that were added. A poll's own are only ever added to, so the first were written.
+
+    If its own are not known, what stands behind as many as were written was added.
+    """
+    if own is None:
+        return list(stored[:written])
+    first = set(own[:written])
+    return [option for option in stored if isinstance(option, str) and option in first]
 
 
 def date_of(unix_ms: int) -> datetime:

@@ -8,6 +8,11 @@ Under a poll's id a sink stores nothing, a document of some cluster with its fen
   without votes may have been added), and this cluster never wrote the poll there. A document that was deleted and put
   there again may hold votes that are counted already.
 
+What stood there and was not what had been written is told apart by the outcome, so that it can be told: an edited
+document is written over (EDITED), also under its own fence, because a fence stands for one content. If a document is
+gone and the ledger does not know it, or if it is older than what this leadership wrote there, the sink has lost what it
+had acknowledged (RESTORED): it was dropped, or an old copy was put back.
+
 With several sinks a poll is imported from one of them. In the others nothing is stored under its id, so it is written
 there as any poll of the cluster. A hand-made document of that id in another sink is written over only if it holds the
 very results of the import: then nothing in it is uncounted. With other results it is left alone.
@@ -31,24 +36,36 @@ class StoredDocument:
     cluster: str | None
     fence: str | None
     by_hand: ManualPoll | Unreadable | None = None
+    edited: bool = False  # its content is not what was written under its fence
 
 
 def judge(
     document: PollDocument, fence: Fence, cluster_id: str, stored: StoredDocument | None, *, ledger: int | None
 ) -> WriteOutcome:
-    """WRITTEN if `document` may take the place of `stored`, otherwise why not.
+    """WRITTEN, EDITED or RESTORED if `document` may take the place of `stored`, otherwise why not.
 
     `ledger` is the generation in which this cluster last wrote the poll to this sink, None if it never did.
     """
+    before = document.written_as
     if stored is None:
-        return WriteOutcome.GONE if ledger == fence.generation else WriteOutcome.WRITTEN
+        if ledger == fence.generation:
+            return WriteOutcome.GONE
+        return WriteOutcome.WRITTEN if before is None else WriteOutcome.RESTORED
     if stored.cluster is None:
         return WriteOutcome.TAKEN if ledger is not None else _judge_by_hand(document.initial_results, stored.by_hand)
     if stored.cluster != cluster_id:
         return WriteOutcome.FOREIGN
+    if (stored.fence or "") > str(fence):
+        return WriteOutcome.NEWER
+    if stored.edited:
+        return WriteOutcome.EDITED
     if stored.fence == str(fence):
         return WriteOutcome.SAME
-    return WriteOutcome.NEWER if (stored.fence or "") > str(fence) else WriteOutcome.WRITTEN
+    # It may be newer than what is known to have been written: the answer of a write can be lost.
+    return WriteOutcome.RESTORED if before is not None and (stored.fence or "") < before else WriteOutcome.WRITTEN
+
+
+MAY_WRITE = frozenset((WriteOutcome.WRITTEN, WriteOutcome.EDITED, WriteOutcome.RESTORED))
 
 
 def may_have_additions(document: PollDocument, stored: StoredDocument) -> bool:

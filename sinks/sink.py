@@ -52,6 +52,7 @@ class PollDocument:
     write_ins: bool = False
     closes_at_ms: int | None = None
     initial_results: Mapping[str, int] | None = None  # with which the poll was imported; None: it was not imported
+    written_as: str | None = None  # the fence under which this leadership wrote it last; None: not yet
 
     @property
     def total(self) -> int:
@@ -59,18 +60,27 @@ class PollDocument:
 
 
 class WriteOutcome(enum.Enum):
-    """What became of one document. Except for WRITTEN and SAME, the stored document was left untouched.
+    """What became of one document. The first four say that it is stored now; otherwise the stored one was left alone.
 
-    A sink that does not import never answers CHANGED or TAKEN.
+    A sink that does not import never answers CHANGED or TAKEN. One that cannot compare never answers EDITED.
     """
 
     WRITTEN = "written"
     SAME = "same"  # the stored document has this very fence: a retry of our own write
+    EDITED = "edited"  # written over a document of ours that people or another program had changed
+    RESTORED = "restored"  # written where this leadership's own document was gone or older: the sink lost what it had
     NEWER = "newer"  # the stored document has a newer fence: this node is not the leader any more, or soon will not be
     FOREIGN = "foreign"  # the stored document has another cluster's fence: `quorate sink adopt`
     CHANGED = "changed"  # a hand-made document does not hold the results that the poll was imported with
     TAKEN = "taken"  # a hand-made document has the id of a poll that did not come from it: it is left to people
     GONE = "gone"  # the document was deleted; it is not brought back within this generation
+
+    @property
+    def is_stored(self) -> bool:
+        return self in _STORED
+
+
+_STORED = frozenset((WriteOutcome.WRITTEN, WriteOutcome.SAME, WriteOutcome.EDITED, WriteOutcome.RESTORED))
 
 
 class SinkError(Exception):

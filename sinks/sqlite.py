@@ -25,8 +25,16 @@ import msgspec
 
 from quorate.config import Sqlite
 from quorate.sinks.added_options import added_options, texts_in
-from quorate.sinks.documents import date_of, sort_manual_polls, stored_fence, unix_ms_of
-from quorate.sinks.fencing import LOWEST, StoredDocument, judge, may_have_additions
+from quorate.sinks.documents import (
+    date_of,
+    digest_of,
+    options_in,
+    sort_manual_polls,
+    stored_fence,
+    unix_ms_of,
+    written_among,
+)
+from quorate.sinks.fencing import LOWEST, MAY_WRITE, StoredDocument, judge, may_have_additions
 from quorate.sinks.importable import REFRESH_S, ManualPoll, Unreadable
 from quorate.sinks.manual_poll import read_manual_poll
 from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
@@ -53,6 +61,12 @@ create table if not exists written (id text primary key not null, cluster text n
     without rowid;
 pragma user_version = {FORMAT};
 """
+# The digest of each document, with the fence under which it was written. It is no column of `polls`, because nodes of
+# 0.1.0 would leave an old digest beside what they write.
+DIGESTS = """
+create table if not exists digests (id text primary key not null, fence text not null, digest text not null)
+    without rowid
+"""
 # Only columns of ours are set. Columns that people added to the table stay as they are.
 WRITE = """
 insert into polls (id, title, state, options, results, total, write_ins, closes_at, updated, version, cluster, fence)
@@ -62,6 +76,11 @@ on conflict (id) do update set title = excluded.title, state = excluded.state, o
     updated = excluded.updated, version = excluded.version, cluster = excluded.cluster, fence = excluded.fence
 """
 READ = "select id, title, state, options, results, version, updated, write_ins, closes_at from polls"
+CONTENT = "title, state, options, results, total, write_ins, closes_at"
+STORED = f"""
+select cluster, polls.fence, {CONTENT}, digests.digest from polls
+    left join digests on digests.id = polls.id and digests.fence = polls.fence where polls.id = ?
+"""
 BY_HAND = "select id, title, options, results, state from polls"
 SIZES = """
 select id, json_array_length(options) from polls
@@ -141,6 +160,15 @@ class SqliteSink:
         except (ValueError, TypeError) as error:
             raise SinkError(f"{self._path} holds a row of ours that was edited into nonsense: {error}") from error
 
+    def deviations(self, written: Mapping[str, str], cluster_id: str, *, timeout_s: float) -> list[str]:
+        with self._open(timeout_s) as db:
+            stored = {id: _stored(db, id) for id in written}
+        return [
+            id
+            for id, found in stored.items()
+            if found is None or found.edited or (found.cluster, found.fence) != (cluster_id, written[id])
+        ]
+
     def close(self) -> None:
         with self._lock:
             self._closed = True
@@ -208,6 +236,7 @@ class SqliteSink:
         db.execute("pragma synchronous = full")
         if not found:
             db.executescript(f"begin immediate; {SCHEMA} commit;")
+        db.execute(DIGESTS)
 
     def _disconnect(self) -> None:
         db, self._db, self._file, self._data_version = self._db, None, None, None
@@ -262,14 +291,17 @@ def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
 
 
 def _write(db: sqlite3.Connection, document: PollDocument, fence: Fence, cluster_id: str) -> WriteOutcome:
-    ledger, stored = _ledger(db, document.id, cluster_id), _stored(db, document.id)
+    ledger, stored = _ledger(db, document.id, cluster_id), _stored(db, document.id, document.options)
     verdict = judge(document, fence, cluster_id, stored, ledger=ledger)
-    if verdict is WriteOutcome.WRITTEN:
-        options = _json(document.options).decode()
+    if verdict in MAY_WRITE:
+        options = own = _json(document.options).decode()
         if stored is not None and may_have_additions(document, stored):
-            options = _with_additions(db, document, options)
-        db.execute(WRITE, _row(document, options, fence, cluster_id))
+            options = _with_additions(db, document, own)
+        row = _row(document, options, fence, cluster_id)
+        digest = digest_of(len(document.options), [*row[1:3], own, *row[4:8]])
+        db.execute(WRITE, row)
         db.execute("insert or replace into written values (?, ?, ?)", (document.id, cluster_id, fence.generation))
+        db.execute("insert or replace into digests values (?, ?, ?)", (document.id, str(fence), digest))
     return verdict
 
 
@@ -282,13 +314,31 @@ def _with_additions(db: sqlite3.Connection, document: PollDocument, options: str
     return options
 
 
-def _stored(db: sqlite3.Connection, poll_id: str) -> StoredDocument | None:
-    row = db.execute("select cluster, fence from polls where id = ?", (poll_id,)).fetchone()
+def _stored(db: sqlite3.Connection, poll_id: str, own: Sequence[str] | None = None) -> StoredDocument | None:
+    row = db.execute(STORED, (poll_id,)).fetchone()
     if row is None:
         return None
-    if row[0] is not None:
-        return StoredDocument(row[0], row[1])
-    return StoredDocument(None, None, _by_hand(db.execute(f"{BY_HAND} where id = ?", (poll_id,)).fetchone()))
+    cluster, fence, *content, digest = row
+    if cluster is None:
+        return StoredDocument(None, None, _by_hand(db.execute(f"{BY_HAND} where id = ?", (poll_id,)).fetchone()))
+    return StoredDocument(cluster, fence, edited=digest is not None and _is_edited(digest, content, own))
+
+
+def _is_edited(digest: str, content: list[Any], own: Sequence[str] | None) -> bool:
+    """Options that were added to those that were written are no edit, except in a write-in poll.
+
+    `own` are those of the poll by now. Without them, only what was added behind is told from an edit.
+    """
+    written = options_in(digest)
+    if digest_of(written, content) == digest:
+        return False
+    title, state, options, *others = content
+    is_write_in = bool(others[2])
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        if not is_write_in and isinstance(texts := _parse(options), list):
+            as_written = _json(written_among(texts, written, own)).decode()
+            return digest_of(written, [title, state, as_written, *others]) != digest
+    return True
 
 
 def _ledger(db: sqlite3.Connection, poll_id: str, cluster_id: str) -> int | None:

@@ -17,6 +17,7 @@ import time
 from contextlib import suppress
 from functools import partial
 
+from quorate.cluster.flush.deviations import Deviations
 from quorate.cluster.flush.importer import Importer
 from quorate.cluster.flush.imports import Imports
 from quorate.cluster.flush.leadership import Flush, Leadership, Obstacle, Stopped
@@ -64,6 +65,7 @@ class Flusher:
         self._interval_s, self._timeout_s = interval_s, timeout_s
         self._imports = imports
         self._importer = Importer(sink) if isinstance(sink, ImportableSink) else None
+        self._deviations = Deviations(sink.name)
         self._bridge = LoopBridge()
         self._thread: threading.Thread | None = None
         self._wake = threading.Event()
@@ -117,6 +119,8 @@ class Flusher:
             return True, "the leader flushes"
         if self.phase is not Phase.FLUSHING or last is None:
             return False, self.last_error or self.phase.value
+        if leadership.is_repairing:
+            return False, f"{self._sink.name} lost what was written to it; everything is written again"
         well = not leadership.pending or time.monotonic() - last.began_s <= 2 * self._interval_s
         return well, f"version {last.version} is in {self._sink.name}"
 
@@ -141,6 +145,7 @@ class Flusher:
             "flushes": self._flushes,
             "failures": self._failures,
             "documents": {outcome.value: count for outcome, count in self._documents.items()},
+            "deviations": self._deviations.status(),
             "import": None if self._importer is None else self._importer.status(),
         }
 
@@ -165,6 +170,7 @@ class Flusher:
                 self._bridge,
                 importer=self._importer,
                 imports=self._imports,
+                deviations=self._deviations,
                 timeout_s=self._timeout_s,
             )
             if leads

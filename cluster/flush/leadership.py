@@ -19,16 +19,19 @@ from functools import partial
 
 from quorate.cluster.entry import ChangePoll
 from quorate.cluster.flush.additions import Additions
+from quorate.cluster.flush.deviations import Deviations
 from quorate.cluster.flush.importer import Importer
 from quorate.cluster.flush.imports import Imported, Imports
 from quorate.cluster.flush.mirror import ChangedNames, Changes, CopyRequest, Mirror, Sized, Slice
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
+from quorate.sinks.checkable import CheckableSink
 from quorate.sinks.importable import ImportableSink, ManualPoll
 from quorate.sinks.sink import Fence, PollDocument, Sink, SinkError, WriteOutcome
 
 OPTIONS_PER_TURN = 5_000  # looked up in one turn of the loop
+CHECK_EVERY_S = 10.0  # between two comparisons of what a sink stores with what was written
 
 log = logging.getLogger(__name__)
 
@@ -67,10 +70,11 @@ class Leadership:
         *,
         importer: Importer | None,
         imports: Imports,
+        deviations: Deviations,
         timeout_s: float,
     ) -> None:
         self._replica, self._sink, self._bridge = replica, sink, bridge
-        self._importer, self._imports = importer, imports
+        self._importer, self._imports, self._deviations = importer, imports, deviations
         self._additions_in = (
             Additions(sink, lambda ids: bridge.call_on_loop(partial(self._options, ids)), self._add_options)
             if isinstance(sink, ImportableSink)
@@ -84,6 +88,8 @@ class Leadership:
         self._noting = False  # changes were taken, and not all of them are in the mirror yet
         self._mirror: Mirror | None = None  # None until every poll is known by name
         self._outcomes: dict[WriteOutcome, int] = {}
+        self._checked_s = time.monotonic()
+        self.is_repairing = False  # the sink lost what was written, and not everything is written again
 
     # ---- on the loop ------------------------------------------------------------------------------------------------
 
@@ -148,14 +154,25 @@ class Leadership:
         version = self._note_changes(mirror)
         for id in claims:
             mirror.write_again(id)
+        self._check_if_due(mirror)
         while requests := mirror.next_slice():
             copied = self._bridge.call_on_loop(partial(self._copy, requests))
             self._write(mirror, mirror.update(copied), Fence(self.generation, self.term, copied.version))
+        self.is_repairing = False
         return Flush(version, began_s, time.monotonic(), self._outcomes)
 
     def write_all_again(self) -> None:
         if self._mirror is not None:
             self._mirror.write_all_again()
+
+    def _check_if_due(self, mirror: Mirror) -> None:
+        """Compare some documents with what was written. Those that differ are written again, which tells why."""
+        now_s = time.monotonic()
+        if isinstance(self._sink, CheckableSink) and now_s - self._checked_s >= CHECK_EVERY_S:
+            self._checked_s = now_s
+            written = mirror.to_check()
+            for id in self._sink.deviations(written, self._cluster_id, timeout_s=self._left_s()) if written else ():
+                mirror.write_again(id)
 
     def _begin(self) -> Mirror:
         self._bridge.wait(self._replica.barrier())
@@ -212,21 +229,30 @@ class Leadership:
             raise SinkError(f"{self._sink.name} did not say what became of {untold[0]!r}")
         for id, outcome in outcomes.items():
             self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
-            if outcome in (WriteOutcome.WRITTEN, WriteOutcome.SAME):
-                mirror.written(id)
-            elif outcome is WriteOutcome.GONE:
-                log.info("poll %r was deleted from %s by hand; it is not brought back", id, self._sink.name)
-                mirror.leave_out(id)
-            elif outcome in (WriteOutcome.CHANGED, WriteOutcome.TAKEN):
-                if self._importer is not None:
-                    self._importer.refused(id, outcome)
-                mirror.leave_out(id)
+            self._note_outcome(mirror, id, outcome, fence)
+        if lost := [id for id, outcome in outcomes.items() if outcome is WriteOutcome.RESTORED]:
+            self.is_repairing = True
+            self._deviations.lost(lost[0])
+            mirror.lost()
         if WriteOutcome.FOREIGN in outcomes.values():
             self._mirror = None
             self._refuse_foreign()
             raise Stopped(Obstacle.FOREIGN, f"{self._sink.name} holds documents whose fences cannot be read")
         if WriteOutcome.NEWER in outcomes.values():
             self._refuse_newer(fence)
+
+    def _note_outcome(self, mirror: Mirror, id: str, outcome: WriteOutcome, fence: Fence) -> None:
+        if outcome.is_stored:
+            mirror.written(id, str(fence))
+            if outcome is WriteOutcome.EDITED:
+                self._deviations.edited(id)
+        elif outcome is WriteOutcome.GONE:
+            log.info("poll %r was deleted from %s by hand; it is not brought back", id, self._sink.name)
+            mirror.leave_out(id)
+        elif outcome in (WriteOutcome.CHANGED, WriteOutcome.TAKEN):
+            if self._importer is not None:
+                self._importer.refused(id, outcome)
+            mirror.leave_out(id)
 
     def _refuse_foreign(self) -> None:
         foreign = self._sink.newest_foreign_fence(self._cluster_id, timeout_s=self._left_s())

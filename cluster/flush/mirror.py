@@ -20,6 +20,7 @@ from quorate.sinks.sink import PollDocument
 # What is copied in one turn of the loop, which takes a few milliseconds. A poll counts as much as twenty numbers.
 VALUES_PER_TURN = 20_000
 VALUES_A_POLL = 20
+CHECKED_MAX = 200  # polls whose documents are compared at a time
 
 Sized = tuple[str, int]  # a poll's id and how many options it has
 # What is out of date in a copy: these options, or all of it (None). Empty set: the copy is right, the sink is behind.
@@ -106,6 +107,8 @@ class Mirror:
         self._results: dict[str, dict[str, int]] = {}
         self._initial_results: dict[str, Mapping[str, int] | None] = {}
         self._left_out: set[str] = set()
+        self._written_as: dict[str, str] = {}  # poll id -> the fence of its last write
+        self._unchecked: list[str] = []  # polls that are to be checked before one is checked again
 
     @property
     def behind(self) -> int:
@@ -139,13 +142,39 @@ class Mirror:
         for id in self._sizes:
             self.write_again(id)
 
-    def written(self, id: str) -> None:
+    def written(self, id: str, fence: str) -> None:
         """The sink stores what was copied last."""
         self._behind.pop(id, None)
+        self._written_as[id] = fence
+
+    def lost(self) -> None:
+        """The sink lost what was written: write every poll again, as if for the first time."""
+        self._written_as.clear()
+        self.write_all_again()
+
+    def to_check(self) -> dict[str, str]:
+        """Some polls whose documents are due to be compared with what was written, each with its fence.
+
+        All polls come in turn.
+        """
+        if not self._unchecked:
+            self._unchecked = list(self._written_as)
+        found: dict[str, str] = {}
+        values = 0
+        while self._unchecked and len(found) < CHECKED_MAX:
+            id = self._unchecked[-1]
+            values += VALUES_A_POLL + self._sizes[id]
+            if found and values > VALUES_PER_TURN:
+                break
+            self._unchecked.pop()
+            if id in self._written_as and id not in self._behind:
+                found[id] = self._written_as[id]
+        return found
 
     def leave_out(self, id: str) -> None:
         """Do not write this poll before `write_again`, whatever changes in it."""
         self._left_out.add(id)
+        self._written_as.pop(id, None)
         self._behind.pop(id, None)
         self._views.pop(id, None)
         self._results.pop(id, None)
@@ -185,4 +214,5 @@ class Mirror:
             write_ins=view.write_ins,
             closes_at_ms=view.closes_at_ms,
             initial_results=self._initial_results[view.id],
+            written_as=self._written_as.get(view.id),
         )

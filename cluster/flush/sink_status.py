@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 
@@ -13,6 +13,15 @@ class ImportStatus(TypedDict):
     searches: int  # since this node started
     left_alone: int
     problems: Mapping[str, str]  # poll id -> why its document is left alone; not all of them if there are many
+
+
+class DeviationStatus(TypedDict):
+    """Of what stood in the sink and was not what had been written there."""
+
+    edited: int  # documents that were written over, since this node started
+    lost: int  # how often the sink had lost what was written to it
+    polls: Sequence[str]  # whose documents were edited; not all of them if there are many
+    last: str | None  # what was told last, and what to do
 
 
 # `import` is a word of Python, so this cannot be written as a class.
@@ -32,6 +41,7 @@ SinkStatus = TypedDict(
         "flushes": int,
         "failures": int,
         "documents": Mapping[str, int],  # how many had which outcome
+        "deviations": DeviationStatus,
         "import": ImportStatus | None,  # None: the sink does not import
     },
 )

@@ -4,7 +4,8 @@
      quorate: {cluster: "…", fence: "…", version: 17}}
 
 The collection is `ballots.polls`, unless the settings name another. Transactions are not needed: each document is
-replaced by one update whose filter holds the fence, so a late write of an older leader matches nothing. `results` is
+replaced by one update whose filter holds the fence and the content that was written last. So a late write of an older
+leader matches nothing, and neither does one over a document that people edited: that is read, and told. `results` is
 set as a whole, because options with `.` and `$` in their names cannot be set one by one. Only fields of ours are set.
 Documents without `quorate` were put there by hand. A second collection, `polls_written`, is the ledger: it names every
 poll that was ever written, so that a deleted document is told from one that was never written.
@@ -15,11 +16,9 @@ Everything is written with w=majority and j=true. The client connects when it is
 from __future__ import annotations
 
 import logging
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
 from typing import Any
 
 import pymongo
@@ -32,24 +31,34 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, Serve
 
 from quorate.config import Mongo
 from quorate.sinks.added_options import added_options, texts_in
-from quorate.sinks.documents import date_of, sort_manual_polls, stored_fence, unix_ms_of
-from quorate.sinks.fencing import LOWEST, StoredDocument, judge, may_have_additions
+from quorate.sinks.documents import sort_manual_polls, stored_fence
+from quorate.sinks.fencing import LOWEST, MAY_WRITE, judge, may_have_additions
 from quorate.sinks.importable import REFRESH_S, ManualPoll, Unreadable
-from quorate.sinks.manual_poll import read_manual_poll
 from quorate.sinks.mongo.change_stream import ChangeStream
+from quorate.sinks.mongo.stored import (
+    OBJECT_ID,
+    READ_BY_HAND,
+    READ_CONTENT,
+    Document,
+    as_claimed,
+    as_found,
+    as_written,
+    body_of,
+    by_hand_of,
+    document_of,
+    foreign_to,
+    key_of,
+    longer_than,
+    stored_of,
+    update,
+)
 from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
 
-Document = dict[str, Any]
 Operation = pymongo.InsertOne[Document] | pymongo.UpdateOne
 
 DUPLICATE_KEY = 11000
 AUTHENTICATION_FAILED = 18
 UNAUTHORIZED = (13, AUTHENTICATION_FAILED)
-OBJECT_ID = re.compile(r"[0-9a-f]{24}")
-FENCE_AND_OPTIONS = {"quorate": 1, "options": 1}
-COMPARED_MAX = 1_000  # options that a filter compares one by one; of more, only their number is compared
-CLAUSES_MAX = 100  # in one query: each is for the polls with one number of options
-READ_BY_HAND = {"title": 1, "options": 1, "results": 1, "state": 1}
 # People and other programs may have put any date or text into a document. It must not hide other documents.
 LENIENT: CodecOptions[Document] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
@@ -81,6 +90,7 @@ class MongoSink:
         self._has_index = False  # True also if the server refused it
         self._ledger: dict[str, int] = {}  # a copy of known rows: id -> generation
         self._ledger_of = ""  # the id of the cluster of these rows
+        self._last: dict[str, Document] = {}  # id -> what the filter of the next update asks for: the last write
         self._change_stream = ChangeStream(self._listen)
 
     # ---- the Protocol -----------------------------------------------------------------------------------------------
@@ -101,13 +111,13 @@ class MongoSink:
     def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
         with self._within(timeout_s):
             by_hand = self._polls().find({"quorate.cluster": None}, READ_BY_HAND).sort("_id", 1)
-            return sort_manual_polls(map(_by_hand, by_hand))
+            return sort_manual_polls(map(by_hand_of, by_hand))
 
     def find_longer(self, sizes: Mapping[str, int], cluster_id: str, *, timeout_s: float) -> Mapping[str, list[str]]:
         written = {"quorate.cluster": cluster_id, "quorate.fence": {"$ne": str(LOWEST)}, "write_ins": False}
         found: dict[str, list[str]] = {}
         with self._within(timeout_s):
-            for longer in batched(_longer_than(sizes), CLAUSES_MAX):
+            for longer in longer_than(sizes):
                 for raw in self._polls().find({**written, "$or": longer}, {"options": 1}):
                     found[str(raw["_id"])] = texts_in(raw.get("options"))
         return found
@@ -118,7 +128,7 @@ class MongoSink:
 
     def newest_foreign_fence(self, cluster_id: str, *, timeout_s: float) -> tuple[str, Fence] | None:
         with self._within(timeout_s):
-            found = self._polls().find_one(_foreign(cluster_id), {"quorate": 1}, sort=[("quorate.fence", -1)])
+            found = self._polls().find_one(foreign_to(cluster_id), {"quorate": 1}, sort=[("quorate.fence", -1)])
         return (
             None if found is None else (str(found["quorate"]["cluster"]), stored_fence(found["quorate"].get("fence")))
         )
@@ -126,7 +136,7 @@ class MongoSink:
     def adopt(self, cluster_id: str, *, timeout_s: float) -> int:
         ours = {"quorate.cluster": cluster_id, "quorate.fence": str(LOWEST)}
         with self._within(timeout_s):
-            return self._polls().update_many(_foreign(cluster_id), {"$set": ours}).modified_count
+            return self._polls().update_many(foreign_to(cluster_id), {"$set": ours}).modified_count
 
     def read(self, *, timeout_s: float) -> dict[str, PollDocument]:
         with self._within(timeout_s):
@@ -134,9 +144,22 @@ class MongoSink:
             ours = {"quorate.cluster": {"$ne": None}, "quorate.version": {"$ne": 0}}
             found = list(self._polls().find(ours).sort("_id", 1))
         try:
-            return {document.id: document for document in map(_document, found)}
+            return {document.id: document for document in map(document_of, found)}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SinkError(f"MongoDB holds a document of ours that was edited into nonsense: {error!r}") from error
+
+    def deviations(self, written: Mapping[str, str], cluster_id: str, *, timeout_s: float) -> list[str]:
+        with self._within(timeout_s):
+            keys = [key for id in written for key in ((id, ObjectId(id)) if OBJECT_ID.fullmatch(id) else (id,))]
+            stored = {
+                str(raw["_id"]): stored_of(raw) for raw in self._polls().find({"_id": {"$in": keys}}, READ_CONTENT)
+            }
+        right = {
+            id
+            for id, found in stored.items()
+            if not found.edited and (found.cluster, found.fence) == (cluster_id, written[id])
+        }
+        return [id for id in written if id not in right]
 
     def close(self) -> None:
         with self._lock:
@@ -187,27 +210,46 @@ class MongoSink:
 
         `careful`: read every stored document and its ledger row before.
         """
-        ledger = self._look_up([document.id for document in documents], cluster_id, afresh=careful)
+        known = set() if careful else {d.id for d in documents if self._is_older(d.id, fence, cluster_id)}
+        ledger = self._look_up(sorted(known), cluster_id, afresh=False)
+        ledger |= self._look_up([d.id for d in documents if d.id not in known], cluster_id, afresh=True)
         written = {id for id, generation in ledger.items() if generation == fence.generation}
-        known = [] if careful else [document for document in documents if document.id in written]
-        others = documents if careful else [document for document in documents if document.id not in written]
-        operations: dict[str, Operation] = {d.id: _update(d, fence, cluster_id, d.options) for d in known}
-        outcomes: dict[str, WriteOutcome] = {}
-        for document, raw in self._with_stored(others):
-            stored = None if raw is None else _stored(raw)
-            outcome = judge(document, fence, cluster_id, stored, ledger=ledger.get(document.id))
-            if outcome is not WriteOutcome.WRITTEN:
-                outcomes[document.id] = outcome
-            elif stored is None:
-                operations[document.id] = pymongo.InsertOne(_body(document, fence, cluster_id))
-            elif stored.cluster is not None or self._claim(raw or {}, cluster_id):
-                options = (raw or {}).get("options") if may_have_additions(document, stored) else None
-                operations[document.id] = _update(document, fence, cluster_id, options)
+        bodies = {d.id: body_of(d, fence, cluster_id) for d in documents}
+        operations: dict[str, Operation] = {id: update(bodies[id], self._last[id]) for id in known}
+        outcomes = dict.fromkeys(operations, WriteOutcome.WRITTEN)  # if each finds its document as expected
+        untouched: dict[str, WriteOutcome] = {}
+        for document, raw in self._with_stored([d for d in documents if d.id not in known]):
+            id, stored = document.id, None if raw is None else stored_of(raw, document.options)
+            outcome = judge(document, fence, cluster_id, stored, ledger=ledger.get(id))
+            if raw is not None and stored is not None and may_have_additions(document, stored):
+                bodies[id]["options"] += added_options(raw.get("options"), document.options)
+            if outcome not in MAY_WRITE:
+                untouched[id] = outcome
+            elif raw is None or stored is None:
+                operations[id], outcomes[id] = pymongo.InsertOne(bodies[id]), outcome
+            elif stored.cluster is not None:
+                operations[id], outcomes[id] = update(bodies[id], as_found(raw, outcome)), outcome
+            elif self._claim(raw, cluster_id):
+                operations[id], outcomes[id] = update(bodies[id], as_claimed(raw, cluster_id)), outcome
+        for id in operations:
+            self._last.pop(id, None)  # not known until the answer is here
         if self._run(operations):
-            outcomes.update(dict.fromkeys(operations, WriteOutcome.WRITTEN))
-        ours = {id for id, outcome in outcomes.items() if outcome in (WriteOutcome.WRITTEN, WriteOutcome.SAME)}
-        self._remember(ours - written, fence, cluster_id)
+            outcomes |= untouched
+        else:
+            outcomes = untouched
+        stored_now = {id for id, outcome in outcomes.items() if outcome.is_stored}
+        if WriteOutcome.RESTORED in outcomes.values():
+            self._has_index = False  # it may be lost, too
+        # A document with options that people added is read before each write, until they are the poll's.
+        own = {d.id for d in documents if len(bodies[d.id]["options"]) == len(d.options)}
+        self._last.update((id, as_written(bodies[id])) for id in stored_now & own)
+        self._remember(stored_now - written, fence, cluster_id)
         return outcomes
+
+    def _is_older(self, id: str, fence: Fence, cluster_id: str) -> bool:
+        """Whether this cluster's last write of this poll is known, and is older."""
+        last = self._last.get(id)
+        return last is not None and last["quorate.cluster"] == cluster_id and last["quorate.fence"] < str(fence)
 
     def _run(self, operations: Mapping[str, Operation]) -> bool:
         """Whether each operation found its document as expected."""
@@ -221,11 +263,10 @@ class MongoSink:
         return result.matched_count + result.inserted_count == len(operations)
 
     def _with_stored(self, documents: Sequence[PollDocument]) -> Iterator[tuple[PollDocument, Document | None]]:
-        """Each document with the stored one; of one that is fenced, only the fence and the options."""
-        keys = [_key(document) for document in documents]
-        fenced = self._polls().find({"_id": {"$in": keys}, "quorate.cluster": {"$ne": None}}, FENCE_AND_OPTIONS)
-        by_hand = self._polls().find({"_id": {"$in": keys}, "quorate.cluster": None}, READ_BY_HAND)
-        stored = {raw["_id"]: raw for cursor in (fenced, by_hand) for raw in cursor} if keys else {}
+        """Each document with the stored one."""
+        keys = [key_of(document) for document in documents]
+        found = self._polls().find({"_id": {"$in": keys}}, READ_CONTENT) if keys else ()
+        stored = {raw["_id"]: raw for raw in found}
         return ((document, stored.get(key)) for document, key in zip(documents, keys, strict=True))
 
     def _claim(self, raw: Document, cluster_id: str) -> bool:
@@ -292,93 +333,3 @@ def _in_words(error: Exception, timeout_s: float) -> str:
     if isinstance(error, PyMongoError) and error.timeout:
         return f"MongoDB did not answer within {timeout_s:g} s ({brief})"
     return f"MongoDB cannot be used: {brief}"
-
-
-# ---- documents -------------------------------------------------------------------------------------------------------
-
-
-def _key(document: PollDocument) -> str | ObjectId:
-    """The `_id`. A document inserted without one got an ObjectId, and the id of its poll is the text of that."""
-    by_hand = document.initial_results is not None and OBJECT_ID.fullmatch(document.id)
-    return ObjectId(document.id) if by_hand else document.id
-
-
-def _update(document: PollDocument, fence: Fence, cluster_id: str, stored: object) -> pymongo.UpdateOne:
-    """`stored` are the options that stand there, as far as is known. If others stand there, nothing is written."""
-    older: Document = {"_id": _key(document), "quorate.cluster": cluster_id, "quorate.fence": {"$lt": str(fence)}}
-    body = _body(document, fence, cluster_id)
-    del body["_id"]
-    if isinstance(stored, list | tuple) and not document.write_ins:
-        older["options"] = {"$eq": list(stored)} if len(stored) <= COMPARED_MAX else {"$size": len(stored)}
-        body["options"] += added_options(stored, document.options)
-    return pymongo.UpdateOne(older, {"$set": body})
-
-
-def _longer_than(sizes: Mapping[str, int]) -> Iterator[Document]:
-    """Filters for documents with more options than that. No operator compares the length of a list with a number."""
-    by_size: dict[int, list[str | ObjectId]] = {}
-    for id, size in sizes.items():
-        keys = by_size.setdefault(size, [])
-        keys.append(id)
-        if OBJECT_ID.fullmatch(id):
-            keys.append(ObjectId(id))
-    return ({"_id": {"$in": keys}, f"options.{size}": {"$exists": True}} for size, keys in by_size.items())
-
-
-def batched(items: Iterable[Document], size: int) -> Iterator[list[Document]]:
-    """Part of itertools from Python 3.12 on."""
-    items = iter(items)
-    while batch := list(islice(items, size)):
-        yield batch
-
-
-def _body(document: PollDocument, fence: Fence, cluster_id: str) -> Document:
-    return {
-        "_id": _key(document),
-        "title": document.title,
-        "options": list(document.options),
-        "results": dict(document.results),
-        "total": document.total,
-        "state": document.state,
-        "write_ins": document.write_ins,
-        "closes_at": None if document.closes_at_ms is None else date_of(document.closes_at_ms),
-        "updated": date_of(document.updated_ms),
-        "quorate": {"cluster": cluster_id, "fence": str(fence), "version": document.version},
-    }
-
-
-def _document(raw: Document) -> PollDocument:
-    return PollDocument(
-        id=str(raw["_id"]),
-        title=raw["title"],
-        options=raw["options"],
-        results={option: int(count) for option, count in raw["results"].items()},
-        state=raw["state"],
-        version=int(raw["quorate"]["version"]),
-        updated_ms=unix_ms_of(raw["updated"]),
-        write_ins=bool(raw["write_ins"]),
-        closes_at_ms=None if raw["closes_at"] is None else unix_ms_of(raw["closes_at"]),
-    )
-
-
-def _stored(raw: Document) -> StoredDocument:
-    if "quorate" not in raw:
-        return StoredDocument(None, None, _by_hand(raw))
-    quorate = raw["quorate"]
-    return (
-        StoredDocument(str(quorate["cluster"]), quorate.get("fence"))
-        if isinstance(quorate, dict)
-        else StoredDocument("?", None)
-    )
-
-
-def _by_hand(raw: Document) -> ManualPoll | Unreadable:
-    id = raw["_id"]
-    if isinstance(id, str) and OBJECT_ID.fullmatch(id):
-        return Unreadable(id, "its _id is a text that reads like an ObjectId; give it another one")
-    name = str(id) if isinstance(id, ObjectId) else id
-    return read_manual_poll(name, raw.get("title"), raw.get("options"), raw.get("results"), raw.get("state"))
-
-
-def _foreign(cluster_id: str) -> Document:
-    return {"quorate.cluster": {"$nin": [cluster_id, None]}}

@@ -9,6 +9,7 @@ import pytest
 from tests.services.mongo_store import MongoStore
 from tests.unit.sinks.sink_stores import Store
 from tests.unit.sinks.test_sink_conformance import *  # noqa: F403  # its tests, with this module's store
+from tests.unit.sinks.test_sink_deviations import *  # noqa: F403  # its tests, with this module's store
 
 
 @pytest.fixture  # type: ignore[no-redef]  # in place of the one that came with the tests

@@ -84,6 +84,8 @@ def _lines(leader: str, flush: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     )
     if flush["last_error"] is not None:
         yield "error", flush["last_error"]
+    if last := flush.get("deviations", {}).get("last"):  # nodes of 0.1.0 have none
+        yield "not ours", last
     if flush["import"] is not None:  # None: this sink does not import
         yield "imported", f"{count(flush['import']['imported'], 'poll')} put there by hand"
         for id, why in flush["import"]["problems"].items():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -17,6 +17,7 @@ from quorate.cluster.flush.sink_status import ImportStatus
 from quorate.sinks.importable import ImportableSink, ManualPoll, Unreadable
 from quorate.sinks.sink import Fence, PollDocument, Sink, SinkError, WriteOutcome
 from tests.support.local_replica import LocalReplica
+from tests.unit.sinks.sink_stores import DocumentSink
 
 INTERVAL_S = 0.02
 
@@ -41,7 +42,7 @@ def votes(option: str, count: int = 1, *, poll: str | None = None) -> CastVotes:
 class Gate:
     """A sink that passes everything on to a real one, unless it is told to fail, or to hold writes back."""
 
-    def __init__(self, sink: ImportableSink, *, name: str | None = None, refresh_s: float | None = None) -> None:
+    def __init__(self, sink: DocumentSink, *, name: str | None = None, refresh_s: float | None = None) -> None:
         self.sink, self.name = sink, name or sink.name
         self.refresh_s = sink.refresh_s if refresh_s is None else refresh_s
         self.down: str | None = None  # what it says while it cannot be reached
@@ -77,6 +78,10 @@ class Gate:
     def touched(self, *, timeout_s: float) -> bool:
         self._pass()
         return self.sink.touched(timeout_s=timeout_s)
+
+    def deviations(self, written: Mapping[str, str], cluster_id: str, *, timeout_s: float) -> Collection[str]:
+        self._pass()
+        return self.sink.deviations(written, cluster_id, timeout_s=timeout_s)
 
     def newest_foreign_fence(self, cluster_id: str, *, timeout_s: float) -> tuple[str, Fence] | None:
         self._pass()

@@ -11,6 +11,7 @@ from quorate.cluster.entry import Command, CreatePoll, FormCluster, SetPollState
 from quorate.cluster.flush import mirror
 from quorate.cluster.flush.mirror import Changes, Mirror
 from quorate.cluster.fsm import StateMachine
+from quorate.sinks.sink import Fence
 from tests.unit.flush.flushing import poll, votes
 
 OPTIONS = ["a", "b", "c", "d", "e", "f"]
@@ -83,7 +84,7 @@ def flush(counter: Counter, copies: Mirror, meanwhile: object) -> None:
         for document in copies.update(copied):
             assert counter.history[copied.version][document.id] == document.results
             assert list(document.results) == list(document.options)
-            copies.written(document.id)
+            copies.written(document.id, str(Fence(1, 1, document.version)))
 
 
 def test_a_hot_poll_of_many_options_is_not_copied_whole_each_time() -> None:

@@ -9,12 +9,17 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol
 
+from quorate.sinks.checkable import CheckableSink
 from quorate.sinks.importable import ImportableSink
 from quorate.sinks.sqlite import SqliteSink
 
 
+class DocumentSink(ImportableSink, CheckableSink, Protocol):
+    """A sink that keeps documents: it can do all that a sink can."""
+
+
 class Store(Protocol):
-    def sink(self) -> ImportableSink:
+    def sink(self) -> DocumentSink:
         """A sink on this store, as another process would open it."""
         ...
 

@@ -1,0 +1,58 @@
+"""What stood in one sink and was not what had been written there: told once, with what to do.
+
+People edit documents, other programs count into them, a database is dropped or put back from an older copy. The flush
+writes over all of that. So it must say so, or nobody would know where a number went. Written on the flusher's thread,
+read on the loop.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from quorate.cluster.flush.sink_status import DeviationStatus
+
+TOLD_FOR_S = 3_600.0  # a document that is edited again and again is told once in this time
+SHOWN_MAX = 20  # documents in /status
+
+log = logging.getLogger(__name__)
+
+
+class Deviations:
+    def __init__(self, sink: str) -> None:
+        self._sink = sink
+        self._edited = self._lost = 0
+        self._told_s: dict[str, float] = {}  # poll id -> when an edit was told last, on the monotonic clock
+        self._last = ""
+
+    def edited(self, id: str) -> None:
+        """The document of this poll was written over, and it was not what had been written."""
+        self._edited += 1
+        now_s = time.monotonic()
+        told_s = self._told_s.get(id)
+        if told_s is None or now_s - told_s >= TOLD_FOR_S:
+            self._told_s[id] = now_s
+            self._last = (
+                f"the document {id!r} in {self._sink} was changed by hand or by another program, and is written over: "
+                "`results` is output, and only votes change it. End what else writes there. Options may be added, and "
+                "nothing else; `quorate polls edit` changes a poll"
+            )
+            log.warning("%s", self._last)
+
+    def lost(self, id: str) -> None:
+        """The sink has an older document of this poll than was written, or none."""
+        self._lost += 1
+        self._last = (
+            f"{self._sink} has lost what was written to it, the document {id!r} for one: it was dropped or emptied, or "
+            "an older copy was put back. Every poll is written again. The tallies are those of the cluster: an older "
+            "copy of the sink does not bring older ones back"
+        )
+        log.warning("%s", self._last)
+
+    def status(self) -> DeviationStatus:
+        return {
+            "edited": self._edited,
+            "lost": self._lost,
+            "polls": list(self._told_s)[-SHOWN_MAX:],
+            "last": self._last or None,
+        }
