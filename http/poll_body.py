@@ -26,13 +26,15 @@ from quorate.vote import (
 
 NOT_IN_ADDRESSES = (".", "..")  # clients resolve these before they send the request
 
-_LOST = "its votes would be lost"
-_MOVED = "its votes would count for something that nobody chose"
+_REMOVING = "an option is never taken away, since its votes would be lost; close the poll, and create one without it"
+_RENAMING = (
+    "an option is never renamed, since its votes would count for what nobody chose; add the new one as an option"
+)
 NEVER_CHANGES = {  # what people try to change, and why it stays
     "id": "a poll keeps its id; create another poll",
-    "options": f"options are only added: give the new ones as add_options. Without an option {_LOST}",
-    "remove_options": f"an option is never taken away, since {_LOST}; close the poll, and create one without it",
-    "rename_options": f"an option is never renamed, since {_MOVED}; add the new name as an option",
+    "options": "options are only added: give the new ones as add_options. Those that are there keep their votes",
+    **dict.fromkeys(("remove", "remove_options", "delete_options"), _REMOVING),
+    **dict.fromkeys(("rename", "rename_options"), _RENAMING),
     "write_ins": "whether any option counts is decided when the poll is created",
     "state": "POST /polls/ID/state moves a poll along",
     "results": "results are counted, never set",
@@ -106,7 +108,7 @@ def read_edit(poll_id: str, body: bytes, content_type: str) -> ChangePoll:
     try:
         for name in _decode_fields(body):
             if name in NEVER_CHANGES:
-                raise Invalid(f"{name} cannot be changed: {NEVER_CHANGES[name]}", field=name)
+                raise Invalid(f"{name}: {NEVER_CHANGES[name]}", field=name)
         edit = _decode_edit(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"{error}. Of a poll, title and closes_at can be changed, and add_options adds to it") from None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quorate.cluster import entry
 from quorate.cluster.flush.flusher import Phase
 from quorate.ingest import patience
 from tests.services.nsq.counting import source, vote
@@ -44,6 +45,25 @@ async def test_a_poll_and_its_votes_at_once(
         await until("all are counted", lambda: seen(sink, "tea") == {"yes": 107, "no": 50})
         await until("all are finished", lambda: nsqd.unfinished("votes", "counter") == 0)
         assert (0, 0) == (taking.metrics.dead_letters, taking.metrics.not_deferred)
+
+
+@on_loop
+async def test_an_option_added_to_a_poll_and_its_votes_at_once(
+    servers: Servers, store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "PAUSE_MIN_S", 0.1)
+    nsqd, counted = servers.nsqd(), await local_cluster()
+    counted.replica.state.raise_level(entry.encode_raise(1))
+    sink = Gate(store.sink(), refresh_s=3600)
+    store.insert("tea", options=["yes", "no"])
+    async with flushing(counted.replica, sink), source(counted.submitter, nsqd, unknown_wait_s=60) as taking:
+        await until("it is imported", lambda: seen(sink, "tea") == {"yes": 0, "no": 0})
+        sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
+        store.edit("tea", options=["yes", "no", "later"])
+        nsqd.publish("votes", *[b"later"] * 100)
+        await until("all are counted", lambda: seen(sink, "tea") == {"yes": 0, "no": 0, "later": 100})
+        await until("all are finished", lambda: nsqd.unfinished("votes", "counter") == 0)
+        assert 0 == taking.metrics.dead_letters
 
 
 @on_loop
