@@ -142,15 +142,25 @@ class Admin:
             # It was replaced already: this request was sent again.
             return await self._apply(lambda members: members.moving({known.id: raft}))
         await self._check_lost(known, raft)
+        Members(tuple(self._replica.members())).removing(known.id).adding(
+            known.id, raft
+        )  # raises before a half is done
         await self._apply(lambda members: members.removing(known.id))
         return await self._apply(lambda members: members.adding(known.id, raft))
 
     async def _check_lost(self, known: Member, raft: str) -> None:
-        """Raises `Conflict` unless a node of this id with another disk answers. A good disk must not become useless."""
-        found = self._replica.addresses.connected_incarnation(known.id)
-        if found is None:
-            for address in dict.fromkeys((raft, known.raft)):
-                found = found or await self._replica.addresses.incarnation_at(address, known.id)
+        """Raises `Conflict` unless a node of this id with another disk answers, at `raft` if that is another address.
+
+        Otherwise a good disk may become useless.
+        """
+        addresses = self._replica.addresses
+        found = addresses.connected_incarnation(known.id)
+        if found != known.incarnation and (found is None or raft != known.raft):
+            found = await addresses.incarnation_at(raft, known.id)
+        if found is None and raft != known.raft:  # has it not moved at all?
+            found = (
+                known.incarnation if await addresses.incarnation_at(known.raft, known.id) == known.incarnation else None
+            )
         if found is None:
             raise Conflict(
                 f"{known.id} does not answer at {raft}, and its disk may be good: start it on a new, empty data folder "

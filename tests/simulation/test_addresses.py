@@ -260,6 +260,22 @@ def test_an_empty_disk_at_another_address_is_taken_and_the_request_may_be_repeat
     assert log_has(net, **{follower: f"{follower}:7"})
 
 
+@pytest.mark.parametrize("raft", ["nowhere:1", "the leader's"])
+def test_an_empty_disk_is_not_taken_at_an_address_where_it_is_not(net: OurNet, raft: str) -> None:
+    """It is connected. Nothing is done by halves: it is not removed and then not added."""
+    leader = net.elect()
+    follower = net.others(leader)[0]
+    lost = member(net, follower).incarnation
+    net.crash(follower)
+    net.wipe(follower)
+    net.start(follower)
+    with pytest.raises(Conflict, match="does not answer at"):
+        net.wait_for(operator(net).change("replace", follower, f"{leader}:1" if raft == "the leader's" else raft))
+    assert lost == member(net, follower).incarnation
+    net.wait_for(operator(net).change("replace", follower, None))
+    assert net.until(lambda: member(net, follower).voter)
+
+
 def test_an_update_waits_for_a_cluster_of_this_version() -> None:
     with OurNet(1) as net:
         net.levels["c"] = 0
