@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from quorate import exit_code
 from quorate.client.http import Client
 from quorate.errors import QuorateError
@@ -97,6 +99,43 @@ def test_a_member_that_is_removed_soon_after_the_forming_ends_with_a_code_of_its
                 leaving.start(*flags)
             cluster.wait_for(f"{leaving.id} stopped", lambda: not leaving.running or None)
             assert (code, True) == (leaving.exit_status, "removed from the cluster" in leaving.tail())
+
+
+@pytest.mark.parametrize("away", ["paused", "down"])
+def test_a_member_that_is_away_when_it_is_removed_ends_when_it_returns(away: str, tmp_path: Path) -> None:
+    with Cluster(tmp_path) as cluster:
+        leaving = cluster.followers()[0]
+        (leaving.pause if away == "paused" else leaving.kill)()
+        others = [node.url for node in cluster.nodes if node is not leaving]
+        with Client(others, timeout_s=30) as client:
+            client.change_members("remove", leaving.id)
+        (leaving.resume if away == "paused" else leaving.start)()
+        cluster.wait_for(f"{leaving.id} stopped", lambda: not leaving.running or None)
+        assert (exit_code.REMOVED, True) == (leaving.exit_status, "removed from the cluster" in leaving.tail())
+
+
+def test_the_old_disk_of_a_member_that_was_replaced_ends_and_changes_nothing(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "cluster") as cluster:
+        with cluster.client() as client:
+            client.create_poll("mood", ["happy", "sad"])
+        _cast(cluster, "before", 20)
+        replaced = cluster.followers()[0]
+        replaced.kill()
+        old = tmp_path / "old disk"
+        shutil.copytree(replaced.folder, old)
+        _empty(replaced.folder)
+        replaced.start()
+        cluster.wait_for("it has copies", lambda: (replaced.get("/status") or {}).get("version") or None)
+        with cluster.client() as client:
+            client.change_members("replace", replaced.id)
+        cluster.wait_for("all are voters", lambda: _voters(cluster) == {"n1", "n2", "n3"} or None)
+        replaced.kill()
+        shutil.rmtree(replaced.folder)
+        shutil.copytree(old, replaced.folder)
+        replaced.start()
+        cluster.wait_for("the old disk's node ends", lambda: not replaced.running or None)
+        assert exit_code.REMOVED == replaced.exit_status, replaced.tail()
+        assert {"n1", "n2", "n3"} == _voters(cluster)
 
 
 def test_a_node_whose_disk_was_emptied_gives_no_ballot_until_it_is_replaced(tmp_path: Path) -> None:
