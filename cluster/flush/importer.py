@@ -132,6 +132,11 @@ class Importer:
         self._refused[poll.id] = WriteOutcome.CHANGED
         if outcome is Import.DIFFERENT:
             problems[poll.id] = "it is not what was imported, and not by its results alone; put its options back"
+        elif outcome is Import.UNCERTAIN:
+            problems[poll.id] = (
+                f"a poll of this id was imported with other results ({imported.detail}). If this is that poll, put "
+                "these results back, and it is counted on from them; if it is another poll, give it another id"
+            )
         else:
             problems[poll.id] = f"the cluster imported a poll of this id from {imported.detail}; give it another id"
         return False

@@ -7,6 +7,8 @@ there before the document was fenced.
 
 The log does not say which sink an import came from. So after a change of leaders the origin is not known here, and with
 several sinks that import no initial results are moved then: the document is reported, and nothing is counted twice.
+With one sink that imports, it must be the same on every node: a node with another one would take a document there for
+the origin.
 
 On the loop. The importers of all sinks propose through here, one proposal after the other, so that each sees what the
 one before it made.
@@ -16,14 +18,17 @@ from __future__ import annotations
 
 import asyncio
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from quorate.cluster import entry
 from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, PollResult, Result
 from quorate.cluster.replica import Replica
 from quorate.errors import NeedsLevel, NotReady
 from quorate.sinks.importable import ManualPoll
+
+RESULTS_SHOWN = 10
 
 
 class Import(enum.Enum):
@@ -34,6 +39,7 @@ class Import(enum.Enum):
     KNOWN = "known"  # the cluster has it already: the flush may try to write its document
     DIFFERENT = "different"  # it was imported, and this document differs by more than its results
     ELSEWHERE = "elsewhere"  # the cluster imported a poll of this id from another sink
+    UNCERTAIN = "uncertain"  # it was imported with other results, and nobody knows any more from which sink
     REFUSED = "refused"
 
 
@@ -109,7 +115,15 @@ class Imports:
         origin = self._origins.get(poll.id)
         if origin == sink or not self._several:
             return None
-        return Imported(Import.ELSEWHERE, origin or "another sink, or with other results")
+        if origin is None:
+            return Imported(Import.UNCERTAIN, _in_words(initial_results))
+        return Imported(Import.ELSEWHERE, origin)
+
+
+def _in_words(results: Mapping[str, int]) -> str:
+    """The results, or the first of many."""
+    some = [f"{option!r}: {count:,}" for option, count in islice(results.items(), RESULTS_SHOWN)]
+    return ", ".join(some) + (f" and {len(results) - len(some):,} more" if len(results) > len(some) else "")
 
 
 def _imported(result: Result) -> Imported:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from quorate.cluster.flush import leadership
 from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.flush.leadership import Obstacle
 from tests.services.mongo_store import MongoStore
@@ -79,6 +80,27 @@ def test_a_deleted_document_stays_deleted_and_another_clusters_are_adopted(store
                 "all is written",
                 lambda: (seen(sink), seen(sink, "quiet")) == ({"happy": 1, "sad": 0}, {"p": 1, "q": 0}),
             )
+
+    run(scenario())
+
+
+def test_a_second_counter_is_told_and_a_dropped_database_is_written_again(
+    store: MongoStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leadership, "CHECK_EVERY_S", 0.1)
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), store.sink()
+        await apply(replica, poll(), poll("quiet", ["p", "q"]), votes("happy", 3))
+        async with flushing(replica, store.sink()) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            store.polls.update_one({"_id": "mood"}, {"$inc": {"results.happy": 1, "total": 1}})
+            await until("it is told", lambda: flusher.status()["deviations"]["edited"] == 1)
+            await until("it is put right", lambda: seen(sink) == {"happy": 3, "sad": 0})
+            store.empty()
+            await until("the loss is told", lambda: flusher.status()["deviations"]["lost"] == 1)
+            await until("all is written again", lambda: flusher.caught_up()[0] and seen(sink, "quiet") is not None)
+            assert {"happy": 3, "sad": 0} == seen(sink)
 
     run(scenario())
 

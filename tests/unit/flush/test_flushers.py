@@ -184,6 +184,25 @@ def test_of_two_documents_with_one_id_the_first_import_counts_and_the_other_is_l
     run(scenario())
 
 
+def test_after_a_change_of_leaders_an_edited_document_is_told_how_to_be_taken(two: Two) -> None:
+    """Nobody knows any more from which sink it came, so its results are not moved; put back, it is counted on."""
+
+    async def scenario() -> None:
+        replica, (a, b) = LocalReplica(), two.sinks()
+        two.stores["a"].insert("tea", options=["yes", "no"], results={"yes": 8, "no": 0})
+        await apply(replica, poll("tea", ["yes", "no"], initial_results=[5, 0], imported=True), votes("yes"))
+        async with flushing_to(replica, a, b) as flushers:
+            await until("it is reported", lambda: "tea" in problems(flushers, "a"))
+            told = problems(flushers, "a")["tea"]
+            assert "imported with other results ('yes': 5, 'no': 0)" in told
+            assert "put these results back" in told
+            two.stores["a"].edit("tea", results={"yes": 5, "no": 0})
+            await until("put back, it is taken", lambda: seen(a, "tea") == {"yes": 6, "no": 0})
+            assert {} == problems(flushers, "a")
+
+    run(scenario())
+
+
 def test_the_same_poll_put_into_both_sinks_is_counted_once_and_written_to_both(two: Two) -> None:
     async def scenario() -> None:
         replica, (a, b) = LocalReplica(), two.sinks()
