@@ -52,7 +52,7 @@ def test_an_edit_is_told_once_and_written_over_though_nobody_votes(
                 await until("it is counted", lambda edit=edit: deviations(flusher)["edited"] == edit)  # type: ignore[misc]
             assert (["mood"], 0) == (deviations(flusher)["polls"], deviations(flusher)["lost"])
             assert "`results` is output" in deviations(flusher)["last"]
-            assert 3 == flusher.status()["documents"]["edited"]
+            await until("the flush is noted", lambda: flusher.status()["documents"]["edited"] == 3)
 
     with caplog.at_level(logging.WARNING):
         run(scenario())
