@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -14,6 +14,7 @@ import pysyncobj.syncobj
 from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import Environment, ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.raft.status import RaftStatus
 from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.cluster.read.reads import Reads
@@ -39,6 +40,10 @@ class SimDirectory:
     ) -> None:
         old = self.identity
         self.identity = NodeIdentity(FORMAT, old.node_id, incarnation or old.incarnation, cluster_id, members)
+
+    def copy(self) -> SimDirectory:
+        """A copy of it as it is now."""
+        return SimDirectory(self.files.copy(), self.identity)
 
     def close(self) -> None:
         pass
@@ -119,6 +124,11 @@ class SimCluster:
         self.digests: dict[int, str] = {}
         self.acknowledged = 0  # the greatest version anybody was told
         self.broken: list[str] = []
+        self.likelier: Mapping[str, float] = {}  # see `faults.FAULTS`
+        self.calm = False  # no new faults begin
+        self.copies: dict[str, SimDirectory] = {}  # of the disks of nodes
+        self.put_back = self.found_out = 0
+        self.clock_ahead_s: dict[str, float] = {}
         pysyncobj.syncobj.monotonicTime = self.loop.time
 
     def _directory(self, name: str) -> SimDirectory:
@@ -130,6 +140,7 @@ class SimCluster:
         if name in self.nodes:
             self.crash(name)
         self.addresses.setdefault(name, f"{name}:1")
+        self.copies.pop(name, None)
         self.nodes[name] = SimNode(self._directory(name))
 
     def move(self, name: str) -> None:
@@ -156,7 +167,7 @@ class SimCluster:
             writer=disk,
             transport=lambda node_id, listener, key: cast(PeerTransport, SimTransport(self.network, node_id, listener)),
             rng=rng,
-            wall=lambda: EPOCH_S + self.loop.time(),
+            wall=lambda: EPOCH_S + self.loop.time() + self.clock_ahead_s.get(name, 0.0),
             monotonic=self.loop.time,
         )
         replica = RaftReplica(
@@ -192,10 +203,14 @@ class SimCluster:
         self.broken.append(f"{self.loop.time():.3f} {name} halted: {error!r}")
 
     def _applied(self, name: str, replica: RaftReplica) -> None:
-        """Check that all nodes with an equal applied index have applied the same entries."""
+        """Check that all nodes with an equal applied index have applied the same entries, and that no entry's time is
+        ahead of the true one: most clocks are right."""
         point = replica.log_point()
         if self.chains.setdefault(point.index, point.chain) != point.chain:
             self.broken.append(f"{self.loop.time():.3f} {name} has another entry {point.index}")
+        ahead_ms = replica.state.time_ms - int((EPOCH_S + self.loop.time()) * 1000)
+        if ahead_ms > 0:
+            self.broken.append(f"{self.loop.time():.3f} {name} applies an entry of {ahead_ms} ms from now")
 
     def crash(self, name: str, *, power: bool = True) -> None:
         """Kill the process; with `power`, unsynced data may be lost too."""
@@ -222,6 +237,10 @@ class SimCluster:
         node = self.nodes[name]
         assert node.replica is not None
         return node.directory.identity.cluster_id is None and node.replica.leader is None
+
+    def status(self, name: str) -> RaftStatus:
+        replica = self.nodes[name].replica
+        return RaftStatus() if replica is None else replica.status()
 
     def up(self) -> list[str]:
         return [name for name in self.names if self.nodes[name].replica is not None]

@@ -162,8 +162,7 @@ class OurNet(Net):
 
     def copy_of_disk(self, name: str) -> SimDirectory:
         """A copy of the node's data folder as it is now."""
-        directory = self.directories[name]
-        return SimDirectory(directory.files.copy(), directory.identity)
+        return self.directories[name].copy()
 
     def up(self) -> Iterable[str]:
         return self.replicas
