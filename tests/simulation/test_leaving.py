@@ -82,6 +82,17 @@ def test_a_leader_that_was_cut_off_and_removed_meanwhile_stops() -> None:
         assert knows_it_left(net, leaving)
 
 
+def test_a_node_that_does_not_reach_the_leader_is_told_by_another_member() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        leaving = net.others(leader)[0]
+        net.partition([leaving], [leader])
+        net.run(1)
+        remove(net, leaving)
+        assert knows_it_left(net, leaving)
+
+
 @pytest.mark.parametrize("marked", [True, False], ids=["it-remembers-the-commit", "it-forgot-the-commit"])
 def test_a_node_that_was_down_when_it_was_removed_stops_at_every_start(marked: bool) -> None:
     with OurNet(1) as net:

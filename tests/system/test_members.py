@@ -18,6 +18,7 @@ from quorate.processes.node import NodeProcess, Place
 from quorate.processes.ports import free_ports
 from quorate.vote import Vote
 from tests.support.cluster import Cluster
+from tests.support.silent_links import CutCluster
 
 OWN = ("node.id", "node.data", "http.listen", "raft.listen")  # each node has another value
 
@@ -110,6 +111,20 @@ def test_a_member_that_is_away_when_it_is_removed_ends_when_it_returns(away: str
         with Client(others, timeout_s=30) as client:
             client.change_members("remove", leaving.id)
         (leaving.resume if away == "paused" else leaving.start)()
+        cluster.wait_for(f"{leaving.id} stopped", lambda: not leaving.running or None)
+        assert (exit_code.REMOVED, True) == (leaving.exit_status, "removed from the cluster" in leaving.tail())
+
+
+def test_a_leader_that_is_cut_off_and_removed_meanwhile_ends_when_the_cut_is_over(tmp_path: Path) -> None:
+    """The connections stay open all the time, and carry nothing."""
+    with CutCluster(tmp_path) as cluster:
+        leaving, others = cluster.leader(), cluster.followers()
+        cluster.cut([leaving], others)
+        cluster.wait_for("another node leads", lambda: next((node for node in others if node.leads()), None))
+        with Client([node.url for node in others], timeout_s=30) as client:
+            client.change_members("remove", leaving.id)
+        assert leaving.running
+        cluster.links.heal()
         cluster.wait_for(f"{leaving.id} stopped", lambda: not leaving.running or None)
         assert (exit_code.REMOVED, True) == (leaving.exit_status, "removed from the cluster" in leaving.tail())
 
