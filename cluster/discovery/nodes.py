@@ -1,4 +1,4 @@
-"""The nodes that are registered in Consul, for commands that are to talk to them."""
+"""The nodes that are registered in Consul: for commands that are to talk to them, and for members that have moved."""
 
 from __future__ import annotations
 
@@ -28,6 +28,22 @@ def find_nodes(settings: Consul, *, cluster: str | None = None) -> list[str]:
     wanted = [entry for entry in entries if cluster in (None, entry["Service"]["Meta"].get("cluster"))]
     wanted.sort(key=lambda entry: ("leader" not in entry["Service"]["Tags"], entry["Service"]["ID"]))
     return list(dict.fromkeys(_url(entry) for entry in wanted))
+
+
+def find_raft_addresses(settings: Consul, cluster: str) -> dict[str, str]:
+    """Where the registered nodes of this cluster listen for their peers, ready or not: node id -> host:port.
+
+    Raises `NotReady` if Consul does not answer. Whoever may write to Consul may have written this.
+    """
+    client = connect(settings)
+    try:
+        _, entries = client.health.service(settings.service)
+    except TROUBLE as error:
+        raise NotReady(f"Consul at {settings.address}: {in_words(error)}") from None
+    finally:
+        client.http.session.close()
+    metas = [entry["Service"]["Meta"] for entry in entries]
+    return {meta["node"]: meta["raft"] for meta in metas if meta.get("cluster") == cluster and "raft" in meta}
 
 
 def _url(entry: Mapping[str, Any]) -> str:

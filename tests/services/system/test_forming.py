@@ -11,6 +11,7 @@ import requests
 from quorate.cluster.raft.membership.bootstrap import cluster_id_of
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.processes.node import NodeProcess
+from quorate.processes.ports import free_ports
 from quorate.vote import Vote
 from tests.services.consul_agent import Agent
 from tests.services.system.finding import entry_of, finding_cluster, newcomer, says
@@ -64,6 +65,28 @@ def test_three_that_know_only_consul_form_one_cluster_and_then_need_it_no_more(a
         assert 5 == shown["results"]["happy"]
     finally:
         cluster.close()
+
+
+def test_nodes_that_all_moved_at_once_find_each_other_where_they_are_registered(agent: Agent, tmp_path: Path) -> None:
+    """Their logs have nothing but the old addresses, and no settings have any."""
+    cluster = finding_cluster(agent, tmp_path)
+    try:
+        cluster.start()
+        (cluster_id,) = formed_as(cluster)
+        for node in cluster.nodes:
+            node.kill()
+        moved = {}
+        for node in cluster.nodes:
+            moved[node.id] = node.settings["raft.listen"] = f"127.0.0.1:{free_ports(1)[0]}"
+        cluster.start()
+        assert {cluster_id} == formed_as(cluster)
+        cluster.wait_for("the log has them", lambda: moved == logged(cluster.leader()) or None)
+    finally:
+        cluster.close()
+
+
+def logged(node: NodeProcess) -> dict[str, str]:
+    return {member["id"]: member["raft"] for member in node.get("/members")["members"]}
 
 
 def test_nodes_wait_for_a_consul_that_is_not_up_and_stop_when_told_to(agent: Agent, tmp_path: Path) -> None:
