@@ -23,6 +23,7 @@ from quorate.vote import (
     YEAR_9999_MS,
     check_text,
 )
+from quorate.words import count
 
 NOT_IN_ADDRESSES = (".", "..")  # clients resolve these before they send the request
 
@@ -82,14 +83,16 @@ def read_poll(body: bytes, content_type: str) -> CreatePoll:
 
 def _read_options(poll: NewPoll) -> list[str]:
     if len(poll.options) < 2 and not poll.write_ins:
-        raise Invalid(f"{len(poll.options)} options; a poll needs at least 2, or write_ins")
+        raise Invalid(f"{count(len(poll.options), 'option')}; a poll needs at least 2, or write_ins")
     return _check_options(poll.options)
 
 
 def _check_options(texts: Sequence[str]) -> list[str]:
     """The options in their normal form."""
     if len(texts) > OPTIONS_PER_POLL_MAX:
-        raise TooLarge(f"{len(texts):,} options; the limit is {OPTIONS_PER_POLL_MAX:,}", limit=OPTIONS_PER_POLL_MAX)
+        raise TooLarge(
+            f"{count(len(texts), 'option')}; the limit is {OPTIONS_PER_POLL_MAX:,}", limit=OPTIONS_PER_POLL_MAX
+        )
     options = [check_text(option, f"option {place}", OPTION_BYTES_MAX) for place, option in enumerate(texts)]
     if len(set(options)) < len(options):
         twice = next(option for option in options if options.count(option) > 1)

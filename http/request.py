@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl
 
 from quorate.errors import Forbidden, Invalid, UnsupportedMedia
 from quorate.vote import normal_form
+from quorate.words import count
 
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m)?", re.ASCII)
 PORT = re.compile(r":\d+$", re.ASCII)
@@ -78,7 +79,7 @@ def once(parameters: dict[str, list[str]], name: str, default: str) -> str:
     if values is None:
         return default
     if len(values) > 1:
-        raise Invalid(f"the query gives {name} {len(values)} times; give it once")
+        raise Invalid(f"the query gives {name} {count(len(values), 'time')}; give it once")
     return values[0]
 
 

@@ -19,6 +19,7 @@ from quorate.vote import (
     TOTAL_MAX,
     check_text,
 )
+from quorate.words import count
 
 
 class _Senseless(Exception):
@@ -70,7 +71,7 @@ def _options(options: object) -> list[str]:
     if not isinstance(options, list):
         raise _Senseless("options is no list; give a list of texts")
     if not 2 <= len(options) <= OPTIONS_PER_POLL_MAX:
-        raise _Senseless(f"it has {len(options):,} options; give 2 to {OPTIONS_PER_POLL_MAX:,}")
+        raise _Senseless(f"it has {count(len(options), 'option')}; give 2 to {OPTIONS_PER_POLL_MAX:,}")
     texts = [_option(option) for option in options]
     if len(set(texts)) != len(texts):
         raise _Senseless("an option stands there twice")

@@ -23,6 +23,7 @@ import msgspec
 from quorate.cluster.discovery.consul import RETRY_S_MAX, RETRY_S_MIN, TROUBLE, connect, in_words
 from quorate.config import Consul, parse_address
 from quorate.errors import ConfigError
+from quorate.words import count
 
 SESSION_S = 10  # the shortest that Consul allows; it may notice the end of a session only after twice that
 WAIT_S = 1  # how long one query waits for a change; a stop is noticed that late at most
@@ -124,7 +125,7 @@ class _Candidacy:
         ready = self._ready(rows)
         if len(ready) < self._me.expect:
             here = ", ".join(f"{candidate.id} at {candidate.raft}" for candidate in ready)
-            self.say(f"{len(ready)} of {self._me.expect} nodes of {self._cluster} are here: {here}")
+            self.say(f"{len(ready)} of {count(self._me.expect, 'node')} of {self._cluster} are here: {here}")
             return None
         if (formed := self._formed_already()) is not None:
             return formed
@@ -170,9 +171,8 @@ class _Candidacy:
         for row in sorted(living, key=lambda row: (row["CreateIndex"], row["Key"])):
             candidate = _decode(row, Candidate)
             if candidate.expect != self._me.expect:
-                self.say(
-                    f"{candidate.id} expects {candidate.expect} nodes and {self._me.id} {self._me.expect}: left out"
-                )
+                expected = count(candidate.expect, "node")
+                self.say(f"{candidate.id} expects {expected} and {self._me.id} {self._me.expect}: left out")
             elif (first := ready.setdefault(candidate.raft, candidate)) is not candidate:
                 self.say(f"{first.id} and {candidate.id} both claim {candidate.raft}: the second is left out")
         return list(ready.values())

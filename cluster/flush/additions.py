@@ -19,6 +19,7 @@ from quorate.errors import QuorateError
 from quorate.sinks.added_options import added_options
 from quorate.sinks.importable import ImportableSink
 from quorate.vote import OPTION_BYTES_MAX, OPTION_TEXT_PER_POLL_BYTES_MAX, OPTIONS_PER_POLL_MAX, check_text
+from quorate.words import count
 
 Options = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]  # of these polls, as the cluster has them
 Add = Callable[[Sequence[ChangePoll]], Sequence[Imported]]
@@ -75,7 +76,7 @@ class Additions:
 def _too_much(known: Sequence[str], wanted: Sequence[str]) -> str | None:
     """Why a poll cannot have these options too. An entry that is too long for the log would hold up the flush."""
     if len(known) + len(wanted) > OPTIONS_PER_POLL_MAX:
-        return f"{len(wanted):,} options were added there; a poll has at most {OPTIONS_PER_POLL_MAX:,}"
+        return f"{count(len(wanted), 'option')} were added there; a poll has at most {OPTIONS_PER_POLL_MAX:,}"
     if sum(len(text.encode()) for text in wanted) > OPTION_TEXT_PER_POLL_BYTES_MAX:
         return f"the options that were added there are over {OPTION_TEXT_PER_POLL_BYTES_MAX:,} bytes of text together"
     return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from quorate.words import count
+
 LINES = 8  # at once
 EVERY_S = 10.0  # then one more
 
@@ -24,7 +26,7 @@ class LineLimit:
             return None
         self._lines -= 1
         held_back, self._held_back = self._held_back, 0
-        return f" ({held_back} changes before this were not logged)" if held_back else ""
+        return f" (not logged before this: {count(held_back, 'change')})" if held_back else ""
 
 
 class Reminders:

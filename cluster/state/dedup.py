@@ -27,6 +27,7 @@ from operator import sub
 from struct import Struct
 
 from quorate.vote import Outcome
+from quorate.words import count
 
 WINDOW_MAX = 8_000_000  # about 180 MB. With longer buckets a look-up takes over a microsecond
 SMALL_WINDOW_MAX = 16_384  # up to here 256 buckets are enough: 65,536 nearly empty ones take 4 MB
@@ -221,7 +222,7 @@ class Dedup:
             return None
         if self._count and len(self._closed) >= CLOSED_MAX:
             wait = min(closed.expires for closed in self._closed) - self.accepted
-            return f"the dedup window was changed too often lately; try again {wait:,} accepted ids later"
+            return f"the dedup window was changed too often lately; try again after {count(wait, 'more accepted id')}"
         self._close(max(window, self.window))
         expires = self.accepted + window
         self._closed = [ClosedGeneration(c.count, max(c.expires, expires), c.ends) for c in self._closed]

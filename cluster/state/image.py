@@ -24,6 +24,7 @@ from quorate.cluster.state import dedup
 from quorate.cluster.state.sessions import Session
 from quorate.cluster.state.tally import Poll
 from quorate.errors import DataError
+from quorate.words import count
 
 if sys.byteorder != "little":
     raise ImportError("Quorate's columns are little-endian: this machine's byte order is not supported")
@@ -230,7 +231,7 @@ def poll_of(record: PollRecord, options: Sequence[str]) -> Poll:
     names = list(record.names) if record.write_ins else [options[place] for place in shared]
     base = array("q", record.base)
     if len(base) != len(names):
-        raise ValueError(f"poll {record.id!r} has {len(names)} options and {len(base)} results")
+        raise ValueError(f"poll {record.id!r} has {count(len(names), 'option')} and {count(len(base), 'result')}")
     return Poll(
         record.id,
         record.title,

@@ -12,6 +12,7 @@ from quorate.http.handlers.named import names_polls
 from quorate.http.operation import STRING, Operation
 from quorate.http.reply import Headers, signature
 from quorate.http.request import Request, read_query, read_version
+from quorate.words import count
 
 STREAM_POLLS_MAX = 100
 EVENT_STREAM = "text/event-stream"
@@ -38,7 +39,7 @@ async def follow(api: Api, request: Request) -> Stream:
     """
     polls = read_query(request.query, frozenset({"poll"})).get("poll", [])
     if len(polls) > STREAM_POLLS_MAX:
-        raise Invalid(f"{len(polls)} polls in one stream; the limit is {STREAM_POLLS_MAX}, or name none to follow all")
+        raise Invalid(f"{count(len(polls), 'poll')} in one stream; the limit is {STREAM_POLLS_MAX}; name none for all")
     after = read_version(request.last_event_id, "Last-Event-ID") if request.last_event_id else 0
     try:
         await _ready(api, polls, after, READY_S)

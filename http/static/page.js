@@ -115,7 +115,8 @@ function draw(poll) {
   }
   shown.forEach(([name, count], place) => drawOption(poll, name, count, most, place));
   find(".rest").hidden = !many;
-  find(".rest").textContent = `and ${number.format(options.length - OPTIONS_SHOWN)} more options`;
+  const rest = options.length - OPTIONS_SHOWN;
+  find(".rest").textContent = `and ${number.format(rest)} more ${rest === 1 ? "option" : "options"}`;
 }
 
 function drawOption(poll, name, count, most, place) {

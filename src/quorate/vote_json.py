@@ -27,6 +27,7 @@ from quorate.vote import (
     check_text,
     check_vote,
 )
+from quorate.words import count
 
 TEXTS_CACHED = 20_000
 FEW = 8  # with fewer votes than this, sets and a joined string cost more than they save
@@ -110,7 +111,7 @@ def _check_number(votes: int, what: What, votes_max: int) -> None:
     if not votes:
         raise Invalid(f"there is no vote in the {what}; give 1 to {votes_max:,}")
     if votes > votes_max:
-        raise TooLarge(f"{votes:,} votes in one {what}; the limit is {votes_max:,}", limit=votes_max)
+        raise TooLarge(f"{count(votes, 'vote')} in one {what}; the limit is {votes_max:,}", limit=votes_max)
 
 
 def _check_together(votes: list[Vote]) -> bool:

@@ -19,8 +19,14 @@ AGE_UNKNOWN_MS = 2**53 - 1
 
 
 def count(number: int, what: str) -> str:
-    """`1 vote`, `2 votes`."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
+    """`1 vote`, `2 votes`, `2 entries`, `2 batches`."""
+    return f"{number:,} {what if number == 1 else _plural(what)}"
+
+
+def _plural(what: str) -> str:
+    if what.endswith("y") and what[-2:-1] not in "aeiou":
+        return f"{what[:-1]}ies"
+    return f"{what}es" if what.endswith(("ch", "sh", "s", "x")) else f"{what}s"
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ from quorate.client.http import Client
 from quorate.client.votes_file import Line, Scan, VotesFile
 from quorate.errors import Invalid, QuorateError, Rejected
 from quorate.vote import Rejection, Vote
+from quorate.words import count
 
 REFUSED_SHOWN = 5
 PASSABLE = {"unknown_option", "unknown_poll", "conflict", "invalid"}  # the line is wrong, and will be so tomorrow
@@ -164,7 +165,7 @@ class _Feeding:
                 [
                     *shown,
                     f"They stand in the batch of lines {first:,} to {last:,}; {rest}.",
-                    f"{self.fed.done:,} of {self.fed.votes:,} votes are counted so far. {self._advice(first)}",
+                    f"{self.fed.done:,} of {count(self.fed.votes, 'vote')} counted so far. {self._advice(first)}",
                 ]
             ),
             lines=[lines[r.index].number for r in rejected],
@@ -207,7 +208,7 @@ def _check_window(client: Client, found: Scan) -> None:
     window = client.status().get("state", {}).get("dedup", {}).get("size")
     if isinstance(window, int) and found.votes > window:
         raise Invalid(
-            f"the file has {found.votes:,} votes with ids, and the cluster protects the last {window:,} ids: fed "
-            "again, its first votes would count twice. Raise the window (votes.dedup_window), cut the file, or use "
-            "--ignore-ids: then each line counts once, whatever its id"
+            f"the file has {count(found.votes, 'vote')} with ids, and the cluster protects the last "
+            f"{count(window, 'id')}: fed again, its first votes would count twice. Raise the window "
+            "(votes.dedup_window), cut the file, or use --ignore-ids: then each line counts once, whatever its id"
         )

@@ -25,6 +25,7 @@ from quorate.client.checkpoint import Checkpoint, FeedMark, Saved
 from quorate.client.http import Client, Producer
 from quorate.client.votes_file import Reader, Scan, VotesFile
 from quorate.errors import Conflict, ExpiredId, Invalid, Rejected
+from quorate.words import count
 
 BATCH_VOTES = 1_000  # fixed, because the batches of a file must be the same each time it is fed
 COMPARED_BATCHES = 5  # the cluster remembers as many of a session
@@ -109,7 +110,7 @@ class Start:
         mark = saved.mark_at(producer.sequence)
         if mark is None:
             raise Conflict(
-                f"the cluster has counted {producer.sequence} batches of the session {saved.session}, and the "
+                f"the cluster has counted {count(producer.sequence, 'batch')} of the session {saved.session}, and the "
                 f"checkpoint of {saved.name} is at {saved.marks[-1].sequence}: they do not belong together (is one of "
                 "them an old copy, or was the session used elsewhere?). Nothing was counted now. "
                 f"{self._other_name()} counts all lines, also those that were counted already"
@@ -131,9 +132,9 @@ class Start:
             is_same = saved.options == self._found.options and saved.session != self._found.producer
             if self._wanted.session is None and is_same and reader.digest() == mark.digest:
                 raise Conflict(
-                    f"{saved.name} stopped after {mark.votes:,} counted votes, and this begins with the same. If it is "
-                    f"the same, corrected: --session {saved.session} goes on there. If it is another one: --new counts "
-                    "all of it. Nothing was counted now"
+                    f"{saved.name} stopped after {count(mark.votes, 'counted vote')}, and this begins with the same. "
+                    f"If it is the same, corrected: --session {saved.session} goes on there. If it is another one: "
+                    "--new counts all of it. Nothing was counted now"
                 )
         return None
 

@@ -26,6 +26,7 @@ from quorate.config.write import value_of
 from quorate.errors import ConfigError, QuorateError
 from quorate.processes.node import Place
 from quorate.processes.ports import NoFreePorts, free_ports, is_free
+from quorate.words import count
 
 RAFT_PORT_OFFSET = 1_000
 MARK = "cluster.json"
@@ -130,7 +131,8 @@ class ClusterFolder:
         again = "leave it out to go on with this cluster, give another folder with --data, or begin anew with --fresh"
         if nodes not in (None, mark.nodes):
             raise CannotStart(
-                f"{self.path} holds a cluster of {mark.nodes} nodes, and --nodes {nodes} asks for another: {again}"
+                f"{self.path} holds a cluster of {count(mark.nodes, 'node')}, and --nodes {nodes} asks for another: "
+                f"{again}"
             )
         if port not in (None, mark.port):
             raise CannotStart(

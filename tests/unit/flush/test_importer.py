@@ -144,7 +144,7 @@ def test_senseless_documents_are_reported_by_id_and_left_alone(store: SqliteStor
         store.insert("good", options=["yes", "no"])
         async with flushing(replica, sink) as flusher:
             await until("the good one is in", lambda: seen(sink, "good") == {"yes": 0, "no": 0})
-            assert {"bad": "it has 1 options; give 2 to 100,000"} == problems(flusher)
+            assert {"bad": "it has 1 option; give 2 to 100,000"} == problems(flusher)
             assert None is replica.state.poll("bad")
             before = store.stored("bad")
             assert before is not None

@@ -32,7 +32,7 @@ def test_what_makes_sense_is_taken(title: object, options: object, results: obje
         (None, None, "options is no list; give a list of texts"),
         ("a,b", None, "options is no list; give a list of texts"),
         ([], None, "it has 0 options; give 2 to 100,000"),
-        (["a"], None, "it has 1 options; give 2 to 100,000"),
+        (["a"], None, "it has 1 option; give 2 to 100,000"),
         ([str(i) for i in range(100_001)], None, "it has 100,001 options; give 2 to 100,000"),
         (["a", 1], None, "option '1' is of type int; give a text"),
         (["a", None], None, "option 'None' is of type NoneType; give a text"),
