@@ -24,6 +24,7 @@ from typing import Any
 import msgspec
 
 from quorate.config import Sqlite
+from quorate.sinks import sqlite_causes as causes
 from quorate.sinks.added_options import added_options, texts_in
 from quorate.sinks.documents import (
     date_of,
@@ -117,7 +118,7 @@ class SqliteSink:
             written = {}
             for document in documents:
                 if time.monotonic() > deadline_s:
-                    raise SinkError(self._late(timeout_s))
+                    raise SinkError(causes.late(self._path, timeout_s))
                 written[document.id] = _write(db, document, fence, cluster_id)
             return written
 
@@ -196,10 +197,10 @@ class SqliteSink:
             yield db
         except sqlite3.Error as error:
             self._disconnect()
-            raise SinkError(self._in_words(error, timeout_s, deadline_s)) from error
+            raise SinkError(causes.in_words(error, self._path, timeout_s)) from error
         except OSError as error:
             self._disconnect()
-            raise SinkError(f"{self._path} cannot be used: {error.strerror or error}") from error
+            raise SinkError(causes.of_system(error, self._path)) from error
         except BaseException:
             self._disconnect()
             raise
@@ -244,23 +245,6 @@ class SqliteSink:
             with suppress(sqlite3.Error):
                 db.close()  # rolls back what is not committed
 
-    def _in_words(self, error: sqlite3.Error, timeout_s: float, deadline_s: float) -> str:
-        code = _code(error)
-        if code.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-            return f"{self._path} is locked by another program for over {timeout_s:g} s; end what holds it open"
-        if code.startswith("SQLITE_INTERRUPT") or time.monotonic() > deadline_s:
-            return self._late(timeout_s)
-        if code.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            return f"{self._path} is damaged ({error}); move it away, and the leader writes a new one"
-        if code.startswith("SQLITE_FULL"):
-            return f"{self._path} cannot grow: the disk is full; make room, and the flush goes on"
-        if "no such column" in str(error):
-            return f"{self._path} has a table `polls` that is not ours ({error}); give sqlite.path another file"
-        return f"{self._path} cannot be used: {error}"
-
-    def _late(self, timeout_s: float) -> str:
-        return f"{self._path} did not take it within {timeout_s:g} s; its disk may be overloaded"
-
 
 def _bound(db: sqlite3.Connection, deadline_s: float) -> None:
     """The deadline ends both a wait for locks and a statement that runs too long."""
@@ -270,11 +254,6 @@ def _bound(db: sqlite3.Connection, deadline_s: float) -> None:
     db.execute(f"pragma busy_timeout = {left_ms}")
 
 
-def _code(error: sqlite3.Error) -> str:
-    """SQLite's name of the error; "" for an error that Python's module raised by itself."""
-    return getattr(error, "sqlite_errorname", None) or ""
-
-
 def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
     """Switch to WAL. SQLite does not wait for locks here, and another node may be opening the file: so try again."""
     while True:
@@ -282,7 +261,7 @@ def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
             mode: str = db.execute("pragma journal_mode = wal").fetchone()[0]
             return mode
         except sqlite3.OperationalError as error:
-            if not _code(error).startswith("SQLITE_BUSY") or time.monotonic() > deadline_s:
+            if not causes.code(error).startswith("SQLITE_BUSY") or time.monotonic() > deadline_s:
                 raise
             time.sleep(0.01)
 

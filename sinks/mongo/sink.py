@@ -27,14 +27,16 @@ from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
 from pymongo.change_stream import CollectionChangeStream
 from pymongo.collection import Collection
-from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError, ServerSelectionTimeoutError
+from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from quorate.config import Mongo
 from quorate.sinks.added_options import added_options, texts_in
 from quorate.sinks.documents import sort_manual_polls, stored_fence
 from quorate.sinks.fencing import LOWEST, MAY_WRITE, judge, may_have_additions
 from quorate.sinks.importable import REFRESH_S, ManualPoll, Unreadable
+from quorate.sinks.mongo.causes import AUTHENTICATION_FAILED, DUPLICATE_KEY, brief, in_words, of_document
 from quorate.sinks.mongo.change_stream import ChangeStream
+from quorate.sinks.mongo.connect import connect
 from quorate.sinks.mongo.stored import (
     OBJECT_ID,
     READ_BY_HAND,
@@ -56,9 +58,6 @@ from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
 
 Operation = pymongo.InsertOne[Document] | pymongo.UpdateOne
 
-DUPLICATE_KEY = 11000
-AUTHENTICATION_FAILED = 18
-UNAUTHORIZED = (13, AUTHENTICATION_FAILED)
 # People and other programs may have put any date or text into a document. It must not hide other documents.
 LENIENT: CodecOptions[Document] = CodecOptions(
     tz_aware=True, datetime_conversion=DatetimeConversion.DATETIME_AUTO, unicode_decode_error_handler="replace"
@@ -179,7 +178,12 @@ class MongoSink:
             with pymongo.timeout(timeout_s):
                 yield
         except (PyMongoError, BSONError) as error:
-            raise SinkError(_in_words(error, timeout_s)) from error
+            raise SinkError(in_words(error, timeout_s, self._hosts())) from error
+
+    def _hosts(self) -> list[str]:
+        client = self._client
+        seeds = [] if client is None else client.topology_description.server_descriptions()
+        return [f"{host}:{port}" for host, port in seeds]
 
     def _polls(self) -> Collection[Document]:
         return self._open()[self._database].get_collection(self._collection, LENIENT)
@@ -193,9 +197,9 @@ class MongoSink:
                 raise SinkError("the connection to MongoDB is closed: this node is stopping")
             if self._client is None:
                 try:
-                    self._client = pymongo.MongoClient(self._url, w="majority", journal=True, appname="quorate")
-                except ValueError as error:  # for an impossible port; other wrong addresses raise a PyMongoError
-                    raise SinkError(f"MongoDB cannot be used: {error}; correct mongo.url") from error
+                    self._client = connect(self._url)
+                except (ValueError, OSError) as error:  # other wrong addresses raise a PyMongoError
+                    raise SinkError(in_words(error, 0)) from error
             if not self._has_index:
                 _make_index(self._client[self._database][self._collection])
                 self._has_index = True
@@ -305,7 +309,7 @@ def _make_index(polls: Collection[Document]) -> None:
     except OperationFailure as refused:  # without the index all is right, but slower
         if refused.code == AUTHENTICATION_FAILED:
             raise
-        log.warning("MongoDB refuses the index quorate_fence on %s: %s", polls.full_name, refused)
+        log.warning("MongoDB refuses the index quorate_fence on %s: %s", polls.full_name, brief(str(refused)))
 
 
 def _raise_unless_duplicate(error: BulkWriteError, ids: Sequence[str]) -> None:
@@ -314,22 +318,4 @@ def _raise_unless_duplicate(error: BulkWriteError, ids: Sequence[str]) -> None:
         raise error
     for failed in error.details.get("writeErrors", []):
         if failed.get("code") != DUPLICATE_KEY:
-            raise SinkError(
-                f"MongoDB refuses the document of poll {ids[failed['index']]!r}: {failed.get('errmsg')}"
-            ) from error
-
-
-def _in_words(error: Exception, timeout_s: float) -> str:
-    brief = str(error)
-    for noise in (", Timeout:", ", full error:", " (configured timeouts:"):
-        brief = brief.split(noise)[0]
-    brief = " ".join(brief.split())[:300]
-    if "Got response id" in brief:  # the text has a number that differs each time
-        return "MongoDB cannot be used: what answers there is no MongoDB; see mongo.url"
-    if isinstance(error, ServerSelectionTimeoutError):
-        return f"MongoDB cannot be reached ({brief}); the flush goes on when it is back"
-    if isinstance(error, OperationFailure) and error.code in UNAUTHORIZED:
-        return f"MongoDB refuses this user ({brief}); see mongo.url, and give it the role readWrite"
-    if isinstance(error, PyMongoError) and error.timeout:
-        return f"MongoDB did not answer within {timeout_s:g} s ({brief})"
-    return f"MongoDB cannot be used: {brief}"
+            raise SinkError(of_document(ids[failed["index"]], failed)) from error

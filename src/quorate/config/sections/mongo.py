@@ -22,3 +22,6 @@ class Mongo(Section, frozen=True):
     def problems(self) -> Iterator[str]:
         if not self.url.startswith(("mongodb://", "mongodb+srv://")):
             yield "mongo.url must begin with mongodb:// or mongodb+srv://"
+        authority, _, path = self.url.partition("://")[2].partition("?")[0].partition("/")
+        if "@" in path or authority.count("@") > 1:
+            yield "mongo.url: in the user's name and password write @ as %40, / as %2F and : as %3A"
