@@ -233,10 +233,16 @@ class SimCluster:
         return sorted(name for name in self.leaving - set(self.names) if not self.nodes[name].removed)
 
     def is_out(self, name: str) -> bool:
-        """Whether a node that left follows nobody. A learner may have left before it knew that it was a member."""
+        """Whether every member refuses a node that left, and cannot tell it so: its disk never was a member.
+
+        It is the disk of a learner that left before it knew that it was a voter, or a disk that forgot its promises.
+        """
         node = self.nodes[name]
         assert node.replica is not None
-        return node.directory.identity.cluster_id is None and node.replica.leader is None
+        assert node.replica._opened is not None
+        never_member = node.directory.identity.cluster_id is None or not node.replica._opened.membership.member_at
+        connected = any(node.replica.transport.is_open(peer) for peer in self.names)
+        return never_member and not connected and node.replica.leader is None
 
     def status(self, name: str) -> RaftStatus:
         replica = self.nodes[name].replica
