@@ -95,7 +95,7 @@ class Membership:
     def _removed(self, how: str) -> Removed:
         return Removed(
             f"this node was {REMOVED} {how}; its data directory is of no more use. To take {self._node_id} in again, "
-            f"empty the directory and add it: quorate members add {self._node_id} HOST:PORT"
+            f"remove all but settings from the directory and add it: quorate members add {self._node_id} HOST:PORT"
         )
 
     def committed(self, data: bytes, index: int) -> None:
