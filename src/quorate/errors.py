@@ -78,7 +78,7 @@ class Gone(QuorateError):
 
 
 class Conflict(QuorateError):
-    status, kind, title = 409, "conflict", "The same id was used for something else"
+    status, kind, title = 409, "conflict", "It does not fit what is there"
 
 
 class BadTransition(QuorateError):

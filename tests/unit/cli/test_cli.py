@@ -109,7 +109,7 @@ def test_a_vote_carries_poll_and_weight(node: Node, capsys: Capture) -> None:
     [
         (["vote", "angry"], "No open poll has this option"),
         (["vote", "happy", "--poll", "none"], "No such poll"),
-        (["vote", "sad", "--id", "taken"], "The same id was used for something else"),
+        (["vote", "sad", "--id", "taken"], "It does not fit what is there"),
         (["results", "none"], "No such poll"),
         (["polls", "archive", "mood"], "open can become closed"),
         (["polls", "create", "mood", "--option", "a", "--option", "b"], "another poll has this id"),
