@@ -25,6 +25,7 @@ from quorate.vote import (
 )
 from quorate.words import count
 
+MERGE_PATCH = "application/merge-patch+json"
 NOT_IN_ADDRESSES = (".", "..")  # clients resolve these before they send the request
 
 _REMOVING = "an option is never taken away, since its votes would be lost; close the poll, and create one without it"
@@ -106,7 +107,8 @@ def _check_options(texts: Sequence[str]) -> list[str]:
 
 def read_edit(poll_id: str, body: bytes, content_type: str) -> ChangePoll:
     """The command that changes a poll. Raises `Invalid` or `TooLarge`, which say what cannot be changed, and why."""
-    if form_of(content_type) != "json":
+    # RFC 7396's type is fine too: a field that is not given stays, and null takes the closing time away.
+    if MERGE_PATCH not in content_type.lower() and form_of(content_type) != "json":
         raise Invalid("a change is one JSON object; send application/json")
     try:
         for name in _decode_fields(body):

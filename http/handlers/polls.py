@@ -22,7 +22,7 @@ from quorate.http.api import Api
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
 from quorate.http.handlers.named import names_polls
 from quorate.http.operation import ID, Operation
-from quorate.http.poll_body import NewPoll, PollEdit, read_edit, read_poll
+from quorate.http.poll_body import MERGE_PATCH, NewPoll, PollEdit, read_edit, read_poll
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request, read_query
 from quorate.vote import OPTIONS_PER_POLL_MAX, YEAR_9999_MS
@@ -56,7 +56,7 @@ CREATE = Operation(
 CHANGE = Operation(
     "Change a poll: its title, its closing time, and options that are added",
     parameters=[ID],
-    body={"application/json": PollEdit},
+    body={"application/json": PollEdit, MERGE_PATCH: PollEdit},
     words="All of it, or nothing. Options are only added, and start from zero; an option that is there is no change. A "
     "`closes_at` of null takes the closing time away. The answer is the poll, and whether it `changed`.",
 )

@@ -190,6 +190,22 @@ def test_a_page_of_another_site_changes_no_poll(running_node: Node) -> None:
     assert (403, "foreign") == (answer.status, poll.shown()["title"])
 
 
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/merge-patch+json", 200),
+        ("application/merge-patch+json; charset=utf-8", 200),
+        ("application/json-patch+json", 415),
+        ("application/x-ndjson", 400),
+        ("text/plain", 415),
+    ],
+)
+def test_a_change_is_a_json_object_of_either_type(running_node: Node, content_type: str, status: int) -> None:
+    poll = Poll(running_node, content_type.replace("/", " "))
+    path = poll.path.replace(" ", "%20").replace(";", "%3B")
+    assert status == running_node.ask("PATCH", path, {"title": "x"}, {"Content-Type": content_type}).status
+
+
 def test_a_compressed_change_is_refused(running_node: Node) -> None:
     poll = Poll(running_node, "packed")
     assert 415 == running_node.ask("PATCH", poll.path, {"title": "x"}, {"Content-Encoding": "gzip"}).status
