@@ -11,6 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from quorate import exit_code
+from quorate.cluster.raft.engine.replication import MEMBERS
+from quorate.cluster.raft.members import encode, founding
+from quorate.cluster.raft.membership.bootstrap import cluster_id_of
+from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.unsafe_recovery import InlineWriter
 from quorate.config import Config, load
 from quorate.errors import ConfigError
 from quorate.node import Node
@@ -59,6 +66,25 @@ def test_a_node_that_cannot_listen_leaves_its_folder_unlocked(tmp_path: Path) ->
         await again.replica.stop()
 
     asyncio.run(main())
+
+
+def test_a_node_whose_own_log_has_its_removal_ends_with_a_code_of_its_own(tmp_path: Path) -> None:
+    directory = DataDirectory.open(tmp_path, node_id="n1")
+    founders = {"n1": directory.identity.incarnation, "n2": "another disk"}
+    directory.save_identity(cluster_id=cluster_id_of(founders), members=founders)
+    formed = founding({"n1": "127.0.0.1:1", "n2": "127.0.0.1:2"}, founders)
+    journal = Journal.open(directory.files, InlineWriter(), snapshot=None, on_failure=lambda error: None)
+    for index, known in enumerate((formed, formed.removing("n1")), 2):
+        journal.add(MEMBERS + encode(known), index, 1)
+    journal.flush()
+    journal.setRaftCommitIndex(3)
+    journal.close()
+    directory.close()
+
+    async def main() -> int:
+        return await Node(config_of(tmp_path)).run()
+
+    assert exit_code.REMOVED == asyncio.run(main())
 
 
 @needs_ipv6
