@@ -52,7 +52,8 @@ def judge(
             return WriteOutcome.GONE
         return WriteOutcome.WRITTEN if before is None else WriteOutcome.RESTORED
     if stored.cluster is None:
-        return WriteOutcome.TAKEN if ledger is not None else _judge_by_hand(document.initial_results, stored.by_hand)
+        hand_made = _judge_by_hand(document.initial_results, stored.by_hand)
+        return hand_made if ledger is None else WriteOutcome.REPLACED
     if stored.cluster != cluster_id:
         return WriteOutcome.FOREIGN
     if (stored.fence or "") > str(fence):

@@ -62,7 +62,7 @@ class PollDocument:
 class WriteOutcome(enum.Enum):
     """What became of one document. The first four say that it is stored now; otherwise the stored one was left alone.
 
-    A sink that does not import never answers CHANGED or TAKEN. One that cannot compare never answers EDITED.
+    A sink that does not import never answers CHANGED, TAKEN or REPLACED. One that cannot compare never answers EDITED.
     """
 
     WRITTEN = "written"
@@ -73,6 +73,7 @@ class WriteOutcome(enum.Enum):
     FOREIGN = "foreign"  # the stored document has another cluster's fence: `quorate sink adopt`
     CHANGED = "changed"  # a hand-made document does not hold the results that the poll was imported with
     TAKEN = "taken"  # a hand-made document has the id of a poll that did not come from it: it is left to people
+    REPLACED = "replaced"  # a hand-made document stands where this cluster's own was: its numbers may be counted
     GONE = "gone"  # the document was deleted; it is not brought back within this generation
 
     @property

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 class Deviations:
     def __init__(self, sink: str) -> None:
         self._sink = sink
-        self._edited = self._lost = 0
+        self._edited = self._lost = self._deleted = 0
         self._told_s: dict[str, float] = {}  # poll id -> when an edit was told last, on the monotonic clock
         self._last = ""
 
@@ -39,6 +39,15 @@ class Deviations:
             )
             log.warning("%s", self._last)
 
+    def deleted(self, id: str) -> None:
+        """The document of this poll is gone, and the sink knows that it was written."""
+        self._deleted += 1
+        self._last = (
+            f"the document {id!r} was deleted from {self._sink} by hand; it is not brought back, unless `quorate sink "
+            "adopt` writes all polls again"
+        )
+        log.info("%s", self._last)
+
     def lost(self, id: str) -> None:
         """The sink has an older document of this poll than was written, or none."""
         self._lost += 1
@@ -53,6 +62,7 @@ class Deviations:
         return {
             "edited": self._edited,
             "lost": self._lost,
+            "deleted": self._deleted,
             "polls": list(self._told_s)[-SHOWN_MAX:],
             "last": self._last or None,
         }

@@ -58,7 +58,7 @@ class Importer:
         return time.monotonic() - self._searched_s >= LOOK_EVERY_S
 
     def refused(self, id: str, outcome: WriteOutcome) -> None:
-        """The flush could not write over a document put there by hand: `CHANGED` or `TAKEN`."""
+        """The flush could not write over a document put there by hand: `CHANGED`, `TAKEN` or `REPLACED`."""
         self._refused[id] = outcome
         if outcome is WriteOutcome.CHANGED or id not in self._problems:
             self.check_soon()
@@ -109,8 +109,8 @@ class Importer:
             if poll.id not in in_cluster or (outcome is WriteOutcome.CHANGED and in_cluster[poll.id] != poll.results):
                 new.append(poll)
                 continue
-            if in_cluster[poll.id] is None or outcome is WriteOutcome.TAKEN:
-                problems[poll.id] = "the cluster has a poll of this id that did not come from it; give it another id"
+            if outcome in _WHY:
+                problems[poll.id] = _WHY[outcome]
             claims.append(poll.id)  # the sink decides whether the document may be written over
         for group in _groups(new):
             for poll, imported in zip(group, take_in(group), strict=True):
@@ -148,6 +148,13 @@ class Importer:
         self._problems = problems
 
 
+_WHY: dict[WriteOutcome | None, str] = {
+    WriteOutcome.TAKEN: "the cluster has a poll of this id that did not come from it; give it another id",
+    WriteOutcome.REPLACED: (
+        "it took the place of the cluster's own document of this poll, and its numbers may be counted already. Give it "
+        "another id, and `quorate sink adopt` writes the cluster's own again"
+    ),
+}
 _AS = {
     Import.CREATED: "imported",
     Import.CHANGED: "imported again: its results had been changed meanwhile",

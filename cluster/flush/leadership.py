@@ -247,9 +247,9 @@ class Leadership:
             if outcome is WriteOutcome.EDITED:
                 self._deviations.edited(id)
         elif outcome is WriteOutcome.GONE:
-            log.info("poll %r was deleted from %s by hand; it is not brought back", id, self._sink.name)
+            self._deviations.deleted(id)
             mirror.leave_out(id)
-        elif outcome in (WriteOutcome.CHANGED, WriteOutcome.TAKEN):
+        elif outcome in (WriteOutcome.CHANGED, WriteOutcome.TAKEN, WriteOutcome.REPLACED):
             if self._importer is not None:
                 self._importer.refused(id, outcome)
             mirror.leave_out(id)

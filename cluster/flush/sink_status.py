@@ -20,6 +20,7 @@ class DeviationStatus(TypedDict):
 
     edited: int  # documents that were written over, since this node started
     lost: int  # how often the sink had lost what was written to it
+    deleted: int  # documents that are not brought back
     polls: Sequence[str]  # whose documents were edited; not all of them if there are many
     last: str | None  # what was told last, and what to do
 

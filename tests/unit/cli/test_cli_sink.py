@@ -27,7 +27,7 @@ FLUSH = {
     "flushes": 10,
     "failures": 4,
     "documents": {"written": 30, "same": 0, "gone": 1},
-    "deviations": {"edited": 0, "lost": 0, "polls": [], "last": None},
+    "deviations": {"edited": 0, "lost": 0, "deleted": 0, "polls": [], "last": None},
     "import": {"imported": 2, "searches": 5, "left_alone": 1, "problems": {"tea": "options is no list"}},
 }
 

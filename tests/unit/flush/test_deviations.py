@@ -14,7 +14,19 @@ from quorate.cluster.flush import leadership, mirror
 from quorate.cluster.flush.flusher import Flusher, Phase
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
-from tests.unit.flush.flushing import Gate, apply, elect, flushing, poll, run, seen, votes
+from tests.unit.flush.flushing import (
+    Gate,
+    adopt_by,
+    apply,
+    elect,
+    flushing,
+    flushing_to,
+    import_status,
+    poll,
+    run,
+    seen,
+    votes,
+)
 from tests.unit.sinks.sink_stores import SqliteStore
 
 
@@ -200,6 +212,28 @@ def test_a_document_that_is_deleted_stays_deleted_and_is_no_loss(store: SqliteSt
             await until("it is noticed", lambda: flusher.status()["documents"]["gone"] == 1)
             flushes = flusher.status()["flushes"]
             await until("more flushes", lambda: flusher.status()["flushes"] > flushes + 20)
-            assert (None, 0, 0) == (seen(sink), deviations(flusher)["edited"], deviations(flusher)["lost"])
+            found = deviations(flusher)
+            assert (None, 0, 0, 1) == (seen(sink), found["edited"], found["lost"], found["deleted"])
+            assert "`quorate sink adopt` writes all polls again" in found["last"]
+
+    run(scenario())
+
+
+def test_a_document_that_took_the_place_of_ours_is_told_what_to_do_about_it(store: SqliteStore) -> None:
+    """As after an import of a dump that has no fences. `sink adopt` does what is said once the document is moved."""
+
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll(), votes("happy", 3))
+        async with flushing_to(replica, sink) as flushers:
+            flusher = flushers["sqlite"]
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            store.edit("mood", cluster=None, fence=None, results={"happy": 1, "sad": 0})
+            await until("it is told", lambda: "mood" in import_status(flusher)["problems"])
+            assert "took the place of the cluster's own" in import_status(flusher)["problems"]["mood"]
+            store.run("update polls set id = 'other' where id = 'mood'")
+            await flushers.adopt(adopt_by(replica))
+            await until("ours is back", lambda: seen(sink) == {"happy": 3, "sad": 0})
+            await until("the other is a poll of its own", lambda: seen(sink, "other") == {"happy": 1, "sad": 0})
 
     run(scenario())

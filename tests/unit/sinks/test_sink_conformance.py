@@ -242,7 +242,7 @@ def test_a_document_deleted_and_put_there_again_is_left_alone(store: Store) -> N
     store.delete("mood")
     store.insert("mood", options=["happy", "sad"], results={"happy": 5, "sad": 0})
     for fence in (at(2), at(3, generation=1)):
-        assert {"mood": WriteOutcome.TAKEN} == sink.write([imported], fence, "c1", timeout_s=T)
+        assert {"mood": WriteOutcome.REPLACED} == sink.write([imported], fence, "c1", timeout_s=T)
 
 
 def test_adopting_leaves_hand_made_documents_to_the_import(store: Store) -> None:

@@ -45,7 +45,7 @@ def by_hand(a: int) -> StoredDocument:
         (by_hand(3), None, None, WriteOutcome.TAKEN),
         (by_hand(3), None, {"a": 3}, WriteOutcome.WRITTEN),  # the import itself, or the same poll in another sink
         (by_hand(4), None, {"a": 3}, WriteOutcome.CHANGED),  # edited since, or another poll of this id in another sink
-        (by_hand(3), 0, {"a": 3}, WriteOutcome.TAKEN),  # deleted and put there again
+        (by_hand(3), 0, {"a": 3}, WriteOutcome.REPLACED),  # deleted and put there again
         (StoredDocument(None, None, Unreadable("p", "why")), None, {"a": 3}, WriteOutcome.CHANGED),
     ],
 )
