@@ -76,7 +76,7 @@ async def _put_back(cluster: SimCluster, rng: random.Random) -> None:
         cluster.nodes[name].directory = copy
         await cluster.start(name)
         is_old = cluster.status(name).last_index < known_before
-        await asyncio.sleep(1)
+        await asyncio.sleep(rng.choice((0.1, 1.0)))  # the peers are met at once
         found_out = bool(cluster.status(name).forgotten)
         if is_old and not found_out:
             cluster.broken.append(f"{cluster.loop.time():.3f} {name} did not find out that its disk is old")

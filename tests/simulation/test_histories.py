@@ -22,5 +22,12 @@ def test_no_acknowledged_vote_is_lost_and_all_nodes_agree(seed: int) -> None:
     assert verdict.acknowledged > 100, f"seed {seed}: a history in which hardly anything happened shows nothing"
 
 
+@pytest.mark.parametrize("seed", range(10_000, 10_000 + SEEDS // 5))
+def test_three_nodes_whose_disks_links_and_clocks_are_worse(seed: int) -> None:
+    """Of three nodes any two are a majority, so a single one that has forgotten something would do harm."""
+    verdict = history(seed, "abc", likelier={"copy": 2, "one-way": 3, "clock": 3})
+    assert [] == verdict.broken, f"seed {seed}: {verdict}"
+
+
 def test_the_same_seed_gives_the_same_history_to_the_message() -> None:
     assert history(7) == history(7)

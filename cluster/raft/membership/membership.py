@@ -173,7 +173,7 @@ class Membership:
         return (
             f"the data folder of {me.id} has forgotten what {me.id} promised, as an old copy that was put back: "
             "neither its copies nor its ballots count. If a majority of the others is well: "
-            f"quorate members replace {me.id} (the folder need not be emptied)"
+            f"quorate members replace {me.id} (the folder need not be emptied). If not, see quorate recover"
         )
 
     def may_give_ballot(self, to: str) -> bool:
