@@ -78,7 +78,11 @@ class ClusterSettings:
             raise NotReady("not connected")
         if level < LEVEL:
             raise NotReady(f"runs {entry.LEVEL_VERSIONS[level]}, which cannot tell")
-        return _decode(await self._replica.call(id, "settings", b"", timeout_s=ASK_S))
+        answer = await self._replica.call(id, "settings", b"", timeout_s=ASK_S)
+        try:
+            return _decode(answer)
+        except msgspec.DecodeError:
+            raise NotReady("told what this version cannot read") from None
 
     async def _on_asked(self, peer: str, request: bytes) -> bytes:
         return _encode(self.own())

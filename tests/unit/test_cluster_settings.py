@@ -112,16 +112,24 @@ def test_secrets_are_compared_and_never_shown() -> None:
 
 
 def test_a_node_that_cannot_say_is_named_with_the_reason() -> None:
+    async def tell_otherwise(peer: str, request: bytes) -> bytes:
+        return b'{"votes.dedup_window":[7]}'
+
     async def main() -> tuple[Any, Any]:
-        members = Members({}, {}, {}, {})
+        members = Members({}, {}, {}, {}, {})
         members.levels |= {"n2": None, "n3": 0}
+        members.replicas[4].serve("settings", tell_otherwise)
         del members.replicas[0].peers["n4"]
         found = await members.settings[0].show()
         return found["untold"], [list(each["nodes"]) for each in found["settings"]]
 
     untold, nodes = run(main())
-    expected = {"n2": "not connected", "n3": "runs 0.1.0, which cannot tell", "n4": "no link to n4"}
-    assert expected == untold
+    assert {
+        "n2": "not connected",
+        "n3": "runs 0.1.0, which cannot tell",
+        "n4": "no link to n4",
+        "n5": "told what this version cannot read",
+    } == untold
     assert all(said == ["n1"] for said in nodes)
 
 
