@@ -7,7 +7,7 @@ loop: it renders big answers and reads files. One error handler renders every er
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Collection, Coroutine, Iterable, Iterator
 from typing import Any, TypeVar
 
 import flask
@@ -24,6 +24,7 @@ from quorate.http.reply import Reply, headers_of, internal, problem, signature
 from quorate.http.request import Request, check_coding, check_origin
 from quorate.http.routing import Route
 from quorate.http.url_map import AnythingConverter
+from quorate.words import near_names
 
 LOOP_GRACE_S = 2.0  # a handler ends by its own deadline; this is for a loop that does not turn
 
@@ -31,7 +32,8 @@ T = TypeVar("T")
 
 
 def create_app(api: Api, routes: Iterable[Route]) -> Flask:
-    door = _FlaskDoor(api)
+    routes = tuple(routes)
+    door = _FlaskDoor(api, {_first_part(route.path) for route in routes if len(route.path) > 1})
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = api.limits.poll_bytes
     app.url_map.strict_slashes = False
@@ -48,8 +50,9 @@ def create_app(api: Api, routes: Iterable[Route]) -> Flask:
 class _FlaskDoor:
     """Passes requests from Flask to the handlers, and their answers back."""
 
-    def __init__(self, api: Api) -> None:
+    def __init__(self, api: Api, parts: Collection[str]) -> None:
         self._api = api
+        self._parts = parts  # the first parts of all paths: a misspelt one may have meant one of them
 
     def view(self, route: Route) -> Callable[..., Response]:
         timeout_s = route.timeout_s(self._api.limits)
@@ -120,10 +123,16 @@ class _FlaskDoor:
             allow = sorted(error.valid_methods or ())
             return MethodNotAllowed(f"{request.path} answers {', '.join(allow)}, not {request.method}", allow=allow)
         if error.code == 404:
-            return NotFound(f"there is nothing at {request.path}; GET /openapi.json lists what there is")
+            near = near_names(_first_part(request.path), self._parts, likeness=0.7)
+            meant = f"did you mean {' or '.join(near[:2])}?" if near else "GET /openapi.json lists what there is"
+            return NotFound(f"there is nothing at {request.path}; {meant}")
         if error.code == 413:
             return too_large(self._api.limits.poll_bytes)
         return Invalid(error.description or error.name) if 400 <= (error.code or 500) < 500 else error
+
+
+def _first_part(path: str) -> str:
+    return "/" + path.lstrip("/").partition("/")[0]
 
 
 def read_request() -> Request:

@@ -34,7 +34,7 @@ class Invalid(QuorateError):
 
 
 class NotFound(QuorateError):
-    status, kind, title = 404, "not-found", "There is nothing at this address"
+    status, kind, title = 404, "not-found", "Not found"
 
 
 class MethodNotAllowed(QuorateError):

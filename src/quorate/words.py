@@ -56,10 +56,10 @@ def doubt_about(path: str) -> Doubt | None:
 NEAR_MAX, ALL_MAX = 5, 8
 
 
-def near_names(word: str, known: Iterable[str]) -> list[str]:
+def near_names(word: str, known: Iterable[str], *, likeness: float = 0.5) -> list[str]:
     """Known names that `word` may have meant, the likeliest first. Upper and lower case are alike."""
     by_case = {each.casefold(): each for each in known}
-    return [by_case[each] for each in difflib.get_close_matches(word.casefold(), by_case, NEAR_MAX, 0.5)]
+    return [by_case[each] for each in difflib.get_close_matches(word.casefold(), by_case, NEAR_MAX, likeness)]
 
 
 def did_you_mean(word: str, known: Collection[str]) -> str:

@@ -70,15 +70,20 @@ def _print(error: QuorateError, as_json: bool) -> None:
 def _hint(error: QuorateError) -> str | None:
     if isinstance(error, OutcomeUnknown):
         return next(words for path, words in IN_DOUBT.items() if error.asked.startswith(path))
-    if isinstance(error, NoLeader):
-        return f"Nothing was changed. {NOT_REACHED_HINT}" if error.asked else NOT_REACHED_HINT
-    return None
+    if not isinstance(error, NoLeader):
+        return None
+    from quorate.client.error_replies import Unreached  # not at the start of a command: it loads requests
+
+    nothing = "Nothing was changed. " if error.asked and "Nothing was changed" not in error.detail else ""
+    return nothing + (NOT_REACHED_HINT if isinstance(error, Unreached) else "Which nodes are up: quorate nodes")
 
 
 def _sentence(error: QuorateError) -> str:
     """Title and detail. A detail that only repeats the title is left out."""
     if "\n" in error.detail:
         return f"quorate: {error.title}:\n{error.detail}"
-    if not error.detail or error.detail.casefold() == error.title.casefold():
+    if not error.detail:
         return f"quorate: {error.title}"
+    if error.detail.casefold().startswith(error.title.casefold()):
+        return f"quorate: {error.detail[0].upper()}{error.detail[1:]}"
     return f"quorate: {error.title}: {error.detail}"

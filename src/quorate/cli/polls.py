@@ -95,8 +95,9 @@ def show(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
 
 @polls.command()
 @click.argument("id")
+@click.argument("also_options", metavar="[OPTION]...", nargs=-1)
 @click.option("--title", default="", help="What is asked; the id if not given.")
-@click.option("--option", "options", multiple=True, help="An option; give several.")
+@click.option("--option", "options", multiple=True, help="An option; give several, or give them after the id.")
 @click.option("--options-file", type=click.File("rb"), help="A file with one option a line; - is stdin.")
 @click.option("--draft", is_flag=True, help="Do not open it yet.")
 @click.option(
@@ -110,6 +111,7 @@ def show(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
 @asks_nodes()
 def create(
     id: str,
+    also_options: tuple[str, ...],
     title: str,
     options: tuple[str, ...],
     options_file: BinaryIO | None,
@@ -121,7 +123,7 @@ def create(
     timeout_s: float,
 ) -> None:
     """Create a poll, open at once unless --draft. The same again is fine; another poll with that id is refused."""
-    wanted = [*options, *(_options_in(options_file) if options_file else ())]
+    wanted = [*also_options, *options, *(_options_in(options_file) if options_file else ())]
     with client_of(nodes, timeout_s) as client:
         created = client.create_poll(
             id, wanted, title=title, state="draft" if draft else "open", closes_at=closes_at, write_ins=write_ins

@@ -5,12 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 import requests
 
 from quorate import errors
-from quorate.errors import Invalid, NoLeader, OutcomeUnknown, QuorateError
+from quorate.errors import Invalid, NoLeader, NotFound, OutcomeUnknown, QuorateError
 from quorate.web.words import PLAIN, SPEAKS_TLS, made_no_connection, speaks_tls, why_no_connection
 
 NOT_FIELDS = {
@@ -48,6 +49,8 @@ def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str
     if known is None:  # an error that only a newer version knows: keep its own words
         error.kind, error.title = kind, str(problem.get("title", error.title))  # type: ignore[misc] # of this one only
     error.status = status  # type: ignore[misc] # of this one only
+    if isinstance(error, NotFound) and urlsplit(node).path:
+        error.detail += f". --node {node} has a path of its own; is that right?"
     error.definite = problem.get("definite", error.definite) is True  # type: ignore[misc] # of this one only
     return error
 
@@ -67,6 +70,7 @@ def transport_error(node: str, error: requests.RequestException, by: str = "") -
     if isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         return Invalid(f"{node!r} is no node's URL; give one as http://127.0.0.1:8001")
     if made_no_connection(error):
+        by += _without_port(node)
         why = why_no_connection(error)
         return Unreached(f"{node} cannot be reached{by}" if why == PLAIN else f"{node} cannot be reached: {why}{by}")
     if not by and speaks_tls(error, node):
@@ -74,6 +78,12 @@ def transport_error(node: str, error: requests.RequestException, by: str = "") -
     if isinstance(error, requests.Timeout):
         return OutcomeUnknown(f"{node} did not answer in time{by}")
     return OutcomeUnknown(f"{node} broke the connection{by}")
+
+
+def _without_port(node: str) -> str:
+    parts = urlsplit(node)
+    port = {"http": 80, "https": 443}.get(parts.scheme)
+    return "" if parts.port is not None else f" (it gives no port, so {port} was asked; a node's own is 8001 or so)"
 
 
 def worth_another_try(error: QuorateError) -> bool:

@@ -261,8 +261,12 @@ def _about(error: QuorateError, method: str, path: str) -> QuorateError:
 def base_url(node: str) -> str:
     """Make a URL of `host:port` or a URL, without a slash at the end. Raises `Invalid`."""
     url = node.strip() if "://" in node else f"http://{node.strip()}"
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.netloc or " " in url:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and " " not in url
+    except ValueError:  # its port is no number, or its brackets do not match
+        is_url = False
+    if not is_url:
         raise Invalid(f"{node!r} is no node's URL; give one as http://127.0.0.1:8001")
     return url.rstrip("/")
 

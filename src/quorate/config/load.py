@@ -225,6 +225,8 @@ def nearest_setting(name: str) -> str:
         return f"; did you mean {siblings[near]}?"
     if elsewhere := [s.name for s in SETTINGS.values() if s.key == key]:
         return f"; did you mean {' or '.join(elsewhere)}?"
+    if not key and (holding := [s.name for s in SETTINGS.values() if name in s.key and not s.replaced_by]):
+        return f"; did you mean {' or '.join(holding[:3])}?"
     if anything := closest(name, SETTINGS):
         return f"; did you mean {anything}?"
     return f"; [{section}] has {', '.join(siblings)}" if siblings else _nearest(section, section_names())

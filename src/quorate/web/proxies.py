@@ -54,9 +54,12 @@ class _Asked:
 
 def proxy_for(url: str, env: Mapping[str, str]) -> Proxy | None:
     """None: the URL is asked directly. Raises `ConfigError` if the environment names a proxy that cannot be used."""
-    parts = urlsplit(url)
-    host = (parts.hostname or "").rstrip(".")
-    asked = _Asked(parts.scheme, host, parts.port or PORTS.get(parts.scheme, 0))
+    try:
+        parts = urlsplit(url)
+        host, port = (parts.hostname or "").rstrip("."), parts.port
+    except ValueError:
+        return None  # it is no URL, which whoever asks it finds out
+    asked = _Asked(parts.scheme, host, port or PORTS.get(parts.scheme, 0))
     found = _proxy_variable(asked.scheme, env)
     if found is None or asked.is_here or _is_excepted(asked, env.get("no_proxy") or env.get("NO_PROXY") or ""):
         return None

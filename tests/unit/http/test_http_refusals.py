@@ -144,3 +144,17 @@ def test_a_node_that_is_behind_its_leader_keeps_the_plain_words() -> None:
     assert None is words.of(state, Vote("happy", poll="mood"), "unknown_poll")
     assert None is words.of(state, Vote("happy", poll="mood"), "unknown_option")
     assert None is words.of(state, Vote("happy", poll="mood"), "conflict")
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/vote", "there is nothing at /vote; did you mean /votes?"),
+        ("/poll/mood", "there is nothing at /poll/mood; did you mean /polls?"),
+        ("/healthz", "there is nothing at /healthz; GET /openapi.json lists what there is"),
+    ],
+)
+def test_a_misspelt_address_is_answered_with_those_that_are_near(node: Node, path: str, said: str) -> None:
+    answer = node.ask("GET", path)
+    assert (404, "not-found") == (answer.status, answer.json["type"])
+    assert said == answer.json["detail"]

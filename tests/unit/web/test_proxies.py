@@ -15,6 +15,7 @@ BOTH = {"HTTP_PROXY": PROXY, "HTTPS_PROXY": PROXY}
     ("url", "env", "through"),
     [
         ("http://n1.example:8001/votes", {}, None),
+        ("http://n1.example:port", BOTH, None),
         ("http://n1.example:8001/votes", {"HTTP_PROXY": PROXY}, PROXY),
         ("http://n1.example:8001/votes", {"http_proxy": PROXY, "HTTP_PROXY": "http://other:1"}, PROXY),
         ("http://n1.example:8001/votes", {"HTTP_PROXY": "proxy.example:3128"}, PROXY),
