@@ -157,6 +157,19 @@ def test_the_product_imports_no_bench_and_neither_imports_tests() -> None:
     assert [] == [*product, *bench]
 
 
+def test_only_the_web_room_speaks_http_to_others() -> None:
+    """It has the one rule for proxies. `processes` asks nodes on loopback, which no rule sends through a proxy."""
+    speakers = ("urllib.request", "tornado.httpclient", "http.client", "httpx", "aiohttp", "urllib3")
+    found = {
+        (module, name)
+        for module, path in modules().items()
+        for name in imports(path)
+        if is_in(name, [*speakers]) and room_of(module) not in ("web", "processes")
+    }
+    sessions = {module for module, path in modules().items() if "requests.Session(" in path.read_text(encoding="utf-8")}
+    assert (set(), set()) == (found, sessions)
+
+
 def test_nothing_but_commands_imports_the_node() -> None:
     importers = {m for m, path in modules().items() for name in imports(path) if is_in(name, NODE)}
     assert set() == {m for m in importers if not is_in(m, ENTRANCES)}

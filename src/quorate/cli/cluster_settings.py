@@ -38,7 +38,11 @@ def show(as_json: bool, nodes: list[str], timeout_s: float) -> None:
 @as_json
 @asks_nodes()
 def set_(name: str, value: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
-    """Set NAME to VALUE for all nodes, from one version on: quorate settings set votes.dedup_window 2000000."""
+    """Set NAME to VALUE for all nodes, from one version on.
+
+    \b
+    quorate settings set votes.dedup_window 2000000
+    """
     with client_of(nodes, timeout_s) as client:
         changed = client.set_setting(name, _read(value))
     change_is_made()
