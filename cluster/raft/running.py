@@ -25,7 +25,7 @@ from quorate.cluster.raft.membership.address_changes import AddressChanges
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.membership.feature_level import FeatureLevel
 from quorate.cluster.raft.membership.histories import Histories
-from quorate.cluster.raft.membership.membership import Membership
+from quorate.cluster.raft.membership.membership import Membership, forgotten_words
 from quorate.cluster.raft.membership.peer_memory import PeerMemory
 from quorate.cluster.raft.opening import OpenedStorage
 from quorate.cluster.raft.snapshot.compaction import Compaction
@@ -229,12 +229,12 @@ class RunningReplica:
             return None
         self.membership.forget(self._rng.randbytes(INCARNATION_BYTES).hex())
         self.save_identity()
-        words = f"{self.membership.disowned}; {peer} remembers of it that {missing}"
+        words = f"{forgotten_words(self._settings.node_id)}; {peer} remembers of it that {missing}"
         log.critical("%s", words)
         return words
 
     def disconnected(self, peer: str) -> None:
-        self.memory.look()  # before what the engine knows of the peer may change
+        self.memory.peer_lost(monotonic_s())
         self.engine.peer_disconnected(peer)
 
     def introduction(self) -> Introduction:

@@ -103,6 +103,47 @@ def test_an_old_disk_is_replaced_as_an_emptied_one_is_and_need_not_be_emptied() 
         assert {} == net.halted
 
 
+def test_a_copy_from_before_the_cluster_was_formed_is_found_out() -> None:
+    """It has the incarnation that the log means, and believes its peers at once that it is a founder."""
+    with OurNet(1) as net:
+        net.names = list("abc")
+        net.start("a")
+        copy = net.copy_of_disk("a")
+        for name in "bc":
+            net.start(name)
+        leader = net.elect()
+        committed(net, leader, "x")
+        net.crash("a")
+        put_back(net, "a", copy)
+        net.start("a")
+        net.run(3)
+        assert is_old(net, "a")
+        assert {} == net.halted
+
+
+def test_a_copy_from_before_a_learner_became_a_voter_is_found_out() -> None:
+    """Its identity knows no cluster yet, and its log makes it a voter as soon as it has caught up."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        net.names.append("d")
+        net.start("d")
+        copy = net.copy_of_disk("d")
+        net.wait_for(net.replicas[leader].change_members(lambda members: members.adding("d", "d")))
+        assert net.until(lambda: net.replicas["d"].status().voter, limit_s=20)
+        committed(net, leader, "x")
+        net.run(2)
+        net.crash("d")
+        put_back(net, "d", copy)
+        net.start("d")
+        assert net.until(lambda: "x" in net.tags("d"), limit_s=20)
+        net.run(2)
+        assert not net.replicas["d"].status().voter
+        assert is_old(net, "d")
+        assert net.directories["d"].identity.incarnation not in {m.incarnation for m in net.replicas[leader].members()}
+        assert {} == net.halted
+
+
 def test_a_former_leader_with_an_old_disk_does_not_lead_its_term_again() -> None:
     with OurNet(2) as net:
         net.start_all("abc")
@@ -185,6 +226,26 @@ def test_what_was_remembered_outlives_the_end_of_all_nodes(power: bool) -> None:
         assert {} == net.halted
         assert net.leader() in net.others(old)
         assert "x" in net.tags(old)
+
+
+def test_what_was_seen_of_a_node_that_ends_is_written_at_once() -> None:
+    """From this moment on its disk may be changed, and the others may end as well."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        old, other = net.others(leader)
+        net.run(6)
+        copy = net.copy_of_disk(old)
+        committed(net, leader, "x")
+        net.crash(old, power=False)
+        net.run(0.02)
+        for name in (leader, other):
+            net.crash(name, power=True)
+        put_back(net, old, copy)
+        for name in net.names:
+            net.start(name)
+        net.run(5)
+        assert is_old(net, old)
 
 
 def test_an_orderly_stop_keeps_all_that_was_remembered() -> None:

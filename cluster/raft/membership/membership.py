@@ -28,6 +28,14 @@ CHANGE_S = 10.0
 REFUSE_AFTER_S = 0.2  # a member that leaves still gets the answers to what it asked: its removal, perhaps
 
 
+def forgotten_words(node_id: str) -> str:
+    return (
+        f"the data folder of {node_id} has forgotten what {node_id} promised, as an old copy that was put back: "
+        "neither its copies nor its ballots count. If a majority of the others is well: "
+        f"quorate members replace {node_id} (the folder need not be emptied). If not, see quorate recover"
+    )
+
+
 class Membership:
     """The members as this node's log has them, and the changes that a leader makes to them."""
 
@@ -47,6 +55,7 @@ class Membership:
         self._committed: Members | None = None
         self._committed_index = 0
         self._introductions: dict[str, Introduction] = {}
+        self._forgot = False  # this node's disk was found to be an old copy since it started
         self._change_open = False
         self._refuse_at_s: float | None = None
         self.current: Members | None = None
@@ -159,7 +168,7 @@ class Membership:
     def forget(self, incarnation: str) -> None:
         """This node's disk is another one from now on, which never was a member."""
         self._bootstrap.forget(incarnation)
-        self.member_at = 0
+        self.member_at, self._forgot = 0, True
 
     @property
     def disowned(self) -> str | None:
@@ -168,13 +177,10 @@ class Membership:
         A disk that was emptied belongs to no cluster yet; see `Bootstrap.stranger_to`.
         """
         me = None if self.current is None else self.current.get(self._node_id)
-        if not self._bootstrap.formed or me is None or me.incarnation in ("", self._bootstrap.identity.incarnation):
+        known = self._bootstrap.formed or self._forgot
+        if not known or me is None or me.incarnation in ("", self._bootstrap.identity.incarnation):
             return None
-        return (
-            f"the data folder of {me.id} has forgotten what {me.id} promised, as an old copy that was put back: "
-            "neither its copies nor its ballots count. If a majority of the others is well: "
-            f"quorate members replace {me.id} (the folder need not be emptied). If not, see quorate recover"
-        )
+        return forgotten_words(me.id)
 
     def may_give_ballot(self, to: str) -> bool:
         """Whether this disk remembers every ballot of the voter that a candidate means: the one with incarnation `to`.

@@ -119,9 +119,10 @@ class PeerMemory:
 
     def introduced(self, introduction: Introduction) -> str:
         """Learn from a peer of the same cluster. Returns what this node's own disk has forgotten, in words, or ""."""
-        mine = self._node_id, self._bootstrap.identity.incarnation
-        missing = ""
-        if introduction.cluster_id is None or introduction.cluster_id != self._bootstrap.identity.cluster_id:
+        identity, missing = self._bootstrap.identity, ""
+        mine = self._node_id, identity.incarnation
+        # A disk from before it joined knows no cluster. Peers know its incarnation, and a later log makes it a voter.
+        if introduction.cluster_id is None or identity.cluster_id not in (None, introduction.cluster_id):
             return missing
         for known in introduction.remembered:
             if (known.node_id, known.incarnation) == mine:
@@ -171,6 +172,13 @@ class PeerMemory:
             self._look_at_s = now_s + LOOK_S
             self.look()
             self.has_news = self._told != [self.own(), *self._worth_keeping()]
+            self._write_if_due(now_s)
+
+    def peer_lost(self, now_s: float) -> None:
+        """From now on the peer's disk may be exchanged, and this node may end too: write at once what that disk had."""
+        self.look()
+        if self._changed or self._unsynced:
+            self._sync_at_s = now_s
             self._write_if_due(now_s)
 
     def _write_if_due(self, now_s: float) -> None:
