@@ -28,6 +28,9 @@ over, it does. So an attempt that was sent to it goes on, without a place (`aban
 The replica ends the attempt an election timeout after that leader spoke last (`Replica.call_leader`). For a leader that
 is cut off this is at once, because it was silent for longer before another one could be elected.
 
+The same is true of the way to a leader. When the leader is heard again, or is reached over another peer, attempts over
+the former way go on without a place: that peer may have fallen silent.
+
 There are two users. `ask` is for a caller that waits: reads and administration. `start` is for the queue of batches,
 which decides itself what leaves when, and where a batch must cost no more tasks than the call itself. Both wait by the
 same `LeaderWait`, send with `_send` and are served by `_serve`.
@@ -65,7 +68,8 @@ class LeaderCall:
         self._kind = kind
         self._handler = handler
         self._changes_nothing = changes_nothing
-        self._attempts: dict[asyncio.Future[bytes], str] = {}  # those that hold a place, and which leader each asks
+        # Those that hold a place; the leader that each asks, and the peer that passes it on, if there is one.
+        self._attempts: dict[asyncio.Future[bytes], tuple[str, str | None]] = {}
         replica.serve(kind, self._serve)
 
     # ---- a caller that waits ----------------------------------------------------------------------------------------
@@ -117,7 +121,7 @@ class LeaderCall:
     ) -> asyncio.Future[bytes]:
         """One attempt at this leader, which holds a place until it ends, then `done` is called with it."""
         attempt = asyncio.ensure_future(self._send(leader, request))
-        self._attempts[attempt] = leader
+        self._attempts[attempt] = self._way_to(leader)
 
         def ended(attempt: asyncio.Future[bytes]) -> None:
             self._attempts.pop(attempt, None)
@@ -127,9 +131,14 @@ class LeaderCall:
         return attempt
 
     def abandon_others(self, leader: str) -> None:
-        """Free the places of attempts at any leader but this one. They go on: see the module's text."""
-        for attempt in [attempt for attempt, asked in self._attempts.items() if asked != leader]:
+        """Free the places of attempts at any leader but this one, or on another way to it. They go on: see the module's
+        text."""
+        way = self._way_to(leader)
+        for attempt in [attempt for attempt, asked in self._attempts.items() if asked != way]:
             del self._attempts[attempt]
+
+    def _way_to(self, leader: str) -> tuple[str, str | None]:
+        return leader, self._replica.leader_via
 
     def give_up(self, attempt: asyncio.Future[bytes]) -> None:
         """The attempt's caller was told "unknown": end the attempt if it was abandoned.

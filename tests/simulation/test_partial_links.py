@@ -6,10 +6,7 @@ A link that is cut here stays open and carries nothing, in either direction: nei
 from __future__ import annotations
 
 import asyncio
-import itertools
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
@@ -19,54 +16,10 @@ from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.read.reads import Reads
 from quorate.errors import NoLeader, OutcomeUnknown, QuorateError
 from quorate.vote import Vote
+from tests.simulation.cut_links import ELECTION_S, bridge, cast, cut, net_of, reached_over, ring
 from tests.stock.our_net import POLL, OurNet
 
-ELECTION_S = 0.4
 KINDS_OF_RELAYING = ("who-leads", "relay")
-
-
-@contextmanager
-def net_of(names: str, seed: int = 1) -> Iterator[OurNet]:
-    with OurNet(seed, election_s=ELECTION_S) as net:
-        net.start_all(names)
-        assert net.until(lambda: all(replica.state.level >= 1 for replica in net.replicas.values()))
-        yield net
-
-
-def cut(net: OurNet, pairs: Iterable[tuple[str, str]]) -> None:
-    """Only these pairs of nodes do not reach each other."""
-    net.wire.loss = {way: 1.0 for a, b in pairs for way in ((a, b), (b, a))}
-
-
-def bridge(net: OurNet) -> tuple[str, str, str]:
-    """Cut one follower from the leader: the leader, the node between them, and the follower."""
-    leader = net.elect()
-    between, follower = net.others(leader)
-    cut(net, [(leader, follower)])
-    return leader, between, follower
-
-
-def ring(net: OurNet) -> tuple[str, list[str], list[str]]:
-    """Each node reaches two others: the leader, its neighbours, and those that do not reach it."""
-    leader = net.elect()
-    order = [leader, *net.others(leader)]
-    joined = {frozenset(pair) for pair in zip(order, order[1:] + order[:1], strict=True)}
-    cut(net, [pair for pair in itertools.combinations(order, 2) if frozenset(pair) not in joined])
-    return leader, [order[1], order[-1]], order[2:-1]
-
-
-def cast(net: OurNet, name: str, tag: str, timeout_s: float = 3.0) -> Any:
-    """What a voter is told: the tally, or the error."""
-
-    async def told() -> Any:
-        vote = Vote(tag, id=tag, poll=POLL)
-        return (await asyncio.gather(net.submitters[name].cast([vote], timeout_s=timeout_s), return_exceptions=True))[0]
-
-    return net.wait_for(told())
-
-
-def reached_over(net: OurNet, name: str, via: Iterable[str]) -> bool:
-    return net.until(lambda: net.replicas[name].leader_via in set(via), limit_s=5)
 
 
 def calls_of(net: OurNet, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str, str]]:
@@ -154,23 +107,6 @@ def test_an_operator_is_heard_on_a_node_that_does_not_hear_the_leader() -> None:
         assert [(follower, b"add")] == heard
 
 
-def test_votes_are_taken_while_the_ways_change() -> None:
-    """The relay is cut off, then the direct link is back: each time the node finds the way that there is."""
-    with net_of("abcde") as net:
-        leader = net.elect()
-        follower = net.others(leader)[-1]
-        cut(net, [(leader, follower)])
-        assert reached_over(net, follower, net.others(leader, follower))
-        via = net.replicas[follower].leader_via
-        assert via is not None
-        cut(net, [(leader, follower), (via, follower)])
-        assert reached_over(net, follower, net.others(leader, follower, via))
-        assert 1 == cast(net, follower, "over another").applied
-        cut(net, [])
-        assert net.until(lambda: net.replicas[follower].leader_via is None)
-        assert 1 == cast(net, follower, "direct").applied
-
-
 def test_a_node_that_is_started_while_it_is_cut_off_serves() -> None:
     """Its disk has what it needs: the votes' key and the feature level, up to what it knew to be committed."""
     with net_of("abc") as net:
@@ -215,21 +151,6 @@ def test_a_cluster_with_a_node_of_0_1_0_neither_asks_nor_relays(monkeypatch: pyt
         assert None is net.replicas[follower].leader
         assert isinstance(cast(net, follower, "x", timeout_s=2.0), NoLeader)
         assert [] == [call for call in seen if call[2] in KINDS_OF_RELAYING]
-
-
-def test_each_change_of_the_way_has_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-    with net_of("abc") as net:
-        leader, between, follower = bridge(net)
-        caplog.clear()
-        assert reached_over(net, follower, [between])
-        net.run(10 * ELECTION_S)
-        cut(net, [])
-        assert net.until(lambda: net.replicas[follower].leader_via is None)
-        net.run(1)
-        lines = [record.getMessage() for record in caplog.records if f"{leader} is" in record.getMessage()]
-    how = [line.partition(" and leads term")[0] for line in lines]
-    assert [f"{leader} is not heard, but reached over {between},", f"{leader} is heard again"] == how
 
 
 # ---- what is told ---------------------------------------------------------------------------------------------------

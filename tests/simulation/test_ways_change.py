@@ -1,0 +1,74 @@
+"""The way to a leader that is not heard changes: over another peer, to the direct link again, over a new member."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from quorate.errors import OutcomeUnknown
+from quorate.vote import Vote
+from tests.simulation.cut_links import ELECTION_S, bridge, cast, cut, net_of, reached_over
+from tests.stock.our_net import POLL
+
+
+def test_votes_are_taken_while_the_ways_change() -> None:
+    """The relay is cut off, then the direct link is back: each time the node finds the way that there is."""
+    with net_of("abcde") as net:
+        leader = net.elect()
+        follower = net.others(leader)[-1]
+        cut(net, [(leader, follower)])
+        assert reached_over(net, follower, net.others(leader, follower))
+        via = net.replicas[follower].leader_via
+        assert via is not None
+        cut(net, [(leader, follower), (via, follower)])
+        assert reached_over(net, follower, net.others(leader, follower, via))
+        assert 1 == cast(net, follower, "over another").applied
+        cut(net, [])
+        assert net.until(lambda: net.replicas[follower].leader_via is None)
+        assert 1 == cast(net, follower, "direct").applied
+
+
+def test_calls_over_a_relay_that_falls_silent_take_no_places_of_the_direct_way() -> None:
+    """The cut moves: the leader is heard again, and the relay is not. What the relay has got may never be answered."""
+    with net_of("abc") as net:
+        leader, between, follower = bridge(net)
+        assert reached_over(net, follower, [between])
+
+        async def two_batches() -> list[asyncio.Future[Any]]:
+            sent = list[asyncio.Future[Any]]()
+            for tag in ("x", "y"):
+                vote = net.submitters[follower].cast([Vote(tag, id=tag, poll=POLL)], timeout_s=30)
+                sent.append(asyncio.ensure_future(vote))
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            cut(net, [(between, follower)])
+            return sent
+
+        sent = net.wait_for(two_batches())
+        assert net.until(lambda: net.replicas[follower].leader_via is None, limit_s=5)
+        assert leader == net.replicas[follower].leader
+        assert 1 == cast(net, follower, "new", timeout_s=1.0).applied
+        assert not any(vote.done() for vote in sent), "nobody knows yet what became of them"
+
+        async def told() -> list[Any]:
+            return await asyncio.gather(*sent, return_exceptions=True)
+
+        assert all(isinstance(each, OutcomeUnknown) for each in net.wait_for(told()))
+
+
+def test_each_change_of_the_way_has_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with net_of("abc") as net:
+        leader, between, follower = bridge(net)
+        caplog.clear()
+        assert reached_over(net, follower, [between])
+        net.run(10 * ELECTION_S)
+        cut(net, [])
+        assert net.until(lambda: net.replicas[follower].leader_via is None)
+        net.run(1)
+        lines = [record.getMessage() for record in caplog.records if f"{leader} is" in record.getMessage()]
+    how = [line.partition(" and leads term")[0] for line in lines]
+    assert [f"{leader} is not heard, but reached over {between},", f"{leader} is heard again"] == how
