@@ -18,7 +18,11 @@ RELAY_LEVEL = 1  # nodes of 0.1.0 neither tell whom they hear nor pass calls on
 
 
 class LeaderWays:
-    """Ticked by the replica. `level` is the feature level of the cluster, `members` may be asked."""
+    """Ticked by the replica. `level` is the feature level of the cluster.
+
+    `peers` have introduced themselves, and may be asked if they are connected. This node's log may not name them: they
+    became members after it was cut off.
+    """
 
     def __init__(
         self,
@@ -27,10 +31,10 @@ class LeaderWays:
         transport: PeerTransport,
         *,
         level: Callable[[], int],
-        members: Callable[[], Iterable[str]],
+        peers: Callable[[], Iterable[str]],
     ) -> None:
         self._node_id, self._engine, self._transport, self._level = node_id, engine, transport, level
-        self._told = ToldLeader(node_id, engine.timing.election_s, transport, hears=self._hears, peers=members)
+        self._told = ToldLeader(node_id, engine.timing.election_s, transport, hears=self._hears, peers=peers)
         self._relay = Relay(node_id, transport, hears=self._hears)
 
     def tick(self, now_s: float) -> Sight:

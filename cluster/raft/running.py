@@ -105,7 +105,7 @@ class RunningReplica:
             self.engine,
             transport,
             level=lambda: self.level.now,
-            members=lambda: [member.id for member in self.membership.list_members()],
+            peers=lambda: list(self._http),
         )
         self._sender = SnapshotSender(self.engine, storage.snapshots, snapshot_writer, transport)
         self.compaction = Compaction(

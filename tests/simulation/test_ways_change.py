@@ -59,6 +59,20 @@ def test_calls_over_a_relay_that_falls_silent_take_no_places_of_the_direct_way()
         assert all(isinstance(each, OutcomeUnknown) for each in net.wait_for(told()))
 
 
+def test_a_member_that_was_added_since_the_cut_may_be_the_way() -> None:
+    """The log of the node that is cut off does not name it."""
+    with net_of("abc") as net:
+        leader, between, follower = bridge(net)
+        assert reached_over(net, follower, [between])
+        net.start("d")
+        net.wait_for(net.replicas[leader].change_members(lambda members: members.adding("d", "d:1")))
+        assert net.until(lambda: net.replicas["d"].state.level >= 1, limit_s=10)
+        cut(net, [(follower, leader), (follower, between)])
+        assert reached_over(net, follower, ["d"])
+        assert "d" not in net.replicas[follower].status().members
+        assert 1 == cast(net, follower, "x").applied
+
+
 def test_each_change_of_the_way_has_one_line(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     with net_of("abc") as net:
