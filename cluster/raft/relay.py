@@ -8,12 +8,14 @@ direct call means:
   on, or the leader did not take it. A relay passes a call on once. It never keeps one for later and never tries again.
 - Once the relay has passed it on, only the leader's own answer is definite. A connection that breaks, at either hop, or
   a leader that falls silent makes it unknown.
+- A relay passes on a bounded number of calls at a time, and refuses more for sure.
 - The leader takes it only in the term that it names. So a call that was on its way while another node led is refused by
   a leader that was elected again.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Protocol
 
@@ -22,12 +24,16 @@ import msgspec
 from quorate.cluster.raft.messages import MALFORMED, Count
 from quorate.cluster.raft.told_leader import Heard, Way
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import Invalid, NoLeader
+from quorate.errors import Invalid, NoLeader, Overloaded
 
 KIND = "relay"
 HOPS_MAX = 2
 CALL_S = 10.0  # as long as a direct call
 TIMEOUT_MS_MAX = 600_000
+# What a relay has passed on and waits for: its own clients need the leader, too. Calls are counted for each kind alone,
+# so that readers who wait long keep no votes from passing.
+PASSED_MAX = 256
+PASSED_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Passer(Protocol):
@@ -62,6 +68,8 @@ class Relay:
 
     def __init__(self, node_id: str, transport: Passer, hears: Callable[[], Heard | None]) -> None:
         self._node_id, self._transport, self._hears = node_id, transport, hears
+        self._passed: Counter[str] = Counter()  # by kind: calls that are passed on and not answered
+        self._passed_bytes = 0
         transport.serve(KIND, self._serve)
 
     def call(self, way: Way, kind: str, body: bytes, timeout_s: float | None) -> Coroutine[None, None, bytes]:
@@ -85,5 +93,17 @@ class Relay:
             return await self._transport.handle(call.path[0], call.kind, call.body)
         if len(call.path) == HOPS_MAX:
             raise NoLeader(f"{self._node_id} does not lead now, and a call has {HOPS_MAX} hops at most")
+        return await self._pass_on(call)
+
+    async def _pass_on(self, call: _Relayed) -> bytes:
+        size = len(call.body)
+        if self._passed[call.kind] >= PASSED_MAX or self._passed_bytes + size > PASSED_BYTES_MAX:
+            raise Overloaded(f"{self._node_id} passes on too much to {call.leader} already; try again in a moment")
         call.path.append(self._node_id)
-        return await self._transport.call(call.leader, KIND, _encode(call), timeout_s=call.timeout_ms / 1000)
+        self._passed[call.kind] += 1
+        self._passed_bytes += size
+        try:
+            return await self._transport.call(call.leader, KIND, _encode(call), timeout_s=call.timeout_ms / 1000)
+        finally:
+            self._passed[call.kind] -= 1
+            self._passed_bytes -= size

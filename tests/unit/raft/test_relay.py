@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 import msgspec
 import pytest
 
-from quorate.cluster.raft.relay import KIND, Relay
+from quorate.cluster.raft.relay import KIND, PASSED_BYTES_MAX, PASSED_MAX, Relay
 from quorate.cluster.raft.told_leader import Heard, Way
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import Conflict, Invalid, NoLeader, OutcomeUnknown, QuorateError
+from quorate.errors import Conflict, Invalid, NoLeader, OutcomeUnknown, Overloaded, QuorateError
 from tests.support.on_loop import on_loop
 
 WAY = Way("n1", 3, "n2", 0.0)
@@ -140,3 +141,53 @@ async def test_a_caller_that_names_no_time_waits_as_long_as_a_direct_call() -> N
     _, between, far = three()
     await far.relay.call(WAY, "section", b"x", None)
     assert [10.0, 10.0] == [far.sent[0][2], between.sent[0][2]]
+
+
+class Held:
+    """A leader that answers nothing until it is told to."""
+
+    def __init__(self, node: Node) -> None:
+        self.taken, self.may_answer = 0, asyncio.Event()
+        node.handlers[KIND] = self
+
+    async def __call__(self, peer: str, body: bytes) -> bytes:
+        self.taken += 1
+        await self.may_answer.wait()
+        return b"late"
+
+
+async def started(node: Node, kind: str, body: bytes = b"x") -> asyncio.Task[bytes]:
+    call = asyncio.ensure_future(node.relay.call(WAY, kind, body, 2.0))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return call
+
+
+@on_loop
+async def test_a_relay_passes_on_a_number_of_calls_of_a_kind_and_refuses_more_for_sure() -> None:
+    """Its own clients need the leader, too, and readers who wait long must not keep votes from passing."""
+    leader, _, far = three()
+    held = Held(leader)
+    reads = [await started(far, "read") for _ in range(PASSED_MAX)]
+    with pytest.raises(Overloaded):
+        await far.relay.call(WAY, "read", b"x", 2.0)
+    vote = await started(far, "section")
+    assert PASSED_MAX + 1 == held.taken
+    held.may_answer.set()
+    assert {b"late"} == set(await asyncio.gather(vote, *reads))
+    assert b"late" == await far.relay.call(WAY, "read", b"x", 2.0), "there is room again"
+
+
+@on_loop
+async def test_what_a_relay_keeps_of_calls_is_bounded_in_bytes() -> None:
+    leader, _, far = three()
+    held = Held(leader)
+    half = bytes(PASSED_BYTES_MAX // 2)
+    calls = [await started(far, "section", half) for _ in range(2)]
+    with pytest.raises(Overloaded):
+        await far.relay.call(WAY, "section", b"x", 2.0)
+    calls[0].cancel()
+    assert 2 == held.taken
+    held.may_answer.set()
+    assert b"late" == await calls[1]
+    assert b"late" == await far.relay.call(WAY, "section", half, 2.0), "there is room again"
