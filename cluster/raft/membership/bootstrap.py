@@ -113,7 +113,8 @@ class Bootstrap:
             known = "knows another incarnation of it" if mine.node_id in members else "does not know it"
             log.warning(
                 "the cluster %s is formed and %s: this node's data directory is new, so it gives no ballot. "
-                "If the node is new: quorate members add %s; if its disk was replaced: quorate members replace %s",
+                "If the node is new: quorate members add %s HOST:PORT; if its disk was replaced: "
+                "quorate members replace %s",
                 introduction.cluster_id,
                 known,
                 mine.node_id,

@@ -244,7 +244,7 @@ class Membership:
             return None if peer in self._book.configured else f"{peer} is not among this node's raft.peers"
         if self.current.get(self._node_id) is None:
             return None
-        return f"{peer} is no member of this cluster yet: quorate members add {peer}"
+        return f"{peer} is no member of this cluster yet: quorate members add {peer} HOST:PORT"
 
     def impostor(self, introduction: Introduction, replaces: Introduction | None) -> str | None:
         """The reason to refuse a node whose connection would replace that of the member with the right disk, or None.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
@@ -44,7 +45,7 @@ def recover(file: Path, unsafe: bool) -> int:
         f"committed.\n"
         "  What the lost nodes had acknowledged beyond that index is lost; clients that send it again are counted.\n"
         "  Entries above the committed ones are kept: some may never have been acknowledged.\n"
-        f"  Start it: quorate node --config {file}\n"
+        f"  Start it: quorate node --config {shlex.quote(str(file))}\n"
         "  Then add nodes with empty disks: quorate members add ID HOST:PORT"
     )
     return 0

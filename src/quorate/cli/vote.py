@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
+from typing import TYPE_CHECKING
 
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made
+
+if TYPE_CHECKING:
+    from quorate.vote import Vote
 
 
 @click.command()
@@ -38,7 +43,7 @@ def vote(
         except QuorateError as error:
             explain(error, client, cast)
             if not error.definite:  # the id was made here: without it nobody could send the same vote again
-                error.fields["hint"] = f"Send it again, it will not be counted twice: quorate vote --id {cast.id} …"
+                error.fields["hint"] = f"Send it again, it will not be counted twice: {_again(cast)}"
             raise
     change_is_made()
     if as_json:
@@ -47,3 +52,10 @@ def vote(
         click.echo(f"{option}: counted before; nothing changed (id {cast.id}, version {tallied.version})")
     else:
         click.echo(f"{option}: counted (id {cast.id}, version {tallied.version})")
+
+
+def _again(vote: Vote) -> str:
+    """The command that sends the same vote, to be copied. What tells where the nodes are is left out."""
+    only = ["--poll", vote.poll] if vote.poll else []
+    weight = ["--weight", str(vote.weight)] if vote.weight != 1 else []
+    return shlex.join(["quorate", "vote", "--id", str(vote.id), *only, *weight, "--", vote.option])

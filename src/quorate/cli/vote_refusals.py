@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shlex
 from collections.abc import Iterable
 from typing import Any
 
@@ -28,7 +29,7 @@ def explain(error: QuorateError, client: Client, vote: Vote) -> None:
             if error.detail == PLAIN:
                 error.detail = "; ".join(f"{poll['id']} is {poll['state']}" for poll in closed) or error.detail
             if drafts := [poll["id"] for poll in closed if poll["state"] == "draft"]:
-                error.fields["hint"] = f"Open it first: quorate polls open {drafts[0]}"
+                error.fields["hint"] = f"Open it first: quorate polls open {shlex.quote(drafts[0])}"
         else:
             asked = [poll for poll in polls if poll["id"] == vote.poll or (not vote.poll and poll["state"] == "open")]
             options = dict.fromkeys(option for poll in asked for option in poll["options"])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import stat
 import tomllib
 from collections.abc import Mapping
@@ -182,7 +183,8 @@ def _open_to_others(setting: Setting, file: Path, mode: int) -> list[str]:
     may = [what for bits, what in ((stat.S_IROTH, "read"), (stat.S_IWOTH | stat.S_IWGRP, "changed")) if mode & bits]
     if not may:
         return []
-    return [f"{setting.name}_file: {file} can be {' and '.join(may)} by other users of this host: chmod 600 {file}"]
+    mend = f"chmod 600 {shlex.quote(str(file))}"
+    return [f"{setting.name}_file: {file} can be {' and '.join(may)} by other users of this host: {mend}"]
 
 
 def _follow_old_names(given: dict[str, _Given], problems: list[str]) -> None:

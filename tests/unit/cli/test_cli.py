@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -169,6 +170,17 @@ def test_without_a_leader_it_ends_with_3(node: Node, capsys: Capture) -> None:
     assert "Nothing was changed" in told.err
 
 
+def test_the_command_that_votes_again_can_be_copied(node: Node, capsys: Capture) -> None:
+    def hold() -> None:
+        node.replica.held = []
+
+    node.call(hold)
+    arguments = ["--id", "it's u1", "--poll", "mood", "--weight", "3", "happy"]
+    told = Told(capsys, "vote", *arguments, "--timeout", "1")
+    command = told.err.partition("counted twice: ")[2].splitlines()[0]
+    assert ["quorate", "vote", *arguments[:-1], "--", "happy"] == shlex.split(command)
+
+
 def test_an_outcome_nobody_knows_ends_with_4_and_gives_the_id_to_send_again(node: Node, capsys: Capture) -> None:
     def hold() -> None:
         node.replica.held = []
@@ -176,7 +188,7 @@ def test_an_outcome_nobody_knows_ends_with_4_and_gives_the_id_to_send_again(node
     node.call(hold)
     told = Told(capsys, "vote", "happy", "--id", "u1", "--timeout", "1")
     assert 4 == told.code
-    assert "quorate vote --id u1" in told.err
+    assert "it will not be counted twice: quorate vote --id u1 -- happy\n" in told.err
 
 
 def test_errors_are_problem_documents_with_json(node: Node, capsys: Capture) -> None:
