@@ -10,8 +10,8 @@ import pytest
 from quorate.processes.node import NodeProcess
 from quorate.processes.ports import free_ports
 from quorate.vote import Vote
-from tests.system.test_mixed_versions import NEW, Version, client_of, cluster_of, make_leader
-from tests.system.test_mixed_versions import old as old  # the fixture
+from tests.system.old_version import NEW, Version, client_of, cluster_of
+from tests.system.test_mixed_versions import make_leader
 
 pytestmark = pytest.mark.timeout(300)
 

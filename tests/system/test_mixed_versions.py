@@ -1,155 +1,38 @@
 """Nodes of the pinned commit and of this commit in one cluster: messages, entries, snapshots and files are understood.
 
-The pinned commit is built once, from git's history, into a folder of its own under `.cache`: its own files, its own
-virtual environment from its own lock file, made by its own set-up script. A change that breaks one of these tests also
-breaks the upgrade of a running cluster, one node after the other.
+A change that breaks one of these tests also breaks the upgrade of a running cluster, one node after the other.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import shutil
-import subprocess
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from quorate import exit_code
 from quorate.client.http import Client
 from quorate.cluster.entry import FEATURE_LEVEL
-from quorate.config.write import toml_value
 from quorate.errors import Conflict
 from quorate.processes.node import NodeProcess
 from quorate.vote import Tallied, Vote
-from tests.support.checkout import ROOT
 from tests.support.cluster import Cluster
 from tests.support.history import History
 from tests.support.verdict import assert_exact
 from tests.support.voters import Voters, sends
 from tests.system import faults
 from tests.system.news import polls_cannot_change_yet, polls_change_now, the_window_is_set
+from tests.system.old_version import NEW, SET_UP_S, Version, client_of, cluster_of
 
-PINNED = "a4d6321473c3363cf9452a996987cee62f201470"
-PINNED_PYTHON_BELOW = (3, 14)
-SET_UP_S = 240
 LEVELS = ("none", "weak", "linearizable")
 VOTES = 6_000
 # A poll of 3.5 MB. A leader keeps 8 MiB of log behind its snapshot, and more for the absent: six of these push it on.
 BULK_OPTIONS, BULK_POLLS_MAX = [f"{i:05d}{'.' * 225}" for i in range(15_000)], 12
-SMALL_LOGS = {"raft.snapshot_bytes": 65_536}
 
 pytestmark = pytest.mark.timeout(SET_UP_S + 60)
-
-
-class Version(NamedTuple):
-    """What a node is run from."""
-
-    name: str
-    python: Path
-    root: Path
-
-    def put_into(self, node: NodeProcess) -> None:
-        """The node is of this version from its next start on; its folder stays as it is."""
-        assert not node.running
-        node.command[0], node.cwd = str(self.python), self.root
-        if node.settings:
-            write_config_for_both(node)
-
-
-def write_config_for_both(node: NodeProcess) -> None:
-    """Write the node's file once, with names that both versions read: the old one does not know `sqlite.path`."""
-    sections: dict[str, list[str]] = {}
-    for name, value in node.settings.items():
-        section, _, key = name.replace("sqlite.path", "flush.path").partition(".")
-        sections.setdefault(section, []).append(f"{key} = {toml_value(value)}")
-    node.folder.mkdir(parents=True, exist_ok=True)
-    node.config.write_text("".join(f"[{section}]\n{chr(10).join(lines)}\n" for section, lines in sections.items()))
-    node.settings = {}  # so that a start leaves the file as it is
-
-
-NEW = Version("new", Path(sys.executable), ROOT)
-
-
-@pytest.fixture(scope="module")
-def old() -> Version:
-    if sys.version_info[:2] >= PINNED_PYTHON_BELOW:
-        pytest.skip(f"commit {PINNED[:7]} does not run on Python {sys.version_info[0]}.{sys.version_info[1]}")
-    if not has_pinned_commit():
-        pytest.skip(f"git does not have commit {PINNED[:7]} here: a shallow clone, or no clone at all")
-    root = ROOT / ".cache" / f"quorate-{PINNED[:7]}"
-    with lock(root.with_suffix(".lock")):
-        if not root.exists():
-            unpack(root)
-        set_up(root)
-    return Version("old", root / ".venv" / "bin" / "python", root)
-
-
-def has_pinned_commit() -> bool:
-    if shutil.which("git") is None:
-        return False
-    asked = ["git", "cat-file", "-e", f"{PINNED}^{{commit}}"]
-    return 0 == subprocess.run(asked, cwd=ROOT, capture_output=True, check=False).returncode
-
-
-@contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """One builder at a time: two test runs may share the folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def unpack(root: Path) -> None:
-    part = root.with_suffix(".part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    archive = subprocess.run(["git", "archive", PINNED], cwd=ROOT, capture_output=True, check=True).stdout
-    subprocess.run(["tar", "-x"], cwd=part, input=archive, check=True)
-    part.rename(root)
-
-
-def set_up(root: Path) -> None:
-    """Does nothing, and asks no registry, if the environment is there already."""
-    tools = f"{ROOT / '.cache' / 'uv-tool' / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    done = subprocess.run(
-        ["bash", "-c", ". scripts/setup.sh && set_up run"],
-        cwd=root,
-        env={**os.environ, "PATH": tools, "QUORATE_PYTHON": str(Path(sys.executable).resolve())},
-        capture_output=True,
-        text=True,
-        timeout=SET_UP_S,
-        check=False,
-    )
-    assert 0 == done.returncode, f"commit {PINNED[:7]} cannot be set up:\n{done.stderr}"
-    python, program = str(root / ".venv" / "bin" / "python"), "import quorate; print(quorate.__file__)"
-    imported = subprocess.run([python, "-c", program], cwd=root, capture_output=True, text=True, check=True).stdout
-    assert str(root / "src" / "quorate" / "__init__.py") == imported.strip()
-
-
-@contextmanager
-def cluster_of(versions: Sequence[Version], folder: Path) -> Iterator[Cluster]:
-    """Node n1 is of the first version, and so on. One poll is for the tests' votes, one for those of `make_leader`."""
-    cluster = Cluster(folder, settings=SMALL_LOGS)
-    for node, version in zip(cluster.nodes, versions, strict=True):
-        version.put_into(node)
-    with cluster, client_of(cluster.nodes[1]) as client:
-        if sys.platform == "linux":
-            assert [v.root for v in versions] == [Path(f"/proc/{node.pid}/cwd").resolve() for node in cluster.nodes]
-        assert client.create_poll("mood", faults.OPTIONS)
-        assert client.create_poll("handovers", ["missed", "seen"])
-        yield cluster
-
-
-def client_of(node: NodeProcess) -> Client:
-    """A client that asks this node alone."""
-    return Client([node.url], timeout_s=20)
 
 
 def make_leader(cluster: Cluster, node: NodeProcess) -> None:
@@ -363,6 +246,29 @@ def test_a_node_that_goes_back_after_the_rise_stops_until_it_is_upgraded_again(o
         cluster.wait_ready([node])
         shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
         assert 1 == shown["results"]["happy"]
+
+
+def test_an_old_node_is_told_on_both_sides_that_the_cluster_needs_a_newer_one(old: Version, tmp_path: Path) -> None:
+    """After the rise, and with an empty disk: so nothing on its disk stops it."""
+    with cluster_of([NEW, NEW, NEW], tmp_path) as cluster:
+        wait_for_level(cluster)
+        node, *others = [*cluster.followers(), cluster.leader()]
+        assert 0 == node.stop(), node.tail()
+        for left in node.folder.iterdir():
+            if left not in (node.config, node.place.log):
+                left.unlink()
+        old.put_into(node)
+        node.start()
+        words = f"{node.id} runs 0.1.0 (feature level 0), and this cluster needs 0.2.0 or newer (level 1): run that on"
+        for other in others:
+            told = f"[+] peers {node.id} refused: {node.id}: {words}"
+            cluster.wait_for(f"{other.id} says so", partial(says, other, told))
+            assert f"refused {node.id} at 127.0.0.1: {words}" in other.output()
+            assert f"{other.id} refuses this node: {words}" in node.output(), node.tail()
+
+
+def says(node: NodeProcess, words: str) -> bool:
+    return words in node.ask("GET", "/readyz?verbose")[1].decode()
 
 
 def restart(node: NodeProcess, version: Version) -> Callable[[Cluster], None]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.cluster.raft.transport.connection import OTHER_KEY
+from quorate.cluster.raft.transport.link_reasons import OTHER_KEY
 from quorate.processes.node import NodeProcess
 from tests.support.cluster import Cluster
 

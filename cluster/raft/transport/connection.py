@@ -9,7 +9,6 @@ alive.
 from __future__ import annotations
 
 import asyncio
-import os
 import struct
 from collections import deque
 from typing import NamedTuple, Protocol, cast
@@ -18,11 +17,11 @@ import msgspec
 
 from quorate.cluster.raft.messages import MALFORMED
 from quorate.cluster.raft.remembered import Remembered
-from quorate.cluster.raft.transport.cipher import NONCE_BYTES, BadFrame, Plain, Sealed, agree
+from quorate.cluster.raft.transport.cipher import BadFrame, Plain, Sealed, agree
+from quorate.cluster.raft.transport.hello import HELLO_BYTES_MAX, NO_NONCE, new_hello, read_hello
+from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, OTHER_KEY, no_greeting, unreadable
 from quorate.vote import ENTRY_BYTES_MAX
 
-PROTOCOL = 1
-HELLO_BYTES_MAX = 4096
 HANDSHAKE_S = 3.0
 PART_BYTES = 64 * 1024
 FRAME_BYTES_MAX = PART_BYTES + 64
@@ -33,8 +32,6 @@ WRITE_BUFFER_BYTES = 1024 * 1024
 RAFT, CALLS, INTRODUCTIONS, REFUSALS = 0, 1, 2, 3
 ONLY_ASKED = b"it only asked which node answers here"  # comes as a refusal, and is none
 _MORE = 0x80
-OTHER_KEY = "its raft.key is another one than this node's: give every node the same one"
-ENDED_EARLY = "it ended the connection instead of introducing itself: is its raft.key the same one? See its log"
 
 _length = struct.Struct(">I")
 
@@ -44,15 +41,6 @@ class Target(NamedTuple):
 
     peer: str
     address: str
-
-
-class Hello(msgspec.Struct, array_like=True):
-    """The first frame of each end, and the only one that is not sealed."""
-
-    protocol: int
-    node_id: str
-    keyed: bool
-    nonce: bytes
 
 
 class Introduction(msgspec.Struct, array_like=True):
@@ -80,7 +68,6 @@ class Introduction(msgspec.Struct, array_like=True):
 
 
 _encode = msgspec.msgpack.Encoder().encode
-_hello = msgspec.msgpack.Decoder(Hello).decode
 _introduction = msgspec.msgpack.Decoder(Introduction).decode
 
 
@@ -125,7 +112,7 @@ class PeerConnection(asyncio.Protocol):
         self._owner, self.target, self._only_asks = owner, target, only_asks
         self._buffer = bytearray()
         self._cipher: Plain | Sealed | None = None
-        self._our_hello = _encode(Hello(PROTOCOL, owner.node_id, owner.key is not None, os.urandom(NONCE_BYTES)))
+        self._our_hello = new_hello(owner.node_id, keyed=owner.key is not None)
         self._queues: tuple[deque[memoryview], ...] = tuple(deque() for _ in range(4))
         self._next_stream = RAFT
         self._parts: tuple[bytearray, ...] = tuple(bytearray() for _ in range(4))
@@ -277,14 +264,21 @@ class PeerConnection(asyncio.Protocol):
                 at += 4 + size
                 self._on_frame(frame)
         except (BadFrame, *MALFORMED) as error:
-            if self.claimed_id and self.peer is None:
-                self._give_up(str(error))
-            else:
-                self.close(str(error))
+            self._on_wrong_bytes(error)
         if self._transport is None or self._transport.is_closing():
             buffer.clear()
         else:
             del buffer[:at]
+
+    def _on_wrong_bytes(self, error: Exception) -> None:
+        if not self.claimed_id:
+            self.close(no_greeting(error))
+        elif isinstance(error, MALFORMED):
+            self.refuse(unreadable(self.claimed_id, self._owner.node_id, error))
+        elif self.peer is None:
+            self._give_up(str(error))
+        else:
+            self.close(str(error))
 
     def _on_frame(self, frame: bytes) -> None:
         if self._cipher is None:
@@ -327,14 +321,12 @@ class PeerConnection(asyncio.Protocol):
             self._owner.received(self, stream, message)
 
     def _on_hello(self, frame: bytes) -> None:
-        hello = _hello(frame)
+        hello = read_hello(frame)
         self.claimed_id = hello.node_id[:128]
-        if hello.protocol != PROTOCOL:
-            raise BadFrame(f"it speaks protocol {hello.protocol}, this node {PROTOCOL}: run the same version on both")
-        if hello.keyed != (self._owner.key is not None):
-            raise BadFrame("only one of the two has a raft.key: give every node the same one")
-        if len(hello.nonce) != NONCE_BYTES or frame == self._our_hello:
-            raise BadFrame("a hello without a nonce of its own")
+        if (problem := hello.problem(keyed=self._owner.key is not None)) is not None:
+            raise BadFrame(problem)
+        if frame == self._our_hello:
+            raise BadFrame(NO_NONCE)
         self._cipher = agree(self._owner.key, dialled=self.target is not None, ours=self._our_hello, theirs=frame)
         if self._only_asks:
             self.send(REFUSALS, ONLY_ASKED)
@@ -368,26 +360,25 @@ class PeerConnection(asyncio.Protocol):
         the reason before the other end has read it. So only our half is closed. What still comes is ignored, but for
         the other end's own reason: both may refuse each other at once. For the owner the connection is closed now.
         """
-        if self.refusing or self._transport is None or self._transport.is_closing():
+        if self._transport is None or self._ends:
             return
         self._drop_unsent()
         self._write_part(REFUSALS, 0, why.encode() if told is None else told)
-        self._end_our_half(self._transport, why)
+        self._give_up(why)
 
     def _give_up(self, why: str) -> None:
-        """End a handshake that failed: without a word, for the other end could not read it or believe it.
-
-        It finds the reason in what this node has sent, so a reset must not destroy that. See `refuse`.
-        """
-        if not self.refusing and self._transport is not None and not self._transport.is_closing():
-            self._end_our_half(self._transport, why)
-
-    def _end_our_half(self, transport: asyncio.Transport, why: str) -> None:
+        """As `refuse`, without a word: the other end finds the reason in what this node has sent in the handshake."""
+        if self._transport is None or self._ends:
+            return
         self._flush()
         self.refusing = True
-        transport.write_eof()
+        self._transport.write_eof()
         self._close_later(why)
         self._owner.closed(self, why)
+
+    @property
+    def _ends(self) -> bool:
+        return self.refusing or self._transport is None or self._transport.is_closing()
 
     def _close_later(self, why: str) -> None:
         if self._deadline is not None:

@@ -6,7 +6,18 @@ nothing about the peer itself.
 
 from __future__ import annotations
 
+OTHER_KEY = "its raft.key is another one than this node's: give every node the same one"
+ENDED_EARLY = "it ended the connection instead of introducing itself: is its raft.key the same one? See its log"
 FRESH_S = 10.0  # peers dial again twice a second, so an older reason is not true any more
+
+
+def unreadable(peer: str, node: str, error: Exception) -> str:
+    """Both sides read this: the peer is told it, too."""
+    return f"{peer} sent what {node} cannot read ({error}): run the same version of Quorate on both, or near ones"
+
+
+def no_greeting(error: Exception) -> str:
+    return f"its first bytes are no greeting that this version of Quorate knows ({error})"
 
 
 class LinkReasons:

@@ -14,12 +14,11 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.line_limit import LineLimit, Reminders
 from quorate.cluster.raft.status import ConnectionStatus
 from quorate.cluster.raft.transport.calls import PING, Calls
 from quorate.cluster.raft.transport.connection import CALLS, RAFT, Introduction, PeerConnection, Target
 from quorate.cluster.raft.transport.inquiry import ask_who_is_at, resolve
-from quorate.cluster.raft.transport.link_reasons import LinkReasons
+from quorate.cluster.raft.transport.link_log import LinkLog
 from quorate.cluster.replica import PeerHandler
 from quorate.listening import Purpose, listen_on, shown
 
@@ -70,7 +69,7 @@ class PeerTransport:
         self._open: dict[str, PeerConnection] = {}
         self._handshaking: dict[PeerConnection, None] = {}  # oldest first
         self._refused: dict[PeerConnection, None] = {}  # those whose other end is still told why, oldest first
-        self._reasons = LinkReasons()
+        self._told = LinkLog()
         self._addresses: dict[str, tuple[str, ...]] = {}
         self._turns: dict[str, int] = {}  # peer -> dials that failed: says which of its addresses is the next
         self._unreached: dict[str, dict[str, str]] = {}  # peer -> address -> why the last dial there failed
@@ -79,10 +78,6 @@ class PeerTransport:
         self.listening: list[str] = []  # the addresses that were bound, host:port
         self._servers: list[asyncio.Server] = []  # one a socket
         self._check_timer: asyncio.TimerHandle | None = None
-        self._troubles = Reminders()
-        self._fresh: dict[str, PeerConnection] = {}  # by peer: connections whose line in the log is still to be written
-        self._lost_at_s: dict[str, float] = {}  # the members that are not connected now, but were
-        self._link_lines: dict[str, LineLimit] = {}
         self._stopped = False
         self.refusals = 0
 
@@ -182,7 +177,7 @@ class PeerTransport:
             unreached = self._unreached.setdefault(peer, {})
             unreached[address] = why
             tried = ", nor at ".join(f"{at} ({reason})" for at, reason in unreached.items())
-            self._warn(peer, f"cannot reach {peer} at {tried}; trying on")
+            self._told.unreached(peer, tried)
             self._turns[peer] += 1
             return None
 
@@ -198,16 +193,6 @@ class PeerTransport:
     async def ask_who_is_at(self, address: str, peer: str) -> Introduction:
         """See `inquiry.py`."""
         return await ask_who_is_at(address, peer, self.node_id, self.key)
-
-    def _warn(self, about: str, what: str) -> None:
-        if self._troubles.allow(about, what, asyncio.get_running_loop().time()):
-            log.warning("%s", what)
-
-    def _log_link(self, peer: str, what: str) -> None:
-        """Log that a connection came or went; a connection that flaps makes few lines."""
-        limit = self._link_lines.setdefault(peer, LineLimit())
-        if (more := limit.allow(asyncio.get_running_loop().time())) is not None:
-            log.info("link to %s %s%s", peer, what, more)
 
     def introduction(self) -> Introduction:
         return self._listener.introduction()
@@ -227,17 +212,14 @@ class PeerTransport:
             if before is not None:
                 before.close("a newer connection took its place")
                 self._lost(peer, before)
-            self._troubles.over(peer)
             self._unreached.pop(peer, None)
-            if before is None:
-                self._fresh[peer] = connection  # the peer may refuse this node, and then there is no link to tell of
+            self._told.opened(peer, connection, replaces_another=before is not None)
             self._listener.connected(peer)
         return refusal
 
     def refused(self, connection: PeerConnection, why: str) -> None:
         peer = connection.peer or connection.claimed_id
-        self._warn(f"{peer} refuses", f"{peer} refuses this node: {why}; trying on")
-        self._note_reason(peer, f"it refuses this node: {why}")
+        self._told.refused_by(peer, why, is_member=peer in self._addresses)
         if connection.peer is not None:
             self._listener.refused(connection.peer, why)
 
@@ -247,13 +229,15 @@ class PeerTransport:
             self._keep_refused(connection)
         if not connection.accepted and not connection.only_asked:
             self.refusals += 1
-            if not connection.was_refused:
-                self._tell_refusal(connection, why)
+            if not connection.was_refused and not self._stopped:
+                claimed = connection.claimed_id
+                member, is_open = claimed in self._addresses, claimed in self._open
+                self._told.refused(connection, why, is_member=member, is_open=is_open)
         if connection.peer is None or self._open.get(connection.peer) is not connection:
             return  # it did not introduce itself, or a newer connection took its place
         del self._open[connection.peer]
         if not self._stopped:
-            self._tell_lost(connection, why)
+            self._told.lost(connection.peer, connection, why)
         self._lost(connection.peer, connection)
 
     def gone(self, connection: PeerConnection) -> None:
@@ -267,37 +251,6 @@ class PeerTransport:
             del self._refused[oldest]
             oldest.close("too many connections that are refused")
 
-    def _tell_refusal(self, connection: PeerConnection, why: str) -> None:
-        """Log a line now and then, for each member and for each host of others: these may claim any id."""
-        claimed = connection.claimed_id
-        about = f"{claimed} refused" if claimed in self._addresses else connection.host
-        self._warn(about, f"refused {claimed or 'a stranger'} at {connection.host}: {why}")
-        if claimed not in self._open:
-            self._note_reason(claimed, why)
-
-    def _note_reason(self, peer: str, why: str) -> None:
-        if peer in self._addresses and not self._stopped:
-            self._reasons.note(peer, why, asyncio.get_running_loop().time())
-
-    def _tell_lost(self, connection: PeerConnection, why: str) -> None:
-        peer = connection.peer
-        assert peer is not None
-        if self._fresh.pop(peer, None) is not None:
-            if connection.was_refused:
-                return  # the reason was told, and that there was a link was not
-            self._tell_made(peer)
-        self._lost_at_s[peer] = asyncio.get_running_loop().time()
-        self._log_link(peer, f"lost: {why}")
-
-    def _tell_made(self, peer: str) -> None:
-        """Write the line of a link that stands, or that broke before its line was written."""
-        self._troubles.over(f"{peer} refused")
-        self._troubles.over(f"{peer} refuses")
-        self._reasons.forget(peer)
-        lost_at_s = self._lost_at_s.pop(peer, None)
-        now_s = asyncio.get_running_loop().time()
-        self._log_link(peer, "made" if lost_at_s is None else f"back after {now_s - lost_at_s:.1f} s")
-
     def _lost(self, peer: str, connection: PeerConnection) -> None:
         self._calls.fail(connection)
         self._listener.disconnected(peer)
@@ -305,9 +258,7 @@ class PeerTransport:
     def _check_connections(self) -> None:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
-        for peer in [peer for peer, connection in self._fresh.items() if not connection.was_refused]:
-            del self._fresh[peer]
-            self._tell_made(peer)
+        self._told.check()
         for connection in list(self._open.values()):
             if now_s - connection.heard_s > SILENCE_S:
                 connection.close(f"silent for {SILENCE_S:.0f} s")
@@ -378,7 +329,8 @@ class PeerTransport:
         return {peer: self._status(peer, now_s) for peer in self._addresses}
 
     def _status(self, peer: str, now_s: float) -> ConnectionStatus:
-        connection, refused = self._open.get(peer), self._reasons.why(peer, now_s)
+        connection = self._open.get(peer)
+        refused = self._told.why(peer, is_open=connection is not None)
         addresses = self._addresses[peer]
         address = addresses[self._turns[peer] % len(addresses)]
         if connection is not None and connection.target is not None:
@@ -393,5 +345,5 @@ class PeerTransport:
             connection.backlog,
             connection.bytes_in,
             connection.bytes_out,
-            refused if peer in self._fresh else "",  # the peer may be about to refuse this node again
+            refused,
         )

@@ -6,10 +6,10 @@ import logging
 
 import pytest
 
-from quorate.cluster.raft.transport.connection import ENDED_EARLY, OTHER_KEY
-from quorate.cluster.raft.transport.link_reasons import FRESH_S, LinkReasons
+from quorate.cluster.raft.transport.connection import INTRODUCTIONS, RAFT, REFUSALS
+from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, FRESH_S, OTHER_KEY, LinkReasons
 from tests.support.waiting import until
-from tests.unit.raft.raw_peer import Node, RawPeer, Run, pair
+from tests.unit.raft.raw_peer import Node, RawPeer, Run, encode, pair
 
 OTHER = b"the key of that cluster"
 
@@ -83,6 +83,56 @@ def test_a_peer_that_refuses_this_node_is_told_with_its_reason(run: Run, caplog:
             for node, peer in ((one, "n2"), (two, "n1")):
                 assert "it belongs to cluster" in refused(node, peer)
             assert [] == lines(caplog, "the other end closed it")
+
+    run(main())
+
+
+UNREADABLE = "n2 sent what n1 cannot read (Expected `int`, got `str`"
+
+
+def test_what_cannot_be_read_is_told_on_both_sides(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """As a message of another version would be: a number where a text is due is nothing that a person can use."""
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as address:
+            one.dial(address)
+            for _ in range(3):
+                async with await RawPeer.connect(one) as peer:
+                    await peer.come_in()
+                    await until("it is in", lambda: one.transport.is_open("n2"))
+                    peer.say(RAFT, encode([1, "term 3", 1, 1, 1, []]))
+                    while (said := await peer.hear())[0] != REFUSALS:
+                        pass
+                    assert said[1].decode().startswith(UNREADABLE)
+                    assert "run the same version of Quorate on both" in said[1].decode()
+                    assert await peer.is_hung_up_on(within_s=1.5)
+                assert refused(one, "n2").startswith(UNREADABLE)
+            assert 1 == len(lines(caplog, f"refused n2 at 127.0.0.1: {UNREADABLE}"))
+
+    run(main())
+
+
+def test_an_introduction_that_cannot_be_read_is_told_on_both_sides(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as address, await RawPeer.connect(one) as peer:
+            one.dial(address)
+            await peer.greet()
+            peer.say(INTRODUCTIONS, encode(["n2", 2, "test", None, None, [], ""]))
+            while (said := await peer.hear())[0] != REFUSALS:
+                pass
+            assert said[1].startswith(b"n2 sent what n1 cannot read (Expected `str`, got `int`")
+            assert refused(one, "n2").startswith("n2 sent what n1 cannot read")
+            assert lines(caplog, "refused n2 at 127.0.0.1: n2 sent what n1 cannot read")
+
+    run(main())
+
+
+def test_what_is_no_greeting_is_told_as_that(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        async with Node("n1") as one, await RawPeer.connect(one) as peer:
+            peer.write(encode(["one", "n2", True, b""]))
+            assert await peer.is_hung_up_on(within_s=1.5)
+            assert lines(caplog, "its first bytes are no greeting that this version of Quorate knows (Expected `int`")
 
     run(main())
 

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.transport import connection, transport
+from quorate.cluster.raft.transport import connection, link_log, transport
 from quorate.cluster.raft.transport.connection import PART_BYTES, RAFT, Introduction
 from quorate.errors import OutcomeUnknown
 from tests.support.waiting import until
@@ -130,7 +130,7 @@ def test_a_node_that_waits_to_be_added_has_one_line_a_change(run: Run, caplog: p
     caplog.set_level("INFO")
 
     def lines() -> list[str]:
-        return [r.getMessage() for r in caplog.records if r.name == transport.__name__]
+        return [r.getMessage() for r in caplog.records if r.name == link_log.__name__]
 
     async def main() -> None:
         gate = Gate("n1")

@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.transport import connection, transport
+from quorate.cluster.raft.transport import connection, hello, transport
 from quorate.cluster.raft.transport.connection import CALLS, INTRODUCTIONS, PART_BYTES, RAFT, REFUSALS
 from quorate.cluster.raft.transport.transport import HANDSHAKES_MAX
 from quorate.errors import OutcomeUnknown
@@ -26,8 +26,7 @@ MORE = 0x80
 GARBAGE = {
     "a page request": b"GET / HTTP/1.1\r\nHost: n1\r\n\r\n",
     "a length of 4 GiB": b"\xff\xff\xff\xff" + bytes(1000),
-    "a hello just too long": (connection.HELLO_BYTES_MAX + 1).to_bytes(4, "big")
-    + bytes(connection.HELLO_BYTES_MAX + 1),
+    "a hello just too long": (hello.HELLO_BYTES_MAX + 1).to_bytes(4, "big") + bytes(hello.HELLO_BYTES_MAX + 1),
     "an empty frame": bytes(4),
     "zeros": bytes(100),
     "a hello of another shape": b"\x00\x00\x00\x02\x91\x01",

@@ -1,0 +1,35 @@
+"""The first frame of each end of a connection, the only one that is not sealed: its protocol and a fresh nonce."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from quorate.cluster.raft.transport.cipher import NONCE_BYTES
+
+PROTOCOL = 1
+HELLO_BYTES_MAX = 4096
+NO_NONCE = "a hello without a nonce of its own"
+
+
+class Hello(msgspec.Struct, array_like=True):
+    protocol: int
+    node_id: str
+    keyed: bool
+    nonce: bytes
+
+    def problem(self, *, keyed: bool) -> str | None:
+        """Why a node, which has a key itself or not, cannot go on with the one that sent this; None if it can."""
+        if self.protocol != PROTOCOL:
+            return f"it speaks protocol {self.protocol}, this node {PROTOCOL}: run the same version on both"
+        if self.keyed != keyed:
+            return "only one of the two has a raft.key: give every node the same one"
+        return NO_NONCE if len(self.nonce) != NONCE_BYTES else None
+
+
+read_hello = msgspec.msgpack.Decoder(Hello).decode
+
+
+def new_hello(node_id: str, *, keyed: bool) -> bytes:
+    return msgspec.msgpack.encode(Hello(PROTOCOL, node_id, keyed, os.urandom(NONCE_BYTES)))
