@@ -30,6 +30,21 @@ def test_positions_and_slices_count_from_the_base() -> None:
     assert 4 == len(journal)
 
 
+def test_a_ballot_is_told_as_durable_when_its_sync_has_returned() -> None:
+    """What peers remember of this disk must never exceed it."""
+    disk = Disk()
+    journal = disk.open()
+    journal.setCurrentTerm(3, None)
+    journal.flush()
+    journal.setCurrentTerm(3, "b")  # waits until the group before it is written
+    assert (0, None) == journal.synced_vote
+    disk.writer.complete()
+    assert (3, None) == journal.synced_vote
+    disk.writer.complete()
+    assert (3, "b") == journal.synced_vote
+    assert (3, "b") == disk.open().synced_vote
+
+
 def test_nothing_is_durable_before_its_sync_returns() -> None:
     disk = Disk()
     journal = disk.open()
