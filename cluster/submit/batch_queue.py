@@ -25,7 +25,7 @@ from quorate.cluster.entry import Result
 from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.batch import Batch
-from quorate.cluster.submit.leader_call import LeaderCall, may_try_again
+from quorate.cluster.submit.leader_call import UNREADABLE, LeaderCall, may_try_again, unreadable
 from quorate.errors import NoLeader, NotReady, OutcomeUnknown, Overloaded
 from quorate.vote import ENTRY_BYTES_MAX
 
@@ -240,8 +240,8 @@ class BatchQueue:
         if error is None:
             try:
                 batch.resolve(_decode_answer(done.result()))
-            except (msgspec.DecodeError, UnicodeDecodeError) as garbled:
-                error = OutcomeUnknown(f"the leader's answer could not be read ({garbled})")
+            except UNREADABLE as garbled:
+                error = OutcomeUnknown(unreadable("the leader", garbled))
         if error is not None:
             self._failed([batch], error)
         self._schedule()

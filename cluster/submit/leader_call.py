@@ -42,16 +42,31 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeGuard, TypeVar
 
+import msgspec
+
 from quorate.cluster.replica import PeerHandler, Replica
 from quorate.cluster.submit.leader_wait import LeaderWait
 from quorate.errors import NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
 
 T = TypeVar("T")
 
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+
 
 def may_try_again(error: BaseException) -> TypeGuard[NoLeader | NotReady]:
     """Whether the leader surely did not take the request, and the next leader may."""
     return isinstance(error, NoLeader | NotReady)
+
+
+async def _readable(decoding: Awaitable[T], leader: str) -> T:
+    try:
+        return await decoding
+    except UNREADABLE as error:
+        raise OutcomeUnknown(unreadable(leader, error)) from None
+
+
+def unreadable(leader: str, error: Exception) -> str:
+    return f"the answer of {leader} cannot be read ({error}): do both nodes run the same version of Quorate?"
 
 
 class LeaderCall:
@@ -94,7 +109,8 @@ class LeaderCall:
                 if leader == self._replica.node_id:
                     return await here()
                 body, answer_s = request(max(0.0, deadline_s - loop.time()))
-                return await decode(await self.once(leader, body, timeout_s=answer_s))
+                answer = await self.once(leader, body, timeout_s=answer_s)
+                return await _readable(decode(answer), leader)
             except QuorateError as error:
                 if not may_try_again(error) or loop.time() >= deadline_s:
                     raise

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import functools
 import os
+import re
+import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -168,6 +170,16 @@ def test_only_the_web_room_speaks_http_to_others() -> None:
     }
     sessions = {module for module, path in modules().items() if "requests.Session(" in path.read_text(encoding="utf-8")}
     assert (set(), set()) == (found, sessions)
+
+
+def test_benches_doubles_and_services_need_no_development_tools() -> None:
+    """They run where `set_up run` was made, by scripts/bootstrap.sh alone."""
+    group = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]["dev"]
+    tools = [re.split(r"[^a-z-]", dependency)[0].replace("-", "_") for dependency in group]
+    paths = [path for folder in ("bench", "tests/doubles", "scripts") for path in (ROOT / folder).glob("**/*.py")]
+    found = [(str(path), name) for path in paths for name in imports(path) if is_in(name, tools)]
+    assert {"pytest", "hypothesis", "playwright"} <= set(tools)
+    assert [] == found
 
 
 def test_nothing_but_commands_imports_the_node() -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from quorate import errors
+from quorate.cluster.raft.messages import MALFORMED
 from quorate.cluster.raft.transport.connection import CALLS, MESSAGE_BYTES_MAX, PeerConnection
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
@@ -20,6 +21,7 @@ from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, T
 CALLS_MAX = 1024
 CALL_BACKLOG_BYTES = 16 * 1024 * 1024
 CALL_S = 10.0
+SAME_VERSION = "do both run the same version of Quorate?"
 CALL_BYTES = 1024  # what a call's message may have around its body
 
 log = logging.getLogger(__name__)
@@ -155,6 +157,12 @@ class Calls:
             reply = _Answer(call.id, await self.handle(connection.peer, call.kind, call.body))
         except QuorateError as error:
             reply = _failed(call.id, error)
+        except MALFORMED as error:
+            why = (
+                f"the call {call.kind!r} of {connection.peer} cannot be read by its receiver ({error}); {SAME_VERSION}"
+            )
+            log.warning("%s", why)
+            reply = _failed(call.id, OutcomeUnknown(why))
         except Exception:
             log.exception("a %s call from %s failed", call.kind, connection.peer)
             reply = _failed(call.id, OutcomeUnknown("the other node failed inside; its log says how"))

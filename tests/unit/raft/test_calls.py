@@ -41,6 +41,25 @@ def test_a_call_ends_in_its_answer_or_in_the_error_that_was_raised(run: Run) -> 
     run(main())
 
 
+def test_a_call_that_the_peer_cannot_read_is_told_in_words(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """Its body is of another version. That is no mistake in the handler."""
+    read = msgspec.msgpack.Decoder(int).decode
+
+    async def serve(peer: str, body: bytes) -> bytes:
+        return bytes(read(body))
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as two:
+            one.transport.serve("count", serve)
+            await pair(one, two)
+            with pytest.raises(OutcomeUnknown, match=r"'count' of n2 cannot be read .*\(Expected `int`, got `str`"):
+                await two.transport.call("n1", "count", encode("three"))
+            assert [] == [record for record in caplog.records if record.exc_info]
+            assert "the call 'count' of n2 cannot be read" in caplog.text
+
+    run(main())
+
+
 FAILURES: dict[str, tuple[list[object], type[QuorateError]]] = {
     "fields that are called as ours are": ([3, 1, "conflict", "why", {"detail": 1, "self": 2}], Conflict),
     "an error that this version does not know": ([3, 1, "brewing", "why", {}], OutcomeUnknown),

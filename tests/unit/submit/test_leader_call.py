@@ -175,6 +175,19 @@ def it_is_silent(cluster: Cluster) -> None:
     cluster.answer(cluster.first, silent)
 
 
+def garbled(handler: Answer) -> Answer:
+    async def answer(peer: str, request: bytes) -> bytes:
+        await handler(peer, request)
+        return b"\x81\xa3new\x01"
+
+    return answer
+
+
+def its_answer_cannot_be_read(cluster: Cluster) -> None:
+    """It is of another version."""
+    cluster.answer(cluster.first, garbled)
+
+
 ANSWERED = "answered"
 SURELY_NOT = "surely not"  # which error it is depends on where the deadline finds the request: on a busy machine it may
 # find it with the leader, which has not refused it yet, and then it is unknown
@@ -196,6 +209,7 @@ ROWS: list[tuple[Callable[[Cluster], None], Expected, Expected, Expected]] = [
     (it_refuses_for_good, Invalid, Invalid, Invalid),
     (its_connection_breaks, OutcomeUnknown, ANSWERED, OutcomeUnknown),
     (it_is_silent, OutcomeUnknown, NoLeader, OutcomeUnknown),
+    (its_answer_cannot_be_read, OutcomeUnknown, OutcomeUnknown, OutcomeUnknown),
 ]
 KINDS = ("votes", "reads", "administration")
 
