@@ -37,11 +37,11 @@ def test_a_ballot_is_told_as_durable_when_its_sync_has_returned() -> None:
     journal.setCurrentTerm(3, None)
     journal.flush()
     journal.setCurrentTerm(3, "b")  # waits until the group before it is written
-    assert (0, None) == journal.synced_vote
-    disk.writer.complete()
-    assert (3, None) == journal.synced_vote
-    disk.writer.complete()
-    assert (3, "b") == journal.synced_vote
+    told = [journal.synced_vote]
+    for _ in range(2):
+        disk.writer.complete()
+        told.append(journal.synced_vote)
+    assert [(0, None), (3, None), (3, "b")] == told
     assert (3, "b") == disk.open().synced_vote
 
 
