@@ -1,10 +1,10 @@
 """Who leads, and since when nobody does: one line in the log a change, numbers for /status, and what follows for calls.
 
-When another node leads, calls that the leader before it has not answered will mostly never be answered, and neither
-will calls that wait on a silent link when the leader is reached over a peer (`leader_ways.py`). They end then, as
-unknown: at once if that leader has been silent for an election timeout T, as behind a cut that leaves the connection
-open, and otherwise when T has passed since it last spoke. A leader that has just handed over is alive, and it answers
-within that time with more than "unknown".
+When another node leads, calls that the leader before it has not answered will mostly never be answered. When the same
+leader is reached another way (`leader_ways.py`), the former way may be silent. So the calls on it end, as unknown: at
+once if the leader was not heard that way for an election timeout T, as behind a cut that leaves the connection open,
+and otherwise when T has passed since. A leader that has just handed over is alive, as is a peer that is needed no more,
+and within that time they answer with more than "unknown".
 
 While nobody leads, an election can succeed only if a majority is heard. `may_expect` says when to give up hope.
 """
@@ -100,19 +100,15 @@ class LeaderWatch:
         self._say(logging.INFO, f"{sight.leader} {how} and leads term {sight.term}{self._how_long(now_s)}")
 
     def _leave_hop(self, now_s: float, sight: Sight) -> None:
-        """End the calls to the node that requests went to before, if another one is asked now.
-
-        Where only the way to the same leader has changed, a way that is still heard goes on answering.
-        """
+        """End the calls to the node that requests went to before, if another one is asked now."""
         before, self._last_hop = self._last_hop, sight.hop
         if before is None or before in (self._node_id, sight.hop):
             return
         left_s = max(0.0, self._heard_s + self._election_s - now_s)
-        again = "send it again with the same id"
-        if sight.leader != self._last:
-            self._end_calls(before, left_s, f"{before} did not answer, and {sight.leader} leads now; {again}")
-        elif left_s == 0.0:
-            self._end_calls(before, 0.0, f"{before} did not answer; {sight.leader} is reached another way now; {again}")
+        now = "leads now" if sight.leader != self._last else "is reached another way now"
+        self._end_calls(
+            before, left_s, f"{before} did not answer, and {sight.leader} {now}; send it again with the same id"
+        )
 
     def _how_long(self, now_s: float) -> str:
         since_s = self._missing_since_s

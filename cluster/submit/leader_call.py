@@ -29,7 +29,7 @@ The replica ends the attempt an election timeout after that leader spoke last (`
 is cut off this is at once, because it was silent for longer before another one could be elected.
 
 The same is true of the way to a leader. When the leader is heard again, or is reached over another peer, attempts over
-the former way go on without a place: that peer may have fallen silent.
+the former way go on without a place, for an election timeout at most: that peer may have fallen silent.
 
 There are two users. `ask` is for a caller that waits: reads and administration. `start` is for the queue of batches,
 which decides itself what leaves when, and where a batch must cost no more tasks than the call itself. Both wait by the
