@@ -86,6 +86,27 @@ def test_a_cluster_goes_on_as_it_is_with_what_was_changed_by_hand(made: Path, po
     assert before == contents(made)
 
 
+@pytest.mark.parametrize(
+    ("listen", "dialled"),
+    [
+        ('["10.0.0.5:{port}", "127.0.0.1:{port}"]', "127.0.0.1"),
+        ('"[::]:{port}"', "127.0.0.1"),
+        ('"10.0.0.5:{port}, 10.0.0.6:{port}"', "10.0.0.5"),
+    ],
+)
+def test_a_node_that_listens_on_several_addresses_is_asked_at_one_that_this_host_has(
+    made: Path, port: int, listen: str, dialled: str
+) -> None:
+    file = made / "n2" / "quorate.toml"
+    wanted = f'listen = {listen.format(port=port + 1)}\nadvertise = "http://votes.example"'
+    text = file.read_text().replace(f'listen = "127.0.0.1:{port + 1}"', wanted)
+    file.write_text(text.replace('# advertise = ""\n', "", 1))
+    place = prepare(made, settings={"log.level": "debug"})[1]
+    assert (dialled, port + 1) == place.http
+    config = load(file, env={}).config
+    assert ("debug", port + 1) == (config.log.level, config.http.addresses[0].port)
+
+
 @pytest.mark.parametrize(("nodes", "shift", "said"), [(5, None, "holds a cluster of 3 nodes"), (3, 7, "on port")])
 def test_another_cluster_in_the_folder_is_refused(
     made: Path, port: int, nodes: int, shift: int | None, said: str
