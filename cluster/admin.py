@@ -175,10 +175,12 @@ class Admin:
     async def transfer(self) -> str:
         """Hand leadership to the follower that is most caught up. Returns the new leader.
 
-        Raises `NoLeader`, or `OutcomeUnknown` if the same node still leads after a while.
+        Raises `NoLeader`, `Conflict`, or `OutcomeUnknown` if the same node still leads after a while.
         """
         loop = asyncio.get_running_loop()
         before = await self._transfers.wait.until_ready(loop.time() + LEADER_S)
+        if {member.id for member in self._replica.members() if member.voter} == {before}:
+            raise Conflict(f"{before} leads and is the only voter, so nobody else can lead: add a member first")
         if before == self._replica.node_id:
             await self._replica.transfer_leadership()
         else:

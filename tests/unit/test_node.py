@@ -111,15 +111,34 @@ def test_a_node_serves_both_families_and_tells_on_which_addresses(tmp_path: Path
     asyncio.run(main())
 
 
+def test_the_only_voter_says_at_once_that_nobody_else_can_lead(tmp_path: Path) -> None:
+    async def main() -> None:
+        flags = {"node.data": str(tmp_path), "flush.sinks": "", "raft.bootstrap": "true"}
+        listen = {"http.listen": "127.0.0.1:0", "raft.listen": "127.0.0.1:0"}
+        node = Node(load(env={}, flags={**flags, **listen}).config)
+        running = asyncio.create_task(node.run())
+        await until(lambda: (node.http.listening and node.replica.members()) or running.done())
+        port = int(node.http.listening[0].rpartition(":")[2])
+        for path, body in (("/leader/transfer", ""), ("/members", '{"action":"replace","id":"n1"}')):
+            status, told = await ask("127.0.0.1", port, path, "POST", body)
+            assert (409, "conflict") == (status, told["type"])
+            assert "n1 leads and is the only voter" in told["detail"]
+        node.ask_to_stop()
+        assert 0 == await running
+
+    asyncio.run(main())
+
+
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-async def ask(host: str, port: int, path: str) -> tuple[int, Any]:
+async def ask(host: str, port: int, path: str, method: str = "GET", body: str = "") -> tuple[int, Any]:
     reader, writer = await asyncio.open_connection(host, port)
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\n\r\n".encode())
-    head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    head = f"{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    writer.write((head + body).encode())
+    answer, _, document = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()
-    return int(head.split()[1]), json.loads(body)
+    return int(answer.split()[1]), json.loads(document)

@@ -36,7 +36,7 @@ class MembersReplica(LocalReplica):
     def __init__(self, node_id: str) -> None:
         super().__init__(node_id)
         self.settings = SimpleNamespace(peers={})
-        self.listed = Members((Member("n1", "h:1", "a", voter=True),))
+        self.listed = Members(tuple(Member(f"n{i}", f"h:{i}", "a", voter=True) for i in (1, 2, 3)))
 
     def members(self) -> list[Member]:
         return list(self.listed.members)
