@@ -73,6 +73,8 @@ class ClusterSettings:
         """The settings of this member. Raises a `QuorateError` whose detail says why it did not tell them."""
         if id == self._replica.node_id:
             return self.own()
+        if id == self._replica.leader and self._replica.leader_via is not None:  # a peer passes the question on
+            return _decode(await self._replica.call_leader(id, "settings", b"", timeout_s=ASK_S))
         level = self._levels().get(id)
         if level is None:
             raise NotReady("not connected")

@@ -110,7 +110,8 @@ class LocalReplica:
     def call_leader(
         self, leader: str, kind: str, request: bytes, *, timeout_s: float | None = None
     ) -> Coroutine[None, None, bytes]:
-        return self.call(leader, kind, request, timeout_s=timeout_s)
+        asks = self if self.leader_via is None else self.peers[self.leader_via]
+        return asks.call(leader, kind, request, timeout_s=timeout_s)
 
     def serve(self, kind: str, handler: PeerHandler) -> None:
         self.handlers[kind] = handler

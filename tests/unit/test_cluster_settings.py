@@ -85,6 +85,22 @@ def test_a_default_says_nothing_against_what_the_cluster_has() -> None:
     assert ["n2"] == run(main())
 
 
+def test_a_node_that_does_not_hear_the_leader_learns_its_settings_over_a_peer() -> None:
+    async def main() -> tuple[Any, Any]:
+        members = Members({"flush.sinks": ["mongo"]}, {}, {})
+        far = members.replicas[2]
+        del far.peers["n1"]
+        far.leader_via = "n2"
+        members.levels["n1"] = None  # it is not connected
+        shown = await members.shown(2)
+        await members.watches[2].look()
+        return shown["flush.sinks"], members.watches[2].check()
+
+    shown, check = run(main())
+    assert (["mongo"], ["n2", "n3"]) == (shown["value"], shown["differ"])
+    assert "flush.sinks" in check.more
+
+
 def test_what_should_be_alike_is_compared_with_the_leader() -> None:
     async def main() -> tuple[Any, Any, Any]:
         members = Members({"flush.sinks": ["mongo"]}, {}, {"flush.sinks": ["mongo"]})
