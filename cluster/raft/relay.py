@@ -88,7 +88,8 @@ class Relay:
             raise Invalid(f"{peer} relays a {call.kind} call that came by {call.path} to {self._node_id}")
         heard = self._hears()
         if heard is None or (heard.leader, heard.term) != (call.leader, call.term):
-            raise NoLeader(f"{self._node_id} does not hear {call.leader} lead term {call.term} now")
+            does_not = "does not lead" if call.leader == self._node_id else f"does not hear {call.leader} lead"
+            raise NoLeader(f"{self._node_id} {does_not} term {call.term} now")
         if call.leader == self._node_id:
             return await self._transport.handle(call.path[0], call.kind, call.body)
         if len(call.path) == HOPS_MAX:

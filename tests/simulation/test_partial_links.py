@@ -253,7 +253,7 @@ def test_a_leader_that_was_elected_again_takes_nothing_that_was_sent_to_it_befor
         cut(net, [])
         net.run(1)
         hand_over_and_back(net, leader)
-        with pytest.raises(NoLeader, match=f"{leader} does not hear {leader} lead term {way.term} now"):
+        with pytest.raises(NoLeader, match=f"{leader} does not lead term {way.term} now"):
             net.wait_for(_awaited(kept[0]()))
         assert [] == net.tags(leader)
 

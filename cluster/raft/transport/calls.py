@@ -100,7 +100,7 @@ class Calls:
 
     def fail(self, connection: PeerConnection) -> None:
         """The connection broke: nobody can know the outcome of the calls that were made over it."""
-        self._end(self._ids_on(connection), "the link to the leader broke; send it again with the same id")
+        self._end(self._ids_on(connection), f"the link to {connection.peer} broke; send it again with the same id")
 
     def end(self, connection: PeerConnection, within_s: float, why: str) -> None:
         """End the calls that are open on this connection now: as unknown, unless they are answered `within_s`."""
