@@ -258,7 +258,7 @@ class RaftReplica:
 
     def connected(self, peer: str) -> None:
         if (running := self._running) is not None:
-            self._guard(running.engine.peer_connected, peer)
+            self._guard(running.connected, peer)
             self._tick_soon()
 
     def disconnected(self, peer: str) -> None:

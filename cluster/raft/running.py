@@ -148,6 +148,9 @@ class RunningReplica:
         self.catch_up.tick(now_s, engine.applied_index, engine.known_commit_index)
 
     def receive(self, peer: str, message: messages.Message) -> None:
+        if (refusal := self._forget(peer, self.memory.accepted_by(peer))) is not None:
+            self._transport.refuse(peer, refusal)
+            return
         match message:
             case messages.SnapshotChunk():
                 self._receiver.on_chunk(peer, message)
@@ -211,8 +214,14 @@ class RunningReplica:
         if refusal is None:
             self.membership.introduced(peer, introduction)
             self._http[peer] = introduction.http
-            refusal = self._forget(peer, self.memory.introduced(introduction))
+            again = replaces is None and self._transport.is_open(peer)
+            refusal = self._forget(peer, self.memory.introduced(introduction, again=again))
         return refusal
+
+    def connected(self, peer: str) -> None:
+        """Introduce this node again, which shows the peer that it was accepted: see `PeerMemory.introduced`."""
+        self._transport.reintroduce(peer)
+        self.engine.peer_connected(peer)
 
     def refused(self, peer: str, why: str) -> None:
         """A peer refuses this node. Raises `Removed` if the reason is that this node was removed."""
@@ -234,7 +243,7 @@ class RunningReplica:
         return words
 
     def disconnected(self, peer: str) -> None:
-        self.memory.peer_lost(monotonic_s())
+        self.memory.peer_lost(peer, monotonic_s())
         self.engine.peer_disconnected(peer)
 
     def introduction(self) -> Introduction:
@@ -365,7 +374,9 @@ class RunningReplica:
         """Wait a moment after the start: a peer that is up may remember more of this disk than is on it."""
         others = self.engine.voters() - {self._settings.node_id}
         waited_s = monotonic_s() - self._began_s
-        return waited_s > self._settings.timing.election_s or self.membership.have_all_introduced(others)
+        if waited_s > self._settings.timing.election_s:
+            return True
+        return self.membership.have_all_introduced(others) and self.memory.have_all_told(others)
 
     def incarnation_of(self, peer: str) -> str:
         return self.membership.incarnation_of(peer)

@@ -6,13 +6,16 @@ from then on its disk counts no more than one that was emptied.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
+import msgspec
 import pytest
 
 from quorate.cluster.raft import messages
+from quorate.cluster.raft.remembered import Remembered
 from quorate.cluster.raft.storage.memory_file import NAME
 from tests.simulation.cluster import SimDirectory
+from tests.simulation.network import SimTransport
 from tests.stock.net import DROP
 from tests.stock.our_net import OurNet
 
@@ -87,6 +90,7 @@ def test_an_old_disk_is_replaced_as_an_emptied_one_is_and_need_not_be_emptied() 
         old, other = net.others(leader)
         copy = net.copy_of_disk(old)
         committed(net, leader, "x")
+        net.run(0.2)  # the leader learns that it has it, too
         net.crash(old)
         put_back(net, old, copy)
         net.start(old)
@@ -319,3 +323,29 @@ def test_a_damaged_memory_keeps_no_node_from_its_work() -> None:
             net.start(name)
         assert net.elect()
         assert {} == net.halted
+
+
+@pytest.mark.parametrize("accepted", ["not yet", "it says it again", "it sends a message"])
+def test_what_a_peer_remembers_counts_when_it_has_accepted_this_node(accepted: str) -> None:
+    """Before, it may find out that it has another history: what it remembers of this disk is of that one then. A node
+    of a cloned cluster must not make the nodes of the first one call their disks old."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        here, peer = net.others(leader)
+        net.partition([peer], [leader, here])
+        mine = net.directories[here].identity.incarnation
+        more = Remembered(here, mine, net.term(here), net.last_index(here) + 5, net.term(here))
+        told = msgspec.structs.replace(net.replicas[peer].introduction(), remembered=[more])
+
+        async def introduce() -> str | None:
+            return net.replicas[here].opened(peer, told)
+
+        assert None is net.wait_for(introduce())
+        assert not is_old(net, here)
+        if accepted == "it says it again":
+            cast(SimTransport, net.replicas[here].transport).connection[peer] = 99
+            assert "has forgotten what" in str(net.wait_for(introduce()))
+        elif accepted == "it sends a message":
+            net.deliver(peer, here, messages.Append(net.term(here), 1, 1, 0, []))
+        assert is_old(net, here) == (accepted != "not yet")

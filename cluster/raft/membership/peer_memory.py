@@ -4,6 +4,10 @@ A leader sees what its followers acknowledge, a follower sees its leader, a cand
 node tells in its introductions what its own disk has and what it remembers of all others. Introductions are sent again
 when there is news. So the knowledge does not end with the node that saw it first.
 
+What a peer remembers counts only when the peer has accepted this node: it may find out that the two have different
+histories (`histories.py`). A node of another one remembers entries of its own, and this disk, which lacks them, has
+forgotten nothing.
+
 It is written to `storage/memory_file.py` on a thread of its own, never in the way of the log's syncs: within `WRITE_S`,
 which outlives a killed process, and synced within `SYNC_S`.
 """
@@ -58,6 +62,7 @@ class PeerMemory:
         self._node_id, self._engine, self._membership, self._bootstrap = node_id, engine, membership, bootstrap
         self._file, self._writer = file, writer
         self._known: dict[tuple[str, str], Remembered] = {}  # by node id and incarnation
+        self._unproved: dict[str, Introduction] = {}  # of connected peers that may still refuse this node
         self._told: list[Remembered] = []
         self._look_at_s = self._write_at_s = self._sync_at_s = float("-inf")
         self.has_news = False  # whether something is known that peers were not told
@@ -117,8 +122,25 @@ class PeerMemory:
             term = self._engine.term_at(index)
             self.note(Remembered(peer, self._membership.told_incarnation(peer), entry_term=term, entry_index=index))
 
-    def introduced(self, introduction: Introduction) -> str:
-        """Learn from a peer of the same cluster. Returns what this node's own disk has forgotten, in words, or ""."""
+    def introduced(self, introduction: Introduction, *, again: bool) -> str:
+        """A peer has introduced itself. If it does so again, on a connection that stands, it has accepted this node.
+
+        Returns what this node's own disk has forgotten, in words, or "".
+        """
+        if introduction.level:  # 0.1.0 remembers nothing
+            self._unproved[introduction.node_id] = introduction
+        return self.accepted_by(introduction.node_id) if again else ""
+
+    def accepted_by(self, peer: str) -> str:
+        """The peer has accepted this node: learn what it remembers. Returns what `introduced` does."""
+        introduction = self._unproved.pop(peer, None)
+        return "" if introduction is None else self._learn(introduction)
+
+    def have_all_told(self, peers: Iterable[str]) -> bool:
+        """Whether nothing that a peer remembers is still to be learned."""
+        return not self._unproved.keys() & set(peers)
+
+    def _learn(self, introduction: Introduction) -> str:
         identity, missing = self._bootstrap.identity, ""
         mine = self._node_id, identity.incarnation
         # A disk from before it joined knows no cluster. Peers know its incarnation, and a later log makes it a voter.
@@ -174,9 +196,10 @@ class PeerMemory:
             self.has_news = self._told != [self.own(), *self._worth_keeping()]
             self._write_if_due(now_s)
 
-    def peer_lost(self, now_s: float) -> None:
+    def peer_lost(self, peer: str, now_s: float) -> None:
         """From now on the peer's disk may be exchanged, and this node may end too: write at once what that disk had."""
         self.look()
+        self._unproved.pop(peer, None)
         if self._changed or self._unsynced:
             self._sync_at_s = now_s
             self._write_if_due(now_s)
