@@ -9,10 +9,16 @@ import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from pymongo.errors import ServerSelectionTimeoutError
 
 from quorate.config.sections.mongo import Mongo
@@ -141,13 +147,22 @@ def test_a_host_that_has_no_address(said: str) -> None:
     assert words == in_words(error, 2.0)
 
 
+def write_certificate(certificate: Path, key: Path, name: str) -> None:
+    """A certificate for this name that is signed by itself."""
+    secret = ec.generate_private_key(ec.SECP256R1())
+    subject, now = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), datetime.now(UTC)
+    builder = x509.CertificateBuilder(subject, subject, secret.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(now - timedelta(days=1)).not_valid_after(now + timedelta(days=1))
+    builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+    certificate.write_bytes(builder.sign(secret, hashes.SHA256()).public_bytes(Encoding.PEM))
+    key.write_bytes(secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+
+
 @contextmanager
 def tls_server(folder: Path) -> Iterator[tuple[int, Path]]:
     """It has a certificate of its own for mongo.example. Its port, and the file of the certificate."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
-    make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=mongo.example"]
-    make += ["-addext", "subjectAltName=DNS:mongo.example", "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(make, check=True, capture_output=True, timeout=60)
+    write_certificate(certificate, key, "mongo.example")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -277,7 +292,9 @@ def test_what_cannot_be_written_is_told_with_what_forbids_it(tmp_path: Path, pla
     path = folder / "ballots.db"
     try:
         if place == "mounted":
-            subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)], check=True, timeout=20)
+            if subprocess.run(["mount", "-t", "tmpfs", "-o", "ro", "tmpfs", str(folder)], timeout=20).returncode:
+                place = ""
+                pytest.skip("this root may not mount")
         elif place == "file":
             folder.chmod(0o777)
             with closing(SqliteSink(path)) as sink:
