@@ -9,7 +9,7 @@ import ssl
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import NewConnectionError, ProtocolError, ProxyError
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ProxyError
 
 from quorate.errors import ConfigError
 from quorate.web.connecting import NotMade
@@ -22,17 +22,18 @@ SPEAKS_TLS = "it speaks TLS; is its address https:// instead of http://?"
 
 
 def why_not_asked(error: requests.RequestException, url: str) -> str:
+    by = by_way_of(url)
     if isinstance(error, requests.Timeout):
         why = "it did not answer in time"
     elif made_no_connection(error):
         why = why_no_connection(error)
-    elif speaks_tls(error, url):
+    elif not by and speaks_tls(error, url):
         why = SPEAKS_TLS
     elif isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         why = "it is no URL of http:// or https://"
     else:
         why = "the connection broke"
-    return f"{why}{by_way_of(url)}"
+    return f"{why}{by}"
 
 
 def by_way_of(url: str) -> str:
@@ -47,16 +48,16 @@ def by_way_of(url: str) -> str:
 
 
 def made_no_connection(error: requests.RequestException) -> bool:
-    """Whether the request surely was not sent."""
-    return isinstance(error, requests.ConnectTimeout) or isinstance(_cause(error), NewConnectionError)
+    """Whether the request surely was not sent. urllib3 says `ProxyError` only of what failed before that."""
+    not_made = NewConnectionError | ConnectTimeoutError | ProxyError
+    return isinstance(error, requests.ConnectTimeout) or isinstance(_reason(error), not_made)
 
 
 def why_no_connection(error: requests.RequestException) -> str:
-    cause = _cause(error)
-    if isinstance(cause, NotMade):
-        return cause.why
-    through = getattr(error.args[0] if error.args else None, "reason", None)
-    return "the proxy cannot be reached" if isinstance(through, ProxyError) else PLAIN
+    reason = _reason(error)
+    if isinstance(reason, NotMade):
+        return reason.why
+    return "the proxy cannot be reached" if isinstance(reason, ProxyError) else PLAIN
 
 
 def speaks_tls(error: requests.RequestException, url: str) -> bool:
@@ -84,7 +85,6 @@ def _takes_tls(url: str) -> bool:
         return False
 
 
-def _cause(error: requests.RequestException) -> object:
+def _reason(error: requests.RequestException) -> object:
     cause = error.args[0] if error.args else None
-    reason = getattr(cause, "reason", cause)
-    return getattr(reason, "original_error", reason)
+    return getattr(cause, "reason", cause)
