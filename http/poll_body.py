@@ -5,8 +5,9 @@ Texts are brought to their normal form here, and every limit is checked, in word
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 from msgspec import UNSET, UnsetType
@@ -26,6 +27,7 @@ from quorate.vote import (
 from quorate.words import count
 
 MERGE_PATCH = "application/merge-patch+json"
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NOT_IN_ADDRESSES = (".", "..")  # clients resolve these before they send the request
 
 _REMOVING = "an option is never taken away, since its votes would be lost; close the poll, and create one without it"
@@ -96,8 +98,8 @@ def _check_options(texts: Sequence[str]) -> list[str]:
         )
     options = [check_text(option, f"option {place}", OPTION_BYTES_MAX) for place, option in enumerate(texts)]
     if len(set(options)) < len(options):
-        twice = next(option for option in options if options.count(option) > 1)
-        raise Invalid(f"option {twice!r} stands there twice")
+        [(option, _)] = Counter(options).most_common(1)
+        raise Invalid(f"option {option!r} stands there twice")
     size = sum(len(option.encode()) for option in options)
     if size > OPTION_TEXT_PER_POLL_BYTES_MAX:
         limit = OPTION_TEXT_PER_POLL_BYTES_MAX
@@ -131,7 +133,7 @@ def _read_time(closes_at: datetime | None) -> int | None:
         return None
     if closes_at.tzinfo is None:
         raise Invalid("closes_at has no offset from UTC; write 2030-01-31T12:00:00Z")
-    closes_at_ms = int(closes_at.timestamp() * 1000)
+    closes_at_ms = (closes_at - EPOCH) // timedelta(milliseconds=1)  # `timestamp` is a float, and may be one too low
     if closes_at_ms > YEAR_9999_MS:  # possible with an offset west of UTC
         raise Invalid("closes_at is after 9999-12-31T23:59:59Z; give an earlier time, or none")
     return closes_at_ms

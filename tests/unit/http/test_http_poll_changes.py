@@ -217,3 +217,22 @@ def test_below_level_1_a_change_is_refused_in_words() -> None:
         answer = node.ask("PATCH", "/polls/mood", {"title": "x"})
         assert (409, "needs-level", "no") == (answer.status, answer.json["type"], answer.json["retry"])
         assert answer.json["detail"].startswith("changing a poll needs")
+
+
+@pytest.mark.parametrize(
+    "closes_at", ["2038-12-09T07:20:52.232Z", "2099-01-31T12:00:00.001Z", "2200-07-01T00:00:00.999Z"]
+)
+def test_the_closing_time_that_is_shown_is_the_one_that_stands(running_node: Node, closes_at: str) -> None:
+    """A script that reads a poll, and sends back what it read, changes nothing."""
+    poll = Poll(running_node, f"read-{closes_at[:4]}", closes_at=closes_at)
+    assert closes_at == poll.shown()["closes_at"]
+    assert not poll.change(closes_at=closes_at)["changed"]
+
+
+@pytest.mark.timeout(60)
+def test_an_option_that_stands_there_twice_is_found_at_once_among_many(running_node: Node) -> None:
+    """To compare each with each would take minutes, and one thread reads all big bodies."""
+    poll = Poll(running_node, "twice")
+    many = [*map(str, range(OPTIONS_PER_POLL_MAX - 2)), "caf\u00e9", "cafe\u0301"]
+    answer = running_node.ask("PATCH", poll.path, {"add_options": many})
+    assert (400, True) == (answer.status, "'caf\u00e9' stands there twice" in answer.json["detail"])
