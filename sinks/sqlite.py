@@ -87,6 +87,7 @@ SIZES = """
 select id, json_array_length(options) from polls
     where cluster = ? and fence <> ? and not write_ins and json_valid(options)
 """
+NO_UTF8 = "\ufffd"  # stands in what is read for bytes that are no UTF-8: people write what the database allows
 STEPS_PER_CLOCK_CHECK = 10_000  # steps of SQLite's virtual machine between two checks of the clock
 
 _json = msgspec.json.Encoder().encode
@@ -131,7 +132,7 @@ class SqliteSink:
             stored = db.execute(SIZES, (cluster_id, str(LOWEST))).fetchall()
             longer = [id for id, size in stored if size > sizes.get(id, size)]
             rows = [db.execute("select id, options from polls where id = ?", (id,)).fetchone() for id in longer]
-        return {row[0]: texts_in(_parse(row[1])) for row in rows if row is not None}
+        return {row[0]: _texts(row[1]) for row in rows if row is not None}
 
     def touched(self, *, timeout_s: float) -> bool:
         with self._open(timeout_s) as db:
@@ -213,6 +214,7 @@ class SqliteSink:
         if self._db is None:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False)
+            self._db.text_factory = lambda text: text.decode(errors="replace")
             _bound(self._db, deadline_s)
             self._prepare(self._db, deadline_s)
             self._file = self._identity()
@@ -288,7 +290,7 @@ def _with_additions(db: sqlite3.Connection, document: PollDocument, options: str
     stored: object = db.execute("select options from polls where id = ?", (document.id,)).fetchone()[0]
     if stored == options:
         return options
-    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with suppress(ValueError):
         options = _json([*document.options, *added_options(_parse(stored), document.options)]).decode()
     return options
 
@@ -313,7 +315,7 @@ def _is_edited(digest: str, content: list[Any], own: Sequence[str] | None) -> bo
         return False
     title, state, options, *others = content
     is_write_in = bool(others[2])
-    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with suppress(ValueError):
         if not is_write_in and isinstance(texts := _parse(options), list):
             as_written = _json(written_among(texts, written, own)).decode()
             return digest_of(written, [title, state, as_written, *others]) != digest
@@ -360,14 +362,30 @@ def _document(row: tuple[Any, ...]) -> PollDocument:
 
 def _by_hand(row: tuple[Any, ...]) -> ManualPoll | Unreadable:
     id, title, options, results, state = row
+    if NO_UTF8 in f"{id}{title}":
+        return Unreadable(str(id), "its id or its title is no UTF-8")
     try:
         return read_manual_poll(id, title, _parse(options), _parse(results), state)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         return Unreadable(str(id), f"options and results must be JSON: {error}")
 
 
+def _texts(options: object) -> list[str]:
+    with suppress(ValueError):
+        return texts_in(_parse(options))
+    return []
+
+
 def _parse(text: object) -> object:
-    return msgspec.json.decode(text) if isinstance(text, str) and text else None
+    """Raises ValueError, in words, if the text is no JSON."""
+    if not isinstance(text, str) or not text:
+        return None
+    if NO_UTF8 in text:
+        raise ValueError("there are bytes that are no UTF-8")
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise ValueError("there are too many lists in lists") from None
 
 
 def _moment(unix_ms: int) -> str:
