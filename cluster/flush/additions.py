@@ -15,23 +15,24 @@ from collections.abc import Callable, Mapping, Sequence
 
 from quorate.cluster.entry import ChangePoll
 from quorate.cluster.flush.imports import Import, Imported
+from quorate.cluster.fsm import PollView
 from quorate.errors import QuorateError
 from quorate.sinks.added_options import added_options
 from quorate.sinks.importable import ImportableSink
 from quorate.vote import OPTION_BYTES_MAX, OPTION_TEXT_PER_POLL_BYTES_MAX, OPTIONS_PER_POLL_MAX, check_text
 from quorate.words import count
 
-Options = Callable[[Sequence[str]], Mapping[str, Sequence[str]]]  # of these polls, as the cluster has them
+Known = Callable[[Sequence[str]], Mapping[str, PollView]]  # those of these polls that the cluster has
 Add = Callable[[Sequence[ChangePoll]], Sequence[Imported]]
 
 log = logging.getLogger(__name__)
 
 
 class Additions:
-    """`options` and `add` ask the cluster, on the loop."""
+    """`known` and `add` ask the cluster, on the loop."""
 
-    def __init__(self, sink: ImportableSink, options: Options, add: Add) -> None:
-        self._sink, self._options, self._add = sink, options, add
+    def __init__(self, sink: ImportableSink, known: Known, add: Add) -> None:
+        self._sink, self._known, self._add = sink, known, add
 
     def take_in(
         self, sizes: Mapping[str, int], cluster_id: str, problems: dict[str, str], timeout_s: float
@@ -42,21 +43,21 @@ class Additions:
         Raises what the sink and the proposals raise.
         """
         stored = self._sink.find_longer(sizes, cluster_id, timeout_s=timeout_s)
-        known = self._options(list(stored)) if stored else {}
+        known = self._known(list(stored)) if stored else {}
         again, changes = [], list[ChangePoll]()
-        for id, options in stored.items():
-            added = added_options(options, known[id]) if id in known else []
+        for id, poll in known.items():
+            added = added_options(stored[id], poll.options)
             try:
                 wanted = list(dict.fromkeys(check_text(text, "an added option", OPTION_BYTES_MAX) for text in added))
             except QuorateError as senseless:
                 problems[id] = f"an option was added there that cannot be one: {senseless.detail}"
                 continue
-            if problem := _too_much(known.get(id, ()), wanted):
-                problems[id] = problem
-            elif wanted:
-                changes.append(ChangePoll(id, None, wanted, False, None))
-            else:
+            if not wanted:
                 again.append(id)  # it has other spellings, or things that are no texts
+            elif problem := _obstacle(poll, wanted):
+                problems[id] = problem
+            else:
+                changes.append(ChangePoll(id, None, wanted, False, None))
         return [*again, *self._propose(changes, problems)]
 
     def _propose(self, changes: Sequence[ChangePoll], problems: dict[str, str]) -> list[str]:
@@ -73,10 +74,16 @@ class Additions:
         return again
 
 
-def _too_much(known: Sequence[str], wanted: Sequence[str]) -> str | None:
-    """Why a poll cannot have these options too. An entry that is too long for the log would hold up the flush."""
-    if len(known) + len(wanted) > OPTIONS_PER_POLL_MAX:
+def _obstacle(poll: PollView, wanted: Sequence[str]) -> str | None:
+    """Why a poll never takes these options. What stays there is found by every search, and is not proposed each time.
+
+    An entry that is too long for the log would hold up the flush.
+    """
+    if poll.state == "archived":
+        return "options were added there, and an archived poll changes no more"
+    if len(poll.options) + len(wanted) > OPTIONS_PER_POLL_MAX:
         return f"{count(len(wanted), 'option')} were added there; a poll has at most {OPTIONS_PER_POLL_MAX:,}"
-    if sum(len(text.encode()) for text in wanted) > OPTION_TEXT_PER_POLL_BYTES_MAX:
-        return f"the options that were added there are over {OPTION_TEXT_PER_POLL_BYTES_MAX:,} bytes of text together"
+    if len("".join([*poll.options, *wanted]).encode()) > OPTION_TEXT_PER_POLL_BYTES_MAX:
+        limit = f"{OPTION_TEXT_PER_POLL_BYTES_MAX:,} bytes of text together"
+        return f"with the options that were added there, the poll's options are over {limit}"
     return None

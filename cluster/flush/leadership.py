@@ -23,7 +23,7 @@ from quorate.cluster.flush.deviations import Deviations
 from quorate.cluster.flush.importer import Importer
 from quorate.cluster.flush.imports import Imported, Imports
 from quorate.cluster.flush.mirror import ChangedNames, Changes, CopyRequest, Mirror, Sized, Slice
-from quorate.cluster.fsm import Applied, StateMachine
+from quorate.cluster.fsm import Applied, PollView, StateMachine
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
 from quorate.sinks.checkable import CheckableSink
@@ -76,7 +76,7 @@ class Leadership:
         self._replica, self._sink, self._bridge = replica, sink, bridge
         self._importer, self._imports, self._deviations = importer, imports, deviations
         self._additions_in = (
-            Additions(sink, lambda ids: bridge.call_on_loop(partial(self._options, ids)), self._add_options)
+            Additions(sink, lambda ids: bridge.call_on_loop(partial(self._views, ids)), self._add_options)
             if isinstance(sink, ImportableSink)
             else None
         )
@@ -139,9 +139,8 @@ class Leadership:
         """Of these polls, those the cluster has, each with the results it was imported with."""
         return {id: self._state.initial_results(id) for id in ids if self._state.poll(id) is not None}
 
-    def _options(self, ids: Sequence[str]) -> dict[str, Sequence[str]]:
-        views = (self._state.poll(id) for id in ids)
-        return {view.id: view.options for view in views if view is not None}
+    def _views(self, ids: Sequence[str]) -> dict[str, PollView]:
+        return {id: view for id in ids if (view := self._state.poll(id)) is not None}
 
     # ---- on the flusher's thread ------------------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.flush.flusher import Flusher, Phase
 from quorate.sinks.sink import SinkError
+from quorate.vote import OPTION_BYTES_MAX, OPTION_TEXT_PER_POLL_BYTES_MAX
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
 from tests.unit.flush.flushing import Gate, apply, flushing, import_status, poll, run, seen, votes
@@ -178,5 +179,68 @@ def test_an_imported_poll_grows_there_too_and_keeps_its_initial_results(store: S
             store.edit("mood", options=["happy", "sad", "calm"], results={"happy": 5, "sad": 0, "calm": 99})
             await until("it is the poll's", lambda: seen(store.sink()) == {"happy": 5, "sad": 0, "calm": 0})
             assert {"happy": 5, "sad": 0} == replica.state.initial_results("mood")
+
+    run(scenario())
+
+
+NONSENSE = {
+    "half a surrogate pair": r"""'["happy", "sad", "\ud800"]'""",
+    "a number beyond all": """'["happy", "sad", 1e999]'""",
+    "lists in lists": f"""'{"[" * 3_000}{"]" * 3_000}'""",
+    "no UTF-8": "cast(x'5b22ff225d' as text)",
+    "bytes": "x'5b5d'",
+}
+
+
+@pytest.mark.parametrize("options_", NONSENSE.values(), ids=NONSENSE)
+def test_what_is_edited_into_nonsense_is_put_right_and_holds_up_no_poll(store: SqliteStore, options_: str) -> None:
+    async def scenario() -> None:
+        replica = replica_of_level()
+        async with flushing(replica, Gate(store.sink(), refresh_s=0.05)) as flusher:
+            await in_step(replica, store, flusher)
+            store.run(f"update polls set options = {options_} where id = 'mood'")
+            await apply(replica, poll("other", ["red", "blue"]), votes("red"))
+            await until("the other is written", lambda: store.run("select 1 from polls where id = 'other'"))
+            await apply(replica, votes("sad"))
+            right = "select 1 from polls where id = 'mood' and options = '[\"happy\",\"sad\"]'"
+            await until("it is put right", lambda: store.run(right))
+            await until("it counts", lambda: seen(store.sink()) == {"happy": 2, "sad": 1})
+            assert ({}, 0) == (problems(flusher), flusher.status()["failures"])
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("options_", NONSENSE.values(), ids=NONSENSE)
+def test_nonsense_put_there_by_hand_is_told_and_holds_up_no_poll(store: SqliteStore, options_: str) -> None:
+    async def scenario() -> None:
+        replica = replica_of_level()
+        async with flushing(replica, Gate(store.sink(), refresh_s=0.05)) as flusher:
+            await in_step(replica, store, flusher)
+            store.run(f"insert into polls (id, options) values ('odd', {options_})")
+            await until("it is told", lambda: "odd" in problems(flusher))
+            await apply(replica, votes("sad"))
+            await until("the tally goes on", lambda: seen(store.sink()) == {"happy": 2, "sad": 1})
+            assert 0 == flusher.status()["failures"]
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("case", ["archived", "full"])
+def test_what_a_poll_never_takes_is_not_proposed_again_and_again(store: SqliteStore, case: str) -> None:
+    async def scenario() -> None:
+        replica = replica_of_level()
+        async with flushing(replica, Gate(store.sink(), refresh_s=0.05)) as flusher:
+            await in_step(replica, store, flusher)
+            if case == "archived":
+                await apply(replica, entry.SetPollState("mood", "closed"), entry.SetPollState("mood", "archived"))
+            else:
+                full = [f"{i:0256}" for i in range(OPTION_TEXT_PER_POLL_BYTES_MAX // OPTION_BYTES_MAX - 1)]
+                await apply(replica, entry.ChangePoll("mood", None, full, False, None))
+            await until("it is shown", lambda: stored(store) == options(replica))
+            store.edit("mood", options=[*options(replica), "calm" * 64])
+            await until("it is told", lambda: "mood" in problems(flusher))
+            version, searches = replica.state.version, import_status(flusher)["searches"]
+            await until("it is found again", lambda: import_status(flusher)["searches"] > searches + 2)
+            assert version == replica.state.version
 
     run(scenario())
