@@ -54,7 +54,8 @@ async def _put_back(cluster: SimCluster, rng: random.Random) -> None:
     """Put an old copy of a disk back. If the node finds out that it is old, replace the member.
 
     Meanwhile no other fault begins, and all others are up and connected; or all but one, where five are members. With
-    more failures at once than a minority, nobody may be there who knows better.
+    more failures at once than a minority, nobody may be there who knows better. Sometimes the leader dies as soon as
+    the node has met it, and those that are left do not have what the node forgot.
     """
     name = rng.choice(sorted(cluster.copies))
     copy = cluster.copies.pop(name)
@@ -65,9 +66,10 @@ async def _put_back(cluster: SimCluster, rng: random.Random) -> None:
         await heal(cluster)
         await _settled(cluster)
         known_before = cluster.status(name).commit_index
+        leader = await _let_others_lag(cluster, name) if rng.random() < 0.4 else None
         await asyncio.sleep(OLD_S)
         away = None
-        if len(cluster.names) >= 5 and rng.random() < 0.5:
+        if leader is None and len(cluster.names) >= 5 and rng.random() < 0.5:
             away = rng.choice([each for each in cluster.names if each != name])
             cluster.crash(away)
         else:
@@ -76,12 +78,16 @@ async def _put_back(cluster: SimCluster, rng: random.Random) -> None:
         cluster.nodes[name].directory = copy
         await cluster.start(name)
         is_old = cluster.status(name).last_index < known_before
-        await asyncio.sleep(rng.choice((0.1, 1.0)))  # the peers are met at once
+        await asyncio.sleep(0.01 if leader else rng.choice((0.1, 1.0)))  # the peers are met at once
         found_out = bool(cluster.status(name).forgotten)
         if is_old and not found_out:
             cluster.broken.append(f"{cluster.loop.time():.3f} {name} did not find out that its disk is old")
-        if away is not None:
-            await cluster.start(away)
+        if leader is not None:
+            cluster.crash(leader)
+            cluster.network.cut = set()
+            cluster.network.settle()
+            await asyncio.sleep(3)
+        await heal(cluster)
     finally:
         cluster.calm = False
     cluster.put_back += 1
@@ -89,6 +95,18 @@ async def _put_back(cluster: SimCluster, rng: random.Random) -> None:
         cluster.found_out += 1
         await _change(cluster, name, present=False)
         await _change(cluster, name, present=True)
+
+
+async def _let_others_lag(cluster: SimCluster, name: str) -> str | None:
+    """Cut the leader off from as many as it can commit without: but not from this node. Returns the leader."""
+    leader = cluster.leader()
+    if leader is None or leader == name:
+        return None
+    others = [each for each in cluster.names if each not in (leader, name)]
+    lagging = others[: (len(cluster.names) - 1) // 2]
+    cluster.network.cut = {frozenset((leader, each)) for each in lagging}
+    cluster.network.settle()
+    return leader
 
 
 async def _move(cluster: SimCluster, names: list[str], *, power: bool) -> None:
