@@ -55,8 +55,9 @@ def made_no_connection(error: requests.RequestException) -> bool:
 
 def why_no_connection(error: requests.RequestException) -> str:
     reason = _reason(error)
-    if isinstance(reason, NotMade):
-        return reason.why
+    inner = getattr(reason, "original_error", reason)  # what a ProxyError is about
+    if isinstance(inner, NotMade):
+        return inner.why
     return "the proxy cannot be reached" if isinstance(reason, ProxyError) else PLAIN
 
 
