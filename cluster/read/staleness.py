@@ -90,7 +90,12 @@ class Staleness:
             with contextlib.suppress(QuorateError, TimeoutError):  # without a leader the bound grows, which is true
                 await self.ask_once()
             self._apply_answers()
-            await asyncio.sleep(FIRST_ASK_EVERY_S if self._current_at_s is None else ASK_EVERY_S)
+            await asyncio.sleep(self._pause_s)
+
+    @property
+    def _pause_s(self) -> float:
+        """Nothing is gained by asking often while an answer waits until this node applies its version."""
+        return FIRST_ASK_EVERY_S if self._current_at_s is None and not self._answers else ASK_EVERY_S
 
     def _apply_answers(self) -> None:
         version = self._replica.state.version

@@ -9,6 +9,7 @@ import pytest
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.read.reads import Reads
+from quorate.cluster.read.staleness import ASK_EVERY_S, FIRST_ASK_EVERY_S
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import NoLeader, OutcomeUnknown
 from quorate.vote import Vote
@@ -69,6 +70,20 @@ async def test_a_state_is_as_old_as_the_question_whose_answer_it_has() -> None:
     assert 0 == await pair.local_age_ms()
     pair.clock.now_s += 2.5
     assert 2_500 == await pair.local_age_ms()
+
+
+@on_loop
+async def test_a_node_that_gets_no_entries_does_not_ask_often() -> None:
+    """It was started while it does not hear the leader. Each question makes the leader ask all nodes."""
+    pair = Pair()
+    await pair.begin()
+    asks = pair.at_follower.staleness
+    assert FIRST_ASK_EVERY_S == asks._pause_s
+    await Submitter(pair.leader).cast([Vote("happy")], timeout_s=5)
+    await asks.ask_once()
+    assert ASK_EVERY_S == asks._pause_s, "the answer waits"
+    pair.replicate()
+    assert 0 == await pair.local_age_ms()
 
 
 @on_loop
