@@ -5,7 +5,7 @@ What a peer tells (`told_leader.py`) and passes on (`relay.py`) is for requests 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Mapping
 
 from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.engine import Engine
@@ -20,8 +20,8 @@ RELAY_LEVEL = 1  # nodes of 0.1.0 neither tell whom they hear nor pass calls on
 class LeaderWays:
     """Ticked by the replica. `level` is the feature level of the cluster.
 
-    `peers` have introduced themselves, and may be asked if they are connected. This node's log may not name them: they
-    became members after it was cut off.
+    `http` has the HTTP addresses of the peers that have introduced themselves, and changes. These peers may be asked if
+    they are connected. This node's log may not name them: they became members after it was cut off.
     """
 
     def __init__(
@@ -31,10 +31,11 @@ class LeaderWays:
         transport: PeerTransport,
         *,
         level: Callable[[], int],
-        peers: Callable[[], Iterable[str]],
+        http: Mapping[str, str],
     ) -> None:
         self._node_id, self._engine, self._transport, self._level = node_id, engine, transport, level
-        self._told = ToldLeader(node_id, engine.timing.election_s, transport, hears=self._hears, peers=peers)
+        self._http = http
+        self._told = ToldLeader(node_id, engine.timing.election_s, transport, hears=self._hears, peers=http.keys)
         self._relay = Relay(node_id, transport, hears=self._hears)
 
     def tick(self, now_s: float) -> Sight:
@@ -68,6 +69,12 @@ class LeaderWays:
         way = self._told.way
         return way.via if way is not None and self._near is None else None
 
+    @property
+    def http(self) -> Mapping[str, str]:
+        """The HTTP addresses of the peers. That of a leader which is not heard is told by the peer that hears it."""
+        way = self._told.way
+        return dict(self._http) if way is None or not way.http else {**self._http, way.leader: way.http}
+
     def call(self, leader: str, kind: str, body: bytes, *, timeout_s: float | None) -> Coroutine[None, None, bytes]:
         """See `Replica.call_leader`."""
         way = self._told.way
@@ -82,7 +89,7 @@ class LeaderWays:
         leader = self._near
         if leader is None or (leader == self._node_id and not self._engine.leads_its_term):
             return None
-        return Heard(leader, self._engine.term_now, self._silent_s)
+        return Heard(leader, self._engine.term_now, self._silent_s, self._http.get(leader, ""))
 
     @property
     def _silent_s(self) -> float:

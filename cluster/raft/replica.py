@@ -386,9 +386,9 @@ class RaftReplica:
     def members(self) -> list[Member]:
         return [] if self._opened is None else self._opened.membership.list_members()
 
-    def http_addresses(self) -> dict[str, str]:
-        """The HTTP address of each peer that has introduced itself."""
-        return {} if self._opened is None else self._opened.http_addresses()
+    def http_addresses(self) -> Mapping[str, str]:
+        """The HTTP address of each peer that has introduced itself, and of a leader that this node was told of."""
+        return {} if self._opened is None else self._opened.ways.http
 
     def log_point(self, index: int | None = None) -> LogPoint:
         return applied_point(self._require_running().engine, index)

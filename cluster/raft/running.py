@@ -105,7 +105,7 @@ class RunningReplica:
             self.engine,
             transport,
             level=lambda: self.level.now,
-            peers=lambda: list(self._http),
+            http=self._http,
         )
         self._sender = SnapshotSender(self.engine, storage.snapshots, snapshot_writer, transport)
         self.compaction = Compaction(
@@ -265,10 +265,6 @@ class RunningReplica:
             raft=self.addresses.own,
             others=dict(self.membership.others),
         )
-
-    def http_addresses(self) -> dict[str, str]:
-        """The HTTP address of each peer that has introduced itself."""
-        return dict(self._http)
 
     # ---- who leads --------------------------------------------------------------------------------------------------
 

@@ -46,6 +46,7 @@ class Heard(NamedTuple):
     leader: str
     term: int
     silent_s: float
+    http: str = ""  # its HTTP address, as the leader itself has told it
 
 
 class Way(NamedTuple):
@@ -55,6 +56,7 @@ class Way(NamedTuple):
     term: int
     via: str
     heard_s: float  # the leader spoke then, or later; the engine's clock
+    http: str = ""
 
 
 class _Told(msgspec.Struct, array_like=True):
@@ -63,6 +65,7 @@ class _Told(msgspec.Struct, array_like=True):
     leader: str | None = None
     term: Count = 0
     silent_ms: Count = 0
+    http: str = ""
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -94,7 +97,7 @@ class ToldLeader:
         heard = self._hears()
         if heard is None:
             return _encode(_Told())
-        return _encode(_Told(heard.leader, heard.term, int(heard.silent_s * 1000)))
+        return _encode(_Told(heard.leader, heard.term, int(heard.silent_s * 1000), heard.http))
 
     def tick(self, now_s: float, *, needed: bool) -> None:
         """`needed`: this node hears no leader, and all nodes know the question."""
@@ -121,7 +124,7 @@ class ToldLeader:
             self._ways.pop(peer, None)
         elif told.silent_ms < NEWS * self._election_s * 1000:
             assert told.leader is not None
-            self._ways[peer] = Way(told.leader, told.term, peer, now_s - told.silent_ms / 1000)
+            self._ways[peer] = Way(told.leader, told.term, peer, now_s - told.silent_ms / 1000, told.http)
 
     def _asked(self, peer: str, done: asyncio.Task[None]) -> None:
         if self._asking.get(peer) is done:

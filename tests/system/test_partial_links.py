@@ -73,6 +73,11 @@ def test_a_node_behind_a_bridge_takes_votes_reads_and_operators(tmp_path: Path) 
         assert 503 == readiness(cut_off)[0], shown
         cluster.wait_ready([leader, between])
 
+        cut_off.kill()  # it never met the leader since it started
+        cut_off.start()
+        cluster.wait_for("it has started", partial(cut_off.get, "/status"))
+        wait_until_relayed(cluster, cut_off, [between])
+        assert (leader.id, leader.url) == tuple(cut_off.get("/leader")[name] for name in ("id", "http"))
         cut_off.ask("POST", "/leader/transfer", b"", timeout_s=20)
         cluster.wait_for("leadership is handed over", lambda: between.leads() or cut_off.leads())
         assert 200 == cast(cut_off, "to the next")[0]

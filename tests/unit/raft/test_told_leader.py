@@ -157,8 +157,8 @@ async def test_of_several_leaders_the_latest_counts_and_of_several_ways_the_pres
 
 @on_loop
 async def test_a_peer_is_told_whom_this_node_hears_and_nothing_else() -> None:
-    heard: list[Heard | None] = [None, Heard("n9", 7, 0.12)]
+    heard: list[Heard | None] = [None, Heard("n9", 7, 0.12, "http://n9")]
     transport = Transport()
     ToldLeader("n1", T, transport, hears=lambda: heard.pop(0), peers=list)
     answers = [msgspec.msgpack.decode(await transport.handlers[KIND]("n2", b"")) for _ in range(2)]
-    assert [[None, 0, 0], ["n9", 7, 120]] == answers
+    assert [[None, 0, 0, ""], ["n9", 7, 120, "http://n9"]] == answers
