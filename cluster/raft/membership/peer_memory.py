@@ -227,6 +227,7 @@ class PeerMemory:
 
     def close(self) -> None:
         """Write all and sync it; blocking, for an orderly stop. Never raises."""
+        self.look()
         data = self._encoded()
         try:
             self._writer.wait(lambda: self._file.write(data, durable=True), timeout_s=CLOSE_S)
