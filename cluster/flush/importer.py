@@ -37,6 +37,7 @@ class Importer:
         self._due_s = 0.0  # monotonic
         self._searched_s = 0.0  # when the last search began, monotonic
         self._wanted = False  # set on the loop: a vote named what nobody knows
+        self._hurried_s = 0.0  # when `want` last said yes, monotonic
         self._searches = 0
         self._imported = 0
         self._problems: dict[str, str] = {}  # id -> why the document is left alone
@@ -48,11 +49,15 @@ class Importer:
     def want(self) -> bool:
         """On the loop: a vote named an option or a poll that nobody knows, and people may just have put it there.
 
-        The answer is whether the sink may be searched for it now. Otherwise it was searched a moment ago, and a flush
-        after `LOOK_EVERY_S` does it.
+        The answer is whether the sink shall be searched for it now. Otherwise it was searched a moment ago, or that was
+        tried and the sink is down, and a flush after `LOOK_EVERY_S` does it.
         """
         self._wanted = True
-        return self._may_search()
+        now_s = time.monotonic()
+        if now_s - self._hurried_s < LOOK_EVERY_S or not self._may_search():
+            return False
+        self._hurried_s = now_s
+        return True
 
     def _may_search(self) -> bool:
         return time.monotonic() - self._searched_s >= LOOK_EVERY_S

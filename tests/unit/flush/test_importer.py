@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,21 @@ def test_a_poll_put_there_later_is_found_before_the_refresh(store: SqliteStore) 
             await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
             store.insert("tea", options=["yes", "no"])
             await until("it is found", lambda: seen(store.sink(), "tea") == {"yes": 0, "no": 0})
+
+    run(scenario())
+
+
+def test_votes_for_what_nobody_knows_do_not_hurry_a_sink_that_is_down(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=3600)
+        sink.down = "the cable is out"
+        async with flushing(replica, sink, interval_s=60) as flusher:
+            await until("it fails", lambda: flusher.phase is Phase.RETRYING)
+            failures = flusher.status()["failures"]
+            for _ in range(200):
+                await apply(replica, votes("rubbish"))
+                await asyncio.sleep(0.001)
+            assert flusher.status()["failures"] <= failures + 1
 
     run(scenario())
 
