@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
@@ -61,7 +62,9 @@ class QueueConsumer(Generic[D]):
         self._patience = Patience(unknown_wait_s)
         self._arrived: deque[D] = deque()
         self._groups: set[asyncio.Task[None]] = set()
-        self._rests: dict[asyncio.Task[None], D] = {}  # messages that wait here for votes that nobody knows
+        self._rests: dict[D, asyncio.Task[None]] = {}  # messages that wait here for an option or a poll
+        self._kept: Counter[Hashable] = Counter()  # how many of these each connection delivered
+        self._kept_bytes = 0
         self._stopping = asyncio.Event()
         self.is_throttled = False
         self.metrics = SourceMetrics()
@@ -72,7 +75,7 @@ class QueueConsumer(Generic[D]):
         self._stopping.set()
         self._give_back(self._arrived)
         self._arrived.clear()
-        if tasks := [*self._groups, *self._rests]:
+        if tasks := [*self._groups, *self._rests.values()]:
             await asyncio.wait(tasks, timeout=timeout_s)
         for task in tasks:
             task.cancel()
@@ -98,7 +101,6 @@ class QueueConsumer(Generic[D]):
 
     def _on_processed(self, task: asyncio.Task[None]) -> None:
         self._groups.discard(task)
-        self._rests.pop(task, None)
         if not task.cancelled() and task.exception():  # only a defect can cause that: the queue still has the messages
             log.error("%s: a group of messages stays unfinished", self._source, exc_info=task.exception())
         if not self._stopping.is_set():
@@ -132,6 +134,7 @@ class QueueConsumer(Generic[D]):
 
     async def _cast(self, group: Group[D]) -> Tallied | None:
         """None if the group could not be counted in the time that it may be held here."""
+        since_s = time.monotonic() if group.is_rest else group.deliveries[0].came_s
         while True:
             try:
                 tallied = await self._caster.cast(group.votes, timeout_s=self._cast_timeout_s)
@@ -148,7 +151,7 @@ class QueueConsumer(Generic[D]):
                 return tallied
             if self._stopping.is_set():
                 return None
-            held_s = time.monotonic() + pause_s - group.deliveries[0].came_s
+            held_s = time.monotonic() + pause_s - since_s
             if held_s > self._hold_s:
                 self._give_back(group.deliveries)
                 # An orphan in the group does not go back. The group is counted on for its sake; ids protect the others.
@@ -199,15 +202,11 @@ class QueueConsumer(Generic[D]):
         if self._stopping.is_set():
             self._give_back([delivery])
             return True
-        # If some of its votes count, the message does not go back: they would be submitted again, each time.
-        if not group.has_more_votes(delivery, rejections) and self._queue.put_off([delivery], pause_s):
-            self.metrics.deferred += 1
-            return True
-        if not self._may_keep(delivery):
-            return self._turn_away()
-        task = asyncio.create_task(self._try_again(group.rest(delivery, rejections), pause_s))
-        self._rests[task] = delivery
-        task.add_done_callback(self._on_processed)
+        # If some of its votes are decided, the message does not go back: they would be submitted again, each time.
+        if group.is_decided_in_part(rejections) or not self._queue.put_off([delivery], pause_s):
+            if not (group.is_rest or self._has_place(delivery)):
+                return self._turn_away()
+            self._keep(delivery, group.rest(delivery, rejections), pause_s)
         self.metrics.deferred += 1
         return True
 
@@ -215,11 +214,26 @@ class QueueConsumer(Generic[D]):
         self.metrics.not_deferred += 1
         return False
 
-    def _may_keep(self, delivery: D) -> bool:
+    def _has_place(self, delivery: D) -> bool:
         """Whether it may be kept here, unanswered, beside those that are: they must not be all that the queue gives."""
-        beside = sum(each.connection == delivery.connection for each in self._rests.values())
-        size = len(delivery.body) + sum(len(each.body) for each in self._rests.values())
-        return beside < self._queue.keeps_max and size <= KEPT_BYTES_MAX
+        beside = self._kept[delivery.connection] < self._queue.keeps_max
+        return beside and self._kept_bytes + len(delivery.body) <= KEPT_BYTES_MAX
+
+    def _keep(self, delivery: D, rest: Group[D], pause_s: float) -> None:
+        """Keep it here for this pause. It has its place until its rest is processed and not kept again."""
+        if delivery not in self._rests:
+            self._kept[delivery.connection] += 1
+            self._kept_bytes += len(delivery.body)
+        task = self._rests[delivery] = asyncio.create_task(self._try_again(rest, pause_s))
+        task.add_done_callback(functools.partial(self._on_tried_again, delivery))
+
+    def _on_tried_again(self, delivery: D, task: asyncio.Task[None]) -> None:
+        if self._rests.get(delivery) is task:
+            del self._rests[delivery]
+            self._kept[delivery.connection] -= 1
+            self._kept += Counter()  # drops what is zero
+            self._kept_bytes -= len(delivery.body)
+        self._on_processed(task)
 
     async def _try_again(self, rest: Group[D], pause_s: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -57,13 +57,16 @@ class Group(Generic[D]):
             found.setdefault(self.deliveries[bisect_right(self.starts, rejection.index) - 1], []).append(rejection)
         return found
 
-    def has_more_votes(self, delivery: D, rejections: Sequence[Rejection]) -> bool:
-        """Whether votes of this message were counted, beside those that were rejected."""
-        if self.is_rest:
+    def is_decided_in_part(self, rejections: Sequence[Rejection]) -> bool:
+        """Whether a vote of the message that has these rejections must not be submitted again.
+
+        It was counted, or is a conflict. The protection of its id may end, and then it would be counted.
+        """
+        if self.is_rest or any(rejection.reason == "conflict" for rejection in rejections):
             return True
-        place = self.deliveries.index(delivery)
-        end = self.starts[place + 1] if place + 1 < len(self.starts) else len(self.votes)
-        return end - self.starts[place] > len(rejections)
+        after = bisect_right(self.starts, rejections[0].index)
+        end = self.starts[after] if after < len(self.starts) else len(self.votes)
+        return end - self.starts[after - 1] > len(rejections)
 
     def rest(self, delivery: D, rejections: Iterable[Rejection]) -> Group[D]:
         """What is left to try again of one message: the votes that name what nobody knows.

@@ -40,6 +40,6 @@ async def crash(source: NsqSource) -> None:
     consumer._stopping.set()
     for connection in list(subscription.conns.values()):
         connection.close()
-    for task in [*consumer._groups, *consumer._rests, *subscription._tasks.values()]:
+    for task in [*consumer._groups, *consumer._rests.values(), *subscription._tasks.values()]:
         task.cancel()
     await asyncio.sleep(0)

@@ -96,7 +96,7 @@ class MemoryQueue:
             raise self.letters_fail[connection]
         self.letters += [(connection, letter) for letter in letters]
 
-    keeps_max = LIMIT // 4
+    keeps_max: int = LIMIT // 4
 
     def put_off(self, deliveries: Iterable[MemoryDelivery], pause_s: float) -> int:
         return 0

@@ -10,6 +10,8 @@ from itertools import accumulate
 import pytest
 
 from quorate.cluster.entry import CreatePoll
+from quorate.errors import NoLeader, QuorateError
+from quorate.ingest import consumer as consuming
 from quorate.ingest import patience as waiting
 from quorate.ingest.patience import Patience
 from quorate.vote import Tallied, Vote
@@ -32,14 +34,21 @@ async def create(counted: LocalCluster, poll: str, *options: str) -> None:
     await counted.submitter.create_poll(CreatePoll(poll, poll, [*options], "open", None, False), timeout_s=1)
 
 
+class BriefTrouble(NoLeader):
+    retry_after_s = 0.01
+
+
 class Noting:
     """Passes votes on to the cluster and notes which came."""
 
     def __init__(self, counted: LocalCluster) -> None:
         self._counted = counted
         self.cast_options: list[str] = []
+        self.error: QuorateError | None = None
 
     async def cast(self, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:
+        if self.error is not None:
+            raise self.error
         self.cast_options += [vote.option for vote in votes]
         return await self._counted.submitter.cast(votes, timeout_s=timeout_s)
 
@@ -106,6 +115,65 @@ async def test_what_waits_here_leaves_most_of_the_queue_to_others(kind: type[Any
         await until("all good ones are counted", lambda: counted.total == 200)
         await until("most are dead", lambda: consumed.metrics.not_deferred >= 200 - 2 * queue.keeps_max)
         assert len(queue.held) <= LIMIT // 2
+
+
+@both
+@on_loop
+async def test_what_waits_here_keeps_its_place_until_the_wait_is_over(kind: type[AnyQueue]) -> None:
+    queue, counted = kind(*[MIXED] * 10), await local_cluster()
+    queue.keeps_max = 5 if kind is ListQueue else 10  # the list has two connections
+    async with consumer(queue, counted.submitter, unknown_wait_s=60) as consumed:
+        await until("all are tried again", lambda: consumed.metrics.deferred >= 30)
+        assert (0, []) == (consumed.metrics.not_deferred, queue.letters)
+        await create(counted, "fresh", "new", "old")
+        await until("the new option counts", lambda: counted.results("fresh") == {"new": 10, "old": 0})
+
+
+@both
+@on_loop
+async def test_a_long_message_that_waits_here_keeps_its_place(
+    kind: type[AnyQueue], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(consuming, "KEPT_BYTES_MAX", len(MIXED) + 1)
+    queue, counted = kind(MIXED, MIXED), await local_cluster()
+    async with consumer(queue, counted.submitter, unknown_wait_s=60) as consumed:
+        await until("one is tried again", lambda: consumed.metrics.deferred >= 3)
+        assert 1 == consumed.metrics.not_deferred, "the other one is too much"
+        await create(counted, "fresh", "new", "old")
+        await create(counted, "none", "sad", "glad")
+        await until("it is finished", lambda: queue.unfinished == 0)
+        queue.put(MIXED)
+        await until("its place is free again", lambda: queue.unfinished == 0)
+        assert 1 == consumed.metrics.not_deferred
+
+
+@both
+@on_loop
+async def test_a_conflict_is_not_submitted_again_while_its_message_waits(kind: type[AnyQueue]) -> None:
+    queue, counted = kind(b'[{"option":"sad","id":"a"},{"option":"new","id":"b"}]'), await local_cluster()
+    await counted.submitter.cast([Vote("happy", "a")], timeout_s=1)
+    noting = Noting(counted)
+    async with consumer(queue, noting, unknown_wait_s=60) as consumed:
+        await until("it is tried again", lambda: consumed.metrics.deferred >= 3)
+        await create(counted, "fresh", "new", "old")
+        await until("it is finished", lambda: queue.unfinished == 0)
+    assert 1 == noting.cast_options.count("sad"), "its id may leave the window, and then it would count"
+    assert ["conflict"] == [head["reason"] for head in heads(queue)]
+
+
+@both
+@on_loop
+async def test_what_waits_here_is_held_as_others_are_while_nobody_leads(kind: type[AnyQueue]) -> None:
+    queue, counted = kind(MIXED), await local_cluster()
+    noting = Noting(counted)
+    async with consumer(queue, noting, hold_s=0.3, unknown_wait_s=60) as consumed:
+        await until("it has waited longer than it may be held", lambda: consumed.metrics.deferred >= 6)
+        noting.error = BriefTrouble("nobody leads")
+        await until("it is held", lambda: consumed.is_throttled)
+        noting.error = None
+        await create(counted, "fresh", "new", "old")
+        await until("it is counted", lambda: counted.results("fresh") == {"new": 1, "old": 0})
+        assert (0, 0) == (consumed.metrics.requeued, consumed.metrics.duplicates)
 
 
 @both
