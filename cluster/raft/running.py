@@ -240,7 +240,14 @@ class RunningReplica:
         self.save_identity()
         words = f"{forgotten_words(self._settings.node_id)}; {peer} remembers of it that {missing}"
         log.critical("%s", words)
+        asyncio.get_running_loop().call_soon(self._leave_peers, words)
         return words
+
+    def _leave_peers(self, why: str) -> None:
+        """Close all connections: no peer may say of the new disk what is true of the old one, that it was removed."""
+        for peer in list(self._http):
+            if self._transport.is_open(peer):
+                self._transport.refuse(peer, why)
 
     def disconnected(self, peer: str) -> None:
         self.memory.peer_lost(peer, monotonic_s())

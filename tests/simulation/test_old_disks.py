@@ -107,6 +107,29 @@ def test_an_old_disk_is_replaced_as_an_emptied_one_is_and_need_not_be_emptied() 
         assert {} == net.halted
 
 
+def test_every_peer_meets_the_disk_anew_before_the_old_one_is_removed() -> None:
+    """Otherwise a peer that has not heard of it yet tells the node that it was removed, and the node ends (seed 4008 of
+    the simulation)."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        old, other = net.others(leader)
+        copy = net.copy_of_disk(old)
+        committed(net, leader, "x")
+        net.run(1)
+        net.crash(old)
+        put_back(net, old, copy)
+        net.wire.loss[old, other] = 1.0
+        net.start(old)
+        assert net.until(lambda: is_old(net, old), limit_s=5)
+        net.wait_for(net.replicas[leader].change_members(lambda members: members.removing(old)))
+        net.run(2)
+        assert {} == net.halted
+        net.wire.loss.clear()
+        net.wait_for(net.replicas[leader].change_members(lambda members: members.adding(old, old)))
+        assert net.until(lambda: net.replicas[old].status().voter, limit_s=20)
+
+
 def test_a_copy_from_before_the_cluster_was_formed_is_found_out() -> None:
     """It has the incarnation that the log means, and believes its peers at once that it is a founder."""
     with OurNet(1) as net:
