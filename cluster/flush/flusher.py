@@ -34,6 +34,7 @@ from quorate.sinks.sink import Sink, SinkError, WriteOutcome
 PAUSE_MAX_S = 1.0
 STOPPED_PAUSE_S = 5.0  # between two checks of a sink that may not be written
 STOP_S = 5.0
+UNREACHED_STOP_S = 2.0  # for the first flush of a leadership, which may be the last
 FAILING_STOP_S = 0.5  # for the last flush to a sink that failed just before: it is enough if the sink is back
 
 log = logging.getLogger(__name__)
@@ -71,6 +72,7 @@ class Flusher:
         self._wake = threading.Event()
         self._leadership: Leadership | None = None
         self._in_a_row = 0  # failures
+        self._failed_at_the_end = False  # the last attempt failed when this node was stopping already
         self.phase = Phase.IDLE
         self.last_flush: Flush | None = None
         self.last_error: str | None = None
@@ -96,21 +98,25 @@ class Flusher:
     async def stop(self, timeout_s: float = STOP_S) -> None:
         """If this node leads, flush once more; at most `timeout_s` in all. Idempotent.
 
-        A sink that fails now gets little time: the next leader, or this node after its start, writes everything.
+        A sink that fails, or was not reached yet, gets less: the next leader, or this node after its start, writes
+        everything.
         """
-        failing = self._in_a_row > 0
-        if failing:
-            timeout_s = min(timeout_s, FAILING_STOP_S)
+        patience_s = min(timeout_s, self._patience_s())
         if not self._bridge.stopping:
-            self._bridge.stop_by(time.monotonic() + timeout_s)
+            self._bridge.stop_by(time.monotonic() + patience_s)
         self._wake.set()
         if self._thread is None:
             self._sink.close()
             return
-        await asyncio.to_thread(self._thread.join, timeout_s + (0.1 if failing else 1.0))
+        await asyncio.to_thread(self._thread.join, patience_s + (1.0 if patience_s == timeout_s else 0.1))
         if self._thread.is_alive():
-            level = logging.INFO if failing else logging.WARNING
-            log.log(level, "the flush to %s did not end within %g s; left behind", self._sink.name, timeout_s)
+            level = logging.WARNING if patience_s == timeout_s else logging.INFO
+            log.log(level, "the flush to %s did not end within %g s; left behind", self._sink.name, patience_s)
+
+    def _patience_s(self) -> float:
+        if self._leadership is None or self._in_a_row > 0:  # an attempt of an earlier leadership may be under way
+            return FAILING_STOP_S
+        return UNREACHED_STOP_S if self.last_flush is None else STOP_S
 
     def caught_up(self) -> tuple[bool, str]:
         """Whether the sink holds all that was applied two intervals ago, and a few words. For /readyz?sync."""
@@ -210,7 +216,7 @@ class Flusher:
                 pause_s = None if (leadership := self._leadership) is None else self._flush(leadership)
                 self._wake.wait(None if pause_s is None else max(0.0, began_s + pause_s - time.monotonic()))
                 self._wake.clear()
-            if (leadership := self._leadership) is not None:
+            if (leadership := self._leadership) is not None and not self._failed_at_the_end:
                 self._flush(leadership)
         finally:
             self._sink.close()
@@ -246,6 +252,7 @@ class Flusher:
             self._bridge.call_on_loop(partial(self._succeeded, leadership, flush))
 
     def _note_failure(self, leadership: Leadership, phase: Phase, why: str, unknown: Exception | None = None) -> None:
+        self._failed_at_the_end = self._bridge.stopping
         if self._in_a_row == 0:
             leadership.write_all_again()
         with suppress(Deposed, TimeoutError):

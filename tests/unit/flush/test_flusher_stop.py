@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -138,5 +139,64 @@ def test_the_last_flush_is_short(database: Callable[[], AbstractContextManager[i
                 await asyncio.wait_for(flusher.stop(60.0), 20)
                 await until("the thread has ended", lambda: flusher.phase is Phase.STOPPED)
                 assert 1 == sink.attempts
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("database", [refusing, silent])
+def test_a_node_that_handed_over_waits_for_no_attempt(database: Callable[[], AbstractContextManager[int]]) -> None:
+    """The next leader writes everything, and what comes of the attempt is worth nothing."""
+
+    async def scenario() -> None:
+        replica = LocalReplica()
+        await apply(replica, poll())
+        with database() as port:
+            sink = KnownDown(MongoSink(f"mongodb://127.0.0.1:{port}"))
+            async with flushing_to(replica, sink, timeout_s=60.0) as flushers:
+                await until("it fails", lambda: flushers["mongo"].phase is Phase.RETRYING)
+                sink.let_through = True
+                await until("it tries again", lambda: sink.attempts)
+                replica.lead("n2")
+                await until("it follows", lambda: flushers["mongo"].phase is Phase.IDLE)
+                await asyncio.wait_for(flushers.stop(60.0), 20)
+
+    run(scenario())
+
+
+def test_a_database_that_was_never_reached_is_not_waited_for_long() -> None:
+    async def scenario() -> None:
+        replica = LocalReplica()
+        await apply(replica, poll())
+        with silent() as port:
+            sink = KnownDown(MongoSink(f"mongodb://127.0.0.1:{port}"))
+            sink.let_through = True
+            async with flushing_to(replica, sink, timeout_s=60.0) as flushers:
+                await until("it tries", lambda: sink.attempts)
+                await asyncio.wait_for(flushers.stop(60.0), 20)
+
+    run(scenario())
+
+
+def test_an_attempt_that_fails_while_the_node_stops_is_the_last(store: SqliteStore) -> None:
+    class FailsLate(KnownDown):
+        def __init__(self, sink: Sink) -> None:
+            super().__init__(sink)
+            self.stops = threading.Event()
+
+        def newest_foreign_fence(self, cluster_id: str, *, timeout_s: float) -> tuple[str, Fence] | None:
+            self.attempts += 1
+            assert self.stops.wait(30)
+            raise SinkError("it is down")
+
+    async def scenario() -> None:
+        replica = LocalReplica()
+        await apply(replica, poll())
+        sink = FailsLate(store.sink())
+        async with flushing_to(replica, sink) as flushers:
+            await until("it tries", lambda: sink.attempts)
+            asyncio.get_running_loop().call_later(0.1, sink.stops.set)
+            await flushers.stop()
+            await until("the thread has ended", lambda: flushers["sqlite"].phase is Phase.STOPPED)
+            assert 1 == sink.attempts
 
     run(scenario())
