@@ -38,6 +38,11 @@ def stored_fence(text: object) -> Fence:
         return LOWEST
 
 
+def fence_text(stored: object) -> str | None:
+    """The fence of a document of this cluster. What people edited into no text is lower than every fence."""
+    return stored if isinstance(stored, str) else None
+
+
 def digest_of(options: int, content: Sequence[object]) -> str:
     """Of the content of a document. If it differs from the digest that was stored with it, the document was edited.
 
@@ -49,7 +54,7 @@ def digest_of(options: int, content: Sequence[object]) -> str:
 def options_in(digest: object) -> int:
     """How many options the digest is about. 0 if people edited the digest itself."""
     count = str(digest).partition(":")[0]
-    return int(count) if count.isdecimal() else 0
+    return int(count) if count.isdecimal() and len(count) < 10 else 0
 
 
 def written_among(stored: Sequence[object], written: int, own: Sequence[str] | None) -> list[object]:

@@ -29,6 +29,7 @@ from quorate.sinks.added_options import added_options, texts_in
 from quorate.sinks.documents import (
     date_of,
     digest_of,
+    fence_text,
     options_in,
     sort_manual_polls,
     stored_fence,
@@ -302,7 +303,7 @@ def _stored(db: sqlite3.Connection, poll_id: str, own: Sequence[str] | None = No
     cluster, fence, *content, digest = row
     if cluster is None:
         return StoredDocument(None, None, _by_hand(db.execute(f"{BY_HAND} where id = ?", (poll_id,)).fetchone()))
-    return StoredDocument(cluster, fence, edited=digest is not None and _is_edited(digest, content, own))
+    return StoredDocument(cluster, fence_text(fence), edited=digest is not None and _is_edited(digest, content, own))
 
 
 def _is_edited(digest: str, content: list[Any], own: Sequence[str] | None) -> bool:

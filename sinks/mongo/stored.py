@@ -17,7 +17,7 @@ import pymongo
 from bson import Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 
-from quorate.sinks.documents import date_of, digest_of, options_in, unix_ms_of, written_among
+from quorate.sinks.documents import date_of, digest_of, fence_text, options_in, unix_ms_of, written_among
 from quorate.sinks.fencing import LOWEST, StoredDocument
 from quorate.sinks.importable import ManualPoll, Unreadable
 from quorate.sinks.manual_poll import read_manual_poll
@@ -159,7 +159,7 @@ def stored_of(raw: Document, own: Sequence[str] | None = None) -> StoredDocument
         return StoredDocument(None, None, by_hand_of(raw))
     adopted = quorate.get("fence") == str(LOWEST)  # its digest is of the other cluster
     edited = "digest" in quorate and not adopted and _is_edited(raw, quorate["digest"], own)
-    return StoredDocument(str(quorate["cluster"]), quorate.get("fence"), edited=edited)
+    return StoredDocument(str(quorate["cluster"]), fence_text(quorate.get("fence")), edited=edited)
 
 
 def by_hand_of(raw: Document) -> ManualPoll | Unreadable:

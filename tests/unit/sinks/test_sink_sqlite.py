@@ -153,3 +153,10 @@ def test_nodes_that_write_at_once_take_turns(path: Path) -> None:
     assert {"a": 230} == sinks[1].read(timeout_s=10)["mood"].results
     for sink in sinks.values():
         sink.close()
+
+
+def test_a_fence_that_is_edited_into_no_text_is_lower_than_every_other(sink: SqliteSink, path: Path) -> None:
+    write(sink, 1)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("update polls set fence = x'ff'")
+    assert {"mood": WriteOutcome.WRITTEN} == write(sink, 2)
