@@ -28,7 +28,7 @@ class SettingsWatch:
         self._task: asyncio.Task[None] | None = None
         self._compared_with: tuple[str, int] | None = None  # the leader whose settings were compared last, and its term
         self._against_leader: Sequence[str] = ()
-        self._told: Sequence[str] = ()  # what stood in the log last
+        self._told: Sequence[str] = ()  # what was told in the log, and is so still
         self._held: dict[str, object] = {}  # the cluster's settings when they were looked at last
 
     def start(self) -> None:
@@ -72,9 +72,10 @@ class SettingsWatch:
             except QuorateError:  # it is asked again; the cluster's settings are told meanwhile
                 self._against_leader = ()
         differs = self._differs()
-        if differs and differs != self._told:
-            log.warning("%s", "; ".join(differs))
-        self._told = differs
+        if news := [words for words in differs if words not in self._told]:
+            log.warning("%s", "; ".join(news))
+        # While the leader cannot be asked, nobody knows whether what was told against it is so no more.
+        self._told = differs if leadership == self._compared_with else [*self._told, *news]
 
     def _note_changes(self) -> None:
         for name, settable in SETTABLE.items():

@@ -315,3 +315,27 @@ def test_each_leader_is_asked_once_and_one_that_cannot_tell_is_asked_again() -> 
     assert ["n1", "n1", "n2", "n1"] == asked
     differs = ["flush.interval_ms"]
     assert [[""], differs, differs, [""], differs] == told
+
+
+def test_what_was_told_is_not_told_again_because_a_leader_cannot_be_asked_for_a_moment(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        members = Members({"flush.interval_ms": 50}, {"votes.dedup_window": 500})
+        replica, watch = members.replicas[1], members.watches[1]
+        for term, level in ((1, 1), (2, None), (2, 1), (3, None), (3, None), (3, 1)):
+            replica.term, members.levels["n1"] = term, level
+            await watch.look()
+        members.settings[0]._config = members.settings[1]._config  # n1 starts again, with the settings of n2
+        replica.term = 4
+        await watch.look()
+        await members.settings[0].set("votes.dedup_window", 600)
+        replica.state.apply(members.replicas[0].proposed[-1])
+        await watch.look()
+
+    run(main())
+    first, second = (line for level, line in lines(caplog) if level == "WARNING")
+    assert "500 in this node's settings, and 1,000,000 in the cluster" in first
+    assert "flush.interval_ms is 1,000 here and 50 on n1" in first
+    assert second.startswith("votes.dedup_window is 500 in this node's settings, and 600 in the cluster")
+    assert "flush.interval_ms" not in second
