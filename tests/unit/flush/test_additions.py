@@ -244,3 +244,33 @@ def test_what_a_poll_never_takes_is_not_proposed_again_and_again(store: SqliteSt
             assert version == replica.state.version
 
     run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("edited", "expected"),
+    [
+        ({"results": {"happy": 7}}, {"happy": 8, "sad": 0, "calm": 2}),
+        ({"options": ["happy", "sad", "calm"]}, {"happy": 6, "sad": 0, "calm": 2}),
+        ({"options": ["calm", "happy", "sad"], "title": "Why?"}, {"happy": 6, "sad": 0, "calm": 2}),
+        ({"options": ["happy", "sad", "angry"]}, {"happy": 6, "sad": 0, "calm": 2, "angry": 0}),
+    ],
+)
+def test_an_imported_poll_changes_while_its_document_is_edited(
+    store: SqliteStore, edited: dict[str, Any], expected: dict[str, int]
+) -> None:
+    """Between the import and the fence, by both ways at once."""
+
+    async def scenario() -> None:
+        replica, gate = replica_of_level(), Gate(store.sink(), refresh_s=0.05)
+        gate.open.clear()
+        store.insert("mood", options=["happy", "sad"], results={"happy": 5})
+        async with flushing(replica, gate) as flusher:
+            await until("it is imported, and its write is held", lambda: gate.held)
+            await apply(replica, entry.ChangePoll("mood", "How?", ["calm"], False, None))
+            await apply(replica, votes("calm", 2), votes("happy"))
+            store.edit("mood", **edited)
+            gate.open.set()
+            await until("all is counted on", lambda: seen(store.sink()) == expected)
+            assert ("How?", {}) == (store.stored("mood")["title"], problems(flusher))  # type: ignore[index]
+
+    run(scenario())
