@@ -210,6 +210,6 @@ def _check_window(client: Client, found: Scan) -> None:
         raise Invalid(
             f"the file has {count(found.votes, 'vote')} with ids, and the cluster protects the last "
             f"{count(window, 'id')}: fed again, its first votes would count twice. Raise the window "
-            f"(quorate settings set votes.dedup_window {found.votes}), cut the file, or use --ignore-ids: then each line "
-            "counts once, whatever its id"
+            f"(quorate settings set votes.dedup_window {found.votes}), cut the file, or use --ignore-ids: then each "
+            "line counts once, whatever its id"
         )
