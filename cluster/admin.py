@@ -59,9 +59,22 @@ class Admin:
         self._addresses = dict(replica.settings.peers)  # also of members that were seen at an earlier change
         self._changes = LeaderCall(replica, "members", self._on_change, no_leader=NO_LEADER)
         self._transfers = LeaderCall(replica, "transfer", self._on_transfer, no_leader=NO_LEADER)
+        self._lists = LeaderCall(replica, "list-members", self._on_list, no_leader=NO_LEADER, changes_nothing=True)
 
-    def members(self) -> list[dict[str, Any]]:
-        return _shown(self._replica.members())
+    async def members(self) -> list[dict[str, Any]]:
+        """The members, by this node's log. If it does not hear the leader, its log is behind: then by the leader's."""
+        if self._replica.leader_via is None:
+            return _shown(self._replica.members())
+        found = await self._lists.ask(
+            lambda left_s: (b"", left_s),
+            here=self._list_here,
+            decode=_listed,
+            deadline_s=asyncio.get_running_loop().time() + LEADER_S,
+        )
+        return _shown(found)
+
+    async def _list_here(self) -> list[Member]:
+        return self._replica.members()
 
     async def change(self, action: Action, id: str, raft: str | None, lost: str | None = None) -> list[dict[str, Any]]:
         """Change the members. Returns the members after the change.
@@ -194,6 +207,9 @@ class Admin:
 
     async def _on_change(self, peer: str, data: bytes) -> bytes:
         return _encode(await self._change_here(_change(data)))
+
+    async def _on_list(self, peer: str, data: bytes) -> bytes:
+        return _encode(self._replica.members())
 
     async def _on_transfer(self, peer: str, data: bytes) -> bytes:
         await self._replica.transfer_leadership()

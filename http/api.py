@@ -74,7 +74,7 @@ class Limits:
 class Operator(Protocol):
     """What operators may ask of the cluster at any node. The leader does it. Each call ends within half a minute."""
 
-    def members(self) -> Sequence[Mapping[str, Any]]: ...
+    async def members(self) -> Sequence[Mapping[str, Any]]: ...
 
     async def change(
         self, action: Action, id: str, raft: str | None, incarnation: str | None = None

@@ -49,7 +49,7 @@ ADOPT_SINK = Operation(
 
 
 async def members(api: Api, request: Request) -> Reply:
-    found = list(_operator(api).members())
+    found = list(await _operator(api).members())
     if not found:
         raise NotReady("this node does not know the members yet: it has just started, or has not joined the cluster")
     return reply({"members": found})

@@ -201,7 +201,7 @@ def test_an_operator_updates_an_address_that_nobody_could_tell(net: OurNet) -> N
     net.wait_for(asked.change("update", lost, f"{lost}:2"))
     assert log_has(net, **{lost: f"{lost}:2"})
     assert net.directories[lost].identity.incarnation == member(net, lost).incarnation
-    assert [True] == [m["voter"] for m in asked.members() if m["id"] == lost]
+    assert [True] == [m["voter"] for m in net.wait_for(asked.members()) if m["id"] == lost]
 
 
 def test_a_nodes_own_word_outranks_the_operators(net: OurNet) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from quorate.cluster.admin import Admin
 from quorate.errors import OutcomeUnknown
 from quorate.vote import Vote
 from tests.simulation.cut_links import ELECTION_S, bridge, cast, cut, net_of, reached_over
@@ -66,12 +67,14 @@ def test_a_member_that_was_added_since_the_cut_may_be_the_way() -> None:
         leader, between, follower = bridge(net)
         assert reached_over(net, follower, [between])
         net.start("d")
+        operators = {name: Admin(replica) for name, replica in net.replicas.items()}
         net.wait_for(net.replicas[leader].change_members(lambda members: members.adding("d", "d:1")))
         assert net.until(lambda: net.replicas["d"].state.level >= 1, limit_s=10)
         cut(net, [(follower, leader), (follower, between)])
         assert reached_over(net, follower, ["d"])
         assert "d" not in net.replicas[follower].status().members
         assert 1 == cast(net, follower, "x").applied
+        assert list("abcd") == sorted(member["id"] for member in net.wait_for(operators[follower].members()))
 
 
 def test_each_change_of_the_way_has_one_line(caplog: pytest.LogCaptureFixture) -> None:

@@ -121,7 +121,7 @@ class Admin:
     def __init__(self) -> None:
         self.changes: list[tuple[str, str, str | None, str | None]] = []
 
-    def members(self) -> list[dict[str, str]]:
+    async def members(self) -> list[dict[str, str]]:
         asyncio.get_running_loop()  # raises on every other thread
         return [{"id": "n1"}]
 
