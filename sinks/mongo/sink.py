@@ -38,6 +38,7 @@ from quorate.sinks.mongo.causes import AUTHENTICATION_FAILED, DUPLICATE_KEY, bri
 from quorate.sinks.mongo.change_stream import ChangeStream
 from quorate.sinks.mongo.connect import connect
 from quorate.sinks.mongo.stored import (
+    CLAIMED,
     OBJECT_ID,
     READ_BY_HAND,
     READ_CONTENT,
@@ -277,7 +278,7 @@ class MongoSink:
         """Fence a hand-made document if it still holds the results that were judged. They stay until the next write."""
         # With $eq an option that is named like an operator is data. A missing field equals null, as is needed here.
         unchanged = {"_id": raw["_id"], "quorate.cluster": None, "results": {"$eq": raw.get("results")}}
-        ours = {"cluster": cluster_id, "fence": str(LOWEST), "version": 0}
+        ours = {"cluster": cluster_id, "fence": str(CLAIMED), "version": 0}
         return self._polls().update_one(unchanged, {"$set": {"quorate": ours}}).matched_count == 1
 
     # ---- the ledger -------------------------------------------------------------------------------------------------

@@ -26,6 +26,8 @@ from quorate.vote import YEAR_9999_MS
 
 Document = dict[str, Any]
 
+# Of hand-made documents that are claimed and not written yet. Not the lowest: options that are added stay.
+CLAIMED = Fence(0, 0, 1)
 COMPARED_MAX = 1_000  # options that a filter compares one by one; of more, only their number is compared
 CLAUSES_MAX = 100  # in one query: each is for the polls with one number of options
 OBJECT_ID = re.compile(r"[0-9a-f]{24}")
@@ -58,7 +60,7 @@ def as_written(body: Document) -> Document:
 
 def as_claimed(raw: Document, cluster_id: str) -> Document:
     """What a filter asks for of a hand-made document that was claimed a moment ago."""
-    return {"quorate.cluster": cluster_id, "quorate.fence": str(LOWEST), "options": _equal_to(raw.get("options"))}
+    return {"quorate.cluster": cluster_id, "quorate.fence": str(CLAIMED), "options": _equal_to(raw.get("options"))}
 
 
 def as_found(raw: Document, outcome: WriteOutcome) -> Document:

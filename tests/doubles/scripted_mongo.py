@@ -67,7 +67,14 @@ def read_command(op: int, body: bytes) -> Command:
     if op == OP_QUERY:  # flags, the collection's name, two numbers, the command: only the first greeting comes so
         return bson.decode(body[body.index(b"\0", 4) + 9 :])
     (size,) = struct.unpack_from("<i", body, 5)  # after the flags and the kind of the section
-    return bson.decode(body[5 : 5 + size])
+    command: Command = bson.decode(body[5 : 5 + size])
+    at = 5 + size
+    while at < len(body):  # sections of documents: their kind, their size, the name of a field, the documents
+        (size,) = struct.unpack_from("<i", body, at + 1)
+        name_end = body.index(b"\0", at + 5)
+        command[body[at + 5 : name_end].decode()] = bson.decode_all(body[name_end + 1 : at + 1 + size])
+        at += 1 + size
+    return command
 
 
 def reply(to: int, op: int, document: Command) -> bytes:

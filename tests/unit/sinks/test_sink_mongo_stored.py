@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from quorate.sinks.fencing import judge
+from quorate.sinks.mongo.sink import MongoSink
 from quorate.sinks.mongo.stored import Document, body_of, stored_of
 from quorate.sinks.sink import Fence, PollDocument, WriteOutcome
+from tests.doubles.scripted_mongo import Command, ScriptedMongo
 
 MOOD = PollDocument("mood", "How are you?", ["happy", "sad"], {"happy": 3, "sad": 1}, "open", 7, 1_700_000_000_000)
 
@@ -40,3 +44,39 @@ def test_a_digest_that_is_edited_is_an_edit(digest: Any) -> None:
     raw = written()
     raw["quorate"]["digest"] = digest
     assert WriteOutcome.EDITED == judge(MOOD, Fence(1, 1, 2), "c1", stored_of(raw, MOOD.options), ledger=1)
+
+
+class HandMade:
+    """A server with one document that was put there by hand. Somebody adds an option just when it has been claimed."""
+
+    def __init__(self) -> None:
+        self.document: Document = {"_id": "mood", "options": ["happy", "sad"], "results": {"happy": 3, "sad": 1}}
+        self.written: list[Document] = []
+
+    def answer(self, asked: Command) -> Command:
+        name = next(iter(asked))
+        if name == "find":
+            found = [self.document] if asked["find"] == "polls" else []
+            return {"ok": 1.0, "cursor": {"id": 0, "ns": f"ballots.{asked['find']}", "firstBatch": found}}
+        if name != "update" or asked["update"] != "polls":
+            return {"ok": 1.0, "n": 1, "nModified": 1}
+        [update] = asked["updates"]
+        wanted, change = update["q"], update["u"]["$set"]
+        if "options" in change:
+            if wanted["options"] != {"$eq": self.document["options"]}:
+                return {"ok": 1.0, "n": 0, "nModified": 0}
+            self.written.append(change)
+        self.document |= change
+        if "options" not in change:
+            self.document["options"] = ["happy", "sad", "calm"]
+        return {"ok": 1.0, "n": 1, "nModified": 1}
+
+
+def test_an_option_that_is_added_while_an_imported_poll_is_claimed_stays() -> None:
+    stored = HandMade()
+    imported = replace(MOOD, initial_results={"happy": 3, "sad": 1})
+    with ScriptedMongo(stored.answer) as server, closing(MongoSink(f"mongodb://{server.address}")) as sink:
+        outcomes = sink.write([imported], Fence(1, 1, 1), "c1", timeout_s=10)
+    assert {"mood": WriteOutcome.WRITTEN} == outcomes
+    assert ["happy", "sad", "calm"] == stored.document["options"]
+    assert 1 == len(stored.written)
