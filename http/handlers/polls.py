@@ -75,7 +75,7 @@ async def create(api: Api, request: Request) -> Reply:
     result, version = await api.submitter.create_poll(poll, timeout_s=api.limits.timeout_s)
     _refuse(result, poll.id)
     if result.what == "created":
-        answer = reply(_show_created(poll, version), status=201, version=version)
+        answer = reply({**_show_definition(poll), "version": version}, status=201, version=version)
     else:  # it may have been changed since it was created
         answer = reply(await _show_now(api, poll.id, result, version, end_s), version=version)
     answer.more = ((b"location", f"/polls/{quote(poll.id, safe='')}".encode()),)
@@ -118,6 +118,10 @@ async def show(api: Api, request: Request, poll_id: str) -> Reply:
 
 
 def show_poll(poll: PollView) -> dict[str, Any]:
+    return {**_show_definition(poll), "created_at": _show_time(poll.created_ms), "version": poll.version}
+
+
+def _show_definition(poll: PollView | CreatePoll) -> dict[str, Any]:
     return {
         "id": poll.id,
         "title": poll.title,
@@ -125,8 +129,6 @@ def show_poll(poll: PollView) -> dict[str, Any]:
         "state": poll.state,
         "closes_at": _show_time(poll.closes_at_ms),
         "write_ins": poll.write_ins,
-        "created_at": _show_time(poll.created_ms),
-        "version": poll.version,
     }
 
 
@@ -143,18 +145,6 @@ async def _show_now(api: Api, poll_id: str, result: PollResult, version: int, en
     except QuorateError:  # the change stands all the same
         return {"id": poll_id, "state": result.before, "version": version}
     return {**show_poll(found.value), "version": version}
-
-
-def _show_created(poll: CreatePoll, version: int) -> dict[str, Any]:
-    return {
-        "id": poll.id,
-        "title": poll.title,
-        "options": poll.options,
-        "state": poll.state,
-        "closes_at": _show_time(poll.closes_at_ms),
-        "write_ins": poll.write_ins,
-        "version": version,
-    }
 
 
 def _show_time(time_ms: int | None) -> str | None:
