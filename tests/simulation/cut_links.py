@@ -38,6 +38,17 @@ def bridge(net: OurNet) -> tuple[str, str, str]:
     return leader, between, follower
 
 
+def relayed(net: OurNet) -> tuple[str, str, str]:
+    """Cut one follower from the leader: the leader, the node over which it is reached now, and the follower."""
+    leader = net.elect()
+    follower = net.others(leader)[-1]
+    cut(net, [(leader, follower)])
+    assert reached_over(net, follower, net.others(leader, follower))
+    via = net.replicas[follower].leader_via
+    assert via is not None
+    return leader, via, follower
+
+
 def ring(net: OurNet) -> tuple[str, list[str], list[str]]:
     """Each node reaches two others: the leader, its neighbours, and those that do not reach it."""
     leader = net.elect()

@@ -38,6 +38,32 @@ def committed(net: OurNet, leader: str, tag: str) -> None:
     assert net.until(lambda: net.outcomes.get(tag) == "success", limit_s=5), tag
 
 
+def copied_before_x(net: OurNet, after_s: float = 0.0) -> tuple[str, str, str, SimDirectory]:
+    """A leader, a follower, the other follower, and a copy of the first one's disk, made before x was committed."""
+    net.start_all("abc")
+    leader = net.elect()
+    old, other = net.others(leader)
+    net.run(after_s)
+    copy = net.copy_of_disk(old)
+    committed(net, leader, "x")
+    return leader, old, other, copy
+
+
+def restart_with(net: OurNet, name: str, copy: SimDirectory) -> None:
+    """Crash a node, and start it with an old copy of its data folder."""
+    net.crash(name)
+    put_back(net, name, copy)
+    net.start(name)
+
+
+def start_all_with(net: OurNet, name: str, copy: SimDirectory) -> None:
+    """Start all nodes, which are down, one of them with an old copy of its data folder."""
+    put_back(net, name, copy)
+    for each in net.names:
+        net.start(each)
+    net.run(5)
+
+
 def test_a_follower_that_forgot_an_entry_elects_no_leader_without_it() -> None:
     """Two had acknowledged it. One of them forgets it, and the other dies: the third must not lead with its help."""
     with OurNet(1) as net:
@@ -65,15 +91,9 @@ def test_a_follower_that_forgot_an_entry_elects_no_leader_without_it() -> None:
 
 def test_the_copies_of_an_old_disk_count_no_more() -> None:
     with OurNet(1) as net:
-        net.start_all("abc")
-        leader = net.elect()
-        old, other = net.others(leader)
-        copy = net.copy_of_disk(old)
-        committed(net, leader, "x")
+        leader, old, other, copy = copied_before_x(net)
         net.run(0.2)
-        net.crash(old)
-        put_back(net, old, copy)
-        net.start(old)
+        restart_with(net, old, copy)
         assert net.until(lambda: "x" in net.tags(old), limit_s=5), "it is sent what it lacks all the same"
         net.crash(other)
         net.propose(leader, "y")
@@ -85,15 +105,9 @@ def test_the_copies_of_an_old_disk_count_no_more() -> None:
 
 def test_an_old_disk_is_replaced_as_an_emptied_one_is_and_need_not_be_emptied() -> None:
     with OurNet(1) as net:
-        net.start_all("abc")
-        leader = net.elect()
-        old, other = net.others(leader)
-        copy = net.copy_of_disk(old)
-        committed(net, leader, "x")
+        leader, old, other, copy = copied_before_x(net)
         net.run(0.2)  # the leader learns that it has it, too
-        net.crash(old)
-        put_back(net, old, copy)
-        net.start(old)
+        restart_with(net, old, copy)
         assert net.until(lambda: is_old(net, old), limit_s=5)
         words = net.replicas[old].status().forgotten
         assert words is not None
@@ -111,11 +125,7 @@ def test_every_peer_meets_the_disk_anew_before_the_old_one_is_removed() -> None:
     """Otherwise a peer that has not heard of it yet tells the node that it was removed, and the node ends (seed 4008 of
     the simulation)."""
     with OurNet(1) as net:
-        net.start_all("abc")
-        leader = net.elect()
-        old, other = net.others(leader)
-        copy = net.copy_of_disk(old)
-        committed(net, leader, "x")
+        leader, old, other, copy = copied_before_x(net)
         net.run(1)
         net.crash(old)
         put_back(net, old, copy)
@@ -140,9 +150,7 @@ def test_a_copy_from_before_the_cluster_was_formed_is_found_out() -> None:
             net.start(name)
         leader = net.elect()
         committed(net, leader, "x")
-        net.crash("a")
-        put_back(net, "a", copy)
-        net.start("a")
+        restart_with(net, "a", copy)
         net.run(3)
         assert is_old(net, "a")
         assert {} == net.halted
@@ -160,9 +168,7 @@ def test_a_copy_from_before_a_learner_became_a_voter_is_found_out() -> None:
         assert net.until(lambda: net.replicas["d"].status().voter, limit_s=20)
         committed(net, leader, "x")
         net.run(2)
-        net.crash("d")
-        put_back(net, "d", copy)
-        net.start("d")
+        restart_with(net, "d", copy)
         assert net.until(lambda: "x" in net.tags("d"), limit_s=20)
         net.run(2)
         assert not net.replicas["d"].status().voter
@@ -183,9 +189,7 @@ def test_a_former_leader_with_an_old_disk_does_not_lead_its_term_again() -> None
         assert net.until(lambda: net.leads(first))
         committed(net, first, "x")
         net.run(0.2)
-        net.crash(first)
-        put_back(net, first, copy)
-        net.start(first)
+        restart_with(net, first, copy)
         net.run(5)
         assert is_old(net, first)
         assert net.leader() in net.others(first)
@@ -237,18 +241,11 @@ def test_two_old_disks_that_went_on_by_themselves_never_cut_what_the_third_has()
 def test_what_was_remembered_outlives_the_end_of_all_nodes(power: bool) -> None:
     """A killed process loses a moment of its memory at most, a loss of power some seconds."""
     with OurNet(1) as net:
-        net.start_all("abc")
-        leader = net.elect()
-        old = net.others(leader)[0]
-        copy = net.copy_of_disk(old)
-        committed(net, leader, "x")
+        _, old, _, copy = copied_before_x(net)
         net.run(12 if power else 2)
         for name in net.names:
             net.crash(name, power=power)
-        put_back(net, old, copy)
-        for name in net.names:
-            net.start(name)
-        net.run(5)
+        start_all_with(net, old, copy)
         assert is_old(net, old)
         assert {} == net.halted
         assert net.leader() in net.others(old)
@@ -258,37 +255,22 @@ def test_what_was_remembered_outlives_the_end_of_all_nodes(power: bool) -> None:
 def test_what_was_seen_of_a_node_that_ends_is_written_at_once() -> None:
     """From this moment on its disk may be changed, and the others may end as well."""
     with OurNet(1) as net:
-        net.start_all("abc")
-        leader = net.elect()
-        old, other = net.others(leader)
-        net.run(6)
-        copy = net.copy_of_disk(old)
-        committed(net, leader, "x")
+        leader, old, other, copy = copied_before_x(net, after_s=6)
         net.crash(old, power=False)
         net.run(0.02)
         for name in (leader, other):
             net.crash(name, power=True)
-        put_back(net, old, copy)
-        for name in net.names:
-            net.start(name)
-        net.run(5)
+        start_all_with(net, old, copy)
         assert is_old(net, old)
 
 
 def test_an_orderly_stop_keeps_all_that_was_remembered() -> None:
     with OurNet(1) as net:
-        net.start_all("abc")
-        leader = net.elect()
-        old = net.others(leader)[0]
-        copy = net.copy_of_disk(old)
-        committed(net, leader, "x")
+        _, old, _, copy = copied_before_x(net)
         net.run(0.1)
         for name in net.names:
             net.stop(name)
-        put_back(net, old, copy)
-        for name in net.names:
-            net.start(name)
-        net.run(5)
+        start_all_with(net, old, copy)
         assert is_old(net, old)
 
 

@@ -16,7 +16,7 @@ from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.read.reads import Reads
 from quorate.errors import NoLeader, OutcomeUnknown, QuorateError
 from quorate.vote import Vote
-from tests.simulation.cut_links import ELECTION_S, bridge, cast, cut, net_of, reached_over, ring
+from tests.simulation.cut_links import ELECTION_S, bridge, cast, cut, net_of, reached_over, relayed, ring
 from tests.stock.our_net import POLL, OurNet
 
 KINDS_OF_RELAYING = ("who-leads", "relay")
@@ -174,12 +174,7 @@ def stop_answers_of_the_leader(net: OurNet, leader: str, between: str) -> list[b
 
 def test_a_vote_is_unknown_if_the_relay_dies_after_passing_it_on_and_counts_once() -> None:
     with net_of("abcde") as net:
-        leader = net.elect()
-        follower = net.others(leader)[-1]
-        cut(net, [(leader, follower)])
-        assert reached_over(net, follower, net.others(leader, follower))
-        via = net.replicas[follower].leader_via
-        assert via is not None
+        leader, via, follower = relayed(net)
         got = stop_answers_of_the_leader(net, leader, via)
 
         async def vote() -> Any:
@@ -205,12 +200,7 @@ def test_a_vote_is_unknown_if_the_relay_dies_after_passing_it_on_and_counts_once
 
 def test_a_vote_on_a_relay_that_falls_silent_is_unknown_as_soon_as_another_way_is_known() -> None:
     with net_of("abcde") as net:
-        leader = net.elect()
-        follower = net.others(leader)[-1]
-        cut(net, [(leader, follower)])
-        assert reached_over(net, follower, net.others(leader, follower))
-        via = net.replicas[follower].leader_via
-        assert via is not None
+        leader, via, follower = relayed(net)
         cut(net, [(leader, follower), (via, follower)])
         began_s = net.now_s
         told = cast(net, follower, "x", timeout_s=60.0)

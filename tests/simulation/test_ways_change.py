@@ -11,19 +11,14 @@ import pytest
 from quorate.cluster.admin import Admin
 from quorate.errors import OutcomeUnknown
 from quorate.vote import Vote
-from tests.simulation.cut_links import ELECTION_S, bridge, cast, cut, net_of, reached_over
+from tests.simulation.cut_links import ELECTION_S, bridge, cast, cut, net_of, reached_over, relayed
 from tests.stock.our_net import POLL
 
 
 def test_votes_are_taken_while_the_ways_change() -> None:
     """The relay is cut off, then the direct link is back: each time the node finds the way that there is."""
     with net_of("abcde") as net:
-        leader = net.elect()
-        follower = net.others(leader)[-1]
-        cut(net, [(leader, follower)])
-        assert reached_over(net, follower, net.others(leader, follower))
-        via = net.replicas[follower].leader_via
-        assert via is not None
+        leader, via, follower = relayed(net)
         cut(net, [(leader, follower), (via, follower)])
         assert reached_over(net, follower, net.others(leader, follower, via))
         assert 1 == cast(net, follower, "over another").applied
