@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,13 +14,6 @@ from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
 from tests.unit.flush.flushing import Gate, apply, flushing, import_status, poll, run, seen, votes
 from tests.unit.sinks.sink_stores import SqliteStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "ballots.db")
-    yield store
-    store.close()
 
 
 def replica_of_level(level: int = 1) -> LocalReplica:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,13 +27,6 @@ from tests.unit.flush.flushing import (
     votes,
 )
 from tests.unit.sinks.sink_stores import SqliteStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "ballots.db")
-    yield store
-    store.close()
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
 import pytest
 
@@ -19,13 +18,6 @@ from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
 from tests.unit.flush.flushing import Gate, apply, elect, flushing, form_cluster_entry, poll, run, seen, shows, votes
 from tests.unit.sinks.sink_stores import SqliteStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "ballots.db")
-    yield store
-    store.close()
 
 
 def test_the_leader_writes_what_was_counted(store: SqliteStore) -> None:

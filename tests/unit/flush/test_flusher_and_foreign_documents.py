@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
-
-import pytest
 
 from quorate.cluster.entry import RaiseGeneration
 from quorate.cluster.flush.flusher import Phase
@@ -29,14 +25,6 @@ from tests.unit.flush.flushing import (
     votes,
 )
 from tests.unit.sinks.sink_stores import SqliteStore
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "ballots.db")
-    yield store
-    store.close()
-
 
 # ---- whose sink ------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -22,13 +21,6 @@ from tests.unit.flush.flushing import Gate, apply, flushing, flushing_to, poll, 
 from tests.unit.sinks.sink_stores import SqliteStore
 
 PAUSES_AFTER = 2  # failures: the beginning of a leadership wakes a flusher once more
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "ballots.db")
-    yield store
-    store.close()
 
 
 def test_stopping_flushes_once_more(store: SqliteStore) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,15 +16,15 @@ from tests.unit.flush.flushing import Gate, apply, flushing, import_status, poll
 from tests.unit.sinks.sink_stores import SqliteStore
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqliteStore]:
-    store = SqliteStore(tmp_path / "ballots.db")
-    yield store
-    store.close()
-
-
 def problems(flusher: Flusher) -> dict[str, str]:
     return dict(import_status(flusher)["problems"])
+
+
+def silent(store: SqliteStore, refresh_s: float) -> Gate:
+    """A sink that cannot tell of new polls, as a MongoDB without change streams: it is searched every refresh."""
+    sink = Gate(store.sink(), refresh_s=refresh_s)
+    sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # the kind of sink that this is about
+    return sink
 
 
 def test_a_poll_put_there_by_hand_is_counted_on_from_its_results(store: SqliteStore) -> None:
@@ -97,8 +95,7 @@ def test_a_search_that_failed_is_done_again_before_the_refresh(store: SqliteStor
 
 def test_a_sink_that_cannot_tell_is_searched_every_refresh(store: SqliteStore) -> None:
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=0.1)
-        sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
+        replica, sink = LocalReplica(), silent(store, refresh_s=0.1)
         async with flushing(replica, sink) as flusher:
             await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
             store.insert("tea", options=["yes", "no"])
@@ -111,8 +108,7 @@ def test_a_vote_for_what_nobody_knows_makes_the_leader_search_at_once(store: Sql
     """A vote that names its poll, and one that names none; the first is met while the sink may not be searched yet."""
 
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=3600)
-        sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
+        replica, sink = LocalReplica(), silent(store, refresh_s=3600)
         async with flushing(replica, sink) as flusher:
             await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
             for option, poll_id, cast in [("yes", "tea", votes("yes", poll="tea")), ("milk", "drink", votes("milk"))]:
@@ -271,15 +267,17 @@ def test_many_polls_are_imported_in_several_entries(store: SqliteStore, monkeypa
     run(scenario())
 
 
-def test_more_polls_than_one_search_finds_do_not_wait_for_the_refresh(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def two_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One search finds no more than two polls."""
     for module in ("quorate.cluster.flush.importer", "quorate.sinks.documents"):
         monkeypatch.setattr(f"{module}.MANUAL_POLLS_MAX", 2)
 
+
+@pytest.mark.usefixtures("two_a_search")
+def test_more_polls_than_one_search_finds_do_not_wait_for_the_refresh(store: SqliteStore) -> None:
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=3600)
-        sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
+        replica, sink = LocalReplica(), silent(store, refresh_s=3600)
         for number in range(5):
             store.insert(f"p{number}", options=["yes", "no"])
         async with flushing(replica, sink):
@@ -288,15 +286,10 @@ def test_more_polls_than_one_search_finds_do_not_wait_for_the_refresh(
     run(scenario())
 
 
-def test_as_many_documents_left_alone_as_one_search_finds_are_searched_once_a_refresh(
-    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for module in ("quorate.cluster.flush.importer", "quorate.sinks.documents"):
-        monkeypatch.setattr(f"{module}.MANUAL_POLLS_MAX", 2)
-
+@pytest.mark.usefixtures("two_a_search")
+def test_as_many_documents_left_alone_as_one_search_finds_are_searched_once_a_refresh(store: SqliteStore) -> None:
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink(), refresh_s=3600)
-        sink.touched = lambda *, timeout_s: False  # type: ignore[method-assign]  # as a server without change streams
+        replica, sink = LocalReplica(), silent(store, refresh_s=3600)
         await apply(replica, poll("p0"), poll("p1"))
         for number in range(2):
             store.insert(f"p{number}", options=["yes", "no"])
