@@ -19,7 +19,8 @@ import msgspec
 
 from quorate.errors import Invalid
 from quorate.ingest.split import split
-from quorate.vote import Vote
+from quorate.vote import VOTES_PER_REQUEST_MAX, Vote
+from quorate.words import count
 
 LETTER_BYTES_MAX = 256 * 1024  # of votes; nsqd takes messages of up to 1 MiB by default
 SMALL_BYTES = 64 * 1024
@@ -49,6 +50,8 @@ class Letter:
             raise Invalid(f"it holds no votes: {error}") from None
         if not votes or any(vote.id is None for vote in votes):
             raise Invalid("it holds a vote without an id, which could be counted twice")
+        if len(votes) > VOTES_PER_REQUEST_MAX:
+            raise Invalid(f"it holds {count(len(votes), 'vote')}; a message has at most {VOTES_PER_REQUEST_MAX:,}")
         return votes
 
 

@@ -22,6 +22,7 @@ class Deviations:
     def __init__(self, sink: str) -> None:
         self._sink = sink
         self._edited = self._lost = self._deleted = 0
+        self._gone: set[str] = set()  # polls whose deleted documents were told
         self._told_s: dict[str, float] = {}  # poll id -> when an edit was told last, on the monotonic clock
         self._last = ""
 
@@ -41,12 +42,19 @@ class Deviations:
 
     def deleted(self, id: str) -> None:
         """The document of this poll is gone, and the sink knows that it was written."""
+        if id in self._gone:  # every leadership, and every flush after an outage, meets it again
+            return
+        self._gone.add(id)
         self._deleted += 1
         self._last = (
             f"the document {id!r} was deleted from {self._sink} by hand; it is not brought back, unless `quorate sink "
             "adopt` writes all polls again"
         )
         log.info("%s", self._last)
+
+    def stored(self, id: str) -> None:
+        """The sink has the document of this poll."""
+        self._gone.discard(id)
 
     def lost(self, id: str) -> None:
         """The sink has an older document of this poll than was written, or none."""

@@ -167,6 +167,8 @@ class Leadership:
     def _check_if_due(self, mirror: Mirror) -> None:
         """Compare some documents with what was written. Those that differ are written again, which tells why."""
         now_s = time.monotonic()
+        if self._bridge.stopping:  # the last flush: its time is for what changed
+            return
         if isinstance(self._sink, CheckableSink) and now_s - self._checked_s >= CHECK_EVERY_S:
             self._checked_s = now_s
             written = mirror.to_check()
@@ -243,6 +245,7 @@ class Leadership:
     def _note_outcome(self, mirror: Mirror, id: str, outcome: WriteOutcome, fence: Fence) -> None:
         if outcome.is_stored:
             mirror.written(id, str(fence))
+            self._deviations.stored(id)
             if outcome is WriteOutcome.EDITED:
                 self._deviations.edited(id)
         elif outcome is WriteOutcome.GONE:

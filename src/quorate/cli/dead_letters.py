@@ -20,6 +20,7 @@ from quorate.words import count
 
 if TYPE_CHECKING:
     from quorate.ingest.nsq.letter_box import LetterBox
+    from quorate.ingest.nsq.publisher import NoNsqd
     from quorate.ingest.replay import Replay
 
 SOME_STAY = 6  # exit code: all others are replayed
@@ -90,9 +91,28 @@ def dead_letters() -> None:
 @_asks_nsqds
 def show(limit: int, as_json: bool, letters: Letters) -> None:
     """Show the dead letters, oldest first. They stay where they are."""
-    found = sorted(
-        (each for nsqd in letters.nsqds for each in _shown(letters, nsqd, limit)), key=lambda shown: str(shown["since"])
-    )[:limit]
+    found: list[dict[str, Any]] = []
+    unreached = _at_each(letters.nsqds, lambda nsqd: found.extend(_shown(letters, nsqd, limit)))
+    found = sorted(found, key=lambda shown: str(shown["since"]))[:limit]
+    _print_letters(found, as_json)
+    if unreached is not None:
+        raise unreached
+
+
+def _at_each(nsqds: Sequence[str], do: Callable[[str], None]) -> NoNsqd | None:
+    """Do it at each nsqd. One that is down keeps no other from its turn: the answer is the first such error."""
+    from quorate.ingest.nsq.publisher import NoNsqd
+
+    unreached = None
+    for nsqd in nsqds:
+        try:
+            do(nsqd)
+        except NoNsqd as error:
+            unreached = unreached or error
+    return unreached
+
+
+def _print_letters(found: Sequence[dict[str, Any]], as_json: bool) -> None:
     if as_json:
         print_json({"letters": found})
         return
@@ -154,13 +174,17 @@ def replay(as_json: bool, letters: Letters, nodes: list[str], timeout_s: float) 
     from quorate.ingest.replay import replay as replay_box
 
     done = Replay()
+
+    def replay_at(nsqd: str) -> None:
+        with letters.box(nsqd) as box:
+            replay_box(box, client.cast, done)
+
     with client_of(nodes, timeout_s) as client:
         client.leader()  # if no node can be reached, say so before a letter is taken
     try:
         with client_of(nodes, timeout_s, unreached_s=None) as client:
-            for nsqd in letters.nsqds:
-                with letters.box(nsqd) as box:
-                    replay_box(box, client.cast, done)
+            if unreached := _at_each(letters.nsqds, replay_at):
+                raise unreached
     except QuorateError as error:
         _report(done, as_json)
         error.fields.setdefault("hint", "The letters that are not replayed stay. Run it again: no vote counts twice.")

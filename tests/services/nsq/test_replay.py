@@ -20,6 +20,7 @@ from quorate.ingest.nsq import letter_box
 from quorate.ingest.nsq.letter_box import LetterBox, make_box
 from quorate.ingest.replay import Replay
 from quorate.ingest.replay import replay as replay_box
+from quorate.processes.ports import free_ports
 from quorate.vote import Tallied, Vote
 from tests.services.nsq.counting import source, vote
 from tests.services.nsq.servers import Server
@@ -207,6 +208,35 @@ def test_more_letters_than_one_connection_holds_are_seen(
     assert 70 == told(capsys, nsqd, "replay", 6)["stay"]
     assert {"new": 1, "old": 0} == node.tally("fresh")
     assert 70 == kept(nsqd)
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize("action", ["list", "replay"])
+def test_an_nsqd_that_is_down_keeps_the_letters_of_no_other(
+    nsqd: Server, node: Node, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    bury(nsqd, *letters(("unknown_option", [Vote("new", "a")])))
+    node.ask("POST", "/polls", {"id": "fresh", "options": ["new", "old"]})
+    capsys.readouterr()
+    down = f"127.0.0.1:{free_ports(1)[0]}"
+    assert 3 == main(["dead-letters", action, "--nsqd", down, "--nsqd", nsqd.tcp])
+    shown = capsys.readouterr()
+    assert down in shown.err
+    assert {"list": "1 letter: 1 unknown_option", "replay": "1 letter replayed: 1 vote counted"}[action] in shown.out
+    assert {"new": int(action == "replay"), "old": 0} == node.tally("fresh")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_letter_with_more_votes_than_a_request_may_have_keeps_no_other_back(
+    nsqd: Server, node: Node, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """No node writes such a letter, but anybody may."""
+    node.ask("POST", "/polls", {"id": "fresh", "options": ["new", "old"]})
+    head = b'{"reason":"closed","detail":"by hand"}\n'
+    votes = (b'{"option":"new","id":"v%d"}\n' % number for number in range(10_001))
+    bury(nsqd, head + b"".join(votes), *letters(("unknown_option", [Vote("new", "a")])))
+    assert {"unreadable": 1} == told(capsys, nsqd, "replay", 6)["stay_by_reason"]
+    assert {"new": 1, "old": 0} == node.tally("fresh")
 
 
 @pytest.mark.usefixtures("quick")

@@ -211,6 +211,33 @@ def test_a_document_that_is_deleted_stays_deleted_and_is_no_loss(store: SqliteSt
     run(scenario())
 
 
+def test_a_deleted_document_is_told_and_counted_once_however_often_the_sink_fails(
+    store: SqliteStore, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll(), poll("tea", ["yes", "no"]))
+        async with flushing_to(replica, sink) as flushers:
+            flusher = flushers["sqlite"]
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            store.delete("mood")
+            for _ in range(3):
+                await until("it is noticed", lambda: deviations(flusher)["deleted"] == 1)
+                sink.down = "the cable is out"
+                await until("it fails", lambda: flusher.phase is Phase.RETRYING)
+                sink.down, gone = None, flusher.status()["documents"]["gone"]
+                await until("it is found again", lambda gone=gone: flusher.status()["documents"]["gone"] > gone)  # type: ignore[misc]
+            assert 1 == deviations(flusher)["deleted"]
+            await flushers.adopt(adopt_by(replica))
+            await until("it is back", lambda: seen(sink) == {"happy": 0, "sad": 0})
+            store.delete("mood")
+            await until("it is told again", lambda: deviations(flusher)["deleted"] == 2)
+
+    with caplog.at_level(logging.INFO):
+        run(scenario())
+    assert 2 == len(told(caplog))
+
+
 def test_a_document_that_took_the_place_of_ours_is_told_what_to_do_about_it(store: SqliteStore) -> None:
     """As after an import of a dump that has no fences. `sink adopt` does what is said once the document is moved."""
 
