@@ -108,7 +108,7 @@ class Polls:
         if not new and (title, closes_at_ms) == (poll.title, poll.closes_at_ms):
             return PollResult("same", poll.state)
         if poll.state == "archived":
-            return PollResult("archived", poll.state, "an archived poll changes no more")
+            return PollResult("archived", poll.state, "its title, options and closing time stay as they are")
         refused = check_title(title) or self._check_closing(poll, closes_at_ms) or self._check_more(poll, new)
         if refused is not None:
             return refused

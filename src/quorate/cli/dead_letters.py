@@ -186,7 +186,8 @@ def replay(as_json: bool, letters: Letters, nodes: list[str], timeout_s: float) 
             if unreached := _at_each(letters.nsqds, replay_at):
                 raise unreached
     except QuorateError as error:
-        _report(done, as_json)
+        if done.letters or done.stay:
+            _report(done, as_json)
         error.fields.setdefault("hint", "The letters that are not replayed stay. Run it again: no vote counts twice.")
         raise
     change_is_made()
