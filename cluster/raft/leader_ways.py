@@ -11,7 +11,7 @@ from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.leader_watch import Sight
 from quorate.cluster.raft.relay import Relay
-from quorate.cluster.raft.told_leader import Heard, ToldLeader
+from quorate.cluster.raft.told_leader import Heard, ToldLeader, Way
 from quorate.cluster.raft.transport.transport import PeerTransport
 
 RELAY_LEVEL = 1  # nodes of 0.1.0 neither tell whom they hear nor pass calls on
@@ -58,27 +58,32 @@ class LeaderWays:
         return leader if reached else None
 
     @property
+    def _way(self) -> Way | None:
+        """The way over a peer; None while this node hears the leader itself, or knows none."""
+        return None if self._near is not None else self._told.way
+
+    @property
     def leader(self) -> str | None:
         """The leader that this node can reach, maybe over a peer."""
-        near, way = self._near, self._told.way
-        return near if way is None or near is not None else way.leader
+        way = self._way
+        return self._near if way is None else way.leader
 
     @property
     def via(self) -> str | None:
         """The peer that passes calls on to the leader; None if this node hears the leader, or knows none."""
-        way = self._told.way
-        return way.via if way is not None and self._near is None else None
+        way = self._way
+        return None if way is None else way.via
 
     @property
     def http(self) -> Mapping[str, str]:
         """The HTTP addresses of the peers. That of a leader which is not heard is told by the peer that hears it."""
-        way = self._told.way
+        way = self._way
         return dict(self._http) if way is None or not way.http else {**self._http, way.leader: way.http}
 
     def call(self, leader: str, kind: str, body: bytes, *, timeout_s: float | None) -> Coroutine[None, None, bytes]:
         """See `Replica.call_leader`."""
-        way = self._told.way
-        if way is None or way.leader != leader or self._near == leader:
+        way = self._way
+        if way is None or way.leader != leader:
             return self._transport.call(leader, kind, body, timeout_s=timeout_s)
         return self._relay.call(way, kind, body, timeout_s)
 

@@ -116,7 +116,8 @@ def counted(node: NodeProcess, id: str, poll: str = "mood") -> dict[str, Any] | 
 
 
 def cut_one_link(cluster: Cluster) -> Struck:
-    """Cut a follower from the leader. It counts votes over the third node, also when that one leads in the end."""
+    """Cut a follower from the leader. It counts votes over the third node, directly when the cut moves to that one, and
+    when that one leads in the end."""
     assert isinstance(cluster, CutCluster)
     leader = cluster.leader()
     between, cut_off = cluster.followers()
@@ -125,6 +126,9 @@ def cut_one_link(cluster: Cluster) -> Struck:
     struck = Struck(at_s, time.monotonic())
     wait_until_relayed(cluster, cut_off, [between])
     cluster.wait_for("it counts", partial(counted, cut_off, f"while cut at {at_s}", "beside"))
+    cluster.cut([between], [cut_off])
+    cluster.wait_for("it hears the leader", lambda: leader_via(cut_off) is None)
+    cluster.wait_for("it counts", partial(counted, cut_off, f"while the relay is cut at {at_s}", "beside"))
     leader.ask("POST", "/leader/transfer", b"", timeout_s=20)
     cluster.leader(other_than=leader)
     cluster.links.heal()
