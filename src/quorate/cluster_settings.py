@@ -73,18 +73,21 @@ class ClusterSettings:
         """The settings of this member. Raises a `QuorateError` whose detail says why it did not tell them."""
         if id == self._replica.node_id:
             return self.own()
+        answer = await self._ask(id)
+        try:
+            return _decode(answer)
+        except msgspec.DecodeError:
+            raise NotReady("told what this version cannot read") from None
+
+    async def _ask(self, id: str) -> bytes:
         if id == self._replica.leader and self._replica.leader_via is not None:  # a peer passes the question on
-            return _decode(await self._replica.call_leader(id, "settings", b"", timeout_s=ASK_S))
+            return await self._replica.call_leader(id, "settings", b"", timeout_s=ASK_S)
         level = self._levels().get(id)
         if level is None:
             raise NotReady("not connected")
         if level < LEVEL:
             raise NotReady(f"runs {entry.LEVEL_VERSIONS[level]}, which cannot tell")
-        answer = await self._replica.call(id, "settings", b"", timeout_s=ASK_S)
-        try:
-            return _decode(answer)
-        except msgspec.DecodeError:
-            raise NotReady("told what this version cannot read") from None
+        return await self._replica.call(id, "settings", b"", timeout_s=ASK_S)
 
     async def _on_asked(self, peer: str, request: bytes) -> bytes:
         return _encode(self.own())
