@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from quorate.errors import Invalid, NotReady
@@ -14,7 +12,7 @@ from quorate.http.request import Request
 
 
 class NewValue(msgspec.Struct, forbid_unknown_fields=True):
-    value: Any
+    value: bool | int | float | str | list[str] | None  # of any setting; whether it fits this one is checked with it
 
 
 _decode = msgspec.json.Decoder(NewValue).decode

@@ -50,7 +50,10 @@ def test_one_is_set(node: Node, noted: Noted) -> None:
     assert [("votes.dedup_window", 500)] == noted.set_to
 
 
-@pytest.mark.parametrize("body", [b"", b"500", b"{}", b'{"size":5}', b'{"value":', b"[5]", b'{"value":\xff}'])
+DEEP = b'{"value":' + b"[" * 500 + b"]" * 500 + b"}"  # JSON's reader takes it; to put it into words needs more depth
+
+
+@pytest.mark.parametrize("body", [b"", b"500", b"{}", b'{"size":5}', b'{"value":', b"[5]", b'{"value":\xff}', DEEP])
 def test_a_body_that_sets_nothing_is_refused(node: Node, noted: Noted, body: bytes) -> None:
     answer = node.ask("PUT", "/settings/votes.dedup_window", body)
     assert (400, "invalid", []) == (answer.status, answer.json["type"], noted.set_to)
