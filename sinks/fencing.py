@@ -69,6 +69,13 @@ def judge(
 MAY_WRITE = frozenset((WriteOutcome.WRITTEN, WriteOutcome.EDITED, WriteOutcome.RESTORED))
 
 
+def deviates(stored: StoredDocument | None, fence: str | None, cluster_id: str) -> bool:
+    """Whether this is not what was written last: under `fence`, or deleted since (None)."""
+    if stored is None or fence is None:
+        return stored is not None or fence is not None
+    return stored.edited or (stored.cluster, stored.fence) != (cluster_id, fence)
+
+
 def may_have_additions(document: PollDocument, stored: StoredDocument) -> bool:
     """Whether options that stand there, and are none of the poll's, were added by hand: see `added_options.py`."""
     return not document.write_ins and (stored.cluster is None or stored.fence != str(LOWEST))

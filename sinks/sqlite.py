@@ -36,7 +36,7 @@ from quorate.sinks.documents import (
     unix_ms_of,
     written_among,
 )
-from quorate.sinks.fencing import LOWEST, MAY_WRITE, StoredDocument, judge, may_have_additions
+from quorate.sinks.fencing import LOWEST, MAY_WRITE, StoredDocument, deviates, judge, may_have_additions
 from quorate.sinks.importable import REFRESH_S, ManualPoll, Unreadable
 from quorate.sinks.manual_poll import read_manual_poll
 from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
@@ -163,14 +163,9 @@ class SqliteSink:
         except (ValueError, TypeError) as error:
             raise SinkError(f"{self._path} holds a row of ours that was edited into nonsense: {error}") from error
 
-    def deviations(self, written: Mapping[str, str], cluster_id: str, *, timeout_s: float) -> list[str]:
+    def deviations(self, written: Mapping[str, str | None], cluster_id: str, *, timeout_s: float) -> list[str]:
         with self._open(timeout_s) as db:
-            stored = {id: _stored(db, id) for id in written}
-        return [
-            id
-            for id, found in stored.items()
-            if found is None or found.edited or (found.cluster, found.fence) != (cluster_id, written[id])
-        ]
+            return [id for id, fence in written.items() if deviates(_stored(db, id), fence, cluster_id)]
 
     def close(self) -> None:
         with self._lock:

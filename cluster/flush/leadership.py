@@ -250,7 +250,7 @@ class Leadership:
                 self._deviations.edited(id)
         elif outcome is WriteOutcome.GONE:
             self._deviations.deleted(id)
-            mirror.leave_out(id)
+            mirror.deleted(id)
         elif outcome in (WriteOutcome.CHANGED, WriteOutcome.TAKEN, WriteOutcome.REPLACED):
             if self._importer is not None:
                 self._importer.refused(id, outcome)

@@ -107,7 +107,7 @@ class Mirror:
         self._results: dict[str, dict[str, int]] = {}
         self._initial_results: dict[str, Mapping[str, int] | None] = {}
         self._left_out: set[str] = set()
-        self._written_as: dict[str, str] = {}  # poll id -> the fence of its last write
+        self._written_as: dict[str, str | None] = {}  # poll id -> the fence of its last write; None: deleted since
         self._unchecked: list[str] = []  # polls that are to be checked before one is checked again
 
     @property
@@ -152,14 +152,14 @@ class Mirror:
         self._written_as.clear()
         self.write_all_again()
 
-    def to_check(self) -> dict[str, str]:
-        """Some polls whose documents are due to be compared with what was written, each with its fence.
+    def to_check(self) -> dict[str, str | None]:
+        """Some polls whose documents are due to be compared with what was written, each with its fence, or None.
 
         All polls come in turn.
         """
         if not self._unchecked:
             self._unchecked = list(self._written_as)
-        found: dict[str, str] = {}
+        found: dict[str, str | None] = {}
         values = 0
         while self._unchecked and len(found) < CHECKED_MAX:
             id = self._unchecked[-1]
@@ -178,6 +178,11 @@ class Mirror:
         self._behind.pop(id, None)
         self._views.pop(id, None)
         self._results.pop(id, None)
+
+    def deleted(self, id: str) -> None:
+        """People deleted its document: leave it out. If they put one back, the comparison tells."""
+        self.leave_out(id)
+        self._written_as[id] = None
 
     def next_slice(self) -> list[CopyRequest]:
         """What to ask for next: polls that are behind, at least one, up to a bounded number of values."""

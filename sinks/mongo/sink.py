@@ -32,7 +32,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 from quorate.config import Mongo
 from quorate.sinks.added_options import added_options, texts_in
 from quorate.sinks.documents import sort_manual_polls, stored_fence
-from quorate.sinks.fencing import LOWEST, MAY_WRITE, judge, may_have_additions
+from quorate.sinks.fencing import LOWEST, MAY_WRITE, deviates, judge, may_have_additions
 from quorate.sinks.importable import REFRESH_S, ManualPoll, Unreadable
 from quorate.sinks.mongo.causes import AUTHENTICATION_FAILED, DUPLICATE_KEY, brief, in_words, of_document
 from quorate.sinks.mongo.change_stream import ChangeStream
@@ -148,18 +148,13 @@ class MongoSink:
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SinkError(f"MongoDB holds a document of ours that was edited into nonsense: {error!r}") from error
 
-    def deviations(self, written: Mapping[str, str], cluster_id: str, *, timeout_s: float) -> list[str]:
+    def deviations(self, written: Mapping[str, str | None], cluster_id: str, *, timeout_s: float) -> list[str]:
         with self._within(timeout_s):
             keys = [key for id in written for key in ((id, ObjectId(id)) if OBJECT_ID.fullmatch(id) else (id,))]
             stored = {
                 str(raw["_id"]): stored_of(raw) for raw in self._polls().find({"_id": {"$in": keys}}, READ_CONTENT)
             }
-        right = {
-            id
-            for id, found in stored.items()
-            if not found.edited and (found.cluster, found.fence) == (cluster_id, written[id])
-        }
-        return [id for id in written if id not in right]
+        return [id for id, fence in written.items() if deviates(stored.get(id), fence, cluster_id)]
 
     def close(self) -> None:
         with self._lock:

@@ -79,7 +79,7 @@ class Gate:
         self._pass()
         return self.sink.touched(timeout_s=timeout_s)
 
-    def deviations(self, written: Mapping[str, str], cluster_id: str, *, timeout_s: float) -> Collection[str]:
+    def deviations(self, written: Mapping[str, str | None], cluster_id: str, *, timeout_s: float) -> Collection[str]:
         self._pass()
         return self.sink.deviations(written, cluster_id, timeout_s=timeout_s)
 

@@ -211,6 +211,25 @@ def test_a_document_that_is_deleted_stays_deleted_and_is_no_loss(store: SqliteSt
     run(scenario())
 
 
+def test_a_deleted_document_that_is_put_back_from_an_older_copy_is_written_over(store: SqliteStore) -> None:
+    async def scenario() -> None:
+        replica, sink = LocalReplica(), Gate(store.sink())
+        await apply(replica, poll(), votes("happy", 3))
+        async with flushing(replica, sink) as flusher:
+            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+            (copy,) = store.run("select * from polls")
+            await apply(replica, votes("happy", 4))
+            await until("it is ahead", lambda: seen(sink) == {"happy": 7, "sad": 0})
+            store.delete("mood")
+            await until("it is noticed", lambda: deviations(flusher)["deleted"] == 1)
+            store.run(f"insert into polls values ({', '.join('?' * len(copy))})", list(copy))
+            await until("it is right again", lambda: seen(sink) == {"happy": 7, "sad": 0})
+            await apply(replica, votes("happy", 1))
+            await until("it is kept up", lambda: seen(sink) == {"happy": 8, "sad": 0})
+
+    run(scenario())
+
+
 def test_a_deleted_document_is_told_and_counted_once_however_often_the_sink_fails(
     store: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:

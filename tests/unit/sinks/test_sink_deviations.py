@@ -53,6 +53,13 @@ def test_an_edited_document_is_written_over_and_told(store: Store, field: str, w
     assert {"mood": WriteOutcome.WRITTEN} == writer.write([timed], at(10, term=2), "c1", timeout_s=T)
 
 
+def test_a_deleted_document_that_is_there_again_is_told(store: Store) -> None:
+    sink = store.sink()
+    assert [] == list(sink.deviations({"mood": None}, "c1", timeout_s=T))
+    sink.write([MOOD], at(1), "c1", timeout_s=T)
+    assert ["mood"] == list(sink.deviations({"mood": None}, "c1", timeout_s=T))
+
+
 def test_an_edit_beside_others_is_told_alone(store: Store) -> None:
     sink = store.sink()
     many = [replace(MOOD, id=f"p{number}") for number in range(5)]
