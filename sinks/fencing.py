@@ -31,7 +31,11 @@ LOWEST = Fence(0, 0, 0)  # of adopted documents: any flush is newer
 
 @dataclass(frozen=True, slots=True)
 class StoredDocument:
-    """What a sink stores under an id. Without a cluster it was put there by hand, and `by_hand` is what it says."""
+    """What a sink stores under an id.
+
+    Without a cluster it was put there by hand, and `by_hand` is what it says. With a cluster and `by_hand` it was
+    claimed for that cluster, and its results are still those that people put there.
+    """
 
     cluster: str | None
     fence: str | None
@@ -58,7 +62,7 @@ def judge(
         return WriteOutcome.FOREIGN
     if (stored.fence or "") > str(fence):
         return WriteOutcome.NEWER
-    if stored.edited:
+    if stored.edited or _is_edited_claim(document, stored):
         return WriteOutcome.EDITED
     if stored.fence == str(fence):
         return WriteOutcome.SAME
@@ -79,6 +83,12 @@ def deviates(stored: StoredDocument | None, fence: str | None, cluster_id: str) 
 def may_have_additions(document: PollDocument, stored: StoredDocument) -> bool:
     """Whether options that stand there, and are none of the poll's, were added by hand: see `added_options.py`."""
     return not document.write_ins and (stored.cluster is None or stored.fence != str(LOWEST))
+
+
+def _is_edited_claim(document: PollDocument, stored: StoredDocument) -> bool:
+    if stored.by_hand is None:
+        return False
+    return _judge_by_hand(document.initial_results, stored.by_hand) is not WriteOutcome.WRITTEN
 
 
 def _judge_by_hand(initial_results: Mapping[str, int] | None, by_hand: ManualPoll | Unreadable | None) -> WriteOutcome:

@@ -60,7 +60,12 @@ def as_written(body: Document) -> Document:
 
 def as_claimed(raw: Document, cluster_id: str) -> Document:
     """What a filter asks for of a hand-made document that was claimed a moment ago."""
-    return {"quorate.cluster": cluster_id, "quorate.fence": str(CLAIMED), "options": _equal_to(raw.get("options"))}
+    return {
+        "quorate.cluster": cluster_id,
+        "quorate.fence": str(CLAIMED),
+        "options": _equal_to(raw.get("options")),
+        "results": {"$eq": raw.get("results")},
+    }
 
 
 def as_found(raw: Document, outcome: WriteOutcome) -> Document:
@@ -161,7 +166,8 @@ def stored_of(raw: Document, own: Sequence[str] | None = None) -> StoredDocument
         return StoredDocument(None, None, by_hand_of(raw))
     adopted = quorate.get("fence") == str(LOWEST)  # its digest is of the other cluster
     edited = "digest" in quorate and not adopted and _is_edited(raw, quorate["digest"], own)
-    return StoredDocument(str(quorate["cluster"]), fence_text(quorate.get("fence")), edited=edited)
+    claimed = by_hand_of(raw) if quorate.get("fence") == str(CLAIMED) else None
+    return StoredDocument(str(quorate["cluster"]), fence_text(quorate.get("fence")), claimed, edited)
 
 
 def by_hand_of(raw: Document) -> ManualPoll | Unreadable:

@@ -47,9 +47,10 @@ def test_a_digest_that_is_edited_is_an_edit(digest: Any) -> None:
 
 
 class HandMade:
-    """A server with one document that was put there by hand. Somebody adds an option just when it has been claimed."""
+    """A server with one document that was put there by hand. Somebody edits it just when it has been claimed."""
 
-    def __init__(self) -> None:
+    def __init__(self, **edited: Any) -> None:
+        self.edited = edited
         self.document: Document = {"_id": "mood", "options": ["happy", "sad"], "results": {"happy": 3, "sad": 1}}
         self.written: list[Document] = []
 
@@ -63,20 +64,30 @@ class HandMade:
         [update] = asked["updates"]
         wanted, change = update["q"], update["u"]["$set"]
         if "options" in change:
-            if wanted["options"] != {"$eq": self.document["options"]}:
+            if any(wanted.get(field) not in (None, {"$eq": self.document[field]}) for field in ("options", "results")):
                 return {"ok": 1.0, "n": 0, "nModified": 0}
             self.written.append(change)
         self.document |= change
         if "options" not in change:
-            self.document["options"] = ["happy", "sad", "calm"]
+            self.document |= self.edited
         return {"ok": 1.0, "n": 1, "nModified": 1}
 
 
-def test_an_option_that_is_added_while_an_imported_poll_is_claimed_stays() -> None:
-    stored = HandMade()
+@pytest.mark.parametrize(
+    ("edited", "outcome", "options"),
+    [
+        ({}, WriteOutcome.WRITTEN, ["happy", "sad"]),
+        ({"options": ["happy", "sad", "calm"]}, WriteOutcome.WRITTEN, ["happy", "sad", "calm"]),
+        ({"results": {"happy": 4, "sad": 1}}, WriteOutcome.EDITED, ["happy", "sad"]),
+    ],
+)
+def test_what_is_edited_while_an_imported_poll_is_claimed_is_kept_or_told(
+    edited: dict[str, Any], outcome: WriteOutcome, options: list[str]
+) -> None:
+    stored = HandMade(**edited)
     imported = replace(MOOD, initial_results={"happy": 3, "sad": 1})
     with ScriptedMongo(stored.answer) as server, closing(MongoSink(f"mongodb://{server.address}")) as sink:
         outcomes = sink.write([imported], Fence(1, 1, 1), "c1", timeout_s=10)
-    assert {"mood": WriteOutcome.WRITTEN} == outcomes
-    assert ["happy", "sad", "calm"] == stored.document["options"]
+    assert {"mood": outcome} == outcomes
+    assert options == stored.document["options"]
     assert 1 == len(stored.written)
