@@ -70,6 +70,10 @@ class End(Transport):  # type: ignore[misc]  # PySyncObj has no annotations
     def arrive(self, source: str, data: bytes) -> None:
         self.net.when_free(self.name, lambda: self.net.deliver(source, self.name, pickle.loads(data)))
 
+    def knows_way_to(self, peer: End) -> bool:
+        """What the simulated network asks. Stock's nodes never move."""
+        return peer.name in self.wanted
+
     def connect(self, peer: str) -> None:
         if peer not in self.connection:
             self._serial += 1
