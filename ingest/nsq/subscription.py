@@ -24,6 +24,7 @@ import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
+from weakref import WeakSet
 
 import nsq
 
@@ -65,7 +66,7 @@ class Subscription(nsq.Reader):
         self._take, self._note_trouble = take, note_trouble
         self._lookup = Lookup(settings, note_trouble)
         self._tasks: dict[str, asyncio.Task[None]] = {}  # by address, and two by name
-        self._boxes: set[str] = set()  # addresses of the nsqds that keep dead letters for a replay
+        self._with_box: WeakSet[NsqdConnection] = WeakSet()  # whose nsqds keep dead letters for a replay
         self._throttled = self._stopped = False
         self.too_late = 0
         super().__init__(
@@ -183,18 +184,19 @@ class Subscription(nsq.Reader):
                 await connection.publish(self._settings.dead_letter, part, timeout_s=LETTERS_TIMEOUT_S)
 
     async def _make_box(self, connection: NsqdConnection) -> None:
-        """See once that this nsqd keeps letters until they are replayed. If it fails, the letters wait in the topic."""
-        address = f"{connection.host}:{connection.port}"
-        if address not in self._boxes:
+        """See once a connection that its nsqd keeps letters until they are replayed.
+
+        An nsqd that was started again may have lost its disk. If this fails, the letters wait in the topic.
+        """
+        if connection not in self._with_box:
+            address, topic = f"{connection.host}:{connection.port}", self._settings.dead_letter
             try:
-                await asyncio.to_thread(
-                    make_box, address, self._settings.dead_letter, auth_secret=self._settings.auth_secret
-                )
+                await asyncio.to_thread(make_box, address, topic, auth_secret=self._settings.auth_secret)
             except QuorateError as error:
                 self._note_trouble("the letter box", error.detail)
             else:
                 self._note_trouble("the letter box", "")
-                self._boxes.add(address)
+                self._with_box.add(connection)
 
     # ---- connections ------------------------------------------------------------------------------------------------
 

@@ -241,7 +241,22 @@ def test_a_letter_with_more_votes_than_a_request_may_have_keeps_no_other_back(
 
 @pytest.mark.usefixtures("quick")
 @on_loop
-async def test_letters_of_a_node_are_kept_though_somebody_looks_first(nsqd: Server) -> None:
+async def test_letters_of_a_node_are_kept_though_their_nsqd_lost_its_disk(nsqd: Server) -> None:
+    counted = await local_cluster()
+    async with source(counted.submitter, nsqd) as taking:
+        for dead in (1, 2):
+            nsqd.publish("votes", vote("rubbish", f"v{dead}"))
+            await until("it is dead", lambda dead=dead: taking.metrics.dead_letters == dead)  # type: ignore[misc]
+            assert 1 == kept(nsqd)
+            nsqd.kill()
+            for path in nsqd.folder.iterdir():
+                path.unlink()
+            nsqd.start()
+
+
+@pytest.mark.usefixtures("quick")
+@on_loop
+async def test_letters_of_a_node_are_kept_though_somebody_though_somebody_looks_first(nsqd: Server) -> None:
     counted = await local_cluster()
     async with source(counted.submitter, nsqd) as taking:
         nsqd.publish("votes", vote("rubbish", "a"))
