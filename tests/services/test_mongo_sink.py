@@ -21,6 +21,7 @@ from quorate.sinks.importable import ManualPoll
 from quorate.sinks.mongo import stored
 from quorate.sinks.mongo.sink import MongoSink
 from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
+from tests.services.mongo_link import MongoLink
 from tests.services.mongo_store import MongoStore
 
 T = 20.0
@@ -221,34 +222,17 @@ def test_leaders_that_write_at_once_never_bring_a_document_back(store: MongoStor
 # ---- servers that are away -------------------------------------------------------------------------------------------
 
 
-class Link:
-    """A TCP link to the server that can be made to swallow everything, or be taken away."""
+class Link(MongoLink):
+    """A link to the server that can be made to swallow everything."""
 
     def __init__(self, url: str) -> None:
-        host, port = url.removeprefix("mongodb://").split("/")[0].rsplit(":", 1)
-        self._target = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"mongodb://127.0.0.1:{self._listener.getsockname()[1]}/"
+        super().__init__(url)
         self.flows = threading.Event()
         self.flows.set()
-        threading.Thread(target=self._accept, daemon=True).start()
 
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                here = self._listener.accept()[0]
-                there = socket.create_connection(self._target)
-                for a, b in ((here, there), (there, here)):
-                    threading.Thread(target=self._carry, args=(a, b), daemon=True).start()
-
-    def _carry(self, a: socket.socket, b: socket.socket) -> None:
-        with suppress(OSError), closing(a), closing(b):
-            while data := a.recv(65536):
-                self.flows.wait(60)
-                b.sendall(data)
-
-    def close(self) -> None:
-        self._listener.close()
+    def pass_on(self, data: bytes, goal: socket.socket, *, to_server: bool) -> None:
+        self.flows.wait(60)
+        super().pass_on(data, goal, to_server=to_server)
 
 
 @pytest.fixture

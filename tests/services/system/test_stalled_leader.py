@@ -7,11 +7,11 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 
+from tests.services.mongo_link import MongoLink
 from tests.services.system.deployment import Mongo
 from tests.support.cluster import Cluster
 from tests.support.history import History
@@ -25,41 +25,27 @@ VOTES = 100_000  # more than can be cast meanwhile
 pytestmark = pytest.mark.timeout(180)
 
 
-class Held:
+class Held(MongoLink):
     """The way to MongoDB, on which one flush can be held: taken from who sent it, not yet given to the server."""
 
     def __init__(self, url: str) -> None:
-        host, _, port = url.removeprefix("mongodb://").partition("/")[0].rpartition(":")
-        self._target = (host, int(port))
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"mongodb://127.0.0.1:{self._listener.getsockname()[1]}/?directConnection=true"
+        super().__init__(url)
+        self.url += "?directConnection=true"
         self.hold = threading.Event()  # the next flush
         self.held, self.go, self.arrived = threading.Event(), threading.Event(), threading.Event()
-        threading.Thread(target=self._accept, daemon=True).start()
 
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                here = self._listener.accept()[0]
-                there = socket.create_connection(self._target)
-                threading.Thread(target=self._carry, args=(here, there, True), daemon=True).start()
-                threading.Thread(target=self._carry, args=(there, here, False), daemon=True).start()
-
-    def _carry(self, a: socket.socket, b: socket.socket, to_server: bool) -> None:
-        ours = False
-        with suppress(OSError), closing(a), closing(b):
-            while data := a.recv(65536):
-                if to_server and b"\x02update\x00" in data and self.hold.is_set() and not self.held.is_set():
-                    ours = True
-                    self.held.set()
-                    self.go.wait(60)
-                b.sendall(data)
-                if ours:
-                    self.arrived.set()
+    def pass_on(self, data: bytes, goal: socket.socket, *, to_server: bool) -> None:
+        holds = to_server and b"\x02update\x00" in data and self.hold.is_set() and not self.held.is_set()
+        if holds:
+            self.held.set()
+            self.go.wait(60)
+        goal.sendall(data)
+        if holds:
+            self.arrived.set()
 
     def close(self) -> None:
         self.go.set()
-        self._listener.close()
+        super().close()
 
 
 class Watcher:

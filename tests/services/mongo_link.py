@@ -1,0 +1,37 @@
+"""A TCP link to MongoDB, of which a test says what passes and when."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import closing, suppress
+
+
+class MongoLink:
+    """Passes on all that comes. `pass_on` is there to be overridden: it is called on the thread of one direction."""
+
+    def __init__(self, url: str) -> None:
+        host, _, port = url.removeprefix("mongodb://").partition("/")[0].rpartition(":")
+        self._target = (host, int(port))
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"mongodb://127.0.0.1:{self._listener.getsockname()[1]}/"
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                here = self._listener.accept()[0]
+                there = socket.create_connection(self._target)
+                threading.Thread(target=self._carry, args=(here, there, True), daemon=True).start()
+                threading.Thread(target=self._carry, args=(there, here, False), daemon=True).start()
+
+    def _carry(self, a: socket.socket, b: socket.socket, to_server: bool) -> None:
+        with suppress(OSError), closing(a), closing(b):
+            while data := a.recv(65536):
+                self.pass_on(data, b, to_server=to_server)
+
+    def pass_on(self, data: bytes, goal: socket.socket, *, to_server: bool) -> None:
+        goal.sendall(data)
+
+    def close(self) -> None:
+        self._listener.close()
