@@ -49,6 +49,16 @@ def copied_before_x(net: OurNet, after_s: float = 0.0) -> tuple[str, str, str, S
     return leader, old, other, copy
 
 
+def two_copied_before_x(net: OurNet) -> tuple[str, dict[str, SimDirectory]]:
+    """A leader, and copies of its followers' disks, made before x was committed on all three."""
+    net.start_all("abc")
+    leader = net.elect()
+    copies = {name: net.copy_of_disk(name) for name in net.others(leader)}
+    committed(net, leader, "x")
+    net.run(2)
+    return leader, copies
+
+
 def restart_with(net: OurNet, name: str, copy: SimDirectory) -> None:
     """Crash a node, and start it with an old copy of its data folder."""
     net.crash(name)
@@ -200,11 +210,7 @@ def test_a_former_leader_with_an_old_disk_does_not_lead_its_term_again() -> None
 def test_two_old_disks_of_three_elect_nobody() -> None:
     """They are a majority, and the third knows what they forgot: people must decide then."""
     with OurNet(1) as net:
-        net.start_all("abc")
-        leader = net.elect()
-        copies = {name: net.copy_of_disk(name) for name in net.others(leader)}
-        committed(net, leader, "x")
-        net.run(2)
+        leader, copies = two_copied_before_x(net)
         for name, copy in copies.items():
             net.crash(name)
             put_back(net, name, copy)
@@ -219,11 +225,7 @@ def test_two_old_disks_of_three_elect_nobody() -> None:
 def test_two_old_disks_that_went_on_by_themselves_never_cut_what_the_third_has() -> None:
     """Nobody could tell them. When the third comes back, there are two histories, and that is said."""
     with OurNet(1) as net:
-        net.start_all("abc")
-        leader = net.elect()
-        copies = {name: net.copy_of_disk(name) for name in net.others(leader)}
-        committed(net, leader, "x")
-        net.run(2)
+        leader, copies = two_copied_before_x(net)
         for name in net.names:
             net.crash(name)
         for name, copy in copies.items():
