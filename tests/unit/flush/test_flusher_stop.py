@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 
 import pytest
 
@@ -101,18 +101,27 @@ class KnownDown:
         return self._sink.newest_foreign_fence(cluster_id, timeout_s=timeout_s)
 
 
+@asynccontextmanager
+async def trying(
+    database: Callable[[], AbstractContextManager[int]],
+) -> AsyncIterator[tuple[LocalReplica, Flushers]]:
+    """A node whose database is known to be down, in the middle of one more attempt to reach it."""
+    replica = LocalReplica()
+    await apply(replica, poll())
+    with database() as port:
+        sink = KnownDown(MongoSink(f"mongodb://127.0.0.1:{port}"))
+        async with flushing_to(replica, sink, timeout_s=60.0) as flushers:
+            await until("it fails", lambda: flushers["mongo"].phase is Phase.RETRYING)
+            sink.let_through = True
+            await until("it tries again", lambda: sink.attempts)
+            yield replica, flushers
+
+
 @pytest.mark.parametrize("database", [refusing, silent])
 def test_an_attempt_under_way_is_not_waited_for(database: Callable[[], AbstractContextManager[int]]) -> None:
     async def scenario() -> None:
-        replica = LocalReplica()
-        await apply(replica, poll())
-        with database() as port:
-            sink = KnownDown(MongoSink(f"mongodb://127.0.0.1:{port}"))
-            async with flushing_to(replica, sink, timeout_s=60.0) as flushers:
-                await until("it fails", lambda: flushers["mongo"].phase is Phase.RETRYING)
-                sink.let_through = True
-                await until("it tries again", lambda: sink.attempts)
-                await asyncio.wait_for(flushers.stop(60.0), 20)
+        async with trying(database) as (_, flushers):
+            await asyncio.wait_for(flushers.stop(60.0), 20)
 
     run(scenario())
 
@@ -140,17 +149,10 @@ def test_a_node_that_handed_over_waits_for_no_attempt(database: Callable[[], Abs
     """The next leader writes everything, and what comes of the attempt is worth nothing."""
 
     async def scenario() -> None:
-        replica = LocalReplica()
-        await apply(replica, poll())
-        with database() as port:
-            sink = KnownDown(MongoSink(f"mongodb://127.0.0.1:{port}"))
-            async with flushing_to(replica, sink, timeout_s=60.0) as flushers:
-                await until("it fails", lambda: flushers["mongo"].phase is Phase.RETRYING)
-                sink.let_through = True
-                await until("it tries again", lambda: sink.attempts)
-                replica.lead("n2")
-                await until("it follows", lambda: flushers["mongo"].phase is Phase.IDLE)
-                await asyncio.wait_for(flushers.stop(60.0), 20)
+        async with trying(database) as (replica, flushers):
+            replica.lead("n2")
+            await until("it follows", lambda: flushers["mongo"].phase is Phase.IDLE)
+            await asyncio.wait_for(flushers.stop(60.0), 20)
 
     run(scenario())
 
