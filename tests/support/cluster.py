@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.processes.cluster import FreshCluster
+from quorate.vote import Vote
 from tests.support.checkout import ROOT
 
 
@@ -34,6 +35,12 @@ class Cluster(FreshCluster):
         super().__init__(
             folder, size, settings, command=command, env={"QUORATE_TRACEBACK": "1", **(env or {})}, cwd=ROOT
         )
+
+    def cast(self, name: str, votes: int) -> None:
+        """Cast votes for "happy", one by one: their ids are NAME-0, NAME-1 and so on."""
+        with self.client() as client:
+            for number in range(votes):
+                client.vote(Vote("happy", id=f"{name}-{number}"))
 
     def in_sqlite(self, poll_id: str) -> dict[str, int] | None:
         """The results in the database, read as any program would read them. None if there are none."""

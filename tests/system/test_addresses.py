@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,6 @@ from tests.support.voters import Voters, sends
 from tests.system import faults
 
 VOTES = 12_000
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with Cluster(tmp_path) as cluster, cluster.client() as client:
-        client.create_poll("mood", faults.OPTIONS)
-        yield cluster
 
 
 def peers_of(node: NodeProcess) -> dict[str, str]:

@@ -6,8 +6,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -18,13 +16,6 @@ from tests.support.voters import Voters, sends
 from tests.system import faults
 
 VOTES = 20_000
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    with Cluster(tmp_path) as cluster, cluster.client() as client:
-        client.create_poll("mood", faults.OPTIONS)
-        yield cluster
 
 
 @pytest.mark.timeout(300)

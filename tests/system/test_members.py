@@ -55,17 +55,11 @@ def _empty(folder: Path) -> None:
             path.unlink()
 
 
-def _cast(cluster: Cluster, name: str, votes: int) -> None:
-    with cluster.client() as client:
-        for i in range(votes):
-            client.vote(Vote("happy", id=f"{name}-{i}"))
-
-
 def test_a_node_joins_learns_and_votes_then_another_leaves_and_stops(tmp_path: Path) -> None:
     with Cluster(tmp_path) as cluster:
         with cluster.client() as client:
             client.create_poll("mood", ["happy", "sad"])
-        _cast(cluster, "before", 50)
+        cluster.cast("before", 50)
         newcomer = _newcomer(cluster, "n4")
         cluster.nodes.append(newcomer)
         newcomer.start()
@@ -83,7 +77,7 @@ def test_a_node_joins_learns_and_votes_then_another_leaves_and_stops(tmp_path: P
         finally:
             leaving.close()
         assert {node.id for node in cluster.nodes} == _voters(cluster)
-        _cast(cluster, "after", 50)
+        cluster.cast("after", 50)
         shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
         assert 100 == shown["results"]["happy"]
 
@@ -133,7 +127,7 @@ def test_the_old_disk_of_a_member_that_was_replaced_ends_and_changes_nothing(tmp
     with Cluster(tmp_path / "cluster") as cluster:
         with cluster.client() as client:
             client.create_poll("mood", ["happy", "sad"])
-        _cast(cluster, "before", 20)
+        cluster.cast("before", 20)
         replaced = cluster.followers()[0]
         replaced.kill()
         old = tmp_path / "old disk"
@@ -157,7 +151,7 @@ def test_a_node_whose_disk_was_emptied_gives_no_ballot_until_it_is_replaced(tmp_
     with Cluster(tmp_path) as cluster:
         with cluster.client() as client:
             client.create_poll("mood", ["happy", "sad"])
-        _cast(cluster, "first", 50)
+        cluster.cast("first", 50)
         leader = cluster.leader()
         emptied, other = cluster.followers()
         emptied.kill()
@@ -180,7 +174,7 @@ def test_a_node_whose_disk_was_emptied_gives_no_ballot_until_it_is_replaced(tmp_
             client.change_members("replace", emptied.id)
         cluster.wait_for("all are voters", lambda: _voters(cluster) == {"n1", "n2", "n3"} or None)
         cluster.wait_for("it may vote", lambda: _raft(emptied).get("voter") or None)
-        _cast(cluster, "second", 50)
+        cluster.cast("second", 50)
         shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
         assert shown["results"]["happy"] in (100, 101)
 
@@ -189,7 +183,7 @@ def test_one_survivor_goes_on_and_the_old_nodes_cannot_undo_it(tmp_path: Path) -
     with Cluster(tmp_path) as cluster:
         with cluster.client() as client:
             client.create_poll("mood", ["happy", "sad"])
-        _cast(cluster, "before", 50)
+        cluster.cast("before", 50)
         cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
         survivor, lost, returns = cluster.nodes
         generation = survivor.get("/status")["state"]["generation"]
@@ -213,7 +207,7 @@ def test_one_survivor_goes_on_and_the_old_nodes_cannot_undo_it(tmp_path: Path) -
             with survivor_client(survivor) as client:
                 client.change_members("add", node.id, node.settings["raft.listen"])
             cluster.wait_for(f"{node.id} is a voter", partial(_is_voter, cluster, node))
-        _cast(cluster, "after", 50)
+        cluster.cast("after", 50)
         shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
         assert 100 == shown["results"]["happy"]
         cluster.wait_for("SQLite follows", lambda: cluster.in_sqlite("mood") == shown["results"] or None)

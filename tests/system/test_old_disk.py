@@ -6,7 +6,6 @@ import shutil
 from pathlib import Path
 
 from quorate.processes.node import NodeProcess
-from quorate.vote import Vote
 from tests.support.cluster import Cluster
 
 KEPT = ("quorate.toml", "node.log")  # what is no part of the data
@@ -27,12 +26,6 @@ def _put_back(copy: Path, folder: Path) -> None:
         shutil.copy2(path, folder)
 
 
-def _cast(cluster: Cluster, name: str, votes: int) -> None:
-    with cluster.client() as client:
-        for number in range(votes):
-            client.vote(Vote("happy", id=f"{name}-{number}"))
-
-
 def _forgotten(node: NodeProcess) -> str | None:
     status = node.get("/status")
     return status["raft"]["forgotten"] if status else None
@@ -42,13 +35,13 @@ def test_an_old_copy_is_found_out_after_all_nodes_died_and_is_replaced(tmp_path:
     with Cluster(tmp_path / "cluster") as cluster:
         with cluster.client() as client:
             client.create_poll("mood", ["happy", "sad"])
-        _cast(cluster, "before", 20)
+        cluster.cast("before", 20)
         node = cluster.followers()[0]
         node.stop()
         _copy(node.folder, tmp_path / "copy")
         node.start()
         cluster.wait_whole()
-        _cast(cluster, "after", 40)
+        cluster.cast("after", 40)
         for each in cluster.nodes:
             each.kill()
         _put_back(tmp_path / "copy", node.folder)
@@ -64,7 +57,7 @@ def test_an_old_copy_is_found_out_after_all_nodes_died_and_is_replaced(tmp_path:
             client.change_members("replace", node.id)
         cluster.wait_ready()
         assert _forgotten(node) is None
-        _cast(cluster, "last", 5)
+        cluster.cast("last", 5)
         cluster.wait_whole()
         for each in cluster.nodes:
             results = cluster.wait_for(each.id, lambda each=each: each.get("/polls/mood/results?level=none"))  # type: ignore[misc]
