@@ -11,7 +11,7 @@ from typing import Unpack
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.clock import monotonic_s
-from quorate.cluster.raft.engine.elections import LEADER, Elections, EngineParts
+from quorate.cluster.raft.engine.elections import FOLLOWER, LEADER, Elections, EngineParts
 from quorate.cluster.raft.engine.read_index import OnConfirmed, ReadIndex
 from quorate.cluster.raft.engine.stock import RaftNode
 from quorate.cluster.raft.members import MemberEntries
@@ -219,8 +219,11 @@ class Replication(Elections):
         self._SyncObj__raftMatchIndex[node] = 0
 
     def forget_copies(self, peer: str) -> None:
-        """The peer has another disk now: its copies of entries are gone."""
+        """The peer has another disk now: its copies of entries are gone, and it is not the leader that was heard."""
         self._doubted.pop(peer, None)
+        if self.role == FOLLOWER and peer == self.leader_id:
+            self.connection_lost(peer)
+            self._SyncObj__raftLeader = None
         if self.role == LEADER and RaftNode(peer) in self._SyncObj__raftMatchIndex:
             self._SyncObj__raftMatchIndex[RaftNode(peer)] = 0
 

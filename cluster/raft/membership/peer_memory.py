@@ -107,7 +107,8 @@ class PeerMemory:
         """Note what the engine sees: a leader, which copies are on its followers' disks; a follower, its leader.
 
         A leader has committed entries on its own disk: only there its copy counts, and it asked for ballots only after
-        its log was synced.
+        its log was synced. The only voter asks nobody, so its disk may not know the term until an entry of the term is
+        committed.
         """
         engine = self._engine
         if engine.role == LEADER:
@@ -115,7 +116,8 @@ class PeerMemory:
                 self._note_entry(peer, min(engine.copied_index(peer), engine.commit_index))
         elif engine.role == FOLLOWER and engine.leader_id is not None:
             self._note_entry(engine.leader_id, engine.commit_index)
-            self._note_ballot(engine.leader_id, engine.term_now, engine.leader_id)
+            if engine.term_at(engine.commit_index) == engine.term_now:
+                self._note_ballot(engine.leader_id, engine.term_now, engine.leader_id)
 
     def _note_entry(self, peer: str, index: int) -> None:
         if index >= self._engine.journal.first_index:
