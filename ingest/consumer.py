@@ -183,41 +183,38 @@ class QueueConsumer(Generic[D]):
 
     def _put_off(self, group: Group[D], rejections: dict[D, list[Rejection]]) -> set[D]:
         """Let messages wait whose votes name what nobody knows. They and their rejections are left out of the group."""
-        waiting = set()
-        for delivery, its in list(rejections.items()):
-            if any(rejection.reason in UNKNOWN for rejection in its) and self._waits(group, delivery, its):
-                waiting.add(delivery)
-                del rejections[delivery]
-                group.rejected.pop(delivery, None)
+        unknown = {d: its for d, its in rejections.items() if any(each.reason in UNKNOWN for each in its)}
+        pauses = {d: pause_s for d in unknown if (pause_s := self._pause_s(d)) > 0}
+        if self._stopping.is_set():
+            waiting = set(pauses)
+            self._give_back(pauses)
+        else:
+            # If some of its votes are decided, the message does not go back: they would be submitted again, each time.
+            waiting = self._queue.put_off({d: pauses[d] for d in pauses if not group.is_decided_in_part(unknown[d])})
+            for delivery in pauses:
+                if delivery not in waiting and self._may_keep(group, delivery):
+                    self._keep(delivery, group.rest(delivery, unknown[delivery]), pauses[delivery])
+                    waiting.add(delivery)
+            self.metrics.deferred += len(waiting)
+        for delivery in waiting:
+            del rejections[delivery]
+            group.rejected.pop(delivery, None)
         return waiting
 
-    def _waits(self, group: Group[D], delivery: D, rejections: Sequence[Rejection]) -> bool:
-        """Begin to wait with this message, if it may. False: its votes become dead letters now."""
-        identity = delivery.identity
-        if not self._patience.admits(identity):
-            return self._turn_away()
-        pause_s = self._patience.pause_s(identity)
-        if pause_s <= 0:
-            return False
-        if self._stopping.is_set():
-            self._give_back([delivery])
-            return True
-        # If some of its votes are decided, the message does not go back: they would be submitted again, each time.
-        if group.is_decided_in_part(rejections) or not self._queue.put_off([delivery], pause_s):
-            if not (group.is_rest or self._has_place(delivery)):
-                return self._turn_away()
-            self._keep(delivery, group.rest(delivery, rejections), pause_s)
-        self.metrics.deferred += 1
-        return True
-
-    def _turn_away(self) -> bool:
+    def _pause_s(self, delivery: D) -> float:
+        """How long this message shall wait now. 0: its votes become dead letters."""
+        if self._patience.admits(delivery.identity):
+            return self._patience.pause_s(delivery.identity)
         self.metrics.not_deferred += 1
-        return False
+        return 0.0
 
-    def _has_place(self, delivery: D) -> bool:
+    def _may_keep(self, group: Group[D], delivery: D) -> bool:
         """Whether it may be kept here, unanswered, beside those that are: they must not be all that the queue gives."""
         beside = self._kept[delivery.connection] < self._queue.keeps_max
-        return beside and self._kept_bytes + len(delivery.body) <= KEPT_BYTES_MAX
+        if group.is_rest or (beside and self._kept_bytes + len(delivery.body) <= KEPT_BYTES_MAX):
+            return True
+        self.metrics.not_deferred += 1
+        return False
 
     def _keep(self, delivery: D, rest: Group[D], pause_s: float) -> None:
         """Keep it here for this pause. It has its place until its rest is processed and not kept again."""

@@ -65,25 +65,25 @@ class Delivery(Protocol):
         ...
 
 
-D_contra = TypeVar("D_contra", bound=Delivery, contravariant=True)
+D = TypeVar("D", bound=Delivery)
 
 
-class Queue(Protocol[D_contra]):
+class Queue(Protocol[D]):
     """What a consumer needs of its queue. The queue hands messages to the consumer's `take`.
 
     It ignores an answer for a message that this node no longer has.
     """
 
-    def finish(self, deliveries: Iterable[D_contra]) -> None: ...
+    def finish(self, deliveries: Iterable[D]) -> None: ...
 
-    def give_back(self, deliveries: Iterable[D_contra]) -> int:
+    def give_back(self, deliveries: Iterable[D]) -> int:
         """Let any node have them, at once. Returns how many this node still had."""
         ...
 
-    def put_off(self, deliveries: Iterable[D_contra], pause_s: float) -> int:
-        """Let any node have them, but not before `pause_s` is over. Returns how many this node still had.
+    def put_off(self, pauses: Mapping[D, float]) -> set[D]:
+        """Let any node have these, but each not before its pause (in seconds) is over. Returns those that were here.
 
-        A queue that cannot do this for one message alone does nothing and returns 0.
+        A queue that cannot do this for one message alone does nothing and returns none.
         """
         ...
 
@@ -92,7 +92,7 @@ class Queue(Protocol[D_contra]):
         """How many messages of one connection may be kept here unanswered while the others flow."""
         ...
 
-    async def publish_dead_letters(self, deliveries: Sequence[D_contra], letters: Sequence[bytes]) -> None:
+    async def publish_dead_letters(self, deliveries: Sequence[D], letters: Sequence[bytes]) -> None:
         """Store the letters about these deliveries of one connection, unless the settings say to store none.
 
         Raises `ConnectionError` or `TimeoutError` if it is not known that all are stored.

@@ -166,25 +166,36 @@ class NsqdConnection(nsq.AsyncConn):
 
     def finish(self, deliveries: Iterable[NsqDelivery]) -> None:
         """Deliveries that are not held any more are skipped: nsqd delivers them again, and their ids protect them."""
-        self._answer(b"FIN %b\n", deliveries)
+        self._write(b"".join([b"FIN %b\n" % delivery.id for delivery in self._let_go(deliveries)]))
 
-    def give_back(self, deliveries: Iterable[NsqDelivery], delay_ms: int = 0) -> int:
-        """How many were still held. nsqd keeps delayed messages in memory only, as those that it has delivered."""
-        return self._answer(b"REQ %%b %d\n" % delay_ms, deliveries)
+    def give_back(self, deliveries: Iterable[NsqDelivery]) -> int:
+        """How many were still held."""
+        gone = self._let_go(deliveries)
+        self._write(b"".join([b"REQ %b 0\n" % delivery.id for delivery in gone]))
+        return len(gone)
 
-    def _answer(self, command: bytes, deliveries: Iterable[NsqDelivery]) -> int:
-        lines = []
+    def put_off(self, pauses: Mapping[NsqDelivery, float]) -> list[NsqDelivery]:
+        """Those that were still held. nsqd keeps what waits in memory only, as what it has delivered.
+
+        All leave in one write: one for each would hold up the loop when a flood of rubbish comes.
+        """
+        gone = self._let_go(pauses)
+        self._write(b"".join([b"REQ %b %d\n" % (d.id, max(1, round(1000 * pauses[d]))) for d in gone]))
+        return gone
+
+    def _let_go(self, deliveries: Iterable[NsqDelivery]) -> list[NsqDelivery]:
+        """Those that were held. They are not held any more: their answers are written now."""
+        gone = []
         for delivery in deliveries:
             if self.held.get(delivery.id) is delivery:
                 del self.held[delivery.id]
                 self.held_bytes -= len(delivery.body)
-                lines.append(command % delivery.id)
+                gone.append(delivery)
         self.in_flight = len(self.held)
-        self._write(b"".join(lines))
         if self.is_full and self.held_bytes <= HELD_BYTES_MAX:
             self.last_recv_timestamp = time.time()  # nsqd was silent because nothing was read
             self._start_read()
-        return len(lines)
+        return gone
 
     def touch_old(self) -> None:
         """Send TOUCH for messages whose timeout at nsqd is half over."""

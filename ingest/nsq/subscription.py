@@ -22,7 +22,7 @@ import itertools
 import logging
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from weakref import WeakSet
 
@@ -167,9 +167,11 @@ class Subscription(nsq.Reader):
     def give_back(self, deliveries: Iterable[NsqDelivery]) -> int:
         return sum(connection.give_back(theirs) for connection, theirs in _by_connection(deliveries).items())
 
-    def put_off(self, deliveries: Iterable[NsqDelivery], pause_s: float) -> int:
-        delay_ms = max(1, round(1000 * pause_s))
-        return sum(connection.give_back(theirs, delay_ms) for connection, theirs in _by_connection(deliveries).items())
+    def put_off(self, pauses: Mapping[NsqDelivery, float]) -> set[NsqDelivery]:
+        put_off = set[NsqDelivery]()
+        for connection, theirs in _by_connection(pauses).items():
+            put_off.update(connection.put_off({delivery: pauses[delivery] for delivery in theirs}))
+        return put_off
 
     @property
     def keeps_max(self) -> int:

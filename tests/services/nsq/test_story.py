@@ -10,6 +10,7 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.flush.flusher import Phase
 from quorate.ingest import patience
+from quorate.ingest.nsq.connection import NsqdConnection
 from tests.services.nsq.counting import source, vote
 from tests.services.nsq.servers import Servers
 from tests.support.local_cluster import local_cluster
@@ -64,6 +65,23 @@ async def test_an_option_added_to_a_poll_and_its_votes_at_once(
         await until("all are counted", lambda: seen(sink, "tea") == {"yes": 0, "no": 0, "later": 100})
         await until("all are finished", lambda: nsqd.unfinished("votes", "counter") == 0)
         assert 0 == taking.metrics.dead_letters
+
+
+@on_loop
+async def test_a_flood_of_rubbish_is_put_off_in_few_writes(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> None:
+    nsqd, counted = servers.nsqd(), await local_cluster()
+    writes, send = list[bytes](), NsqdConnection.send
+
+    def noting(connection: NsqdConnection, data: bytes) -> None:
+        writes.append(data)
+        send(connection, data)  # type: ignore[no-untyped-call]
+
+    monkeypatch.setattr(NsqdConnection, "send", noting)
+    nsqd.publish("votes", *[b"rubbish"] * 1_000)
+    async with source(counted.submitter, nsqd, unknown_wait_s=60, max_in_flight=1_000) as taking:
+        await until("all wait", lambda: taking.metrics.deferred >= 1_000)
+        assert 1_000 <= sum(data.count(b"REQ ") for data in writes)
+    assert len(writes) < 200, "a write for each message holds up the loop"
 
 
 @on_loop

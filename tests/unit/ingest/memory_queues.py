@@ -98,8 +98,8 @@ class MemoryQueue:
 
     keeps_max: int = LIMIT // 4
 
-    def put_off(self, deliveries: Iterable[MemoryDelivery], pause_s: float) -> int:
-        return 0
+    def put_off(self, pauses: Mapping[MemoryDelivery, float]) -> set[MemoryDelivery]:
+        return set()
 
     def throttle(self, on: bool) -> None:
         self.throttled = on
@@ -199,12 +199,13 @@ class ListQueue(MemoryQueue):
         self._deliver_soon()
         return len(returned)
 
-    def put_off(self, deliveries: Iterable[MemoryDelivery], pause_s: float) -> int:
-        put_off = self._drop(deliveries)
+    def put_off(self, pauses: Mapping[MemoryDelivery, float]) -> set[MemoryDelivery]:
+        put_off = self._drop(pauses)
         self.deferred += len(put_off)
-        asyncio.get_running_loop().call_later(pause_s, self._return, put_off)
+        for delivery in put_off:
+            asyncio.get_running_loop().call_later(pauses[delivery], self._return, [delivery])
         self._deliver_soon()
-        return len(put_off)
+        return set(put_off)
 
     def _return(self, deliveries: list[MemoryDelivery]) -> None:
         self.deferred -= len(deliveries)
