@@ -8,7 +8,8 @@
 # scripts/services.sh gets and starts. If a server cannot be had, its tests are skipped, and the output says so; with
 # QUORATE_REQUIRE_SERVICES=1 that is a failure. `browser` needs a Chromium, which the set-up installs on Debian as root.
 # Without it each test is skipped by name.
-# `services` mostly waits, so it runs beside the other suites. Its output comes after theirs.
+# `services` and `system` mostly wait, so `services` runs beside all other suites, and `simulation`, which only computes,
+# beside `system`. The output of a suite that ran beside others comes after theirs.
 # The next suite runs even if one fails. The output has all failures, and the exit status is then not 0. The last line
 # counts the tests of all suites: `N passed, N failed, N skipped`.
 set -euo pipefail
@@ -38,8 +39,10 @@ cd "$ROOT"
 bin="$ROOT/.venv/bin"
 failed=()
 reports="$(mktemp -d)" # a report of each suite, for the count at the end
-beside='' # the process group of the suite that runs beside the others
-trap '[ -z "$beside" ] || kill -TERM -- "-$beside" 2>/dev/null || true; rm -rf "$reports"' EXIT
+beside=()         # the suites that run beside the others, and the process group of each
+groups=()
+trap 'for group in ${groups[@]+"${groups[@]}"}; do kill -TERM -- "-$group" 2>/dev/null || true; done
+  rm -rf "$reports"' EXIT
 
 step() { # step NAME COMMAND...: run the command, and remember the name if it fails
   local name="$1"
@@ -108,17 +111,21 @@ checks() {
 start_beside() { # start_beside NAME COMMAND...: in the background, with its output in a file
   set -m # a process group of its own, so that all of it can be stopped
   "${@:2}" >"$reports/$1.out" 2>&1 &
-  beside=$!
+  beside+=("$1")
+  groups+=($!)
   set +m
 }
 
-finish_beside() { # finish_beside NAME: wait for it, and show what it printed
-  local status=0
-  wait "$beside" || status=$?
-  beside=''
-  printf '\n== %s\n' "$1"
-  cat "$reports/$1.out"
-  [ "$status" -eq 0 ] || failed+=("$1")
+finish_beside() { # wait for the suites that run beside the others, and show what they printed
+  local at status
+  for at in ${beside[@]+"${!beside[@]}"}; do
+    status=0
+    wait "${groups[at]}" || status=$?
+    printf '\n== %s\n' "${beside[at]}"
+    cat "$reports/${beside[at]}.out"
+    [ "$status" -eq 0 ] || failed+=("${beside[at]}")
+  done
+  groups=()
 }
 
 case " ${suites[*]} " in
@@ -129,11 +136,17 @@ for suite in "${suites[@]}"; do
   case "$suite" in
     check) checks ;;
     services) ;;
+    simulation)
+      case " ${suites[*]} " in
+        *' system '*) start_beside simulation pytest_suite simulation "$@" ;;
+        *) step simulation pytest_suite simulation "$@" ;;
+      esac
+      ;;
     browser) step browser with_browser "$@" ;;
     *) step "$suite" pytest_suite "$suite" "$@" ;;
   esac
 done
-[ -z "$beside" ] || finish_beside services
+finish_beside
 
 printf '\n'
 [ ${#failed[@]} -eq 0 ] || printf 'FAILED: %s\n' "${failed[*]}" >&2
