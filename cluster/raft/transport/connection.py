@@ -17,8 +17,8 @@ import msgspec
 
 from quorate.cluster.raft.messages import MALFORMED
 from quorate.cluster.raft.remembered import Remembered
-from quorate.cluster.raft.transport.cipher import BadFrame, Plain, Sealed, agree
-from quorate.cluster.raft.transport.hello import HELLO_BYTES_MAX, NO_NONCE, new_hello, read_hello
+from quorate.cluster.raft.transport.handshake.cipher import BadFrame, Plain, Sealed, agree
+from quorate.cluster.raft.transport.handshake.hello import HELLO_BYTES_MAX, NO_NONCE, new_hello, read_hello
 from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, OTHER_KEY, no_greeting, unreadable
 from quorate.vote import ENTRY_BYTES_MAX
 

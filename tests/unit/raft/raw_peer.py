@@ -15,9 +15,9 @@ import msgspec
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
-from quorate.cluster.raft.transport.cipher import NONCE_BYTES, Plain, Sealed, agree
 from quorate.cluster.raft.transport.connection import INTRODUCTIONS, Introduction
-from quorate.cluster.raft.transport.hello import PROTOCOL, Hello
+from quorate.cluster.raft.transport.handshake.cipher import NONCE_BYTES, Plain, Sealed, agree
+from quorate.cluster.raft.transport.handshake.hello import PROTOCOL, Hello
 from quorate.cluster.raft.transport.transport import PeerTransport
 from tests.support.waiting import until
 

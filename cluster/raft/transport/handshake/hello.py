@@ -6,7 +6,7 @@ import os
 
 import msgspec
 
-from quorate.cluster.raft.transport.cipher import NONCE_BYTES
+from quorate.cluster.raft.transport.handshake.cipher import NONCE_BYTES
 
 PROTOCOL = 1
 HELLO_BYTES_MAX = 4096
