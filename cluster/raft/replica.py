@@ -30,7 +30,7 @@ from quorate.cluster.raft.running import RunningReplica
 from quorate.cluster.raft.status import RaftStatus
 from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.writer import GuardedWriter, Writer
-from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.replica import LogPoint, PeerHandler
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 

@@ -33,7 +33,7 @@ from quorate.cluster.raft.snapshot.transfer import SnapshotReceiver, SnapshotSen
 from quorate.cluster.raft.status import RaftStatus
 from quorate.cluster.raft.storage.directory import INCARNATION_BYTES
 from quorate.cluster.raft.storage.writer import Writer
-from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
 
 RENEW_S = 1.0  # the time between two introductions that only tell of more that is committed or remembered

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.transport import Listener
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NoLeader, OutcomeUnknown, QuorateError

@@ -34,7 +34,7 @@ from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.snapshot import transfer
 from quorate.cluster.raft.storage.directory import DataDirectory
-from quorate.cluster.raft.transport.connection import CALLS, INTRODUCTIONS, RAFT, REFUSALS
+from quorate.cluster.raft.transport.streams import CALLS, INTRODUCTIONS, RAFT, REFUSALS
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import DataError
 from quorate.vote import Vote

@@ -19,7 +19,7 @@ from quorate.cluster.raft.line_limit import LineLimit
 from quorate.cluster.raft.members import Member
 from quorate.cluster.raft.membership.addresses import differences
 from quorate.cluster.raft.membership.membership import Membership
-from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NotFound, QuorateError
 from quorate.host_port import why_unreachable

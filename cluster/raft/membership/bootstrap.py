@@ -17,7 +17,7 @@ from collections.abc import Mapping
 import msgspec
 
 from quorate.cluster.raft.storage.directory import NodeIdentity
-from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 
 log = logging.getLogger(__name__)
 

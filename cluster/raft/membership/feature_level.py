@@ -15,7 +15,7 @@ from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.local_state import LocalState
 from quorate.cluster.raft.membership.membership import Membership
-from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.errors import DataError, Halted, NeedsLevel, NotReady
 
 log = logging.getLogger(__name__)

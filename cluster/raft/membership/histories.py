@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.log_point import held_point
-from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 
 OTHER_HISTORY = "has another history"  # part of every message that refuses a peer for this
 

@@ -20,7 +20,7 @@ from quorate.cluster.raft.membership.addresses import AddressBook
 from quorate.cluster.raft.membership.bootstrap import Bootstrap, is_founder
 from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
-from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.errors import Conflict, Invalid, NoLeader, OutcomeUnknown, Removed
 

@@ -27,7 +27,7 @@ from quorate.cluster.raft.membership.membership import Membership
 from quorate.cluster.raft.remembered import OnDisk, Remembered, both, forgotten
 from quorate.cluster.raft.storage.memory_file import MemoryFile
 from quorate.cluster.raft.storage.writer import Writer
-from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 
 LOOK_S = 0.1
 WRITE_S = 0.25

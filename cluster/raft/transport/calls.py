@@ -14,7 +14,8 @@ import msgspec
 
 from quorate import errors
 from quorate.cluster.raft.messages import MALFORMED
-from quorate.cluster.raft.transport.connection import CALLS, MESSAGE_BYTES_MAX, PeerConnection
+from quorate.cluster.raft.transport.connection import PeerConnection
+from quorate.cluster.raft.transport.streams import CALLS, MESSAGE_BYTES_MAX
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 

@@ -1,37 +1,41 @@
-"""One connection to a peer: frames, the handshake, and messages cut into parts.
+"""One connection to a peer: frames, sealed once the handshake is done, and the messages in them.
 
 A connection costs little before its handshake: a hello of at most 4 KiB and a few seconds. Then the other end has
-proved that it has the key, or the connection is closed. Streams (Raft's messages, calls) share the connection. Their
-parts take turns, so that a heartbeat never waits behind a long answer. Every part that arrives shows that the peer is
-alive.
+proved that it has the key, or the connection is closed (`handshake/`). Raft's messages and the calls share the
+connection, part by part (`streams.py`). Every part that arrives shows that the peer is alive.
 """
 
 from __future__ import annotations
 
 import asyncio
 import struct
-from collections import deque
 from typing import NamedTuple, Protocol, cast
 
-import msgspec
-
 from quorate.cluster.raft.messages import MALFORMED
-from quorate.cluster.raft.remembered import Remembered
-from quorate.cluster.raft.transport.handshake.cipher import BadFrame, Plain, Sealed, agree
-from quorate.cluster.raft.transport.handshake.hello import HELLO_BYTES_MAX, NO_NONCE, new_hello, read_hello
-from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, OTHER_KEY, no_greeting, unreadable
-from quorate.vote import ENTRY_BYTES_MAX
+from quorate.cluster.raft.transport.handshake.cipher import BadFrame
+from quorate.cluster.raft.transport.handshake.handshake import Handshake
+from quorate.cluster.raft.transport.handshake.hello import HELLO_BYTES_MAX
+from quorate.cluster.raft.transport.handshake.introduction import (
+    INTRODUCTION_BYTES_MAX,
+    Introduction,
+    encode_introduction,
+)
+from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, no_greeting, unreadable
+from quorate.cluster.raft.transport.streams import (
+    INTRODUCTIONS,
+    MESSAGE_BYTES_MAX,
+    PART_BYTES,
+    REFUSALS,
+    Incoming,
+    Outgoing,
+    whole,
+)
 
 HANDSHAKE_S = 3.0
-PART_BYTES = 64 * 1024
 FRAME_BYTES_MAX = PART_BYTES + 64
-MESSAGE_BYTES_MAX = ENTRY_BYTES_MAX + 2 * 1024 * 1024
-INTRODUCTION_BYTES_MAX = 256 * 1024
 WRITE_BUFFER_BYTES = 1024 * 1024
 
-RAFT, CALLS, INTRODUCTIONS, REFUSALS = 0, 1, 2, 3
 ONLY_ASKED = b"it only asked which node answers here"  # comes as a refusal, and is none
-_MORE = 0x80
 
 _length = struct.Struct(">I")
 
@@ -41,34 +45,6 @@ class Target(NamedTuple):
 
     peer: str
     address: str
-
-
-class Introduction(msgspec.Struct, array_like=True):
-    """The first sealed message: which node this is. It is sent again when something in it has changed.
-
-    A new field goes to the end, with a default that means "not told": 0.1.0 passes over fields that it does not know,
-    and tells none of those after `member_at`. So no field is ever moved, taken away or given another type, and nothing
-    may rely on a peer having read a new one. `RunningReplica.introduction` fills them, by name.
-    """
-
-    node_id: str
-    incarnation: str
-    cluster_name: str
-    cluster_id: str | None
-    members: dict[str, str] | None  # the founders: node id -> incarnation
-    expected: list[str]  # the nodes to form a cluster with; empty if the node was not asked to form one
-    http: str
-    member_at: int = 0  # a log index at which this disk was a member of the cluster; 0 if it knows none
-    level: int = 0  # the feature level of its program
-    committed: int = 0  # an index up to which its log is committed
-    chain: bytes = b""  # the log's chain value at `committed`: equal on all nodes of one history
-    remembered: list[Remembered] = []  # what surely was on the disks of the members, this node's own among them
-    raft: str = ""  # the host:port at which peers reach it, as its own settings have it
-    others: dict[str, str] = {}  # where it finds the other members: hearsay, good enough to dial
-
-
-_encode = msgspec.msgpack.Encoder().encode
-_introduction = msgspec.msgpack.Decoder(Introduction).decode
 
 
 class ConnectionOwner(Protocol):
@@ -110,17 +86,13 @@ class PeerConnection(asyncio.Protocol):
 
     def __init__(self, owner: ConnectionOwner, target: Target | None, *, only_asks: bool = False) -> None:
         self._owner, self.target, self._only_asks = owner, target, only_asks
+        self._handshake = Handshake(owner.node_id, owner.key, dialled=target is not None)
         self._buffer = bytearray()
-        self._cipher: Plain | Sealed | None = None
-        self._our_hello = new_hello(owner.node_id, keyed=owner.key is not None)
-        self._queues: tuple[deque[memoryview], ...] = tuple(deque() for _ in range(4))
-        self._next_stream = RAFT
-        self._parts: tuple[bytearray, ...] = tuple(bytearray() for _ in range(4))
+        self._outgoing, self._incoming = Outgoing(), Incoming()
         self._frames: list[bytes] = []  # to be written at the end of this turn of the loop
         self._framed = 0  # bytes of `_frames`
         self._paused = False
         self._early_close_reason: str | None = None  # set if `close` was called before it was connected
-        self._queued = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._transport: asyncio.Transport | None = None
         self._why: str | None = None  # why this end closed it
@@ -129,11 +101,15 @@ class PeerConnection(asyncio.Protocol):
         self.accepted = False  # see `accept`
         self.refusing = False  # see `refuse` and `_give_up`
         self.only_asked = False  # the other end wanted to know which node this is, and nothing more
-        self.claimed_id = ""  # the node id that the other end claims, before it is proved: for log lines
         self.was_refused = False  # by the other end
         self.host = ""  # of the other end
         self.heard_s = self.sent_s = 0.0
         self.bytes_in = self.bytes_out = 0
+
+    @property
+    def claimed_id(self) -> str:
+        """The node id that the other end claims, before it is proved: for log lines."""
+        return self._handshake.claimed_id
 
     # ---- connection -------------------------------------------------------------------------------------------------
 
@@ -148,20 +124,20 @@ class PeerConnection(asyncio.Protocol):
             self.close(self._early_close_reason)
             return
         self._close_later("it did not introduce itself in time")
-        self._write(self._our_hello)
+        self._write(self._handshake.our_hello)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
         self._transport = None
-        self._drop_unsent()
+        self._outgoing.clear()
         if not self.refusing:
             self._owner.closed(self, self._why or self._why_lost(exc))
         self._owner.gone(self)
 
     def _why_lost(self, exc: Exception | None) -> str:
         """The other end, or the network, closed the connection."""
-        if isinstance(self._cipher, Sealed) and self.peer is None:
+        if self._handshake.is_sealed and self.peer is None:
             return ENDED_EARLY
         return str(exc) if exc else "the other end closed it"
 
@@ -181,7 +157,7 @@ class PeerConnection(asyncio.Protocol):
     @property
     def backlog(self) -> int:
         """Bytes that wait to be sent."""
-        return self._queued + self._framed + (self._transport.get_write_buffer_size() if self._transport else 0)
+        return self._outgoing.bytes + self._framed + (self._transport.get_write_buffer_size() if self._transport else 0)
 
     @property
     def _full(self) -> bool:
@@ -192,35 +168,23 @@ class PeerConnection(asyncio.Protocol):
 
     def send(self, stream: int, message: bytes) -> bool:
         """Queue a message; False if the connection is closed. Messages of one stream keep their order."""
-        if self._transport is None or self._transport.is_closing() or self._cipher is None or self.refusing:
+        if self._transport is None or self._transport.is_closing() or self.refusing or self._handshake.cipher is None:
             return False
-        if len(message) <= PART_BYTES and not self._full and not self._queues[stream]:
-            self._write_part(stream, 0, message)
+        if len(message) <= PART_BYTES and not self._full and not self._outgoing.has(stream):
+            self._write_part(whole(stream, message))
             return True
-        view = memoryview(message)
-        self._queues[stream].extend(view[at : at + PART_BYTES] for at in range(0, max(1, len(message)), PART_BYTES))
-        self._queues[stream].append(memoryview(b""))  # the end of this message
-        self._queued += len(message)
+        self._outgoing.add(stream, message)
         self._pump()
         return True
 
     def _pump(self) -> None:
-        """Send parts, the streams in turn, while the socket takes them."""
-        while not self._full and any(self._queues):
-            self._next_stream = (self._next_stream + 1) % len(self._queues)
-            queue = self._queues[self._next_stream]
-            if not queue:
-                continue
-            part = queue.popleft()
-            last = not queue[0]
-            if last:
-                queue.popleft()
-            self._queued -= len(part)
-            self._write_part(self._next_stream, 0 if last else _MORE, part)
+        """Send parts while the socket takes them."""
+        while not self._full and self._outgoing:
+            self._write_part(self._outgoing.next_part())
 
-    def _write_part(self, stream: int, more: int, data: bytes | memoryview) -> None:
-        assert self._cipher is not None
-        self._write(self._cipher.seal(bytes((stream | more,)) + data))
+    def _write_part(self, part: bytes) -> None:
+        assert self._handshake.cipher is not None
+        self._write(self._handshake.cipher.seal(part))
 
     def _write(self, frame: bytes) -> None:
         """Collect the frames of one turn of the loop, for one system call: it costs more than sealing them."""
@@ -256,7 +220,7 @@ class PeerConnection(asyncio.Protocol):
         try:
             while len(buffer) - at >= 4:
                 size = _length.unpack_from(buffer, at)[0]
-                if size > (HELLO_BYTES_MAX if self._cipher is None else FRAME_BYTES_MAX):
+                if size > (HELLO_BYTES_MAX if self._handshake.cipher is None else FRAME_BYTES_MAX):
                     raise BadFrame(f"a frame of {size} bytes")
                 if len(buffer) - at - 4 < size:
                     break
@@ -281,31 +245,22 @@ class PeerConnection(asyncio.Protocol):
             self.close(str(error))
 
     def _on_frame(self, frame: bytes) -> None:
-        if self._cipher is None:
+        cipher = self._handshake.cipher
+        if cipher is None:
             self._on_hello(frame)
-            return
-        try:
-            data = self._cipher.open(frame)
-        except BadFrame:
-            if self.peer is None:
-                raise BadFrame(OTHER_KEY) from None
-            raise
-        if not data or data[0] & ~_MORE >= len(self._queues):
-            raise BadFrame("a frame of no stream")
-        stream, more = data[0] & ~_MORE, data[0] & _MORE
-        parts = self._parts[stream]
-        if more or parts:
-            parts += memoryview(data)[1:]
-            if len(parts) > (INTRODUCTION_BYTES_MAX if self.peer is None else MESSAGE_BYTES_MAX):
-                raise BadFrame(f"a message over {MESSAGE_BYTES_MAX} bytes")
-            if more:
-                if not self.refusing:
-                    self._owner.progress(self)
-                return
-            message = bytes(parts)
-            parts.clear()
+        elif self.peer is None:
+            self._on_part(self._handshake.open_unproved(frame), INTRODUCTION_BYTES_MAX)
         else:
-            message = data[1:]
+            self._on_part(cipher.open(frame), MESSAGE_BYTES_MAX)
+
+    def _on_part(self, part: bytes, bytes_max: int) -> None:
+        stream, message = self._incoming.take(part, bytes_max)
+        if message is not None:
+            self._on_message(stream, message)
+        elif not self.refusing:
+            self._owner.progress(self)
+
+    def _on_message(self, stream: int, message: bytes) -> None:
         if stream == REFUSALS and message == ONLY_ASKED:
             self.only_asked = True
         elif stream == REFUSALS:
@@ -321,16 +276,10 @@ class PeerConnection(asyncio.Protocol):
             self._owner.received(self, stream, message)
 
     def _on_hello(self, frame: bytes) -> None:
-        hello = read_hello(frame)
-        self.claimed_id = hello.node_id[:128]
-        if (problem := hello.problem(keyed=self._owner.key is not None)) is not None:
-            raise BadFrame(problem)
-        if frame == self._our_hello:
-            raise BadFrame(NO_NONCE)
-        self._cipher = agree(self._owner.key, dialled=self.target is not None, ours=self._our_hello, theirs=frame)
+        node_id = self._handshake.on_hello(frame)
         if self._only_asks:
             self.send(REFUSALS, ONLY_ASKED)
-        elif self.target is not None and self.target.peer != hello.node_id:
+        elif self.target is not None and self.target.peer != node_id:
             # An introduction would replace the connection that the two may have already.
             address, peer = self.target.address, self.target.peer
             why = f"{address} was dialled as an address of {peer}, and {self.claimed_id} answered there"
@@ -340,12 +289,10 @@ class PeerConnection(asyncio.Protocol):
 
     def introduce(self) -> None:
         """Say which node this is: after the hello, and again when something in the introduction has changed."""
-        self.send(INTRODUCTIONS, _encode(self._owner.introduction()))
+        self.send(INTRODUCTIONS, encode_introduction(self._owner.introduction()))
 
     def _on_introduction(self, message: bytes) -> None:
-        self.introduction = _introduction(message)
-        if self.introduction.node_id != self.claimed_id:
-            raise BadFrame(f"it said {self.claimed_id!r} first and {self.introduction.node_id!r} then")
+        self.introduction = self._handshake.on_introduction(message)
         if self._deadline is not None:
             self._deadline.cancel()
         self.peer = self.introduction.node_id
@@ -362,8 +309,8 @@ class PeerConnection(asyncio.Protocol):
         """
         if self._transport is None or self._ends:
             return
-        self._drop_unsent()
-        self._write_part(REFUSALS, 0, why.encode() if told is None else told)
+        self._outgoing.clear()
+        self._write_part(whole(REFUSALS, why.encode() if told is None else told))
         self._give_up(why)
 
     def _give_up(self, why: str) -> None:
@@ -384,8 +331,3 @@ class PeerConnection(asyncio.Protocol):
         if self._deadline is not None:
             self._deadline.cancel()
         self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.close, why)
-
-    def _drop_unsent(self) -> None:
-        for queue in self._queues:
-            queue.clear()
-        self._queued = 0

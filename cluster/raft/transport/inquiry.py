@@ -10,7 +10,8 @@ import asyncio
 import ipaddress
 import socket
 
-from quorate.cluster.raft.transport.connection import Introduction, PeerConnection, Target
+from quorate.cluster.raft.transport.connection import PeerConnection, Target
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.host_port import read_host_port
 
 ANSWER_S = 3.0

@@ -16,9 +16,11 @@ from typing import Protocol
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.status import ConnectionStatus
 from quorate.cluster.raft.transport.calls import PING, Calls
-from quorate.cluster.raft.transport.connection import CALLS, RAFT, Introduction, PeerConnection, Target
+from quorate.cluster.raft.transport.connection import PeerConnection, Target
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.inquiry import ask_who_is_at, resolve
 from quorate.cluster.raft.transport.link_log import LinkLog
+from quorate.cluster.raft.transport.streams import CALLS, RAFT
 from quorate.cluster.replica import PeerHandler
 from quorate.listening import Purpose, listen_on, shown
 

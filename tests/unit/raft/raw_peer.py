@@ -15,9 +15,10 @@ import msgspec
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
-from quorate.cluster.raft.transport.connection import INTRODUCTIONS, Introduction
 from quorate.cluster.raft.transport.handshake.cipher import NONCE_BYTES, Plain, Sealed, agree
 from quorate.cluster.raft.transport.handshake.hello import PROTOCOL, Hello
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
+from quorate.cluster.raft.transport.streams import INTRODUCTIONS
 from quorate.cluster.raft.transport.transport import PeerTransport
 from tests.support.waiting import until
 

@@ -9,7 +9,7 @@ import pytest
 
 from quorate.cluster.raft.membership.bootstrap import Bootstrap, cluster_id_of
 from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
-from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 
 FOUNDERS = {"a": "a1", "b": "b1", "c": "c1"}
 X = cluster_id_of(FOUNDERS)

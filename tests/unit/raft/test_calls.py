@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from quorate.cluster.raft.transport import calls
-from quorate.cluster.raft.transport.connection import CALLS
+from quorate.cluster.raft.transport.streams import CALLS
 from quorate.errors import Conflict, NoLeader, NotFound, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 from tests.support.waiting import until
 from tests.unit.raft.raw_peer import Node, RawPeer, Run, encode, pair

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from quorate.cluster.raft.transport import inquiry, transport
-from quorate.cluster.raft.transport.connection import Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from tests.support.waiting import until
 from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, pair
 

@@ -6,8 +6,8 @@ import logging
 
 import pytest
 
-from quorate.cluster.raft.transport.connection import INTRODUCTIONS, RAFT, REFUSALS
 from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, FRESH_S, OTHER_KEY, LinkReasons
+from quorate.cluster.raft.transport.streams import INTRODUCTIONS, RAFT, REFUSALS
 from tests.support.waiting import until
 from tests.unit.raft.raw_peer import Node, RawPeer, Run, encode, pair
 

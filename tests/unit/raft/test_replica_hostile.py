@@ -12,7 +12,7 @@ from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
-from quorate.cluster.raft.transport.connection import RAFT
+from quorate.cluster.raft.transport.streams import RAFT
 from tests.support.waiting import until
 from tests.unit.raft.raw_peer import KEY, RawPeer
 from tests.unit.raft.test_transport_hostile import INSIDE

@@ -8,7 +8,8 @@ import pytest
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.transport import connection, link_log, transport
-from quorate.cluster.raft.transport.connection import PART_BYTES, RAFT, Introduction
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
+from quorate.cluster.raft.transport.streams import PART_BYTES, RAFT
 from quorate.errors import OutcomeUnknown
 from tests.support.waiting import until
 from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, Tap, pair

@@ -10,8 +10,9 @@ from contextlib import AsyncExitStack
 import pytest
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.transport import connection, hello, transport
-from quorate.cluster.raft.transport.connection import CALLS, INTRODUCTIONS, PART_BYTES, RAFT, REFUSALS
+from quorate.cluster.raft.transport import connection, transport
+from quorate.cluster.raft.transport.handshake import hello
+from quorate.cluster.raft.transport.streams import CALLS, INTRODUCTIONS, PART_BYTES, RAFT, REFUSALS
 from quorate.cluster.raft.transport.transport import HANDSHAKES_MAX
 from quorate.errors import OutcomeUnknown
 from tests.support.waiting import until
