@@ -1,9 +1,7 @@
-"""All connections of a node to its peers: it listens, dials the members, and keeps one connection to each.
+"""All connections of a node to its peers: it listens, has the members dialled, and keeps the connections.
 
-Of two nodes the one with the greater id dials. If it does not, the other one dials after a while: a new node may not
-know the leader that will tell it the members. A broken connection is dialled again after a pause that grows; a silent
-connection is closed. A peer may have several addresses: they are dialled in turn, and only a node of that id is
-accepted at them. Calls between nodes are in `calls.py`.
+Which members are dialled, and where, is in `dialling.py`; there is one connection to each, and the newest counts. A
+silent connection is closed. Calls between nodes are in `calls.py`.
 """
 
 from __future__ import annotations
@@ -17,8 +15,9 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.status import ConnectionStatus
 from quorate.cluster.raft.transport.calls import PING, Calls
 from quorate.cluster.raft.transport.connection import PeerConnection, Target
+from quorate.cluster.raft.transport.dialling import Dialling
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
-from quorate.cluster.raft.transport.inquiry import ask_who_is_at, resolve
+from quorate.cluster.raft.transport.inquiry import ask_who_is_at
 from quorate.cluster.raft.transport.link_log import LinkLog
 from quorate.cluster.raft.transport.streams import CALLS, RAFT
 from quorate.cluster.replica import PeerHandler
@@ -28,9 +27,6 @@ PURPOSE = Purpose("listen for other nodes", "raft.listen", backlog=128)
 HANDSHAKES_MAX = 32
 PING_S = 1.0
 SILENCE_S = 4.0
-REDIAL_S = (0.05, 0.5)  # the first pause between two dials, and the longest
-DIAL_S = 3.0
-FIRST_DIAL_WAIT_S = 2.0  # how long this node waits for a peer with a greater id to dial
 
 log = logging.getLogger(__name__)
 
@@ -72,10 +68,7 @@ class PeerTransport:
         self._handshaking: dict[PeerConnection, None] = {}  # oldest first
         self._refused: dict[PeerConnection, None] = {}  # those whose other end is still told why, oldest first
         self._told = LinkLog()
-        self._addresses: dict[str, tuple[str, ...]] = {}
-        self._turns: dict[str, int] = {}  # peer -> dials that failed: says which of its addresses is the next
-        self._unreached: dict[str, dict[str, str]] = {}  # peer -> address -> why the last dial there failed
-        self._dialling: dict[str, asyncio.Task[None]] = {}
+        self._dialling = Dialling(node_id, self, self._told.unreached)
         self._calls = Calls()
         self.listening: list[str] = []  # the addresses that were bound, host:port
         self._servers: list[asyncio.Server] = []  # one a socket
@@ -100,14 +93,7 @@ class PeerTransport:
 
         Where the last dial succeeded, the next one begins.
         """
-        for peer in addresses:
-            self._keep_turn(peer, tuple(addresses[peer]))
-        self._addresses = {peer: tuple(each) for peer, each in addresses.items()}
-        for peer in [peer for peer in self._dialling if peer not in addresses]:
-            self._dialling.pop(peer).cancel()
-        for peer in addresses:
-            if peer not in self._dialling and not self._stopped:
-                self._dialling[peer] = asyncio.get_running_loop().create_task(self._dial(peer))
+        self._dialling.set_members(addresses)
 
     def refuse(self, peer: str, why: str) -> None:
         """Tell a connected peer why this node refuses it, and close the connection."""
@@ -120,23 +106,14 @@ class PeerTransport:
             self._check_timer.cancel()
         for server in self._servers:
             server.close()
-        tasks = [*self._dialling.values(), *self._calls.tasks()]
-        for task in tasks:
-            task.cancel()
+        dials, calls = self._dialling.stop(), self._calls.tasks()
+        for call in calls:
+            call.cancel()
         for connection in [*self._open.values(), *self._handshaking, *self._refused]:
             connection.close("this node stops")
-        await asyncio.gather(*tasks, return_exceptions=True)
-        self._dialling.clear()
+        await asyncio.gather(*dials, *calls, return_exceptions=True)
 
     # ---- connections ------------------------------------------------------------------------------------------------
-
-    def _keep_turn(self, peer: str, addresses: tuple[str, ...]) -> None:
-        """Its list of addresses changes: go on with the one whose turn it is, if it is still there."""
-        before, turn = self._addresses.get(peer, ()), self._turns.get(peer, 0)
-        if before != addresses:
-            now = before[turn % len(before)] if before else ""
-            self._turns[peer] = addresses.index(now) if now in addresses else 0
-            self._unreached.pop(peer, None)
 
     def _new_connection(self, target: Target | None = None) -> PeerConnection:
         """Make a connection. If too many wait for their handshake, close the oldest: peers need one round trip."""
@@ -148,42 +125,8 @@ class PeerTransport:
             self._handshaking.pop(waiting[0])
         return connection
 
-    async def _dial(self, peer: str) -> None:
-        connection, pause_s = None, REDIAL_S[0]
-        while not self._stopped:
-            if peer > self.node_id and peer not in self._open and self._begins_a_round(peer):
-                await asyncio.sleep(FIRST_DIAL_WAIT_S)
-            if peer in self._open:
-                pause_s = REDIAL_S[0]
-            elif connection not in self._handshaking:  # its handshake is not under way
-                if connection is not None and not connection.accepted:
-                    self._turns[peer] += 1
-                connection = await self._dial_next(peer)
-                pause_s = min(pause_s * 1.5, REDIAL_S[1])
-            await asyncio.sleep(pause_s)
-
-    def _begins_a_round(self, peer: str) -> bool:
-        """Whether each of its addresses was dialled equally often."""
-        return self._turns[peer] % len(self._addresses[peer]) == 0
-
-    async def _dial_next(self, peer: str) -> PeerConnection | None:
-        """Dial the address whose turn it is. None if nobody answers there."""
-        addresses, turn = self._addresses[peer], self._turns[peer]
-        address = addresses[turn % len(addresses)]
-        try:
-            async with asyncio.timeout(DIAL_S):
-                found = await resolve(address)
-                return await self._connect(Target(peer, address), *found[turn // len(addresses) % len(found)])
-        except (OSError, TimeoutError, ValueError) as error:
-            why = (error.strerror if isinstance(error, OSError) else "") or str(error) or "no answer in time"
-            unreached = self._unreached.setdefault(peer, {})
-            unreached[address] = why
-            tried = ", nor at ".join(f"{at} ({reason})" for at, reason in unreached.items())
-            self._told.unreached(peer, tried)
-            self._turns[peer] += 1
-            return None
-
-    async def _connect(self, target: Target, host: str, port: int) -> PeerConnection:
+    async def connect(self, target: Target, host: str, port: int) -> PeerConnection:
+        """Dial, for `Dialling`. Raises OSError."""
         connection = self._new_connection(target)
         try:
             await asyncio.get_running_loop().create_connection(lambda: connection, host, port)
@@ -214,14 +157,14 @@ class PeerTransport:
             if before is not None:
                 before.close("a newer connection took its place")
                 self._lost(peer, before)
-            self._unreached.pop(peer, None)
+            self._dialling.reached(peer)
             self._told.opened(peer, connection, replaces_another=before is not None)
             self._listener.connected(peer)
         return refusal
 
     def refused(self, connection: PeerConnection, why: str) -> None:
         peer = connection.peer or connection.claimed_id
-        self._told.refused_by(peer, why, is_member=peer in self._addresses)
+        self._told.refused_by(peer, why, is_member=peer in self._dialling.members)
         if connection.peer is not None:
             self._listener.refused(connection.peer, why)
 
@@ -233,7 +176,7 @@ class PeerTransport:
             self.refusals += 1
             if not connection.was_refused and not self._stopped:
                 claimed = connection.claimed_id
-                member, is_open = claimed in self._addresses, claimed in self._open
+                member, is_open = claimed in self._dialling.members, claimed in self._open
                 self._told.refused(connection, why, is_member=member, is_open=is_open)
         if connection.peer is None or self._open.get(connection.peer) is not connection:
             return  # it did not introduce itself, or a newer connection took its place
@@ -288,6 +231,9 @@ class PeerTransport:
     def is_open(self, peer: str) -> bool:
         return peer in self._open
 
+    def is_in_handshake(self, connection: PeerConnection | None) -> bool:
+        return connection in self._handshaking
+
     def progress(self, connection: PeerConnection) -> None:
         if connection.peer is not None:
             self._listener.progress(connection.peer)
@@ -328,13 +274,12 @@ class PeerTransport:
     def status(self) -> dict[str, ConnectionStatus]:
         """Each member's connection, for /status."""
         now_s = asyncio.get_running_loop().time()
-        return {peer: self._status(peer, now_s) for peer in self._addresses}
+        return {peer: self._status(peer, now_s) for peer in self._dialling.members}
 
     def _status(self, peer: str, now_s: float) -> ConnectionStatus:
         connection = self._open.get(peer)
         refused = self._told.why(peer, is_open=connection is not None)
-        addresses = self._addresses[peer]
-        address = addresses[self._turns[peer] % len(addresses)]
+        address = self._dialling.address(peer)
         if connection is not None and connection.target is not None:
             address = connection.target.address
         if connection is None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from quorate.cluster.raft.transport import inquiry, transport
+from quorate.cluster.raft.transport import dialling, inquiry
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from tests.support.waiting import until
 from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, pair
@@ -43,7 +43,7 @@ def test_the_address_that_answered_last_is_dialled_first(run: Run) -> None:
             assert at(one) == two.transport.status()["n1"].address
             one.transport.refuse("n2", "come again")
             await until("they are connected again", lambda: len(two.up) == 2)
-            assert {} == two.transport._unreached, "no other address was tried"
+            assert {} == two.transport._dialling.unreached, "no other address was tried"
 
     run(main())
 
@@ -154,7 +154,7 @@ def test_a_name_is_resolved_anew_at_each_dial_and_each_of_its_addresses_has_its_
                 host, port = closed_port().split(":")
                 return [(host, int(port))] * (1 + (asked > 1)) + [("127.0.0.1", one.port)] * (asked > 2)
 
-            monkeypatch.setattr(transport, "resolve", resolve)
+            monkeypatch.setattr(dialling, "resolve", resolve)
             two.transport.set_members({"n1": ["n1.pods.example:9001"]})
             await until("they are connected", lambda: two.up)
 

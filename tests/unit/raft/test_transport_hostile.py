@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from quorate.cluster.raft import messages
-from quorate.cluster.raft.transport import connection, transport
+from quorate.cluster.raft.transport import connection, dialling
 from quorate.cluster.raft.transport.handshake import hello
 from quorate.cluster.raft.transport.streams import CALLS, INTRODUCTIONS, PART_BYTES, RAFT, REFUSALS
 from quorate.cluster.raft.transport.transport import HANDSHAKES_MAX
@@ -381,7 +381,7 @@ def test_a_refusal_is_read_as_text_whatever_its_bytes(run: Run) -> None:
 
 def test_a_peer_that_does_not_dial_is_dialled(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """It may not know this node yet, and this node may be the leader that will tell it the members."""
-    monkeypatch.setattr(transport, "FIRST_DIAL_WAIT_S", 0.05)
+    monkeypatch.setattr(dialling, "FIRST_DIAL_WAIT_S", 0.05)
 
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as two:
