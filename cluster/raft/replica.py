@@ -243,7 +243,7 @@ class RaftReplica:
 
     def introduction(self) -> Introduction:
         assert self._opened is not None  # the transport starts after it
-        return self._opened.introduction()
+        return self._opened.introductions.own()
 
     def opened(self, peer: str, introduction: Introduction, replaces: Introduction | None = None) -> str | None:
         if self._opened is None:
@@ -254,7 +254,7 @@ class RaftReplica:
 
     def refused(self, peer: str, why: str) -> None:
         if (running := self._running) is not None:
-            self._guard(running.refused, peer, why)
+            self._guard(running.introductions.refused, peer, why)
 
     def connected(self, peer: str) -> None:
         if (running := self._running) is not None:

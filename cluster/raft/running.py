@@ -25,6 +25,7 @@ from quorate.cluster.raft.membership.address_changes import AddressChanges
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.membership.feature_level import FeatureLevel
 from quorate.cluster.raft.membership.histories import Histories
+from quorate.cluster.raft.membership.introductions import Introductions
 from quorate.cluster.raft.membership.membership import Membership, forgotten_words
 from quorate.cluster.raft.membership.peer_memory import PeerMemory
 from quorate.cluster.raft.opening import OpenedStorage
@@ -36,7 +37,6 @@ from quorate.cluster.raft.storage.writer import Writer
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
 
-RENEW_S = 1.0  # the time between two introductions that only tell of more that is committed or remembered
 HEARD_S = 2.0  # a peer that sent nothing for so long does not help to elect; idle peers send something every second
 NEVER_MS = 1e9  # what the engine says of a silence that has no beginning
 
@@ -65,10 +65,6 @@ class RunningReplica:
         self._transport, self._bootstrap, self._state = transport, bootstrap, state
         self._rng = rng
         self._began_s = monotonic_s()
-        self._http: dict[str, str] = {}
-        # What peers were told last, and when.
-        self._told: tuple[int, int, Mapping[str, str]] = (0, 0, {})
-        self._told_s = monotonic_s()
         self.catch_up = CatchUp()
         self.leader_watch = LeaderWatch(
             settings.node_id, settings.timing.election_s, monotonic_s(), transport.end_calls
@@ -100,12 +96,23 @@ class RunningReplica:
         self.addresses = AddressChanges(settings.node_id, settings.peers, self.engine, self.membership, transport)
         self.level = FeatureLevel(settings.feature_level, settings.node_id, self.engine, self.membership, state)
         self.histories = Histories(settings.node_id, self.engine)
+        self.introductions = Introductions(
+            settings,
+            self.engine,
+            transport,
+            bootstrap,
+            self.membership,
+            self.memory,
+            self.addresses,
+            self.level,
+            self.histories,
+        )
         self.ways = LeaderWays(
             settings.node_id,
             self.engine,
             transport,
             level=lambda: self.level.now,
-            http=self._http,
+            http=self.introductions.http,
         )
         self._sender = SnapshotSender(self.engine, storage.snapshots, snapshot_writer, transport)
         self.compaction = Compaction(
@@ -136,7 +143,7 @@ class RunningReplica:
         self.addresses.tick()
         self.level.tick()
         self.memory.tick(monotonic_s())
-        self._renew_introductions()
+        self.introductions.tick()
         if self._bootstrap.identity != self._directory.identity:
             self.save_identity()
 
@@ -176,58 +183,23 @@ class RunningReplica:
             self._directory.save_identity(
                 cluster_id=identity.cluster_id, members=identity.members, incarnation=identity.incarnation
             )
-            asyncio.get_running_loop().call_soon(self._reintroduce)
+            asyncio.get_running_loop().call_soon(self.introductions.tell_all)
         self.membership.update_candidacy()
-
-    def _renew_introductions(self) -> None:
-        """Introduce this node again when what it tells has changed: at once if it is known as a member later than told,
-        or finds others elsewhere, and otherwise from time to time. Compare what peers have told with what is committed
-        here by now."""
-        member_at, committed, now_s = self.membership.member_at, self.engine.commit_index, monotonic_s()
-        others = self.membership.others
-        news = committed != self._told[1] or self.memory.has_news
-        due = news and now_s - self._told_s >= RENEW_S
-        if due or (member_at, others) != (self._told[0], self._told[2]):
-            self._told, self._told_s = (member_at, committed, others), now_s
-            cluster_id = self._bootstrap.identity.cluster_id
-            self.membership.refuse_peers(lambda introduction: self.histories.refusal(introduction, cluster_id))
-            self._reintroduce()
-
-    def _reintroduce(self) -> None:
-        """Send the connected peers what this node tells of itself now. When the cluster is formed, some of them may not
-        have met every founder."""
-        for peer in self._http:
-            if self._transport.is_open(peer):
-                self._transport.reintroduce(peer)
 
     # ---- connections ------------------------------------------------------------------------------------------------
 
     def introduced(self, peer: str, introduction: Introduction, replaces: Introduction | None = None) -> str | None:
         """A peer said what it is: a reason to refuse it, or None. A refused peer changes nothing here."""
-        refusal = (
-            self.histories.refusal(introduction, self._bootstrap.identity.cluster_id)
-            or self.membership.refusal(peer, introduction)
-            or self.level.refusal(introduction)
-            or self._bootstrap.introduced(peer, introduction)
-            or self.membership.impostor(introduction, replaces)
-        )
+        refusal = self.introductions.refusal(peer, introduction, replaces)
         if refusal is None:
-            self.membership.introduced(peer, introduction)
-            self._http[peer] = introduction.http
             again = replaces is None and self._transport.is_open(peer)
-            refusal = self._forget(peer, self.memory.introduced(introduction, again=again))
+            refusal = self._forget(peer, self.introductions.accept(peer, introduction, again=again))
         return refusal
 
     def connected(self, peer: str) -> None:
         """Introduce this node again, which shows the peer that it was accepted: see `PeerMemory.introduced`."""
         self._transport.reintroduce(peer)
         self.engine.peer_connected(peer)
-
-    def refused(self, peer: str, why: str) -> None:
-        """A peer refuses this node. Raises `Removed` if the reason is that this node was removed."""
-        self.histories.refused(peer, why)
-        if not self.histories.has_other(peer):  # what another history knows of its members does not count here
-            self.membership.refused(peer, why)
 
     def _forget(self, peer: str, missing: str) -> str | None:
         """If the peer remembers more of this node's disk than is on it: count as another disk from now on.
@@ -240,38 +212,12 @@ class RunningReplica:
         self.save_identity()
         words = f"{forgotten_words(self._settings.node_id)}; {peer} remembers of it that {missing}"
         log.critical("%s", words)
-        asyncio.get_running_loop().call_soon(self._leave_peers, words)
+        asyncio.get_running_loop().call_soon(self.introductions.refuse_all, words)
         return words
-
-    def _leave_peers(self, why: str) -> None:
-        """Close all connections: no peer may say of the new disk what is true of the old one, that it was removed."""
-        for peer in list(self._http):
-            if self._transport.is_open(peer):
-                self._transport.refuse(peer, why)
 
     def disconnected(self, peer: str) -> None:
         self.memory.peer_lost(peer, monotonic_s())
         self.engine.peer_disconnected(peer)
-
-    def introduction(self) -> Introduction:
-        """What this node tells its peers of itself now."""
-        identity, committed = self._bootstrap.identity, self.engine.commit_index
-        return Introduction(
-            self._settings.node_id,
-            identity.incarnation,
-            self._settings.cluster_name,
-            identity.cluster_id,
-            None if identity.members is None else dict(identity.members),
-            sorted(self._bootstrap.expected),
-            self._settings.http,
-            member_at=self.membership.member_at,
-            level=self._settings.feature_level,
-            committed=committed,
-            chain=self.engine.journal.chain_at(committed),
-            remembered=self.memory.to_tell() if self._bootstrap.formed else [],
-            raft=self.addresses.own,
-            others=dict(self.membership.others),
-        )
 
     # ---- who leads --------------------------------------------------------------------------------------------------
 
