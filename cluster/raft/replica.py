@@ -17,24 +17,24 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.proposals import Proposals, settle
 from quorate.cluster.raft.environment import Directory, Environment, ReplicaSettings, blocking, in_words
-from quorate.cluster.raft.handover import hand_over
 from quorate.cluster.raft.leader_clock import LeaderClock
-from quorate.cluster.raft.local_state import LocalState, notify
+from quorate.cluster.raft.local_state import LocalState
 from quorate.cluster.raft.log_point import applied_point
 from quorate.cluster.raft.member_clocks import MemberClocks
 from quorate.cluster.raft.members import Member, Members
 from quorate.cluster.raft.membership.address_changes import AddressChanges
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.opening import open_storage
+from quorate.cluster.raft.own_leadership import OwnLeadership
 from quorate.cluster.raft.running import RunningReplica
 from quorate.cluster.raft.status import RaftStatus
 from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.writer import GuardedWriter, Writer
+from quorate.cluster.raft.ticker import Ticker
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.replica import LogPoint, PeerHandler
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 
-TICK_S = 0.02
 ANNOUNCE_COMMIT_S = 0.01  # followers learn of a commit with the next entries, or after this time
 
 log = logging.getLogger(__name__)
@@ -67,13 +67,10 @@ class RaftReplica:
         )
         self.transport = environment.transport(settings.node_id, self, settings.key)
         self._clocks = MemberClocks(settings.node_id, self.transport, environment.wall, environment.monotonic)
-        self._leadership_listeners: list[Callable[[bool], None]] = []
+        self._leadership = OwnLeadership(self._leadership_changed)
         self._proposals = Proposals()
-        self._was_leader = False
-        self._handing_over = False
         self._writers: list[Writer] = []
-        self._tick_scheduled = False
-        self._tick_timer: asyncio.TimerHandle | None = None
+        self._ticker = Ticker(self._tick, lambda: self._running is not None)
         self._announce_timer: asyncio.TimerHandle | None = None
         self._opened: RunningReplica | None = None  # None: starting
         self._halted: BaseException | None = None
@@ -104,12 +101,12 @@ class RaftReplica:
             snapshot_writer=snapshot_writer,
             memory_writer=self._new_writer("quorate-memory"),
             rng=self._environment.rng,
-            snapshot_installed=self._tick_soon,
+            snapshot_installed=self._ticker.soon,
             halt=self._halt,
         )
         running.save_identity()
         await self.transport.start(self.settings.listen)
-        self._tick_periodically()
+        self._ticker.start()
 
     def _new_writer(self, name: str) -> Writer:
         self._writers.append(GuardedWriter(self._environment.writer(name), self._disk_step))
@@ -142,9 +139,9 @@ class RaftReplica:
         self._clocks.stop()
         if self._opened is not None:
             self._opened.stop()
-        for timer in (self._tick_timer, self._announce_timer):
-            if timer is not None:
-                timer.cancel()
+        self._ticker.stop()
+        if self._announce_timer is not None:
+            self._announce_timer.cancel()
 
     def _halt(self, error: BaseException) -> None:
         """Stop answering, for good. The owner decides what happens to the process."""
@@ -187,26 +184,15 @@ class RaftReplica:
         """More of the log is durable. Called in a step of the disk's."""
         if (running := self._running) is not None:
             running.engine.on_synced()
-            self._tick_soon()
-
-    def _tick_soon(self) -> None:
-        if not self._tick_scheduled and self._running is not None:
-            self._tick_scheduled = True
-            asyncio.get_running_loop().call_soon(self._tick)
-
-    def _tick_periodically(self) -> None:
-        self._tick()
-        if self._running is not None:
-            self._tick_timer = asyncio.get_running_loop().call_later(TICK_S, self._tick_periodically)
+            self._ticker.soon()
 
     def _tick(self) -> None:
-        self._tick_scheduled = False
         if (running := self._running) is not None:
             self._guard(self._run_tick, running)
 
     def _run_tick(self, running: RunningReplica) -> None:
         if running.engine.tick():
-            self._tick_soon()
+            self._ticker.soon()
         self._clocks.tick(leads=running.engine.role == LEADER, voters=running.engine.voters)
         running.tick_membership()
         self._check_leadership()
@@ -221,15 +207,14 @@ class RaftReplica:
             self._guard(running.engine.announce_commit)
 
     def _check_leadership(self) -> None:
-        leads = self.is_leader
-        if leads != self._was_leader:
-            self._was_leader = leads
-            if self._opened is not None:
-                self._opened.log_leadership(leads, stops=self._running is None, handing_over=self._handing_over)
-            if leads and not self.state.cluster_id:
-                self._propose_cluster()
-            for listener in self._leadership_listeners:
-                notify(listener, leads)
+        self._leadership.note(self.is_leader)
+
+    def _leadership_changed(self, leads: bool) -> None:
+        if self._opened is not None:
+            handing_over = self._leadership.handing_over
+            self._opened.log_leadership(leads, stops=self._running is None, handing_over=handing_over)
+        if leads and not self.state.cluster_id:
+            self._propose_cluster()
 
     def _propose_cluster(self) -> None:
         """Give the new state machine the id, the key and the settings that all replicas must share."""
@@ -259,7 +244,7 @@ class RaftReplica:
     def connected(self, peer: str) -> None:
         if (running := self._running) is not None:
             self._guard(running.connected, peer)
-            self._tick_soon()
+            self._ticker.soon()
 
     def disconnected(self, peer: str) -> None:
         if (running := self._running) is not None:
@@ -274,7 +259,7 @@ class RaftReplica:
     def received(self, peer: str, message: messages.Message) -> None:
         if (running := self._running) is not None:
             self._guard(running.receive, peer, message)
-            self._tick_soon()
+            self._ticker.soon()
 
     # ---- for the rest of the node, see `Replica` --------------------------------------------------------------------
 
@@ -310,13 +295,13 @@ class RaftReplica:
         running = self._running
         if running is None:
             answer.set_exception(NotReady("this node is starting or stopping"))
-        elif self._handing_over:
+        elif self._leadership.handing_over:
             answer.set_exception(NoLeader(f"{self.node_id} hands leadership over"))
         elif (refusal := self._proposals.refusal(len(entry))) is not None:
             answer.set_exception(refusal)
         elif self._guard(running.engine.propose, entry, lambda applied, outcome: settle(answer, applied, outcome)):
             self._proposals.add(answer, len(entry))
-            self._tick_soon()
+            self._ticker.soon()
         elif not answer.done():
             # If the engine failed while it added the entry, the entry may be in the log.
             unknown = OutcomeUnknown("this node stopped itself before the outcome was known")
@@ -329,7 +314,7 @@ class RaftReplica:
         self._guard(
             running.engine.confirm_reads, lambda leads: None if confirmed.done() else confirmed.set_result(leads)
         )
-        self._tick_soon()
+        self._ticker.soon()
         if not await confirmed:
             raise NoLeader(f"{self.node_id} does not lead now")
         return self.state.version
@@ -350,16 +335,13 @@ class RaftReplica:
         self._state.on_applied(listener)
 
     def on_leadership(self, listener: Callable[[bool], None]) -> None:
-        self._leadership_listeners.append(listener)
+        self._leadership.listen(listener)
 
     async def transfer_leadership(self) -> bool:
-        if self._opened is None or self._opened.engine.voters() == {self.node_id}:
+        if self._opened is None:
             return False
-        self._handing_over = True
-        try:
-            return await hand_over(self._opened.engine, is_running=lambda: self._running is not None, guard=self._guard)
-        finally:
-            self._handing_over = False
+        engine = self._opened.engine
+        return await self._leadership.transfer(engine, is_running=lambda: self._running is not None, guard=self._guard)
 
     def status(self) -> RaftStatus:
         if self._opened is None:

@@ -1,0 +1,41 @@
+"""When a replica ticks: as soon as something has happened, and every few milliseconds anyway."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+TICK_S = 0.02
+
+
+class Ticker:
+    """Calls `tick` on the loop. What has happened in one turn of the loop makes one tick.
+
+    Nothing is ticked while `is_running` says no, and after `stop`.
+    """
+
+    def __init__(self, tick: Callable[[], None], is_running: Callable[[], bool]) -> None:
+        self._call, self._is_running = tick, is_running
+        self._scheduled = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def start(self) -> None:
+        """Tick now, and again and again."""
+        self._tick()
+        if self._is_running():
+            self._timer = asyncio.get_running_loop().call_later(TICK_S, self.start)
+
+    def stop(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def soon(self) -> None:
+        """Something has happened."""
+        if not self._scheduled and self._is_running():
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._tick)
+
+    def _tick(self) -> None:
+        self._scheduled = False
+        if self._is_running():
+            self._call()
