@@ -17,9 +17,9 @@ from quorate.cluster.replica import Replica
 from quorate.cluster.submit.submitter import Submitter
 from quorate.http.counts import Counts
 from quorate.http.events import Events
+from quorate.http.limits import Limits
 from quorate.http.parse_pool import ParsePool
 from quorate.http.refusals import RefusalWords
-from quorate.vote import ENTRY_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX
 from quorate.words import Action
 
 
@@ -48,27 +48,6 @@ class MemberAddresses:
     id: str
     http: str
     raft: str
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Bounds on what one client, and all clients together, can take from the node."""
-
-    body_bytes: int = REQUEST_BYTES_MAX
-    poll_bytes: int = ENTRY_BYTES_MAX  # only POST /polls: the text of the options may take 4 MiB, and JSON adds quotes
-    votes: int = VOTES_PER_REQUEST_MAX
-    timeout_s: float = 5.0  # how long a request waits for its outcome
-    wait_max_s: float = 30.0  # the longest `wait=` a read may ask for
-    operation_s: float = 30.0  # an operator's call: a member is removed and added, each with a deadline of its own
-    head_timeout_s: float = 10.0  # from a request's first byte to the end of its headers
-    body_timeout_s: float = 30.0
-    stall_timeout_s: float = 30.0  # a client that reads nothing of its answer for so long is disconnected
-    head_bytes: int = 64 * 1024
-    keep_alive_s: int = 75
-    connections: int = 10_000
-    events: int = 1_000
-    threads: int = 8
-    waiting: int = 64  # requests that may wait for a free thread
 
 
 class Operator(Protocol):

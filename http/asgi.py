@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
-from typing import Any
+from collections.abc import Awaitable, Callable
 
-from quorate.errors import Invalid, NotReady, QuorateError
+from quorate.errors import NotReady, QuorateError
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.connection import ANSWER
@@ -19,13 +18,12 @@ from quorate.http.events import Stream
 from quorate.http.flask_loader import FlaskLoader
 from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Reply, headers_of, internal, problem
-from quorate.http.request import Request, check_coding, check_origin
+from quorate.http.request import Request
 from quorate.http.routing import Match, Route, Router
+from quorate.http.scope import Scope, length_of, query_of, read_headers, without_last_slash
 
-Scope = dict[str, Any]
 Send = Callable[[Message], Awaitable[None]]
 
-CODINGS = (b"content-encoding", b"transfer-encoding")
 GONE = 499  # the client left before there was an answer: nginx's number, never sent
 
 
@@ -45,7 +43,7 @@ class AsgiApp:
         if scope["type"] != "http":
             return
         began_s = time.perf_counter()
-        method, path = scope["method"], _without_last_slash(scope)
+        method, path = scope["method"], without_last_slash(scope)
         try:
             match = self._router.find(method, path) or (await self._flask.get()).url_map.find(method, path)
             if match.hot and match.route is not None and self._hot:
@@ -84,10 +82,10 @@ class AsgiApp:
     async def _read(self, route: Route, path: str, scope: Scope, receive: Receive) -> Request:
         request = Request(path)
         if route.method == "POST":
-            length = _read_headers(request, scope, self._api.hosts)
+            length = read_headers(request, scope, self._api.hosts)
             request.body = await self._bodies.read(receive, length, route.body_max(self._api.limits))
             return request
-        request.query = _query(scope)
+        request.query = query_of(scope)
         for name, value in scope["headers"]:
             if name == b"last-event-id":
                 request.last_event_id = value.decode("latin-1")
@@ -130,8 +128,8 @@ class AsgiApp:
         limits = self._api.limits
         try:
             body_max = match.route.body_max(limits) if match.route is not None else limits.body_bytes
-            body = await self._bodies.read(receive, _length(scope), body_max)
-            _query(scope)
+            body = await self._bodies.read(receive, length_of(scope), body_max)
+            query_of(scope)
             await self._on_thread(scope, _given(body, receive), note)
             return status
         except QuorateError as error:
@@ -159,65 +157,6 @@ class AsgiApp:
     def cut(self) -> None:
         """Requests that are cancelled from now on end quietly: the server stops and cancels those that remain."""
         self._cut = True
-
-
-def _read_headers(request: Request, scope: Scope, hosts: Collection[str]) -> bytes | None:
-    """Fill in the request from the headers of a POST. Returns the Content-Length. Refuses a page of another site."""
-    length = origin = host = None
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            length = value
-        elif name == b"content-type":
-            request.content_type = value.decode("latin-1")
-        elif name == b"host":
-            host = value
-        elif name == b"origin":
-            origin = value
-        elif name in CODINGS:
-            check_coding(value.decode("latin-1"))
-        elif name == b"idempotency-key":
-            request.idempotency_key = _once(request.idempotency_key, value)
-        elif name == b"x-quorate-producer":
-            request.producer = _once(request.producer, value)
-    if origin is not None:
-        check_origin(origin.decode("latin-1"), host and host.decode("latin-1"), hosts)
-    return length
-
-
-def _query(scope: Scope) -> str:
-    query: bytes = scope["query_string"]
-    if not query.isascii():
-        raise Invalid("the query has bytes that are not ASCII; percent-encode them")
-    return query.decode("ascii")
-
-
-def _once(before: str | None, value: bytes) -> str:
-    """Read a header that decides whether a vote counts. It must be given once, in UTF-8."""
-    if before is not None:
-        raise Invalid("Idempotency-Key or X-Quorate-Producer is given twice")
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        raise Invalid("Idempotency-Key and X-Quorate-Producer are UTF-8") from None
-
-
-def _length(scope: Scope) -> bytes | None:
-    """The Content-Length of a request for Flask. Refuses a body that is compressed."""
-    length: bytes | None = None
-    for name, value in scope["headers"]:
-        if name == b"content-length":
-            length = value
-        elif name in CODINGS:
-            check_coding(value.decode("latin-1"))
-    return length
-
-
-def _without_last_slash(scope: Scope) -> str:
-    """The path, which is the same with a slash at its end for every route. `%2F` there is part of an id, and stays."""
-    path: str = scope["path"]
-    if path.endswith("/") and len(path) > 1 and path[-2] != "/" and scope["raw_path"].endswith(b"/"):
-        scope["path"] = path = path[:-1]
-    return path
 
 
 def _given(body: bytes, receive: Receive) -> Receive:

@@ -20,8 +20,9 @@ from quorate.http.api import Api
 from quorate.http.body import too_large
 from quorate.http.events import HEARTBEAT_S, Stream
 from quorate.http.handlers.events import stream_headers
+from quorate.http.origin import check_origin
 from quorate.http.reply import Reply, headers_of, internal, problem, signature
-from quorate.http.request import Request, check_coding, check_origin
+from quorate.http.request import Request, check_coding
 from quorate.http.routing import Route
 from quorate.http.url_map import AnythingConverter
 from quorate.words import near_names

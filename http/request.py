@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
-from quorate.errors import Forbidden, Invalid, UnsupportedMedia
+from quorate.errors import Invalid, UnsupportedMedia
 from quorate.vote import normal_form
 from quorate.words import count
 
 DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)(ms|s|m)?", re.ASCII)
-PORT = re.compile(r":\d+$", re.ASCII)
 UNITS_S = {"ms": 0.001, "s": 1.0, None: 1.0, "m": 60.0}
 
 
@@ -28,26 +26,6 @@ class Request:
     producer: str | None = None
     last_event_id: str | None = None
     accept: str = ""
-
-
-def check_origin(origin: str | None, host: str | None, hosts: Collection[str]) -> None:
-    """Refuse a change that a page of another site makes through a browser, since nodes do not check who asks.
-
-    A browser sends the Origin header with every request to another site except GET and HEAD (Fetch standard). Other
-    clients do not send it. A page of this node comes from the host that is asked, or, where a proxy asks in its own
-    name, from one of `hosts` (`http.hosts`), which are in lower case, each with its port or for every port.
-    """
-    if origin is None:
-        return
-    site = origin.partition("://")[2]
-    name = site.lower()
-    if site == host or (name and (name in hosts or PORT.sub("", name) in hosts)):
-        return
-    proxy = (
-        ". If it is this node's own page behind a proxy, have the proxy pass the Host header on "
-        f"(nginx: proxy_set_header Host $http_host), or add {site[:100]!r} to http.hosts"
-    )
-    raise Forbidden(f"a page of {origin[:100]!r} cannot make changes at {(host or '')[:100]!r}{proxy if site else ''}")
 
 
 def check_coding(coding: str) -> None:

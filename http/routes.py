@@ -22,7 +22,7 @@ The order is the order of /openapi.json.
 from __future__ import annotations
 
 from quorate.http import openapi
-from quorate.http.api import Api, Limits
+from quorate.http.api import Api
 from quorate.http.handlers import (
     admin,
     cluster,
@@ -36,6 +36,7 @@ from quorate.http.handlers import (
     settings,
     votes,
 )
+from quorate.http.limits import Limits
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request

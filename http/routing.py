@@ -12,8 +12,9 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from quorate.http.api import Api, Limits
+from quorate.http.api import Api
 from quorate.http.events import Stream
+from quorate.http.limits import Limits
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply
 from quorate.http.request import Request

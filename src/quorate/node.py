@@ -30,8 +30,9 @@ from quorate.cluster_view import ClusterView
 from quorate.config import Config
 from quorate.errors import QuorateError, Removed
 from quorate.exit_code import DONE, FAILED, REMOVED
-from quorate.http.api import Api, Check, Limits
+from quorate.http.api import Api, Check
 from quorate.http.events import Events
+from quorate.http.limits import Limits
 from quorate.http.server import HttpServer
 from quorate.joining import Joining
 from quorate.parts import Part, Parts

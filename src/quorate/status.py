@@ -17,7 +17,7 @@ from quorate.cluster.fsm import StateMachine
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config, masked_config
-from quorate.http.api import Limits
+from quorate.http.limits import Limits
 from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTIONS_PER_POLL_MAX, POLLS_MAX, WEIGHT_MAX
 
 if TYPE_CHECKING:

@@ -17,8 +17,9 @@ import uvloop
 from quorate.cluster.read.digests import Digests
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
-from quorate.http.api import Api, Check, CheckResult, Limits, MemberAddresses, Operator, Settings
+from quorate.http.api import Api, Check, CheckResult, MemberAddresses, Operator, Settings
 from quorate.http.events import Events
+from quorate.http.limits import Limits
 from quorate.http.server import HttpServer
 from tests.support.local_replica import LocalReplica
 

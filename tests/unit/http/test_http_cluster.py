@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quorate.errors import OutcomeUnknown
-from quorate.http.api import Limits
+from quorate.http.limits import Limits
 from tests.support.http_node import MOOD, Node, running
 
 

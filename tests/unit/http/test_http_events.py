@@ -16,7 +16,7 @@ from quorate.cluster.fsm import Applied
 from quorate.cluster.read import chunks
 from quorate.cluster.submit.batch import count_choices
 from quorate.http import events
-from quorate.http.api import Limits
+from quorate.http.limits import Limits
 from quorate.vote import Vote
 from tests.support.http_node import MOOD, Node, running
 from tests.support.waiting import wait_for

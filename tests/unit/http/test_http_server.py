@@ -16,7 +16,7 @@ import pytest
 
 from quorate.errors import ConfigError
 from quorate.http import consistency, flask_loader, parse_pool, server
-from quorate.http.api import Limits
+from quorate.http.limits import Limits
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
 from tests.support.waiting import wait_for
 
