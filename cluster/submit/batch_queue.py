@@ -56,7 +56,7 @@ class _PendingBatch:
     deadline_s: float
     answer: asyncio.Future[_BatchAnswer]
     ours: bool = True  # its requests came to this node; False: a follower forwarded it to us
-    attempt: asyncio.Future[bytes] | None = None  # the last call to a leader that it was forwarded by
+    attempt: asyncio.Future[bytes] | None = None  # the call to a leader that it was forwarded by; None: not forwarded
 
     def resolve(self, answer: _BatchAnswer) -> None:
         if not self.answer.done():
@@ -82,7 +82,7 @@ class BatchQueue:
         self._open: deque[Batch] = deque()  # not yet encoded: requests may still join. Oldest first
         self._pending: deque[_PendingBatch] = deque()  # encoded, waiting for a leader or a free place
         self._sent: dict[int, _PendingBatch] = {}  # by identity: sent, perhaps counted, not yet answered
-        self._proposals = 0  # entries under way that this node proposed
+        self._proposals: set[asyncio.Future[Applied]] = set()  # entries under way that this leadership proposed
         self._scheduled = False
         self._sweeping: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -131,9 +131,14 @@ class BatchQueue:
 
     def _on_leadership(self, leads: bool) -> None:
         """Forwarded batches are given back at once: this node may be elected again before the queue moves, and a batch
-        may be proposed only in the term in which it came."""
+        may be proposed only in the term in which it came.
+
+        What it proposed may stay open for as long as it is cut off from the next leader. It must keep no vote from
+        leaving by another way.
+        """
         if not leads:
             self._give_back()
+            self._proposals.clear()
         self._schedule()
 
     def _schedule(self) -> None:
@@ -156,7 +161,7 @@ class BatchQueue:
                 self._leader.wait.tell(self._schedule)
             return
         self._leader.abandon_others(leader)
-        while (self._open or self._pending) and self._proposals + self._leader.places_taken < PLACES:
+        while (self._open or self._pending) and len(self._proposals) + self._leader.places_taken < PLACES:
             if leads:
                 self._propose()
             else:
@@ -189,13 +194,15 @@ class BatchQueue:
         while self._pending and size + len(self._pending[0].encoded) <= BATCH_BYTES:
             group.append(self._pending.popleft())
             size += len(group[-1].encoded)
+        for batch in group:
+            batch.attempt = None
         proposal = self._replica.propose(entry.encode_entry(self._replica.now_ms(), [batch.encoded for batch in group]))
-        self._proposals += 1
+        self._proposals.add(proposal)
         self._mark_sent(group)
         proposal.add_done_callback(lambda done: self._committed(group, done))
 
     def _committed(self, group: list[_PendingBatch], done: asyncio.Future[Applied]) -> None:
-        self._proposals -= 1
+        self._proposals.discard(done)
         self._mark_done(group)
         error = done.exception()
         if error is None:
@@ -264,11 +271,17 @@ class BatchQueue:
             self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
-        """Tell each batch whose deadline has passed: surely not counted if it is waiting, unknown if it was sent."""
+        """Tell each batch whose deadline has passed: surely not counted if it is waiting, unknown if it was sent.
+
+        What this node proposed as a leader is unknown at once if it reaches the next leader over a peer only: the
+        entries that would tell it do not come.
+        """
         self._sweeping = None
         now_s = asyncio.get_running_loop().time()
         self._refuse_waiting(now_s)
         self._tell_sent(now_s)
+        if self._replica.leader_via is not None and not self._replica.is_leader:
+            self._tell_proposed()
         self._schedule()
         self._sweep_later()
 
@@ -289,6 +302,11 @@ class BatchQueue:
                 batch.refuse(self._leader.too_late(sent=True))
                 if batch.attempt is not None:
                     self._leader.give_up(batch.attempt)
+
+    def _tell_proposed(self) -> None:
+        for batch in self._sent.values():
+            if batch.attempt is None:
+                batch.refuse(OutcomeUnknown("another node leads, and this one does not hear it"))
 
     def stop(self) -> None:
         """Refuse what waits (surely not counted). What was sent ends with its own answer. Idempotent."""

@@ -80,10 +80,11 @@ class LocalReplica:
         for listener in self._applied:
             listener(applied)
 
-    def lead(self, leader: str | None) -> None:
-        """Believe in another leader. Proposals that are held here become unknown."""
+    def lead(self, leader: str | None, *, cut_off: bool = False) -> None:
+        """Believe in another leader. Proposals that are held here become unknown; if this node is cut off from the new
+        leader, they stay open, because its entries never come."""
         before, self.leader = self.is_leader, leader
-        if self.held:
+        if self.held and not cut_off:
             for _, answer in self.held:
                 if not answer.done():
                     answer.set_exception(OutcomeUnknown("leadership was lost"))
