@@ -18,9 +18,10 @@ from typing import TypeVar
 from quorate.cluster import entry
 from quorate.cluster.raft import members
 from quorate.cluster.raft.engine.replication import MEMBERS, REGULAR
+from quorate.cluster.raft.membership import removal
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.raft.storage.journal import Journal
-from quorate.cluster.raft.storage.snapshot_store import SnapshotStore
+from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
 from quorate.errors import DataError
 
 T = TypeVar("T")
@@ -63,7 +64,10 @@ def recover(data: Path | str, node_id: str, raft_address: str) -> Recovery:
         before = directory.identity.cluster_id
         if before is None:
             raise DataError(f"{data} was never a member of a cluster: there is nothing to recover")
-        journal = _open(directory, node_id)
+        snapshot = SnapshotStore(directory.files, node_id=node_id).newest()
+        journal = _open(directory, node_id, snapshot)
+        if removal.noted(directory) is not None or _is_removed(node_id, journal, snapshot):
+            raise _removed(node_id)
         _, last_index, last_term = journal[-1]
         term = journal.getCurrentTerm() + 1
         recovery = Recovery(
@@ -89,11 +93,26 @@ def _failed(error: BaseException) -> DataError:
     return DataError(f"the disk refused what recovery writes: {error}. Put that right, and recover again")
 
 
-def _open(directory: DataDirectory, node_id: str) -> Journal:
+def _is_removed(node_id: str, journal: Journal, snapshot: SnapshotMeta | None) -> bool:
+    """Whether the log surely removed the node. An entry that may not be committed does not count."""
+    known = snapshot.members if snapshot is not None else b""
+    for command, index, _ in journal[:]:
+        if command.startswith(MEMBERS) and index <= journal.getRaftCommitIndex():
+            known = command[1:]
+    return bool(known) and members.decode(known).get(node_id) is None
+
+
+def _removed(node_id: str) -> DataError:
+    return DataError(
+        f"{node_id} was {members.REMOVED} while the others went on, so its disk lacks what was counted since: recover "
+        "the disk of a member. Nothing was changed"
+    )
+
+
+def _open(directory: DataDirectory, node_id: str, snapshot: SnapshotMeta | None) -> Journal:
     def failed(error: BaseException) -> None:
         raise _failed(error) from error
 
-    snapshot = SnapshotStore(directory.files, node_id=node_id).newest()
     return Journal.open(
         directory.files, InlineWriter(), snapshot=snapshot, on_failure=failed, node_id=node_id, may_create=False
     )

@@ -6,6 +6,7 @@ The rest of Quorate logs one line for a change of state, and none for a vote.
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import time
 from logging.handlers import WatchedFileHandler
@@ -14,6 +15,7 @@ from typing import Any
 import msgspec
 
 _encode = msgspec.json.Encoder().encode
+_HEAD = re.compile(r"\d{4}-\d\d-\d\dT\S+Z [A-Z]+ +\S+ [\w.]+: |quorate: ")
 
 
 class _Text(logging.Formatter):
@@ -53,3 +55,11 @@ def set_up(node_id: str, *, level: str, format: str, file: str) -> None:
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
     for chatty in ("uvicorn", "asyncio", "urllib3", "pymongo", "nsq", "tornado", "pysyncobj"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
+
+
+def message_of(line: str) -> str:
+    """What a line says, without the time and all else that the formats above put around it."""
+    try:
+        return str(msgspec.json.decode(line)["message"])
+    except (msgspec.DecodeError, TypeError, KeyError):
+        return line[head.end() :] if (head := _HEAD.match(line)) else line

@@ -19,6 +19,7 @@ from quorate.cluster.flush.flushers import Adopted, Flushers
 from quorate.cluster.fsm import Applied
 from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
+from quorate.cluster.raft.membership import removal
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.read.digests import Digests
@@ -28,8 +29,8 @@ from quorate.cluster.submit.timed_close import TimedClose
 from quorate.cluster_settings import ClusterSettings
 from quorate.cluster_view import ClusterView
 from quorate.config import Config
-from quorate.errors import QuorateError, Removed
-from quorate.exit_code import DONE, FAILED, REMOVED
+from quorate.errors import Halted, QuorateError, Removed
+from quorate.exit_code import DONE, FAILED, HALTED, REMOVED
 from quorate.http.api import Api, Check
 from quorate.http.events import Events
 from quorate.http.limits import Limits
@@ -147,22 +148,32 @@ class Node:
     async def run(self) -> int:
         """The exit code. Raises `QuorateError` if the node cannot start."""
         try:
+            if (why := removal.noted(self.directory)) is not None:
+                raise Removed(why)
             await self._parts.start()
             log.info("%s serves %s; its log is in %s", self.config.node.id, self.config.http.url, self.config.node.data)
             await self._stop_asked.wait()
-        except Removed as error:  # its own log says so already
+        except Halted as error:  # what is on its disk says so already
             self._failure = error
         finally:
+            self._note_removal()
             await self._parts.stop()
         if self._failure is not None:
             detail = self._failure.detail if isinstance(self._failure, QuorateError) else repr(self._failure)
             log.critical("%s stopped itself: %s", self.config.node.id, detail)
-            return REMOVED if isinstance(self._failure, Removed) else FAILED
+            return _code_of(self._failure)
         log.info("%s stopped", self.config.node.id)
         return DONE
 
     def ask_to_stop(self) -> None:
         self._stop_asked.set()
+
+    def _note_removal(self) -> None:
+        if isinstance(self._failure, Removed):
+            try:
+                removal.note(self.directory, self._failure.detail)
+            except OSError as error:
+                log.warning("the removal cannot be noted on the disk: %s", error)
 
     def _halted(self, error: BaseException) -> None:
         self._failure = error
@@ -188,6 +199,12 @@ class Node:
         """One sink, or all if no name is given."""
         command = partial(self.submitter.command, timeout_s=self.config.http.timeout_ms / 1000)
         return await self.flushers.adopt(command, name)
+
+
+def _code_of(failure: BaseException) -> int:
+    if isinstance(failure, Removed):
+        return REMOVED
+    return HALTED if isinstance(failure, Halted) else FAILED
 
 
 def _replica_settings(config: Config) -> ReplicaSettings:

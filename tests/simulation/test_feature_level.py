@@ -15,7 +15,7 @@ from quorate.cluster import entry
 from quorate.cluster.entry import Done, Refused, SetDedupWindow
 from quorate.cluster.raft.engine.replication import LEVEL
 from quorate.cluster.raft.members import Members
-from quorate.errors import DataError, NeedsLevel
+from quorate.errors import Halted, NeedsLevel
 from tests.stock.our_net import OurNet
 
 
@@ -116,7 +116,7 @@ def test_a_node_that_goes_back_after_the_rise_does_not_start() -> None:
         assert net.until(lambda: net.running(back).compaction.newest is not None)
         net.crash(back, power=False)
         net.levels[back] = 0
-        with pytest.raises(DataError, match=f"run a newer version on {back}"):
+        with pytest.raises(Halted, match=f"run a newer version on {back}"):
             net.start(back)
 
 

@@ -12,14 +12,15 @@ import msgspec
 import pytest
 
 from quorate import exit_code
-from quorate.cluster.raft.engine.replication import MEMBERS
+from quorate.cluster.entry import encode_raise
+from quorate.cluster.raft.engine.replication import LEVEL, MEMBERS
 from quorate.cluster.raft.members import encode, founding
 from quorate.cluster.raft.membership.bootstrap import cluster_id_of
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.cluster.raft.unsafe_recovery import InlineWriter
 from quorate.config import Config, load
-from quorate.errors import ConfigError
+from quorate.errors import ConfigError, Removed
 from quorate.node import Node
 from tests.support.families import needs_ipv6
 
@@ -71,20 +72,55 @@ def test_a_node_that_cannot_listen_leaves_its_folder_unlocked(tmp_path: Path) ->
 def test_a_node_whose_own_log_has_its_removal_ends_with_a_code_of_its_own(tmp_path: Path) -> None:
     directory = DataDirectory.open(tmp_path, node_id="n1")
     founders = {"n1": directory.identity.incarnation, "n2": "another disk"}
-    directory.save_identity(cluster_id=cluster_id_of(founders), members=founders)
     formed = founding({"n1": "127.0.0.1:1", "n2": "127.0.0.1:2"}, founders)
+    write_log(directory, founders, MEMBERS + encode(formed), MEMBERS + encode(formed.removing("n1")))
+    assert exit_code.REMOVED == started(tmp_path)
+
+
+def test_a_node_whose_log_it_cannot_follow_ends_with_a_code_of_its_own(tmp_path: Path, caplog: Any) -> None:
+    """To start it again changes nothing, and "the outcome is unknown" (4) would be said of nothing that was asked."""
+    directory = DataDirectory.open(tmp_path, node_id="n1")
+    write_log(directory, {"n1": directory.identity.incarnation}, LEVEL + encode_raise(99))
+    assert exit_code.HALTED == started(tmp_path)
+    assert "n1 stopped itself: the cluster needs a version with feature level 99 or newer" in caplog.text
+
+
+def test_a_removed_node_ends_at_each_start_also_where_it_reaches_nobody(tmp_path: Path) -> None:
+    """A peer told it, so its own log does not have it."""
+    directory = DataDirectory.open(tmp_path, node_id="n1")
+    founders = {"n1": directory.identity.incarnation, "n2": "another disk"}
+    write_log(directory, founders, MEMBERS + encode(founding({"n1": "127.0.0.1:1", "n2": "127.0.0.1:2"}, founders)))
+
+    async def told() -> int:
+        node = Node(config_of(tmp_path))
+        running = asyncio.create_task(node.run())
+        await until(lambda: bool(node.http.listening) and node.replica.status().role != "starting")
+        node.replica._halt(Removed("this node was removed from the cluster (says n2)"))
+        return await running
+
+    assert exit_code.REMOVED == asyncio.run(told())
+    assert exit_code.REMOVED == started(tmp_path)
+
+
+def write_log(directory: DataDirectory, founders: dict[str, str], *commands: bytes) -> None:
+    """Make it a member's disk, with these commands from index 2 on, all committed. Closes the directory."""
+    directory.save_identity(cluster_id=cluster_id_of(founders), members=founders)
     journal = Journal.open(directory.files, InlineWriter(), snapshot=None, on_failure=lambda error: None)
-    for index, known in enumerate((formed, formed.removing("n1")), 2):
-        journal.add(MEMBERS + encode(known), index, 1)
+    for index, command in enumerate(commands, 2):
+        journal.add(command, index, 1)
     journal.flush()
-    journal.setRaftCommitIndex(3)
+    journal.setRaftCommitIndex(1 + len(commands))
     journal.close()
     directory.close()
 
-    async def main() -> int:
-        return await Node(config_of(tmp_path)).run()
 
-    assert exit_code.REMOVED == asyncio.run(main())
+def started(data: Path) -> int:
+    """Run a node on this folder until it ends by itself; its exit code."""
+
+    async def main() -> int:
+        return await asyncio.wait_for(Node(config_of(data)).run(), 20)
+
+    return asyncio.run(main())
 
 
 @needs_ipv6

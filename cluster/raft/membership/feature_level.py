@@ -16,7 +16,7 @@ from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.local_state import LocalState
 from quorate.cluster.raft.membership.membership import Membership
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
-from quorate.errors import DataError, Halted, NeedsLevel, NotReady
+from quorate.errors import Halted, NeedsLevel, NotReady
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class FeatureLevel:
         self._raise_open = False
         self._seen = self.now
         if (problem := self._problem()) is not None:
-            raise DataError(problem)
+            raise Halted(problem)
 
     @property
     def now(self) -> int:

@@ -26,7 +26,9 @@ def node(file: Path | None, flags: dict[str, Any], removed_ok: bool, parent_fd: 
     """Run one node until it is told to stop (SIGTERM, SIGINT or SIGHUP; a second one stops at once).
 
     It ends with exit code 7 if the cluster has removed it. Its data folder is of no more use then, so whatever starts
-    nodes again must leave this one alone (see deploy/README.md).
+    nodes again must leave this one alone (see deploy/README.md). It ends with exit code 8 if it stopped itself because
+    it could have given wrong answers: its log contradicts the cluster's, or this program cannot follow it. A new start
+    does not help; the node's log says what does.
 
     A signal that was ignored at the start stays ignored: `nohup quorate node &` goes on when the terminal closes.
     Settings come from --config, outranked by QUORATE_SECTION_KEY in the environment, outranked by flags.

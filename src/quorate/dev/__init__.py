@@ -25,7 +25,7 @@ from quorate.client.feed import feed
 from quorate.client.http import Client
 from quorate.client.votes_file import VotesFile, scan
 from quorate.config import SETTINGS, Config, load
-from quorate.dev.display import Display, Lines, Picture, rows_of
+from quorate.dev.display import Display, Lines, Picture, rows_of, stopped_itself
 from quorate.dev.folder import CannotStart, ClusterFolder, Mark, settings_of
 from quorate.dev.poller import Poller
 from quorate.dev.supervisor import Child, Supervisor
@@ -137,7 +137,7 @@ class Run:
     def _say_what_happened(self, display: Display) -> None:
         for child in self.supervisor.poll():
             if child.code is not None and child.code > 0:  # it stopped itself, and its log says why
-                display.say(f"{child.place.id} stopped itself: {child.node.last_lines(1)}")
+                display.say(stopped_itself(child.place.id, child.node.last_lines(1)))
         while self.notes:
             display.say(self.notes.pop(0))
 

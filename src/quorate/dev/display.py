@@ -16,17 +16,23 @@ from rich.text import Text
 
 from quorate.dev.poller import NodeView, Poller, TallyView
 from quorate.dev.supervisor import Child
+from quorate.exit_code import HALTED, REMOVED
+from quorate.logs import message_of
 from quorate.tally_table import tally
 from quorate.words import count
 
 TALLY_LINE_EVERY_S = 5.0
+FINAL_STATES = {REMOVED: "removed", HALTED: "halted"}  # to start such a node again does not help
 FRAME_COLUMNS = 4  # two beside the picture, and two before a command
 ROLE_STYLES = {"leader": "bold green", "candidate": "yellow", "halted": "red"}
 
 
 @dataclass(frozen=True, slots=True)
 class NodeRow:
-    """A node as it is shown. `state` is up, no answer, down, restarting or removed; `note` is how its process ended."""
+    """A node as it is shown. `state` is up, no answer, down, restarting, removed or halted.
+
+    `note` is how its process ended.
+    """
 
     child: Child
     view: NodeView
@@ -45,7 +51,7 @@ def _row(child: Child, view: NodeView) -> NodeRow:
         return NodeRow(child, view, pid, "up")
     if pid is not None:
         return NodeRow(child, view, pid, "no answer")
-    state = "removed" if child.removed else "restarting" if child.restart_at_s is not None else "down"
+    state = FINAL_STATES.get(child.code or 0) or ("restarting" if child.restart_at_s is not None else "down")
     return NodeRow(child, NodeView(), None, state, how_it_ended(child.code))
 
 
@@ -53,6 +59,12 @@ def how_it_ended(code: int | None) -> str:
     if code is None:
         return ""
     return f"killed by signal {-code}" if code < 0 else f"ended with code {code}"
+
+
+def stopped_itself(id: str, last_line: str) -> str:
+    """One sentence, from the last line that the node wrote."""
+    why = message_of(last_line).removeprefix(f"{id} stopped itself: ")
+    return f"{id} stopped itself: {why}" if why else f"{id} stopped itself; its log does not say why"
 
 
 class Display(Protocol):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 
-from quorate.exit_code import REMOVED
+from quorate.exit_code import HALTED, REMOVED
 from quorate.processes.cluster import NodeCluster
 from quorate.processes.node import NodeProcess, Place
 from quorate.processes.process import Lifeline
@@ -87,7 +87,7 @@ class Supervisor:
         for child in self.children:
             if child.has_ended():
                 ended.append(child)
-                if self._restart and not child.removed:
+                if self._restart and child.code not in (REMOVED, HALTED):
                     child.plan_restart()
             else:
                 child.restart_if_due()

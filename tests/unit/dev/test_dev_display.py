@@ -10,7 +10,7 @@ from rich.console import Console
 
 from quorate import exit_code
 from quorate.config import Address
-from quorate.dev.display import Display, Lines, NodeRow, Picture, how_it_ended, rows_of
+from quorate.dev.display import Display, Lines, NodeRow, Picture, how_it_ended, rows_of, stopped_itself
 from quorate.dev.poller import NodeView, Poller, TallyView, view_of
 from quorate.dev.supervisor import Child
 from quorate.processes.node import NodeProcess, Place
@@ -78,6 +78,34 @@ def test_a_node_that_was_removed_is_not_to_be_started_again(out: io.StringIO, pi
     rows = rows_of([gone], Poller([gone.place], "mood"))
     assert ["removed"] == [each.state for each in rows]
     assert not any("start" in line for line in shown(out, picture, rows, None))
+
+
+def test_a_node_that_halted_is_not_to_be_started_again(out: io.StringIO, picture: Display) -> None:
+    child = row("n3", "down").child
+    child.code = exit_code.HALTED
+    rows = rows_of([child], Poller([child.place], "mood"))
+    assert ["halted"] == [each.state for each in rows]
+    assert not any("start" in line for line in shown(out, picture, rows, None))
+
+
+GONE = "n3 stopped itself: this node was removed from the cluster (says n1)"
+
+
+@pytest.mark.parametrize(
+    ("last_line", "words"),
+    [
+        (f"2026-11-27T01:50:10.144Z CRITICAL n3 quorate.node: {GONE}", GONE),
+        (f'{{"time":"2026-11-27T01:50:10.144Z","level":"critical","node":"n3","message":"{GONE}"}}', GONE),
+        (
+            "quorate: The data directory cannot be used: it is full",
+            "n3 stopped itself: The data directory cannot be used: it is full",
+        ),
+        ("MemoryError", "n3 stopped itself: MemoryError"),
+        ("", "n3 stopped itself; its log does not say why"),
+    ],
+)
+def test_why_a_node_stopped_itself_is_one_sentence(last_line: str, words: str) -> None:
+    assert words == stopped_itself("n3", last_line)
 
 
 def test_a_command_to_copy_is_never_broken(out: io.StringIO) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from quorate.cluster.raft import members
 from quorate.cluster.raft.engine.replication import MEMBERS, REGULAR
+from quorate.cluster.raft.membership import removal
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.raft.storage.files import OsFiles
 from quorate.cluster.raft.storage.journal import Journal
@@ -120,3 +121,43 @@ def test_two_recoveries_of_one_disk_are_two_clusters(survivor: Path, tmp_path: P
     ids = {recover(path, "n1", "127.0.0.1:9001").cluster_id for path in (survivor, copy)}
     assert 2 == len(ids)
     assert OLD not in ids
+
+
+def test_the_disk_of_a_removed_node_is_refused_by_its_log(survivor: Path) -> None:
+    """What the cluster counted after the removal is not on it."""
+    directory = DataDirectory.open(survivor, node_id="n1")
+    journal = opened(directory)
+    [founded] = [members.decode(command[1:]) for command, _, _ in journal[1:] if command[:1] == MEMBERS]
+    journal.add(MEMBERS + members.encode(founded.removing("n1")), 4, 3)
+    journal.flush()
+    journal.setRaftCommitIndex(4)
+    journal.close()
+    directory.close()
+    before = found(survivor)
+    with pytest.raises(DataError, match="n1 was removed from the cluster while the others went on"):
+        recover(survivor, "n1", "n1")
+    assert before == found(survivor)
+
+
+def test_a_removal_that_is_not_surely_committed_does_not_hinder(survivor: Path) -> None:
+    """The others may have died before any of them had confirmed it."""
+    directory = DataDirectory.open(survivor, node_id="n1")
+    journal = opened(directory)
+    [founded] = [members.decode(command[1:]) for command, _, _ in journal[1:] if command[:1] == MEMBERS]
+    journal.add(MEMBERS + members.encode(founded.removing("n1")), 4, 3)
+    journal.flush()
+    journal.setRaftCommitIndex(3)
+    journal.close()
+    directory.close()
+    assert OLD == recover(survivor, "n1", "n1").before
+
+
+def test_the_disk_of_a_node_that_was_told_its_removal_is_refused(survivor: Path) -> None:
+    """The leader need not have sent it the entry that removed it."""
+    directory = DataDirectory.open(survivor, node_id="n1")
+    removal.note(directory, "this node was removed from the cluster (says n2)")
+    directory.close()
+    before = found(survivor)
+    with pytest.raises(DataError, match="n1 was removed from the cluster while the others went on"):
+        recover(survivor, "n1", "n1")
+    assert before == found(survivor)
