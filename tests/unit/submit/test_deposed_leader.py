@@ -1,4 +1,4 @@
-"""A node that led, and whose last proposals stay open: it is cut off from the next leader, and reaches it over a peer."""
+"""A node that led, and whose last proposals stay open: it does not hear the next leader, but reaches it by a peer."""
 
 from __future__ import annotations
 
