@@ -15,6 +15,7 @@ from quorate.cluster.read.digests import Digests
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.submitter import Submitter
+from quorate.http.access import Access
 from quorate.http.counts import Counts
 from quorate.http.events import Events
 from quorate.http.limits import Limits
@@ -87,6 +88,7 @@ class Api:
     adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None  # by name, or (None) all sinks
     settings: Settings | None = None
     checks: Sequence[Check] = ()
+    access: Access = field(default_factory=Access)
     hosts: Collection[str] = ()  # further names under which browsers reach this node: `http.hosts`, in lower case
     limits: Limits = field(default_factory=Limits)
     refusals: RefusalWords = field(default_factory=RefusalWords)

@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 
 from quorate.errors import NotReady, QuorateError
+from quorate.http.access import CALLER
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.connection import ANSWER
@@ -46,7 +47,10 @@ class AsgiApp:
         method, path = scope["method"], without_last_slash(scope)
         try:
             match = self._router.find(method, path) or (await self._flask.get()).url_map.find(method, path)
-            if match.hot and match.route is not None and self._hot:
+            if (refusal := self._admit(match, scope)) is not None:
+                await self._send(scope, send, refusal)
+                status = refusal.status
+            elif match.hot and match.route is not None and self._hot:
                 status = await self._on_loop(match.route, match.arguments, scope, receive, send)
             else:
                 status = await self._by_flask(match, scope, receive, send)
@@ -55,6 +59,14 @@ class AsgiApp:
                 raise
             return
         self._api.counts.served(match.name, status, time.perf_counter() - began_s)
+
+    def _admit(self, match: Match, scope: Scope) -> Reply | None:
+        """Note in the scope who asks. Returns the refusal if this caller may not use the route."""
+        try:
+            scope[CALLER] = self._api.access.admit(match.role, scope)
+        except QuorateError as error:
+            return problem(error, scope["path"])
+        return None
 
     # ---- on the loop ------------------------------------------------------------------------------------------------
 
@@ -80,7 +92,7 @@ class AsgiApp:
         return 200
 
     async def _read(self, route: Route, path: str, scope: Scope, receive: Receive) -> Request:
-        request = Request(path)
+        request = Request(path, scope[CALLER])
         if route.method == "POST":
             length = read_headers(request, scope, self._api.hosts)
             request.body = await self._bodies.read(receive, length, route.body_max(self._api.limits))

@@ -15,7 +15,8 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
-from quorate.errors import Invalid, MethodNotAllowed, NotFound, OutcomeUnknown, QuorateError
+from quorate.errors import Invalid, MethodNotAllowed, NotFound, OutcomeUnknown, QuorateError, Unauthorized
+from quorate.http.access import CALLER
 from quorate.http.api import Api
 from quorate.http.body import too_large
 from quorate.http.events import HEARTBEAT_S, Stream
@@ -25,6 +26,7 @@ from quorate.http.reply import Reply, headers_of, internal, problem, signature
 from quorate.http.request import Request, check_coding
 from quorate.http.routing import Route
 from quorate.http.url_map import AnythingConverter
+from quorate.security.caller import Caller
 from quorate.words import near_names
 
 LOOP_GRACE_S = 2.0  # a handler ends by its own deadline; this is for a loop that does not turn
@@ -59,7 +61,10 @@ class _FlaskDoor:
         timeout_s = route.timeout_s(self._api.limits)
 
         def answer_request(**arguments: str) -> Response:
-            work = route.answer(self._api, read_request(), arguments.values())
+            request = read_request()
+            if not request.caller.may(route.role):
+                raise Unauthorized("no caller was admitted to this request")
+            work = route.answer(self._api, request, arguments.values())
             answer = self._on_loop(work, timeout_s)
             if isinstance(answer, Stream):
                 return self._respond_with_stream(answer)
@@ -141,6 +146,7 @@ def read_request() -> Request:
     headers = flask.request.headers
     return Request(
         path=flask.request.path,
+        caller=_caller(),
         query=flask.request.query_string.decode(),
         body=flask.request.get_data(cache=False),
         content_type=headers.get("Content-Type", ""),
@@ -149,6 +155,13 @@ def read_request() -> Request:
         last_event_id=headers.get("Last-Event-ID"),
         accept=headers.get("Accept", ""),
     )
+
+
+def _caller() -> Caller:
+    """Who asks, as `AsgiApp` found before. A server that does not check callers lets nobody in."""
+    scope = flask.request.environ.get("asgi.scope", {})
+    caller: Caller = scope.get(CALLER) or Caller("", "public")
+    return caller
 
 
 def _in_utf8(value: str | None) -> str | None:

@@ -16,13 +16,16 @@ from typing import Any
 import msgspec
 
 from quorate.cluster.replica import Replica
-from quorate.errors import OutcomeUnknown, QuorateError
+from quorate.errors import OutcomeUnknown, QuorateError, Unauthorized
 from quorate.words import doubt_about
 
 JSON = b"application/json"
 NDJSON = b"application/x-ndjson"
 PROBLEM = b"application/problem+json"
 TEXT = b"text/plain; charset=utf-8"
+
+CHALLENGE = b'Bearer realm="quorate"'  # RFC 6750
+CHALLENGES = {"unknown": CHALLENGE + b', error="invalid_token"'}
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -95,6 +98,8 @@ def problem(error: QuorateError, instance: str, *, version: int | None = None) -
         more.append((b"retry-after", b"%d" % math.ceil(error.retry_after_s)))  # RFC 9110: whole seconds
     if isinstance(allow := error.fields.get("allow"), list):
         more.append((b"allow", ", ".join(allow).encode()))
+    if isinstance(error, Unauthorized):
+        more.append((b"www-authenticate", CHALLENGES.get(error.fields.get("token", ""), CHALLENGE)))
     if isinstance(codings := error.fields.get("accept_encoding"), str):
         more.append((b"accept-encoding", codings.encode()))  # RFC 7694
     return Reply(error.status, encode(document) + b"\n", PROBLEM, version or error.fields.get("version"), tuple(more))

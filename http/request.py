@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from quorate.errors import Invalid, UnsupportedMedia
+from quorate.security.caller import Caller
 from quorate.vote import normal_form
 from quorate.words import count
 
@@ -19,6 +20,7 @@ class Request:
     """What handlers need of a request. Each door fills it in."""
 
     path: str
+    caller: Caller
     query: str = ""
     body: bytes = b""
     content_type: str = ""

@@ -12,8 +12,8 @@ Why it looks like this:
 - A hot route is found by its exact path, or by what stands before and after its placeholder: two dictionary look-ups
   for `POST /votes`. `Router.find` needs only method and path, so a protocol callback that answers without an ASGI task
   can ask it too, and call the same handler.
-- `role` is known as soon as the route is found, before either door reads a body. A check of tokens belongs there, once,
-  in `AsgiApp.__call__`. Nothing is checked yet. A request with a wrong method finds another route of its path.
+- `role` says who may use the route. It is checked once, in `AsgiApp.__call__` (`access.py`), before either door reads a
+  body. A request with a wrong method finds another route of its path, and needs that one's role.
 - A new route is one line here, one handler, and one `Operation` beside the handler.
 
 The order is the order of /openapi.json.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quorate.http.api import Api
 from quorate.http.events import Stream
@@ -18,13 +18,11 @@ from quorate.http.limits import Limits
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply
 from quorate.http.request import Request
+from quorate.security.roles import RouteRole
 from quorate.vote import normal_form
 
 if TYPE_CHECKING:
     from flask import Response
-
-# Who may use a route. Nothing checks it yet. "public" needs no token whatever is configured.
-Role = Literal["public", "read", "vote", "manage", "operate"]
 
 Rendering = Callable[[], "Reply | Response"]  # the rest of the work, which may take a while: a Flask thread calls it
 Answer = Reply | Stream | Rendering
@@ -55,7 +53,7 @@ class Route:
     pattern: str
     handler: Handler
     operation: Operation
-    role: Role
+    role: RouteRole  # who may use it; "public" needs no token whatever is configured
     hot: bool = False
     body_max: Callable[[Limits], int] = any_body
     timeout_s: Callable[[Limits], float] = any_answer_s  # how long a Flask thread waits for the loop
@@ -82,16 +80,18 @@ class Route:
 class Match(NamedTuple):
     """What a request found. `name` is the route's path for the counts; `hot` says that the loop answers it.
 
-    A request with a method that its path does not answer finds another route of the path.
+    A request with a method that its path does not answer finds another route of the path. `role` is what the request
+    needs; where there is no route, everybody is told so.
     """
 
     route: Route | None
     name: str
+    role: RouteRole
     arguments: tuple[str, ...] = ()
     hot: bool = False
 
 
-NOTHING = Match(None, OTHER)
+NOTHING = Match(None, OTHER, "public")
 
 
 class Router:
@@ -103,7 +103,7 @@ class Router:
         for route in routes:
             before, *after = PLACEHOLDER.sub("\n", route.pattern).split("\n")
             if not after:
-                self._exact.setdefault(before, {})[route.method] = Match(route, before, (), route.hot)
+                self._exact.setdefault(before, {})[route.method] = Match(route, before, route.role, (), route.hot)
             elif route.hot:
                 self._hot.append((route.method, before, after[0], route, route.path))
 
@@ -116,5 +116,5 @@ class Router:
             if method == hot_method and path.startswith(before) and path.endswith(after):
                 value = path[len(before) : len(path) - len(after)]
                 if value:
-                    return Match(route, name, (value,), True)
+                    return Match(route, name, route.role, (value,), True)
         return None

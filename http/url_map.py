@@ -30,8 +30,8 @@ class UrlMap:
             endpoint, arguments = self._adapter.match(path, method)
         except MethodNotAllowed as error:
             other = self.find(max(error.valid_methods or ()), path)
-            return Match(other.route, other.name)
+            return Match(other.route, other.name, other.role)
         except NotFound:
             return NOTHING
         route = self._by_endpoint[endpoint]
-        return Match(route, route.path, tuple(arguments.values()), route.hot and method == route.method)
+        return Match(route, route.path, route.role, tuple(arguments.values()), route.hot and method == route.method)

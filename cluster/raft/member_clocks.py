@@ -32,7 +32,7 @@ TIME_BYTES = 8
 log = logging.getLogger(__name__)
 
 
-class Caller(Protocol):
+class PeerCaller(Protocol):
     """The transport, as far as clocks need it."""
 
     async def call(self, peer: str, kind: str, body: bytes, *, timeout_s: float | None = None) -> bytes: ...
@@ -44,7 +44,7 @@ class MemberClocks:
     """Ticked by the replica. `wall` and `monotonic` are this node's clocks, in seconds."""
 
     def __init__(
-        self, node_id: str, transport: Caller, wall: Callable[[], float], monotonic: Callable[[], float]
+        self, node_id: str, transport: PeerCaller, wall: Callable[[], float], monotonic: Callable[[], float]
     ) -> None:
         self._node_id, self._transport = node_id, transport
         self._wall, self._monotonic = wall, monotonic

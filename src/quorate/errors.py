@@ -53,6 +53,10 @@ class TooSlow(QuorateError):
     status, kind, title = 408, "too-slow", "The request took too long to arrive"
 
 
+class Unauthorized(QuorateError):
+    status, kind, title = 401, "unauthorized", "A token is needed"
+
+
 class Forbidden(QuorateError):
     status, kind, title = 403, "forbidden", "That is not for you to ask"
 

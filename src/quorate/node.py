@@ -12,6 +12,7 @@ import gc
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 
 from quorate.adapters import make_registration, make_sinks, make_sources
 from quorate.cluster.admin import Admin
@@ -31,6 +32,7 @@ from quorate.cluster_view import ClusterView
 from quorate.config import Config
 from quorate.errors import Halted, QuorateError, Removed
 from quorate.exit_code import DONE, FAILED, HALTED, REMOVED
+from quorate.http.access import Access
 from quorate.http.api import Api, Check
 from quorate.http.events import Events
 from quorate.http.limits import Limits
@@ -38,6 +40,7 @@ from quorate.http.server import HttpServer
 from quorate.joining import Joining
 from quorate.parts import Part, Parts
 from quorate.readiness import Readiness
+from quorate.security.token_file import TokenFile
 from quorate.settings_watch import SettingsWatch
 from quorate.status import StatusReport
 
@@ -56,6 +59,7 @@ class Node:
         self._stop_asked = asyncio.Event()
         self._failure: BaseException | None = None
         self._consul_knows_cluster = False
+        self.tokens = TokenFile(Path(config.auth.file) if config.auth.file else None)
         self.directory = DataDirectory.open(config.node.data, node_id=config.node.id, cluster_name=config.node.cluster)
         self.replica = RaftReplica(_replica_settings(config), self.directory, on_halt=self._halted)
         self.joining = Joining(config, self.replica, failed=self._halted)
@@ -110,6 +114,7 @@ class Node:
             adopt_sink=self._adopt_sink,
             settings=self.settings,
             checks=[*self.readiness.checks, Check("settings", self.settings_watch.check)],
+            access=Access(self.tokens, self.config.auth.anonymous_role(self.config.http)),
             hosts=frozenset(host.lower() for host in self.config.http.hosts),
             limits=limits,
         )
@@ -122,6 +127,7 @@ class Node:
         http, consul_s = self.config.http, self.config.consul.timeout_ms / 1000
         thread_s = 4 * consul_s + 1 + STOP_SPARE_S  # a thread that talks to Consul ends after a few calls at most
         parts = [
+            Part("the tokens", start=self.tokens.start, stop=self.tokens.stop),
             Part("HTTP", start=partial(self.http.start, http.addresses)),
             Part("the replica", start=self._start_replica, stop=self.replica.stop),
             Part("the submitter", stop=self.submitter.stop),

@@ -23,7 +23,8 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
         [],
     ),
     "listening": (["quorate.listening"], ["plain"]),
-    "config": (["quorate.config"], ["plain"]),
+    "security": (["quorate.security"], ["plain"]),
+    "config": (["quorate.config"], ["plain", "security"]),
     "state": (["quorate.cluster.fsm", "quorate.cluster.state"], ["plain"]),
     "replica": (["quorate.cluster.replica"], ["plain", "state"]),
     "raft": (["quorate.cluster.raft"], ["plain", "state", "replica", "listening"]),
@@ -49,7 +50,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "processes": (["quorate.processes"], ["plain", "config", "client", "command parts"]),
     "dev": (["quorate.dev"], ["plain", "config", "client", "command parts", "processes"]),
-    "http": (["quorate.http"], ["plain", "state", "replica", "submit", "read", "listening"]),
+    "http": (["quorate.http"], ["plain", "security", "state", "replica", "submit", "read", "listening"]),
 }
 NODE = [
     *(f"quorate.{name}" for name in ("adapters", "cluster_view", "cluster_settings", "settings_watch", "joining")),

@@ -17,6 +17,7 @@ import uvloop
 from quorate.cluster.read.digests import Digests
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
+from quorate.http.access import Access
 from quorate.http.api import Api, Check, CheckResult, MemberAddresses, Operator, Settings
 from quorate.http.events import Events
 from quorate.http.limits import Limits
@@ -92,6 +93,7 @@ class Given:
     form: bool = True
     streams: int = 5
     hosts: frozenset[str] = frozenset()
+    access: Callable[[], Access] = Access  # called on the node's loop
     operator: Operator | None = None
     settings: Settings | None = None
     adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None
@@ -135,6 +137,7 @@ async def _start(given: Given) -> Node:
         version=given.version,
         operator=given.operator,
         settings=given.settings,
+        access=given.access(),
         hosts=given.hosts,
         adopt_sink=given.adopt_sink,
         checks=[

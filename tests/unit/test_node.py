@@ -41,6 +41,7 @@ def test_the_parts_stop_in_the_order_that_clients_need(tmp_path: Path) -> None:
         return names
 
     assert [
+        "the tokens",
         "HTTP",
         "the replica",
         "the submitter",
@@ -125,7 +126,7 @@ def started(data: Path) -> int:
 
 @needs_ipv6
 def test_a_node_serves_both_families_and_tells_on_which_addresses(tmp_path: Path) -> None:
-    flags = {"node.data": str(tmp_path), "flush.sinks": "", "raft.bootstrap": "true"}
+    flags = {"node.data": str(tmp_path), "flush.sinks": "", "raft.bootstrap": "true", "http.insecure": "true"}
     listen = {"http.listen": "[::]:0", "http.advertise": "http://localhost:1", "raft.listen": "127.0.0.1:0, [::1]:0"}
 
     async def main() -> None:

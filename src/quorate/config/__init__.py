@@ -2,7 +2,7 @@
 
 from quorate.config.adapter_table import ADAPTERS
 from quorate.config.address import Address, parse_address, parse_peers
-from quorate.config.general import Flush, Http, Log, Node, Raft, Votes
+from quorate.config.general import Auth, Flush, Http, Log, Node, Raft, Votes
 from quorate.config.load import Loaded, load, under_new_names
 from quorate.config.sections.consul import Consul
 from quorate.config.sections.mongo import Mongo
@@ -15,6 +15,7 @@ __all__ = [
     "ADAPTERS",
     "SETTINGS",
     "Address",
+    "Auth",
     "Config",
     "Consul",
     "Flush",

@@ -9,8 +9,10 @@ from urllib.parse import urlsplit
 
 from quorate.config.adapter_table import ADAPTERS, sink_names
 from quorate.config.address import Address, parse_address, told_address
+from quorate.config.general import anonymous_roles
 from quorate.config.settings import Config
 from quorate.errors import ConfigError
+from quorate.security.roles import ROLES
 
 KEY_CHARACTERS_MIN = 16
 HOST = re.compile(r"(?:[^\s/@:*\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
@@ -78,6 +80,23 @@ def _doors(config: Config) -> Iterator[str]:
     if raft.is_wildcard and not config.raft.peers and not config.raft.advertise:
         yield f"raft.listen is {raft}, which tells peers no address: set raft.advertise or raft.peers"
     yield from _key(config)
+    yield from _callers(config)
+
+
+def _callers(config: Config) -> Iterator[str]:
+    """Who may ask this node is said by somebody, unless only this host can ask."""
+    reachable = [address for address in config.http.addresses if not address.is_loopback]
+    if reachable and not config.auth.file and not config.http.insecure:
+        yield (
+            f"http.listen is {reachable[0]}, open to other hosts, and there is no auth.file: make tokens "
+            "(quorate token new) and set auth.file, or set http.insecure = true if whoever reaches it may do everything"
+        )
+    roles = config.auth.anonymous
+    for name in dict.fromkeys(roles):
+        if name not in anonymous_roles():
+            yield f"auth.anonymous has {name!r}; give roles of {', '.join(ROLES)}, or auto alone, or [] for none"
+    if "auto" in roles and len(roles) > 1:
+        yield "auth.anonymous has auto and others: give auto alone, or the roles alone"
 
 
 def _overlaps(config: Config) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""The sections that every node has, whatever adapters it uses: node, http, raft, votes, flush, log."""
+"""The sections that every node has, whatever adapters it uses: node, http, auth, raft, votes, flush, log."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import msgspec
 from quorate.config.adapter_table import sink_names
 from quorate.config.address import Address, parse_addresses, parse_peers, told_address
 from quorate.config.section import NAME, PORTABLE_INT_MAX, Section, about
+from quorate.security.roles import ROLES, RouteRole, highest
 from quorate.vote import ENTRY_BYTES_MAX
 
 
@@ -24,6 +25,7 @@ class Http(Section, frozen=True):
     hosts: Annotated[
         list[str], about("names under which browsers reach it through a proxy that changes Host, as votes.example")
     ] = msgspec.field(default_factory=list)
+    insecure: Annotated[bool, about("allow whoever reaches http.listen beyond this host without auth.file")] = False
     threads: Annotated[int, about("threads for the routes that may block", ge=1, le=256)] = 8
     connections_max: Annotated[int, about("open connections, beyond which 503 is answered", ge=1, le=1_000_000)] = (
         10_000
@@ -41,6 +43,32 @@ class Http(Section, frozen=True):
     @property
     def addresses(self) -> list[Address]:
         return parse_addresses(self.listen)
+
+
+def anonymous_roles() -> list[str]:
+    return ["auto", *ROLES]
+
+
+class Auth(Section, frozen=True):
+    file: Annotated[
+        str, about("TOML file of tokens, each with name, role and hash; `quorate token new` writes it", path=True)
+    ] = ""
+    anonymous: Annotated[
+        list[str],
+        about(
+            "roles that need no token; auto: all where only this host can ask, but read and vote where http.hosts is "
+            "set, and none where other hosts can ask",
+            names=anonymous_roles,
+        ),
+    ] = msgspec.field(default_factory=lambda: ["auto"])
+
+    def anonymous_role(self, http: Http) -> RouteRole:
+        """What a caller without a token may do at a node that listens as `http` says."""
+        if self.anonymous != ["auto"]:
+            return highest(role for role in ROLES if role in self.anonymous)
+        if all(address.is_loopback for address in http.addresses):
+            return "vote" if http.hosts else "operate"
+        return "operate" if http.insecure and not self.file else "public"
 
 
 class Raft(Section, frozen=True):

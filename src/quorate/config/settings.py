@@ -16,7 +16,7 @@ import msgspec
 
 from quorate.config.adapter_table import ADAPTERS
 from quorate.config.address import Address, parse_address, told_address
-from quorate.config.general import Flush, Http, Log, Node, Raft, Votes
+from quorate.config.general import Auth, Flush, Http, Log, Node, Raft, Votes
 from quorate.config.section import Scope, Section
 from quorate.config.sections.consul import Consul
 from quorate.config.sections.mongo import Mongo
@@ -33,6 +33,7 @@ class Config(msgspec.Struct, frozen=True):
 
     node: Node = Node()
     http: Http = Http()
+    auth: Auth = Auth()
     raft: Raft = Raft()
     votes: Votes = Votes()
     flush: Flush = Flush()

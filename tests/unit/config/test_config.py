@@ -15,7 +15,7 @@ from quorate.errors import ConfigError
 
 ROOT = Path(__file__).parents[3]
 THREE = "n1=127.0.0.1:9001,n2=127.0.0.1:9002,n3=127.0.0.1:9003"
-OPEN = {"raft.insecure": "true", "flush.sinks": ""}
+OPEN = {"raft.insecure": "true", "http.insecure": "true", "flush.sinks": ""}
 KEY = "0123456789abcdef"
 FINDING = {"raft.bootstrap_expect": "3", "consul.address": "127.0.0.1:8500"}
 
@@ -206,6 +206,10 @@ def test_a_missing_or_empty_secret_file_is_refused(tmp_path: Path) -> None:
         ({"raft.key": "short"}, "fewer than 16 characters"),
         ({"raft.listen": "127.0.0.1:8001"}, "http.listen and raft.listen are both 127.0.0.1:8001"),
         ({"http.listen": "0.0.0.0:8001"}, "set http.advertise"),
+        ({"http.listen": "[::1]:8001, 10.0.0.1:8001"}, "http.listen is 10.0.0.1:8001, open to other hosts, and there"),
+        ({"http.listen": "votes.example:8001"}, "set auth.file, or set http.insecure = true"),
+        ({"auth.anonymous": "read, admin"}, "auth.anonymous has 'admin'; give roles of read, vote, manage, operate"),
+        ({"auth.anonymous": "auto, read"}, "give auto alone"),
         ({"http.listen": "[::1]:8001, 0.0.0.0:8002"}, "http.listen is 0.0.0.0:8002, which tells others no address"),
         ({"http.listen": "127.0.0.1:8001, 8002"}, "http.listen: '8002' is not host:port"),
         ({"http.listen": "127.0.0.1:8001, [::1]:8001, 127.0.0.1:8001"}, "http.listen has 127.0.0.1:8001 twice"),
@@ -265,7 +269,10 @@ def test_others_are_told_an_address_that_they_can_reach_if_there_is_one(listen: 
         {"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.1:9002"},
         {"raft.listen": "[::1]:9001"},
         {"raft.listen": "127.0.0.1:9001, [::1]:9001"},
-        {"http.listen": "[::]:8001, 10.0.0.1:8001, 127.0.0.1:8001"},
+        {"http.listen": "[::]:8001, 10.0.0.1:8001, 127.0.0.1:8001", "http.insecure": "true"},
+        {"http.listen": "10.0.0.1:8001", "auth.file": "tokens.toml"},
+        {"http.listen": "localhost:8001"},
+        {"auth.anonymous": ""},
         FINDING,
         {**FINDING, "raft.listen": "10.0.0.1:9001", "raft.key": KEY, "flush.sink": "mongo"},
         {"nsq.dead_letter": ""},
@@ -275,6 +282,30 @@ def test_others_are_told_an_address_that_they_can_reach_if_there_is_one(listen: 
 )
 def test_settings_that_agree_are_taken(flags: Mapping[str, str]) -> None:
     load(env={}, flags=flags)
+
+
+BEYOND = {"http.listen": "127.0.0.1:8001, 10.0.0.1:8001"}
+TOKENS = {"auth.file": "tokens.toml"}
+
+
+@pytest.mark.parametrize(
+    ("flags", "role"),
+    [
+        ({}, "operate"),
+        (TOKENS, "operate"),
+        ({"http.hosts": "votes.example"}, "vote"),
+        ({**BEYOND, **TOKENS}, "public"),
+        ({**BEYOND, **TOKENS, "http.insecure": "true"}, "public"),
+        ({**BEYOND, "http.insecure": "true"}, "operate"),
+        ({**BEYOND, "http.insecure": "true", "auth.anonymous": "read"}, "read"),
+        ({**BEYOND, **TOKENS, "auth.anonymous": "read,vote"}, "vote"),
+        ({"auth.anonymous": "vote"}, "vote"),
+        ({"auth.anonymous": ""}, "public"),
+    ],
+)
+def test_what_needs_no_token_follows_from_who_can_ask(flags: Mapping[str, str], role: str) -> None:
+    config = load(env={}, flags=flags).config
+    assert role == config.auth.anonymous_role(config.http)
 
 
 @pytest.mark.parametrize(

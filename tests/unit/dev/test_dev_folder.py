@@ -98,9 +98,9 @@ def test_a_node_that_listens_on_several_addresses_is_asked_at_one_that_this_host
     made: Path, port: int, listen: str, dialled: str
 ) -> None:
     file = made / "n2" / "quorate.toml"
-    wanted = f'listen = {listen.format(port=port + 1)}\nadvertise = "http://votes.example"'
+    wanted = f'listen = {listen.format(port=port + 1)}\nadvertise = "http://votes.example"\ninsecure = true'
     text = file.read_text().replace(f'listen = "127.0.0.1:{port + 1}"', wanted)
-    file.write_text(text.replace('# advertise = ""\n', "", 1))
+    file.write_text(text.replace('# advertise = ""\n', "", 1).replace("# insecure = false\n", "", 1))
     place = prepare(made, settings={"log.level": "debug"})[1]
     assert (dialled, port + 1) == place.http
     config = load(file, env={}).config

@@ -1,0 +1,97 @@
+"""Who sent a request, and whether this caller may use the route: the one check, before either door and before a body.
+
+`AsgiApp` asks it as soon as the route is known. It gives the `Caller` that stands in `Request.caller`, or raises
+`Unauthorized` (a token is needed, or this one is unknown) or `Forbidden` (the token's role is too small). A token that
+is not known counts as none, so a route that needs none answers as before; where one is needed, the refusal says so.
+
+What a caller may do with a route's polls, votes and producers is the business of the route's handler (`bounds.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from quorate.errors import Forbidden, Invalid, Unauthorized
+from quorate.security.caller import Caller
+from quorate.security.roles import RouteRole
+from quorate.security.token_file import TokenFile
+
+CALLER = "quorate.caller"  # the scope's key for the caller of a request
+ADDRESSES_KEPT = 1_024
+
+
+class Access:
+    """Used on the node's loop. `anonymous` is the role of callers without a token."""
+
+    def __init__(self, file: TokenFile | None = None, anonymous: RouteRole = "operate") -> None:
+        self._file = file if file is not None and file.is_configured else None
+        self.anonymous = anonymous
+        self._is_open = self._file is None and anonymous == "operate"  # nothing is refused: votes must not wait for it
+        self._nobody: dict[str, Caller] = {}  # by address: most requests come from few addresses, and have no token
+
+    def admit(self, needed: RouteRole, scope: dict[str, Any]) -> Caller:
+        """The caller of a request for a route that needs this role.
+
+        Raises `Unauthorized` or `Forbidden`, and `Invalid` for two Authorization headers.
+        """
+        client = scope["client"]
+        address: str = client[0] if client else ""
+        credentials = None if self._file is None else _credentials(scope)
+        if credentials is None:
+            caller = self._nobody.get(address) or self._remember(address)
+        else:
+            caller = self._known(credentials, address)
+        if not self._is_open and not caller.may(needed):
+            self._refuse(caller, needed, credentials)
+        return caller
+
+    def holds(self, caller: Caller) -> bool:
+        """Whether the caller's token, if it has one, is still what it was when the caller was admitted."""
+        return caller.token is None or (self._file is not None and self._file.tokens.still_has(caller.token))
+
+    def _remember(self, address: str) -> Caller:
+        if len(self._nobody) >= ADDRESSES_KEPT:
+            self._nobody.clear()
+        caller = self._nobody[address] = Caller(address, self.anonymous)
+        return caller
+
+    def _known(self, credentials: bytes, address: str) -> Caller:
+        scheme, _, secret = credentials.partition(b" ")
+        token = None
+        if self._file is not None and scheme.lower() == b"bearer":
+            token = self._file.tokens.find(secret.strip())
+        if token is None:
+            return Caller(address, self.anonymous)
+        return Caller(address, token.role, token)
+
+    def _refuse(self, caller: Caller, needed: RouteRole, credentials: bytes | None) -> None:
+        if caller.token is not None:
+            raise Forbidden(
+                f"the token {caller.name} has the role {caller.role}, and this needs {needed}",
+                role=caller.role,
+                needed=needed,
+            )
+        if self._file is None:
+            words = "this node has no tokens (auth.file) and auth.anonymous does not allow it"
+        elif credentials is None:
+            words = "send a token, as Authorization: Bearer TOKEN"
+        elif credentials[:7].lower() == b"bearer ":
+            words = "this token is not known here: it was revoked, or belongs to another cluster"
+        else:
+            words = "Authorization is not of the form Bearer TOKEN"
+        raise Unauthorized(f"this needs the role {needed}; {words}", needed=needed, token=_state(credentials))
+
+
+def _state(credentials: bytes | None) -> str:
+    return "missing" if credentials is None else "unknown"
+
+
+def _credentials(scope: dict[str, Any]) -> bytes | None:
+    """The Authorization header. Raises `Invalid` if there are two, since nobody could tell which of them is meant."""
+    found: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if found is not None:
+                raise Invalid("Authorization is given twice; give it once")
+            found = value
+    return found

@@ -1,0 +1,38 @@
+"""Who sent a request, and what this caller may do. Both doors hand it to the handlers with the request."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from quorate.security.roles import RANKS, RouteRole
+from quorate.security.tokens import Token
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """`role` is "public" if the caller may use nothing but public routes. `token` is None for a caller without one."""
+
+    address: str  # the host that the connection comes from; "" where that is not known
+    role: RouteRole
+    token: Token | None = None
+
+    @property
+    def name(self) -> str:
+        """The name of the token; "" without one."""
+        return "" if self.token is None else self.token.name
+
+    @property
+    def polls(self) -> frozenset[str] | None:
+        """The polls that the token is bound to; None if it is bound to none."""
+        return None if self.token is None else self.token.polls
+
+    def may(self, role: RouteRole) -> bool:
+        return RANKS[role] <= RANKS[self.role]
+
+    def may_see(self, poll_id: str) -> bool:
+        """Whether the token is for this poll, whether or not there is such a poll."""
+        return self.token is None or self.token.polls is None or poll_id in self.token.polls
+
+    def __str__(self) -> str:
+        """For log lines: the token's name and the address, neither of which holds what a stranger wrote."""
+        return f"{self.name or 'nobody by name'} from {self.address or 'an unknown address'}"

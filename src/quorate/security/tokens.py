@@ -1,0 +1,140 @@
+"""Tokens, and the file that lists them: TOML, with a table for each token, and only a hash of the token itself.
+
+    [[token]]
+    name = "feeder"        # whose it is; the producers that it opens belong to this name
+    role = "vote"          # read, vote, manage or operate
+    hash = "sha256:2c26…"  # of the token, in hexadecimal
+    polls = ["mood"]       # optional: the only polls that it is for
+
+A name may stand there more than once: a token is renewed without a gap by adding the new one before the old one goes.
+Tokens are random (`quorate token new` makes them of 32 bytes), so a plain SHA-256 of one tells nothing about it.
+`token_file.py` reads the file and reads it again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+import tomllib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from quorate.errors import ConfigError, QuorateError
+from quorate.security.roles import ROLES, Role
+from quorate.vote import ID_BYTES_MAX, check_text
+from quorate.words import count
+
+TOKENS_MAX = 10_000
+POLLS_MAX = 100  # that one token is bound to: as many as one event stream can follow
+PREFIX = "qt_"  # so that a search for leaked secrets can find tokens
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+HASH = re.compile(r"sha256:([0-9a-f]{64})")
+KNOWN = ("name", "role", "hash", "polls")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One line of the file. `polls`: the only polls that it is for; None: all."""
+
+    name: str
+    role: Role
+    digest: bytes
+    polls: frozenset[str] | None = None
+
+
+class Tokens:
+    """The tokens that hold at one time. Never changed: a file that is read again makes a new one."""
+
+    def __init__(self, tokens: Iterable[Token] = ()) -> None:
+        # What a look-up compares depends on a key that only this process has, so its time tells nobody anything.
+        self._key = secrets.token_bytes(32)
+        self._by_mark = {self._mark(token.digest): token for token in tokens}
+
+    def __len__(self) -> int:
+        return len(self._by_mark)
+
+    def __iter__(self) -> Iterator[Token]:
+        return iter(self._by_mark.values())
+
+    def find(self, secret: bytes) -> Token | None:
+        """The token of a request, in a time that does not depend on how much of the secret is right."""
+        digest = hashlib.sha256(secret).digest()
+        token = self._by_mark.get(self._mark(digest))
+        return token if token is not None and hmac.compare_digest(token.digest, digest) else None
+
+    def still_has(self, token: Token) -> bool:
+        """Whether it stands there with the same name, role and polls."""
+        return self._by_mark.get(self._mark(token.digest)) == token
+
+    def _mark(self, digest: bytes) -> bytes:
+        return hashlib.blake2b(digest, digest_size=16, key=self._key).digest()
+
+
+def new_secret() -> str:
+    return PREFIX + secrets.token_urlsafe(32)
+
+
+def hash_of(secret: str) -> str:
+    """As the file has it."""
+    return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+def read_tokens(text: str) -> Tokens:
+    """Raises `ConfigError`, which says in words what is wrong. It quotes nothing of the file but names."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"it is not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError("it is not TOML that anybody would write: it is nested too deep") from None
+    if unknown := [key for key in document if key != "token"]:
+        raise ConfigError(f"it has {unknown[0][:40]!r}; it may have nothing but tables [[token]]")
+    tables = document.get("token", [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise ConfigError("write each token as a table of its own: [[token]], and name, role and hash below it")
+    if len(tables) > TOKENS_MAX:
+        raise ConfigError(f"it has {count(len(tables), 'token')}; the limit is {TOKENS_MAX:,}")
+    tokens = [_read_token(table, number) for number, table in enumerate(tables, 1)]
+    _check_hashes(tokens)
+    return Tokens(tokens)
+
+
+def _check_hashes(tokens: Iterable[Token]) -> None:
+    seen: dict[bytes, str] = {}
+    for token in tokens:
+        if token.digest in seen:
+            raise ConfigError(f"{seen[token.digest]} and {token.name} have the same hash; make a token for each")
+        seen[token.digest] = token.name
+
+
+def _read_token(table: Mapping[str, Any], number: int) -> Token:
+    name, role, told_hash = table.get("name"), table.get("role"), table.get("hash")
+    if not isinstance(name, str) or not NAME.fullmatch(name):
+        raise ConfigError(f"token {number} needs a name of letters, digits, '.', '_' and '-', at most 32")
+    if unknown := [key for key in table if key not in KNOWN]:
+        raise ConfigError(f"token {number} ({name}) has {unknown[0][:40]!r}; it may have {', '.join(KNOWN)}")
+    if role not in ROLES:
+        raise ConfigError(f"token {number} ({name}) needs a role, one of {', '.join(ROLES)}")
+    found = HASH.fullmatch(told_hash) if isinstance(told_hash, str) else None
+    if found is None:
+        raise ConfigError(f"token {number} ({name}) needs a hash, as `quorate token new` prints it: sha256:…")
+    return Token(name, role, bytes.fromhex(found[1]), _read_polls(table, number, name, role))
+
+
+def _read_polls(table: Mapping[str, Any], number: int, name: str, role: Role) -> frozenset[str] | None:
+    if "polls" not in table:
+        return None
+    polls = table["polls"]
+    if not isinstance(polls, list) or not polls or not all(isinstance(poll, str) for poll in polls):
+        raise ConfigError(f"token {number} ({name}) needs in polls the ids of polls; leave polls out for all of them")
+    if len(polls) > POLLS_MAX:
+        raise ConfigError(f"token {number} ({name}) is bound to {count(len(polls), 'poll')}; the limit is {POLLS_MAX}")
+    if role == "operate":
+        raise ConfigError(f"token {number} ({name}) has the role operate, which cannot be bound to polls")
+    try:
+        return frozenset(check_text(poll, "poll", ID_BYTES_MAX) for poll in polls)
+    except QuorateError as error:
+        raise ConfigError(f"token {number} ({name}): {error.detail}") from None
