@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import closing, suppress
 
 
@@ -35,3 +36,18 @@ class MongoLink:
 
     def close(self) -> None:
         self._listener.close()
+
+
+class MeanwhileLink(MongoLink):
+    """Calls `meanwhile` whenever an update has been sent and has not arrived: between a sink's look and its write."""
+
+    UPDATE = b"\x02update\x00"  # the name of the command, as BSON
+
+    def __init__(self, url: str, meanwhile: Callable[[], object]) -> None:
+        super().__init__(url)
+        self._meanwhile = meanwhile
+
+    def pass_on(self, data: bytes, goal: socket.socket, *, to_server: bool) -> None:
+        if to_server and self.UPDATE in data:
+            self._meanwhile()
+        super().pass_on(data, goal, to_server=to_server)

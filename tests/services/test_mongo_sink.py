@@ -21,7 +21,7 @@ from quorate.sinks.importable import ManualPoll
 from quorate.sinks.mongo import stored
 from quorate.sinks.mongo.sink import MongoSink
 from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
-from tests.services.mongo_link import MongoLink
+from tests.services.mongo_link import MeanwhileLink, MongoLink
 from tests.services.mongo_store import MongoStore
 
 T = 20.0
@@ -159,16 +159,10 @@ def test_documents_of_all_sorts_hide_no_poll(store: MongoStore) -> None:
 
 def test_an_edit_between_our_look_and_our_write_is_not_overwritten(store: MongoStore) -> None:
     store.insert("mood", options=["happy", "sad"], results={"happy": 5, "sad": 0})
-    sink = store.sink()
-    claim = sink._claim
-
-    def edited_meanwhile(raw: dict[str, Any], cluster_id: str) -> bool:
-        store.edit("mood", results={"happy": 6, "sad": 0})
-        return claim(raw, cluster_id)
-
-    sink._claim = edited_meanwhile  # type: ignore[method-assign]  # the moment between the two
     imported = replace(MOOD, initial_results={"happy": 5, "sad": 0})
-    assert {"mood": WriteOutcome.CHANGED} == sink.write([imported], FENCE, "c1", timeout_s=T)
+    with closing(MeanwhileLink(store.url, lambda: store.edit("mood", results={"happy": 6, "sad": 0}))) as link:
+        outcomes = store.sink(link.url).write([imported], FENCE, "c1", timeout_s=T)
+    assert {"mood": WriteOutcome.CHANGED} == outcomes
     found = store.stored("mood")
     assert found is not None
     assert ({"happy": 6, "sad": 0}, False) == (found["results"], "quorate" in found)
@@ -336,15 +330,14 @@ def test_a_document_of_ours_edited_into_nonsense_is_said(store: MongoStore) -> N
 
 
 def test_a_user_without_the_role_is_told_so(store: MongoStore) -> None:
-    refused = pymongo.errors.OperationFailure("not authorized on ballots to execute command", 13)
-    sink = store.sink()
+    class Unauthorized(MongoSink):
+        """The test server knows no users."""
 
-    def refuse() -> None:
-        raise refused
+        def _polls(self) -> Any:
+            raise pymongo.errors.OperationFailure("not authorized on ballots to execute command", 13)
 
-    sink._polls = refuse  # type: ignore[assignment,method-assign]  # the test server knows no users
     with pytest.raises(SinkError, match="give it the role readWrite"):
-        sink.read(timeout_s=T)
+        Unauthorized(store.url).read(timeout_s=T)
 
 
 def test_an_older_copy_that_was_put_back_under_a_running_sink_is_told(store: MongoStore) -> None:
@@ -360,15 +353,10 @@ def test_an_older_copy_that_was_put_back_under_a_running_sink_is_told(store: Mon
 
 def test_a_second_counter_is_told_and_never_stops_the_flush(store: MongoStore) -> None:
     """Another program counts into the same document, also between our look and our write."""
-    sink = store.sink()
-    sink.write([MOOD], FENCE, "c1", timeout_s=T)
-    run = sink._run
-
-    def counted_meanwhile(operations: Any) -> bool:
-        store.polls.update_one({"_id": "mood"}, {"$inc": {"results.happy": 1}})
-        return run(operations)
-
-    sink._run = counted_meanwhile  # type: ignore[method-assign]  # the moment between the two
-    for version in range(8, 12):
-        outcomes = sink.write([MOOD], replace(FENCE, version=version), "c1", timeout_s=T)
-        assert {"mood": WriteOutcome.EDITED} == outcomes
+    store.sink().write([MOOD], FENCE, "c1", timeout_s=T)
+    counts = {"$inc": {"results.happy": 1}}
+    with closing(MeanwhileLink(store.url, lambda: store.polls.update_one({"_id": "mood"}, counts))) as link:
+        sink = store.sink(link.url)
+        for version in range(8, 12):
+            outcomes = sink.write([MOOD], replace(FENCE, version=version), "c1", timeout_s=T)
+            assert {"mood": WriteOutcome.EDITED} == outcomes

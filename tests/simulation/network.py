@@ -91,6 +91,7 @@ class SimTransport:
         self.connection: dict[str, int] = {}  # peer -> serial number of the connection
         self.handlers: dict[str, PeerHandler] = {}
         self.refusals = 0
+        self.refused_by: dict[str, str] = {}  # the peers that refused this node, and why
         self._serial = 0
         self._calls: dict[asyncio.Future[bytes], str] = {}
 
@@ -150,6 +151,7 @@ class SimTransport:
     def _hang_up(self, one: SimTransport, other: SimTransport, why: str) -> None:
         one.disconnect(other.node_id)
         other.disconnect(one.node_id)
+        other.refused_by[one.node_id] = why
         other.listener.refused(one.node_id, why)
         self.network.dial_again()
 

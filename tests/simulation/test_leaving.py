@@ -173,10 +173,9 @@ def test_a_learner_that_is_removed_is_refused_by_all_and_follows_nobody() -> Non
         net.start("d")
         change(net, lambda members: members.adding("d", "d:1"))
         assert net.until(lambda: net.last_index("d") > 1)
-        told: list[str] = []
-        net.replicas["d"].refused = lambda peer, why: told.append(peer)  # type: ignore[method-assign]
+        net.refused_by("d").clear()
         remove(net, "d")
-        assert net.until(lambda: set(told) == set("abc"), limit_s=5)
+        assert net.until(lambda: set(net.refused_by("d")) == set("abc"), limit_s=5)
         assert net.until(lambda: net.replicas["d"].leader is None)
         assert not net.replicas["d"].status().voter
         assert {} == net.halted
@@ -190,10 +189,9 @@ def test_a_disk_that_forgot_its_promises_and_is_removed_is_refused_by_all() -> N
         forgetting = net.running(name)
         net.wait_for(called(lambda: forgetting._forget("a peer", "it had more")))
         assert net.until(lambda: net.running(name).membership.disowned)
-        told: list[str] = []
-        net.replicas[name].refused = lambda peer, why: told.append(peer)  # type: ignore[method-assign]
+        net.refused_by(name).clear()
         remove(net, name)
-        assert net.until(lambda: set(told) == set(net.others(name)), limit_s=5)
+        assert net.until(lambda: set(net.refused_by(name)) == set(net.others(name)), limit_s=5)
         assert net.until(lambda: net.replicas[name].leader is None)
         assert {} == net.halted
 

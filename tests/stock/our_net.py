@@ -167,6 +167,10 @@ class OurNet(Net):
     def up(self) -> Iterable[str]:
         return self.replicas
 
+    def refused_by(self, name: str) -> dict[str, str]:
+        """The peers that have refused the node since it started, and why."""
+        return cast(SimTransport, self.replicas[name].transport).refused_by
+
     def engine(self, name: str) -> Engine:
         return self.running(name).engine
 

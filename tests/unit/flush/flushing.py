@@ -49,6 +49,7 @@ class Gate:
         self.open = threading.Event()
         self.open.set()
         self.held = 0
+        self.watches = True  # False: it cannot tell of changes, as a MongoDB without change streams
         self.writes: list[tuple[Fence, dict[str, WriteOutcome]]] = []
 
     def _pass(self) -> None:
@@ -77,7 +78,7 @@ class Gate:
 
     def touched(self, *, timeout_s: float) -> bool:
         self._pass()
-        return self.sink.touched(timeout_s=timeout_s)
+        return self.watches and self.sink.touched(timeout_s=timeout_s)
 
     def deviations(self, written: Mapping[str, str | None], cluster_id: str, *, timeout_s: float) -> Collection[str]:
         self._pass()
