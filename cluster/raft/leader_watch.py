@@ -15,7 +15,7 @@ import logging
 from collections.abc import Callable
 from typing import NamedTuple
 
-from quorate.cluster.raft.line_limit import LineLimit
+from quorate.cluster.raft.line_limit import ChangeLines
 
 HOPE_TIMEOUTS = 2  # so many election timeouts without a leader, and a node that hears no majority expects none
 FIRST_LEADER_S = 5.0  # a node that has just started says only after this time that it knows no leader
@@ -52,11 +52,13 @@ class LeaderWatch:
         self._missing_s = 0.0  # in all times without a leader that have ended
         self._now_s = now_s
         self._told_missing = False
-        self._limit = LineLimit()
+        self._lines = ChangeLines(log)
+        self._word_s = now_s  # when a leader's own word came last, this node's included; before: the start
         self.changes = 0  # of the leader or its term
 
     def tick(self, now_s: float, sight: Sight) -> None:
         self._now_s = now_s
+        self._lines.check(now_s)
         if sight.leader is None:
             self._is_missing(now_s)
             return
@@ -68,6 +70,8 @@ class LeaderWatch:
             self._missing_s += now_s - self._missing_since_s
         self._missing_since_s, self._told_missing = None, False
         self._heard_s = now_s - sight.silent_s
+        if sight.via is None:
+            self._word_s = self._heard_s
 
     def _is_missing(self, now_s: float) -> None:
         if self._missing_since_s is None:
@@ -115,8 +119,7 @@ class LeaderWatch:
         return "" if since_s is None else f", after {now_s - since_s:.2f} s without a leader"
 
     def _say(self, level: int, line: str) -> None:
-        if (more := self._limit.allow(self._now_s)) is not None:
-            log.log(level, "%s%s", line, more)
+        self._lines.write(level, line, self._now_s)
 
     def own_leadership(self, leads: bool, term: int, why: str) -> None:
         """This node leads now, or leads no more for a reason."""
@@ -133,6 +136,11 @@ class LeaderWatch:
         """Whether a leader is known, or may be soon."""
         since_s = self._missing_since_s
         return since_s is None or hears_majority or self._now_s - since_s < HOPE_TIMEOUTS * self._election_s
+
+    @property
+    def silent_ms(self) -> int:
+        """How long this node has heard no word of a leader, or led itself; before there was one: since it started."""
+        return int((self._now_s - self._word_s) * 1000)
 
     @property
     def missing_s(self) -> float:

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
-from quorate.cluster.raft.line_limit import LineLimit
+from quorate.cluster.raft.line_limit import ChangeLines
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NoLeader, Overloaded, QuorateError
 
@@ -26,6 +26,7 @@ KIND = "clock"
 ASK_S = 1.0
 ANSWER_S = 1.0
 WRONG_MS = 1_000  # a clock that is further from the majority's is told in the log
+TOLD_AGAIN = 2  # and again when it is so many times as wrong as was told, or wrong in the other direction
 WAIT_S = 5.0  # a new leader waits for clocks no longer than this; one that has no majority commits nothing anyway
 TIME_BYTES = 8
 
@@ -54,8 +55,8 @@ class MemberClocks:
         self._asking: dict[str, asyncio.Task[None]] = {}
         self._leads_since_s: float | None = None
         self._ask_at_s = 0.0
-        self._wrong: set[str] = set()
-        self._limits: dict[str, LineLimit] = {}
+        self._wrong: dict[str, int] = {}  # the wrong clocks, each with the offset that was told last
+        self._lines: dict[str, ChangeLines] = {}
         transport.serve(KIND, self._tell)
 
     def _wall_ms(self) -> int:
@@ -110,7 +111,9 @@ class MemberClocks:
         self._leads_since_s = None
         for task in self._asking.values():
             task.cancel()
-        self._asking, self._ahead_ms, self._mute, self._wrong = {}, {}, set(), set()
+        self._asking, self._ahead_ms, self._mute, self._wrong = {}, {}, set(), {}
+        for lines in self._lines.values():
+            lines.drop()
 
     # ---- what the clocks say ----------------------------------------------------------------------------------------
 
@@ -151,18 +154,20 @@ class MemberClocks:
 
     def _say_who_is_wrong(self) -> None:
         for id, offset_ms in self.offsets_ms().items():
-            wrong = abs(offset_ms) > WRONG_MS
-            if wrong == (id in self._wrong):
-                continue
-            self._wrong ^= {id}
-            more = self._limits.setdefault(id, LineLimit()).allow(self._monotonic())
-            if more is None:
-                continue
-            if wrong:
-                way = "ahead of" if offset_ms > 0 else "behind"
-                log.warning(
-                    "the clock of %s is %.1f s %s the majority's, which closes polls: set it (NTP)%s",
-                    *(id, abs(offset_ms) / 1000, way, more),
-                )
-            else:
-                log.info("the clock of %s agrees with the majority's again%s", id, more)
+            told_ms = self._wrong.get(id, 0)
+            if abs(offset_ms) > WRONG_MS:
+                if offset_ms * told_ms > 0 and abs(offset_ms) < TOLD_AGAIN * abs(told_ms):
+                    continue
+                self._wrong[id] = offset_ms
+                self._say(id, offset_ms)
+            elif self._wrong.pop(id, 0):
+                self._say(id, 0)
+        for lines in self._lines.values():
+            lines.check(self._monotonic())
+
+    def _say(self, id: str, offset_ms: int) -> None:
+        level, line = logging.INFO, f"the clock of {id} agrees with the majority's again"
+        if offset_ms:
+            by = f"{abs(offset_ms) / 1000:.1f} s {'ahead of' if offset_ms > 0 else 'behind'}"
+            level, line = logging.WARNING, f"the clock of {id} is {by} the majority's, which closes polls: set it (NTP)"
+        self._lines.setdefault(id, ChangeLines(log)).write(level, line, self._monotonic())

@@ -38,7 +38,6 @@ from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
 
 HEARD_S = 2.0  # a peer that sent nothing for so long does not help to elect; idle peers send something every second
-NEVER_MS = 1e9  # what the engine says of a silence that has no beginning
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +78,7 @@ class RunningReplica:
             timing=settings.timing,
             rng=rng,
         )
+        self._had_index = self.engine.journal.last_index  # what this node knew when it was started
         if storage.snapshot is not None:
             self.engine.restored(storage.snapshot.index)
         self.membership = Membership(
@@ -279,7 +279,7 @@ class RunningReplica:
             refused_connections=self._transport.refusals,
             clock_jumps_refused=clock_jumps_refused,
             clock_offsets_ms=clock_offsets_ms,
-            leader_heard_ms_ago=self._leader_heard_ms_ago(),
+            leader_heard_ms_ago=self.leader_watch.silent_ms,
             leader_changes=self.leader_watch.changes,
             leaderless_s=round(self.leader_watch.missing_s, 3),
             elections=engine.elections,
@@ -289,11 +289,6 @@ class RunningReplica:
             feature_levels=self.level.told(),
             address_differences=self.addresses.differences(),
         )
-
-    def _leader_heard_ms_ago(self) -> int | None:
-        if self.engine.role == LEADER:
-            return 0
-        return self.engine.silence_ms if self.engine.silence_ms < NEVER_MS else None
 
     # ---- for the engine, see `EngineOwner` --------------------------------------------------------------------------
 
@@ -309,7 +304,7 @@ class RunningReplica:
 
     def apply_level(self, payload: bytes) -> Applied:
         applied = self._state.raise_level(payload)
-        self.level.applied()
+        self.level.applied(is_news=self.engine.applied_index >= self._had_index)
         return applied
 
     def _snapshot_installed(self) -> None:

@@ -50,7 +50,7 @@ class RaftStatus(msgspec.Struct):
     refused_connections: int = 0
     clock_jumps_refused: int = 0
     clock_offsets_ms: dict[str, int] = {}  # on the leader: how far each voter's clock is ahead of the majority's
-    leader_heard_ms_ago: int | None = None  # 0 on the leader; None: no leader was heard yet
+    leader_heard_ms_ago: int = 0  # since a leader's own word came, or this node led; since the start if none did yet
     leader_changes: int = 0  # other leaders or terms that this node has seen since it runs
     leaderless_s: float = 0.0  # how long this node knew no leader since it runs, in all
     elections: int = 0  # that this node has started since it runs

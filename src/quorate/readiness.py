@@ -57,8 +57,7 @@ class Readiness:
         if raft.waiting_for:
             missing = ", ".join(raft.waiting_for)
             return CheckResult(False, f"waiting to meet {missing}", "a cluster is formed once all have met")
-        heard_ms = raft.leader_heard_ms_ago
-        heard = "" if heard_ms is None else f"the last one was heard {heard_ms / 1000:.1f} s ago; "
+        heard = f"the last one was heard {raft.leader_heard_ms_ago / 1000:.1f} s ago; " if raft.leader_changes else ""
         return CheckResult(False, "none known", f"{heard}a majority of the nodes must be up and connected")
 
     def _check_log(self) -> CheckResult:

@@ -10,12 +10,14 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 
+from quorate.cluster.raft.line_limit import Reminders
 from quorate.cluster.replica import Replica
 from quorate.cluster_settings import SETTABLE, ClusterSettings
 from quorate.errors import QuorateError
 from quorate.http.api import CheckResult
 
 CHECK_S = 1.0
+DEFECT = "a defect of our own"
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +31,7 @@ class SettingsWatch:
         self._compared_with: tuple[str, int] | None = None  # the leader whose settings were compared last, and its term
         self._against_leader: Sequence[str] = ()
         self._told: Sequence[str] = ()  # what was told in the log, and is so still
+        self._troubles = Reminders()
         self._held: dict[str, object] = {}  # the cluster's settings when they were looked at last
 
     def start(self) -> None:
@@ -55,8 +58,10 @@ class SettingsWatch:
         while True:
             try:
                 await self.look()
-            except Exception:
-                log.exception("the settings could not be compared")
+                self._troubles.over(DEFECT)
+            except Exception as error:  # a defect of our own: it must not end the watch, nor fill the log
+                if self._troubles.allow(DEFECT, type(error).__name__, asyncio.get_running_loop().time()):
+                    log.exception("the settings could not be compared; trying on")
             await asyncio.sleep(CHECK_S)
 
     async def look(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 
+from quorate import settings_watch
 from quorate.cluster.entry import Command, Done, Refused, SetDedupWindow
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.submit.submitter import Submitter
@@ -18,6 +19,7 @@ from quorate.config.shared import SHARED, told_settings
 from quorate.errors import Invalid, NotFound, NotReady, QuorateError, TooSoon
 from quorate.settings_watch import SettingsWatch
 from tests.support.local_replica import LocalReplica
+from tests.support.waiting import until
 
 T = TypeVar("T")
 URL = "mongodb://user:secret@db/?w=1"
@@ -273,6 +275,27 @@ def test_nothing_is_told_before_the_node_knows_the_cluster(caplog: pytest.LogCap
 
     assert (True, "as the cluster has them") == run(main())[:2]
     assert [] == lines(caplog)
+
+
+def test_a_defect_of_the_watch_is_told_once_and_not_each_second(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_watch, "CHECK_S", 0.001)
+
+    async def main() -> None:
+        watch, looks = Members({}).watches[0], []
+
+        async def fail() -> None:
+            looks.append(1)
+            raise KeyError(f"defect {len(looks)}")
+
+        monkeypatch.setattr(watch, "look", fail)
+        watch.start()
+        await until("it was tried often", lambda: len(looks) > 20)
+        await watch.stop()
+
+    run(main())
+    assert [("ERROR", "the settings could not be compared; trying on")] == lines(caplog)
 
 
 def test_a_change_of_the_cluster_is_told_by_each_node(caplog: pytest.LogCaptureFixture) -> None:

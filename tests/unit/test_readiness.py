@@ -91,9 +91,14 @@ def results(made: Readiness) -> dict[str, tuple[bool, str, str]]:
             None,
             (False, "waiting to meet n2, n3", "a cluster is formed once all have met"),
         ),
-        (Replica(None), None, (False, "none known", "a majority of the nodes must be up and connected")),
         (
             Replica(None, leader_heard_ms_ago=1_240),
+            None,
+            (False, "none known", "a majority of the nodes must be up and connected"),
+        ),
+        (Replica(None), None, (False, "none known", "a majority of the nodes must be up and connected")),
+        (
+            Replica(None, leader_heard_ms_ago=1_240, leader_changes=1),
             None,
             (
                 False,

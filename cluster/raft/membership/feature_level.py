@@ -72,8 +72,10 @@ class FeatureLevel:
     def _done(self, result: object, outcome: ProposalOutcome) -> None:
         self._raise_open = False
 
-    def applied(self) -> None:
+    def applied(self, *, is_news: bool = True) -> None:
         """An entry or a snapshot may have raised the level. Raises `Halted` if this program has a lower one.
+
+        It is no news if this node knew it before it was started again.
 
         Connected peers whose programs have a lower one are refused from now on.
         """
@@ -84,7 +86,8 @@ class FeatureLevel:
             raise Halted(problem)
         # A removal may have made the rise possible. The member that left is told that, and not to run a newer version.
         self._membership.refuse_peers(lambda peer: self._membership.refusal(peer.node_id, peer) or self.refusal(peer))
-        log.info("the cluster has feature level %d now (%s)", self.now, _version(self.now))
+        if is_news:
+            log.info("the cluster has feature level %d now (%s)", self.now, _version(self.now))
 
     def require(self, level: int, what: str) -> None:
         """Raises `NeedsLevel`, naming the nodes, if the cluster has not reached this level yet.

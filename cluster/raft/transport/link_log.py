@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from quorate.cluster.raft.line_limit import LineLimit, Reminders
+from quorate.cluster.raft.line_limit import ChangeLines, Reminders
 from quorate.cluster.raft.transport.connection import PeerConnection
-from quorate.cluster.raft.transport.link_reasons import LinkReasons
+from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, FRESH_S, LinkReasons
 
 log = logging.getLogger(__name__)
 
@@ -22,8 +22,9 @@ class LinkLog:
         self._troubles = Reminders()
         self._reasons = LinkReasons()
         self._fresh: dict[str, PeerConnection] = {}  # by peer: connections whose line is still to be written
+        self._ended_early_s: dict[str, float] = {}  # when a member last ended a handshake without a word
         self._lost_at_s: dict[str, float] = {}  # the members that are not connected now, but were
-        self._lines: dict[str, LineLimit] = {}
+        self._lines: dict[str, ChangeLines] = {}
 
     # ---- what happens ------------------------------------------------------------------------------------------------
 
@@ -44,10 +45,18 @@ class LinkLog:
     def refused(self, connection: PeerConnection, why: str, *, is_member: bool, is_open: bool) -> None:
         """This node refuses the other end, or the handshake failed. Those who are no members may claim any id."""
         claimed = connection.claimed_id
+        if why == ENDED_EARLY and is_member and not self._ended_early_before(claimed):
+            return
         about = f"{claimed} refused" if is_member else connection.host
         self._warn(about, f"refused {claimed or 'a stranger'} at {connection.host}: {why}")
         if is_member and not is_open:
             self._reasons.note(claimed, why, _now_s())
+
+    def _ended_early_before(self, peer: str) -> bool:
+        """A peer that stops in the middle of a handshake does so once. One with another key does it again and again."""
+        before_s = self._ended_early_s.get(peer, float("-inf"))
+        self._ended_early_s[peer] = _now_s()
+        return _now_s() - before_s < FRESH_S
 
     def lost(self, peer: str, connection: PeerConnection, why: str) -> None:
         """A connection that was open is closed now."""
@@ -68,6 +77,8 @@ class LinkLog:
         for peer in [peer for peer, connection in self._fresh.items() if not connection.was_refused]:
             del self._fresh[peer]
             self._made(peer)
+        for lines in self._lines.values():
+            lines.check(_now_s())
 
     # ---- what is told ------------------------------------------------------------------------------------------------
 
@@ -84,8 +95,7 @@ class LinkLog:
         self._write(peer, "made" if lost_at_s is None else f"back after {_now_s() - lost_at_s:.1f} s")
 
     def _write(self, peer: str, what: str) -> None:
-        if (more := self._lines.setdefault(peer, LineLimit()).allow(_now_s())) is not None:
-            log.info("link to %s %s%s", peer, what, more)
+        self._lines.setdefault(peer, ChangeLines(log)).write(logging.INFO, f"link to {peer} {what}", _now_s())
 
     def _warn(self, about: str, what: str) -> None:
         if self._troubles.allow(about, what, _now_s()):

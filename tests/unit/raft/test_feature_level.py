@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -33,3 +34,16 @@ def test_what_is_told_below_the_level(told: dict[str, int | None], kind: type[Qu
 
 def test_nothing_is_refused_at_the_level() -> None:
     level_of({"n2": 0}, now=1).require(1, "it")
+
+
+@pytest.mark.parametrize(("is_news", "lines"), [(True, ["the cluster has feature level 1 now (0.2.0)"]), (False, [])])
+def test_a_level_that_this_node_knew_before_it_was_started_again_is_no_news(
+    is_news: bool, lines: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    current = SimpleNamespace(level=0)
+    parts: Any = SimpleNamespace(told_levels=dict, current=current, refuse_peers=lambda refusal: None)
+    level = FeatureLevel(1, "n1", cast(Any, None), parts, parts)
+    current.level = 1
+    level.applied(is_news=is_news)
+    assert lines == [record.getMessage() for record in caplog.records]

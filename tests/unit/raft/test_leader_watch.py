@@ -9,7 +9,7 @@ import pytest
 from quorate.cluster.raft.catch_up import CatchUp
 from quorate.cluster.raft.engine.leader_belief import LeaderBelief
 from quorate.cluster.raft.leader_watch import LeaderWatch, Sight
-from quorate.cluster.raft.line_limit import LineLimit, Reminders
+from quorate.cluster.raft.line_limit import EVERY_S, LineLimit, Reminders
 
 T = 0.5
 
@@ -183,13 +183,41 @@ def test_a_flood_of_changes_makes_few_lines_and_says_so(caplog: pytest.LogCaptur
         seen.sees(1.0 + term / 10, "n2", term)
     assert len(lines(caplog)) < 12
     seen.sees(100.0, "n2", 101)
-    assert "not logged before this: " in lines(caplog)[-1]
+    assert "not logged before this: 91 changes" in lines(caplog)[-2]
 
 
 def test_a_limit_lets_a_few_lines_through_and_counts_the_others() -> None:
     limit = LineLimit(2, 10.0)
     assert ["", "", None, None] == [limit.allow(1.0 + step) for step in range(4)]
     assert " (not logged before this: 2 changes)" == limit.allow(30.0)
+
+
+def test_the_last_change_of_a_flood_is_told_once_there_is_room(caplog: pytest.LogCaptureFixture) -> None:
+    """A log that ends with a leader of the past says something wrong for as long as all is well."""
+    caplog.set_level(logging.INFO)
+    seen = Watched()
+    for term in range(1, 13):
+        seen.sees(1.0 + term / 10, "n2", term)
+    for tenth in range(400):
+        seen.sees(2.3 + tenth / 10, "n2", 12)
+    assert "n2 leads term 12 (9.0 s ago; not logged before this: 3 changes)" == lines(caplog)[-1]
+    assert 9 == len(lines(caplog)), "and once"
+
+
+# ---- since when no leader was heard ---------------------------------------------------------------------------------
+
+
+def test_the_silence_of_leaders_is_told_from_the_start_on_and_whatever_happens() -> None:
+    """As a metric: it is never missing, and never begins before this node's own leadership."""
+    seen = Watched()
+    told = []
+    for now_s, leader, silent_s, via in (
+        *((2.0, None, 0.0, None), (3.0, "n2", 0.25, None), (5.0, None, 0.0, None)),  # none yet; heard; its link broke
+        *((6.0, "n2", 0.0, "n3"), (7.0, "n1", 0.0, None), (9.0, None, 0.0, None)),  # by another's word; leads; no more
+    ):
+        seen.sees(now_s, leader, 1, silent_s, via)
+        told.append(seen.watch.silent_ms)
+    assert [2_000, 250, 2_250, 3_250, 0, 2_000] == told
 
 
 # ---- lag ------------------------------------------------------------------------------------------------------------
@@ -226,3 +254,13 @@ def test_another_trouble_is_told_soon_and_one_that_is_over_at_once() -> None:
     assert reminders.allow("n3", "it is down", 15)
     reminders.over("n2")
     assert reminders.allow("n2", "it is down", 16)
+
+
+def test_a_trouble_that_comes_and_goes_is_not_told_each_time() -> None:
+    """A peer that crashes every three seconds is down again and again, and each time for the first time."""
+    reminders = Reminders(first_s=15, longest_s=100)
+    told = []
+    for s in range(0, 180, 3):
+        told += [s] if reminders.allow("n2", "it is down", float(s)) else []
+        reminders.over("n2")
+    assert 8 < len(told) < 8 + 180 / EVERY_S + 2

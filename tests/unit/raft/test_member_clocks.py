@@ -141,3 +141,18 @@ async def test_a_wrong_clock_is_told_once_and_when_it_is_right_again(caplog: pyt
         "the clock of n2 is 3600.0 s ahead of the majority's, which closes polls: set it (NTP)",
         "the clock of n2 agrees with the majority's again",
     ] == [record.getMessage() for record in caplog.records]
+
+
+@on_loop
+async def test_a_clock_that_gets_more_wrong_or_otherwise_wrong_is_told_again(caplog: pytest.LogCaptureFixture) -> None:
+    """The last line about a clock must not say "ahead" of one that is behind, nor two seconds of an hour."""
+    caplog.set_level(logging.INFO)
+    members = await Members(0, n2=2_000, n3=0).tick()
+    for ahead_ms in (2_000, 2_500, 3_900, 4_100, HOUR_MS, -HOUR_MS, -HOUR_MS - 5_000):
+        members.others["n2"] = ahead_ms
+        for _ in range(3):
+            await members.pass_time(1_001)
+    assert ["2.0 s ahead of", "4.1 s ahead of", "3600.0 s ahead of", "3600.0 s behind"] == [
+        record.getMessage().removeprefix("the clock of n2 is ").partition(" the majority's")[0]
+        for record in caplog.records
+    ]
