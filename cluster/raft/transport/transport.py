@@ -27,6 +27,7 @@ PURPOSE = Purpose("listen for other nodes", "raft.listen", backlog=128)
 HANDSHAKES_MAX = 32
 PING_S = 1.0
 SILENCE_S = 4.0
+ASLEEP_S = 1.5  # a loop that does nothing for so long was paused, or is as good as that
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,8 @@ class PeerTransport:
         self.listening: list[str] = []  # the addresses that were bound, host:port
         self._servers: list[asyncio.Server] = []  # one a socket
         self._check_timer: asyncio.TimerHandle | None = None
+        self._checked_s = float("inf")  # when this node surely was awake last; not before the start
+        self._woke_s = float("-inf")
         self._stopped = False
         self.refusals = 0
 
@@ -174,16 +177,27 @@ class PeerTransport:
             self._keep_refused(connection)
         if not connection.accepted and not connection.only_asked:
             self.refusals += 1
-            if not connection.was_refused and not self._stopped:
-                claimed = connection.claimed_id
-                member, is_open = claimed in self._dialling.members, claimed in self._open
-                self._told.refused(connection, why, is_member=member, is_open=is_open)
+            if not connection.was_refused and not self._stopped and not self._was_asleep():
+                self._tell_refused(connection, why)
         if connection.peer is None or self._open.get(connection.peer) is not connection:
             return  # it did not introduce itself, or a newer connection took its place
         del self._open[connection.peer]
         if not self._stopped:
             self._told.lost(connection.peer, connection, why)
         self._lost(connection.peer, connection)
+
+    def _tell_refused(self, connection: PeerConnection, why: str) -> None:
+        claimed, target = connection.claimed_id, connection.target
+        if target is not None and not claimed:  # it answered with nothing that names it: a paused process, perhaps
+            self._told.unreached(target.peer, f"{target.address} ({why})")
+        else:
+            member, is_open = claimed in self._dialling.members, claimed in self._open
+            self._told.refused(connection, why, is_member=member, is_open=is_open)
+
+    def _was_asleep(self) -> bool:
+        """Whether this node was paused a moment ago. Then handshakes failed by that: nothing is wrong with a peer."""
+        now_s = asyncio.get_running_loop().time()
+        return now_s - self._checked_s > ASLEEP_S or now_s - self._woke_s < PING_S
 
     def gone(self, connection: PeerConnection) -> None:
         self._refused.pop(connection, None)
@@ -203,6 +217,9 @@ class PeerTransport:
     def _check_connections(self) -> None:
         loop = asyncio.get_running_loop()
         now_s = loop.time()
+        if now_s - self._checked_s > ASLEEP_S:
+            self._woke_s = now_s
+        self._checked_s = now_s
         self._told.check()
         for connection in list(self._open.values()):
             if now_s - connection.heard_s > SILENCE_S:

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import os
+import socket
+import struct
+import threading
 
 import pytest
 
+from quorate.cluster.raft.transport import connection, transport
+from quorate.cluster.raft.transport.handshake.cipher import NONCE_BYTES
+from quorate.cluster.raft.transport.handshake.hello import PROTOCOL, Hello
 from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, FRESH_S, OTHER_KEY, LinkReasons
 from quorate.cluster.raft.transport.streams import INTRODUCTIONS, RAFT, REFUSALS
 from tests.support.waiting import until
@@ -61,11 +69,16 @@ def test_a_key_on_one_side_only_is_told_on_both(run: Run) -> None:
 
 
 def test_a_peer_of_0_1_0_that_hangs_up_because_of_the_key_is_told(run: Run) -> None:
-    """It closes the connection at once, and its own introduction may be lost with that."""
+    """It closes the connection at once, and its own introduction may be lost with that. A peer that just stops does so
+    once, which has nothing to do with keys."""
 
     async def main() -> None:
         async with Node("n1") as one, Node("n2") as address:
             one.dial(address)
+            async with await RawPeer.connect(one) as raw_peer:
+                await raw_peer.greet()
+            await until("it was seen", lambda: one.transport.refusals)
+            assert "" == refused(one, "n2")
             async with await RawPeer.connect(one) as raw_peer:
                 await raw_peer.greet()
             await until("it is told", lambda: refused(one, "n2") == ENDED_EARLY)
@@ -160,6 +173,46 @@ def test_strangers_make_no_reasons_and_few_lines(run: Run, caplog: pytest.LogCap
             await until("all are refused", lambda: one.transport.refusals == 20)
             assert {} == one.transport.status()
             assert 1 == len([record for record in caplog.records if record.levelno >= logging.WARNING])
+
+    run(main())
+
+
+def test_a_dialled_peer_that_says_nothing_is_named_and_not_taken_for_a_stranger(
+    run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A paused process: its kernel accepts connections, and it does not answer."""
+    monkeypatch.setattr(connection, "HANDSHAKE_S", 0.2)
+
+    async def main() -> None:
+        silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
+        async with silent, Node("n1") as one:
+            address = f"127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+            one.transport.set_members({"n0": [address]})
+            words = f"cannot reach n0 at {address} (it did not introduce itself in time); trying on"
+            await until("it is told", lambda: one.transport.refusals >= 3)
+            assert [words] == lines(caplog, "n0")
+            assert [] == lines(caplog, "stranger")
+
+    run(main())
+
+
+def test_a_node_that_was_paused_blames_nobody_for_what_happened_meanwhile(
+    run: Run, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its peers dialled, waited and hung up. That looks as if they had another key."""
+    monkeypatch.setattr(transport, "ASLEEP_S", 0.7)
+
+    async def main() -> None:
+        async with Node("n1") as one, Node("n2") as address:
+            one.dial(address)
+            hello = encode(Hello(PROTOCOL, "n2", True, os.urandom(NONCE_BYTES)))
+            for _ in range(3):
+                with socket.create_connection(("127.0.0.1", one.port)) as peer:
+                    peer.sendall(struct.pack(">I", len(hello)) + hello)
+            threading.Event().wait(0.9)  # the whole loop stands still
+            await until("the connections were seen", lambda: one.transport.refusals == 3)
+            assert "" == refused(one, "n2")
+            assert [] == lines(caplog, "raft.key")
 
     run(main())
 
