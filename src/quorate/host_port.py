@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import re
+import socket
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+_NUMERIC = re.compile(r"[\dx.a-f]*\d[\dx.a-f]*", re.ASCII)
+_LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"}
 
 
 def read_host_port(text: str) -> tuple[str, int]:
@@ -19,12 +25,38 @@ def read_host_port(text: str) -> tuple[str, int]:
     return host, int(port)
 
 
+def ip_address(host: str) -> IpAddress | None:
+    """The address, in whatever spelling a socket takes it: 127.1 and ::ffff:127.0.0.1 are 127.0.0.1. None: a name."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return _short_ipv4(host.lower())
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _short_ipv4(host: str) -> ipaddress.IPv4Address | None:
+    if not _NUMERIC.fullmatch(host):
+        return None
+    try:
+        return ipaddress.IPv4Address(socket.inet_aton(host))
+    except OSError:
+        return None
+
+
 def is_wildcard(host: str) -> bool:
     """Whether it stands for every address of a host, as 0.0.0.0: others cannot reach a node by it."""
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
+    address = ip_address(host)
+    return address is not None and address.is_unspecified
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this host can reach it. Of names, those that mean loopback everywhere: another may mean any host."""
+    address = ip_address(host)
+    if address is not None:
+        return address.is_loopback
+    name = host.lower().rstrip(".")
+    return name in _LOOPBACK_NAMES or name.endswith(".localhost")
 
 
 def why_unreachable(text: str) -> str | None:

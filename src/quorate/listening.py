@@ -11,11 +11,12 @@ import contextlib
 import errno
 import os
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from quorate.errors import ConfigError
+from quorate.host_port import is_wildcard
 
 Address = tuple[str, int]
 PORT_TRIES = 8  # port 0, and several addresses: a port that is free at the first one must be free at all
@@ -36,6 +37,16 @@ class _Target:
     family: int
     sockaddr: tuple[Any, ...]  # host and port; of IPv6 also its flow and its scope
 
+    @property
+    def is_wildcard(self) -> bool:
+        return is_wildcard(self.sockaddr[0])
+
+    @property
+    def wildcard(self) -> _Target:
+        """That of its family, on its port."""
+        port = self.sockaddr[1]
+        return _Target(self.family, ("0.0.0.0", port) if self.family == socket.AF_INET else ("::", port, 0, 0))
+
     def at(self, port: int) -> _Target:
         return _Target(self.family, (self.sockaddr[0], port, *self.sockaddr[2:]))
 
@@ -47,7 +58,7 @@ async def listen_on(addresses: Iterable[Address], purpose: Purpose) -> list[sock
     ipv4_ports = {target.sockaddr[1] for target in every if target.family == socket.AF_INET} - {0}
     opened: list[socket.socket] = []
     try:
-        for address, targets in resolved:
+        for address, targets in _each_once(resolved):
             try:
                 opened += _open(targets, ipv4_ports, purpose.backlog)
             except OSError as error:
@@ -82,6 +93,17 @@ async def _resolve(address: Address, purpose: Purpose) -> list[_Target]:
     if any(_is_ipv6_wildcard(target) for target in targets) and not socket.has_dualstack_ipv6():
         targets.append(_Target(socket.AF_INET, ("0.0.0.0", port)))
     return targets
+
+
+def _each_once(resolved: Sequence[tuple[Address, list[_Target]]]) -> Iterator[tuple[Address, list[_Target]]]:
+    """Without what another address means as well, or takes as the wildcard of its family: names may mean the same."""
+    every = [target for _, targets in resolved for target in targets if target.sockaddr[1]]
+    taken: set[_Target] = set()
+    for address, targets in resolved:
+        free = [each for each in targets if each not in taken and (each.is_wildcard or each.wildcard not in every)]
+        taken.update(each for each in free if each.sockaddr[1])
+        if free:
+            yield address, free
 
 
 def _is_ipv6_wildcard(target: _Target) -> bool:
@@ -149,6 +171,8 @@ def _in_words(error: OSError, address: Address, purpose: Purpose) -> ConfigError
 def _advice(error: OSError, address: Address, setting: str) -> str:
     if error.errno == errno.EADDRNOTAVAIL:
         return f"This host has no such address: correct {setting}"
+    if error.errno == errno.EINVAL and address[0].lower().startswith("fe80:"):
+        return f"A link-local address needs its interface, as [{address[0]}%eth0]: correct {setting}"
     if error.errno == errno.EAFNOSUPPORT and ":" in address[0]:
         return f"This host has no IPv6: give an IPv4 address as {setting}"
     if error.errno in (errno.EACCES, errno.EPERM):

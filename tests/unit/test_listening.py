@@ -105,6 +105,25 @@ def test_an_address_of_a_name_that_this_host_lacks_is_passed_over(monkeypatch: p
         assert "127.0.0.1" == sock.getsockname()[0]
 
 
+def test_an_address_that_a_name_means_too_is_taken_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error would ask whether another node runs there."""
+    with listening(("127.0.0.1", 0)) as [free]:
+        port = port_of(free)
+    name_means(monkeypatch, "127.0.0.1", "127.0.0.2")
+    with listening(("here.example", port), ("here.also.example", port)) as sockets:
+        assert ["127.0.0.1", "127.0.0.2"] == [each.getsockname()[0] for each in sockets]
+
+
+def test_the_wildcard_takes_what_a_name_means_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    with listening(("127.0.0.1", 0)) as [free]:
+        port = port_of(free)
+    meant = {"here.example": "127.0.0.1"}
+    real = socket.getaddrinfo
+    monkeypatch.setattr(socket, "getaddrinfo", lambda host, *rest, **named: real(meant.get(host, host), *rest, **named))
+    with listening(("here.example", port), ("0.0.0.0", port)) as sockets:
+        assert ["0.0.0.0"] == [each.getsockname()[0] for each in sockets]
+
+
 def name_means(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
     def getaddrinfo(host: str, port: int, *_: Any, **__: Any) -> Sequence[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in hosts]
@@ -131,6 +150,13 @@ def test_one_address_that_cannot_be_had_is_named_and_the_others_are_let_go() -> 
 )
 def test_the_words_name_the_cause(address: tuple[str, int], said: str) -> None:
     assert said in refusal(("127.0.0.1", 0), address)
+
+
+@needs_ipv6
+def test_a_link_local_address_without_its_interface_is_told() -> None:
+    said = refusal(("fe80::1", 8001))
+    assert "on [fe80::1]:8001" in said
+    assert "A link-local address needs its interface, as [fe80::1%eth0]: correct http.listen" in said
 
 
 @pytest.fixture

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from quorate.errors import ConfigError
-from quorate.host_port import is_wildcard, read_host_port
+from quorate.host_port import ip_address, is_loopback, is_wildcard, read_host_port
 
 
 class Address(NamedTuple):
@@ -21,13 +20,7 @@ class Address(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this host can reach it. False for every name but `localhost`, since a name may mean any host."""
-        if self.host == "localhost":
-            return True
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return False
+        return is_loopback(self.host)
 
     @property
     def is_wildcard(self) -> bool:
@@ -35,11 +28,7 @@ class Address(NamedTuple):
 
     @property
     def is_name(self) -> bool:
-        try:
-            ipaddress.ip_address(self.host)
-        except ValueError:
-            return True
-        return False
+        return ip_address(self.host) is None
 
     @property
     def dialled_here(self) -> Address:
@@ -48,11 +37,14 @@ class Address(NamedTuple):
 
 
 def parse_address(text: str) -> Address:
-    """Read `host:port` or `[v6]:port`. Raises `ConfigError`."""
+    """Read `host:port` or `[v6]:port`. A numeric host gets its usual spelling. Raises `ConfigError`."""
     try:
-        return Address(*read_host_port(text))
+        host, port = read_host_port(text)
     except ValueError as error:
         raise ConfigError(str(error)) from None
+    if host == "*":
+        raise ConfigError(f"{text!r}: for all addresses give [::]:{port}, or 0.0.0.0:{port} for those of IPv4")
+    return Address(str(ip_address(host) or host), port)
 
 
 def parse_addresses(text: str) -> list[Address]:

@@ -1,9 +1,9 @@
 """Through which proxy a URL is asked: one rule for all HTTP that commands and nodes speak, by the environment.
 
 `http_proxy` holds for http:// and `https_proxy` for https://, both also in capitals. `no_proxy` names what is asked
-directly, with commas between: a host, with all hosts below it (`.example` is only those below); an address; a network,
-as 10.0.0.0/8; each with `:port` if it holds for one port; or `*`. Loopback is never asked through a proxy. That is what
-Go's programs do, so Consul's and NSQ's own. Other variables (`all_proxy`) are not read.
+directly, with commas or spaces between: a host, with all hosts below it (`.example` is only those below); an address; a
+network, as 10.0.0.0/8; each with `:port` if it holds for one port; or `*`. Loopback is never asked through a proxy, in
+whatever spelling. That is what Go's programs do, so Consul's and NSQ's own. Other variables (`all_proxy`) are not read.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from quorate.errors import ConfigError
+from quorate.host_port import IpAddress, ip_address, is_loopback, is_wildcard
 
 PORTS = {"http": 80, "https": 443}
 
@@ -38,18 +39,12 @@ class _Asked:
     port: int
 
     @property
-    def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-        try:
-            return ipaddress.ip_address(self.host)
-        except ValueError:
-            return None
+    def address(self) -> IpAddress | None:
+        return ip_address(self.host)
 
     @property
     def is_here(self) -> bool:
-        address = self.address
-        if address is None:
-            return self.host == "localhost" or self.host.endswith(".localhost")
-        return address.is_loopback or address.is_unspecified
+        return is_loopback(self.host) or is_wildcard(self.host)
 
 
 def proxy_for(url: str, env: Mapping[str, str]) -> Proxy | None:
@@ -99,7 +94,7 @@ def _is_excepted(asked: _Asked, no_proxy: str) -> bool:
 
 
 def _items(no_proxy: str) -> Iterator[str]:
-    yield from (item for text in no_proxy.lower().split(",") if (item := text.strip()))
+    yield from no_proxy.lower().replace(",", " ").split()
 
 
 def _names(item: str, asked: _Asked) -> bool:
@@ -112,9 +107,10 @@ def _names(item: str, asked: _Asked) -> bool:
     address = asked.address
     if address is not None:
         try:
-            return address in ipaddress.ip_network(host, strict=False)
+            return address == ip_address(host) or address in ipaddress.ip_network(host, strict=False)
         except ValueError:
             return False
+    host = host.rstrip(".")
     below = host.removeprefix("*")
     return asked.host == host or asked.host.endswith(below if below.startswith(".") else f".{below}")
 

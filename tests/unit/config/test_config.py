@@ -78,6 +78,7 @@ def test_defaults_are_a_valid_node_of_its_own() -> None:
         ('[node]\nid = "a b"', "node.id is 'a b'; give a name"),
         ("[http]\nlisten = 8001", "http.listen is 8001; give a text"),
         ("[http\n", "is not TOML"),
+        ('[http]\nlisten = "*:8001"', "http.listen: '*:8001': for all addresses give [::]:8001, or 0.0.0.0:8001"),
         ('[http]\nlisten = "8001"', "http.listen: '8001' is not host:port, as 127.0.0.1:9001"),
         ('[http]\nlisten = "::1:8001"', "put an IPv6 address in brackets"),
         ('[http]\nlisten = "h:70000"', "the port must be a number from 0 to 65535"),
@@ -396,3 +397,26 @@ def test_every_setting_is_described_and_every_secret_has_a_file() -> None:
 def test_the_page_of_settings_is_up_to_date() -> None:
     written = (ROOT / "docs" / "settings.md").read_text()
     assert page() == written, "run: python -m quorate.config > docs/settings.md"
+
+
+@pytest.mark.parametrize(
+    ("given", "read"),
+    [
+        ("[0:0:0:0:0:0:0:1]:9001", "[::1]:9001"),
+        ("[FD00::A]:9001", "[fd00::a]:9001"),
+        ("[fe80:0::1%eth0]:9001", "[fe80::1%eth0]:9001"),
+        ("[::ffff:10.0.0.5]:9001", "10.0.0.5:9001"),
+        ("127.1:9001", "127.0.0.1:9001"),
+        ("0:9001", "0.0.0.0:9001"),
+        ("N1.Example:9001", "N1.Example:9001"),
+        ("10.example:9001", "10.example:9001"),
+    ],
+)
+def test_an_address_has_one_spelling(given: str, read: str) -> None:
+    """Otherwise a wildcard is not recognised as one, and two nodes may be given one address."""
+    assert read == str(parse_address(given))
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST", "localhost.", "127.0.0.1", "127.1", "[::ffff:127.0.0.1]"])
+def test_loopback_is_recognised_in_every_spelling(host: str) -> None:
+    assert parse_address(f"{host}:9001").is_loopback

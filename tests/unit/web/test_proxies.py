@@ -41,7 +41,20 @@ def url_of_proxy(url: str, env: dict[str, str]) -> str | None:
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
 @pytest.mark.parametrize(
-    "host", ["127.0.0.1", "127.8.9.1", "[::1]", "localhost", "LocalHost.", "n1.localhost", "0.0.0.0", "[::]"]
+    "host",
+    [
+        *("127.0.0.1", "127.8.9.1", "127.1", "2130706433", "0.0.0.0", "0", "[::]"),
+        *("[::1]", "[0:0:0:0:0:0:0:1]", "[::ffff:127.0.0.1]", "[::ffff:0.0.0.0]"),
+        *(
+            "localhost",
+            "LocalHost.",
+            "n1.localhost",
+            "localhost.localdomain",
+            "localhost6",
+            "ip6-localhost",
+            "ip6-loopback",
+        ),
+    ],
 )
 def test_loopback_is_asked_directly(scheme: str, host: str) -> None:
     assert None is proxy_for(f"{scheme}://{host}:8001", BOTH)
@@ -59,6 +72,8 @@ def test_loopback_is_asked_directly(scheme: str, host: str) -> None:
         ("10.0.0.0/8 , fd00::/8", ["10.0.0.5", "[fd00::5]"], ["11.0.0.5", "[fe00::5]", "n10.0.0.5"]),
         ("10.0.0.5,[fd00::5]:8001", ["10.0.0.5", "[fd00::5]"], ["10.0.0.50", "[fd00::50]"]),
         ("fd00::5", ["[fd00::5]"], ["[fd00::6]"]),
+        ("10.0.0.0/8", ["[::ffff:10.0.0.5]", "10.5"], ["[::ffff:11.0.0.5]"]),
+        ("n1.example. .other.", ["n1.example", "n2.other"], ["n3.example", "other"]),
         (",, ,", [], ["n1.example"]),
     ],
 )
