@@ -14,7 +14,8 @@ from tests.services.relay import Relay, address_of
 from tests.support.cluster import Cluster
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until, wait_for
-from tests.unit.flush.flushing import apply, flushing_to, poll, run, seen, votes
+from tests.unit.flush.commands import apply, poll, votes
+from tests.unit.flush.flushing import flushing_to, run, seen
 from tests.unit.sinks.sink_stores import SqliteStore
 
 OPTIONS = ["happy", "sad"]

@@ -14,19 +14,8 @@ from quorate.cluster.flush.leadership import Obstacle
 from tests.services.mongo_store import MongoStore
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
-from tests.unit.flush.flushing import (
-    Gate,
-    adopt_by,
-    apply,
-    elect,
-    flushing,
-    flushing_to,
-    import_status,
-    poll,
-    run,
-    seen,
-    votes,
-)
+from tests.unit.flush.commands import adopt_by, apply, elect, poll, votes
+from tests.unit.flush.flushing import Gate, flushing, flushing_to, import_status, run, seen
 
 
 @pytest.fixture

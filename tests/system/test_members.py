@@ -17,6 +17,7 @@ from quorate.errors import QuorateError
 from quorate.processes.node import NodeProcess, Place
 from quorate.processes.ports import free_ports
 from quorate.vote import Vote
+from tests.support import data_folder
 from tests.support.cluster import Cluster
 from tests.support.silent_links import CutCluster
 
@@ -47,12 +48,6 @@ def _is_voter(cluster: Cluster, node: NodeProcess) -> bool | None:
 def _raft(node: NodeProcess) -> dict[str, Any]:
     status = node.get("/status")
     return dict(status["raft"]) if status else {}
-
-
-def _empty(folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.name not in ("quorate.toml", "node.log"):
-            path.unlink()
 
 
 def test_a_node_joins_learns_and_votes_then_another_leaves_and_stops(tmp_path: Path) -> None:
@@ -123,28 +118,23 @@ def test_a_leader_that_is_cut_off_and_removed_meanwhile_ends_when_the_cut_is_ove
         assert (exit_code.REMOVED, True) == (leaving.exit_status, "removed from the cluster" in leaving.tail())
 
 
-def test_the_old_disk_of_a_member_that_was_replaced_ends_and_changes_nothing(tmp_path: Path) -> None:
-    with Cluster(tmp_path / "cluster") as cluster:
-        with cluster.client() as client:
-            client.create_poll("mood", ["happy", "sad"])
-        cluster.cast("before", 20)
-        replaced = cluster.followers()[0]
-        replaced.kill()
-        old = tmp_path / "old disk"
-        shutil.copytree(replaced.folder, old)
-        _empty(replaced.folder)
-        replaced.start()
-        cluster.wait_for("it has copies", lambda: (replaced.get("/status") or {}).get("version") or None)
-        with cluster.client() as client:
-            client.change_members("replace", replaced.id)
-        cluster.wait_for("all are voters", lambda: _voters(cluster) == {"n1", "n2", "n3"} or None)
-        replaced.kill()
-        shutil.rmtree(replaced.folder)
-        shutil.copytree(old, replaced.folder)
-        replaced.start()
-        cluster.wait_for("the old disk's node ends", lambda: not replaced.running or None)
-        assert exit_code.REMOVED == replaced.exit_status, replaced.tail()
-        assert {"n1", "n2", "n3"} == _voters(cluster)
+def test_the_old_disk_of_a_member_that_was_replaced_ends_and_changes_nothing(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.cast("before", 20)
+    replaced = cluster.followers()[0]
+    replaced.kill()
+    data_folder.copy(replaced.folder, tmp_path / "old disk")
+    data_folder.empty(replaced.folder)
+    replaced.start()
+    cluster.wait_for("it has copies", lambda: (replaced.get("/status") or {}).get("version") or None)
+    with cluster.client() as client:
+        client.change_members("replace", replaced.id)
+    cluster.wait_for("all are voters", lambda: _voters(cluster) == {"n1", "n2", "n3"} or None)
+    replaced.kill()
+    data_folder.put_back(tmp_path / "old disk", replaced.folder)
+    replaced.start()
+    cluster.wait_for("the old disk's node ends", lambda: not replaced.running or None)
+    assert exit_code.REMOVED == replaced.exit_status, replaced.tail()
+    assert {"n1", "n2", "n3"} == _voters(cluster)
 
 
 def test_a_node_whose_disk_was_emptied_gives_no_ballot_until_it_is_replaced(tmp_path: Path) -> None:
@@ -155,7 +145,7 @@ def test_a_node_whose_disk_was_emptied_gives_no_ballot_until_it_is_replaced(tmp_
         leader = cluster.leader()
         emptied, other = cluster.followers()
         emptied.kill()
-        _empty(emptied.folder)
+        data_folder.empty(emptied.folder)
         emptied.start()
         cluster.wait_for("it has copies", lambda: (emptied.get("/status") or {}).get("version") or None)
         assert not _raft(emptied)["voter"]

@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from quorate.processes.node import NodeProcess
+from tests.support import data_folder
 from tests.support.cluster import Cluster
-
-KEPT = ("quorate.toml", "node.log")  # what is no part of the data
-
-
-def _copy(folder: Path, to: Path) -> None:
-    to.mkdir()
-    for path in folder.iterdir():
-        if path.is_file() and path.name not in KEPT:
-            shutil.copy2(path, to)
-
-
-def _put_back(copy: Path, folder: Path) -> None:
-    for path in folder.iterdir():
-        if path.name not in KEPT:
-            path.unlink()
-    for path in copy.iterdir():
-        shutil.copy2(path, folder)
 
 
 def _forgotten(node: NodeProcess) -> str | None:
@@ -31,34 +14,31 @@ def _forgotten(node: NodeProcess) -> str | None:
     return status["raft"]["forgotten"] if status else None
 
 
-def test_an_old_copy_is_found_out_after_all_nodes_died_and_is_replaced(tmp_path: Path) -> None:
-    with Cluster(tmp_path / "cluster") as cluster:
-        with cluster.client() as client:
-            client.create_poll("mood", ["happy", "sad"])
-        cluster.cast("before", 20)
-        node = cluster.followers()[0]
-        node.stop()
-        _copy(node.folder, tmp_path / "copy")
-        node.start()
-        cluster.wait_whole()
-        cluster.cast("after", 40)
-        for each in cluster.nodes:
-            each.kill()
-        _put_back(tmp_path / "copy", node.folder)
-        for each in cluster.nodes:
-            each.start()
-        words = cluster.wait_for(f"{node.id} finds out", lambda: _forgotten(node))
-        assert f"quorate members replace {node.id}" in words
-        assert not node.is_ready()
-        cluster.wait_ready([each for each in cluster.nodes if each is not node])
-        assert f"{node.id} refuses this node" in "".join(each.output() for each in cluster.nodes if each is not node)
-        assert cluster.leader() is not node
-        with cluster.client() as client:
-            client.change_members("replace", node.id)
-        cluster.wait_ready()
-        assert _forgotten(node) is None
-        cluster.cast("last", 5)
-        cluster.wait_whole()
-        for each in cluster.nodes:
-            results = cluster.wait_for(each.id, lambda each=each: each.get("/polls/mood/results?level=none"))  # type: ignore[misc]
-            assert 65 == results["total"], each.id
+def test_an_old_copy_is_found_out_after_all_nodes_died_and_is_replaced(cluster: Cluster, tmp_path: Path) -> None:
+    cluster.cast("before", 20)
+    node = cluster.followers()[0]
+    node.stop()
+    data_folder.copy(node.folder, tmp_path / "copy")
+    node.start()
+    cluster.wait_whole()
+    cluster.cast("after", 40)
+    for each in cluster.nodes:
+        each.kill()
+    data_folder.put_back(tmp_path / "copy", node.folder)
+    for each in cluster.nodes:
+        each.start()
+    words = cluster.wait_for(f"{node.id} finds out", lambda: _forgotten(node))
+    assert f"quorate members replace {node.id}" in words
+    assert not node.is_ready()
+    cluster.wait_ready([each for each in cluster.nodes if each is not node])
+    assert f"{node.id} refuses this node" in "".join(each.output() for each in cluster.nodes if each is not node)
+    assert cluster.leader() is not node
+    with cluster.client() as client:
+        client.change_members("replace", node.id)
+    cluster.wait_ready()
+    assert _forgotten(node) is None
+    cluster.cast("last", 5)
+    cluster.wait_whole()
+    for each in cluster.nodes:
+        results = cluster.wait_for(each.id, lambda each=each: each.get("/polls/mood/results?level=none"))  # type: ignore[misc]
+        assert 65 == results["total"], each.id

@@ -1,4 +1,4 @@
-"""What the tests of the flush share: one loop, a local replica, a real sink behind a gate that can hold and fail it."""
+"""A flush under test: one loop, a local replica, and a real sink behind a gate that can hold and fail it."""
 
 from __future__ import annotations
 
@@ -7,36 +7,20 @@ import threading
 from collections.abc import AsyncIterator, Collection, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from quorate.cluster import entry
-from quorate.cluster.entry import CastVotes, Choice, Command, CreatePoll, Result
-from quorate.cluster.flush.flusher import Flusher
+from quorate.cluster.entry import Command
+from quorate.cluster.flush.flusher import Flusher, Phase
 from quorate.cluster.flush.flushers import Flushers
 from quorate.cluster.flush.sink_status import ImportStatus
 from quorate.sinks.importable import ImportableSink, ManualPoll, Unreadable
 from quorate.sinks.sink import Fence, PollDocument, Sink, SinkError, WriteOutcome
 from tests.support.local_replica import LocalReplica
-from tests.unit.sinks.sink_stores import DocumentSink
+from tests.support.waiting import until
+from tests.unit.flush.commands import apply
+from tests.unit.sinks.sink_stores import DocumentSink, Store
 
 INTERVAL_S = 0.02
-
-
-async def apply(replica: LocalReplica, *commands: Command) -> list[Result]:
-    batch = entry.encode_batch(list(commands))
-    applied = await replica.propose(entry.encode_entry(replica.now_ms(), [batch]))
-    return applied.results[0]
-
-
-def poll(id: str = "mood", options: Sequence[str] = ("happy", "sad"), **fields: Any) -> CreatePoll:
-    return CreatePoll(
-        id, fields.pop("title", id), list(options), "open", None, fields.pop("write_ins", False), **fields
-    )
-
-
-def votes(option: str, count: int = 1, *, poll: str | None = None) -> CastVotes:
-    choice = Choice(option, poll, 1, entry.fingerprint_of(option, poll, 1))
-    return CastVotes([choice], plain=[(0, count)])
 
 
 class Gate:
@@ -120,6 +104,22 @@ async def flushing(replica: LocalReplica, sink: ImportableSink, **settings: Any)
         yield flushers[sink.name]
 
 
+class Flushed(NamedTuple):
+    replica: LocalReplica
+    sink: Gate
+    flusher: Flusher
+
+
+@asynccontextmanager
+async def flushed(store: Store, *commands: Command, **settings: Any) -> AsyncIterator[Flushed]:
+    """A replica that has applied the commands, and whose first flush into this store is done."""
+    replica, sink = LocalReplica(), Gate(store.sink())
+    await apply(replica, *commands)
+    async with flushing(replica, sink, **settings) as flusher:
+        await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        yield Flushed(replica, sink, flusher)
+
+
 @asynccontextmanager
 async def flushing_to(replica: LocalReplica, *sinks: Sink, **settings: Any) -> AsyncIterator[Flushers]:
     flushers = Flushers(replica, sinks, **{"interval_s": INTERVAL_S, "timeout_s": 10.0, **settings})
@@ -128,15 +128,6 @@ async def flushing_to(replica: LocalReplica, *sinks: Sink, **settings: Any) -> A
         yield flushers
     finally:
         await flushers.stop()
-
-
-def adopt_by(replica: LocalReplica) -> Any:
-    """The way in which a node raises the generation."""
-
-    async def command(command: Command) -> tuple[Result, int]:
-        return (await apply(replica, command))[0], replica.state.version
-
-    return command
 
 
 def seen(sink: Sink, id: str = "mood") -> dict[str, int] | None:
@@ -153,19 +144,6 @@ def import_status(flusher: Flusher) -> ImportStatus:
     status = flusher.status()["import"]
     assert status is not None
     return status
-
-
-def elect(replica: LocalReplica, term: int) -> None:
-    """A new leadership of the same node."""
-    replica.lead(None)
-    replica.term = term
-    replica.lead(replica.node_id)
-
-
-def form_cluster_entry(replica: LocalReplica) -> bytes:
-    """An entry that forms the cluster, at this replica's time."""
-    batch = entry.encode_batch([entry.FormCluster("c1", b"k" * 16, 1_000_000)])
-    return entry.encode_entry(replica.state.time_ms, [batch])
 
 
 def run(scenario: Coroutine[Any, Any, None]) -> None:

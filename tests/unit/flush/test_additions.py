@@ -12,7 +12,8 @@ from quorate.sinks.sink import SinkError
 from quorate.vote import OPTION_BYTES_MAX, OPTION_TEXT_PER_POLL_BYTES_MAX
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
-from tests.unit.flush.flushing import Gate, apply, flushing, import_status, poll, run, seen, votes
+from tests.unit.flush.commands import apply, poll, votes
+from tests.unit.flush.flushing import Gate, flushing, import_status, run, seen
 from tests.unit.sinks.sink_stores import SqliteStore
 
 

@@ -8,24 +8,14 @@ from typing import Any
 
 import pytest
 
+from quorate.cluster.entry import CreatePoll
 from quorate.cluster.flush import deviations as telling
 from quorate.cluster.flush import leadership, mirror
 from quorate.cluster.flush.flusher import Flusher, Phase
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
-from tests.unit.flush.flushing import (
-    Gate,
-    adopt_by,
-    apply,
-    elect,
-    flushing,
-    flushing_to,
-    import_status,
-    poll,
-    run,
-    seen,
-    votes,
-)
+from tests.unit.flush.commands import adopt_by, apply, elect, poll, votes
+from tests.unit.flush.flushing import Gate, flushed, flushing, flushing_to, import_status, run, seen
 from tests.unit.sinks.sink_stores import SqliteStore
 
 
@@ -42,14 +32,15 @@ def told(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.name == telling.__name__]
 
 
+def twenty_polls() -> list[CreatePoll]:
+    return [poll(f"p{number:02d}", [f"a{number}", f"b{number}"]) for number in range(20)]
+
+
 def test_an_edit_is_told_once_and_written_over_though_nobody_votes(
     store: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, poll(), votes("happy", 3), poll("tea", ["yes", "no"]))
-        async with flushing(replica, sink) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        async with flushed(store, poll(), votes("happy", 3), poll("tea", ["yes", "no"])) as (_, sink, flusher):
             for edit in range(1, 4):
                 store.edit("mood", results={"happy": 1_000, "sad": 0})
                 await until("it is put right", lambda: seen(sink) == {"happy": 3, "sad": 0})
@@ -78,10 +69,8 @@ def test_an_edit_before_a_change_of_leaders_is_told_by_the_next_one(
     store: SqliteStore, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def scenario() -> None:
-        replica = LocalReplica()
-        await apply(replica, poll(), votes("happy", 3))
-        async with flushing(replica, Gate(store.sink())) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        async with flushed(store, poll(), votes("happy", 3)) as (replica, _, _):
+            pass
         store.edit("mood", title="Edited while the cluster was down")
         elect(replica, 5)
         async with flushing(replica, Gate(store.sink())) as flusher:
@@ -116,10 +105,7 @@ def test_a_dropped_database_is_noticed_though_nobody_votes_and_everything_is_wri
     monkeypatch.setattr(mirror, "VALUES_PER_TURN", 60)  # a few polls a write: the first one tells of all
 
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, *(poll(f"p{number:02d}", [f"a{number}", f"b{number}"]) for number in range(20)))
-        async with flushing(replica, sink) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        async with flushed(store, *twenty_polls()) as (_, sink, flusher):
             sink.open.clear()
             store.empty()
             await until("a write begins", lambda: sink.held > 0)
@@ -139,10 +125,7 @@ def test_a_sink_that_lost_everything_is_not_caught_up_before_all_is_written_agai
     monkeypatch.setattr(mirror, "VALUES_PER_TURN", 60)
 
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, *(poll(f"p{number:02d}", [f"a{number}", f"b{number}"]) for number in range(20)))
-        async with flushing(replica, sink, interval_s=3600) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        async with flushed(store, *twenty_polls(), interval_s=3600) as (replica, sink, flusher):
             assert flusher.caught_up()[0]
             held = len(sink.writes)
             write = sink.sink.write
@@ -169,10 +152,7 @@ def test_a_sink_that_lost_everything_is_not_caught_up_before_all_is_written_agai
 
 def test_an_older_copy_that_is_put_back_is_written_over(store: SqliteStore, tmp_path: Path) -> None:
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, poll(), votes("happy", 3), poll("tea", ["yes", "no"]))
-        async with flushing(replica, sink) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        async with flushed(store, poll(), votes("happy", 3), poll("tea", ["yes", "no"])) as (replica, sink, flusher):
             copy = store.run("select * from polls")
             await apply(replica, votes("happy", 4), votes("yes"))
             await until(
@@ -196,10 +176,7 @@ def test_an_older_copy_that_is_put_back_is_written_over(store: SqliteStore, tmp_
 
 def test_a_document_that_is_deleted_stays_deleted_and_is_no_loss(store: SqliteStore) -> None:
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, poll(), poll("tea", ["yes", "no"]))
-        async with flushing(replica, sink) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        async with flushed(store, poll(), poll("tea", ["yes", "no"])) as (_, sink, flusher):
             store.delete("mood")
             await until("it is noticed", lambda: flusher.status()["documents"]["gone"] == 1)
             flushes = flusher.status()["flushes"]
@@ -213,10 +190,7 @@ def test_a_document_that_is_deleted_stays_deleted_and_is_no_loss(store: SqliteSt
 
 def test_a_deleted_document_that_is_put_back_from_an_older_copy_is_written_over(store: SqliteStore) -> None:
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, poll(), votes("happy", 3))
-        async with flushing(replica, sink) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        async with flushed(store, poll(), votes("happy", 3)) as (replica, sink, flusher):
             (copy,) = store.run("select * from polls")
             await apply(replica, votes("happy", 4))
             await until("it is ahead", lambda: seen(sink) == {"happy": 7, "sad": 0})

@@ -16,7 +16,8 @@ from quorate.errors import NoLeader
 from quorate.sinks.sink import Fence, WriteOutcome
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
-from tests.unit.flush.flushing import Gate, apply, elect, flushing, form_cluster_entry, poll, run, seen, shows, votes
+from tests.unit.flush.commands import apply, elect, form_cluster_entry, poll, votes
+from tests.unit.flush.flushing import Gate, flushed, flushing, run, seen, shows
 from tests.unit.sinks.sink_stores import SqliteStore
 
 
@@ -80,10 +81,8 @@ def test_what_changed_is_pending_from_then_until_it_is_written(store: SqliteStor
     """Also in the moment when the names were taken and no poll is known to be behind yet."""
 
     async def scenario() -> None:
-        replica, sink, pending = LocalReplica(), Gate(store.sink()), []
-        await apply(replica, poll())
-        async with flushing(replica, sink) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        pending = list[bool]()
+        async with flushed(store, poll()) as (replica, sink, flusher):
             leadership = flusher._leadership
             assert leadership is not None
             holders = leadership._holders
@@ -118,10 +117,7 @@ def test_write_ins_reach_the_sink(store: SqliteStore) -> None:
 
 def test_an_outage_is_visible_and_the_first_flush_after_it_is_complete(store: SqliteStore) -> None:
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, poll(), poll("quiet", ["p", "q"]), votes("p", 5))
-        async with flushing(replica, sink) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        async with flushed(store, poll(), poll("quiet", ["p", "q"]), votes("p", 5)) as (replica, sink, flusher):
             sink.down = "the cable is out"
             await apply(replica, votes("happy", 7))
             await until("it is noticed", lambda: flusher.phase is Phase.RETRYING)
@@ -245,10 +241,7 @@ def _follow(follower: LocalReplica, leader: LocalReplica) -> None:
 
 def test_a_term_that_passed_unnoticed_begins_another_leadership(store: SqliteStore) -> None:
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, poll())
-        async with flushing(replica, sink) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        async with flushed(store, poll()) as (replica, sink, _):
             replica.term = 3  # nobody was told
             await apply(replica, votes("happy"))
             await until("the new term writes", lambda: seen(sink) == {"happy": 1, "sad": 0})

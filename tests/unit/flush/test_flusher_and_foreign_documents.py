@@ -10,20 +10,8 @@ from quorate.cluster.flush.flushers import Adopted
 from quorate.sinks.sink import Fence, PollDocument
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
-from tests.unit.flush.flushing import (
-    Gate,
-    adopt_by,
-    apply,
-    elect,
-    flushing,
-    flushing_to,
-    form_cluster_entry,
-    poll,
-    run,
-    seen,
-    shows,
-    votes,
-)
+from tests.unit.flush.commands import adopt_by, apply, elect, form_cluster_entry, poll, votes
+from tests.unit.flush.flushing import Gate, flushed, flushing, flushing_to, run, seen, shows
 from tests.unit.sinks.sink_stores import SqliteStore
 
 # ---- whose sink ------------------------------------------------------------------------------------------------------
@@ -96,10 +84,7 @@ def test_a_cluster_that_is_formed_later_begins_to_flush(store: SqliteStore) -> N
 
 def test_a_deleted_document_stays_deleted_whoever_leads_until_the_generation_is_raised(store: SqliteStore) -> None:
     async def scenario() -> None:
-        replica, sink = LocalReplica(), Gate(store.sink())
-        await apply(replica, poll(), poll("quiet", ["p", "q"]))
-        async with flushing(replica, sink) as flusher:
-            await until("the first flush", lambda: flusher.phase is Phase.FLUSHING)
+        async with flushed(store, poll(), poll("quiet", ["p", "q"])) as (replica, sink, flusher):
             store.delete("mood")
             for term in (2, 3):
                 await apply(replica, votes("happy"), votes("p"))

@@ -17,7 +17,8 @@ from quorate.sinks.mongo.sink import MongoSink
 from quorate.sinks.sink import Fence, Sink, SinkError
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
-from tests.unit.flush.flushing import Gate, apply, flushing, flushing_to, poll, run, seen, votes
+from tests.unit.flush.commands import apply, poll, votes
+from tests.unit.flush.flushing import Gate, flushing, flushing_to, run, seen
 from tests.unit.sinks.sink_stores import SqliteStore
 
 PAUSES_AFTER = 2  # failures: the beginning of a leadership wakes a flusher once more

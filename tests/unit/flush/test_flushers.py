@@ -14,18 +14,8 @@ from quorate.errors import Invalid, NotReady
 from quorate.sinks.sink import Fence, PollDocument
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
-from tests.unit.flush.flushing import (
-    Gate,
-    PlainSink,
-    adopt_by,
-    apply,
-    flushing_to,
-    import_status,
-    poll,
-    run,
-    seen,
-    votes,
-)
+from tests.unit.flush.commands import adopt_by, apply, poll, votes
+from tests.unit.flush.flushing import Gate, PlainSink, flushing_to, import_status, run, seen
 from tests.unit.sinks.sink_stores import SqliteStore
 
 

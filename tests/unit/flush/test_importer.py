@@ -12,7 +12,8 @@ from quorate.cluster.flush.flusher import Flusher, Phase
 from quorate.sinks.sink import SinkError, WriteOutcome
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
-from tests.unit.flush.flushing import Gate, apply, flushing, import_status, poll, run, seen, votes
+from tests.unit.flush.commands import apply, poll, votes
+from tests.unit.flush.flushing import Gate, flushing, import_status, run, seen
 from tests.unit.sinks.sink_stores import SqliteStore
 
 
@@ -183,7 +184,7 @@ def test_a_document_with_the_id_of_a_poll_of_the_cluster_is_reported_until_it_is
             assert {WriteOutcome.TAKEN} == {outcome for _, outcomes in sink.writes for outcome in outcomes.values()}
             store.delete("mood")
             await until("the cluster's own is written", lambda: seen(sink) == {"happy": 2, "sad": 0})
-            assert {} == problems(flusher)
+            await until("nothing is reported any more", lambda: {} == problems(flusher))
 
     run(scenario())
 

@@ -10,7 +10,7 @@ from quorate.cluster.flush.imports import Import, Imports
 from quorate.cluster.loop_bridge import Deposed
 from quorate.sinks.importable import ManualPoll
 from tests.support.local_replica import LocalReplica
-from tests.unit.flush.flushing import apply, poll
+from tests.unit.flush.commands import apply, poll
 
 
 def tea(yes: int, no: int = 0) -> ManualPoll:

@@ -12,7 +12,7 @@ from quorate.cluster.flush import mirror
 from quorate.cluster.flush.mirror import Changes, Mirror
 from quorate.cluster.fsm import StateMachine
 from quorate.sinks.sink import Fence
-from tests.unit.flush.flushing import poll, votes
+from tests.unit.flush.commands import poll, votes
 
 OPTIONS = ["a", "b", "c", "d", "e", "f"]
 POLLS = {"p": ["a", "b", "c"], "q": ["c", "d"], "r": ["a", "e", "f"], "s": []}
