@@ -8,8 +8,8 @@
 # scripts/services.sh gets and starts. If a server cannot be had, its tests are skipped, and the output says so; with
 # QUORATE_REQUIRE_SERVICES=1 that is a failure. `browser` needs a Chromium, which the set-up installs on Debian as root.
 # Without it each test is skipped by name.
-# `services` and `system` mostly wait, so `services` runs beside all other suites, and `simulation`, which only computes,
-# beside `system`. The output of a suite that ran beside others comes after theirs.
+# Most tests wait: for clocks, for nodes, for servers. So the suites run side by side, in four lanes (`lanes` below), the
+# two long ones in halves. One lane is shown while it runs; the output of the others comes after it.
 # The next suite runs even if one fails. The output has all failures, and the exit status is then not 0. The last line
 # counts the tests of all suites: `N passed, N failed, N skipped`.
 set -euo pipefail
@@ -37,10 +37,13 @@ done
 set_up dev
 cd "$ROOT"
 bin="$ROOT/.venv/bin"
+# Tests start hundreds of processes: none compiles modules that another has compiled, whatever the environment asks for.
+unset PYTHONDONTWRITEBYTECODE
+export PYTHONPYCACHEPREFIX="$ROOT/.cache/bytecode"
 failed=()
 reports="$(mktemp -d)" # a report of each suite, for the count at the end
-beside=()         # the suites that run beside the others, and the process group of each
-groups=()
+lanes=()
+groups=() # the process group of each lane that runs beside the first
 trap 'for group in ${groups[@]+"${groups[@]}"}; do kill -TERM -- "-$group" 2>/dev/null || true; done
   rm -rf "$reports"' EXIT
 
@@ -59,29 +62,20 @@ run_pytest() { # run_pytest REPORT FOLDERS ARGUMENTS...: 5 means that there is n
   [ "$status" -eq 0 ] || { [ "$status" -eq 5 ] && [ $# -gt 2 ]; }
 }
 
-pytest_suite() { # pytest_suite SUITE ARGUMENTS...
+# What of a suite runs in the second of its halves: about as long as the rest.
+UNIT_2='tests/house tests/unit/cli tests/unit/client tests/unit/http'
+SYSTEM_2="$(printf 'tests/system/test_%s.py ' kills members mixed_addresses mixed_versions power_loss sound_disks)"
+
+pytest_part() { # pytest_part PART ARGUMENTS...: a suite, or one half of it
   case "$1" in
-    unit) unit_suite "${@:2}" ;;
-    simulation) run_pytest simulation 'tests/simulation tests/stock' "${@:2}" ;;
-    *) run_pytest "$1" "tests/$1" "${@:2}" ;;
+    unit-1) run_pytest "$1" "tests/unit ${UNIT_2//tests/--ignore=tests}" "${@:2}" ;;
+    unit-2) run_pytest "$1" "$UNIT_2" "${@:2}" ;;
+    system-1) run_pytest "$1" "tests/system ${SYSTEM_2//tests/--ignore=tests}" "${@:2}" ;;
+    system-2) run_pytest "$1" "$SYSTEM_2" "${@:2}" ;;
+    simulation) run_pytest "$1" 'tests/simulation tests/stock' "${@:2}" ;;
+    browser) set_up_chromium && run_pytest "$1" tests/browser "${@:2}" ;;
+    services) with_services "${@:2}" ;;
   esac
-}
-
-unit_suite() { # in two halves side by side: these tests wait for clocks half of their time
-  local status=0 other rest=()
-  local outside='tests/unit/cli tests/unit/client tests/unit/http'
-  for folder in $outside; do rest+=("--ignore=$folder"); done
-  run_pytest unit-outside "tests/house $outside" "$@" >"$reports/outside.out" 2>&1 &
-  other=$!
-  run_pytest unit tests/unit "${rest[@]}" "$@" || status=1
-  wait "$other" || status=1
-  cat "$reports/outside.out"
-  return "$status"
-}
-
-with_browser() {
-  set_up_chromium
-  pytest_suite browser "$@"
 }
 
 with_services() ( # in a subshell: the other suites do not see the addresses of the servers
@@ -96,7 +90,7 @@ with_services() ( # in a subshell: the other suites do not see the addresses of 
     fi
   fi
   eval "$(scripts/services.sh env --only tests)" # without settings for nodes: tests make their own
-  pytest_suite services "$@" || status=1
+  run_pytest services tests/services "$@" || status=1
   exit "$status"
 )
 
@@ -108,45 +102,47 @@ checks() {
   step spelling "$bin/codespell"
 }
 
-start_beside() { # start_beside NAME COMMAND...: in the background, with its output in a file
+# Fill `lanes` with the parts to run: parts of one lane run one after the other, the lanes side by side.
+choose_lanes() {
+  local lane part chosen
+  for lane in 'unit-1 system-1' 'unit-2 system-2' 'simulation browser' services; do
+    chosen=''
+    for part in $lane; do
+      case " ${suites[*]} " in *" ${part%-?} "*) chosen="$chosen $part" ;; esac
+    done
+    [ -z "$chosen" ] || lanes+=("$chosen")
+  done
+}
+
+run_lane() { # run_lane PARTS ARGUMENTS...: names of the parts that fail go into a file
+  local part
+  for part in $1; do
+    printf '\n== %s\n' "$part"
+    pytest_part "$part" "${@:2}" || printf '%s\n' "$part" >>"$reports/failed"
+  done
+}
+
+run_beside() { # run_beside NUMBER PARTS ARGUMENTS...: a lane in the background, with its output in a file
   set -m # a process group of its own, so that all of it can be stopped
-  "${@:2}" >"$reports/$1.out" 2>&1 &
-  beside+=("$1")
+  run_lane "${@:2}" >"$reports/lane-$1.out" 2>&1 &
   groups+=($!)
   set +m
 }
 
-finish_beside() { # wait for the suites that run beside the others, and show what they printed
-  local at status
-  for at in ${beside[@]+"${!beside[@]}"}; do
-    status=0
-    wait "${groups[at]}" || status=$?
-    printf '\n== %s\n' "${beside[at]}"
-    cat "$reports/${beside[at]}.out"
-    [ "$status" -eq 0 ] || failed+=("${beside[at]}")
+case " ${suites[*]} " in *' check '*) checks ;; esac
+choose_lanes
+if [ ${#lanes[@]} -gt 0 ]; then
+  for at in "${!lanes[@]}"; do
+    [ "$at" -eq 0 ] || run_beside "$at" "${lanes[at]}" "$@"
+  done
+  run_lane "${lanes[0]}" "$@"
+  for at in ${groups[@]+"${!groups[@]}"}; do
+    wait "${groups[at]}" || failed+=("${lanes[at + 1]}")
+    cat "$reports/lane-$((at + 1)).out"
   done
   groups=()
-}
-
-case " ${suites[*]} " in
-  ' services ') step services with_services "$@" ;;
-  *' services '*) start_beside services with_services "$@" ;;
-esac
-for suite in "${suites[@]}"; do
-  case "$suite" in
-    check) checks ;;
-    services) ;;
-    simulation)
-      case " ${suites[*]} " in
-        *' system '*) start_beside simulation pytest_suite simulation "$@" ;;
-        *) step simulation pytest_suite simulation "$@" ;;
-      esac
-      ;;
-    browser) step browser with_browser "$@" ;;
-    *) step "$suite" pytest_suite "$suite" "$@" ;;
-  esac
-done
-finish_beside
+  while read -r part; do failed+=("$part"); done < <(cat "$reports/failed" 2>/dev/null || true)
+fi
 
 printf '\n'
 [ ${#failed[@]} -eq 0 ] || printf 'FAILED: %s\n' "${failed[*]}" >&2

@@ -15,7 +15,7 @@ from tests.support.verdict import assert_exact, assert_nothing_lost
 from tests.support.voters import Voters, sends
 from tests.system import faults
 
-VOTES = 20_000
+VOTES = 8_000
 
 
 @pytest.mark.timeout(300)

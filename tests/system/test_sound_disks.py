@@ -20,7 +20,7 @@ from tests.support.voters import Voters, sends
 from tests.support.waiting import let_pass
 from tests.system import faults
 
-ROUNDS = 10
+ROUNDS = 5
 ACCUSATIONS = ("has forgotten", OTHER_HISTORY, REMOVED)
 
 
