@@ -49,6 +49,20 @@ class Access:
         """Whether the caller's token, if it has one, is still what it was when the caller was admitted."""
         return caller.token is None or (self._file is not None and self._file.tokens.still_has(caller.token))
 
+    def shows_all(self, caller: Caller) -> bool:
+        """Whether the caller is shown paths, addresses and ids: with a token for all polls, or where none are needed.
+
+        Where tokens are configured, a caller without one is a stranger, whatever it may do.
+        """
+        if caller.token is not None:
+            return caller.polls is None
+        return self._is_open
+
+    def check_read(self, caller: Caller) -> None:
+        """Raises `Unauthorized` if the caller's token was revoked while a read waited. (A change is done by then.)"""
+        if not self.holds(caller):
+            raise Unauthorized("this token was revoked while the request waited", token="unknown")
+
     def _remember(self, address: str) -> Caller:
         if len(self._nobody) >= ADDRESSES_KEPT:
             self._nobody.clear()

@@ -78,6 +78,8 @@ class AsgiApp:
         try:
             request = await self._read(route, path, scope, receive)
             answer = await route.answer(self._api, request, arguments)
+            if route.method == "GET":
+                self._api.access.check_read(request.caller)
         except QuorateError as error:
             answer = problem(error, path)
         except ClientGone:

@@ -19,6 +19,7 @@ from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
 from quorate.errors import NotReady, QuorateError
 from quorate.http.reply import encode
+from quorate.security.caller import Caller
 
 COALESCE_S = 0.1
 HEARTBEAT_S = 15.0  # then a comment is sent: it keeps proxies from closing the connection, and finds dead ones
@@ -31,8 +32,9 @@ OPTIONS_PER_ROUND = 20_000  # a bigger change takes several rounds, so that the 
 class Stream:
     """The events for one client. The door and `Events` may both call `close`, more than once."""
 
-    def __init__(self, events: Events, polls: frozenset[str] | None) -> None:
+    def __init__(self, events: Events, polls: frozenset[str] | None, caller: Caller | None = None) -> None:
         self.polls = polls  # None: all polls
+        self.caller = caller  # who follows it
         self._events = events
         self._pending: dict[str, bytes] = {}  # poll id -> its newest event, which is not sent yet
         self._version = 0
@@ -92,7 +94,9 @@ class Events:
     def __len__(self) -> int:
         return len(self._streams) + len(self._held)
 
-    def open(self, polls: Sequence[str], *, after: int = 0, when: Ready | None = None) -> Stream:
+    def open(
+        self, polls: Sequence[str], *, after: int = 0, when: Ready | None = None, caller: Caller | None = None
+    ) -> Stream:
         """Open a stream of the named polls, or of all polls. It begins with the present tally of each poll.
 
         With `when` it begins as soon as that returns; until then it has only heartbeats. It ends if that raises.
@@ -104,7 +108,7 @@ class Events:
             raise NotReady("this node is stopping; ask another one")
         if len(self) >= self._streams_max:
             raise NotReady(f"{self._streams_max} clients follow events on this node already; ask another node")
-        stream = Stream(self, frozenset(polls) or None)
+        stream = Stream(self, frozenset(polls) or None, caller)
         if when is None:
             self._begin(stream, polls, after)
         else:
@@ -144,6 +148,12 @@ class Events:
             self._followers[poll_id] -= 1
             if not self._followers[poll_id]:
                 del self._followers[poll_id], self._options[poll_id]
+
+    def end(self, caller_may: Callable[[Caller], bool]) -> None:
+        """End the streams whose caller may not go on: its token was revoked, or is another one now."""
+        for stream in [*self._streams, *self._held]:
+            if stream.caller is not None and not caller_may(stream.caller):
+                stream.close()
 
     def close(self) -> None:
         """End every stream and open no more, since the node stops. Idempotent."""

@@ -66,6 +66,8 @@ class _FlaskDoor:
                 raise Unauthorized("no caller was admitted to this request")
             work = route.answer(self._api, request, arguments.values())
             answer = self._on_loop(work, timeout_s)
+            if route.method == "GET":
+                self._api.access.check_read(request.caller)
             if isinstance(answer, Stream):
                 return self._respond_with_stream(answer)
             return self._respond(answer if isinstance(answer, Reply) else answer())

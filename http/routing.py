@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quorate.http.api import Api
+from quorate.http.bounds import check_poll
 from quorate.http.events import Stream
 from quorate.http.limits import Limits
 from quorate.http.operation import Operation
@@ -29,6 +30,7 @@ Answer = Reply | Stream | Rendering
 Handler = Callable[..., Coroutine[Any, Any, Answer]]
 
 PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")
+OF_A_POLL = "/polls/{id"  # how the patterns of all routes about one poll begin
 OTHER = "other"  # the counts' name for requests without a route
 
 
@@ -59,8 +61,14 @@ class Route:
     timeout_s: Callable[[Limits], float] = any_answer_s  # how long a Flask thread waits for the loop
 
     def answer(self, api: Api, request: Request, arguments: Iterable[str]) -> Coroutine[Any, Any, Answer]:
-        """Call the handler. What stands in the address is looked up in the spelling in which it is kept."""
-        return self.handler(api, request, *map(normal_form, arguments))
+        """Call the handler. What stands in the address is looked up in the spelling in which it is kept.
+
+        Raises `Forbidden` if it is about a poll that the caller's token is not for.
+        """
+        kept = [normal_form(argument) for argument in arguments]
+        if request.caller.polls is not None and self.pattern.startswith(OF_A_POLL):
+            check_poll(request.caller, kept[0])
+        return self.handler(api, request, *kept)
 
     @property
     def path(self) -> str:

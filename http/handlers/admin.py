@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from quorate.errors import Invalid, NotReady
+from quorate.http.acts import act, quoted
 from quorate.http.api import Api, Operator
 from quorate.http.operation import STRING, Operation
 from quorate.http.reply import Reply, reply
@@ -57,18 +58,25 @@ async def members(api: Api, request: Request) -> Reply:
 
 async def change_members(api: Api, request: Request) -> Reply:
     change = await api.parse_pool.parse(_read_change, request.body)
-    return reply({"members": await _operator(api).change(change.action, change.id, change.raft, change.incarnation)})
+    at = f" at {quoted(change.raft)}" if change.raft is not None else ""
+    with act(api, request, f"{change.action} the member {quoted(change.id)}{at}"):
+        members = await _operator(api).change(change.action, change.id, change.raft, change.incarnation)
+    return reply({"members": members})
 
 
 async def transfer(api: Api, request: Request) -> Reply:
-    return reply({"leader": await _operator(api).transfer()})
+    with act(api, request, "hand leadership over"):
+        leader = await _operator(api).transfer()
+    return reply({"leader": leader})
 
 
 async def adopt_sink(api: Api, request: Request) -> Reply:
     name = once(read_query(request.query, frozenset({"sink"})), "sink", "")
     if api.adopt_sink is None:
         raise NotReady("this node writes to no sink (flush.sinks is empty)")
-    return reply(await api.adopt_sink(name or None))
+    with act(api, request, f"take over {f'the sink {quoted(name)}' if name else 'all sinks'}"):
+        adopted = await api.adopt_sink(name or None)
+    return reply(adopted)
 
 
 def _read_change(body: bytes) -> MemberChange:

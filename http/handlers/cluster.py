@@ -7,6 +7,7 @@ from functools import partial
 from quorate.errors import NoLeader
 from quorate.http.api import Api
 from quorate.http.operation import Operation
+from quorate.http.redacted import redacted
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request
 from quorate.http.routing import Rendering
@@ -31,7 +32,13 @@ async def nodes(api: Api, request: Request) -> Reply:
 
 
 async def status(api: Api, request: Request) -> Rendering:
-    return partial(reply, api.status(), version=api.replica.state.version)
+    state = api.replica.state
+    found = api.status()
+    if not api.access.shows_all(request.caller):
+        found = redacted(found)
+        if request.caller.token is not None:  # `feed` knows one cluster from another by it
+            found.setdefault("state", {})["cluster_id"] = state.cluster_id
+    return partial(reply, found, version=state.version)
 
 
 async def version(api: Api, request: Request) -> Rendering:

@@ -7,6 +7,7 @@ from functools import partial
 
 from quorate.errors import Invalid, NotReady, Stale
 from quorate.http.api import Api
+from quorate.http.bounds import shown_polls
 from quorate.http.events import Stream
 from quorate.http.handlers.named import names_polls
 from quorate.http.operation import STRING, Operation
@@ -40,14 +41,18 @@ async def follow(api: Api, request: Request) -> Stream:
     polls = read_query(request.query, frozenset({"poll"})).get("poll", [])
     if len(polls) > STREAM_POLLS_MAX:
         raise Invalid(f"{count(len(polls), 'poll')} in one stream; the limit is {STREAM_POLLS_MAX}; name none for all")
+    caller, followed = request.caller, shown_polls(request.caller, polls)
     after = read_version(request.last_event_id, "Last-Event-ID") if request.last_event_id else 0
     try:
         await _ready(api, polls, after, READY_S)
     except (Stale, NotReady):
         if EVENT_STREAM not in request.accept:
             raise
-        return api.events.open(polls, after=after, when=partial(_ready, api, polls, after, HOLD_S))
-    return api.events.open(polls, after=after)
+        api.access.check_read(caller)
+        when = partial(_ready, api, polls, after, HOLD_S)
+        return api.events.open(followed, after=after, when=when, caller=caller)
+    api.access.check_read(caller)
+    return api.events.open(followed, after=after, caller=caller)
 
 
 async def _ready(api: Api, polls: Sequence[str], after: int, wait_s: float) -> None:

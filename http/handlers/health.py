@@ -39,15 +39,16 @@ async def livez(api: Api, request: Request) -> Reply:
 
 async def readyz(api: Api, request: Request) -> Reply:
     """GET /readyz: one line for each check. The status is 503 if a check fails."""
-    flags = read_query(request.query, FLAGS)
+    flags, shows_all = read_query(request.query, FLAGS), api.access.shows_all(request.caller)
     lines, ready = [], True
     for check in api.checks:
         if check.sync and "sync" not in flags:
             continue
         result = check.run()
         ready = ready and result.ready
-        more = f": {result.more}" if result.more and "verbose" in flags else ""
-        lines.append(f"[{'+' if result.ready else '-'}] {check.name} {result.words}{more}\n")
+        more = f": {result.more}" if result.more and "verbose" in flags and shows_all else ""
+        words = result.words if shows_all or not check.sync else "GET /status with a token says more"
+        lines.append(f"[{'+' if result.ready else '-'}] {check.name} {words}{more}\n")
     return text("".join(lines) or "ok\n", status=200 if ready else 503)
 
 

@@ -24,6 +24,7 @@ from quorate.http.operation import Operation
 from quorate.http.reply import Reply, encode, reply
 from quorate.http.request import Request, once, read_query, read_version
 from quorate.http.routing import Rendering
+from quorate.security.caller import Caller
 from quorate.vote import POLLS_MAX
 
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
@@ -75,7 +76,14 @@ async def show_all(api: Api, request: Request) -> Rendering:
         min_version=max(consistency.min_version, page.version),
         wait_s=consistency.wait_s,
     )
-    return partial(_render, page, await within(consistency, read))
+    return partial(_render, page, _seen_by(request.caller, await within(consistency, read)))
+
+
+def _seen_by(caller: Caller, found: Versioned[list[PollView]]) -> Versioned[list[PollView]]:
+    """The polls that the caller's token is for."""
+    if caller.polls is None:
+        return found
+    return msgspec.structs.replace(found, value=[poll for poll in found.value if caller.may_see(poll.id)])
 
 
 def _read_page(parameters: dict[str, list[str]]) -> Page:

@@ -19,6 +19,7 @@ from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, PollResu
 from quorate.cluster.state.polls import TRANSITIONS, PollView
 from quorate.errors import BadTransition, Conflict, Invalid, PollArchived, QuorateError, TooLarge, UnknownPoll
 from quorate.http.api import Api
+from quorate.http.bounds import check_poll
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
 from quorate.http.handlers.named import names_polls
 from quorate.http.operation import ID, Operation
@@ -71,6 +72,7 @@ SHOW = Operation("A poll's definition", parameters=[ID, *PARAMETERS])
 async def create(api: Api, request: Request) -> Reply:
     """POST /polls: 201 if the poll is new, 200 if the same poll exists already."""
     poll = await api.parse_pool.parse(lambda body: read_poll(body, request.content_type), request.body)
+    check_poll(request.caller, poll.id)
     end_s = _end_s(api)
     result, version = await api.submitter.create_poll(poll, timeout_s=api.limits.timeout_s)
     _refuse(result, poll.id)

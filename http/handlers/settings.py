@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from quorate.errors import Invalid, NotReady
+from quorate.http.acts import act, quoted
 from quorate.http.api import Api, Settings
 from quorate.http.operation import STRING, Operation
+from quorate.http.redacted import redacted_value
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request
 
@@ -30,7 +32,14 @@ SET = Operation(
 
 
 async def show(api: Api, request: Request) -> Reply:
-    return reply(await _settings(api).show(), version=api.replica.state.version)
+    shown = await _settings(api).show()
+    if not api.access.shows_all(request.caller):
+        hidden = [
+            {**each, "value": redacted_value(each["value"]), "nodes": redacted_value(each.get("nodes", {}))}
+            for each in shown["settings"]
+        ]
+        shown = {**shown, "settings": hidden}
+    return reply(shown, version=api.replica.state.version)
 
 
 async def change(api: Api, request: Request, name: str) -> Reply:
@@ -39,7 +48,8 @@ async def change(api: Api, request: Request, name: str) -> Reply:
         value = _decode(request.body).value
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f'{error}; send {{"value": 2000000}}') from None
-    changed = await _settings(api).set(name, value)
+    with act(api, request, f"set {quoted(name)} to {quoted(value)}"):
+        changed = await _settings(api).set(name, value)
     return reply(changed, version=changed["version"])
 
 

@@ -26,6 +26,7 @@ from quorate.errors import (
     UnknownPoll,
 )
 from quorate.http.api import Api
+from quorate.http.bounds import check_votes, own_name
 from quorate.http.operation import Operation
 from quorate.http.refusals import REFUSALS_A_REQUEST
 from quorate.http.reply import Reply, problem, reply
@@ -81,31 +82,33 @@ OPEN_PRODUCER = Operation(
 async def cast(api: Api, request: Request) -> Reply:
     """POST /votes: read the votes, submit them, answer."""
     parsed = await _read(api, request)
+    check_votes(request.caller, parsed.votes, parsed.places)
     try:
         tallied = await _submit(api, request, parsed)
     except Rejected as error:
         if not parsed.refused:  # those that could not be read say why already
             error.fields["rejected"] = rejected = msgspec.convert(error.fields["rejected"], list[Rejection])
-            _explain(api, parsed, rejected)
+            _explain(api, request, parsed, rejected)
         raise
-    _explain(api, parsed, tallied.rejected)
+    _explain(api, request, parsed, tallied.rejected)
     return _answer(api, request, parsed, tallied)
 
 
-def _explain(api: Api, parsed: ParsedVotes, rejected: Iterable[Rejection]) -> None:
+def _explain(api: Api, request: Request, parsed: ParsedVotes, rejected: Iterable[Rejection]) -> None:
     """Name in the first rejections what was asked for, and what is near. Their indexes are those of `parsed.votes`."""
     for rejection in islice(rejected, REFUSALS_A_REQUEST):
+        if request.caller.polls is not None and rejection.reason == "unknown_poll":
+            continue  # a token that is bound to polls is told of no others
         words = api.refusals.of(api.replica.state, parsed.votes[rejection.index], rejection.reason)
         rejection.detail = words or rejection.detail
 
 
 async def open_producer(api: Api, request: Request) -> Reply:
     """POST /producers: open a session, or take it over with a new epoch."""
-    producer = _read_producer(request.body)
-    opened = await api.submitter.open_producer(producer, timeout_s=api.limits.timeout_s)
-    return reply(
-        {"producer": producer, "epoch": opened.epoch, "sequence": opened.sequence}, version=api.replica.state.version
-    )
+    producer, caller = _read_producer(request.body), request.caller
+    opened = await api.submitter.open_producer(own_name(caller, producer), timeout_s=api.limits.timeout_s)
+    session = {"producer": producer, "epoch": opened.epoch, "sequence": opened.sequence}
+    return reply(session | ({"owner": caller.name} if caller.token else {}), version=api.replica.state.version)
 
 
 async def _read(api: Api, request: Request) -> ParsedVotes:
@@ -197,4 +200,5 @@ def _read_session(request: Request) -> tuple[str, int, int]:
     match = SESSION.fullmatch(request.producer or "")
     if match is None:
         raise Invalid("X-Quorate-Producer is not of the form NAME;epoch=1;sequence=1")
-    return check_text(match["producer"], "producer", ID_BYTES_MAX), int(match["epoch"]), int(match["sequence"])
+    producer = own_name(request.caller, check_text(match["producer"], "producer", ID_BYTES_MAX))
+    return producer, int(match["epoch"]), int(match["sequence"])

@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from quorate.adapters import make_registration, make_sinks, make_sources
+from quorate.auth_report import AuthReport
 from quorate.cluster.admin import Admin
 from quorate.cluster.flush.flushers import Adopted, Flushers
 from quorate.cluster.fsm import Applied
@@ -84,12 +85,17 @@ class Node:
             levels=lambda: self.replica.status().feature_levels,
         )
         self.settings_watch = SettingsWatch(self.replica, self.settings, is_known=lambda: self.reads.staleness.is_known)
-        self.http = HttpServer(self._api())
+        api = self._api()
+        self.tokens.on_change(lambda: api.events.end(api.access.holds))
+        self.http = HttpServer(api)
         self._parts = Parts(self.in_order())
 
     def _api(self) -> Api:
         limits = _limits(self.config)
         cluster = ClusterView(self.config, self.replica)
+        access = Access(self.tokens, self.config.auth.anonymous_role(self.config.http))
+        auth = AuthReport(self.tokens, access)
+        auth.warn()
         report = StatusReport(
             self.config,
             limits,
@@ -99,6 +105,7 @@ class Node:
             sources=self.sources,
             registration=self.registration,
             listening=self._listening,
+            auth=auth.status,
         )
         return Api(
             replica=self.replica,
@@ -113,8 +120,8 @@ class Node:
             operator=Admin(self.replica),
             adopt_sink=self._adopt_sink,
             settings=self.settings,
-            checks=[*self.readiness.checks, Check("settings", self.settings_watch.check)],
-            access=Access(self.tokens, self.config.auth.anonymous_role(self.config.http)),
+            checks=[*self.readiness.checks, Check("settings", self.settings_watch.check), Check("tokens", auth.check)],
+            access=access,
             hosts=frozenset(host.lower() for host in self.config.http.hosts),
             limits=limits,
         )

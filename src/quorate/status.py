@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from quorate import __version__
+from quorate.auth_report import AuthStatus
 from quorate.cluster.flush.flushers import Flushers
 from quorate.cluster.flush.sink_status import SinkStatus
 from quorate.cluster.fsm import StateMachine
@@ -68,6 +69,7 @@ class Status(msgspec.Struct):
     sources: Mapping[str, Mapping[str, Any]]
     consul: RegistrationStatus | None  # None: not registered in Consul
     submit: SubmitStatus
+    auth: AuthStatus
     limits: LimitsStatus
     config: Mapping[str, Any]  # without secrets
 
@@ -94,11 +96,12 @@ class StatusReport:
         sources: Sequence[Source],
         registration: Registration | None,
         listening: Callable[[], Mapping[str, Sequence[str]]],
+        auth: Callable[[], AuthStatus],
     ) -> None:
         self._config, self._limits = config, limits
         self._replica, self._submitter = replica, submitter
         self._flushers, self._sources, self._registration = flushers, sources, registration
-        self._listening = listening
+        self._listening, self._auth = listening, auth
         self._started_s = time.monotonic()
 
     def status(self) -> Mapping[str, Any]:
@@ -115,6 +118,7 @@ class StatusReport:
             sources={source.name: source.status() for source in self._sources},
             consul=None if self._registration is None else self._registration.status(),
             submit=SubmitStatus(self._submitter.waiting_bytes),
+            auth=self._auth(),
             limits=_limits_status(self._limits),
             config=masked_config(self._config),
         )

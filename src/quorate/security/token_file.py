@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import shlex
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +38,8 @@ class TokenFile:
         self._changed: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self.tokens = Tokens() if path is None else _tokens_in(self._read)
-        self.problem: str | None = None  # what is wrong with the file now, in words
+        self.problem: str | None = None  # what is wrong with the file now, in words, without its path
+        self.changes = 0  # how often other tokens were taken
 
     @property
     def is_configured(self) -> bool:
@@ -83,6 +83,7 @@ class TokenFile:
         gone = sum(not tokens.still_has(token) for token in self.tokens)
         log.info("%s was read again: %d tokens hold, %d of those before do not", self.path, len(tokens), gone)
         self.tokens = tokens
+        self.changes += 1
         for listener in self._changed:
             listener()
 
@@ -104,16 +105,16 @@ def _look(path: Path) -> bytes | str:
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
-            return why_not_taken(path, status) or file.read(BYTES_MAX + 1)
+            return why_not_taken(status) or file.read(BYTES_MAX + 1)
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
 
 
-def why_not_taken(path: Path, status: os.stat_result) -> str | None:
+def why_not_taken(status: os.stat_result) -> str | None:
     if not stat.S_ISREG(status.st_mode):
         return "it is no file"
     if status.st_mode & OPEN_TO_OTHERS:
-        return f"other users of this host may read or change it: chmod 600 {shlex.quote(str(path))}"
+        return "other users of this host may read or change it (chmod 600)"
     if status.st_size > BYTES_MAX:
         return f"it has over {BYTES_MAX:,} bytes"
     return None

@@ -1,0 +1,74 @@
+"""What a caller may do within a route: the polls of its token, the weight of its votes, the producers that are its own.
+
+`access.py` has compared the caller's role with the route's before. Here is what depends on what a request says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from quorate.errors import Forbidden, QuorateError, TooLarge, Unauthorized
+from quorate.security.caller import Caller
+from quorate.security.roles import Role
+from quorate.vote import ID_BYTES_MAX, Vote
+
+WEIGHTS: Role = "manage"  # the role that votes of a weight above 1 need
+NO_OWNER: Role = "manage"  # the role that a caller without a token needs to open a producer, which belongs to nobody
+OF_OTHERS: Role = "operate"  # the role that a caller without a token needs for a token's producer
+OWNED = "/"  # no name of a token has it, so `ann/p` can only be the producer p of ann
+
+
+def check_poll(caller: Caller, poll_id: str) -> None:
+    """Raises `Forbidden` if the caller's token is bound to other polls, whether or not there is such a poll."""
+    if not caller.may_see(poll_id):
+        raise Forbidden(f"the token {caller.name} is bound to other polls than {poll_id[:100]!r}", poll=poll_id)
+
+
+def shown_polls(caller: Caller, named: Sequence[str]) -> Sequence[str]:
+    """The polls of an event stream: those that are named, or those that the token is bound to; none means all."""
+    for poll_id in named:
+        check_poll(caller, poll_id)
+    return named or sorted(caller.polls or ())
+
+
+def check_votes(caller: Caller, votes: Iterable[Vote], places: Sequence[int] | None = None) -> None:
+    """Raises if one of the votes is not for this caller: then none of the request is counted.
+
+    Votes for a bound token must name their poll: one that names none counts in every open poll with its option.
+    `places` are the indexes of the votes in the request, if others of it could not be read.
+    """
+    if caller.polls is None and caller.may(WEIGHTS):
+        return
+    for index, vote in enumerate(votes):
+        place = index if places is None else places[index]
+        if caller.polls is not None and vote.poll not in caller.polls:
+            named = "names no poll" if vote.poll is None else f"is for the poll {vote.poll[:100]!r}"
+            words = f"vote {place} {named}, and the token {caller.name} is bound to others; nothing was counted"
+            raise Forbidden(words, index=place)
+        if vote.weight > 1 and not caller.may(WEIGHTS):
+            words = f"vote {place} has the weight {vote.weight}, which needs the role {WEIGHTS}; nothing was counted"
+            raise _refused(caller, WEIGHTS, words)
+
+
+def own_name(caller: Caller, producer: str) -> str:
+    """The name under which the cluster keeps this producer of this caller.
+
+    The producers of a token belong to its name: they are kept as `ann/p`, so no other token can continue them, or fence
+    them off by opening them. Callers without a token have the names as they are.
+    """
+    if caller.token is not None:
+        name = f"{caller.name}{OWNED}{producer}"
+        if len(name.encode()) > ID_BYTES_MAX:
+            room = ID_BYTES_MAX - len(caller.name) - 1
+            raise TooLarge(f"producer is over {room} bytes, which is what the token's name leaves of {ID_BYTES_MAX}")
+        return name
+    needed = OF_OTHERS if OWNED in producer else NO_OWNER
+    if not caller.may(needed):
+        raise _refused(caller, needed, "producers belong to a token; send one")
+    return producer
+
+
+def _refused(caller: Caller, needed: Role, detail: str) -> QuorateError:
+    if caller.token is None:
+        return Unauthorized(detail, needed=needed, token="missing")
+    return Forbidden(detail, role=caller.role, needed=needed)

@@ -1,0 +1,239 @@
+"""What a token may do within a route: the polls that it is bound to, weights, and producers of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.http.access import Access
+from quorate.security.token_file import TokenFile
+from tests.support.http_node import MOOD, Node, running
+from tests.support.tokens import access_by, bearer, write_tokens
+from tests.support.waiting import wait_for
+
+ROLES = {"ann": "vote", "bob": "vote", "carl": "manage", "eve": "manage", "reader": "read", "boss": "operate"}
+POLLS = {"ann": ["mood", "later"], "eve": ["mood", "later"], "reader": ["mood"]}
+OTHER = {"id": "other", "title": "Other", "options": ["happy", "other"], "state": "open"}
+
+
+@pytest.fixture(params=[True, False], ids=["loop", "Flask"])
+def node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Node]:
+    path = write_tokens(tmp_path / "tokens.toml", ROLES, POLLS)
+    with running(hot=request.param, access=partial(access_by, path)) as node:
+        for poll in (MOOD, OTHER):
+            assert 201 == node.ask("POST", "/polls", poll, bearer("carl")).status
+        yield node
+
+
+def status(node: Node, who: str, method: str, path: str, body: Any = None, **headers: str) -> int:
+    return node.ask(method, path, body, {**bearer(who), **{k.replace("_", "-"): v for k, v in headers.items()}}).status
+
+
+@pytest.mark.parametrize(
+    ("who", "votes", "expected"),
+    [
+        ("ann", {"option": "happy", "poll": "mood"}, 200),
+        ("ann", {"option": "happy"}, 403),
+        ("ann", {"option": "happy", "poll": "other"}, 403),
+        ("ann", [{"option": "happy", "poll": "mood"}, {"option": "happy", "poll": "nowhere"}], 403),
+        ("ann", {"option": "happy", "poll": "mood", "weight": 2}, 403),
+        ("bob", {"option": "happy"}, 200),
+        ("bob", {"option": "happy", "weight": 2}, 403),
+        ("bob", [{"option": "happy"}, {"option": "happy", "weight": 2}], 403),
+        ("carl", {"option": "happy", "weight": 2}, 200),
+        ("eve", {"option": "happy", "poll": "mood", "weight": 2}, 200),
+        ("eve", {"option": "happy", "weight": 2}, 403),
+    ],
+)
+def test_votes_are_within_the_bounds_of_the_token(node: Node, who: str, votes: Any, expected: int) -> None:
+    before = node.tally(), node.tally("other")
+    assert expected == status(node, who, "POST", "/votes", votes)
+    assert (expected == 403) == (before == (node.tally(), node.tally("other")))
+
+
+def test_a_refusal_names_the_vote_by_its_place_in_the_request(node: Node) -> None:
+    votes = [{"weight": 0}, {"option": "happy", "poll": "mood"}, {"option": "happy", "poll": "other"}]
+    refused = node.ask("POST", "/votes", votes, bearer("ann")).json
+    assert (2, True) == (refused["index"], refused["definite"])
+
+
+@pytest.mark.parametrize("keyed", [{"Idempotency_Key": "k"}, {"X_Quorate_Producer": "p;epoch=1;sequence=1"}])
+def test_no_way_of_voting_goes_around_the_bounds(node: Node, keyed: dict[str, str]) -> None:
+    assert 200 == status(node, "ann", "POST", "/producers", {"producer": "p"})
+    assert 403 == status(node, "ann", "POST", "/votes", [{"option": "happy"}], **keyed)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/polls/{}", None),
+        ("GET", "/polls/{}/results", None),
+        ("PATCH", "/polls/{}", {"title": "New"}),
+        ("POST", "/polls/{}/state", {"state": "closed"}),
+    ],
+)
+def test_a_bound_token_is_for_its_polls_alone(node: Node, method: str, path: str, body: Any) -> None:
+    assert 403 != status(node, "eve", method, path.format("mood"), body)
+    # whether or not there is such a poll
+    assert [403, 403] == [status(node, "eve", method, path.format(poll), body) for poll in ("other", "nowhere")]
+
+
+def test_a_bound_token_makes_no_other_poll(node: Node) -> None:
+    assert [403, 403] == [status(node, "eve", "POST", "/polls", {**MOOD, "id": id}) for id in ("other", "new")]
+    assert 201 == status(node, "eve", "POST", "/polls", {**MOOD, "id": "later"})
+
+
+def test_listings_show_the_polls_of_the_token(node: Node) -> None:
+    def listed(query: str, who: str) -> list[str]:
+        return [poll["id"] for poll in node.ask("GET", f"/polls{query}", None, bearer(who)).json["polls"]]
+
+    assert (["mood"], ["mood", "other"]) == (listed("", "reader"), listed("", "carl"))
+    assert ["mood"] == listed("?limit=5&state=open", "reader")
+    answers = [node.ask("GET", f"/polls?limit=1&cursor=1.{id}", None, bearer("reader")) for id in ("other", "nowhere")]
+    assert [400, 400] == [answer.status for answer in answers]
+
+
+def test_a_bound_token_is_told_no_names_of_other_polls(node: Node) -> None:
+    with_name = node.ask("POST", "/votes", {"option": "happy", "poll": "later"}, bearer("ann"))
+    assert (404, False) == (with_name.status, "other" in with_name.json["detail"])
+    assert "other" not in node.ask("GET", "/polls/later", None, bearer("ann")).json["detail"]
+
+
+def events(node: Node, who: str, query: str = "") -> tuple[int, str]:
+    """The status of a stream, and what it begins with."""
+    connection = node.connect()
+    try:
+        connection.request("GET", f"/events{query}", headers=bearer(who))
+        answer = connection.getresponse()
+        if answer.status != 200:
+            return answer.status, ""
+        text = b""
+        while b'"mood"' not in text:
+            text += answer.readline()
+        return 200, text.decode()
+    finally:
+        connection.close()
+
+
+def test_events_are_of_the_polls_of_the_token(node: Node) -> None:
+    status_, text = events(node, "reader")
+    assert (200, False) == (status_, '"other"' in text)
+    assert [403, 403] == [events(node, "reader", query)[0] for query in ("?poll=other", "?poll=mood&poll=other")]
+
+
+def test_a_poll_that_is_made_later_comes_to_the_stream_of_its_token(node: Node) -> None:
+    connection = node.connect()
+    try:
+        connection.request("GET", "/events", headers=bearer("ann"))
+        answer = connection.getresponse()
+        assert 201 == status(node, "carl", "POST", "/polls", {**MOOD, "id": "later"})
+        while b'"later"' not in answer.readline():
+            pass
+    finally:
+        connection.close()
+
+
+# ---- producers ----------------------------------------------------------------------------------------------------
+
+
+def test_a_producer_belongs_to_the_token_that_opened_it(node: Node) -> None:
+    opened = [node.ask("POST", "/producers", {"producer": "p"}, bearer(who)).json for who in ("bob", "carl", "bob")]
+    assert [("p", 1, "bob"), ("p", 1, "carl"), ("p", 2, "bob")] == [
+        (session["producer"], session["epoch"], session["owner"]) for session in opened
+    ]
+    vote, before = [{"option": "happy"}], node.tally()["happy"]
+    assert 200 == status(node, "carl", "POST", "/votes", vote, X_Quorate_Producer="p;epoch=1;sequence=1")
+    assert 200 == status(node, "bob", "POST", "/votes", vote, X_Quorate_Producer="p;epoch=2;sequence=1")
+    assert 400 == status(node, "boss", "POST", "/votes", vote, X_Quorate_Producer="p;epoch=2;sequence=1")
+    assert before + 2 == node.tally()["happy"]
+
+
+def test_no_name_reaches_the_producer_of_another_token(node: Node) -> None:
+    status(node, "bob", "POST", "/producers", {"producer": "p"})
+    assert 1 == node.ask("POST", "/producers", {"producer": "bob/p"}, bearer("carl")).json["epoch"]
+
+
+def test_a_name_that_is_too_long_with_its_owner_is_refused(node: Node) -> None:
+    assert 200 == status(node, "bob", "POST", "/producers", {"producer": "p" * 124})
+    assert 413 == status(node, "bob", "POST", "/producers", {"producer": "p" * 125})
+
+
+@pytest.mark.parametrize(
+    ("anonymous", "producer", "expected"),
+    [("vote", "p", 401), ("manage", "p", 200), ("manage", "ann/p", 401), ("operate", "ann/p", 200)],
+)
+def test_without_a_token_a_producer_belongs_to_nobody(
+    tmp_path: Path, anonymous: Any, producer: str, expected: int
+) -> None:
+    path = write_tokens(tmp_path / "tokens.toml", ROLES)
+    with running(access=partial(access_by, path, anonymous)) as node:
+        answer = node.ask("POST", "/producers", {"producer": producer})
+        assert (expected, False) == (answer.status, "owner" in answer.json)
+
+
+# ---- tokens that are revoked --------------------------------------------------------------------------------------
+
+
+class Revocable:
+    """The access of a node whose file is taken when a test says so."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = write_tokens(path, ROLES, POLLS)
+        self.file: TokenFile | None = None
+
+    def access(self) -> Access:
+        self.file = TokenFile(self.path)
+        return Access(self.file, "public")
+
+    def revoke(self, node: Node, name: str) -> None:
+        assert self.file is not None
+        left = {other: role for other, role in ROLES.items() if other != name}
+        found = write_tokens(self.path, left, POLLS).read_bytes()
+        for _ in range(2):
+            node.call(self.file.take, found)
+
+
+@pytest.fixture(params=[True, False], ids=["loop", "Flask"])
+def revocable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Node, Revocable]]:
+    tokens = Revocable(tmp_path / "tokens.toml")
+    with running(hot=request.param, access=tokens.access) as node:
+        assert tokens.file is not None
+        tokens.file.on_change(lambda: node.api.events.end(node.api.access.holds))
+        assert 201 == node.ask("POST", "/polls", MOOD, bearer("carl")).status
+        yield node, tokens
+
+
+def test_the_streams_of_a_revoked_token_end_and_no_others(revocable: tuple[Node, Revocable]) -> None:
+    node, tokens = revocable
+    connections = {who: node.connect() for who in ("reader", "carl")}
+    try:
+        answers = {}
+        for who, connection in connections.items():
+            connection.request("GET", "/events", headers=bearer(who))
+            answers[who] = connection.getresponse()
+        wait_for("both streams are open", lambda: len(node.api.events) == 2)
+        tokens.revoke(node, "reader")
+        answers["reader"].read()  # ends
+        assert 401 == status(node, "reader", "GET", "/leader")
+        assert 1 == len(node.api.events)
+    finally:
+        for connection in connections.values():
+            connection.close()
+
+
+def test_a_read_that_waits_is_not_answered_to_a_revoked_token(revocable: tuple[Node, Revocable]) -> None:
+    node, tokens = revocable
+    connection = node.connect()
+    try:
+        version = node.replica.state.version
+        connection.request("GET", f"/polls/mood/results?min_version={version + 1}&wait=20s", headers=bearer("reader"))
+        wait_for("the read waits", lambda: node.call(lambda: bool(node.api.reads._waiting)))
+        tokens.revoke(node, "reader")
+        assert 200 == status(node, "bob", "POST", "/votes", {"option": "happy"})
+        assert 401 == connection.getresponse().status
+    finally:
+        connection.close()

@@ -1,0 +1,53 @@
+"""The alarm while the file of tokens cannot be taken: in /readyz, in /status, in a metric and in the log."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from quorate.auth_report import AuthReport
+from quorate.http.access import Access
+from quorate.http.metrics import numbers
+from quorate.security.token_file import TokenFile
+from tests.support.tokens import write_tokens
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return write_tokens(tmp_path / "tokens.toml")
+
+
+def test_a_bad_file_alarms_everywhere_until_it_is_mended(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = TokenFile(path)
+    report = AuthReport(file, Access(file, "public"))
+    assert (True, "4 tokens") == report.check()[:2]
+    good = path.read_bytes()
+    for found, is_good in ((b"[[token", False), (good, True)):
+        for _ in range(2):
+            file.take(found)
+        status = msgspec.to_builtins(report.status())
+        assert is_good == status["file_good"] == (status["problem"] is None)
+        assert float(is_good) == dict(numbers(status))[("file_good",)]
+        assert is_good == ("ALARM" not in report.check().words)
+        assert report.check().ready
+    assert ["ERROR"] == [record.levelname for record in caplog.records if "not TOML" in record.getMessage()]
+
+
+def test_what_everybody_may_read_names_no_path(path: Path) -> None:
+    file = TokenFile(path)
+    file.take("it cannot be read: No such file or directory")
+    file.take("it cannot be read: No such file or directory")
+    assert str(path.parent) not in str(AuthReport(file, Access(file, "public")).check())
+
+
+@pytest.mark.parametrize(("anonymous", "warns"), [("operate", True), ("vote", False), ("public", False)])
+def test_tokens_that_nobody_needs_are_warned_of(
+    path: Path, caplog: pytest.LogCaptureFixture, anonymous: str, warns: bool
+) -> None:
+    caplog.set_level(logging.WARNING)
+    file = TokenFile(path)
+    AuthReport(file, Access(file, anonymous)).warn()  # type: ignore[arg-type]  # a role
+    assert warns == bool(caplog.records)
