@@ -122,6 +122,11 @@ try: fcntl.flock(9, fcntl.LOCK_EX | (fcntl.LOCK_NB if sys.argv[1:] else 0))
 except BlockingIOError: sys.exit(1)' "$@" 2>/dev/null # Ctrl-C makes Python print a traceback
 }
 
+# Remove what is no environment: a set-up was killed, or its Python was uninstalled. uv refuses such a folder.
+remove_remains() {
+  [ -x "$PYTHON" ] || rm -rf "$ROOT/.venv"
+}
+
 make_set_up() {
   local group="$1" stamp="$ROOT/.venv/.stamp" had wanted python uv
   had="$(cat "$stamp" 2>/dev/null || true)"
@@ -131,6 +136,7 @@ make_set_up() {
     '' | *" $ROOT "*) ;;
     *) rm -rf "$ROOT/.venv" && wanted='' ;; # it was moved or copied here: its scripts have the old path
   esac
+  remove_remains
   python="$QUORATE_FOUND"
   [ -n "$wanted" ] && python="$PYTHON" # .venv keeps its Python
   uv="$(find_uv "$python")" || exit 1

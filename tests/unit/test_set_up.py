@@ -99,3 +99,22 @@ def test_no_other_python_is_taken_than_the_one_that_was_asked_for(machine: Machi
     assert (1, "") == (found.returncode, found.stdout)
     assert "QUORATE_PYTHON names no usable Python" in found.stderr
     assert f"{asked} {why}" in found.stderr
+
+
+@pytest.mark.parametrize(
+    ("made", "kept"),
+    [
+        ("mkdir -p .venv/bin && touch .venv/bin/quorate", False),
+        ("touch .venv", False),
+        ("ln -s /nowhere .venv", False),
+        ("mkdir -p .venv/bin && ln -s /nowhere/python .venv/bin/python", False),
+        ("mkdir -p .venv/bin && ln -s {python} .venv/bin/python", True),
+    ],
+)
+def test_what_a_killed_set_up_left_is_no_obstacle(tmp_path: Path, made: str, kept: bool) -> None:
+    """uv refuses a .venv without an interpreter, and the network was said to be the cause."""
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "setup.sh", tmp_path / "scripts")
+    script = f". scripts/setup.sh && {made.format(python=sys.executable)} && remove_remains"
+    subprocess.run(["bash", "-ec", script], cwd=tmp_path, check=True, timeout=60)
+    assert kept == os.path.lexists(tmp_path / ".venv")

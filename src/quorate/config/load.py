@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
-import stat
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from quorate.config.adapter_table import ADAPTERS
 from quorate.config.check import problems_of
 from quorate.config.environment import sort_out
 from quorate.config.nearest import closest
+from quorate.config.open_files import why_open
 from quorate.config.settings import SETTINGS, Config, Setting, section_names, section_types
 from quorate.errors import ConfigError
 
@@ -60,7 +59,10 @@ def load(
         _take(given, problems, setting.name, env[variable], f"${variable}", ENVIRONMENT, Path.cwd(), lax=True)
     for name, value in (flags or {}).items():
         _take(given, problems, name, value, "a flag", FLAG, Path.cwd(), lax=True)
-    warnings = [*variables.warnings(), *_read_secrets(given, problems)]
+    warnings = [*variables.warnings()]
+    if file is not None:
+        warnings += _secrets_in(file, given)
+    warnings += _read_secrets(given, problems)
     _follow_old_names(given, problems)
     _refuse(problems)
     config = _build(given)
@@ -167,7 +169,7 @@ def _read_secret(setting: Setting, pointer: _Given, given: dict[str, _Given], pr
     file = pointer.base / Path(pointer.value).expanduser()
     try:
         text = file.read_text(encoding=TEXT)[:SECRET_FILE_BYTES_MAX].strip()
-        mode = file.stat().st_mode
+        told = [f"{setting.name}_file: {file} {why}" for why in why_open(file)]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         problems.append(f"{pointer.origin}: {setting.name}_file: {file} cannot be read: {reason}")
@@ -175,16 +177,18 @@ def _read_secret(setting: Setting, pointer: _Given, given: dict[str, _Given], pr
     if not text:
         problems.append(f"{pointer.origin}: {setting.name}_file: {file} is empty")
     given[setting.name] = _Given(text, str(file), pointer.rank, pointer.base)
-    return _open_to_others(setting, file, mode)
+    return told
 
 
-def _open_to_others(setting: Setting, file: Path, mode: int) -> list[str]:
-    """A secret that others can read is none. It is still taken: Kubernetes mounts secrets so, in a pod of one user."""
-    may = [what for bits, what in ((stat.S_IROTH, "read"), (stat.S_IWOTH | stat.S_IWGRP, "changed")) if mode & bits]
-    if not may:
+def _secrets_in(file: Path, given: Mapping[str, _Given]) -> list[str]:
+    """A warning if the settings' file has secrets in it and is open to others."""
+    of_file = {name: item.value for name, item in given.items() if item.rank == FILE and SETTINGS[name].secret}
+    # A database's address is a secret only if it has a password.
+    names = sorted(name for name, value in of_file.items() if value and ("://" not in value or "@" in value))
+    try:
+        return [f"{file} holds {' and '.join(names)} and {why}" for why in why_open(file)] if names else []
+    except OSError:
         return []
-    mend = f"chmod 600 {shlex.quote(str(file))}"
-    return [f"{setting.name}_file: {file} can be {' and '.join(may)} by other users of this host: {mend}"]
 
 
 def _follow_old_names(given: dict[str, _Given], problems: list[str]) -> None:

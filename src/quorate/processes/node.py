@@ -109,6 +109,7 @@ class NodeProcess(Process):
         super().start(*arguments)
 
     def write_config(self) -> None:
+        self.config.touch(mode=0o600)  # it holds the cluster's key
         self.config.write_text(to_toml(self.settings), encoding="utf-8")
 
     def holder(self) -> int | None:

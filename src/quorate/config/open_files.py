@@ -1,0 +1,25 @@
+"""Who else on this host may read or change a file with a secret in it, and the command that ends that.
+
+It is told, and the secret is still taken: Kubernetes mounts secrets so, in a pod of one user.
+"""
+
+from __future__ import annotations
+
+import shlex
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+OTHERS = "other users of this host"
+
+
+def why_open(file: Path) -> Iterator[str]:
+    """In words, each beginning with a verb. May raise OSError."""
+    mode = file.stat().st_mode
+    may = [what for bits, what in ((stat.S_IROTH, "read"), (stat.S_IWOTH | stat.S_IWGRP, "changed")) if mode & bits]
+    if may:
+        yield f"can be {' and '.join(may)} by {OTHERS}: chmod 600 {shlex.quote(str(file))}"
+    for folder in dict.fromkeys((file.parent, file.resolve().parent)):  # of a link, and of what it leads to
+        mode = folder.stat().st_mode
+        if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+            yield f"can be replaced by {OTHERS}: chmod o-w {shlex.quote(str(folder))}"
