@@ -271,30 +271,6 @@ def test_settings_that_agree_are_taken(flags: Mapping[str, str]) -> None:
     load(env={}, flags=flags)
 
 
-BEYOND = {"http.listen": "127.0.0.1:8001, 10.0.0.1:8001"}
-TOKENS = {"auth.file": "tokens.toml"}
-
-
-@pytest.mark.parametrize(
-    ("flags", "role"),
-    [
-        ({}, "operate"),
-        (TOKENS, "operate"),
-        ({"http.hosts": "votes.example"}, "vote"),
-        ({**BEYOND, **TOKENS}, "public"),
-        ({**BEYOND, **TOKENS, "http.insecure": "true"}, "public"),
-        ({**BEYOND, "http.insecure": "true"}, "operate"),
-        ({**BEYOND, "http.insecure": "true", "auth.anonymous": "read"}, "read"),
-        ({**BEYOND, **TOKENS, "auth.anonymous": "read,vote"}, "vote"),
-        ({"auth.anonymous": "vote"}, "vote"),
-        ({"auth.anonymous": ""}, "public"),
-    ],
-)
-def test_what_needs_no_token_follows_from_who_can_ask(flags: Mapping[str, str], role: str) -> None:
-    config = load(env={}, flags=flags).config
-    assert role == config.auth.anonymous_role(config.http)
-
-
 @pytest.mark.parametrize(
     ("flags", "sinks", "origin"),
     [
