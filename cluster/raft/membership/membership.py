@@ -18,6 +18,7 @@ from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.members import REMOVED, Member, Members
 from quorate.cluster.raft.membership.addresses import AddressBook
 from quorate.cluster.raft.membership.bootstrap import Bootstrap, is_founder
+from quorate.cluster.raft.membership.search import Search
 from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
@@ -49,7 +50,7 @@ class Membership:
         snapshot: SnapshotMeta | None,
     ) -> None:
         self._node_id, self._engine, self._transport, self._bootstrap = node_id, engine, transport, bootstrap
-        self._book = AddressBook(configured)
+        self._book, self._search = AddressBook(configured), Search(engine.timing.election_s, monotonic_s())
         self.others: Mapping[str, str] = {}  # where this node finds them: a peer that was away may not know
         self._base = members.decode(snapshot.members) if snapshot and snapshot.members else None
         self._committed: Members | None = None
@@ -131,7 +132,7 @@ class Membership:
     def _update_connections(self) -> None:
         """Connect with all members, of the last committed entry and of the newest. Refuse other connected peers soon.
 
-        A node that the log does not name connects with its configured peers too.
+        A node that the log does not name, or that has no leader, connects with its configured peers too.
         """
         self._dial()
         if self._refuse_at_s is None:
@@ -141,7 +142,7 @@ class Membership:
     def _dial(self) -> None:
         """Tell the transport all addresses of the peers to be connected with."""
         logged: dict[str, list[str]] = {}
-        if self.current is None or self.current.get(self._node_id) is None:
+        if self.current is None or self.current.get(self._node_id) is None or self._search.is_on:
             logged.update({id: [] for id in self._book.configured})
         for known in (self.current, self._committed):
             for member in () if known is None else known.members:
@@ -279,12 +280,14 @@ class Membership:
     # ---- changes, on the leader -------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Refuse the peers that have left. As a leader: write the founders into the log, and make learners that have
+        """Refuse the peers that have left, and look for others. As a leader: write the founders into the log, and make learners that have
         caught up voters."""
         engine = self._engine
         if self._refuse_at_s is not None and monotonic_s() >= self._refuse_at_s:
             self._refuse_at_s = None
             self.refuse_peers(lambda introduction: self.refusal(introduction.node_id, introduction))
+        if self._search.changes(engine.believed_leader, monotonic_s()):
+            self._dial()
         if self._change_open or not engine.may_change_members:
             return
         if self.current is None:
