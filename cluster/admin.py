@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.submit.leader_call import LeaderCall
 from quorate.errors import Conflict, Invalid, NoLeader, OutcomeUnknown
 from quorate.host_port import why_unreachable
-from quorate.words import Action
+from quorate.words import NAME, Action
 
 LEADER_S = 5.0  # how long to wait for a leader
 HANDED_OVER_S = 5.0  # how long to wait for another leader
@@ -101,6 +102,8 @@ class Admin:
         """Raises `Invalid` or `NeedsLevel`."""
         if change.raft is not None and (why := why_unreachable(change.raft)) is not None:
             raise Invalid(why)
+        if change.action == "add" and not re.fullmatch(NAME, change.id):
+            raise Invalid(f"{change.id!r} is no name of a node (letters, digits, '.', '_' and '-', at most 64)")
         if change.action == "update":
             if change.raft is None:
                 raise Invalid(f"where does {change.id} listen for its peers now? give its address, host:port")

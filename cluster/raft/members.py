@@ -51,10 +51,15 @@ class Members(msgspec.Struct, array_like=True, frozen=True):
     def adding(self, id: str, raft: str) -> Members:
         """Raises `Conflict` if a member has this id or this address."""
         for member in self.members:
-            if id == member.id or raft == member.raft:
+            if id == member.id:
                 raise Conflict(
-                    f"{member.id} at {member.raft} is a member already; to put a new disk in its place: "
-                    f"quorate members replace {member.id}"
+                    f"{id} at {member.raft} is a member already; to put a new disk in its place: "
+                    f"quorate members replace {id}"
+                )
+            if raft == member.raft:
+                raise Conflict(
+                    f"{member.id} is at {raft}, by the log. If it has moved, start it: it tells its new address. Or: "
+                    f"quorate members update {member.id}. If it is gone for ever: quorate members remove {member.id}"
                 )
         return self._with([*self.members, Member(id, raft, "", voter=False)], f"add {id}")
 

@@ -51,8 +51,7 @@ def test_a_member_that_has_moved_finds_them_by_its_settings(net: OurNet) -> None
     take_over(net)
     come_back(net, at="c:2")
     assert net.until(lambda: net.replicas["c"].leader in ("d", "e"), limit_s=20)
-    for name in "cde":
-        assert net.until(lambda name=name: "c:2" in [member.raft for member in net.replicas[name].members()], limit_s=20)
+    assert net.until(lambda: all("c:2" in [m.raft for m in net.replicas[x].members()] for x in "cde"), limit_s=20)
 
 
 def test_a_node_that_was_removed_learns_it_from_them(net: OurNet) -> None:

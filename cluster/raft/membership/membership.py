@@ -280,8 +280,8 @@ class Membership:
     # ---- changes, on the leader -------------------------------------------------------------------------------------
 
     def tick(self) -> None:
-        """Refuse the peers that have left, and look for others. As a leader: write the founders into the log, and make learners that have
-        caught up voters."""
+        """Refuse the peers that have left, and look for others. As a leader: write the founders into the log, and make
+        learners that have caught up voters."""
         engine = self._engine
         if self._refuse_at_s is not None and monotonic_s() >= self._refuse_at_s:
             self._refuse_at_s = None

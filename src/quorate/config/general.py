@@ -8,9 +8,10 @@ import msgspec
 
 from quorate.config.adapter_table import sink_names
 from quorate.config.address import Address, parse_addresses, parse_peers, told_address
-from quorate.config.section import NAME, PORTABLE_INT_MAX, Section, about
+from quorate.config.section import PORTABLE_INT_MAX, Section, about
 from quorate.security.roles import ROLES, RouteRole, highest
 from quorate.vote import ENTRY_BYTES_MAX
+from quorate.words import NAME
 
 
 class Node(Section, frozen=True):

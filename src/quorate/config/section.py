@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 import msgspec
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 PORTABLE_INT_MAX = 2**31 - 1
 
 # For whom a setting holds. "node": for the node that has it. "alike": each node has its own, and all should have the

@@ -266,6 +266,16 @@ async def test_leadership_that_is_handed_over_is_waited_for(monkeypatch: pytest.
         await admin.transfer()
 
 
+@pytest.mark.parametrize("id", ["", "n 9", "n9\n", "-n9", "n/9", "nö", "n" * 65])
+@on_loop
+async def test_a_member_that_no_node_can_be_is_not_added(id: str) -> None:
+    """No node may have such a `node.id`, so it would wait for ever."""
+    cluster = await three_nodes()
+    with pytest.raises(Invalid, match="no name of a node"):
+        await Admin(cast(RaftReplica, cluster.asked)).change("add", id, "h:9")
+    assert 3 == len(cluster.first.members())
+
+
 async def unused(peer: str, request: bytes) -> bytes:
     return b""
 

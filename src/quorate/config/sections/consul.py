@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from quorate.config.section import NAME, Section, about
+from quorate.config.section import Section, about
+from quorate.words import NAME
 
 
 class Consul(Section, frozen=True):
