@@ -133,6 +133,46 @@ class ChangePoll(msgspec.Struct, array_like=True, tag=10):
     closes_at_ms: int | None  # None: the poll has no closing time any more
 
 
+class DeletePoll(msgspec.Struct, array_like=True, tag=11):
+    """Delete a draft or an archived poll. Since level 1, as all commands below.
+
+    `creation` is the number of the creation that is meant. None means the poll that has the id now, and it is refused
+    while a tombstone of the id lasts: the command may be an old one that was sent again.
+    """
+
+    id: str
+    creation: int | None
+
+
+class ForgetTombstones(msgspec.Struct, array_like=True, tag=12):
+    """Forget these deleted polls, as (id, creation), as far as they are old enough. The leader proposes it when every
+    sink has marked their documents."""
+
+    polls: list[tuple[str, int]]
+
+
+class Seen(msgspec.Struct, array_like=True, tag=13):
+    """How much the proposer of this batch knew: the newest poll that took the name of a deleted one.
+
+    Votes of the batch that name a newer such poll were meant for the deleted one, or may have been. They do not count.
+    """
+
+    creation: int
+
+
+class ForgetProducer(msgspec.Struct, array_like=True, tag=14):
+    """Forget a producer session. `epoch` is the session's epoch that is meant; None is as in `DeletePoll`."""
+
+    producer: str
+    epoch: int | None
+
+
+class RenewProducer(msgspec.Struct, array_like=True, tag=15):
+    """The same as `OpenProducer`, also for a name that was forgotten."""
+
+    producer: str
+
+
 class RaiseLevel(msgspec.Struct, array_like=True, frozen=True):
     """The content of an entry that raises the feature level. It is no command: the entry has a kind of its own in the
     log, at which version 0.1.0 stops instead of passing over it. So no node goes on without it."""
@@ -151,6 +191,11 @@ Command = (
     | SetDedupWindow
     | RaiseGeneration
     | ChangePoll
+    | DeletePoll
+    | ForgetTombstones
+    | Seen
+    | ForgetProducer
+    | RenewProducer
 )
 
 # ---- feature levels -------------------------------------------------------------------------------------------------
@@ -158,7 +203,14 @@ Command = (
 FEATURE_LEVEL = 1  # what this program can do: see docs/design/raft.md, "Feature level"
 LEVEL_VERSIONS = {0: "0.1.0", 1: "0.2.0"}  # the first version with each level
 # Commands that came after 0.1.0, with the level that each needs. Below it, every node refuses the command alike.
-LEVEL_NEEDED: dict[type, int] = {ChangePoll: 1}
+LEVEL_NEEDED: dict[type, int] = {
+    ChangePoll: 1,
+    DeletePoll: 1,
+    ForgetTombstones: 1,
+    Seen: 1,
+    ForgetProducer: 1,
+    RenewProducer: 1,
+}
 
 # ---- results, one per command ---------------------------------------------------------------------------------------
 
@@ -189,15 +241,16 @@ class ProducerResult(msgspec.Struct, array_like=True, tag=3):
 
 
 class PollResult(msgspec.Struct, array_like=True, tag=4):
-    """The result of `CreatePoll`, `SetPollState` and `ChangePoll`.
+    """The result of `CreatePoll`, `SetPollState`, `ChangePoll` and `DeletePoll`.
 
-    `what` is created, same or changed, or the reason why the command was refused: conflict (another poll has the id),
-    unknown_poll, bad_transition, archived, too_large, invalid.
+    `what` is created, same, changed or removed, or the reason why the command was refused: conflict (another poll has
+    the id), unknown_poll, deleted, bad_transition, archived, too_large, invalid.
     """
 
     what: str
     before: str = ""  # the poll's state before the command
     detail: str = ""
+    creation: int = 0  # of the poll that was created or removed. Nodes of 0.1.0 pass over it
 
 
 class Done(msgspec.Struct, array_like=True, tag=5):
@@ -212,7 +265,19 @@ class Refused(msgspec.Struct, array_like=True, tag=6):
     detail: str
 
 
-Result = VotesResult | WholeResult | ProducerResult | PollResult | Done | Refused
+class ForgetResult(msgspec.Struct, array_like=True, tag=7):
+    """The result of `ForgetProducer`, and of opening a producer that was forgotten. Only from level 1 on.
+
+    `what` is forgotten, or the reason why the command was refused: unknown, gone (forgotten before), too_large.
+    """
+
+    what: str
+    epoch: int = 0  # of the session that was forgotten
+    sequence: int = 0
+    detail: str = ""
+
+
+Result = VotesResult | WholeResult | ProducerResult | PollResult | Done | Refused | ForgetResult
 
 # ---- encoding -------------------------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ An entry is applied in this order: the version goes up by one, the chain of hash
 is taken over (it never goes backwards), polls that are due close, and then each command is applied in its order. For a
 vote, its id is checked first, and then whether its choice can count. So a vote that was acknowledged before its poll
 closed is a duplicate afterwards, not "closed", and a rejected vote does not use up its id. How votes are grouped into
-commands changes no outcome.
+commands changes no outcome, but for `Seen`, which says what the proposer of a batch knew.
 
 The replica calls this on the node's event loop, one entry at a time. Readers use it on the same loop, through views
 that never change.
@@ -20,8 +20,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from array import array
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -34,8 +33,9 @@ from quorate.cluster.state import image
 from quorate.cluster.state.dedup import Dedup, DedupView
 from quorate.cluster.state.image import Image
 from quorate.cluster.state.polls import Polls, PollView
-from quorate.cluster.state.sessions import Sessions
+from quorate.cluster.state.sessions import Session, Sessions
 from quorate.cluster.state.tally import Columns, Tally
+from quorate.cluster.state.tombstones import Tombstone, Tombstones
 from quorate.cluster.state.voting import Voting
 from quorate.errors import DataError
 from quorate.vote import ID_BYTES_MAX
@@ -94,11 +94,17 @@ class StateMachine:
             entry.FormCluster: self._form_cluster,
             entry.SetDedupWindow: self._set_dedup_window,
             entry.RaiseGeneration: self._raise_generation,
+            entry.DeletePoll: self._delete_poll,
+            entry.ForgetTombstones: self._forget_tombstones,
+            entry.Seen: self._note_seen,
+            entry.ForgetProducer: self._forget_producer,
+            entry.RenewProducer: self._renew_producer,
         }
         self._handlers = self._allowed()
 
     def _allowed(self) -> dict[type, Callable[[Any], Result]]:
         """The handlers at this feature level. A command that needs a higher one is refused, as by older programs."""
+        self._polls.gives_numbers = self.level >= entry.LEVEL_NEEDED[entry.DeletePoll]
         refused = dict.fromkeys((kind for kind, level in entry.LEVEL_NEEDED.items() if level > self.level), _too_new)
         return {**self._known, **refused}
 
@@ -135,6 +141,7 @@ class StateMachine:
         self.chain = link.digest()
 
     def _batch(self, batch: bytes) -> list[Result]:
+        self._tally.seen = 0  # each proposer knew something else
         try:
             commands = entry.decode_batch(batch)
         except Exception:
@@ -161,6 +168,28 @@ class StateMachine:
     def _open_producer(self, command: entry.OpenProducer) -> Result:
         return self._sessions.open(command.producer)
 
+    def _renew_producer(self, command: entry.RenewProducer) -> Result:
+        return self._sessions.open(command.producer, anew=True)
+
+    def _forget_producer(self, command: entry.ForgetProducer) -> Result:
+        ids = self._dedup
+        return self._sessions.forget(command, accepted=ids.accepted, window=ids.window, version=self.version)
+
+    def _delete_poll(self, command: entry.DeletePoll) -> Result:
+        return self._polls.delete(command, self._dedup.accepted + self._dedup.window)
+
+    def _forget_tombstones(self, command: entry.ForgetTombstones) -> Result:
+        before = len(self._tally.tombstones)
+        for id, creation in command.polls:
+            stone = self.tombstone(id)
+            if stone is not None and stone.creation == creation and self.may_forget(stone):
+                self._tally.tombstones.forget(stone)
+        return Done(before - len(self._tally.tombstones))
+
+    def _note_seen(self, command: entry.Seen) -> Result:
+        self._tally.seen = command.creation
+        return Done(command.creation)
+
     def _form_cluster(self, command: entry.FormCluster) -> Result:
         if self.cluster_id:
             return Done(self._dedup.window)
@@ -173,8 +202,12 @@ class StateMachine:
         return Done(self._dedup.window)
 
     def _set_dedup_window(self, command: entry.SetDedupWindow) -> Result:
-        refused = self._dedup.set_window(command.size)
-        return Done(self._dedup.window) if refused is None else Refused(refused)
+        before, refused = self._dedup.window, self._dedup.set_window(command.size)
+        if refused is not None:
+            return Refused(refused)
+        if command.size != before:
+            self._tally.tombstones.outlast(self._dedup.accepted + self._dedup.window)
+        return Done(self._dedup.window)
 
     def _raise_generation(self, command: entry.RaiseGeneration) -> Result:
         self.generation += 1
@@ -197,10 +230,21 @@ class StateMachine:
             polls=len(tally.polls),
             producers=len(self._sessions),
             level=self.level,
+            creations=tally.creations,
+            tombstones=len(tally.tombstones),
+            forgotten_ms=tally.tombstones.forgotten_ms,
+            forgotten_producers=len(self._sessions.forgotten()),
+            epochs_forgotten=self._sessions.epochs_forgotten,
         )
-        polls = list(map(image.record_of, tally.polls.values()))
         return Image(
-            head, tally.names.copy(), tally.totals.tobytes(), polls, self._sessions.freeze(), self._dedup.freeze()
+            head,
+            tally.names.copy(),
+            tally.totals.tobytes(),
+            list(map(image.record_of, tally.polls.values())),
+            self._sessions.freeze(),
+            self._dedup.freeze(),
+            tally.tombstones.all(),
+            self._sessions.forgotten(),
         )
 
     @classmethod
@@ -214,12 +258,13 @@ class StateMachine:
 
     @classmethod
     def _thaw(cls, frozen: Image) -> StateMachine:
-        head, tally = frozen.head, Tally()
-        tally.share(frozen.names)
-        tally.totals, tally.counted = array("q", frozen.totals), head.counted
+        head, tally = frozen.head, Tally(Tombstones(frozen.tombstones, frozen.head.forgotten_ms))
+        tally.restore_columns(frozen.names, frozen.totals)
+        tally.counted, tally.creations = head.counted, head.creations
         for record in frozen.polls:
             tally.restore(image.poll_of(record, frozen.names))
-        machine = cls(tally, Dedup.restore(frozen.dedup), Sessions(frozen.sessions))
+        sessions = Sessions(frozen.sessions, frozen.forgotten_producers, head.epochs_forgotten)
+        machine = cls(tally, Dedup.restore(frozen.dedup), sessions)
         machine.version, machine.time_ms, machine.chain = head.version, head.time_ms, head.chain
         machine.cluster_id, machine.hash_key, machine.generation = head.cluster_id, head.hash_key, head.generation
         machine.level = head.level
@@ -291,3 +336,28 @@ class StateMachine:
 
     def producers(self) -> int:
         return len(self._sessions)
+
+    def sessions(self) -> dict[str, Session]:
+        """A copy of all producer sessions."""
+        return self._sessions.freeze()
+
+    # ---- what was deleted -------------------------------------------------------------------------------------------
+
+    def tombstone(self, id: str) -> Tombstone | None:
+        """The last deletion of a poll with this id, as long as it is remembered. A new poll may have the id by now."""
+        return self._tally.tombstones.get(id)
+
+    def tombstones(self) -> Sequence[Tombstone]:
+        return self._tally.tombstones.all()
+
+    def may_forget(self, stone: Tombstone) -> bool:
+        """Whether a tombstone is old enough."""
+        ids = self._dedup
+        return self._tally.tombstones.may_go(
+            stone, accepted=ids.accepted, window=ids.window, version=self.version, time_ms=self.time_ms
+        )
+
+    @property
+    def newest_again(self) -> int:
+        """The newest creation of a poll that took the name of a deleted one, for `Seen`; 0: there was none."""
+        return self._tally.newest_again

@@ -1,8 +1,9 @@
 """Whether a new vote counts: the place where a late vote is rejected, and every other vote that cannot count.
 
-The answer is an `Outcome`: APPLIED if the vote counts, CLOSED if it came when no poll that it is for was open, and
-other outcomes for an option or a poll that does not exist, a weight that is not allowed, and limits. Nothing is
-counted here: see `tally.py`. Votes that were counted before are found out before: see `dedup.py` and `voting.py`.
+The answer is an `Outcome`: APPLIED if the vote counts, CLOSED if it came when no poll that it is for was open, DELETED
+if its poll was deleted, and other outcomes for an option or a poll that does not exist, a weight that is not allowed,
+and limits. Nothing is counted here: see `tally.py`. Votes that were counted before are found out before: see `dedup.py`
+and `voting.py`.
 """
 
 from __future__ import annotations
@@ -85,7 +86,9 @@ class Admission:
             return Outcome.APPLIED if tally.opens[shared] else Outcome.CLOSED
         poll = tally.polls.get(choice.poll)
         if poll is None:
-            return Outcome.UNKNOWN_POLL
+            return Outcome.DELETED if choice.poll in tally.tombstones else Outcome.UNKNOWN_POLL
+        if poll.again and poll.creation > tally.seen:
+            return Outcome.DELETED  # it may be meant for the poll that had this id before
         if poll.state != "open":
             return Outcome.CLOSED
         if choice.option in poll.place:

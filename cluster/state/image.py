@@ -21,8 +21,9 @@ import msgspec
 
 from quorate.cluster.entry import FEATURE_LEVEL, State
 from quorate.cluster.state import dedup
-from quorate.cluster.state.sessions import Session
+from quorate.cluster.state.sessions import ForgottenProducer, Session
 from quorate.cluster.state.tally import Poll
+from quorate.cluster.state.tombstones import Tombstone
 from quorate.errors import DataError
 from quorate.words import count
 
@@ -32,6 +33,8 @@ if sys.byteorder != "little":
 MAGIC = b"quorate\x01"  # the last byte is the format's version
 MAGIC_OF_LEVELS = b"quorate\x02"  # the same with the feature level in its head; 0.1.0 refuses it in words
 CHECKSUM_BYTES = 32
+FIELDS_OF_LEVEL_0 = 10  # of the head
+NUMBERLESS_FIELDS = 12  # of a poll
 ROWS_A_BLOCK = 10_000  # so encoding holds the interpreter for a millisecond or two at a time
 
 _T = TypeVar("_T")
@@ -49,8 +52,13 @@ class ImageHead(msgspec.Struct, array_like=True, frozen=True):
     options: int
     polls: int
     producers: int
-    # Written only if it is not 0: an image of level 0 is the same to the byte as one of 0.1.0.
+    # Zeros at the end are not written: an image of level 0 is the same to the byte as one of 0.1.0.
     level: Annotated[int, msgspec.Meta(ge=0)] = 0
+    creations: int = 0
+    tombstones: int = 0
+    forgotten_ms: int = 0
+    forgotten_producers: int = 0
+    epochs_forgotten: int = 0
 
 
 class PollRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -66,6 +74,10 @@ class PollRecord(msgspec.Struct, array_like=True, frozen=True):
     base: bytes
     shared: bytes
     initial_results: bytes | None
+    # Written only for a poll with a number.
+    creation: int = 0
+    again: bool = False
+    since_ms: int = 0
 
 
 class _DedupRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -86,6 +98,8 @@ class Image:
     polls: Sequence[PollRecord]
     sessions: dict[str, Session]
     dedup: dedup.FrozenDedup
+    tombstones: Sequence[Tombstone] = ()
+    forgotten_producers: Sequence[ForgottenProducer] = ()
 
     @property
     def version(self) -> int:
@@ -112,16 +126,26 @@ class Image:
         yield checksum.digest()
 
     def _blocks(self) -> Iterator[bytes]:
-        fields = msgspec.structs.astuple(self.head)
-        yield _encode(fields if self.head.level else fields[:-1])
+        yield _encode(_without_zeros(self.head))
         yield from map(_encode, _row_blocks(self.names))
         yield self.totals
-        yield from map(_encode, self.polls)
+        for record in self.polls:
+            yield _encode(record if record.creation else msgspec.structs.astuple(record)[:NUMBERLESS_FIELDS])
         yield from map(_encode, _row_blocks(self.sessions.items()))
         ids = self.dedup
         closed = [(c.count, c.expires, c.ends.tobytes()) for c in ids.closed]
         yield _encode(_DedupRecord(ids.window, ids.accepted, ids.count, ids.head_bytes, closed))
         yield from dedup.pack(ids.buckets)
+        yield from map(_encode, _row_blocks(self.tombstones))
+        yield from map(_encode, _row_blocks(self.forgotten_producers))
+
+
+def _without_zeros(head: ImageHead) -> tuple[Any, ...]:
+    fields = msgspec.structs.astuple(head)
+    written = len(fields)
+    while written > FIELDS_OF_LEVEL_0 and not fields[written - 1]:
+        written -= 1
+    return fields[:written]
 
 
 def decode(data: bytes) -> Image:
@@ -187,6 +211,8 @@ def _read(blocks: _Blocks) -> Image:
         [blocks.one(PollRecord) for _ in range(head.polls)],
         dict(blocks.rows(list[tuple[str, Session]], head.producers)),
         _read_dedup(blocks),
+        list(blocks.rows(list[Tombstone], head.tombstones)),
+        list(blocks.rows(list[ForgottenProducer], head.forgotten_producers)),
     )
     blocks.end()
     if len(image.totals) != 8 * head.options:
@@ -221,6 +247,9 @@ def record_of(poll: Poll) -> PollRecord:
         poll.base.tobytes(),
         poll.shared.tobytes(),
         None if poll.initial_results is None else poll.initial_results.tobytes(),
+        poll.creation,
+        poll.again,
+        poll.since_ms,
     )
 
 
@@ -230,6 +259,8 @@ def poll_of(record: PollRecord, options: Sequence[str]) -> Poll:
     shared = array("I", record.shared)
     names = list(record.names) if record.write_ins else [options[place] for place in shared]
     base = array("q", record.base)
+    if not record.write_ins and "" in names:
+        raise ValueError(f"poll {record.id!r} lists an option that is not there")
     if len(base) != len(names):
         raise ValueError(f"poll {record.id!r} has {count(len(names), 'option')} and {count(len(base), 'result')}")
     return Poll(
@@ -245,4 +276,7 @@ def poll_of(record: PollRecord, options: Sequence[str]) -> Poll:
         base,
         shared,
         None if record.initial_results is None else array("q", record.initial_results),
+        record.creation,
+        record.again,
+        record.since_ms,
     )

@@ -1,8 +1,12 @@
-"""The life of polls: creating them, changing what may change, which state may follow which, and the timed close.
+"""The life of polls: creating them, changing what may change, which state may follow which, the timed close, and
+deleting them.
 
 Whether a closing time has come is decided by the time that entries carry, never by a clock. Polls that are due at an
 entry's time close before the commands of that entry. A poll that is opened after its closing time loses the closing
 time, because it would close again at once.
+
+Each creation has a number. A deleted poll leaves a tombstone, so that what was meant for it never meets a new poll of
+the same name.
 
 Options are only added. An option is never taken away or renamed: its votes would be lost, or would count for something
 that nobody chose.
@@ -15,7 +19,7 @@ from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from quorate.cluster.entry import ChangePoll, CreatePoll, PollResult, SetPollState, State
+from quorate.cluster.entry import ChangePoll, CreatePoll, DeletePoll, PollResult, SetPollState, State
 from quorate.cluster.state.definition import (
     check_new,
     check_shape,
@@ -25,6 +29,7 @@ from quorate.cluster.state.definition import (
     definition_of,
 )
 from quorate.cluster.state.tally import LISTINGS_MAX, Poll, Tally
+from quorate.cluster.state.tombstones import Tombstone
 from quorate.vote import POLLS_MAX
 
 TRANSITIONS: dict[State, tuple[State, ...]] = {
@@ -33,6 +38,7 @@ TRANSITIONS: dict[State, tuple[State, ...]] = {
     "closed": ("open", "archived"),
     "archived": (),
 }
+DELETABLE = ("draft", "archived")
 
 PASSED = "the closing time has passed already"
 NO_LISTING = f"all polls together list at most {LISTINGS_MAX:,} options"
@@ -51,11 +57,14 @@ class PollView:
     created_ms: int
     version: int
     imported: bool
+    creation: int = 0  # tells it from an earlier or later poll of the same id; 0: it was created at level 0
+    since_ms: int = 0  # messages that are older were not meant for this poll
 
 
 class Polls:
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
+        self.gives_numbers = False  # from feature level 1 on
         self._views: dict[str, PollView] = {}  # each is made when it is first needed
         self._closing: list[tuple[int, str]] = []  # a heap of (closes_at_ms, poll id)
         self._timed: set[str] = set()  # the polls in that heap
@@ -72,15 +81,19 @@ class Polls:
                 return self._import_again(known, known.initial_results, command)
             same = command.imported or known.definition == definition
             return PollResult("same" if same else "conflict", known.state, "" if same else "another poll has this id")
+        if command.imported and command.id in self._tally.tombstones:
+            return PollResult("deleted", detail="a poll of this id was deleted lately, and this may be its document")
         refused = check_new(command) or self._check_room(command)
         if refused is not None:
             return refused
         poll = self._make(command, definition)
+        if self.gives_numbers:
+            self._number(poll)
         self._tally.add(poll)
         if poll.state == "open":
             self._tally.open(poll)
         self._changed(poll)
-        return PollResult("created")
+        return PollResult("created", creation=poll.creation)
 
     def set_state(self, command: SetPollState) -> PollResult:
         state, poll = command.state, self._tally.polls.get(command.id)
@@ -118,6 +131,27 @@ class Polls:
         self._tally.add_options(poll, new)
         self._changed(poll)
         return PollResult("changed", poll.state)
+
+    def delete(self, command: DeletePoll, accepted: int) -> PollResult:
+        """`accepted`: a tombstone lasts until so many ids were accepted."""
+        tally, id = self._tally, command.id
+        poll, stone = tally.polls.get(id), tally.tombstones.get(id)
+        if stone is not None and (poll is None or command.creation is None):
+            return PollResult("deleted", detail=_was_deleted(id, poll), creation=stone.creation)
+        if poll is None:
+            return PollResult("unknown_poll", detail=f"no poll has the id {id!r}")
+        if command.creation not in (None, poll.creation):
+            return PollResult("deleted", poll.state, _was_deleted(id, poll))
+        if poll.state not in DELETABLE:
+            return PollResult("bad_transition", poll.state, f"a poll that is {poll.state} is not deleted; archive it")
+        why_full = tally.tombstones.why_full(id)
+        if why_full is not None:
+            return PollResult("too_large", poll.state, why_full)
+        self._unwatch(poll)
+        self._views.pop(id, None)
+        tally.remove(poll)
+        tally.tombstones.add(Tombstone(id, poll.creation, tally.time_ms, tally.version, accepted))
+        return PollResult("removed", poll.state, creation=poll.creation)
 
     def close_due(self) -> None:
         """Close the polls whose closing time has come."""
@@ -160,6 +194,12 @@ class Polls:
             self._timed.discard(poll.id)
             self._closing = [(closes_at_ms, id) for closes_at_ms, id in self._closing if id != poll.id]
             heapq.heapify(self._closing)
+
+    def _number(self, poll: Poll) -> None:
+        tally = self._tally
+        tally.creations += 1
+        poll.creation, poll.again = tally.creations, poll.id in tally.tombstones
+        poll.since_ms = tally.time_ms if poll.again else tally.tombstones.forgotten_ms
 
     # ---- creating ---------------------------------------------------------------------------------------------------
 
@@ -241,5 +281,16 @@ class Polls:
                 created_ms=poll.created_ms,
                 version=poll.version,
                 imported=poll.initial_results is not None,
+                creation=poll.creation,
+                since_ms=poll.since_ms,
             )
         return view
+
+
+def _was_deleted(id: str, poll: Poll | None) -> str:
+    if poll is None:
+        return f"the poll {id!r} was deleted"
+    return (
+        f"the poll {id!r} that was meant was deleted, and another one has the name now: creation {poll.creation}. To "
+        "delete that one, give this number"
+    )

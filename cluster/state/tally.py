@@ -10,12 +10,14 @@ One number, `counted`, bounds every total: the sum of everything ever counted or
 
 from __future__ import annotations
 
+import heapq
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import add, sub
 
 from quorate.cluster.entry import Choice, State
+from quorate.cluster.state.tombstones import Tombstones
 from quorate.vote import TOTAL_MAX
 
 DIRECT = -1  # in place of a column: for a vote that names its poll
@@ -37,6 +39,9 @@ class Poll:
     shared: array[int]  # uint32 an option: its place in the tally's columns; empty in a write-in poll
     # int64 an option: what it was imported with. Options that were added since then have none.
     initial_results: array[int] | None = None
+    creation: int = 0  # the number of its creation; 0 if that was at level 0
+    again: bool = False  # its id was that of a deleted poll: votes count only if their proposer knew this poll
+    since_ms: int = 0  # messages that are older were not meant for this poll
     text_bytes: int = 0
     place: dict[str, int] = field(default_factory=dict)
 
@@ -63,11 +68,15 @@ class Columns:
 
 
 class Tally:
-    """Every option and poll, and what was counted for it. Neither is ever forgotten."""
+    """Every option and poll, and what was counted for it. Both stay until the poll is deleted."""
 
-    def __init__(self) -> None:
+    def __init__(self, tombstones: Tombstones | None = None) -> None:
         self.version = 0  # of the entry that is being applied
         self.time_ms = 0
+        self.tombstones = Tombstones() if tombstones is None else tombstones
+        self.creations = 0  # how many numbers were given to polls
+        self.newest_again = 0  # the highest number of a poll that took the name of a deleted one
+        self.seen = 0  # what the proposer of the batch that is being applied knew of these
         self.polls: dict[str, Poll] = {}
         self.counted = 0
         self.listings = 0
@@ -76,6 +85,7 @@ class Tally:
         self.totals = array("q")  # T: votes that named no poll
         self.opens = array("I")  # how many open polls list the option
         self.holders: list[tuple[str, ...] | list[str]] = []  # the polls in any state that list the option
+        self.free: list[int] = []  # a heap of places whose options no poll lists any more; their names are empty
         self.changed_options: set[str] = set()
         self.changed_polls: set[str] = set()
 
@@ -127,6 +137,7 @@ class Tally:
         """Take in a poll that was just created or restored. Its columns have as many items as it has names."""
         poll.place = dict(zip(poll.names, range(len(poll.names)), strict=True))
         self.polls[poll.id] = poll
+        self.newest_again = max(self.newest_again, poll.creation if poll.again else 0)
         self.listings += len(poll.names)
         if poll.write_ins:
             poll.text_bytes = len("".join(poll.names).encode())
@@ -160,6 +171,35 @@ class Tally:
             else:
                 self.holders[shared] = [*others, poll.id] if others else alone
 
+    def remove(self, poll: Poll) -> None:
+        """Take a poll away that is not open. Options that no other poll lists leave the columns."""
+        del self.polls[poll.id]
+        self.listings -= len(poll.names)
+        self.changed_polls.add(poll.id)
+        for place in poll.shared:
+            left = [id for id in self.holders[place] if id != poll.id]
+            self.holders[place] = left or ()
+            if not left:
+                del self.index[self.names[place]]
+                self.names[place], self.totals[place] = "", 0
+                heapq.heappush(self.free, place)
+
+    def creation_of(self, id: str) -> int:
+        """The number of the poll that has this id now, or had it last. 0 if none is known."""
+        poll = self.polls.get(id)
+        if poll is not None:
+            return poll.creation
+        stone = self.tombstones.get(id)
+        return 0 if stone is None else stone.creation
+
+    def restore_columns(self, names: Sequence[str], totals: bytes) -> None:
+        """Take in the columns of a snapshot. Free places have no name there."""
+        self.share([*names])
+        if "" in self.index:
+            del self.index[""]
+            self.free = [place for place, name in enumerate(names) if not name]
+        self.totals = array("q", totals)
+
     def restore(self, poll: Poll) -> None:
         """Take in a poll of a snapshot. T has been subtracted from the `base` of an open poll already."""
         self.add(poll)
@@ -167,14 +207,24 @@ class Tally:
             self._count_open(poll.shared, 1)
 
     def share(self, options: Sequence[str]) -> array[int]:
-        """The places of these options in the columns. New options get new places."""
+        """The places of these options in the columns. New options get free places, the lowest first, or new ones."""
         new = [option for option in options if option not in self.index]
+        if self.free:
+            new = self._take_free_places(new)
         self.index.update(zip(new, range(len(self.names), len(self.names) + len(new)), strict=True))
         self.names.extend(new)
         self.totals.frombytes(bytes(8 * len(new)))
         self.opens.frombytes(bytes(4 * len(new)))
         self.holders.extend([()] * len(new))
         return array("I", map(self.index.__getitem__, options))
+
+    def _take_free_places(self, options: list[str]) -> list[str]:
+        """Returns the options for which there is no free place."""
+        some = min(len(options), len(self.free))
+        for option in options[:some]:
+            place = heapq.heappop(self.free)
+            self.index[option], self.names[place] = place, option
+        return options[some:]
 
     def open(self, poll: Poll) -> None:
         """Count T in the poll from now on."""

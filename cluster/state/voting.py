@@ -25,6 +25,7 @@ from quorate.cluster.state.admission import Admission
 from quorate.cluster.state.dedup import FINGERPRINT_BYTES, Dedup
 from quorate.cluster.state.sessions import Sessions
 from quorate.cluster.state.tally import Tally
+from quorate.cluster.state.tombstones import mixed
 from quorate.vote import WEIGHT_MAX, Outcome
 
 
@@ -47,7 +48,7 @@ class Voting:
     def _with_ids(self, command: CastVotes, picks: array[int]) -> bytes:
         if not picks:
             return b""
-        choices, fingerprints = command.choices, _stamps(command.choices)
+        choices, fingerprints = command.choices, self._stamps(command.choices)
         # A choice that has a place is sure: no vote of this command can change its outcome.
         roomy = self._tally.fits(len(picks) * WEIGHT_MAX)
         places = self._admission.places_of(choices) if roomy else [None] * len(choices)
@@ -60,6 +61,18 @@ class Voting:
             simple.subtract(picks[vote] for vote in apart)
         self._tally.count_at(places, choices, simple)
         return bytes(outcomes)
+
+    def _stamps(self, choices: list[Choice]) -> list[bytes]:
+        """What the table holds of votes for these choices. For a poll it has the number of the poll's creation."""
+        creation_of = self._tally.creation_of
+        fingerprints = array(
+            "I",
+            [
+                choice.fingerprint if choice.poll is None else mixed(choice.fingerprint, creation_of(choice.poll))
+                for choice in choices
+            ],
+        )
+        return [stamp for (stamp,) in iter_unpack("4s", fingerprints.tobytes())]
 
     def _plain(self, command: CastVotes) -> list[int]:
         return [self._one(command, pick, votes) for pick, votes in command.plain]
@@ -79,7 +92,7 @@ class Voting:
         if wrong is not None or len(command.key) != ID_HASH_BYTES:
             return wrong or Refused("a key's hash has 8 bytes")
         votes = sum(votes for _, votes in command.sums)
-        stamp, known = _stamp(command.fingerprint), self._dedup.find(command.key)
+        stamp, known = _stamp(self._fingerprint(command)), self._dedup.find(command.key)
         if known is not None and known != stamp:
             return WholeResult(Outcome.CONFLICT, votes, detail="this key was used for something else")
         if known is not None:
@@ -94,13 +107,21 @@ class Voting:
         if wrong is not None:
             return wrong
         votes = sum(votes for _, votes in command.sums)
-        known = self._sessions.check(command, votes)
+        fingerprint = self._fingerprint(command)
+        known = self._sessions.check(command, fingerprint, votes)
         if known is not None:
             return known
         result = self._whole(command, votes)
         if result.outcome == Outcome.APPLIED:
-            self._sessions.advance(command)
+            self._sessions.advance(command, fingerprint)
         return result
+
+    def _fingerprint(self, command: CastOnce | CastSession) -> int:
+        """Of a whole request, with the numbers of its polls: sent again under new polls it is another one."""
+        fingerprint = command.fingerprint
+        for poll in sorted({choice.poll for choice in command.choices if choice.poll is not None}):
+            fingerprint = mixed(fingerprint, self._tally.creation_of(poll))
+        return fingerprint
 
     def _whole(self, command: CastOnce | CastSession, votes: int) -> WholeResult:
         by_choice = self._admission.admit_all(command.choices)
@@ -127,8 +148,3 @@ def _all_inside(sums: list[tuple[int, int]], choices: int) -> bool:
 
 def _stamp(fingerprint: int) -> bytes:
     return fingerprint.to_bytes(FINGERPRINT_BYTES, "little")
-
-
-def _stamps(choices: list[Choice]) -> list[bytes]:
-    fingerprints = array("I", [choice.fingerprint for choice in choices])
-    return [stamp for (stamp,) in iter_unpack("4s", fingerprints.tobytes())]

@@ -17,7 +17,7 @@ import msgspec
 
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, Result, VotesResult, WholeResult
-from quorate.errors import Conflict, ExpiredId, Invalid, QuorateError, Rejected
+from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, QuorateError, Rejected
 from quorate.vote import Outcome, Rejection, Tallied, Vote
 
 CHOICES_CACHED = 20_000
@@ -30,6 +30,7 @@ DETAILS = {
     Outcome.EXPIRED_ID: "too old to tell whether it was counted",
     Outcome.TOO_LARGE: "the total would pass its limit",
     Outcome.INVALID: "the vote does not make sense",
+    Outcome.DELETED: "its poll was deleted. If another one has the name now, send the vote again for that one",
 }
 
 
@@ -213,6 +214,8 @@ def _whole(command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], v
         raise Conflict(detail)
     if outcome is Outcome.EXPIRED_ID:
         raise ExpiredId(detail)
+    if outcome is Outcome.DELETED:
+        raise Deleted(detail)
     raise Invalid(detail)
 
 

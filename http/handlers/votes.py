@@ -16,6 +16,7 @@ import msgspec
 
 from quorate.errors import (
     Conflict,
+    Deleted,
     ExpiredId,
     Invalid,
     PollClosed,
@@ -44,6 +45,7 @@ REASONS: dict[str, type[QuorateError]] = {
     "expired_id": ExpiredId,
     "too_large": TooLarge,
     "invalid": Invalid,
+    "deleted": Deleted,
 }
 
 

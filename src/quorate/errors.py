@@ -77,6 +77,12 @@ class PollClosed(QuorateError):
     status, kind, title = 410, "closed", "The poll is not open"
 
 
+class Deleted(QuorateError):
+    """It was there and was deleted. What has its name now, if anything, is something else."""
+
+    status, kind, title = 410, "deleted", "It was deleted"
+
+
 class Gone(QuorateError):
     status, kind, title = 410, "gone", "That is no longer held"
 

@@ -48,6 +48,7 @@ class Outcome(enum.IntEnum):
     EXPIRED_ID = 6  # older than what a producer session remembers, so it cannot be compared and is not counted
     TOO_LARGE = 7  # a total would pass 2^63-1, or a write-in poll would have too many options
     INVALID = 8
+    DELETED = 9  # its poll was deleted, or may have been: a new poll has the name. Only from feature level 1 on
 
     @property
     def reason(self) -> str:

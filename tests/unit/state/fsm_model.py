@@ -1,7 +1,7 @@
 """A model of the state machine, slow and obvious: dictionaries, one vote at a time, and each poll has its own counts.
 
 It follows the rules, not the code: a vote without a poll is added to each open poll that lists its option, ids are in
-plain dictionaries by generation, and sessions remember every request.
+plain dictionaries by generation, sessions remember every request, and each poll that ever was is another one.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ from dataclasses import dataclass, field
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice
 from quorate.vote import TOTAL_MAX, WEIGHT_MAX, Outcome
+
+KEPT_MS = 600_000  # of tombstones
+Meaning = tuple[int, tuple[int, ...]]  # a fingerprint, and the numbers of the polls that it is about
 
 ALLOWED = {("draft", "open"), ("draft", "archived"), ("open", "closed"), ("closed", "open"), ("closed", "archived")}
 
@@ -22,12 +25,22 @@ class Poll:
     closes_at_ms: int | None
     counts: dict[str, int]
     title: str
+    creation: int
+    again: bool  # a deleted poll of this id was remembered
+    since_ms: int
 
 
 @dataclass
 class Session:
     epoch: int = 0
-    batches: list[int] = field(default_factory=list)  # fingerprints, from sequence 1 on
+    batches: list[Meaning] = field(default_factory=list)  # from sequence 1 on
+
+
+@dataclass
+class Stone:
+    creation: int
+    deleted_ms: int
+    expires: int
 
 
 class Model:
@@ -35,13 +48,19 @@ class Model:
         self.time_ms = 0
         self.window = window
         self.accepted = 0
-        self.current: dict[bytes, int] = {}
-        self.closed: list[tuple[int, dict[bytes, int]]] = []  # (forgotten at this many accepted ids, ids)
+        self.current: dict[bytes, Meaning] = {}
+        self.closed: list[tuple[int, dict[bytes, Meaning]]] = []  # (forgotten at this many accepted ids, ids)
         self.polls: dict[str, Poll] = {}
         self.initial_results: dict[str, list[int]] = {}  # of imported polls
         self.sessions: dict[str, Session] = {}
         self.counted = 0
         self.generation = 1
+        self.creations = 0
+        self.stones: dict[str, Stone] = {}
+        self.forgotten_ms = 0
+        self.seen = 0  # what the proposer of the batch knew
+        self.forgotten: dict[str, int] = {}  # producer -> dropped when so many ids were accepted
+        self.epochs_forgotten = 0
 
     # ---- time and polls ---------------------------------------------------------------------------------------------
 
@@ -62,11 +81,24 @@ class Model:
         if not enough or late or len(set(command.options)) < len(command.options) or command.state == "archived":
             return "invalid"
         initial_results = command.initial_results or [0] * len(command.options)
+        if command.imported and command.id in self.stones:
+            return "deleted"
         if self.counted + sum(initial_results) > TOTAL_MAX:
             return "too_large"
         self.counted += sum(initial_results)
+        self.creations += 1
         counts = dict(zip(command.options, initial_results, strict=True))
-        self.polls[command.id] = Poll(command, command.state, command.closes_at_ms, counts, command.title)
+        again = command.id in self.stones
+        self.polls[command.id] = Poll(
+            command,
+            command.state,
+            command.closes_at_ms,
+            counts,
+            command.title,
+            self.creations,
+            again,
+            self.time_ms if again else self.forgotten_ms,
+        )
         if command.imported:
             self.initial_results[command.id] = initial_results
         return "created"
@@ -116,6 +148,43 @@ class Model:
         poll.counts.update(dict.fromkeys(new, 0))
         return "changed"
 
+    def delete(self, command: entry.DeletePoll) -> str:
+        poll, stone = self.polls.get(command.id), self.stones.get(command.id)
+        if poll is None:
+            return "unknown_poll" if stone is None else "deleted"
+        if command.creation is None and stone is not None:
+            return "deleted"  # nobody can tell which one is meant
+        if command.creation not in (None, poll.creation):
+            return "deleted"
+        if poll.state not in ("draft", "archived"):
+            return "bad_transition"
+        del self.polls[command.id]
+        self.initial_results.pop(command.id, None)
+        self.stones[command.id] = Stone(poll.creation, self.time_ms, self.accepted + self.window)
+        return "removed"
+
+    def forget_tombstones(self, polls: list[tuple[str, int]]) -> int:
+        gone = [
+            id
+            for id, stone in self.stones.items()
+            if (id, stone.creation) in polls
+            and self.accepted >= stone.expires
+            and self.time_ms - stone.deleted_ms >= KEPT_MS
+        ]
+        for id in gone:
+            self.forgotten_ms = max(self.forgotten_ms, self.stones.pop(id).deleted_ms)
+        return len(gone)
+
+    def creation_of(self, id: str) -> int:
+        if id in self.polls:
+            return self.polls[id].creation
+        return self.stones[id].creation if id in self.stones else 0
+
+    def meaning(self, fingerprint: int, choices: list[Choice]) -> Meaning:
+        """What is compared when it is sent again."""
+        polls = sorted({choice.poll for choice in choices if choice.poll is not None})
+        return fingerprint, tuple(creation for creation in map(self.creation_of, polls) if creation)
+
     # ---- votes ------------------------------------------------------------------------------------------------------
 
     def where(self, choice: Choice) -> tuple[Outcome, list[Poll]]:
@@ -133,7 +202,9 @@ class Model:
     def _in_poll(self, choice: Choice, id: str) -> tuple[Outcome, list[Poll]]:
         poll = self.polls.get(id)
         if poll is None:
-            return Outcome.UNKNOWN_POLL, []
+            return Outcome.DELETED if id in self.stones else Outcome.UNKNOWN_POLL, []
+        if poll.again and self.seen < poll.creation:
+            return Outcome.DELETED, []
         if poll.state != "open":
             return Outcome.CLOSED, []
         known = choice.option in poll.counts or poll.command.write_ins
@@ -150,12 +221,12 @@ class Model:
         return outcome
 
     def vote(self, id: bytes, choice: Choice) -> Outcome:
-        found = self.find(id)
+        found, meaning = self.find(id), self.meaning(choice.fingerprint, [choice])
         if found is not None:
-            return Outcome.DUPLICATE if found == choice.fingerprint else Outcome.CONFLICT
+            return Outcome.DUPLICATE if found == meaning else Outcome.CONFLICT
         outcome = self.count(choice, 1)
         if outcome == Outcome.APPLIED:
-            self.accept(id, choice.fingerprint)
+            self.accept(id, meaning)
         return outcome
 
     def _whole(self, choices: list[Choice], sums: list[tuple[int, int]]) -> Outcome:
@@ -170,23 +241,47 @@ class Model:
         return Outcome.APPLIED
 
     def once(self, command: entry.CastOnce) -> Outcome:
-        found = self.find(command.key)
+        found, meaning = self.find(command.key), self.meaning(command.fingerprint, command.choices)
         if found is not None:
-            return Outcome.DUPLICATE if found == command.fingerprint else Outcome.CONFLICT
+            return Outcome.DUPLICATE if found == meaning else Outcome.CONFLICT
         outcome = self._whole(command.choices, command.sums)
         if outcome == Outcome.APPLIED:
-            self.accept(command.key, command.fingerprint)
+            self.accept(command.key, meaning)
         return outcome
 
     # ---- sessions ---------------------------------------------------------------------------------------------------
 
-    def open_producer(self, producer: str) -> tuple[int, int]:
-        session = self.sessions.setdefault(producer, Session())
+    def open_producer(self, producer: str, *, anew: bool = False) -> tuple[int, int] | None:
+        """None: it was forgotten."""
+        if producer not in self.sessions and producer in self.forgotten and not anew:
+            return None
+        session = self.sessions.setdefault(producer, Session(self.epochs_forgotten))
         session.epoch += 1
         return session.epoch, len(session.batches)
 
+    def forget_producer(self, command: entry.ForgetProducer) -> str:
+        for name, expires in list(self.forgotten.items()):  # in order, as they were forgotten
+            if self.accepted < expires:
+                break
+            del self.forgotten[name]
+        session = self.sessions.get(command.producer)
+        if session is None:
+            return "gone" if command.producer in self.forgotten else "unknown"
+        if command.epoch is None and command.producer in self.forgotten:
+            return "gone"
+        if command.epoch not in (None, session.epoch):
+            return "gone"
+        del self.sessions[command.producer]
+        self.epochs_forgotten = max(self.epochs_forgotten, session.epoch)
+        if session.batches:
+            self.forgotten.pop(command.producer, None)
+            self.forgotten[command.producer] = self.accepted + self.window
+        return "forgotten"
+
     def batch(self, command: entry.CastSession) -> Outcome:
         session = self.sessions.get(command.producer)
+        if session is None and command.producer in self.forgotten:
+            return Outcome.DELETED
         if session is None or command.epoch > session.epoch:
             return Outcome.INVALID
         last = len(session.batches)
@@ -197,23 +292,24 @@ class Model:
         if command.sequence <= last - 5:
             return Outcome.EXPIRED_ID
         if command.sequence <= last:
-            same = session.batches[command.sequence - 1] == command.fingerprint
+            same = session.batches[command.sequence - 1] == self.meaning(command.fingerprint, command.choices)
             return Outcome.DUPLICATE if same else Outcome.CONFLICT
+        meaning = self.meaning(command.fingerprint, command.choices)
         outcome = self._whole(command.choices, command.sums)
         if outcome == Outcome.APPLIED:
-            session.batches.append(command.fingerprint)
+            session.batches.append(meaning)
         return outcome
 
     # ---- ids --------------------------------------------------------------------------------------------------------
 
-    def find(self, id: bytes) -> int | None:
+    def find(self, id: bytes) -> Meaning | None:
         for ids in [self.current, *(ids for _, ids in self.closed)]:
             if id in ids:
                 return ids[id]
         return None
 
-    def accept(self, id: bytes, fingerprint: int) -> None:
-        self.current[id] = fingerprint
+    def accept(self, id: bytes, meaning: Meaning) -> None:
+        self.current[id] = meaning
         self.accepted += 1
         self.closed = [(expires, ids) for expires, ids in self.closed if expires > self.accepted]
         if len(self.current) == self.window:
@@ -228,6 +324,8 @@ class Model:
             self.current = {}
         self.closed = [(max(expires, self.accepted + window), ids) for expires, ids in self.closed]
         self.window = window
+        for stone in self.stones.values():
+            stone.expires = max(stone.expires, self.accepted + window)
 
 
 def same(one: entry.CreatePoll, other: entry.CreatePoll) -> bool:

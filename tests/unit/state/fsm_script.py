@@ -1,10 +1,11 @@
 """A small language for the state machine's tests: one line is a history, and its answer is the last command's outcome.
 
     poll mood happy sad [until 5000] | draft mood happy sad | writein mood [happy …] | import mood happy=3 sad=1
-    open mood | close mood | archive mood
+    open mood | close mood | archive mood | delete mood [3]      3 is the number of the creation that is meant
+    knows 3                             the newest poll that took a used name, as far as the next proposers know
     vote u1 happy [in mood] [x5]        u1 is the id; - is a vote without one
     once k1 happy*3 sad [in mood]       a whole request under an idempotency key
-    producer p | batch p 1 1 happy*3    epoch and sequence
+    producer p | renew p | forget p | batch p 1 1 happy*3        epoch and sequence
     at 5000                             the leader's time of the commands that follow
     window 3 | generation | nothing
 
@@ -80,14 +81,17 @@ class Script:
     def __init__(self, machine: StateMachine | None = None, *, window: int = 100) -> None:
         self.machine = machine or StateMachine()
         self.time_ms = 1_000
+        self.seen = 0
         if machine is None:
             self.do(entry.FormCluster("c1", KEY, window))
 
     def apply(self, *commands: Command) -> Applied:
-        return self.machine.apply(entry.encode_entry(self.time_ms, [entry.encode_batch(list(commands))]))
+        knew: list[Command] = [entry.Seen(self.seen)] if self.seen else []
+        batch = entry.encode_batch([*knew, *commands])
+        return self.machine.apply(entry.encode_entry(self.time_ms, [batch]))
 
     def do(self, command: Command) -> Result:
-        return self.apply(command).results[0][0]
+        return self.apply(command).results[0][-1]
 
     def play(self, history: str) -> str:
         """Play every step. Returns the outcome of the last one."""
@@ -96,6 +100,8 @@ class Script:
             words = step.split()
             if words[0] == "at":
                 self.time_ms = int(words[1])
+            elif words[0] == "knows":
+                self.seen = int(words[1])
             else:
                 outcome = word_of(self.do(command_of(words)))
         return outcome
@@ -115,6 +121,12 @@ def command_of(words: list[str]) -> Command:
             )
         case "producer":
             return entry.OpenProducer(rest[0])
+        case "renew":
+            return entry.RenewProducer(rest[0])
+        case "forget":
+            return entry.ForgetProducer(rest[0], int(rest[1]) if rest[1:] else None)
+        case "delete":
+            return entry.DeletePoll(rest[0], int(rest[1]) if rest[1:] else None)
         case "window":
             return entry.SetDedupWindow(int(rest[0]))
         case "generation":
@@ -165,5 +177,7 @@ def word_of(result: Result) -> str:
             return f"epoch {result.epoch} after {result.sequence}"
         case entry.Done():
             return str(result.value)
+        case entry.ForgetResult():
+            return result.what
         case entry.Refused():
             return "refused"

@@ -118,7 +118,7 @@ def test_after_changes_of_the_window_the_same_ids_are_forgotten_as_in_the_model(
         ids = [id_of(number) for number in range(accepted, accepted + size)]
         admit(dedup, ids)
         for id in ids:
-            model.accept(id, 1)
+            model.accept(id, (1, ()))
         accepted += size
         if change is not None and dedup.set_window(change) is None:
             model.set_window(change)

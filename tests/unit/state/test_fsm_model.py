@@ -55,6 +55,9 @@ changes = st.builds(
 )
 
 
+late = st.sampled_from([0, 0, 0, 1, 100])  # how many polls that took a used name a proposer has not seen
+
+
 class Histories(RuleBasedStateMachine):
     """Three machines that must agree with the model.
 
@@ -80,15 +83,21 @@ class Histories(RuleBasedStateMachine):
             self.create_poll(poll)
         self.open_producer("x")
 
-    def apply(self, *commands: Command) -> list[Result]:
+    def apply(self, *commands: Command, seen: int = 0) -> list[Result]:
+        """Apply one batch. `seen`: which of the polls that took a used name its proposer knew."""
         self.time_ms += 1
-        data = entry.encode_entry(self.time_ms, [entry.encode_batch(list(commands))])
+        self.model.seen = seen
+        knew: list[Command] = [entry.Seen(seen)] if seen else []
+        data = entry.encode_entry(self.time_ms, [entry.encode_batch([*knew, *commands])])
         self.model.begin(self.time_ms)
         applied = self.machine.apply(data)
         assert applied == self.restored.apply(data)
         for parts in [[part] for command in commands for part in one_by_one(command)] or [[]]:
-            self.single.apply(entry.encode_entry(self.time_ms, [entry.encode_batch(parts)]))
-        return applied.results[0]
+            self.single.apply(entry.encode_entry(self.time_ms, [entry.encode_batch([*knew, *parts])]))
+        return applied.results[0][len(knew) :]
+
+    def seen(self, late: int) -> int:
+        return max(0, self.machine.newest_again - late)
 
     # ---- what happens -----------------------------------------------------------------------------------------------
 
@@ -111,27 +120,58 @@ class Histories(RuleBasedStateMachine):
         assert isinstance(result, entry.PollResult)
         assert self.model.set_state(command) == result.what
 
-    @rule(commands=st.lists(votes, min_size=1, max_size=4))
-    def cast_votes(self, commands: list[list[tuple[str | None, Choice]]]) -> None:
-        for result, votes in zip(self.apply(*map(cast, commands)), commands, strict=True):
+    @rule(id=polls, of=st.sampled_from([None, None, 0, 0, 1, -1]))
+    def delete_poll(self, id: str, of: int | None) -> None:
+        """`of`: the number is that of this poll, of an earlier or later one, or there is none."""
+        command = entry.DeletePoll(id, None if of is None else self.model.creation_of(id) - of)
+        [result] = self.apply(command)
+        assert isinstance(result, entry.PollResult)
+        assert self.model.delete(command) == result.what
+
+    @rule(id=polls)
+    def archive_and_delete(self, id: str) -> None:
+        for state in STATES[2:]:
+            self.set_state(id, state)
+        self.delete_poll(id, 0)
+
+    @rule(ids=st.lists(polls, max_size=4), older=st.sampled_from([0, 0, 0, 1]))
+    def forget_tombstones(self, ids: list[str], older: int) -> None:
+        stones = [(id, self.model.stones[id].creation - older) for id in ids if id in self.model.stones]
+        assert [entry.Done(self.model.forget_tombstones(stones))] == self.apply(entry.ForgetTombstones(stones))
+
+    @rule(commands=st.lists(votes, min_size=1, max_size=4), late=late)
+    def cast_votes(self, commands: list[list[tuple[str | None, Choice]]], late: int) -> None:
+        for result, votes in zip(self.apply(*map(cast, commands), seen=self.seen(late)), commands, strict=True):
             assert isinstance(result, entry.VotesResult)
             expected = [self.model.vote(id_hash(id), choice) for id, choice in votes if id is not None]
             plain = [self.model.count(choice, 1) for id, choice in votes if id is None]
             assert (expected, plain) == (list(result.outcomes), list(result.plain))
 
-    @rule(key=ids, sums=sums, fingerprint=st.integers(0, 2))
-    def cast_once(self, key: str, sums: list[tuple[Choice, int]], fingerprint: int) -> None:
+    @rule(key=ids, sums=sums, fingerprint=st.integers(0, 2), late=late)
+    def cast_once(self, key: str, sums: list[tuple[Choice, int]], fingerprint: int, late: int) -> None:
         picks = [(pick, votes) for pick, (_, votes) in enumerate(sums)]
         command = entry.CastOnce(id_hash(key), fingerprint, [choice for choice, _ in sums], picks)
-        [result] = self.apply(command)
+        [result] = self.apply(command, seen=self.seen(late))
         assert isinstance(result, entry.WholeResult)
         assert self.model.once(command) == result.outcome
 
-    @rule(producer=st.sampled_from("xy"))
-    def open_producer(self, producer: str) -> None:
-        [result] = self.apply(entry.OpenProducer(producer))
-        assert isinstance(result, entry.ProducerResult)
-        assert self.model.open_producer(producer) == (result.epoch, result.sequence)
+    @rule(producer=st.sampled_from("xy"), anew=st.booleans())
+    def open_producer(self, producer: str, anew: bool = False) -> None:
+        [result] = self.apply(entry.RenewProducer(producer) if anew else entry.OpenProducer(producer))
+        expected = self.model.open_producer(producer, anew=anew)
+        if expected is None:
+            assert isinstance(result, entry.ForgetResult)
+        else:
+            assert isinstance(result, entry.ProducerResult)
+            assert expected == (result.epoch, result.sequence)
+
+    @rule(producer=st.sampled_from("xyz"), of=st.sampled_from([None, 0, 1]))
+    def forget_producer(self, producer: str, of: int | None) -> None:
+        session = self.model.sessions.get(producer)
+        command = entry.ForgetProducer(producer, None if of is None else (session.epoch if session else 1) - of)
+        [result] = self.apply(command)
+        assert isinstance(result, entry.ForgetResult)
+        assert self.model.forget_producer(command) == result.what
 
     @rule(
         producer=st.sampled_from("xxxyz"),
@@ -139,9 +179,10 @@ class Histories(RuleBasedStateMachine):
         back=st.sampled_from([-1, -1, 0, 1, 2, 3, 4, 5, 6, -2]),
         sums=sums,
         fingerprint=st.integers(0, 1),
+        late=late,
     )
     def cast_session(
-        self, producer: str, behind: int, back: int, sums: list[tuple[Choice, int]], fingerprint: int
+        self, producer: str, behind: int, back: int, sums: list[tuple[Choice, int]], fingerprint: int, late: int = 0
     ) -> None:
         session = self.model.sessions.get(producer)
         epoch, last = (session.epoch, len(session.batches)) if session else (1, 0)
@@ -149,7 +190,7 @@ class Histories(RuleBasedStateMachine):
         command = entry.CastSession(
             producer, epoch - behind, last - back, fingerprint, [choice for choice, _ in sums], picks
         )
-        [result] = self.apply(command)
+        [result] = self.apply(command, seen=self.seen(late))
         assert isinstance(result, entry.WholeResult)
         assert self.model.batch(command) == result.outcome
 
@@ -164,7 +205,7 @@ class Histories(RuleBasedStateMachine):
         assert [entry.Done(size)] == self.apply(entry.SetDedupWindow(size))
         self.model.set_window(size)
 
-    @rule(step_ms=st.sampled_from([5, -7]))
+    @rule(step_ms=st.sampled_from([5, -7, 700_000]))
     def time_goes_on(self, step_ms: int) -> None:
         self.time_ms += step_ms
         self.apply()
@@ -189,10 +230,25 @@ class Histories(RuleBasedStateMachine):
             for machine in (self.machine, self.restored, self.single):
                 view = machine.poll(id)
                 assert view is not None
-                shown = (view.state, view.closes_at_ms, view.title)
-                assert (expected.state, expected.closes_at_ms, expected.title) == shown
+                shown = (view.state, view.closes_at_ms, view.title, view.creation, view.since_ms)
+                told = (expected.state, expected.closes_at_ms, expected.title, expected.creation, expected.since_ms)
+                assert told == shown
                 assert list(expected.counts.items()) == list((machine.results(id) or {}).items())
                 assert list(view.options) == list(expected.counts)
+
+    @invariant()
+    def what_was_deleted_agrees(self) -> None:
+        expected = {id: (s.creation, s.deleted_ms, s.expires) for id, s in self.model.stones.items()}
+        for machine in (self.machine, self.restored, self.single):
+            stones = machine.tombstones()
+            assert expected == {stone.id: (stone.creation, stone.deleted_ms, stone.expires) for stone in stones}
+
+    @invariant()
+    def nothing_is_left_of_what_was_deleted(self) -> None:
+        for machine in (self.machine, self.restored):
+            listed = {o for view in machine.polls() if not view.write_ins for o in view.options}
+            names = machine.freeze().names
+            assert sorted(listed) == sorted(filter(None, names))
 
     @invariant()
     def ids_agree(self) -> None:
