@@ -35,7 +35,7 @@ def wait_until_all_pass(agent: Agent) -> None:
         rows = agent.call("GET", "/v1/health/service/quorate")
         return "\n".join(str(check) for row in rows for check in row["Checks"])
 
-    wait_for("Consul finds all nodes well", lambda: passing(agent) == 3, seen=checks)
+    wait_for("Consul finds all nodes well", lambda: passing(agent) == 3, deadline_s=60, seen=checks)
 
 
 def test_the_tag_moves_to_the_new_leader(agent: Agent, cluster: Cluster) -> None:
