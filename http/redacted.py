@@ -1,8 +1,8 @@
 """What a caller who is not known is shown of a node's state: its numbers, and of its texts only who leads and the like.
 
 Paths, addresses, ids of the cluster and of polls, the words of errors and the settings are for callers with a token.
-What may be shown is listed here, not what may not: a text that is added to /status later is hidden until somebody says
-otherwise.
+What may be shown is listed here, not what may not: a text that is added to /status later is masked until somebody says
+otherwise. The shape stays, for programs that read it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 SHOWN_TEXTS = frozenset({"node", "role", "leader", "leader_via", "phase", "sink", "anonymous"})
-HIDDEN = frozenset({"config", "listening"})
+LEFT_OUT = frozenset({"config", "cluster_id"})
+NAMED_BY_POLLS = frozenset({"problems"})
 MASK = "***"
 
 
@@ -22,16 +23,22 @@ def redacted(status: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shown(status: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     for name, value in status.items():
-        if name in HIDDEN:
+        if name in LEFT_OUT:
             continue
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and name in NAMED_BY_POLLS:
+            yield name, {}
+        elif isinstance(value, Mapping):
             yield name, dict(_shown(value))
-        elif value is None or isinstance(value, (bool, int, float)) or (isinstance(value, str) and name in SHOWN_TEXTS):
+        elif isinstance(value, str) and name in SHOWN_TEXTS:
             yield name, value
+        else:
+            yield name, redacted_value(value)
 
 
 def redacted_value(value: Any) -> Any:
-    """The value of a setting: a number as it is, and a mask for a text, which may be a path or an address."""
+    """A number as it is, and a mask for a text, which may be a path or an address; of a list, nothing."""
     if isinstance(value, Mapping):
         return {name: redacted_value(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return []
     return value if value is None or isinstance(value, (bool, int, float)) else MASK

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from quorate.cli.node_options import token_given, token_option
 from quorate.cli.settings import pairs, warn
 
 
@@ -21,6 +22,7 @@ from quorate.cli.settings import pairs, warn
 @click.option("--restart", is_flag=True, help="Start again what ends. Without, a killed node stays down, to be seen.")
 @click.option("--note", "notes", multiple=True, metavar="TEXT", help="A line to show among the addresses.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="A setting for all nodes.")
+@token_option
 def dev(
     nodes: int | None,
     port: int | None,
@@ -43,5 +45,5 @@ def dev(
 
     warn(sort_out(os.environ).warnings())
 
-    options = Options(data, nodes, port, fresh, not no_feed, restart, pairs(settings), notes)
+    options = Options(data, nodes, port, fresh, not no_feed, restart, pairs(settings), notes, token_given())
     return run(options, Console(highlight=False))

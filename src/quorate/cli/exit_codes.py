@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from quorate.cli import output
-from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, QuorateError
+from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, QuorateError, Unauthorized
 from quorate.exit_code import FAILED, NOT_REACHED, UNKNOWN, USAGE
 
 NOT_REACHED_HINT = "Is the cluster running? `quorate dev` starts one; other nodes: --node URL, or QUORATE_NODES."
@@ -70,6 +70,8 @@ def _print(error: QuorateError, as_json: bool) -> None:
 def _hint(error: QuorateError) -> str | None:
     if isinstance(error, OutcomeUnknown):
         return next(words for path, words in IN_DOUBT.items() if error.asked.startswith(path))
+    if isinstance(error, Unauthorized):
+        return "Give a token: --token-file FILE, or QUORATE_TOKEN_FILE. How to make one: quorate token new --help"
     if not isinstance(error, NoLeader):
         return None
     from quorate.client.error_replies import Unreached  # not at the start of a command: it loads requests

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -14,6 +15,7 @@ import click
 if TYPE_CHECKING:
     from quorate.client.http import Client
 
+TOKEN = "quorate.token"  # where the context of a command keeps it
 UNREACHED_S = 2.0  # if no node can be reached at all, do not wait as long as for an election
 
 
@@ -63,8 +65,38 @@ def _from_consul(ctx: click.Context, nodes: list[str], consul: str | None) -> li
         raise error if by_flag else ConfigError(f"QUORATE_CONSUL: {error.detail}") from None
 
 
+def token_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flag --token-file. `client_of` sends the token, so the command itself gets nothing of it."""
+    decorated: Callable[..., Any] = click.option(
+        "--token-file",
+        type=click.Path(dir_okay=False),
+        envvar="QUORATE_TOKEN_FILE",
+        show_envvar=True,
+        expose_value=False,
+        callback=_keep_token,
+        help="File that holds the token, where nodes want one.",
+    )(command)
+    return decorated
+
+
+def _keep_token(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if not value or ctx.resilient_parsing:
+        return
+    from quorate.client.token_file import is_open_to_others, read_token
+
+    path = Path(value)
+    ctx.meta[TOKEN] = read_token(path)
+    if is_open_to_others(path):
+        click.echo(f"quorate: {path} can be read or changed by other users of this host: chmod 600 it", err=True)
+
+
+def token_given() -> str | None:
+    token: str | None = click.get_current_context().meta.get(TOKEN)
+    return token
+
+
 def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the flags --node, --consul and --timeout. It gets them as `nodes` and `timeout_s`."""
+    """Give a command the flags --node, --consul, --token-file and --timeout. It gets `nodes` and `timeout_s`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -80,6 +112,7 @@ def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callab
             show_default=True,
             help="Seconds after which to give up.",
         )(asking)
+        decorated = token_option(decorated)
         decorated = click.option(
             "--consul",
             metavar="ADDRESS",
@@ -107,7 +140,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, 
 def client_of(nodes: list[str], timeout_s: float, *, unreached_s: float | None = UNREACHED_S) -> Client:
     from quorate.client.http import DEFAULT_NODES, Client
 
-    return Client(nodes or DEFAULT_NODES, timeout_s=timeout_s, unreached_s=unreached_s)
+    return Client(nodes or DEFAULT_NODES, timeout_s=timeout_s, unreached_s=unreached_s, token=token_given())
 
 
 def print_json(value: Any) -> None:

@@ -42,6 +42,7 @@ class Saved(msgspec.Struct):
     marks: list[FeedMark] = []  # at most two: one that is counted, and one that may be
     passed: list[tuple[int, str]] = []  # the first lines that were passed over, and why
     cluster: str = ""
+    owner: str = ""  # the name of the token to which the session belongs
 
     def mark_at(self, sequence: int) -> FeedMark | None:
         return next((mark for mark in reversed(self.marks) if mark.sequence == sequence), None)

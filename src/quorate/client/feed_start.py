@@ -88,6 +88,7 @@ class Start:
     def _go_on(self, saved: Saved) -> Started | None:
         """None: something changed before the mark, but just this content was fed in a session of its own before."""
         producer = self._open(saved.session)
+        self._check_owner(saved, producer)
         mark = self._mark_of(saved, producer)
         reader = Reader(self._file)
         reader.read(mark.votes)
@@ -103,6 +104,19 @@ class Start:
             "back, or put the votes that are still to be counted into a file of their own. If all of it is another "
             f"file, which only has the same name: {self._other_name()} counts all its lines"
         )
+
+    def _check_owner(self, saved: Saved, producer: Producer) -> None:
+        """A session of the same name that belongs to another token is another one, and knows nothing of these lines."""
+        if self._found.with_ids:
+            return
+        if saved.owner != producer.owner and saved.marks[-1].votes:
+            before, now = (f"the token {owner}" if owner else "no token" for owner in (saved.owner, producer.owner))
+            raise Conflict(
+                f"{saved.name} was counted up to line {saved.marks[-1].line:,} with {before}, and now it comes with "
+                f"{now}, whose sessions are others. Nothing was counted now. Feed it with {before} to go on. "
+                f"{self._other_name()} counts all its lines, also those that were counted already"
+            )
+        saved.owner = producer.owner
 
     def _mark_of(self, saved: Saved, producer: Producer) -> FeedMark:
         if self._found.with_ids:
@@ -143,6 +157,7 @@ class Start:
     def _by_content(self) -> Started:
         producer = self._open(self._wanted.session or self._found.producer)
         saved = Saved(self._checkpoint.name, producer.producer, self._found.options, not self._wanted.named)
+        saved.owner = producer.owner
         reader, mark = Reader(self._file), FeedMark()
         is_known = self._wanted.named and self._open_name() > 2
         if producer.sequence:

@@ -36,11 +36,15 @@ T = TypeVar("T")
 
 
 class Producer(msgspec.Struct):
-    """A producer session. `sequence` is the number of the last batch that was applied, 0 if there was none."""
+    """A producer session. `sequence` is the number of the last batch that was applied, 0 if there was none.
+
+    `owner` is the name of the token that it belongs to; "" for one that was opened without a token.
+    """
 
     producer: str
     epoch: int
     sequence: int
+    owner: str = ""
 
 
 class ClientReply(msgspec.Struct):
@@ -63,10 +67,18 @@ class ClientReply(msgspec.Struct):
 
 
 class Client:
-    """`unreached_s`: give up after this time if no node can be reached. None: after `timeout_s`, as otherwise."""
+    """`unreached_s`: give up after this time if no node can be reached. None: after `timeout_s`, as otherwise.
+
+    `token` is sent with every request.
+    """
 
     def __init__(
-        self, nodes: Sequence[str] = DEFAULT_NODES, *, timeout_s: float = 10.0, unreached_s: float | None = None
+        self,
+        nodes: Sequence[str] = DEFAULT_NODES,
+        *,
+        timeout_s: float = 10.0,
+        unreached_s: float | None = None,
+        token: str | None = None,
     ) -> None:
         if not nodes:
             raise Invalid("no node was given; give at least one URL, as http://127.0.0.1:8001")
@@ -75,6 +87,8 @@ class Client:
         self._unreached_s = min(timeout_s, unreached_s or timeout_s)
         self._next = 0  # index of the node to ask first: the one that answered last
         self._session = WebSession(origins=len(self.nodes))
+        if token is not None:
+            self._session.headers["Authorization"] = f"Bearer {token}"
 
     def __enter__(self) -> Client:
         return self

@@ -17,8 +17,9 @@ from quorate.config.settings import SETTINGS, Setting, section_names
 PREFIX = "QUORATE_"
 # Variables that the commands, the scripts and the tests read themselves.
 NOT_SETTINGS = {
-    *("QUORATE_NODES", "QUORATE_CONSUL", "QUORATE_CONFIG", "QUORATE_TIMEOUT", "QUORATE_TRACEBACK", "QUORATE_PYTHON"),
-    *("QUORATE_REQUIRE_SERVICES", "QUORATE_SERVICES_DIR", "QUORATE_CHROMIUM", "QUORATE_SEED", "QUORATE_SEEDS"),
+    *("QUORATE_NODES", "QUORATE_CONSUL", "QUORATE_TOKEN_FILE", "QUORATE_CONFIG"),
+    *("QUORATE_TIMEOUT", "QUORATE_TRACEBACK", "QUORATE_PYTHON", "QUORATE_REQUIRE_SERVICES", "QUORATE_SERVICES_DIR"),
+    *("QUORATE_CHROMIUM", "QUORATE_SEED", "QUORATE_SEEDS"),
 }
 TESTS_PREFIX = "QUORATE_TEST_"
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables. `…_PORT` alone may be

@@ -51,6 +51,7 @@ class Options:
     restart: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()  # lines to show among the addresses
+    token: str | None = field(default=None, repr=False)  # where the nodes want one of this command too
 
 
 def run(options: Options, console: Console) -> int:
@@ -71,7 +72,7 @@ class Run:
     def __init__(self, folder: ClusterFolder, places: list[Place], options: Options, console: Console) -> None:
         self.folder, self.places, self.options, self.console = folder, places, options, console
         self.supervisor = Supervisor(places, node_environment(os.environ), restart=options.restart)
-        self.poller = Poller(places, SAMPLE_POLL)
+        self.poller = Poller(places, SAMPLE_POLL, options.token)
         self.stopping = threading.Event()
         self.started = False
         self.notes: list[str] = []  # lines from the feeding thread, for the thread of the display to show
@@ -99,7 +100,10 @@ class Run:
     def _wait_for_leader(self) -> None:
         """Wait until every node answers and knows a leader. Raises `CannotStart` or `NoLeader`, with the reason."""
         deadline_s = time.monotonic() + LEADER_DEADLINE_S
-        clients = {child.place.id: Client([child.place.url], timeout_s=0.5) for child in self.supervisor.children}
+        token = self.options.token
+        clients = {
+            child.place.id: Client([child.place.url], timeout_s=0.5, token=token) for child in self.supervisor.children
+        }
         waiting = dict.fromkeys(clients, "did not answer")
         while waiting and not self.stopping.is_set():
             for child in self.supervisor.poll():
@@ -152,7 +156,7 @@ class Run:
         """Create the sample poll and feed its votes. If they were fed before, no vote is added."""
         urls = [place.url for place in self.places]
         try:
-            with Client(urls, timeout_s=30.0) as client:
+            with Client(urls, timeout_s=30.0, token=self.options.token) as client:
                 client.create_poll(SAMPLE_POLL, SAMPLE_OPTIONS, title=SAMPLE_TITLE)
                 votes = VotesFile(SAMPLE_VOTES)
                 feed(client, votes, scan(votes))

@@ -45,10 +45,11 @@ class TallyView:
 
 
 class Poller:
-    def __init__(self, places: Sequence[Place], poll: str) -> None:
+    def __init__(self, places: Sequence[Place], poll: str, token: str | None = None) -> None:
         self.views: dict[str, NodeView] = {place.id: NodeView() for place in places}
         self.tally: TallyView | None = None
         self._poll = poll
+        self._token = token
         self._places = places
         self._stop = threading.Event()
         polls: list[Callable[[], None]] = [self._tally_poll(), *(self._node_poll(place) for place in places)]
@@ -71,7 +72,7 @@ class Poller:
             self._stop.wait(POLL_EVERY_S)
 
     def _node_poll(self, place: Place) -> Callable[[], None]:
-        client = Client([place.url], timeout_s=NODE_TIMEOUT_S)
+        client = Client([place.url], timeout_s=NODE_TIMEOUT_S, token=self._token)
 
         def poll_once() -> None:
             try:
@@ -82,7 +83,7 @@ class Poller:
         return poll_once
 
     def _tally_poll(self) -> Callable[[], None]:
-        client = Client([place.url for place in self._places], timeout_s=NODE_TIMEOUT_S)
+        client = Client([place.url for place in self._places], timeout_s=NODE_TIMEOUT_S, token=self._token)
         before: list[tuple[float, int]] = []
 
         def poll_once() -> None:

@@ -11,6 +11,7 @@ looked at.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import stat
@@ -98,6 +99,28 @@ def read_file(path: Path) -> bytes:
     except ConfigError as error:
         raise ConfigError(f"auth.file: {path}: {error.detail}") from None
     return found
+
+
+def append_token(path: Path, table: str) -> None:
+    """Append a token's lines, in one write; a file that is not there is made with mode 600. Raises `ConfigError`.
+
+    A file that could not be taken with them is left as it is.
+    """
+    read_tokens(table)
+    try:
+        with open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # two that append at once: each must see the other's
+            found = read_file(path) if os.fstat(file.fileno()).st_size else b""
+            gap = b"" if not found else b"\n" if found.endswith(b"\n") else b"\n\n"
+            try:
+                _tokens_in(found + gap + table.encode())
+            except ConfigError as error:
+                raise ConfigError(f"{path} would have: {error.detail}") from None
+            file.write(gap + table.encode())
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
 
 
 def _look(path: Path) -> bytes | str:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import json
 import re
 import secrets
 import tomllib
@@ -80,6 +81,14 @@ def new_secret() -> str:
 def hash_of(secret: str) -> str:
     """As the file has it."""
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
+
+
+def table_of(name: str, role: str, secret: str, polls: Iterable[str] = ()) -> str:
+    """The lines of the file for one token. Whether they make sense is for `read_tokens` to say."""
+    values = {"name": name, "role": role, "hash": hash_of(secret)} | ({"polls": list(polls)} if polls else {})
+    # TOML's strings and lists of them are JSON's, but for DEL, which no name and no poll may have.
+    lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
+    return "\n".join(["[[token]]", *lines, ""])
 
 
 def read_tokens(text: str) -> Tokens:
