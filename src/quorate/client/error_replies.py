@@ -32,6 +32,12 @@ class Unreached(NoLeader):
     title = "Nobody was reached"
 
 
+class NoNode(QuorateError):
+    """Something else than a node answered, and surely did not pass the request on."""
+
+    title = "This is no answer of a node"
+
+
 def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str, by: str = "") -> QuorateError:
     """The error that an answer means. An answer without a problem document comes from a proxy.
 
@@ -58,11 +64,11 @@ def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str
 def _error_without_problem(status: int, body: bytes, node: str, by: str) -> QuorateError:
     if status == 400 and WANTS_TLS.search(body):  # by a server that did not take plain HTTP for a request
         return Unreached(f"{node} cannot be reached: {SPEAKS_TLS}")
-    if status in (502, 504):
+    if status >= 500:  # also 503: Envoy says that of a request that it had passed on
         return OutcomeUnknown(f"{node} answered {status}; it may or may not have reached a node{by}")
-    if status == 503:
-        return NoLeader(f"{node} answered 503{by}")
-    return QuorateError(f"{node} answered {status} and not as a Quorate node does; is the URL right?{by}")
+    if status == 407:
+        return Unreached(f"{node} cannot be reached: the proxy wants a name and a password{by}")
+    return NoNode(f"{node} answered {status} and not as a Quorate node does; is the URL right?{by}")
 
 
 def transport_error(node: str, error: requests.RequestException, by: str = "") -> QuorateError:

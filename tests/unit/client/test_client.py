@@ -243,10 +243,29 @@ def test_an_error_of_a_newer_node_keeps_its_kind_and_its_words(node: Start) -> N
     assert (500, "internal") == (errors.QuorateError.status, errors.QuorateError.kind)
 
 
-def test_a_gateway_in_between_leaves_the_outcome_unknown(node: Start) -> None:
-    n1 = node((502, b"<html>bad gateway</html>"))
-    with Client([n1.url], timeout_s=0.3) as client, pytest.raises(errors.OutcomeUnknown):
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 520, 524])
+def test_a_gateway_in_between_leaves_the_outcome_unknown(node: Start, status: int) -> None:
+    """Also by 503: Envoy says that of a request that it had passed on. A read is in no doubt."""
+    n1 = node((status, b"<html>upstream connect error or disconnect/reset before headers</html>"))
+    with Client([n1.url], timeout_s=0.3) as client:
+        with pytest.raises(errors.OutcomeUnknown, match=f"answered {status}"):
+            client.vote(Vote("happy"))
+        with pytest.raises(errors.NoLeader, match=f"answered {status}"):
+            client.polls()
+
+
+def test_a_gateway_that_wants_a_password_passed_nothing_on(node: Start) -> None:
+    n1 = node((407, b"<html>"))
+    with Client([n1.url], timeout_s=0.3) as client, pytest.raises(errors.NoLeader) as caught:
         client.vote(Vote("happy"))
+    assert f"{n1.url} cannot be reached: the proxy wants a name and a password" in caught.value.detail
+
+
+def test_an_answer_of_no_node_is_not_said_to_be_a_nodes(node: Start) -> None:
+    n1 = node((403, b"<html>access denied</html>"))
+    with Client([n1.url]) as client, pytest.raises(errors.QuorateError) as caught:
+        client.vote(Vote("happy"))
+    assert "This is no answer of a node" == caught.value.title
 
 
 @pytest.mark.parametrize("answer", [(200, b"<html>"), (404, b"<html>"), (301, b"", {"Location": "http://x"})])
