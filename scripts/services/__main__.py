@@ -66,6 +66,7 @@ read only:
 def up(folder: Folder, names: list[str]) -> int:
     """Start the servers that do not run. For each that cannot be had, print a line and return 1 at the end."""
     failed = 0
+    folder.check()
     for name in names:
         try:
             how, gives = _had(folder, name)
@@ -93,22 +94,32 @@ def _had(folder: Folder, name: str) -> tuple[str, Gives]:
             continue
         # Before the start, so that `down` finds the server even if this program dies meanwhile.
         folder.remember(name, how=how)
-        if (gives := way(folder)) is not None:
-            return how, gives
+        try:
+            if (gives := way(folder)) is not None:
+                return how, gives
+        except (Failed, OSError):
+            if "how" not in before:  # so it has no data yet: the next `up` tries every way again
+                _let_go(folder, name)
+            raise
     if (how := before.get("how", "")) in server.WAYS:  # a part of it may run: `down` must find it
         raise Failed(f"it was had as {HOW[how]}, which is not here now: bring that back, or `down {name}` first")
     folder.forget(name)
     raise Failed("not to be had here")
 
 
+def _let_go(folder: Folder, name: str) -> None:
+    SERVERS[name].stop(folder)
+    if folder.state(name).get("how") == "docker":
+        engine.stop(folder, SERVERS[name].CONTAINERS)
+    folder.forget(name)
+
+
 def down(folder: Folder, names: list[str], purge: bool) -> int:
     failed = 0
+    folder.begin_anew_if_damaged()
     for name in names:
         try:
-            SERVERS[name].stop(folder)
-            if folder.state(name).get("how") == "docker":
-                engine.stop(folder, SERVERS[name].CONTAINERS)
-            folder.forget(name)
+            _let_go(folder, name)
         except Failed as error:
             failed = 1
             print(f"services: {name}: {error}", file=sys.stderr)

@@ -91,11 +91,25 @@ class Folder:
         if kept != ports:
             self.remember(server, ports=kept)
 
-    def _read(self) -> dict[str, dict[str, Any]]:
+    def check(self) -> None:
+        """Raises `Failed` if the state cannot be read."""
+        self._read()
+
+    def begin_anew_if_damaged(self) -> None:
+        """Forget a state that cannot be read. The processes have records of their own, by which they are stopped."""
         try:
-            return dict(json.loads((self.path / "state.json").read_text()))
+            self._read()
+        except Failed:
+            (self.path / "state.json").unlink()
+
+    def _read(self) -> dict[str, dict[str, Any]]:
+        path = self.path / "state.json"
+        try:
+            return {server: dict(known) for server, known in json.loads(path.read_text()).items()}
         except FileNotFoundError:
             return {}
+        except (ValueError, AttributeError):
+            raise Failed(f"{path} is damaged; `services.sh down` stops what runs and begins anew") from None
 
     def _write(self, state: dict[str, dict[str, Any]]) -> None:
         new = self.path / "state.new"

@@ -190,6 +190,37 @@ def test_a_server_that_cannot_be_had_costs_one_line_and_a_cut_fetch_does_not_cou
     assert 0 == services("down").returncode
 
 
+def test_a_server_that_could_not_be_had_is_not_started_and_may_be_had_another_way_later(
+    tmp_path: Path, bare: Path
+) -> None:
+    """It counted as down, and as Debian's: so `consul` on PATH, as was told, changed nothing."""
+    services = Services(tmp_path / "services", {"PATH": str(bare), "XDG_CACHE_HOME": str(tmp_path / "cache")})
+    assert 1 == services("up", "consul").returncode
+    assert "consul: not started\n" == services("status", "consul").stdout
+    (bare / "consul").symlink_to(consul_binary())
+    try:
+        assert "consul: up, the program on PATH: " in services.up("consul")
+    finally:
+        assert 0 == services("down", "--purge").returncode
+
+
+@pytest.mark.parametrize("damage", ["", '{"consul": ', "[]"])
+def test_a_damaged_state_is_told_and_down_stops_what_runs(services: Services, damage: str) -> None:
+    """As a machine leaves it that lost power."""
+    consul_binary()
+    services.up("consul")
+    pid = services.pid("consul")
+    (services.folder / "state.json").write_text(damage)
+    for command in ("status", "up", "env"):
+        answer = services(command, "consul")
+        assert 1 == answer.returncode
+        assert f"services: {services.folder / 'state.json'} is damaged; `services.sh down`" in answer.stderr
+        assert 1 == len(answer.stderr.splitlines())
+    assert 0 == services("down").returncode
+    assert not alive(pid)
+    assert "consul: not started\n" == services("status", "consul").stdout
+
+
 PROGRAMS = {
     "apt-get": "echo fetching >>{calls}; exit 1",
     "go": "echo go1.19.8",
