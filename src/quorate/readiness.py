@@ -51,9 +51,9 @@ class Readiness:
             return CheckResult(False, "not a member of a cluster yet", waits_for)
         raft = replica.status()
         if raft.stranger_to:
-            return CheckResult(
-                False, "this node's disk is new to the cluster", f"quorate members replace {replica.node_id}"
-            )
+            id = replica.node_id
+            do = f"quorate members add {id} HOST:PORT; if its disk was replaced: quorate members replace {id}"
+            return CheckResult(False, "this node's disk is new to the cluster", do)
         if raft.waiting_for:
             missing = ", ".join(raft.waiting_for)
             return CheckResult(False, f"waiting to meet {missing}", "a cluster is formed once all have met")

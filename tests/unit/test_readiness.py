@@ -84,7 +84,11 @@ def results(made: Readiness) -> dict[str, tuple[bool, str, str]]:
         (
             Replica(None, stranger_to="c1"),
             None,
-            (False, "this node's disk is new to the cluster", "quorate members replace n1"),
+            (
+                False,
+                "this node's disk is new to the cluster",
+                "quorate members add n1 HOST:PORT; if its disk was replaced: quorate members replace n1",
+            ),
         ),
         (
             Replica(None, waiting_for=["n2", "n3"]),

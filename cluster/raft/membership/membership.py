@@ -37,6 +37,11 @@ def forgotten_words(node_id: str) -> str:
     )
 
 
+def new_disk_words(node_id: str) -> str:
+    lost = f"the data folder of {node_id} is new, and the log means the one before"
+    return f"{lost}: neither its copies nor its ballots count. If a majority is well: quorate members replace {node_id}"
+
+
 class Membership:
     """The members as this node's log has them, and the changes that a leader makes to them."""
 
@@ -173,15 +178,11 @@ class Membership:
 
     @property
     def disowned(self) -> str | None:
-        """In words: the log means another disk than this node's, so neither its copies nor its ballots count. Or None.
-
-        A disk that was emptied belongs to no cluster yet; see `Bootstrap.stranger_to`.
-        """
+        """In words: the log means another disk than this node's; neither its copies nor its ballots count. Or None."""
         me = None if self.current is None else self.current.get(self._node_id)
-        known = self._bootstrap.formed or self._forgot
-        if not known or me is None or me.incarnation in ("", self._bootstrap.identity.incarnation):
+        if me is None or me.incarnation in ("", self._bootstrap.identity.incarnation):
             return None
-        return forgotten_words(me.id)
+        return forgotten_words(me.id) if self._bootstrap.formed or self._forgot else new_disk_words(me.id)
 
     def may_give_ballot(self, to: str) -> bool:
         """Whether this disk remembers every ballot of the voter that a candidate means: the one with incarnation `to`.
