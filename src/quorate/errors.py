@@ -7,16 +7,19 @@ indefinite errors.) The outcomes of votes are not errors: see `vote.Outcome`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
+
+from quorate.words import doubt_about
 
 
 class QuorateError(Exception):
     """The base of all. `detail` says what happened and what to do; `fields` go into the problem document."""
 
-    status: ClassVar[int] = 500
-    kind: ClassVar[str] = "internal"
-    title: ClassVar[str] = "Something failed inside this node"
-    definite: ClassVar[bool] = True
+    # Of each class. A client gives an error what the node said of it, where that is something else.
+    status: int = 500
+    kind: str = "internal"
+    title: str = "Something failed inside this node"
+    definite: bool = True
     retry_after_s: ClassVar[float | None] = None
 
     def __init__(self, detail: str, **fields: Any) -> None:
@@ -24,6 +27,11 @@ class QuorateError(Exception):
         self.detail = detail
         self.fields = fields
         self.asked = ""  # in a client: the path of a request that changes something
+
+    def about(self, path: str) -> Self:
+        """This error, in a client that asked for a change by a request to that path."""
+        self.asked = path
+        return self
 
 
 # Mistakes of the client: nothing changed, and sending the same request again will not help.
@@ -148,6 +156,12 @@ class Stale(QuorateError):
 
 class OutcomeUnknown(QuorateError):
     status, kind, title, definite = 504, "outcome-unknown", "It is not known whether it was done", False
+
+    def about(self, path: str) -> Self:
+        """The title says what may have been done."""
+        if (doubt := doubt_about(path)) is not None:
+            self.title = doubt.title
+        return super().about(path)
 
 
 # What stops a node.

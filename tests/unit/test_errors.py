@@ -7,7 +7,7 @@ import re
 import pytest
 
 from quorate import errors
-from quorate.errors import QuorateError
+from quorate.errors import NoLeader, OutcomeUnknown, QuorateError
 
 CLASSES: list[type[QuorateError]] = [
     cls for cls in vars(errors).values() if isinstance(cls, type) and issubclass(cls, QuorateError)
@@ -35,3 +35,12 @@ def test_peers_get_the_spelling_of_0_1_0(new: str) -> None:
 def test_a_kind_of_a_newer_version_has_no_class() -> None:
     assert errors.class_of("teapot") is None
     assert ("teapot", "teapot") == (errors.kind_for_peers("teapot"), errors.kind_from("teapot"))
+
+
+def test_an_error_speaks_of_what_was_asked_and_no_other_one_does() -> None:
+    voted = OutcomeUnknown("n1 did not answer").about("/votes")
+    read = OutcomeUnknown("n1 did not answer").about("")
+    refused = NoLeader("none").about("/polls/mood")
+    assert ["It may or may not have been counted", OutcomeUnknown.title] == [voted.title, read.title]
+    assert [("/votes", OutcomeUnknown), ("/polls/mood", NoLeader)] == [(e.asked, type(e)) for e in (voted, refused)]
+    assert (NoLeader.title, "It is not known whether it was done") == (refused.title, OutcomeUnknown("").title)

@@ -21,11 +21,10 @@ import requests
 
 from quorate.client.attempts import FailedAttempts
 from quorate.client.error_replies import answer_error, transport_error, worth_another_try
-from quorate.errors import Invalid, OutcomeUnknown, QuorateError
+from quorate.errors import Invalid, QuorateError
 from quorate.vote import Tallied, Vote
 from quorate.web.session import WebSession
 from quorate.web.words import by_way_of
-from quorate.words import doubt_about
 
 DEFAULT_NODES = ("http://127.0.0.1:8001", "http://127.0.0.1:8002", "http://127.0.0.1:8003")
 CONNECT_TIMEOUT_S = 2.0
@@ -212,19 +211,20 @@ class Client:
         """Ask until a node answers or the time is over. Only for requests that are safe to send twice."""
         begin_s = time.monotonic()
         deadline_s = begin_s + self.timeout_s
-        failed = FailedAttempts(self.nodes, reads=method == "GET")
+        changes = "" if method == "GET" else path
+        failed = FailedAttempts(self.nodes, reads=not changes)
         while True:
             start_s = time.monotonic()
             try:
                 return self._attempt(method, path, body, headers, params, deadline_s - start_s)
             except QuorateError as error:
                 if not worth_another_try(error):
-                    raise _about(error, method, path) from None
+                    raise error.about(changes) from None
                 failed.add(error, time.monotonic() - start_s)
             pause_s = failed.pause_s()
             end_s = deadline_s if failed.reached else begin_s + self._unreached_s
             if time.monotonic() + pause_s + failed.answer_s() >= end_s:
-                raise _about(failed.verdict(), method, path)
+                raise failed.verdict().about(changes)
             self._next = (self._next + 1) % len(self.nodes)
             time.sleep(pause_s)
 
@@ -262,14 +262,6 @@ class Client:
             response.headers.get("X-Quorate-Node"),
             response.headers.get("X-Quorate-Leader"),
         )
-
-
-def _about(error: QuorateError, method: str, path: str) -> QuorateError:
-    """The same error, which speaks of what was asked."""
-    error.asked = "" if method == "GET" else path
-    if isinstance(error, OutcomeUnknown) and (doubt := doubt_about(path)) is not None:
-        error.title = doubt.title  # type: ignore[misc] # of this one only
-    return error
 
 
 def base_url(node: str) -> str:
