@@ -96,6 +96,8 @@ class FeatureLevel:
         """
         if self.now >= level:
             return
+        if not self._state.current.cluster_id:
+            raise NotReady("this node has not joined its cluster yet; try again in a moment, or another node")
         lower = [
             f"{id} is not connected" if told is None else f"{id} runs {_version(told)}"
             for id, told in sorted(self.told().items())

@@ -94,7 +94,8 @@ def show(limit: int, as_json: bool, letters: Letters) -> None:
     found: list[dict[str, Any]] = []
     unreached = _at_each(letters.nsqds, lambda nsqd: found.extend(_shown(letters, nsqd, limit)))
     found = sorted(found, key=lambda shown: str(shown["since"]))[:limit]
-    _print_letters(found, as_json)
+    if found or unreached is None:  # otherwise nobody knows how many there are
+        _print_letters(found, as_json)
     if unreached is not None:
         raise unreached
 

@@ -19,15 +19,35 @@ TOKEN = "quorate.token"  # where the context of a command keeps it
 UNREACHED_S = 2.0  # if no node can be reached at all, do not wait as long as for an election
 
 
+EMPTY = "it is empty; leave the flag out if it has no value (a variable of the script, perhaps)"
+
+
+def is_by_flag(ctx: click.Context, name: str) -> bool:
+    """Whether the value was given on the command line, and not in the environment."""
+    return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+
+
+def not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """An empty value must not pass for a flag that was not given: the command would do something else."""
+    if value is None or value.strip():
+        return value
+    if is_by_flag(ctx, str(param.name)):
+        raise click.BadParameter(EMPTY, ctx, param)
+    return None
+
+
 def read_nodes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
     """Read URLs of nodes. A value may hold several, divided by commas or spaces."""
     from quorate.client.http import base_url
     from quorate.errors import Invalid
 
     try:
-        return [base_url(each) for value in values for each in re.split(r"[,\s]+", value) if each]
+        nodes = [base_url(each) for value in values for each in re.split(r"[,\s]+", value) if each]
     except Invalid as error:
         raise click.BadParameter(error.detail, ctx, param) from None
+    if not nodes:
+        not_empty(ctx, param, "" if values else None)
+    return nodes
 
 
 def nodes_in_consul(address: str) -> list[str]:
@@ -52,7 +72,7 @@ def nodes_in_consul(address: str) -> list[str]:
 
 def _from_consul(ctx: click.Context, nodes: list[str], consul: str | None) -> list[str]:
     """The nodes to ask. A flag outranks the environment; --node and --consul together are refused."""
-    by_flag = {n for n in ("nodes", "consul") if ctx.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE}
+    by_flag = {name for name in ("nodes", "consul") if is_by_flag(ctx, name)}
     if len(by_flag) > 1:
         raise click.UsageError("--node and --consul both say whom to ask: give one of them.", ctx)
     if not consul or (nodes and "consul" not in by_flag):
@@ -116,6 +136,7 @@ def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callab
         decorated = click.option(
             "--consul",
             metavar="ADDRESS",
+            callback=not_empty,
             envvar="QUORATE_CONSUL",
             show_envvar=True,
             help="Find the nodes in Consul, host:port or URL.",

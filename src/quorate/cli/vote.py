@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.node_options import as_json, asks_nodes, client_of, is_by_flag, not_empty, print_json
 from quorate.cli.output import change_is_made
 
 if TYPE_CHECKING:
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("option")
-@click.option("--poll", help="Count it in this poll alone; without, it counts in every open poll that has the option.")
-@click.option("--id", help="The vote's id: sent again with the same id it is not counted again.")
+@click.option(
+    "--poll",
+    callback=not_empty,
+    help="Count it in this poll alone; without, it counts in every open poll that has the option.",
+)
+@click.option("--id", callback=not_empty, help="The vote's id: sent again with the same id it is not counted again.")
 @click.option("--weight", type=click.IntRange(min=1), default=1, help="Count it this many times.")
 @as_json
 @asks_nodes()
@@ -55,7 +59,11 @@ def vote(
 
 
 def _again(vote: Vote) -> str:
-    """The command that sends the same vote, to be copied. What tells where the nodes are is left out."""
+    """The command that sends the same vote, to be copied: to the same nodes, if flags said which."""
+    ctx = click.get_current_context()
+    where = [f"--node={node}" for node in ctx.params["nodes"]] if is_by_flag(ctx, "nodes") else []
+    if is_by_flag(ctx, "consul"):
+        where = [f"--consul={ctx.params['consul']}"]
     only = ["--poll", vote.poll] if vote.poll else []
     weight = ["--weight", str(vote.weight)] if vote.weight != 1 else []
-    return shlex.join(["quorate", "vote", "--id", str(vote.id), *only, *weight, "--", vote.option])
+    return shlex.join(["quorate", "vote", "--id", str(vote.id), *only, *weight, *where, "--", vote.option])

@@ -11,8 +11,16 @@ import msgspec
 import requests
 
 from quorate import errors
-from quorate.errors import Invalid, NoLeader, NotFound, OutcomeUnknown, QuorateError
-from quorate.web.words import PLAIN, SPEAKS_TLS, made_no_connection, speaks_tls, why_no_connection
+from quorate.errors import Invalid, MethodNotAllowed, NoLeader, NotFound, OutcomeUnknown, QuorateError
+from quorate.web.words import (
+    NO_HTTP,
+    PLAIN,
+    SPEAKS_TLS,
+    made_no_connection,
+    speaks_no_http,
+    speaks_tls,
+    why_no_connection,
+)
 
 NOT_FIELDS = {
     "title",
@@ -21,6 +29,8 @@ NOT_FIELDS = {
     "definite",
     "retry",
 }  # members of a problem document that an error keeps elsewhere
+
+NO_ROUTE = "there is nothing at "  # what a node says of an address that it does not have
 
 # What nginx, Apache and Go's servers answer to plain HTTP on a port for TLS.
 WANTS_TLS = re.compile(rb"HTTPS port|HTTPS server|SSL-enabled server port")
@@ -53,11 +63,13 @@ def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str
     if (retry_after := headers.get("Retry-After", "")).replace(".", "", 1).isdigit():
         error.fields["retry_after_s"] = float(retry_after)
     if known is None:  # an error that only a newer version knows: keep its own words
-        error.kind, error.title = kind, str(problem.get("title", error.title))  # type: ignore[misc] # of this one only
-    error.status = status  # type: ignore[misc] # of this one only
+        error.kind, error.title = kind, str(problem.get("title", error.title))
+    error.status = status
     if isinstance(error, NotFound) and urlsplit(node).path:
         error.detail += f". --node {node} has a path of its own; is that right?"
-    error.definite = problem.get("definite", error.definite) is True  # type: ignore[misc] # of this one only
+    elif isinstance(error, MethodNotAllowed) or error.detail.startswith(NO_ROUTE):
+        error.detail += ". Does that node run an older version of Quorate?"
+    error.definite = problem.get("definite", error.definite) is True
     return error
 
 
@@ -81,6 +93,8 @@ def transport_error(node: str, error: requests.RequestException, by: str = "") -
         return Unreached(f"{node} cannot be reached{by}" if why == PLAIN else f"{node} cannot be reached: {why}{by}")
     if not by and speaks_tls(error, node):
         return Unreached(f"{node} cannot be reached: {SPEAKS_TLS}{by}")
+    if not by and speaks_no_http(error):
+        return Unreached(f"{node} cannot be reached: {NO_HTTP}")
     if isinstance(error, requests.Timeout):
         return OutcomeUnknown(f"{node} did not answer in time{by}")
     return OutcomeUnknown(f"{node} broke the connection{by}")

@@ -9,7 +9,13 @@ import ssl
 from urllib.parse import urlsplit
 
 import requests
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProtocolError, ProxyError
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ProxyError,
+)
 
 from quorate.errors import ConfigError
 from quorate.web.connecting import NotMade
@@ -19,6 +25,7 @@ TLS_RECORDS = ("\x15\x03", "\x16\x03")  # an alert, and a handshake: how a serve
 PROBE_S = 1.0
 PLAIN = "it cannot be reached"
 SPEAKS_TLS = "it speaks TLS; is its address https:// instead of http://?"
+NO_HTTP = "it speaks no HTTP; is it a port for something else, as raft.listen is? A node's own for HTTP is 8001 or so"
 
 
 def why_not_asked(error: requests.RequestException, url: str) -> str:
@@ -29,6 +36,8 @@ def why_not_asked(error: requests.RequestException, url: str) -> str:
         why = why_no_connection(error)
     elif not by and speaks_tls(error, url):
         why = SPEAKS_TLS
+    elif not by and speaks_no_http(error):
+        why = NO_HTTP
     elif isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         why = "it is no URL of http:// or https://"
     else:
@@ -58,6 +67,8 @@ def why_no_connection(error: requests.RequestException) -> str:
     inner = getattr(reason, "original_error", reason)  # what a ProxyError is about
     if isinstance(inner, NotMade):
         return inner.why
+    if isinstance(inner, NameResolutionError):
+        return "its name cannot be looked up; is it right?"
     return "the proxy cannot be reached" if isinstance(reason, ProxyError) else PLAIN
 
 
@@ -66,11 +77,24 @@ def speaks_tls(error: requests.RequestException, url: str) -> bool:
 
     Some answer by TLS. Others only hang up, so they are asked by TLS whether they speak it.
     """
-    cause = error.args[0] if error.args else None
-    inner = cause.args[1] if isinstance(cause, ProtocolError) and len(cause.args) > 1 else None
+    inner = _aborted_by(error)
     if isinstance(inner, http.client.RemoteDisconnected | ConnectionError):
         return url.startswith("http://") and _takes_tls(url)
     return isinstance(inner, http.client.BadStatusLine) and str(inner).startswith(TLS_RECORDS)
+
+
+def speaks_no_http(error: requests.RequestException) -> bool:
+    """Whether what answered is no HTTP server at all: such a server cannot have taken the bytes for a request."""
+    inner = _aborted_by(error)
+    if not isinstance(inner, http.client.BadStatusLine) or isinstance(inner, http.client.RemoteDisconnected):
+        return False
+    line = str(inner)  # of an empty line: two quotes
+    return bool(line.strip("' ")) and not line.startswith(("HTTP", *TLS_RECORDS))
+
+
+def _aborted_by(error: requests.RequestException) -> object:
+    cause = error.args[0] if error.args else None
+    return cause.args[1] if isinstance(cause, ProtocolError) and len(cause.args) > 1 else None
 
 
 def _takes_tls(url: str) -> bool:

@@ -46,6 +46,11 @@ def test_a_misspelt_command_is_told_the_nearest(capsys: Capture) -> None:
         (["vote"], "Missing argument 'OPTION'"),
         (["vote", "happy", "--weight", "0"], "0 is not in the range"),
         (["vote", "happy", "--node", "ftp://x"], "is no node's URL"),
+        (["vote", "happy", "--id", ""], "Invalid value for '--id': it is empty; leave the flag out"),
+        (["vote", "happy", "--poll", " "], "Invalid value for '--poll': it is empty; leave the flag out"),
+        (["vote", "happy", "--node", ""], "it is empty; leave the flag out"),
+        (["status", "--node", ","], "it is empty; leave the flag out"),
+        (["status", "--consul", ""], "it is empty; leave the flag out"),
         (["feed", "/no/such/file"], "does not exist"),
         (["polls", "create", "p", "--closes-at", "noon"], "'noon' is no time"),
         (["polls", "edit", "p", "--closes-at", "noon"], "'noon' is no time"),
@@ -189,6 +194,23 @@ def test_an_outcome_nobody_knows_ends_with_4_and_gives_the_id_to_send_again(node
     told = Told(capsys, "vote", "happy", "--id", "u1", "--timeout", "1")
     assert 4 == told.code
     assert "it will not be counted twice: quorate vote --id u1 -- happy\n" in told.err
+
+
+def test_the_command_to_send_again_asks_the_nodes_that_flags_named(node: Node, capsys: Capture) -> None:
+    """Without, it would ask those of the environment, which may be another cluster's."""
+
+    def hold() -> None:
+        node.replica.held = []
+
+    node.call(hold)
+    told = Told(capsys, "vote", "happy", "--id", "u1", "--timeout", "1", "--node", f"127.0.0.1:{node.port}")
+    assert f"quorate vote --id u1 --node=http://127.0.0.1:{node.port} -- happy\n" in told.err
+
+
+def test_nobody_says_how_many_dead_letters_there_are_where_no_nsqd_answers(capsys: Capture) -> None:
+    told = Told(capsys, "dead-letters", "list", "--nsqd", "127.0.0.1:1")
+    assert (3, "") == (told.code, told.out)
+    assert "No nsqd takes messages" in told.err
 
 
 def test_errors_are_problem_documents_with_json(node: Node, capsys: Capture) -> None:

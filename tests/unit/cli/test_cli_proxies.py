@@ -61,7 +61,7 @@ def test_what_no_proxy_names_is_asked_directly(
     monkeypatch.setenv("NO_PROXY", "example")
     told = Told(capsys, "vote", "happy", "--node", AWAY)
     assert (3, []) == (told.code, proxy.seen)
-    assert f"{AWAY} cannot be reached\n" in told.err
+    assert f"{AWAY} cannot be reached: its name cannot be looked up; is it right?\n" in told.err
 
 
 def test_a_proxy_that_is_down_was_surely_not_passed(node: Node, capsys: Capture, monkeypatch: Any) -> None:

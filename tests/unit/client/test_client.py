@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import msgspec
 import pytest
 
 from quorate import errors
+from quorate.client.error_replies import answer_error
 from quorate.client.http import Client, base_url
 from quorate.vote import Vote
 
@@ -326,3 +328,19 @@ def test_what_is_no_url_is_refused(text: str) -> None:
 
 def test_host_and_port_are_enough_for_a_url() -> None:
     assert "http://n1:8001" == base_url("n1:8001")
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "detail"),
+    [
+        (405, "method-not-allowed", "/polls/mood answers GET, not PATCH"),
+        (404, "not-found", "there is nothing at /settings; GET /openapi.json lists what there is"),
+    ],
+)
+def test_a_node_that_does_not_know_what_the_client_asks_may_be_an_older_one(
+    status: int, kind: str, detail: str
+) -> None:
+    """As node by node is upgraded: the command is of the new version already."""
+    body = msgspec.json.encode({"type": kind, "detail": detail})
+    error = answer_error(status, body, {}, "http://n1.example:8001")
+    assert f"{detail}. Does that node run an older version of Quorate?" == error.detail

@@ -12,8 +12,9 @@ from quorate.cluster.raft.membership.feature_level import FeatureLevel
 from quorate.errors import NeedsLevel, NotReady, QuorateError
 
 
-def level_of(told: dict[str, int | None], now: int = 0) -> FeatureLevel:
-    parts: Any = SimpleNamespace(told_levels=lambda: told, current=SimpleNamespace(level=now))
+def level_of(told: dict[str, int | None], now: int = 0, cluster_id: str = "c1") -> FeatureLevel:
+    current = SimpleNamespace(level=now, cluster_id=cluster_id)
+    parts: Any = SimpleNamespace(told_levels=lambda: told, current=current)
     return FeatureLevel(1, "n1", cast(Any, None), parts, parts)
 
 
@@ -30,6 +31,11 @@ def test_what_is_told_below_the_level(told: dict[str, int | None], kind: type[Qu
         kind, match=f"^it needs all nodes to run 0.2.0 or newer; .*{words}" if kind is NotReady else words
     ):
         level_of(told).require(1, "it")
+
+
+def test_a_node_that_has_not_joined_says_that_and_nothing_of_levels() -> None:
+    with pytest.raises(NotReady, match=r"^this node has not joined its cluster yet"):
+        level_of({}, cluster_id="").require(1, "it")
 
 
 def test_nothing_is_refused_at_the_level() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import http.client
+import socket
+
 import pytest
 import requests
 from urllib3 import HTTPConnectionPool
@@ -10,13 +13,14 @@ from urllib3.exceptions import (
     ConnectTimeoutError,
     HTTPError,
     MaxRetryError,
+    NameResolutionError,
     NewConnectionError,
     ProtocolError,
     ProxyError,
     ReadTimeoutError,
 )
 
-from quorate.web.words import made_no_connection, why_not_asked
+from quorate.web.words import made_no_connection, speaks_no_http, why_not_asked
 
 POOL = HTTPConnectionPool("n1.example")
 NOT_MADE = NewConnectionError(HTTPConnection("n1.example"), "refused")
@@ -45,3 +49,29 @@ def failed(reason: Exception, kind: type[requests.RequestException] = requests.C
 def test_what_was_surely_not_sent(error: requests.RequestException, surely: bool) -> None:
     assert surely == made_no_connection(error)
     assert why_not_asked(error, "http://127.0.0.1:1")
+
+
+def test_a_name_that_nobody_knows_is_told() -> None:
+    """It is the likeliest mistake in a URL that was typed."""
+    unknown = NameResolutionError("nosuch.invalid", HTTPConnection("n1.example"), socket.gaierror(-2, "not known"))
+    error = failed(unknown)
+    assert isinstance(error, requests.RequestException)
+    assert "its name cannot be looked up; is it right?" == why_not_asked(error, "http://nosuch.invalid:8001")
+
+
+@pytest.mark.parametrize(
+    ("cause", "no_http"),
+    [
+        (http.client.BadStatusLine("\x00\x00\x00(\x94\x01\xa2n1"), True),
+        (http.client.BadStatusLine("SSH-2.0-OpenSSH_9.2"), True),
+        (http.client.BadStatusLine("HTTP/1.1 2x0 OK"), False),
+        (http.client.BadStatusLine("\x15\x03\x01"), False),
+        (http.client.BadStatusLine(""), False),
+        (http.client.RemoteDisconnected("gone"), False),
+        (ConnectionResetError(104, "reset"), False),
+    ],
+    ids=["a port for nodes", "ssh", "garbled HTTP", "TLS", "nothing", "a broken connection", "a reset"],
+)
+def test_a_server_that_speaks_no_http_cannot_have_read_the_request(cause: Exception, no_http: bool) -> None:
+    error = requests.ConnectionError(ProtocolError("Connection aborted.", cause))
+    assert no_http is speaks_no_http(error)
