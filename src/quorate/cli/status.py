@@ -22,8 +22,10 @@ def status(as_json: bool, nodes: list[str], timeout_s: float) -> None:
     if as_json:
         print_json(found)
         return
-    for name, value in _flat(found):
-        click.echo(f"{name:<28} {value}")
+    lines = list(_flat(found))
+    width = max(len(name) for name, _ in lines)
+    for name, value in lines:
+        click.echo(f"{name:<{width}} {value}")
 
 
 @click.command()
@@ -77,4 +79,4 @@ def _flat(value: Mapping[str, Any], before: str = "") -> Iterator[tuple[str, Any
         elif isinstance(inner, int) and not isinstance(inner, bool):
             yield name, f"{inner:,}"
         else:
-            yield name, _word(inner)
+            yield name, "-" if inner in (None, "", []) else _word(inner)

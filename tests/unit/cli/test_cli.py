@@ -207,6 +207,13 @@ def test_the_command_to_send_again_asks_the_nodes_that_flags_named(node: Node, c
     assert f"quorate vote --id u1 --node=http://127.0.0.1:{node.port} -- happy\n" in told.err
 
 
+def test_status_stands_in_two_columns_and_shows_nothing_as_a_dash(node: Node, capsys: Capture) -> None:
+    lines = Told(capsys, "status").out.splitlines()
+    width = max(len(line.partition(" ")[0]) for line in lines)
+    assert [] == [line for line in lines if line[width] != " " or line[width + 1] == " "]
+    assert [] == [line for line in lines if line.split(maxsplit=1)[1] in ("None", "", "[]")]
+
+
 def test_nobody_says_how_many_dead_letters_there_are_where_no_nsqd_answers(capsys: Capture) -> None:
     told = Told(capsys, "dead-letters", "list", "--nsqd", "127.0.0.1:1")
     assert (3, "") == (told.code, told.out)
