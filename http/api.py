@@ -7,7 +7,7 @@ headers, and render what a handler has already collected.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
@@ -19,6 +19,7 @@ from quorate.http.access import Access
 from quorate.http.counts import Counts
 from quorate.http.events import Events
 from quorate.http.limits import Limits
+from quorate.http.origins import Origins
 from quorate.http.parse_pool import ParsePool
 from quorate.http.refusals import RefusalWords
 from quorate.words import Action
@@ -89,7 +90,7 @@ class Api:
     settings: Settings | None = None
     checks: Sequence[Check] = ()
     access: Access = field(default_factory=Access)
-    hosts: Collection[str] = ()  # further names under which browsers reach this node: `http.hosts`, in lower case
+    origins: Origins = field(default_factory=Origins)
     limits: Limits = field(default_factory=Limits)
     refusals: RefusalWords = field(default_factory=RefusalWords)
     counts: Counts = field(default_factory=Counts)

@@ -61,8 +61,9 @@ class AsgiApp:
         self._api.counts.served(match.name, status, time.perf_counter() - began_s)
 
     def _admit(self, match: Match, scope: Scope) -> Reply | None:
-        """Note in the scope who asks. Returns the refusal if this caller may not use the route."""
+        """Note in the scope who asks. Returns the refusal if this caller may not use the route, or not by this name."""
         try:
+            self._api.origins.check(scope["headers"])
             scope[CALLER] = self._api.access.admit(match.role, scope)
         except QuorateError as error:
             return problem(error, scope["path"])
@@ -96,7 +97,7 @@ class AsgiApp:
     async def _read(self, route: Route, path: str, scope: Scope, receive: Receive) -> Request:
         request = Request(path, scope[CALLER])
         if route.method == "POST":
-            length = read_headers(request, scope, self._api.hosts)
+            length = read_headers(request, scope)
             request.body = await self._bodies.read(receive, length, route.body_max(self._api.limits))
             return request
         request.query = query_of(scope)

@@ -22,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from quorate.errors import HeadersTooLarge, Invalid, NotReady, QuorateError, TooSlow
 from quorate.http.api import Api
+from quorate.http.origins import hosts_in_line
 from quorate.http.reply import Headers, headers_of, problem
 from quorate.http.upgrade import without_offer
 
@@ -96,6 +97,8 @@ class HttpConnection(HttpToolsProtocol):
         self._in_head = False
         self._offers_upgrade = self.parser.should_upgrade()
         if not self._offers_upgrade:
+            if self.url[:1] != b"/":
+                self.headers.extend(hosts_in_line(self.url, self.headers))
             super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:

@@ -21,7 +21,6 @@ from quorate.http.api import Api
 from quorate.http.body import too_large
 from quorate.http.events import HEARTBEAT_S, Stream
 from quorate.http.handlers.events import stream_headers
-from quorate.http.origin import check_origin
 from quorate.http.reply import Reply, headers_of, internal, problem, signature
 from quorate.http.request import Request, check_coding
 from quorate.http.routing import Route
@@ -45,7 +44,7 @@ def create_app(api: Api, routes: Iterable[Route]) -> Flask:
     for route in routes:
         app.add_url_rule(route.rule, route.endpoint, door.view(route), methods=[route.method])
     app.register_error_handler(Exception, door.render)
-    app.before_request(door.check_site)
+    app.before_request(door.check_body)
     app.after_request(door.sign)
     return app
 
@@ -106,11 +105,9 @@ class _FlaskDoor:
         finally:
             self._api.loop.call_soon_threadsafe(stream.close)
 
-    def check_site(self) -> None:
-        headers = flask.request.headers
+    def check_body(self) -> None:
         if flask.request.method not in ("GET", "HEAD", "OPTIONS"):
-            check_coding(headers.get("Content-Encoding", ""))
-            check_origin(headers.get("Origin"), headers.get("Host"), self._api.hosts)
+            check_coding(flask.request.headers.get("Content-Encoding", ""))
 
     def sign(self, answer: Response) -> Response:
         """Add this node and the leader to answers that are not replies: files and OPTIONS."""

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from typing import Any
 
 from quorate.errors import Invalid
-from quorate.http.origin import check_origin
 from quorate.http.request import Request, check_coding
 
 Scope = dict[str, Any]
@@ -14,26 +12,20 @@ Scope = dict[str, Any]
 CODINGS = (b"content-encoding", b"transfer-encoding")
 
 
-def read_headers(request: Request, scope: Scope, hosts: Collection[str]) -> bytes | None:
-    """Fill in the request from the headers of a POST. Returns the Content-Length. Refuses a page of another site."""
-    length = origin = host = None
+def read_headers(request: Request, scope: Scope) -> bytes | None:
+    """Fill in the request from the headers of a POST. Returns the Content-Length."""
+    length: bytes | None = None
     for name, value in scope["headers"]:
         if name == b"content-length":
             length = value
         elif name == b"content-type":
             request.content_type = value.decode("latin-1")
-        elif name == b"host":
-            host = value
-        elif name == b"origin":
-            origin = value
         elif name in CODINGS:
             check_coding(value.decode("latin-1"))
         elif name == b"idempotency-key":
             request.idempotency_key = _once(request.idempotency_key, value)
         elif name == b"x-quorate-producer":
             request.producer = _once(request.producer, value)
-    if origin is not None:
-        check_origin(origin.decode("latin-1"), host and host.decode("latin-1"), hosts)
     return length
 
 

@@ -89,6 +89,7 @@ class HttpServer:
         for connection in self._open():
             connection.sweep(now_s)
         self._api.counts.connections = len(self._state.connections)
+        self._api.origins.refresh()
         self._sweeping = loop.call_later(SWEEP_S, self._sweep)
 
     def _open(self) -> Iterable[HttpConnection]:

@@ -40,6 +40,10 @@ class ClusterView:
         configured = {id: str(address) for id, address in self._config.members().items()}
         return [MemberAddresses(id, http.get(id, ""), raft) for id, raft in (known or configured).items()]
 
+    def urls(self) -> Sequence[str]:
+        """Where the members serve HTTP, and this node, also while it is no member yet."""
+        return [*(member.http for member in self.members()), self._config.http.url]
+
     async def nodes(self) -> Sequence[Mapping[str, Any]]:
         """Every member and its answer to a probe. A member that does not answer is shown as unreachable.
 

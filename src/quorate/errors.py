@@ -69,6 +69,10 @@ class Forbidden(QuorateError):
     status, kind, title = 403, "forbidden", "That is not for you to ask"
 
 
+class Misdirected(QuorateError):
+    status, kind, title = 421, "misdirected", "This node has no such name"
+
+
 class UnsupportedMedia(QuorateError):
     status, kind, title = 415, "unsupported-media-type", "This content type is not understood"
 

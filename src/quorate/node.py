@@ -37,6 +37,7 @@ from quorate.http.access import Access
 from quorate.http.api import Api, Check
 from quorate.http.events import Events
 from quorate.http.limits import Limits
+from quorate.http.origins import Origins
 from quorate.http.server import HttpServer
 from quorate.joining import Joining
 from quorate.parts import Part, Parts
@@ -122,7 +123,7 @@ class Node:
             settings=self.settings,
             checks=[*self.readiness.checks, Check("settings", self.settings_watch.check), Check("tokens", auth.check)],
             access=access,
-            hosts=frozenset(host.lower() for host in self.config.http.hosts),
+            origins=Origins(self.config.http.hosts, cluster.urls),
             limits=limits,
         )
 

@@ -17,7 +17,7 @@ SOURCE = ROOT / "src"
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "plain": (
         [
-            *(f"quorate.{n}" for n in ("errors", "exit_code", "vote", "words", "vote_json", "host_port")),
+            *(f"quorate.{n}" for n in ("errors", "exit_code", "vote", "words", "vote_json", "host_port", "site")),
             "quorate.cluster.entry",
         ],
         [],

@@ -8,7 +8,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -21,6 +21,7 @@ from quorate.http.access import Access
 from quorate.http.api import Api, Check, CheckResult, MemberAddresses, Operator, Settings
 from quorate.http.events import Events
 from quorate.http.limits import Limits
+from quorate.http.origins import Origins
 from quorate.http.server import HttpServer
 from tests.support.local_replica import LocalReplica
 
@@ -92,7 +93,8 @@ class Given:
     limits: Limits = field(default_factory=Limits)
     form: bool = True
     streams: int = 5
-    hosts: frozenset[str] = frozenset()
+    hosts: frozenset[str] = frozenset()  # `http.hosts`
+    members: Sequence[MemberAddresses] = (MemberAddresses("n1", "http://127.0.0.1:8001", "127.0.0.1:9001"),)
     access: Callable[[], Access] = Access  # called on the node's loop
     operator: Operator | None = None
     settings: Settings | None = None
@@ -131,14 +133,14 @@ async def _start(given: Given) -> Node:
         reads=reads,
         digests=Digests(replica),
         events=Events(replica, streams_max=given.streams),
-        members=lambda: [MemberAddresses("n1", "http://127.0.0.1:8001", "127.0.0.1:9001")],
+        members=lambda: given.members,
         nodes=_nodes,
         status=given.status or (lambda: {"node": "n1", "raft": replica.status(), "dedup": {"held": 7}}),
         version=given.version,
         operator=given.operator,
         settings=given.settings,
         access=given.access(),
-        hosts=given.hosts,
+        origins=Origins(given.hosts, lambda: [member.http for member in given.members]),
         adopt_sink=given.adopt_sink,
         checks=[
             Check("leader", lambda: CheckResult(checks.get("leader", True), "n1", "term 1")),

@@ -20,7 +20,7 @@ from tests.support.waiting import wait_for
 
 ANSWER_TIMEOUT_S = 3.0
 PAUSE_S = 0.02
-HEAD = "POST /votes HTTP/1.1\r\nHost: node\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
+HEAD = "POST /votes HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
 AGAIN = {429, 503, 504}  # after these answers a correct client sends the vote again
 
 

@@ -41,7 +41,8 @@ def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
         (node,) = cluster.nodes
         with socket.create_connection(("127.0.0.1", node.port)) as slow:
             slow.sendall(
-                b"POST /votes HTTP/1.1\r\nHost: n\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+                b"POST /votes HTTP/1.1\r\nHost: localhost\r\n"
+                b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
             )
             cluster.wait_for("the node answers others", node.is_ready)
             node.signal(signal.SIGTERM)

@@ -166,15 +166,35 @@ def test_the_only_voter_says_at_once_that_nobody_else_can_lead(tmp_path: Path) -
     asyncio.run(main())
 
 
+def test_a_node_is_asked_by_the_names_of_its_settings(tmp_path: Path) -> None:
+    flags = {"http.advertise": "http://n1.example:8001", "http.hosts": "votes.example"}
+    listen = {"http.listen": "127.0.0.1:0", "raft.listen": "127.0.0.1:0", "flush.sinks": ""}
+    config = load(env={}, flags={"node.id": "n1", "node.data": str(tmp_path), **flags, **listen}).config
+
+    async def main() -> None:
+        node = Node(config)
+        running = asyncio.create_task(node.run())
+        await until(lambda: node.http.listening)
+        port = int(node.http.listening[0].rpartition(":")[2])
+        for host, status in (("n1.example", 200), ("votes.example:80", 200), ("localhost", 200), ("n2.example", 421)):
+            assert status == (await ask("127.0.0.1", port, "/version", host=host))[0]
+        node.ask_to_stop()
+        assert 0 == await running
+
+    asyncio.run(main())
+
+
 async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not condition():
             await asyncio.sleep(0.01)
 
 
-async def ask(host: str, port: int, path: str, method: str = "GET", body: str = "") -> tuple[int, Any]:
-    reader, writer = await asyncio.open_connection(host, port)
-    head = f"{method} {path} HTTP/1.1\r\nHost: here\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+async def ask(
+    address: str, port: int, path: str, method: str = "GET", body: str = "", *, host: str = "localhost"
+) -> tuple[int, Any]:
+    reader, writer = await asyncio.open_connection(address, port)
+    head = f"{method} {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
     writer.write((head + body).encode())
     answer, _, document = (await reader.read()).partition(b"\r\n\r\n")
     writer.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import re
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -13,9 +12,9 @@ from quorate.config.general import anonymous_roles
 from quorate.config.settings import Config
 from quorate.errors import ConfigError
 from quorate.security.roles import ROLES
+from quorate.site import read_name
 
 KEY_CHARACTERS_MIN = 16
-HOST = re.compile(r"(?:[^\s/@:*\[\]]+|\[[0-9A-Fa-f:.]+\])(?::\d{1,5})?", re.ASCII)
 
 
 def problems_of(config: Config) -> list[str]:
@@ -75,7 +74,7 @@ def _doors(config: Config) -> Iterator[str]:
     if config.http.advertise and not _is_url(config.http.advertise):
         yield f"http.advertise is {config.http.advertise!r}; give a URL, as http://this-host:{http.port}"
     for name in config.http.hosts:
-        if not HOST.fullmatch(name):
+        if read_name(name) is None:
             yield f"http.hosts has {name!r}; give host names as votes.example, with a port only if it must be that port"
     if raft.is_wildcard and not config.raft.peers and not config.raft.advertise:
         yield f"raft.listen is {raft}, which tells peers no address: set raft.advertise or raft.peers"

@@ -24,7 +24,8 @@ class Http(Section, frozen=True):
     listen: Annotated[str, about("host:port to serve HTTP on; [::] takes IPv4 too", several=True)] = "127.0.0.1:8001"
     advertise: Annotated[str, about("URL by which others reach it; empty: made from http.listen")] = ""
     hosts: Annotated[
-        list[str], about("names under which browsers reach it through a proxy that changes Host, as votes.example")
+        list[str],
+        about("further names that it is asked by, as votes.example: behind a proxy, that of the pages and of Host"),
     ] = msgspec.field(default_factory=list)
     insecure: Annotated[bool, about("allow whoever reaches http.listen beyond this host without auth.file")] = False
     threads: Annotated[int, about("threads for the routes that may block", ge=1, le=256)] = 8

@@ -83,7 +83,7 @@ def test_a_vote_with_a_token_counts(node: Node) -> None:
 def test_two_tokens_are_refused(node: Node) -> None:
     with node.dial() as sock:
         one = b"Authorization: Bearer operate\r\n"
-        sock.sendall(b"GET /leader HTTP/1.1\r\nHost: n1\r\nConnection: close\r\n" + one + one + b"\r\n")
+        sock.sendall(b"GET /leader HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n" + one + one + b"\r\n")
         answer = b"".join(iter(lambda: sock.recv(65_536), b""))
     assert answer.startswith(b"HTTP/1.1 400 ")
     assert b"given twice" in answer
@@ -91,7 +91,7 @@ def test_two_tokens_are_refused(node: Node) -> None:
 
 def test_a_refused_body_is_not_waited_for(node: Node) -> None:
     with node.dial() as sock:
-        sock.sendall(b"POST /votes HTTP/1.1\r\nHost: n1\r\nContent-Length: 4000000\r\n\r\n")
+        sock.sendall(b"POST /votes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n")
         assert sock.recv(65_536).startswith(b"HTTP/1.1 401 ")
 
 

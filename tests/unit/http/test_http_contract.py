@@ -21,7 +21,8 @@ BATCH_2 = {"X_Quorate_Producer": "p;epoch=1;sequence=2"}
 
 @pytest.fixture(scope="module")
 def doors() -> Iterator[tuple[Node, Node]]:
-    with running(hot=True) as on_loop, running(hot=False) as by_flask:
+    hosts = frozenset({"n1.test"})
+    with running(hot=True, hosts=hosts) as on_loop, running(hot=False, hosts=hosts) as by_flask:
         for node in (on_loop, by_flask):
             node.ask("POST", "/polls", MOOD)
             node.ask("POST", "/polls", {**MOOD, "id": "over", "options": ["late", "later"]})

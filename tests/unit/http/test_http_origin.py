@@ -13,12 +13,19 @@ from typing import Any
 
 import pytest
 
+from quorate.http.api import MemberAddresses
 from tests.support.http_node import MOOD, Node, running
 
 
 @pytest.fixture(params=[True, False], ids=["loop", "Flask"])
 def node(request: pytest.FixtureRequest) -> Iterator[Node]:
-    with running(hot=request.param, hosts=frozenset({"votes.example", "other.example:8443", "[2001:db8::1]"})) as node:
+    hosts = frozenset({"votes.example", "other.example:8443", "[2001:db8::1]", "tls.example:443"})
+    members = [
+        MemberAddresses("n1", "http://127.0.0.1:8001", ""),
+        MemberAddresses("n2", "http://10.0.0.2:8001", ""),
+        MemberAddresses("n3", "https://third.example", ""),
+    ]
+    with running(hot=request.param, hosts=hosts, members=members) as node:
         node.ask("POST", "/polls", MOOD)
         yield node
 
@@ -69,6 +76,26 @@ def vote_through(port: int, origin: str) -> tuple[int, Any]:
         ("https://VOTES.example", 200),
         ("https://other.example:8443", 200),
         ("http://[2001:db8::1]:8080", 200),
+        ("https://tls.example", 200),
+        ("http://127.0.0.1:8001", 200),
+        ("http://localhost:8001", 200),
+        ("http://[::1]:8001", 200),
+        ("http://10.0.0.2:8001", 200),
+        ("https://third.example", 200),
+        ("https://third.example:443", 200),
+        ("http://third.example", 403),
+        ("http://tls.example", 403),
+        ("http://127.0.0.1:3000", 403),
+        ("http://localhost:3000", 403),
+        ("http://localhost", 403),
+        ("http://10.0.0.2", 403),
+        ("http://10.0.0.3:8001", 403),
+        ("http://192.0.2.1", 403),
+        ("chrome-extension://votes.example", 403),
+        ("file://", 403),
+        ("votes.example", 403),
+        ("https://votes.example/", 403),
+        ("https://votes.example https://evil.example", 403),
         ("https://other.example", 403),
         ("https://other.example:844", 403),
         ("https://evil.example", 403),

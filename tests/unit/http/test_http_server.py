@@ -33,7 +33,7 @@ def node() -> Iterator[Node]:
 def request(body: bytes = b"", path: bytes = b"/votes", *more: bytes, length: int | None = None) -> bytes:
     """The bytes of a POST."""
     size = b"Content-Length: %d" % (len(body) if length is None else length)
-    return b"\r\n".join([b"POST %s HTTP/1.1" % path, b"Host: x", size, *more, b"", body])
+    return b"\r\n".join([b"POST %s HTTP/1.1" % path, b"Host: localhost", size, *more, b"", body])
 
 
 def read_all(sock: socket.socket) -> bytes:
@@ -70,7 +70,7 @@ def test_a_client_that_sends_100_mb_regardless_still_gets_its_answer(node: Node)
 
 def test_a_body_without_a_length_is_refused_when_it_is_too_big(node: Node) -> None:
     with node.dial() as sock:
-        sock.sendall(b"POST /votes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        sock.sendall(b"POST /votes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         for _ in range(5):
             sock.sendall(b"100000\r\n" + bytes(0x100000) + b"\r\n")
         assert 413 == read_one(sock)[0]
@@ -201,7 +201,7 @@ def test_an_idle_connection_is_not_cut_by_the_sweep(impatient: Node) -> None:
 def test_a_client_that_takes_no_answer_is_cut(impatient: Node) -> None:
     impatient.ask("POST", "/polls", {"id": "big", "options": [f"{i:07d} {'x' * 200}" for i in range(18_000)]})
     with impatient.dial() as sock:
-        sock.sendall(b"GET /polls/big/results HTTP/1.1\r\nHost: x\r\n\r\n" * 8)
+        sock.sendall(b"GET /polls/big/results HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8)
         wait_for("it is connected", lambda: impatient.server.connections == 1)
         wait_for("it is cut", lambda: impatient.server.connections == 0)
 
@@ -313,7 +313,7 @@ def test_a_node_outside_any_cluster_says_so() -> None:
 def test_stopping_answers_requests_in_flight_and_closes_idle_connections(node: Node) -> None:
     held = node.replica.held = list[Any]()
     with node.dial() as idle, node.dial() as voting:
-        idle.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        idle.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert b"HTTP/1.1 200 " == idle.recv(65_536)[:13]
         voting.sendall(request(VOTE % b"a"))
         wait_for("the vote is proposed", lambda: len(held) == 1)

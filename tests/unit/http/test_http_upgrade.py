@@ -22,7 +22,7 @@ OFFERS = {
     "no connection": b"Upgrade: h2c\r\n",
     "trailers": b"TE: trailers\r\nConnection: TE\r\n",  # codespell:ignore te
 }
-SMUGGLED = b'POST /votes HTTP/1.1\r\nHost: x\r\nContent-Length: 16\r\n\r\n{"option":"sad"}'
+SMUGGLED = b'POST /votes HTTP/1.1\r\nHost: localhost\r\nContent-Length: 16\r\n\r\n{"option":"sad"}'
 
 
 @pytest.fixture
@@ -33,7 +33,12 @@ def node() -> Iterator[Node]:
 
 
 def post(body: bytes, more: bytes = H2C, version: bytes = b"1.1") -> bytes:
-    return b"POST /votes HTTP/%b\r\nHost: x\r\n%bContent-Length: %d\r\n\r\n%b" % (version, more, len(body), body)
+    return b"POST /votes HTTP/%b\r\nHost: localhost\r\n%bContent-Length: %d\r\n\r\n%b" % (
+        version,
+        more,
+        len(body),
+        body,
+    )
 
 
 def vote(id: str) -> bytes:
@@ -78,9 +83,9 @@ def test_an_offer_is_ignored_however_the_bytes_are_cut(node: Node, segment: int)
 
 
 def test_requests_behind_an_offer_are_answered_in_order(node: Node) -> None:
-    read = b"GET /polls/none/results HTTP/1.1\r\nHost: x\r\n%b\r\n" % H2C
+    read = b"GET /polls/none/results HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % H2C
     with dialled(node) as (sock, answers):
-        sock.sendall(post(vote("a"), b"") + read + post(vote("b")) + b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+        sock.sendall(post(vote("a"), b"") + read + post(vote("b")) + b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert [200, 404, 200, 200] == [read_status(answers) for _ in range(4)]
     assert {"happy": 2, "sad": 0} == node.tally()
 
@@ -103,7 +108,7 @@ def test_a_body_behind_an_offer_is_never_a_request(node: Node, apart: bool) -> N
 def test_a_body_in_chunks_behind_an_offer_is_read(node: Node) -> None:
     body = vote("a")
     with dialled(node) as (sock, answers):
-        sock.sendall(b"POST /votes HTTP/1.1\r\nHost: x\r\n%bTransfer-Encoding: chunked\r\n\r\n" % H2C)
+        sock.sendall(b"POST /votes HTTP/1.1\r\nHost: localhost\r\n%bTransfer-Encoding: chunked\r\n\r\n" % H2C)
         sock.sendall(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
         assert 200 == read_status(answers)
         sock.sendall(post(vote("b")))
@@ -118,7 +123,7 @@ def test_an_offer_in_http_1_0_is_ignored(node: Node) -> None:
 
 def test_nothing_behind_connect_is_a_request(node: Node) -> None:
     with dialled(node) as (sock, answers):
-        sock.sendall(b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n" + SMUGGLED)
+        sock.sendall(b"CONNECT x:80 HTTP/1.1\r\nHost: localhost\r\n\r\n" + SMUGGLED)
         assert 400 == read_status(answers)
         assert b"" == answers.read(1)
     assert {"happy": 0, "sad": 0} == node.tally()
@@ -135,7 +140,9 @@ def test_a_refusal_before_100_continue_closes_the_connection(node: Node) -> None
     """The client may leave the body out then. So what it sends next must not be taken for that body, nor the body for
     a request."""
     with dialled(node) as (sock, answers):
-        sock.sendall(b"POST /votes HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n")
+        sock.sendall(
+            b"POST /votes HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 99999999\r\n\r\n"
+        )
         assert 413 == read_status(answers)
         assert b"" == answers.read(1)
 

@@ -1,0 +1,132 @@
+"""By which names this node may be asked, and which web pages may ask it: its own pages under its own names.
+
+`AsgiApp` asks it once a request, before either door and before a body is read. Host says by which name the node is
+asked. A page of another site can have its own name lead to this node (DNS rebinding), and a browser takes the node for
+that page's own site then, so a name must be one of ours: that of a member's `http.advertise`, or one of `http.hosts`.
+Addresses and localhost are no names that a stranger could lead here, so they pass.
+
+Origin says of which site a page is whose script asks. Browsers send it with each change and each read from another
+site (Fetch standard); other clients do not send it. A page of ours comes from the host that is asked, from where a
+member is advertised, or, behind a proxy that asks in its own name, from one of `http.hosts`. An address alone is no
+proof here: anybody can have a page at an address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from quorate.errors import Forbidden, Invalid, Misdirected
+from quorate.site import DEFAULT_PORTS, Site, read_name, read_site, site_of_origin, site_of_url
+
+PASSED_MAX = 1_024
+SHOWN = 100  # characters of what a request says that a refusal repeats
+
+
+def _no_urls() -> Iterable[str]:
+    return ()
+
+
+def hosts_in_line(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """A further Host header if the request line names another host than Host does: then the request has two.
+
+    RFC 9112, 3.2.2: the line outranks the header. No client of ours sends such a line.
+    """
+    authority = target.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
+    given = [value for name, value in headers if name == b"host"]
+    return [(b"host", authority)] if authority and any(one.lower() != authority.lower() for one in given) else []
+
+
+class Origins:
+    """Used on the node's loop. `hosts` is `http.hosts`; `advertised` gives the members' URLs as they are known now."""
+
+    def __init__(self, hosts: Iterable[str] = (), advertised: Callable[[], Iterable[str]] = _no_urls) -> None:
+        named = [site for site in map(read_name, hosts) if site is not None]
+        self._at_any_port = {site.name for site in named if site.port is None}
+        self._at_one_port = {(site.name, site.port) for site in named if site.port is not None}
+        self._advertised = advertised
+        self._urls: tuple[str, ...] = ()
+        self._members: set[tuple[str, int | None]] = set()  # names and ports where members are advertised
+        self._member_names: set[str] = set()
+        self.passed: set[bytes] = set()  # hosts that need no second look: most requests have one of few
+
+    def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Raises `Misdirected` for a foreign Host, `Forbidden` for a foreign Origin, `Invalid` where one is unclear."""
+        host = origin = None
+        for name, value in headers:
+            if name == b"host":
+                if host is not None:
+                    raise Invalid("Host is given twice; give it once")
+                host = value
+            elif name == b"origin":
+                if origin is not None:
+                    raise Invalid("Origin is given twice; give it once")
+                origin = value
+        if host not in self.passed:
+            self._check_host(host)
+        if host is not None and origin is not None:
+            self._check_origin(origin.decode("latin-1"), host.decode("latin-1"))
+
+    def refresh(self) -> None:
+        """Look again where the members are. The server does it once a second, and a name that is not known does it."""
+        urls = tuple(self._advertised())
+        if urls == self._urls:
+            return
+        self._urls = urls
+        sites = [site for site in map(site_of_url, urls) if site is not None]
+        self._members = {(site.here, site.port) for site in sites}
+        self._member_names = {site.name for site in sites}
+        self.passed.clear()
+
+    # ---- Host -------------------------------------------------------------------------------------------------------
+
+    def _check_host(self, host: bytes | None) -> None:
+        if host is None:
+            raise Invalid("the request has no Host header; send the name or the address that it asks (RFC 9112, 3.2)")
+        text = host.decode("latin-1")
+        site = read_site(text)
+        if site is None:
+            raise Invalid(f"Host is {text[:SHOWN]!r}; give a name or an address, with a port or without")
+        if not self._is_ours(site):
+            self.refresh()
+            if not self._is_ours(site):
+                raise Misdirected(
+                    f"this node is not known as {site.name[:SHOWN]!r}: ask it by its address, or by a name in "
+                    f"http.advertise of a member. If the name is right, add {site.name[:SHOWN]!r} to http.hosts"
+                )
+        if len(self.passed) >= PASSED_MAX:
+            self.passed.clear()
+        self.passed.add(host)
+
+    def _is_ours(self, site: Site) -> bool:
+        if site.is_address or site.name == "localhost" or site.name in self._member_names:
+            return True
+        ports = DEFAULT_PORTS.values() if site.port is None else [site.port]
+        return any(self._is_named(site.name, port) for port in ports)
+
+    def _is_named(self, name: str, port: int | None) -> bool:
+        return name in self._at_any_port or (name, port) in self._at_one_port
+
+    # ---- Origin -----------------------------------------------------------------------------------------------------
+
+    def _check_origin(self, origin: str, host: str) -> None:
+        site = site_of_origin(origin)
+        if site is not None:
+            if self._may_ask(site, host):
+                return
+            self.refresh()
+            if self._may_ask(site, host):
+                return
+        shown = origin.partition("://")[2][:SHOWN]
+        advice = (
+            ". If it is this node's own page behind a proxy, have the proxy pass the Host header on "
+            f"(nginx: proxy_set_header Host $http_host), or add {shown!r} to http.hosts"
+        )
+        raise Forbidden(f"a page of {origin[:SHOWN]!r} may not ask {host[:SHOWN]!r}{advice if site else ''}")
+
+    def _may_ask(self, site: Site, host: str) -> bool:
+        asked = read_site(host)
+        if asked is not None and asked.name == site.name:
+            default = site.port in DEFAULT_PORTS.values()
+            if asked.port == site.port or (asked.port is None and default):
+                return True
+        return (site.here, site.port) in self._members or self._is_named(site.name, site.port)
