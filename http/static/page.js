@@ -1,10 +1,12 @@
 // The page: live tallies over /events, nodes every two seconds, votes with an id so that trying again is safe.
 
+import { ask, hasToken, isTokenWanted, tokenGiven } from "./asking.js";
+import { follow } from "./stream.js";
+
 const POLLS_SHOWN = 50;
 const OPTIONS_SHOWN = 10;
 const NODES_EVERY_MS = 2000;
 const RECONNECT_MS = 2000;
-const ANSWER_MS = 4000; // a node that is stopped in its tracks keeps connections open and says nothing
 const OUTCOME_MS = 7000; // the node itself waits 5 s for a vote's outcome
 const VOTE_FOR_MS = 15000;
 
@@ -12,7 +14,6 @@ const $ = (id) => document.getElementById(id);
 const make = (id) => $(id).content.firstElementChild.cloneNode(true);
 const number = new Intl.NumberFormat();
 const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
-const ask = (path, more = {}, waitMs = ANSWER_MS) => fetch(path, { ...more, signal: AbortSignal.timeout(waitMs) });
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // randomUUID is only there on https and localhost; the page is also read by a bare address.
@@ -66,6 +67,7 @@ async function fetchDefinition(id) {
     Object.assign(poll, { writeIns, places });
     drawSoon();
   } catch { // no answer, or a refusal, which has no options; until there is one, nobody can write in
+    await tokenGiven();
     setTimeout(fetchDefinition, RECONNECT_MS, id);
   }
   poll.fetching = false;
@@ -152,6 +154,7 @@ async function vote(poll, option) {
       const answer = await ask("/votes", sent, OUTCOME_MS);
       const said = await answer.json();
       if (answer.ok) return say(`counted: ${option}`);
+      if (answer.status === 401) return say("not counted: a token is needed");
       if (said.retry === "no") return say(`not counted: ${said.detail}`);
       unknown ||= !said.definite;
       why = said.detail;
@@ -195,6 +198,7 @@ async function showNodes() {
     $("served").textContent = "the nodes as they were last seen";
     $("nodes").classList.add("old");
     linked({ answers: false });
+    await tokenGiven();
   }
   setTimeout(showNodes, NODES_EVERY_MS);
 }
@@ -221,21 +225,11 @@ const link = { follows: null, answers: null }; // null: not known yet
 function linked(news) {
   Object.assign(link, news);
   const lost = link.follows === false || link.answers === false;
-  const [name, words] = lost ? ["lost", "this node does not answer; trying again"]
+  const [name, words] = isTokenWanted() && lost ? ["lost", "a token is needed"] : lost ? ["lost", "this node does not answer; trying again"]
     : link.follows ? ["live", "live"] : ["", "connecting"];
   if ($("link").textContent === words) return; // it is read aloud at each change
   $("link").className = name;
   $("link").textContent = words;
-}
-
-function follow() {
-  const stream = new EventSource("/events");
-  stream.addEventListener("open", () => linked({ follows: true }));
-  stream.addEventListener("results", (event) => onTally(JSON.parse(event.data)));
-  stream.addEventListener("error", () => {
-    linked({ follows: false });
-    if (stream.readyState === EventSource.CLOSED) setTimeout(follow, RECONNECT_MS); // refused: browsers give up on it
-  });
 }
 
 // ---- lines for a terminal ----
@@ -246,11 +240,12 @@ function drawLines(tally) {
   const poll = tally?.id ?? "mood";
   const option = tally ? Object.keys(tally.results)[0] ?? "anything" : "happy";
   const vote = { option, poll, id: "me-1" };
+  const curl = hasToken() ? 'curl -H "Authorization: Bearer $TOKEN"' : "curl";
   const lines = [
-    ...(tally ? [] : [`curl ${location.origin}/polls -d ${quoted({ id: "mood", title: "How are you?", options: ["happy", "sad"] })}`]),
-    `curl ${location.origin}/votes -d ${quoted(vote)}`,
-    `curl ${location.origin}/polls/${encodeURIComponent(poll)}/results`,
-    `curl -N '${location.origin}/events?poll=${encodeURIComponent(poll)}'`, // zsh would take the ? for a pattern,
+    ...(tally ? [] : [`${curl} ${location.origin}/polls -d ${quoted({ id: "mood", title: "How are you?", options: ["happy", "sad"] })}`]),
+    `${curl} ${location.origin}/votes -d ${quoted(vote)}`,
+    `${curl} ${location.origin}/polls/${encodeURIComponent(poll)}/results`,
+    `${curl} -N '${location.origin}/events?poll=${encodeURIComponent(poll)}'`, // zsh would take the ? for a pattern,
   ];
   if (drawLines.drawn === lines.join("\n")) return;
   drawLines.drawn = lines.join("\n");
@@ -282,6 +277,6 @@ async function showVersion() {
 document.querySelector("main").hidden = false;
 linked({});
 drawSoon();
-follow();
+follow({ opened: () => linked({ follows: true }), lost: () => linked({ follows: false }), results: onTally });
 showNodes();
 showVersion();

@@ -85,7 +85,7 @@ class NodeCluster:
         return [node.url for node in self.nodes]
 
     def client(self, timeout_s: float = 20.0) -> Client:
-        return Client(self.urls, timeout_s=timeout_s)
+        return Client(self.urls, timeout_s=timeout_s, token=self.nodes[0].token)
 
     def wait_for(self, what: str, condition: Callable[[], T | None], *, deadline_s: float = 20.0) -> T:
         return wait_for(what, condition, deadline_s=deadline_s, seen=self.seen)
@@ -130,7 +130,10 @@ class NodeCluster:
 
 
 class FreshCluster(NodeCluster):
-    """A new cluster in `folder`: a folder a node, and the SQLite sink beside them. `command` runs each node."""
+    """A new cluster in `folder`: a folder a node, and the SQLite sink beside them. `command` runs each node.
+
+    `token` is sent with what is asked of the nodes, by this object and its clients.
+    """
 
     def __init__(
         self,
@@ -141,6 +144,7 @@ class FreshCluster(NodeCluster):
         command: Sequence[str] = QUORATE,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        token: str | None = None,
     ) -> None:
         self.folder = folder
         self.sqlite = folder / "ballots.db"
@@ -154,7 +158,10 @@ class FreshCluster(NodeCluster):
             **(settings or {}),
         }
         super().__init__(
-            [NodeProcess(place, common, command=command, env=env, cwd=cwd, lifeline=self._lifeline) for place in places]
+            [
+                NodeProcess(place, common, command=command, env=env, cwd=cwd, lifeline=self._lifeline, token=token)
+                for place in places
+            ]
         )
 
     def close(self) -> None:

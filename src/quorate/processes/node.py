@@ -67,8 +67,10 @@ class NodeProcess(Process):
         cwd: Path | None = None,
         lifeline: Lifeline | None = None,
         dies_with_us: bool = True,
+        token: str | None = None,
     ) -> None:
         self.place = place
+        self.token = token  # that `ask` sends
         own = {"node.id": place.id, "node.data": str(place.folder)}
         listen = {"http.listen": str(place.http), "raft.listen": str(place.raft)}
         self.settings: dict[str, Any] = {} if settings is None else {**own, **listen, **settings}
@@ -125,7 +127,10 @@ class NodeProcess(Process):
         host, port = self.place.http.host, self.place.http.port
         with closing(http.client.HTTPConnection(host, port, timeout=timeout_s)) as connection:
             try:
-                connection.request(method, path, body or None, {"Content-Type": "application/json"} if body else {})
+                headers = {"Content-Type": "application/json"} if body else {}
+                if self.token is not None:
+                    headers["Authorization"] = f"Bearer {self.token}"
+                connection.request(method, path, body or None, headers)
                 answer = connection.getresponse()
                 return answer.status, answer.read(), {k.lower(): v for k, v in answer.getheaders()}
             except http.client.HTTPException as error:  # it died while it answered

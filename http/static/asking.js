@@ -1,0 +1,65 @@
+// Requests to this node, with the reader's token if there is one. Where one is needed, the page asks for it.
+
+const ANSWER_MS = 4000; // a node that is stopped in its tracks keeps connections open and says nothing
+const KEY = "token"; // of this tab and this node alone; gone when the tab is closed
+
+const $ = (id) => document.getElementById(id);
+
+let token = kept();
+let given = null; // while the page asks for a token: what is waited for
+let isGiven = null;
+
+export const hasToken = () => token !== "";
+export const isTokenWanted = () => given !== null;
+export const tokenGiven = () => given ?? Promise.resolve();
+
+// A stream has no deadline: it brings a signal of its own.
+export async function ask(path, more = {}, waitMs = ANSWER_MS) {
+  const sent = token;
+  const headers = sent ? { ...more.headers, Authorization: `Bearer ${sent}` } : more.headers;
+  const answer = await fetch(path, { ...more, headers, signal: more.signal ?? AbortSignal.timeout(waitMs) });
+  if (answer.status === 401 && sent === token) want(sent ? "This token is not known here, or was revoked." : "");
+  return answer;
+}
+
+function want(why) {
+  $("token-why").textContent = why;
+  if (given) return;
+  given = new Promise((done) => { isGiven = done; });
+  $("token").hidden = false;
+  $("token").elements.token.focus();
+}
+
+$("token").addEventListener("submit", (event) => {
+  event.preventDefault();
+  const input = event.target.elements.token;
+  keep(input.value);
+  input.value = "";
+  event.target.hidden = true;
+  given = null;
+  isGiven();
+});
+
+$("forget").addEventListener("click", () => {
+  keep("");
+  location.reload();
+});
+
+// A browser that keeps nothing still has the token until the page is left.
+function kept() {
+  try {
+    return sessionStorage.getItem(KEY) ?? "";
+  } catch {
+    return "";
+  }
+}
+
+function keep(value) {
+  token = value;
+  $("forget").hidden = !value;
+  try {
+    sessionStorage.setItem(KEY, value);
+  } catch { /* it is asked for again after a reload */ }
+}
+
+$("forget").hidden = !token;

@@ -1,0 +1,86 @@
+"""The page asks for a token where one is needed, follows events with it, and forgets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import Pages
+from tests.browser.polls import Polls, counts, option
+from tests.support.cluster import Cluster
+from tests.support.tokens import ONE_OF_EACH, write_tokens
+
+REFUSED = ("status of 401", "status of 403")
+
+
+@pytest.fixture
+def tokens(tmp_path: Path) -> Path:
+    return write_tokens(tmp_path / "tokens.toml")
+
+
+@pytest.fixture
+def closed(browser: Browser, tmp_path: Path, tokens: Path) -> Iterator[Cluster]:
+    """Nothing is done without a token. It depends on the browser, so that no cluster is started without one."""
+    settings = {"auth.file": str(tokens), "auth.anonymous": []}
+    with Cluster(tmp_path / "cluster", 1, settings, token="operate") as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def readable(browser: Browser, tmp_path: Path, tokens: Path) -> Iterator[Cluster]:
+    settings = {"auth.file": str(tokens), "auth.anonymous": ["read"]}
+    with Cluster(tmp_path / "cluster", 1, settings, token="operate") as cluster:
+        yield cluster
+
+
+def give(page: Page, token: str) -> None:
+    page.get_by_label("A token is needed").fill(token)
+    page.get_by_role("button", name="Use it").click()
+
+
+def test_a_token_is_asked_for_and_the_page_lives_with_it(closed: Cluster, tokens: Path, pages: Pages) -> None:
+    polls = Polls(closed, "p")
+    mood = polls.make(["happy", "sad"])
+    page = pages.open(closed.nodes[0].url, expected=REFUSED)
+    expect(page.get_by_label("A token is needed")).to_be_focused()
+    expect(page.locator("#link")).to_have_text("a token is needed")
+    give(page, "nobody")
+    expect(page.locator("#token-why")).to_have_text("This token is not known here, or was revoked.")
+    give(page, "read")
+    expect(page.locator("#link")).to_have_text("live")
+    expect(page.locator("#token")).to_be_hidden()
+    expect(counts(page, mood)).to_have_text(["0", "0"])
+    polls.vote(mood, "sad")
+    expect(counts(page, mood)).to_have_text(["0", "1"])
+    option(page, mood, "happy").get_by_role("button").click()
+    expect(page.locator("#toast")).to_contain_text("not counted: the token read has the role read")
+    page.reload()  # the tab keeps it
+    expect(page.locator("#link")).to_have_text("live")
+    write_tokens(tokens, {name: role for name, role in ONE_OF_EACH.items() if name != "read"})  # it is revoked
+    expect(page.locator("#link")).to_have_text("a token is needed")
+    expect(page.locator("#token-why")).to_have_text("This token is not known here, or was revoked.")
+    give(page, "vote")
+    expect(page.locator("#link")).to_have_text("live")
+    option(page, mood, "happy").get_by_role("button").click()
+    expect(page.locator("#toast")).to_have_text("counted: happy")
+    expect(counts(page, mood)).to_have_text(["1", "1"])
+    page.get_by_role("button", name="Forget the token").click()
+    expect(page.get_by_label("A token is needed")).to_be_visible()
+
+
+def test_where_all_may_read_only_a_vote_asks_for_one(readable: Cluster, pages: Pages) -> None:
+    polls = Polls(readable, "p")
+    mood = polls.make(["happy", "sad"])
+    page = pages.open(readable.nodes[0].url, expected=REFUSED)
+    expect(page.locator("#link")).to_have_text("live")
+    expect(page.locator("#token")).to_be_hidden()
+    option(page, mood, "happy").get_by_role("button").click()
+    expect(page.locator("#toast")).to_have_text("not counted: a token is needed")
+    give(page, "vote")
+    option(page, mood, "happy").get_by_role("button").click()
+    expect(page.locator("#toast")).to_have_text("counted: happy")
+    expect(counts(page, mood)).to_have_text(["1", "0"])
+    expect(page.locator("#lines code").first).to_contain_text('-H "Authorization: Bearer $TOKEN"')
