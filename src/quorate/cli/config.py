@@ -29,6 +29,7 @@ def check(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
 
     loaded = load(file, flags=flags)
     warnings = [*loaded.warnings, *_differences(loaded.config)]
+    _check_tokens(loaded.config)
     if as_json:
         node = loaded.config.node.id
         print_json({"file": str(file) if file else None, "ok": True, "node": node, "warnings": warnings})
@@ -39,6 +40,14 @@ def check(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
         if expected:
             names = f"a cluster of {expected} that find each other in Consul"
         click.echo(f"{file or 'settings'}: fine. This is {loaded.config.node.id} of {names}.")
+
+
+def _check_tokens(config: Config) -> None:
+    """Raises `ConfigError` if the file of tokens cannot be taken: the node would not start."""
+    if config.auth.file:
+        from quorate.security.token_file import read_file
+
+        read_file(Path(config.auth.file))
 
 
 def _differences(config: Config) -> list[str]:
