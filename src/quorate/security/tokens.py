@@ -29,6 +29,7 @@ from quorate.vote import ID_BYTES_MAX, check_text
 from quorate.words import count
 
 TOKENS_MAX = 10_000
+SECRET_BYTES_MAX = 1_024  # so that nobody has a node hash long headers
 POLLS_MAX = 100  # that one token is bound to: as many as one event stream can follow
 PREFIX = "qt_"  # so that a search for leaked secrets can find tokens
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
@@ -62,6 +63,8 @@ class Tokens:
 
     def find(self, secret: bytes) -> Token | None:
         """The token of a request, in a time that does not depend on how much of the secret is right."""
+        if len(secret) > SECRET_BYTES_MAX:
+            return None
         digest = hashlib.sha256(secret).digest()
         token = self._by_mark.get(self._mark(digest))
         return token if token is not None and hmac.compare_digest(token.digest, digest) else None
