@@ -93,7 +93,7 @@ def transport_error(node: str, error: requests.RequestException, by: str = "") -
         return Unreached(f"{node} cannot be reached{by}" if why == PLAIN else f"{node} cannot be reached: {why}{by}")
     if not by and speaks_tls(error, node):
         return Unreached(f"{node} cannot be reached: {SPEAKS_TLS}{by}")
-    if not by and speaks_no_http(error):
+    if not by and speaks_no_http(error, node):
         return Unreached(f"{node} cannot be reached: {NO_HTTP}")
     if isinstance(error, requests.Timeout):
         return OutcomeUnknown(f"{node} did not answer in time{by}")

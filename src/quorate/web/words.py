@@ -23,6 +23,7 @@ from quorate.web.proxies import proxy_for
 
 TLS_RECORDS = ("\x15\x03", "\x16\x03")  # an alert, and a handshake: how a server that expects TLS answers plain HTTP
 PROBE_S = 1.0
+GREETING_S = 0.2  # it delays the next attempt after each connection that broke
 PLAIN = "it cannot be reached"
 SPEAKS_TLS = "it speaks TLS; is its address https:// instead of http://?"
 NO_HTTP = "it speaks no HTTP; is it a port for something else, as raft.listen is? A node's own for HTTP is 8001 or so"
@@ -36,7 +37,7 @@ def why_not_asked(error: requests.RequestException, url: str) -> str:
         why = why_no_connection(error)
     elif not by and speaks_tls(error, url):
         why = SPEAKS_TLS
-    elif not by and speaks_no_http(error):
+    elif not by and speaks_no_http(error, url):
         why = NO_HTTP
     elif isinstance(error, requests.exceptions.InvalidURL | requests.exceptions.InvalidSchema):
         why = "it is no URL of http:// or https://"
@@ -83,10 +84,15 @@ def speaks_tls(error: requests.RequestException, url: str) -> bool:
     return isinstance(inner, http.client.BadStatusLine) and str(inner).startswith(TLS_RECORDS)
 
 
-def speaks_no_http(error: requests.RequestException) -> bool:
-    """Whether what answered is no HTTP server at all: such a server cannot have taken the bytes for a request."""
+def speaks_no_http(error: requests.RequestException, url: str) -> bool:
+    """Whether what answered is no HTTP server at all: such a server cannot have taken the bytes for a request.
+
+    Some hang up so soon that their answer is lost. They are asked whether they speak first, as no HTTP server does.
+    """
     inner = _aborted_by(error)
-    if not isinstance(inner, http.client.BadStatusLine) or isinstance(inner, http.client.RemoteDisconnected):
+    if isinstance(inner, http.client.RemoteDisconnected | ConnectionError):
+        return url.startswith("http://") and _speaks_first(url)
+    if not isinstance(inner, http.client.BadStatusLine):
         return False
     line = str(inner)  # of an empty line: two quotes
     return bool(line.strip("' ")) and not line.startswith(("HTTP", *TLS_RECORDS))
@@ -106,6 +112,16 @@ def _takes_tls(url: str) -> bool:
             sock.settimeout(PROBE_S)
             with context.wrap_socket(sock, server_hostname=parts.hostname):
                 return True
+    except OSError:
+        return False
+
+
+def _speaks_first(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname or "", parts.port or 80), timeout=GREETING_S) as sock:
+            sock.settimeout(GREETING_S)
+            return bool(sock.recv(1))
     except OSError:
         return False
 

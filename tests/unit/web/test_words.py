@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import socket
+import threading
 
 import pytest
 import requests
@@ -74,4 +76,23 @@ def test_a_name_that_nobody_knows_is_told() -> None:
 )
 def test_a_server_that_speaks_no_http_cannot_have_read_the_request(cause: Exception, no_http: bool) -> None:
     error = requests.ConnectionError(ProtocolError("Connection aborted.", cause))
-    assert no_http is speaks_no_http(error)
+    assert no_http is speaks_no_http(error, "http://127.0.0.1:1")
+
+
+@pytest.mark.parametrize(("greeting", "no_http"), [(b"\x00\x00\x00(", True), (b"", False)], ids=["greets", "waits"])
+def test_a_server_that_hung_up_is_asked_whether_it_speaks_first(greeting: bytes, no_http: bool) -> None:
+    """A node's port for nodes: its greeting is lost when it hangs up before the whole request came."""
+    error = requests.ConnectionError(ProtocolError("Connection aborted.", ConnectionResetError(104, "reset")))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread = threading.Thread(target=_greet, args=(listening, greeting))
+        thread.start()
+        assert no_http is speaks_no_http(error, url)
+        thread.join()
+
+
+def _greet(listening: socket.socket, greeting: bytes) -> None:
+    accepted, _ = listening.accept()
+    with accepted, contextlib.suppress(ConnectionError):
+        accepted.sendall(greeting)
+        accepted.recv(1)  # the other end hangs up
