@@ -30,7 +30,7 @@ AWAY = "http://node.example:8001"  # no name server knows it: only the proxy doe
 def node(monkeypatch: pytest.MonkeyPatch) -> Iterator[Node]:
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY", "REQUEST_METHOD"):
         monkeypatch.delenv(name, raising=False)
-    with http_node.running() as started:
+    with http_node.running(hosts=frozenset({"node.example"})) as started:
         assert 201 == started.ask("POST", "/polls", {"id": "mood", "options": ["happy", "sad"]}).status
         yield started
 
