@@ -36,13 +36,6 @@ def test_a_bad_file_alarms_everywhere_until_it_is_mended(path: Path, caplog: pyt
     assert ["ERROR"] == [record.levelname for record in caplog.records if "not TOML" in record.getMessage()]
 
 
-def test_what_everybody_may_read_names_no_path(path: Path) -> None:
-    file = TokenFile(path)
-    file.take("it cannot be read: No such file or directory")
-    file.take("it cannot be read: No such file or directory")
-    assert str(path.parent) not in str(AuthReport(file, Access(file, "public")).check())
-
-
 @pytest.mark.parametrize(("anonymous", "warns"), [("operate", True), ("vote", False), ("public", False)])
 def test_tokens_that_nobody_needs_are_warned_of(
     path: Path, caplog: pytest.LogCaptureFixture, anonymous: str, warns: bool

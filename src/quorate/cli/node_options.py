@@ -102,12 +102,13 @@ def token_option(command: Callable[..., Any]) -> Callable[..., Any]:
 def _keep_token(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
     if not value or ctx.resilient_parsing:
         return
-    from quorate.client.token_file import is_open_to_others, read_token
+    from quorate.client.token_file import read_token
+    from quorate.security.open_files import why_open
 
     path = Path(value)
     ctx.meta[TOKEN] = read_token(path)
-    if is_open_to_others(path):
-        click.echo(f"quorate: {path} can be read or changed by other users of this host: chmod 600 it", err=True)
+    for why in why_open(path):
+        click.echo(f"quorate: the token in {path} {why}", err=True)
 
 
 def token_given() -> str | None:

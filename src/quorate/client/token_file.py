@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import stat
 from pathlib import Path
 
 from quorate.errors import ConfigError
 
 BYTES_MAX = 4096
 TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")  # RFC 6750, b64token
-OPEN_TO_OTHERS = stat.S_IRWXO | stat.S_IWGRP
 
 
 def read_token(path: Path) -> str:
@@ -25,9 +23,3 @@ def read_token(path: Path) -> str:
     if len(text) > BYTES_MAX or not TOKEN.fullmatch(text):
         raise ConfigError(f"{path} holds no token: a token is one word on one line, as `quorate token new` prints it")
     return text
-
-
-def is_open_to_others(path: Path) -> bool:
-    """Whether other users of this host may read or change it: then whoever they are may use the token."""
-    mode = path.stat().st_mode
-    return stat.S_ISREG(mode) and bool(mode & OPEN_TO_OTHERS)

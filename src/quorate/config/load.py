@@ -20,9 +20,9 @@ from quorate.config.adapter_table import ADAPTERS
 from quorate.config.check import problems_of
 from quorate.config.environment import sort_out
 from quorate.config.nearest import closest
-from quorate.config.open_files import why_open
 from quorate.config.settings import SETTINGS, Config, Setting, section_names, section_types
 from quorate.errors import ConfigError
+from quorate.security.open_files import why_open
 
 SECRET_FILE_BYTES_MAX = 65_536
 TEXT = "utf-8-sig"  # without the byte order mark that some editors write

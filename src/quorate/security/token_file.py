@@ -19,11 +19,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from quorate.errors import ConfigError
+from quorate.security.open_files import why_open
 from quorate.security.tokens import Tokens, read_tokens
 
 BYTES_MAX = 4 * 1024 * 1024
 LOOK_S = 0.25
-OPEN_TO_OTHERS = stat.S_IRWXO | stat.S_IWGRP
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class TokenFile:
         self._changed: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self.tokens = Tokens() if path is None else _tokens_in(self._read)
-        self.problem: str | None = None  # what is wrong with the file now, in words, without its path
+        self.problem: str | None = None  # what is wrong with the file now, in words
         self.changes = 0  # how often other tokens were taken
 
     @property
@@ -110,7 +110,9 @@ def append_token(path: Path, table: str) -> None:
     try:
         with open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # two that append at once: each must see the other's
-            found = read_file(path) if os.fstat(file.fileno()).st_size else b""
+            found = _look(path)
+            if isinstance(found, str):
+                raise ConfigError(f"{path}: {found}")
             gap = b"" if not found else b"\n" if found.endswith(b"\n") else b"\n\n"
             try:
                 _tokens_in(found + gap + table.encode())
@@ -128,16 +130,16 @@ def _look(path: Path) -> bytes | str:
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
-            return why_not_taken(status) or file.read(BYTES_MAX + 1)
+            return _why_not_taken(path, status) or file.read(BYTES_MAX + 1)
     except OSError as error:
         return f"it cannot be read: {error.strerror or error}"
 
 
-def why_not_taken(status: os.stat_result) -> str | None:
+def _why_not_taken(path: Path, status: os.stat_result) -> str | None:
     if not stat.S_ISREG(status.st_mode):
         return "it is no file"
-    if status.st_mode & OPEN_TO_OTHERS:
-        return "other users of this host may read or change it (chmod 600)"
+    if reasons := [*why_open(path, status.st_mode)]:
+        return f"it {' and '.join(reasons)}"
     if status.st_size > BYTES_MAX:
         return f"it has over {BYTES_MAX:,} bytes"
     return None

@@ -109,6 +109,8 @@ def read_tokens(text: str) -> Tokens:
         raise ConfigError("write each token as a table of its own: [[token]], and name, role and hash below it")
     if len(tables) > TOKENS_MAX:
         raise ConfigError(f"it has {count(len(tables), 'token')}; the limit is {TOKENS_MAX:,}")
+    if not tables:  # a file that was cut, or whose writing has only begun, must not take every token away
+        raise ConfigError("it has no tokens; make one: quorate token new")
     tokens = [_read_token(table, number) for number, table in enumerate(tables, 1)]
     _check_hashes(tokens)
     return Tokens(tokens)

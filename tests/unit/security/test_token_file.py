@@ -40,6 +40,16 @@ def test_a_file_that_others_may_read_or_change_is_refused(path: Path, mode: int)
         TokenFile(path)
 
 
+def test_a_folder_in_which_others_may_replace_it_is_refused(path: Path, tmp_path: Path) -> None:
+    for mode, is_refused in ((0o777, True), (0o1777, False), (0o755, False)):
+        tmp_path.chmod(mode)
+        if is_refused:
+            with pytest.raises(ConfigError, match="can be replaced"):
+                TokenFile(path)
+        else:
+            TokenFile(path)
+
+
 @pytest.mark.parametrize("mode", [0o600, 0o400, 0o640, 0o440])
 def test_its_group_may_read_it(path: Path, mode: int) -> None:
     path.chmod(mode)

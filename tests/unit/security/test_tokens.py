@@ -63,6 +63,8 @@ def test_a_token_that_changed_is_not_still_there() -> None:
         (table(more='polls = [""]'), "poll is empty"),
         (table(role="operate", more='polls = ["mood"]'), "cannot be bound"),
         (table() + table("bob"), "ann and bob have the same hash"),
+        ("", "it has no tokens"),
+        ("# one line", "it has no tokens"),
         ("a = " + "[" * 10_000, "not TOML"),
     ],
 )

@@ -1,6 +1,7 @@
 """Who else on this host may read or change a file with a secret in it, and the command that ends that.
 
-It is told, and the secret is still taken: Kubernetes mounts secrets so, in a pod of one user.
+Of a secret in the settings it is told, and the secret is still taken: Kubernetes mounts secrets so, in a pod of one
+user. A file of tokens is refused.
 """
 
 from __future__ import annotations
@@ -13,9 +14,9 @@ from pathlib import Path
 OTHERS = "other users of this host"
 
 
-def why_open(file: Path) -> Iterator[str]:
-    """In words, each beginning with a verb. May raise OSError."""
-    mode = file.stat().st_mode
+def why_open(file: Path, mode: int | None = None) -> Iterator[str]:
+    """In words, each beginning with a verb. `mode` is that of the file, if it is open already. May raise OSError."""
+    mode = file.stat().st_mode if mode is None else mode
     may = [what for bits, what in ((stat.S_IROTH, "read"), (stat.S_IWOTH | stat.S_IWGRP, "changed")) if mode & bits]
     if may:
         yield f"can be {' and '.join(may)} by {OTHERS}: chmod 600 {shlex.quote(str(file))}"
