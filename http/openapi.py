@@ -14,6 +14,13 @@ from quorate import __version__
 from quorate.http.operation import OBJECT, Operation, Schema
 from quorate.http.routing import Route
 
+# Whether a role needs a token is a setting of the node (`auth.anonymous`), so a token is optional here: `{}`.
+TOKEN = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "A token (`quorate token new`) with a role: read, vote, manage or operate, each of which may do all "
+    "that those before it may. 401: one is needed. 403: its role is too small, or it is bound to other polls.",
+}
 PROBLEM = {
     "type": "object",
     "description": "RFC 9457. `retry` says what sending again would do: no (the same answer), safe (surely not "
@@ -31,7 +38,7 @@ PROBLEM = {
 def document(routes: Sequence[Route]) -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route.operation)
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
     types = list(dict.fromkeys(found for route in routes for found in _types(route.operation)))
     schemas, components = msgspec.json.schema_components(types, ref_template="#/components/schemas/{name}")
     return {
@@ -42,11 +49,12 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
             "description": "A fault-tolerant clustered counter: every vote is counted exactly once. Ask any node.",
         },
         "paths": _with_references(paths, dict(zip(types, schemas, strict=True))),
-        "components": {"schemas": {**components, "Problem": PROBLEM}},
+        "components": {"schemas": {**components, "Problem": PROBLEM}, "securitySchemes": {"token": TOKEN}},
     }
 
 
-def _operation(operation: Operation) -> dict[str, Any]:
+def _operation(route: Route) -> dict[str, Any]:
+    operation = route.operation
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
     answer = OBJECT if operation.answer is None else operation.answer
     shown: dict[str, Any] = {
@@ -57,6 +65,8 @@ def _operation(operation: Operation) -> dict[str, Any]:
             **(operation.responses or {}),
         },
     }
+    if route.role != "public":
+        shown["security"] = [{}, {"token": [route.role]}]
     if operation.words:
         shown["description"] = operation.words
     if operation.parameters:

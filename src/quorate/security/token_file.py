@@ -23,7 +23,7 @@ from quorate.security.open_files import why_open
 from quorate.security.tokens import Tokens, read_tokens
 
 BYTES_MAX = 4 * 1024 * 1024
-LOOK_S = 0.25
+LOOK_S = 0.2
 
 log = logging.getLogger(__name__)
 
@@ -64,21 +64,28 @@ class TokenFile:
         while True:
             await asyncio.sleep(LOOK_S)
             try:
-                self.take(await asyncio.to_thread(_look, path))
+                found = await asyncio.to_thread(_look, path)
+                if self._is_news(found):
+                    # Thousands of tokens take a while to parse, so that is not done on the loop.
+                    self._hold(found, await asyncio.to_thread(_tokens_or_why_not, found))
             except Exception:
                 log.exception("%s could not be read again", path)
 
     def take(self, found: bytes | str) -> None:
         """One reading: the bytes of the file, or what is wrong with it."""
+        if self._is_news(found):
+            self._hold(found, _tokens_or_why_not(found))
+
+    def _is_news(self, found: bytes | str) -> bool:
+        """Whether this was read twice in a row, and is not what holds."""
         before, self._seen = self._seen, found
-        if found == self._read or found != before:
-            return
+        return found == before != self._read
+
+    def _hold(self, found: bytes | str, tokens: Tokens | str) -> None:
         self._read = found
-        try:
-            tokens = _tokens_in(found)
-        except ConfigError as error:
-            self.problem = error.detail
-            log.error("%s: %s; the tokens that were read before go on holding", self.path, error.detail)
+        if isinstance(tokens, str):
+            self.problem = tokens
+            log.error("%s: %s; the tokens that were read before go on holding", self.path, tokens)
             return
         self.problem = None
         gone = sum(not tokens.still_has(token) for token in self.tokens)
@@ -152,3 +159,10 @@ def _tokens_in(found: bytes | str) -> Tokens:
         return read_tokens(found.decode("utf-8-sig"))
     except UnicodeDecodeError:
         raise ConfigError("it is not UTF-8 text") from None
+
+
+def _tokens_or_why_not(found: bytes | str) -> Tokens | str:
+    try:
+        return _tokens_in(found)
+    except ConfigError as error:
+        return error.detail

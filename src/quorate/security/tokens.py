@@ -28,7 +28,7 @@ from quorate.security.roles import ROLES, Role
 from quorate.vote import ID_BYTES_MAX, check_text
 from quorate.words import count
 
-TOKENS_MAX = 10_000
+TOKENS_MAX = 5_000  # so that a file is read again within a fraction of a second
 SECRET_BYTES_MAX = 1_024  # so that nobody has a node hash long headers
 POLLS_MAX = 100  # that one token is bound to: as many as one event stream can follow
 PREFIX = "qt_"  # so that a search for leaked secrets can find tokens

@@ -32,6 +32,14 @@ def test_every_route_is_described_and_every_description_is_a_route(node: Node) -
     assert ruled == {(path, method) for path, methods in described["paths"].items() for method in methods}
 
 
+def test_the_description_says_which_role_each_route_needs(node: Node) -> None:
+    document = node.ask("GET", "/openapi.json").json
+    assert "bearer" == document["components"]["securitySchemes"]["token"]["scheme"]
+    for route in routes.ROUTES:
+        told = document["paths"][route.path][route.method.lower()].get("security", [{}])
+        assert ([{}] if route.role == "public" else [{}, {"token": [route.role]}]) == told
+
+
 def test_the_description_refers_only_to_what_it_has(node: Node) -> None:
     answer = node.ask("GET", "/openapi.json")
     named = set(re.findall(r'"#/components/schemas/(\w+)"', answer.body.decode()))
