@@ -15,7 +15,7 @@ import random
 import socket
 import struct
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import msgspec
 from nsq import protocol
@@ -80,18 +80,27 @@ def _body(lines: Sequence[bytes], pack: int) -> bytes:
 class Publisher:
     """Publishes to the first of `nsqds` that confirms, or with `both` to two. `timeout_s` is for all tries of one MPUB.
 
+    If no nsqd takes an MPUB at the first try, `on_wait` gets the reason, in words, before the next one.
     The number of messages in an MPUB follows the speed of the nsqd. An nsqd that syncs each message to its disk takes
     seconds for a thousand.
     """
 
     def __init__(
-        self, nsqds: Sequence[str], topic: str, *, both: bool = False, timeout_s: float = 30.0, auth_secret: str = ""
+        self,
+        nsqds: Sequence[str],
+        topic: str,
+        *,
+        both: bool = False,
+        timeout_s: float = 30.0,
+        auth_secret: str = "",
+        on_wait: Callable[[str], None] = lambda why: None,
     ) -> None:
         if len(set(nsqds)) < (2 if both else 1):
             raise Invalid("publishing to two nsqds needs the addresses of two" if both else "there is no nsqd to ask")
         self._addresses = list(dict.fromkeys(nsqds))
         self._topic, self._copies, self._timeout_s = topic, 2 if both else 1, timeout_s
         self._auth_secret = auth_secret
+        self._on_wait = on_wait
         self._connections: dict[str, _PublisherConnection] = {}
         self._second_is_down = False
         self._mpub_messages = FIRST_MPUB
@@ -149,6 +158,8 @@ class Publisher:
                 return len(bodies)
             if left_s <= pause_s:
                 raise self._gave_up(unknown, why)
+            if pause_s == PAUSE_MIN_S and not confirmed:
+                self._on_wait(f"{why}; trying for {left_s:.0f} s more")
             time.sleep(pause_s * random.uniform(0.5, 1))
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
 

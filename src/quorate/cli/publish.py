@@ -83,7 +83,8 @@ def publish(
         warn(loaded.warnings)
     lines = VoteLines(file, run_id, poll, skip_bad)
     nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
-    with Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret) as publisher:
+    told: dict[str, Any] = {} if as_json else {"on_wait": lambda why: warn([why])}
+    with Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret, **told) as publisher:
         for votes in lines.chunks():
             for batch in batches(messages(votes, pack)):
                 publisher.publish(batch)

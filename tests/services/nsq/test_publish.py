@@ -210,7 +210,9 @@ def test_without_a_reachable_nsqd_the_exit_code_is_3(
     nsqd = servers.nsqd()
     nsqd.kill()
     publish(file, "--nsqd", nsqd.tcp, "--timeout", "0.5", code=3)
-    assert "counts once" in capsys.readouterr().err
+    told = capsys.readouterr().err
+    assert told.startswith(f"quorate: {nsqd.tcp}: Connection refused; trying for ")
+    assert "counts once" in told
     with Publisher([nsqd.tcp], "votes", timeout_s=0.3) as publisher, pytest.raises(NoNsqd):
         publisher.publish([b"happy"])
 
