@@ -36,9 +36,9 @@ def _shown(status: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def redacted_value(value: Any) -> Any:
-    """A number as it is, and a mask for a text, which may be a path or an address; of a list, nothing."""
+    """A number as it is, and a mask for a text or a list of them, which may be paths or addresses."""
     if isinstance(value, Mapping):
         return {name: redacted_value(each) for name, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return []
+        return [MASK] if value else []
     return value if value is None or isinstance(value, (bool, int, float)) else MASK

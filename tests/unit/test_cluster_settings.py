@@ -166,8 +166,10 @@ def test_only_settings_in_use_are_told() -> None:
         config = load(env={}, flags={name.replace("_", "."): value for name, value in flags.items()}).config
         return {name.partition(".")[0] for name in told_settings(config, (), b"")}
 
-    assert {"votes", "raft", "flush", "nsq"} == sections(flush_sinks=[], nsq_nsqd=["127.0.0.1:4150"])
-    assert {"votes", "raft", "flush", "mongo", "consul"} == sections(flush_sinks=["mongo"], consul_address="127.0.0.1")
+    assert {"auth", "votes", "raft", "flush", "nsq"} == sections(flush_sinks=[], nsq_nsqd=["127.0.0.1:4150"])
+    assert {"auth", "votes", "raft", "flush", "mongo", "consul"} == sections(
+        flush_sinks=["mongo"], consul_address="127.0.0.1"
+    )
 
 
 def test_every_setting_of_the_cluster_can_be_set_and_no_other() -> None:

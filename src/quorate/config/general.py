@@ -61,6 +61,7 @@ class Auth(Section, frozen=True):
             "roles that need no token; auto: all where only this host can ask, but read and vote where http.hosts is "
             "set, and none where other hosts can ask",
             names=anonymous_roles,
+            scope="alike",
         ),
     ] = msgspec.field(default_factory=lambda: ["auto"])
 
