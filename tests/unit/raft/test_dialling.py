@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from typing import Any
 
 import pytest
@@ -129,12 +130,8 @@ def test_nobody_answers_at_a_closed_port_or_in_silence(run: Run, monkeypatch: py
                 await one.transport.ask_who_is_at(closed_port(), "n2")
             with pytest.raises(ValueError, match="is not host:port"):
                 await one.transport.ask_who_is_at("nonsense", "n2")
-            kept: list[asyncio.StreamWriter] = []  # a writer that nobody keeps is closed
-            server = await asyncio.start_server(lambda reader, writer: kept.append(writer), "127.0.0.1", 0)
-            async with server:
-                silent = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-                with pytest.raises(OSError, match="no answer in time"):
-                    await one.transport.ask_who_is_at(silent, "n2")
+            with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(OSError, match="no answer in time"):
+                await one.transport.ask_who_is_at(f"127.0.0.1:{silent.getsockname()[1]}", "n2")
 
     run(main())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
 import socket
@@ -184,16 +183,16 @@ def test_a_dialled_peer_that_says_nothing_is_named_and_not_taken_for_a_stranger(
     monkeypatch.setattr(connection, "HANDSHAKE_S", 0.2)
 
     async def main() -> None:
-        silent = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-        async with silent, Node("n1") as one:
-            address = f"127.0.0.1:{silent.sockets[0].getsockname()[1]}"
+        async with Node("n1") as one:
+            address = f"127.0.0.1:{silent.getsockname()[1]}"
             one.transport.set_members({"n0": [address]})
             words = f"cannot reach n0 at {address} (it did not introduce itself in time); trying on"
             await until("it is told", lambda: one.transport.refusals >= 3)
             assert [words] == lines(caplog, "n0")
             assert [] == lines(caplog, "stranger")
 
-    run(main())
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        run(main())
 
 
 def test_a_node_that_was_paused_blames_nobody_for_what_happened_meanwhile(
