@@ -33,14 +33,14 @@ from quorate.cluster.state import image
 from quorate.cluster.state.dedup import Dedup, DedupView
 from quorate.cluster.state.image import Image
 from quorate.cluster.state.polls import Polls, PollView
-from quorate.cluster.state.sessions import Session, Sessions
+from quorate.cluster.state.sessions import HowFar, Session, Sessions
 from quorate.cluster.state.tally import Columns, Tally
 from quorate.cluster.state.tombstones import Tombstone, Tombstones
 from quorate.cluster.state.voting import Voting
 from quorate.errors import DataError
 from quorate.vote import ID_BYTES_MAX
 
-__all__ = ["Applied", "DedupView", "Image", "PollView", "StateMachine"]
+__all__ = ["Applied", "DedupView", "Image", "PollView", "StateMachine", "Tombstone"]
 
 DEDUP_WINDOW = 1_000_000  # until FormCluster sets another
 HASH_KEY_BYTES = 16
@@ -173,7 +173,7 @@ class StateMachine:
 
     def _forget_producer(self, command: entry.ForgetProducer) -> Result:
         ids = self._dedup
-        return self._sessions.forget(command, accepted=ids.accepted, window=ids.window, version=self.version)
+        return self._sessions.forget(command, HowFar(ids.accepted, ids.window, self.version, self.time_ms))
 
     def _delete_poll(self, command: entry.DeletePoll) -> Result:
         return self._polls.delete(command, self._dedup.accepted + self._dedup.window)
@@ -234,7 +234,6 @@ class StateMachine:
             tombstones=len(tally.tombstones),
             forgotten_ms=tally.tombstones.forgotten_ms,
             forgotten_producers=len(self._sessions.forgotten()),
-            epochs_forgotten=self._sessions.epochs_forgotten,
         )
         return Image(
             head,
@@ -263,7 +262,7 @@ class StateMachine:
         tally.counted, tally.creations = head.counted, head.creations
         for record in frozen.polls:
             tally.restore(image.poll_of(record, frozen.names))
-        sessions = Sessions(frozen.sessions, frozen.forgotten_producers, head.epochs_forgotten)
+        sessions = Sessions(frozen.sessions, frozen.forgotten_producers)
         machine = cls(tally, Dedup.restore(frozen.dedup), sessions)
         machine.version, machine.time_ms, machine.chain = head.version, head.time_ms, head.chain
         machine.cluster_id, machine.hash_key, machine.generation = head.cluster_id, head.hash_key, head.generation

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from quorate.cluster.fsm import Applied
 from quorate.cluster.read import chunks
@@ -82,7 +82,8 @@ class Events:
         self._streams_max = streams_max
         self._streams: set[Stream] = set()
         self._held: set[Stream] = set()  # streams that have not begun: what is applied now may be older than they saw
-        self._options: dict[str, frozenset[str]] = {}  # the options of each poll that a stream names: only ever more
+        self._options: dict[str, frozenset[str]] = {}  # the options of each poll that a stream names
+        self._creations: dict[str, int] = {}  # which poll of that name they are of: of one poll they are only ever more
         self._followers: Counter[str] = Counter()  # poll id -> how many streams name it
         self._changed_options: set[str] = set()
         self._changed_polls: dict[str, set[Stream] | None] = {}  # poll id -> streams; None: all that follow the poll
@@ -148,6 +149,7 @@ class Events:
             self._followers[poll_id] -= 1
             if not self._followers[poll_id]:
                 del self._followers[poll_id], self._options[poll_id]
+                self._creations.pop(poll_id, None)
 
     def end(self, caller_may: Callable[[Caller], bool]) -> None:
         """End the streams whose caller may not go on: its token was revoked, or is another one now."""
@@ -214,15 +216,20 @@ class Events:
         for poll_id, options in self._options.items():
             poll = self._replica.state.poll(poll_id)
             # Votes for a write-in poll name it, so its options are not looked up.
-            if poll is not None and not poll.write_ins and len(poll.options) != len(options):
-                self._options[poll_id] = frozenset(poll.options)
+            if poll is None or poll.write_ins:
+                continue
+            if len(poll.options) != len(options) or self._creations.get(poll_id) != poll.creation:
+                self._options[poll_id], self._creations[poll_id] = frozenset(poll.options), poll.creation
 
     async def _send_poll(self, poll_id: str, streams: set[Stream] | None) -> int:
         """Put the tally of a poll into the given streams. Returns the number of options that were read."""
         followers = [s for s in streams or self._streams if not s.closed and (s.polls is None or poll_id in s.polls)]
         state = self._replica.state
         poll, version = state.poll(poll_id), state.version
-        if not followers or poll is None:
+        if not followers:
+            return 0
+        if poll is None:
+            self._tell_deleted(poll_id, followers)
             return 0
         results = await chunks.results_of(state, poll)
         tally = {"id": poll_id, "title": poll.title, "state": poll.state, "results": results}
@@ -231,3 +238,11 @@ class Events:
         for stream in followers:
             stream.put(poll_id, event, version)
         return len(results)
+
+    def _tell_deleted(self, poll_id: str, followers: Iterable[Stream]) -> None:
+        state = self._replica.state
+        stone = state.tombstone(poll_id)
+        if stone is not None:
+            document = encode({"id": poll_id, "creation": stone.creation, "version": state.version})
+            for stream in followers:
+                stream.put(poll_id, b"event: deleted\ndata: %s\n\n" % document, state.version)

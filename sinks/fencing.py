@@ -13,6 +13,9 @@ document is written over (EDITED), also under its own fence, because a fence sta
 gone and the ledger does not know it, or if it is older than what this leadership wrote there, the sink has lost what it
 had acknowledged (RESTORED): it was dropped, or an old copy was put back.
 
+Another poll may have had the id before: each creation has its number. Its document is written over, and nothing is kept
+of it. What a leader that was deposed meanwhile writes of a deleted poll is not brought back.
+
 With several sinks a poll is imported from one of them. In the others nothing is stored under its id, so it is written
 there as any poll of the cluster. A hand-made document of that id in another sink is written over only if it holds the
 very results of the import: then nothing in it is uncounted. With other results it is left alone.
@@ -41,6 +44,29 @@ class StoredDocument:
     fence: str | None
     by_hand: ManualPoll | Unreadable | None = None
     edited: bool = False  # its content is not what was written under its fence
+    creation: int = 0  # of the cluster's poll that it is of
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """What a sink remembers of the polls of one id that this cluster had: the last one."""
+
+    generation: int | None  # in which it was last written; None: it never was
+    creation: int = 0
+    deleted: bool = False
+
+    def covers(self, creation: int) -> bool:
+        """Whether this creation is known to be deleted, or over."""
+        return self.creation > creation or (self.creation == creation and self.deleted)
+
+
+def generation_of(row: LedgerRow | None, document: PollDocument, fence: Fence) -> int | None:
+    """What `judge` is told of the ledger: the generation in which this very poll was last written."""
+    if row is None:
+        return None
+    if row.covers(document.creation):
+        return fence.generation
+    return row.generation if row.creation == document.creation else None
 
 
 def judge(
@@ -62,9 +88,9 @@ def judge(
         return WriteOutcome.FOREIGN
     if (stored.fence or "") > str(fence):
         return WriteOutcome.NEWER
-    if stored.edited or _is_edited_claim(document, stored):
+    if stored.creation == document.creation and (stored.edited or _is_edited_claim(document, stored)):
         return WriteOutcome.EDITED
-    if stored.fence == str(fence):
+    if stored.fence == str(fence) and stored.creation == document.creation:
         return WriteOutcome.SAME
     # It may be newer than what is known to have been written: the answer of a write can be lost.
     return WriteOutcome.RESTORED if before is not None and (stored.fence or "") < before else WriteOutcome.WRITTEN
@@ -82,7 +108,8 @@ def deviates(stored: StoredDocument | None, fence: str | None, cluster_id: str) 
 
 def may_have_additions(document: PollDocument, stored: StoredDocument) -> bool:
     """Whether options that stand there, and are none of the poll's, were added by hand: see `added_options.py`."""
-    return not document.write_ins and (stored.cluster is None or stored.fence != str(LOWEST))
+    is_of_another = stored.cluster is not None and stored.creation != document.creation
+    return not document.write_ins and not is_of_another and (stored.cluster is None or stored.fence != str(LOWEST))
 
 
 def _is_edited_claim(document: PollDocument, stored: StoredDocument) -> bool:

@@ -53,6 +53,7 @@ class PollDocument:
     closes_at_ms: int | None = None
     initial_results: Mapping[str, int] | None = None  # with which the poll was imported; None: it was not imported
     written_as: str | None = None  # the fence under which this leadership wrote it last; None: not yet
+    creation: int = 0  # tells the poll from an earlier or later one of its id
 
     @property
     def total(self) -> int:

@@ -15,30 +15,22 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from quorate.config import Sqlite
 from quorate.sinks import sqlite_causes as causes
-from quorate.sinks.added_options import added_options, texts_in
+from quorate.sinks import sqlite_rows as rows
 from quorate.sinks.documents import (
-    date_of,
-    digest_of,
-    fence_text,
-    options_in,
     sort_manual_polls,
     stored_fence,
-    unix_ms_of,
-    written_among,
 )
-from quorate.sinks.fencing import LOWEST, MAY_WRITE, StoredDocument, deviates, judge, may_have_additions
+from quorate.sinks.fencing import (
+    LOWEST,
+    deviates,
+)
 from quorate.sinks.importable import REFRESH_S, ManualPoll, Unreadable
-from quorate.sinks.manual_poll import read_manual_poll
 from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
 
 FORMAT = 1
@@ -69,29 +61,14 @@ DIGESTS = """
 create table if not exists digests (id text primary key not null, fence text not null, digest text not null)
     without rowid
 """
-# Only columns of ours are set. Columns that people added to the table stay as they are.
-WRITE = """
-insert into polls (id, title, state, options, results, total, write_ins, closes_at, updated, version, cluster, fence)
-values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-on conflict (id) do update set title = excluded.title, state = excluded.state, options = excluded.options,
-    results = excluded.results, total = excluded.total, write_ins = excluded.write_ins, closes_at = excluded.closes_at,
-    updated = excluded.updated, version = excluded.version, cluster = excluded.cluster, fence = excluded.fence
+# The last creation of each poll, and whether it was deleted. It belongs to `written`, which nodes of 0.1.0 know. A poll
+# that 0.1.0 created has number 0 and, until it is deleted, no row.
+CREATIONS = """
+create table if not exists creations (
+    id text primary key not null, cluster text not null, creation integer not null, deleted integer not null
+) without rowid
 """
-READ = "select id, title, state, options, results, version, updated, write_ins, closes_at from polls"
-CONTENT = "title, state, options, results, total, write_ins, closes_at"
-STORED = f"""
-select cluster, polls.fence, {CONTENT}, digests.digest from polls
-    left join digests on digests.id = polls.id and digests.fence = polls.fence where polls.id = ?
-"""
-BY_HAND = "select id, title, options, results, state from polls"
-SIZES = """
-select id, json_array_length(options) from polls
-    where cluster = ? and fence <> ? and not write_ins and json_valid(options)
-"""
-NO_UTF8 = "\ufffd"  # stands in what is read for bytes that are no UTF-8: people write what the database allows
 STEPS_PER_CLOCK_CHECK = 10_000  # steps of SQLite's virtual machine between two checks of the clock
-
-_json = msgspec.json.Encoder().encode
 
 
 def make_sink(settings: Sqlite) -> SqliteSink:
@@ -121,19 +98,19 @@ class SqliteSink:
             for document in documents:
                 if time.monotonic() > deadline_s:
                     raise SinkError(causes.late(self._path, timeout_s))
-                written[document.id] = _write(db, document, fence, cluster_id)
+                written[document.id] = rows.write(db, document, fence, cluster_id)
             return written
 
     def find(self, *, timeout_s: float) -> tuple[list[ManualPoll], list[Unreadable]]:
         with self._open(timeout_s) as db:
-            return sort_manual_polls(map(_by_hand, db.execute(f"{BY_HAND} where cluster is null order by id")))
+            return sort_manual_polls(map(rows.by_hand, db.execute(f"{rows.BY_HAND} where cluster is null order by id")))
 
     def find_longer(self, sizes: Mapping[str, int], cluster_id: str, *, timeout_s: float) -> Mapping[str, list[str]]:
         with self._open(timeout_s) as db:
-            stored = db.execute(SIZES, (cluster_id, str(LOWEST))).fetchall()
+            stored = db.execute(rows.SIZES, (cluster_id, str(LOWEST))).fetchall()
             longer = [id for id, size in stored if size > sizes.get(id, size)]
-            rows = [db.execute("select id, options from polls where id = ?", (id,)).fetchone() for id in longer]
-        return {row[0]: _texts(row[1]) for row in rows if row is not None}
+            found = [db.execute("select id, options from polls where id = ?", (id,)).fetchone() for id in longer]
+        return {row[0]: rows.texts(row[1]) for row in found if row is not None}
 
     def touched(self, *, timeout_s: float) -> bool:
         with self._open(timeout_s) as db:
@@ -157,15 +134,21 @@ class SqliteSink:
 
     def read(self, *, timeout_s: float) -> dict[str, PollDocument]:
         with self._open(timeout_s) as db:
-            rows = db.execute(f"{READ} where cluster is not null order by id").fetchall()
+            found = db.execute(f"{rows.READ} where cluster is not null order by id").fetchall()
         try:
-            return {row[0]: _document(row) for row in rows}
+            return {row[0]: rows.document_of(row) for row in found}
         except (ValueError, TypeError) as error:
             raise SinkError(f"{self._path} holds a row of ours that was edited into nonsense: {error}") from error
 
     def deviations(self, written: Mapping[str, str | None], cluster_id: str, *, timeout_s: float) -> list[str]:
         with self._open(timeout_s) as db:
-            return [id for id, fence in written.items() if deviates(_stored(db, id), fence, cluster_id)]
+            return [id for id, fence in written.items() if deviates(rows.stored_at(db, id), fence, cluster_id)]
+
+    def mark_deleted(
+        self, polls: Mapping[str, int], fence: Fence, cluster_id: str, *, timeout_s: float
+    ) -> Collection[str]:
+        with self._transaction(timeout_s) as db:
+            return [id for id, creation in polls.items() if rows.mark_deleted(db, id, creation, fence, cluster_id)]
 
     def close(self) -> None:
         with self._lock:
@@ -236,6 +219,7 @@ class SqliteSink:
         if not found:
             db.executescript(f"begin immediate; {SCHEMA} commit;")
         db.execute(DIGESTS)
+        db.execute(CREATIONS)
 
     def _disconnect(self) -> None:
         db, self._db, self._file, self._data_version = self._db, None, None, None
@@ -262,131 +246,3 @@ def _to_wal(db: sqlite3.Connection, deadline_s: float) -> str:
             if not causes.code(error).startswith("SQLITE_BUSY") or time.monotonic() > deadline_s:
                 raise
             time.sleep(0.01)
-
-
-# ---- rows and documents ---------------------------------------------------------------------------------------------
-
-
-def _write(db: sqlite3.Connection, document: PollDocument, fence: Fence, cluster_id: str) -> WriteOutcome:
-    ledger, stored = _ledger(db, document.id, cluster_id), _stored(db, document.id, document.options)
-    verdict = judge(document, fence, cluster_id, stored, ledger=ledger)
-    if verdict in MAY_WRITE:
-        options = own = _json(document.options).decode()
-        if stored is not None and may_have_additions(document, stored):
-            options = _with_additions(db, document, own)
-        row = _row(document, options, fence, cluster_id)
-        digest = digest_of(len(document.options), [*row[1:3], own, *row[4:8]])
-        db.execute(WRITE, row)
-        db.execute("insert or replace into written values (?, ?, ?)", (document.id, cluster_id, fence.generation))
-        db.execute("insert or replace into digests values (?, ?, ?)", (document.id, str(fence), digest))
-    return verdict
-
-
-def _with_additions(db: sqlite3.Connection, document: PollDocument, options: str) -> str:
-    stored: object = db.execute("select options from polls where id = ?", (document.id,)).fetchone()[0]
-    if stored == options:
-        return options
-    with suppress(ValueError):
-        options = _json([*document.options, *added_options(_parse(stored), document.options)]).decode()
-    return options
-
-
-def _stored(db: sqlite3.Connection, poll_id: str, own: Sequence[str] | None = None) -> StoredDocument | None:
-    row = db.execute(STORED, (poll_id,)).fetchone()
-    if row is None:
-        return None
-    cluster, fence, *content, digest = row
-    if cluster is None:
-        return StoredDocument(None, None, _by_hand(db.execute(f"{BY_HAND} where id = ?", (poll_id,)).fetchone()))
-    return StoredDocument(cluster, fence_text(fence), edited=digest is not None and _is_edited(digest, content, own))
-
-
-def _is_edited(digest: str, content: list[Any], own: Sequence[str] | None) -> bool:
-    """Options that were added to those that were written are no edit, except in a write-in poll.
-
-    `own` are those of the poll by now. Without them, only what was added behind is told from an edit.
-    """
-    written = options_in(digest)
-    if digest_of(written, content) == digest:
-        return False
-    title, state, options, *others = content
-    is_write_in = bool(others[2])
-    with suppress(ValueError):
-        if not is_write_in and isinstance(texts := _parse(options), list):
-            as_written = _json(written_among(texts, written, own)).decode()
-            return digest_of(written, [title, state, as_written, *others]) != digest
-    return True
-
-
-def _ledger(db: sqlite3.Connection, poll_id: str, cluster_id: str) -> int | None:
-    """The generation in which this cluster last wrote the poll here."""
-    row = db.execute("select generation from written where id = ? and cluster = ?", (poll_id, cluster_id)).fetchone()
-    return None if row is None else int(row[0])
-
-
-def _row(document: PollDocument, options: str, fence: Fence, cluster_id: str) -> tuple[Any, ...]:
-    return (
-        document.id,
-        document.title,
-        document.state,
-        options,
-        _json(document.results).decode(),
-        document.total,
-        int(document.write_ins),
-        None if document.closes_at_ms is None else _moment(document.closes_at_ms),
-        _moment(document.updated_ms),
-        document.version,
-        cluster_id,
-        str(fence),
-    )
-
-
-def _document(row: tuple[Any, ...]) -> PollDocument:
-    id, title, state, options, results, version, updated, write_ins, closes_at = row
-    return PollDocument(
-        id,
-        title,
-        msgspec.json.decode(options, type=list[str]),
-        msgspec.json.decode(results, type=dict[str, int]),
-        state,
-        version or 0,
-        _unix_ms(updated),
-        bool(write_ins),
-        None if closes_at is None else _unix_ms(closes_at),
-    )
-
-
-def _by_hand(row: tuple[Any, ...]) -> ManualPoll | Unreadable:
-    id, title, options, results, state = row
-    if NO_UTF8 in f"{id}{title}":
-        return Unreadable(str(id), "its id or its title is no UTF-8")
-    try:
-        return read_manual_poll(id, title, _parse(options), _parse(results), state)
-    except ValueError as error:
-        return Unreadable(str(id), f"options and results must be JSON: {error}")
-
-
-def _texts(options: object) -> list[str]:
-    with suppress(ValueError):
-        return texts_in(_parse(options))
-    return []
-
-
-def _parse(text: object) -> object:
-    """Raises ValueError, in words, if the text is no JSON."""
-    if not isinstance(text, str) or not text:
-        return None
-    if NO_UTF8 in text:
-        raise ValueError("there are bytes that are no UTF-8")
-    try:
-        return msgspec.json.decode(text)
-    except RecursionError:
-        raise ValueError("there are too many lists in lists") from None
-
-
-def _moment(unix_ms: int) -> str:
-    return date_of(unix_ms).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _unix_ms(moment: str | None) -> int:
-    return unix_ms_of(datetime.fromisoformat(moment)) if moment else 0

@@ -17,6 +17,7 @@ import time
 from contextlib import suppress
 from functools import partial
 
+from quorate.cluster.flush.deletions import Deletions
 from quorate.cluster.flush.deviations import Deviations
 from quorate.cluster.flush.importer import Importer
 from quorate.cluster.flush.imports import Imports
@@ -58,13 +59,14 @@ class Flusher:
         replica: Replica,
         sink: Sink,
         imports: Imports,
+        deletions: Deletions,
         *,
         interval_s: float = 1.0,
         timeout_s: float = 10.0,
     ) -> None:
         self._replica, self._sink = replica, sink
         self._interval_s, self._timeout_s = interval_s, timeout_s
-        self._imports = imports
+        self._imports, self._deletions = imports, deletions
         self._importer = Importer(sink) if isinstance(sink, ImportableSink) else None
         self._deviations = Deviations(sink.name)
         self._bridge = LoopBridge()
@@ -176,6 +178,7 @@ class Flusher:
                 self._bridge,
                 importer=self._importer,
                 imports=self._imports,
+                deletions=self._deletions,
                 deviations=self._deviations,
                 timeout_s=self._timeout_s,
             )

@@ -1,7 +1,8 @@
 """All sinks of a node, each with a flusher of its own, and what concerns them together.
 
 The flushers know nothing of each other: each has its fence, lag, outage and phase, and a dead sink does not hold the
-others up. They share two things. `Imports` keeps two sinks from importing one poll twice. The generation belongs to the
+others up. They share three things. `Imports` keeps two sinks from importing one poll twice. `Deletions` knows which
+deleted polls all of them have marked. The generation belongs to the
 state machine and so to all sinks: when one sink is adopted, every sink is written anew and gets back the documents that
 were deleted by hand. That is harmless to tallies.
 """
@@ -14,11 +15,13 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from quorate.cluster.entry import Done, RaiseGeneration, Result
+from quorate.cluster.flush.deletions import Deletions
 from quorate.cluster.flush.flusher import STOP_S, Flusher
 from quorate.cluster.flush.imports import Imports
 from quorate.cluster.flush.sink_status import SinkStatus
 from quorate.cluster.replica import Replica
 from quorate.errors import Invalid, NotReady
+from quorate.sinks.deletable import DeletableSink
 from quorate.sinks.importable import ImportableSink
 from quorate.sinks.sink import Sink, SinkError
 
@@ -44,8 +47,10 @@ class Flushers:
     ) -> None:
         self._replica = replica
         imports = Imports(replica, [sink.name for sink in sinks if isinstance(sink, ImportableSink)])
+        self._deletions = Deletions(replica, [sink.name for sink in sinks if isinstance(sink, DeletableSink)])
         self._flushers = {
-            sink.name: Flusher(replica, sink, imports, interval_s=interval_s, timeout_s=timeout_s) for sink in sinks
+            sink.name: Flusher(replica, sink, imports, self._deletions, interval_s=interval_s, timeout_s=timeout_s)
+            for sink in sinks
         }
 
     def __getitem__(self, name: str) -> Flusher:
@@ -56,6 +61,7 @@ class Flushers:
         return list(self._flushers)
 
     def start(self) -> None:
+        self._deletions.start()
         for flusher in self._flushers.values():
             flusher.start()
 

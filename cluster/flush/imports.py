@@ -29,6 +29,10 @@ from quorate.errors import NeedsLevel, NotReady
 from quorate.sinks.importable import ManualPoll
 
 RESULTS_SHOWN = 10
+DELETED_LATELY = (
+    "a poll of this id was deleted lately, and this may be its document. Give it another id, or create the poll by "
+    "`quorate polls create`; the id is taken in again when more votes were counted"
+)
 
 
 class Import(enum.Enum):
@@ -80,9 +84,9 @@ class Imports:
         found = []
         for change in changes:  # one entry each: a poll may have megabytes of options
             sure()
-            batch = entry.encode_batch([change])
+            batch = entry.encode_batch([entry.Seen(self._replica.state.newest_again), change])
             applied = await self._replica.propose(entry.encode_entry(self._replica.now_ms(), [batch]))
-            found.append(_added(applied.results[0][0]))
+            found.append(_added(applied.results[0][-1]))
         return found
 
     def _done(self, proposal: asyncio.Task[list[Imported]]) -> None:
@@ -108,7 +112,7 @@ class Imports:
         """What is known of the poll without asking the log; None if it must be proposed."""
         state = self._replica.state
         if state.poll(poll.id) is None:
-            return None
+            return None if state.tombstone(poll.id) is None else Imported(Import.REFUSED, DELETED_LATELY)
         initial_results = state.initial_results(poll.id)
         if initial_results is None or initial_results == dict(poll.results):
             return Imported(Import.KNOWN)

@@ -19,18 +19,21 @@ from functools import partial
 
 from quorate.cluster.entry import ChangePoll
 from quorate.cluster.flush.additions import Additions
+from quorate.cluster.flush.deletions import Deletions
 from quorate.cluster.flush.deviations import Deviations
 from quorate.cluster.flush.importer import Importer
 from quorate.cluster.flush.imports import Imported, Imports
-from quorate.cluster.flush.mirror import ChangedNames, Changes, CopyRequest, Mirror, Sized, Slice
-from quorate.cluster.fsm import Applied, PollView, StateMachine
+from quorate.cluster.flush.mirror import ChangedNames, Changes, CopyRequest, Mirror, Sized, Slice, sized
+from quorate.cluster.fsm import Applied, PollView, StateMachine, Tombstone
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
 from quorate.sinks.checkable import CheckableSink
+from quorate.sinks.deletable import DeletableSink
 from quorate.sinks.importable import ImportableSink, ManualPoll
 from quorate.sinks.sink import Fence, PollDocument, Sink, SinkError, WriteOutcome
 
 OPTIONS_PER_TURN = 5_000  # looked up in one turn of the loop
+MARKED_AT_ONCE = 200  # deleted polls
 CHECK_EVERY_S = 10.0  # between two comparisons of what a sink stores with what was written
 
 log = logging.getLogger(__name__)
@@ -70,15 +73,15 @@ class Leadership:
         *,
         importer: Importer | None,
         imports: Imports,
+        deletions: Deletions,
         deviations: Deviations,
         timeout_s: float,
     ) -> None:
         self._replica, self._sink, self._bridge = replica, sink, bridge
         self._importer, self._imports, self._deviations = importer, imports, deviations
+        self._deletions = deletions
         self._additions_in = (
-            Additions(sink, lambda ids: bridge.call_on_loop(partial(self._views, ids)), self._add_options)
-            if isinstance(sink, ImportableSink)
-            else None
+            Additions(sink, self._known_here, self._add_options) if isinstance(sink, ImportableSink) else None
         )
         self._timeout_s = timeout_s
         self.term = replica.term
@@ -87,6 +90,8 @@ class Leadership:
         self._changes = Changes()
         self._noting = False  # changes were taken, and not all of them are in the mirror yet
         self._mirror: Mirror | None = None  # None until every poll is known by name
+        self._marks_lost = True  # all deleted polls have to be marked
+        self._unmarked: dict[str, int] = {}  # deleted polls that are to be marked, with their creations
         self._outcomes: dict[WriteOutcome, int] = {}
         self._checked_s = time.monotonic()
         self.is_repairing = False  # the sink lost what was written, and not everything is written again
@@ -100,7 +105,7 @@ class Leadership:
 
     @property
     def pending(self) -> bool:
-        return bool(self._changes) or self._noting or self.behind > 0
+        return bool(self._changes) or self._noting or self.behind > 0 or bool(self._unmarked)
 
     @property
     def behind(self) -> int:
@@ -130,7 +135,7 @@ class Leadership:
 
     def _all_polls(self) -> list[Sized]:
         self._sure()
-        return [(poll.id, len(poll.options)) for poll in self._state.polls()]
+        return [sized(poll) for poll in self._state.polls()]
 
     def _holders(self, options: Sequence[str]) -> list[Sequence[str]]:
         return [tuple(self._state.polls_with(option)) for option in options]
@@ -149,6 +154,9 @@ class Leadership:
         began_s = time.monotonic()
         self._outcomes = {}
         mirror = self._mirror or self._begin()
+        if self._marks_lost:
+            stones = self._bridge.call_on_loop(self._begin_marking)
+            self._unmarked, self._marks_lost = {stone.id: stone.creation for stone in stones}, False
         claims = self._import_manual_polls(mirror)
         version = self._note_changes(mirror)
         for id in claims:
@@ -156,13 +164,45 @@ class Leadership:
         self._check_if_due(mirror)
         while requests := mirror.next_slice():
             copied = self._bridge.call_on_loop(partial(self._copy, requests))
+            for id in {request.id for request in requests} - {poll.view.id for poll in copied.polls}:
+                mirror.remove(id)  # it was deleted meanwhile
             self._write(mirror, mirror.update(copied), Fence(self.generation, self.term, copied.version))
+        self._mark_deleted(mirror, Fence(self.generation, self.term, version))
         self.is_repairing = False
         return Flush(version, began_s, time.monotonic(), self._outcomes)
 
     def write_all_again(self) -> None:
+        self._marks_lost = True
         if self._mirror is not None:
             self._mirror.write_all_again()
+
+    def _mark_deleted(self, mirror: Mirror, fence: Fence) -> None:
+        """Mark the documents of deleted polls.
+
+        Where a new poll has the id, nothing is taken in, so its own document is enough. The fence is of the moment when
+        the deletions were noted: older than any poll that was created since.
+        """
+        if not isinstance(self._sink, DeletableSink) or self._bridge.stopping:
+            self._unmarked.clear()
+            return
+        marked = {id: creation for id, creation in self._unmarked.items() if mirror.has(id)}
+        unmarked = [each for each in self._unmarked.items() if each[0] not in marked]
+        for start in range(0, len(unmarked), MARKED_AT_ONCE):
+            some = dict(unmarked[start : start + MARKED_AT_ONCE])
+            done = self._sink.mark_deleted(some, fence, self._cluster_id, timeout_s=self._left_s())
+            marked |= {id: some[id] for id in done}
+        if marked:
+            self._bridge.call_on_loop(partial(self._note_marked, marked))
+            for id in marked:
+                del self._unmarked[id]
+
+    def _note_marked(self, marked: Mapping[str, int]) -> None:
+        self._sure()
+        self._deletions.marked(self._sink.name, marked)
+
+    def _begin_marking(self) -> Sequence[Tombstone]:
+        self._sure()
+        return self._deletions.begin(self._sink.name)
 
     def _check_if_due(self, mirror: Mirror) -> None:
         """Compare some documents with what was written. Those that differ are written again, which tells why."""
@@ -201,6 +241,11 @@ class Leadership:
             return ()
         return self._additions_in.take_in(mirror.sizes, self._cluster_id, problems, self._left_s())
 
+    def _known_here(self, ids: Sequence[str]) -> dict[str, PollView]:
+        """Those of these polls that are still the polls whose documents the mirror knows."""
+        views, mirror = self._bridge.call_on_loop(partial(self._views, ids)), self._mirror
+        return {id: view for id, view in views.items() if mirror is not None and mirror.is_of(view)}
+
     def _add_options(self, changes: Sequence[ChangePoll]) -> Sequence[Imported]:
         return self._bridge.wait(self._imports.add_options(changes, self._sure))
 
@@ -211,8 +256,11 @@ class Leadership:
         """Note which polls the changed names make out of date. Returns the version up to which this is done."""
         try:
             changed = self._bridge.call_on_loop(self._take)
-            for id, size in changed.polls:
-                mirror.poll_changed(id, size)
+            self._unmarked.update((stone.id, stone.creation) for stone in changed.deleted)
+            for id in changed.gone:
+                mirror.remove(id)
+            for poll in changed.polls:
+                mirror.poll_changed(poll)
             for start in range(0, len(changed.options), OPTIONS_PER_TURN):
                 some = changed.options[start : start + OPTIONS_PER_TURN]
                 for option, ids in zip(some, self._bridge.call_on_loop(partial(self._holders, some)), strict=True):
@@ -234,6 +282,7 @@ class Leadership:
         if lost := [id for id, outcome in outcomes.items() if outcome is WriteOutcome.RESTORED]:
             self.is_repairing = True
             self._deviations.lost(lost[0])
+            self._marks_lost = True
             mirror.lost()
         if WriteOutcome.FOREIGN in outcomes.values():
             self._mirror = None

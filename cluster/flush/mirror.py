@@ -13,8 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from quorate.cluster.fsm import Applied, PollView, StateMachine
+from quorate.cluster.fsm import Applied, PollView, StateMachine, Tombstone
 from quorate.sinks.sink import PollDocument
 
 # What is copied in one turn of the loop, which takes a few milliseconds. A poll counts as much as twenty numbers.
@@ -22,7 +23,20 @@ VALUES_PER_TURN = 20_000
 VALUES_A_POLL = 20
 CHECKED_MAX = 200  # polls whose documents are compared at a time
 
-Sized = tuple[str, int]  # a poll's id and how many options it has
+
+class Sized(NamedTuple):
+    """A poll's id and how many options it has."""
+
+    id: str
+    size: int
+    creation: int = 0  # tells it from an earlier poll of its id
+    again: bool = False  # there was an earlier one, whose document may stand in the sink
+
+
+def sized(poll: PollView) -> Sized:
+    return Sized(poll.id, len(poll.options), poll.creation, poll.again)
+
+
 # What is out of date in a copy: these options, or all of it (None). Empty set: the copy is right, the sink is behind.
 Behind = set[str] | None
 
@@ -34,6 +48,8 @@ class ChangedNames:
     version: int
     options: Sequence[str]
     polls: Sequence[Sized]
+    deleted: Sequence[Tombstone]  # there may be new polls of these ids
+    gone: Sequence[str]  # the ids without a poll
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,14 +98,19 @@ class Changes:
         options, polls = self._options, self._polls
         self._options, self._polls = set(), set()
         views = (view for view in map(state.poll, polls) if view is not None)
-        return ChangedNames(state.version, tuple(options), [(view.id, len(view.options)) for view in views])
+        deleted = [stone for stone in map(state.tombstone, polls) if stone is not None]
+        gone = [id for id in polls if state.poll(id) is None]
+        return ChangedNames(state.version, tuple(options), [*map(sized, views)], deleted, gone)
 
     def copy(self, state: StateMachine, requests: Sequence[CopyRequest]) -> Slice:
-        return Slice(state.version, state.time_ms, [self._slice_of(state, request) for request in requests])
+        """Polls that were deleted meanwhile are left out: the next changes tell of them."""
+        slices = [self._slice_of(state, request) for request in requests]
+        return Slice(state.version, state.time_ms, [each for each in slices if each is not None])
 
-    def _slice_of(self, state: StateMachine, request: CopyRequest) -> PollSlice:
+    def _slice_of(self, state: StateMachine, request: CopyRequest) -> PollSlice | None:
         view = state.poll(request.id)
-        assert view is not None, "polls are never forgotten"
+        if view is None:
+            return None
         if request.behind is None or request.id in self._polls:
             return PollSlice(view, state.results(view.id) or {}, True, state.initial_results(view.id))
         # `&` of a set and a dict's keys walks the smaller of the two.
@@ -101,7 +122,9 @@ class Mirror:
     """The copies, and what is out of date in each. On the flusher's thread."""
 
     def __init__(self, polls: Sequence[Sized]) -> None:
-        self._sizes = dict(polls)
+        self._sizes = {poll.id: poll.size for poll in polls}
+        self._creations = {poll.id: poll.creation for poll in polls}
+        self._again = {poll.id for poll in polls if poll.again}
         self._behind: dict[str, Behind] = dict.fromkeys(self._sizes)
         self._views: dict[str, PollView] = {}
         self._results: dict[str, dict[str, int]] = {}
@@ -117,13 +140,36 @@ class Mirror:
 
     @property
     def sizes(self) -> Mapping[str, int]:
-        """How many options each poll has."""
-        return self._sizes
+        """How many options each poll has, if the document that stands in the sink is its own for certain."""
+        if not self._again:
+            return self._sizes
+        doubtful = {id for id in self._again if self._written_as.get(id) is None}
+        return {id: size for id, size in self._sizes.items() if id not in doubtful}
 
-    def poll_changed(self, id: str, size: int) -> None:
-        self._sizes[id] = size
+    def has(self, id: str) -> bool:
+        return id in self._sizes
+
+    def is_of(self, poll: PollView) -> bool:
+        """Whether this is the poll that the mirror knows by this id, and no other one."""
+        return self._creations.get(poll.id) == poll.creation
+
+    def poll_changed(self, poll: Sized) -> None:
+        id = poll.id
+        if self._creations.get(id, poll.creation) != poll.creation:
+            self.remove(id)  # it is another poll
+        self._sizes[id], self._creations[id] = poll.size, poll.creation
+        if poll.again:
+            self._again.add(id)
         if id not in self._left_out:
             self._behind[id] = None
+
+    def remove(self, id: str) -> None:
+        """The poll was deleted."""
+        self.leave_out(id)
+        self._left_out.discard(id)
+        self._again.discard(id)
+        for each in (self._sizes, self._creations, self._initial_results):
+            each.pop(id, None)
 
     def option_changed(self, id: str, option: str) -> None:
         if id in self._left_out or id not in self._sizes:  # the poll is new: it comes with the next changes
@@ -163,7 +209,7 @@ class Mirror:
         values = 0
         while self._unchecked and len(found) < CHECKED_MAX:
             id = self._unchecked[-1]
-            values += VALUES_A_POLL + self._sizes[id]
+            values += VALUES_A_POLL + self._sizes.get(id, 0)
             if found and values > VALUES_PER_TURN:
                 break
             self._unchecked.pop()
@@ -199,6 +245,8 @@ class Mirror:
         """Take in a slice. Returns the documents of its polls, exact at its version."""
         for poll in copied.polls:
             id = poll.view.id
+            if self._creations.get(id) != poll.view.creation:
+                self.poll_changed(sized(poll.view))
             self._views[id] = poll.view
             if poll.whole:
                 self._results[id], self._initial_results[id] = dict(poll.results), poll.initial_results
@@ -220,4 +268,5 @@ class Mirror:
             closes_at_ms=view.closes_at_ms,
             initial_results=self._initial_results[view.id],
             written_as=self._written_as.get(view.id),
+            creation=view.creation,
         )

@@ -30,7 +30,7 @@ async def results_of(state: StateMachine, poll: PollView) -> dict[str, int]:
     if not is_big(poll):
         return state.results(poll.id) or {}
     columns = state.columns(poll.id)
-    assert columns is not None, "polls are never forgotten"
+    assert columns is not None, "the caller has just seen the poll"
     results: dict[str, int] = {}
     for start in range(0, len(columns), OPTIONS_A_CHUNK):
         if start:

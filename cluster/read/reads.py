@@ -32,7 +32,7 @@ from quorate.cluster.read.staleness import Staleness, elapsed_s, version_in
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.leader_call import LeaderCall
 from quorate.cluster.submit.leader_wait import POLL_S
-from quorate.errors import NotReady, Overloaded, Stale, TooLarge, UnknownPoll
+from quorate.errors import Deleted, NotReady, Overloaded, Stale, TooLarge, UnknownPoll
 from quorate.vote import ENTRY_BYTES_MAX
 from quorate.words import AGE_UNKNOWN_MS, Level
 
@@ -126,7 +126,7 @@ class Reads:
         await self._known(deadline_s)
 
     def check_poll(self, poll_id: str) -> None:
-        """Raise `UnknownPoll` if this node's state has no such poll."""
+        """Raise `UnknownPoll`, or `Deleted`, if this node's state has no such poll."""
         self._poll(poll_id)
 
     async def results(
@@ -257,6 +257,8 @@ class Reads:
     def _poll(self, name: str | None) -> PollView:
         assert name is not None
         poll = self._replica.state.poll(name)
+        if poll is None and self._replica.state.tombstone(name) is not None:
+            raise Deleted(f"the poll {name!r} was deleted", poll=name)
         if poll is None:
             raise UnknownPoll(f"there is no poll {name!r}", poll=name)
         return poll

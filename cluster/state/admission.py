@@ -87,8 +87,8 @@ class Admission:
         poll = tally.polls.get(choice.poll)
         if poll is None:
             return Outcome.DELETED if choice.poll in tally.tombstones else Outcome.UNKNOWN_POLL
-        if poll.again and poll.creation > tally.seen:
-            return Outcome.DELETED  # it may be meant for the poll that had this id before
+        if tally.is_unseen(poll):
+            return Outcome.DELETED
         if poll.state != "open":
             return Outcome.CLOSED
         if choice.option in poll.place:

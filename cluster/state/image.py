@@ -58,7 +58,6 @@ class ImageHead(msgspec.Struct, array_like=True, frozen=True):
     tombstones: int = 0
     forgotten_ms: int = 0
     forgotten_producers: int = 0
-    epochs_forgotten: int = 0
 
 
 class PollRecord(msgspec.Struct, array_like=True, frozen=True):

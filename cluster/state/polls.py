@@ -59,6 +59,7 @@ class PollView:
     imported: bool
     creation: int = 0  # tells it from an earlier or later poll of the same id; 0: it was created at level 0
     since_ms: int = 0  # messages that are older were not meant for this poll
+    again: bool = False  # when it was created, an earlier poll of its id was remembered
 
 
 class Polls:
@@ -98,7 +99,9 @@ class Polls:
     def set_state(self, command: SetPollState) -> PollResult:
         state, poll = command.state, self._tally.polls.get(command.id)
         if poll is None:
-            return PollResult("unknown_poll", detail=f"no poll has the id {command.id!r}")
+            return self._no_poll(command.id)
+        if self._tally.is_unseen(poll):
+            return PollResult("deleted", poll.state, _was_deleted(command.id, poll))
         before = poll.state
         if state == before:
             return PollResult("same", before)
@@ -114,7 +117,9 @@ class Polls:
         """Change the title, the closing time and the options together, or nothing."""
         poll = self._tally.polls.get(command.id)
         if poll is None:
-            return PollResult("unknown_poll", detail=f"no poll has the id {command.id!r}")
+            return self._no_poll(command.id)
+        if self._tally.is_unseen(poll):
+            return PollResult("deleted", poll.state, _was_deleted(command.id, poll))
         new = [option for option in command.add_options if option not in poll.place]
         title = poll.title if command.title is None else command.title
         closes_at_ms = command.closes_at_ms if command.changes_closing else poll.closes_at_ms
@@ -132,6 +137,11 @@ class Polls:
         self._changed(poll)
         return PollResult("changed", poll.state)
 
+    def _no_poll(self, id: str) -> PollResult:
+        if id in self._tally.tombstones:
+            return PollResult("deleted", detail=_was_deleted(id, None))
+        return PollResult("unknown_poll", detail=f"no poll has the id {id!r}")
+
     def delete(self, command: DeletePoll, accepted: int) -> PollResult:
         """`accepted`: a tombstone lasts until so many ids were accepted."""
         tally, id = self._tally, command.id
@@ -139,7 +149,7 @@ class Polls:
         if stone is not None and (poll is None or command.creation is None):
             return PollResult("deleted", detail=_was_deleted(id, poll), creation=stone.creation)
         if poll is None:
-            return PollResult("unknown_poll", detail=f"no poll has the id {id!r}")
+            return self._no_poll(id)
         if command.creation not in (None, poll.creation):
             return PollResult("deleted", poll.state, _was_deleted(id, poll))
         if poll.state not in DELETABLE:
@@ -283,6 +293,7 @@ class Polls:
                 imported=poll.initial_results is not None,
                 creation=poll.creation,
                 since_ms=poll.since_ms,
+                again=poll.again,
             )
         return view
 
@@ -291,6 +302,6 @@ def _was_deleted(id: str, poll: Poll | None) -> str:
     if poll is None:
         return f"the poll {id!r} was deleted"
     return (
-        f"the poll {id!r} that was meant was deleted, and another one has the name now: creation {poll.creation}. To "
-        "delete that one, give this number"
+        f"the poll {id!r} that was meant was deleted, and another one has the name now, creation {poll.creation}. If "
+        "that one is meant, say so: look at it first, and then ask again (to delete it, give this number)"
     )

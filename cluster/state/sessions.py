@@ -7,17 +7,19 @@ number. An older resend is answered `expired_id`, because it cannot be compared 
 the table is full, new producers are refused until some are forgotten.
 
 A session that was forgotten is not opened again by itself: its writer would begin at 1, and everything would count
-twice. So its name is kept for a while. New sessions begin above every epoch that was ever forgotten, so that a batch of
-a forgotten session never counts in a new one.
+twice. So its name is kept for a while, with its epoch: a new session of the name begins above it, so that a batch of
+the forgotten one never counts in it. A name that never counted anything may be opened again at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
 from quorate.cluster.entry import CastSession, ForgetProducer, ForgetResult, ProducerResult, Refused, WholeResult
+from quorate.cluster.state.tombstones import KEPT_MS
 from quorate.vote import ID_BYTES_MAX, Outcome
 
 PRODUCERS_MAX = 100_000
@@ -29,30 +31,38 @@ Session = tuple[int, int, tuple[int, ...]]
 
 
 class ForgottenProducer(msgspec.Struct, array_like=True, frozen=True):
-    """The name of a session that was forgotten. It goes when `expires` ids were ever accepted. Where all names are
-    taken, so many entries of the log since `version` are enough."""
+    """The name of a session that was forgotten. It is opened again under an epoch above this one."""
 
     producer: str
+    epoch: int
+    may_have_counted: bool  # it counted a batch, or was opened more than once
+    forgotten_ms: int
     version: int
-    expires: int
+    expires: int  # it may go when so many ids were ever accepted
+
+
+@dataclass(frozen=True, slots=True)
+class HowFar:
+    """How far the cluster is: what the age of a forgotten name is measured by."""
+
+    accepted: int  # ids, ever
+    window: int
+    version: int
+    time_ms: int
 
 
 class Sessions:
-    def __init__(
-        self,
-        sessions: dict[str, Session] | None = None,
-        forgotten: Iterable[ForgottenProducer] = (),
-        epochs_forgotten: int = 0,
-    ) -> None:
+    def __init__(self, sessions: dict[str, Session] | None = None, forgotten: Iterable[ForgottenProducer] = ()) -> None:
         self._sessions = sessions or {}
-        self._forgotten = {name.producer: name for name in forgotten}  # the oldest first
-        self.epochs_forgotten = epochs_forgotten  # the highest epoch of a session that was forgotten
+        names = {name.producer: name for name in forgotten}  # the oldest first
+        self._forgotten = {name: each for name, each in names.items() if each.may_have_counted}
+        self._emptied = {name: each for name, each in names.items() if not each.may_have_counted}
 
     def __len__(self) -> int:
         return len(self._sessions)
 
     def open(self, producer: str, *, anew: bool = False) -> ProducerResult | ForgetResult | Refused:
-        """`anew`: also if this name was forgotten."""
+        """`anew`: also if this name was forgotten and may have counted something."""
         if not 1 <= len(producer.encode()) <= ID_BYTES_MAX:
             return Refused(f"a producer's name has 1 to {ID_BYTES_MAX} bytes of UTF-8")
         known = self._sessions.get(producer)
@@ -60,38 +70,46 @@ class Sessions:
             return ForgetResult("gone", detail=_was_forgotten(producer))
         if known is None and len(self._sessions) >= PRODUCERS_MAX:
             return Refused(f"this cluster has {PRODUCERS_MAX:,} producers already; `quorate producers forget` some")
-        epoch, sequence, recent = known or (self.epochs_forgotten, 0, ())
+        name = self._name(producer)
+        epoch, sequence, recent = known or (0 if name is None else name.epoch, 0, ())
         self._sessions[producer] = (epoch + 1, sequence, recent)
         return ProducerResult(epoch + 1, sequence)
 
-    def forget(self, command: ForgetProducer, *, accepted: int, window: int, version: int) -> ForgetResult:
-        """`accepted` is how many ids were ever accepted."""
-        self._drop_names(accepted, window, version)
-        producer, session = command.producer, self._sessions.get(command.producer)
-        if producer in self._forgotten and (session is None or command.epoch is None):
+    def _name(self, producer: str) -> ForgottenProducer | None:
+        return self._forgotten.get(producer) or self._emptied.get(producer)
+
+    def forget(self, command: ForgetProducer, now: HowFar) -> ForgetResult:
+        self._drop_names(now)
+        producer, session, name = command.producer, self._sessions.get(command.producer), self._name(command.producer)
+        if name is not None and (session is None or command.epoch is None):
             return ForgetResult("gone", detail=f"the producer {producer!r} was forgotten")
         if session is None:
             return ForgetResult("unknown", detail=f"no producer has the name {producer!r}")
         epoch, sequence, _ = session
         if command.epoch not in (None, epoch):
             return ForgetResult("gone", detail=f"{producer!r} has epoch {epoch} now: it was opened again")
-        if sequence and producer not in self._forgotten and len(self._forgotten) >= FORGOTTEN_MAX:
+        counts = bool(sequence) or epoch > 1
+        if counts and producer not in self._forgotten and len(self._forgotten) >= FORGOTTEN_MAX:
             return ForgetResult("too_large", detail=f"{FORGOTTEN_MAX:,} names are remembered as forgotten already")
         del self._sessions[producer]
-        self.epochs_forgotten = max(self.epochs_forgotten, epoch)
-        if sequence:
-            self._forgotten.pop(producer, None)
-            self._forgotten[producer] = ForgottenProducer(producer, version, accepted + window)
+        self._forgotten.pop(producer, None)
+        self._emptied.pop(producer, None)
+        (self._forgotten if counts else self._emptied)[producer] = ForgottenProducer(
+            producer, epoch, counts, now.time_ms, now.version, now.accepted + now.window
+        )
         return ForgetResult("forgotten", epoch, sequence)
 
-    def _drop_names(self, accepted: int, window: int, version: int) -> None:
-        """Drop the oldest names that have expired."""
+    def _drop_names(self, now: HowFar) -> None:
+        """Drop the oldest names that are old enough. One that counted nothing goes as soon as its place is needed."""
         while self._forgotten:
             oldest = next(iter(self._forgotten.values()))
             is_full = len(self._forgotten) >= FORGOTTEN_MAX
-            if accepted < oldest.expires and not (is_full and version - oldest.version >= window):
+            is_old = now.accepted >= oldest.expires or (is_full and now.version - oldest.version >= now.window)
+            if not is_old or now.time_ms - oldest.forgotten_ms < KEPT_MS:
                 break
             del self._forgotten[oldest.producer]
+        if len(self._emptied) >= FORGOTTEN_MAX:
+            del self._emptied[next(iter(self._emptied))]
 
     def check(self, request: CastSession, fingerprint: int, votes: int) -> WholeResult | None:
         """None if the request is the next one of its session; otherwise its result."""
@@ -133,7 +151,7 @@ class Sessions:
         return self._sessions.copy()
 
     def forgotten(self) -> Sequence[ForgottenProducer]:
-        return list(self._forgotten.values())
+        return [*self._forgotten.values(), *self._emptied.values()]
 
 
 def _was_forgotten(producer: str) -> str:

@@ -184,6 +184,10 @@ class Tally:
                 self.names[place], self.totals[place] = "", 0
                 heapq.heappush(self.free, place)
 
+    def is_unseen(self, poll: Poll) -> bool:
+        """Whether the proposer of this batch may have meant the poll that had this id before."""
+        return poll.again and poll.creation > self.seen
+
     def creation_of(self, id: str) -> int:
         """The number of the poll that has this id now, or had it last. 0 if none is known."""
         poll = self.polls.get(id)

@@ -72,9 +72,14 @@ def count_choices(votes: Sequence[Vote]) -> tuple[list[Choice], list[tuple[Choic
 
 
 class Batch:
-    """Commands that leave together. It is encoded once, and `settle` or `fail` answers every request in it."""
+    """Commands that leave together. It is encoded once, and `settle` or `fail` answers every request in it.
 
-    def __init__(self) -> None:
+    `knew` is what this node knew of polls that took the name of a deleted one, when the first request joined (see
+    `entry.Seen`). It stays with the batch however often that is sent. 0: there is none, and nothing is said.
+    """
+
+    def __init__(self, knew: int = 0) -> None:
+        self.knew = knew
         self.size = 0
         self.deadline_s = float("inf")  # the earliest of its requests: a batch that cannot leave by then is refused
         self._index: dict[tuple[str, str | None, int], int] = {}
@@ -128,18 +133,20 @@ class Batch:
         return self._ticket(lambda version, results: (results[place - len(self._commands)], version), deadline_s)
 
     def encode(self) -> bytes:
+        knew: list[Command] = [entry.Seen(self.knew)] if self.knew else []
         if not self._index:
-            return entry.encode_batch(self._commands)
+            return entry.encode_batch([*knew, *self._commands])
         votes = entry.CastVotes(
             [choice_of(key) for key in self._index],
             b"".join(self._ids),
             _little_endian(self._picks),
             [(pick, self._plain[pick]) for pick in self._plain_places],
         )
-        return entry.encode_batch([votes, *self._commands])
+        return entry.encode_batch([*knew, votes, *self._commands])
 
     def settle(self, version: int, results: list[Result]) -> None:
         """Answer each request from its part of the results: votes first, then the commands in order."""
+        results = results[1:] if self.knew else results
         for ticket in self._tickets:
             if ticket.answer.done():
                 continue

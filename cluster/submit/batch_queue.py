@@ -101,11 +101,13 @@ class BatchQueue:
             raise NotReady("this node is stopping; ask another one")
         if self.waiting_bytes + size > self._waiting_bytes_max:
             raise Overloaded("too many votes wait on this node; try again in a moment, or another node")
+        knows = self._replica.state.newest_again
         for batch in itertools.islice(reversed(self._open), 2):
-            if batch.size + size <= BATCH_BYTES and abs(batch.deadline_s - deadline_s) <= DEADLINES_APART_S:
+            is_near = abs(batch.deadline_s - deadline_s) <= DEADLINES_APART_S
+            if batch.size + size <= BATCH_BYTES and is_near and batch.knew == knows:
                 break
         else:
-            batch = Batch()
+            batch = Batch(knows)
             self._open.append(batch)
         batch.size += size
         self.waiting_bytes += size

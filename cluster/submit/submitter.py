@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from quorate.cluster import entry
-from quorate.cluster.entry import Choice, Command, PollResult, ProducerResult, Result
+from quorate.cluster.entry import Choice, Command, ForgetResult, PollResult, ProducerResult, Result
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.batch import count_choices
 from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
-from quorate.errors import NotReady, QuorateError, TooLarge
+from quorate.errors import Deleted, NotReady, QuorateError, TooLarge
 from quorate.vote import Tallied, Vote
 
 VOTE_BYTES = 32  # of one vote in a batch at the most, beside its texts
@@ -55,11 +55,27 @@ class Submitter:
         )
         return await self._whole(command, votes, choices, timeout_s)
 
-    async def open_producer(self, producer: str, *, timeout_s: float) -> ProducerResult:
-        result, _ = await self.command(entry.OpenProducer(producer), timeout_s=timeout_s)
+    async def open_producer(self, producer: str, *, timeout_s: float, anew: bool = False) -> ProducerResult:
+        """`anew`: also a name that was forgotten. Nothing is forgotten below the level of the command for that."""
+        is_known = self._replica.state.level >= entry.LEVEL_NEEDED[entry.RenewProducer]
+        command = entry.RenewProducer(producer) if anew and is_known else entry.OpenProducer(producer)
+        result, _ = await self.command(command, timeout_s=timeout_s)
         if isinstance(result, ProducerResult):
             return result
+        if isinstance(result, ForgetResult):
+            raise Deleted(result.detail, producer=producer)
         raise TooLarge(getattr(result, "detail", "the session was refused"))  # nor will it fit later
+
+    async def forget_producer(self, producer: str, epoch: int | None, *, timeout_s: float) -> tuple[ForgetResult, int]:
+        """The caller has asked `require_level`."""
+        result, version = await self.command(entry.ForgetProducer(producer, epoch), timeout_s=timeout_s)
+        if not isinstance(result, ForgetResult):
+            raise QuorateError(f"the cluster answered {type(result).__name__} to a command on a producer")
+        return result, version
+
+    async def delete_poll(self, poll_id: str, creation: int | None, *, timeout_s: float) -> tuple[PollResult, int]:
+        """The caller has asked `require_level`."""
+        return await self._poll_command(entry.DeletePoll(poll_id, creation), timeout_s)
 
     async def create_poll(self, poll: entry.CreatePoll, *, timeout_s: float) -> tuple[PollResult, int]:
         return await self._poll_command(poll, timeout_s)

@@ -2,8 +2,8 @@
 
 A page ends after `limit` polls, or before its text is too much for one answer. Its `next` says where the next page
 begins: the version of this page and its last poll. So the next page is never older than this one, also from another
-node, and polls that change their state meanwhile are neither skipped nor listed twice. Without `limit` all polls are
-listed, if they fit in one answer.
+node, and polls that change their state meanwhile, or are deleted, are neither skipped nor listed twice.
+Without `limit` all polls are listed, if they fit in one answer.
 """
 
 from __future__ import annotations
@@ -53,11 +53,13 @@ SHOW_ALL = Operation(
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """What is asked for. `after` is the last poll of the page before, which was read at `version`."""
+    """What is asked for. `after` is the last poll of the page before, which was read at `version`, and `creation` its
+    number: a new poll may have the id by now."""
 
     state: str | None
     limit: int | None
     after: str | None
+    creation: int
     version: int
 
     @property
@@ -95,35 +97,44 @@ def _read_page(parameters: dict[str, list[str]]) -> Page:
         raise Invalid(f"limit is {limit}; give 1 to {POLLS_MAX:,}")
     cursor = once(parameters, "cursor", "")
     if not cursor:
-        return Page(state, limit, None, 0)
-    version, dot, after = cursor.partition(".")
-    if not dot or not after:
+        return Page(state, limit, None, 0, 0)
+    place, _, after = cursor.partition(".")
+    version, _, creation = place.partition("-")
+    if not after:
         raise Invalid(f"cursor is {cursor[:100]!r}; give `next` of a page, or none for the first page")
-    return Page(state, limit, after, read_version(version, "the version in cursor"))
+    number = read_version(creation or "0", "the creation in cursor")
+    return Page(state, limit, after, number, read_version(version, "the version in cursor"))
 
 
 def _render(page: Page, found: Versioned[list[PollView]]) -> Reply:
-    listed, last = _fill(page, _behind(page.after, found.value))
+    listed, last = _fill(page, _behind(page, found.value))
     if last is not None and page.is_whole:
         raise TooLarge(
             f"all polls are over {ANSWER_BYTES_MAX:,} bytes; give limit=100, and then as cursor `next` of the answer",
             limit=ANSWER_BYTES_MAX,
         )
-    following = None if last is None else f"{found.version}.{last}"
+    following = None if last is None else f"{found.version}{_number(last)}.{last.id}"
     return reply({"polls": listed, "next": following, "version": found.version}, version=found.version)
 
 
-def _behind(after: str | None, polls: Sequence[PollView]) -> Sequence[PollView]:
-    if after is None:
+def _number(poll: PollView) -> str:
+    return f"-{poll.creation}" if poll.creation else ""
+
+
+def _behind(page: Page, polls: Sequence[PollView]) -> Sequence[PollView]:
+    """The polls that follow the last one of the page before. Their numbers grow, except for those that have 0."""
+    if page.after is None:
         return polls
     for place, poll in enumerate(polls, 1):
-        if poll.id == after:
+        if (poll.id, poll.creation) == (page.after, page.creation):
             return polls[place:]
-    raise Invalid(f"cursor names a poll that is not there: {after!r}; begin with the first page")
+    if page.creation:  # it was deleted
+        return [poll for poll in polls if poll.creation > page.creation]
+    raise Invalid(f"cursor names a poll that is not there: {page.after!r}; begin with the first page")
 
 
-def _fill(page: Page, polls: Sequence[PollView]) -> tuple[list[msgspec.Raw], str | None]:
-    """The polls of the page as JSON, and the id of the last one. None instead: no further poll belongs to the list."""
+def _fill(page: Page, polls: Sequence[PollView]) -> tuple[list[msgspec.Raw], PollView | None]:
+    """The polls of the page as JSON, and the last one. None instead: no further poll belongs to the list."""
     listed: list[msgspec.Raw] = []
     size, last = 0, None
     for poll in polls:
@@ -134,5 +145,5 @@ def _fill(page: Page, polls: Sequence[PollView]) -> tuple[list[msgspec.Raw], str
         if len(listed) == page.limit or (listed and size > ANSWER_BYTES_MAX):
             return listed, last
         listed.append(msgspec.Raw(text))
-        last = poll.id
+        last = poll
     return listed, None

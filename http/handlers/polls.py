@@ -1,4 +1,4 @@
-"""Create polls, show one, change it, and move it to another state. The list of all is in `poll_list.py`.
+"""Create polls, show one, change it, move it to another state, and delete it. The list of all is in `poll_list.py`.
 
 The id of a poll is part of addresses, so a new poll cannot have a slash in its id. Polls that were imported from a sink
 may have one, and are found. What bodies may hold is in `http/poll_body.py`.
@@ -7,6 +7,7 @@ may have one, and are found. What bodies may hold is in `http/poll_body.py`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -15,9 +16,21 @@ from urllib.parse import quote
 
 import msgspec
 
-from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, PollResult, State
+from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, DeletePoll, PollResult, State
 from quorate.cluster.state.polls import TRANSITIONS, PollView
-from quorate.errors import BadTransition, Conflict, Invalid, PollArchived, QuorateError, TooLarge, UnknownPoll
+from quorate.errors import (
+    BadTransition,
+    Conflict,
+    Deleted,
+    Invalid,
+    NotReady,
+    PollArchived,
+    QuorateError,
+    Stale,
+    TooLarge,
+    UnknownPoll,
+)
+from quorate.http.acts import act, quoted
 from quorate.http.api import Api
 from quorate.http.bounds import check_poll
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
@@ -25,11 +38,13 @@ from quorate.http.handlers.named import names_polls
 from quorate.http.operation import ID, Operation
 from quorate.http.poll_body import MERGE_PATCH, NewPoll, PollEdit, read_edit, read_poll
 from quorate.http.reply import Reply, reply
-from quorate.http.request import Request, read_query
+from quorate.http.request import Request, once, read_query, read_version
 from quorate.vote import OPTIONS_PER_POLL_MAX, YEAR_9999_MS
 from quorate.words import Level
 
 STATES = tuple(TRANSITIONS)
+CREATED_S = 1.0  # how long the answer to a creation waits until this node has the poll
+DELETING = "deleting a poll"
 CHANGING = "changing a poll"  # for the words of a refusal while some node is too old for it
 
 
@@ -42,6 +57,7 @@ _decode_state = msgspec.json.Decoder(NewState).decode
 REFUSALS: Mapping[str, type[QuorateError]] = {
     "conflict": Conflict,
     "unknown_poll": UnknownPoll,
+    "deleted": Deleted,
     "archived": PollArchived,
     "bad_transition": BadTransition,
     "too_large": TooLarge,
@@ -66,6 +82,21 @@ SET_STATE = Operation(
     parameters=[ID],
     body={"application/json": NewState},
 )
+DELETE = Operation(
+    "Delete a poll that is a draft or archived",
+    parameters=[
+        ID,
+        {
+            "name": "creation",
+            "in": "query",
+            "schema": {"type": "integer", "minimum": 0},
+            "description": "the number of the creation that is meant, as the poll's definition has it. So the request, "
+            "sent again, never deletes a new poll of the same name",
+        },
+    ],
+    words="Its options and results are gone. The name may be used again at once. The same again answers 410 for as "
+    "long as the deletion is remembered: for the next accepted ids, as many as `votes.dedup_window`.",
+)
 SHOW = Operation("A poll's definition", parameters=[ID, *PARAMETERS])
 
 
@@ -77,7 +108,10 @@ async def create(api: Api, request: Request) -> Reply:
     result, version = await api.submitter.create_poll(poll, timeout_s=api.limits.timeout_s)
     _refuse(result, poll.id)
     if result.what == "created":
-        answer = reply({**_show_definition(poll), "version": version}, status=201, version=version)
+        if result.creation:
+            await _until_here(api, version)
+        shown = {**_show_definition(poll), "creation": result.creation, "version": version}
+        answer = reply(shown, status=201, version=version)
     else:  # it may have been changed since it was created
         answer = reply(await _show_now(api, poll.id, result, version, end_s), version=version)
     answer.more = ((b"location", f"/polls/{quote(poll.id, safe='')}".encode()),)
@@ -109,6 +143,19 @@ async def set_state(api: Api, request: Request, poll_id: str) -> Reply:
 
 
 @names_polls
+async def delete(api: Api, request: Request, poll_id: str) -> Reply:
+    """DELETE /polls/ID."""
+    api.replica.require_level(LEVEL_NEEDED[DeletePoll], DELETING)
+    number = once(read_query(request.query, frozenset({"creation"})), "creation", "")
+    creation = read_version(number, "creation") if number else None
+    with act(api, request, f"delete the poll {quoted(poll_id)}"):
+        result, version = await api.submitter.delete_poll(poll_id, creation, timeout_s=api.limits.timeout_s)
+        _refuse(result, poll_id, wanted="deleted")
+    deleted = {"id": poll_id, "creation": result.creation, "state": "deleted", "before": result.before}
+    return reply({**deleted, "version": version}, version=version)
+
+
+@names_polls
 async def show(api: Api, request: Request, poll_id: str) -> Reply:
     """GET /polls/ID."""
     consistency = read_consistency(read_query(request.query, CONSISTENCY), api.limits.wait_max_s)
@@ -120,7 +167,12 @@ async def show(api: Api, request: Request, poll_id: str) -> Reply:
 
 
 def show_poll(poll: PollView) -> dict[str, Any]:
-    return {**_show_definition(poll), "created_at": _show_time(poll.created_ms), "version": poll.version}
+    return {**_show_definition(poll), "created_at": _show_time(poll.created_ms), **_numbers(poll)}
+
+
+def _numbers(poll: PollView) -> dict[str, int]:
+    """`creation` tells this poll from another one that has or had its id; it is 0 if 0.1.0 created it."""
+    return {"creation": poll.creation, "version": poll.version}
 
 
 def _show_definition(poll: PollView | CreatePoll) -> dict[str, Any]:
@@ -136,6 +188,12 @@ def _show_definition(poll: PollView | CreatePoll) -> dict[str, Any]:
 
 def _end_s(api: Api) -> float:
     return asyncio.get_running_loop().time() + api.limits.timeout_s
+
+
+async def _until_here(api: Api, version: int) -> None:
+    """A vote that follows at this node must find the poll, above all one whose name was used before."""
+    with contextlib.suppress(Stale, NotReady):  # the poll is created all the same
+        await api.reads.wait_until_known(version, CREATED_S)
 
 
 async def _show_now(api: Api, poll_id: str, result: PollResult, version: int, end_s: float) -> dict[str, Any]:
@@ -160,7 +218,7 @@ def _show_time(time_ms: int | None) -> str | None:
 
 def _refuse(result: PollResult, poll_id: str, wanted: str | None = None) -> None:
     """Raise the error if the cluster refused the command."""
-    if result.what in ("created", "same", "changed"):
+    if result.what in ("created", "same", "changed", "removed"):
         return
     fields: dict[str, Any] = {"poll": poll_id}
     if result.what == "bad_transition":

@@ -63,7 +63,7 @@ CAST = Operation(
             "name": "X-Quorate-Producer",
             "in": "header",
             "schema": {"type": "string", "examples": ["feeder;epoch=1;sequence=1"]},
-            "description": "a batch of a producer session: all or nothing, counted once, protected for ever",
+            "description": "a batch of a producer session: all or nothing, counted once, until it is forgotten",
         },
     ],
     {
@@ -77,7 +77,14 @@ CAST = Operation(
 )
 OPEN_PRODUCER = Operation(
     "Open a producer session, or take it over with a new epoch",
-    body={"application/json": {"type": "object", "properties": {"producer": {"type": "string"}}}},
+    body={
+        "application/json": {
+            "type": "object",
+            "required": ["producer"],
+            "properties": {"producer": {"type": "string"}, "new": {"type": "boolean", "default": False}},
+        }
+    },
+    words="A name that was forgotten answers 410, because what it sent may be counted. `new` opens it all the same.",
 )
 
 
@@ -107,8 +114,9 @@ def _explain(api: Api, request: Request, parsed: ParsedVotes, rejected: Iterable
 
 async def open_producer(api: Api, request: Request) -> Reply:
     """POST /producers: open a session, or take it over with a new epoch."""
-    producer, caller = _read_producer(request.body), request.caller
-    opened = await api.submitter.open_producer(own_name(caller, producer), timeout_s=api.limits.timeout_s)
+    (producer, anew), caller = _read_producer(request.body), request.caller
+    name, timeout_s = own_name(caller, producer), api.limits.timeout_s
+    opened = await api.submitter.open_producer(name, timeout_s=timeout_s, anew=anew)
     session = {"producer": producer, "epoch": opened.epoch, "sequence": opened.sequence}
     return reply(session | ({"owner": caller.name} if caller.token else {}), version=api.replica.state.version)
 
@@ -184,14 +192,16 @@ def _reason(rejection: Rejection) -> QuorateError:
 
 class _OpenProducer(msgspec.Struct, forbid_unknown_fields=True):
     producer: str
+    new: bool = False
 
 
 _decode_producer = msgspec.json.Decoder(_OpenProducer).decode
 
 
-def _read_producer(body: bytes) -> str:
+def _read_producer(body: bytes) -> tuple[str, bool]:
     try:
-        return check_text(_decode_producer(body).producer, "producer", ID_BYTES_MAX)
+        wanted = _decode_producer(body)
+        return check_text(wanted.producer, "producer", ID_BYTES_MAX), wanted.new
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f'{error}; send {{"producer": "name"}}') from None
 

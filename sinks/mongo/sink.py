@@ -17,12 +17,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import pymongo
-from bson import CodecOptions, ObjectId
+from bson import CodecOptions
 from bson.codec_options import DatetimeConversion
 from bson.errors import BSONError
 from pymongo.change_stream import CollectionChangeStream
@@ -31,15 +31,15 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from quorate.config import Mongo
 from quorate.sinks.added_options import added_options, texts_in
+from quorate.sinks.deletable import DELETED
 from quorate.sinks.documents import sort_manual_polls, stored_fence
-from quorate.sinks.fencing import LOWEST, MAY_WRITE, deviates, judge, may_have_additions
+from quorate.sinks.fencing import LOWEST, MAY_WRITE, LedgerRow, deviates, generation_of, judge, may_have_additions
 from quorate.sinks.importable import REFRESH_S, ManualPoll, Unreadable
 from quorate.sinks.mongo.causes import AUTHENTICATION_FAILED, DUPLICATE_KEY, brief, in_words, of_document
 from quorate.sinks.mongo.change_stream import ChangeStream
 from quorate.sinks.mongo.connect import connect
 from quorate.sinks.mongo.stored import (
     CLAIMED,
-    OBJECT_ID,
     READ_BY_HAND,
     READ_CONTENT,
     Document,
@@ -48,10 +48,15 @@ from quorate.sinks.mongo.stored import (
     as_written,
     body_of,
     by_hand_of,
+    creation_in,
     document_of,
     foreign_to,
     key_of,
+    keys_of,
+    ledger_row_of,
+    ledger_update,
     longer_than,
+    marking,
     stored_of,
     update,
 )
@@ -88,7 +93,7 @@ class MongoSink:
         self._client: pymongo.MongoClient[Document] | None = None
         self._closed = False
         self._has_index = False  # True also if the server refused it
-        self._ledger: dict[str, int] = {}  # a copy of known rows: id -> generation
+        self._ledger: dict[str, LedgerRow] = {}  # a copy of known rows, by id
         self._ledger_of = ""  # the id of the cluster of these rows
         self._last: dict[str, Document] = {}  # id -> what the filter of the next update asks for: the last write
         self._change_stream = ChangeStream(self._listen)
@@ -115,6 +120,7 @@ class MongoSink:
 
     def find_longer(self, sizes: Mapping[str, int], cluster_id: str, *, timeout_s: float) -> Mapping[str, list[str]]:
         written = {"quorate.cluster": cluster_id, "quorate.fence": {"$ne": str(LOWEST)}, "write_ins": False}
+        written["state"] = {"$ne": DELETED}
         found: dict[str, list[str]] = {}
         with self._within(timeout_s):
             for longer in longer_than(sizes):
@@ -150,11 +156,37 @@ class MongoSink:
 
     def deviations(self, written: Mapping[str, str | None], cluster_id: str, *, timeout_s: float) -> list[str]:
         with self._within(timeout_s):
-            keys = [key for id in written for key in ((id, ObjectId(id)) if OBJECT_ID.fullmatch(id) else (id,))]
+            keys = [key for id in written for key in keys_of(id)]
             stored = {
                 str(raw["_id"]): stored_of(raw) for raw in self._polls().find({"_id": {"$in": keys}}, READ_CONTENT)
             }
         return [id for id, fence in written.items() if deviates(stored.get(id), fence, cluster_id)]
+
+    def mark_deleted(self, polls: Mapping[str, int], fence: Fence, cluster_id: str, *, timeout_s: float) -> set[str]:
+        """The documents first, and then the ledger: what is in the ledger is marked."""
+        with self._within(timeout_s):
+            ledger = self._look_up(list(polls), cluster_id, afresh=True)
+            unmarked = {id: n for id, n in polls.items() if id not in ledger or not ledger[id].covers(n)}
+            for id in unmarked:
+                self._last.pop(id, None)
+            if unmarked:
+                markings = [marking(id, fence, cluster_id, creation) for id, creation in unmarked.items()]
+                self._polls().bulk_write(markings, ordered=False)
+            newer = self._newer_than(fence, cluster_id, list(unmarked))
+            marked = {id: creation for id, creation in unmarked.items() if id not in newer}
+            self._note(
+                {
+                    id: LedgerRow(ledger[id].generation if id in ledger else None, creation, deleted=True)
+                    for id, creation in marked.items()
+                },
+                cluster_id,
+            )
+        return polls.keys() - newer
+
+    def _newer_than(self, fence: Fence, cluster_id: str, ids: Sequence[str]) -> set[str]:
+        keys = [key for id in ids for key in keys_of(id)]
+        newer = {"_id": {"$in": keys}, "quorate.cluster": cluster_id, "quorate.fence": {"$gt": str(fence)}}
+        return {str(raw["_id"]) for raw in self._polls().find(newer, {"_id": 1})} if keys else set()
 
     def close(self) -> None:
         with self._lock:
@@ -210,17 +242,18 @@ class MongoSink:
 
         `careful`: read every stored document and its ledger row before.
         """
-        known = set() if careful else {d.id for d in documents if self._is_older(d.id, fence, cluster_id)}
+        known = set() if careful else {d.id for d in documents if self._is_older(d, fence, cluster_id)}
         ledger = self._look_up(sorted(known), cluster_id, afresh=False)
         ledger |= self._look_up([d.id for d in documents if d.id not in known], cluster_id, afresh=True)
-        written = {id for id, generation in ledger.items() if generation == fence.generation}
+        before = {d.id: generation_of(ledger.get(d.id), d, fence) for d in documents}
+        written = {id for id, generation in before.items() if generation == fence.generation}
         bodies = {d.id: body_of(d, fence, cluster_id) for d in documents}
         operations: dict[str, Operation] = {id: update(bodies[id], self._last[id]) for id in known}
         outcomes = dict.fromkeys(operations, WriteOutcome.WRITTEN)  # if each finds its document as expected
         untouched: dict[str, WriteOutcome] = {}
         for document, raw in self._with_stored([d for d in documents if d.id not in known]):
             id, stored = document.id, None if raw is None else stored_of(raw, document.options)
-            outcome = judge(document, fence, cluster_id, stored, ledger=ledger.get(id))
+            outcome = judge(document, fence, cluster_id, stored, ledger=before[id])
             if raw is not None and stored is not None and may_have_additions(document, stored):
                 bodies[id]["options"] += added_options(raw.get("options"), document.options)
             if outcome not in MAY_WRITE:
@@ -229,7 +262,7 @@ class MongoSink:
                 operations[id], outcomes[id] = pymongo.InsertOne(bodies[id]), outcome
             elif stored.cluster is not None:
                 operations[id], outcomes[id] = update(bodies[id], as_found(raw, outcome)), outcome
-            elif self._claim(raw, cluster_id):
+            elif self._claim(raw, document, cluster_id):
                 operations[id], outcomes[id] = update(bodies[id], as_claimed(raw, cluster_id)), outcome
         for id in operations:
             self._last.pop(id, None)  # not known until the answer is here
@@ -243,12 +276,15 @@ class MongoSink:
         # A document with options that people added is read before each write, until they are the poll's.
         own = {d.id for d in documents if len(bodies[d.id]["options"]) == len(d.options)}
         self._last.update((id, as_written(bodies[id])) for id in stored_now & own)
-        self._remember(stored_now - written, fence, cluster_id)
+        new = {d.id: LedgerRow(fence.generation, d.creation) for d in documents if d.id in stored_now - written}
+        self._note(new, cluster_id)
         return outcomes
 
-    def _is_older(self, id: str, fence: Fence, cluster_id: str) -> bool:
+    def _is_older(self, document: PollDocument, fence: Fence, cluster_id: str) -> bool:
         """Whether this cluster's last write of this poll is known, and is older."""
-        last = self._last.get(id)
+        last, row = self._last.get(document.id), self._ledger.get(document.id)
+        if row is None or row.creation != document.creation:
+            return False
         return last is not None and last["quorate.cluster"] == cluster_id and last["quorate.fence"] < str(fence)
 
     def _run(self, operations: Mapping[str, Operation]) -> bool:
@@ -269,33 +305,35 @@ class MongoSink:
         stored = {raw["_id"]: raw for raw in found}
         return ((document, stored.get(key)) for document, key in zip(documents, keys, strict=True))
 
-    def _claim(self, raw: Document, cluster_id: str) -> bool:
+    def _claim(self, raw: Document, document: PollDocument, cluster_id: str) -> bool:
         """Fence a hand-made document if it still holds the results that were judged. They stay until the next write."""
         # With $eq an option that is named like an operator is data. A missing field equals null, as is needed here.
         unchanged = {"_id": raw["_id"], "quorate.cluster": None, "results": {"$eq": raw.get("results")}}
-        ours = {"cluster": cluster_id, "fence": str(CLAIMED), "version": 0}
+        ours = {"cluster": cluster_id, "fence": str(CLAIMED), "version": 0, **creation_in(document)}
         return self._polls().update_one(unchanged, {"$set": {"quorate": ours}}).matched_count == 1
 
     # ---- the ledger -------------------------------------------------------------------------------------------------
 
-    def _look_up(self, ids: Sequence[str], cluster_id: str, *, afresh: bool) -> dict[str, int]:
-        """The polls that this cluster ever wrote here, each with the generation of the last write."""
+    def _look_up(self, ids: Sequence[str], cluster_id: str, *, afresh: bool) -> dict[str, LedgerRow]:
+        """The polls that this cluster ever had, of those it ever wrote or marked here."""
         if self._ledger_of != cluster_id:
             self._ledger, self._ledger_of = {}, cluster_id
         unknown = [id for id in ids if afresh or id not in self._ledger]
         for id in unknown:
             self._ledger.pop(id, None)
         if unknown:
-            rows = self._written().find({"_id": {"$in": unknown}, "cluster": cluster_id}, {"generation": 1})
-            self._ledger.update((row["_id"], row["generation"]) for row in rows)
+            rows = self._written().find({"_id": {"$in": unknown}, "cluster": cluster_id})
+            self._ledger.update((row["_id"], ledger_row_of(row)) for row in rows)
         return {id: self._ledger[id] for id in ids if id in self._ledger}
 
-    def _remember(self, ids: Iterable[str], fence: Fence, cluster_id: str) -> None:
-        row = {"$set": {"cluster": cluster_id, "generation": fence.generation}}
-        rows: list[Any] = [pymongo.UpdateOne({"_id": id}, row, upsert=True) for id in sorted(ids)]
-        if rows:
-            self._written().bulk_write(rows, ordered=False)
-            self._ledger.update(dict.fromkeys(ids, fence.generation))
+    def _note(self, rows: Mapping[str, LedgerRow], cluster_id: str) -> None:
+        updates: list[Any] = [
+            pymongo.UpdateOne({"_id": id}, ledger_update(row, cluster_id), upsert=True)
+            for id, row in sorted(rows.items())
+        ]
+        if updates:
+            self._written().bulk_write(updates, ordered=False)
+            self._ledger.update(rows)
 
 
 def _make_index(polls: Collection[Document]) -> None:

@@ -17,8 +17,9 @@ import pymongo
 from bson import Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 
+from quorate.sinks.deletable import DELETED
 from quorate.sinks.documents import date_of, digest_of, fence_text, options_in, unix_ms_of, written_among
-from quorate.sinks.fencing import LOWEST, StoredDocument
+from quorate.sinks.fencing import LOWEST, LedgerRow, StoredDocument
 from quorate.sinks.importable import ManualPoll, Unreadable
 from quorate.sinks.manual_poll import read_manual_poll
 from quorate.sinks.sink import Fence, PollDocument, WriteOutcome
@@ -40,6 +41,29 @@ def key_of(document: PollDocument) -> str | ObjectId:
     """The `_id`. A document inserted without one got an ObjectId, and the id of its poll is the text of that."""
     by_hand = document.initial_results is not None and OBJECT_ID.fullmatch(document.id)
     return ObjectId(document.id) if by_hand else document.id
+
+
+def keys_of(id: str) -> list[str | ObjectId]:
+    """Every `_id` that the document of a poll may have."""
+    return [id, ObjectId(id)] if OBJECT_ID.fullmatch(id) else [id]
+
+
+def ledger_row_of(raw: Document) -> LedgerRow:
+    generation = raw.get("generation")
+    return LedgerRow(
+        None if generation is None else int(generation), int(raw.get("creation", 0)), raw.get("deleted") is True
+    )
+
+
+def ledger_update(row: LedgerRow, cluster_id: str) -> Document:
+    """Nodes of 0.1.0 know `cluster` and `generation` alone."""
+    row_now: Document = {"cluster": cluster_id}
+    if row.generation is not None:
+        row_now["generation"] = row.generation
+    more = {"creation": row.creation, "deleted": row.deleted}
+    absent = {name: "" for name, value in more.items() if not value}
+    row_now |= {name: value for name, value in more.items() if value}
+    return {"$set": row_now} | ({"$unset": absent} if absent else {})
 
 
 def update(body: Document, expected: Document) -> pymongo.UpdateOne:
@@ -118,7 +142,22 @@ def body_of(document: PollDocument, fence: Fence, cluster_id: str) -> Document:
     content = {**body, "results": [*document.results.items()], "closes_at": closes_at_ms}
     digest = digest_of(len(document.options), [content[field] for field in CONTENT])
     quorate = {"cluster": cluster_id, "fence": str(fence), "version": document.version, "digest": digest}
-    return {**body, "quorate": quorate}
+    return {**body, "quorate": quorate | creation_in(document)}
+
+
+def creation_in(document: PollDocument) -> Document:
+    """The number of the creation, if it has one: documents of level 0 are as they ever were."""
+    return {"creation": document.creation} if document.creation else {}
+
+
+def marking(id: str, fence: Fence, cluster_id: str, creation: int) -> pymongo.UpdateOne:
+    """Mark the document of a deleted poll, unless its fence is newer. There is no digest any more."""
+    older = {"quorate.cluster": cluster_id, "quorate.fence": {"$lte": str(fence)}}
+    mark = {"cluster": cluster_id, "fence": str(fence), "version": fence.version, "creation": creation}
+    return pymongo.UpdateOne(
+        {"_id": {"$in": keys_of(id)}, "$or": [older, {"quorate.cluster": None}]},
+        {"$set": {"state": DELETED, "quorate": mark}},
+    )
 
 
 def _is_edited(raw: Document, digest: object, own: Sequence[str] | None) -> bool:
@@ -167,7 +206,14 @@ def stored_of(raw: Document, own: Sequence[str] | None = None) -> StoredDocument
     adopted = quorate.get("fence") == str(LOWEST)  # its digest is of the other cluster
     edited = "digest" in quorate and not adopted and _is_edited(raw, quorate["digest"], own)
     claimed = by_hand_of(raw) if quorate.get("fence") == str(CLAIMED) else None
-    return StoredDocument(str(quorate["cluster"]), fence_text(quorate.get("fence")), claimed, edited)
+    creation = _number(quorate.get("creation", 0))
+    return StoredDocument(
+        str(quorate["cluster"]),
+        fence_text(quorate.get("fence")),
+        claimed,
+        edited,
+        creation if isinstance(creation, int) else 0,
+    )
 
 
 def by_hand_of(raw: Document) -> ManualPoll | Unreadable:

@@ -38,7 +38,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "bridge": (["quorate.cluster.loop_bridge"], ["plain"]),
     "flush": (["quorate.cluster.flush"], ["plain", "state", "replica", "bridge", "sink"]),
     "discovery": (["quorate.cluster.discovery"], ["plain", "config", "web"]),
-    "sink": ([f"quorate.sinks.{name}" for name in ("sink", "importable", "checkable", "added_options")], ["plain"]),
+    "sink": (
+        [f"quorate.sinks.{name}" for name in ("sink", "importable", "checkable", "deletable", "added_options")],
+        ["plain"],
+    ),
     "sinks": (["quorate.sinks"], ["plain", "config", "sink"]),
     "ingest": (["quorate.ingest"], ["plain", "config", "web"]),
     "web": (["quorate.web"], ["plain"]),

@@ -49,7 +49,7 @@ class ListByDefault(click.Group):
 
 @click.group(cls=ListByDefault)
 def polls() -> None:
-    """List, create, edit, open and close polls."""
+    """List, create, edit, open, close and delete polls."""
 
 
 def read_moment_or_never(ctx: click.Context, param: click.Parameter, value: str | None) -> datetime | str | None:
@@ -84,7 +84,8 @@ def show(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
     if as_json:
         print_json(found)
         return
-    click.echo(f"{found['id']}: {found['title']}")
+    number = f" (creation {found['creation']})" if found.get("creation") else ""
+    click.echo(f"{found['id']}: {found['title']}{number}")
     click.echo(f"  {found['state']}" + (f", closes at {found['closes_at']}" if found.get("closes_at") else ""))
     click.echo(
         "  any option counts (write-ins)" if found["write_ins"] else f"  {count(len(found['options']), 'option')}"
@@ -189,6 +190,31 @@ def _options_in(file: BinaryIO) -> Iterator[str]:
             yield text
 
 
+@polls.command()
+@click.argument("id")
+@click.option("--creation", type=click.IntRange(min=0), help="The number of the poll that is meant, as `show` says it.")
+@as_json
+@asks_nodes()
+def delete(id: str, creation: int | None, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """Delete a draft or an archived poll, with its results. Its name may be used again."""
+    from quorate.errors import Deleted
+
+    with client_of(nodes, timeout_s) as client:
+        meant = client.poll(id).get("creation", 0) if creation is None else creation
+        try:
+            answer = client.delete_poll(id, meant)
+        except Deleted as error:
+            # It was there a moment ago: a first attempt, whose answer was lost, has done it. Or somebody else has.
+            if creation is not None:
+                raise
+            answer = {"id": id, "creation": meant, "state": "deleted", "detail": error.detail}
+    change_is_made()
+    if as_json:
+        print_json(answer)
+    else:
+        click.echo(f"{id}: deleted")
+
+
 def _state_command(name: str, state: str, text: str) -> None:
     @polls.command(name, help=text)
     @click.argument("id")
@@ -206,7 +232,7 @@ def _state_command(name: str, state: str, text: str) -> None:
 
 _state_command("open", "open", "Open a poll: votes count from now on.")
 _state_command("close", "closed", "Close a poll: its tally stands; it can be opened again.")
-_state_command("archive", "archived", "Archive a closed poll: it answers for ever and changes no more.")
+_state_command("archive", "archived", "Archive a closed poll: it answers until it is deleted and changes no more.")
 
 
 def _some(options: list[str]) -> str:

@@ -3,9 +3,9 @@
 A file holds votes as NDJSON, or one option a line. The whole file is read before anything is sent, so a bad line is
 reported before any vote counts. Then the votes are sent in batches, in one of two ways:
 
-- Votes without ids are sent as batches of a producer session. The cluster remembers the last batch of a session for
-  ever, and a checkpoint says which lines it was made of. So feeding the file again continues where it stopped, and adds
-  nothing if it was complete. `feed_start.py` decides where to begin.
+- Votes without ids are sent as batches of a producer session. The cluster remembers the last batch of a session until
+  it is forgotten, and a checkpoint says which lines it was made of. So feeding the file again continues where it
+  stopped, and adds nothing if it was complete. `feed_start.py` decides where to begin.
 - If any vote has an id, each vote is counted by its id, unless that id was counted before, also by another way than
   `feed` (an id is protected for the next N accepted ids). A vote without an id gets one that says what it is for, and
   how many such votes stand before it in the file.
@@ -29,7 +29,13 @@ from quorate.vote import Rejection, Vote
 from quorate.words import count
 
 REFUSED_SHOWN = 5
-PASSABLE = {"unknown_option", "unknown_poll", "conflict", "invalid"}  # the line is wrong, and will be so tomorrow
+PASSABLE = {
+    "unknown_option",
+    "unknown_poll",
+    "deleted",
+    "conflict",
+    "invalid",
+}  # the line is wrong, and will be so tomorrow
 
 
 @dataclass(slots=True)

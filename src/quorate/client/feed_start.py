@@ -24,7 +24,7 @@ import msgspec
 from quorate.client.checkpoint import Checkpoint, FeedMark, Saved
 from quorate.client.http import Client, Producer
 from quorate.client.votes_file import Reader, Scan, VotesFile
-from quorate.errors import Conflict, ExpiredId, Invalid, Rejected
+from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, Rejected
 from quorate.words import count
 
 BATCH_VOTES = 1_000  # fixed, because the batches of a file must be the same each time it is fed
@@ -122,6 +122,8 @@ class Start:
         if self._found.with_ids:
             return saved.marks[-1]
         mark = saved.mark_at(producer.sequence)
+        if mark is None and not producer.sequence:
+            raise self._forgotten(saved.session)
         if mark is None:
             raise Conflict(
                 f"the cluster has counted {count(producer.sequence, 'batch')} of the session {saved.session}, and the "
@@ -203,8 +205,22 @@ class Start:
 
     def _open_name(self) -> int:
         digest = hashlib.blake2b(self._checkpoint.name.encode(), digest_size=16).hexdigest()
-        return self._client.open_producer(f"feed-name-{digest}").epoch
+        try:
+            return self._client.open_producer(f"feed-name-{digest}", new=self._wanted.new).epoch
+        except Deleted:
+            raise self._forgotten(f"feed-name-{digest}") from None
 
     def _open(self, session: str) -> Producer:
         """Votes with ids need no session: only its name, of which ids are made."""
-        return Producer(session, 0, 0) if self._found.with_ids else self._client.open_producer(session)
+        if self._found.with_ids:
+            return Producer(session, 0, 0)
+        try:
+            return self._client.open_producer(session, new=self._wanted.new)
+        except Deleted:
+            raise self._forgotten(session) from None
+
+    def _forgotten(self, session: str) -> Conflict:
+        return Conflict(
+            f"the cluster has forgotten the session {session} and what it counted (`quorate producers forget`), so "
+            "votes of this file may be counted already. Nothing was counted now. To count all its lines, use --new"
+        )

@@ -115,9 +115,13 @@ class Client:
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         return self.request("POST", "/votes", body=_json(votes), headers=headers).decode(Tallied)
 
-    def open_producer(self, producer: str) -> Producer:
-        """Open a producer session, or continue it. A writer that had it open before is refused from now on."""
-        return self.request("POST", "/producers", body=_json({"producer": producer})).decode(Producer)
+    def open_producer(self, producer: str, *, new: bool = False) -> Producer:
+        """Open a producer session, or continue it. A writer that had it open before is refused from now on.
+
+        Raises `Deleted` if it was forgotten, unless it is opened as `new`.
+        """
+        wanted = {"producer": producer} | ({"new": True} if new else {})
+        return self.request("POST", "/producers", body=_json(wanted)).decode(Producer)
 
     def cast_session(self, session: Producer, votes: Sequence[Vote]) -> Tallied:
         """Count all votes or none, as the next batch of the session. On success `session.sequence` grows by one."""
@@ -152,6 +156,24 @@ class Client:
 
     def set_poll_state(self, id: str, state: str) -> Any:
         return self.request("POST", f"/polls/{_quote(id)}/state", body=_json({"state": state})).json()
+
+    def delete_poll(self, id: str, creation: int) -> Any:
+        """Delete this creation of a poll. Raises `Deleted` if it was deleted before, perhaps by this very request."""
+        return self.request("DELETE", f"/polls/{_quote(id)}", params={"creation": creation}).json()
+
+    def producers(self) -> list[Producer]:
+        """All producer sessions."""
+        found: list[Producer] = []
+        after: str | None = None
+        while True:
+            page = self.request("GET", "/producers", params={"after": after}).json()
+            found += msgspec.convert(page["producers"], list[Producer])
+            after = page["next"]
+            if after is None:
+                return found
+
+    def forget_producer(self, name: str, epoch: int | None = None) -> Any:
+        return self.request("DELETE", f"/producers/{_quote(name)}", params={"epoch": epoch}).json()
 
     def polls(self, state: str | None = None) -> Any:
         return self.request("GET", "/polls", params={"state": state}).json()

@@ -82,3 +82,31 @@ def test_watching_prints_a_line_for_each_change_until_interrupted(
     told = Told(capsys, "results", "--watch")
     assert 130 == told.code
     assert ["happy 0  sad 0", "happy 1  sad 0"] == [line.partition(": ")[2] for line in told.out.splitlines()]
+
+
+def test_a_poll_is_deleted_and_the_new_one_of_its_name_is_not(node: Node, capsys: Capture) -> None:
+    node.call(node.replica.state.raise_level, entry.encode_raise(1))
+    Told(capsys, "polls", "create", "lunch", "pizza", "soup")
+    refused = Told(capsys, "polls", "delete", "lunch")
+    assert (1, True) == (refused.code, "archive it" in refused.err)
+    for command in ("close", "archive"):
+        Told(capsys, "polls", command, "lunch")
+    number = Told(capsys, "polls", "show", "lunch", "--json").json["creation"]
+    assert "lunch: deleted\n" == Told(capsys, "polls", "delete", "lunch").out
+    assert 1 == Told(capsys, "polls", "delete", "lunch").code
+    Told(capsys, "polls", "create", "lunch", "pizza", "soup", "--draft")
+    assert 1 == Told(capsys, "polls", "delete", "lunch", "--creation", str(number)).code
+    assert "creation" in Told(capsys, "polls", "show", "lunch").out
+    deleted = Told(capsys, "polls", "delete", "lunch", "--json").json
+    assert ("lunch", "deleted", "draft") == (deleted["id"], deleted["state"], deleted["before"])
+
+
+def test_producers_are_listed_and_forgotten(node: Node, capsys: Capture) -> None:
+    node.call(node.replica.state.raise_level, entry.encode_raise(1))
+    assert "There is no producer session.\n" == Told(capsys, "producers", "list").out
+    for name in ("a/1", "b"):
+        assert 200 == node.ask("POST", "/producers", {"producer": name}).status
+    assert ["a/1", "b"] == [each["producer"] for each in Told(capsys, "producers", "list", "--json").json]
+    assert "a/1: forgotten\nb: forgotten\n" == Told(capsys, "producers", "forget", "a/1", "b").out
+    gone = Told(capsys, "producers", "forget", "b")
+    assert (1, True) == (gone.code, "was forgotten" in gone.err)

@@ -113,8 +113,8 @@ def test_killed_before_anything_is_counted_it_begins_at_the_start(node: Node, fi
     with pytest.MonkeyPatch.context() as patch:
         opened, left = Client.open_producer, [opening]
 
-        def open_producer(self: Client, producer: str) -> Producer:
-            session = opened(self, producer)
+        def open_producer(self: Client, producer: str, *, new: bool = False) -> Producer:
+            session = opened(self, producer, new=new)
             left[0] -= 1
             if left[0] == 0:
                 raise Killed

@@ -68,6 +68,12 @@ class Gate:
         self._pass()
         return self.sink.deviations(written, cluster_id, timeout_s=timeout_s)
 
+    def mark_deleted(
+        self, polls: Mapping[str, int], fence: Fence, cluster_id: str, *, timeout_s: float
+    ) -> Collection[str]:
+        self._pass()
+        return self.sink.mark_deleted(polls, fence, cluster_id, timeout_s=timeout_s)
+
     def newest_foreign_fence(self, cluster_id: str, *, timeout_s: float) -> tuple[str, Fence] | None:
         self._pass()
         return self.sink.newest_foreign_fence(cluster_id, timeout_s=timeout_s)

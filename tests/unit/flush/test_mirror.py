@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from quorate.cluster import entry
-from quorate.cluster.entry import Command, CreatePoll, FormCluster, SetPollState
+from quorate.cluster.entry import Command, CreatePoll, DeletePoll, FormCluster, Seen, SetPollState
 from quorate.cluster.flush import mirror
-from quorate.cluster.flush.mirror import Changes, Mirror
+from quorate.cluster.flush.mirror import Changes, Mirror, Sized, sized
 from quorate.cluster.fsm import StateMachine
 from quorate.sinks.sink import Fence
 from tests.unit.flush.commands import poll, votes
@@ -22,13 +22,27 @@ def create_poll(id: str) -> CreatePoll:
     return poll(id, POLLS[id], write_ins=not POLLS[id])
 
 
+def deletion(id: str) -> list[Command]:
+    return [SetPollState(id, "closed"), SetPollState(id, "archived"), DeletePoll(id, None)]
+
+
+def one(command: Command) -> list[Command]:
+    return [command]
+
+
 cast_shared = st.builds(votes, st.sampled_from(OPTIONS), st.integers(1, 3))
 cast_named = st.sampled_from(list(POLLS)).flatmap(
     lambda id: st.builds(votes, st.sampled_from(POLLS[id] or ["x", "y", "z"]), st.integers(1, 3), poll=st.just(id))
 )
 move = st.builds(SetPollState, st.sampled_from(list(POLLS)), st.sampled_from(["open", "closed"]))
 create = st.sampled_from(list(POLLS)).map(create_poll)
-commands = st.lists(st.one_of(cast_shared, cast_named, move, create), max_size=3)
+delete = st.sampled_from(list(POLLS)).map(deletion)
+anew = st.builds(  # under a name that may have been used
+    poll, st.sampled_from(list(POLLS)), st.lists(st.sampled_from(OPTIONS), min_size=2, max_size=3, unique=True)
+)
+single = st.one_of(cast_shared, cast_named, move, create, anew).map(one)
+groups = st.lists(single | delete, max_size=3)
+commands = groups.map(lambda groups: [each for group in groups for each in group])
 
 
 class Counter:
@@ -37,12 +51,17 @@ class Counter:
     def __init__(self) -> None:
         self.state, self.changes, self.time_ms = StateMachine(), Changes(), 0
         self.history: dict[int, dict[str, dict[str, int]]] = {}
+        self.creations: dict[int, dict[str, int]] = {}
+        self.state.raise_level(entry.encode_raise(1))
         self.apply(FormCluster("c1", b"k" * 16, 1000))
 
     def apply(self, *commands: Command) -> None:
         self.time_ms += 1
-        self.changes.add(self.state.apply(entry.encode_entry(self.time_ms, [entry.encode_batch(list(commands))])))
+        knows: list[Command] = [Seen(self.state.newest_again)]
+        batch = entry.encode_batch([*knows, *commands])
+        self.changes.add(self.state.apply(entry.encode_entry(self.time_ms, [batch])))
         self.history[self.state.version] = {view.id: self.state.results(view.id) or {} for view in self.state.polls()}
+        self.creations[self.state.version] = {view.id: view.creation for view in self.state.polls()}
 
 
 @settings(max_examples=200)
@@ -60,7 +79,7 @@ def test_every_document_is_some_prefix_of_the_log(data: st.DataObject) -> None:
         counter.apply(*map(create_poll, data.draw(st.sets(st.sampled_from(list(POLLS)), min_size=2))))
         counter.changes = Changes()  # a leadership begins
         meanwhile()
-        copies = Mirror([(view.id, len(view.options)) for view in counter.state.polls()])
+        copies = Mirror([sized(view) for view in counter.state.polls()])
         for _ in range(data.draw(st.integers(1, 4))):
             meanwhile()
             flush(counter, copies, meanwhile)
@@ -72,8 +91,10 @@ def test_every_document_is_some_prefix_of_the_log(data: st.DataObject) -> None:
 def flush(counter: Counter, copies: Mirror, meanwhile: object) -> None:
     assert callable(meanwhile)
     taken = counter.changes.take(counter.state)
-    for id, size in taken.polls:
-        copies.poll_changed(id, size)
+    for id in taken.gone:
+        copies.remove(id)
+    for changed in taken.polls:
+        copies.poll_changed(changed)
     meanwhile()
     for option in taken.options:
         for id in counter.state.polls_with(option):
@@ -81,7 +102,10 @@ def flush(counter: Counter, copies: Mirror, meanwhile: object) -> None:
     while asked := copies.next_slice():
         meanwhile()
         copied = counter.changes.copy(counter.state, asked)
+        for id in {request.id for request in asked} - {each.view.id for each in copied.polls}:
+            copies.remove(id)
         for document in copies.update(copied):
+            assert document.creation == counter.creations[copied.version][document.id]
             assert counter.history[copied.version][document.id] == document.results
             assert list(document.results) == list(document.options)
             copies.written(document.id, str(Fence(1, 1, document.version)))
@@ -91,7 +115,7 @@ def test_a_hot_poll_of_many_options_is_not_copied_whole_each_time() -> None:
     counter = Counter()
     options = [f"o{i}" for i in range(1000)]
     counter.apply(poll("big", options))
-    copies = Mirror([("big", 1000)])
+    copies = Mirror([Sized("big", 1000)])
     flush(counter, copies, lambda: None)
     counter.apply(votes("o7"))
     taken = counter.changes.take(counter.state)
@@ -103,7 +127,7 @@ def test_a_hot_poll_of_many_options_is_not_copied_whole_each_time() -> None:
 
 def test_a_slice_is_bounded_but_never_empty(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mirror, "VALUES_PER_TURN", 50)
-    copies = Mirror([("big", 50), ("a", 3), ("b", 3), ("c", 3)])
+    copies = Mirror([Sized(id, size) for id, size in (("big", 50), ("a", 3), ("b", 3), ("c", 3))])
     assert ["big"] == [asked.id for asked in copies.next_slice()]
     copies.leave_out("big")
     assert ["a", "b"] == [asked.id for asked in copies.next_slice()]

@@ -78,7 +78,7 @@ def test_unknown_routes_are_problem_documents(node: Node, path: str) -> None:
     ("method", "path", "allow"),
     [
         ("GET", "/votes", "OPTIONS, POST"),
-        ("DELETE", "/polls/mood", "GET, HEAD, OPTIONS, PATCH"),
+        ("PUT", "/polls/mood", "DELETE, GET, HEAD, OPTIONS, PATCH"),
         ("POST", "/livez", None),
     ],
 )

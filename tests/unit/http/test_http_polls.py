@@ -165,4 +165,4 @@ def test_a_producer_over_the_limit_is_refused_for_good(node: Node, monkeypatch: 
     monkeypatch.setattr(sessions, "PRODUCERS_MAX", 0)
     answer = node.ask("POST", "/producers", {"producer": "one-too-many"})
     assert (413, "no", True) == (answer.status, answer.json["retry"], answer.json["definite"])
-    assert "forgets none" in answer.json["detail"]
+    assert "quorate producers forget" in answer.json["detail"]

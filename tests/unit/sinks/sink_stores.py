@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from quorate.sinks.checkable import CheckableSink
+from quorate.sinks.deletable import DeletableSink
 from quorate.sinks.importable import ImportableSink
 from quorate.sinks.sqlite import SqliteSink
 
 
-class DocumentSink(ImportableSink, CheckableSink, Protocol):
+class DocumentSink(ImportableSink, CheckableSink, DeletableSink, Protocol):
     """A sink that keeps documents: it can do all that a sink can."""
 
 
@@ -77,6 +78,7 @@ class SqliteStore:
     def empty(self) -> None:
         self.run("delete from polls")
         self.run("delete from written")
+        self.run("delete from creations")
 
     def stored(self, id: str) -> dict[str, Any] | None:
         for row in self.run("select * from polls where id = ?", [id]):

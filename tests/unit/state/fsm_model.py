@@ -37,6 +37,13 @@ class Session:
 
 
 @dataclass
+class Forgotten:
+    epoch: int
+    forgotten_ms: int
+    expires: int
+
+
+@dataclass
 class Stone:
     creation: int
     deleted_ms: int
@@ -59,8 +66,8 @@ class Model:
         self.stones: dict[str, Stone] = {}
         self.forgotten_ms = 0
         self.seen = 0  # what the proposer of the batch knew
-        self.forgotten: dict[str, int] = {}  # producer -> dropped when so many ids were accepted
-        self.epochs_forgotten = 0
+        self.forgotten: dict[str, Forgotten] = {}
+        self.emptied: dict[str, Forgotten] = {}  # producers that counted nothing
 
     # ---- time and polls ---------------------------------------------------------------------------------------------
 
@@ -120,7 +127,9 @@ class Model:
     def set_state(self, command: entry.SetPollState) -> str:
         poll = self.polls.get(command.id)
         if poll is None:
-            return "unknown_poll"
+            return "deleted" if command.id in self.stones else "unknown_poll"
+        if poll.again and self.seen < poll.creation:
+            return "deleted"
         if poll.state == command.state:
             return "same"
         if (poll.state, command.state) not in ALLOWED:
@@ -133,7 +142,9 @@ class Model:
     def change(self, command: entry.ChangePoll) -> str:
         poll = self.polls.get(command.id)
         if poll is None:
-            return "unknown_poll"
+            return "deleted" if command.id in self.stones else "unknown_poll"
+        if poll.again and self.seen < poll.creation:
+            return "deleted"
         new = [option for option in command.add_options if option not in poll.counts]
         title = poll.title if command.title is None else command.title
         closes_at_ms = command.closes_at_ms if command.changes_closing else poll.closes_at_ms
@@ -255,27 +266,27 @@ class Model:
         """None: it was forgotten."""
         if producer not in self.sessions and producer in self.forgotten and not anew:
             return None
-        session = self.sessions.setdefault(producer, Session(self.epochs_forgotten))
+        name = self.forgotten.get(producer) or self.emptied.get(producer)
+        session = self.sessions.setdefault(producer, Session(name.epoch if name else 0))
         session.epoch += 1
         return session.epoch, len(session.batches)
 
     def forget_producer(self, command: entry.ForgetProducer) -> str:
-        for name, expires in list(self.forgotten.items()):  # in order, as they were forgotten
-            if self.accepted < expires:
+        for name, its in list(self.forgotten.items()):  # in order, as they were forgotten
+            if self.accepted < its.expires or self.time_ms - its.forgotten_ms < KEPT_MS:
                 break
             del self.forgotten[name]
-        session = self.sessions.get(command.producer)
+        producer, is_known = command.producer, command.producer in self.forgotten or command.producer in self.emptied
+        session = self.sessions.get(producer)
         if session is None:
-            return "gone" if command.producer in self.forgotten else "unknown"
-        if command.epoch is None and command.producer in self.forgotten:
+            return "gone" if is_known else "unknown"
+        if (command.epoch is None and is_known) or command.epoch not in (None, session.epoch):
             return "gone"
-        if command.epoch not in (None, session.epoch):
-            return "gone"
-        del self.sessions[command.producer]
-        self.epochs_forgotten = max(self.epochs_forgotten, session.epoch)
-        if session.batches:
-            self.forgotten.pop(command.producer, None)
-            self.forgotten[command.producer] = self.accepted + self.window
+        del self.sessions[producer]
+        self.forgotten.pop(producer, None)
+        self.emptied.pop(producer, None)
+        names = self.forgotten if session.batches or session.epoch > 1 else self.emptied
+        names[producer] = Forgotten(session.epoch, self.time_ms, self.accepted + self.window)
         return "forgotten"
 
     def batch(self, command: entry.CastSession) -> Outcome:

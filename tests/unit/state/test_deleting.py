@@ -9,7 +9,7 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import Done
 from quorate.cluster.fsm import StateMachine
-from quorate.cluster.state import polls, tally, tombstones
+from quorate.cluster.state import polls, sessions, tally, tombstones
 from quorate.cluster.state.tombstones import KEPT_MS, mixed
 from tests.unit.state.fsm_script import Script, choice
 
@@ -45,7 +45,7 @@ def forget(script: Script, id: str, creation: int) -> int:
         ("delete mood", "unknown_poll"),
         (f"{GONE} delete mood", "deleted"),
         (f"{GONE} delete mood 1", "deleted"),
-        (f"{GONE} open mood", "unknown_poll"),
+        (f"{GONE} open mood", "deleted"),
         (f"{GONE} vote u2 happy in mood", "deleted"),
         (f"{GONE} vote - happy in mood", "deleted"),
         (f"{GONE} once k happy in mood", "deleted"),
@@ -66,6 +66,7 @@ def forget(script: Script, id: str, creation: int) -> int:
         (f"{AGAIN} knows 0; vote u2 happy in mood", "deleted"),
         (f"{AGAIN} knows 1; vote - happy in mood", "deleted"),
         (f"{AGAIN} knows 0; once k happy in mood", "deleted"),
+        (f"{AGAIN} knows 0; close mood", "deleted"),
         (f"{AGAIN} knows 0; vote u2 happy", "applied"),  # it names no poll
         ("poll mood happy sad; knows 0; vote u1 happy in mood", "applied"),  # the first of its name
     ],
@@ -139,7 +140,7 @@ def test_options_polls_and_columns_are_free_again(monkeypatch: pytest.MonkeyPatc
     script = at_level_1()
     script.play("poll one a b; poll two a c d")
     for number in range(20):
-        assert "removed" == script.play(f"close two; archive two; delete two {number + 2}")
+        assert "removed" == script.play(f"knows {number + 2}; close two; archive two; delete two {number + 2}")
         assert "created" == script.play(f"poll two a x{number} y{number}")
     assert 4 == len(script.machine.freeze().names)
 
@@ -232,19 +233,22 @@ def test_numbers_tell_fingerprints_apart_and_none_changes_nothing() -> None:
     [
         ("forget p", "unknown"),
         ("producer p; forget p", "forgotten"),
-        ("producer p; forget p; forget p", "unknown"),  # it never counted anything, so nothing is left
-        ("producer p; forget p; producer p", "epoch 2 after 0"),
+        ("producer p; forget p; forget p", "gone"),
+        ("producer p; forget p; producer p", "epoch 2 after 0"),  # it never counted anything
+        ("producer p; forget p; producer p; batch p 1 1 a", "expired_id"),
+        ("producer p; forget p; producer p; forget p", "gone"),  # perhaps the old command, sent again
+        ("producer p; forget p; producer p; forget p 1", "gone"),
         ("producer p; batch p 1 1 a; forget p; forget p", "gone"),
         ("producer p; batch p 1 1 a; forget p; producer p", "gone"),
+        ("producer p; producer p; forget p; producer p", "gone"),  # the name of a feed is opened twice
         ("producer p; batch p 1 1 a; forget p; batch p 1 1 a", "deleted"),
         ("producer p; batch p 1 1 a; forget p; renew p", "epoch 2 after 0"),
         ("producer p; batch p 1 1 a; forget p; renew p; batch p 1 1 a", "expired_id"),
         ("producer p; batch p 1 1 a; forget p; renew p; batch p 2 1 a", "applied"),
-        ("producer p; batch p 1 1 a; forget p; renew p; forget p", "gone"),  # perhaps the old command, sent again
+        ("producer p; batch p 1 1 a; forget p; renew p; forget p", "gone"),
         ("producer p; batch p 1 1 a; forget p; renew p; forget p 1", "gone"),
         ("producer p; batch p 1 1 a; forget p; renew p; forget p 2", "forgotten"),
         ("producer p; batch p 1 1 a; forget p; renew p; producer p", "epoch 3 after 0"),
-        ("producer p; producer p; forget p; producer q", "epoch 3 after 0"),  # above all that were forgotten
         ("renew p; batch p 1 1 a; renew p", "epoch 2 after 1"),
     ],
 )
@@ -252,12 +256,28 @@ def test_forgetting_producers(history: str, outcome: str) -> None:
     assert outcome == at_level_1().play(f"poll mood a b; {history}")
 
 
-def test_a_forgotten_name_is_free_after_the_window() -> None:
+def test_a_forgotten_name_is_free_after_the_window_and_some_minutes() -> None:
     script = at_level_1(window=2)
-    script.play("poll mood a b; producer p; batch p 1 1 a; forget p; vote 1 a")
+    script.play("poll mood a b; producer p; batch p 1 1 a; forget p; vote 1 a; vote 2 a")
     assert "gone" == script.play("forget p")
-    assert "unknown" == script.play("vote 2 a; forget p")
-    assert "epoch 2 after 0" == script.play("producer p")
+    script.time_ms += KEPT_MS
+    assert "unknown" == script.play("forget p")
+    assert "epoch 1 after 0" == script.play("producer p")
+
+
+def test_producers_and_forgotten_names_make_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sessions, "PRODUCERS_MAX", 1)
+    monkeypatch.setattr(sessions, "FORGOTTEN_MAX", 2)
+    script = at_level_1(window=3)
+    for number in range(5):  # those that counted nothing take no room from the others
+        assert "forgotten" == script.play(f"producer p{number}; forget p{number}")
+    script.play("poll mood a b")
+    for number in range(2):
+        assert "forgotten" == script.play(f"producer q{number}; batch q{number} 1 1 a; forget q{number}")
+    assert "refused" == script.play("producer q; batch q 1 1 a; producer other")
+    assert "too_large" == script.play("forget q")
+    script.time_ms += KEPT_MS
+    assert "forgotten" == script.play("nothing; nothing; forget q")  # no id was accepted, but entries were
 
 
 # ---- snapshots ------------------------------------------------------------------------------------------------------

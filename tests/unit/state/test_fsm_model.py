@@ -107,16 +107,16 @@ class Histories(RuleBasedStateMachine):
         assert isinstance(result, entry.PollResult)
         assert self.model.create(command) == result.what
 
-    @rule(command=changes)
-    def change_poll(self, command: entry.ChangePoll) -> None:
-        [result] = self.apply(command)
+    @rule(command=changes, late=late)
+    def change_poll(self, command: entry.ChangePoll, late: int) -> None:
+        [result] = self.apply(command, seen=self.seen(late))
         assert isinstance(result, entry.PollResult)
         assert self.model.change(command) == result.what
 
-    @rule(id=polls, state=st.sampled_from(STATES))
-    def set_state(self, id: str, state: entry.State) -> None:
+    @rule(id=polls, state=st.sampled_from(STATES), late=late)
+    def set_state(self, id: str, state: entry.State, late: int = 0) -> None:
         command = entry.SetPollState(id, state)
-        [result] = self.apply(command)
+        [result] = self.apply(command, seen=self.seen(late))
         assert isinstance(result, entry.PollResult)
         assert self.model.set_state(command) == result.what
 

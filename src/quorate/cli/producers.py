@@ -1,0 +1,52 @@
+"""`quorate producers`"""
+
+from __future__ import annotations
+
+import click
+
+from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.output import change_is_made
+from quorate.cli.table import print_table
+
+
+@click.group()
+def producers() -> None:
+    """List producer sessions, and forget some."""
+
+
+@producers.command("list")
+@as_json
+@asks_nodes()
+def list_producers(as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """List the producer sessions. SEQUENCE is the last batch that was counted."""
+    with client_of(nodes, timeout_s) as client:
+        found = client.producers()
+    if as_json:
+        print_json([{"producer": p.producer, "epoch": p.epoch, "sequence": p.sequence} for p in found])
+    elif not found:
+        click.echo("There is no producer session.")
+    else:
+        print_table(["PRODUCER", "EPOCH", "SEQUENCE"], [[p.producer, p.epoch, p.sequence] for p in found])
+
+
+@producers.command()
+@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.option("--epoch", type=click.IntRange(min=1), help="Only if the session has this epoch; for one NAME.")
+@as_json
+@asks_nodes()
+def forget(names: tuple[str, ...], epoch: int | None, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """Forget producer sessions, which makes room for others. What they counted stays counted.
+
+    Nobody can tell any more what a forgotten session has sent, so its name is opened again only by feed --new.
+    """
+    if epoch is not None and len(names) > 1:
+        raise click.UsageError("--epoch goes with one NAME.")
+    answers = []
+    with client_of(nodes, timeout_s) as client:
+        for name in names:
+            answers.append(client.forget_producer(name, epoch))
+            change_is_made()
+            if not as_json:
+                click.echo(f"{name}: forgotten")
+    if as_json:
+        print_json(answers)
