@@ -66,7 +66,7 @@ class Access:
     def _remember(self, address: str) -> Caller:
         if len(self._nobody) >= ADDRESSES_KEPT:
             self._nobody.clear()
-        caller = self._nobody[address] = Caller(address, self.anonymous)
+        caller = self._nobody[address] = Caller(_plain(address), self.anonymous)
         return caller
 
     def _known(self, credentials: bytes, address: str) -> Caller:
@@ -75,8 +75,8 @@ class Access:
         if self._file is not None and scheme.lower() == b"bearer":
             token = self._file.tokens.find(secret.strip())
         if token is None:
-            return Caller(address, self.anonymous)
-        return Caller(address, token.role, token)
+            return self._nobody.get(address) or self._remember(address)
+        return Caller(_plain(address), token.role, token)
 
     def _refuse(self, caller: Caller, needed: RouteRole, credentials: bytes | None) -> None:
         if caller.token is not None:
@@ -94,6 +94,11 @@ class Access:
         else:
             words = "Authorization is not of the form Bearer TOKEN"
         raise Unauthorized(f"this needs the role {needed}; {words}", needed=needed, token=_state(credentials))
+
+
+def _plain(address: str) -> str:
+    """The address as people write it: a socket for both families gives IPv4 addresses inside IPv6 ones."""
+    return address.removeprefix("::ffff:") if "." in address else address
 
 
 def _state(credentials: bytes | None) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from quorate.errors import NotReady, QuorateError
 from quorate.http.access import CALLER
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
-from quorate.http.connection import ANSWER
+from quorate.http.connection import ANSWER, break_off
 from quorate.http.events import Stream
 from quorate.http.flask_loader import FlaskLoader
 from quorate.http.handlers.events import stream_headers
@@ -91,7 +92,7 @@ class AsgiApp:
             await self._send(scope, send, answer)
             return answer.status
         assert isinstance(answer, Stream), "a hot route answers with a Reply or a Stream"
-        await self._stream(answer, receive, send)
+        await self._stream(answer, scope, receive, send)
         return 200
 
     async def _read(self, route: Route, path: str, scope: Scope, receive: Receive) -> Request:
@@ -115,10 +116,11 @@ class AsgiApp:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": answer.body})
 
-    async def _stream(self, stream: Stream, receive: Receive, send: Send) -> None:
+    async def _stream(self, stream: Stream, scope: Scope, receive: Receive, send: Send) -> None:
         leaving = asyncio.ensure_future(_gone(receive))
         leaving.add_done_callback(lambda _: stream.close())
         self._api.counts.streams += 1
+        stream.begin_sending(partial(break_off, scope))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": stream_headers(self._api, stream)})
             while (chunk := await stream.next()) is not None:
@@ -127,7 +129,7 @@ class AsgiApp:
         finally:
             self._api.counts.streams -= 1
             leaving.cancel()
-            stream.close()
+            stream.end_sending()
 
     # ---- on Flask's threads -----------------------------------------------------------------------------------------
 

@@ -173,6 +173,12 @@ def _new_parser(connection: HttpConnection) -> Any:
     return parser
 
 
+def break_off(scope: dict[str, Any]) -> None:
+    """Break the connection of a request at once, whatever waits to be sent."""
+    cycle: RequestResponseCycle = scope[ANSWER].args[0]
+    cycle.transport.abort()
+
+
 def answer(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
     """Send a complete answer in one write. False: it was not sent and must go through ASGI's messages.
 

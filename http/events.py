@@ -24,6 +24,7 @@ from quorate.security.caller import Caller
 COALESCE_S = 0.1
 HEARTBEAT_S = 15.0  # then a comment is sent: it keeps proxies from closing the connection, and finds dead ones
 HEARTBEAT = b":\n\n"
+CUT_AFTER_S = 0.3  # a client whose token was revoked has this long to read the end of its stream
 RECONNECT = b"retry: 1000\n\n"
 Ready = Callable[[], Awaitable[None]]
 OPTIONS_PER_ROUND = 20_000  # a bigger change takes several rounds, so that the loop can send Raft's heartbeats
@@ -35,6 +36,7 @@ class Stream:
     def __init__(self, events: Events, polls: frozenset[str] | None, caller: Caller | None = None) -> None:
         self.polls = polls  # None: all polls
         self.caller = caller  # who follows it
+        self._cut: Callable[[], object] | None = None  # while it is sent: breaks the connection
         self._events = events
         self._pending: dict[str, bytes] = {}  # poll id -> its newest event, which is not sent yet
         self._version = 0
@@ -65,6 +67,23 @@ class Stream:
         *others, last = self._pending.values()
         self._pending.clear()
         return b"".join([*others, b"id: %d\n" % self._version, last])
+
+    def begin_sending(self, cut: Callable[[], object]) -> None:
+        """`cut` breaks the connection over which it is sent, until `end_sending`."""
+        self._cut = cut
+
+    def end_sending(self) -> None:
+        self._cut = None
+        self.close()
+
+    def revoke(self) -> None:
+        """End it, also for a client that reads nothing: it would not get to the end that waits behind what it has."""
+        self.close()
+        asyncio.get_running_loop().call_later(CUT_AFTER_S, self._cut_off)
+
+    def _cut_off(self) -> None:
+        if self._cut is not None:
+            self._cut()
 
     def close(self) -> None:
         self.closed = True
@@ -155,7 +174,7 @@ class Events:
         """End the streams whose caller may not go on: its token was revoked, or is another one now."""
         for stream in [*self._streams, *self._held]:
             if stream.caller is not None and not caller_may(stream.caller):
-                stream.close()
+                stream.revoke()
 
     def close(self) -> None:
         """End every stream and open no more, since the node stops. Idempotent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -223,6 +224,26 @@ def test_the_streams_of_a_revoked_token_end_and_no_others(revocable: tuple[Node,
     finally:
         for connection in connections.values():
             connection.close()
+
+
+def test_a_client_that_reads_nothing_is_cut_off_with_its_token(tmp_path: Path) -> None:
+    tokens = Revocable(tmp_path / "tokens.toml")
+    with running(access=tokens.access) as node:
+        assert tokens.file is not None
+        tokens.file.on_change(lambda: node.api.events.end(node.api.access.holds))
+        long = {**MOOD, "options": [f"{number:06}" * 42 for number in range(16_000)]}  # 4 MB: more than sockets hold
+        assert 201 == node.ask("POST", "/polls", long, bearer("carl")).status
+        with node.dial() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)
+            sock.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer carl\r\n\r\n")
+            wait_for("the answer waits for its client", lambda: node.call(waits_for_its_client, node))
+            tokens.revoke(node, "carl")
+            wait_for("the connection is gone", lambda: not node.call(waits_for_its_client, node))
+        assert 0 == len(node.api.events)
+
+
+def waits_for_its_client(node: Node) -> bool:
+    return any(connection.flow.write_paused for connection in node.server._open())
 
 
 def test_a_read_that_waits_is_not_answered_to_a_revoked_token(revocable: tuple[Node, Revocable]) -> None:
