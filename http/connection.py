@@ -20,6 +20,7 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
+from quorate.cluster.replica import Replica
 from quorate.errors import HeadersTooLarge, Invalid, NotReady, QuorateError, TooSlow
 from quorate.http.api import Api
 from quorate.http.origins import hosts_in_line
@@ -144,9 +145,7 @@ class HttpConnection(HttpToolsProtocol):
     def refuse(self, error: QuorateError) -> None:
         """Close the connection. Send the error first, if the client can tell which request it answers."""
         if not self.transport.is_closing() and self._answers_current_request:
-            refusal = problem(error, "")
-            headers = [*headers_of(refusal, self._api.replica), (b"connection", b"close")]
-            self.transport.write(_bytes_of(error.status, headers, refusal.body))
+            self.transport.write(closing_bytes(error, self._api.replica))
         self.transport.close()
 
     @property
@@ -200,6 +199,12 @@ def answer(cycle: RequestResponseCycle, status: int, headers: Headers, body: byt
         cycle.transport.close()
     cycle.on_response()
     return True
+
+
+def closing_bytes(error: QuorateError, replica: Replica) -> bytes:
+    """The answer after which a connection is closed, where no request was read that it could belong to."""
+    refusal = problem(error, "")
+    return _bytes_of(error.status, [*headers_of(refusal, replica), (b"connection", b"close")], refusal.body)
 
 
 def _bytes_of(status: int, headers: Headers, body: bytes) -> bytes:

@@ -23,6 +23,7 @@ class Limits:
     head_bytes: int = 64 * 1024
     keep_alive_s: int = 75
     connections: int = 10_000
+    handshakes: int = 256  # of TLS that are not complete; the oldest make room for new ones
     events: int = 1_000
     threads: int = 8
     waiting: int = 64  # requests that may wait for a free thread

@@ -15,13 +15,16 @@ from email.utils import formatdate
 import uvicorn
 from uvicorn.server import ServerState
 
+from quorate.errors import Invalid
 from quorate.http import routes
 from quorate.http.api import Api
 from quorate.http.asgi import AsgiApp
-from quorate.http.connection import HttpConnection
+from quorate.http.connection import HttpConnection, closing_bytes
 from quorate.http.flask_loader import FlaskLoader
 from quorate.http.routing import Router
+from quorate.http.tls_listener import TlsListener
 from quorate.listening import Purpose, listen_on, shown
+from quorate.security.tls import LiveTls
 
 SWEEP_S = 1.0
 BACKLOG = 1024
@@ -34,8 +37,9 @@ log = logging.getLogger(__name__)
 class HttpServer:
     """Listens, serves and drains, on the node's loop. Each node has one."""
 
-    def __init__(self, api: Api, *, hot: bool = True) -> None:
-        self._api = api
+    def __init__(self, api: Api, *, hot: bool = True, tls: LiveTls | None = None) -> None:
+        """With `tls` it speaks TLS alone."""
+        self._api, self._tls = api, tls
         self._flask = FlaskLoader(api, routes.ROUTES)
         self._app = AsgiApp(api, self._flask, Router(routes.ROUTES), hot=hot)
         self._config = uvicorn.Config(
@@ -53,7 +57,7 @@ class HttpServer:
         self._config.load()
         self._state = ServerState()
         self.listening: list[str] = []  # the addresses that were bound, host:port
-        self._servers: list[asyncio.Server] = []  # one a socket
+        self._servers: list[asyncio.Server | TlsListener] = []  # one a socket
         self._sweeping: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
 
@@ -68,10 +72,17 @@ class HttpServer:
         self._sweep()
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            self._servers.append(await loop.create_server(self._connect, sock=sock, backlog=BACKLOG))
+            if self._tls is None:
+                self._servers.append(await loop.create_server(self._connect, sock=sock, backlog=BACKLOG))
+            else:
+                self._servers.append(TlsListener(sock, self._connect, self._tls, self._api, self._to_plain))
         self._flask.load_soon()
-        log.info("serving HTTP on %s", ", ".join(self.listening))
+        log.info("serving %s on %s", "HTTP" if self._tls is None else "HTTPS", ", ".join(self.listening))
         return int(sockets[0].getsockname()[1])
+
+    def _to_plain(self) -> bytes:
+        """The answer to plain HTTP on a port for TLS."""
+        return closing_bytes(Invalid("this is an HTTPS port: ask it by https:// instead of http://"), self._api.replica)
 
     def _connect(self) -> asyncio.Protocol:
         return HttpConnection(

@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ from quorate.http.events import Events
 from quorate.http.limits import Limits
 from quorate.http.origins import Origins
 from quorate.http.server import HttpServer
+from quorate.security.tls import LiveTls
 from tests.support.local_replica import LocalReplica
 
 T = TypeVar("T")
@@ -48,6 +50,7 @@ class Node:
     server: HttpServer
     port: int
     checks: dict[str, bool] = field(default_factory=dict)
+    trusts: ssl.SSLContext | None = None  # by which it is asked, if it speaks TLS
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(TIMEOUT_S)
@@ -59,6 +62,8 @@ class Node:
         return self.run(do())
 
     def connect(self) -> http.client.HTTPConnection:
+        if self.trusts is not None:
+            return http.client.HTTPSConnection("localhost", self.port, timeout=TIMEOUT_S, context=self.trusts)
         return http.client.HTTPConnection("127.0.0.1", self.port, timeout=TIMEOUT_S)
 
     def dial(self) -> socket.socket:
@@ -95,6 +100,8 @@ class Given:
     streams: int = 5
     hosts: frozenset[str] = frozenset()  # `http.hosts`
     members: Sequence[MemberAddresses] = (MemberAddresses("n1", "http://127.0.0.1:8001", "127.0.0.1:9001"),)
+    tls: Callable[[], LiveTls] | None = None  # called on the node's loop
+    trusts: ssl.SSLContext | None = None
     access: Callable[[], Access] = Access  # called on the node's loop
     operator: Operator | None = None
     settings: Settings | None = None
@@ -148,9 +155,9 @@ async def _start(given: Given) -> Node:
         ],
         limits=given.limits,
     )
-    server = HttpServer(api, hot=given.hot)
+    server = HttpServer(api, hot=given.hot, tls=given.tls and given.tls())
     port = await server.start([("127.0.0.1", 0)])
-    return Node(asyncio.get_running_loop(), replica, api, server, port, checks)
+    return Node(asyncio.get_running_loop(), replica, api, server, port, checks, given.trusts)
 
 
 async def _nodes() -> list[dict[str, Any]]:

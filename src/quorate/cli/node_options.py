@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from quorate.client.http import Client
 
 TOKEN = "quorate.token"  # where the context of a command keeps it
+CA = "quorate.ca"
 UNREACHED_S = 2.0  # if no node can be reached at all, do not wait as long as for an election
 
 
@@ -116,8 +117,42 @@ def token_given() -> str | None:
     return token
 
 
+def ca_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the flag --ca. `client_of` trusts what it names, so the command itself gets nothing of it."""
+    decorated: Callable[..., Any] = click.option(
+        "--ca",
+        metavar="FILE",
+        type=click.Path(),
+        envvar="QUORATE_CA",
+        show_envvar=True,
+        expose_value=False,
+        callback=_keep_ca,
+        help="Certificates in PEM to trust, where nodes speak HTTPS.  [default: those of this host]",
+    )(command)
+    return decorated
+
+
+def _keep_ca(ctx: click.Context, param: click.Parameter, value: str | None) -> None:
+    if ctx.resilient_parsing or not not_empty(ctx, param, value):
+        return
+    import ssl
+
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cafile=value)
+    except ssl.SSLError:
+        raise click.BadParameter(f"{value} holds no certificate in PEM", ctx, param) from None
+    except OSError as error:
+        raise click.BadParameter(f"{value} cannot be read: {error.strerror}", ctx, param) from None
+    ctx.meta[CA] = value
+
+
+def ca_given() -> str | None:
+    ca: str | None = click.get_current_context().meta.get(CA)
+    return ca
+
+
 def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Give a command the flags --node, --consul, --token-file and --timeout. It gets `nodes` and `timeout_s`."""
+    """Give a command the flags --node, --consul, --token-file, --ca and --timeout. It gets `nodes` and `timeout_s`."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
@@ -133,7 +168,7 @@ def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callab
             show_default=True,
             help="Seconds after which to give up.",
         )(asking)
-        decorated = token_option(decorated)
+        decorated = ca_option(token_option(decorated))
         decorated = click.option(
             "--consul",
             metavar="ADDRESS",
@@ -162,7 +197,9 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, 
 def client_of(nodes: list[str], timeout_s: float, *, unreached_s: float | None = UNREACHED_S) -> Client:
     from quorate.client.http import DEFAULT_NODES, Client
 
-    return Client(nodes or DEFAULT_NODES, timeout_s=timeout_s, unreached_s=unreached_s, token=token_given())
+    return Client(
+        nodes or DEFAULT_NODES, timeout_s=timeout_s, unreached_s=unreached_s, token=token_given(), ca=ca_given()
+    )
 
 
 def print_json(value: Any) -> None:

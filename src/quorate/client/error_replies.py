@@ -32,6 +32,9 @@ NOT_FIELDS = {
 
 NO_ROUTE = "there is nothing at "  # what a node says of an address that it does not have
 
+HTTPS_PORT = "this is an HTTPS port"  # what a node answers to plain HTTP where it speaks TLS
+UNKNOWN_ISSUER = re.compile(r"not trusted: .*(issuer|self.signed)")
+
 # What nginx, Apache and Go's servers answer to plain HTTP on a port for TLS.
 WANTS_TLS = re.compile(rb"HTTPS port|HTTPS server|SSL-enabled server port")
 
@@ -58,6 +61,8 @@ def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str
         kind, detail = errors.kind_from(str(problem.pop("type")).rpartition("/")[2]), str(problem.pop("detail", ""))
     except (msgspec.DecodeError, KeyError):
         return _error_without_problem(status, body, node, by)
+    if status == 400 and detail.startswith(HTTPS_PORT):
+        return Unreached(f"{node} cannot be reached: {SPEAKS_TLS}")
     known = errors.class_of(kind)
     error = (known or QuorateError)(detail, **{k: v for k, v in problem.items() if k not in NOT_FIELDS})
     if (retry_after := headers.get("Retry-After", "")).replace(".", "", 1).isdigit():
@@ -90,6 +95,8 @@ def transport_error(node: str, error: requests.RequestException, by: str = "") -
     if made_no_connection(error):
         by += _without_port(node)
         why = why_no_connection(error)
+        if UNKNOWN_ISSUER.search(why):
+            why += "; name the authority that signed it by --ca (QUORATE_CA)"
         return Unreached(f"{node} cannot be reached{by}" if why == PLAIN else f"{node} cannot be reached: {why}{by}")
     if not by and speaks_tls(error, node):
         return Unreached(f"{node} cannot be reached: {SPEAKS_TLS}{by}")

@@ -68,7 +68,7 @@ class ClientReply(msgspec.Struct):
 class Client:
     """`unreached_s`: give up after this time if no node can be reached. None: after `timeout_s`, as otherwise.
 
-    `token` is sent with every request.
+    `token` is sent with every request. `ca` is a file of the certificates whose signature is trusted, and no other.
     """
 
     def __init__(
@@ -78,6 +78,7 @@ class Client:
         timeout_s: float = 10.0,
         unreached_s: float | None = None,
         token: str | None = None,
+        ca: str | None = None,
     ) -> None:
         if not nodes:
             raise Invalid("no node was given; give at least one URL, as http://127.0.0.1:8001")
@@ -88,6 +89,8 @@ class Client:
         self._session = WebSession(origins=len(self.nodes))
         if token is not None:
             self._session.headers["Authorization"] = f"Bearer {token}"
+        if ca is not None:
+            self._session.verify = ca
 
     def __enter__(self) -> Client:
         return self

@@ -1,0 +1,131 @@
+"""Accepts connections on a port for TLS. Who speaks plain HTTP there is told so in words, and nobody else waits for it.
+
+A connection is looked at before its first byte is read: the first byte of a TLS handshake is 22, which no HTTP request
+begins with. The handshake must be complete within `head_timeout_s` of the connection. Those that are not complete are
+bounded, and the oldest make room for new ones, since who speaks TLS is done within milliseconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+
+from quorate.http.api import Api
+from quorate.security.tls import LiveTls
+
+HANDSHAKE = b"\x16"
+SHUTDOWN_S = 0.5  # an idle client does not answer the end of TLS, and a node that stops must not wait for it
+TELL_S = 2.0  # how long somebody who speaks plain HTTP may take to read the answer
+HEAD_BYTES = 64 * 1024
+ACCEPT_AGAIN_S = 0.1  # after an accept that failed, as with no descriptor left
+
+log = logging.getLogger(__name__)
+
+
+class TlsListener:
+    """On one socket that listens. `connect` makes the protocol of a connection, `to_plain` is what plain HTTP gets."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        connect: Callable[[], asyncio.Protocol],
+        tls: LiveTls,
+        api: Api,
+        to_plain: Callable[[], bytes],
+    ) -> None:
+        self._socket, self._connect, self._tls = sock, connect, tls
+        self._limits, self._counts, self._to_plain = api.limits, api.counts, to_plain
+        self._waiting: dict[asyncio.Task[None], None] = {}  # connections without a complete handshake, oldest first
+        self._closed = False
+        sock.setblocking(False)
+        self._accepting = asyncio.get_running_loop().create_task(self._accept())
+
+    def close(self) -> None:
+        """Accept nothing more, and drop what is no connection yet. Idempotent."""
+        self._closed = True
+        self._accepting.cancel()
+        for task in list(self._waiting):
+            task.cancel()
+
+    async def _accept(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            while True:
+                try:
+                    accepted, _ = await loop.sock_accept(self._socket)
+                except OSError as error:
+                    log.warning("a connection to the port for HTTPS cannot be accepted: %s", error)
+                    await asyncio.sleep(ACCEPT_AGAIN_S)
+                    continue
+                self._make_room()
+                task = loop.create_task(self._welcome(accepted))
+                self._waiting[task] = None
+                task.add_done_callback(self._waiting.pop)
+        finally:
+            self._socket.close()
+
+    def _make_room(self) -> None:
+        for task in list(self._waiting)[: max(0, len(self._waiting) - self._limits.handshakes + 1)]:
+            task.cancel()
+
+    async def _welcome(self, accepted: socket.socket) -> None:
+        """Make it a connection by a handshake, or answer plain HTTP, or close it."""
+        taken = False
+        try:
+            async with asyncio.timeout(self._limits.head_timeout_s):
+                first = await _first_byte(accepted)
+                if first == HANDSHAKE:
+                    taken = await self._shake_hands(accepted)
+                elif first.isalpha():
+                    await self._tell(accepted)
+        except (OSError, TimeoutError):  # ssl.SSLError is an OSError
+            pass
+        finally:
+            if not taken:
+                self._counts.bad_requests += 1
+                accepted.close()
+
+    async def _shake_hands(self, accepted: socket.socket) -> bool:
+        transport, _ = await asyncio.get_running_loop().connect_accepted_socket(
+            self._connect,
+            accepted,
+            ssl=self._tls.context,
+            ssl_handshake_timeout=self._limits.head_timeout_s,
+            ssl_shutdown_timeout=SHUTDOWN_S,
+        )
+        if self._closed:
+            transport.abort()
+        return True
+
+    async def _tell(self, accepted: socket.socket) -> None:
+        """Answer, and read on until the client has the answer: a connection that is cut before may lose it."""
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(TELL_S):
+            await loop.sock_recv(accepted, HEAD_BYTES)
+            await loop.sock_sendall(accepted, self._to_plain())
+            accepted.shutdown(socket.SHUT_WR)
+            for _ in range(16):
+                if not await loop.sock_recv(accepted, HEAD_BYTES):
+                    return
+
+
+async def _first_byte(accepted: socket.socket) -> bytes:
+    """Wait for it, and leave it where it is. Empty: the other side has closed."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return accepted.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            readable = loop.create_future()
+            loop.add_reader(accepted, _done, readable)
+            try:
+                await readable
+            finally:
+                loop.remove_reader(accepted)
+
+
+def _done(readable: asyncio.Future[None]) -> None:
+    if not readable.done():
+        readable.set_result(None)
