@@ -42,9 +42,11 @@ from quorate.http.server import HttpServer
 from quorate.joining import Joining
 from quorate.parts import Part, Parts
 from quorate.readiness import Readiness
+from quorate.security.tls import server_tls
 from quorate.security.token_file import TokenFile
 from quorate.settings_watch import SettingsWatch
 from quorate.status import StatusReport
+from quorate.tls_report import TlsReport
 
 # How long a part may take to stop, beyond the deadlines that it keeps by itself.
 STOP_SPARE_S = 5.0
@@ -61,6 +63,7 @@ class Node:
         self._stop_asked = asyncio.Event()
         self._failure: BaseException | None = None
         self._consul_knows_cluster = False
+        self.tls = server_tls(*config.http.tls_pair) if config.http.tls_pair else None
         self.tokens = TokenFile(Path(config.auth.file) if config.auth.file else None)
         self.directory = DataDirectory.open(config.node.data, node_id=config.node.id, cluster_name=config.node.cluster)
         self.replica = RaftReplica(_replica_settings(config), self.directory, on_halt=self._halted)
@@ -88,7 +91,7 @@ class Node:
         self.settings_watch = SettingsWatch(self.replica, self.settings, is_known=lambda: self.reads.staleness.is_known)
         api = self._api()
         self.tokens.on_change(lambda: api.events.end(api.access.holds))
-        self.http = HttpServer(api)
+        self.http = HttpServer(api, tls=self.tls)
         self._parts = Parts(self.in_order())
 
     def _api(self) -> Api:
@@ -107,6 +110,7 @@ class Node:
             registration=self.registration,
             listening=self._listening,
             auth=auth.status,
+            tls=None if self.tls is None else TlsReport(self.tls).status,
         )
         return Api(
             replica=self.replica,
@@ -121,11 +125,17 @@ class Node:
             operator=Admin(self.replica),
             adopt_sink=self._adopt_sink,
             settings=self.settings,
-            checks=[*self.readiness.checks, Check("settings", self.settings_watch.check), Check("tokens", auth.check)],
+            checks=[*self.readiness.checks, *self._own_checks(auth)],
             access=access,
             origins=Origins(self.config.http.hosts, cluster.urls),
             limits=limits,
         )
+
+    def _own_checks(self, auth: AuthReport) -> list[Check]:
+        checks = [Check("settings", self.settings_watch.check), Check("tokens", auth.check)]
+        if self.tls is not None:
+            checks.append(Check("certificate", TlsReport(self.tls).check))
+        return checks
 
     def _listening(self) -> Mapping[str, Sequence[str]]:
         return {"http": self.http.listening, "raft": self.replica.transport.listening}
@@ -136,6 +146,7 @@ class Node:
         thread_s = 4 * consul_s + 1 + STOP_SPARE_S  # a thread that talks to Consul ends after a few calls at most
         parts = [
             Part("the tokens", start=self.tokens.start, stop=self.tokens.stop),
+            *([] if self.tls is None else [Part("the certificate", start=self.tls.start, stop=self.tls.stop)]),
             Part("HTTP", start=partial(self.http.start, http.addresses)),
             Part("the replica", start=self._start_replica, stop=self.replica.stop),
             Part("the submitter", stop=self.submitter.stop),

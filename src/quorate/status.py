@@ -19,6 +19,7 @@ from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config, masked_config
 from quorate.http.limits import Limits
+from quorate.tls_report import TlsStatus
 from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTIONS_PER_POLL_MAX, POLLS_MAX, WEIGHT_MAX
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ class Status(msgspec.Struct):
     consul: RegistrationStatus | None  # None: not registered in Consul
     submit: SubmitStatus
     auth: AuthStatus
+    tls: TlsStatus | None  # None: HTTP is served without TLS
     limits: LimitsStatus
     config: Mapping[str, Any]  # without secrets
 
@@ -97,11 +99,12 @@ class StatusReport:
         registration: Registration | None,
         listening: Callable[[], Mapping[str, Sequence[str]]],
         auth: Callable[[], AuthStatus],
+        tls: Callable[[], TlsStatus] | None,
     ) -> None:
         self._config, self._limits = config, limits
         self._replica, self._submitter = replica, submitter
         self._flushers, self._sources, self._registration = flushers, sources, registration
-        self._listening, self._auth = listening, auth
+        self._listening, self._auth, self._tls = listening, auth, tls
         self._started_s = time.monotonic()
 
     def status(self) -> Mapping[str, Any]:
@@ -119,6 +122,7 @@ class StatusReport:
             consul=None if self._registration is None else self._registration.status(),
             submit=SubmitStatus(self._submitter.waiting_bytes),
             auth=self._auth(),
+            tls=None if self._tls is None else self._tls(),
             limits=_limits_status(self._limits),
             config=masked_config(self._config),
         )

@@ -30,6 +30,7 @@ def check(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
     loaded = load(file, flags=flags)
     warnings = [*loaded.warnings, *_differences(loaded.config)]
     _check_tokens(loaded.config)
+    _check_certificate(loaded.config)
     if as_json:
         node = loaded.config.node.id
         print_json({"file": str(file) if file else None, "ok": True, "node": node, "warnings": warnings})
@@ -40,6 +41,14 @@ def check(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
         if expected:
             names = f"a cluster of {expected} that find each other in Consul"
         click.echo(f"{file or 'settings'}: fine. This is {loaded.config.node.id} of {names}.")
+
+
+def _check_certificate(config: Config) -> None:
+    """Raises `ConfigError` if the certificate for HTTPS cannot be used: the node would not start."""
+    if config.http.tls_pair is not None:
+        from quorate.security.tls import check_pair
+
+        check_pair(*config.http.tls_pair)
 
 
 def _check_tokens(config: Config) -> None:

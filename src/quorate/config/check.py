@@ -68,11 +68,16 @@ def _bootstrap_by_consul(config: Config) -> Iterator[str]:
 
 def _doors(config: Config) -> Iterator[str]:
     http, raft = told_address(config.http.addresses), told_address(config.raft.addresses)
+    example = f"{config.http.scheme}://this-host:{http.port}"
     yield from _overlaps(config)
     if http.is_wildcard and not config.http.advertise:
-        yield f"http.listen is {http}, which tells others no address: set http.advertise, as http://this-host:{http.port}"
+        yield f"http.listen is {http}, which tells others no address: set http.advertise, as {example}"
     if config.http.advertise and not _is_url(config.http.advertise):
-        yield f"http.advertise is {config.http.advertise!r}; give a URL, as http://this-host:{http.port}"
+        yield f"http.advertise is {config.http.advertise!r}; give a URL, as {example}"
+    elif config.http.tls_cert and config.http.advertise.startswith("http:"):
+        yield f"http.advertise is {config.http.advertise}, and with http.tls_cert this node speaks HTTPS: give https://"
+    if config.http.tls_key and not config.http.tls_cert:
+        yield "http.tls_key is a key without a certificate: set http.tls_cert too, or leave both out"
     for name in config.http.hosts:
         if read_name(name) is None:
             yield f"http.hosts has {name!r}; give host names as votes.example, with a port only if it must be that port"

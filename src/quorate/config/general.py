@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -27,6 +28,10 @@ class Http(Section, frozen=True):
         list[str],
         about("further names that it is asked by, as votes.example: behind a proxy, that of the pages and of Host"),
     ] = msgspec.field(default_factory=list)
+    tls_cert: Annotated[
+        str, about("certificate in PEM, with its chain: HTTPS alone is served; read again when it changes", path=True)
+    ] = ""
+    tls_key: Annotated[str, about("its private key in PEM; empty: in http.tls_cert too", path=True)] = ""
     insecure: Annotated[bool, about("allow whoever reaches http.listen beyond this host without auth.file")] = False
     threads: Annotated[int, about("threads for the routes that may block", ge=1, le=256)] = 8
     connections_max: Annotated[int, about("open connections, beyond which 503 is answered", ge=1, le=1_000_000)] = (
@@ -40,7 +45,16 @@ class Http(Section, frozen=True):
     @property
     def url(self) -> str:
         """The URL for other nodes and clients. For a wildcard address `check` asks for http.advertise."""
-        return self.advertise.rstrip("/") or f"http://{told_address(self.addresses)}"
+        return self.advertise.rstrip("/") or f"{self.scheme}://{told_address(self.addresses)}"
+
+    @property
+    def scheme(self) -> str:
+        return "https" if self.tls_cert else "http"
+
+    @property
+    def tls_pair(self) -> tuple[Path, Path] | None:
+        """The files of the certificate and of its key; None: plain HTTP."""
+        return (Path(self.tls_cert), Path(self.tls_key or self.tls_cert)) if self.tls_cert else None
 
     @property
     def addresses(self) -> list[Address]:

@@ -6,6 +6,7 @@ refused. The text says where the error is and what would be right, and all error
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import tomllib
@@ -67,7 +68,17 @@ def load(
     _refuse(problems)
     config = _build(given)
     _refuse([_with_variables(problem, given) for problem in problems_of(config)])
+    warnings += _open_keys(config)
     return Loaded(config, {name: item.origin for name, item in given.items()}, tuple(warnings))
+
+
+def _open_keys(config: Config) -> list[str]:
+    """Which private keys others may read or change. A file that cannot be read is told by whoever needs it."""
+    pair, warnings = config.http.tls_pair, []
+    if pair is not None:
+        with contextlib.suppress(OSError):
+            warnings = [f"http.tls_key: {pair[1]} {why}" for why in why_open(pair[1])]
+    return warnings
 
 
 def _with_variables(problem: str, given: Mapping[str, _Given]) -> str:

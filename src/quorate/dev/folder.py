@@ -35,6 +35,8 @@ PER_NODE = {  # settings that `dev` decides for each node; the environment canno
     "node.data",
     "http.listen",
     "http.advertise",
+    "http.tls_cert",
+    "http.tls_key",
     "raft.listen",
     "raft.advertise",
     "raft.peers",
