@@ -27,6 +27,7 @@ from quorate.cluster.raft.membership.feature_level import FeatureLevel
 from quorate.cluster.raft.membership.histories import Histories
 from quorate.cluster.raft.membership.introductions import Introductions
 from quorate.cluster.raft.membership.membership import Membership, forgotten_words
+from quorate.cluster.raft.membership.past_member import PastMember
 from quorate.cluster.raft.membership.peer_memory import PeerMemory
 from quorate.cluster.raft.opening import OpenedStorage
 from quorate.cluster.raft.snapshot.compaction import Compaction
@@ -36,6 +37,7 @@ from quorate.cluster.raft.storage.directory import INCARNATION_BYTES
 from quorate.cluster.raft.storage.writer import Writer
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
+from quorate.cluster.raft.trust import Trust
 
 HEARD_S = 2.0  # a peer that sent nothing for so long does not help to elect; idle peers send something every second
 
@@ -78,11 +80,13 @@ class RunningReplica:
             timing=settings.timing,
             rng=rng,
         )
+        self._trust = Trust(self.engine)
         self._had_index = self.engine.journal.last_index  # what this node knew when it was started
         if storage.snapshot is not None:
             self.engine.restored(storage.snapshot.index)
+        past = PastMember(bootstrap, state)
         self.membership = Membership(
-            settings.node_id, self.engine, transport, bootstrap, settings.peers, storage.snapshot
+            settings.node_id, self.engine, transport, bootstrap, past, settings.peers, storage.snapshot
         )
         self.memory = PeerMemory(
             settings.node_id,
@@ -102,6 +106,7 @@ class RunningReplica:
             transport,
             bootstrap,
             self.membership,
+            past,
             self.memory,
             self.addresses,
             self.level,
@@ -157,6 +162,8 @@ class RunningReplica:
     def receive(self, peer: str, message: messages.Message) -> None:
         if (refusal := self._forget(peer, self.memory.accepted_by(peer))) is not None:
             self._transport.refuse(peer, refusal)
+            return
+        if self._trust.drops(peer, message):
             return
         match message:
             case messages.SnapshotChunk():

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.elections import FOLLOWER, LEADER
 from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.engine.replication import WINDOW_BYTES
-from quorate.errors import Halted
 from tests.stock.one_engine import ELECTION_S, OneEngine
 
 
@@ -57,16 +57,23 @@ def test_a_promise_of_an_earlier_term_is_not_kept() -> None:
         assert [("c", appended(2, 1))] == a.syncs()
 
 
-def test_committed_entries_are_never_cut() -> None:
+@pytest.mark.parametrize(
+    "message",
+    [
+        messages.Append(2, 3, 2, 1, [(2, b"\x00another")]),
+        messages.Append(2, 3, 3, 2, []),
+        messages.SnapshotChunk(2, 3, 2, bytes(16), b"", 3, "0f" * 16, 0, b"abc"),
+    ],
+    ids=["an entry", "a heartbeat", "a snapshot"],
+)
+def test_committed_entries_are_never_cut(message: messages.Message, caplog: pytest.LogCaptureFixture) -> None:
+    """Who has others there is not followed, nor does one such node stop this one."""
     with OneEngine() as a:
         a.follows(1, b"x", b"y", commit=3)
         a.engine.tick()
-        with pytest.raises(Halted, match="Committed entries are never cut"):
-            a.hears("c", messages.Append(2, 3, 2, 1, [(2, b"\x00another")]))
-        assert [b"x", b"y"] == a.applied
-        assert 3 == a.journal.last_index
-        with pytest.raises(Halted, match="Committed entries are never cut"):
-            a.hears("c", messages.Append(2, 3, 3, 2, []))
+        assert [] == a.hears("c", message)
+        assert ([b"x", b"y"], 3, 1, "b") == (a.applied, a.journal.last_index, a.engine.term_now, a.engine.leader_id)
+        assert "which is committed and stays" in caplog.text
 
 
 OLD = {
@@ -195,18 +202,43 @@ def test_a_ballot_is_given_once_a_term_and_from_disk() -> None:
         assert ("b", 1) == (again.journal.getVotedForNodeId(), again.engine.term_now)
 
 
-def test_two_leaders_of_one_term_stop() -> None:
+def test_who_calls_itself_leader_of_another_ones_term_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
     with OneEngine() as a:
         term = a.leads()
-        with pytest.raises(Halted, match=f"both lead term {term}"):
-            a.hears("c", messages.Append(term, 0, 1, 0, []))
+        a.hears("b", appended(term, a.journal.last_index))
+        a.engine.tick()
+        assert a.engine.leads_its_term
+        assert [] == a.hears("c", messages.Append(term, 0, 1, 0, []))
+        assert a.engine.leads_its_term
+        assert f"it leads term {term}, and so does a" in caplog.text
+    with OneEngine() as a:
+        a.follows(1, b"x")
+        assert [] == a.hears("c", messages.Append(1, 0, 1, 0, [(1, b"\x00another")]))
+        assert ("b", 2) == (a.engine.leader_id, a.journal.last_index)
 
 
-def test_an_answer_about_an_entry_that_was_never_sent_stops_the_leader() -> None:
+def test_two_leaders_of_one_term_are_elected_again_while_neither_knows_a_majority() -> None:
     with OneEngine() as a:
         term = a.leads()
-        with pytest.raises(Halted, match="One of the two logs is not this cluster's"):
-            a.hears("b", appended(term, 1000))
+        assert [] == a.hears("c", messages.Append(term, 0, 1, 0, []))
+        assert (FOLLOWER, None) == (a.engine.role, a.engine.leader_id)
+
+
+@pytest.mark.parametrize("field", ["next_index", "round"])
+def test_an_answer_about_what_was_never_sent_is_passed_over(field: str, caplog: pytest.LogCaptureFixture) -> None:
+    with OneEngine() as a:
+        term = a.leads()
+        index = a.proposes(b"x")
+        a.syncs()
+        said = msgspec.structs.replace(appended(term, index), **{field: 10**9})
+        for _ in range(3):
+            a.hears("b", said)
+        a.engine.tick()
+        assert (LEADER, []) == (a.engine.role, a.outcomes)
+        assert 1 == caplog.text.count("b sent what makes no sense"), "it is said once"
+        a.hears("b", appended(term, index))
+        a.engine.tick()
+        assert [ProposalOutcome.COMMITTED] == a.outcomes
 
 
 def test_a_later_term_ends_a_leadership() -> None:

@@ -13,6 +13,7 @@ from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.engine.replication import REGULAR
+from quorate.cluster.raft.trust import Trust
 from tests.unit.raft.small_logs import Disk
 
 ELECTION_S = 1.0
@@ -42,6 +43,7 @@ class OneEngine:
             timing=ElectionTiming(ELECTION_S),
             rng=random.Random(1),
         )
+        self.trust = Trust(self.engine)
         for peer in self._voters.replace("a", ""):
             self.engine.peer_connected(peer)
         return self
@@ -95,7 +97,12 @@ class OneEngine:
 
     def hears(self, peer: str, message: messages.Message) -> list[tuple[str, messages.Message]]:
         """Give it a message. Returns its immediate answers; those that wait for the disk come with `syncs`."""
-        return self.says(lambda: self.engine.receive(peer, message))
+
+        def hear() -> None:
+            if not self.trust.drops(peer, message):
+                self.engine.receive(peer, message)
+
+        return self.says(hear)
 
     def syncs(self) -> list[tuple[str, messages.Message]]:
         def sync() -> None:

@@ -67,6 +67,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         self._rng = parts["rng"]
         self._promises: deque[_Promise] = deque()
         self._leader_heard_s = float("-inf")  # when the last message of a leader came
+        self._followed: tuple[int, str] = (0, "")  # the term in which a leader was heard last, and that leader
         self._alive_sent_s = float("-inf")  # when the leader was last told, during a big message, that we are alive
         self._pre_ballots: set[str] = set()
         self._ballots: set[str] = set()
@@ -123,6 +124,12 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
     def believed_leader(self) -> str | None:
         """The leader, unless it is another node and has been silent for too long."""
         return self.leader_id if self.role == LEADER or self.belief.holds else None
+
+    @property
+    def leader_of_term(self) -> str | None:
+        """The node that this node has followed in its term; None if it has followed none yet."""
+        term, leader = self._followed
+        return leader if term == self.term_now and leader else None
 
     @property
     def node_id(self) -> str:
@@ -319,7 +326,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         if not self._SyncObj__transferInProgress:
             self._election_granted = False
             self._SyncObj__raftElectionDeadline = now_s + self._SyncObj__generateRaftTimeout()
-        self._SyncObj__raftLeader = RaftNode(peer)
+        self._SyncObj__raftLeader, self._followed = RaftNode(peer), (term, peer)
         self._leader_heard_s = now_s
         self.belief.heard()
         self._pre_ballots, self._elections_since_leader = set(), 0

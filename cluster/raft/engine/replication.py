@@ -19,6 +19,7 @@ from quorate.errors import Halted
 
 # The first byte of a log entry, as PySyncObj has it. Version 0.1.0 stops at LEVEL, which no cluster with it has.
 REGULAR, NO_OP, MEMBERS, LEVEL = b"\x00", b"\x01", b"\x02", b"\x03"
+KINDS = frozenset((REGULAR, NO_OP, MEMBERS, LEVEL))
 
 APPEND_BYTES = 1024 * 1024  # of entries in one message, about; a bigger entry gets a message of its own
 WINDOW_BYTES = 4 * 1024 * 1024  # if more waits to be sent to a peer, it gets only heartbeats
@@ -74,6 +75,11 @@ class Replication(Elections):
         """
         self._read_index.join(done)
         self._answer_reads()
+
+    @property
+    def read_round(self) -> int:
+        """The newest round that this node has asked its peers to echo."""
+        return self._read_index.round
 
     def fail_reads(self) -> None:
         """The replica stops: no waiting read will be confirmed."""
@@ -173,6 +179,14 @@ class Replication(Elections):
         """Whether followers do not know this leader's commit index yet."""
         return self.role == LEADER and self._commit_announced < self.commit_index
 
+    def doubt_own_term(self) -> None:
+        """Another node says that it leads this term. If a majority has taken an entry of this leadership, it does not.
+
+        Otherwise nobody can tell, so both have to be elected again.
+        """
+        if not self.leads_its_term:
+            self._step_down()
+
     def announce_commit(self) -> None:
         if self.commit_unannounced():
             self._send_all(heartbeat=True)
@@ -191,11 +205,6 @@ class Replication(Elections):
         node = RaftNode(peer)
         if message.term != self.term_now or self.role != LEADER or node not in self._SyncObj__raftNextIndex:
             return
-        if not 0 <= message.next_index <= self.journal.last_index + 1:
-            raise Halted(
-                f"{peer} says it holds index {message.next_index - 1}; this leader's log ends at "
-                f"{self.journal.last_index}. One of the two logs is not this cluster's"
-            )
         if message.success:
             self._SyncObj__raftNextIndex[node] = max(self._SyncObj__raftNextIndex[node], message.next_index)
         if message.reset:

@@ -16,6 +16,7 @@ from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.membership.feature_level import FeatureLevel
 from quorate.cluster.raft.membership.histories import Histories
 from quorate.cluster.raft.membership.membership import Membership
+from quorate.cluster.raft.membership.past_member import PastMember
 from quorate.cluster.raft.membership.peer_memory import PeerMemory
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
@@ -33,13 +34,14 @@ class Introductions:
         transport: PeerTransport,
         bootstrap: Bootstrap,
         membership: Membership,
+        past: PastMember,
         memory: PeerMemory,
         addresses: AddressChanges,
         level: FeatureLevel,
         histories: Histories,
     ) -> None:
         self._settings, self._engine, self._transport, self._bootstrap = settings, engine, transport, bootstrap
-        self._membership, self._memory, self._addresses = membership, memory, addresses
+        self._membership, self._past, self._memory, self._addresses = membership, past, memory, addresses
         self._level, self._histories = level, histories
         self.http: dict[str, str] = {}  # the HTTP addresses of the peers that have introduced themselves
         # What peers were told last, and when.
@@ -66,6 +68,7 @@ class Introductions:
             remembered=self._memory.to_tell() if self._bootstrap.formed else [],
             raft=self._addresses.own,
             others=dict(self._membership.others),
+            proof=self._past.own_proof(),
         )
 
     def tick(self) -> None:

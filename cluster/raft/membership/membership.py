@@ -18,6 +18,7 @@ from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.members import REMOVED, Member, Members
 from quorate.cluster.raft.membership.addresses import AddressBook
 from quorate.cluster.raft.membership.bootstrap import Bootstrap, is_founder
+from quorate.cluster.raft.membership.past_member import PastMember
 from quorate.cluster.raft.membership.search import Search
 from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
@@ -51,9 +52,11 @@ class Membership:
         engine: Engine,
         transport: PeerTransport,
         bootstrap: Bootstrap,
+        past: PastMember,
         configured: Mapping[str, str],
         snapshot: SnapshotMeta | None,
     ) -> None:
+        self._past, self._past_known = past, past.known
         self._node_id, self._engine, self._transport, self._bootstrap = node_id, engine, transport, bootstrap
         self._book, self._search = AddressBook(configured), Search(engine.timing.election_s, monotonic_s())
         self.others: Mapping[str, str] = {}  # where this node finds them: a peer that was away may not know
@@ -140,9 +143,12 @@ class Membership:
         A node that the log does not name, or that has no leader, connects with its configured peers too.
         """
         self._dial()
+        self._refuse_soon()
+        self.update_candidacy()
+
+    def _refuse_soon(self) -> None:
         if self._refuse_at_s is None:
             self._refuse_at_s = monotonic_s() + REFUSE_AFTER_S
-        self.update_candidacy()
 
     def _dial(self) -> None:
         """Tell the transport all addresses of the peers to be connected with."""
@@ -232,20 +238,20 @@ class Membership:
     def refusal(self, peer: str, introduction: Introduction) -> str | None:
         """The reason to refuse a peer that was removed, or that this node's log does not name; or None.
 
-        A peer that was a member is accepted unless it surely was removed. It may have joined later than our log tells,
-        and it may even be the leader that will send us the newer log.
+        A peer that shows that it was a member is accepted unless it surely was removed. It may have joined later than
+        our log tells, and it may even be the leader that will send us the newer log.
         """
         if self._has_left(introduction, introduction.member_at):
             replaced = self._committed is not None and self._committed.get(peer) is not None
             return f"{peer} was {REMOVED}" + (f": {peer} has another disk now" if replaced else "")
         if any(known is not None and known.get(peer) for known in (self.current, self._committed)):
             return None
-        if introduction.cluster_id is not None and (introduction.member_at or is_founder(introduction)):
+        if self._past.believes(introduction):
             return None
         if self.current is None:
             return None if peer in self._book.configured else f"{peer} is not among this node's raft.peers"
-        if self.current.get(self._node_id) is None:
-            return None
+        if self.current.get(self._node_id) is None and not self._past.has_secret:
+            return None  # this node is being taken in, and has nothing of the log yet
         return f"{peer} is no member of this cluster yet: quorate members add {peer} HOST:PORT"
 
     def impostor(self, introduction: Introduction, replaces: Introduction | None) -> str | None:
@@ -284,6 +290,9 @@ class Membership:
         """Refuse the peers that have left, and look for others. As a leader: write the founders into the log, and make
         learners that have caught up voters."""
         engine = self._engine
+        if self._past.known != self._past_known:
+            self._past_known = self._past.known
+            self._refuse_soon()
         if self._refuse_at_s is not None and monotonic_s() >= self._refuse_at_s:
             self._refuse_at_s = None
             self.refuse_peers(lambda introduction: self.refusal(introduction.node_id, introduction))
@@ -306,9 +315,7 @@ class Membership:
     def propose(self, changed: Members) -> asyncio.Future[None]:
         """As a leader: put these members into the log. Fails with `NoLeader` if another change is under way."""
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        answer.add_done_callback(
-            lambda done: done.exception()
-        )  # marks the error as seen: not every caller waits for it
+        answer.add_done_callback(lambda done: done.exception())  # it is seen: not every caller waits for it
 
         def done(result: object, outcome: ProposalOutcome) -> None:
             self._change_open = False

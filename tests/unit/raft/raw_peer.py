@@ -18,7 +18,7 @@ from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.transport.handshake.cipher import NONCE_BYTES, Plain, Sealed, agree
 from quorate.cluster.raft.transport.handshake.hello import PROTOCOL, Hello
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
-from quorate.cluster.raft.transport.streams import INTRODUCTIONS
+from quorate.cluster.raft.transport.streams import INTRODUCTIONS, REFUSALS
 from quorate.cluster.raft.transport.transport import PeerTransport
 from tests.support.waiting import until
 
@@ -126,13 +126,24 @@ class RawPeer:
         self.cipher = agree(key, dialled=True, ours=mine, theirs=theirs)
         return theirs
 
-    async def come_in(self, node_id: str = "n2", *, key: bytes | None = KEY, cluster_name: str = "test") -> None:
+    async def come_in(
+        self, node_id: str = "n2", *, key: bytes | None = KEY, cluster_name: str = "test", level: int = 0
+    ) -> None:
         await self.greet(node_id, key=key)
-        self.introduce(cluster_name=cluster_name)
+        self.introduce(cluster_name=cluster_name, level=level)
 
-    def introduce(self, node_id: str | None = None, *, cluster_name: str = "test", http: str = "") -> None:
+    def introduce(
+        self,
+        node_id: str | None = None,
+        *,
+        cluster_name: str = "test",
+        http: str = "",
+        level: int = 0,
+        member_at: int = 0,
+    ) -> None:
         name = self.node_id if node_id is None else node_id
-        self.say(INTRODUCTIONS, encode(Introduction(name, f"of {name}", cluster_name, None, None, [], http)))
+        said = Introduction(name, f"of {name}", cluster_name, None, None, [], http, level=level, member_at=member_at)
+        self.say(INTRODUCTIONS, encode(said))
 
     def write(self, frame: bytes) -> None:
         self.writer.write(_length.pack(len(frame)) + frame)
@@ -157,6 +168,13 @@ class RawPeer:
         assert self.cipher is not None
         opened = self.cipher.open(await self.frame())
         return opened[0], opened[1:]
+
+    async def heard(self) -> list[tuple[int, bytes]]:
+        """All that the node sends until it refuses this peer, opened."""
+        heard: list[tuple[int, bytes]] = []
+        while not heard or heard[-1][0] != REFUSALS:
+            heard.append(await self.hear())
+        return heard
 
     async def is_hung_up_on(self, *, within_s: float = WAIT_S) -> bool:
         """Whether the node ends the connection within that time."""

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from quorate.cluster.entry import FEATURE_LEVEL
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.raft.transport.streams import RAFT
+from quorate.cluster.raft.trust import TERMS_AHEAD_MAX
+from tests.simulation.test_nonsense import any_message, numbers
 from tests.support.waiting import until
-from tests.unit.raft.raw_peer import KEY, RawPeer
+from tests.unit.raft.alone import alone
+from tests.unit.raft.raw_peer import KEY, RawPeer, Run
 from tests.unit.raft.test_transport_hostile import INSIDE
 
 SENSELESS: list[messages.Message] = [
@@ -33,6 +39,37 @@ SENSELESS: list[messages.Message] = [
     messages.SnapshotChunk(1, 9, 1, bytes(16), b"", 10, "0d" * 16, 2**61, b"far out"),
     messages.SnapshotChunk(1, 9, 1, bytes(16), b"", 3, "0c" * 16, 0, b"more than it says"),
 ]
+
+
+def test_no_message_of_a_member_stops_a_leader(tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """The numbers of `tests/simulation/test_nonsense.py`, and snapshots and introductions, over a real connection."""
+    rng = random.Random(3)
+
+    async def main() -> None:
+        async with alone(tmp_path, KEY) as (replica, port):
+            await replica.change_members(lambda members: members.adding("n2", "127.0.0.1:9"))
+            term, version = replica.term, replica.state.version
+            for wild in (-1, 2**63):
+                async with await RawPeer.connect(port) as member:
+                    await member.come_in(level=FEATURE_LEVEL)
+                    await until("it is in", lambda: replica.transport.is_open("n2"))
+                    for _ in range(300):
+                        message = in_term(any_message(rng, numbers(rng, [term, 9])), term)
+                        if not isinstance(message, messages.Appended):  # or it would be made a voter
+                            member.say(RAFT, messages.encode(message))
+                    member.introduce(level=FEATURE_LEVEL, member_at=wild)
+                    await until("it is out", lambda: not replica.transport.is_open("n2"))
+            assert (True, term, version) == (replica.is_leader, replica.term, replica.state.version)
+            assert "n2 sent what makes no sense" in caplog.text
+
+    run(main())
+    assert [] == [record for record in caplog.records if record.exc_info], "nothing failed inside"
+
+
+def in_term(message: messages.Message, term: int) -> messages.Message:
+    """A later term that is possible ends a leadership, so the message gets none."""
+    possible = term < message.term <= term + TERMS_AHEAD_MAX
+    return msgspec.structs.replace(message, term=term) if possible else message
 
 
 def test_no_message_of_a_peer_stops_the_replica(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
