@@ -15,6 +15,7 @@ from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.journal import SEGMENT_BYTES
+from quorate.cluster.raft.storage.spare_descriptors import USED_UP
 from quorate.cluster.raft.storage.writer import ThreadWriter, Writer
 from quorate.cluster.raft.transport.transport import Listener, PeerTransport
 from quorate.errors import DataError
@@ -83,6 +84,11 @@ def in_words(error: BaseException, where: str) -> BaseException:
     """Make an error that stopped a replica readable: the system's own error says neither where nor what to do."""
     if not isinstance(error, OSError):
         return error
+    if error.errno in USED_UP:
+        return DataError(
+            f"no file could be opened under {where}: {error.strerror}. The disk is well: let this program have more "
+            "files open (ulimit -n, LimitNOFILE) and start again"
+        )
     return DataError(
         f"the disk under {where} failed: {error.strerror or error}. What was acknowledged is on it; "
         "make room, or replace the disk, and start again"

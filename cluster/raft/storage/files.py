@@ -2,7 +2,8 @@
 
 The log and the snapshots use a disk only by these few calls, and each call says what is durable when it returns.
 Nothing here is tried again: after a failed sync the kernel may have dropped the pages that it could not write, and a
-second sync would succeed (https://wiki.postgresql.org/wiki/Fsync_Errors). So callers stop.
+second sync would succeed (https://wiki.postgresql.org/wiki/Fsync_Errors). So callers stop. A file that cannot be opened
+because all descriptors are in use is no failed disk: see `spare_descriptors.py`.
 
 Several threads may use it at once, each on files of its own.
 """
@@ -14,6 +15,8 @@ import os
 import sys
 from pathlib import Path
 from typing import Protocol
+
+from quorate.cluster.raft.storage.spare_descriptors import SpareDescriptors
 
 if sys.platform == "darwin":
     import fcntl
@@ -70,21 +73,20 @@ class OsFiles:
         self._unlisted: set[str] = set()  # new files whose directory entry is not synced yet
         self._directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         os.fsync(self._directory)  # for files that an earlier process created just before it died
+        self._spare = SpareDescriptors(self._directory)
 
     def names(self) -> list[str]:
-        return os.listdir(self.where)
+        return self._spare.use(lambda: os.listdir(self.where))
 
     def size(self, name: str) -> int:
         return os.stat(name, dir_fd=self._directory).st_size
 
     def read(self, name: str) -> bytes:
-        fd = os.open(name, os.O_RDONLY, dir_fd=self._directory)
-        with open(fd, "rb") as file:
+        with open(self._descriptor_of(name, os.O_RDONLY), "rb") as file:
             return file.read()
 
     def read_at(self, name: str, offset: int, size: int) -> bytes:
-        fd = os.open(name, os.O_RDONLY, dir_fd=self._directory)
-        with open(fd, "rb") as file:
+        with open(self._descriptor_of(name, os.O_RDONLY), "rb") as file:
             file.seek(offset)
             return file.read(size)
 
@@ -125,6 +127,7 @@ class OsFiles:
         """Idempotent."""
         for name in list(self._open):
             self._close_file(name)
+        self._spare.close()
         if self._directory >= 0:
             os.close(self._directory)
             self._directory = -1
@@ -133,12 +136,15 @@ class OsFiles:
         fd = self._open.get(name)
         if fd is None:
             try:
-                fd = os.open(name, os.O_RDWR, dir_fd=self._directory)
+                fd = self._descriptor_of(name, os.O_RDWR)
             except FileNotFoundError:
-                fd = os.open(name, os.O_RDWR | os.O_CREAT, 0o600, dir_fd=self._directory)
+                fd = self._descriptor_of(name, os.O_RDWR | os.O_CREAT)
                 self._unlisted.add(name)
             self._open[name] = fd
         return fd
+
+    def _descriptor_of(self, name: str, flags: int) -> int:
+        return self._spare.use(lambda: os.open(name, flags, 0o600, dir_fd=self._directory))
 
     def _close_file(self, name: str) -> None:
         self._unlisted.discard(name)
