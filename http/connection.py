@@ -3,7 +3,7 @@
 The headers of a request must arrive within `head_timeout_s`, and all of it within `body_timeout_s`. If the client reads
 nothing of its answer for `stall_timeout_s`, the connection is closed. An idle connection lasts `keep_alive_s`. The
 server checks this once a second in `sweep`, so requests need no timers of their own. The size of headers is bounded
-here, the size of bodies in `body.py`.
+here, the size of bodies in `body.py`. Which connections are kept when there are too many: `connection_places.py`.
 
 uvicorn does the rest: parsing, pipelining, flow control, keep-alive. A complete answer is sent in one write (`answer`),
 which costs a third less than the two messages of ASGI.
@@ -21,8 +21,10 @@ import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from quorate.cluster.replica import Replica
-from quorate.errors import HeadersTooLarge, Invalid, NotReady, QuorateError, TooSlow
+from quorate.errors import HeadersTooLarge, Invalid, QuorateError, TooSlow
+from quorate.http.address_shares import share_key
 from quorate.http.api import Api
+from quorate.http.connection_places import ConnectionPlaces
 from quorate.http.origins import hosts_in_line
 from quorate.http.reply import Headers, headers_of, problem
 from quorate.http.upgrade import without_offer
@@ -33,9 +35,11 @@ ANSWER = "quorate.answer"  # the scope's key for `answer`, which sends a complet
 class HttpConnection(HttpToolsProtocol):
     """uvicorn's HTTP protocol with bounds on headers and time. `on_lost` is called when the connection is closed."""
 
-    def __init__(self, api: Api, on_lost: Callable[[], None], **given: Any) -> None:
+    def __init__(self, api: Api, places: ConnectionPlaces, on_lost: Callable[[], None], **given: Any) -> None:
         super().__init__(**given)
         self._api = api
+        self._places = places
+        self.share_key = ""  # whose share of the places this connection counts to
         self._on_lost = on_lost
         self._in_head = False  # the headers of the current request are not complete
         self.parser = _new_parser(self)
@@ -48,15 +52,17 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
+        self._places.leave(self)
         self._on_lost()
 
     # ---- what arrives -----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
-        if len(self.connections) > self._api.limits.connections:
+        self.share_key = share_key(self.client[0] if self.client else "")
+        if (why := self._places.admit(self, len(self.connections), self._began_s)) is not None:
             self._api.counts.refused_connections += 1
-            self.refuse(NotReady("this node holds as many connections as it can; ask another one"))
+            self.refuse(why)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
@@ -121,6 +127,22 @@ class HttpConnection(HttpToolsProtocol):
         scope = cast("dict[str, Any]", cycle.scope)
         scope[ANSWER] = partial(answer, cycle)
         super()._start_asgi_task(cycle, app)
+
+    # ---- waiting for a request --------------------------------------------------------------------------------------
+
+    @property
+    def idle_since_s(self) -> float | None:
+        """Since when it waits for a request. None while it has one, or something of an answer to send."""
+        cycle: RequestResponseCycle | None = self.cycle
+        if (cycle is not None and not cycle.response_complete) or self.transport.is_closing():
+            return None
+        if self.transport.get_write_buffer_size():
+            return None
+        timer = self.timeout_keep_alive_task  # set while no byte of a next request has come
+        return self._began_s if timer is None else timer.when() - self.timeout_keep_alive
+
+    def close_idle(self) -> None:
+        self.transport.close()
 
     # ---- what takes too long ----------------------------------------------------------------------------------------
 

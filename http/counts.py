@@ -35,6 +35,7 @@ class Counts:
         self.rejected: dict[str, int] = {}  # reason -> how many
         self.connections = 0
         self.refused_connections = 0
+        self.closed_idle = 0  # connections that waited for a request and made room for new ones
         self.bad_requests = 0  # not HTTP at all
         self.streams = 0
 

@@ -17,9 +17,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from quorate.cluster.fsm import Applied
 from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
-from quorate.errors import NotReady, QuorateError
+from quorate.errors import NotReady, Overloaded, QuorateError
+from quorate.http.address_shares import AddressShares, share_key
 from quorate.http.reply import encode
 from quorate.security.caller import Caller
+from quorate.words import count
 
 COALESCE_S = 0.1
 HEARTBEAT_S = 15.0  # then a comment is sent: it keeps proxies from closing the connection, and finds dead ones
@@ -43,6 +45,7 @@ class Stream:
         self._wake = asyncio.Event()
         self._begun = False
         self.closed = False
+        self.share_key = share_key(caller.address if caller is not None else "")
         self.beginning: asyncio.Task[None] | None = None  # it waits until this node can serve the stream
 
     def put(self, poll_id: str, event: bytes, version: int) -> None:
@@ -86,6 +89,8 @@ class Stream:
             self._cut()
 
     def close(self) -> None:
+        if not self.closed:
+            self._events.shares.give_back(self.share_key)
         self.closed = True
         if self.beginning is not None:
             self.beginning.cancel()
@@ -96,9 +101,11 @@ class Stream:
 class Events:
     """Collects what the replica applies and puts events into the streams. Used on the loop."""
 
-    def __init__(self, replica: Replica, *, streams_max: int = 1_000) -> None:
+    def __init__(self, replica: Replica, *, streams_max: int = 1_000, address_percent: int = 100) -> None:
+        """`address_percent` is what one address may have of them; see `address_shares.py`."""
         self._replica = replica
         self._streams_max = streams_max
+        self.shares = AddressShares(streams_max, address_percent)
         self._streams: set[Stream] = set()
         self._held: set[Stream] = set()  # streams that have not begun: what is applied now may be older than they saw
         self._options: dict[str, frozenset[str]] = {}  # the options of each poll that a stream names
@@ -129,6 +136,12 @@ class Events:
         if len(self) >= self._streams_max:
             raise NotReady(f"{self._streams_max} clients follow events on this node already; ask another node")
         stream = Stream(self, frozenset(polls) or None, caller)
+        if self.shares.is_full(stream.share_key):
+            raise Overloaded(
+                f"{count(self.shares.most, 'stream')} of events to this address are open already, "
+                "its share (http.address_percent)"
+            )
+        self.shares.take(stream.share_key)
         if when is None:
             self._begin(stream, polls, after)
         else:

@@ -24,6 +24,7 @@ class Limits:
     keep_alive_s: int = 75
     connections: int = 10_000
     handshakes: int = 256  # of TLS that are not complete; the oldest make room for new ones
+    address_percent: int = 100  # of connections and of streams, which one address may hold
     events: int = 1_000
     threads: int = 8
     waiting: int = 64  # requests that may wait for a free thread

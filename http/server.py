@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from email.utils import formatdate
 
 import uvicorn
@@ -20,6 +20,7 @@ from quorate.http import routes
 from quorate.http.api import Api
 from quorate.http.asgi import AsgiApp
 from quorate.http.connection import HttpConnection, closing_bytes
+from quorate.http.connection_places import ConnectionPlaces
 from quorate.http.flask_loader import FlaskLoader
 from quorate.http.routing import Router
 from quorate.http.tls_listener import TlsListener
@@ -56,6 +57,7 @@ class HttpServer:
         )
         self._config.load()
         self._state = ServerState()
+        self._places = ConnectionPlaces(api.limits, self._open)
         self.listening: list[str] = []  # the addresses that were bound, host:port
         self._servers: list[asyncio.Server | TlsListener] = []  # one a socket
         self._sweeping: asyncio.TimerHandle | None = None
@@ -86,7 +88,7 @@ class HttpServer:
 
     def _connect(self) -> asyncio.Protocol:
         return HttpConnection(
-            self._api, self._connection_lost, config=self._config, server_state=self._state, app_state={}
+            self._api, self._places, self._connection_lost, config=self._config, server_state=self._state, app_state={}
         )
 
     def _connection_lost(self) -> None:
@@ -101,9 +103,10 @@ class HttpServer:
             connection.sweep(now_s)
         self._api.counts.connections = len(self._state.connections)
         self._api.origins.refresh()
+        self._api.counts.closed_idle = self._places.closed_idle
         self._sweeping = loop.call_later(SWEEP_S, self._sweep)
 
-    def _open(self) -> Iterable[HttpConnection]:
+    def _open(self) -> list[HttpConnection]:
         return [c for c in self._state.connections if isinstance(c, HttpConnection)]
 
     async def stop(self, drain_s: float = 5.0) -> None:

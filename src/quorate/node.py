@@ -14,6 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from quorate import descriptors
 from quorate.adapters import make_registration, make_sinks, make_sources
 from quorate.auth_report import AuthReport
 from quorate.cluster.admin import Admin
@@ -50,6 +51,7 @@ from quorate.tls_report import TlsReport
 
 # How long a part may take to stop, beyond the deadlines that it keeps by itself.
 STOP_SPARE_S = 5.0
+STREAMS_PERCENT_MAX = 75  # of the connections: a stream is never closed to make room, and votes need some
 
 log = logging.getLogger(__name__)
 
@@ -117,7 +119,7 @@ class Node:
             submitter=self.submitter,
             reads=self.reads,
             digests=Digests(self.replica),
-            events=Events(self.replica, streams_max=limits.events),
+            events=Events(self.replica, streams_max=limits.events, address_percent=limits.address_percent),
             members=cluster.members,
             nodes=cluster.nodes,
             status=report.status,
@@ -249,10 +251,17 @@ def _replica_settings(config: Config) -> ReplicaSettings:
 
 
 def _limits(config: Config) -> Limits:
+    descriptors.warn_of_limit(config.http.connections_max)
+    connections = descriptors.connections_within(config.http.connections_max)
+    handshakes = min(Limits().handshakes, connections // 4)
+    if config.http.tls_cert:
+        connections -= handshakes  # a handshake has a descriptor, and is no connection yet
     return Limits(
         timeout_s=config.http.timeout_ms / 1000,
         keep_alive_s=config.http.keep_alive_s,
-        connections=config.http.connections_max,
-        events=config.http.events_max,
+        connections=connections,
+        handshakes=handshakes,
+        address_percent=config.http.share_percent,
+        events=min(config.http.events_max, connections * STREAMS_PERCENT_MAX // 100),
         threads=config.http.threads,
     )

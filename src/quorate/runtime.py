@@ -1,4 +1,4 @@
-"""The process that a node runs in: its log, its event loop, the garbage collector's settings, and its signals."""
+"""The process that a node runs in: its log, its limits, its event loop, the garbage collector, and its signals."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Collection
 
-from quorate import logs
+from quorate import descriptors, logs
 from quorate.config import Config
 from quorate.node import Node
 from quorate.stop_signals import stop_signals
@@ -33,6 +33,7 @@ def run(config: Config, given: Collection[str]) -> int:
     `given` are the names of the settings that are no defaults.
     """
     logs.set_up(config.node.id, level=config.log.level, format=config.log.format, file=config.log.file)
+    descriptors.raise_limit(config.http.connections_max)
     gc.set_threshold(*COLLECT_AFTER)
     sys.setswitchinterval(SWITCH_S)
 

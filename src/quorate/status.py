@@ -56,6 +56,8 @@ class LimitsStatus(msgspec.Struct):
     entry_bytes: int
     request_bytes: int
     votes_per_request: int
+    connections: int  # as many as the settings say and the system allows
+    streams: int
 
 
 class Status(msgspec.Struct):
@@ -166,4 +168,6 @@ def _limits_status(limits: Limits) -> LimitsStatus:
         entry_bytes=ENTRY_BYTES_MAX,
         request_bytes=limits.body_bytes,
         votes_per_request=limits.votes,
+        connections=limits.connections,
+        streams=limits.events,
     )

@@ -34,9 +34,18 @@ class Http(Section, frozen=True):
     tls_key: Annotated[str, about("its private key in PEM; empty: in http.tls_cert too", path=True)] = ""
     insecure: Annotated[bool, about("allow whoever reaches http.listen beyond this host without auth.file")] = False
     threads: Annotated[int, about("threads for the routes that may block", ge=1, le=256)] = 8
-    connections_max: Annotated[int, about("open connections, beyond which 503 is answered", ge=1, le=1_000_000)] = (
-        10_000
-    )
+    connections_max: Annotated[
+        int, about("open connections; beyond it idle ones are closed, or 503 is answered", ge=1, le=1_000_000)
+    ] = 10_000
+    address_percent: Annotated[
+        int,
+        about(
+            "percent of the connections and of the streams that one address may hold; 0: all where http.hosts says "
+            "that a proxy asks for others, else 25; clients on this host may always hold all",
+            ge=0,
+            le=100,
+        ),
+    ] = 0
     events_max: Annotated[int, about("open /events streams, beyond which 503 is answered", ge=0, le=100_000)] = 1_000
     keep_alive_s: Annotated[int, about("seconds an idle connection is kept", ge=1, le=3_600)] = 75
     timeout_ms: Annotated[int, about("how long a request waits for its outcome", ge=10, le=600_000)] = 5_000
@@ -59,6 +68,11 @@ class Http(Section, frozen=True):
     @property
     def addresses(self) -> list[Address]:
         return parse_addresses(self.listen)
+
+    @property
+    def share_percent(self) -> int:
+        """`address_percent`, or what it means when it is 0. A proxy's clients all come from the proxy's address."""
+        return self.address_percent or (100 if self.hosts else 25)
 
 
 def anonymous_roles() -> list[str]:

@@ -15,8 +15,10 @@ from quorate.cluster import entry
 from quorate.cluster.fsm import Applied
 from quorate.cluster.read import chunks
 from quorate.cluster.submit.batch import count_choices
+from quorate.errors import Overloaded
 from quorate.http import events
 from quorate.http.limits import Limits
+from quorate.security.caller import Caller
 from quorate.vote import Vote
 from tests.support.http_node import MOOD, Node, running
 from tests.support.waiting import wait_for
@@ -272,6 +274,24 @@ def test_a_client_that_leaves_is_forgotten(node: Node) -> None:
         follower.next()
 
     wait_for("nothing of it is left", lambda: not len(node.api.events) and not node.api.counts.streams)
+
+
+def test_one_address_cannot_take_all_streams(node: Node) -> None:
+    async def scenario() -> list[str]:
+        streams = events.Events(node.replica, streams_max=8, address_percent=25)
+        one, two, here = (Caller(host, "read") for host in ("203.0.113.1", "203.0.113.2", "127.0.0.1"))
+        opened = [streams.open(["mood"], caller=caller) for caller in (one, one, two, here, here, here)]
+        with pytest.raises(Overloaded, match="2 streams of events to this address are open already"):
+            streams.open(["mood"], caller=one)
+        opened[0].close()
+        opened[0].close()
+        streams.open(["mood"], caller=one)
+        with pytest.raises(Overloaded):
+            streams.open(["mood"], caller=one)
+        streams.close()
+        return list(streams.shares._held)
+
+    assert [] == node.run(scenario())
 
 
 @pytest.mark.parametrize("path", ["/events", "/events/", "//events"])

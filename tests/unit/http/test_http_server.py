@@ -232,11 +232,34 @@ def test_a_read_ends_when_no_majority_answers(node: Node, path: str, monkeypatch
 
 
 def test_connections_over_the_limit_are_refused_in_words() -> None:
-    with running(limits=Limits(connections=2)) as node, node.dial(), node.dial():
-        wait_for("both are connected", lambda: node.server.connections == 2)
+    with running(limits=Limits(connections=2)) as node, node.dial() as first, node.dial() as second:
+        for following in (first, second):
+            following.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for("both are at work", lambda: node.api.counts.streams == 2)
         with node.dial() as third:
             assert b"HTTP/1.1 503 " == read_all(third)[:13]
         assert 1 == node.api.counts.refused_connections
+
+
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET /livez HTTP/1.1\r\nX: ", b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"]
+)
+def test_the_connection_that_is_idle_longest_makes_room_for_a_new_one(sent: bytes) -> None:
+    with running(limits=Limits(connections=2)) as node, node.dial() as following, node.dial() as idle:
+        following.sendall(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        wait_for("one is at work", lambda: node.api.counts.streams == 1)
+        idle.sendall(sent)
+        if sent.endswith(b"\r\n\r\n"):
+            assert b"HTTP/1.1 200 " == idle.recv(65_536)[:13]
+        wait_for("the other has said that", lambda: has_received(node, sent))
+        assert 200 == node.ask("GET", "/livez").status
+        assert b"" == read_all(idle)
+        assert 1 == node.server._places.closed_idle
+        assert 1 == node.api.counts.streams
+
+
+def has_received(node: Node, sent: bytes) -> bool:
+    return not sent or any(connection._head_bytes or connection.cycle for connection in node.server._open())
 
 
 def test_when_all_threads_of_flask_are_busy_the_refusal_comes_at_once() -> None:
