@@ -1,6 +1,8 @@
 """The format of log lines: text for people or JSON for machines. Each line names the node.
 
-The rest of Quorate logs one line for a change of state, and none for a vote.
+The rest of Quorate logs one line for a change of state, and none for a vote. What others wrote may be part of any
+message, so each one is made safe here (see `shown.py`): it is one line, of bounded length. Lines of a traceback are
+indented, since an error's text may look like a line of the log.
 """
 
 from __future__ import annotations
@@ -14,6 +16,11 @@ from typing import Any
 
 import msgspec
 
+from quorate import shown
+
+INDENT = "  | "
+TRACE_MAX = 20_000
+
 _encode = msgspec.json.Encoder().encode
 _HEAD = re.compile(r"\d{4}-\d\d-\d\dT\S+Z [A-Z]+ +\S+ [\w.]+: |quorate: ")
 
@@ -25,6 +32,20 @@ class _Text(logging.Formatter):
         )
 
         self.converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        record.message = shown.line(record.getMessage())
+        record.asctime = self.formatTime(record, self.datefmt)
+        lines = [self.formatMessage(record)]
+        if record.exc_info:
+            lines.append(_indented(self.formatException(record.exc_info)))
+        if record.stack_info:
+            lines.append(_indented(record.stack_info))
+        return "\n".join(lines)
+
+
+def _indented(trace: str) -> str:
+    return "\n".join(INDENT + each for each in shown.lines(trace, TRACE_MAX).split("\n"))
 
 
 class _Json(logging.Formatter):
@@ -38,10 +59,10 @@ class _Json(logging.Formatter):
             "level": record.levelname.lower(),
             "node": self._node_id,
             "from": record.name,
-            "message": record.getMessage(),
+            "message": shown.line(record.getMessage()),
         }
         if record.exc_info:
-            line["trace"] = self.formatException(record.exc_info)
+            line["trace"] = shown.lines(self.formatException(record.exc_info), TRACE_MAX)
         return _encode(line).decode()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
-from quorate.cli.output import change_is_made
+from quorate.cli.output import change_is_made, echo
 from quorate.cli.table import print_table
 
 
@@ -49,7 +49,7 @@ def set_(name: str, value: str, as_json: bool, nodes: list[str], timeout_s: floa
     if as_json:
         print_json(changed)
     else:
-        click.echo(f"{name} is {_words(changed['value'])} from version {changed['version']:,} on")
+        echo(f"{name} is {_words(changed['value'])} from version {changed['version']:,} on")
 
 
 def _show(as_json: bool, nodes: list[str], timeout_s: float) -> None:
@@ -63,7 +63,7 @@ def _show(as_json: bool, nodes: list[str], timeout_s: float) -> None:
     ]
     print_table(["SETTING", "HOLDS FOR", "VALUE", "WHO SAYS OTHERWISE"], rows)
     for id, why in found["untold"].items():
-        click.echo(f"{id} did not say: {why}")
+        echo(f"{id} did not say: {why}")
 
 
 _HOLDS_FOR = {"cluster": "the cluster", "alike": "all alike"}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quorate.cli.node_options import as_json, print_json
+from quorate.cli.output import echo
 from quorate.cli.settings import setting_flags, warn
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def check(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
         names = f"{', '.join(members)}" if len(members) > 1 else "a cluster of its own"
         if expected:
             names = f"a cluster of {expected} that find each other in Consul"
-        click.echo(f"{file or 'settings'}: fine. This is {loaded.config.node.id} of {names}.")
+        echo(f"{file or 'settings'}: fine. This is {loaded.config.node.id} of {names}.")
 
 
 def _check_certificate(config: Config) -> None:

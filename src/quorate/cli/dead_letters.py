@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
-from quorate.cli.output import change_is_made
+from quorate.cli.output import change_is_made, echo
 from quorate.cli.settings import warn
 from quorate.cli.table import print_table
 from quorate.words import count
@@ -122,7 +122,7 @@ def _print_letters(found: Sequence[dict[str, Any]], as_json: bool) -> None:
         print_table(headings, [[*(each[name] for name in headings[:-1]), _brief(each["content"])] for each in found])
     reasons = Counter(str(each["reason"]) for each in found)
     by_reason = ", ".join(f"{number:,} {reason}" for reason, number in reasons.most_common())
-    click.echo(f"{count(len(found), 'letter')}{f': {by_reason}' if found else ''}")
+    echo(f"{count(len(found), 'letter')}{f': {by_reason}' if found else ''}")
 
 
 def _shown(letters: Letters, nsqd: str, limit: int) -> list[dict[str, Any]]:
@@ -203,9 +203,9 @@ def _report(done: Replay, as_json: bool) -> None:
         print_json({**report, "stay": stay, "stay_by_reason": dict(done.stay)})
         return
     before = f", {done.duplicates:,} had been counted before" if done.duplicates else ""
-    click.echo(f"{count(done.letters, 'letter')} replayed: {count(done.applied, 'vote')} counted{before}")
+    echo(f"{count(done.letters, 'letter')} replayed: {count(done.applied, 'vote')} counted{before}")
     if stay:
-        click.echo(f"{count(stay, 'letter')} stay:" if stay > 1 else "1 letter stays:")
+        echo(f"{count(stay, 'letter')} stay:" if stay > 1 else "1 letter stays:")
         for reason, number in done.stay.most_common():
             example = next((detail for known, detail in done.examples if known == reason), "")
-            click.echo(f"  {number:,} {reason}{f': {example}' if example else ''}")
+            echo(f"  {number:,} {reason}{f': {example}' if example else ''}")

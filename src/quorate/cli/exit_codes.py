@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
 
 import click
 import msgspec
 
+from quorate import shown
 from quorate.cli import output
 from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, QuorateError, Unauthorized
 from quorate.exit_code import FAILED, NOT_REACHED, UNKNOWN, USAGE
@@ -26,7 +28,7 @@ IN_DOUBT = {  # by what was asked: the beginning of the path
 def exit_code_of(error: Exception, *, as_json: bool = False) -> int:
     """Print the error to standard error. Returns the exit code."""
     if isinstance(error, click.ClickException):
-        output.complain(error.show)
+        _complain(_as_click_shows(error))
         return error.exit_code
     if isinstance(error, QuorateError):
         output.complain(lambda: _print(error, as_json))
@@ -35,19 +37,30 @@ def exit_code_of(error: Exception, *, as_json: bool = False) -> int:
         where = f"{error.filename}: " if error.filename else ""
         if output.is_from_output(error):
             where = "the output cannot be written: "
-        _complain(f"{where}{error.strerror or error}")
+        _complain(f"quorate: {where}{error.strerror or error}")
         return FAILED
     if os.environ.get("QUORATE_TRACEBACK"):
         raise error
     _complain(
-        f"something failed that should not: {type(error).__name__}: {error}\n"
+        f"quorate: something failed that should not: {type(error).__name__}: {error}\n"
         "  This is a bug. Set QUORATE_TRACEBACK=1 to see where it happened."
     )
     return FAILED
 
 
+def _as_click_shows(error: click.ClickException) -> str:
+    text = io.StringIO()
+    error.show(text)
+    return text.getvalue().rstrip("\n")
+
+
+def _lines(text: str) -> list[str]:
+    return shown.lines(text).split("\n")
+
+
 def _complain(text: str) -> None:
-    output.complain(lambda: click.echo(f"quorate: {text}", err=True))
+    """Show a text of several lines. Its line breaks stay, so only we and our libraries may put them there."""
+    output.complain(lambda: output.echo(*_lines(text), err=True))
 
 
 def _code(error: QuorateError) -> int:
@@ -61,10 +74,11 @@ def _code(error: QuorateError) -> int:
 def _print(error: QuorateError, as_json: bool) -> None:
     if as_json:
         document = {"type": error.kind, "title": error.title, "status": error.status, "detail": error.detail}
-        click.echo(msgspec.json.encode({**document, "definite": error.definite, **error.fields}), err=True)
+        output.echo(msgspec.json.encode({**document, "definite": error.definite, **error.fields}), err=True)
         return
     hint = error.fields.get("hint") or _hint(error)
-    click.echo("\n  ".join([*_sentence(error).splitlines(), *([hint] if hint else [])]), err=True)
+    first, *others = _lines(_sentence(error))
+    output.echo(first, *(f"  {each}" for each in [*others, *([hint] if hint else [])]), err=True)
 
 
 def _hint(error: QuorateError) -> str | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
-from quorate.cli.output import change_is_made
+from quorate.cli.output import change_is_made, echo
 from quorate.exit_code import DONE, PASSED_OVER
 from quorate.words import count
 
@@ -128,13 +128,13 @@ def _report(fed: Fed, found: Scan, as_json: bool) -> int:
         lines = [{"line": number, "reason": why} for number, why in passed_over]
         print_json({**report, "session": fed.session, "passed_over": passed_lines, "passed_over_lines": lines})
     else:
-        click.echo(_summary(fed, passed_lines))
+        echo(_summary(fed, passed_lines))
         for number, why in passed_over[:BAD_LINES_SHOWN]:
-            click.echo(f"line {number:,} passed over: {why}", err=True)
+            echo(f"line {number:,} passed over: {why}", err=True)
         if passed_lines > BAD_LINES_SHOWN:
-            click.echo(f"and {passed_lines - BAD_LINES_SHOWN:,} more (--json lists the first thousand)", err=True)
+            echo(f"and {passed_lines - BAD_LINES_SHOWN:,} more (--json lists the first thousand)", err=True)
         if passed_lines:
-            click.echo("Put these lines, corrected, into a file of their own to count them.", err=True)
+            echo("Put these lines, corrected, into a file of their own to count them.", err=True)
     return PASSED_OVER if passed_lines else DONE
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from quorate.cli.output import echo
 from quorate.cli.settings import setting_flags, warn
 from quorate.exit_code import DONE, REMOVED
 
@@ -47,7 +48,7 @@ def node(file: Path | None, flags: dict[str, Any], removed_ok: bool, parent_fd: 
     from quorate.runtime import run
 
     if config.log.file and sys.stderr.isatty():
-        click.echo(f"{config.node.id} runs at {config.http.url}; its log goes to {config.log.file}. Ctrl-C stops it.")
+        echo(f"{config.node.id} runs at {config.http.url}; its log goes to {config.log.file}. Ctrl-C stops it.")
     try:
         code = run(config, loaded.origins.keys())
         return DONE if code == REMOVED and removed_ok else code

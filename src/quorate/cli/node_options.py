@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorate.cli.output import echo
+
 if TYPE_CHECKING:
     from quorate.client.http import Client
 
@@ -109,7 +111,7 @@ def _keep_token(ctx: click.Context, param: click.Parameter, value: str | None) -
     path = Path(value)
     ctx.meta[TOKEN] = read_token(path)
     for why in why_open(path):
-        click.echo(f"quorate: the token in {path} {why}", err=True)
+        echo(f"quorate: the token in {path} {why}", err=True)
 
 
 def token_given() -> str | None:
@@ -207,4 +209,4 @@ def print_json(value: Any) -> None:
     import msgspec
 
     data = msgspec.json.encode(value)
-    click.echo(msgspec.json.format(data, indent=2 if sys.stdout.isatty() else -1))
+    echo(msgspec.json.format(data, indent=2 if sys.stdout.isatty() else -1))

@@ -16,6 +16,8 @@ from typing import IO, Any
 
 import click
 
+from quorate import shown
+
 CHANGED = "quorate.changed"
 
 
@@ -43,6 +45,17 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def echo(*lines: str | bytes, err: bool = False) -> None:
+    """Show lines: each argument is one, whatever is in it, and bytes are JSON.
+
+    What others wrote may be part of it, so nothing in it breaks the line or acts on a terminal. It is not cut, since a
+    row of a table may be long; the text of an error is, see `exit_codes.py`.
+    """
+    for each in lines or ("",):
+        safe = shown.json_text(each.decode()) if isinstance(each, bytes) else shown.line(each, len(each) + 1)
+        click.echo(safe, err=err)
 
 
 def discard(stream: IO[Any]) -> None:
@@ -80,4 +93,4 @@ def complain(show: Callable[[], object]) -> None:
 def not_shown(error: Exception) -> None:
     """Say that a change was made and that its answer cannot be shown."""
     why = (error.strerror if isinstance(error, OSError) else getattr(error, "detail", None)) or str(error)
-    complain(lambda: click.echo(f"quorate: the change was made, but its answer cannot be shown: {why}", err=True))
+    complain(lambda: echo(f"quorate: the change was made, but its answer cannot be shown: {why}", err=True))

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
-from quorate.cli.output import change_is_made
+from quorate.cli.output import change_is_made, echo
 from quorate.cli.table import print_table
 from quorate.words import count
 
@@ -67,7 +67,7 @@ def list_polls(state: str | None, as_json: bool, nodes: list[str], timeout_s: fl
     if as_json:
         print_json(found)
     elif not found["polls"]:
-        click.echo("There is no poll yet. Create one: quorate polls create mood --option happy --option sad")
+        echo("There is no poll yet. Create one: quorate polls create mood --option happy --option sad")
     else:
         rows = [[p["id"], p["state"], len(p["options"]), p["title"], _some(p["options"])] for p in found["polls"]]
         print_table(["ID", "STATE", "OPTIONS", "TITLE", ""], rows)
@@ -85,13 +85,11 @@ def show(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
         print_json(found)
         return
     number = f" (creation {found['creation']})" if found.get("creation") else ""
-    click.echo(f"{found['id']}: {found['title']}{number}")
-    click.echo(f"  {found['state']}" + (f", closes at {found['closes_at']}" if found.get("closes_at") else ""))
-    click.echo(
-        "  any option counts (write-ins)" if found["write_ins"] else f"  {count(len(found['options']), 'option')}"
-    )
+    echo(f"{found['id']}: {found['title']}{number}")
+    echo(f"  {found['state']}" + (f", closes at {found['closes_at']}" if found.get("closes_at") else ""))
+    echo("  any option counts (write-ins)" if found["write_ins"] else f"  {count(len(found['options']), 'option')}")
     for option in found["options"]:
-        click.echo(f"    {option}")
+        echo(f"    {option}")
 
 
 @polls.command()
@@ -133,7 +131,7 @@ def create(
         if as_json:
             print_json(client.poll(id))
             return
-    click.echo(f"{id}: {'created' if created else 'was there already, the same'}")
+    echo(f"{id}: {'created' if created else 'was there already, the same'}")
 
 
 @polls.command()
@@ -175,7 +173,7 @@ def edit(
     if as_json:
         print_json(changed)
     else:
-        click.echo(f"{id}: {'changed' if changed['changed'] else 'nothing to change, it is so already'}")
+        echo(f"{id}: {'changed' if changed['changed'] else 'nothing to change, it is so already'}")
 
 
 def _options_in(file: BinaryIO) -> Iterator[str]:
@@ -212,7 +210,7 @@ def delete(id: str, creation: int | None, as_json: bool, nodes: list[str], timeo
     if as_json:
         print_json(answer)
     else:
-        click.echo(f"{id}: deleted")
+        echo(f"{id}: deleted")
 
 
 def _state_command(name: str, state: str, text: str) -> None:
@@ -227,7 +225,7 @@ def _state_command(name: str, state: str, text: str) -> None:
         if as_json:
             print_json(answer)
         else:
-            click.echo(f"{id}: {state}")
+            echo(f"{id}: {state}")
 
 
 _state_command("open", "open", "Open a poll: votes count from now on.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
-from quorate.cli.output import change_is_made
+from quorate.cli.output import change_is_made, echo
 from quorate.cli.table import print_table
 
 
@@ -24,7 +24,7 @@ def list_producers(as_json: bool, nodes: list[str], timeout_s: float) -> None:
     if as_json:
         print_json([{"producer": p.producer, "epoch": p.epoch, "sequence": p.sequence} for p in found])
     elif not found:
-        click.echo("There is no producer session.")
+        echo("There is no producer session.")
     else:
         print_table(["PRODUCER", "EPOCH", "SEQUENCE"], [[p.producer, p.epoch, p.sequence] for p in found])
 
@@ -47,6 +47,6 @@ def forget(names: tuple[str, ...], epoch: int | None, as_json: bool, nodes: list
             answers.append(client.forget_producer(name, epoch))
             change_is_made()
             if not as_json:
-                click.echo(f"{name}: forgotten")
+                echo(f"{name}: forgotten")
     if as_json:
         print_json(answers)

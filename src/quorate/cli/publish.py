@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quorate.cli.node_options import as_json, print_json
-from quorate.cli.output import change_is_made
+from quorate.cli.output import change_is_made, echo
 from quorate.cli.settings import warn
 from quorate.client.lines import LINE_BYTES_MAX, chunks, numbered
 from quorate.words import count
@@ -194,4 +194,4 @@ def _report(lines: VoteLines, publisher: Publisher, as_json: bool) -> None:
         text += f"; of {publisher.single:,} there is one copy only"
     if lines.bad_lines:
         text += f"; {count(lines.bad_lines, 'bad line')} passed over"
-    click.echo(f"{text}\nrun id {lines.run_id}: published again under it, they count once")
+    echo(text, f"run id {lines.run_id}: published again under it, they count once")

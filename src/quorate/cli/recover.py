@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from quorate.cli.output import change_is_made
+from quorate.cli.output import change_is_made, echo
 from quorate.cli.settings import warn
 
 
@@ -39,13 +39,13 @@ def recover(file: Path, unsafe: bool) -> int:
     config = loaded.config
     done = recover_data(config.node.data, config.node.id, str(config.raft_address()))
     change_is_made()
-    click.echo(
-        f"{config.node.id} is now the only voter of cluster {done.cluster_id}, which goes on from {done.before}.\n"
+    echo(
+        f"{config.node.id} is now the only voter of cluster {done.cluster_id}, which goes on from {done.before}.",
         f"  Its log ends at index {done.last_index} (term {done.last_term}); up to {done.committed} it knew to be "
-        f"committed.\n"
-        "  What the lost nodes had acknowledged beyond that index is lost; clients that send it again are counted.\n"
-        "  Entries above the committed ones are kept: some may never have been acknowledged.\n"
-        f"  Start it: quorate node --config {shlex.quote(str(file))}\n"
-        "  Then add nodes with empty disks: quorate members add ID HOST:PORT"
+        "committed.",
+        "  What the lost nodes had acknowledged beyond that index is lost; clients that send it again are counted.",
+        "  Entries above the committed ones are kept: some may never have been acknowledged.",
+        f"  Start it: quorate node --config {shlex.quote(str(file))}",
+        "  Then add nodes with empty disks: quorate members add ID HOST:PORT",
     )
     return 0

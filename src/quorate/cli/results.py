@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorate import shown
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.output import echo
 from quorate.cli.table import print_table
 from quorate.words import AGE_UNKNOWN_MS, LEVELS, count
 
@@ -47,7 +49,7 @@ def results(
         print_json(found)
         return
     print_table(["OPTION", "VOTES"], list(found["results"].items()))
-    click.echo(_line(found))
+    echo(_line(found))
 
 
 def _only_open(client: Client) -> str:
@@ -88,8 +90,8 @@ def _picture(client: Client, poll: str, level: str) -> RenderableType:
     try:
         found = client.results(poll, level=level)
     except NoLeader as error:
-        return Text(f"{poll}: {error.detail}; still asking", style="yellow")
-    return Group(tally(found["results"]), Text(_line(found), style="dim"))
+        return Text(shown.line(f"{poll}: {error.detail}; still asking"), style="yellow")
+    return Group(tally(found["results"]), Text(shown.line(_line(found)), style="dim"))
 
 
 def _watch_lines(client: Client, poll: str, level: str, interval_s: float, as_json: bool) -> None:
@@ -98,7 +100,7 @@ def _watch_lines(client: Client, poll: str, level: str, interval_s: float, as_js
         found = client.results(poll, level=level)
         if found["results"] != before:
             before = found["results"]
-            print_json(found) if as_json else click.echo(
+            print_json(found) if as_json else echo(
                 f"version {found['version']}: " + "  ".join(f"{option} {votes:,}" for option, votes in before.items())
             )
             sys.stdout.flush()

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from quorate.cli.output import echo
+
 USUAL = {  # flag: (setting, help)
     "--id": ("node.id", "Name of this node."),
     "--data": ("node.data", "Folder of its log and snapshots."),
@@ -48,7 +50,7 @@ def setting_flags(command: Callable[..., Any]) -> Callable[..., Any]:
 def warn(warnings: Iterable[str]) -> None:
     """Tell what was passed over, to people: on standard error, where `--json` puts nothing but errors."""
     for warning in warnings:
-        click.echo(f"quorate: {warning}", err=True)
+        echo(f"quorate: {warning}", err=True)
 
 
 def _name(flag: str) -> str:

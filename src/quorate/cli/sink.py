@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
-from quorate.cli.output import change_is_made
+from quorate.cli.output import change_is_made, echo
 from quorate.words import count
 
 
@@ -30,12 +30,12 @@ def show(as_json: bool, nodes: list[str], timeout_s: float) -> None:
     if as_json:
         print_json({"leader": leader["id"], "flush": flush, "sinks": sinks})
     elif not sinks:
-        click.echo(f"{leader['id']} leads and has no sink (flush.sinks is empty)")
+        echo(f"{leader['id']} leads and has no sink (flush.sinks is empty)")
     for place, each in enumerate(() if as_json else sinks.values()):
         if place:
-            click.echo()
+            echo()
         for name, value in _lines(leader["id"], each):
-            click.echo(f"{name:<12} {value}")
+            echo(f"{name:<12} {value}")
 
 
 @sink.command(short_help="Let this cluster write over another one's documents.")
@@ -57,7 +57,7 @@ def adopt(name: str | None, yes: bool, as_json: bool, nodes: list[str], timeout_
     if as_json:
         print_json(adopted)
     else:
-        click.echo(
+        echo(
             f"Taken over from other clusters: {count(adopted['documents'], 'document')}. Generation "
             f"{adopted['generation']}: the leader writes every poll again."
         )

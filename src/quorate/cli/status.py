@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
-from quorate.cli.output import change_is_made
+from quorate.cli.output import change_is_made, echo
 from quorate.cli.table import print_table
 
 
@@ -25,7 +25,7 @@ def status(as_json: bool, nodes: list[str], timeout_s: float) -> None:
     lines = list(_flat(found))
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
-        click.echo(f"{name:<{width}} {value}")
+        echo(f"{name:<{width}} {value}")
 
 
 @click.command()
@@ -58,7 +58,7 @@ def leader(hand_over: bool, as_json: bool, nodes: list[str], timeout_s: float) -
     if as_json:
         print_json(found)
     else:
-        click.echo(f"{found['id']} leads since term {found['term']}: {found['http']}")
+        echo(f"{found['id']} leads since term {found['term']}: {found['http']}")
 
 
 def _word(value: Any) -> Any:

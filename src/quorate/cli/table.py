@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import click
+from quorate.cli.output import echo
 
 
 def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -20,7 +20,7 @@ def print_table(headings: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         for text, width, is_number in zip(row, widths, numbers, strict=True):
             pad = " " * (width - cell_len(text))
             cells.append(pad + text if is_number else text + pad)
-        click.echo("  ".join(cells).rstrip())
+        echo("  ".join(cells).rstrip())
 
 
 def _text(cell: Any) -> str:

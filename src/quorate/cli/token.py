@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from quorate.cli.node_options import as_json, print_json
-from quorate.cli.output import change_is_made
+from quorate.cli.output import change_is_made, echo
 
 ROLES = ("read", "vote", "manage", "operate")  # as `security/roles.py` has them, which the start of a command spares
 
@@ -47,8 +47,8 @@ def new(role: str, name: str | None, polls: tuple[str, ...], file: Path | None, 
     if as_json:
         print_json({"token": secret, "name": name, "role": role, "polls": list(polls), "lines": table})
         return
-    click.echo(secret)
+    echo(secret)
     if file is None:
-        click.echo(f"\n# for the file that auth.file names, on each node:\n{table}", nl=False)
+        echo("", "# for the file that auth.file names, on each node:", *table.splitlines())
     else:
-        click.echo(f"Appended to {file} as {name}, with the role {role}. The token is not shown again.", err=True)
+        echo(f"Appended to {file} as {name}, with the role {role}. The token is not shown again.", err=True)

@@ -8,6 +8,7 @@ import click
 
 from quorate import __version__
 from quorate.cli.node_options import as_json, print_json
+from quorate.cli.output import echo
 
 
 @click.command()
@@ -17,4 +18,4 @@ def version(as_json: bool) -> None:
     if as_json:
         print_json({"version": __version__, "python": platform.python_version()})
     else:
-        click.echo(f"quorate {__version__}, Python {platform.python_version()}")
+        echo(f"quorate {__version__}, Python {platform.python_version()}")

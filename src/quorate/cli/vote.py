@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, is_by_flag, not_empty, print_json
-from quorate.cli.output import change_is_made
+from quorate.cli.output import change_is_made, echo
 
 if TYPE_CHECKING:
     from quorate.vote import Vote
@@ -53,9 +53,9 @@ def vote(
     if as_json:
         print_json(tallied)
     elif tallied.duplicates:
-        click.echo(f"{option}: counted before; nothing changed (id {cast.id}, version {tallied.version})")
+        echo(f"{option}: counted before; nothing changed (id {cast.id}, version {tallied.version})")
     else:
-        click.echo(f"{option}: counted (id {cast.id}, version {tallied.version})")
+        echo(f"{option}: counted (id {cast.id}, version {tallied.version})")
 
 
 def _again(vote: Vote) -> str:

@@ -14,6 +14,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from quorate import shown
 from quorate.dev.poller import NodeView, Poller, TallyView
 from quorate.dev.supervisor import Child
 from quorate.exit_code import HALTED, REMOVED
@@ -72,7 +73,7 @@ class Display(Protocol):
         """Show a line that stays."""
         ...
 
-    def show(self, rows: Sequence[NodeRow], shown: TallyView | None) -> None: ...
+    def show(self, rows: Sequence[NodeRow], tally_view: TallyView | None) -> None: ...
 
     def close(self) -> None: ...
 
@@ -92,7 +93,7 @@ class Picture:
         self._live.start()
 
     def say(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(shown.lines(text)), soft_wrap=True)
 
     def _fits(self, text: str) -> bool:
         """Whether the picture can show it unbroken. A command that is broken inside a path cannot be copied."""
@@ -108,12 +109,12 @@ class Picture:
             self.say(f"{id} is down; start it again:\n{command}")
         return Text(f"{id} is down{f' ({row.note})' if row.note else ''}", style="red")
 
-    def show(self, rows: Sequence[NodeRow], shown: TallyView | None) -> None:
+    def show(self, rows: Sequence[NodeRow], tally_view: TallyView | None) -> None:
         down = [row for row in rows if row.state == "down"]
         self._told_down &= {row.child.place.id for row in down}
         parts: list[RenderableType] = [Text(), _nodes_table(rows)]
         parts += [self._down(row) for row in down]
-        parts += [Text(), *_tally_part(shown), _flush_part(rows), Text(), Text(self._footer, style="dim")]
+        parts += [Text(), *_tally_part(tally_view), _flush_part(rows), Text(), Text(self._footer, style="dim")]
         self._live.update(Padding(Group(*parts), (0, 1)), refresh=True)
 
     def close(self) -> None:
@@ -147,19 +148,20 @@ def _down(row: NodeRow, command: str) -> Text:
     return text.append(f"  {command}", style="bold")
 
 
-def _tally_part(shown: TallyView | None) -> list[RenderableType]:
-    if shown is None:
+def _tally_part(view: TallyView | None) -> list[RenderableType]:
+    if view is None:
         return [Text("no poll yet", style="dim")]
-    total = sum(shown.results.values())
-    head = Text(shown.title, style="bold").append(
-        f"   {shown.poll}, {shown.state}: {count(total, 'vote')}, {shown.rate:,.0f} a second", style="not bold dim"
+    total = sum(view.results.values())
+    head = Text(shown.line(view.title), style="bold").append(
+        f"   {shown.line(view.poll)}, {view.state}: {count(total, 'vote')}, {view.rate:,.0f} a second",
+        style="not bold dim",
     )
-    return [head, tally(shown.results, rows_max=12)]
+    return [head, tally(view.results, rows_max=12)]
 
 
 def _flush_part(rows: Sequence[NodeRow]) -> Text:
     words = [row.view.flush for row in rows if row.view.flush]
-    return Text(f"Flush: {words[0] if words else 'nobody leads just now'}", style="dim")
+    return Text(f"Flush: {shown.line(words[0]) if words else 'nobody leads just now'}", style="dim")
 
 
 class Lines:
@@ -174,16 +176,18 @@ class Lines:
         self._next_tally_s = 0.0
 
     def say(self, text: str) -> None:
-        self._console.print(Text(text), soft_wrap=True)
+        self._console.print(Text(shown.lines(text)), soft_wrap=True)
 
-    def show(self, rows: Sequence[NodeRow], shown: TallyView | None) -> None:
+    def show(self, rows: Sequence[NodeRow], tally_view: TallyView | None) -> None:
         for row in rows:
             self._show_state(row)
         self._show_leader(rows)
-        if shown is not None and shown.results != self._counted and time.monotonic() >= self._next_tally_s:
+        if tally_view is not None and tally_view.results != self._counted and time.monotonic() >= self._next_tally_s:
             self._next_tally_s = time.monotonic() + TALLY_LINE_EVERY_S
-            self._counted = dict(shown.results)
-            self.say(f"{shown.poll}: " + ", ".join(f"{option} {votes:,}" for option, votes in self._counted.items()))
+            self._counted = dict(tally_view.results)
+            self.say(
+                f"{tally_view.poll}: " + ", ".join(f"{option} {votes:,}" for option, votes in self._counted.items())
+            )
 
     def _show_state(self, row: NodeRow) -> None:
         id = row.child.place.id
