@@ -49,6 +49,20 @@ function onTally(tally) {
   drawSoon();
 }
 
+function onDeleted({ id, version = Infinity }) {
+  const known = polls.get(id);
+  if (!known || known.tally.version > version) return; // a new poll has the name
+  known.card?.remove();
+  polls.delete(id);
+  drawSoon();
+}
+
+// A poll may have been deleted while nothing was heard of it.
+function onOpened() {
+  linked({ follows: true });
+  for (const [id, { card }] of polls) if (card?.isConnected) fetchDefinition(id);
+}
+
 // Options are added, and written in. Their order matters only as long as all of them are shown.
 function hasNewOption({ places, tally }) {
   const names = Object.keys(tally.results);
@@ -57,10 +71,11 @@ function hasNewOption({ places, tally }) {
 
 async function fetchDefinition(id) {
   const poll = polls.get(id);
-  if (poll.fetching) return;
+  if (!poll || poll.fetching) return;
   poll.fetching = true;
   try {
     const answer = await ask(`/polls/${encodeURIComponent(id)}?level=none`);
+    if (answer.status === 404 || answer.status === 410) return onDeleted({ id });
     const { write_ins: writeIns, options } = await answer.json();
     // The keys of a tally do not keep their order: JavaScript puts those first that look like numbers.
     const places = new Map(options.slice(0, OPTIONS_SHOWN).map((name, place) => [name, place]));
@@ -277,6 +292,10 @@ async function showVersion() {
 document.querySelector("main").hidden = false;
 linked({});
 drawSoon();
-follow({ opened: () => linked({ follows: true }), lost: () => linked({ follows: false }), results: onTally });
+follow({
+  opened: onOpened,
+  lost: () => linked({ follows: false }),
+  told: { results: onTally, deleted: onDeleted },
+});
 showNodes();
 showVersion();

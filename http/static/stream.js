@@ -7,8 +7,9 @@ const SILENT_MS = 40000; // a node that has nothing to tell says so every 15 s
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// `opened`, `lost` and `results` are called as these things happen, for as long as the page is there.
-export async function follow({ opened, lost, results }) {
+// `opened` and `lost` are called as these things happen, for as long as the page is there, and `told` for each event by
+// its name.
+export async function follow({ opened, lost, told }) {
   let seen = ""; // the last version whose tallies were all shown: what comes next is never older
   for (;;) {
     const leaving = new AbortController();
@@ -26,7 +27,7 @@ export async function follow({ opened, lost, results }) {
       if (answer.ok) {
         opened();
         for await (const event of eventsIn(answer.body, heard)) {
-          if (event.event === "results") results(JSON.parse(event.data));
+          told[event.event]?.(JSON.parse(event.data));
           seen = event.id ?? seen;
         }
       }

@@ -18,10 +18,12 @@ class Polls:
     def __init__(self, cluster: Cluster, prefix: str) -> None:
         self._cluster, self._prefix, self._made = cluster, prefix, 0
 
-    def make(self, options: Sequence[str], *, title: str | None = None, write_ins: bool = False) -> str:
+    def make(
+        self, options: Sequence[str], *, title: str | None = None, write_ins: bool = False, id: str | None = None
+    ) -> str:
         """Make an open poll. Returns its id, which is also its title if none is given."""
         self._made += 1
-        id = f"{self._prefix}-{self._made}"
+        id = id or f"{self._prefix}-{self._made}"
         poll = {"id": id, "title": title or id, "options": list(options), "write_ins": write_ins}
         self._post("/polls", poll, 201)
         return id
@@ -34,6 +36,9 @@ class Polls:
 
     def move(self, poll_id: str, state: str) -> None:
         self._post(f"/polls/{poll_id}/state", {"state": state}, 200)
+
+    def delete(self, poll_id: str) -> None:
+        self._post(f"/polls/{poll_id}", {}, 200, method="DELETE")
 
     def results(self, poll_id: str, at: NodeProcess) -> dict[str, int]:
         found: dict[str, int] = at.get(f"/polls/{poll_id}/results?level=linearizable")["results"]

@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Pages
+from tests.browser.conftest import NODES_DIE, Pages
 from tests.browser.polls import Polls, card, counts, names, option
 from tests.support.cluster import Cluster
 
@@ -166,3 +166,33 @@ def run_line(page: Page, place: int) -> str:
     line = page.locator("#lines code").nth(place).inner_text()
     done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=20, check=True)
     return done.stdout
+
+
+def test_a_deleted_poll_goes_and_a_new_one_of_its_name_comes(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    mood = polls.make(["happy", "sad"])
+    page = pages.open(cluster.nodes[0].url)
+    polls.vote(mood, "happy")
+    expect(counts(page, mood)).to_have_text(["1", "0"])
+    polls.move(mood, "closed")
+    polls.move(mood, "archived")
+    polls.delete(mood)
+    expect(card(page, mood)).to_have_count(0)
+    polls.make(["yes", "no"], id=mood)
+    expect(counts(page, mood)).to_have_text(["0", "0"])
+    expect(names(page, mood)).to_have_text(["yes", "no"])
+
+
+def test_a_poll_that_was_deleted_while_the_page_was_cut_off_goes(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    gone, kept = polls.make(["happy", "sad"]), polls.make(["happy", "sad"])
+    here = cluster.nodes[0]
+    page = pages.open(here.url, expected=(*NODES_DIE, "status of 410"))
+    expect(counts(page, gone)).to_have_text(["0", "0"])
+    here.kill()
+    expect(page.locator("#link")).to_have_class("lost")
+    polls.move(gone, "closed")
+    polls.move(gone, "archived")
+    polls.delete(gone)
+    here.start()
+    expect(page.locator("#link")).to_have_text("live")
+    expect(card(page, gone)).to_have_count(0)
+    expect(card(page, kept)).to_have_count(1)
