@@ -71,7 +71,9 @@ function hasNewOption({ places, tally }) {
 
 async function fetchDefinition(id) {
   const poll = polls.get(id);
-  if (!poll || poll.fetching) return;
+  if (!poll) return;
+  poll.again = poll.fetching; // what is on its way may be older than what asked for it now
+  if (poll.fetching) return;
   poll.fetching = true;
   try {
     const answer = await ask(`/polls/${encodeURIComponent(id)}?level=none`);
@@ -83,9 +85,11 @@ async function fetchDefinition(id) {
     drawSoon();
   } catch { // no answer, or a refusal, which has no options; until there is one, nobody can write in
     await tokenGiven();
+    poll.again = false;
     setTimeout(fetchDefinition, RECONNECT_MS, id);
   }
   poll.fetching = false;
+  if (poll.again) fetchDefinition(id);
 }
 
 function drawSoon() {
