@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import math
 from collections import deque
 from dataclasses import dataclass
@@ -24,9 +25,10 @@ from quorate.cluster import entry
 from quorate.cluster.entry import Result
 from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
+from quorate.cluster.submit import sections
 from quorate.cluster.submit.batch import Batch
 from quorate.cluster.submit.leader_call import UNREADABLE, LeaderCall, may_try_again, unreadable
-from quorate.errors import NoLeader, NotReady, OutcomeUnknown, Overloaded
+from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded
 from quorate.vote import ENTRY_BYTES_MAX
 
 BATCH_BYTES = 1024 * 1024  # a batch of this size leaves alone; only a single request can make a bigger one
@@ -34,7 +36,11 @@ DEADLINES_APART_S = 1.0  # between the requests of a batch: the whole batch is r
 WAITING_BYTES_MAX = 32 * 1024 * 1024
 PLACES = 2  # one entry is being synced while the next gathers acks of the followers; more only make entries smaller
 SWEEP_S = 0.1
+REFUSAL_EVERY_S = 60.0  # between two log lines about batches that no follower may forward
 FORWARDED_S = 5.0  # how long a follower's batch may wait here; the follower has its own deadline
+
+
+log = logging.getLogger(__name__)
 
 
 class _BatchAnswer(msgspec.Struct, array_like=True):
@@ -83,6 +89,7 @@ class BatchQueue:
         self._pending: deque[_PendingBatch] = deque()  # encoded, waiting for a leader or a free place
         self._sent: dict[int, _PendingBatch] = {}  # by identity: sent, perhaps counted, not yet answered
         self._proposals: set[asyncio.Future[Applied]] = set()  # entries under way that this leadership proposed
+        self._refusal_said_s = float("-inf")
         self._scheduled = False
         self._sweeping: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -221,6 +228,7 @@ class BatchQueue:
             raise NoLeader(f"{self._replica.node_id} does not lead now")
         if self.waiting_bytes + len(encoded) > self._waiting_bytes_max or len(encoded) > ENTRY_BYTES_MAX:
             raise Overloaded(f"too many votes wait on the leader ({self._replica.node_id}); try again in a moment")
+        self._check(peer, encoded)
         loop = asyncio.get_running_loop()
         batch = _PendingBatch(encoded, loop.time() + FORWARDED_S, loop.create_future(), ours=False)
         self._pending.append(batch)
@@ -231,6 +239,17 @@ class BatchQueue:
             return bytes(_encode_answer(answer))
         finally:
             self.waiting_bytes -= len(encoded)
+
+    def _check(self, peer: str, encoded: bytes) -> None:
+        """Raises an error that says what a follower may not forward."""
+        try:
+            sections.check(encoded, self._replica.state.level)
+        except Invalid as error:
+            now_s = asyncio.get_running_loop().time()
+            if now_s - self._refusal_said_s > REFUSAL_EVERY_S:
+                self._refusal_said_s = now_s
+                log.error("a batch that %s forwarded was refused: %s", peer, error.detail)
+            raise
 
     # ---- on a follower ----------------------------------------------------------------------------------------------
 

@@ -13,6 +13,7 @@ from operator import attrgetter
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, ForgetResult, PollResult, ProducerResult, Result
 from quorate.cluster.replica import Replica
+from quorate.cluster.submit import operators
 from quorate.cluster.submit.batch import count_choices
 from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
 from quorate.errors import Deleted, NotReady, QuorateError, TooLarge
@@ -27,6 +28,7 @@ class Submitter:
     def __init__(self, replica: Replica, *, waiting_bytes_max: int = WAITING_BYTES_MAX) -> None:
         self._replica = replica
         self._queue = BatchQueue(replica, waiting_bytes_max=waiting_bytes_max)
+        self._operators = operators.OperatorCommands(replica)
 
     # ---- requests ---------------------------------------------------------------------------------------------------
 
@@ -89,6 +91,8 @@ class Submitter:
 
     async def command(self, command: Command, *, timeout_s: float) -> tuple[Result, int]:
         """Any command: its result, and the version it was applied at."""
+        if isinstance(command, operators.COMMANDS) and self._replica.state.level >= operators.LEVEL:
+            return await self._operators.run(command, timeout_s=timeout_s)
         encoded, deadline_s = entry.encode_command(command), _deadline(timeout_s)
         batch = self._queue.batch_for(len(encoded), deadline_s)
         answer: tuple[Result, int] = await batch.add_command(encoded, deadline_s).answer

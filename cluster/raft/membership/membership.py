@@ -231,8 +231,7 @@ class Membership:
         if before is not None and before.incarnation != introduction.incarnation:
             self._engine.forget_copies(peer)
         self._introductions[peer] = introduction
-        news = [self._book.hear(peer, introduction.raft), self._book.hear_of_others(peer, introduction.others)]
-        if any(news):
+        if any([self._book.hear(peer, introduction.raft), self._book.hear_of_others(peer, introduction.others)]):
             self._dial()
 
     def refusal(self, peer: str, introduction: Introduction) -> str | None:
@@ -250,8 +249,8 @@ class Membership:
             return None
         if self.current is None:
             return None if peer in self._book.configured else f"{peer} is not among this node's raft.peers"
-        if self.current.get(self._node_id) is None and not self._past.has_secret:
-            return None  # this node is being taken in, and has nothing of the log yet
+        if self.current.get(self._node_id) is None and not self._past.has_secret:  # it is being taken in
+            return None
         return f"{peer} is no member of this cluster yet: quorate members add {peer} HOST:PORT"
 
     def impostor(self, introduction: Introduction, replaces: Introduction | None) -> str | None:

@@ -1,0 +1,125 @@
+"""What a follower may forward to the leader: votes, polls and producers, and nothing that brings a state of its own.
+
+The leader passes a section on into an entry without decoding it. So a follower could have it write what only the leader
+or an operator may: polls that begin with results (only imports from sinks do, and these are the leader's), a cluster's
+settings, or more votes at once than any request has, which would bring the totals to their bound for ever. Here the
+leader reads the tags of the commands, and the numbers that could do that. Texts and ids are passed over unread.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from quorate.errors import Invalid, NotReady
+from quorate.vote import ENTRY_BYTES_MAX
+
+VOTES_MAX = ENTRY_BYTES_MAX // 32  # more votes than an entry's bytes could bring one by one
+
+Sums = list[tuple[int, Annotated[int, msgspec.Meta(ge=0, le=VOTES_MAX)]]]
+_NOTHING = msgspec.Raw(b"")
+
+
+class _CastVotes(msgspec.Struct, array_like=True, tag=1):
+    choices: msgspec.Raw
+    ids: msgspec.Raw = _NOTHING
+    picks: msgspec.Raw = _NOTHING
+    sums: Sums = []
+
+
+class _CastOnce(msgspec.Struct, array_like=True, tag=2):
+    key: msgspec.Raw
+    fingerprint: msgspec.Raw
+    choices: msgspec.Raw
+    sums: Sums
+
+
+class _CastSession(msgspec.Struct, array_like=True, tag=4):
+    producer: msgspec.Raw
+    epoch: msgspec.Raw
+    sequence: msgspec.Raw
+    fingerprint: msgspec.Raw
+    choices: msgspec.Raw
+    sums: Sums
+
+
+class _CreatePoll(msgspec.Struct, array_like=True, tag=5):
+    id: msgspec.Raw
+    title: msgspec.Raw
+    options: msgspec.Raw
+    state: msgspec.Raw
+    closes_at_ms: msgspec.Raw
+    write_ins: msgspec.Raw
+    initial_results: list[int] = []
+    imported: bool = False
+
+
+class _OpenProducer(msgspec.Struct, array_like=True, tag=3):
+    pass
+
+
+class _SetPollState(msgspec.Struct, array_like=True, tag=6):
+    pass
+
+
+class _SetDedupWindow(msgspec.Struct, array_like=True, tag=8):
+    pass
+
+
+class _RaiseGeneration(msgspec.Struct, array_like=True, tag=9):
+    pass
+
+
+class _ChangePoll(msgspec.Struct, array_like=True, tag=10):
+    pass
+
+
+class _DeletePoll(msgspec.Struct, array_like=True, tag=11):
+    pass
+
+
+class _Seen(msgspec.Struct, array_like=True, tag=13):
+    pass
+
+
+class _ForgetProducer(msgspec.Struct, array_like=True, tag=14):
+    pass
+
+
+class _RenewProducer(msgspec.Struct, array_like=True, tag=15):
+    pass
+
+
+_Operators = _SetDedupWindow | _RaiseGeneration
+_Votes = _CastVotes | _CastOnce | _CastSession
+_decode = msgspec.msgpack.Decoder(
+    list[
+        _Votes
+        | _CreatePoll
+        | _OpenProducer
+        | _SetPollState
+        | _Operators
+        | _ChangePoll
+        | _DeletePoll
+        | _Seen
+        | _ForgetProducer
+        | _RenewProducer
+    ]
+).decode
+
+
+def check(section: bytes, level: int) -> None:
+    """Raises `Invalid` if no follower may forward this, or `NotReady`: below level 1 followers forward what operators
+    ask, too, and one may not know yet that the level has risen."""
+    try:
+        commands = _decode(section)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Invalid(f"it holds what followers do not forward, or numbers that no request has ({error})") from None
+    for command in commands:
+        if isinstance(command, _CreatePoll) and (command.initial_results or command.imported):
+            raise Invalid("it holds a poll that begins with results, and only the leader imports polls")
+        if isinstance(command, _Votes) and sum(votes for _, votes in command.sums) > VOTES_MAX:
+            raise Invalid(f"it holds over {VOTES_MAX:,} votes without ids")
+        if level and isinstance(command, _Operators):
+            raise NotReady("it holds what operators ask, which travels as a call of its own now; try again")

@@ -1,0 +1,100 @@
+"""A follower that lies: what the leader takes from a forwarded section, and what operators' commands do instead."""
+
+from __future__ import annotations
+
+from typing import get_args
+
+import msgspec
+import pytest
+
+from quorate.cluster import entry
+from quorate.cluster.entry import Choice, Command
+from quorate.cluster.submit import sections
+from quorate.errors import Invalid, NotReady
+from quorate.vote import Vote
+from tests.support.on_loop import on_loop
+from tests.unit.submit.one_poll import pair
+
+HAPPY = Choice("happy", None, 1, entry.fingerprint_of("happy", None, 1))
+WRONG: dict[str, Command | bytes] = {
+    "carried results": entry.CreatePoll("p", "", ["a"], "open", None, False, [2**63 - 2]),
+    "carried zeros": entry.CreatePoll("p", "", ["a"], "open", None, False, [0]),
+    "an import": entry.CreatePoll("p", "", ["a"], "open", None, False, [], imported=True),
+    "more votes than a request has": entry.CastVotes([HAPPY], plain=[(0, 2**40)]),
+    "many such sums": entry.CastVotes([HAPPY], plain=[(0, sections.VOTES_MAX)] * 2),
+    "less than no vote": entry.CastVotes([HAPPY], plain=[(0, -5)]),
+    "such a request": entry.CastOnce(b"k" * 8, 1, [HAPPY], [(0, 2**50)]),
+    "such a session": entry.CastSession("s", 1, 1, 1, [HAPPY], [(0, 2**50)]),
+    "a new cluster": entry.FormCluster("c2", b"k" * 16, 10),
+    "an end of tombstones": entry.ForgetTombstones([("p", 1)]),
+    "a command that nobody knows": b"\x92\x7f\x01",
+    "no command": b"\xc1",
+}
+RIGHT: list[Command] = [
+    entry.CastVotes([HAPPY], b"i" * 8, b"\0" * 4, [(0, 10_000)]),
+    entry.CastVotes([HAPPY]),
+    entry.CastOnce(b"k" * 8, 1, [HAPPY], [(0, 10_000)]),
+    entry.CastSession("s", 1, 1, 1, [HAPPY], [(0, 3)]),
+    entry.OpenProducer("s"),
+    entry.CreatePoll("p", "", ["a"], "open", 7, True),
+    entry.SetPollState("p", "closed"),
+    entry.ChangePoll("p", None, ["b"], True, None),
+    entry.DeletePoll("p", 1),
+    entry.Seen(1),
+    entry.ForgetProducer("s", None),
+    entry.RenewProducer("s"),
+]
+OPERATORS: list[Command] = [entry.SetDedupWindow(5), entry.RaiseGeneration("x")]
+
+
+def section(*commands: Command | bytes) -> bytes:
+    return entry.encode_batch([msgspec.Raw(each) if isinstance(each, bytes) else each for each in commands])
+
+
+@pytest.mark.parametrize("command", WRONG.values(), ids=WRONG.keys())
+@pytest.mark.parametrize("level", [0, 1])
+def test_what_no_follower_may_forward_is_refused(command: Command | bytes, level: int) -> None:
+    with pytest.raises(Invalid):
+        sections.check(section(RIGHT[0], command), level)
+
+
+def test_what_followers_forward_is_taken() -> None:
+    for level in (0, 1):
+        sections.check(section(*RIGHT), level)
+        sections.check(section(), level)
+
+
+def test_every_command_was_thought_of() -> None:
+    thought_of = {type(command) for command in [*RIGHT, *OPERATORS, *WRONG.values()]}
+    assert set(get_args(entry.Command)) <= thought_of
+
+
+@pytest.mark.parametrize("command", OPERATORS)
+def test_what_operators_ask_comes_in_sections_only_from_nodes_of_0_1_0(command: Command) -> None:
+    sections.check(section(command), 0)
+    with pytest.raises(NotReady):
+        sections.check(section(command), 1)
+
+
+@pytest.mark.parametrize("level", [0, 1])
+@on_loop
+async def test_an_operators_command_is_done_by_the_leader_whichever_node_is_asked(level: int) -> None:
+    leader, follower, submitter = await pair()
+    for replica in (leader, follower):
+        replica.state.level = level
+    result, version = await submitter.command(entry.SetDedupWindow(500_000), timeout_s=1)
+    assert (entry.Done(500_000), leader.state.version) == (result, version)
+    submitter.stop()
+
+
+@on_loop
+async def test_a_section_that_is_refused_takes_no_other_one_with_it(caplog: pytest.LogCaptureFixture) -> None:
+    leader, _, submitter = await pair()
+    lie = section(entry.CreatePoll("p", "", ["a"], "open", None, False, [2**63 - 2]))
+    for _ in range(3):
+        with pytest.raises(Invalid, match="only the leader imports polls"):
+            await leader.handlers["section"]("n2", lie)
+    assert 1 == (await submitter.cast([Vote("happy")], timeout_s=1)).applied
+    assert leader.state.poll("p") is None
+    assert 1 == caplog.text.count("a batch that n2 forwarded was refused")
+    submitter.stop()
