@@ -23,7 +23,7 @@ ANSWER_S = 5.0
 _Command = SetDedupWindow | RaiseGeneration
 
 
-class _Answer(msgspec.Struct, array_like=True):
+class _Operated(msgspec.Struct, array_like=True):
     """Between nodes: what applying the command gave."""
 
     version: int
@@ -32,7 +32,7 @@ class _Answer(msgspec.Struct, array_like=True):
 
 _encode = msgspec.msgpack.Encoder().encode
 _command = msgspec.msgpack.Decoder(_Command).decode
-_answer = msgspec.msgpack.Decoder(_Answer).decode
+_operated = msgspec.msgpack.Decoder(_Operated).decode
 
 
 class OperatorCommands:
@@ -57,7 +57,7 @@ class OperatorCommands:
         )
         return answer.result, answer.version
 
-    async def _propose(self, command: _Command) -> _Answer:
+    async def _propose(self, command: _Command) -> _Operated:
         replica = self._replica
         proposed = replica.propose(entry.encode_entry(replica.now_ms(), [entry.encode_batch([command])]))
         done, _ = await asyncio.wait([proposed], timeout=ANSWER_S)
@@ -65,11 +65,11 @@ class OperatorCommands:
             proposed.add_done_callback(lambda late: late.cancelled() or late.exception())
             raise OutcomeUnknown("no majority confirmed it in time; look whether it holds")
         applied = proposed.result()
-        return _Answer(applied.version, applied.results[0][0])
+        return _Operated(applied.version, applied.results[0][0])
 
     async def _on_asked(self, peer: str, request: bytes) -> bytes:
         return _encode(await self._propose(_command(request)))
 
 
-async def _read(answer: bytes) -> _Answer:
-    return _answer(answer)
+async def _read(answer: bytes) -> _Operated:
+    return _operated(answer)

@@ -55,7 +55,7 @@ class _CreatePoll(msgspec.Struct, array_like=True, tag=5):
     imported: bool = False
 
 
-class _OpenProducer(msgspec.Struct, array_like=True, tag=3):
+class _OpensProducer(msgspec.Struct, array_like=True, tag=3):
     pass
 
 
@@ -97,7 +97,7 @@ _decode = msgspec.msgpack.Decoder(
     list[
         _Votes
         | _CreatePoll
-        | _OpenProducer
+        | _OpensProducer
         | _SetPollState
         | _Operators
         | _ChangePoll
