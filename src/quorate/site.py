@@ -60,14 +60,19 @@ def read_name(text: str) -> Site | None:
 def site_of_origin(text: str) -> Site | None:
     """The site of an Origin header, with its port. None: it is of no site that speaks HTTP, or malformed."""
     scheme, _, rest = text.partition("://")
-    site = read_site(rest) if scheme in DEFAULT_PORTS else None
-    return site if site is None or site.port is not None else site._replace(port=DEFAULT_PORTS[scheme])
+    return _with_port(read_site(rest), scheme)
 
 
 def site_of_url(url: str) -> Site | None:
-    """The site of an http:// or https:// URL, with its port. None: it is no such URL."""
+    """The site of an http:// or https:// URL as people write it, with its port. None: it is no such URL."""
     try:
         parts = urlsplit(url)
     except ValueError:
         return None
-    return site_of_origin(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    return _with_port(read_name(parts.netloc.rpartition("@")[2]), parts.scheme)
+
+
+def _with_port(site: Site | None, scheme: str) -> Site | None:
+    if site is None or scheme not in DEFAULT_PORTS:
+        return None
+    return site if site.port is not None else site._replace(port=DEFAULT_PORTS[scheme])

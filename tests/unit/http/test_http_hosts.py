@@ -24,6 +24,7 @@ def node(request: pytest.FixtureRequest) -> Iterator[Node]:
         MemberAddresses("n2", "https://Second.example:8002/", "127.0.0.1:9002"),
         MemberAddresses("n3", "", "127.0.0.1:9003"),
         MemberAddresses("n4", "http://[half", "127.0.0.1:9003"),
+        MemberAddresses("n5", "http://käse.example:8001", "127.0.0.1:9004"),
     ]
     with running(hot=request.param, hosts=HOSTS, members=members) as node:
         node.ask("POST", "/polls", MOOD)
@@ -67,7 +68,7 @@ def test_what_is_no_route_is_refused_too(node: Node, method: str, path: str) -> 
         *("[::1]", "[::1]:8001", "[::ffff:127.0.0.1]", "[fe80::1%25eth0]:80", "[fe80::1%eth0]"),
         *("second.example", "SECOND.example:8002", "second.example:443", "second.example.:9"),
         *("votes.example", "votes.example:8080", "Votes.Example.", "other.example:8443", "[2001:db8::1]:80"),
-        *("plain.example", "plain.example:80", "xn--bcher-kva.example"),
+        *("plain.example", "plain.example:80", "xn--bcher-kva.example", "xn--kse-qla.example:8001"),
     ],
 )
 def test_addresses_localhost_and_the_clusters_names_pass(node: Node, host: str) -> None:
