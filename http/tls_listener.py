@@ -13,6 +13,7 @@ import socket
 from collections.abc import Callable
 
 from quorate.http.api import Api
+from quorate.http.pace import Pace
 from quorate.security.tls import LiveTls
 
 HANDSHAKE = b"\x16"
@@ -38,6 +39,7 @@ class TlsListener:
         self._socket, self._connect, self._tls = sock, connect, tls
         self._limits, self._counts, self._to_plain = api.limits, api.counts, to_plain
         self._waiting: dict[asyncio.Task[None], None] = {}  # connections without a complete handshake, oldest first
+        self._pace = Pace(self._limits.handshakes_per_s, self._limits.handshakes_at_once)
         self._closed = False
         sock.setblocking(False)
         self._accepting = asyncio.get_running_loop().create_task(self._accept())
@@ -46,17 +48,21 @@ class TlsListener:
         """Accept nothing more, and drop what is no connection yet. Idempotent."""
         self._closed = True
         self._accepting.cancel()
+        self._pace.close()
         for task in list(self._waiting):
             task.cancel()
 
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
+        trouble = ""
         try:
             while True:
                 try:
                     accepted, _ = await loop.sock_accept(self._socket)
+                    trouble = ""
                 except OSError as error:
-                    log.warning("a connection to the port for HTTPS cannot be accepted: %s", error)
+                    if trouble != (trouble := str(error)):
+                        log.warning("connections to the port for HTTPS cannot be accepted: %s; trying again", error)
                     await asyncio.sleep(ACCEPT_AGAIN_S)
                     continue
                 self._make_room()
@@ -77,6 +83,7 @@ class TlsListener:
             async with asyncio.timeout(self._limits.head_timeout_s):
                 first = await _first_byte(accepted)
                 if first == HANDSHAKE:
+                    await self._pace.turn()
                     taken = await self._shake_hands(accepted)
                 elif first.isalpha():
                     await self._tell(accepted)

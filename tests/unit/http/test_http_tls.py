@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 
+from quorate.http import tls_listener
 from quorate.http.limits import Limits
 from quorate.security.tls import server_tls
 from tests.support.certificates import DAY, Authority
-from tests.support.http_node import MOOD, TIMEOUT_S, Node, running
+from tests.support.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
 from tests.support.waiting import wait_for
 
 
@@ -113,6 +115,17 @@ def test_the_oldest_handshakes_make_room_for_new_ones(authority: Authority) -> N
             assert_ends(sock)
 
 
+def test_handshakes_beyond_the_pace_wait_and_open_connections_go_on(authority: Authority) -> None:
+    slow = Limits(handshakes_per_s=0.001, handshakes_at_once=1, head_timeout_s=0.3)
+    with over_tls(authority, limits=slow) as node, contextlib.closing(node.connect()) as first:
+        first.request("GET", "/livez")
+        assert 200 == answer_of(first.getresponse()).status
+        with pytest.raises((ssl.SSLError, OSError)):
+            node.ask("GET", "/livez")
+        first.request("GET", "/livez")
+        assert 200 == answer_of(first.getresponse()).status
+
+
 def assert_ends(sock: socket.socket) -> None:
     sock.settimeout(TIMEOUT_S)
     try:
@@ -154,6 +167,47 @@ def serial_of(node: Node, authority: Authority) -> str:
         certificate = wrapped.getpeercert()
         assert certificate is not None
         return str(certificate["serialNumber"])
+
+
+def test_a_client_that_takes_no_answer_is_cut(authority: Authority) -> None:
+    with over_tls(authority, limits=Limits(stall_timeout_s=0.1)) as node:
+        node.ask("POST", "/polls", {"id": "big", "options": [f"{i:07d} {'x' * 200}" for i in range(18_000)]})
+        with node.dial() as sock, authority.client_context().wrap_socket(sock, server_hostname="localhost") as wrapped:
+            wrapped.sendall(b"GET /polls/big/results HTTP/1.1\r\nHost: localhost\r\n\r\n" * 8)
+            wait_for("it is connected", lambda: node.server.connections == 1)
+            wait_for("it is cut", lambda: node.server.connections == 0)
+
+
+def test_a_request_that_does_not_arrive_is_cut(authority: Authority) -> None:
+    context = authority.client_context()
+    with (
+        over_tls(authority, limits=Limits(head_timeout_s=0.3)) as node,
+        node.dial() as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as wrapped,
+    ):
+        wrapped.sendall(b"GET /livez HTTP/1.1\r\nX: ")
+        assert wrapped.recv(65_536).startswith(b"HTTP/1.1 408 ")
+        assert b"" == wrapped.recv(65_536)
+
+
+def test_accepting_goes_on_after_descriptors_were_short(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = iter([OSError(24, "Too many open files")] * 3)
+    real = uvloop.Loop.sock_accept
+
+    class Loop(uvloop.Loop):
+        async def sock_accept(self, sock: socket.socket) -> Any:
+            if (error := next(failing, None)) is not None:
+                raise error
+            return await real(self, sock)
+
+    monkeypatch.setattr(tls_listener, "ACCEPT_AGAIN_S", 0.01)
+    monkeypatch.setattr(uvloop, "new_event_loop", Loop)
+    with over_tls(authority) as node:
+        assert 200 == node.ask("GET", "/livez").status
+    assert next(failing, None) is None
+    assert 1 == caplog.text.count("cannot be accepted")
 
 
 def test_stopping_ends_what_is_no_connection_yet(authority: Authority, tmp_path: Path) -> None:
