@@ -10,7 +10,9 @@ from hypothesis import settings
 settings.register_profile("quorate", deadline=None, database=None, print_blob=True)
 settings.load_profile("quorate")
 
-# Under `scripts/test.sh &` a shell has SIGINT ignored, and so would the nodes of the tests have it. A signal that this
-# process handles is at its default in the processes that it starts.
-if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# Under `scripts/test.sh &` a shell has SIGINT ignored, under `nohup` SIGHUP, and so would the nodes of the tests have
+# them.
+# A signal that this process handles is at its default in the processes that it starts.
+for _number, _handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, lambda *_: None)):
+    if signal.getsignal(_number) == signal.SIG_IGN:
+        signal.signal(_number, _handler)
