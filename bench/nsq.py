@@ -72,7 +72,7 @@ class Took:
 class JustFinish:
     """Answers that all votes are counted."""
 
-    async def cast(self, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:
+    async def cast(self, votes: Sequence[Vote], *, timeout_s: float, sent_ms: Sequence[int] | None = None) -> Tallied:
         return Tallied(len(votes), 0, [], 0)
 
 

@@ -357,6 +357,16 @@ class StateMachine:
         )
 
     @property
+    def has_deleted(self) -> bool:
+        """Whether a poll was ever deleted, as far as that still matters."""
+        return bool(self._tally.tombstones or self._tally.tombstones.forgotten_ms or self._tally.newest_again)
+
+    def since_ms(self, id: str) -> int:
+        """Messages from before this time were not meant for this poll; 0 if it counts all."""
+        poll = self._tally.polls.get(id)
+        return 0 if poll is None else poll.since_ms
+
+    @property
     def newest_again(self) -> int:
         """The newest creation of a poll that took the name of a deleted one, for `Seen`; 0: there was none."""
         return self._tally.newest_again

@@ -137,7 +137,7 @@ class QueueConsumer(Generic[D]):
         since_s = time.monotonic() if group.is_rest else group.deliveries[0].came_s
         while True:
             try:
-                tallied = await self._caster.cast(group.votes, timeout_s=self._cast_timeout_s)
+                tallied = await self._caster.cast(group.votes, timeout_s=self._cast_timeout_s, sent_ms=group.sent_ms)
             except QuorateError as error:
                 self._on_failure(f"votes wait and are tried again: {error.detail}")
                 pause_s = error.retry_after_s or 0.1

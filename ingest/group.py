@@ -26,6 +26,7 @@ class Group(Generic[D]):
         self.deliveries: list[D] = []
         self.starts: list[int] = []
         self.votes: list[Vote] = []
+        self.sent_ms: list[int] = []  # of each vote
         self.bytes = 0
         self.is_rest = False  # other votes of its message were decided before
         self.rejected: dict[D, list[Rejected]] = {}  # what is known to be rejected before the cluster is asked
@@ -50,6 +51,7 @@ class Group(Generic[D]):
                 identity = identity or delivery.identity
                 vote.id = f"{identity}:{index}"
         self.votes += body.votes
+        self.sent_ms += [delivery.sent_ms] * len(body.votes)
 
     def by_delivery(self, rejections: Iterable[Rejection]) -> dict[D, list[Rejection]]:
         found: dict[D, list[Rejection]] = {}
@@ -80,6 +82,7 @@ class Group(Generic[D]):
             vote = self.votes[rejection.index]
             if rejection.reason in UNKNOWN:
                 rest.votes.append(vote)
+                rest.sent_ms.append(delivery.sent_ms)
             else:
                 rejected.append((rejection.reason, rejection.detail, vote))
         if rejected:

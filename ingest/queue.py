@@ -50,6 +50,11 @@ class Delivery(Protocol):
         ...
 
     @property
+    def sent_ms(self) -> int:
+        """When it was put into the queue (Unix, ms). 0 if the queue does not know."""
+        ...
+
+    @property
     def is_orphan(self) -> bool:
         """Whether it cannot be given back any more and this node perhaps has the only copy."""
         ...

@@ -6,7 +6,8 @@ a new letter with the others takes its place. Otherwise the votes that count wou
 and the protection of their ids may end.
 
 Only letters whose votes may count one day are replayed. A vote that was rejected as a conflict must never count, though
-its id may be forgotten by now. What is no vote stays as well.
+its id may be forgotten by now. What is no vote stays as well. So does a letter whose message is from before a poll that
+it names took the name of a deleted one.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ GROUP_BYTES = 1024 * 1024
 STAYING_SHOWN = 10
 
 Cast = Callable[[Sequence[Vote]], Tallied]
+Since = Callable[[str], int]  # from when on a poll counts messages (Unix, ms); 0 if it counts all
 
 
 class Taken(Protocol):
@@ -64,17 +66,17 @@ class Replay:
             self.examples.append((reason, detail))
 
 
-def replay(box: Box[T], cast: Cast, done: Replay) -> None:
+def replay(box: Box[T], cast: Cast, done: Replay, since_ms: Since = lambda poll: 0) -> None:
     """Replay all letters in the box, and note in `done` what became of them. Raises what `cast` and the box raise."""
     while taken := box.take(LETTERS_AT_ONCE):
-        for group in _groups(_votes_of(taken, done)):
+        for group in _groups(_votes_of(taken, done, since_ms)):
             _replay_group(box, cast, group, done)
 
 
 _Entry = tuple[T, Letter, list[Vote]]
 
 
-def _votes_of(taken: Iterable[T], done: Replay) -> Iterator[_Entry[T]]:
+def _votes_of(taken: Iterable[T], done: Replay, since_ms: Since) -> Iterator[_Entry[T]]:
     """The letters that are replayed, with their votes."""
     for each in taken:
         try:
@@ -86,9 +88,23 @@ def _votes_of(taken: Iterable[T], done: Replay) -> Iterator[_Entry[T]]:
             done.keep(letter.reason, letter.detail)
             continue
         try:
-            yield each, letter, letter.votes()
+            votes = letter.votes()
         except Invalid as error:
             done.keep("unreadable", error.detail)
+            continue
+        if poll := _newer_poll(letter, votes, since_ms):
+            done.keep("deleted", f"it was sent for an earlier poll {poll!r}, which was deleted")
+            continue
+        yield each, letter, votes
+
+
+def _newer_poll(letter: Letter, votes: Iterable[Vote], since_ms: Since) -> str | None:
+    """A poll that the letter names and that took the name of a deleted one after the message was sent."""
+    sent_ns = letter.origin.get("timestamp_ns")
+    if not isinstance(sent_ns, int):
+        return None
+    polls = {vote.poll: None for vote in votes if vote.poll is not None}
+    return next((poll for poll in polls if sent_ns < since_ms(poll) * 1_000_000), None)
 
 
 def _groups(letters: Iterable[_Entry[T]]) -> Iterator[list[_Entry[T]]]:

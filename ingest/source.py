@@ -18,7 +18,12 @@ from quorate.vote import Tallied, Vote
 class Caster(Protocol):
     """What a source needs of the cluster. `cluster.submit.Submitter` is one."""
 
-    async def cast(self, votes: Sequence[Vote], *, timeout_s: float) -> Tallied: ...
+    async def cast(self, votes: Sequence[Vote], *, timeout_s: float, sent_ms: Sequence[int] | None = None) -> Tallied:
+        """`sent_ms`: when each vote was put into its queue (Unix, ms; 0 if that is not known).
+
+        A vote for a poll does not count if it is older than the deletion of an earlier poll of that name.
+        """
+        ...
 
 
 @dataclass(slots=True)

@@ -7,7 +7,7 @@ when a batch leaves, and `leader_call.py` brings it to the leader.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import attrgetter
 
 from quorate.cluster import entry
@@ -16,8 +16,9 @@ from quorate.cluster.replica import Replica
 from quorate.cluster.submit import operators
 from quorate.cluster.submit.batch import count_choices
 from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
+from quorate.cluster.submit.old_votes import TOO_OLD, old_votes
 from quorate.errors import Deleted, NotReady, QuorateError, TooLarge
-from quorate.vote import Tallied, Vote
+from quorate.vote import Outcome, Rejection, Tallied, Vote
 
 VOTE_BYTES = 32  # of one vote in a batch at the most, beside its texts
 
@@ -32,11 +33,28 @@ class Submitter:
 
     # ---- requests ---------------------------------------------------------------------------------------------------
 
-    async def cast(self, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:
-        """Count votes that each stand alone; all are decided at one version."""
+    async def cast(self, votes: Sequence[Vote], *, timeout_s: float, sent_ms: Sequence[int] | None = None) -> Tallied:
+        """Count votes that each stand alone; all are decided at one version.
+
+        `sent_ms` says of votes from a queue when each was put there (Unix, ms). One that was meant for a poll which is
+        deleted by now does not count in the new poll of its name.
+        """
+        if sent_ms is not None and (old := old_votes(self._replica.state, votes, sent_ms)):
+            return await self._cast_others(votes, old, timeout_s)
         hash_key, deadline_s = self._hash_key(), _deadline(timeout_s)
         batch = self._queue.batch_for(_size_of(votes), deadline_s)
         tallied: Tallied = await batch.add_votes(votes, hash_key, deadline_s).answer
+        return tallied
+
+    async def _cast_others(self, votes: Sequence[Vote], old: Collection[int], timeout_s: float) -> Tallied:
+        places = [place for place in range(len(votes)) if place not in old]
+        tallied = Tallied(0, 0, [], self._replica.state.version)
+        if places:
+            tallied = await self.cast([votes[place] for place in places], timeout_s=timeout_s)
+        for rejection in tallied.rejected:
+            rejection.index = places[rejection.index]
+        tallied.rejected += [Rejection(place, votes[place].id, Outcome.DELETED.reason, TOO_OLD) for place in old]
+        tallied.rejected.sort(key=attrgetter("index"))
         return tallied
 
     async def cast_once(self, key: str, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:

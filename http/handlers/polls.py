@@ -170,9 +170,11 @@ def show_poll(poll: PollView) -> dict[str, Any]:
     return {**_show_definition(poll), "created_at": _show_time(poll.created_ms), **_numbers(poll)}
 
 
-def _numbers(poll: PollView) -> dict[str, int]:
-    """`creation` tells this poll from another one that has or had its id; it is 0 if 0.1.0 created it."""
-    return {"creation": poll.creation, "version": poll.version}
+def _numbers(poll: PollView) -> dict[str, Any]:
+    """`creation` tells this poll from another one that has or had its id; it is 0 if 0.1.0 created it. Messages of a
+    queue from before `counts_from` were meant for that other one."""
+    since = _show_time(poll.since_ms or None)
+    return {"creation": poll.creation, "counts_from": since, "version": poll.version}
 
 
 def _show_definition(poll: PollView | CreatePoll) -> dict[str, Any]:

@@ -54,6 +54,10 @@ class NsqDelivery:
         return f"nsq:{self.connection.topic}:{self.id.decode()}:{self.timestamp_ns}"
 
     @property
+    def sent_ms(self) -> int:
+        return self.timestamp_ns // 1_000_000
+
+    @property
     def is_orphan(self) -> bool:
         """Whether its connection broke: an nsqd that was killed forgets what it had delivered."""
         return self.connection.ended.done()

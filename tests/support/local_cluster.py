@@ -40,8 +40,8 @@ class DyingCaster:
         self._submitter = submitter
         self.counted = 0
 
-    async def cast(self, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:
-        tallied = await self._submitter.cast(votes, timeout_s=timeout_s)
+    async def cast(self, votes: Sequence[Vote], *, timeout_s: float, sent_ms: Sequence[int] | None = None) -> Tallied:
+        tallied = await self._submitter.cast(votes, timeout_s=timeout_s, sent_ms=sent_ms)
         self.counted += tallied.applied
         await asyncio.Event().wait()
         return tallied

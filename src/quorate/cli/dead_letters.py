@@ -176,9 +176,13 @@ def replay(as_json: bool, letters: Letters, nodes: list[str], timeout_s: float) 
 
     done = Replay()
 
+    @functools.cache
+    def since_ms(poll: str) -> int:
+        return client.poll_counts_from_ms(poll)
+
     def replay_at(nsqd: str) -> None:
         with letters.box(nsqd) as box:
-            replay_box(box, client.cast, done)
+            replay_box(box, client.cast, done, since_ms)
 
     with client_of(nodes, timeout_s) as client:
         client.leader()  # if no node can be reached, say so before a letter is taken

@@ -14,6 +14,7 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 import msgspec
@@ -21,7 +22,7 @@ import requests
 
 from quorate.client.attempts import FailedAttempts
 from quorate.client.error_replies import answer_error, transport_error, worth_another_try
-from quorate.errors import Invalid, QuorateError
+from quorate.errors import Deleted, Invalid, QuorateError, UnknownPoll
 from quorate.vote import Tallied, Vote
 from quorate.web.session import WebSession
 from quorate.web.words import by_way_of
@@ -183,6 +184,14 @@ class Client:
 
     def poll(self, id: str) -> Any:
         return self.request("GET", f"/polls/{_quote(id)}").json()
+
+    def poll_counts_from_ms(self, id: str) -> int:
+        """Messages of a queue from before this time (Unix, ms) were meant for an earlier poll of this name. 0: none."""
+        try:
+            moment = self.poll(id).get("counts_from")
+        except (UnknownPoll, Deleted):  # its votes are rejected anyway
+            return 0
+        return 0 if moment is None else round(datetime.fromisoformat(moment).timestamp() * 1000)
 
     def results(self, id: str, *, level: str = "weak", min_version: int | None = None) -> Any:
         params = {"level": level, "min_version": min_version}

@@ -29,6 +29,7 @@ class MemoryDelivery:
     attempts: int = 1
     connection: str = "here"
     is_orphan: bool = False
+    sent_ms: int = 0
     came_s: float = field(default_factory=time.monotonic)
 
     @property
@@ -50,6 +51,7 @@ class MemoryQueue:
         self.letters: list[tuple[str, bytes]] = []  # the connection, and the letter
         self.letters_fail: dict[str, Exception] = {}  # by connection
         self.throttled = False
+        self.sent_ms = 0  # of what is delivered from now on
         self._take: Take | None = None
         self.put(*bodies)
 
@@ -77,6 +79,7 @@ class MemoryQueue:
     def _deliver(self) -> None:
         deliveries: list[MemoryDelivery] = []
         while self._take and len(self.held) < (1 if self.throttled else LIMIT) and (found := self._next()):
+            found.sent_ms = self.sent_ms
             self.held[found.number] = found
             deliveries.append(found)
         if self._take and deliveries:

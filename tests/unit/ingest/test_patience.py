@@ -46,11 +46,11 @@ class Noting:
         self.cast_options: list[str] = []
         self.error: QuorateError | None = None
 
-    async def cast(self, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:
+    async def cast(self, votes: Sequence[Vote], *, timeout_s: float, sent_ms: Sequence[int] | None = None) -> Tallied:
         if self.error is not None:
             raise self.error
         self.cast_options += [vote.option for vote in votes]
-        return await self._counted.submitter.cast(votes, timeout_s=timeout_s)
+        return await self._counted.submitter.cast(votes, timeout_s=timeout_s, sent_ms=sent_ms)
 
 
 @both

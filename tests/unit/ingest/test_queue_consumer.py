@@ -171,7 +171,7 @@ class Broken:
     def __init__(self) -> None:
         self.called_s: list[float] = []
 
-    async def cast(self, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:
+    async def cast(self, votes: Sequence[Vote], *, timeout_s: float, sent_ms: Sequence[int] | None = None) -> Tallied:
         self.called_s.append(time.monotonic())
         raise RuntimeError("unheard of")
 
