@@ -21,6 +21,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.config import SETTINGS, Config
 from quorate.config.load import nearest_setting
 from quorate.config.shared import SHARED, ToldSetting, told_settings
+from quorate.config.window import small_window
 from quorate.config.write import toml_value
 from quorate.errors import Invalid, NotFound, NotReady, QuorateError, TooSoon
 
@@ -102,6 +103,10 @@ class ClusterSettings:
             if own[name].given and own[name].value != settable.held(state)
         ]
 
+    def small_window(self) -> str | None:
+        """In words: why the cluster's dedup window is small for this node's `http.timeout_ms`."""
+        return small_window(self._replica.state.dedup_window, self._config.http.timeout_ms)
+
     async def against(self, id: str) -> list[str]:
         """In words: what should be alike, and differs between this node and another one."""
         own, others = self.own(), await self.told_by(id)
@@ -157,7 +162,8 @@ class ClusterSettings:
         result, version = await self._submitter.command(SETTABLE[name].command(value), timeout_s=timeout_s)
         if not isinstance(result, Done):
             raise TooSoon(getattr(result, "detail", "the cluster refused it"))
-        return {"name": name, "value": result.value, "version": version}
+        warning = small_window(result.value, self._config.http.timeout_ms)
+        return {"name": name, "value": result.value, "version": version} | ({"warning": warning} if warning else {})
 
 
 def _is_told(name: str, told: Mapping[str, Told]) -> bool:

@@ -85,6 +85,8 @@ class SettingsWatch:
     def _note_changes(self) -> None:
         for name, settable in SETTABLE.items():
             value = settable.held(self._replica.state)
+            if value != self._held.get(name) and (why := self._settings.small_window()) is not None:
+                log.warning("%s", why)
             before = self._held.setdefault(name, value)
             if value != before:
                 self._held[name] = value

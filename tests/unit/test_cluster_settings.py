@@ -189,6 +189,7 @@ def test_a_setting_is_set_at_one_version_and_again_without_harm() -> None:
         return first, again, replica.state.dedup_window, replica.proposed
 
     first, again, window, proposed = run(main())
+    assert "could count twice" in first.pop("warning")
     assert ({"name": "votes.dedup_window", "value": 500, "version": 2}, 500) == (first, window)
     assert (500, 2) == (again["value"], len(proposed))
 
@@ -304,9 +305,9 @@ def test_a_change_of_the_cluster_is_told_by_each_node(caplog: pytest.LogCaptureF
     caplog.set_level(logging.INFO)
 
     async def main() -> Any:
-        members = Members({"votes.dedup_window": 500})
+        members = Members({"votes.dedup_window": 500_000})
         await members.watches[0].look()
-        await members.settings[0].set("votes.dedup_window", 500)
+        await members.settings[0].set("votes.dedup_window", 500_000)
         await members.watches[0].look()
         return members.watches[0].check()
 
@@ -315,7 +316,7 @@ def test_a_change_of_the_cluster_is_told_by_each_node(caplog: pytest.LogCaptureF
         "WARNING",
         "INFO",
     ] == [level for level, _ in lines(caplog)]
-    assert "votes.dedup_window is 500 in the cluster now, and was 1000000" == lines(caplog)[1][1]
+    assert "votes.dedup_window is 500000 in the cluster now, and was 1000000" == lines(caplog)[1][1]
 
 
 def test_each_leader_is_asked_once_and_one_that_cannot_tell_is_asked_again() -> None:
@@ -342,11 +343,23 @@ def test_each_leader_is_asked_once_and_one_that_cannot_tell_is_asked_again() -> 
     assert [[""], differs, differs, [""], differs] == told
 
 
+def test_a_small_window_is_told_once_by_each_node(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        members = Members({})
+        await members.settings[0].set("votes.dedup_window", 500)
+        for _ in range(3):
+            await members.watches[0].look()
+
+    run(main())
+    (line,) = (line for level, line in lines(caplog) if level == "WARNING")
+    assert "votes.dedup_window is 500: 1 request of 10,000 votes with ids pushes all other ids out" in line
+
+
 def test_what_was_told_is_not_told_again_because_a_leader_cannot_be_asked_for_a_moment(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:
-        members = Members({"flush.interval_ms": 50}, {"votes.dedup_window": 500})
+        members = Members({"flush.interval_ms": 50}, {"votes.dedup_window": 500_000})
         replica, watch = members.replicas[1], members.watches[1]
         for term, level in ((1, 1), (2, None), (2, 1), (3, None), (3, None), (3, 1)):
             replica.term, members.levels["n1"] = term, level
@@ -354,13 +367,13 @@ def test_what_was_told_is_not_told_again_because_a_leader_cannot_be_asked_for_a_
         members.settings[0]._config = members.settings[1]._config  # n1 starts again, with the settings of n2
         replica.term = 4
         await watch.look()
-        await members.settings[0].set("votes.dedup_window", 600)
+        await members.settings[0].set("votes.dedup_window", 600_000)
         replica.state.apply(members.replicas[0].proposed[-1])
         await watch.look()
 
     run(main())
     first, second = (line for level, line in lines(caplog) if level == "WARNING")
-    assert "500 in this node's settings, and 1,000,000 in the cluster" in first
+    assert "500,000 in this node's settings, and 1,000,000 in the cluster" in first
     assert "flush.interval_ms is 1,000 here and 50 on n1" in first
-    assert second.startswith("votes.dedup_window is 500 in this node's settings, and 600 in the cluster")
+    assert second.startswith("votes.dedup_window is 500,000 in this node's settings, and 600,000 in the cluster")
     assert "flush.interval_ms" not in second

@@ -8,6 +8,7 @@ import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made, echo
+from quorate.cli.settings import warn
 from quorate.cli.table import print_table
 
 
@@ -50,6 +51,7 @@ def set_(name: str, value: str, as_json: bool, nodes: list[str], timeout_s: floa
         print_json(changed)
     else:
         echo(f"{name} is {_words(changed['value'])} from version {changed['version']:,} on")
+        warn([changed["warning"]] if "warning" in changed else [])
 
 
 def _show(as_json: bool, nodes: list[str], timeout_s: float) -> None:

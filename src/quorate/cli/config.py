@@ -27,9 +27,11 @@ def config() -> None:
 def check(file: Path | None, flags: dict[str, Any], as_json: bool) -> None:
     """Say what is wrong with FILE, taken together with the environment and flags; nothing is started or changed."""
     from quorate.config import load
+    from quorate.config.window import small_window
 
     loaded = load(file, flags=flags)
-    warnings = [*loaded.warnings, *_differences(loaded.config)]
+    small = small_window(loaded.config.votes.dedup_window, loaded.config.http.timeout_ms)
+    warnings = [*loaded.warnings, *_differences(loaded.config), *([small] if small else [])]
     _check_tokens(loaded.config)
     _check_certificate(loaded.config)
     if as_json:
