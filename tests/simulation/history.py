@@ -17,6 +17,7 @@ from quorate.vote import Vote
 from tests.simulation.cluster import SimCluster, SimNode, virtual_time
 from tests.simulation.faults import draw_fault, heal
 from tests.simulation.operator_tasks import operate
+from tests.simulation.poll_tasks import NAME, Recreations
 
 OPTIONS = ["happy", "sad", "calm"]
 
@@ -32,6 +33,7 @@ class Verdict:
     messages: int = 0
     put_back: int = 0  # old copies of disks
     found_out: int = 0  # of them
+    creations: int = 0  # of polls under one name
     digest: str = ""
     broken: list[str] = field(default_factory=list)
 
@@ -87,6 +89,8 @@ async def run_history(
     outcomes: dict[str, str] = {}
     voters: set[asyncio.Task[None]] = set()
     operator = cluster.loop.create_task(operate(cluster, seconds)) if rng.random() < 0.7 else None
+    recreations = Recreations(cluster)
+    deleter = cluster.loop.create_task(recreations.run(seconds)) if recreations.is_drawn else None
     cluster.network.late = rng.choice((0.0, 0.0, 0.02))
     cluster.network.repeated = rng.choice((0.0, 0.01))
     cluster.stale_settings = rng.random() < 0.5
@@ -108,14 +112,16 @@ async def run_history(
     if operator is not None:
         await asyncio.wait_for(operator, 120)
         await heal(cluster)  # again: it may have stopped nodes
-    return await _judge(cluster, outcomes)
+    if deleter is not None:
+        await asyncio.wait_for(deleter, 120)
+    return await _judge(cluster, outcomes, recreations)
 
 
 def _forgotten(node: SimNode) -> str | None:
     return None if node.replica is None else node.replica.status().forgotten
 
 
-async def _judge(cluster: SimCluster, outcomes: dict[str, str]) -> Verdict:
+async def _judge(cluster: SimCluster, outcomes: dict[str, str], recreations: Recreations) -> Verdict:
     nodes = [cluster.nodes[name] for name in cluster.names]
     replicas = [node.replica for node in nodes if node.replica is not None]
 
@@ -137,6 +143,8 @@ async def _judge(cluster: SimCluster, outcomes: dict[str, str]) -> Verdict:
         maybe = sum(outcome in ("unknown", "maybe") for outcome in outcomes.values())
         if not sure <= results.get(option, 0) <= sure + maybe:
             verdict.broken.append(f"{option}: {sure} acknowledged, {maybe} unknown, {results.get(option)} counted")
+    verdict.broken += recreations.judge(replicas[0].state.results(NAME) or {})
+    verdict.creations = len(recreations.creations)
     verdict.acknowledged = sum(outcome.startswith("counted") for outcome in outcomes.values())
     verdict.unknown = sum(outcome in ("unknown", "maybe") for outcome in outcomes.values())
     verdict.refused = sum(outcome == "refused" for outcome in outcomes.values())
