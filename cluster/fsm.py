@@ -336,6 +336,15 @@ class StateMachine:
     def producers(self) -> int:
         return len(self._sessions)
 
+    @property
+    def listings(self) -> int:
+        """How many options all polls have together."""
+        return self._tally.listings
+
+    @property
+    def forgotten_producers(self) -> int:
+        return len(self._sessions.forgotten())
+
     def sessions(self) -> dict[str, Session]:
         """A copy of all producer sessions."""
         return self._sessions.freeze()

@@ -16,6 +16,9 @@ from quorate.cluster.flush.flushers import Flushers
 from quorate.cluster.flush.sink_status import SinkStatus
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.state.sessions import FORGOTTEN_MAX, PRODUCERS_MAX
+from quorate.cluster.state.tally import LISTINGS_MAX
+from quorate.cluster.state.tombstones import TOMBSTONES_MAX
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config, masked_config
 from quorate.http.limits import Limits
@@ -39,7 +42,10 @@ class StateStatus(msgspec.Struct):
     generation: int
     time_ms: int
     polls: int
+    options: int  # of all polls together
     producers: int
+    deleted_polls: int  # whose names are remembered
+    forgotten_producers: int
     dedup: DedupStatus
 
 
@@ -53,6 +59,10 @@ class LimitsStatus(msgspec.Struct):
     weight: int
     options_per_poll: int
     polls: int
+    options: int
+    producers: int
+    deleted_polls: int
+    forgotten_producers: int
     entry_bytes: int
     request_bytes: int
     votes_per_request: int
@@ -153,7 +163,10 @@ def _state_status(state: StateMachine) -> StateStatus:
         generation=state.generation,
         time_ms=state.time_ms,
         polls=len(state.polls()),
+        options=state.listings,
         producers=state.producers(),
+        deleted_polls=len(state.tombstones()),
+        forgotten_producers=state.forgotten_producers,
         dedup=DedupStatus(dedup.window, dedup.accepted, dedup.held, dedup.memory_bytes),
     )
 
@@ -165,6 +178,10 @@ def _limits_status(limits: Limits) -> LimitsStatus:
         weight=WEIGHT_MAX,
         options_per_poll=OPTIONS_PER_POLL_MAX,
         polls=POLLS_MAX,
+        options=LISTINGS_MAX,
+        producers=PRODUCERS_MAX,
+        deleted_polls=TOMBSTONES_MAX,
+        forgotten_producers=FORGOTTEN_MAX,
         entry_bytes=ENTRY_BYTES_MAX,
         request_bytes=limits.body_bytes,
         votes_per_request=limits.votes,
