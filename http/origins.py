@@ -14,9 +14,10 @@ proof here: anybody can have a page at an address.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import Literal
 
 from quorate.errors import Forbidden, Invalid, Misdirected
-from quorate.site import DEFAULT_PORTS, Site, read_name, read_site, site_of_origin, site_of_url
+from quorate.site import Site, read_name, read_site, site_of_origin, site_of_url
 
 PASSED_MAX = 1_024
 SHOWN = 100  # characters of what a request says that a refusal repeats
@@ -37,9 +38,18 @@ def hosts_in_line(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> list
 
 
 class Origins:
-    """Used on the node's loop. `hosts` is `http.hosts`; `advertised` gives the members' URLs as they are known now."""
+    """Used on the node's loop. `hosts` is `http.hosts`; `advertised` gives the members' URLs as they are known now.
 
-    def __init__(self, hosts: Iterable[str] = (), advertised: Callable[[], Iterable[str]] = _no_urls) -> None:
+    `scheme` is "https" if this node speaks TLS. Else it may be either, since a proxy may speak TLS for it.
+    """
+
+    def __init__(
+        self,
+        hosts: Iterable[str] = (),
+        advertised: Callable[[], Iterable[str]] = _no_urls,
+        scheme: Literal["http", "https"] = "http",
+    ) -> None:
+        self._default_ports = (443,) if scheme == "https" else (80, 443)  # that a Host without a port may mean
         named = [site for site in map(read_name, hosts) if site is not None]
         self._at_any_port = {site.name for site in named if site.port is None}
         self._at_one_port = {(site.name, site.port) for site in named if site.port is not None}
@@ -100,8 +110,7 @@ class Origins:
     def _is_ours(self, site: Site) -> bool:
         if site.is_address or site.name == "localhost" or site.name in self._member_names:
             return True
-        ports = DEFAULT_PORTS.values() if site.port is None else [site.port]
-        return any(self._is_named(site.name, port) for port in ports)
+        return any(self._is_named(site.name, port) for port in self._ports_of(site))
 
     def _is_named(self, name: str, port: int | None) -> bool:
         return name in self._at_any_port or (name, port) in self._at_one_port
@@ -125,8 +134,9 @@ class Origins:
 
     def _may_ask(self, site: Site, host: str) -> bool:
         asked = read_site(host)
-        if asked is not None and asked.name == site.name:
-            default = site.port in DEFAULT_PORTS.values()
-            if asked.port == site.port or (asked.port is None and default):
-                return True
+        if asked is not None and asked.name == site.name and site.port in self._ports_of(asked):
+            return True
         return (site.here, site.port) in self._members or self._is_named(site.name, site.port)
+
+    def _ports_of(self, asked: Site) -> tuple[int, ...]:
+        return self._default_ports if asked.port is None else (asked.port,)

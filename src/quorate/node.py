@@ -129,7 +129,7 @@ class Node:
             settings=self.settings,
             checks=[*self.readiness.checks, *self._own_checks(auth)],
             access=access,
-            origins=Origins(self.config.http.hosts, cluster.urls),
+            origins=Origins(self.config.http.hosts, cluster.urls, self.config.http.scheme),
             limits=limits,
         )
 

@@ -57,7 +57,7 @@ class Http(Section, frozen=True):
         return self.advertise.rstrip("/") or f"{self.scheme}://{told_address(self.addresses)}"
 
     @property
-    def scheme(self) -> str:
+    def scheme(self) -> Literal["http", "https"]:
         return "https" if self.tls_cert else "http"
 
     @property

@@ -3,13 +3,16 @@ refused by the Host header, whatever it asks."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
+from quorate.errors import Forbidden
 from quorate.http import routes
 from quorate.http.api import MemberAddresses
+from quorate.http.origins import Origins
 from quorate.http.routing import PLACEHOLDER, Route
 from tests.support.http_node import MOOD, Node, running
 
@@ -179,6 +182,24 @@ def test_a_refused_body_is_not_waited_for(node: Node) -> None:
 def test_reads_check_the_origin_too(node: Node, origin: str, expected: int) -> None:
     for path in ("/livez", "/leader", "/"):
         assert expected == node.ask("GET", path, None, {"Origin": origin}).status
+
+
+@pytest.mark.parametrize(
+    ("scheme", "origin", "may"),
+    [
+        ("http", "http://localhost", True),
+        ("http", "https://localhost", True),
+        ("https", "https://localhost", True),
+        ("https", "http://localhost", False),
+    ],
+)
+def test_a_node_that_speaks_tls_takes_no_page_that_came_without(
+    scheme: Literal["http", "https"], origin: str, may: bool
+) -> None:
+    """A Host without a port does not tell the scheme, and a page that came in clear may be anybody's."""
+    origins = Origins(scheme=scheme)
+    with contextlib.nullcontext() if may else pytest.raises(Forbidden):
+        origins.check([(b"host", b"localhost"), (b"origin", origin.encode())])
 
 
 def test_the_names_change_with_the_members() -> None:
