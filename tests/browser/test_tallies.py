@@ -170,7 +170,7 @@ def run_line(page: Page, place: int) -> str:
 
 def test_a_deleted_poll_goes_and_a_new_one_of_its_name_comes(cluster: Cluster, polls: Polls, pages: Pages) -> None:
     mood = polls.make(["happy", "sad"])
-    page = pages.open(cluster.nodes[0].url)
+    page = pages.open(cluster.nodes[0].url, expected=("status of 404", "status of 410"))
     polls.vote(mood, "happy")
     expect(counts(page, mood)).to_have_text(["1", "0"])
     polls.move(mood, "closed")
