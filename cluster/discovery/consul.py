@@ -29,10 +29,12 @@ def connect(settings: Consul) -> Any:
     try:
         url = urlsplit(text)
         port = url.port or (8501 if url.scheme == "https" else 8500)
-    except ValueError as error:
-        raise ConfigError(f"consul.address {settings.address!r}: {error}") from None
+    except ValueError:
+        raise ConfigError(f"consul.address {settings.shown_address!r}: it is no address") from None
     if url.scheme not in ("http", "https") or not url.hostname or url.path.strip("/"):
-        raise ConfigError(f"consul.address is {settings.address!r}; give host:port, or a URL as https://consul:8501")
+        raise ConfigError(
+            f"consul.address is {settings.shown_address!r}; give host:port, or a URL as https://consul:8501"
+        )
     host = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
     timeout_s = settings.timeout_ms / 1000
     client = std.Consul(

@@ -23,6 +23,7 @@ import msgspec
 from quorate.cluster.discovery.consul import RETRY_S_MAX, RETRY_S_MIN, TROUBLE, connect, in_words
 from quorate.config import Consul, parse_address
 from quorate.errors import ConfigError
+from quorate.host_port import why_unreachable
 from quorate.words import count
 
 SESSION_S = 10  # the shortest that Consul allows; it may notice the end of a session only after twice that
@@ -80,7 +81,7 @@ def discover(
                     return formation
                 retry_s = RETRY_S_MIN
             except (_NotYet, *TROUBLE) as error:
-                at = "" if isinstance(error, _NotYet) else f"Consul at {settings.address}: "
+                at = "" if isinstance(error, _NotYet) else f"Consul at {settings.shown_address}: "
                 candidacy.say(f"{at}{in_words(error)}; trying again")
                 stop.wait(retry_s)
                 retry_s = min(2 * retry_s, RETRY_S_MAX)
@@ -187,6 +188,7 @@ class _Candidacy:
         _, entries = self._client.health.service(self._settings.service)
         metas = [entry["Service"]["Meta"] for entry in entries]
         found = [meta for meta in metas if meta.get("cluster") == self._cluster and meta.get("cluster_id")]
+        found = [meta for meta in found if "node" in meta and why_unreachable(meta.get("raft", "")) is None]
         return {meta["node"]: meta["raft"] for meta in found if meta["node"] != self._me.id}
 
     def _settle(self, chosen: Sequence[Candidate]) -> None:

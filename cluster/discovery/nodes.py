@@ -8,6 +8,7 @@ from typing import Any
 from quorate.cluster.discovery.consul import TROUBLE, connect, in_words
 from quorate.config import Address, Consul
 from quorate.errors import ConfigError, NotReady
+from quorate.host_port import why_unreachable
 
 
 def find_nodes(settings: Consul, *, cluster: str | None = None) -> list[str]:
@@ -19,7 +20,7 @@ def find_nodes(settings: Consul, *, cluster: str | None = None) -> list[str]:
     try:
         _, entries = client.health.service(settings.service, passing=True)
     except TROUBLE as error:
-        raise NotReady(f"Consul at {settings.address}: {in_words(error)}") from None
+        raise NotReady(f"Consul at {settings.shown_address}: {in_words(error)}") from None
     finally:
         client.http.session.close()
     clusters = {entry["Service"]["Meta"].get("cluster", "") for entry in entries}
@@ -39,11 +40,15 @@ def find_raft_addresses(settings: Consul, cluster: str) -> dict[str, str]:
     try:
         _, entries = client.health.service(settings.service)
     except TROUBLE as error:
-        raise NotReady(f"Consul at {settings.address}: {in_words(error)}") from None
+        raise NotReady(f"Consul at {settings.shown_address}: {in_words(error)}") from None
     finally:
         client.http.session.close()
     metas = [entry["Service"]["Meta"] for entry in entries]
-    return {meta["node"]: meta["raft"] for meta in metas if meta.get("cluster") == cluster and "raft" in meta}
+    return {
+        meta["node"]: meta["raft"]
+        for meta in metas
+        if meta.get("cluster") == cluster and "node" in meta and why_unreachable(meta.get("raft", "")) is None
+    }
 
 
 def _url(entry: Mapping[str, Any]) -> str:

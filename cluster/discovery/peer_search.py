@@ -32,7 +32,7 @@ class PeerSearch:
         self._config, self._post, self._found, self._failed = config, post, found, failed
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="peer-search", daemon=True)
-        self.words = f"looking for the others in Consul at {config.consul.address}"
+        self.words = f"looking for the others in Consul at {config.consul.shown_address}"
 
     def start(self) -> None:
         self._thread.start()

@@ -98,7 +98,7 @@ class Registration:
         return {
             "registered": self._trouble is None,
             "detail": self._detail(),
-            "address": self._settings.address,
+            "address": self._settings.shown_address,
             "service": self._settings.service,
             "id": self._identity.service_id,
             "tags": list(self._wanted()["tags"]),
@@ -145,7 +145,7 @@ class Registration:
         if self._settings.check == "ttl" and not self._stop.is_set():
             self._report_health()
         if self._trouble is not None:
-            log.info("registered with Consul at %s as %s", self._settings.address, self._identity.service_id)
+            log.info("registered with Consul at %s as %s", self._settings.shown_address, self._identity.service_id)
             self._trouble = None
 
     def _wanted(self) -> dict[str, Any]:
@@ -159,7 +159,9 @@ class Registration:
         entries = self._client.agent.services(f'ID == "{self._identity.service_id}"')
         entry = entries.get(self._identity.service_id)
         if entry is None:
-            log.warning("Consul at %s forgot %s: registering again", self._settings.address, self._identity.service_id)
+            log.warning(
+                "Consul at %s forgot %s: registering again", self._settings.shown_address, self._identity.service_id
+            )
             return False
         if sorted(entry["Tags"]) == sorted(wanted["tags"]) and entry["Meta"] == wanted["meta"]:
             return True
@@ -205,7 +207,7 @@ class Registration:
         self._failures += 1
         if self._trouble is None:
             self._trouble_since = time.monotonic()
-        if self._trouble != (trouble := f"Consul at {self._settings.address}: {words}"):
+        if self._trouble != (trouble := f"Consul at {self._settings.shown_address}: {words}"):
             log.warning("%s; counting goes on, trying again", trouble)
             self._trouble = trouble
 
@@ -217,7 +219,7 @@ class Registration:
                 log.info("deregistered %s from Consul", self._identity.service_id)
                 self._trouble = None
         except TROUBLE as error:
-            self._trouble = f"Consul at {self._settings.address}: {in_words(error)}"
+            self._trouble = f"Consul at {self._settings.shown_address}: {in_words(error)}"
             log.warning("%s: %s may stay listed until its check fails", self._trouble, self._identity.service_id)
         finally:
             self._client.http.session.close()

@@ -6,8 +6,12 @@ import ipaddress
 import re
 import socket
 
+from quorate import shown
+
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 _NUMERIC = re.compile(r"[\dx.a-f]*\d[\dx.a-f]*", re.ASCII)
+_HOST = re.compile(r"[\w.:%-]+|\*")  # a name may be of any language, and an IPv6 address may name its interface
+TEXT_MAX = 300  # DNS allows a name 253 characters
 _LOOPBACK_NAMES = {"localhost", "localhost.localdomain", "localhost4", "localhost6", "ip6-localhost", "ip6-loopback"}
 
 
@@ -17,12 +21,16 @@ def read_host_port(text: str) -> tuple[str, int]:
     if host.startswith("[") and host.endswith("]"):
         host = host[1:-1]
     elif ":" in host:
-        raise ValueError(f"{text!r}: put an IPv6 address in brackets, as [::1]:9001")
-    if not colon or not host or any(c.isspace() or c in "/@" for c in host):
-        raise ValueError(f"{text!r} is not host:port, as 127.0.0.1:9001")
+        raise ValueError(f"{_shown(text)}: put an IPv6 address in brackets, as [::1]:9001")
+    if not colon or len(text) > TEXT_MAX or not _HOST.fullmatch(host):
+        raise ValueError(f"{_shown(text)} is not host:port, as 127.0.0.1:9001")
     if not (port.isascii() and port.isdigit() and int(port) <= 65_535):
-        raise ValueError(f"{text!r}: the port must be a number from 0 to 65535")
+        raise ValueError(f"{_shown(text)}: the port must be a number from 0 to 65535")
     return host, int(port)
+
+
+def _shown(text: str) -> str:
+    return repr(shown.name(shown.without_password(text)))
 
 
 def ip_address(host: str) -> IpAddress | None:
@@ -59,12 +67,23 @@ def is_loopback(host: str) -> bool:
     return name in _LOOPBACK_NAMES or name.endswith(".localhost")
 
 
+def is_url(text: str) -> bool:
+    """Whether it is a plain URL of HTTP, by which others may be asked: with a host, and without a user or blanks."""
+    scheme, _, rest = text.partition("://")
+    place = re.split("[/?#]", rest, maxsplit=1)[0]
+    try:
+        read_host_port(place if re.search(r":\d+\Z", place) else f"{place}:80")
+    except ValueError:
+        return False
+    return scheme in ("http", "https") and len(text) <= TEXT_MAX and text.isprintable() and " " not in text
+
+
 def why_unreachable(text: str) -> str | None:
     """Why others cannot reach a node at this address, whatever runs there; None if they may."""
     try:
         host, port = read_host_port(text)
     except ValueError as error:
         return str(error)
-    if port == 0 or is_wildcard(host):
+    if port == 0 or host == "*" or is_wildcard(host):
         return f"{text} is no address that others can reach; give its host and port"
     return None

@@ -58,6 +58,13 @@ def without_userinfo(text: str) -> str:
     return _USERINFO.sub(f"{MASK}@", text) if "://" in text and "@" in text else text
 
 
+def without_password(address: str) -> str:
+    """One address or URL, with all before its last @ masked, whether it has a scheme or not."""
+    before, at, host = address.rpartition("@")
+    scheme = before.partition("://")[0] + "://" if "://" in before else ""
+    return f"{scheme}{MASK}@{host}" if at else address
+
+
 def hidden_character(text: str) -> str | None:
     """The first character of the text that nobody sees and that makes it look like another text; None if none does.
 

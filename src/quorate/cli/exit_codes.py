@@ -74,7 +74,11 @@ def _code(error: QuorateError) -> int:
 def _print(error: QuorateError, as_json: bool) -> None:
     if as_json:
         document = {"type": error.kind, "title": error.title, "status": error.status, "detail": error.detail}
-        output.echo(msgspec.json.encode({**document, "definite": error.definite, **error.fields}), err=True)
+        document |= {"definite": error.definite, **error.fields}
+        safe = {
+            name: shown.without_userinfo(each) if isinstance(each, str) else each for name, each in document.items()
+        }
+        output.echo(msgspec.json.encode(safe), err=True)
         return
     hint = error.fields.get("hint") or _hint(error)
     first, *others = _lines(_sentence(error))

@@ -6,7 +6,7 @@ import functools
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,9 @@ UNREACHED_S = 2.0  # if no node can be reached at all, do not wait as long as fo
 EMPTY = "it is empty; leave the flag out if it has no value (a variable of the script, perhaps)"
 
 
+IN_PS = "all users of this host see a flag in the list of processes, and its value has a password in it"
+
+
 def is_by_flag(ctx: click.Context, name: str) -> bool:
     """Whether the value was given on the command line, and not in the environment."""
     return ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
@@ -39,11 +42,24 @@ def not_empty(ctx: click.Context, param: click.Parameter, value: str | None) -> 
     return None
 
 
+def no_password(ctx: click.Context, param: click.Parameter, values: Sequence[str], variable: str) -> None:
+    """Refuse flags with a password in them, because each user of the host sees the flags of all processes."""
+    if is_by_flag(ctx, str(param.name)) and any("@" in each for each in values):
+        raise click.BadParameter(f"{IN_PS}; give it in the environment, as {variable}", ctx, param)
+
+
+def read_agent(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Read the address of the Consul agent."""
+    no_password(ctx, param, [value or ""], "QUORATE_CONSUL")
+    return not_empty(ctx, param, value)
+
+
 def read_nodes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
     """Read URLs of nodes. A value may hold several, divided by commas or spaces."""
     from quorate.client.http import base_url
     from quorate.errors import Invalid
 
+    no_password(ctx, param, values, "QUORATE_NODES")
     try:
         nodes = [base_url(each) for value in values for each in re.split(r"[,\s]+", value) if each]
     except Invalid as error:
@@ -69,7 +85,9 @@ def nodes_in_consul(address: str) -> list[str]:
     except NotReady as error:
         raise NoLeader(error.detail) from None
     if not found:
-        raise NoLeader(f"Consul at {address} has no node of service {settings.service} whose check passes")
+        raise NoLeader(
+            f"Consul at {settings.shown_address} has no node of service {settings.service} whose check passes"
+        )
     return found
 
 
@@ -174,7 +192,7 @@ def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callab
         decorated = click.option(
             "--consul",
             metavar="ADDRESS",
-            callback=not_empty,
+            callback=read_agent,
             envvar="QUORATE_CONSUL",
             show_envvar=True,
             help="Find the nodes in Consul, host:port or URL.",

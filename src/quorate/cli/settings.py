@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from quorate.cli.output import echo
+
+if TYPE_CHECKING:
+    from quorate.config import Setting
+
+SECRET_OPTION = re.compile(r"(?i)[?&;][^=&]*(password|token|secret)[^=&]*=")  # of a database's address
 
 USUAL = {  # flag: (setting, help)
     "--id": ("node.id", "Name of this node."),
@@ -33,6 +39,7 @@ def setting_flags(command: Callable[..., Any]) -> Callable[..., Any]:
         for flag, (setting, _) in USUAL.items():
             value = arguments.pop(_name(flag))
             if value not in (None, (), False):
+                refuse_secret(setting, str(value), hint=flag)
                 flags[setting] = list(value) if isinstance(value, tuple) else value
         return command(**arguments, flags=flags)
 
@@ -63,5 +70,30 @@ def pairs(texts: tuple[str, ...]) -> dict[str, Any]:
         name, equals, value = text.partition("=")
         if not equals or "." not in name:
             raise click.BadParameter(f"{text!r} is not section.key=value, as log.level=debug", param_hint="--set")
+        refuse_secret(name, value, hint="--set")
         pairs[name] = value
     return pairs
+
+
+def refuse_secret(name: str, value: str, *, hint: str) -> None:
+    """Refuse a flag that sets a secret, because each user of the host sees the flags of all processes."""
+    from quorate.config import SETTINGS
+
+    setting = SETTINGS.get(name)
+    if setting is None or setting.path or not _holds_secret(setting, value):
+        return
+    ways = [f"in the environment, as {setting.env}"]
+    if setting.secret:
+        ways.append(f"in a file that only its owner can read, named by {name}_file")
+    raise click.BadParameter(
+        f"all users of this host see a flag in the list of processes, so none sets {name} to a secret. "
+        f"Give it {', or '.join(ways)}.",
+        param_hint=hint,
+    )
+
+
+def _holds_secret(setting: Setting, value: str) -> bool:
+    """An address is a secret only if a password stands in it."""
+    if setting.secret and "://" not in str(setting.default):
+        return True
+    return "@" in value or (setting.secret and SECRET_OPTION.search(value) is not None)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from urllib.parse import urlsplit
 
 from quorate.config.adapter_table import ADAPTERS, sink_names
 from quorate.config.address import Address, parse_address, told_address
 from quorate.config.general import anonymous_roles
 from quorate.config.settings import Config
 from quorate.errors import ConfigError
+from quorate.host_port import is_url
 from quorate.security.roles import ROLES
+from quorate.shown import without_password
 from quorate.site import read_name
 
 KEY_CHARACTERS_MIN = 16
@@ -72,7 +73,9 @@ def _doors(config: Config) -> Iterator[str]:
     yield from _overlaps(config)
     if http.is_wildcard and not config.http.advertise:
         yield f"http.listen is {http}, which tells others no address: set http.advertise, as {example}"
-    if config.http.advertise and not _is_url(config.http.advertise):
+    if "@" in config.http.advertise:
+        yield f"http.advertise has something before @, which everybody would be told; give a URL, as {example}"
+    elif config.http.advertise and not is_url(config.http.advertise):
         yield f"http.advertise is {config.http.advertise!r}; give a URL, as {example}"
     elif config.http.tls_cert and config.http.advertise.startswith("http:"):
         yield f"http.advertise is {config.http.advertise}, and with http.tls_cert this node speaks HTTPS: give https://"
@@ -80,7 +83,8 @@ def _doors(config: Config) -> Iterator[str]:
         yield "http.tls_key is a key without a certificate: set http.tls_cert too, or leave both out"
     for name in config.http.hosts:
         if read_name(name) is None:
-            yield f"http.hosts has {name!r}; give host names as votes.example, with a port only if it must be that port"
+            wrong = without_password(name)
+            yield f"http.hosts has {wrong!r}; give host names as votes.example, with a port only if it has to be that"
     if raft.is_wildcard and not config.raft.peers and not config.raft.advertise:
         yield f"raft.listen is {raft}, which tells peers no address: set raft.advertise or raft.peers"
     yield from _key(config)
@@ -165,8 +169,3 @@ def _on_one_host(config: Config, sink: str) -> Iterator[str]:
             f"flush.sinks has {sink}, a file on this host, and raft.bootstrap_expect may find nodes on others: after a "
             "failover the file here would be stale. Give another sink, as mongo, or none"
         )
-
-
-def _is_url(text: str) -> bool:
-    parts = urlsplit(text)
-    return parts.scheme in ("http", "https") and bool(parts.netloc)

@@ -21,6 +21,7 @@ from quorate.config.adapter_table import ADAPTERS
 from quorate.config.check import problems_of
 from quorate.config.environment import sort_out
 from quorate.config.nearest import closest
+from quorate.config.section import without_passwords
 from quorate.config.settings import SETTINGS, Config, Setting, section_names, section_types
 from quorate.errors import ConfigError
 from quorate.security.open_files import why_open
@@ -144,7 +145,7 @@ def _take(
     try:
         converted = _convert(setting, value, lax=lax)
     except msgspec.ValidationError:
-        shown = "***" if setting.secret else repr(value)
+        shown = "***" if setting.secret else repr(without_passwords(value))
         problems.append(f"{origin}: {name} is {shown}; give {setting.allowed()}")
     else:
         given[name] = _Given(converted, origin, rank, base)

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from quorate.shown import without_password
+
 PORTABLE_INT_MAX = 2**31 - 1
 
 # For whom a setting holds. "node": for the node that has it. "alike": each node has its own, and all should have the
@@ -55,8 +57,18 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         hints = typing.get_type_hints(type(self), include_extras=True)
         secrets = {name for name, hint in hints.items() if is_secret(hint)}
         fields = ((name, getattr(self, name)) for name in self.__struct_fields__)
-        shown = (f"{name}=***" if name in secrets and value else f"{name}={value!r}" for name, value in fields)
+        shown = (
+            f"{name}=***" if name in secrets and value else f"{name}={without_passwords(value)!r}"
+            for name, value in fields
+        )
         return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def without_passwords(value: Any) -> Any:
+    """A value of a setting, passwords in addresses masked."""
+    if isinstance(value, list):
+        return [without_passwords(each) for each in value]
+    return without_password(value) if isinstance(value, str) else value
 
 
 def is_secret(hint: Any) -> bool:

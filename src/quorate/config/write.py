@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from quorate.config.load import Loaded, nearest_setting
+from quorate.config.section import without_passwords
 from quorate.config.settings import SETTINGS, Config, Setting, section_names
 from quorate.errors import ConfigError
+from quorate.shown import MASK
 
-MASK = "***"
 HOLDS_FOR = {"node": "the node", "alike": "all nodes alike", "cluster": "the cluster"}
 SCOPES = """\
 Most settings hold for the node that has them. Some should be *alike on all nodes*: each node has its own, and one that
@@ -70,8 +71,10 @@ def value_of(config: Config, setting: Setting) -> Any:
 
 
 def masked(setting: Setting, value: Any) -> Any:
-    """Mask a secret, unless it is the default, which anyone can read in the documentation."""
-    return MASK if setting.secret and value != setting.default else value
+    """Mask a secret, unless it is the default, which anyone can read, and passwords in addresses."""
+    if setting.path or value == setting.default:
+        return value
+    return MASK if setting.secret else without_passwords(value)
 
 
 def page() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from quorate.config.section import Section, about
+from quorate.shown import without_password
 from quorate.words import NAME
 
 
@@ -23,6 +24,11 @@ class Consul(Section, frozen=True):
         int, about("seconds critical after which Consul forgets the node", ge=60, le=604_800)
     ] = 600
     timeout_ms: Annotated[int, about("deadline of one call to the agent", ge=100, le=60_000)] = 2_000
+
+    @property
+    def shown_address(self) -> str:
+        """The address without a password."""
+        return without_password(self.address)
 
     @property
     def interval_s(self) -> int:
