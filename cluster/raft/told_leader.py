@@ -24,6 +24,7 @@ import msgspec
 from quorate.cluster.raft.messages import MALFORMED, Count
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import QuorateError
+from quorate.host_port import is_url
 
 KIND = "who-leads"
 ASK_AFTER, ASK_EVERY, NEWS = 0.5, 0.2, 0.5  # in election timeouts
@@ -124,7 +125,8 @@ class ToldLeader:
             self._ways.pop(peer, None)
         elif told.silent_ms < NEWS * self._election_s * 1000:
             assert told.leader is not None
-            self._ways[peer] = Way(told.leader, told.term, peer, now_s - told.silent_ms / 1000, told.http)
+            http = told.http if is_url(told.http) else ""
+            self._ways[peer] = Way(told.leader, told.term, peer, now_s - told.silent_ms / 1000, http)
 
     def _asked(self, peer: str, done: asyncio.Task[None]) -> None:
         if self._asking.get(peer) is done:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import msgspec
 
 from quorate.config import Address
+from quorate.host_port import why_unreachable
 from quorate.ingest.nsq.settings import NsqSettings
 from quorate.web.fetch import FetchFailed, fetch_json
 
@@ -43,7 +44,7 @@ class Lookup:
         """Ask all nsqlookupds. If none of them answers, the nsqds that are known already stay."""
         answers = await asyncio.gather(*(self._ask(address) for address in self._settings.lookupd))
         if any(answer is not None for answer in answers):
-            nsqds = [nsqd for answer in answers for nsqd in answer or ()]
+            nsqds = [nsqd for answer in answers for nsqd in answer or () if _can_be_asked(nsqd)]
             self.nsqds = {str(Address(nsqd.broadcast_address, nsqd.tcp_port)) for nsqd in nsqds}
             self._stats_urls = {f"http://{Address(nsqd.broadcast_address, nsqd.http_port)}/stats" for nsqd in nsqds}
 
@@ -75,6 +76,12 @@ class Lookup:
         known = [a for a in answers if isinstance(a, dict)]
         depths = [c["depth"] for a in known for t in a.get("topics") or () for c in t["channels"]]
         self.depth = sum(depths) if known else None
+
+
+def _can_be_asked(nsqd: NsqdAddress) -> bool:
+    """What nsqlookupd tells is what anybody told it."""
+    ports = nsqd.tcp_port, nsqd.http_port
+    return all(why_unreachable(str(Address(nsqd.broadcast_address, port))) is None for port in ports)
 
 
 async def _get(url: str) -> Any:

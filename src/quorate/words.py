@@ -10,7 +10,7 @@ from typing import Literal, get_args
 Level = Literal["none", "weak", "linearizable"]  # how new a read must be; `cluster/read/reads.py` says what each means
 LEVELS: tuple[Level, ...] = get_args(Level)
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"  # of a node, a cluster or a service
+NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z"  # of a node, a cluster or a service
 
 Action = Literal["add", "remove", "replace", "update"]  # what operators do with a member
 ACTIONS: tuple[Action, ...] = get_args(Action)

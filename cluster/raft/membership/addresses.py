@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from quorate.cluster.raft.members import Member
 from quorate.host_port import why_unreachable
+from quorate.shown import name
 
 
 class AddressBook:
@@ -46,7 +47,14 @@ class AddressBook:
     def candidates(self, peer: str, logged: Iterable[str]) -> tuple[str, ...]:
         """The addresses to dial, in this order: `logged`, the newest of the log first; told; hearsay; configured."""
         told, configured = ([known[peer]] if peer in known else [] for known in (self._told, self.configured))
-        return tuple(dict.fromkeys([*logged, *told, *self._hearsay.get(peer, {}).values(), *configured]))
+        every = tuple(dict.fromkeys([*logged, *told, *self._hearsay.get(peer, {}).values(), *configured]))
+        # Whoever wrote the log may have checked less than we do. What is no address is not dialled, and told as such.
+        return tuple(each for each in every if why_unreachable(each) is None) or tuple(map(_no_address, every))
+
+
+def _no_address(text: str) -> str:
+    """The text as it is told, with a blank, so that nobody can take it for an address."""
+    return f"no address: {name(text)}"
 
 
 def differences(configured: Mapping[str, str], members: Iterable[Member]) -> list[str]:

@@ -20,6 +20,7 @@ from quorate.cluster.raft.membership.past_member import PastMember
 from quorate.cluster.raft.membership.peer_memory import PeerMemory
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
+from quorate.host_port import is_url
 
 RENEW_S = 1.0  # the time between two introductions that only tell of more that is committed or remembered
 
@@ -110,7 +111,7 @@ class Introductions:
         Returns in words what the peer remembers of this node's disk and is not on it, or "": see `PeerMemory`.
         """
         self._membership.introduced(peer, introduction)
-        self.http[peer] = introduction.http
+        self.http[peer] = introduction.http if is_url(introduction.http) else ""
         return self._memory.introduced(introduction, again=again)
 
     def refused(self, peer: str, why: str) -> None:

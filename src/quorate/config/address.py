@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from quorate.errors import ConfigError
 from quorate.host_port import ip_address, is_loopback, is_wildcard, read_host_port
+from quorate.shown import name as shown_name
+from quorate.shown import without_password
+from quorate.words import NAME
 
 
 class Address(NamedTuple):
@@ -43,7 +47,8 @@ def parse_address(text: str) -> Address:
     except ValueError as error:
         raise ConfigError(str(error)) from None
     if host == "*":
-        raise ConfigError(f"{text!r}: for all addresses give [::]:{port}, or 0.0.0.0:{port} for those of IPv4")
+        wrong = shown_name(text)
+        raise ConfigError(f"{wrong!r}: for all addresses give [::]:{port}, or 0.0.0.0:{port} for those of IPv4")
     return Address(str(ip_address(host) or host), port)
 
 
@@ -65,7 +70,11 @@ def parse_peers(peers: list[str]) -> dict[str, Address]:
     for peer in peers:
         id, equals, text = peer.partition("=")
         if not equals or not id:
-            raise ConfigError(f"{peer!r} is not id=host:port, as n1=127.0.0.1:9001")
+            raise ConfigError(f"{shown_name(without_password(peer))!r} is not id=host:port, as n1=127.0.0.1:9001")
+        if not re.fullmatch(NAME, id):
+            raise ConfigError(
+                f"{shown_name(id)!r} is no name of a node (letters, digits, '.', '_' and '-', at most 64)"
+            )
         address = parse_address(text)
         if id in members:
             raise ConfigError(f"two nodes have the id {id}: {members[id]} and {address}; each needs its own")

@@ -24,7 +24,7 @@ NOT_SETTINGS = {
 TESTS_PREFIX = "QUORATE_TEST_"
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables. `…_PORT` alone may be
 # anybody's, but only Kubernetes (and Docker's old links) give it a URL.
-SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)$")
+SERVICE = re.compile(r"_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)\Z")
 SERVICE_URL = re.compile(r"^(tcp|udp|sctp)://")
 LIKE_A_KEY, LIKE_A_SETTING = 0.6, 0.9
 SHOWN_MAX = 3

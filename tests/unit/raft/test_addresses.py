@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import pytest
 
 from quorate.cluster.raft import members
 from quorate.cluster.raft.membership.addresses import AddressBook, differences
-from quorate.host_port import why_unreachable
+from quorate.cluster.raft.transport.inquiry import resolve
+from quorate.host_port import is_url, why_unreachable
 
 
 def test_every_address_that_is_known_is_a_candidate_the_logs_first() -> None:
@@ -26,13 +28,50 @@ def test_an_address_stands_once_among_the_candidates() -> None:
     assert ("a:1",) == book.candidates("n2", ["a:1", "a:1"])
 
 
-@pytest.mark.parametrize("told", ["", "nonsense", "a:0", "0.0.0.0:9001", "[::]:9001", "a b:1", "a:70000"])
+NO_ADDRESSES = [
+    *("", "nonsense", "a:0", "0.0.0.0:9001", "[::]:9001", "a b:1", "a:70000", "*:1", "a\nb:1", "a\x1b:1", "a\u202eb:1"),
+    *("a:1\n", "u:p@a:1", "a/b:1", "[a]b:1", "a" * 1_000_000 + ":1", "a:" + "1" * 1_000_000, "\ud800:1"),
+]
+
+
+@pytest.mark.parametrize("told", NO_ADDRESSES, ids=lambda told: ascii(told[:20]))
 def test_an_address_that_nobody_can_reach_is_passed_over(told: str) -> None:
     book = AddressBook({})
     assert not book.hear("n2", told)
     assert not book.hear_of_others("n3", {"n2": told})
     assert () == book.candidates("n2", [])
-    assert why_unreachable(told) is not None
+    assert len(why_unreachable(told) or "") in range(1, 500)
+
+
+@pytest.mark.parametrize("logged", [each for each in NO_ADDRESSES if each], ids=lambda told: ascii(told[:20]))
+def test_what_is_no_address_is_never_dialled_wherever_it_stands(logged: str) -> None:
+    """It may stand in the log, by an older version or a leader that lies. The other addresses are dialled alone."""
+    book = AddressBook({})
+    told = book.candidates("n2", [logged])
+    assert 1 == len(told)
+    assert len(told[0]) < 500
+    with pytest.raises(ValueError, match=r"host:port|brackets|port must"):
+        asyncio.run(resolve(told[0]))
+    assert ("a:1",) == book.candidates("n2", [logged, "a:1"])
+    assert ("b:1",) == AddressBook({"n2": "b:1"}).candidates("n2", [logged])
+
+
+@pytest.mark.parametrize(
+    ("text", "taken"),
+    [
+        *(
+            (each, True)
+            for each in ("http://a", "https://a:8001/x", "http://[::1]", "http://[::1]:1", "http://bücher.de")
+        ),
+        *(
+            (each, False)
+            for each in ("", "a:1", "javascript:alert(1)", "http://", "http://u:p@a", "http://a b", "http://a\n")
+        ),
+        *((each, False) for each in ("http://a/\u202e", "http://a/" + "x" * 1_000_000, "ftp://a", "http://a:x")),
+    ],
+)
+def test_a_url_that_others_are_told_is_plain(text: str, taken: bool) -> None:
+    assert taken == is_url(text)
 
 
 def test_only_what_is_new_is_news() -> None:

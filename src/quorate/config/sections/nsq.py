@@ -11,8 +11,8 @@ from quorate.config.address import parse_address
 from quorate.config.section import Section, about
 from quorate.errors import ConfigError
 
-NSQ_NAME = r"^[.a-zA-Z0-9_-]{1,64}(#ephemeral)?$"
-NSQ_NAME_OR_NONE = rf"^$|{NSQ_NAME}"
+NSQ_NAME = r"^[.a-zA-Z0-9_-]{1,64}(#ephemeral)?\Z"
+NSQ_NAME_OR_NONE = rf"^\Z|{NSQ_NAME}"
 
 
 class Nsq(Section, frozen=True):
