@@ -58,10 +58,10 @@ class Access:
             return caller.polls is None
         return self._is_open
 
-    def check_read(self, caller: Caller) -> None:
-        """Raises `Unauthorized` if the caller's token was revoked while a read waited. (A change is done by then.)"""
+    def check_holds(self, caller: Caller) -> None:
+        """Raises `Unauthorized` if the caller's token was revoked since: while a body came, or while a read waited."""
         if not self.holds(caller):
-            raise Unauthorized("this token was revoked while the request waited", token="unknown")
+            raise Unauthorized("this token was revoked before the request was answered", token="unknown")
 
     def _remember(self, address: str) -> Caller:
         if len(self._nobody) >= ADDRESSES_KEPT:

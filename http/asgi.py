@@ -79,9 +79,10 @@ class AsgiApp:
         path = "/" + scope["path"].lstrip("/")  # as Flask spells it
         try:
             request = await self._read(route, path, scope, receive)
+            self._api.access.check_holds(request.caller)
             answer = await route.answer(self._api, request, arguments)
-            if route.method == "GET":
-                self._api.access.check_read(request.caller)
+            if route.method == "GET":  # a change is done by now, and is answered as done
+                self._api.access.check_holds(request.caller)
         except QuorateError as error:
             answer = problem(error, path)
         except ClientGone:

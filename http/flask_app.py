@@ -63,10 +63,11 @@ class _FlaskDoor:
             request = read_request()
             if not request.caller.may(route.role):
                 raise Unauthorized("no caller was admitted to this request")
+            self._api.access.check_holds(request.caller)
             work = route.answer(self._api, request, arguments.values())
             answer = self._on_loop(work, timeout_s)
             if route.method == "GET":
-                self._api.access.check_read(request.caller)
+                self._api.access.check_holds(request.caller)
             if isinstance(answer, Stream):
                 return self._respond_with_stream(answer)
             return self._respond(answer if isinstance(answer, Reply) else answer())

@@ -48,10 +48,10 @@ async def follow(api: Api, request: Request) -> Stream:
     except (Stale, NotReady):
         if EVENT_STREAM not in request.accept:
             raise
-        api.access.check_read(caller)
+        api.access.check_holds(caller)
         when = partial(_ready, api, polls, after, HOLD_S)
         return api.events.open(followed, after=after, when=when, caller=caller)
-    api.access.check_read(caller)
+    api.access.check_holds(caller)
     return api.events.open(followed, after=after, caller=caller)
 
 

@@ -75,6 +75,7 @@ def test_no_way_of_voting_goes_around_the_bounds(node: Node, keyed: dict[str, st
         ("GET", "/polls/{}/results", None),
         ("PATCH", "/polls/{}", {"title": "New"}),
         ("POST", "/polls/{}/state", {"state": "closed"}),
+        ("DELETE", "/polls/{}", None),
     ],
 )
 def test_a_bound_token_is_for_its_polls_alone(node: Node, method: str, path: str, body: Any) -> None:
@@ -224,6 +225,21 @@ def test_the_streams_of_a_revoked_token_end_and_no_others(revocable: tuple[Node,
     finally:
         for connection in connections.values():
             connection.close()
+
+
+def test_a_vote_whose_body_comes_after_its_token_was_revoked_is_not_counted(
+    revocable: tuple[Node, Revocable],
+) -> None:
+    node, tokens = revocable
+    body, before = b'{"option":"happy"}', node.tally()
+    with node.dial() as sock:
+        head = b"POST /votes HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer bob\r\nContent-Length: %d\r\n\r\n"
+        sock.sendall(head % len(body) + body[:5])
+        wait_for("its body is waited for", lambda: node.call(lambda: node.server._app._bodies._unfinished == 5))
+        tokens.revoke(node, "bob")
+        sock.sendall(body[5:])
+        assert sock.recv(65_536).startswith(b"HTTP/1.1 401 ")
+    assert before == node.tally()
 
 
 def test_a_client_that_reads_nothing_is_cut_off_with_its_token(tmp_path: Path) -> None:
