@@ -11,7 +11,6 @@ On the loop.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Iterable, Mapping, Sequence
 
 from quorate.cluster import entry
@@ -30,7 +29,7 @@ class Deletions:
         self._replica = replica
         self._marked: dict[str, dict[str, int]] = {sink: {} for sink in sinks}  # sink -> poll id -> creation
         self._terms = dict.fromkeys(sinks, 0)  # in which they were marked
-        self._checked_s = 0.0  # monotonic
+        self._checked_s = 0.0  # on the loop's clock
         self._proposal: asyncio.Future[Applied] | None = None
 
     def start(self) -> None:
@@ -46,13 +45,18 @@ class Deletions:
 
     def _check(self) -> None:
         """Entries come often, and a quiet cluster has no need to forget."""
-        now_s = time.monotonic()
-        if not self._replica.is_leader or self._proposal is not None or now_s - self._checked_s < CHECK_EVERY_S:
+        loop = asyncio.get_running_loop()
+        waits = self._proposal is not None or loop.time() - self._checked_s < CHECK_EVERY_S
+        if waits or not self._replica.is_leader:
             return
-        self._checked_s = now_s
+        self._checked_s = loop.time()
         due = [(stone.id, stone.creation) for stone in self._old_enough() if self._is_marked_everywhere(stone)]
         if due:
-            batch = entry.encode_batch([ForgetTombstones(due[:FORGOTTEN_AT_ONCE])])
+            loop.call_soon(self._propose, due[:FORGOTTEN_AT_ONCE])  # an entry is being applied at this moment
+
+    def _propose(self, due: list[tuple[str, int]]) -> None:
+        if self._proposal is None and self._replica.is_leader:
+            batch = entry.encode_batch([ForgetTombstones(due)])
             self._proposal = self._replica.propose(entry.encode_entry(self._replica.now_ms(), [batch]))
             self._proposal.add_done_callback(self._done)
 
