@@ -1,4 +1,4 @@
-"""Producer sessions: a writer numbers its requests, and each counts once, protected for ever at O(1) a request.
+"""Producer sessions: a writer numbers its requests, and each counts once, until it is forgotten, at O(1) a request.
 
 This works as Kafka's idempotent producer. Opening a session gives an epoch. Opening it again raises the epoch, and the
 writer with the old epoch is refused from then on. Sequences start at 1, go up by one, and go on across epochs. The

@@ -28,6 +28,7 @@ FOLLOW = Operation(
         {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer"}},
     ],
     media="text/event-stream",
+    words="Events are `results`, and `deleted` when a poll was deleted; a new poll may have its name.",
 )
 
 
