@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -13,6 +13,9 @@ from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made, echo
 from quorate.cli.table import print_table
 from quorate.words import count
+
+if TYPE_CHECKING:
+    from quorate.client.http import Client
 
 OPTIONS_SHOWN_MAX = 8
 NEVER = "never"  # the poll has no closing time
@@ -189,28 +192,36 @@ def _options_in(file: BinaryIO) -> Iterator[str]:
 
 
 @polls.command()
-@click.argument("id")
-@click.option("--creation", type=click.IntRange(min=0), help="The number of the poll that is meant, as `show` says it.")
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--creation", type=click.IntRange(min=0), help="The number that `show` says of the poll; for one ID.")
 @as_json
 @asks_nodes()
-def delete(id: str, creation: int | None, as_json: bool, nodes: list[str], timeout_s: float) -> None:
-    """Delete a draft or an archived poll, with its results. Its name may be used again."""
+def delete(ids: tuple[str, ...], creation: int | None, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """Delete drafts or archived polls, with their results. Their names may be used again."""
+    if creation is not None and len(ids) > 1:
+        raise click.UsageError("--creation goes with one ID.")
+    answers = []
+    with client_of(nodes, timeout_s) as client:
+        for id in ids:
+            answers.append(_delete(client, id, creation))
+            change_is_made()
+            if not as_json:
+                echo(f"{id}: deleted")
+    if as_json:
+        print_json(answers if len(ids) > 1 else answers[0])
+
+
+def _delete(client: Client, id: str, creation: int | None) -> Any:
     from quorate.errors import Deleted
 
-    with client_of(nodes, timeout_s) as client:
-        meant = client.poll(id).get("creation", 0) if creation is None else creation
-        try:
-            answer = client.delete_poll(id, meant)
-        except Deleted as error:
-            # It was there a moment ago: a first attempt, whose answer was lost, has done it. Or somebody else has.
-            if creation is not None:
-                raise
-            answer = {"id": id, "creation": meant, "state": "deleted", "detail": error.detail}
-    change_is_made()
-    if as_json:
-        print_json(answer)
-    else:
-        echo(f"{id}: deleted")
+    meant = client.poll(id).get("creation", 0) if creation is None else creation
+    try:
+        return client.delete_poll(id, meant)
+    except Deleted as error:
+        # It was there a moment ago: a first attempt, whose answer was lost, has done it. Or somebody else has.
+        if creation is not None:
+            raise
+        return {"id": id, "creation": meant, "state": "deleted", "detail": error.detail}
 
 
 def _state_command(name: str, state: str, text: str) -> None:

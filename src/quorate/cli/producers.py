@@ -30,23 +30,31 @@ def list_producers(as_json: bool, nodes: list[str], timeout_s: float) -> None:
 
 
 @producers.command()
-@click.argument("names", metavar="NAME...", nargs=-1, required=True)
+@click.argument("names", metavar="[NAME]...", nargs=-1)
 @click.option("--epoch", type=click.IntRange(min=1), help="Only if the session has this epoch; for one NAME.")
+@click.option("--unused", is_flag=True, help="All sessions that never counted anything.")
 @as_json
 @asks_nodes()
-def forget(names: tuple[str, ...], epoch: int | None, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+def forget(
+    names: tuple[str, ...], epoch: int | None, unused: bool, as_json: bool, nodes: list[str], timeout_s: float
+) -> None:
     """Forget producer sessions, which makes room for others. What they counted stays counted.
 
     Nobody can tell any more what a forgotten session has sent, so its name is opened again only by feed --new.
     """
-    if epoch is not None and len(names) > 1:
-        raise click.UsageError("--epoch goes with one NAME.")
+    if bool(names) == unused or (epoch is not None and len(names) != 1):
+        raise click.UsageError("give NAMEs, or --unused; --epoch goes with one NAME.")
     answers = []
     with client_of(nodes, timeout_s) as client:
-        for name in names:
-            answers.append(client.forget_producer(name, epoch))
+        meant: list[tuple[str, int | None]] = [(name, epoch) for name in names]
+        if unused:
+            meant = [(session.producer, session.epoch) for session in client.producers() if not session.sequence]
+        for name, its_epoch in meant:
+            answers.append(client.forget_producer(name, its_epoch))
             change_is_made()
             if not as_json:
                 echo(f"{name}: forgotten")
     if as_json:
         print_json(answers)
+    elif not meant:
+        echo("There is no session that never counted anything.")

@@ -304,6 +304,13 @@ def test_another_programs_variable_is_told_and_stops_nothing(capsys: Capture, mo
     assert ("", 1) == (told.err, len(told.json["warnings"]))
 
 
+def test_config_check_tells_of_a_small_dedup_window(capsys: Capture, tmp_path: Path) -> None:
+    settings = tmp_path / "small.toml"
+    settings.write_text("[votes]\ndedup_window = 1000\n")
+    told = Told(capsys, "config", "check", str(settings))
+    assert (0, True) == (told.code, "could count twice meanwhile" in told.err)
+
+
 def test_config_check_says_fine_or_what_is_wrong(capsys: Capture, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
     good.write_text('[raft]\npeers = ["n1=127.0.0.1:9001", "n2=127.0.0.1:9002"]\n')

@@ -99,6 +99,10 @@ def test_a_poll_is_deleted_and_the_new_one_of_its_name_is_not(node: Node, capsys
     assert "creation" in Told(capsys, "polls", "show", "lunch").out
     deleted = Told(capsys, "polls", "delete", "lunch", "--json").json
     assert ("lunch", "deleted", "draft") == (deleted["id"], deleted["state"], deleted["before"])
+    for name in ("one", "two"):
+        Told(capsys, "polls", "create", name, "a", "b", "--draft")
+    assert "one: deleted\ntwo: deleted\n" == Told(capsys, "polls", "delete", "one", "two").out
+    assert 2 == Told(capsys, "polls", "delete", "one", "two", "--creation", "1").code
 
 
 def test_producers_are_listed_and_forgotten(node: Node, capsys: Capture) -> None:
@@ -108,5 +112,12 @@ def test_producers_are_listed_and_forgotten(node: Node, capsys: Capture) -> None
         assert 200 == node.ask("POST", "/producers", {"producer": name}).status
     assert ["a/1", "b"] == [each["producer"] for each in Told(capsys, "producers", "list", "--json").json]
     assert "a/1: forgotten\nb: forgotten\n" == Told(capsys, "producers", "forget", "a/1", "b").out
+    assert 200 == node.ask("POST", "/producers", {"producer": "used"}).status
+    header = {"X-Quorate-Producer": "used;epoch=1;sequence=1"}
+    assert 200 == node.ask("POST", "/votes", [{"option": "happy"}], header).status
+    assert 200 == node.ask("POST", "/producers", {"producer": "idle"}).status
+    assert "idle: forgotten\n" == Told(capsys, "producers", "forget", "--unused").out
+    assert "no session that never counted" in Told(capsys, "producers", "forget", "--unused").out
+    assert {2} == {Told(capsys, "producers", "forget", *words).code for words in ([], ["a", "b", "--epoch", "1"])}
     gone = Told(capsys, "producers", "forget", "b")
     assert (1, True) == (gone.code, "was forgotten" in gone.err)

@@ -10,6 +10,7 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.http.handlers import producers
+from quorate.http.routes import ROUTES
 from tests.support.http_node import Node, running
 
 
@@ -94,6 +95,12 @@ def test_while_a_node_is_too_old_it_is_refused_in_words() -> None:
         for path in ("/polls/mood", "/producers/p"):
             answer = node.ask("DELETE", path)
             assert (409, True) == (answer.status, "needs level 1" in answer.json["detail"])
+
+
+def test_who_may() -> None:
+    roles = {(route.method, route.path): route.role for route in ROUTES}
+    assert "manage" == roles["DELETE", "/polls/{id}"]
+    assert {"operate"} == {roles["DELETE", "/producers/{name}"], roles["GET", "/producers"]}
 
 
 def test_a_stream_is_told(node: Node) -> None:
