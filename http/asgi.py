@@ -1,7 +1,8 @@
 """The ASGI app: the node's loop answers the hot routes itself, and Flask answers the others on its threads.
 
 The number of threads is bounded, and so is the number of requests that wait for one. Further requests are answered 503
-at once. A thread never waits for a client: a body is read completely before the request takes a thread.
+at once. A thread never waits for a client: a body is read completely before the request takes a thread, and an answer
+is collected before it is sent. An answer is not sent while clients leave too much unread (`unsent.py`).
 """
 
 from __future__ import annotations
@@ -11,21 +12,24 @@ import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
-from quorate.errors import NotReady, QuorateError
+from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.access import CALLER
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
-from quorate.http.connection import ANSWER, break_off
+from quorate.http.collected import Collected
+from quorate.http.connection import ANSWER, CONNECTION, HttpConnection, break_off
 from quorate.http.events import Stream
 from quorate.http.flask_loader import FlaskLoader
 from quorate.http.handlers.events import stream_headers
-from quorate.http.reply import Reply, headers_of, internal, problem
+from quorate.http.reply import Headers, Reply, headers_of, internal, problem
 from quorate.http.request import Request
 from quorate.http.routing import Match, Route, Router
 from quorate.http.scope import Scope, length_of, query_of, read_headers, without_last_slash
+from quorate.http.unsent import BIG_BYTES
 
 Send = Callable[[Message], Awaitable[None]]
 
+LOOK_AGAIN_S = 0.25  # for room, when clients leave too much unread
 GONE = 499  # the client left before there was an answer: nginx's number, never sent
 
 
@@ -90,8 +94,7 @@ class AsgiApp:
         except Exception as error:
             answer = internal(error, path)
         if isinstance(answer, Reply):
-            await self._send(scope, send, answer)
-            return answer.status
+            return await self._send(scope, send, answer)
         assert isinstance(answer, Stream), "a hot route answers with a Reply or a Stream"
         await self._stream(answer, scope, receive, send)
         return 200
@@ -110,12 +113,17 @@ class AsgiApp:
                 request.accept = value.decode("latin-1")
         return request
 
-    async def _send(self, scope: Scope, send: Send, answer: Reply) -> None:
-        headers = headers_of(answer, self._api.replica)
-        if ANSWER in scope and scope[ANSWER](answer.status, headers, answer.body):
-            return
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": answer.body})
+    async def _send(self, scope: Scope, send: Send, answer: Reply) -> int:
+        """Send it, or the refusal of an answer that is too big for now. Returns the status."""
+        if len(answer.body) > BIG_BYTES and not _has_room(scope, len(answer.body)):
+            answer = _too_much_unread(scope)
+        return await self._hand_over(scope, send, answer.status, headers_of(answer, self._api.replica), answer.body)
+
+    async def _hand_over(self, scope: Scope, send: Send, status: int, headers: Headers, body: bytes) -> int:
+        if ANSWER not in scope or not scope[ANSWER](status, headers, body):
+            await send({"type": "http.response.start", "status": status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+        return status
 
     async def _stream(self, stream: Stream, scope: Scope, receive: Receive, send: Send) -> None:
         leaving = asyncio.ensure_future(_gone(receive))
@@ -124,7 +132,7 @@ class AsgiApp:
         stream.begin_sending(partial(break_off, scope))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": stream_headers(self._api, stream)})
-            while (chunk := await stream.next()) is not None:
+            while (chunk := await self._next_chunk(stream, scope)) is not None:
                 await send({"type": "http.response.body", "body": chunk, "more_body": True})
             await send({"type": "http.response.body", "body": b""})
         finally:
@@ -132,34 +140,47 @@ class AsgiApp:
             leaving.cancel()
             stream.end_sending()
 
+    async def _next_chunk(self, stream: Stream, scope: Scope) -> bytes | None:
+        """The next events, put together when the client has read those before, and when there is room for them."""
+        connection: HttpConnection | None = scope.get(CONNECTION)
+        if connection is not None:
+            await connection.drained()
+            while (size := await stream.ready()) > BIG_BYTES and not connection.has_room_for(size):
+                if stream.closed:
+                    break
+                await asyncio.sleep(LOOK_AGAIN_S)
+            return stream.take()
+        return await stream.next()
+
     # ---- on Flask's threads -----------------------------------------------------------------------------------------
 
     async def _by_flask(self, match: Match, scope: Scope, receive: Receive, send: Send) -> int:
         """Let Flask answer, also with 404 or 405 if there is no route. Returns the status."""
-        status = 0
-
-        async def note(message: Message) -> None:
-            nonlocal status
-            status = message.get("status", status)
-            await send(message)
-
+        collected = Collected(send)
         limits = self._api.limits
         try:
             body_max = match.route.body_max(limits) if match.route is not None else limits.body_bytes
             body = await self._bodies.read(receive, length_of(scope), body_max)
             query_of(scope)
-            await self._on_thread(scope, _given(body, receive), note)
-            return status
+            await self._on_thread(scope, _given(body, receive), collected.take)
         except QuorateError as error:
             answer = problem(error, scope["path"])
         except ClientGone:
             return GONE
         except Exception as error:
-            if status:
+            if collected.is_stream:
                 raise  # a part of the answer is sent: only a broken connection can tell the client that the rest failed
             answer = internal(error, scope["path"])
-        await self._send(scope, send, answer)
-        return answer.status
+        else:
+            return collected.status if collected.is_stream else await self._send_collected(scope, send, collected)
+        return await self._send(scope, send, answer)
+
+    async def _send_collected(self, scope: Scope, send: Send, collected: Collected) -> int:
+        body = collected.body
+        if len(body) > BIG_BYTES and not _has_room(scope, len(body)):
+            return await self._send(scope, send, _too_much_unread(scope))
+        headers = collected.headers(len(body), scope["method"])
+        return await self._hand_over(scope, send, collected.status, headers, body)
 
     async def _on_thread(self, scope: Scope, receive: Receive, send: Send) -> None:
         limits = self._api.limits
@@ -175,6 +196,17 @@ class AsgiApp:
     def cut(self) -> None:
         """Requests that are cancelled from now on end quietly: the server stops and cancels those that remain."""
         self._cut = True
+
+
+def _has_room(scope: Scope, size: int) -> bool:
+    """Whether an answer of this size may be sent now. That of a change always may: it says what was done."""
+    connection: HttpConnection | None = scope.get(CONNECTION)
+    return connection is None or connection.has_room_for(size) or scope["method"] != "GET"
+
+
+def _too_much_unread(scope: Scope) -> Reply:
+    words = "other clients of this node have not read their answers, and there is no room for this one now; try again"
+    return problem(Overloaded(words), scope["path"])
 
 
 def _given(body: bytes, receive: Receive) -> Receive:

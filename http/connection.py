@@ -3,7 +3,8 @@
 The headers of a request must arrive within `head_timeout_s`, and all of it within `body_timeout_s`. If the client reads
 nothing of its answer for `stall_timeout_s`, the connection is closed. An idle connection lasts `keep_alive_s`. The
 server checks this once a second in `sweep`, so requests need no timers of their own. The size of headers is bounded
-here, the size of bodies in `body.py`. Which connections are kept when there are too many: `connection_places.py`.
+here, the size of bodies in `body.py`. Which connections are kept when there are too many: `connection_places.py`. How
+many requests may wait behind each other: `intake.py`. No request is begun while the client does not read its answers.
 
 uvicorn does the rest: parsing, pipelining, flow control, keep-alive. A complete answer is sent in one write (`answer`),
 which costs a third less than the two messages of ASGI.
@@ -14,10 +15,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
 
 import httptools
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from quorate.cluster.replica import Replica
@@ -25,20 +28,35 @@ from quorate.errors import HeadersTooLarge, Invalid, QuorateError, TooSlow
 from quorate.http.address_shares import share_key
 from quorate.http.api import Api
 from quorate.http.connection_places import ConnectionPlaces
+from quorate.http.intake import FIRST_BYTES, Intake, WaitingBytes
 from quorate.http.origins import hosts_in_line
 from quorate.http.reply import Headers, headers_of, problem
+from quorate.http.unsent import UnsentBytes
 from quorate.http.upgrade import without_offer
 
 ANSWER = "quorate.answer"  # the scope's key for `answer`, which sends a complete answer in one write
+CONNECTION = "quorate.connection"  # the scope's key for the connection
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all connections of a server share."""
+
+    places: ConnectionPlaces
+    waiting: WaitingBytes
+    unsent: UnsentBytes
 
 
 class HttpConnection(HttpToolsProtocol):
     """uvicorn's HTTP protocol with bounds on headers and time. `on_lost` is called when the connection is closed."""
 
-    def __init__(self, api: Api, places: ConnectionPlaces, on_lost: Callable[[], None], **given: Any) -> None:
+    def __init__(self, api: Api, shared: Shared, on_lost: Callable[[], None], **given: Any) -> None:
         super().__init__(**given)
         self._api = api
-        self._places = places
+        self._shared = shared
+        self._intake = Intake(self._parse, self.pipeline, shared.waiting)
+        self.flow: FlowControl = None  # type: ignore[assignment]  # uvicorn's too, until there is a transport
+        self._deferred: tuple[RequestResponseCycle, Any] | None = None  # a request that waits for the client to read
         self.share_key = ""  # whose share of the places this connection counts to
         self._on_lost = on_lost
         self._in_head = False  # the headers of the current request are not complete
@@ -47,32 +65,74 @@ class HttpConnection(HttpToolsProtocol):
         self._began_s = self.loop.time()  # when the current request began to arrive
         self._arriving = True  # the current request is not complete
         self._head_bytes = 0
+        self._body_bytes = 0  # of the current request's body, that have come
         self._stalled_since_s: float | None = None
+        self.unread_since_s: float | None = None
+        self._unread_bytes = 0  # the most that was unread since then
         self._unsent = 0
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
-        self._places.leave(self)
+        self._intake.close()
+        self._shared.places.leave(self)
         self._on_lost()
 
     # ---- what arrives -----------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
+        self.flow = _Flow(transport, self._intake, self._read_on)
         self.share_key = share_key(self.client[0] if self.client else "")
-        if (why := self._places.admit(self, len(self.connections), self._began_s)) is not None:
+        if (why := self._shared.places.admit(self, len(self.connections), self._began_s)) is not None:
             self._api.counts.refused_connections += 1
             self.refuse(why)
 
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
+        self._take(data)
+
+    def _take(self, data: bytes) -> None:
         try:
-            self._feed(data)
+            if len(data) <= FIRST_BYTES and not self._is_busy:
+                self._parse(data)
+            else:
+                self._intake.take(data, self._body_left, busy=self._is_busy)
         except httptools.HttpParserError:
             self._refuse_unreadable()
-        else:
-            if self._in_head:
-                self._bound_head(len(data))
+        if self.pipeline or self._intake.charged:
+            if self._intake.held:
+                self.flow.pause_reading()
+            self._account()
+
+    def _parse(self, data: bytes) -> bool:
+        self._feed(data)
+        if self._in_head:
+            self._bound_head(len(data))
+        return not self.transport.is_closing()
+
+    def _account(self) -> None:
+        if not self._intake.account(len(self.cycle.body) if self.pipeline else 0):
+            self.transport.abort()
+
+    def _read_on(self) -> None:
+        """A request was answered: take what was held for those behind it."""
+        if self.transport.is_closing():
+            return
+        if not (data := self._intake.release()):
+            self._account()
+            return
+        self._unset_keepalive_if_required()
+        self._began_s = self.loop.time()
+        self._take(data)
+        if not self._intake.held and not self.pipeline:
+            self.flow.resume_reading()
+
+    def _body_left(self) -> int:
+        """How much of the current request's body is still to come. 0 if there is none, or its length is not known."""
+        if not self._arriving or self._in_head or self.headers is None:
+            return 0
+        length = next((value for name, value in self.headers if name == b"content-length"), b"0")
+        return int(length) - self._body_bytes if length.isdigit() else 0
 
     def _feed(self, data: bytes) -> None:
         """Parse the data. A request that offers an upgrade is parsed again without the offer: see `upgrade.py`."""
@@ -98,7 +158,7 @@ class HttpConnection(HttpToolsProtocol):
         super().on_message_begin()
         self._began_s = self.loop.time()
         self._arriving = self._in_head = True
-        self._head_bytes = 0
+        self._head_bytes = self._body_bytes = 0
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -113,6 +173,10 @@ class HttpConnection(HttpToolsProtocol):
         if self._in_head:
             super().on_header(name, value)
 
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
         if not self._offers_upgrade:
             self._arriving = False
@@ -124,22 +188,54 @@ class HttpConnection(HttpToolsProtocol):
             self.refuse(HeadersTooLarge(f"the headers are over {self._api.limits.head_bytes:,} bytes"))
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self.flow.write_paused:
+            self._deferred = cycle, app  # it would put an answer together that the client does not take
+            return
         scope = cast("dict[str, Any]", cycle.scope)
         scope[ANSWER] = partial(answer, cycle)
+        scope[CONNECTION] = self
         super()._start_asgi_task(cycle, app)
+
+    # ---- answers that the client reads, or does not -----------------------------------------------------------------
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        self.unread_since_s = None
+        if self._deferred is not None:
+            (cycle, app), self._deferred = self._deferred, None
+            self._start_asgi_task(cycle, app)
+
+    @property
+    def unsent(self) -> int:
+        return self.transport.get_write_buffer_size()
+
+    def has_room_for(self, size: int) -> bool:
+        """Whether an answer of this size may be written now: see `unsent.py`."""
+        return self._shared.unsent.take(size, self.loop.time())
+
+    async def drained(self) -> None:
+        """Wait until the client has read what was written, or has left."""
+        await self.flow.drain()
+
+    def break_off(self) -> None:
+        """Break the connection at once, whatever waits to be sent."""
+        self.transport.abort()
 
     # ---- waiting for a request --------------------------------------------------------------------------------------
 
     @property
     def idle_since_s(self) -> float | None:
         """Since when it waits for a request. None while it has one, or something of an answer to send."""
-        cycle: RequestResponseCycle | None = self.cycle
-        if (cycle is not None and not cycle.response_complete) or self.transport.is_closing():
-            return None
-        if self.transport.get_write_buffer_size():
+        if self._is_busy or self.transport.is_closing() or self.unsent:
             return None
         timer = self.timeout_keep_alive_task  # set while no byte of a next request has come
         return self._began_s if timer is None else timer.when() - self.timeout_keep_alive
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether a request has no complete answer."""
+        cycle: RequestResponseCycle | None = self.cycle
+        return cycle is not None and not cycle.response_complete
 
     def close_idle(self) -> None:
         self.transport.close()
@@ -149,11 +245,12 @@ class HttpConnection(HttpToolsProtocol):
     def sweep(self, now_s: float) -> None:
         """Close the connection if something takes too long. The server calls this once a second."""
         limits = self._api.limits
-        if self._arriving:
+        if self._arriving and not self._intake.held:
             timeout_s = limits.head_timeout_s if self._in_head else limits.body_timeout_s
             if now_s - self._began_s > timeout_s:
                 self.refuse(TooSlow("the request did not arrive in time; nothing was done"))
-        unsent = self.transport.get_write_buffer_size()
+        unsent = self.unsent
+        self._bound_reading(unsent, now_s)
         if not unsent or unsent < self._unsent:
             self._stalled_since_s = None
         elif self._stalled_since_s is None:
@@ -161,6 +258,19 @@ class HttpConnection(HttpToolsProtocol):
         elif now_s - self._stalled_since_s > limits.stall_timeout_s:
             self.transport.abort()
         self._unsent = unsent
+
+    def _bound_reading(self, unsent: int, now_s: float) -> None:
+        """An answer must be read as a whole in a time that its size allows, however steadily a client reads it."""
+        limits = self._api.limits
+        if not unsent:
+            self.unread_since_s = None
+        elif self.unread_since_s is None:
+            self.unread_since_s, self._unread_bytes = now_s, unsent
+        else:
+            self._unread_bytes = max(self._unread_bytes, unsent)
+            allowed_s = limits.stall_timeout_s + self._unread_bytes / limits.answer_bytes_per_s
+            if now_s - self.unread_since_s > allowed_s:
+                self.transport.abort()
 
     # ---- hanging up -------------------------------------------------------------------------------------------------
 
@@ -186,6 +296,20 @@ class HttpConnection(HttpToolsProtocol):
         return in_body and not cycle.response_started and not self.pipeline
 
 
+class _Flow(FlowControl):
+    """uvicorn's, which reads on after each answer; but not while something is held: see `intake.py`."""
+
+    def __init__(self, transport: asyncio.Transport, intake: Intake, read_on: Callable[[], None]) -> None:
+        super().__init__(transport)
+        self._intake, self._read_on = intake, read_on
+
+    def resume_reading(self) -> None:
+        if self._intake.charged:
+            asyncio.get_running_loop().call_soon(self._read_on)
+        if not self._intake.held:
+            super().resume_reading()
+
+
 def _new_parser(connection: HttpConnection) -> Any:
     """A parser as uvicorn makes it: it reads on behind a request that closes the connection, since that is answered."""
     parser = httptools.HttpRequestParser(connection)
@@ -195,9 +319,8 @@ def _new_parser(connection: HttpConnection) -> Any:
 
 
 def break_off(scope: dict[str, Any]) -> None:
-    """Break the connection of a request at once, whatever waits to be sent."""
-    cycle: RequestResponseCycle = scope[ANSWER].args[0]
-    cycle.transport.abort()
+    connection: HttpConnection = scope[CONNECTION]
+    connection.break_off()
 
 
 def answer(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:

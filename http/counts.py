@@ -36,6 +36,7 @@ class Counts:
         self.connections = 0
         self.refused_connections = 0
         self.closed_idle = 0  # connections that waited for a request and made room for new ones
+        self.broken_off = 0  # connections that left too much of their answers unread
         self.bad_requests = 0  # not HTTP at all
         self.streams = 0
 

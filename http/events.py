@@ -11,6 +11,7 @@ the group, the client comes back with the id of the group before and so gets the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
@@ -48,6 +49,10 @@ class Stream:
         self.share_key = share_key(caller.address if caller is not None else "")
         self.beginning: asyncio.Task[None] | None = None  # it waits until this node can serve the stream
 
+    def waits_with(self, poll_id: str) -> bool:
+        """Whether an event of this poll is not sent yet."""
+        return poll_id in self._pending
+
     def put(self, poll_id: str, event: bytes, version: int) -> None:
         self._pending[poll_id] = event
         self._version = version
@@ -55,18 +60,30 @@ class Stream:
 
     async def next(self) -> bytes | None:
         """Wait for the next bytes to send. If nothing happens, they are a heartbeat. None: the stream has ended."""
+        await self.ready()
+        return self.take()
+
+    async def ready(self) -> int:
+        """Wait until there is something to send, or for a heartbeat. Returns how many bytes of events that is, about.
+
+        Nothing is put together yet: until it is taken, newer events take the place of those that wait.
+        """
+        if self._begun and not self._pending and not self.closed:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._wake.wait()
+        self._wake.clear()
+        return sum(map(len, self._pending.values()))
+
+    def take(self) -> bytes | None:
+        """What is there to send now: see `next`."""
         if not self._begun:
             self._begun = True
             return RECONNECT
-        if not self._pending and not self.closed:
-            try:
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await self._wake.wait()
-            except TimeoutError:
-                return HEARTBEAT
-        self._wake.clear()
         if self.closed:
             return None
+        if not self._pending:
+            return HEARTBEAT
         *others, last = self._pending.values()
         self._pending.clear()
         return b"".join([*others, b"id: %d\n" % self._version, last])
@@ -267,7 +284,8 @@ class Events:
         tally = {"id": poll_id, "title": poll.title, "state": poll.state, "results": results}
         document = encode({**tally, "total": sum(results.values()), "version": version})
         event = b"event: results\ndata: %s\n\n" % document
-        for stream in followers:
+        # Also those that still wait with an older event, so that all of them hold the same bytes.
+        for stream in {*followers, *(each for each in self._streams if each.waits_with(poll_id))}:
             stream.put(poll_id, event, version)
         return len(results)
 

@@ -20,6 +20,9 @@ class Limits:
     head_timeout_s: float = 10.0  # from a request's first byte to the end of its headers
     body_timeout_s: float = 30.0
     stall_timeout_s: float = 30.0  # a client that reads nothing of its answer for so long is disconnected
+    answer_bytes_per_s: int = 64 * 1024  # one that reads its answer is given so much longer as it takes at this speed
+    waiting_bytes: int = 16 * 1024 * 1024  # of requests that wait behind others on their connections
+    unsent_bytes: int = 64 * 1024 * 1024  # of answers that clients have not read
     head_bytes: int = 64 * 1024
     keep_alive_s: int = 75
     connections: int = 10_000

@@ -34,6 +34,9 @@ class CountsCollector(Collector):
         yield CounterMetricFamily(
             "quorate_http_connections_closed_idle", "Idle connections closed for new ones", self._counts.closed_idle
         )
+        yield CounterMetricFamily(
+            "quorate_http_connections_broken_off", "Connections that left too much unread", self._counts.broken_off
+        )
         yield CounterMetricFamily("quorate_http_unreadable", "Requests that were not HTTP", self._counts.bad_requests)
 
     def _requests(self) -> Metric:

@@ -19,11 +19,13 @@ from quorate.errors import Invalid
 from quorate.http import routes
 from quorate.http.api import Api
 from quorate.http.asgi import AsgiApp
-from quorate.http.connection import HttpConnection, closing_bytes
+from quorate.http.connection import HttpConnection, Shared, closing_bytes
 from quorate.http.connection_places import ConnectionPlaces
 from quorate.http.flask_loader import FlaskLoader
+from quorate.http.intake import WaitingBytes
 from quorate.http.routing import Router
 from quorate.http.tls_listener import TlsListener
+from quorate.http.unsent import UnsentBytes
 from quorate.listening import Purpose, listen_on, shown
 from quorate.security.tls import LiveTls
 
@@ -57,7 +59,11 @@ class HttpServer:
         )
         self._config.load()
         self._state = ServerState()
-        self._places = ConnectionPlaces(api.limits, self._open)
+        self._shared = Shared(
+            ConnectionPlaces(api.limits, self._open),
+            WaitingBytes(api.limits.waiting_bytes),
+            UnsentBytes(api.limits.unsent_bytes, self._open),
+        )
         self.listening: list[str] = []  # the addresses that were bound, host:port
         self._servers: list[asyncio.Server | TlsListener] = []  # one a socket
         self._sweeping: asyncio.TimerHandle | None = None
@@ -88,7 +94,7 @@ class HttpServer:
 
     def _connect(self) -> asyncio.Protocol:
         return HttpConnection(
-            self._api, self._places, self._connection_lost, config=self._config, server_state=self._state, app_state={}
+            self._api, self._shared, self._connection_lost, config=self._config, server_state=self._state, app_state={}
         )
 
     def _connection_lost(self) -> None:
@@ -103,7 +109,9 @@ class HttpServer:
             connection.sweep(now_s)
         self._api.counts.connections = len(self._state.connections)
         self._api.origins.refresh()
-        self._api.counts.closed_idle = self._places.closed_idle
+        self._shared.unsent.count(now_s)
+        self._api.counts.broken_off = self._shared.unsent.broken_off
+        self._api.counts.closed_idle = self._shared.places.closed_idle
         self._sweeping = loop.call_later(SWEEP_S, self._sweep)
 
     def _open(self) -> list[HttpConnection]:

@@ -254,7 +254,7 @@ def test_the_connection_that_is_idle_longest_makes_room_for_a_new_one(sent: byte
         wait_for("the other has said that", lambda: has_received(node, sent))
         assert 200 == node.ask("GET", "/livez").status
         assert b"" == read_all(idle)
-        assert 1 == node.server._places.closed_idle
+        assert 1 == node.server._shared.places.closed_idle
         assert 1 == node.api.counts.streams
 
 

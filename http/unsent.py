@@ -1,0 +1,72 @@
+"""The budget for bytes of answers that are written and that clients do not read.
+
+An answer that a client does not read stays in this process. So much as one answer a connection is normal; of big ones
+a few hundred would take the node's memory. So all together have a budget. A big answer that does not fit has the
+connections broken off that have held theirs longest and most, if they have held it for seconds. Only if nobody is slow
+is the answer not given: 429.
+
+Small answers are not asked about. They are counted once a second, with all others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Protocol
+
+BIG_BYTES = 16 * 1024
+SLOW_S = 2.0
+COUNT_AGAIN_S = 0.05  # to count costs some milliseconds where there are ten thousand connections
+
+
+class Sending(Protocol):
+    """A connection, as this file sees it."""
+
+    @property
+    def unsent(self) -> int: ...
+
+    @property
+    def unread_since_s(self) -> float | None:
+        """Since when its client has not taken all that was written; None if it has."""
+        ...
+
+    def break_off(self) -> None: ...
+
+
+class UnsentBytes:
+    """Used on the node's loop."""
+
+    def __init__(self, most: int, connections: Callable[[], Collection[Sending]]) -> None:
+        self._most = most
+        self._connections = connections
+        self.held = 0  # as counted last, and what was written since
+        self._counted_s = float("-inf")
+        self.broken_off = 0
+
+    def take(self, size: int, now_s: float) -> bool:
+        """Whether an answer of this size may be written now. One may, however big, when nothing else waits."""
+        if self.held + size > self._most and now_s - self._counted_s >= COUNT_AGAIN_S:
+            self.count(now_s)
+            if self.held + size > self._most:
+                self._break_off_slow(size, now_s)
+        if self.held and self.held + size > self._most:
+            return False
+        self.held += size
+        return True
+
+    def count(self, now_s: float) -> None:
+        self._counted_s = now_s
+        self.held = sum(connection.unsent for connection in self._connections())
+
+    def _break_off_slow(self, size: int, now_s: float) -> None:
+        slow = [each for each in self._connections() if _is_slow(each, now_s)]
+        for connection in sorted(slow, key=lambda each: each.unsent, reverse=True):
+            if self.held + size <= self._most:
+                return
+            self.held -= connection.unsent
+            self.broken_off += 1
+            connection.break_off()
+
+
+def _is_slow(connection: Sending, now_s: float) -> bool:
+    since_s = connection.unread_since_s
+    return since_s is not None and now_s - since_s >= SLOW_S
