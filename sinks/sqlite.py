@@ -134,7 +134,7 @@ class SqliteSink:
 
     def read(self, *, timeout_s: float) -> dict[str, PollDocument]:
         with self._open(timeout_s) as db:
-            found = db.execute(f"{rows.READ} where cluster is not null order by id").fetchall()
+            found = db.execute(f"{rows.READ} where {rows.IS_WRITTEN} order by id").fetchall()
         try:
             return {row[0]: rows.document_of(row) for row in found}
         except (ValueError, TypeError) as error:

@@ -34,6 +34,8 @@ on conflict (id) do update set title = excluded.title, state = excluded.state, o
     updated = excluded.updated, version = excluded.version, cluster = excluded.cluster, fence = excluded.fence
 """
 READ = "select id, title, state, options, results, version, updated, write_ins, closes_at from polls"
+# A hand-made document that was only marked as deleted has no version.
+IS_WRITTEN = f"cluster is not null and not (state = '{DELETED}' and version is null)"
 CONTENT = "title, state, options, results, total, write_ins, closes_at"
 STORED = f"""
 select polls.cluster, polls.fence, coalesce(creations.creation, 0), {CONTENT}, digests.digest from polls

@@ -42,6 +42,7 @@ class Deletions:
 
     def marked(self, sink: str, polls: Mapping[str, int]) -> None:
         self._marked[sink].update(polls)
+        self._check()
 
     def _check(self) -> None:
         """Entries come often, and a quiet cluster has no need to forget."""

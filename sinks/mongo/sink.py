@@ -51,6 +51,7 @@ from quorate.sinks.mongo.stored import (
     creation_in,
     document_of,
     foreign_to,
+    is_written,
     key_of,
     keys_of,
     ledger_row_of,
@@ -150,7 +151,7 @@ class MongoSink:
             ours = {"quorate.cluster": {"$ne": None}, "quorate.version": {"$ne": 0}}
             found = list(self._polls().find(ours).sort("_id", 1))
         try:
-            return {document.id: document for document in map(document_of, found)}
+            return {document.id: document for document in map(document_of, filter(is_written, found))}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SinkError(f"MongoDB holds a document of ours that was edited into nonsense: {error!r}") from error
 

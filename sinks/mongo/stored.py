@@ -199,6 +199,11 @@ def document_of(raw: Document) -> PollDocument:
     )
 
 
+def is_written(raw: Document) -> bool:
+    """Whether the cluster wrote its tally. A hand-made document that was only marked as deleted lacks some of it."""
+    return raw.get("state") != DELETED or all(field in raw for field in (*CONTENT, "updated"))
+
+
 def stored_of(raw: Document, own: Sequence[str] | None = None) -> StoredDocument:
     quorate = raw.get("quorate")
     if not isinstance(quorate, dict) or quorate.get("cluster") is None:

@@ -162,12 +162,12 @@ def test_a_hand_made_document_is_not_imported_again(store: SqliteStore, is_old: 
         replica = await counted()
         await apply(replica, poll("tea", ["yes", "no"], initial_results=[5, 0], imported=True))
         await delete(replica, "tea")
-        store.insert("tea", options=["yes", "no"], results={"yes": 5})
+        store.insert("tea", options=["yes", "no"], results={"yes": 5}, state="open")
         if is_old:
             await accept_ids(replica, "1")
         sink = Gate(store.sink(), refresh_s=0.05)
         async with flushing(replica, sink) as flusher:
-            await until("it is marked", lambda: state_of(sink, "tea") == "deleted")
+            await until("it is marked", lambda: (store.stored("tea") or {})["state"] == "deleted")
             searches = import_status(flusher)["searches"]
             await until("it is searched again", lambda: import_status(flusher)["searches"] > searches)
             await apply(replica)
