@@ -66,7 +66,7 @@ class Route:
         Raises `Forbidden` if it is about a poll that the caller's token is not for.
         """
         kept = [normal_form(argument) for argument in arguments]
-        if request.caller.polls is not None and self.pattern.startswith(OF_A_POLL):
+        if request.caller.token is not None and self.pattern.startswith(OF_A_POLL):
             check_poll(request.caller, kept[0])
         return self.handler(api, request, *kept)
 
