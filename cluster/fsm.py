@@ -44,6 +44,7 @@ __all__ = ["Applied", "DedupView", "Image", "PollView", "StateMachine", "Tombsto
 
 DEDUP_WINDOW = 1_000_000  # until FormCluster sets another
 HASH_KEY_BYTES = 16
+HIDDEN_LEVEL = 1  # from this feature level on, no option with hidden characters is written in
 CHAIN_BYTES = 32
 
 _decode_raw_batch = msgspec.msgpack.Decoder(list[msgspec.Raw]).decode
@@ -105,6 +106,7 @@ class StateMachine:
     def _allowed(self) -> dict[type, Callable[[Any], Result]]:
         """The handlers at this feature level. A command that needs a higher one is refused, as by older programs."""
         self._polls.gives_numbers = self.level >= entry.LEVEL_NEEDED[entry.DeletePoll]
+        self._tally.refuses_hidden = self.level >= HIDDEN_LEVEL
         refused = dict.fromkeys((kind for kind, level in entry.LEVEL_NEEDED.items() if level > self.level), _too_new)
         return {**self._known, **refused}
 

@@ -14,6 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from quorate.cluster.entry import ChangePoll, CreatePoll, State
 from quorate.errors import Invalid, TooLarge
+from quorate.http.json_body import reader
 from quorate.http.vote_body import form_of
 from quorate.vote import (
     ID_BYTES_MAX,
@@ -22,7 +23,7 @@ from quorate.vote import (
     OPTIONS_PER_POLL_MAX,
     TITLE_BYTES_MAX,
     YEAR_9999_MS,
-    check_text,
+    check_name,
 )
 from quorate.words import count
 
@@ -62,8 +63,8 @@ class PollEdit(msgspec.Struct, forbid_unknown_fields=True):
     closes_at: datetime | UnsetType | None = UNSET
 
 
-_decode_poll = msgspec.json.Decoder(NewPoll).decode
-_decode_edit = msgspec.json.Decoder(PollEdit).decode
+_decode_poll = reader(NewPoll)
+_decode_edit = reader(PollEdit)
 _decode_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 
@@ -75,12 +76,12 @@ def read_poll(body: bytes, content_type: str) -> CreatePoll:
         poll = _decode_poll(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"{error}. A poll has id, title, options, state, closes_at, write_ins") from None
-    id = check_text(poll.id, "id", ID_BYTES_MAX)
+    id = check_name(poll.id, "id", ID_BYTES_MAX)
     if "/" in id or id in NOT_IN_ADDRESSES:
         raise Invalid("id stands in addresses: it cannot have a slash, nor be a dot or two")
     if poll.state == "archived":
         raise Invalid("a new poll cannot be archived; give draft, open or closed")
-    title = check_text(poll.title or id, "title", TITLE_BYTES_MAX)
+    title = check_name(poll.title or id, "title", TITLE_BYTES_MAX)
     return CreatePoll(id, title, _read_options(poll), poll.state, _read_time(poll.closes_at), poll.write_ins)
 
 
@@ -96,7 +97,7 @@ def _check_options(texts: Sequence[str]) -> list[str]:
         raise TooLarge(
             f"{count(len(texts), 'option')}; the limit is {OPTIONS_PER_POLL_MAX:,}", limit=OPTIONS_PER_POLL_MAX
         )
-    options = [check_text(option, f"option {place}", OPTION_BYTES_MAX) for place, option in enumerate(texts)]
+    options = [check_name(option, f"option {place}", OPTION_BYTES_MAX) for place, option in enumerate(texts)]
     if len(set(options)) < len(options):
         [(option, _)] = Counter(options).most_common(1)
         raise Invalid(f"option {option!r} stands there twice")
@@ -119,7 +120,7 @@ def read_edit(poll_id: str, body: bytes, content_type: str) -> ChangePoll:
         edit = _decode_edit(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"{error}. Of a poll, title and closes_at can be changed, and add_options adds to it") from None
-    title = None if edit.title is UNSET else check_text(edit.title, "title", TITLE_BYTES_MAX)
+    title = None if edit.title is UNSET else check_name(edit.title, "title", TITLE_BYTES_MAX)
     options = _check_options(edit.add_options)
     if edit.closes_at is UNSET:
         if title is None and not options:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 
 from quorate.cluster.fsm import PollView, StateMachine
 from quorate.errors import UnknownPoll
+from quorate.shown import hidden_character
 from quorate.vote import Vote
 from quorate.words import count, did_you_mean
 
@@ -32,6 +33,8 @@ class RefusalWords:
 
     def of(self, state: StateMachine, vote: Vote, reason: str) -> str | None:
         """None: the plain words stay."""
+        if reason == "invalid" and (hidden := hidden_character(vote.option)):
+            return f"option has a character that nobody sees, U+{ord(hidden):04X}; remove it"
         if reason not in ("closed", "unknown_poll", "unknown_option") or not self._may():
             return None
         if reason == "unknown_poll":

@@ -17,7 +17,7 @@ from quorate.vote import (
     OPTIONS_PER_POLL_MAX,
     TITLE_BYTES_MAX,
     TOTAL_MAX,
-    check_text,
+    check_name,
 )
 from quorate.words import count
 
@@ -46,7 +46,7 @@ def _short(value: object) -> str:
 def _id(id: object) -> str:
     if not isinstance(id, str):
         raise _Senseless(f"its id is of type {type(id).__name__}; give a text")
-    if check_text(id, "its id", ID_BYTES_MAX) != id:
+    if check_name(id, "its id", ID_BYTES_MAX) != id:
         raise _Senseless("its id is not in Unicode's normal form C, so it could never be asked for")
     return id
 
@@ -56,7 +56,7 @@ def _title(title: object, id: str) -> str:
         return id
     if not isinstance(title, str):
         raise _Senseless(f"title is of type {type(title).__name__}; give a text")
-    return check_text(title, "title", TITLE_BYTES_MAX)
+    return check_name(title, "title", TITLE_BYTES_MAX)
 
 
 def _state(state: object) -> Literal["draft", "open"]:
@@ -83,7 +83,7 @@ def _options(options: object) -> list[str]:
 def _option(option: object) -> str:
     if not isinstance(option, str):
         raise _Senseless(f"option {_short(option)!r} is of type {type(option).__name__}; give a text")
-    return check_text(option, f"option {_short(option)!r}", OPTION_BYTES_MAX)
+    return check_name(option, f"option {_short(option)!r}", OPTION_BYTES_MAX)
 
 
 def _results(results: object, options: list[str]) -> dict[str, int]:

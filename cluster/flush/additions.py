@@ -19,7 +19,7 @@ from quorate.cluster.fsm import PollView
 from quorate.errors import QuorateError
 from quorate.sinks.added_options import added_options
 from quorate.sinks.importable import ImportableSink
-from quorate.vote import OPTION_BYTES_MAX, OPTION_TEXT_PER_POLL_BYTES_MAX, OPTIONS_PER_POLL_MAX, check_text
+from quorate.vote import OPTION_BYTES_MAX, OPTION_TEXT_PER_POLL_BYTES_MAX, OPTIONS_PER_POLL_MAX, check_name
 from quorate.words import count
 
 Known = Callable[[Sequence[str]], Mapping[str, PollView]]  # those of these polls that the cluster has
@@ -48,7 +48,7 @@ class Additions:
         for id, poll in known.items():
             added = added_options(stored[id], poll.options)
             try:
-                wanted = list(dict.fromkeys(check_text(text, "an added option", OPTION_BYTES_MAX) for text in added))
+                wanted = list(dict.fromkeys(check_name(text, "an added option", OPTION_BYTES_MAX) for text in added))
             except QuorateError as senseless:
                 problems[id] = f"an option was added there that cannot be one: {senseless.detail}"
                 continue

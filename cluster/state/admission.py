@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from quorate.cluster.entry import Choice
 from quorate.cluster.state.tally import DIRECT, Poll, Tally
+from quorate.shown import hidden_character
 from quorate.vote import (
     OPTION_BYTES_MAX,
     OPTION_TEXT_PER_POLL_BYTES_MAX,
@@ -105,6 +106,8 @@ class Admission:
         """Whether a write-in poll has room for `option` beside others that are about to be written in."""
         size = len(option.encode())
         if not 1 <= size <= OPTION_BYTES_MAX or "\0" in option:
+            return Outcome.INVALID
+        if self._tally.refuses_hidden and hidden_character(option):
             return Outcome.INVALID
         fits = (
             len(poll.names) + more < OPTIONS_PER_POLL_MAX

@@ -77,6 +77,7 @@ class Tally:
         self.creations = 0  # how many numbers were given to polls
         self.newest_again = 0  # the highest number of a poll that took the name of a deleted one
         self.seen = 0  # what the proposer of the batch that is being applied knew of these
+        self.refuses_hidden = False  # from feature level 1 on: no new option has characters that nobody sees
         self.polls: dict[str, Poll] = {}
         self.counted = 0
         self.listings = 0

@@ -7,6 +7,7 @@ import msgspec
 from quorate.errors import Invalid, NotReady
 from quorate.http.acts import act, quoted
 from quorate.http.api import Api, Operator
+from quorate.http.json_body import reader
 from quorate.http.operation import STRING, Operation
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request, once, read_query
@@ -21,7 +22,7 @@ class MemberChange(msgspec.Struct, forbid_unknown_fields=True):
     incarnation: str | None = None
 
 
-_decode_change = msgspec.json.Decoder(MemberChange).decode
+_decode_change = reader(MemberChange)
 
 MEMBERS = Operation("Who belongs to the cluster, as the log has it")
 CHANGE_MEMBERS = Operation(

@@ -35,6 +35,7 @@ from quorate.http.api import Api
 from quorate.http.bounds import check_poll
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
 from quorate.http.handlers.named import names_polls
+from quorate.http.json_body import reader
 from quorate.http.operation import ID, Operation
 from quorate.http.poll_body import MERGE_PATCH, NewPoll, PollEdit, read_edit, read_poll
 from quorate.http.reply import Reply, reply
@@ -52,7 +53,7 @@ class NewState(msgspec.Struct, forbid_unknown_fields=True):
     state: State
 
 
-_decode_state = msgspec.json.Decoder(NewState).decode
+_decode_state = reader(NewState)
 
 REFUSALS: Mapping[str, type[QuorateError]] = {
     "conflict": Conflict,

@@ -7,6 +7,7 @@ import msgspec
 from quorate.errors import Invalid, NotReady
 from quorate.http.acts import act, quoted
 from quorate.http.api import Api, Settings
+from quorate.http.json_body import reader
 from quorate.http.operation import STRING, Operation
 from quorate.http.redacted import redacted_value
 from quorate.http.reply import Reply, reply
@@ -17,7 +18,7 @@ class NewValue(msgspec.Struct, forbid_unknown_fields=True):
     value: bool | int | float | str | list[str] | None  # of any setting; whether it fits this one is checked with it
 
 
-_decode = msgspec.json.Decoder(NewValue).decode
+_decode = reader(NewValue)
 
 SHOW = Operation(
     "The settings that concern the whole cluster, and what each node says",

@@ -28,12 +28,22 @@ from quorate.errors import (
 )
 from quorate.http.api import Api
 from quorate.http.bounds import check_votes, own_name
+from quorate.http.json_body import reader
 from quorate.http.operation import Operation
 from quorate.http.refusals import REFUSALS_A_REQUEST
 from quorate.http.reply import Reply, problem, reply
 from quorate.http.request import Request
 from quorate.http.vote_body import ParsedVotes, form_of, read_votes
-from quorate.vote import ID_BYTES_MAX, REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX, Rejection, Tallied, Vote, check_text
+from quorate.vote import (
+    ID_BYTES_MAX,
+    REQUEST_BYTES_MAX,
+    VOTES_PER_REQUEST_MAX,
+    Rejection,
+    Tallied,
+    Vote,
+    check_name,
+    check_text,
+)
 
 SESSION = re.compile(r"(?P<producer>.+);\s*epoch=(?P<epoch>\d{1,18});\s*sequence=(?P<sequence>\d{1,18})", re.ASCII)
 
@@ -195,13 +205,13 @@ class _OpenProducer(msgspec.Struct, forbid_unknown_fields=True):
     new: bool = False
 
 
-_decode_producer = msgspec.json.Decoder(_OpenProducer).decode
+_decode_producer = reader(_OpenProducer)
 
 
 def _read_producer(body: bytes) -> tuple[str, bool]:
     try:
         wanted = _decode_producer(body)
-        return check_text(wanted.producer, "producer", ID_BYTES_MAX), wanted.new
+        return check_name(wanted.producer, "producer", ID_BYTES_MAX), wanted.new
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise Invalid(f'{error}; send {{"producer": "name"}}') from None
 

@@ -68,7 +68,7 @@ def without_password(address: str) -> str:
 def hidden_character(text: str) -> str | None:
     """The first character of the text that nobody sees and that makes it look like another text; None if none does.
 
-    Control characters are not looked for.
+    Control characters are not looked for. The state machine asks this, so the answer never changes at a feature level.
     """
     if text.isascii():
         return None

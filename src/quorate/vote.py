@@ -12,6 +12,7 @@ import unicodedata
 import msgspec
 
 from quorate.errors import Invalid, TooLarge
+from quorate.shown import hidden_character
 
 OPTION_BYTES_MAX = 256
 ID_BYTES_MAX = 128
@@ -94,6 +95,18 @@ def check_text(text: str, what: str, bytes_max: int) -> str:
         raise Invalid(f"{what} is empty; give 1 to {bytes_max} bytes of UTF-8")
     if size > bytes_max:
         raise TooLarge(f"{what} has {size} bytes of UTF-8; the limit is {bytes_max}", limit=bytes_max)
+    return text
+
+
+def check_name(text: str, what: str, bytes_max: int) -> str:
+    """`check_text` for what is new: ids of polls, their titles and options, producers.
+
+    It refuses what nobody sees too, as signs that turn the direction of text: by these, a name looks like another one.
+    What stands in a log already is asked for, and voted for, as it is: only `check_text` looks at that.
+    """
+    text = check_text(text, what, bytes_max)
+    if hidden := hidden_character(text):
+        raise Invalid(f"{what} has a character that nobody sees, U+{ord(hidden):04X}; remove it")
     return text
 
 

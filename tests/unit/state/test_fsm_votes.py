@@ -227,3 +227,24 @@ def test_write_in_options_are_bounded_in_bytes() -> None:
     assert isinstance(result, entry.VotesResult)
     assert {Outcome.APPLIED} == set(map(Outcome, result.plain[:-1]))
     assert Outcome.TOO_LARGE == result.plain[-1]
+
+
+@pytest.mark.parametrize(
+    ("level", "outcome"), [(0, "applied"), (1, "invalid")], ids=["as 0.1.0 does", "from level 1 on"]
+)
+def test_no_option_with_hidden_characters_is_written_in(level: int, outcome: str) -> None:
+    """Below the level a node of 0.1.0 may be there, which counts it: all nodes must reach the same state."""
+    script = Script()
+    if level:
+        script.machine.raise_level(entry.encode_raise(level))
+    assert outcome == script.play("writein any a; vote u1 b\u202ec in any")
+    assert outcome == script.play("once k1 b\u202ed*2 in any")
+
+
+def test_an_option_with_hidden_characters_that_stands_in_the_log_is_voted_for_as_before() -> None:
+    script = Script()
+    script.play("writein any a; poll mood b\u202ec d; vote u1 b\u202ec in any")
+    script.machine.raise_level(entry.encode_raise(1))
+    assert "applied" == script.play("vote u2 b\u202ec in any")
+    assert "applied" == script.play("vote u3 b\u202ec in mood")
+    assert "duplicate" == script.play("vote u1 b\u202ec in any")

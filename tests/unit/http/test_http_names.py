@@ -1,0 +1,77 @@
+"""New names have no characters that nobody sees, and a name stands once in an object of a change."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from quorate.cluster import entry
+from tests.support.http_node import MOOD, Node, running
+
+HIDDEN = ["\u202e", "\u2066", "\u200f", "\u200b", "\ufeff", "\xad", "\u2028", "\U000e0041"]
+
+
+SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
+
+
+@pytest.fixture(scope="module")
+def node() -> Iterator[Node]:
+    with running() as node:
+        node.ask("POST", "/polls", MOOD)
+        node.ask("POST", "/polls", {"id": "any", "options": ["a"], "write_ins": True})
+        old = entry.CreatePoll("o\u202eld", "old\u202e", ["y\u202ees", "no"], "open", None, False)
+        node.run(node.api.submitter.create_poll(old, timeout_s=1))
+        node.call(node.replica.state.raise_level, entry.encode_raise(1))
+        yield node
+
+
+@pytest.mark.parametrize("hidden", HIDDEN, ids=ascii)
+def test_a_new_name_has_no_character_that_nobody_sees(node: Node, hidden: str) -> None:
+    name = f"a{hidden}b"
+    asked: list[tuple[str, str, Any]] = [
+        ("POST", "/polls", {"id": name, "options": ["a", "b"]}),
+        ("POST", "/polls", {"id": "p1", "options": ["a", name]}),
+        ("POST", "/polls", {"id": "p1", "title": name, "options": ["a", "b"]}),
+        ("PATCH", "/polls/mood", {"add_options": [name]}),
+        ("PATCH", "/polls/mood", {"title": name}),
+        ("POST", "/producers", {"producer": name}),
+    ]
+    answers = [node.ask(*each) for each in asked]
+    assert [400] * len(asked) == [answer.status for answer in answers]
+    assert all(f"U+{ord(hidden):04X}" in answer.json["detail"] for answer in answers)
+
+
+@pytest.mark.parametrize("name", ["مرحبا", "می\u200cخواهم", "👩\u200d💻", SCOTLAND])
+def test_scripts_and_emoji_that_need_joiners_are_taken(node: Node, name: str) -> None:
+    assert 201 == node.ask("POST", "/polls", {"id": name, "title": name, "options": [name, "b"]}).status
+
+
+def test_a_poll_that_stands_in_the_log_already_is_read_voted_in_and_closed(node: Node) -> None:
+    path = "/polls/" + quote("o\u202eld")
+    assert 200 == node.vote(option="y\u202ees", poll="o\u202eld").status
+    assert {"y\u202ees": 1, "no": 0} == node.ask("GET", f"{path}/results").json["results"]
+    assert 200 == node.ask("POST", f"{path}/state", {"state": "closed"}).status
+
+
+TWICE = [
+    ("POST", "/polls", b'{"id": "tea", "id": "coffee", "options": ["a", "b"]}'),
+    ("POST", "/polls", b'{"id": "tea", "options": ["a", "b"], "options": ["c", "d"]}'),
+    ("POST", "/polls", rb'{"id": "tea", "\u0069d": "coffee", "options": ["a", "b"]}'),
+    ("PATCH", "/polls/mood", b'{"title": "a", "title": "b"}'),
+    ("POST", "/polls/mood/state", b'{"state": "open", "state": "closed"}'),
+    ("POST", "/producers", b'{"producer": "a", "producer": "b"}'),
+    ("POST", "/members", b'{"action": "remove", "id": "n2", "id": "n3"}'),
+    ("POST", "/members", b'{"action": "add", "action": "remove", "id": "n2"}'),
+    ("PUT", "/settings/votes.dedup_window", b'{"value": 1, "value": 2}'),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "body"), TWICE)
+def test_a_name_that_stands_twice_is_refused(node: Node, method: str, path: str, body: bytes) -> None:
+    answer = node.ask(method, path, body)
+    assert (400, "invalid") == (answer.status, answer.json["type"])
+    assert "twice" in answer.json["detail"]
+    assert "open" == node.ask("GET", "/polls/mood").json["state"]
