@@ -26,7 +26,7 @@ class Limits:
     head_bytes: int = 64 * 1024
     keep_alive_s: int = 75
     connections: int = 10_000
-    handshakes: int = 256  # of TLS that are not complete; the oldest make room for new ones
+    handshakes: int = 256  # of TLS that are not complete; old ones make room for new ones
     handshakes_per_s: float = 200.0  # that may begin
     handshakes_at_once: int = 50  # of these after a quiet time
     address_percent: int = 100  # of connections and of streams, which one address may hold

@@ -2,7 +2,8 @@
 
 A connection is looked at before its first byte is read: the first byte of a TLS handshake is 22, which no HTTP request
 begins with. The handshake must be complete within `head_timeout_s` of the connection. Those that are not complete are
-bounded, and the oldest make room for new ones, since who speaks TLS is done within milliseconds.
+bounded, and the oldest of the address that has most makes room for a new one, since who speaks TLS is done within
+milliseconds.
 """
 
 from __future__ import annotations
@@ -10,8 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+from collections import Counter
 from collections.abc import Callable
 
+from quorate.http.address_shares import share_key
 from quorate.http.api import Api
 from quorate.http.pace import Pace
 from quorate.security.tls import LiveTls
@@ -38,7 +41,8 @@ class TlsListener:
     ) -> None:
         self._socket, self._connect, self._tls = sock, connect, tls
         self._limits, self._counts, self._to_plain = api.limits, api.counts, to_plain
-        self._waiting: dict[asyncio.Task[None], None] = {}  # connections without a complete handshake, oldest first
+        # Connections without a complete handshake, oldest first, each with the address that it counts as.
+        self._waiting: dict[asyncio.Task[None], str] = {}
         self._pace = Pace(self._limits.handshakes_per_s, self._limits.handshakes_at_once)
         self._closed = False
         sock.setblocking(False)
@@ -58,7 +62,7 @@ class TlsListener:
         try:
             while True:
                 try:
-                    accepted, _ = await loop.sock_accept(self._socket)
+                    accepted, address = await loop.sock_accept(self._socket)
                     trouble = ""
                 except OSError as error:
                     if trouble != (trouble := str(error)):
@@ -66,24 +70,29 @@ class TlsListener:
                     await asyncio.sleep(ACCEPT_AGAIN_S)
                     continue
                 self._make_room()
-                task = loop.create_task(self._welcome(accepted))
-                self._waiting[task] = None
+                key = share_key(address[0])
+                task = loop.create_task(self._welcome(accepted, key))
+                self._waiting[task] = key
                 task.add_done_callback(self._waiting.pop)
+                await asyncio.sleep(0)  # an accept that need not wait does not let others run
         finally:
             self._socket.close()
 
     def _make_room(self) -> None:
-        for task in list(self._waiting)[: max(0, len(self._waiting) - self._limits.handshakes + 1)]:
-            task.cancel()
+        """Drop the oldest of the address that has most, if there is no room for one more."""
+        there = {task: key for task, key in self._waiting.items() if not task.cancelling()}
+        if len(there) >= self._limits.handshakes:
+            (most, _), *_ = Counter(there.values()).most_common(1)
+            next(task for task, key in there.items() if key == most).cancel()
 
-    async def _welcome(self, accepted: socket.socket) -> None:
+    async def _welcome(self, accepted: socket.socket, key: str) -> None:
         """Make it a connection by a handshake, or answer plain HTTP, or close it."""
         taken = False
         try:
             async with asyncio.timeout(self._limits.head_timeout_s):
                 first = await _first_byte(accepted)
                 if first == HANDSHAKE:
-                    await self._pace.turn()
+                    await self._pace.turn(key)
                     taken = await self._shake_hands(accepted)
                 elif first.isalpha():
                     await self._tell(accepted)
