@@ -1,6 +1,9 @@
 """Calls between nodes: a request to a peer and its answer, over the connection that carries Raft's messages too.
 
 A call always ends: in the answer, in an error that says it surely was not sent, or in `OutcomeUnknown`.
+
+Calls are counted for each kind alone, and those that are served for each peer too. So readers who wait keep no votes
+from passing, and the readers of one node no readers of another.
 """
 
 from __future__ import annotations
@@ -8,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+from collections import Counter
 from typing import Any
 
 import msgspec
@@ -19,7 +23,7 @@ from quorate.cluster.raft.transport.streams import CALLS, MESSAGE_BYTES_MAX
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 
-CALLS_MAX = 1024
+CALLS_MAX = 1024  # of one kind: made by this node, and served for each peer
 CALL_BACKLOG_BYTES = 16 * 1024 * 1024
 CALL_S = 10.0
 SAME_VERSION = "do both run the same version of Quorate?"
@@ -64,6 +68,8 @@ class Calls:
         self._handlers: dict[str, PeerHandler] = {}
         self._serving: set[asyncio.Task[None]] = set()
         self._open: dict[int, tuple[PeerConnection, asyncio.Future[bytes]]] = {}
+        self._made: Counter[str] = Counter()  # by kind: calls that are open
+        self._served: Counter[tuple[str, str]] = Counter()  # by peer and kind: handlers that are at work
         self._ids = itertools.count(1)
 
     def add_handler(self, kind: str, handler: PeerHandler) -> None:
@@ -80,17 +86,17 @@ class Calls:
         timeout_s = CALL_S if timeout_s is None else timeout_s
         if connection is None:
             raise NoLeader(f"there is no connection to {peer} now")
-        if len(self._open) >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
+        if self._made[kind] >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
             raise Overloaded(f"too much waits to be sent to {peer}; try again in a moment")
         if len(body) > MESSAGE_BYTES_MAX - CALL_BYTES:
             raise TooLarge(f"a call of {len(body):,} bytes; the limit is {MESSAGE_BYTES_MAX - CALL_BYTES:,}")
         id = next(self._ids)
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._open[id] = (connection, answer)
-        if not connection.send(CALLS, _encode(_Call(id, kind, body))):
-            del self._open[id]
-            raise NoLeader(f"there is no connection to {peer} now")
+        self._made[kind] += 1
         try:
+            if not connection.send(CALLS, _encode(_Call(id, kind, body))):
+                raise NoLeader(f"there is no connection to {peer} now")
             async with asyncio.timeout(timeout_s):
                 return await answer
         except TimeoutError:
@@ -98,6 +104,7 @@ class Calls:
             raise OutcomeUnknown(late) from None
         finally:
             self._open.pop(id, None)
+            self._made[kind] -= 1
 
     def fail(self, connection: PeerConnection) -> None:
         """The connection broke: nobody can know the outcome of the calls that were made over it."""
@@ -137,12 +144,20 @@ class Calls:
                     answer.set_exception(error)
 
     def _serve(self, connection: PeerConnection, call: _Call) -> None:
-        if len(self._serving) >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
+        assert connection.peer is not None
+        lane = connection.peer, call.kind if call.kind in self._handlers else ""
+        if self._served[lane] >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
             self._reply(connection, _failed(call.id, Overloaded("too many calls wait on this node")))
             return
         task = asyncio.get_running_loop().create_task(self._answer(connection, call))
         self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+        self._served[lane] += 1
+
+        def ended(task: asyncio.Task[None]) -> None:
+            self._serving.discard(task)
+            self._served[lane] -= 1
+
+        task.add_done_callback(ended)
 
     async def handle(self, peer: str, kind: str, body: bytes) -> bytes:
         """Have the handler of this kind answer a call that began at `peer`."""

@@ -207,6 +207,39 @@ def test_calls_over_a_bound_are_refused_on_both_ends(run: Run, monkeypatch: pyte
     run(main())
 
 
+def test_calls_of_one_kind_keep_no_others_from_passing(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Readers who wait filled both ends, and votes were refused for as long as the readers liked."""
+    monkeypatch.setattr(calls, "CALLS_MAX", 2)
+
+    async def main() -> None:
+        released = asyncio.Event()
+
+        async def read(peer: str, body: bytes) -> bytes:
+            await released.wait()
+            return b"read"
+
+        async def count(peer: str, body: bytes) -> bytes:
+            return b"counted"
+
+        async with Node("n1") as leader, Node("n2") as two, Node("n3") as three:
+            for kind, handler in (("read", read), ("batch", count)):
+                leader.transport.serve(kind, handler)
+            await pair(leader, two)
+            await pair(leader, three)
+            waiting = [asyncio.create_task(two.transport.call("n1", "read", b"")) for _ in range(2)]
+            await asyncio.sleep(0)
+            with pytest.raises(Overloaded):
+                await two.transport.call("n1", "read", b"")
+            assert b"counted" == await two.transport.call("n1", "batch", b"")
+            waiting.append(asyncio.create_task(three.transport.call("n1", "read", b"")))
+            await until("the reader of another node is served", lambda: len(leader.transport._calls.tasks()) == 3)
+            released.set()
+            assert [b"read"] * 3 == await asyncio.gather(*waiting)
+            assert b"read" == await two.transport.call("n1", "read", b"")
+
+    run(main())
+
+
 def test_a_peer_that_calls_and_never_reads_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answers would fill this node's memory."""
     monkeypatch.setattr(calls, "CALL_BACKLOG_BYTES", 100_000)
