@@ -34,6 +34,7 @@ from quorate.sinks.sink import Fence, PollDocument, Sink, SinkError, WriteOutcom
 
 OPTIONS_PER_TURN = 5_000  # looked up in one turn of the loop
 MARKED_AT_ONCE = 200  # deleted polls
+MARKED_A_FLUSH = 2_000  # so that a new leadership with very many does not hold up what changes
 CHECK_EVERY_S = 10.0  # between two comparisons of what a sink stores with what was written
 
 log = logging.getLogger(__name__)
@@ -186,7 +187,7 @@ class Leadership:
             self._unmarked.clear()
             return
         marked = {id: creation for id, creation in self._unmarked.items() if mirror.has(id)}
-        unmarked = [each for each in self._unmarked.items() if each[0] not in marked]
+        unmarked = [each for each in self._unmarked.items() if each[0] not in marked][:MARKED_A_FLUSH]
         for start in range(0, len(unmarked), MARKED_AT_ONCE):
             some = dict(unmarked[start : start + MARKED_AT_ONCE])
             done = self._sink.mark_deleted(some, fence, self._cluster_id, timeout_s=self._left_s())

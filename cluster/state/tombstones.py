@@ -14,7 +14,7 @@ import msgspec
 
 from quorate.words import count
 
-TOMBSTONES_MAX = 10_000
+TOMBSTONES_MAX = 100_000  # ten times the polls that there may be
 KEPT_MS = 600_000  # of the leader's time: no request is under way for so long
 
 

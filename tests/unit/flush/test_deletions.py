@@ -11,7 +11,7 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.cluster.entry import CastVotes, Choice, DeletePoll, FormCluster, SetPollState
-from quorate.cluster.flush import deletions
+from quorate.cluster.flush import deletions, leadership
 from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.state import tombstones
 from quorate.sinks.sink import Sink
@@ -174,3 +174,22 @@ def test_a_hand_made_document_is_not_imported_again(store: SqliteStore, is_old: 
             assert replica.state.poll("tea") is None
 
     run(scenario())
+
+
+def test_very_many_are_marked_over_several_flushes(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> None:
+        replica, sink = await counted(window=100), Gate(store.sink())
+        names = [f"p{number}" for number in range(7)]
+        await apply(replica, *(poll(name) for name in names))
+        for name in names:
+            await delete(replica, name)
+        async with flushing(replica, sink) as flusher:
+            await until("all are marked", lambda: flusher.caught_up()[0] and 7 == len(_marked(store)))
+
+    monkeypatch.setattr(leadership, "MARKED_A_FLUSH", 3)
+    monkeypatch.setattr(leadership, "MARKED_AT_ONCE", 2)
+    run(scenario())
+
+
+def _marked(store: SqliteStore) -> list[str]:
+    return [row["id"] for row in store.run("select id from creations where deleted")]
