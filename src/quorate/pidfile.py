@@ -6,11 +6,14 @@ may be the number of an unrelated process by now.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import time
 from pathlib import Path
 from typing import IO
+
+from quorate.own_files import open_own
 
 NODE, DEV = "node.pid", "dev.pid"
 HOLD_FOR_S = 0.2  # `running` takes the lock for a moment, so `hold` tries for this long
@@ -33,8 +36,12 @@ def hold(folder: Path, name: str = NODE) -> IO[str] | None:
     return file
 
 
+def _opener(path: str, flags: int) -> int:
+    return open_own(Path(path), flags, 0o644)
+
+
 def _locked(path: Path) -> IO[str] | None:
-    file = open(path, "a+", encoding="ascii")  # noqa: SIM115 - open for as long as the process runs
+    file = open(path, "a+", encoding="ascii", opener=_opener)  # noqa: SIM115 - open for as long as the process runs
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         # The file may have been removed after we opened it. Then other processes would lock another file, a new one.
@@ -55,11 +62,14 @@ def let_go(file: IO[str]) -> None:
 def running(folder: Path, name: str = NODE) -> int | None:
     """The process that holds the folder now, or None."""
     try:
-        with open(folder / name, encoding="ascii") as file:
+        with open(open_own(folder / name, os.O_RDONLY), encoding="ascii") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return int(file.read().strip() or 0) or None
     except (FileNotFoundError, ValueError):
         pass
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.EMLINK):  # a link is no pid file
+            raise
     return None

@@ -42,6 +42,7 @@ def test_consul_accepts_the_files(files: list[str]) -> None:
 def test_quorate_accepts_the_nodes_file(tmp_path: Path) -> None:
     for secret, text in {"raft.key": "k" * 32, "consul.token": "t", "mongo.url": "mongodb://10.0.0.9"}.items():
         (tmp_path / secret).write_text(text)
+        (tmp_path / secret).chmod(0o600)
     file = tmp_path / "quorate.toml"
     file.write_text((DEPLOY / "three-hosts/quorate.toml").read_text().replace("/etc/quorate", str(tmp_path)))
     config = load(file, env={}, flags={"raft.bootstrap_expect": "3"}).config

@@ -114,11 +114,11 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict[str, str
         load(env={}, flags=settings)
 
 
-def test_a_key_that_others_may_read_is_told(tmp_path: Path) -> None:
+def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     cert, key = Authority(tmp_path).issue()
     key.chmod(0o644)
-    (warning,) = load(env={}, flags={"http.tls_cert": str(cert), "http.tls_key": str(key)}).warnings
-    assert f"http.tls_key: {key} can be read by other users of this host: chmod 600" in warning
+    with pytest.raises(ConfigError, match=f"http.tls_key: {key} can be read by other users of this host: chmod 600"):
+        load(env={}, flags={"http.tls_cert": str(cert), "http.tls_key": str(key)})
 
 
 def test_dev_goes_on_without_tls(tmp_path: Path) -> None:

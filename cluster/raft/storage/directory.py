@@ -11,6 +11,8 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shlex
+import stat
 from pathlib import Path
 from zlib import crc32
 
@@ -18,6 +20,7 @@ import msgspec
 
 from quorate.cluster.raft.storage.files import OsFiles
 from quorate.errors import DataError
+from quorate.own_files import open_own
 
 FORMAT = 1
 IDENTITY_NAME = "identity.json"
@@ -74,6 +77,7 @@ class DataDirectory:
             files = OsFiles(path)
             directory = cls(files, _load_or_create(files, node_id, cluster_name, create), lock)
             directory._check(node_id, cluster_name)
+            _check_mode(path)
         except BaseException as error:
             if files is not None:
                 files.close()
@@ -120,8 +124,18 @@ class DataDirectory:
             )
 
 
+def _check_mode(path: Path) -> None:
+    """Raises `DataError` if other users of the host could put files of their own among this node's, or in its place."""
+    if path.stat().st_mode & stat.S_IWOTH:
+        raise DataError(f"{path} can be changed by other users of this host: chmod o-w {shlex.quote(str(path))}")
+    above = path.resolve().parent
+    mode = above.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        raise DataError(f"{path} can be replaced by other users of this host: chmod o-w {shlex.quote(str(above))}")
+
+
 def _lock(path: Path) -> int:
-    lock = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
+    lock = open_own(path / LOCK_NAME, os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

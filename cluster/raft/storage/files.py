@@ -144,7 +144,7 @@ class OsFiles:
         return fd
 
     def _descriptor_of(self, name: str, flags: int) -> int:
-        return self._spare.use(lambda: os.open(name, flags, 0o600, dir_fd=self._directory))
+        return self._spare.use(lambda: os.open(name, flags | os.O_NOFOLLOW, 0o600, dir_fd=self._directory))
 
     def _close_file(self, name: str) -> None:
         self._unlisted.discard(name)

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from quorate.errors import Conflict, Invalid
+from quorate.own_files import open_anew, open_own, read_own
 
 PASSED_KEPT = 1_000
 
@@ -59,9 +60,9 @@ class Checkpoint:
     @contextlib.contextmanager
     def held(cls, name: str, folder: Path, cluster: str) -> Iterator[Checkpoint]:
         """The checkpoint of `name` at one cluster. Raises `Conflict` while another feed holds it."""
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         stem = hashlib.blake2b(f"{cluster}\0{name}".encode(), digest_size=16).hexdigest()
-        lock = os.open(folder / f"{stem}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = open_own(folder / f"{stem}.lock", os.O_RDWR | os.O_CREAT)
         try:
             _lock(lock, name)
             yield cls(name, folder / f"{stem}.json", cluster)
@@ -88,7 +89,7 @@ class Checkpoint:
             return
         saved.cluster = self._cluster
         beside = self._path.with_suffix(".new")
-        with beside.open("wb") as opened:
+        with open_anew(beside) as opened:
             opened.write(msgspec.json.encode(saved))
             opened.flush()
             os.fsync(opened.fileno())
@@ -102,7 +103,7 @@ class Checkpoint:
 
 def _load(path: Path) -> Saved | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Saved)
+        return msgspec.json.decode(read_own(path), type=Saved)
     except FileNotFoundError:
         return None
     except msgspec.DecodeError as error:

@@ -64,22 +64,22 @@ def load(
     warnings = [*variables.warnings()]
     if file is not None:
         warnings += _secrets_in(file, given)
-    warnings += _read_secrets(given, problems)
+    _read_secrets(given, problems)
     _follow_old_names(given, problems)
     _refuse(problems)
     config = _build(given)
     _refuse([_with_variables(problem, given) for problem in problems_of(config)])
-    warnings += _open_keys(config)
+    _refuse(_open_keys(config))
     return Loaded(config, {name: item.origin for name, item in given.items()}, tuple(warnings))
 
 
 def _open_keys(config: Config) -> list[str]:
     """Which private keys others may read or change. A file that cannot be read is told by whoever needs it."""
-    pair, warnings = config.http.tls_pair, []
+    pair = config.http.tls_pair
     if pair is not None:
         with contextlib.suppress(OSError):
-            warnings = [f"http.tls_key: {pair[1]} {why}" for why in why_open(pair[1])]
-    return warnings
+            return [f"http.tls_key: {pair[1]} {why}" for why in why_open(pair[1])]
+    return []
 
 
 def _with_variables(problem: str, given: Mapping[str, _Given]) -> str:
@@ -161,9 +161,8 @@ def _convert(setting: Setting, value: Any, *, lax: bool) -> Any:
     return msgspec.convert(value, setting.annotated, strict=not lax)
 
 
-def _read_secrets(given: dict[str, _Given], problems: list[str]) -> list[str]:
-    """Fill each secret from its file. If both are given, the higher layer is taken. Returns warnings."""
-    warnings: list[str] = []
+def _read_secrets(given: dict[str, _Given], problems: list[str]) -> None:
+    """Fill each secret from its file. If both are given, the higher layer is taken."""
     for setting in [s for s in SETTINGS.values() if s.secret]:
         direct, pointer = given.get(setting.name), given.get(f"{setting.name}_file")
         if pointer is None or not pointer.value:
@@ -173,27 +172,28 @@ def _read_secrets(given: dict[str, _Given], problems: list[str]) -> list[str]:
         elif direct is not None and direct.rank > pointer.rank:
             del given[f"{setting.name}_file"]
         else:
-            warnings += _read_secret(setting, pointer, given, problems)
-    return warnings
+            _read_secret(setting, pointer, given, problems)
 
 
-def _read_secret(setting: Setting, pointer: _Given, given: dict[str, _Given], problems: list[str]) -> list[str]:
+def _read_secret(setting: Setting, pointer: _Given, given: dict[str, _Given], problems: list[str]) -> None:
     file = pointer.base / Path(pointer.value).expanduser()
     try:
         text = file.read_text(encoding=TEXT)[:SECRET_FILE_BYTES_MAX].strip()
-        told = [f"{setting.name}_file: {file} {why}" for why in why_open(file)]
+        problems += [f"{setting.name}_file: {file} {why}" for why in why_open(file)]
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         problems.append(f"{pointer.origin}: {setting.name}_file: {file} cannot be read: {reason}")
-        return []
+        return
     if not text:
         problems.append(f"{pointer.origin}: {setting.name}_file: {file} is empty")
     given[setting.name] = _Given(text, str(file), pointer.rank, pointer.base)
-    return told
 
 
 def _secrets_in(file: Path, given: Mapping[str, _Given]) -> list[str]:
-    """A warning if the settings' file has secrets in it and is open to others."""
+    """A warning if the settings' file has secrets in it and is open to others.
+
+    It is told and still taken, unlike a file that holds a secret alone: it is often delivered as others can read it.
+    """
     of_file = {name: item.value for name, item in given.items() if item.rank == FILE and SETTINGS[name].secret}
     # A database's address is a secret only if it has a password.
     names = sorted(name for name, value in of_file.items() if value and ("://" not in value or "@" in value))

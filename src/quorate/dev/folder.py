@@ -10,7 +10,6 @@ Nothing is removed from a folder that has no cluster.json, or from a folder whos
 
 from __future__ import annotations
 
-import os
 import secrets
 import shutil
 import tomllib
@@ -24,6 +23,7 @@ from quorate import pidfile
 from quorate.config import SETTINGS, Address, load, to_toml, under_new_names
 from quorate.config.write import value_of
 from quorate.errors import ConfigError, QuorateError
+from quorate.own_files import open_anew
 from quorate.processes.node import Place
 from quorate.processes.ports import NoFreePorts, free_ports, is_free
 from quorate.words import count
@@ -75,7 +75,8 @@ class ClusterFolder:
 
     def write_mark(self, mark: Mark) -> None:
         temporary = self.path / f".{MARK}"
-        temporary.write_bytes(msgspec.json.format(msgspec.json.encode(mark)))
+        with open_anew(temporary) as opened:
+            opened.write(msgspec.json.format(msgspec.json.encode(mark)))
         temporary.replace(self.path / MARK)
 
     # ---- may it be used? --------------------------------------------------------------------------------------------
@@ -210,8 +211,8 @@ def _write_config(file: Path, values: Mapping[str, Any]) -> None:
     head = f"Settings of {values['node.id']}, made by `quorate dev`. Change what you like; to start this node alone:\n"
     head += "  quorate node --config quorate.toml"
     temporary = file.with_name(".quorate.toml")
-    with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as opened:
-        opened.write(to_toml(values, head))
+    with open_anew(temporary) as opened:
+        opened.write(to_toml(values, head).encode())
     temporary.replace(file)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from quorate import pidfile
 from quorate.config import Address, to_toml
+from quorate.own_files import open_anew
 from quorate.processes.process import Lifeline, Process
 from quorate.processes.waiting import wait_for
 
@@ -111,8 +112,8 @@ class NodeProcess(Process):
         super().start(*arguments)
 
     def write_config(self) -> None:
-        self.config.touch(mode=0o600)  # it holds the cluster's key
-        self.config.write_text(to_toml(self.settings), encoding="utf-8")
+        with open_anew(self.config) as opened:  # it holds the cluster's key
+            opened.write(to_toml(self.settings).encode())
 
     def holder(self) -> int | None:
         """The process that runs this node now, also if somebody started it by hand."""

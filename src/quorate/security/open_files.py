@@ -1,7 +1,8 @@
 """Who else on this host may read or change a file with a secret in it, and the command that ends that.
 
-Of a secret in the settings it is told, and the secret is still taken: Kubernetes mounts secrets so, in a pod of one
-user. A file of tokens is refused.
+A file that holds a secret alone is refused: a secret that others can read is none, and one that they can change may be
+theirs. Where secrets are mounted, that is a setting of the mount: `defaultMode: 0400` in Kubernetes, `mode: 0400` in
+Compose. A file of settings with a secret among them is told, and still taken.
 """
 
 from __future__ import annotations

@@ -28,6 +28,11 @@ def refusal(
     return caught.value.detail
 
 
+def write_secret(file: Path, text: str) -> None:
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o600)
+
+
 def write(folder: Path, text: str) -> Path:
     file = folder / "quorate.toml"
     file.write_text(text)
@@ -137,7 +142,7 @@ def test_a_path_is_relative_to_what_sets_it(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_a_secret_can_stand_in_a_file(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text(KEY + "\n")
+    write_secret(tmp_path / "key", KEY + "\n")
     file = write(tmp_path, '[raft]\nkey_file = "key"\n')
     assert KEY == load(file, env={}).config.raft.key
     loaded = load(env={"QUORATE_RAFT_KEY_FILE": str(tmp_path / "key")})
@@ -146,7 +151,7 @@ def test_a_secret_can_stand_in_a_file(tmp_path: Path) -> None:
 
 def test_byte_order_marks_are_passed_over(tmp_path: Path) -> None:
     """As editors on other systems write them."""
-    (tmp_path / "key").write_text(f"\ufeff{KEY}\r\n", encoding="utf-8")
+    write_secret(tmp_path / "key", f"\ufeff{KEY}\r\n")
     file = tmp_path / "quorate.toml"
     file.write_bytes(b'\xef\xbb\xbf[raft]\r\nkey_file = "key"\r\n')
     assert KEY == load(file, env={}).config.raft.key
@@ -166,7 +171,7 @@ def test_bytes_in_the_environment_that_are_no_utf_8_are_refused() -> None:
 
 
 def test_of_a_secret_and_its_file_the_higher_layer_holds(tmp_path: Path) -> None:
-    (tmp_path / "key").write_text("from-a-file-of-its-own")
+    write_secret(tmp_path / "key", "from-a-file-of-its-own")
     file = write(tmp_path, f'[raft]\nkey = "{KEY}"\n')
     key_file = str(tmp_path / "key")
     assert "from-a-file-of-its-own" == load(file, env={"QUORATE_RAFT_KEY_FILE": key_file}).config.raft.key
