@@ -33,6 +33,7 @@ from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import KEEP_BYTES, ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from quorate.cluster.submit.batch import choice_of
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config, parse_address
@@ -99,7 +100,7 @@ def open_replica(
         listen=[parse_address(peers[name])],
         peers=peers,
         http="",
-        key=None,
+        credentials=shared_key(),
         bootstrap=True,
         timing=ElectionTiming(config.raft.election_timeout_ms / 1000),
         snapshot_bytes=snapshot_bytes or config.raft.snapshot_bytes,

@@ -17,6 +17,7 @@ from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.journal import SEGMENT_BYTES
 from quorate.cluster.raft.storage.spare_descriptors import USED_UP
 from quorate.cluster.raft.storage.writer import ThreadWriter, Writer
+from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.transport import Listener, PeerTransport
 from quorate.errors import DataError
 
@@ -34,7 +35,7 @@ class ReplicaSettings:
     listen: Sequence[tuple[str, int]]
     peers: Mapping[str, str]
     http: str
-    key: bytes | None
+    credentials: Credentials
     bootstrap: bool
     timing: ElectionTiming
     snapshot_bytes: int
@@ -67,9 +68,7 @@ class Environment:
     writer: Callable[[str], Writer] = lambda name: ThreadWriter(
         asyncio.get_running_loop().call_soon_threadsafe, asyncio.get_running_loop().call_later, name=name
     )
-    transport: Callable[[str, Listener, bytes | None], PeerTransport] = lambda node_id, listener, key: PeerTransport(
-        node_id, listener, key=key
-    )
+    transport: Callable[[str, Listener, Credentials], PeerTransport] = PeerTransport
     rng: random.Random = field(default_factory=random.SystemRandom)
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic

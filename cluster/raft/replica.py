@@ -65,7 +65,7 @@ class RaftReplica:
         self.bootstrap = Bootstrap(
             directory.identity, settings.cluster_name, set(settings.peers) if settings.bootstrap else set()
         )
-        self.transport = environment.transport(settings.node_id, self, settings.key)
+        self.transport = environment.transport(settings.node_id, self, settings.credentials)
         self._clocks = MemberClocks(settings.node_id, self.transport, environment.wall, environment.monotonic)
         self._leadership = OwnLeadership(self._leadership_changed)
         self._proposals = Proposals()

@@ -25,6 +25,7 @@ from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.membership import removal
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.read.digests import Digests
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
@@ -41,6 +42,7 @@ from quorate.http.limits import Limits
 from quorate.http.origins import Origins
 from quorate.http.server import HttpServer
 from quorate.joining import Joining
+from quorate.link_credentials import link_credentials
 from quorate.parts import Part, Parts
 from quorate.readiness import Readiness
 from quorate.security.tls import server_tls
@@ -68,7 +70,7 @@ class Node:
         self.tls = server_tls(*config.http.tls_pair) if config.http.tls_pair else None
         self.tokens = TokenFile(Path(config.auth.file) if config.auth.file else None)
         self.directory = DataDirectory.open(config.node.data, node_id=config.node.id, cluster_name=config.node.cluster)
-        self.replica = RaftReplica(_replica_settings(config), self.directory, on_halt=self._halted)
+        self.replica = RaftReplica(_replica_settings(config, self._credentials()), self.directory, on_halt=self._halted)
         self.joining = Joining(config, self.replica, failed=self._halted)
         self.submitter = Submitter(self.replica, waiting_bytes_max=config.votes.queue_bytes)
         self.reads = Reads(self.replica)
@@ -95,6 +97,14 @@ class Node:
         self.tokens.on_change(lambda: api.events.end(api.access.holds))
         self.http = HttpServer(api, tls=self.tls)
         self._parts = Parts(self.in_order())
+
+    def _credentials(self) -> Credentials:
+        is_new = self.directory.identity.cluster_id is None
+        try:
+            return link_credentials(self.config, forms_cluster=is_new and self.config.raft.bootstrap)
+        except BaseException:
+            self.directory.close()
+            raise
 
     def _api(self) -> Api:
         limits = _limits(self.config)
@@ -234,7 +244,7 @@ def _code_of(failure: BaseException) -> int:
     return HALTED if isinstance(failure, Halted) else FAILED
 
 
-def _replica_settings(config: Config) -> ReplicaSettings:
+def _replica_settings(config: Config, credentials: Credentials) -> ReplicaSettings:
     own = {config.node.id: config.raft_address()}  # as this node tells it: raft.advertise outranks raft.peers
     return ReplicaSettings(
         node_id=config.node.id,
@@ -242,7 +252,7 @@ def _replica_settings(config: Config) -> ReplicaSettings:
         listen=config.raft.addresses,
         peers={id: str(address) for id, address in {**config.members(), **own}.items()},
         http=config.http.url,
-        key=config.raft.key.encode() or None,
+        credentials=credentials,
         bootstrap=config.raft.bootstrap,
         timing=ElectionTiming(config.raft.election_timeout_ms / 1000),
         snapshot_bytes=config.raft.snapshot_bytes,

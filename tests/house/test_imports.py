@@ -59,7 +59,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
 NODE = [
     *(f"quorate.{name}" for name in ("adapters", "cluster_view", "cluster_settings", "settings_watch", "joining")),
     *(f"quorate.{name}" for name in ("descriptors", "readiness", "status", "auth_report", "tls_report")),
-    *(f"quorate.{name}" for name in ("node", "runtime")),
+    *(f"quorate.{name}" for name in ("link_credentials", "node", "runtime")),
 ]
 ENTRANCES = [*NODE, "quorate.cli", "quorate.__main__"]  # they wire parts together: may import everything
 EMPTY = ["quorate", "quorate.cluster", "quorate.ingest"]  # nothing to import but a version

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
@@ -40,7 +41,11 @@ def test_consul_accepts_the_files(files: list[str]) -> None:
 
 
 def test_quorate_accepts_the_nodes_file(tmp_path: Path) -> None:
-    for secret, text in {"raft.key": "k" * 32, "consul.token": "t", "mongo.url": "mongodb://10.0.0.9"}.items():
+    for secret, text in {
+        "raft.key": secrets.token_hex(32),
+        "consul.token": "t",
+        "mongo.url": "mongodb://10.0.0.9",
+    }.items():
         (tmp_path / secret).write_text(text)
         (tmp_path / secret).chmod(0o600)
     file = tmp_path / "quorate.toml"

@@ -16,6 +16,7 @@ from quorate.cluster.raft.environment import Environment, ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.status import RaftStatus
 from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
+from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
@@ -177,7 +178,7 @@ class SimCluster:
                 listen=[(name, int(self.addresses[name].partition(":")[2]))],
                 peers=self._peers(name),
                 http="",
-                key=None,
+                credentials=shared_key(),
                 bootstrap=name in self.founders,
                 timing=ElectionTiming(0.3),
                 dedup_window=10_000,

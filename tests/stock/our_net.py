@@ -18,6 +18,7 @@ from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.running import RunningReplica
 from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.storage.journal import Journal
+from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import QuorateError
@@ -113,7 +114,7 @@ class OurNet(Net):
                 listen=[(name, int(self.address(name).partition(":")[2]))],
                 peers=self.peers.get(name) or {peer: self.address(peer) for peer in self.names},
                 http="",
-                key=None,
+                credentials=shared_key(),
                 bootstrap=True,
                 timing=ElectionTiming(self.election_s),
                 feature_level=self.levels.get(name, entry.FEATURE_LEVEL),

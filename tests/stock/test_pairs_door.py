@@ -34,6 +34,7 @@ from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.snapshot import transfer
 from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from quorate.cluster.raft.transport.streams import CALLS, INTRODUCTIONS, RAFT, REFUSALS
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import DataError
@@ -335,7 +336,7 @@ def test_big_snapshot_tcp_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
                 listen=[("127.0.0.1", port)],
                 peers=addresses,
                 http="",
-                key=b"the key of this cluster",
+                credentials=shared_key(b"the key of this cluster"),
                 bootstrap=True,
                 timing=ElectionTiming(0.5),
                 dedup_window=1000,

@@ -10,6 +10,9 @@ from quorate.cluster.raft.transport.link_reasons import OTHER_KEY
 from quorate.processes.node import NodeProcess
 from tests.support.cluster import Cluster
 
+KEY = "27c1a9e7d40b5f68c3ef21da8b947065fb5e08d3c6a192470d9be8f3175ac642"
+OTHER = "b947065fb5e08d3c6a192470d9be8f3175ac64227c1a9e7d40b5f68c3ef21da8"
+
 
 def wait_until_told(cluster: Cluster, node: NodeProcess, ready: int, words: str) -> None:
     def told() -> bool:
@@ -25,10 +28,10 @@ def lines(node: NodeProcess, words: str) -> list[str]:
 
 @pytest.mark.timeout(120)
 def test_a_wrong_key_is_told_by_both_sides(tmp_path: Path) -> None:
-    with Cluster(tmp_path, 3, {"raft.key": "the key of this cluster"}) as cluster:
+    with Cluster(tmp_path, 3, {"raft.key": KEY}) as cluster:
         one, two, three = cluster.nodes
         three.stop()
-        three.settings["raft.key"] = "the key of that cluster"
+        three.settings["raft.key"] = OTHER
         before = len(three.output().splitlines())
         three.start()
         for node in (one, two):
@@ -41,7 +44,7 @@ def test_a_wrong_key_is_told_by_both_sides(tmp_path: Path) -> None:
         ]
 
         three.stop()
-        three.settings["raft.key"] = "the key of this cluster"
+        three.settings["raft.key"] = KEY
         three.start()
         for node in cluster.nodes:
             wait_until_told(cluster, node, 200, "[+] peers 2 of 2 connected")

@@ -13,14 +13,16 @@ from typing import NamedTuple, Protocol, cast
 
 from quorate.cluster.raft.messages import MALFORMED
 from quorate.cluster.raft.transport.handshake.cipher import BadFrame
-from quorate.cluster.raft.transport.handshake.handshake import Handshake
+from quorate.cluster.raft.transport.handshake.credentials import Credentials
+from quorate.cluster.raft.transport.handshake.handshake import Handshake, WrongKey, nothing
 from quorate.cluster.raft.transport.handshake.hello import HELLO_BYTES_MAX
 from quorate.cluster.raft.transport.handshake.introduction import (
     INTRODUCTION_BYTES_MAX,
     Introduction,
     encode_introduction,
 )
-from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, no_greeting, unreadable
+from quorate.cluster.raft.transport.handshake.tls_layer import HANDSHAKE_RECORD, NOT_TLS, TlsLayer
+from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, TLS_HERE, no_greeting, other_name, unreadable
 from quorate.cluster.raft.transport.streams import (
     INTRODUCTIONS,
     MESSAGE_BYTES_MAX,
@@ -51,7 +53,7 @@ class ConnectionOwner(Protocol):
     """What a connection asks and tells the transport that it belongs to."""
 
     node_id: str
-    key: bytes | None
+    credentials: Credentials
 
     def introduction(self) -> Introduction: ...
 
@@ -82,11 +84,23 @@ class PeerConnection(asyncio.Protocol):
     """A connection. `peer` is None until the other end has introduced itself; then it is the node id of that end.
 
     `target` is None if the other end has dialled. A connection that `only_asks` wants to know who is at the other end.
+    `turn` says which of the ways to prove itself this end dials with.
     """
 
-    def __init__(self, owner: ConnectionOwner, target: Target | None, *, only_asks: bool = False) -> None:
+    def __init__(
+        self, owner: ConnectionOwner, target: Target | None, *, only_asks: bool = False, turn: int = 0
+    ) -> None:
         self._owner, self.target, self._only_asks = owner, target, only_asks
-        self._handshake = Handshake(owner.node_id, owner.key, dialled=target is not None)
+        self._tls: TlsLayer | None = None
+        credentials = owner.credentials
+        self._may_be_tls = target is None and credentials.tls is not None  # the other end's first byte tells
+        if target is None:
+            tls_only = credentials.tls is not None and not credentials.keys
+            self._handshake = Handshake(owner.node_id, credentials.keys, dialled=False, tls_only=tls_only)
+        else:
+            context, keys = credentials.to_dial(turn)
+            self._tls = None if context is None else TlsLayer(context, dialled=True)
+            self._handshake = Handshake(owner.node_id, keys, dialled=True)
         self._buffer = bytearray()
         self._outgoing, self._incoming = Outgoing(), Incoming()
         self._frames: list[bytes] = []  # to be written at the end of this turn of the loop
@@ -107,6 +121,11 @@ class PeerConnection(asyncio.Protocol):
         self.bytes_in = self.bytes_out = 0
 
     @property
+    def fingerprint(self) -> str:
+        """Of the other end's certificate; "" without TLS."""
+        return "" if self._tls is None else self._tls.fingerprint
+
+    @property
     def claimed_id(self) -> str:
         """The node id that the other end claims, before it is proved: for log lines."""
         return self._handshake.claimed_id
@@ -124,7 +143,11 @@ class PeerConnection(asyncio.Protocol):
             self.close(self._early_close_reason)
             return
         self._close_later("it did not introduce itself in time")
-        self._write(self._handshake.our_hello)
+        if self._tls is not None:
+            self._tls.begin()
+            transport.write(self._tls.outgoing())
+        elif not self._may_be_tls:
+            self._write(self._handshake.our_hello)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline is not None:
@@ -137,6 +160,8 @@ class PeerConnection(asyncio.Protocol):
 
     def _why_lost(self, exc: Exception | None) -> str:
         """The other end, or the network, closed the connection."""
+        if self._tls is not None and not self._tls.established:
+            return f"it ended the connection instead of speaking TLS: {NOT_TLS}"
         if self._handshake.is_sealed and self.peer is None:
             return ENDED_EARLY
         return str(exc) if exc else "the other end closed it"
@@ -198,7 +223,8 @@ class PeerConnection(asyncio.Protocol):
         frames, self._frames, self._framed = self._frames, [], 0
         if self._transport is not None and frames:
             self.sent_s = asyncio.get_running_loop().time()
-            self._transport.write(b"".join(frames))
+            data = b"".join(frames)
+            self._transport.write(data if self._tls is None else self._tls.seal(data))
             self._pump()
 
     def pause_writing(self) -> None:
@@ -215,11 +241,13 @@ class PeerConnection(asyncio.Protocol):
         self.bytes_in += len(data)
         if self.refusing and self.peer is None:
             return
-        self._buffer += data
         at, buffer = 0, self._buffer
         try:
+            buffer += self._under_tls(data)
             while len(buffer) - at >= 4:
                 size = _length.unpack_from(buffer, at)[0]
+                if size >> 24 == HANDSHAKE_RECORD and self._handshake.cipher is None:
+                    raise BadFrame(TLS_HERE)
                 if size > (HELLO_BYTES_MAX if self._handshake.cipher is None else FRAME_BYTES_MAX):
                     raise BadFrame(f"a frame of {size} bytes")
                 if len(buffer) - at - 4 < size:
@@ -234,12 +262,38 @@ class PeerConnection(asyncio.Protocol):
         else:
             del buffer[:at]
 
+    def _under_tls(self, data: bytes) -> bytes:
+        """What came, without the TLS that it may be under. The first byte says whether the other end speaks it."""
+        if self._may_be_tls:
+            self._may_be_tls = False
+            tls = self._owner.credentials.tls
+            if data[0] == HANDSHAKE_RECORD and tls is not None:
+                self._tls = TlsLayer(tls.server, dialled=False)
+                self._handshake = Handshake(self._owner.node_id, (), dialled=False)
+            else:
+                self._write(self._handshake.our_hello)
+        if self._tls is None:
+            return data
+        before = self._tls.established
+        try:
+            plain = self._tls.feed(data)
+        finally:
+            if self._transport is not None and (answer := self._tls.outgoing()):
+                self._transport.write(answer)
+        if self._tls.established and not before:
+            self._write(self._handshake.our_hello)
+        return plain
+
     def _on_wrong_bytes(self, error: Exception) -> None:
-        if not self.claimed_id:
+        if self._tls is not None and self.peer is None and isinstance(error, BadFrame):
+            self._give_up(str(error))
+        elif not self.claimed_id:
             self.close(no_greeting(error))
         elif isinstance(error, MALFORMED):
             self.refuse(unreadable(self.claimed_id, self._owner.node_id, error))
         elif self.peer is None:
+            if isinstance(error, WrongKey) and self.target is None:
+                self._write(nothing())
             self._give_up(str(error))
         else:
             self.close(str(error))
@@ -263,6 +317,8 @@ class PeerConnection(asyncio.Protocol):
     def _on_message(self, stream: int, message: bytes) -> None:
         if stream == REFUSALS and message == ONLY_ASKED:
             self.only_asked = True
+            if self.target is None and self.peer is None:
+                self.introduce()
         elif stream == REFUSALS:
             self.was_refused = True
             self._owner.refused(self, message.decode("utf-8", "replace")[:1000])
@@ -277,14 +333,16 @@ class PeerConnection(asyncio.Protocol):
 
     def _on_hello(self, frame: bytes) -> None:
         node_id = self._handshake.on_hello(frame)
-        if self._only_asks:
+        if self._tls is not None and node_id not in self._tls.names:
+            self.refuse(other_name(self.claimed_id, self._tls.names))
+        elif self._only_asks:
             self.send(REFUSALS, ONLY_ASKED)
         elif self.target is not None and self.target.peer != node_id:
             # An introduction would replace the connection that the two may have already.
             address, peer = self.target.address, self.target.peer
             why = f"{address} was dialled as an address of {peer}, and {self.claimed_id} answered there"
             self.refuse(why, ONLY_ASKED)
-        else:
+        elif self.target is not None:
             self.introduce()
 
     def introduce(self) -> None:
@@ -293,6 +351,8 @@ class PeerConnection(asyncio.Protocol):
 
     def _on_introduction(self, message: bytes) -> None:
         self.introduction = self._handshake.on_introduction(message)
+        if self.peer is None and self.target is None:
+            self.introduce()  # the other end has proved itself first
         if self._deadline is not None:
             self._deadline.cancel()
         self.peer = self.introduction.node_id

@@ -7,10 +7,12 @@ asks, and hangs up.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import socket
 
 from quorate.cluster.raft.transport.connection import PeerConnection, Target
+from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.host_port import read_host_port
 
@@ -28,7 +30,7 @@ async def resolve(address: str) -> list[tuple[str, int]]:
     return [(host, port)]
 
 
-async def ask_who_is_at(address: str, peer: str, node_id: str, key: bytes | None) -> Introduction:
+async def ask_who_is_at(address: str, peer: str, node_id: str, credentials: Credentials) -> Introduction:
     """The introduction of `peer`, if it answers at this address. Raises OSError in words, or `ValueError`.
 
     `node_id` is the node that asks.
@@ -38,7 +40,7 @@ async def ask_who_is_at(address: str, peer: str, node_id: str, key: bytes | None
         async with asyncio.timeout(ANSWER_S):
             for host, port in await resolve(address):
                 try:
-                    introduction = await _ask(host, port, node_id, key)
+                    introduction = await _ask(host, port, node_id, credentials)
                 except OSError as error:
                     why = OSError(error.strerror or str(error))
                     continue
@@ -50,9 +52,17 @@ async def ask_who_is_at(address: str, peer: str, node_id: str, key: bytes | None
     raise why
 
 
-async def _ask(host: str, port: int, node_id: str, key: bytes | None) -> Introduction:
-    asker = _Asker(node_id, key)
-    connection = PeerConnection(asker, Target("", f"{host}:{port}"), only_asks=True)
+async def _ask(host: str, port: int, node_id: str, credentials: Credentials) -> Introduction:
+    """Try each way to prove itself. Raises OSError: of the last one."""
+    for turn in range(credentials.ways - 1):
+        with contextlib.suppress(OSError):
+            return await _ask_once(host, port, node_id, credentials, turn)
+    return await _ask_once(host, port, node_id, credentials, credentials.ways - 1)
+
+
+async def _ask_once(host: str, port: int, node_id: str, credentials: Credentials, turn: int) -> Introduction:
+    asker = _Asker(node_id, credentials)
+    connection = PeerConnection(asker, Target("", f"{host}:{port}"), only_asks=True, turn=turn)
     try:
         await asyncio.get_running_loop().create_connection(lambda: connection, host, port)
         return await asker.answer
@@ -63,8 +73,8 @@ async def _ask(host: str, port: int, node_id: str, key: bytes | None) -> Introdu
 class _Asker:
     """The owner of a connection that only asks, see `ConnectionOwner`."""
 
-    def __init__(self, node_id: str, key: bytes | None) -> None:
-        self.node_id, self.key = node_id, key
+    def __init__(self, node_id: str, credentials: Credentials) -> None:
+        self.node_id, self.credentials = node_id, credentials
         self.answer: asyncio.Future[Introduction] = asyncio.get_running_loop().create_future()
         self.answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # nobody may wait for it
 

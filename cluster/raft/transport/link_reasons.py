@@ -6,14 +6,22 @@ nothing about the peer itself.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 OTHER_KEY = "its raft.key is another one than this node's: give every node the same one"
 ENDED_EARLY = "it ended the connection instead of introducing itself: is its raft.key the same one? See its log"
+TLS_HERE = "it speaks TLS, and this node has no raft.tls_cert"
 FRESH_S = 10.0  # peers dial again twice a second, so an older reason is not true any more
 
 
 def unreadable(peer: str, node: str, error: Exception) -> str:
     """Both sides read this: the peer is told it, too."""
     return f"{peer} sent what {node} cannot read ({error}): run the same version of Quorate on both, or near ones"
+
+
+def other_name(claimed: str, names: Sequence[str]) -> str:
+    """Both sides read this: the peer is told it, too."""
+    return f"it calls itself {claimed}, and its certificate is for {', '.join(names) or 'nobody'}"
 
 
 def no_greeting(error: Exception) -> str:

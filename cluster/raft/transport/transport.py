@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -16,6 +17,7 @@ from quorate.cluster.raft.status import ConnectionStatus
 from quorate.cluster.raft.transport.calls import PING, Calls
 from quorate.cluster.raft.transport.connection import PeerConnection, Target
 from quorate.cluster.raft.transport.dialling import Dialling
+from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.inquiry import ask_who_is_at
 from quorate.cluster.raft.transport.link_log import LinkLog
@@ -62,8 +64,9 @@ class Listener(Protocol):
 class PeerTransport:
     """Runs on the node's loop. `start` listens and dials, `stop` closes everything. The newest connection counts."""
 
-    def __init__(self, node_id: str, listener: Listener, *, key: bytes | None) -> None:
-        self.node_id, self.key = node_id, key
+    def __init__(self, node_id: str, listener: Listener, credentials: Credentials) -> None:
+        self.node_id, self.credentials = node_id, credentials
+        self._turns: Counter[str] = Counter()  # peer -> which way to prove itself this node dials it with
         self._listener = listener
         self._open: dict[str, PeerConnection] = {}
         self._handshaking: dict[PeerConnection, None] = {}  # oldest first
@@ -84,6 +87,8 @@ class PeerTransport:
     async def start(self, addresses: Sequence[tuple[str, int]]) -> int:
         """Listen on all addresses. Returns the port of the first (port 0 takes a free one). Raises `ConfigError`."""
         sockets = await listen_on(addresses, PURPOSE)
+        if self.credentials.tls is not None:
+            await self.credentials.tls.start()
         self.listening = [shown(sock) for sock in sockets]
         loop = asyncio.get_running_loop()
         for sock in sockets:
@@ -109,6 +114,8 @@ class PeerTransport:
             self._check_timer.cancel()
         for server in self._servers:
             server.close()
+        if self.credentials.tls is not None:
+            await self.credentials.tls.stop()
         dials, calls = self._dialling.stop(), self._calls.tasks()
         for call in calls:
             call.cancel()
@@ -120,7 +127,8 @@ class PeerTransport:
 
     def _new_connection(self, target: Target | None = None) -> PeerConnection:
         """Make a connection. If too many wait for their handshake, close the oldest: peers need one round trip."""
-        connection = PeerConnection(self, target)
+        turn = 0 if target is None else self._turns[target.peer]
+        connection = PeerConnection(self, target, turn=turn)
         self._handshaking[connection] = None
         waiting = [each for each in self._handshaking if each.target is None]
         if len(waiting) > HANDSHAKES_MAX:
@@ -140,7 +148,7 @@ class PeerTransport:
 
     async def ask_who_is_at(self, address: str, peer: str) -> Introduction:
         """See `inquiry.py`."""
-        return await ask_who_is_at(address, peer, self.node_id, self.key)
+        return await ask_who_is_at(address, peer, self.node_id, self.credentials)
 
     def introduction(self) -> Introduction:
         return self._listener.introduction()
@@ -177,6 +185,8 @@ class PeerTransport:
             self._keep_refused(connection)
         if not connection.accepted and not connection.only_asked:
             self.refusals += 1
+            if self._has_another_way(connection):
+                return
             if not connection.was_refused and not self._stopped and not self._was_asleep():
                 self._tell_refused(connection, why)
         if connection.peer is None or self._open.get(connection.peer) is not connection:
@@ -185,6 +195,14 @@ class PeerTransport:
         if not self._stopped:
             self._told.lost(connection.peer, connection, why)
         self._lost(connection.peer, connection)
+
+    def _has_another_way(self, connection: PeerConnection) -> bool:
+        """The peer did not know the way by which this node dialled it: whether there is one left to be tried."""
+        target = connection.target
+        if target is None or connection.peer is not None or connection.was_refused:
+            return False
+        self._turns[target.peer] += 1
+        return self._turns[target.peer] % self.credentials.ways != 0
 
     def _tell_refused(self, connection: PeerConnection, why: str) -> None:
         claimed, target = connection.claimed_id, connection.target

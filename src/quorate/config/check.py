@@ -11,11 +11,10 @@ from quorate.config.general import anonymous_roles
 from quorate.config.settings import Config
 from quorate.errors import ConfigError
 from quorate.host_port import is_url
+from quorate.security import keys
 from quorate.security.roles import ROLES
 from quorate.shown import without_password
 from quorate.site import read_name
-
-KEY_CHARACTERS_MIN = 16
 
 
 def problems_of(config: Config) -> list[str]:
@@ -135,13 +134,23 @@ def _takes_all(one: Address, other: Address) -> bool:
 
 
 def _key(config: Config) -> Iterator[str]:
-    if config.raft.key and len(config.raft.key) < KEY_CHARACTERS_MIN:
-        yield f"raft.key has fewer than {KEY_CHARACTERS_MIN} characters; make one: openssl rand -hex 32"
-    reachable = [address for address in config.raft.addresses if not address.is_loopback]
-    if not config.raft.key and reachable and not config.raft.insecure:
+    raft = config.raft
+    for name, key in (("raft.key", raft.key), ("raft.key_old", raft.key_old)):
+        if key and (why := keys.why_guessable(key)) is not None:
+            yield f"{name} {why}, so it can be guessed; {keys.MAKE_ONE}"
+    if raft.key_old and not raft.key:
+        yield "raft.key_old is the second key beside raft.key, which is not set: set raft.key"
+    files = {"raft.tls_cert": raft.tls_cert, "raft.tls_key": raft.tls_key, "raft.tls_ca": raft.tls_ca}
+    if missing := [name for name, file in files.items() if not file]:
+        given = [name for name, file in files.items() if file]
+        if given:
+            yield f"{' and '.join(given)} without {' and '.join(missing)}: give all three, or none"
+    reachable = [address for address in raft.addresses if not address.is_loopback]
+    if not raft.key and missing and reachable and not raft.insecure:
         yield (
             f"raft.listen is {reachable[0]}, open to other hosts, and there is no raft.key: set the same raft.key (or "
-            "raft.key_file) on all nodes, or raft.insecure = true if the network is yours alone"
+            "raft.key_file) on all nodes, or a certificate on each (raft.tls_cert, raft.tls_key, raft.tls_ca), or "
+            "raft.insecure = true if the network is yours alone"
         )
 
 

@@ -118,8 +118,16 @@ class Raft(Section, frozen=True):
         int,
         about("silence of the leader after which a follower asks for ballots", ge=100, le=60_000, scope="alike"),
     ] = 500
-    key: Annotated[str, about("secret shared by all nodes of the cluster; 16 characters or more", secret=True)] = ""
+    key: Annotated[str, about("secret shared by all nodes of the cluster; openssl rand -hex 32", secret=True)] = ""
     key_file: Annotated[str, about("file that holds raft.key", path=True)] = ""
+    key_old: Annotated[str, about("second key, taken too while raft.key is exchanged on all nodes", secret=True)] = ""
+    key_old_file: Annotated[str, about("file that holds raft.key_old", path=True)] = ""
+    tls_cert: Annotated[
+        str,
+        about("PEM file of this node's certificate for the links; its name is node.id; instead of raft.key", path=True),
+    ] = ""
+    tls_key: Annotated[str, about("PEM file of the key of raft.tls_cert", path=True)] = ""
+    tls_ca: Annotated[str, about("PEM file of the authority that signs the certificates of all nodes", path=True)] = ""
     insecure: Annotated[bool, about("allow links beyond this host without raft.key")] = False
     snapshot_bytes: Annotated[
         int, about("bytes of log after which a snapshot is taken", ge=65_536, le=PORTABLE_INT_MAX)

@@ -12,6 +12,7 @@ from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.running import RunningReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from tests.support.waiting import until
 
 
@@ -25,7 +26,7 @@ async def alone(tmp_path: Path, key: bytes | None) -> AsyncIterator[tuple[RaftRe
         listen=[("127.0.0.1", 0)],
         peers={"n1": "127.0.0.1:1"},
         http="",
-        key=key,
+        credentials=shared_key(key),
         bootstrap=True,
         timing=ElectionTiming(0.1),
         dedup_window=1000,

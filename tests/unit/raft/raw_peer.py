@@ -16,6 +16,7 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.transport.handshake.cipher import NONCE_BYTES, Plain, Sealed, agree
+from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from quorate.cluster.raft.transport.handshake.hello import PROTOCOL, Hello
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.streams import INTRODUCTIONS, REFUSALS
@@ -36,7 +37,7 @@ class Node:
 
     def __init__(self, node_id: str, *, key: bytes | None = KEY, cluster_name: str = "test") -> None:
         self.bootstrap = Bootstrap(NodeIdentity(FORMAT, node_id, f"incarnation of {node_id}"), cluster_name, set())
-        self.transport = PeerTransport(node_id, self, key=key)
+        self.transport = PeerTransport(node_id, self, shared_key(key))
         self.port = 0
         self.heard: list[tuple[str, messages.Message]] = []
         self.up: list[str] = []  # every connection ever
@@ -95,6 +96,7 @@ class RawPeer:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
         self.cipher: Plain | Sealed | None = None
+        self.hello: bytes | None = None  # as it was sent
         self.node_id = ""
 
     @classmethod
@@ -120,7 +122,7 @@ class RawPeer:
         """Exchange hellos. Returns the node's."""
         self.node_id = node_id
         keyed = key is not None if keyed is None else keyed
-        mine = encode(Hello(protocol, node_id, keyed, os.urandom(nonce_bytes)))
+        self.hello = mine = encode(Hello(protocol, node_id, keyed, os.urandom(nonce_bytes)))
         self.write(mine)
         theirs = await self.frame()
         self.cipher = agree(key, dialled=True, ours=mine, theirs=theirs)

@@ -15,6 +15,7 @@ from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
+from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from quorate.cluster.raft.transport.streams import RAFT
 from quorate.cluster.raft.trust import TERMS_AHEAD_MAX
 from tests.simulation.test_nonsense import any_message, numbers
@@ -82,7 +83,7 @@ def test_no_message_of_a_peer_stops_the_replica(tmp_path: Path, caplog: pytest.L
             listen=[("127.0.0.1", 0)],
             peers={"n1": "127.0.0.1:1", "n2": "127.0.0.1:1", "n3": "127.0.0.1:1"},
             http="",
-            key=KEY,
+            credentials=shared_key(KEY),
             bootstrap=True,
             timing=ElectionTiming(0.2),
             dedup_window=1000,

@@ -9,6 +9,7 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.inquiry import ask_who_is_at
 from quorate.cluster.raft.transport.streams import CALLS, INTRODUCTIONS, RAFT, REFUSALS
@@ -66,7 +67,7 @@ def test_who_is_no_member_is_refused_and_takes_part_in_nothing(
 def test_anybody_with_the_key_may_ask_who_is_there(tmp_path: Path, run: Run, key: bytes | None) -> None:
     async def main() -> None:
         async with alone(tmp_path, key) as (_, port):
-            assert "n1" == (await ask_who_is_at(f"127.0.0.1:{port}", "n1", "n9", key)).node_id
+            assert "n1" == (await ask_who_is_at(f"127.0.0.1:{port}", "n1", "n9", shared_key(key))).node_id
 
     run(main())
 

@@ -18,11 +18,16 @@ class Hello(msgspec.Struct, array_like=True):
     node_id: str
     keyed: bool
     nonce: bytes
+    tls_only: bool = False  # it takes no connection without TLS. 0.1.0 passes over it
 
-    def problem(self, *, keyed: bool) -> str | None:
+    def problem(self, *, keyed: bool, tls_only: bool) -> str | None:
         """Why a node, which has a key itself or not, cannot go on with the one that sent this; None if it can."""
         if self.protocol != PROTOCOL:
             return f"it speaks protocol {self.protocol}, this node {PROTOCOL}: run the same version on both"
+        if self.tls_only:
+            return "it takes connections with TLS only: give this node raft.tls_cert, raft.tls_key and raft.tls_ca"
+        if tls_only:
+            return "it came without TLS, and this node has raft.tls_cert and no raft.key"
         if self.keyed != keyed:
             return "only one of the two has a raft.key: give every node the same one"
         return NO_NONCE if len(self.nonce) != NONCE_BYTES else None
@@ -31,5 +36,5 @@ class Hello(msgspec.Struct, array_like=True):
 read_hello = msgspec.msgpack.Decoder(Hello).decode
 
 
-def new_hello(node_id: str, *, keyed: bool) -> bytes:
-    return msgspec.msgpack.encode(Hello(PROTOCOL, node_id, keyed, os.urandom(NONCE_BYTES)))
+def new_hello(node_id: str, *, keyed: bool, tls_only: bool = False) -> bytes:
+    return msgspec.msgpack.encode(Hello(PROTOCOL, node_id, keyed, os.urandom(NONCE_BYTES), tls_only))

@@ -1,0 +1,193 @@
+"""Mutual TLS between nodes: whose certificate is let in, what both sides say of the others, and the way there."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from quorate.cluster.raft import messages
+from quorate.cluster.raft.transport.handshake.credentials import Credentials
+from quorate.cluster.raft.transport.handshake.tls_layer import names_of
+from quorate.cluster.raft.transport.inquiry import ask_who_is_at
+from quorate.security.link_tls import LinkContexts
+from quorate.security.tls import first_certificate
+from tests.support.certificates import DAY, Authority
+from tests.support.waiting import until
+from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, pair
+from tests.unit.raft.test_link_reasons import lines, refused
+
+
+class Certified:
+    """Nodes with certificates of one authority, or of others."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.authority = Authority(folder, "cluster")
+
+    def contexts(self, name: str, *, by: Authority | None = None, lasts: datetime.timedelta = DAY) -> LinkContexts:
+        """For a node of this name, which trusts the cluster's authority."""
+        cert, key = (by or self.authority).issue(name, [name], lasts=lasts)
+        return LinkContexts(cert, key, self.authority.file)
+
+    def node(self, id: str, *, name: str | None = None, key: bytes | None = None, **issue: object) -> Node:
+        node = Node(id, key=key)
+        contexts = self.contexts(name or id, **issue)  # type: ignore[arg-type]
+        node.transport.credentials = Credentials((key,) if key else (), contexts)
+        return node
+
+
+@pytest.fixture
+def certified(tmp_path: Path) -> Certified:
+    return Certified(tmp_path)
+
+
+def test_two_nodes_with_certificates_connect_and_send_both_ways(run: Run, certified: Certified) -> None:
+    async def main() -> None:
+        async with certified.node("n1") as one, certified.node("n2") as two:
+            await pair(one, two)
+            big = messages.Append(3, 0, 0, 0, [(3, b"x" * 3_000_000)])
+            assert one.transport.send("n2", big)
+            assert two.transport.send("n1", messages.Ballot(3, pre=False))
+            await until("it came", lambda: two.heard and one.heard)
+            assert ([("n1", big)], [("n2", messages.Ballot(3, pre=False))]) == (two.heard, one.heard)
+            asker = Credentials(tls=certified.contexts("n2"))
+            assert "n1" == (await ask_who_is_at(f"127.0.0.1:{one.port}", "n1", "n2", asker)).node_id
+
+    run(main())
+
+
+def renamed(certified: Certified) -> Node:
+    return certified.node("n2", name="n7")
+
+
+def foreign(certified: Certified) -> Node:
+    return certified.node("n2", by=Authority(certified.folder, "stranger"))
+
+
+def expired(certified: Certified) -> Node:
+    return certified.node("n2", lasts=-DAY)
+
+
+def without(certified: Certified) -> Node:
+    return Node("n2", key=KEY)
+
+
+BAD: dict[str, tuple[Callable[[Certified], Node], str, str]] = {
+    "renamed": (renamed, "it calls itself n2, and its certificate is for n7", "its certificate is for n7"),
+    "foreign": (foreign, "its certificate is not of this node's raft.tls_ca", "it says that the certificate of this"),
+    "expired": (expired, "its certificate has expired", "it says that the certificate of this node has expired"),
+    "without TLS": (without, "it came without TLS", "it takes connections with TLS only"),
+}
+
+
+@pytest.mark.parametrize(("make", "here", "there"), BAD.values(), ids=BAD.keys())
+def test_who_dials_with_a_wrong_certificate_is_refused_in_words_on_both_sides(
+    run: Run,
+    certified: Certified,
+    make: Callable[[Certified], Node],
+    here: str,
+    there: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        async with certified.node("n1") as one, make(certified) as two:
+            two.dial(one)
+            await until("n1 says it", lambda: lines(caplog, here))
+            await until("n2 says it", lambda: lines(caplog, there))
+            assert ([], []) == (one.up, two.up)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("make", "here", "there"), BAD.values(), ids=BAD.keys())
+def test_who_is_dialled_and_has_a_wrong_certificate_is_refused_too(
+    run: Run,
+    certified: Certified,
+    make: Callable[[Certified], Node],
+    here: str,
+    there: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def main() -> None:
+        async with certified.node("n1") as one, make(certified) as two:
+            one.dial(two)
+            words = "it answered without TLS" if make is without else here
+            await until("n1 says it", lambda: lines(caplog, words))
+            await until("n2 says it", lambda: lines(caplog, "it speaks TLS" if make is without else there))
+            assert ([], []) == (one.up, two.up)
+
+    run(main())
+
+
+def test_a_node_without_a_certificate_is_shown_nothing(run: Run, certified: Certified) -> None:
+    async def main() -> None:
+        async with certified.node("n1") as one, await RawPeer.connect(one) as stranger:
+            await stranger.greet(key=None)
+            assert await stranger.is_hung_up_on()
+            assert [] == one.up
+
+    run(main())
+
+
+def test_a_cluster_goes_over_from_the_key_to_certificates_one_node_after_the_other(
+    run: Run, certified: Certified
+) -> None:
+    async def main() -> None:
+        async with Node("n1", key=KEY) as one, Node("n2", key=KEY) as two:
+            await pair(one, two)
+            of = {node: certified.contexts(node.transport.node_id) for node in (one, two)}
+            steps = [(node, keys) for keys in ((KEY,), ()) for node in (one, two)]
+            for node, keys in steps:
+                node.transport.credentials = Credentials(keys, of[node])
+                ups = len(one.up) + len(two.up)
+                one.transport.refuse("n2", "it is started again")
+                await until_back(one, two, ups)
+
+    run(main())
+
+
+async def until_back(one: Node, two: Node, ups: int) -> None:
+    await until("they are back", lambda: len(one.up) + len(two.up) >= ups + 2)
+
+
+def test_a_renewed_certificate_is_used_without_a_restart_and_the_old_one_still_goes(
+    run: Run, certified: Certified
+) -> None:
+    async def main() -> None:
+        async with certified.node("n1") as one, certified.node("n2") as two:
+            await pair(one, two)
+            contexts = two.transport.credentials.tls
+            assert isinstance(contexts, LinkContexts)
+            certified.authority.issue("n2", ["n2"])
+            before = contexts.client
+            await contexts.live.look()
+            await contexts.live.look()
+            assert contexts.client is not before
+            assert one.transport.is_open("n2"), "the connection that stands goes on"
+            ups = len(one.up) + len(two.up)
+            one.transport.refuse("n2", "it is made again")
+            await until_back(one, two, ups)
+
+    run(main())
+
+
+@pytest.mark.parametrize(("sites", "names"), [(["n1", "host.example"], ("n1", "host.example")), ([], ("node",))])
+def test_the_name_is_a_dns_name_or_without_one_the_common_name(
+    tmp_path: Path, sites: list[str], names: tuple[str, ...]
+) -> None:
+    cert, _ = Authority(tmp_path).issue("node", sites)
+    assert names == names_of(first_certificate(cert))
+
+
+def test_refused_is_told_in_the_status(run: Run, certified: Certified) -> None:
+    async def main() -> None:
+        async with certified.node("n1") as one, renamed(certified) as two:
+            one.dial(two)
+            two.dial(one)
+            await until("both tell", lambda: refused(one, "n2") and refused(two, "n1"))
+            assert "its certificate is for n7" in refused(one, "n2")
+
+    run(main())

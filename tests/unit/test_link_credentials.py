@@ -1,0 +1,71 @@
+"""What a node proves itself with, from its settings; and which settings it does not start with."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from quorate.config import load
+from quorate.errors import ConfigError
+from quorate.link_credentials import link_credentials
+from quorate.security.link_tls import LinkContexts
+from tests.support.certificates import Authority
+
+STRONG = "4f" * 3 + "0123456789abcdef" * 3 + "5d3b7c9e21"
+SHORT = "a short key, but a random one?"
+
+
+@pytest.mark.parametrize("forms", [True, False])
+def test_a_strong_key_and_an_older_one_are_taken(forms: bool, caplog: pytest.LogCaptureFixture) -> None:
+    config = load(env={}, flags={"raft.key": STRONG, "raft.key_old": SHORT}).config
+    credentials = link_credentials(config, forms_cluster=forms)
+    assert ((STRONG.encode(), SHORT.encode()), None) == (credentials.keys, credentials.tls)
+    assert [] == caplog.records
+
+
+def test_a_short_key_is_refused_in_a_new_cluster_and_warned_of_in_one_that_stands(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    config = load(env={}, flags={"raft.key": SHORT}).config
+    with pytest.raises(ConfigError, match=r"32 random bytes; make one: openssl rand -hex 32\. If this node joins"):
+        link_credentials(config, forms_cluster=True)
+    assert (SHORT.encode(),) == link_credentials(config, forms_cluster=False).keys
+    assert ["the next release will refuse it" in record.getMessage() for record in caplog.records] == [True]
+    assert logging.WARNING == caplog.records[0].levelno
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        ({"raft.key": "a" * 16}, "raft.key has only 1 different characters, so it can be guessed"),
+        ({"raft.key": STRONG, "raft.key_old": "b" * 20}, "raft.key_old has only 1 different characters"),
+        ({"raft.key_old": STRONG}, "raft.key_old is the second key beside raft.key, which is not set"),
+        ({"raft.tls_cert": "n1.pem"}, "raft.tls_cert without raft.tls_key and raft.tls_ca: give all three, or none"),
+    ],
+)
+def test_settings_that_are_refused(flags: dict[str, str], why: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        load(env={}, flags=flags)
+    assert why in refused.value.detail
+
+
+def test_certificates_are_enough_beyond_this_host(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("n1", ["n1"])
+    files = {"raft.tls_cert": str(cert), "raft.tls_key": str(key), "raft.tls_ca": str(authority.file)}
+    beyond = {"raft.listen": "0.0.0.0:9001", "raft.advertise": "10.0.0.1:9001"}
+    credentials = link_credentials(load(env={}, flags={**files, **beyond}).config, forms_cluster=True)
+    assert ((), True) == (credentials.keys, isinstance(credentials.tls, LinkContexts))
+
+
+def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    cert, key = authority.issue("n1", ["n1"])
+    (tmp_path / "empty.pem").touch()
+    for ca, why in ((tmp_path / "empty.pem", "cannot be used as raft.tls_ca"), (tmp_path / "none.pem", "none.pem")):
+        files = {"raft.tls_cert": str(cert), "raft.tls_key": str(key), "raft.tls_ca": str(ca)}
+        config = load(env={}, flags=files).config
+        with pytest.raises(ConfigError, match=why):
+            link_credentials(config, forms_cluster=True)
