@@ -117,10 +117,13 @@ def set_up(root: Path) -> None:
     assert str(root / "src" / "quorate" / "__init__.py") == imported.strip()
 
 
+KEY = "27c1a9e7d40b5f68c3ef21da8b947065fb5e08d3c6a192470d9be8f3175ac642"
+
+
 @contextmanager
 def cluster_of(versions: Sequence[Version], folder: Path) -> Iterator[Cluster]:
     """Node n1 is of the first version, and so on. One poll is for the tests' votes, one for those of `make_leader`."""
-    cluster = Cluster(folder, settings=SMALL_LOGS)
+    cluster = Cluster(folder, settings={**SMALL_LOGS, "raft.key": KEY})
     for node, version in zip(cluster.nodes, versions, strict=True):
         version.put_into(node)
     with cluster, client_of(cluster.nodes[1]) as client:
