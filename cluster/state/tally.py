@@ -184,6 +184,18 @@ class Tally:
                 del self.index[self.names[place]]
                 self.names[place], self.totals[place] = "", 0
                 heapq.heappush(self.free, place)
+        self._trim()
+
+    def _trim(self) -> None:
+        """Drop the free places at the end of the columns, so that an emptied cluster has small snapshots again."""
+        end = len(self.names)
+        while end and not self.names[end - 1]:
+            end -= 1
+        if end < len(self.names):
+            for column in (self.names, self.totals, self.opens, self.holders):
+                del column[end:]
+            self.free = [place for place in self.free if place < end]
+            heapq.heapify(self.free)
 
     def is_unseen(self, poll: Poll) -> bool:
         """Whether the proposer of this batch may have meant the poll that had this id before."""

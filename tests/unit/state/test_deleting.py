@@ -142,7 +142,20 @@ def test_options_polls_and_columns_are_free_again(monkeypatch: pytest.MonkeyPatc
     for number in range(20):
         assert "removed" == script.play(f"knows {number + 2}; close two; archive two; delete two {number + 2}")
         assert "created" == script.play(f"poll two a x{number} y{number}")
-    assert 4 == len(script.machine.freeze().names)
+    assert ["a", "b", "x19", "y19"] == list(script.machine.freeze().names)
+
+
+def test_an_emptied_cluster_has_a_small_image_again() -> None:
+    script = at_level_1()
+    script.play("poll one a b; poll two c d; poll three e b; close two; archive two; delete two; draft four x y z")
+    assert ["a", "b", "x", "y", "e", "z"] == list(script.machine.freeze().names)
+    script.play("delete four; close three; archive three; delete three")
+    assert ["a", "b"] == list(script.machine.freeze().names)
+    script.play("close one; archive one; delete one")
+    assert ([], b"") == (list(script.machine.freeze().names), script.machine.freeze().totals)
+    assert "created" == script.play("poll one c d")
+    assert "applied" == script.play("vote 1 c")
+    assert {"c": 1, "d": 0} == script.machine.results("one")
 
 
 def test_an_option_that_returns_starts_from_zero() -> None:

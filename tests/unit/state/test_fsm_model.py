@@ -249,6 +249,7 @@ class Histories(RuleBasedStateMachine):
             listed = {o for view in machine.polls() if not view.write_ins for o in view.options}
             names = machine.freeze().names
             assert sorted(listed) == sorted(filter(None, names))
+            assert not names or names[-1]
 
     @invariant()
     def ids_agree(self) -> None:
