@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from quorate import shown
 from quorate.cluster.replica import Replica
 from quorate.errors import OutcomeUnknown, QuorateError, Unauthorized
 from quorate.words import doubt_about
@@ -59,7 +60,7 @@ def signature(replica: Replica) -> tuple[tuple[bytes, bytes], ...]:
 
 @lru_cache(maxsize=64)
 def _signature(node_id: str, leader: str | None) -> tuple[tuple[bytes, bytes], ...]:
-    return (b"x-quorate-node", node_id.encode()), (b"x-quorate-leader", (leader or "").encode())
+    return (b"x-quorate-node", node_id.encode()), (b"x-quorate-leader", shown.name(leader or "").encode())
 
 
 def headers_of(reply: Reply, replica: Replica) -> Headers:

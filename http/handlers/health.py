@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+from quorate import shown
 from quorate.errors import Invalid
 from quorate.http.api import Api
 from quorate.http.counts import Counts
@@ -48,8 +49,8 @@ async def readyz(api: Api, request: Request) -> Reply:
         ready = ready and result.ready
         more = f": {result.more}" if result.more and "verbose" in flags and shows_all else ""
         words = result.words if shows_all or not check.sync else "GET /status with a token says more"
-        lines.append(f"[{'+' if result.ready else '-'}] {check.name} {words}{more}\n")
-    return text("".join(lines) or "ok\n", status=200 if ready else 503)
+        lines.append(shown.line(f"[{'+' if result.ready else '-'}] {check.name} {words}{more}"))
+    return text("".join(f"{each}\n" for each in lines) or "ok\n", status=200 if ready else 503)
 
 
 async def show_metrics(api: Api, request: Request) -> Rendering:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
 
 from quorate.cluster import entry
+from quorate.http.api import Check, CheckResult
 from tests.support.http_node import MOOD, Node, running
 
 HIDDEN = ["\u202e", "\u2066", "\u200f", "\u200b", "\ufeff", "\xad", "\u2028", "\U000e0041"]
@@ -75,3 +76,20 @@ def test_a_name_that_stands_twice_is_refused(node: Node, method: str, path: str,
     assert (400, "invalid") == (answer.status, answer.json["type"])
     assert "twice" in answer.json["detail"]
     assert "open" == node.ask("GET", "/polls/mood").json["state"]
+
+
+def test_what_peers_tell_breaks_no_line_and_no_header_of_an_answer(node: Node) -> None:
+    """A member that lies may name a leader like this, and reasons that checks repeat."""
+    forged = "n9\r\nX-Evil: yes\x1b[2J\n[+] all is well"
+    checks = cast("list[Check]", node.api.checks)
+    checks.append(Check("leader", lambda: CheckResult(False, forged, more=forged)))
+    before = node.replica.leader
+    try:
+        node.call(node.replica.lead, forged)
+        answer = node.ask("GET", "/readyz?verbose")
+    finally:
+        node.call(node.replica.lead, before)
+        checks.pop()
+    assert "x-evil" not in answer.headers
+    assert 1 == sum("n9" in line for line in answer.body.decode().splitlines())
+    assert b"\x1b" not in answer.body

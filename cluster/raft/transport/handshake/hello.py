@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 
 import msgspec
 
 from quorate.cluster.raft.transport.handshake.cipher import NONCE_BYTES
+from quorate.words import NAME
 
 PROTOCOL = 1
 HELLO_BYTES_MAX = 4096
@@ -22,6 +24,8 @@ class Hello(msgspec.Struct, array_like=True):
 
     def problem(self, *, keyed: bool, tls_only: bool) -> str | None:
         """Why a node, which has a key itself or not, cannot go on with the one that sent this; None if it can."""
+        if not re.fullmatch(NAME, self.node_id):
+            return "what it calls itself is no name of a node (letters, digits, '.', '_' and '-', at most 64)"
         if self.protocol != PROTOCOL:
             return f"it speaks protocol {self.protocol}, this node {PROTOCOL}: run the same version on both"
         if self.tls_only:
