@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.errors import ConfigError
-from quorate.host_port import is_wildcard
+from quorate.host_port import is_loopback, is_wildcard
 
 Address = tuple[str, int]
 PORT_TRIES = 8  # port 0, and several addresses: a port that is free at the first one must be free at all
@@ -90,6 +90,12 @@ async def _resolve(address: Address, purpose: Purpose) -> list[_Target]:
         why = "the name is not known" if error.errno == socket.EAI_NONAME else error.strerror
         raise ConfigError(f"cannot {purpose.task} on {_text(address)}: {why}; correct {purpose.setting}") from None
     targets = list(dict.fromkeys(_Target(family, sockaddr) for family, _, _, _, sockaddr in found))
+    if is_loopback(host) and (open_to_others := [t.sockaddr[0] for t in targets if not is_loopback(t.sockaddr[0])]):
+        # The settings took the name for loopback, and asked for no tokens and no key.
+        raise ConfigError(
+            f"cannot {purpose.task} on {_text(address)}: {host} means {open_to_others[0]} here, open to other hosts; "
+            f"correct {purpose.setting}"
+        )
     if any(_is_ipv6_wildcard(target) for target in targets) and not socket.has_dualstack_ipv6():
         targets.append(_Target(socket.AF_INET, ("0.0.0.0", port)))
     return targets

@@ -124,6 +124,13 @@ def test_the_wildcard_takes_what_a_name_means_too(monkeypatch: pytest.MonkeyPatc
         assert ["0.0.0.0"] == [each.getsockname()[0] for each in sockets]
 
 
+@pytest.mark.parametrize("name", ["localhost", "votes.localhost"])
+def test_a_name_of_loopback_that_leads_elsewhere_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """The settings take it for an address that only this host can reach, so they ask for no tokens and no key."""
+    name_means(monkeypatch, "127.0.0.1", "0.0.0.0")
+    assert f"{name} means 0.0.0.0 here, open to other hosts; correct http.listen" in refusal((name, 0))
+
+
 def name_means(monkeypatch: pytest.MonkeyPatch, *hosts: str) -> None:
     def getaddrinfo(host: str, port: int, *_: Any, **__: Any) -> Sequence[Any]:
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (each, port)) for each in hosts]

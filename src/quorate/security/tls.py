@@ -17,6 +17,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 
 from quorate.errors import ConfigError
@@ -131,9 +132,15 @@ def check_pair(cert: Path, key: Path) -> None:
         private = serialization.load_pem_private_key(_bytes_of(key), None)
     except TypeError:
         raise ConfigError(f"{key}: the key has a password; nobody is here to enter it, so give it without") from None
+    except UnsupportedAlgorithm as error:
+        raise ConfigError(f"{key} holds a key of a kind that cannot be used here: {error}") from None
     except ValueError:
         raise ConfigError(f"{key} holds no private key in PEM") from None
-    if certificate.public_key() != private.public_key():
+    try:
+        public = certificate.public_key()
+    except (UnsupportedAlgorithm, ValueError) as error:
+        raise ConfigError(f"{cert} is for a key of a kind that cannot be used here: {error}") from None
+    if public != private.public_key():
         raise ConfigError(f"the key in {key} is not that of the certificate in {cert}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import datetime
 import logging
 import ssl
@@ -61,6 +62,24 @@ def no_key(authority: Authority, folder: Path) -> tuple[Path, Path]:
     return cert, cert
 
 
+def key_of_no_known_kind(authority: Authority, folder: Path) -> tuple[Path, Path]:
+    """PKCS #8 for the algorithm 1.2.3.4, which no library has."""
+    key, inner = folder / "odd.key", b"\x04\x20" + b"\x11" * 32
+    der = b"\x02\x01\x00" + b"\x30\x05\x06\x03\x2a\x03\x04" + bytes([4, len(inner)]) + inner
+    pem = base64.b64encode(bytes([0x30, len(der)]) + der)
+    key.write_bytes(b"-----BEGIN PRIVATE KEY-----\n" + pem + b"\n-----END PRIVATE KEY-----\n")
+    return authority.issue()[0], key
+
+
+def certificate_of_no_known_kind(authority: Authority, folder: Path) -> tuple[Path, Path]:
+    """That of a key on a curve with another number, as of curves that the library lacks."""
+    cert, key = authority.issue()
+    der = ssl.PEM_cert_to_DER_cert(cert.read_text())
+    curve = bytes.fromhex("2a8648ce3d0301")  # the number of P-256, without its last byte
+    cert.write_text(ssl.DER_cert_to_PEM_cert(der.replace(curve + b"\x07", curve + b"\x77")))
+    return cert, key
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -70,6 +89,8 @@ def no_key(authority: Authority, folder: Path) -> tuple[Path, Path]:
         (key_with_password, "node.key: the key has a password; nobody is here to enter it"),
         (swapped, "node.key holds no certificate in PEM"),
         (no_key, "node.pem holds no private key in PEM"),
+        (key_of_no_known_kind, "odd.key holds a key of a kind that cannot be used here"),
+        (certificate_of_no_known_kind, "node.pem is for a key of a kind that cannot be used here"),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_words(
@@ -117,6 +138,14 @@ def test_a_certificate_without_its_key_yet_is_not_taken(authority: Authority, ca
     look(tls, 2)
     assert first is not tls.context
     assert tls.problem is None
+
+
+def test_a_key_of_no_known_kind_is_an_alarm_too(authority: Authority, tmp_path: Path) -> None:
+    cert, key = authority.issue()
+    tls = server_tls(cert, key)
+    key.write_bytes(key_of_no_known_kind(authority, tmp_path)[1].read_bytes())
+    look(tls, 2)
+    assert "of a kind that cannot be used" in (tls.problem or "")
 
 
 def test_a_file_that_is_gone_takes_nothing_away(authority: Authority) -> None:
