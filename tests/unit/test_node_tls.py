@@ -117,6 +117,9 @@ def test_settings_that_contradict_each_other_are_refused(settings: dict[str, str
 def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     cert, key = Authority(tmp_path).issue()
     key.chmod(0o644)
+    raft = {"raft.tls_cert": str(cert), "raft.tls_key": str(key), "raft.tls_ca": str(cert)}
+    with pytest.raises(ConfigError, match=f"raft.tls_key: {key} can be read by other users of this host: chmod 600"):
+        load(env={}, flags=raft)
     with pytest.raises(ConfigError, match=f"http.tls_key: {key} can be read by other users of this host: chmod 600"):
         load(env={}, flags={"http.tls_cert": str(cert), "http.tls_key": str(key)})
 

@@ -75,11 +75,12 @@ def load(
 
 def _open_keys(config: Config) -> list[str]:
     """Which private keys others may read or change. A file that cannot be read is told by whoever needs it."""
-    pair = config.http.tls_pair
-    if pair is not None:
+    keys = {"http.tls_key": config.http.tls_key or config.http.tls_cert, "raft.tls_key": config.raft.tls_key}
+    problems: list[str] = []
+    for name, file in keys.items():
         with contextlib.suppress(OSError):
-            return [f"http.tls_key: {pair[1]} {why}" for why in why_open(pair[1])]
-    return []
+            problems += [f"{name}: {file} {why}" for why in (why_open(Path(file)) if file else ())]
+    return problems
 
 
 def _with_variables(problem: str, given: Mapping[str, _Given]) -> str:
