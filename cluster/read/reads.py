@@ -12,23 +12,25 @@ A list of all polls can be too long to send between nodes. So a follower asks th
 that, and lists the polls itself: they are the same. A follower that does not hear the leader gets nothing new to apply,
 so it has the leader make the list.
 
-On every level, `min_version` makes the answering node wait until it has applied that version. So a client reads its own
-writes from any node.
+On every level, `min_version` makes a read wait until the answering node has applied that version. So a client reads its
+own writes from any node. The leader is never asked to wait: that would hold a call between nodes for as long as the
+client likes. The node that was asked by the client waits until it has the version itself, and asks again then. It also
+asks again after a while, since it may lag. The reads that wait so have a bound of their own (`version_waits.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import heapq
-import itertools
+import contextlib
 from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-from quorate.cluster.fsm import Applied, PollView
+from quorate.cluster.fsm import PollView
 from quorate.cluster.read import chunks
 from quorate.cluster.read.staleness import Staleness, elapsed_s, version_in
+from quorate.cluster.read.version_waits import VersionWaits
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.leader_call import LeaderCall
 from quorate.cluster.submit.leader_wait import POLL_S
@@ -39,6 +41,8 @@ from quorate.words import AGE_UNKNOWN_MS, Level
 ANSWER_S = 0.5  # how long after the reader's deadline the leader's answer may come
 NOT_KNOWN = "this node has just started and has yet to learn from a leader what was counted; ask again, or another node"
 CATCH_UP_S = 1.0  # how long a follower may take to apply the leader's version; then it has the leader make the list
+ASK_AGAIN_S, ASK_AGAIN_MAX_S = 1.0, 8.0  # while a read waits for a version that this node may get late
+NOT_AT_ONCE = 0.618  # of each read's pause is moved by another share, so that a thousand do not ask in one moment
 NO_VERSION = 2**63 - 1  # no state machine comes to this version: a read that wants it is told the present one
 BIG_WAITING_MAX = 100  # readers of big tallies that wait for their turn; the last of them waits about two seconds
 
@@ -105,11 +109,11 @@ class Reads:
     def __init__(self, replica: Replica, *, clock: Callable[[], float] = elapsed_s) -> None:
         self._replica = replica
         self._clock = clock
-        self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []  # heap of (version, tie, future)
-        self._ties = itertools.count()
+        self._waits = VersionWaits()
+        self._asked_again = 0.0
         self._big = asyncio.Lock()  # one big tally is made at a time, so their memory is bounded
         self._big_waiting = 0
-        replica.on_applied(self._wake)
+        replica.on_applied(lambda applied: self._waits.reached(applied.version))
         self._leader = LeaderCall(
             replica,
             "read",
@@ -157,27 +161,51 @@ class Reads:
         catches_up = self._replica.leader_via is None
         if query.what == "polls" and catches_up and (listed := await self._list_here(query, deadline_s)) is not None:
             return listed
+        try:
+            return await self._from_leader(query, deadline_s)
+        except TooLarge:
+            if query.what != "polls":
+                raise
+            raise Stale("this node has not caught up, and the list is too long to forward; ask again") from None
+
+    async def _from_leader(self, query: _Query, deadline_s: float) -> Any:
+        """The leader's answer, as soon as it has the version that the query needs."""
+        loop, pause_s = asyncio.get_running_loop(), ASK_AGAIN_S
+        while True:
+            try:
+                return await self._ask_leader(query, deadline_s)
+            except Stale:
+                left_s = deadline_s - loop.time()
+                if not query.min_version or left_s <= 0:
+                    raise
+            self._asked_again = (self._asked_again + NOT_AT_ONCE) % 1
+            await self._wait_here(query.min_version, min(left_s, pause_s * (0.5 + self._asked_again)))
+            pause_s = min(2 * pause_s, ASK_AGAIN_MAX_S)
+
+    async def _wait_here(self, version: int, wait_s: float) -> None:
+        """Wait until this node has the version; if it has it, the leader is new and will have it in a moment."""
+        if version <= self._replica.state.version:
+            await asyncio.sleep(min(POLL_S, wait_s))
+            return
+        with contextlib.suppress(Stale):
+            await self._reached(version, asyncio.get_running_loop().time() + wait_s)
+
+    async def _ask_leader(self, query: _Query, deadline_s: float) -> Any:
         asked_at_s = self._clock()
 
         def forwarded(left_s: float) -> tuple[bytes, float]:
-            """The leader itself waits until the reader's deadline, and not longer."""
             nonlocal asked_at_s
             asked_at_s = self._clock()
-            return _encode(msgspec.structs.replace(query, wait_s=left_s)), left_s + ANSWER_S
+            return _encode(msgspec.structs.replace(query, wait_s=0.0)), left_s + ANSWER_S
 
         async def decode(answer: bytes) -> Any:
             found = _ANSWERS[query.what].decode(answer)
             found = await _join(found) if isinstance(found, _ChunkedResults) else found
             return self._older(found, asked_at_s)  # the leader may have read at the beginning of that time
 
-        try:
-            return await self._leader.ask(
-                forwarded, here=lambda: self._here(query, deadline_s), decode=decode, deadline_s=deadline_s
-            )
-        except TooLarge:
-            if query.what != "polls":
-                raise
-            raise Stale("this node has not caught up, and the list is too long to forward; ask again") from None
+        return await self._leader.ask(
+            forwarded, here=lambda: self._here(query, deadline_s), decode=decode, deadline_s=deadline_s
+        )
 
     def _older(self, found: Answer, since_s: float) -> Answer:
         """What was found at that moment or later, with the age that it may have now."""
@@ -287,21 +315,6 @@ class Reads:
     async def _reached(self, version: int, deadline_s: float) -> None:
         if version <= self._replica.state.version:
             return
-        loop = asyncio.get_running_loop()
-        reached: asyncio.Future[None] = loop.create_future()
-        heapq.heappush(self._waiting, (version, next(self._ties), reached))
-        try:
-            await asyncio.wait_for(reached, deadline_s - loop.time())
-        except TimeoutError:
+        if not await self._waits.until(version, deadline_s - asyncio.get_running_loop().time()):
             at = self._replica.state.version
-            raise Stale(f"this node is at version {at}, not yet at {version}", version=at) from None
-        finally:
-            if reached.cancelled():  # its version may be far away or never come: do not keep it
-                self._waiting = [each for each in self._waiting if not each[2].done()]
-                heapq.heapify(self._waiting)
-
-    def _wake(self, applied: Applied) -> None:
-        while self._waiting and self._waiting[0][0] <= applied.version:
-            reached = heapq.heappop(self._waiting)[2]
-            if not reached.done():
-                reached.set_result(None)
+            raise Stale(f"this node is at version {at}, not yet at {version}", version=at)

@@ -268,7 +268,7 @@ def test_a_read_that_waits_is_not_answered_to_a_revoked_token(revocable: tuple[N
     try:
         version = node.replica.state.version
         connection.request("GET", f"/polls/mood/results?min_version={version + 1}&wait=20s", headers=bearer("reader"))
-        wait_for("the read waits", lambda: node.call(lambda: bool(node.api.reads._waiting)))
+        wait_for("the read waits", lambda: node.call(lambda: bool(node.api.reads._waits)))
         tokens.revoke(node, "reader")
         assert 200 == status(node, "bob", "POST", "/votes", {"option": "happy"})
         assert 401 == connection.getresponse().status

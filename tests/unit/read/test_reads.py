@@ -9,7 +9,7 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import CreatePoll
 from quorate.cluster.fsm import StateMachine
-from quorate.cluster.read import chunks
+from quorate.cluster.read import chunks, version_waits
 from quorate.cluster.read import reads as reads_module
 from quorate.cluster.read.reads import Reads, Results
 from quorate.cluster.submit.batch import count_choices
@@ -19,6 +19,7 @@ from quorate.vote import Vote
 from quorate.words import AGE_UNKNOWN_MS, Level
 from tests.support.local_replica import LocalReplica
 from tests.support.on_loop import on_loop
+from tests.support.waiting import until
 
 
 async def pair() -> tuple[LocalReplica, LocalReplica, Reads]:
@@ -44,7 +45,54 @@ async def test_a_read_that_gave_up_waiting_for_a_version_is_forgotten() -> None:
     for version in (10, 2**62):
         with pytest.raises(Stale):
             await reads.results("mood", level="none", min_version=version, wait_s=0.01)
-    assert [] == reads._waiting
+    assert [] == reads._waits._heap
+
+
+@on_loop
+async def test_the_leader_is_never_asked_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A read that waited there held a place of the few that nodes have for each other, as long as its client liked."""
+    monkeypatch.setattr(reads_module, "ASK_AGAIN_S", 0.02)
+    leader, _, reads = await pair()
+    serve, at_work, asked = leader.handlers["read"], 0, 0
+
+    async def counted(peer: str, request: bytes) -> bytes:
+        nonlocal at_work, asked
+        at_work, asked = at_work + 1, asked + 1
+        try:
+            return await serve(peer, request)
+        finally:
+            at_work -= 1
+
+    leader.handlers["read"] = counted
+    waiting = [asyncio.ensure_future(reads.results("mood", min_version=9, wait_s=20)) for _ in range(10)]
+    await until("all have asked", lambda: asked >= 10 and len(reads._waits) == 10)
+    assert 0 == at_work
+    while leader.state.version < 9:
+        await Submitter(leader).cast([Vote("happy")], timeout_s=5)
+    assert [9] * 10 == [(await each).version for each in waiting]
+
+
+@on_loop
+async def test_more_reads_than_may_wait_for_versions_are_refused_and_others_are_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(version_waits, "WAITING_MAX", 3)
+    leader, _, reads = await pair()
+    waiting = [asyncio.ensure_future(reads.results("mood", min_version=2**62, wait_s=20)) for _ in range(3)]
+    await until("they wait", lambda: len(reads._waits) == 3)
+    with pytest.raises(Overloaded, match="3 reads wait"):
+        await reads.results("mood", min_version=2**62, wait_s=20)
+    with pytest.raises(Stale):
+        await reads.results("mood", min_version=2**62, wait_s=0)
+    assert leader.state.version == (await reads.results("mood", min_version=leader.state.version, wait_s=20)).version
+    waiting[0].cancel()  # its client has left
+    await asyncio.wait([waiting[0]])
+    with pytest.raises(Stale):
+        await reads.results("mood", min_version=2**62, wait_s=0.01)
+    for each in waiting:
+        each.cancel()
+    await asyncio.wait(waiting)
+    assert (0, []) == (len(reads._waits), reads._waits._heap)
 
 
 @on_loop
