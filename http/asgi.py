@@ -11,23 +11,25 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import TypeVar
 
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.access import CALLER
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.collected import Collected
-from quorate.http.connection import ANSWER, CONNECTION, HttpConnection, break_off
+from quorate.http.connection import ANSWER, CONNECTION, READING, HttpConnection, break_off
 from quorate.http.events import Stream
-from quorate.http.flask_loader import FlaskLoader
+from quorate.http.flask_loader import FlaskLoader, LoadedFlask
 from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Headers, Reply, headers_of, internal, problem
 from quorate.http.request import Request
-from quorate.http.routing import Match, Route, Router
+from quorate.http.routing import Match, Rendering, Route, Router
 from quorate.http.scope import Scope, length_of, query_of, read_headers, without_last_slash
 from quorate.http.unsent import BIG_BYTES
 
 Send = Callable[[Message], Awaitable[None]]
+T = TypeVar("T")
 
 LOOK_AGAIN_S = 0.25  # for room, when clients leave too much unread
 GONE = 499  # the client left before there was an answer: nginx's number, never sent
@@ -55,12 +57,12 @@ class AsgiApp:
             if (refusal := self._admit(match, scope)) is not None:
                 await self._send(scope, send, refusal)
                 status = refusal.status
-            elif match.hot and match.route is not None and self._hot:
+            elif match.route is not None and self._hot and (match.hot or _waits(match.route, method)):
                 status = await self._on_loop(match.route, match.arguments, scope, receive, send)
             else:
                 status = await self._by_flask(match, scope, receive, send)
         except asyncio.CancelledError:
-            if not self._cut:
+            if not self._cut and not _is_gone(scope):
                 raise
             return
         self._api.counts.served(match.name, status, time.perf_counter() - began_s)
@@ -79,14 +81,18 @@ class AsgiApp:
     async def _on_loop(
         self, route: Route, arguments: tuple[str, ...], scope: Scope, receive: Receive, send: Send
     ) -> int:
-        """Answer a request for a hot route. Returns the status."""
+        """Answer a request for a hot route, or for one that may wait long. Returns the status."""
         path = "/" + scope["path"].lstrip("/")  # as Flask spells it
         try:
             request = await self._read(route, path, scope, receive)
+            if route.method == "GET":
+                scope[READING] = asyncio.current_task()
             self._api.access.check_holds(request.caller)
             answer = await route.answer(self._api, request, arguments)
             if route.method == "GET":  # a change is done by now, and is answered as done
                 self._api.access.check_holds(request.caller)
+            if callable(answer):
+                answer = await self._render(answer)
         except QuorateError as error:
             answer = problem(error, path)
         except ClientGone:
@@ -162,7 +168,7 @@ class AsgiApp:
             body_max = match.route.body_max(limits) if match.route is not None else limits.body_bytes
             body = await self._bodies.read(receive, length_of(scope), body_max)
             query_of(scope)
-            await self._on_thread(scope, _given(body, receive), collected.take)
+            await self._on_thread(partial(_ask_flask, scope, _given(body, receive), collected.take))
         except QuorateError as error:
             answer = problem(error, scope["path"])
         except ClientGone:
@@ -182,20 +188,41 @@ class AsgiApp:
         headers = collected.headers(len(body), scope["method"])
         return await self._hand_over(scope, send, collected.status, headers, body)
 
-    async def _on_thread(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _render(self, rendering: Rendering) -> Reply:
+        loop = asyncio.get_running_loop()
+        answer = await self._on_thread(lambda flask: loop.run_in_executor(flask.threads.executor, rendering))
+        assert isinstance(answer, Reply), "only files are answered in another way, and nothing waits for them"
+        return answer
+
+    async def _on_thread(self, work: Callable[[LoadedFlask], Awaitable[T]]) -> T:
+        """Have one of Flask's threads do this, or refuse it if too much waits for them."""
         limits = self._api.limits
         if self._in_flask >= limits.threads + limits.waiting:
             raise NotReady("this node answers as many requests of this kind as it can; try again in a moment")
         self._in_flask += 1
         try:
-            flask = await self._flask.get()
-            await flask.threads(scope, receive, send)  # type: ignore[arg-type]  # a2wsgi spells ASGI's types out
+            return await work(await self._flask.get())
         finally:
             self._in_flask -= 1
 
     def cut(self) -> None:
         """Requests that are cancelled from now on end quietly: the server stops and cancels those that remain."""
         self._cut = True
+
+
+def _ask_flask(scope: Scope, receive: Receive, send: Send, flask: LoadedFlask) -> Awaitable[None]:
+    return flask.threads(scope, receive, send)  # type: ignore[arg-type]  # a2wsgi spells ASGI's types out
+
+
+def _waits(route: Route, method: str) -> bool:
+    """Whether the request may wait long: then it waits on the loop, and takes a thread only to be rendered."""
+    return route.waits and method in ("GET", "HEAD") and route.method == "GET"
+
+
+def _is_gone(scope: Scope) -> bool:
+    """Whether the client has left."""
+    connection: HttpConnection | None = scope.get(CONNECTION)
+    return connection is not None and connection.is_lost
 
 
 def _has_room(scope: Scope, size: int) -> bool:

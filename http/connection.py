@@ -36,6 +36,7 @@ from quorate.http.upgrade import without_offer
 
 ANSWER = "quorate.answer"  # the scope's key for `answer`, which sends a complete answer in one write
 CONNECTION = "quorate.connection"  # the scope's key for the connection
+READING = "quorate.reading"  # the scope's key for the task of a request that changes nothing: it ends with its client
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,8 @@ class HttpConnection(HttpToolsProtocol):
         self._shared = shared
         self._intake = Intake(self._parse, self.pipeline, shared.waiting)
         self.flow: FlowControl = None  # type: ignore[assignment]  # uvicorn's too, until there is a transport
+        self._answering: RequestResponseCycle | None = None  # the request that was begun last
+        self.is_lost = False
         self._deferred: tuple[RequestResponseCycle, Any] | None = None  # a request that waits for the client to read
         self.share_key = ""  # whose share of the places this connection counts to
         self._on_lost = on_lost
@@ -73,9 +76,19 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
+        self.is_lost = True
         self._intake.close()
+        self._end_reading()
         self._shared.places.leave(self)
         self._on_lost()
+
+    def _end_reading(self) -> None:
+        """Nobody waits for the answer any more, so nothing is kept for it. A change goes on: it may be on its way."""
+        cycle = self._answering
+        if cycle is not None and not cycle.response_complete:
+            task = cast("dict[str, Any]", cycle.scope).get(READING)
+            if task is not None:
+                task.cancel()
 
     # ---- what arrives -----------------------------------------------------------------------------------------------
 
@@ -194,6 +207,7 @@ class HttpConnection(HttpToolsProtocol):
         scope = cast("dict[str, Any]", cycle.scope)
         scope[ANSWER] = partial(answer, cycle)
         scope[CONNECTION] = self
+        self._answering = cycle
         super()._start_asgi_task(cycle, app)
 
     # ---- answers that the client reads, or does not -----------------------------------------------------------------

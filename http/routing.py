@@ -48,7 +48,8 @@ class Route:
 
     `pattern` may have one placeholder: `{file}` stands for one segment, `{id:path}` for one or more segments, and
     `{id:anything}` for one or more that may begin with a slash. The handler runs on the node's loop and is given the
-    value of the placeholder. The loop answers a hot route completely; Flask answers the others on a thread.
+    value of the placeholder. The loop answers a hot route completely; Flask answers the others on a thread. A request
+    that may wait long (`waits`) waits on the loop, and takes a thread only to render its answer.
     """
 
     method: str
@@ -57,6 +58,7 @@ class Route:
     operation: Operation
     role: RouteRole  # who may use it; "public" needs no token whatever is configured
     hot: bool = False
+    waits: bool = False
     body_max: Callable[[Limits], int] = any_body
     timeout_s: Callable[[Limits], float] = any_answer_s  # how long a Flask thread waits for the loop
 
