@@ -34,6 +34,7 @@ def test_a_deleted_poll_stays_deleted_and_a_new_one_begins_at_zero(tmp_path: Pat
         for state in ("closed", "archived"):
             client.set_poll_state("mood", state)
         old = client.poll("mood")["creation"]
+        cluster.wait_for("the sink has its tally", lambda: state_in_sqlite(cluster) == ("archived", 100) or None)
         leader = cluster.leader()
         leader.kill()
         assert "deleted" == client.delete_poll("mood", old)["state"]
