@@ -120,7 +120,8 @@ class Admin:
             raise Invalid(f"{change.id} is no member of this cluster; there are {names}")
         match change.action:
             case "remove":
-                return await self._apply(lambda members: members.removing(change.id))
+                certificate = self._replica.transport.certificate_of(change.id)
+                return await self._apply(lambda members: members.removing(change.id, certificate))
             case "update":
                 return await self._update(known, change)
             case "replace" if known is not None:

@@ -16,6 +16,7 @@ import msgspec
 from quorate.cluster.raft.messages import MALFORMED
 from quorate.errors import Conflict, DataError, Invalid
 
+REFUSED_MAX = 100  # certificates of removed members; the oldest are forgotten
 REMOVED = "removed from the cluster"  # part of every message that tells a node so
 
 
@@ -29,10 +30,15 @@ class Member(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Members(msgspec.Struct, array_like=True, frozen=True):
-    """All members. Every change writes them all again, with the reason, for people who read logs."""
+    """All members. Every change writes them all again, with the reason, for people who read logs.
+
+    A new field goes to the end: 0.1.0 passes over it.
+    """
 
     members: tuple[Member, ...]
     reason: str = ""
+    # Certificates that removed members had, as (fingerprint, id): who has one of them is let in under no id.
+    refused: tuple[tuple[str, str], ...] = ()
 
     def get(self, id: str) -> Member | None:
         return next((member for member in self.members if member.id == id), None)
@@ -63,11 +69,17 @@ class Members(msgspec.Struct, array_like=True, frozen=True):
                 )
         return self._with([*self.members, Member(id, raft, "", voter=False)], f"add {id}")
 
-    def removing(self, id: str) -> Members:
-        """Raises `Invalid` if it is the last voter. A repeated request finds no member and changes nothing."""
+    def removing(self, id: str, certificate: str = "") -> Members:
+        """Raises `Invalid` if it is the last voter. A repeated request finds no member and changes nothing.
+
+        `certificate` is the fingerprint of one that is to be refused from now on.
+        """
         if self.voters() == {id}:
             raise Invalid(f"{id} is the last voter: a cluster without one could never decide anything again")
-        return self._with([member for member in self.members if member.id != id], f"remove {id}")
+        left = self._with([member for member in self.members if member.id != id], f"remove {id}")
+        if not certificate or self.get(id) is None:
+            return left
+        return Members(left.members, left.reason, ((*self.refused, (certificate, id)))[-REFUSED_MAX:])
 
     def promoting(self, id: str, incarnation: str) -> Members:
         members = [
@@ -82,7 +94,7 @@ class Members(msgspec.Struct, array_like=True, frozen=True):
         return self._with([Member(m.id, raft, m.incarnation, m.voter) for m, raft in moved], reason)
 
     def _with(self, members: list[Member], reason: str) -> Members:
-        return Members(tuple(sorted(members, key=lambda member: member.id)), reason)
+        return Members(tuple(sorted(members, key=lambda member: member.id)), reason, self.refused)
 
 
 def founding(addresses: Mapping[str, str], incarnations: Mapping[str, str]) -> Members:

@@ -237,6 +237,9 @@ class RaftReplica:
         self._guard(self._opened.save_identity)
         return refusal
 
+    def refuses_certificate(self, fingerprint: str) -> str | None:
+        return None if self._opened is None else self._opened.introductions.refuses_certificate(fingerprint)
+
     def refused(self, peer: str, why: str) -> None:
         if (running := self._running) is not None:
             self._guard(running.introductions.refused, peer, why)

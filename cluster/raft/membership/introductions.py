@@ -105,6 +105,14 @@ class Introductions:
             or self._membership.impostor(introduction, replaces)
         )
 
+    def refuses_certificate(self, fingerprint: str) -> str | None:
+        """Whether it is that of a member which was removed. It may still be good for years, and be in other hands."""
+        current = self._membership.current
+        was = dict(current.refused).get(fingerprint) if current is not None else None
+        if was is None:
+            return None
+        return f"its certificate is the one of {was} from before {was} was taken out: give it another one"
+
     def accept(self, peer: str, introduction: Introduction, *, again: bool) -> str:
         """Take what the peer told; `again` means on the connection that it has already.
 

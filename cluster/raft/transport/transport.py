@@ -46,6 +46,10 @@ class Listener(Protocol):
         """
         ...
 
+    def refuses_certificate(self, fingerprint: str) -> str | None:
+        """The reason to refuse whoever has this certificate, or None."""
+        ...
+
     def connected(self, peer: str) -> None: ...
 
     def disconnected(self, peer: str) -> None: ...
@@ -66,6 +70,7 @@ class PeerTransport:
 
     def __init__(self, node_id: str, listener: Listener, credentials: Credentials) -> None:
         self.node_id, self.credentials = node_id, credentials
+        self._certificates: dict[str, str] = {}  # peer -> fingerprint of the one that it showed last
         self._turns: Counter[str] = Counter()  # peer -> which way to prove itself this node dials it with
         self._listener = listener
         self._open: dict[str, PeerConnection] = {}
@@ -162,7 +167,10 @@ class PeerTransport:
         before = self._open.get(peer)
         replaces = before.introduction if before not in (None, connection) else None
         refusal = refusal or self._listener.opened(peer, connection.introduction, replaces)
+        if refusal is None and connection.fingerprint:
+            refusal = self._listener.refuses_certificate(connection.fingerprint)
         if refusal is None and before is not connection:
+            self._certificates[peer] = connection.fingerprint
             self._open[peer] = connection
             connection.accept()
             if before is not None:
@@ -262,6 +270,10 @@ class PeerTransport:
         connection = self._open.get(peer)
         if connection is not None:
             connection.introduce()
+
+    def certificate_of(self, peer: str) -> str:
+        """The fingerprint of the certificate that the peer showed last; "" without TLS, or if it never came in."""
+        return self._certificates.get(peer, "")
 
     def is_open(self, peer: str) -> bool:
         return peer in self._open

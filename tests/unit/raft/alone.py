@@ -12,12 +12,14 @@ from quorate.cluster.raft.environment import ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.running import RunningReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
-from quorate.cluster.raft.transport.handshake.credentials import shared_key
+from quorate.cluster.raft.transport.handshake.credentials import Credentials, shared_key
 from tests.support.waiting import until
 
 
 @asynccontextmanager
-async def alone(tmp_path: Path, key: bytes | None) -> AsyncIterator[tuple[RaftReplica, int]]:
+async def alone(
+    tmp_path: Path, key: bytes | None, *, credentials: Credentials | None = None
+) -> AsyncIterator[tuple[RaftReplica, int]]:
     """The node n1, which is a cluster of one and leads it, and its port."""
     halted: list[BaseException] = []
     settings = ReplicaSettings(
@@ -26,7 +28,7 @@ async def alone(tmp_path: Path, key: bytes | None) -> AsyncIterator[tuple[RaftRe
         listen=[("127.0.0.1", 0)],
         peers={"n1": "127.0.0.1:1"},
         http="",
-        credentials=shared_key(key),
+        credentials=credentials or shared_key(key),
         bootstrap=True,
         timing=ElectionTiming(0.1),
         dedup_window=1000,

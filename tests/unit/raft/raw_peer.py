@@ -44,6 +44,7 @@ class Node:
         self.down: list[str] = []
         self.refusals: list[tuple[str, str]] = []
         self.progressed = 0
+        self.level = 0
         self.padding = ""  # makes the introduction longer
 
     async def __aenter__(self) -> Node:
@@ -59,10 +60,14 @@ class Node:
 
     def introduction(self) -> Introduction:
         me = self.bootstrap.identity
-        return Introduction(me.node_id, me.incarnation, self.bootstrap.cluster_name, None, None, [], self.padding)
+        name = self.bootstrap.cluster_name
+        return Introduction(me.node_id, me.incarnation, name, None, None, [], self.padding, level=self.level)
 
     def opened(self, peer: str, introduction: Introduction, replaces: Introduction | None = None) -> str | None:
         return self.bootstrap.introduced(peer, introduction)
+
+    def refuses_certificate(self, fingerprint: str) -> str | None:
+        return None
 
     def connected(self, peer: str) -> None:
         self.up.append(peer)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from quorate.cluster.entry import FEATURE_LEVEL
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.handshake.tls_layer import names_of
@@ -16,6 +17,7 @@ from quorate.security.link_tls import LinkContexts
 from quorate.security.tls import first_certificate
 from tests.support.certificates import DAY, Authority
 from tests.support.waiting import until
+from tests.unit.raft.alone import alone
 from tests.unit.raft.raw_peer import KEY, Node, RawPeer, Run, pair
 from tests.unit.raft.test_link_reasons import lines, refused
 
@@ -189,5 +191,43 @@ def test_refused_is_told_in_the_status(run: Run, certified: Certified) -> None:
             two.dial(one)
             await until("both tell", lambda: refused(one, "n2") and refused(two, "n1"))
             assert "its certificate is for n7" in refused(one, "n2")
+
+    run(main())
+
+
+def test_a_certificate_of_a_removed_member_opens_nothing_under_that_name_and_a_renewed_one_does(
+    run: Run, certified: Certified, tmp_path: Path
+) -> None:
+    """Only what was removed is refused, so renewing locks nobody out. Replacing a disk does not change who it is."""
+    cert, key = certified.authority.issue("n2", ["n2"])
+    old_cert, old_key = (path.rename(path.with_name(f"old-{path.name}")) for path in (cert, key))
+    old = Credentials(tls=LinkContexts(old_cert, old_key, certified.authority.file))
+    new = Credentials(tls=certified.contexts("n2"))
+
+    def two_with(credentials: Credentials) -> Node:
+        node = Node("n2")
+        node.transport.credentials, node.level = credentials, FEATURE_LEVEL
+        return node
+
+    async def main() -> None:
+        ours = Credentials(tls=certified.contexts("n1"))
+        async with alone(tmp_path / "n1", None, credentials=ours) as (replica, port):
+
+            async def comes_in(credentials: Credentials) -> bool:
+                async with two_with(credentials) as two:
+                    two.transport.set_members({"n1": [f"127.0.0.1:{port}"]})
+                    await until("it is decided", lambda: two.refusals or replica.transport.is_open("n2"))
+                    assert all("from before n2 was taken out" in why for _, why in two.refusals)
+                    return not two.refusals
+
+            await replica.change_members(lambda members: members.adding("n2", "127.0.0.1:9"))
+            assert await comes_in(old)
+            certificate = replica.transport.certificate_of("n2")
+            await replica.change_members(lambda members: members.removing("n2").adding("n2", "127.0.0.1:9"))
+            assert await comes_in(old), "it was replaced"
+            await replica.change_members(lambda members: members.removing("n2", certificate))
+            await replica.change_members(lambda members: members.adding("n2", "127.0.0.1:9"))
+            assert not await comes_in(old)
+            assert await comes_in(new)
 
     run(main())
