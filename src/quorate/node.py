@@ -45,6 +45,7 @@ from quorate.joining import Joining
 from quorate.link_credentials import link_credentials
 from quorate.parts import Part, Parts
 from quorate.readiness import Readiness
+from quorate.security.link_tls import LinkContexts
 from quorate.security.tls import server_tls
 from quorate.security.token_file import TokenFile
 from quorate.settings_watch import SettingsWatch
@@ -147,6 +148,9 @@ class Node:
         checks = [Check("settings", self.settings_watch.check), Check("tokens", auth.check)]
         if self.tls is not None:
             checks.append(Check("certificate", TlsReport(self.tls).check))
+        links = self.replica.settings.credentials.tls
+        if isinstance(links, LinkContexts):
+            checks.append(Check("link certificate", TlsReport(links.live, "raft.tls_cert", "peers").check))
         return checks
 
     def _listening(self) -> Mapping[str, Sequence[str]]:

@@ -1,7 +1,7 @@
-"""How long the certificate for HTTPS is good, in /status and /readyz, and the alarm while its files cannot be taken.
+"""How long a certificate is good, in /status and /readyz, and the alarm while its files cannot be taken.
 
-The alarm never makes a node unready: the certificate that was read last goes on, and clients say themselves when it has
-ended.
+The alarm never makes a node unready: the certificate that was read last goes on, and those who see it say themselves
+when it has ended.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ class TlsStatus(msgspec.Struct):
 class TlsReport:
     """Used on the node's loop."""
 
-    def __init__(self, tls: LiveTls) -> None:
-        self._tls = tls
+    def __init__(self, tls: LiveTls, setting: str = "http.tls_cert", seen_by: str = "clients") -> None:
+        self._tls, self._setting, self._seen_by = tls, setting, seen_by
 
     def status(self) -> TlsStatus:
         tls = self._tls
@@ -35,8 +35,8 @@ class TlsReport:
         until = f"{tls.ends:%Y-%m-%d %H:%M} UTC"
         if tls.problem is not None:
             return CheckResult(
-                True, f"ALARM: http.tls_cert cannot be taken, the one until {until} goes on", tls.problem
+                True, f"ALARM: {self._setting} cannot be taken, the one until {until} goes on", tls.problem
             )
         if tls.days_left() < 0:
-            return CheckResult(True, f"ALARM: it ended at {until}", "clients refuse it: renew it")
+            return CheckResult(True, f"ALARM: it ended at {until}", f"{self._seen_by} refuse it: renew it")
         return CheckResult(True, f"good until {until}")

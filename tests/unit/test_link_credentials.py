@@ -11,7 +11,8 @@ from quorate.config import load
 from quorate.errors import ConfigError
 from quorate.link_credentials import link_credentials
 from quorate.security.link_tls import LinkContexts
-from tests.support.certificates import Authority
+from quorate.tls_report import TlsReport
+from tests.support.certificates import DAY, Authority
 
 STRONG = "4f" * 3 + "0123456789abcdef" * 3 + "5d3b7c9e21"
 SHORT = "a short key, but a random one?"
@@ -69,3 +70,12 @@ def test_files_that_are_wrong_are_named(tmp_path: Path) -> None:
         config = load(env={}, flags=files).config
         with pytest.raises(ConfigError, match=why):
             link_credentials(config, forms_cluster=True)
+
+
+def test_a_certificate_that_has_ended_is_an_alarm(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    for lasts, words in ((DAY, "good until"), (-DAY, "ALARM: it ended at")):
+        links = LinkContexts(*authority.issue("n1", ["n1"], lasts=lasts), authority.file)
+        told = TlsReport(links.live, "raft.tls_cert", "peers").check()
+        assert told.ready
+        assert words in told.words
