@@ -8,11 +8,15 @@ the log is replaced only by the leader, see `address_changes.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from quorate.cluster.raft.members import Member
 from quorate.host_port import why_unreachable
 from quorate.shown import name
+from quorate.words import NAME
+
+HEARSAY_MAX = 100  # peers of which others tell; more than any cluster has
 
 
 class AddressBook:
@@ -34,11 +38,17 @@ class AddressBook:
         """A connected peer says where it finds other members. Whether that is news."""
         news = False
         for peer, address in others.items():
+            if peer == source or why_unreachable(address) is not None or not self._has_place(peer):
+                continue
             known = self._hearsay.setdefault(peer, {})
-            if peer != source and address != known.get(source) and why_unreachable(address) is None:
+            if address != known.get(source):
                 known[source] = address
                 news = True
         return news
+
+    def _has_place(self, peer: str) -> bool:
+        """Whether hearsay of this peer is kept. A member that lies may tell of any number of others."""
+        return peer in self._hearsay or (len(self._hearsay) < HEARSAY_MAX and re.fullmatch(NAME, peer) is not None)
 
     def own_word(self, peer: str) -> str:
         """What the peer told last of itself; "" if nothing."""

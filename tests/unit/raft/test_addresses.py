@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import pytest
 
 from quorate.cluster.raft import members
-from quorate.cluster.raft.membership.addresses import AddressBook, differences
+from quorate.cluster.raft.membership.addresses import HEARSAY_MAX, AddressBook, differences
 from quorate.cluster.raft.transport.inquiry import resolve
 from quorate.host_port import is_url, why_unreachable
 
@@ -93,3 +93,12 @@ def test_only_what_is_new_is_news() -> None:
 def test_how_settings_and_log_differ(configured: Mapping[str, str], expected: list[str]) -> None:
     logged = members.founding({"n1": "a:1", "n2": "b:1"}, {"n1": "i1", "n2": "i2"})
     assert expected == differences(configured, logged.members)
+
+
+def test_what_a_peer_tells_of_others_is_bounded() -> None:
+    book = AddressBook({})
+    assert book.hear_of_others("n2", {f"x{number}": "a:1" for number in range(10_000)})
+    kept = [number for number in range(10_000) if book.candidates(f"x{number}", [])]
+    assert range(HEARSAY_MAX) == range(len(kept))
+    assert not AddressBook({}).hear_of_others("n2", {"n3\n": "a:1", "n" * 65: "a:1", "": "a:1"})
+    assert book.hear_of_others("n3", {"x0": "b:1"}), "of those it knows of it goes on to hear"
