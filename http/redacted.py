@@ -7,7 +7,7 @@ otherwise. The shape stays, for programs that read it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 SHOWN_TEXTS = frozenset({"node", "role", "leader", "leader_via", "phase", "sink", "anonymous"})
@@ -33,6 +33,11 @@ def _shown(status: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
             yield name, value
         else:
             yield name, redacted_value(value)
+
+
+def without_raft(nodes: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Members or nodes, without the addresses at which they meet. Where they serve HTTP is where clients go."""
+    return [{**node, "raft": MASK} if "raft" in node else node for node in nodes]
 
 
 def redacted_value(value: Any) -> Any:

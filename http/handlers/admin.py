@@ -9,6 +9,7 @@ from quorate.http.acts import act, quoted
 from quorate.http.api import Api, Operator
 from quorate.http.json_body import reader
 from quorate.http.operation import STRING, Operation
+from quorate.http.redacted import without_raft
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request, once, read_query
 from quorate.vote import ID_BYTES_MAX, check_text
@@ -54,7 +55,7 @@ async def members(api: Api, request: Request) -> Reply:
     found = list(await _operator(api).members())
     if not found:
         raise NotReady("this node does not know the members yet: it has just started, or has not joined the cluster")
-    return reply({"members": found})
+    return reply({"members": found if api.access.shows_all(request.caller) else without_raft(found)})
 
 
 async def change_members(api: Api, request: Request) -> Reply:

@@ -7,7 +7,7 @@ from functools import partial
 from quorate.errors import NoLeader
 from quorate.http.api import Api
 from quorate.http.operation import Operation
-from quorate.http.redacted import redacted
+from quorate.http.redacted import redacted, without_raft
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request
 from quorate.http.routing import Rendering
@@ -24,11 +24,15 @@ async def leader(api: Api, request: Request) -> Reply:
         raise NoLeader("no leader is known: a majority of the nodes must be up and connected")
     member = {member.id: member for member in api.members()}.get(id)
     http, raft = (member.http, member.raft) if member else ("", "")
-    return reply({"id": id, "http": http, "raft": raft, "term": api.replica.term})
+    found = {"id": id, "http": http, "raft": raft, "term": api.replica.term}
+    return reply(found if api.access.shows_all(request.caller) else without_raft([found])[0])
 
 
 async def nodes(api: Api, request: Request) -> Reply:
-    return reply({"nodes": await api.nodes(), "leader": api.replica.leader, "term": api.replica.term})
+    found = await api.nodes()
+    if not api.access.shows_all(request.caller):
+        found = without_raft(found)
+    return reply({"nodes": found, "leader": api.replica.leader, "term": api.replica.term})
 
 
 async def status(api: Api, request: Request) -> Rendering:

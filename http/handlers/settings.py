@@ -39,7 +39,7 @@ async def show(api: Api, request: Request) -> Reply:
             {**each, "value": redacted_value(each["value"]), "nodes": redacted_value(each.get("nodes", {}))}
             for each in shown["settings"]
         ]
-        shown = {**shown, "settings": hidden}
+        shown = {**shown, "settings": hidden, "untold": redacted_value(shown["untold"])}
     return reply(shown, version=api.replica.state.version)
 
 

@@ -16,6 +16,7 @@ from tests.support.http_node import Node, running
 from tests.support.tokens import access_by, bearer, write_tokens
 
 SECRET = "/srv/quorate"
+RAFT = "127.0.0.1:9001"  # of the one member of `running`
 STATUS = {
     "node": "n1",
     "version": 7,
@@ -30,7 +31,8 @@ STATUS = {
 class Shown:
     async def show(self) -> Mapping[str, Any]:
         path = {"name": "sqlite.path", "scope": "alike", "value": SECRET, "nodes": {"n1": SECRET}, "differ": []}
-        return {"settings": [path, {"name": "votes.dedup_window", "value": 7, "nodes": {"n1": 7}}], "untold": {}}
+        settings = [path, {"name": "votes.dedup_window", "value": 7, "nodes": {"n1": 7}}]
+        return {"settings": settings, "untold": {"n2": f"no answer of {SECRET}"}}
 
     async def set(self, name: str, value: Any) -> Mapping[str, Any]:
         return {"name": name, "value": value, "version": 17}
@@ -40,7 +42,7 @@ class Acting:
     """What operators may ask. A change of n9 is refused."""
 
     async def members(self) -> Sequence[Mapping[str, Any]]:
-        return [{"id": "n1"}]
+        return [{"id": "n1", "voter": True, "raft": RAFT}]
 
     async def change(self, action: str, id: str, raft: str | None, incarnation: str | None = None) -> Sequence[Any]:
         if id == "n9":
@@ -105,6 +107,16 @@ def test_settings_without_a_token_show_numbers_alone(node: Node) -> None:
     hidden, shown = node.ask("GET", "/settings"), node.ask("GET", "/settings", None, bearer("boss"))
     assert (False, True) == (SECRET.encode() in hidden.body, SECRET.encode() in shown.body)
     assert [7, {"n1": 7}] == [hidden.json["settings"][1][name] for name in ("value", "nodes")]
+
+
+@pytest.mark.parametrize("path", ["/members", "/nodes", "/leader"])
+def test_where_nodes_meet_is_not_told_to_strangers(node: Node, path: str) -> None:
+    """As in /status. Where they serve HTTP is told: pages and clients go there."""
+    for headers in ({}, bearer("bound")):
+        stranger = node.ask("GET", path, None, headers)
+        assert (200, False) == (stranger.status, RAFT.encode() in stranger.body)
+        assert b'"n1"' in stranger.body
+    assert RAFT.encode() in node.ask("GET", path, None, bearer("reader")).body
 
 
 def test_readyz_tells_strangers_which_check_fails_and_no_more(node: Node) -> None:
