@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import random
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 
 from quorate.cluster.entry import FEATURE_LEVEL
 from quorate.cluster.raft import messages
+from quorate.cluster.raft.transport.handshake.cipher import BadFrame
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
-from quorate.cluster.raft.transport.handshake.tls_layer import names_of
+from quorate.cluster.raft.transport.handshake.tls_layer import TlsLayer, names_of
 from quorate.cluster.raft.transport.inquiry import ask_who_is_at
 from quorate.security.link_tls import LinkContexts
 from quorate.security.tls import first_certificate
@@ -231,3 +233,48 @@ def test_a_certificate_of_a_removed_member_opens_nothing_under_that_name_and_a_r
             assert await comes_in(new)
 
     run(main())
+
+
+def two_layers(certified: Certified) -> tuple[TlsLayer, TlsLayer]:
+    """Both ends of a connection whose handshake is done."""
+    dials = TlsLayer(certified.contexts("n1").client, dialled=True)
+    answers = TlsLayer(certified.contexts("n2").server, dialled=False)
+    dials.begin()
+    while not answers.established:
+        answers.feed(dials.outgoing())
+        if data := answers.outgoing():
+            dials.feed(data)
+    assert (("n2",), ("n1",)) == (dials.names, answers.names)
+    return dials, answers
+
+
+def test_a_record_that_was_changed_ends_the_connection_and_nothing_fails_inside(certified: Certified) -> None:
+    dials, answers = two_layers(certified)
+    record = bytearray(dials.seal(b"x" * 100))
+    record[50] ^= 1
+    with pytest.raises(BadFrame, match="TLS failed"):
+        answers.feed(bytes(record))
+    answers.seal(b"what was about to be sent")
+
+
+def test_garbage_in_the_place_of_tls_ends_its_connection_only(
+    run: Run, certified: Certified, caplog: pytest.LogCaptureFixture
+) -> None:
+    rng = random.Random(5)
+    hello = TlsLayer(certified.contexts("n3").client, dialled=True)
+    hello.begin()
+    good = hello.outgoing()
+    said = [b"\x16", b"\x16\x03\x01\x00", b"\x16\x03\x01\xff\xff" + rng.randbytes(300), good[:-1] + b"\0", good + good]
+
+    async def main() -> None:
+        async with certified.node("n1") as one, certified.node("n2") as two:
+            await pair(one, two)
+            for data in said:
+                async with await RawPeer.connect(one) as stranger:
+                    stranger.writer.write(data)
+                    stranger.writer.write_eof()
+                    assert await stranger.is_hung_up_on()
+            assert one.transport.is_open("n2")
+
+    run(main())
+    assert [] == [record for record in caplog.records if record.exc_info]

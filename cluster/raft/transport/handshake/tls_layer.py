@@ -6,6 +6,7 @@ drops such connections without a word. Both ends show a certificate of the clust
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import ssl
 
@@ -62,7 +63,8 @@ class TlsLayer:
         return bytes(plain)
 
     def seal(self, data: bytes) -> bytes:
-        self._tls.write(data)
+        with contextlib.suppress(ssl.SSLError):  # it has failed already: the connection is about to end
+            self._tls.write(data)
         return self._out.read()
 
     def _shake_hands(self) -> None:
@@ -74,7 +76,10 @@ class TlsLayer:
             raise BadFrame(in_words(error)) from None
         self.established = True
         certificate = self._tls.getpeercert(binary_form=True) or b""
-        self.names = names_of(x509.load_der_x509_certificate(certificate))
+        try:
+            self.names = names_of(x509.load_der_x509_certificate(certificate))
+        except ValueError as error:
+            raise BadFrame(f"its certificate cannot be read: {error}") from None
         self.fingerprint = hashlib.sha256(certificate).hexdigest()
 
 
