@@ -15,6 +15,7 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.remembered import Remembered
 from quorate.cluster.raft.storage.memory_file import NAME
 from tests.simulation.cluster import SimDirectory
+from tests.simulation.history import history
 from tests.simulation.network import SimTransport
 from tests.stock.net import DROP
 from tests.stock.our_net import OurNet
@@ -356,3 +357,16 @@ def test_what_a_peer_remembers_counts_when_it_has_accepted_this_node(accepted: s
         elif accepted == "it sends a message":
             net.deliver(peer, here, messages.Append(net.term(here), 1, 1, 0, []))
         assert is_old(net, here) == (accepted != "not yet")
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        110648,  # a copy from before the node was a member: its log does not name the node, and it is old all the same
+        110625,  # taken in again, the node dies with an entry that makes it a voter, and that another leader then cuts
+    ],
+)
+def test_an_old_copy_is_found_out_at_once_and_taken_in_again(seed: int) -> None:
+    verdict = history(seed)
+    assert [] == verdict.broken
+    assert verdict.put_back == verdict.found_out > 0

@@ -92,9 +92,9 @@ class Membership:
             self._note_committed(self._base, snapshot.index)
         for index, data in engine.member_entries(engine.commit_index):
             self._note_committed(members.decode(data), index)
-        if not self.member_at and self._bootstrap.formed:
-            # The identity says that this disk was a member. The first entry that names the disk made it one, although
-            # this node forgot that the entry is committed.
+        if not self.member_at and self._bootstrap.remembers_ballots:
+            # The disk was a member; one that was found to be an old copy is none yet. So the first entry that names it is
+            # committed, though this node forgot it.
             entries = engine.member_entries(engine.journal.last_index)
             self.member_at = next((index for index, data in entries if self._is_me(members.decode(data))), 0)
         self._check_not_removed()
@@ -184,11 +184,14 @@ class Membership:
 
     @property
     def disowned(self) -> str | None:
-        """In words: the log means another disk than this node's; neither its copies nor its ballots count. Or None."""
+        """In words: the log means another disk than this node's; neither its copies nor its ballots count. Or None.
+
+        The log of a disk that is an old copy may end before the entry that made it a member.
+        """
         me = None if self.current is None else self.current.get(self._node_id)
-        if me is None or me.incarnation in ("", self._bootstrap.identity.incarnation):
+        if (not self._forgot) if me is None else me.incarnation in ("", self._bootstrap.identity.incarnation):
             return None
-        return forgotten_words(me.id) if self._bootstrap.formed or self._forgot else new_disk_words(me.id)
+        return (forgotten_words if self._bootstrap.formed or self._forgot else new_disk_words)(self._node_id)
 
     def may_give_ballot(self, to: str) -> bool:
         """Whether this disk remembers every ballot of the voter that a candidate means: the one with incarnation `to`.
