@@ -68,3 +68,16 @@ def forgotten(disk: OnDisk, known: Remembered, held_term: int | None) -> str:
     if disk.term == known.term and known.ballot and disk.ballot != known.ballot:
         return f"it gave its ballot of term {known.term} to {known.ballot}, and does not know that"
     return ""
+
+
+def forgotten_words(node_id: str) -> str:
+    return (
+        f"the data folder of {node_id} has forgotten what {node_id} promised, as an old copy that was put back: "
+        "neither its copies nor its ballots count. If a majority of the others is well: "
+        f"quorate members replace {node_id} (the folder need not be emptied). If not, see quorate recover"
+    )
+
+
+def new_disk_words(node_id: str) -> str:
+    lost = f"the data folder of {node_id} is new, and the log means the one before"
+    return f"{lost}: neither its copies nor its ballots count. If a majority is well: quorate members replace {node_id}"

@@ -26,10 +26,11 @@ from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.membership.feature_level import FeatureLevel
 from quorate.cluster.raft.membership.histories import Histories
 from quorate.cluster.raft.membership.introductions import Introductions
-from quorate.cluster.raft.membership.membership import Membership, forgotten_words
+from quorate.cluster.raft.membership.membership import Membership
 from quorate.cluster.raft.membership.past_member import PastMember
 from quorate.cluster.raft.membership.peer_memory import PeerMemory
 from quorate.cluster.raft.opening import OpenedStorage
+from quorate.cluster.raft.remembered import forgotten_words
 from quorate.cluster.raft.snapshot.compaction import Compaction
 from quorate.cluster.raft.snapshot.transfer import SnapshotReceiver, SnapshotSender
 from quorate.cluster.raft.status import RaftStatus

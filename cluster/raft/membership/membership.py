@@ -20,6 +20,7 @@ from quorate.cluster.raft.membership.addresses import AddressBook
 from quorate.cluster.raft.membership.bootstrap import Bootstrap, is_founder
 from quorate.cluster.raft.membership.past_member import PastMember
 from quorate.cluster.raft.membership.search import Search
+from quorate.cluster.raft.remembered import forgotten_words, new_disk_words
 from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
@@ -28,19 +29,6 @@ from quorate.errors import Conflict, Invalid, NoLeader, OutcomeUnknown, Removed
 
 CHANGE_S = 10.0
 REFUSE_AFTER_S = 0.2  # a member that leaves still gets the answers to what it asked: its removal, perhaps
-
-
-def forgotten_words(node_id: str) -> str:
-    return (
-        f"the data folder of {node_id} has forgotten what {node_id} promised, as an old copy that was put back: "
-        "neither its copies nor its ballots count. If a majority of the others is well: "
-        f"quorate members replace {node_id} (the folder need not be emptied). If not, see quorate recover"
-    )
-
-
-def new_disk_words(node_id: str) -> str:
-    lost = f"the data folder of {node_id} is new, and the log means the one before"
-    return f"{lost}: neither its copies nor its ballots count. If a majority is well: quorate members replace {node_id}"
 
 
 class Membership:
@@ -93,8 +81,8 @@ class Membership:
         for index, data in engine.member_entries(engine.commit_index):
             self._note_committed(members.decode(data), index)
         if not self.member_at and self._bootstrap.remembers_ballots:
-            # The disk was a member; one that was found to be an old copy is none yet. So the first entry that names it is
-            # committed, though this node forgot it.
+            # The disk was a member; one that was found to be an old copy is none yet. So the first entry that names it
+            # is committed, though this node forgot it.
             entries = engine.member_entries(engine.journal.last_index)
             self.member_at = next((index for index, data in entries if self._is_me(members.decode(data))), 0)
         self._check_not_removed()
@@ -189,9 +177,12 @@ class Membership:
         The log of a disk that is an old copy may end before the entry that made it a member.
         """
         me = None if self.current is None else self.current.get(self._node_id)
-        if (not self._forgot) if me is None else me.incarnation in ("", self._bootstrap.identity.incarnation):
+        if me is None and not self._forgot:
             return None
-        return (forgotten_words if self._bootstrap.formed or self._forgot else new_disk_words)(self._node_id)
+        if me is not None and me.incarnation in ("", self._bootstrap.identity.incarnation):
+            return None
+        words = forgotten_words if self._bootstrap.formed or self._forgot else new_disk_words
+        return words(self._node_id)
 
     def may_give_ballot(self, to: str) -> bool:
         """Whether this disk remembers every ballot of the voter that a candidate means: the one with incarnation `to`.
