@@ -71,6 +71,7 @@ class HttpConnection(HttpToolsProtocol):
         self._body_bytes = 0  # of the current request's body, that have come
         self._stalled_since_s: float | None = None
         self.unread_since_s: float | None = None
+        self._big_bytes = 0  # of the big answer that was written last
         self._unread_bytes = 0  # the most that was unread since then
         self._unsent = 0
 
@@ -215,17 +216,22 @@ class HttpConnection(HttpToolsProtocol):
     def resume_writing(self) -> None:
         super().resume_writing()
         self.unread_since_s = None
+        self._big_bytes = self.transport.get_write_buffer_size()
         if self._deferred is not None:
             (cycle, app), self._deferred = self._deferred, None
             self._start_asgi_task(cycle, app)
 
     @property
     def unsent(self) -> int:
-        return self.transport.get_write_buffer_size()
+        """The bytes that are held for what is not sent. A big answer is held whole until its last byte is sent."""
+        left = self.transport.get_write_buffer_size()
+        return max(left, self._big_bytes) if left else 0
 
     def has_room_for(self, size: int) -> bool:
         """Whether an answer of this size may be written now: see `unsent.py`."""
-        return self._shared.unsent.take(size, self.loop.time())
+        has_room = self._shared.unsent.take(size, self.loop.time())
+        self._big_bytes = size if has_room else self._big_bytes
+        return has_room
 
     async def drained(self) -> None:
         """Wait until the client has read what was written, or has left."""
@@ -240,7 +246,7 @@ class HttpConnection(HttpToolsProtocol):
     @property
     def idle_since_s(self) -> float | None:
         """Since when it waits for a request. None while it has one, or something of an answer to send."""
-        if self._is_busy or self.transport.is_closing() or self.unsent:
+        if self._is_busy or self.transport.is_closing() or self.transport.get_write_buffer_size():
             return None
         timer = self.timeout_keep_alive_task  # set while no byte of a next request has come
         return self._began_s if timer is None else timer.when() - self.timeout_keep_alive
@@ -263,8 +269,8 @@ class HttpConnection(HttpToolsProtocol):
             timeout_s = limits.head_timeout_s if self._in_head else limits.body_timeout_s
             if now_s - self._began_s > timeout_s:
                 self.refuse(TooSlow("the request did not arrive in time; nothing was done"))
-        unsent = self.unsent
-        self._bound_reading(unsent, now_s)
+        unsent = self.transport.get_write_buffer_size()
+        self._bound_reading(self.unsent, now_s)
         if not unsent or unsent < self._unsent:
             self._stalled_since_s = None
         elif self._stalled_since_s is None:
