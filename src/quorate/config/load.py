@@ -154,7 +154,8 @@ def _take(
 
 def _convert(setting: Setting, value: Any, *, lax: bool) -> Any:
     if lax and isinstance(value, str) and setting.type == list[str]:
-        value = [item.strip() for item in value.split(",") if item.strip()]
+        items = [] if value.split() in (["[]"], ["[", "]"]) else value.split(",")
+        value = [item.strip() for item in items if item.strip()]
     if setting.several and isinstance(value, list) and all(isinstance(item, str) for item in value):
         value = ", ".join(value)
     if lax and not setting.path and any("\ud800" <= character <= "\udfff" for character in str(value)):

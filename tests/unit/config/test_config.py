@@ -276,6 +276,13 @@ def test_settings_that_agree_are_taken(flags: Mapping[str, str]) -> None:
     load(env={}, flags=flags)
 
 
+@pytest.mark.parametrize("none", ["", "[]", " [ ] "])
+def test_no_items_may_be_spelt_as_errors_spell_them(none: str) -> None:
+    """Errors say "[] for none" to those who set it by the environment or a flag, too."""
+    config = load(env={"QUORATE_AUTH_ANONYMOUS": none}, flags={"flush.sinks": none}).config
+    assert ([], []) == (config.auth.anonymous, config.flush.sinks)
+
+
 @pytest.mark.parametrize(
     ("flags", "sinks", "origin"),
     [
