@@ -8,8 +8,8 @@
 # scripts/services.sh gets and starts. If a server cannot be had, its tests are skipped, and the output says so; with
 # QUORATE_REQUIRE_SERVICES=1 that is a failure. `browser` needs a Chromium, which the set-up installs on Debian as root.
 # Without it each test is skipped by name.
-# Most tests wait: for clocks, for nodes, for servers. So the suites run side by side, in four lanes (`lanes` below), the
-# two long ones in halves. One lane is shown while it runs; the output of the others comes after it.
+# Most tests wait: for clocks, for nodes, for servers. So the suites run side by side, in five lanes (`lanes` below), the
+# two long ones in parts. One lane is shown while it runs; the output of the others comes after it.
 # The next suite runs even if one fails. The output has all failures, and the exit status is then not 0. The last line
 # counts the tests of all suites: `N passed, N failed, N skipped`.
 set -euo pipefail
@@ -62,14 +62,19 @@ run_pytest() { # run_pytest REPORT FOLDERS ARGUMENTS...: 5 means that there is n
   [ "$status" -eq 0 ] || { [ "$status" -eq 5 ] && [ $# -gt 2 ]; }
 }
 
-# What of a suite runs in the second of its halves: about as long as the rest.
-UNIT_2='tests/house tests/unit/cli tests/unit/client tests/unit/http'
+# The parts of the two suites that are split. Each takes about as long as what they leave to the first.
+UNIT_2='tests/unit/raft'
+UNIT_3='tests/unit/cli tests/unit/client'
+UNIT_4='tests/house tests/unit/http tests/unit/state tests/unit/submit'
 SYSTEM_2="$(printf 'tests/system/test_%s.py ' kills members mixed_addresses mixed_versions power_loss sound_disks)"
 
-pytest_part() { # pytest_part PART ARGUMENTS...: a suite, or one half of it
+pytest_part() { # pytest_part PART ARGUMENTS...: a suite, or one part of it
+  local others="$UNIT_2 $UNIT_3 $UNIT_4"
   case "$1" in
-    unit-1) run_pytest "$1" "tests/unit ${UNIT_2//tests/--ignore=tests}" "${@:2}" ;;
+    unit-1) run_pytest "$1" "tests/unit ${others//tests/--ignore=tests}" "${@:2}" ;;
     unit-2) run_pytest "$1" "$UNIT_2" "${@:2}" ;;
+    unit-3) run_pytest "$1" "$UNIT_3" "${@:2}" ;;
+    unit-4) run_pytest "$1" "$UNIT_4" "${@:2}" ;;
     system-1) run_pytest "$1" "tests/system ${SYSTEM_2//tests/--ignore=tests}" "${@:2}" ;;
     system-2) run_pytest "$1" "$SYSTEM_2" "${@:2}" ;;
     simulation) run_pytest "$1" 'tests/simulation tests/stock' "${@:2}" ;;
@@ -105,7 +110,7 @@ checks() {
 # Fill `lanes` with the parts to run: parts of one lane run one after the other, the lanes side by side.
 choose_lanes() {
   local lane part chosen
-  for lane in 'unit-1 system-1' 'unit-2 system-2' 'simulation browser' services; do
+  for lane in 'unit-1 system-1' 'unit-2 system-2' 'unit-3 simulation' 'unit-4 browser' services; do
     chosen=''
     for part in $lane; do
       case " ${suites[*]} " in *" ${part%-?} "*) chosen="$chosen $part" ;; esac

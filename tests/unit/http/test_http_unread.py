@@ -42,6 +42,7 @@ def big_node(**limits: Any) -> Iterator[Node]:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
         node.ask("POST", "/polls", MOOD)
         assert 201 == node.ask("POST", "/polls", BIG).status
+        wait_for("the connections that asked for it are gone", lambda: not node.server._open())
         yield node
 
 
