@@ -54,4 +54,7 @@ def the_window_is_set(cluster: Cluster, odd: NodeProcess) -> None:
     assert [60, 60, 60] == [node.get("/status")["state"]["dedup"]["size"] for node in cluster.nodes]
     shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
     assert 200 == shown["total"]
-    assert ["n1", "n2", "n3"] == sorted(settings_of(odd)["votes.dedup_window"]["differ"])  # no file says 60
+    cluster.wait_for(
+        "every node has told that its file says otherwise",
+        lambda: sorted(settings_of(odd)["votes.dedup_window"]["differ"]) == ["n1", "n2", "n3"],
+    )

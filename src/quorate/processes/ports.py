@@ -15,7 +15,7 @@ from quorate import pidfile
 # Below the range from which systems take the ports of outgoing connections (Linux: 32768 and up). Inside that range, a
 # connection may occupy the port of a stopped server before the server starts again.
 PORTS = range(20_000, 32_000)
-BLOCK = 3_000  # ports for one program
+BLOCK = 500  # ports for one program: several parts of the tests run side by side, and each may run `dev`
 
 
 class NoFreePorts(Exception):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,8 +111,9 @@ def test_sigterm_of_a_node_gives_its_messages_back(draining: Draining) -> None:
     tally = publish(draining.nsqd)
     draining.reach(MESSAGES // 10)
     leader = draining.cluster.leader()
-    leader.stop()
+    leader.signal(signal.SIGTERM)
     draining.assert_in_time()
+    leader.ended()
     draining.reach(MESSAGES // 2)
     leader.start()
     draining.assert_exact(tally)
