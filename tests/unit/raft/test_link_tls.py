@@ -87,40 +87,26 @@ BAD: dict[str, tuple[Callable[[Certified], Node], str, str]] = {
 }
 
 
+@pytest.mark.parametrize("dials", [True, False])
 @pytest.mark.parametrize(("make", "here", "there"), BAD.values(), ids=BAD.keys())
-def test_who_dials_with_a_wrong_certificate_is_refused_in_words_on_both_sides(
+def test_a_wrong_certificate_is_refused_in_words_on_both_sides_whoever_dials(
     run: Run,
     certified: Certified,
     make: Callable[[Certified], Node],
     here: str,
     there: str,
+    dials: bool,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
+    if make is without and not dials:
+        here, there = "it answered without TLS", "it speaks TLS"
+
     async def main() -> None:
         async with certified.node("n1") as one, make(certified) as two:
-            two.dial(one)
+            caller, called = (two, one) if dials else (one, two)
+            caller.dial(called)
             await until("n1 says it", lambda: lines(caplog, here))
             await until("n2 says it", lambda: lines(caplog, there))
-            assert ([], []) == (one.up, two.up)
-
-    run(main())
-
-
-@pytest.mark.parametrize(("make", "here", "there"), BAD.values(), ids=BAD.keys())
-def test_who_is_dialled_and_has_a_wrong_certificate_is_refused_too(
-    run: Run,
-    certified: Certified,
-    make: Callable[[Certified], Node],
-    here: str,
-    there: str,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def main() -> None:
-        async with certified.node("n1") as one, make(certified) as two:
-            one.dial(two)
-            words = "it answered without TLS" if make is without else here
-            await until("n1 says it", lambda: lines(caplog, words))
-            await until("n2 says it", lambda: lines(caplog, "it speaks TLS" if make is without else there))
             assert ([], []) == (one.up, two.up)
 
     run(main())
