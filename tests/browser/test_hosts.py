@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import http.server
-import threading
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from tests.browser import chromium
 from tests.browser.conftest import Pages
 from tests.browser.polls import counts, option
 from tests.support.certificates import Authority
+from tests.support.http_handler import serving
 from tests.support.http_node import Node, running
 
 MOOD = {"id": "mood", "title": "mood", "options": ["happy", "sad"], "state": "open"}
@@ -46,19 +46,6 @@ def node() -> Iterator[Node]:
     with running(hosts=frozenset({"votes.example"})) as node:
         node.ask("POST", "/polls", MOOD)
         yield node
-
-
-@contextlib.contextmanager
-def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[int]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        server.daemon_threads = True
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
 
 
 def proxy_before(node: Node) -> type[http.server.BaseHTTPRequestHandler]:

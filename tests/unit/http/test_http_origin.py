@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.server
 import json
-import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 import pytest
 
 from quorate.http.api import MemberAddresses
+from tests.support.http_handler import serving
 from tests.support.http_node import MOOD, Node, running
 
 
@@ -46,14 +46,8 @@ def proxy_before(node: Node) -> Iterator[int]:
         def log_message(self, format: str, *arguments: Any) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield server.server_address[1]
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Proxy) as port:
+        yield port
 
 
 def vote_through(port: int, origin: str) -> tuple[int, Any]:
