@@ -134,15 +134,20 @@ RUN: dict[str, Callable[[Bench], None]] = {
 
 
 def settings(args: argparse.Namespace, folder: Path) -> str:
-    system = f"Python {platform.python_version()}, {platform.system()} {platform.release()}"
     return "\n".join(
         [
-            f"{time.strftime('%Y-%m-%d %H:%M')}: Quorate {quorate.__version__}, {system}",
-            f"{os.cpu_count()} cores ({cpu_name()}) for three nodes of each system and the client; data in {folder}",
+            f"{machine()} for three nodes of each system and the client; data in {folder}",
             f"Quorate with its default settings; beside it: {etcd.version() or 'nothing, no etcd on PATH'}",
             f"rounds of {args.seconds:g} s after {args.warm_up:g} s of warm-up; medians of {args.rounds}",
         ]
     )
+
+
+def machine() -> str:
+    """When, what and where, in two lines."""
+    system = f"Python {platform.python_version()}, {platform.system()} {platform.release()}"
+    when = f"{time.strftime('%Y-%m-%d %H:%M')}: Quorate {quorate.__version__}, {system}"
+    return f"{when}\n{os.cpu_count()} cores ({cpu_name()})"
 
 
 def cpu_name() -> str:
