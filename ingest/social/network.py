@@ -16,7 +16,7 @@ from quorate.ingest.social.post import Post
 Positions = Mapping[str, str]  # where each part of a network goes on: a relay, a tag, or "" where there are no parts
 
 
-class Stopped(Exception):
+class StreamStopped(Exception):
     """The stream is being stopped. Whoever calls the inlet lets this pass."""
 
 
@@ -29,7 +29,7 @@ class Terms:
 
 
 class Inlet(Protocol):
-    """All calls may come from any thread. Those that wait raise `Stopped` when the stream is stopped."""
+    """All calls may come from any thread. Those that wait raise `StreamStopped` when the stream is stopped."""
 
     def put(self, posts: Sequence[Post], positions: Positions) -> None:
         """Hand over posts, and from where to go on once they are confirmed. Waits while too many are under way.
@@ -75,9 +75,10 @@ class Network(Protocol):
     """
 
     name: str  # a part of every vote's id: it never changes
+    source: str  # whose positions these are, without secrets: a URL, a file; "" if they hold at all its servers
     promise: Literal["exact", "lossy"]
     keeps: str  # for people: "about 36 hours", "" if nothing
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
-        """Read until `Stopped`, from these positions on (none: from now). Returns if it has an end, as a file has."""
+        """Read until `StreamStopped`, from these positions on (none: from now). Returns at the end, if there is one."""
         ...
