@@ -112,6 +112,9 @@ class Publisher:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
         for connection in self._connections.values():
             connection.close()
         self._connections.clear()

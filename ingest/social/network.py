@@ -72,12 +72,27 @@ class Network(Protocol):
 
     - exact: the network repeats everything from a position; nothing is lost while it keeps it (`keeps` says how long)
     - lossy: what is said while nobody listens may be missing
+
+    Fields do for the properties.
     """
 
-    name: str  # a part of every vote's id: it never changes
-    source: str  # whose positions these are, without secrets: a URL, a file; "" if they hold at all its servers
-    promise: Literal["exact", "lossy"]
-    keeps: str  # for people: "about 36 hours", "" if nothing
+    @property
+    def name(self) -> str:
+        """A part of every vote's id: it never changes."""
+        ...
+
+    @property
+    def source(self) -> str:
+        """Whose positions these are, without secrets: a URL, a file; "" if they hold at all its servers."""
+        ...
+
+    @property
+    def promise(self) -> Literal["exact", "lossy"]: ...
+
+    @property
+    def keeps(self) -> str:
+        """For people: "about 36 hours", "" if nothing."""
+        ...
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
         """Read until `StreamStopped`, from these positions on (none: from now). Returns at the end, if there is one."""

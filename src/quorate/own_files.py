@@ -6,10 +6,15 @@ one. Files that an operator names (settings, keys, tokens, logs) may be links: K
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
+
+from quorate.errors import Conflict
 
 
 def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
@@ -35,3 +40,32 @@ def open_anew(path: Path) -> IO[bytes]:
 def read_own(path: Path) -> bytes:
     with open(open_own(path, os.O_RDONLY), "rb") as file:
         return file.read()
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Give the file this content: on disk when this returns, and whole, old or new, at any moment."""
+    beside = path.with_suffix(".new")
+    with open_anew(beside) as opened:
+        opened.write(content)
+        opened.flush()
+        os.fsync(opened.fileno())
+    beside.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: str) -> Iterator[None]:
+    """Hold the file as a lock. Raises `Conflict`, with the words `busy`, while another process holds it."""
+    lock = open_own(path, os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise Conflict(busy) from None
+        yield
+    finally:
+        os.close(lock)

@@ -28,6 +28,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "polls": ("polls", "List, create, open, close and delete polls."),
     "results": ("results", "Show a poll's tally; --watch follows it."),
     "feed": ("feed", "Count the votes in a file, each once however often it is fed."),
+    "stream": ("stream", "Count the votes that posts of a social network are."),
     "producers": ("producers", "List producer sessions, and forget some."),
     "publish": ("publish", "Publish the votes in a file to NSQ, each once however often it is published."),
     "dead-letters": ("dead_letters", "Show what could not be counted from NSQ, or replay it."),

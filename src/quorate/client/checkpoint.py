@@ -8,16 +8,14 @@ by their digest. One feed at a time may hold a checkpoint.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
-from quorate.errors import Conflict, Invalid
-from quorate.own_files import open_anew, open_own, read_own
+from quorate.errors import Invalid
+from quorate.own_files import locked, read_own, write_synced
 
 PASSED_KEPT = 1_000
 
@@ -62,12 +60,8 @@ class Checkpoint:
         """The checkpoint of `name` at one cluster. Raises `Conflict` while another feed holds it."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         stem = hashlib.blake2b(f"{cluster}\0{name}".encode(), digest_size=16).hexdigest()
-        lock = open_own(folder / f"{stem}.lock", os.O_RDWR | os.O_CREAT)
-        try:
-            _lock(lock, name)
+        with locked(folder / f"{stem}.lock", f"{name} is being fed by another `quorate feed`; wait until it ends"):
             yield cls(name, folder / f"{stem}.json", cluster)
-        finally:
-            os.close(lock)
 
     @property
     def is_kept(self) -> bool:
@@ -88,17 +82,7 @@ class Checkpoint:
         if self._path is None:
             return
         saved.cluster = self._cluster
-        beside = self._path.with_suffix(".new")
-        with open_anew(beside) as opened:
-            opened.write(msgspec.json.encode(saved))
-            opened.flush()
-            os.fsync(opened.fileno())
-        beside.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        write_synced(self._path, msgspec.json.encode(saved))
 
 
 def _load(path: Path) -> Saved | None:
@@ -108,10 +92,3 @@ def _load(path: Path) -> Saved | None:
         return None
     except msgspec.DecodeError as error:
         raise Invalid(f"the checkpoint {path} is damaged ({error}). Move it away, then what it says is lost") from None
-
-
-def _lock(lock: int, name: str) -> None:
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        raise Conflict(f"{name} is being fed by another `quorate feed`; wait until it ends") from None

@@ -22,6 +22,7 @@ from quorate.config.sections.consul import Consul
 from quorate.config.sections.mongo import Mongo
 from quorate.config.sections.nsq import Nsq
 from quorate.config.sections.sqlite import Sqlite
+from quorate.config.sections.stream import Stream
 
 
 def _defaults_of_adapters() -> dict[str, Section]:
@@ -39,6 +40,7 @@ class Config(msgspec.Struct, frozen=True):
     flush: Flush = Flush()
     adapters: dict[str, Section] = msgspec.field(default_factory=_defaults_of_adapters)  # by name: "mongo"
     consul: Consul = Consul()
+    stream: Stream = Stream()
     log: Log = Log()
 
     def section(self, name: str) -> Section:

@@ -1,0 +1,142 @@
+"""From posts to confirmed votes: the main thread of a stream.
+
+The network's thread puts posts into the queue, this one matches them and writes the positions, and the sender's thread
+has the votes confirmed. All keep the order of the posts. So when a batch is confirmed, all before it is, and its
+positions can be written.
+
+A stop closes the network's connection, sends what was read, and ends within `STOP_S`, whatever hangs: threads that do
+not end by then are left. What could not be confirmed is read again the next time, as far as the network repeats it.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from quorate.ingest.social.counts import StreamCounts
+from quorate.ingest.social.network import Network, StreamStopped
+from quorate.ingest.social.options.live_polls import LivePolls
+from quorate.ingest.social.outlets import Outlet
+from quorate.ingest.social.places import Places
+from quorate.ingest.social.post_queue import PostBatch, PostQueue
+from quorate.ingest.social.vote_sender import VoteBatch, VoteSender
+from quorate.ingest.social.votes import vote_for
+from quorate.vote import Vote
+from quorate.words import count
+
+log = logging.getLogger(__name__)
+
+POSTS_AT_ONCE = 2_000
+TICK_S = 0.2  # how soon a stop is seen, and positions are written
+STOP_S = 3.5  # for what is to be done after a stop was asked for
+
+
+@dataclass(slots=True)
+class _NetworkThread:
+    """The network, in its thread. `error` is what ended it."""
+
+    network: Network
+    queue: PostQueue
+    places: Places
+    error: BaseException | None = None
+
+    def run(self) -> None:
+        try:
+            self.network.run(self.queue, dict(self.places.at_start))
+        except StreamStopped:
+            pass
+        except BaseException as error:  # the main thread raises it again
+            self.error = error
+        finally:
+            self.queue.end()
+
+
+class Pipeline:
+    """`is_stop_asked` is looked at some times a second, as is `on_tick` called."""
+
+    def __init__(
+        self,
+        network: Network,
+        polls: LivePolls,
+        outlet: Outlet,
+        places: Places,
+        counts: StreamCounts,
+        is_stop_asked: Callable[[], bool],
+        on_tick: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._network, self._polls, self._places, self._counts = network, polls, places, counts
+        self._is_stop_asked, self._on_tick = is_stop_asked, on_tick
+        self.queue = PostQueue(polls.current.terms, counts)
+        self.sender = VoteSender(outlet, counts, self._confirmed)
+        self._reading = _NetworkThread(network, self.queue, places)
+        self._thread = threading.Thread(target=self._reading.run, name="network", daemon=True)
+        self._stop_at_s: float | None = None  # by when all must have ended
+        self.unconfirmed = 0
+
+    def run(self) -> None:
+        """Until the network ends, or a stop. Raises what ended the network, or what no waiting mends."""
+        self._polls.start(self.queue.set_terms)
+        self.sender.start()
+        self._thread.start()
+        try:
+            while not self._is_finished():
+                batch = self.queue.take(POSTS_AT_ONCE, self._patience_s())
+                if batch is not None:
+                    self._hand_over(VoteBatch(self._votes(batch), batch))
+                self._tick()
+            while not self.sender.wait_idle(self._patience_s()) and not self._is_late():
+                self._tick()
+        finally:
+            self._end()
+        if (error := self.sender.error or self._reading.error) is not None:
+            raise error
+
+    def _is_finished(self) -> bool:
+        return self.queue.is_over or self.sender.error is not None or self._is_late()
+
+    def _is_late(self) -> bool:
+        return self._stop_at_s is not None and time.monotonic() >= self._stop_at_s
+
+    def _patience_s(self) -> float:
+        return TICK_S if self._stop_at_s is None else max(0.0, min(TICK_S, self._stop_at_s - time.monotonic()))
+
+    def _tick(self) -> None:
+        self._places.write_if_due()
+        self._on_tick()
+        if self._stop_at_s is None and self._is_stop_asked():
+            self._stop_at_s = time.monotonic() + STOP_S
+            self.queue.stop()
+
+    def _votes(self, batch: PostBatch) -> list[Vote]:
+        matcher, name = self._polls.current.matcher, self._network.name
+        votes: list[Vote] = []
+        matched = 0
+        for post in batch.posts:
+            if mentions := matcher.match(post):
+                matched += 1
+                votes += [vote_for(name, post, mention) for mention in mentions]
+        self._counts.matched(batch.posts, votes, matched)
+        return votes
+
+    def _hand_over(self, batch: VoteBatch) -> None:
+        while not self.sender.offer(batch, self._patience_s()) and not self._is_late():
+            self._tick()
+
+    def _confirmed(self, batch: VoteBatch) -> None:
+        self._places.confirmed(batch.source.positions)
+        self._counts.confirmed(batch.source.posts)
+        self.queue.done(batch.source)
+
+    def _end(self) -> None:
+        self.queue.stop()
+        self._polls.stop()
+        left_s = 0.5 if self._stop_at_s is None else max(0.1, self._stop_at_s - time.monotonic())
+        self.sender.stop(left_s)
+        self._places.write()
+        self._thread.join(left_s)
+        self.unconfirmed = self.queue.under_way
+        if self.unconfirmed:
+            log.warning("%s could not be confirmed in time", count(self.unconfirmed, "post"))

@@ -1,0 +1,127 @@
+"""The thread that sends votes and waits until they are confirmed, batch after batch, in the order of the posts.
+
+It never gives up: what the cluster or NSQ does not take is tried again, with the reason said once in words, until the
+stream ends. So the next batch waits, the inlet fills, and the reading stops. Only what fails before anything was ever
+taken, and that waiting does not mend (a wrong token, say), ends the stream.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from quorate.client.error_replies import worth_another_try
+from quorate.errors import QuorateError
+from quorate.ingest.social.backoff import Backoff
+from quorate.ingest.social.counts import StreamCounts
+from quorate.ingest.social.outlets import Outlet
+from quorate.ingest.social.post_queue import PostBatch
+from quorate.vote import Vote
+
+log = logging.getLogger(__name__)
+
+PAUSE_S, PAUSE_MAX_S = 0.1, 2.0
+
+
+@dataclass(slots=True)
+class VoteBatch:
+    votes: list[Vote]
+    source: PostBatch
+
+
+class VoteSender:
+    """One batch is under way, and one waits, so that the next is matched while one is confirmed."""
+
+    def __init__(self, outlet: Outlet, counts: StreamCounts, on_confirmed: Callable[[VoteBatch], None]) -> None:
+        self._outlet, self._counts, self._on_confirmed = outlet, counts, on_confirmed
+        self._changed = threading.Condition()
+        self._next: VoteBatch | None = None
+        self._is_sending = self._stopped = self._has_sent = False
+        self._backoff = Backoff(PAUSE_S, PAUSE_MAX_S)
+        self.trouble = ""  # why nothing is taken at the moment
+        self.error: BaseException | None = None  # what ended it
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def offer(self, batch: VoteBatch, timeout_s: float) -> bool:
+        """Hand over the next batch. False: there was no place for it within the time."""
+        with self._changed:
+            free = self._changed.wait_for(lambda: self._next is None or self.error is not None, timeout_s)
+            if free and self.error is None:
+                self._next = batch
+                self._changed.notify_all()
+            return free
+
+    def wait_idle(self, timeout_s: float) -> bool:
+        """Whether all that was handed over is confirmed, within the time."""
+        with self._changed:
+            return self._changed.wait_for(self._is_idle, timeout_s)
+
+    def _is_idle(self) -> bool:
+        return self.error is not None or (self._next is None and not self._is_sending)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Send no more. Whether the thread has ended within the time: a request may hang."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            while (batch := self._take()) is not None and self._send(batch):
+                self._on_confirmed(batch)
+                with self._changed:
+                    self._is_sending = False
+                    self._changed.notify_all()
+        except BaseException as error:  # the main thread raises it again
+            with self._changed:
+                self.error = error
+                self._changed.notify_all()
+        self._outlet.close()
+
+    def _take(self) -> VoteBatch | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped or self._next is not None)
+            if self._stopped:
+                return None
+            batch, self._next = self._next, None
+            self._is_sending = True
+            self._changed.notify_all()
+            return batch
+
+    def _send(self, batch: VoteBatch) -> bool:
+        """Until all is confirmed. False: the stream was stopped before."""
+        at = 0
+        while at < len(batch.votes) and not self._stopped:
+            try:
+                confirmed, tallied = self._outlet.send(batch.votes[at:])
+            except (QuorateError, OSError) as error:
+                self._note(error)
+                with self._changed:
+                    self._changed.wait_for(lambda: self._stopped, self._backoff.next_s())
+                continue
+            self._counts.answered(confirmed, tallied)
+            self._took()
+            at += confirmed
+        return at == len(batch.votes)
+
+    def _note(self, error: QuorateError | OSError) -> None:
+        may_pass = isinstance(error, OSError) or worth_another_try(error)
+        if not may_pass and not self._has_sent:
+            raise error
+        why = error.detail if isinstance(error, QuorateError) else error.strerror or str(error)
+        if why != self.trouble:
+            log.warning("%s takes no votes: %s; they are tried until it does", self._outlet.name, why)
+        self.trouble = why
+
+    def _took(self) -> None:
+        if self.trouble:
+            log.info("%s takes votes again", self._outlet.name)
+        self.trouble, self._has_sent = "", True
+        self._backoff.reset()

@@ -1,0 +1,121 @@
+"""Runs a stream: makes its parts of the options, catches the signals that stop it, and says how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from quorate import logs
+from quorate.cli.node_options import client_of
+from quorate.cli.output import echo
+from quorate.cli.stream_options import StreamOptions
+from quorate.exit_code import DONE
+from quorate.stop_signals import stop_signals
+from quorate.words import count
+
+if TYPE_CHECKING:
+    from quorate.client.http import Client
+    from quorate.ingest.nsq.publisher import Publisher
+    from quorate.ingest.social.counts import StreamNumbers
+    from quorate.ingest.social.network import Network
+    from quorate.ingest.social.outlets import Outlet
+
+
+class StopAsked(Exception):
+    """A signal came while the stream was being started: nothing was read yet."""
+
+
+class StopFlag:
+    """The first signal asks for the stop, the second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        self._is_running = False
+
+    def running(self) -> None:
+        """From now on the stream looks at the flag by itself."""
+        self._is_running = True
+
+    def on_signal(self, number: int, _: Any) -> None:
+        if self.is_set:
+            os._exit(1)
+        self.is_set = True
+        if not self._is_running:
+            raise StopAsked
+
+
+@contextlib.contextmanager
+def stop_flag() -> Iterator[StopFlag]:
+    flag = StopFlag()
+    before = {number: signal.signal(number, flag.on_signal) for number in stop_signals()}
+    try:
+        yield flag
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_stream(network: Network, options: StreamOptions) -> int:
+    """Until the network ends, or a signal. The exit code is 0 for both."""
+    log = options.config.log
+    logs.set_up(network.name, level=log.level, format=log.format, file=log.file)
+    with stop_flag() as flag, contextlib.suppress(StopAsked):
+        return _run(network, options, flag)
+    return DONE
+
+
+def _run(network: Network, options: StreamOptions, flag: StopFlag) -> int:
+    from quorate.ingest.social.counts import StreamCounts
+    from quorate.ingest.social.options.cluster_polls import ClusterPolls
+    from quorate.ingest.social.options.live_polls import LivePolls
+    from quorate.ingest.social.pipeline import Pipeline
+    from quorate.ingest.social.places import Places
+
+    polls = LivePolls(ClusterPolls(lambda: _client(options), {}))
+    outlet, target = _outlet(options)
+    name = " ".join(part for part in (network.name, network.source, f"to {target}") if part)
+    counts = StreamCounts()
+    with Places.held(name, options.state) as places:
+        pipeline = Pipeline(network, polls, outlet, places, counts, lambda: flag.is_set)
+        flag.running()
+        pipeline.run()
+    _report(counts.numbers, pipeline.unconfirmed)
+    return DONE
+
+
+def _client(options: StreamOptions) -> Client:
+    return client_of(options.nodes, options.timeout_s, unreached_s=None)
+
+
+def _outlet(options: StreamOptions) -> tuple[Outlet, str]:
+    """Where votes go, and the name of that for the positions."""
+    from quorate.ingest.social.outlets import ClusterOutlet, NsqOutlet
+
+    if options.to == "cluster":
+        client = _client(options)
+        return ClusterOutlet(client), f"cluster {client.status().get('state', {}).get('cluster_id', '')}"
+    topic = options.config.nsq.topic
+    return NsqOutlet(topic, lambda: _publisher(options)), f"topic {topic}"
+
+
+def _publisher(options: StreamOptions) -> Publisher:
+    from quorate.ingest.nsq.publisher import Publisher, nsqds_of
+
+    nsq, both = options.config.nsq, options.config.stream.both
+    nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
+    return Publisher(nsqds, nsq.topic, both=both, timeout_s=options.timeout_s, auth_secret=nsq.auth_secret)
+
+
+def _report(numbers: StreamNumbers, unconfirmed: int) -> None:
+    text = f"{count(numbers.confirmed_posts, 'post')} read, {count(numbers.confirmed_votes, 'vote')} confirmed"
+    if numbers.duplicates:
+        text += f", {numbers.duplicates:,} of them counted before"
+    if rejected := sum(numbers.rejected.values()):
+        reasons = ", ".join(f"{number:,} {reason}" for reason, number in numbers.rejected.most_common())
+        text += f", {rejected:,} rejected ({reasons})"
+    if unconfirmed:
+        text += f"; {count(unconfirmed, 'post')} will be read again"
+    echo(text)
