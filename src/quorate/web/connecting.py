@@ -7,10 +7,11 @@ tells a failed handshake, and a proxy that refuses, like a connection that broke
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
 from typing import Any
 
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPSConnectionPool, PoolManager
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, SSLError
 
@@ -27,7 +28,7 @@ class NotMade(NewConnectionError):
         self.why = why
 
 
-class _Connection(HTTPSConnection):
+class WebConnection(HTTPSConnection):
     def connect(self) -> None:
         try:
             super().connect()
@@ -42,22 +43,27 @@ class _Connection(HTTPSConnection):
 
 
 class _Pool(HTTPSConnectionPool):
-    ConnectionCls = _Connection
+    ConnectionCls = WebConnection
 
 
 class WebAdapter(HTTPAdapter):
+    """`pools`: other classes for the pools of connections, by scheme."""
+
+    def __init__(self, *, pools: Mapping[str, type[HTTPConnectionPool]] | None = None, **others: Any) -> None:
+        self._pools = {"https": _Pool} if pools is None else pools
+        super().__init__(**others)
+
     def init_poolmanager(self, *arguments: Any, **others: Any) -> None:
         super().init_poolmanager(*arguments, **others)
-        _use_our_pool(self.poolmanager)
+        self._use_our_pools(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **others: Any) -> Any:
         made = super().proxy_manager_for(proxy, **others)
-        _use_our_pool(made)
+        self._use_our_pools(made)
         return made
 
-
-def _use_our_pool(manager: PoolManager) -> None:
-    manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, "https": _Pool}
+    def _use_our_pools(self, manager: PoolManager) -> None:
+        manager.pool_classes_by_scheme = {**manager.pool_classes_by_scheme, **self._pools}
 
 
 def _in_words(error: Exception) -> str:

@@ -11,21 +11,28 @@ from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 import requests
+from urllib3 import HTTPConnectionPool
 
 from quorate.web.connecting import WebAdapter
 from quorate.web.proxies import Proxy, proxy_for
 
 
 class WebSession(requests.Session):
-    """`origins`: with how many servers it keeps connections open."""
+    """`origins`: with how many servers it keeps connections open. `pools`: see `WebAdapter`."""
 
-    def __init__(self, *, origins: int = 4, env: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        *,
+        origins: int = 4,
+        env: Mapping[str, str] = os.environ,
+        pools: Mapping[str, type[HTTPConnectionPool]] | None = None,
+    ) -> None:
         super().__init__()
         self.trust_env = False
         self._env = env
         self._known: dict[str, Proxy | None] = {}  # by the beginning of a URL, up to its path
         for scheme in ("http://", "https://"):
-            self.mount(scheme, WebAdapter(pool_connections=origins, pool_maxsize=4))
+            self.mount(scheme, WebAdapter(pools=pools, pool_connections=origins, pool_maxsize=4))
 
     def proxy_for(self, url: str) -> Proxy | None:
         """Raises `ConfigError` if the environment names a proxy that cannot be used."""
