@@ -28,9 +28,9 @@ class SavedPlaces(msgspec.Struct):
 
 
 class Places:
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, name: str, path: Path, *, new: bool = False) -> None:
         self._name, self._path = name, path
-        self._read = self._load()
+        self._read = {} if new else self._load()
         self._confirmed = dict(self._read)
         self._written = dict(self._read)
         self._due_s = 0.0
@@ -38,12 +38,12 @@ class Places:
 
     @classmethod
     @contextlib.contextmanager
-    def held(cls, name: str, folder: Path) -> Iterator[Places]:
-        """Raises `Conflict` while another command holds them."""
+    def held(cls, name: str, folder: Path, *, new: bool = False) -> Iterator[Places]:
+        """`new`: without what is in the file. Raises `Conflict` while another command holds it."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         stem = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
         with locked(folder / f"{stem}.lock", f"another `quorate stream` reads {name}; wait until it ends"):
-            yield cls(name, folder / f"{stem}.json")
+            yield cls(name, folder / f"{stem}.json", new=new)
 
     @property
     def at_start(self) -> Mapping[str, str]:

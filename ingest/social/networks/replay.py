@@ -1,21 +1,30 @@
-"""A file of posts instead of a network: a post in JSON on each line, as `Post` has its fields."""
+"""A file of posts instead of a network: a post in JSON on each line, as `Post` has its fields.
+
+Its position is the number of the last line that was read, with a digest of all lines up to it. So a file that has
+grown goes on, and one whose lines were changed is refused.
+"""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import io
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
 import msgspec
 
-from quorate.client.lines import numbered
+from quorate.client.lines import LINE_BYTES_MAX, numbered
 from quorate.errors import Conflict, Invalid
 from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.post import Post
+from quorate.ingest.social.reading.compressed import damage_in_words, plain
 from quorate.words import count
 
 POSTS_AT_ONCE = 500
+AHEAD_S = 0.02  # posts that are due so soon are not waited for
+BAD_LINES_KEPT = 1_000
 
 
 class _Place(msgspec.Struct):
@@ -26,53 +35,151 @@ class _Place(msgspec.Struct):
 
 
 class ReplayNetwork:
+    """`path` None: standard input, whose position is remembered only under a `session`, the name that it then has.
+
+    `speed` 1 is that at which the posts were written, 10 is ten times as fast; None: as fast as they are counted.
+    """
+
     name = "replay"
     promise: Literal["exact"] = "exact"
     keeps = "the whole file"
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.source = str(path.resolve())
+    def __init__(
+        self,
+        path: Path | None,
+        *,
+        speed: float | None = None,
+        skip_bad: bool = False,
+        session: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._path, self._speed, self._skip_bad, self._clock = path, speed, skip_bad, clock
+        self._called = "standard input" if path is None else str(path)
+        self._is_remembered = path is not None or session is not None
+        resolved = self._called if path is None else str(path.resolve())
+        self.source = f"session {session}" if session else resolved
+        self.bad_lines = 0
+        self.bad: list[tuple[int, str]] = []  # the first lines that were passed over, and why
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
         place = msgspec.json.decode(positions.get("", "{}"), type=_Place)
-        digest = hashlib.blake2b(digest_size=16)
-        inlet.connected()
-        posts: list[Post] = []
-        number = 0
-        for number, line in self._lines():
-            digest.update(line)
-            if number == place.line and digest.hexdigest() != place.digest:
-                raise Conflict(
-                    f"{self._path} changed in its first {count(number, 'line')}, which were read already; nothing was read now"
-                )
-            if number > place.line:
-                posts += _posts(number, line)
-            if len(posts) == POSTS_AT_ONCE:
-                inlet.put(posts, _position(number, digest.hexdigest()))
-                posts = []
-        if number < place.line:
-            raise Conflict(
-                f"{self._path} has {count(number, 'line')}, and {place.line:,} were read already; nothing was read now"
-            )
-        inlet.put(posts, _position(number, digest.hexdigest()))
+        pace = None if self._speed is None else _Pace(self._speed, self._clock)
+        reading = _Reading(inlet, place, self._called, pace, self._is_remembered)
+        with self._opened() as stream, damage_in_words(self._called):
+            inlet.connected()
+            for number, line in numbered(plain(stream)):
+                try:
+                    reading.read(number, line)
+                except Invalid as error:
+                    self._pass_over(number, error.detail, reading)
+                    reading.add(number, line)
+            reading.end()
 
-    def _lines(self) -> Iterator[tuple[int, bytes]]:
-        with self._path.open("rb") as opened:
-            yield from numbered(opened)
+    def _pass_over(self, number: int, why: str, reading: _Reading) -> None:
+        if not self._skip_bad:
+            reading.put()
+            raise Invalid(
+                f"line {number:,} is no post: {why}. What stands before it was read. Correct it and run this again: it "
+                "goes on there. --skip-bad passes over such lines"
+            )
+        self.bad_lines += 1
+        if len(self.bad) < BAD_LINES_KEPT:
+            self.bad.append((number, why))
+
+    def _opened(self) -> io.BufferedReader:
+        """Standard input by a stream of its own: if a thread hangs in that of Python, the process cannot end."""
+        return self._path.open("rb") if self._path else io.BufferedReader(open(0, "rb", buffering=0, closefd=False))
+
+
+class _Reading:
+    """Takes the lines one after the other, and puts their posts into the inlet."""
+
+    def __init__(self, inlet: Inlet, place: _Place, called: str, pace: _Pace | None, is_remembered: bool) -> None:
+        self._inlet, self._place, self._called, self._is_remembered = inlet, place, called, is_remembered
+        self._pace = pace
+        self._digest = hashlib.blake2b(digest_size=16)
+        self._posts: list[Post] = []
+        self._line = 0  # the last one that was added
+        self._put_line = place.line
+
+    def read(self, number: int, line: bytes) -> None:
+        """Add the line, and its post. Raises `Invalid`, before anything is added, if it is none."""
+        post = None
+        if number > self._place.line and (post := _post(line)) is not None:
+            self._wait_until_due(post)
+        self.add(number, line)
+        if number <= self._place.line:
+            self._check(number)
+        elif post is not None:
+            self._posts.append(post)
+        if number - self._put_line >= POSTS_AT_ONCE:
+            self.put()
+
+    def add(self, number: int, line: bytes) -> None:
+        self._digest.update(line)
+        self._line = number
+
+    def _wait_until_due(self, post: Post) -> None:
+        if self._pace is not None and (pause_s := self._pace.ahead_s(post)) > AHEAD_S:
+            self.put()
+            self._inlet.pause(pause_s)
+
+    def put(self) -> None:
+        self._put_line = self._line
+        position = msgspec.json.encode(_Place(self._line, self._digest.hexdigest())).decode()
+        self._inlet.put(self._posts, {"": position} if self._is_remembered else {})
+        self._posts = []
+
+    def _check(self, number: int) -> None:
+        """Of the lines that were read already."""
+        if not number % POSTS_AT_ONCE:
+            _ = self._inlet.terms  # raises if the stream is stopped
+        if number == self._place.line and self._digest.hexdigest() != self._place.digest:
+            raise self._changed(f"changed in its first {count(number, 'line')}, which were read already")
+
+    def end(self) -> None:
+        if self._line < self._place.line:
+            raise self._changed(f"has {count(self._line, 'line')}, and {self._place.line:,} were read already")
+        self.put()
+
+    def _changed(self, what: str) -> Conflict:
+        return Conflict(
+            f"{self._called} {what}. Nothing was read now. If it is another file: --new reads all of it. Posts that "
+            "were read already count once, by their ids"
+        )
+
+
+class _Pace:
+    """When each post is due, counted from the first one."""
+
+    def __init__(self, speed: float, clock: Callable[[], float]) -> None:
+        self._speed, self._clock = speed, clock
+        self._first_ms = self._began_s = 0.0
+
+    def ahead_s(self, post: Post) -> float:
+        """How long before its time it is now. A post that does not say when it was written is always due."""
+        if not post.created_ms:
+            return 0.0
+        if not self._first_ms:
+            self._first_ms, self._began_s = post.created_ms, self._clock()
+        return self._began_s + (post.created_ms - self._first_ms) / 1000 / self._speed - self._clock()
 
 
 _decode = msgspec.json.Decoder(Post).decode
 
 
-def _posts(number: int, line: bytes) -> list[Post]:
+def _post(line: bytes) -> Post | None:
+    """None: a blank line. Raises `Invalid`, without the text of the line: a person wrote it."""
+    if len(line) > LINE_BYTES_MAX:
+        raise Invalid(f"longer than {LINE_BYTES_MAX:,} bytes")
     if not line.strip():
-        return []
+        return None
     try:
-        return [_decode(line)]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise Invalid(f"line {number:,} is no post: {error}") from None
-
-
-def _position(line: int, digest: str) -> dict[str, str]:
-    return {"": msgspec.json.encode(_Place(line, digest)).decode()}
+        post = _decode(line)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise Invalid(str(error)) from None
+    except UnicodeDecodeError:
+        raise Invalid("not UTF-8") from None
+    if not post.id:
+        raise Invalid("its id is empty")
+    return post

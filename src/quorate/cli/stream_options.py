@@ -27,6 +27,7 @@ class StreamOptions:
     nodes: list[str]
     timeout_s: float
     state: Path
+    new: bool  # forget the positions
 
 
 def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -42,6 +43,7 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
         topic: str | None,
         both: bool,
         state: Path | None,
+        new: bool,
         nodes: list[str],
         timeout_s: float,
         **others: Any,
@@ -55,7 +57,7 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
         config = loaded.config
         target = config.stream.to or ("nsq" if config.nsq.enabled else "cluster")
         folder = Path(config.stream.state) if config.stream.state else _state_folder()
-        return command(*arguments, options=StreamOptions(config, target, nodes, timeout_s, folder), **others)
+        return command(*arguments, options=StreamOptions(config, target, nodes, timeout_s, folder, new), **others)
 
     decorated = asks_nodes(timeout_s=10.0)(streaming)
     for option in reversed(_OPTIONS):
@@ -78,6 +80,7 @@ _OPTIONS = (
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder of the positions.  [default: quorate/stream in $XDG_STATE_HOME or ~/.local/state]",
     ),
+    click.option("--new", is_flag=True, help="Forget the position, and begin as the first time."),
     click.option(
         "--config",
         "settings",

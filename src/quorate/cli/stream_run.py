@@ -78,7 +78,7 @@ def _run(network: Network, options: StreamOptions, flag: StopFlag) -> int:
     outlet, target = _outlet(options)
     name = " ".join(part for part in (network.name, network.source, f"to {target}") if part)
     counts = StreamCounts()
-    with Places.held(name, options.state) as places:
+    with Places.held(name, options.state, new=options.new) as places:
         pipeline = Pipeline(network, polls, outlet, places, counts, lambda: flag.is_set)
         flag.running()
         pipeline.run()

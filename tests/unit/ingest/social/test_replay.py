@@ -1,0 +1,139 @@
+"""A file of posts: read once, in whatever form, at whatever speed, and refused if what was read has changed."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from quorate.errors import Conflict, Invalid
+from quorate.ingest.social.networks.replay import ReplayNetwork
+from quorate.ingest.social.reading.compressed import zstd
+from tests.support.social_inlet import SocialInlet, running
+from tests.support.waiting import wait_for
+
+POSTS = 1_200
+
+
+def lines(count: int = POSTS, *, first: int = 0, apart_ms: int = 0) -> bytes:
+    posts = [{"id": f"p{n}", "text": f"text {n}", "created_ms": 1 + n * apart_ms} for n in range(first, first + count)]
+    return b"".join(json.dumps(post).encode() + b"\n" for post in posts)
+
+
+def read(path: Path, positions: dict[str, str] | None = None, *, skip_bad: bool = False) -> SocialInlet:
+    inlet = SocialInlet()
+    ReplayNetwork(path, skip_bad=skip_bad).run(inlet, positions or {})
+    return inlet
+
+
+def two_members(text: bytes) -> bytes:
+    half = len(text) // 2
+    return gzip.compress(text[:half]) + gzip.compress(text[half:])
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress, zstd.compress, two_members])
+def test_all_posts_are_read_in_order_whatever_packed_them(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    """Its name tells nothing."""
+    (tmp_path / "posts.txt").write_bytes(pack(lines()))
+    assert [f"text {n}" for n in range(POSTS)] == read(tmp_path / "posts.txt").texts
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+def test_a_cut_file_is_told_as_that(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    (tmp_path / "posts").write_bytes(pack(lines())[:-20])
+    with pytest.raises(Invalid, match="posts is damaged"):
+        read(tmp_path / "posts")
+
+
+def test_it_goes_on_after_any_position_in_another_packing_too(tmp_path: Path) -> None:
+    posts = tmp_path / "posts"
+    posts.write_bytes(lines())
+    whole = read(posts)
+    assert len(whole.moves) > 2
+    posts.write_bytes(zstd.compress(lines()))
+    for read_before, positions in whole.moves:
+        assert whole.texts[read_before:] == read(posts, positions).texts
+
+
+def test_a_file_that_has_grown_goes_on(tmp_path: Path) -> None:
+    posts = tmp_path / "posts"
+    posts.write_bytes(lines(10))
+    before = read(posts)
+    posts.write_bytes(lines(12))
+    assert ["text 10", "text 11"] == read(posts, before.positions).texts
+
+
+@pytest.mark.parametrize(
+    ("now", "words"),
+    [
+        (lines(4) + lines(8, first=3), "changed in its first 10 lines"),
+        (lines(9), "has 9 lines, and 10 were read already"),
+        (b"", "has 0 lines, and 10 were read already"),
+    ],
+)
+def test_a_file_that_has_changed_is_refused(tmp_path: Path, now: bytes, words: str) -> None:
+    posts = tmp_path / "posts"
+    posts.write_bytes(lines(10))
+    before = read(posts)
+    posts.write_bytes(now)
+    inlet = SocialInlet()
+    with pytest.raises(Conflict, match=words):
+        ReplayNetwork(posts).run(inlet, before.positions)
+    assert [] == inlet.posts
+
+
+BAD = [
+    (b"not JSON: my secret", "JSON is malformed"),
+    (b'{"id": "1"}', "missing required field `text`"),
+    (b'{"id": 1, "text": "my secret"}', "Expected `str`, got `int`"),
+    (b'{"id": "", "text": "my secret"}', "its id is empty"),
+    (b'{"id": "1", "text": "\xff my secret"}', "not UTF-8"),
+    (b'{"id": "1", "text": "' + b"my secret" * 40_000 + b'"}', "longer than 262,144 bytes"),
+]
+
+
+@pytest.mark.parametrize(("bad", "words"), BAD)
+def test_a_bad_line_is_told_by_its_number_without_its_text_and_goes_on_when_it_is_corrected(
+    tmp_path: Path, bad: bytes, words: str
+) -> None:
+    posts = tmp_path / "posts"
+    posts.write_bytes(lines(3) + bad + b"\n" + lines(2, first=4))
+    inlet = SocialInlet()
+    with pytest.raises(Invalid, match=f"line 4 is no post: .*{words}") as raised:
+        ReplayNetwork(posts).run(inlet, {})
+    assert "secret" not in raised.value.detail
+    posts.write_bytes(lines(6))
+    assert ["text 3", "text 4", "text 5"] == read(posts, inlet.positions).texts
+
+
+def test_bad_lines_are_passed_over_if_that_is_asked_for(tmp_path: Path) -> None:
+    posts = tmp_path / "posts"
+    posts.write_bytes(b"\n".join([b"", lines(1), *(line for line, _ in BAD)]))
+    network, inlet = ReplayNetwork(posts, skip_bad=True), SocialInlet()
+    network.run(inlet, {})
+    assert ["text 0"] == inlet.texts
+    assert len(BAD) == network.bad_lines
+    assert [4, 5, 6, 7, 8, 9] == [number for number, _ in network.bad]
+    assert [] == read(posts, inlet.positions, skip_bad=True).posts
+
+
+@pytest.mark.parametrize(("speed", "seconds"), [(1.0, 10.0), (4.0, 2.5)])
+def test_the_posts_come_as_far_apart_as_they_were_written(tmp_path: Path, speed: float, seconds: float) -> None:
+    posts = tmp_path / "posts"
+    posts.write_bytes(lines(11, apart_ms=1_000))
+    inlet = SocialInlet()
+    began_s = inlet.clock()
+    ReplayNetwork(posts, speed=speed, clock=inlet.clock).run(inlet, {})
+    assert 10 == len(inlet.pauses)
+    assert seconds - 0.1 <= sum(inlet.pauses) <= inlet.clock() - began_s
+    assert list(range(1, 12)) == sorted({posts for posts, _ in inlet.moves} - {0})
+
+
+def test_a_stop_ends_it_between_two_posts(tmp_path: Path) -> None:
+    (tmp_path / "posts").write_bytes(lines(3, apart_ms=3_600_000))
+    inlet = SocialInlet()
+    with running(ReplayNetwork(tmp_path / "posts", speed=1.0), inlet):
+        wait_for("the first post has come", lambda: inlet.posts)
