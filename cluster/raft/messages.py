@@ -11,6 +11,8 @@ from typing import Annotated
 
 import msgspec
 
+TERMS_AHEAD_MAX = 2**32  # no cluster has so many elections: ten a second for thirteen years
+
 # Terms, indexes, offsets. One more than the greatest still fits the eight bytes that the log has for them.
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 Chain = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]

@@ -18,7 +18,6 @@ from quorate.cluster.raft.engine.replication import KINDS, MEMBERS
 from quorate.cluster.raft.line_limit import LineLimit
 from quorate.errors import DataError
 
-TERMS_AHEAD_MAX = 2**32  # no cluster has so many elections: ten a second for thirteen years
 SAID_EVERY_S = 60.0
 
 log = logging.getLogger(__name__)
@@ -46,7 +45,7 @@ class Trust:
     def _problem(self, peer: str, message: messages.Message) -> str | None:
         """In words, or None."""
         term = self._engine.term_now
-        if message.term > term + TERMS_AHEAD_MAX:
+        if message.term > term + messages.TERMS_AHEAD_MAX:
             return f"a message of term {message.term}, and this node is in term {term}"
         match message:
             case messages.Append():

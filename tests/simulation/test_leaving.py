@@ -8,7 +8,7 @@ from typing import cast
 import pytest
 
 from quorate.cluster.raft.engine.replication import MEMBERS
-from quorate.cluster.raft.members import Members, encode, founding
+from quorate.cluster.raft.members import REMOVED, Members, encode, founding
 from quorate.cluster.raft.storage.journal import Journal
 from quorate.cluster.raft.unsafe_recovery import InlineWriter
 from quorate.errors import Removed
@@ -34,7 +34,7 @@ def join(net: OurNet, name: str) -> None:
 
 
 def knows_it_left(net: OurNet, name: str) -> bool:
-    return net.until(lambda: name in net.halted, limit_s=5) and isinstance(net.halted[name], Removed)
+    return net.until(lambda: name in net.halted, limit_s=15) and isinstance(net.halted[name], Removed)
 
 
 @pytest.mark.parametrize("names", ["ab", "abc"])
@@ -230,6 +230,36 @@ def test_a_new_disk_under_the_name_of_a_removed_member_joins() -> None:
         net.start(name)  # it reads a log in which a member of its name leaves
         assert net.until(lambda: net.replicas[name].status().voter)
         net.run(2)
+        assert {} == net.halted
+
+
+@pytest.mark.parametrize("names", ["abc", "abcde"])
+def test_the_word_of_one_member_stops_nobody(names: str) -> None:
+    """The others go on taking the node for a member, so it is one."""
+    with OurNet(1) as net:
+        net.start_all(names)
+        leader = net.elect()
+        liar = net.others(leader)[0]
+        for _ in range(20):
+            for name in net.others(liar):
+                net.replicas[name].refused(liar, f"{name} was {REMOVED}")
+            net.run(0.5)
+        assert {} == net.halted
+        assert net.elect() in names
+
+
+def test_the_word_of_one_member_stops_nobody_who_has_just_begun_to_meet_the_others() -> None:
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        liar, name = net.others(leader)
+        net.crash(name)
+        net.partition([name], [leader])
+        net.start(name)
+        net.replicas[name].refused(liar, f"{name} was {REMOVED}")
+        net.run(1)
+        net.heal()
+        net.run(10)
         assert {} == net.halted
 
 

@@ -35,13 +35,11 @@ class Histories:
 
     def __init__(self, node_id: str, engine: Engine) -> None:
         self._node_id, self._engine = node_id, engine
-        self._disks: dict[str, str] = {}  # peer -> the incarnation that it told last
         self._others: dict[str, _Other] = {}
 
     def refusal(self, introduction: Introduction, cluster_id: str | None) -> str | None:
-        """The reason to refuse a peer of this cluster whose history is another one, or None."""
+        """The reason to refuse a member of this cluster whose history is another one, or None."""
         peer, disk = introduction.node_id, introduction.incarnation
-        self._disks[peer] = disk
         if peer in self._others and self._others[peer].incarnation != disk:
             del self._others[peer]
         if introduction.cluster_id not in (None, cluster_id):
@@ -70,10 +68,10 @@ class Histories:
         self._others[peer] = _Other(disk, words, found=True)
         log.error("%s", words)
 
-    def refused(self, peer: str, why: str) -> None:
-        """A peer refuses this node. If it has found another history, this node shows that, too."""
+    def refused(self, peer: str, disk: str, why: str) -> None:
+        """A member refuses this node. If it has found another history, this node shows that, too."""
         if OTHER_HISTORY in why and peer not in self._others:
-            self._others[peer] = _Other(self._disks.get(peer, ""), f"{peer} says: {why}", found=False)
+            self._others[peer] = _Other(disk, f"{peer} says: {why}", found=False)
             log.error("%s refuses this node: %s", peer, why)
 
     def has_other(self, peer: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.environment import ReplicaSettings
+from quorate.cluster.raft.members import REMOVED
 from quorate.cluster.raft.membership.address_changes import AddressChanges
 from quorate.cluster.raft.membership.bootstrap import Bootstrap
 from quorate.cluster.raft.membership.feature_level import FeatureLevel
@@ -18,6 +19,7 @@ from quorate.cluster.raft.membership.histories import Histories
 from quorate.cluster.raft.membership.membership import Membership
 from quorate.cluster.raft.membership.past_member import PastMember
 from quorate.cluster.raft.membership.peer_memory import PeerMemory
+from quorate.cluster.raft.membership.told_removed import ToldRemoved
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.host_port import is_url
@@ -48,6 +50,7 @@ class Introductions:
         # What peers were told last, and when.
         self._told: tuple[int, int, Mapping[str, str]] = (0, 0, {})
         self._told_s = monotonic_s()
+        self._told_removed = ToldRemoved()
 
     # ---- what this node tells ---------------------------------------------------------------------------------------
 
@@ -75,7 +78,8 @@ class Introductions:
     def tick(self) -> None:
         """Introduce this node again when what it tells has changed: at once if it is known as a member later than told,
         or finds others elsewhere, and otherwise from time to time. Compare what peers have told with what is committed
-        here by now."""
+        here by now. Raises `Removed`."""
+        self._check_not_removed()
         member_at, committed, now_s = self._membership.member_at, self._engine.commit_index, monotonic_s()
         others = self._membership.others
         news = committed != self._told[1] or self._memory.has_news
@@ -97,8 +101,11 @@ class Introductions:
 
     def refusal(self, peer: str, introduction: Introduction, replaces: Introduction | None) -> str | None:
         """The reason to refuse a peer that said what it is, or None. A refused peer changes nothing here."""
+        other_history = None
+        if self._membership.takes_for_member(peer, introduction):  # what a stranger has is of no interest
+            other_history = self._histories.refusal(introduction, self._bootstrap.identity.cluster_id)
         return (
-            self._histories.refusal(introduction, self._bootstrap.identity.cluster_id)
+            other_history
             or self._membership.refusal(peer, introduction)
             or self._level.refusal(introduction)
             or self._bootstrap.introduced(peer, introduction)
@@ -123,10 +130,20 @@ class Introductions:
         return self._memory.introduced(introduction, again=again)
 
     def refused(self, peer: str, why: str) -> None:
-        """A peer refuses this node. Raises `Removed` if the reason is that this node was removed."""
-        self._histories.refused(peer, why)
-        if not self._histories.has_other(peer):  # what another history knows of its members does not count here
-            self._membership.refused(peer, why)
+        """A peer that this node accepts refuses this node. If it says that this node was removed, `tick` decides."""
+        self._histories.refused(peer, self._membership.told_incarnation(peer), why)
+        # What another history knows of its members does not count here.
+        if self._bootstrap.formed and REMOVED in why and not self._histories.has_other(peer):
+            self._told_removed.hear(peer, monotonic_s())
+
+    def _check_not_removed(self) -> None:
+        """Raises `Removed` if that is what the peers say."""
+        if self._engine.leads_its_term:
+            self._told_removed.forget()
+        others = self._engine.voters() - {self._settings.node_id}
+        by = self._told_removed.decide(others, set(filter(self._transport.is_open, self.http)), monotonic_s())
+        if by is not None:
+            raise self._membership.removed(f"(says {by})")
 
     def refuse_all(self, why: str) -> None:
         """Close all connections: no peer may say of the new disk what is true of the old one, that it was removed."""

@@ -96,9 +96,10 @@ class Membership:
 
     def _check_not_removed(self) -> None:
         if self._committed is not None and self._has_left(self._bootstrap.identity, self.member_at):
-            raise self._removed(f"({self._committed.reason})")
+            raise self.removed(f"({self._committed.reason})")
 
-    def _removed(self, how: str) -> Removed:
+    def removed(self, how: str) -> Removed:
+        """The error with which this node stops."""
         return Removed(
             f"this node was {REMOVED} {how}; its data directory is of no more use. To take {self._node_id} in again, "
             f"remove all but settings from the directory and add it: quorate members add {self._node_id} HOST:PORT"
@@ -237,15 +238,21 @@ class Membership:
         if self._has_left(introduction, introduction.member_at):
             replaced = self._committed is not None and self._committed.get(peer) is not None
             return f"{peer} was {REMOVED}" + (f": {peer} has another disk now" if replaced else "")
-        if any(known is not None and known.get(peer) for known in (self.current, self._committed)):
-            return None
-        if self._past.believes(introduction):
+        if self.takes_for_member(peer, introduction):
             return None
         if self.current is None:
-            return None if peer in self._book.configured else f"{peer} is not among this node's raft.peers"
-        if self.current.get(self._node_id) is None and not self._past.has_secret:  # it is being taken in
-            return None
+            return f"{peer} is not among this node's raft.peers"
         return f"{peer} is no member of this cluster yet: quorate members add {peer} HOST:PORT"
+
+    def takes_for_member(self, peer: str, introduction: Introduction) -> bool:
+        """Whether the log names it, or it has shown that it was a member, or this node has nothing to lose yet."""
+        if any(known is not None and known.get(peer) for known in (self.current, self._committed)):
+            return True
+        if self._past.believes(introduction):
+            return True
+        if self.current is None:
+            return peer in self._book.configured
+        return self.current.get(self._node_id) is None and not self._past.has_secret  # it is being taken in
 
     def impostor(self, introduction: Introduction, replaces: Introduction | None) -> str | None:
         """The reason to refuse a node whose connection would replace that of the member with the right disk, or None.
@@ -271,11 +278,6 @@ class Membership:
         if member is not None and member.incarnation == disk.incarnation:
             return False
         return 0 < member_at < self._committed_index or is_founder(disk)
-
-    def refused(self, peer: str, why: str) -> None:
-        """A peer refuses this node. Raises `Removed` if the reason is that this node was removed while it was away."""
-        if self._bootstrap.formed and REMOVED in why:
-            raise self._removed(f"(says {peer})")
 
     # ---- changes, on the leader -------------------------------------------------------------------------------------
 

@@ -33,6 +33,7 @@ LOOK_S = 0.1
 WRITE_S = 0.25
 SYNC_S = 5.0
 CLOSE_S = 5.0
+KNOWN_MAX = 1_000  # disks that are kept in mind; more than any cluster has had lately
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,8 @@ class PeerMemory:
         if now != before:
             self._known[key] = now
             self._changed = True
+        if len(self._known) > KNOWN_MAX:
+            self._known = {(each.node_id, each.incarnation): each for each in self._worth_keeping()}
 
     def heard(self, peer: str, message: messages.Message) -> None:
         """A ballot, or the request for one: both waited for the peer's disk, so it knows of its ballot."""
@@ -149,6 +152,8 @@ class PeerMemory:
         if introduction.cluster_id is None or identity.cluster_id not in (None, introduction.cluster_id):
             return missing
         for known in introduction.remembered:
+            if max(known.term, known.entry_term) > self._engine.term_now + messages.TERMS_AHEAD_MAX:
+                continue  # no disk was ever in such a term
             if (known.node_id, known.incarnation) == mine:
                 missing = missing or forgotten(self._on_disk(), known, self._held_term(known.entry_index))
             else:

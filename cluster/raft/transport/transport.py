@@ -55,7 +55,7 @@ class Listener(Protocol):
     def disconnected(self, peer: str) -> None: ...
 
     def refused(self, peer: str, why: str) -> None:
-        """A peer that introduced itself refuses this node."""
+        """A peer that this node has accepted refuses this node."""
         ...
 
     def received(self, peer: str, message: messages.Message) -> None: ...
@@ -184,7 +184,7 @@ class PeerTransport:
     def refused(self, connection: PeerConnection, why: str) -> None:
         peer = connection.peer or connection.claimed_id
         self._told.refused_by(peer, why, is_member=peer in self._dialling.members)
-        if connection.peer is not None:
+        if connection.accepted and connection.peer is not None:  # the word of a stranger says nothing
             self._listener.refused(connection.peer, why)
 
     def closed(self, connection: PeerConnection, why: str) -> None:

@@ -19,12 +19,13 @@ from quorate.cluster.raft.transport.handshake.cipher import NONCE_BYTES, Plain, 
 from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from quorate.cluster.raft.transport.handshake.hello import PROTOCOL, Hello
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
-from quorate.cluster.raft.transport.streams import INTRODUCTIONS, REFUSALS
+from quorate.cluster.raft.transport.streams import CALLS, INTRODUCTIONS, REFUSALS
 from quorate.cluster.raft.transport.transport import PeerTransport
 from tests.support.waiting import until
 
 KEY = b"the key of this cluster"
 WAIT_S = 10.0
+HEARD_ID = 2**40  # of the call that `until_heard` makes
 
 encode = msgspec.msgpack.Encoder().encode
 _length = struct.Struct(">I")
@@ -182,6 +183,14 @@ class RawPeer:
         while not heard or heard[-1][0] != REFUSALS:
             heard.append(await self.hear())
         return heard
+
+    async def until_heard(self) -> None:
+        """Wait until the node has taken all that was said: calls are answered in order, also those that it refuses."""
+        self.say(CALLS, encode([1, HEARD_ID, "is that all?", b""]))
+        while True:
+            stream, message = await self.hear()
+            if stream == CALLS and msgspec.msgpack.decode(message)[1:2] == [HEARD_ID]:
+                return
 
     async def is_hung_up_on(self, *, within_s: float = WAIT_S) -> bool:
         """Whether the node ends the connection within that time."""

@@ -13,15 +13,18 @@ from quorate.cluster.entry import FEATURE_LEVEL
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
+from quorate.cluster.raft.membership.peer_memory import KNOWN_MAX
+from quorate.cluster.raft.messages import TERMS_AHEAD_MAX
+from quorate.cluster.raft.remembered import Remembered
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.raft.transport.handshake.credentials import shared_key
-from quorate.cluster.raft.transport.streams import RAFT
-from quorate.cluster.raft.trust import TERMS_AHEAD_MAX
+from quorate.cluster.raft.transport.handshake.introduction import Introduction
+from quorate.cluster.raft.transport.streams import INTRODUCTIONS, RAFT
 from tests.simulation.test_nonsense import any_message, numbers
 from tests.support.waiting import until
-from tests.unit.raft.alone import alone
-from tests.unit.raft.raw_peer import KEY, RawPeer, Run
+from tests.unit.raft.alone import alone, running
+from tests.unit.raft.raw_peer import KEY, RawPeer, Run, encode
 from tests.unit.raft.test_transport_hostile import INSIDE
 
 SENSELESS: list[messages.Message] = [
@@ -65,6 +68,31 @@ def test_no_message_of_a_member_stops_a_leader(tmp_path: Path, run: Run, caplog:
 
     run(main())
     assert [] == [record for record in caplog.records if record.exc_info], "nothing failed inside"
+
+
+def test_what_a_member_remembers_of_others_is_bounded_and_wild_terms_are_passed_over(tmp_path: Path, run: Run) -> None:
+    """It may tell of any number of disks, again and again, and of terms that no cluster reaches."""
+
+    async def main() -> None:
+        async with alone(tmp_path, KEY) as (replica, port):
+            await replica.change_members(lambda members: members.adding("n2", "127.0.0.1:9"))
+            async with await RawPeer.connect(port) as member:
+                await member.come_in(level=FEATURE_LEVEL)
+                await until("it is in", lambda: replica.transport.is_open("n2"))
+                own = replica.introduction()
+                wild = replica.term + TERMS_AHEAD_MAX + 1
+                ours = Remembered("n1", own.incarnation, entry_term=wild, entry_index=2**62, term=wild, ballot="n2")
+                for number in range(10):
+                    others = [Remembered(f"x{number}", f"{disk}", 1, 1) for disk in range(1_000)]
+                    said = Introduction("n2", "of n2", "test", own.cluster_id, None, [], "", level=FEATURE_LEVEL)
+                    said.remembered = [ours, *others]
+                    member.say(INTRODUCTIONS, encode(said))
+                member.say(RAFT, messages.encode(messages.Appended(0, 0, success=False, reset=False)))
+                await member.until_heard()
+            assert len(running(replica).memory._known) <= KNOWN_MAX
+            assert (None, own.incarnation) == (replica.status().forgotten, replica.introduction().incarnation)
+
+    run(main())
 
 
 def in_term(message: messages.Message, term: int) -> messages.Message:

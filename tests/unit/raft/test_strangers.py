@@ -8,6 +8,7 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.cluster.raft import messages
+from quorate.cluster.raft.members import REMOVED
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
@@ -61,6 +62,49 @@ def test_who_is_no_member_is_refused_and_takes_part_in_nothing(
             assert not replica.transport.is_open("n9")
 
     run(main())
+
+
+@KEYS
+@pytest.mark.parametrize("how", ["nothing", "a member", "with the proof of another"])
+def test_who_is_no_member_stops_nobody_by_saying_that_it_was_removed(
+    tmp_path: Path, run: Run, key: bytes | None, how: str
+) -> None:
+    """Refused itself, it may still say why it refuses the other end: with these words a member says goodbye."""
+
+    async def main() -> None:
+        async with alone(tmp_path, key) as (replica, port), await RawPeer.connect(port) as n9:
+            await n9.greet("n9", key=key)
+            n9.say(INTRODUCTIONS, encode(claims(replica, how)))
+            n9.say(REFUSALS, f"n1 was {REMOVED}".encode())
+            assert REFUSALS == (await n9.heard())[-1][0]
+            n9.writer.write_eof()
+            assert await n9.is_hung_up_on()
+
+    run(main())
+
+
+def test_who_is_no_member_has_no_history_and_is_not_kept_in_mind(
+    tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Any number of them, each with a log of its own and a name of its own, would fill memory, /status and the log."""
+
+    async def main() -> None:
+        async with alone(tmp_path, KEY) as (replica, port):
+            await until("it has entries", lambda: running(replica).engine.commit_index > 2)
+            for number in range(20):
+                async with await RawPeer.connect(port) as stranger:
+                    said = claims(replica, "a member")
+                    said.node_id, said.member_at, said.committed, said.chain = f"x{number}", 1, 2, bytes(16)
+                    await stranger.greet(said.node_id)
+                    stranger.say(INTRODUCTIONS, encode(said))
+                    assert REFUSALS == (await stranger.heard())[-1][0]
+            histories = running(replica).histories
+            assert ({}, {}) == (replica.status().other_histories, histories._others)
+            kept = [each for each in vars(histories).values() if isinstance(each, dict)]
+            assert not any(kept), kept
+
+    run(main())
+    assert [] == [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 @KEYS
