@@ -1,23 +1,30 @@
-"""Which options a post mentions."""
+"""Which options a post mentions, in one pass over its text, however many options there are.
+
+An option of words stands in the text as these words, at their borders, in a row, or as one hashtag (`#IceCream`). An
+option in a script without spaces is found wherever it stands. Addresses of pages, of mail and of people are left out. A
+poll may ask for `substring` instead: then all of its options are found wherever their characters stand, in the whole
+text. Case, width and signs that nobody sees make no difference.
+"""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from operator import itemgetter
 
+from quorate.errors import ConfigError
+from quorate.ingest.social.matching.folding import fold
+from quorate.ingest.social.matching.links import BREAK, without_links
+from quorate.ingest.social.matching.mention import Mention
+from quorate.ingest.social.matching.option_reading import Row, look_of, refusal_of
+from quorate.ingest.social.matching.piece_index import PieceIndex, cuts_no_word
+from quorate.ingest.social.matching.row_index import RowIndex
+from quorate.ingest.social.matching.tokens import places_of, tokens_of
 from quorate.ingest.social.options.stream_poll import StreamPoll
 from quorate.ingest.social.post import Post
 
-_WORDS = re.compile(r"\w+")
+CHARACTERS_MAX = 65_536  # of a post's text, and of its tags together: what stands behind them is not looked at
 
-
-class Mention(NamedTuple):
-    """A post mentions this option of this poll."""
-
-    poll: StreamPoll
-    option: str
+__all__ = ["Matcher", "Mention"]
 
 
 class Matcher:
@@ -27,21 +34,55 @@ class Matcher:
     """
 
     def __init__(self, polls: Sequence[StreamPoll]) -> None:
-        self._options: dict[str, list[Mention]] = {}
+        if refused := refusal_of(polls):
+            raise ConfigError(refused)
+        self._rows = RowIndex()
+        self._pieces = PieceIndex()  # options in scripts without spaces
+        self._anywhere = PieceIndex()  # options of polls that ask for `substring`
         for poll in polls:
-            for option in poll.options:
-                self._options.setdefault(_folded(option), []).append(Mention(poll, option))
+            self._add(poll)
+        self._pieces.close()
+        self._anywhere.close()
+
+    def _add(self, poll: StreamPoll) -> None:
+        for option in poll.options:
+            look = look_of(option, poll.rules.match)
+            if isinstance(look, Row):
+                self._rows.add(look, Mention(poll, option))
+            elif look is not None and look.anywhere:
+                self._anywhere.add(look.text, Mention(poll, option))
+            elif look is not None:
+                mention = Mention(poll, option)
+                for text in {look.text, look.text.replace(" ", "")}:
+                    self._pieces.add(text, mention)
 
     def match(self, post: Post) -> list[Mention]:
-        """Each option of each poll at most once."""
-        words = dict.fromkeys(_WORDS.findall(_folded(" ".join([post.text, *post.tags]))))
-        return [mention for word in words for mention in self._of(word, post)]
+        """Each option of each poll at most once; those of one poll in the order in which the post mentions them."""
+        folded = fold(post.text[:CHARACTERS_MAX])[:CHARACTERS_MAX]  # one may become eighteen
+        found = self._anywhere.find(folded) if self._anywhere else []
+        if self._rows or self._pieces:
+            found += self._find_whole(without_links(folded + _folded_tags(post)))
+        if not found:
+            return []
+        once = {id(mention): mention for _, mention in found}
+        if not post.is_repost:
+            return [*once.values()]
+        return [mention for mention in once.values() if mention.poll.rules.reposts]
 
-    def _of(self, word: str, post: Post) -> Iterator[Mention]:
-        for mention in self._options.get(word, ()):
-            if mention.poll.rules.reposts or not post.is_repost:
-                yield mention
+    def _find_whole(self, text: str) -> list[tuple[int, Mention]]:
+        tokens = tokens_of(text)
+        found = self._rows.find(tokens)
+        if not self._pieces or text.isascii():
+            return found
+        spaced = " ".join(text.split())
+        pieces = self._pieces.find(spaced, cuts_no_word)
+        if found and pieces:
+            places = places_of(spaced)
+            found = [(places[token], mention) for token, mention in found]
+        return sorted([*found, *pieces], key=itemgetter(0))
 
 
-def _folded(text: str) -> str:
-    return unicodedata.normalize("NFKC", text).casefold()
+def _folded_tags(post: Post) -> str:
+    if not post.tags:
+        return ""
+    return fold("".join(f"{BREAK}#{tag}" for tag in post.tags)[:CHARACTERS_MAX])[:CHARACTERS_MAX]

@@ -1,0 +1,102 @@
+"""Finds pieces of text in a text, wherever they stand, in one pass.
+
+The first characters of a piece, three if it has as many, are looked up at each place of the text. Where many pieces
+begin alike, a tree of the next characters follows; where few are left, they are compared.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from quorate.ingest.social.matching.characters import MARKS, WORD
+from quorate.ingest.social.matching.mention import Mention
+
+HEAD = 3
+FEW = 4
+
+_is_word = re.compile(f"[{WORD}]").match
+_is_mark = re.compile(f"[{MARKS}]").match
+
+
+@dataclass(slots=True)
+class _Wanted:
+    text: str
+    mentions: list[Mention] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _Fork:
+    """`ended`: what is complete before it. `following`: by the next character."""
+
+    ended: list[_Wanted]
+    following: dict[str, _Fork | list[_Wanted]]
+
+
+class PieceIndex:
+    def __init__(self) -> None:
+        self._wanted: dict[str, _Wanted] = {}
+        self._heads: dict[int, dict[str, _Fork | list[_Wanted]]] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._wanted)
+
+    def add(self, text: str, mention: Mention) -> None:
+        self._wanted.setdefault(text, _Wanted(text)).mentions.append(mention)
+
+    def close(self) -> None:
+        """All pieces are there: make the tree."""
+        heads: dict[int, dict[str, list[_Wanted]]] = {}
+        for wanted in self._wanted.values():
+            size = min(HEAD, len(wanted.text))
+            heads.setdefault(size, {}).setdefault(wanted.text[:size], []).append(wanted)
+        self._heads = {
+            size: {head: _grown(pieces, size) for head, pieces in by_head.items()} for size, by_head in heads.items()
+        }
+
+    def find(self, text: str, is_whole: Callable[[str, int, int], bool] | None = None) -> list[tuple[int, Mention]]:
+        """What is mentioned, each with its place. One mention may be found several times."""
+        found: list[tuple[int, Mention]] = []
+        for size, heads in self._heads.items():
+            get = heads.get
+            for at in range(len(text) - size + 1):
+                if (tree := get(text[at : at + size])) is not None:
+                    for wanted in _fitting(tree, text, at, size):
+                        if is_whole is None or is_whole(text, at, at + len(wanted.text)):
+                            found += [(at, mention) for mention in wanted.mentions]
+        return found
+
+
+def _grown(pieces: list[_Wanted], depth: int) -> _Fork | list[_Wanted]:
+    if len(pieces) <= FEW:
+        return pieces
+    ended: list[_Wanted] = []
+    longer: dict[str, list[_Wanted]] = {}
+    for wanted in pieces:
+        if len(wanted.text) == depth:
+            ended.append(wanted)
+        else:
+            longer.setdefault(wanted.text[depth], []).append(wanted)
+    return _Fork(ended, {char: _grown(rest, depth + 1) for char, rest in longer.items()})
+
+
+def _fitting(tree: _Fork | list[_Wanted], text: str, at: int, depth: int) -> list[_Wanted]:
+    """The longest first."""
+    ended: list[_Wanted] = []
+    following: _Fork | list[_Wanted] | None = tree
+    while isinstance(following, _Fork):
+        ended += following.ended
+        following = following.following.get(text[at + depth : at + depth + 1])
+        depth += 1
+    fitting = [wanted for wanted in following or () if text.startswith(wanted.text, at)]
+    return sorted([*ended, *fitting], key=lambda wanted: -len(wanted.text))
+
+
+def cuts_no_word(text: str, start: int, end: int) -> bool:
+    """A letter of a script with spaces must stand at the border of its word. No letter must be cut from its marks."""
+    if start and _is_word(text, start) and _is_word(text, start - 1):
+        return False
+    if end == len(text):
+        return True
+    return not (_is_word(text, end) if _is_word(text, end - 1) else _is_mark(text, end))
