@@ -92,4 +92,5 @@ def _line(vote: Vote | bytes) -> bytes:
     if isinstance(vote, bytes):
         return msgspec.json.format(vote, indent=-1) + b"\n"
     fields = {"option": vote.option, "id": vote.id, "poll": vote.poll, "weight": vote.weight}
+    fields |= {"first_only": True} if vote.first_only else {}
     return _encode({name: value for name, value in fields.items() if value is not None}) + b"\n"

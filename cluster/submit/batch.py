@@ -178,6 +178,10 @@ def _tally(
     if not without_id and outcomes.count(0) == len(outcomes):  # the common case: all votes were applied
         return Tallied(len(outcomes), 0, [], version)
     by_vote = _in_order(len(votes), outcomes, without_id, result.plain)
+    if Outcome.CONFLICT in by_vote:
+        by_vote = bytes(
+            Outcome.DUPLICATE if _is_ignored(*each) else each[1] for each in zip(votes, by_vote, strict=True)
+        )
     return Tallied(
         by_vote.count(Outcome.APPLIED),
         by_vote.count(Outcome.DUPLICATE),
@@ -188,6 +192,11 @@ def _tally(
         ],
         version,
     )
+
+
+def _is_ignored(vote: Vote, code: int) -> bool:
+    """It wanted to count only if nothing was chosen under its id. The log knows nothing of this."""
+    return vote.first_only and code == Outcome.CONFLICT
 
 
 def _in_order(count: int, outcomes: bytes, without_id: list[tuple[int, int]], plain: bytes) -> bytes:

@@ -167,10 +167,10 @@ def _whole(parsed: ParsedVotes) -> list[Any]:
             "a vote of this request makes no sense, so none was counted; correct it and send it again",
             rejected=parsed.refused,
         )
-    if any(vote.id is not None for vote in parsed.votes):
+    if any(vote.id is not None or vote.first_only for vote in parsed.votes):
         raise Invalid(
-            "the request is counted as a whole, so its votes have no ids of their own: leave out the ids, or send it "
-            "without Idempotency-Key and X-Quorate-Producer"
+            "the request is counted as a whole, so its votes have no ids of their own: leave out ids and first_only, "
+            "or send it without Idempotency-Key and X-Quorate-Producer"
         )
     return parsed.votes
 

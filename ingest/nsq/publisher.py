@@ -48,7 +48,7 @@ def messages(votes: Iterable[Vote], pack: int = 1) -> Iterator[bytes]:
     waiting: list[bytes] = []
     size = 0
     for vote in votes:
-        line = _encoded(vote)
+        line = msgspec.json.encode(vote)
         if waiting and (len(waiting) == pack or size + len(line) > MESSAGE_BYTES):
             yield _body(waiting, pack)
             waiting, size = [], 0
@@ -61,16 +61,6 @@ def messages(votes: Iterable[Vote], pack: int = 1) -> Iterator[bytes]:
 def batches(bodies: Iterable[bytes]) -> Iterator[list[bytes]]:
     """Each list goes into one MPUB."""
     return split(bodies, bytes_max=MPUB_BYTES, count_max=MESSAGES_PER_MPUB)
-
-
-def _encoded(vote: Vote) -> bytes:
-    fields = {
-        "option": vote.option,
-        "id": vote.id,
-        "poll": vote.poll,
-        "weight": vote.weight if vote.weight > 1 else None,
-    }
-    return msgspec.json.encode({name: value for name, value in fields.items() if value is not None})
 
 
 def _body(lines: Sequence[bytes], pack: int) -> bytes:

@@ -17,13 +17,15 @@ DIGEST_BYTES = 16
 
 
 def vote_for(network: str, post: Post, mention: Mention) -> Vote:
-    """In a poll with one vote for each author, all that an author mentions has one id: the first of it counts.
+    """In a poll with one vote for each author, all that an author mentions has one id: the first of it counts, and the
+    others are ignored.
 
     A network that does not name its authors has one vote for each post there.
     """
     poll, option = mention.poll, mention.option
     if poll.rules.one_per == "author" and post.author:
-        return Vote(option, f"{network}-{_digest(b'author', network, 'author', post.author, poll.id)}", poll.id)
+        id = f"{network}-{_digest(b'author', network, 'author', post.author, poll.id)}"
+        return Vote(option, id, poll.id, first_only=True)
     return Vote(option, f"{network}-{_digest(b'post', network, post.id, poll.id, option)}", poll.id)
 
 

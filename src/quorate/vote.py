@@ -28,13 +28,17 @@ TOTAL_MAX = 2**63 - 1
 YEAR_9999_MS = 253_402_300_799_000  # the last second that a date can be written for; polls close before it
 
 
-class Vote(msgspec.Struct, forbid_unknown_fields=True):
-    """One choice. Without `poll` it counts in every open poll with the option; without `id` a resend counts again."""
+class Vote(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+    """One choice. Without `poll` it counts in every open poll with the option; without `id` a resend counts again.
+
+    `first_only`: the first choice under the id counts, and a later vote that says this is ignored, whatever it chooses.
+    """
 
     option: str
     id: str | None = None
     poll: str | None = None
     weight: int = 1
+    first_only: bool = False  # not written where it is false: version 0.1.0 refuses fields that it does not know
 
 
 class Outcome(enum.IntEnum):

@@ -30,6 +30,7 @@ from quorate.vote import (
 from quorate.words import count
 
 TEXTS_CACHED = 20_000
+FIELDS = "Fields: option (text), id, poll (text), weight (whole number), first_only (true or false)"
 FEW = 8  # with fewer votes than this, sets and a joined string cost more than they save
 
 What = Literal["request", "message"]  # how errors call what the votes came in
@@ -149,7 +150,7 @@ def _checked(raw: bytes | msgspec.Raw) -> Vote:
     try:
         return check_vote(_loose.decode(raw))
     except msgspec.ValidationError as error:
-        raise Invalid(f"not a vote: {error}. Fields: option (text), id, poll (text), weight (whole number)") from None
+        raise Invalid(f"not a vote: {error}. {FIELDS}") from None
 
 
 def _normal(vote: Vote) -> Vote:

@@ -53,7 +53,10 @@ READ_VOTES: list[tuple[Any, dict[str, str], tuple[int, int, list[tuple[int, str]
     ({"option": "happy", "id": "k"}, {"Idempotency_Key": "k"}, (0, 1, [])),
     ([{"option": "happy", "id": "b"}, {"option": "sad", "id": "c"}], {}, (2, 0, [])),
     ([{"option": "happy", "id": "b"}, {"option": "sad", "id": "d"}], {}, (1, 1, [])),
+    ({"option": "sad", "id": "a", "first_only": True}, {}, (0, 1, [])),
+    ({"option": "sad", "first_only": True}, {"Idempotency_Key": "a"}, (0, 1, [])),
     (b'{"option":"happy","id":"l1"}\n{"option":"sad","id":"l2"}\n', NDJSON, (2, 0, [])),
+    (b'{"option":"sad","id":"l1","first_only":true}\n{"option":"sad","id":"a"}', NDJSON, (0, 1, [(1, "conflict")])),
     (MANY, {}, (3_000, 0, [])),
     (MANY, {}, (0, 3_000, [])),
     (
@@ -114,6 +117,7 @@ WRONG_VOTES: list[tuple[str, Any, dict[str, str], int, str]] = [
     ("id and another key", {"option": "happy", "id": "a"}, {"Idempotency_Key": "b"}, 400, "invalid"),
     ("empty key", {"option": "happy"}, {"Idempotency_Key": ""}, 400, "invalid"),
     ("long key", {"option": "happy"}, {"Idempotency_Key": "k" * 129}, 413, "too-large"),
+    ("first_only under a key", [{"option": "sad", "first_only": True}], {"Idempotency_Key": "f"}, 400, "invalid"),
     ("ids under a key", [{"option": "happy", "id": "x"}], {"Idempotency_Key": "ids"}, 400, "invalid"),
     ("unreadable vote under a key", [{"option": "happy"}, {}], {"Idempotency_Key": "bad"}, 400, "rejected"),
     ("unknown under a key", [{"option": "none"}, {"option": "sad"}], {"Idempotency_Key": "bad"}, 400, "rejected"),

@@ -25,10 +25,14 @@ def outcomes(parsed: ParsedVotes, count: int) -> list[Any]:
     """The outcome of each vote of a request: the vote as a tuple, or the reason why it was refused."""
     found: list[Any] = [None] * count
     for place, vote in zip(parsed.places if parsed.places is not None else range(count), parsed.votes, strict=True):
-        found[place] = (vote.option, vote.id, vote.poll, vote.weight)
+        found[place] = fields_of(vote)
     for rejection in parsed.refused:
         found[rejection.index] = rejection.reason
     return found
+
+
+def fields_of(vote: Vote) -> tuple[object, ...]:
+    return vote.option, vote.id, vote.poll, vote.weight, vote.first_only
 
 
 def test_an_option_is_enough() -> None:
@@ -36,8 +40,8 @@ def test_an_option_is_enough() -> None:
 
 
 def test_every_field_is_read() -> None:
-    vote = one(b' {"option":"happy","id":"u1","poll":"mood","weight":3} ')
-    assert ("happy", "u1", "mood", 3) == (vote.option, vote.id, vote.poll, vote.weight)
+    vote = one(b' {"option":"happy","id":"u1","poll":"mood","weight":3,"first_only":true} ')
+    assert ("happy", "u1", "mood", 3, True) == fields_of(vote)
 
 
 def test_texts_are_normalised() -> None:
@@ -58,6 +62,8 @@ def test_texts_are_normalised() -> None:
         ('{"option":"happy","weight":"1"}', Invalid, "got `str`"),
         ('{"option":"happy","weight":true}', Invalid, "got `bool`"),
         ('{"option":"happy","weight":null}', Invalid, "got `null`"),
+        ('{"option":"happy","first_only":1}', Invalid, "got `int`"),
+        ('{"option":"happy","first_only":null}', Invalid, "got `null`"),
         ('{"option":7}', Invalid, "got `int`"),
         ('{"option":null}', Invalid, "got `null`"),
         ('{"option":["happy"]}', Invalid, "got `array`"),
@@ -181,6 +187,7 @@ wild_votes = st.fixed_dictionaries(
         "id": st.one_of(texts, st.none(), st.integers()),
         "poll": st.one_of(texts, st.none()),
         "weight": st.sampled_from([1, 2, 0, -1, 1_000_000, 1_000_001, 2**63, 2**70, 1.5, "1", True, None]),
+        "first_only": st.sampled_from([True, False, 1, "true", None]),
     },
 )
 
@@ -193,8 +200,8 @@ def test_a_batch_is_read_as_its_votes_would_be_one_by_one(votes: list[dict[str, 
         try:
             read = read_votes(json.dumps(vote).encode(), "json").votes[0]
             plain = check_vote(Vote(**vote))
-            assert (plain.option, plain.id, plain.poll, plain.weight) == (read.option, read.id, read.poll, read.weight)
-            expected.append((read.option, read.id, read.poll, read.weight))
+            assert fields_of(plain) == fields_of(read)
+            expected.append(fields_of(read))
         except TooLarge:
             expected.append("too_large")
         except Invalid:

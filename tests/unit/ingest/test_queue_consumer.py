@@ -13,6 +13,7 @@ import pytest
 
 from quorate.ingest import consumer as consuming
 from quorate.ingest.consumer import QueueConsumer
+from quorate.ingest.dead_letters import read_letter
 from quorate.ingest.source import Caster
 from quorate.ingest.troubles import Troubles
 from quorate.vote import Tallied, Vote
@@ -101,6 +102,31 @@ async def test_no_more_than_three_groups_are_counted_at_a_time(kind: type[AnyQue
             counted.replica.commit(entry, answer)
         await until("all are finished", lambda: queue.unfinished == 0)
     assert 30_000 == counted.total
+
+
+@both
+@on_loop
+async def test_another_choice_is_ignored_where_the_vote_says_so(kind: type[AnyQueue]) -> None:
+    first_only = b'{"option":"sad","id":"a","first_only":true}'
+    queue, counted = (
+        kind(b'{"option":"happy","id":"a"}', first_only, b'{"option":"sad","id":"a"}'),
+        await local_cluster(),
+    )
+    async with consumer(queue, counted.submitter) as consumed:
+        await until("all are finished", lambda: queue.unfinished == 0)
+        assert (1, 1) == (consumed.metrics.applied, consumed.metrics.duplicates)
+    assert ["conflict"] == [head["reason"] for head in heads(queue)], "only of the one that does not say so"
+    assert {"happy": 1, "sad": 0} == counted.results()
+
+
+@both
+@on_loop
+async def test_a_letter_keeps_that_only_the_first_choice_counts(kind: type[AnyQueue]) -> None:
+    vote = b'{"option":"none","id":"a","first_only":true}'
+    queue, counted = kind(vote), await local_cluster()
+    async with consumer(queue, counted.submitter):
+        await until("it is a letter", lambda: bool(queue.letters))
+    assert [Vote("none", id="a", first_only=True)] == read_letter(queue.letters[0][1]).votes()
 
 
 # ---- hold -----------------------------------------------------------------------------------------------------------

@@ -45,6 +45,26 @@ async def test_each_request_learns_its_own_outcomes() -> None:
 
 
 @on_loop
+async def test_another_choice_under_an_id_is_ignored_where_the_vote_says_so() -> None:
+    replica, submitter = await mood()
+    first, second = await asyncio.gather(
+        submitter.cast([Vote("happy", id="a", first_only=True), Vote("sad", id="b")], timeout_s=TIMEOUT_S),
+        submitter.cast(
+            [
+                Vote("sad", id="a", first_only=True),
+                Vote("happy", id="b"),
+                Vote("rage", id="c", first_only=True),
+                Vote("sad", first_only=True),
+            ],
+            timeout_s=TIMEOUT_S,
+        ),
+    )
+    assert (2, 0, []) == shape(first)
+    assert (1, 1, [(1, "b", "conflict"), (2, "c", "unknown_option")]) == shape(second)
+    assert {"happy": 1, "sad": 2} == replica.state.results("mood")
+
+
+@on_loop
 async def test_a_whole_request_counts_once_or_not_at_all() -> None:
     replica, submitter = await mood()
     votes = [Vote("happy"), Vote("happy"), Vote("sad", weight=3)]
