@@ -36,7 +36,7 @@ from bench.attack_list import ATTACKS, Attack
 from bench.honest import Honest, Noticed
 from bench.run import cpu_name
 from bench.systems import ROOT
-from quorate.http.body import UNFINISHED_BYTES_MAX
+from quorate.http.body import BODIES_BYTES_MAX
 from quorate.http.limits import Limits
 from quorate.processes.cluster import FreshCluster
 from quorate.processes.node import QUORATE, NodeProcess
@@ -44,7 +44,7 @@ from quorate.processes.process import Process
 from quorate.vote import OPTIONS_PER_POLL_MAX
 
 MB = 1024 * 1024
-BUDGETS_BYTES = Limits().waiting_bytes + Limits().unsent_bytes + UNFINISHED_BYTES_MAX
+BUDGETS_BYTES = Limits().waiting_bytes + Limits().unsent_bytes + BODIES_BYTES_MAX
 TIMES_IDLE, TIMES_P99 = 2.5, 5.0
 LOOK_S = 0.1
 SETTLE_S = 2.0

@@ -15,10 +15,11 @@ from typing import TypeVar
 
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.access import CALLER
+from quorate.http.answer import ANSWER
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.collected import Collected
-from quorate.http.connection import ANSWER, CONNECTION, READING, HttpConnection, break_off
+from quorate.http.connection import CONNECTION, READING, HttpConnection, break_off
 from quorate.http.events import Stream
 from quorate.http.flask_loader import FlaskLoader, LoadedFlask
 from quorate.http.handlers.events import stream_headers
@@ -57,7 +58,7 @@ class AsgiApp:
             if (refusal := self._admit(match, scope)) is not None:
                 await self._send(scope, send, refusal)
                 status = refusal.status
-            elif match.route is not None and self._hot and (match.hot or _waits(match.route, method)):
+            elif match.route is not None and self._hot and (match.hot or _is_on_loop(match.route, method)):
                 status = await self._on_loop(match.route, match.arguments, scope, receive, send)
             else:
                 status = await self._by_flask(match, scope, receive, send)
@@ -83,8 +84,9 @@ class AsgiApp:
     ) -> int:
         """Answer a request for a hot route, or for one that may wait long. Returns the status."""
         path = "/" + scope["path"].lstrip("/")  # as Flask spells it
+        request = Request(path, scope[CALLER])
         try:
-            request = await self._read(route, path, scope, receive)
+            await self._read(request, route, scope, receive)
             if route.method == "GET":
                 scope[READING] = asyncio.current_task()
             self._api.access.check_holds(request.caller)
@@ -99,25 +101,25 @@ class AsgiApp:
             return GONE
         except Exception as error:
             answer = internal(error, path)
+        finally:
+            self._bodies.done(request.body)
         if isinstance(answer, Reply):
             return await self._send(scope, send, answer)
         assert isinstance(answer, Stream), "a hot route answers with a Reply or a Stream"
         await self._stream(answer, scope, receive, send)
         return 200
 
-    async def _read(self, route: Route, path: str, scope: Scope, receive: Receive) -> Request:
-        request = Request(path, scope[CALLER])
-        if route.method == "POST":
+    async def _read(self, request: Request, route: Route, scope: Scope, receive: Receive) -> None:
+        if route.method != "GET":
             length = read_headers(request, scope)
             request.body = await self._bodies.read(receive, length, route.body_max(self._api.limits))
-            return request
+            return
         request.query = query_of(scope)
         for name, value in scope["headers"]:
             if name == b"last-event-id":
                 request.last_event_id = value.decode("latin-1")
             elif name == b"accept":
                 request.accept = value.decode("latin-1")
-        return request
 
     async def _send(self, scope: Scope, send: Send, answer: Reply) -> int:
         """Send it, or the refusal of an answer that is too big for now. Returns the status."""
@@ -162,10 +164,10 @@ class AsgiApp:
 
     async def _by_flask(self, match: Match, scope: Scope, receive: Receive, send: Send) -> int:
         """Let Flask answer, also with 404 or 405 if there is no route. Returns the status."""
-        collected = Collected(send)
+        collected, body = Collected(send), b""
         limits = self._api.limits
         try:
-            body_max = match.route.body_max(limits) if match.route is not None else limits.body_bytes
+            body_max = match.route.body_max(limits) if match.route is not None else limits.small_body_bytes
             body = await self._bodies.read(receive, length_of(scope), body_max)
             query_of(scope)
             await self._on_thread(partial(_ask_flask, scope, _given(body, receive), collected.take))
@@ -179,6 +181,8 @@ class AsgiApp:
             answer = internal(error, scope["path"])
         else:
             return collected.status if collected.is_stream else await self._send_collected(scope, send, collected)
+        finally:
+            self._bodies.done(body)
         return await self._send(scope, send, answer)
 
     async def _send_collected(self, scope: Scope, send: Send, collected: Collected) -> int:
@@ -214,9 +218,9 @@ def _ask_flask(scope: Scope, receive: Receive, send: Send, flask: LoadedFlask) -
     return flask.threads(scope, receive, send)  # type: ignore[arg-type]  # a2wsgi spells ASGI's types out
 
 
-def _waits(route: Route, method: str) -> bool:
-    """Whether the request may wait long: then it waits on the loop, and takes a thread only to be rendered."""
-    return route.waits and method in ("GET", "HEAD") and route.method == "GET"
+def _is_on_loop(route: Route, method: str) -> bool:
+    """Whether the loop answers this request, though its route is not hot. It may wait long, or have a big body."""
+    return route.on_loop and method in (route.method, "HEAD")
 
 
 def _is_gone(scope: Scope) -> bool:

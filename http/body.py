@@ -1,8 +1,9 @@
 """Reads the body of a request completely, within bounds. No thread waits for a body.
 
 If Content-Length is over the limit, the body is refused before a byte of it is read. A chunked body has no
-Content-Length and is refused as soon as it is over the limit. The memory of all unfinished bodies together is bounded
-too. Time is bounded by the connection (`connection.py`): when it closes, waiting for a body ends with `ClientGone`.
+Content-Length and is refused as soon as it is over the limit. The memory of all bodies together is bounded too: those
+that are not complete, and big ones until their request is answered. Time is bounded by the connection
+(`connection.py`): when it closes, waiting for a body ends with `ClientGone`.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from quorate.errors import Invalid, Overloaded, TooLarge
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 
-UNFINISHED_BYTES_MAX = 64 * 1024 * 1024
+BODIES_BYTES_MAX = 64 * 1024 * 1024
+BIG_BYTES = 64 * 1024  # a smaller one that is complete is soon read, and is not counted
 
 
 class ClientGone(Exception):
@@ -23,14 +25,14 @@ class ClientGone(Exception):
 
 
 class Bodies:
-    """Reads bodies, and counts the bytes of all that are not complete yet."""
+    """Reads bodies, and counts the bytes of all that are not complete, or big and not `done`."""
 
-    def __init__(self, unfinished_max: int = UNFINISHED_BYTES_MAX) -> None:
-        self._unfinished_max = unfinished_max
-        self._unfinished = 0
+    def __init__(self, most: int = BODIES_BYTES_MAX) -> None:
+        self._most = most
+        self._held = 0
 
     async def read(self, receive: Receive, length: bytes | None, limit: int) -> bytes:
-        """The body. `length` is the Content-Length header, if there is one."""
+        """The body, for which `done` is to be called. `length` is the Content-Length header, if there is one."""
         if length is not None and _number(length) > limit:
             raise too_large(limit)
         message = await receive()
@@ -40,11 +42,18 @@ class Bodies:
         if len(body) > limit:
             raise too_large(limit)
         if not message.get("more_body"):
+            self._hold(len(body) if len(body) > BIG_BYTES else 0)
             return body
         return await self._read_rest(receive, bytearray(body), limit)
 
+    def done(self, body: bytes) -> None:
+        """Nobody needs the body any more."""
+        if len(body) > BIG_BYTES:
+            self._held -= len(body)
+
     async def _read_rest(self, receive: Receive, body: bytearray, limit: int) -> bytes:
-        self._unfinished += (held := len(body))
+        self._held += (held := len(body))
+        whole = b""
         try:
             more = True
             while more:
@@ -53,16 +62,21 @@ class Bodies:
                     raise ClientGone
                 part: bytes = message.get("body", b"")
                 more = message.get("more_body", False)
-                self._unfinished += len(part)
-                held += len(part)
-                if held > limit:
+                if held + len(part) > limit:
                     raise too_large(limit)
-                if self._unfinished > self._unfinished_max:
-                    raise Overloaded("too many big requests arrive at this node at once; try again in a moment")
+                self._hold(len(part))
+                held += len(part)
                 body += part
-            return bytes(body)
+            whole = bytes(body)
+            return whole
         finally:
-            self._unfinished -= held
+            if len(whole) <= BIG_BYTES:
+                self._held -= held
+
+    def _hold(self, size: int) -> None:
+        if self._held + size > self._most and size:
+            raise Overloaded("too many big requests arrive at this node at once; try again in a moment")
+        self._held += size
 
 
 def too_large(limit: int) -> TooLarge:

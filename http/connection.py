@@ -2,12 +2,13 @@
 
 The headers of a request must arrive within `head_timeout_s`, and all of it within `body_timeout_s`. If the client reads
 nothing of its answer for `stall_timeout_s`, the connection is closed. An idle connection lasts `keep_alive_s`. The
-server checks this once a second in `sweep`, so requests need no timers of their own. The size of headers is bounded
-here, the size of bodies in `body.py`. Which connections are kept when there are too many: `connection_places.py`. How
-many requests may wait behind each other: `intake.py`. No request is begun while the client does not read its answers.
+server checks this once a second in `sweep`, so requests need no timers of their own. The size and number of headers
+are bounded here, the size of bodies in `body.py`. Which connections are kept when there are too many:
+`connection_places.py`. How many requests may wait behind each other, and what their heads may take: `intake.py`. No
+request is begun while the client does not read its answers.
 
-uvicorn does the rest: parsing, pipelining, flow control, keep-alive. A complete answer is sent in one write (`answer`),
-which costs a third less than the two messages of ASGI.
+uvicorn does the rest: parsing, pipelining, flow control, keep-alive. A complete answer is sent in one write
+(`answer.py`).
 """
 
 from __future__ import annotations
@@ -21,21 +22,22 @@ from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from quorate.cluster.replica import Replica
-from quorate.errors import HeadersTooLarge, Invalid, QuorateError, TooSlow
+from quorate.errors import HeadersTooLarge, Invalid, Overloaded, QuorateError, TooSlow
 from quorate.http.address_shares import share_key
+from quorate.http.answer import ANSWER, answer, closing_bytes
 from quorate.http.api import Api
 from quorate.http.connection_places import ConnectionPlaces
-from quorate.http.intake import FIRST_BYTES, Intake, WaitingBytes
+from quorate.http.intake import FIRST_BYTES, HEADER_BYTES, SMALL_HEAD_BYTES, Intake, WaitingBytes
 from quorate.http.origins import hosts_in_line
-from quorate.http.reply import Headers, headers_of, problem
 from quorate.http.unsent import UnsentBytes
 from quorate.http.upgrade import without_offer
 
-ANSWER = "quorate.answer"  # the scope's key for `answer`, which sends a complete answer in one write
 CONNECTION = "quorate.connection"  # the scope's key for the connection
+HEAD = "quorate.head"  # the scope's key for what a big head takes until the request is answered
+FEW_HEADERS = 32  # more than a browser sends
+NO_BODY = ("GET", "HEAD")
 READING = "quorate.reading"  # the scope's key for the task of a request that changes nothing: it ends with its client
 
 
@@ -67,7 +69,8 @@ class HttpConnection(HttpToolsProtocol):
         self._offers_upgrade = False  # the headers of the current request are parsed once more, without the offer
         self._began_s = self.loop.time()  # when the current request began to arrive
         self._arriving = True  # the current request is not complete
-        self._head_bytes = 0
+        self._head_bytes = 0  # of the current request's head, but for what came last
+        self._parsed_before = 0  # bytes of a head that is parsed once more
         self._body_bytes = 0  # of the current request's body, that have come
         self._stalled_since_s: float | None = None
         self.unread_since_s: float | None = None
@@ -113,7 +116,7 @@ class HttpConnection(HttpToolsProtocol):
                 self._intake.take(data, self._body_left, busy=self._is_busy)
         except httptools.HttpParserError:
             self._refuse_unreadable()
-        if self.pipeline or self._intake.charged:
+        if self.pipeline or self._intake.charged or self._intake.heads or self._head_bytes > SMALL_HEAD_BYTES:
             if self._intake.held:
                 self.flow.pause_reading()
             self._account()
@@ -125,7 +128,8 @@ class HttpConnection(HttpToolsProtocol):
         return not self.transport.is_closing()
 
     def _account(self) -> None:
-        if not self._intake.account(len(self.cycle.body) if self.pipeline else 0):
+        queued = sum(len(cycle.body) for cycle, _ in self.pipeline)
+        if not self._intake.account(queued, self._head_cost if self._in_head else 0):
             self.transport.abort()
 
     def _read_on(self) -> None:
@@ -162,6 +166,7 @@ class HttpConnection(HttpToolsProtocol):
                 self._refuse_unreadable()
                 return
             self.parser = _new_parser(self)
+            self._parsed_before = len(head)
             self.parser.feed_data(head)
 
     def _refuse_unreadable(self) -> None:
@@ -172,12 +177,15 @@ class HttpConnection(HttpToolsProtocol):
         super().on_message_begin()
         self._began_s = self.loop.time()
         self._arriving = self._in_head = True
-        self._head_bytes = self._body_bytes = 0
+        self._head_bytes, self._parsed_before = self._parsed_before, 0
+        self._body_bytes = 0
 
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._offers_upgrade = self.parser.should_upgrade()
         if not self._offers_upgrade:
+            if self._head_bytes or len(self.headers) > FEW_HEADERS:
+                self._admit_head()
             if self.url[:1] != b"/":
                 self.headers.extend(hosts_in_line(self.url, self.headers))
             super().on_headers_complete()
@@ -189,7 +197,8 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
-        super().on_body(body)
+        if self.scope["method"] not in NO_BODY:  # nobody would read it, so it would stay here
+            super().on_body(body)
 
     def on_message_complete(self) -> None:
         if not self._offers_upgrade:
@@ -200,6 +209,40 @@ class HttpConnection(HttpToolsProtocol):
         self._head_bytes += size
         if self._head_bytes > self._api.limits.head_bytes:
             self.refuse(HeadersTooLarge(f"the headers are over {self._api.limits.head_bytes:,} bytes"))
+        elif len(self.headers) > self._api.limits.headers:
+            self.refuse(HeadersTooLarge(f"there are over {self._api.limits.headers} headers"))
+
+    @property
+    def _head_cost(self) -> int:
+        """What the current request's head takes: the parts of the address are kept several times."""
+        return self._head_bytes + HEADER_BYTES * len(self.headers) + 3 * len(self.url)
+
+    def _admit_head(self) -> None:
+        """Refuse a request before it begins if its head is too much. Then it raises, so nothing more is parsed."""
+        self._in_head = True
+        self._bound_head(0)
+        cost = self._head_cost
+        if cost > SMALL_HEAD_BYTES and not self.transport.is_closing():
+            if self._intake.has_room_for_head(cost):
+                cast("dict[str, Any]", self.scope)[HEAD] = cost
+            else:
+                self.refuse(Overloaded("requests with big headers have all the room that there is for them; try again"))
+        self._in_head = False
+        if self.transport.is_closing():
+            raise httptools.HttpParserError("its head was refused")
+
+    def on_response_complete(self) -> None:
+        if self._intake.heads and self._answering is not None:
+            self._forget_head(cast("dict[str, Any]", self._answering.scope))
+        super().on_response_complete()
+
+    def _forget_head(self, scope: dict[str, Any]) -> None:
+        """An idle connection must not hold the head that came over it."""
+        if cost := scope.pop(HEAD, 0):
+            self._intake.heads -= cost
+            scope["headers"].clear()
+            scope["path"], scope["raw_path"], scope["query_string"] = "", b"", b""
+            self._account()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         if self.flow.write_paused:
@@ -341,37 +384,3 @@ def _new_parser(connection: HttpConnection) -> Any:
 def break_off(scope: dict[str, Any]) -> None:
     connection: HttpConnection = scope[CONNECTION]
     connection.break_off()
-
-
-def answer(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
-    """Send a complete answer in one write. False: it was not sent and must go through ASGI's messages.
-
-    This does what `RequestResponseCycle.send` of uvicorn 0.34 to 0.54 does for a start and a body. It leaves out the
-    checks of header names and values: our headers are made in this room and contain no line breaks.
-    """
-    if cycle.waiting_for_100_continue and cycle.more_body:
-        cycle.keep_alive = False  # the client may leave its body out now, so what it sends next could be either
-    if cycle.disconnected or cycle.flow.write_paused or cycle.response_started or cycle.scope["method"] == "HEAD":
-        return False
-    headers = cycle.default_headers + headers
-    if not cycle.keep_alive:
-        headers.append((b"connection", b"close"))
-    cycle.response_started = cycle.response_complete = True
-    cycle.waiting_for_100_continue = False
-    cycle.transport.write(_bytes_of(status, headers, body))
-    cycle.message_event.set()
-    if not cycle.keep_alive:
-        cycle.transport.close()
-    cycle.on_response()
-    return True
-
-
-def closing_bytes(error: QuorateError, replica: Replica) -> bytes:
-    """The answer after which a connection is closed, where no request was read that it could belong to."""
-    refusal = problem(error, "")
-    return _bytes_of(error.status, [*headers_of(refusal, replica), (b"connection", b"close")], refusal.body)
-
-
-def _bytes_of(status: int, headers: Headers, body: bytes) -> bytes:
-    lines = [b"%b: %b\r\n" % header for header in headers]
-    return b"".join((STATUS_LINE[status], *lines, b"\r\n", body))

@@ -54,6 +54,10 @@ def _render_description() -> Reply:
     return reply(openapi.document(ROUTES))
 
 
+def _vote_bytes(limits: Limits) -> int:
+    return limits.body_bytes
+
+
 def _poll_bytes(limits: Limits) -> int:
     return limits.poll_bytes
 
@@ -67,7 +71,7 @@ def _operation_s(limits: Limits) -> float:
 
 
 ROUTES = (
-    Route("POST", "/votes", votes.cast, votes.CAST, "vote", hot=True),
+    Route("POST", "/votes", votes.cast, votes.CAST, "vote", hot=True, body_max=_vote_bytes),
     Route("POST", "/producers", votes.open_producer, votes.OPEN_PRODUCER, "vote"),
     Route("GET", "/producers", producers.show_all, producers.SHOW_ALL, "operate"),
     Route("DELETE", "/producers/{name:path}", producers.forget, producers.FORGET, "operate"),
@@ -78,14 +82,14 @@ ROUTES = (
         results.RESULTS,
         "read",
         hot=True,
-        waits=True,
+        on_loop=True,
         timeout_s=_read_s,
     ),
     Route("GET", "/events", events.follow, events.FOLLOW, "read", hot=True),
-    Route("GET", "/polls", poll_list.show_all, poll_list.SHOW_ALL, "read", waits=True, timeout_s=_read_s),
-    Route("POST", "/polls", polls.create, polls.CREATE, "manage", body_max=_poll_bytes),
-    Route("GET", "/polls/{id:path}", polls.show, polls.SHOW, "read", waits=True, timeout_s=_read_s),
-    Route("PATCH", "/polls/{id:path}", polls.change, polls.CHANGE, "manage", body_max=_poll_bytes),
+    Route("GET", "/polls", poll_list.show_all, poll_list.SHOW_ALL, "read", on_loop=True, timeout_s=_read_s),
+    Route("POST", "/polls", polls.create, polls.CREATE, "manage", on_loop=True, body_max=_poll_bytes),
+    Route("GET", "/polls/{id:path}", polls.show, polls.SHOW, "read", on_loop=True, timeout_s=_read_s),
+    Route("PATCH", "/polls/{id:path}", polls.change, polls.CHANGE, "manage", on_loop=True, body_max=_poll_bytes),
     Route("DELETE", "/polls/{id:path}", polls.delete, polls.DELETE, "manage"),
     Route("POST", "/polls/{id:path}/state", polls.set_state, polls.SET_STATE, "manage"),
     Route("GET", "/leader", cluster.leader, cluster.LEADER, "read"),
@@ -97,7 +101,7 @@ ROUTES = (
     Route("PUT", "/settings/{name}", settings.change, settings.SET, "operate"),
     Route("GET", "/nodes", cluster.nodes, cluster.NODES, "read"),
     Route("GET", "/status", cluster.status, cluster.STATUS, "read"),
-    Route("GET", "/digest", digest.show, digest.SHOW, "read", waits=True, timeout_s=_read_s),
+    Route("GET", "/digest", digest.show, digest.SHOW, "read", on_loop=True, timeout_s=_read_s),
     Route("GET", "/version", cluster.version, cluster.VERSION, "read"),
     Route("GET", "/livez", health.livez, health.LIVEZ, "public", hot=True),
     Route("GET", "/readyz", health.readyz, health.READYZ, "public", hot=True),

@@ -35,7 +35,7 @@ OTHER = "other"  # the counts' name for requests without a route
 
 
 def any_body(limits: Limits) -> int:
-    return limits.body_bytes
+    return limits.small_body_bytes
 
 
 def any_answer_s(limits: Limits) -> float:
@@ -49,7 +49,8 @@ class Route:
     `pattern` may have one placeholder: `{file}` stands for one segment, `{id:path}` for one or more segments, and
     `{id:anything}` for one or more that may begin with a slash. The handler runs on the node's loop and is given the
     value of the placeholder. The loop answers a hot route completely; Flask answers the others on a thread. A request
-    that may wait long (`waits`) waits on the loop, and takes a thread only to render its answer.
+    that may wait long, or have a big body (`on_loop`), is answered on the loop too, and takes a thread only to render
+    its answer.
     """
 
     method: str
@@ -58,7 +59,7 @@ class Route:
     operation: Operation
     role: RouteRole  # who may use it; "public" needs no token whatever is configured
     hot: bool = False
-    waits: bool = False
+    on_loop: bool = False
     body_max: Callable[[Limits], int] = any_body
     timeout_s: Callable[[Limits], float] = any_answer_s  # how long a Flask thread waits for the loop
 

@@ -17,9 +17,10 @@ from uvicorn.server import ServerState
 
 from quorate.errors import Invalid
 from quorate.http import routes
+from quorate.http.answer import closing_bytes
 from quorate.http.api import Api
 from quorate.http.asgi import AsgiApp
-from quorate.http.connection import HttpConnection, Shared, closing_bytes
+from quorate.http.connection import HttpConnection, Shared
 from quorate.http.connection_places import ConnectionPlaces
 from quorate.http.flask_loader import FlaskLoader
 from quorate.http.intake import WaitingBytes

@@ -11,7 +11,7 @@ import ssl
 import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import uvloop
 
@@ -69,6 +69,12 @@ class Node:
     def dial(self) -> socket.socket:
         """A bare connection, for what no HTTP library would send."""
         return socket.create_connection(("127.0.0.1", self.port), timeout=TIMEOUT_S)
+
+    def hold_little_in_sockets(self) -> None:
+        """From now on, what clients leave unread stays in the node: the system would take megabytes of each answer."""
+        for server in self.server._servers:
+            for listening in cast(asyncio.Server, server).sockets:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
 
     def ask(self, method: str, path: str, body: Any = None, headers: Mapping[str, str] | None = None) -> Answer:
         """One request on a connection of its own. A body that is not bytes is sent as JSON."""

@@ -235,7 +235,7 @@ def test_a_vote_whose_body_comes_after_its_token_was_revoked_is_not_counted(
     with node.dial() as sock:
         head = b"POST /votes HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer bob\r\nContent-Length: %d\r\n\r\n"
         sock.sendall(head % len(body) + body[:5])
-        wait_for("its body is waited for", lambda: node.call(lambda: node.server._app._bodies._unfinished == 5))
+        wait_for("its body is waited for", lambda: node.call(lambda: node.server._app._bodies._held == 5))
         tokens.revoke(node, "bob")
         sock.sendall(body[5:])
         assert sock.recv(65_536).startswith(b"HTTP/1.1 401 ")
@@ -247,7 +247,8 @@ def test_a_client_that_reads_nothing_is_cut_off_with_its_token(tmp_path: Path) -
     with running(access=tokens.access) as node:
         assert tokens.file is not None
         tokens.file.on_change(lambda: node.api.events.end(node.api.access.holds))
-        long = {**MOOD, "options": [f"{number:06}" * 42 for number in range(16_000)]}  # 4 MB: more than sockets hold
+        node.hold_little_in_sockets()
+        long = {**MOOD, "options": [f"{number:06}" * 42 for number in range(16_000)]}
         assert 201 == node.ask("POST", "/polls", long, bearer("carl")).status
         with node.dial() as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65_536)

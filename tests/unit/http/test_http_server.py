@@ -276,16 +276,16 @@ def test_when_all_threads_of_flask_are_busy_the_refusal_comes_at_once() -> None:
 
 
 def test_too_many_unfinished_bodies_are_refused(node: Node) -> None:
-    node.server._app._bodies._unfinished_max = 1_000_000
+    node.server._app._bodies._most = 1_000_000
     part = bytes(700_000)
     with node.dial() as first, node.dial() as second:
         first.sendall(request(part, length=800_000))
-        wait_for("its first part is here", lambda: node.server._app._bodies._unfinished == 700_000)
+        wait_for("its first part is here", lambda: node.server._app._bodies._held == 700_000)
         second.sendall(request(part, length=800_000))
         assert 429 == read_one(second)[0]
         first.sendall(bytes(100_000))
         assert 400 == read_one(first)[0]
-    wait_for("nothing is held", lambda: node.server._app._bodies._unfinished == 0)
+    wait_for("nothing is held", lambda: node.server._app._bodies._held == 0)
 
 
 def test_too_many_votes_waiting_are_refused(node: Node) -> None:

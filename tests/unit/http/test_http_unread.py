@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import http.client
 import socket
@@ -10,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -37,9 +36,7 @@ def node() -> Iterator[Node]:
 @contextlib.contextmanager
 def big_node(**limits: Any) -> Iterator[Node]:
     with running(streams=100, limits=Limits(**limits)) as node:
-        (listener,) = node.server._servers
-        for listening in cast(asyncio.Server, listener).sockets:  # else the system takes megabytes of each answer
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * 1024)
+        node.hold_little_in_sockets()
         node.ask("POST", "/polls", MOOD)
         assert 201 == node.ask("POST", "/polls", BIG).status
         wait_for("the connections that asked for it are gone", lambda: not node.server._open())

@@ -1,0 +1,45 @@
+"""A complete answer in one write, which costs a third less than the two messages of ASGI."""
+
+from __future__ import annotations
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from quorate.cluster.replica import Replica
+from quorate.errors import QuorateError
+from quorate.http.reply import Headers, headers_of, problem
+
+ANSWER = "quorate.answer"  # the scope's key for `answer`
+
+
+def answer(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
+    """Send a complete answer in one write. False: it was not sent and must go through ASGI's messages.
+
+    This does what `RequestResponseCycle.send` of uvicorn 0.34 to 0.54 does for a start and a body. It leaves out the
+    checks of header names and values: our headers are made in this room and contain no line breaks.
+    """
+    if cycle.waiting_for_100_continue and cycle.more_body:
+        cycle.keep_alive = False  # the client may leave its body out now, so what it sends next could be either
+    if cycle.disconnected or cycle.flow.write_paused or cycle.response_started or cycle.scope["method"] == "HEAD":
+        return False
+    headers = cycle.default_headers + headers
+    if not cycle.keep_alive:
+        headers.append((b"connection", b"close"))
+    cycle.response_started = cycle.response_complete = True
+    cycle.waiting_for_100_continue = False
+    cycle.transport.write(_bytes_of(status, headers, body))
+    cycle.message_event.set()
+    if not cycle.keep_alive:
+        cycle.transport.close()
+    cycle.on_response()
+    return True
+
+
+def closing_bytes(error: QuorateError, replica: Replica) -> bytes:
+    """The answer after which a connection is closed, where no request was read that it could belong to."""
+    refusal = problem(error, "")
+    return _bytes_of(error.status, [*headers_of(refusal, replica), (b"connection", b"close")], refusal.body)
+
+
+def _bytes_of(status: int, headers: Headers, body: bytes) -> bytes:
+    lines = [b"%b: %b\r\n" % header for header in headers]
+    return b"".join((STATUS_LINE[status], *lines, b"\r\n", body))
