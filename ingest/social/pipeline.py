@@ -4,8 +4,8 @@ The network's thread puts posts into the queue, this one matches them and writes
 has the votes confirmed. All keep the order of the posts. So when a batch is confirmed, all before it is, and its
 positions can be written.
 
-A stop closes the network's connection, sends what was read, and ends within `STOP_S`, whatever hangs: threads that do
-not end by then are left. What could not be confirmed is read again the next time, as far as the network repeats it.
+A stop closes the network's connection, sends what was read, and ends within four seconds, whatever hangs: threads that
+do not end by then are left. What could not be confirmed is read again the next time, as far as the network repeats it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 
 POSTS_AT_ONCE = 2_000
 TICK_S = 0.2  # how soon a stop is seen, and positions are written
-STOP_S = 3.5  # for what is to be done after a stop was asked for
+STOP_S = 3.0  # after a stop was asked for, to have confirmed what was read
+SENDER_ENDS_S, NETWORK_ENDS_S = 0.3, 0.7  # for threads to end, before they are left
 
 
 @dataclass(slots=True)
@@ -133,10 +134,9 @@ class Pipeline:
     def _end(self) -> None:
         self.queue.stop()
         self._polls.stop()
-        left_s = 0.5 if self._stop_at_s is None else max(0.1, self._stop_at_s - time.monotonic())
-        self.sender.stop(left_s)
+        self.sender.stop(SENDER_ENDS_S)
         self._places.write()
-        self._thread.join(left_s)
+        self._thread.join(NETWORK_ENDS_S)
         self.unconfirmed = self.queue.under_way
         if self.unconfirmed:
             log.warning("%s could not be confirmed in time", count(self.unconfirmed, "post"))

@@ -137,9 +137,9 @@ class PostQueue:
 
     @property
     def is_over(self) -> bool:
-        """The network puts in no more, and all was taken."""
+        """Nothing more comes, and all was taken."""
         with self._changed:
-            return self._ended and not self._waiting
+            return (self._ended or self._stopped) and not self._waiting
 
     @property
     def under_way(self) -> int:

@@ -15,14 +15,13 @@ from typing import Literal
 
 import msgspec
 
-from quorate.client.lines import LINE_BYTES_MAX, numbered
+from quorate.client.lines import LINE_BYTES_MAX, chunks
 from quorate.errors import Conflict, Invalid
 from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.compressed import damage_in_words, plain
 from quorate.words import count
 
-POSTS_AT_ONCE = 500
 AHEAD_S = 0.02  # posts that are due so soon are not waited for
 BAD_LINES_KEPT = 1_000
 
@@ -67,13 +66,17 @@ class ReplayNetwork:
         reading = _Reading(inlet, place, self._called, pace, self._is_remembered)
         with self._opened() as stream, damage_in_words(self._called):
             inlet.connected()
-            for number, line in numbered(plain(stream)):
-                try:
-                    reading.read(number, line)
-                except Invalid as error:
-                    self._pass_over(number, error.detail, reading)
-                    reading.add(number, line)
-            reading.end()
+            number = 0
+            for lines in chunks(plain(stream)):  # of a pipe: as they come
+                for line in lines:
+                    number += 1
+                    try:
+                        reading.read(number, line)
+                    except Invalid as error:
+                        self._pass_over(number, error.detail, reading)
+                        reading.add(number, line)
+                reading.put()
+            reading.check_end()
 
     def _pass_over(self, number: int, why: str, reading: _Reading) -> None:
         if not self._skip_bad:
@@ -100,7 +103,6 @@ class _Reading:
         self._digest = hashlib.blake2b(digest_size=16)
         self._posts: list[Post] = []
         self._line = 0  # the last one that was added
-        self._put_line = place.line
 
     def read(self, number: int, line: bytes) -> None:
         """Add the line, and its post. Raises `Invalid`, before anything is added, if it is none."""
@@ -112,8 +114,6 @@ class _Reading:
             self._check(number)
         elif post is not None:
             self._posts.append(post)
-        if number - self._put_line >= POSTS_AT_ONCE:
-            self.put()
 
     def add(self, number: int, line: bytes) -> None:
         self._digest.update(line)
@@ -125,22 +125,21 @@ class _Reading:
             self._inlet.pause(pause_s)
 
     def put(self) -> None:
-        self._put_line = self._line
+        if self._line < self._place.line:
+            _ = self._inlet.terms  # raises if the stream is stopped
+            return
         position = msgspec.json.encode(_Place(self._line, self._digest.hexdigest())).decode()
         self._inlet.put(self._posts, {"": position} if self._is_remembered else {})
         self._posts = []
 
     def _check(self, number: int) -> None:
-        """Of the lines that were read already."""
-        if not number % POSTS_AT_ONCE:
-            _ = self._inlet.terms  # raises if the stream is stopped
+        """Of the lines that were read already, the last."""
         if number == self._place.line and self._digest.hexdigest() != self._place.digest:
             raise self._changed(f"changed in its first {count(number, 'line')}, which were read already")
 
-    def end(self) -> None:
+    def check_end(self) -> None:
         if self._line < self._place.line:
             raise self._changed(f"has {count(self._line, 'line')}, and {self._place.line:,} were read already")
-        self.put()
 
     def _changed(self, what: str) -> Conflict:
         return Conflict(

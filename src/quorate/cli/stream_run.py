@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from quorate.ingest.social.network import Network
     from quorate.ingest.social.outlets import Outlet
 
+NSQ_TRY_S = 5.0  # then it is said why nothing is taken, and tried again
 
-class StopAsked(Exception):
-    """A signal came while the stream was being started: nothing was read yet."""
+
+class StopAsked(BaseException):
+    """A signal came while the stream was being started: nothing was read yet. No library may take it for a failure."""
 
 
 class StopFlag:
@@ -87,7 +89,7 @@ def _run(network: Network, options: StreamOptions, flag: StopFlag) -> int:
 
 
 def _client(options: StreamOptions) -> Client:
-    return client_of(options.nodes, options.timeout_s, unreached_s=None)
+    return client_of(options.nodes, options.timeout_s)
 
 
 def _outlet(options: StreamOptions) -> tuple[Outlet, str]:
@@ -106,7 +108,9 @@ def _publisher(options: StreamOptions) -> Publisher:
 
     nsq, both = options.config.nsq, options.config.stream.both
     nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
-    return Publisher(nsqds, nsq.topic, both=both, timeout_s=options.timeout_s, auth_secret=nsq.auth_secret)
+    return Publisher(
+        nsqds, nsq.topic, both=both, timeout_s=min(options.timeout_s, NSQ_TRY_S), auth_secret=nsq.auth_secret
+    )
 
 
 def _report(numbers: StreamNumbers, unconfirmed: int) -> None:

@@ -15,7 +15,7 @@ from quorate.ingest.social.reading.compressed import zstd
 from tests.support.social_inlet import SocialInlet, running
 from tests.support.waiting import wait_for
 
-POSTS = 1_200
+POSTS = 3_000  # more than are read at once
 
 
 def lines(count: int = POSTS, *, first: int = 0, apart_ms: int = 0) -> bytes:
