@@ -44,6 +44,7 @@ CATCH_UP_S = 1.0  # how long a follower may take to apply the leader's version; 
 ASK_AGAIN_S, ASK_AGAIN_MAX_S = 1.0, 8.0  # while a read waits for a version that this node may get late
 NOT_AT_ONCE = 0.618  # of each read's pause is moved by another share, so that a thousand do not ask in one moment
 NO_VERSION = 2**63 - 1  # no state machine comes to this version: a read that wants it is told the present one
+FORWARDED_WAIT_MAX_S = 30.0  # as long as a client may have a read wait
 BIG_WAITING_MAX = 100  # readers of big tallies that wait for their turn; the last of them waits about two seconds
 
 T = TypeVar("T")
@@ -109,11 +110,11 @@ class Reads:
     def __init__(self, replica: Replica, *, clock: Callable[[], float] = elapsed_s) -> None:
         self._replica = replica
         self._clock = clock
-        self._waits = VersionWaits()
+        self._waits, self._forwarded_waits = VersionWaits(), VersionWaits()  # for clients, and for other nodes
         self._asked_again = 0.0
         self._big = asyncio.Lock()  # one big tally is made at a time, so their memory is bounded
         self._big_waiting = 0
-        replica.on_applied(lambda applied: self._waits.reached(applied.version))
+        replica.on_applied(lambda applied: self._applied(applied.version))
         self._leader = LeaderCall(
             replica,
             "read",
@@ -251,18 +252,20 @@ class Reads:
         return version, asked_at_s
 
     async def _on_forwarded(self, peer: str, data: bytes) -> bytes:
+        """Only nodes of 0.1.0 have the leader wait, see above."""
         query = _decode_query(data)
-        found = await self._here(query, asyncio.get_running_loop().time() + query.wait_s)
+        wait_s = query.wait_s if 0.0 <= query.wait_s <= FORWARDED_WAIT_MAX_S else FORWARDED_WAIT_MAX_S
+        found = await self._here(query, asyncio.get_running_loop().time() + wait_s, self._forwarded_waits)
         answer = _encode(await _split(found) if isinstance(found, Results) else found)
         if len(answer) > ENTRY_BYTES_MAX:
             raise TooLarge(f"the answer has {len(answer):,} bytes, too many to forward: ask {self._replica.node_id}")
         return answer
 
-    async def _here(self, query: _Query, deadline_s: float) -> Any:
+    async def _here(self, query: _Query, deadline_s: float, waits: VersionWaits | None = None) -> Any:
         began_s = self._clock()
         if query.level == "linearizable":
             await self._replica.barrier()
-        await self._reached(query.min_version, deadline_s)
+        await self._reached(query.min_version, deadline_s, waits)
         if query.level == "none" and (query.what == "polls" or self._replica.state.poll(query.name or "") is None):
             await self._known(deadline_s)
         if query.what == "polls":
@@ -282,8 +285,8 @@ class Reads:
         age_ms = self.staleness.ms_since(began_s) if linearizable else self.staleness.age_ms
         return self._replica.state.version, query.level, age_ms
 
-    def _poll(self, name: str | None) -> PollView:
-        assert name is not None
+    def _poll(self, asked: str | None) -> PollView:
+        name = asked or ""
         poll = self._replica.state.poll(name)
         if poll is None and self._replica.state.tombstone(name) is not None:
             raise Deleted(f"the poll {name!r} was deleted", poll=name)
@@ -312,9 +315,14 @@ class Reads:
                 raise NotReady(NOT_KNOWN)
             await asyncio.sleep(POLL_S)
 
-    async def _reached(self, version: int, deadline_s: float) -> None:
+    def _applied(self, version: int) -> None:
+        self._waits.reached(version)
+        self._forwarded_waits.reached(version)
+
+    async def _reached(self, version: int, deadline_s: float, waits: VersionWaits | None = None) -> None:
         if version <= self._replica.state.version:
             return
-        if not await self._waits.until(version, deadline_s - asyncio.get_running_loop().time()):
+        waits = self._waits if waits is None else waits
+        if not await waits.until(version, deadline_s - asyncio.get_running_loop().time()):
             at = self._replica.state.version
             raise Stale(f"this node is at version {at}, not yet at {version}", version=at)

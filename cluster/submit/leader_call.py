@@ -50,7 +50,7 @@ from quorate.errors import NoLeader, NotReady, OutcomeUnknown, Overloaded, Quora
 
 T = TypeVar("T")
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # of bytes that a peer sent
 
 
 def may_try_again(error: BaseException) -> TypeGuard[NoLeader | NotReady]:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import msgspec
 
+from quorate.cluster.submit.leader_call import UNREADABLE
 from quorate.errors import Invalid, NotReady
 from quorate.vote import ENTRY_BYTES_MAX
 
@@ -114,7 +115,7 @@ def check(section: bytes, level: int) -> None:
     ask, too, and one may not know yet that the level has risen."""
     try:
         commands = _decode(section)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise Invalid(f"it holds what followers do not forward, or numbers that no request has ({error})") from None
     for command in commands:
         if isinstance(command, _CreatePoll) and (command.initial_results or command.imported):

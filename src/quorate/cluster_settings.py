@@ -17,6 +17,7 @@ from quorate.cluster import entry
 from quorate.cluster.entry import Command, Done
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.replica import Replica
+from quorate.cluster.submit.leader_call import UNREADABLE
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import SETTINGS, Config
 from quorate.config.load import nearest_setting
@@ -77,7 +78,7 @@ class ClusterSettings:
         answer = await self._ask(id)
         try:
             return _decode(answer)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise NotReady("told what this version cannot read") from None
 
     async def _ask(self, id: str) -> bytes:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
+from quorate.cluster.raft.messages import Count
 from quorate.cluster.raft.replica import RaftReplica
+from quorate.cluster.submit.leader_call import UNREADABLE
 from quorate.config import Config
 from quorate.errors import NotReady, QuorateError
 from quorate.http.api import MemberAddresses
@@ -19,11 +21,14 @@ PROBE_S = 1.0
 class Progress(msgspec.Struct):
     """What a node answers to a probe from a peer. The field names are part of the answer of GET /nodes."""
 
-    role: str
-    term: int
-    version: int
-    log_index: int
-    lag: int
+    role: Annotated[str, msgspec.Meta(max_length=16)]
+    term: Count
+    version: Count
+    log_index: Count
+    lag: Count
+
+
+_decode = msgspec.json.Decoder(Progress).decode
 
 
 class ClusterView:
@@ -61,8 +66,8 @@ class ClusterView:
                 return {**known, "reachable": True, **msgspec.to_builtins(self._progress())}
             async with asyncio.timeout(PROBE_S):
                 answer = await self._replica.call(member.id, "probe", b"")
-            return {**known, "reachable": True, **msgspec.json.decode(answer)}
-        except (QuorateError, TimeoutError):
+            return {**known, "reachable": True, **msgspec.to_builtins(_decode(answer))}
+        except (QuorateError, TimeoutError, *UNREADABLE):
             return {**known, "reachable": False}
 
     async def _on_probe(self, peer: str, request: bytes) -> bytes:

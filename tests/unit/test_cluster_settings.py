@@ -87,6 +87,24 @@ def test_a_default_says_nothing_against_what_the_cluster_has() -> None:
     assert ["n2"] == run(main())
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [b"", b"[]", b'{"x":' + b"[" * 20_000, b'{"votes.dedup_window":{"value":' + b"[" * 20_000, b'{"\xff":1}'],
+    ids=["nothing", "a list", "deep", "deep inside", "no text"],
+)
+def test_an_answer_that_cannot_be_read_is_told_of_that_node_alone(answer: bytes) -> None:
+    async def main() -> Mapping[str, Any]:
+        members = Members({}, {}, {})
+
+        async def tell(peer: str, request: bytes) -> bytes:
+            return answer
+
+        members.replicas[1].handlers["settings"] = tell
+        return await members.settings[0].show()
+
+    assert {"n2": "told what this version cannot read"} == run(main())["untold"]
+
+
 def test_a_node_that_does_not_hear_the_leader_learns_its_settings_over_a_peer() -> None:
     async def main() -> tuple[Any, Any]:
         members = Members({"flush.sinks": ["mongo"]}, {}, {})

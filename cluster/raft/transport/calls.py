@@ -3,7 +3,8 @@
 A call always ends: in the answer, in an error that says it surely was not sent, or in `OutcomeUnknown`.
 
 Calls are counted for each kind alone, and those that are served for each peer too. So readers who wait keep no votes
-from passing, and the readers of one node no readers of another.
+from passing, and the readers of one node no readers of another. What one peer has open is bounded in bytes, too, and so
+are the lines that its calls write into the log.
 """
 
 from __future__ import annotations
@@ -12,11 +13,12 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from quorate import errors
+from quorate.cluster.raft.line_limit import LineLimit
 from quorate.cluster.raft.messages import MALFORMED
 from quorate.cluster.raft.transport.connection import PeerConnection
 from quorate.cluster.raft.transport.streams import CALLS, MESSAGE_BYTES_MAX
@@ -26,6 +28,7 @@ from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, T
 CALLS_MAX = 1024  # of one kind: made by this node, and served for each peer
 CALL_BACKLOG_BYTES = 16 * 1024 * 1024
 CALL_S = 10.0
+SERVED_BYTES_MAX = 4 * MESSAGE_BYTES_MAX  # of the calls that are served for one peer
 SAME_VERSION = "do both run the same version of Quorate?"
 CALL_BYTES = 1024  # what a call's message may have around its body
 
@@ -34,7 +37,7 @@ log = logging.getLogger(__name__)
 
 class _Call(msgspec.Struct, array_like=True, tag=1):
     id: int
-    kind: str
+    kind: Annotated[str, msgspec.Meta(max_length=64)]
     body: bytes
 
 
@@ -70,6 +73,8 @@ class Calls:
         self._open: dict[int, tuple[PeerConnection, asyncio.Future[bytes]]] = {}
         self._made: Counter[str] = Counter()  # by kind: calls that are open
         self._served: Counter[tuple[str, str]] = Counter()  # by peer and kind: handlers that are at work
+        self._served_bytes: Counter[str] = Counter()  # by peer: of the calls that they work at
+        self._lines: dict[str, LineLimit] = {}  # by peer: of what is wrong with its calls
         self._ids = itertools.count(1)
 
     def add_handler(self, kind: str, handler: PeerHandler) -> None:
@@ -144,18 +149,22 @@ class Calls:
                     answer.set_exception(error)
 
     def _serve(self, connection: PeerConnection, call: _Call) -> None:
-        assert connection.peer is not None
-        lane = connection.peer, call.kind if call.kind in self._handlers else ""
-        if self._served[lane] >= CALLS_MAX or connection.backlog > CALL_BACKLOG_BYTES:
+        peer, size = connection.peer, len(call.body)
+        assert peer is not None
+        lane = peer, call.kind if call.kind in self._handlers else ""
+        too_many = self._served[lane] >= CALLS_MAX or self._served_bytes[peer] + size > SERVED_BYTES_MAX
+        if too_many or connection.backlog > CALL_BACKLOG_BYTES:
             self._reply(connection, _failed(call.id, Overloaded("too many calls wait on this node")))
             return
         task = asyncio.get_running_loop().create_task(self._answer(connection, call))
         self._serving.add(task)
         self._served[lane] += 1
+        self._served_bytes[peer] += size
 
         def ended(task: asyncio.Task[None]) -> None:
             self._serving.discard(task)
             self._served[lane] -= 1
+            self._served_bytes[peer] -= size
 
         task.add_done_callback(ended)
 
@@ -167,22 +176,27 @@ class Calls:
         return await handler(peer, body)
 
     async def _answer(self, connection: PeerConnection, call: _Call) -> None:
-        assert connection.peer is not None
+        peer = connection.peer
+        assert peer is not None
         reply: _Answer | _Failed
         try:
-            reply = _Answer(call.id, await self.handle(connection.peer, call.kind, call.body))
+            reply = _Answer(call.id, await self.handle(peer, call.kind, call.body))
         except QuorateError as error:
             reply = _failed(call.id, error)
         except MALFORMED as error:
-            why = (
-                f"the call {call.kind!r} of {connection.peer} cannot be read by its receiver ({error}); {SAME_VERSION}"
-            )
-            log.warning("%s", why)
+            why = f"the call {call.kind!r} of {peer} cannot be read by its receiver ({error}); {SAME_VERSION}"
+            if (more := self._may_log(peer)) is not None:
+                log.warning("%s%s", why, more)
             reply = _failed(call.id, OutcomeUnknown(why))
         except Exception:
-            log.exception("a %s call from %s failed", call.kind, connection.peer)
+            if (more := self._may_log(peer)) is not None:
+                log.exception("a %s call from %s failed%s", call.kind, peer, more)
             reply = _failed(call.id, OutcomeUnknown("the other node failed inside; its log says how"))
         self._reply(connection, reply)
+
+    def _may_log(self, peer: str) -> str | None:
+        """See `LineLimit.allow`."""
+        return self._lines.setdefault(peer, LineLimit()).allow(asyncio.get_running_loop().time())
 
     def _reply(self, connection: PeerConnection, reply: _Answer | _Failed) -> None:
         message = _encode(reply)

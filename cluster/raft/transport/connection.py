@@ -30,12 +30,14 @@ from quorate.cluster.raft.transport.streams import (
     REFUSALS,
     Incoming,
     Outgoing,
+    is_of,
     whole,
 )
 
 HANDSHAKE_S = 3.0
 FRAME_BYTES_MAX = PART_BYTES + 64
 WRITE_BUFFER_BYTES = 1024 * 1024
+REFUSAL_BYTES_MAX = 16 * 1024
 
 ONLY_ASKED = b"it only asked which node answers here"  # comes as a refusal, and is none
 
@@ -304,8 +306,10 @@ class PeerConnection(asyncio.Protocol):
             self._on_hello(frame)
         elif self.peer is None:
             self._on_part(self._handshake.open_unproved(frame), INTRODUCTION_BYTES_MAX)
-        else:
+        elif not self.refusing:
             self._on_part(cipher.open(frame), MESSAGE_BYTES_MAX)
+        elif is_of(REFUSALS, part := cipher.open(frame)):
+            self._on_part(part, REFUSAL_BYTES_MAX)
 
     def _on_part(self, part: bytes, bytes_max: int) -> None:
         stream, message = self._incoming.take(part, bytes_max)
@@ -316,9 +320,9 @@ class PeerConnection(asyncio.Protocol):
 
     def _on_message(self, stream: int, message: bytes) -> None:
         if stream == REFUSALS and message == ONLY_ASKED:
-            self.only_asked = True
-            if self.target is None and self.peer is None:
+            if self.target is None and self.peer is None and not self.only_asked:
                 self.introduce()
+            self.only_asked = True
         elif stream == REFUSALS:
             self.was_refused = True
             self._owner.refused(self, message.decode("utf-8", "replace")[:1000])
@@ -378,7 +382,7 @@ class PeerConnection(asyncio.Protocol):
         if self._transport is None or self._ends:
             return
         self._flush()
-        self.refusing = True
+        self.refusing, self._incoming = True, Incoming()
         self._transport.write_eof()
         self._close_later(why)
         self._owner.closed(self, why)

@@ -36,9 +36,9 @@ class LinkLog:
         if not replaces_another:
             self._fresh[peer] = connection
 
-    def refused_by(self, peer: str, why: str, *, is_member: bool) -> None:
-        """The peer refuses this node."""
-        self._warn(f"{peer} refuses", f"{peer} refuses this node: {why}; trying on")
+    def refused_by(self, peer: str, why: str, *, host: str, is_member: bool) -> None:
+        """The peer refuses this node. Those who are no members may claim any id."""
+        self._warn(f"{peer} refuses" if is_member else host, f"{peer} refuses this node: {why}; trying on")
         if is_member:
             self._reasons.note(peer, f"it refuses this node: {why}", _now_s())
 

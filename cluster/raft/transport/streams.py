@@ -24,6 +24,10 @@ def whole(stream: int, message: bytes) -> bytes:
     return bytes((stream,)) + message
 
 
+def is_of(stream: int, part: bytes) -> bool:
+    return bool(part) and part[0] & ~_MORE == stream
+
+
 class Outgoing:
     """The parts that wait to be sent."""
 
@@ -80,7 +84,7 @@ class Incoming:
             return stream, part[1:]
         begun += memoryview(part)[1:]
         if len(begun) > bytes_max:
-            raise BadFrame(f"a message over {MESSAGE_BYTES_MAX} bytes")
+            raise BadFrame(f"a message over {bytes_max} bytes")
         if more:
             return stream, None
         message = bytes(begun)

@@ -131,14 +131,18 @@ class PeerTransport:
     # ---- connections ------------------------------------------------------------------------------------------------
 
     def _new_connection(self, target: Target | None = None) -> PeerConnection:
-        """Make a connection. If too many wait for their handshake, close the oldest: peers need one round trip."""
+        """Make a connection. If too many wait for their handshake, close the oldest of the host that has most: peers
+        need one round trip, and who has many is no peer."""
         turn = 0 if target is None else self._turns[target.peer]
         connection = PeerConnection(self, target, turn=turn)
         self._handshaking[connection] = None
         waiting = [each for each in self._handshaking if each.target is None]
         if len(waiting) > HANDSHAKES_MAX:
-            waiting[0].close("too many connections that have not introduced themselves")
-            self._handshaking.pop(waiting[0])
+            hosts = Counter(each.host for each in waiting)
+            most = max(hosts.values())
+            oldest = next(each for each in waiting if hosts[each.host] == most)
+            oldest.close("too many connections that have not introduced themselves")
+            self._handshaking.pop(oldest)
         return connection
 
     async def connect(self, target: Target, host: str, port: int) -> PeerConnection:
@@ -183,7 +187,7 @@ class PeerTransport:
 
     def refused(self, connection: PeerConnection, why: str) -> None:
         peer = connection.peer or connection.claimed_id
-        self._told.refused_by(peer, why, is_member=peer in self._dialling.members)
+        self._told.refused_by(peer, why, host=connection.host, is_member=peer in self._dialling.members)
         if connection.accepted and connection.peer is not None:  # the word of a stranger says nothing
             self._listener.refused(connection.peer, why)
 

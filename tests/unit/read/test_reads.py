@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 
 from quorate.cluster import entry
@@ -14,7 +15,7 @@ from quorate.cluster.read import reads as reads_module
 from quorate.cluster.read.reads import Reads, Results
 from quorate.cluster.submit.batch import count_choices
 from quorate.cluster.submit.submitter import Submitter
-from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, Stale, TooLarge
+from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, Stale, TooLarge, UnknownPoll
 from quorate.vote import Vote
 from quorate.words import AGE_UNKNOWN_MS, Level
 from tests.support.local_replica import LocalReplica
@@ -93,6 +94,37 @@ async def test_more_reads_than_may_wait_for_versions_are_refused_and_others_are_
         each.cancel()
     await asyncio.wait(waiting)
     assert (0, []) == (len(reads._waits), reads._waits._heap)
+
+
+@on_loop
+async def test_what_members_have_this_node_wait_for_keeps_no_client_from_waiting(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nodes of 0.1.0 ask the leader to wait. One that lies might ask so for ever, a thousand times."""
+    monkeypatch.setattr(version_waits, "WAITING_MAX", 3)
+    monkeypatch.setattr(reads_module, "FORWARDED_WAIT_MAX_S", 0.5)
+    leader, _, _ = await pair()
+    reads = Reads(leader)
+    asks = msgspec.msgpack.encode
+    forwarded = [
+        asyncio.ensure_future(leader.handlers["read"]("n2", asks(["results", "mood", "weak", 2**62, wait_s])))
+        for wait_s in (1e300, float("inf"), float("nan"))
+    ]
+    await asyncio.sleep(0.05)
+    with pytest.raises(Overloaded):
+        await leader.handlers["read"]("n2", asks(["results", "mood", "weak", 2**62, 5.0]))
+    with pytest.raises(Stale):
+        await reads.results("mood", min_version=2**62, wait_s=0.01)
+    told = await asyncio.wait_for(asyncio.gather(*forwarded, return_exceptions=True), 5)
+    assert [Stale] * 3 == [type(each) for each in told]
+
+
+@pytest.mark.parametrize("what", ["results", "poll"])
+@on_loop
+async def test_a_member_that_asks_for_no_poll_is_told_that_there_is_none(what: str) -> None:
+    leader, _, _ = await pair()
+    with pytest.raises(UnknownPoll):
+        await leader.handlers["read"]("n2", msgspec.msgpack.encode([what, None, "weak", 0, 0.0]))
 
 
 @on_loop

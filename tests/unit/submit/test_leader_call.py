@@ -188,6 +188,19 @@ def its_answer_cannot_be_read(cluster: Cluster) -> None:
     cluster.answer(cluster.first, garbled)
 
 
+def its_answer_is_nested_without_end(cluster: Cluster) -> None:
+    """It lies. Fields that this version does not know are passed over, however deep they are."""
+
+    def nested(handler: Answer) -> Answer:
+        async def answer(peer: str, request: bytes) -> bytes:
+            sound = await handler(peer, request)
+            return bytes((sound[0] + 1,)) + sound[1:] + b"\x91" * 20_000  # an array of one more
+
+        return answer
+
+    cluster.answer(cluster.first, nested)
+
+
 ANSWERED = "answered"
 SURELY_NOT = "surely not"  # which error it is depends on where the deadline finds the request: on a busy machine it may
 # find it with the leader, which has not refused it yet, and then it is unknown
@@ -210,6 +223,7 @@ ROWS: list[tuple[Callable[[Cluster], None], Expected, Expected, Expected]] = [
     (its_connection_breaks, OutcomeUnknown, ANSWERED, OutcomeUnknown),
     (it_is_silent, OutcomeUnknown, NoLeader, OutcomeUnknown),
     (its_answer_cannot_be_read, OutcomeUnknown, OutcomeUnknown, OutcomeUnknown),
+    (its_answer_is_nested_without_end, OutcomeUnknown, OutcomeUnknown, OutcomeUnknown),
 ]
 KINDS = ("votes", "reads", "administration")
 
