@@ -92,7 +92,8 @@ class SocialInlet:
     def pause(self, seconds: float) -> None:
         with self._changed:
             self._check()
-            self.pauses.append(seconds)
+            if seconds:
+                self.pauses.append(seconds)
             self._slept_s += seconds
             self._changed.wait_for(lambda: self._stopped, min(seconds, PAUSE_MAX_S))
             self._check()

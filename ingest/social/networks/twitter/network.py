@@ -1,0 +1,212 @@
+"""Twitter's v1.1 `statuses/filter`, and servers that are compatible with it.
+
+It is lossy: nothing that was said while nobody listened comes again. So every gap is told, with its length. Without
+options it waits, as the endpoint wants at least one.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Literal
+
+from quorate.ingest.social.network import Inlet, Positions, Terms
+from quorate.ingest.social.networks.twitter.connections import Connections
+from quorate.ingest.social.networks.twitter.filter_stream import FilterStream
+from quorate.ingest.social.networks.twitter.keys import TwitterKeys
+from quorate.ingest.social.networks.twitter.messages import Disconnect, FallingBehind, Message, Nonsense, Withheld
+from quorate.ingest.social.networks.twitter.succession import Succession
+from quorate.ingest.social.networks.twitter.track import Track, TrackLimits, track_of
+from quorate.ingest.social.networks.twitter.withheld import WithheldCount
+from quorate.ingest.social.post import Post
+from quorate.ingest.social.reading.companion import Companion
+from quorate.ingest.social.reading.lines import LineTooLong
+from quorate.ingest.social.reading.pauses import ReconnectPauses
+from quorate.ingest.social.reading.refusal import Refusals, StreamRefused
+from quorate.web.long_read import LongReadFailed
+
+log = logging.getLogger(__name__)
+
+URL = "https://stream.twitter.com/1.1/statuses/filter.json"
+SILENCE_S = 90.0  # three keep-alives
+NEW_OPTIONS_S = 60.0
+CLOSED_S = 1.0  # for a server that takes one connection: until it has seen that we closed it
+RIVALS = ("duplicate", "other_client")  # somebody else connects with the same credentials
+
+
+class Twitter:
+    name = "twitter"
+    promise: Literal["exact", "lossy"] = "lossy"
+    keeps = ""
+
+    def __init__(
+        self,
+        keys: TwitterKeys,
+        url: str = URL,
+        *,
+        limits: TrackLimits | None = None,
+        silence_s: float = SILENCE_S,
+        drain_s: float | None = None,
+    ) -> None:
+        self.source = url
+        self.keys, self.limits, self.silence_s, self.drain_s = keys, limits or TrackLimits(), silence_s, drain_s
+
+    def run(self, inlet: Inlet, positions: Positions) -> None:
+        TwitterReading(self, inlet).run()
+
+
+class TwitterReading:
+    """One run of the network. This thread reads; the companion brings new options."""
+
+    def __init__(self, network: Twitter, inlet: Inlet) -> None:
+        self._network, self._inlet = network, inlet
+        self._connections = Connections()
+        self._pauses = ReconnectPauses()
+        self._refusals = Refusals(inlet, self._pauses)
+        self._withheld = WithheldCount(inlet.lost, time.monotonic)
+        self._dropped_at_s: float | None = None
+        self._told = ""
+        succession = Succession(inlet, self._connections, self._track, self._open, self._pauses)
+        if network.drain_s is not None:
+            succession.drain_s = network.drain_s
+        self._companion = Companion("twitter options", succession.follow, self._connections.wake)
+
+    def run(self) -> None:
+        track_of(self._inlet.terms.texts, self._network.limits).whole()
+        self._companion.start()
+        try:
+            while True:
+                stream = self._next_stream()
+                try:
+                    self._read(stream)
+                finally:
+                    self._connections.end()
+                    stream.close()
+        finally:
+            self._connections.close()
+            self._companion.join()
+
+    # ---- connecting -------------------------------------------------------------------------------------------------
+
+    def _next_stream(self) -> FilterStream:
+        while True:
+            self._companion.check()
+            track = self._wait_for_options()
+            with self._connections.opening:
+                opened = self._connections.take_successor() or self._try(track)
+            if isinstance(opened, FilterStream):
+                self._tell_gap(opened)
+                return opened
+            self._after(opened)
+
+    def _wait_for_options(self) -> Track:
+        terms = self._inlet.terms
+        while not (track := self._track(terms)).phrases:
+            terms = self._inlet.wait_for_terms(terms.version, NEW_OPTIONS_S)
+            self._dropped_at_s = None  # nothing was to be heard
+        return track
+
+    def _track(self, terms: Terms) -> Track:
+        """What was refused at the start is told later on: what can be asked for is worth more than the rest."""
+        track = track_of(terms.texts, self._network.limits)
+        if track.left_out and track.left_out != self._told:
+            self._inlet.lost(track.left_out)
+        self._told = track.left_out
+        return track
+
+    def _try(self, track: Track) -> FilterStream | StreamRefused | LongReadFailed:
+        try:
+            return self._open(track)
+        except (StreamRefused, LongReadFailed) as error:
+            return error
+
+    def _open(self, track: Track) -> FilterStream:
+        stream = FilterStream(self._network.source, self._network.keys, track, self._network.silence_s)
+        with self._inlet.closing(stream.wake):
+            return stream.__enter__()
+
+    def _after(self, error: StreamRefused | LongReadFailed) -> None:
+        if isinstance(error, StreamRefused):
+            self._refusals.refused(error)
+        elif error.reason == "redirected":
+            self._refusals.refused(StreamRefused(f"{self._network.source}: {error}", 302, {}, mendable=True))
+        else:
+            self._inlet.disconnected(error.reason, f"{self._network.source}: {error}")
+            self._inlet.pause(self._pauses.unreachable())
+
+    def _tell_gap(self, opened: FilterStream) -> None:
+        if self._dropped_at_s is not None and self._dropped_at_s < opened.opened_at_s:
+            gap_s = opened.opened_at_s - self._dropped_at_s
+            self._inlet.lost(f"nobody listened for {gap_s:.1f} s, and Twitter v1.1 repeats nothing")
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    def _read(self, stream: FilterStream) -> None:
+        began_s, heard = time.monotonic(), False
+        reason, why = "hung_up", "the server ended the stream"
+        self._connections.begin(stream)
+        self._inlet.connected()
+        try:
+            with self._inlet.closing(stream.wake):
+                for messages in stream.messages():
+                    if not heard:
+                        heard = True
+                        self._heard()
+                    last = self._take(messages)
+                    if last is not None:
+                        reason, why = last
+                        break
+        except LongReadFailed as error:
+            reason, why = error.reason, str(error)
+        except LineTooLong as error:
+            reason, why = "nonsense", str(error)
+        self._dropped_at_s = time.monotonic()
+        self._withheld.connection_ended()
+        self._companion.check()
+        self._inlet.pause(0)  # a stop closes the connection, too
+        if not self._is_succeeded():
+            self._dropped(reason, why, self._dropped_at_s - began_s, heard)
+        elif reason in RIVALS:
+            self._dropped_at_s = None  # by our own successor: that one listens already
+
+    def _heard(self) -> None:
+        self._pauses.established()
+        self._refusals.accepted()
+
+    def _take(self, messages: Sequence[Message]) -> tuple[str, str] | None:
+        """Why the stream is over, if a message says that it is."""
+        posts = [message for message in messages if isinstance(message, Post)]
+        if posts:
+            self._inlet.put(posts, {})
+        for message in messages:
+            match message:
+                case Withheld(total):
+                    self._withheld.notice(total)
+                case FallingBehind(percent_full):
+                    log.warning("posts are read too slowly: Twitter's queue for us is %d%% full", percent_full)
+                case Disconnect(code):
+                    return message.reason, f"the server disconnects, with code {code}"
+                case Nonsense():
+                    return "nonsense", "what comes is no stream of posts"
+        return None
+
+    def _is_succeeded(self) -> bool:
+        """The successor was opened before, or is being opened just now."""
+        with self._connections.opening:
+            return self._connections.has_successor
+
+    def _dropped(self, reason: str, why: str, lasted_s: float, heard: bool) -> None:
+        if reason in RIVALS:
+            why = f"{why}: somebody else connects with the same credentials, or did so too often"
+        self._inlet.disconnected(reason, f"{self._network.source}: {why}")
+        if reason in RIVALS:
+            pause_s = self._pauses.too_many()
+        elif reason == "nonsense":
+            pause_s = self._pauses.answered(200, {})
+        elif reason == "closed":
+            pause_s = CLOSED_S
+        else:
+            pause_s = self._pauses.dropped(lasted_s, heard=heard)
+        if pause_s:
+            self._inlet.pause(pause_s)

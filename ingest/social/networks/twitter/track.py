@@ -1,0 +1,73 @@
+"""From options to the `track` of a request: phrases with commas between them.
+
+A phrase is found in every post that has all its words, in any order and case. So a phrase may be a part of an option's
+words: too many posts come then, and the matcher looks at each. It must not be more than the option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from quorate.errors import ConfigError
+from quorate.shown import name
+from quorate.words import count
+
+
+@dataclass(frozen=True, slots=True)
+class TrackLimits:
+    """Those of Twitter's v1.1 API for most accounts."""
+
+    phrases: int = 400
+    phrase_bytes: int = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    phrases: tuple[str, ...]
+    left_out: str = ""  # for people: what cannot be asked for, and why
+
+    def __str__(self) -> str:
+        return ",".join(self.phrases)
+
+    def whole(self) -> Track:
+        """Itself. Raises `ConfigError` if options are left out."""
+        if self.left_out:
+            raise ConfigError(self.left_out)
+        return self
+
+
+def track_of(texts: Sequence[str], limits: TrackLimits) -> Track:
+    phrases = {text: _phrase(text, limits.phrase_bytes) for text in texts}
+    different: dict[str, str] = {}
+    for phrase in filter(None, phrases.values()):
+        different.setdefault(phrase.casefold(), phrase)
+    return Track(tuple(different.values())[: limits.phrases], _left_out(phrases, len(different), limits))
+
+
+def _phrase(text: str, bytes_max: int) -> str:
+    """As many words of it as fit, the long ones first: they are the rarest."""
+    words = text.replace(",", " ").split()
+    fits: set[int] = set()
+    left = bytes_max + 1  # the last word has no space after it
+    for index in sorted(range(len(words)), key=lambda index: -len(words[index].encode())):
+        size = len(words[index].encode()) + 1
+        if size <= left:
+            fits.add(index)
+            left -= size
+    return " ".join(words[index] for index in sorted(fits))
+
+
+def _left_out(phrases: dict[str, str], different: int, limits: TrackLimits) -> str:
+    unasked = [text for text, phrase in phrases.items() if not phrase]
+    if unasked:
+        return (
+            f"{count(len(unasked), 'option')} of {len(phrases)} cannot be asked for, as Twitter v1.1 takes words of 1"
+            f" to {limits.phrase_bytes} bytes: {', '.join(name(text) for text in unasked[:3])}"
+        )
+    if different > limits.phrases:
+        return (
+            f"there are {different} options, and Twitter v1.1 takes {limits.phrases} on a connection. Share them"
+            " among several readers, each with an account of its own, or raise --track-max if the server takes more"
+        )
+    return ""
