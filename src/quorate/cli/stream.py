@@ -10,6 +10,7 @@ from quorate.cli.text import take_text_only
 
 NETWORKS = {  # name: the first line of its help
     "replay": "Read a file of posts.",
+    "twitter": "Read Twitter's v1.1 statuses/filter, or a server that speaks it.",
 }
 
 

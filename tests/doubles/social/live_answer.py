@@ -1,4 +1,4 @@
-"""An HTTP answer that goes on for hours: lines as they are pushed, keep-alives between them, and faults on demand."""
+"""An HTTP answer that goes on for hours: lines as they are pushed, signs of life between them, and faults."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from quorate.web.long_read import LongReadFailed
 log = logging.getLogger(__name__)
 
 URL = "https://stream.twitter.com/1.1/statuses/filter.json"
-SILENCE_S = 90.0  # three keep-alives
+SILENCE_S = 90.0  # three times a keep-alive
 NEW_OPTIONS_S = 60.0
 CLOSED_S = 1.0  # for a server that takes one connection: until it has seen that we closed it
 RIVALS = ("duplicate", "other_client")  # somebody else connects with the same credentials

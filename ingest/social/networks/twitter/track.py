@@ -67,7 +67,7 @@ def _left_out(phrases: dict[str, str], different: int, limits: TrackLimits) -> s
         )
     if different > limits.phrases:
         return (
-            f"there are {different} options, and Twitter v1.1 takes {limits.phrases} on a connection. Share them"
-            " among several readers, each with an account of its own, or raise --track-max if the server takes more"
+            f"there are {count(different, 'option')}, and Twitter v1.1 takes {limits.phrases} on a connection. Share"
+            " them among several readers, each with its own account, or raise --track-max if the server takes more"
         )
     return ""

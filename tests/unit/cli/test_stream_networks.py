@@ -1,0 +1,35 @@
+"""The commands of networks: credentials first, and URLs that are URLs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from quorate.cli import quorate
+
+TWITTER = dict.fromkeys(
+    ("SP_TWITTER_KEY", "SP_TWITTER_SECRET", "SP_TWITTER_ACCESSTOKEN", "SP_TWITTER_ACCESSSECRET"), "key-of-tests"
+)
+
+
+def run(*arguments: str, env: dict[str, str | None]) -> Result:
+    return CliRunner().invoke(quorate, ["stream", *arguments], env=env)
+
+
+def test_missing_credentials_are_named_before_anything_else(tmp_path: Path) -> None:
+    """Even before the settings, which are wrong here."""
+    wrong = tmp_path / "quorate.toml"
+    wrong.write_text("[stream]\nnonsense = 1\n")
+    env: dict[str, str | None] = {**TWITTER, "SP_TWITTER_SECRET": None, "SP_TWITTER_ACCESSTOKEN": ""}
+    done = run("twitter", "--config", str(wrong), env=env)
+    assert "not set: SP_TWITTER_SECRET, SP_TWITTER_ACCESSTOKEN." in str(done.exception or done.output)
+    assert "key-of-tests" not in str(done.exception) + done.output
+
+
+@pytest.mark.parametrize("url", ["stream.example", "ftp://stream.example", "https://me:pw@a.example/", "http://:80"])
+def test_what_is_no_url_is_refused(url: str) -> None:
+    done = run("twitter", "--url", url, env={**TWITTER})
+    assert 2 == done.exit_code
+    assert "it is no URL" in done.output
