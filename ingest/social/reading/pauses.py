@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from quorate.ingest.social.backoff import Backoff
+from quorate.ingest.social.reading.retry_after import retry_after_s
 
 TOO_MANY = (420, 429)
 LIMITED_MAX_S = 3_600.0  # the documents name no end
@@ -53,11 +54,11 @@ class ReconnectPauses:
         return self._limited.next_s()
 
     def _asked_for_s(self, headers: Mapping[str, str]) -> float:
-        """By `Retry-After` in seconds, or by `x-rate-limit-reset`, a moment, if no request is left until then."""
-        asked_s = _number(headers.get("Retry-After"))
+        """By `Retry-After`, or by `x-rate-limit-reset`, a moment, if no request is left until then."""
+        asked_s = retry_after_s(headers, self._unix_s)
         if _number(headers.get("x-rate-limit-remaining", "1")) == 0:
             asked_s = max(asked_s, _number(headers.get("x-rate-limit-reset")) - self._unix_s())
-        return min(max(0.0, asked_s), LIMITED_MAX_S)
+        return min(asked_s, LIMITED_MAX_S)
 
 
 def _number(text: str | None) -> float:

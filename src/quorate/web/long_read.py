@@ -70,13 +70,15 @@ class LongRead:
         headers: Mapping[str, str] | None = None,
         params: Mapping[str, Any] | None = None,
         data: Mapping[str, str] | None = None,
+        json: Any = None,
         auth: AuthBase | None = None,
         timeout_connect_s: float = CONNECT_S,
     ) -> None:
         self._url = url
         self._sockets = OpenSockets()
         self._session = _SessionWithoutRedirects(origins=1, pools=pools_by_scheme(self._sockets))
-        self._asked: dict[str, Any] = {"headers": dict(headers or {}), "params": params, "data": data, "auth": auth}
+        self._asked: dict[str, Any] = {"headers": dict(headers or {}), "params": params, "auth": auth}
+        self._asked |= {"data": data, "json": json}
         self._method, self._connect_s, self._silence_s = method, timeout_connect_s, silence_s
         self._is_late = False
         self._received: requests.Response | None = None
@@ -115,6 +117,16 @@ class LongRead:
             yield piece
         if self._sockets.is_shut:
             raise self._broken(None)  # the end of an answer without a length, as it was shut here
+
+    def body(self, bytes_max: int, within_s: float) -> bytes:
+        """The whole answer, of a request that is answered at once."""
+        body = bytearray()
+        with self._within(within_s):
+            for piece in self.pieces():
+                body += piece
+                if len(body) > bytes_max:
+                    raise LongReadFailed(f"its answer is longer than {bytes_max:,} bytes", "refused")
+        return bytes(body)
 
     def error_body(self) -> bytes:
         """The beginning of an answer that says why it is refused, as far as it comes within a few seconds."""

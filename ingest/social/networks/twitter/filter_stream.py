@@ -50,7 +50,7 @@ class FilterStream:
         self._read.__enter__()
         status = self._read.status
         if status != 200:
-            headers = dict(self._read.headers)
+            headers = self._read.headers
             self.close()
             why = WORDS.get(status, "that is no success")
             raise StreamRefused(f"{self._url} answers {status}: {why}", status, headers, mendable=status in MENDABLE)
