@@ -108,7 +108,7 @@ class Origins:
         self.passed.add(host)
 
     def _is_ours(self, site: Site) -> bool:
-        if site.is_address or site.name == "localhost" or site.name in self._member_names:
+        if site.leads_here or site.name in self._member_names:
             return True
         return any(self._is_named(site.name, port) for port in self._ports_of(site))
 

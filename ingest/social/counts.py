@@ -1,6 +1,6 @@
 """What happened in a stream so far, in numbers and in the words of its latest troubles. Any thread may write and read.
 
-No text of a post, no id and no name of a person is kept here: it is all shown.
+No text of a post, no id and no name of a person is kept here: it is all shown. What is kept by name is bounded.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from quorate.ingest.social.post import Post
@@ -18,29 +18,54 @@ from quorate.vote import Tallied, Vote
 log = logging.getLogger(__name__)
 
 LOST_KEPT = 20
+REASONS_MAX, PARTS_MAX, OPTIONS_MAX = 50, 1_000, 200_000
+OTHERS = "other"
+
+OptionKey = tuple[str, str]  # a poll and one of its options
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    at_s: float  # Unix
+    why: str
 
 
 @dataclass(slots=True)
 class StreamNumbers:
-    """`lag_ms`: how long before now the newest confirmed post was written, by the network's clock; None: not known."""
+    """`created_ms`: when the newest confirmed post was written, by the network's clock; 0: it does not say."""
 
     posts: int = 0
     matched_posts: int = 0
     votes: int = 0
     confirmed_posts: int = 0
     confirmed_votes: int = 0
+    applied: int = 0
     duplicates: int = 0
     created_ms: int = 0
-    by_option: Counter[tuple[str, str]] = field(default_factory=Counter)
+    by_option: Counter[OptionKey] = field(default_factory=Counter)  # in the order in which they were first mentioned
     rejected: Counter[str] = field(default_factory=Counter)
-    disconnects: Counter[str] = field(default_factory=Counter)
     connects: int = 0
-    connected: dict[str, bool] = field(default_factory=dict)
-    lost: list[tuple[float, str]] = field(default_factory=list)
+    disconnects: Counter[str] = field(default_factory=Counter)
+    connected: dict[str, bool] = field(default_factory=dict)  # by part
     last_disconnect: str = ""
+    losses: int = 0
+    last_losses: list[Loss] = field(default_factory=list)
+
+    @property
+    def is_connected(self) -> bool:
+        return any(self.connected.values())
+
+    def lag_s(self, now_s: float) -> float | None:
+        """How long ago the newest confirmed post was written. None: not known."""
+        return max(0.0, now_s - self.created_ms / 1000) if self.created_ms else None
+
+    def top_options(self, most: int) -> list[tuple[OptionKey, int]]:
+        return self.by_option.most_common(most)
 
 
 class StreamCounts:
+    """`numbers` is for reading; it changes while it is read."""
+
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self.numbers = StreamNumbers()
@@ -49,22 +74,32 @@ class StreamCounts:
 
     def connected(self, part: str) -> None:
         with self._lock:
-            first = not self.numbers.connected.get(part)
-            self.numbers.connected[part] = True
+            was = self._set_connected(part, True)
             self.numbers.connects += 1
-        if first:
+        if not was:
             log.info("connected%s", _to(part))
 
     def disconnected(self, reason: str, detail: str, part: str) -> None:
         with self._lock:
-            self.numbers.connected[part] = False
-            self.numbers.disconnects[reason] += 1
+            self._set_connected(part, False)
+            _add(self.numbers.disconnects, [reason], REASONS_MAX)
             self.numbers.last_disconnect = detail or reason
         log.warning("disconnected%s (%s): %s", _to(part), reason, detail)
 
+    def _set_connected(self, part: str, now: bool) -> bool:
+        """Whether it was connected before. Parts that have come and gone are forgotten if there are very many."""
+        connected = self.numbers.connected
+        was = connected.pop(part, False)
+        if len(connected) >= PARTS_MAX:
+            del connected[next((each for each, is_so in connected.items() if not is_so), next(iter(connected)))]
+        connected[part] = now
+        return was
+
     def lost(self, why: str, part: str) -> None:
         with self._lock:
-            self.numbers.lost = [*self.numbers.lost, (time.time(), f"{part}: {why}" if part else why)][-LOST_KEPT:]
+            self.numbers.losses += 1
+            loss = Loss(time.time(), f"{part}: {why}" if part else why)
+            self.numbers.last_losses = [*self.numbers.last_losses, loss][-LOST_KEPT:]
         log.error("posts are lost%s: %s", _to(part), why)
 
     # ---- by the main thread and the one that sends ------------------------------------------------------------------
@@ -74,20 +109,28 @@ class StreamCounts:
             self.numbers.posts += len(posts)
             self.numbers.matched_posts += matched_posts
             self.numbers.votes += len(votes)
-            self.numbers.by_option.update((str(vote.poll), vote.option) for vote in votes)
+            for key, number in Counter((str(vote.poll), vote.option) for vote in votes).items():
+                known = key in self.numbers.by_option or len(self.numbers.by_option) < OPTIONS_MAX
+                self.numbers.by_option[key if known else (OTHERS, OTHERS)] += number
 
     def answered(self, votes: int, tallied: Tallied | None) -> None:
         """`tallied` is what a cluster says; NSQ only says that it has them."""
         with self._lock:
             self.numbers.confirmed_votes += votes
             if tallied is not None:
+                self.numbers.applied += tallied.applied
                 self.numbers.duplicates += tallied.duplicates
-                self.numbers.rejected.update(each.reason for each in tallied.rejected)
+                _add(self.numbers.rejected, (each.reason for each in tallied.rejected), REASONS_MAX)
 
     def confirmed(self, posts: Sequence[Post]) -> None:
         with self._lock:
             self.numbers.confirmed_posts += len(posts)
             self.numbers.created_ms = max(self.numbers.created_ms, *(post.created_ms for post in posts), 0)
+
+
+def _add(counter: Counter[str], words: Iterable[str], most: int) -> None:
+    for word in words:
+        counter[word if word in counter or len(counter) < most else OTHERS] += 1
 
 
 def _to(part: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from quorate.ingest.social.post import Post
 
@@ -96,4 +96,14 @@ class Network(Protocol):
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
         """Read until `StreamStopped`, from these positions on (none: from now). Returns at the end, if there is one."""
+        ...
+
+
+@runtime_checkable
+class HasFigures(Protocol):
+    """A network may offer this, too."""
+
+    def figures(self) -> Mapping[str, float]:
+        """Numbers of its own, for status, metrics and the terminal: `budget_posts_left`, say. Few, and always the same
+        names. Any thread may ask."""
         ...

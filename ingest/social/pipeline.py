@@ -76,6 +76,7 @@ class Pipeline:
         self._thread = threading.Thread(target=self._reading.run, name="network", daemon=True)
         self._stop_at_s: float | None = None  # by when all must have ended
         self.unconfirmed = 0
+        self.ticked_at_s = self.connected_at_s = time.time()
 
     def run(self) -> None:
         """Until the network ends, or a stop. Raises what ended the network, or what no waiting mends."""
@@ -105,6 +106,9 @@ class Pipeline:
         return TICK_S if self._stop_at_s is None else max(0.0, min(TICK_S, self._stop_at_s - time.monotonic()))
 
     def _tick(self) -> None:
+        self.ticked_at_s = time.time()
+        if self._counts.numbers.is_connected:
+            self.connected_at_s = self.ticked_at_s
         self._places.write_if_due()
         self._on_tick()
         if self._stop_at_s is None and self._is_stop_asked():

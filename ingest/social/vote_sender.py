@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -41,6 +42,7 @@ class VoteSender:
         self._is_sending = self._stopped = self._has_sent = False
         self._backoff = Backoff(PAUSE_S, PAUSE_MAX_S)
         self.trouble = ""  # why nothing is taken at the moment
+        self.trouble_since_s = 0.0  # Unix
         self.error: BaseException | None = None  # what ended it
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
 
@@ -116,6 +118,8 @@ class VoteSender:
         if not may_pass and not self._has_sent:
             raise error
         why = error.detail if isinstance(error, QuorateError) else error.strerror or str(error)
+        if not self.trouble:
+            self.trouble_since_s = time.time()
         if why != self.trouble:
             log.warning("%s takes no votes: %s; they are tried until it does", self._outlet.name, why)
         self.trouble = why

@@ -31,6 +31,11 @@ class Site(NamedTuple):
         """The name, the same for all that mean this host: localhost, 127.0.0.1 and ::1."""
         return "localhost" if is_loopback(self.name) else self.name
 
+    @property
+    def leads_here(self) -> bool:
+        """Whether no stranger can have this name lead to another host, and so a page of theirs to this one."""
+        return self.is_address or self.name == "localhost"
+
 
 def read_site(text: str) -> Site | None:
     """Read a name or an address, with a port or without, as a Host header has it (RFC 9112, 3.2). None: malformed."""

@@ -43,6 +43,7 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
         topic: str | None,
         both: bool,
         state: Path | None,
+        listen: str | None,
         new: bool,
         nodes: list[str],
         timeout_s: float,
@@ -52,6 +53,7 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
         flags: dict[str, Any] = {"nsq.nsqd": list(nsqd), "nsq.lookupd": list(lookupd), "nsq.topic": topic}
         flags |= {"stream.to": to, "stream.both": both, "stream.state": str(state) if state else None}
+        flags["stream.listen"] = listen
         loaded = load(settings, flags={name: value for name, value in flags.items() if value})
         warn(loaded.warnings)
         config = loaded.config
@@ -79,6 +81,11 @@ _OPTIONS = (
         "--state",
         type=click.Path(file_okay=False, path_type=Path),
         help="Folder of the positions.  [default: quorate/stream in $XDG_STATE_HOME or ~/.local/state]",
+    ),
+    click.option(
+        "--listen",
+        metavar="HOST:PORT",
+        help="Address for /status, /metrics and /healthz; a port alone is of this host alone.",
     ),
     click.option("--new", is_flag=True, help="Forget the position, and begin as the first time."),
     click.option(

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 from quorate import logs
 from quorate.cli.node_options import client_of
 from quorate.cli.output import echo
+from quorate.cli.stream_display import StreamDisplay, stream_display
 from quorate.cli.stream_options import StreamOptions
 from quorate.exit_code import DONE
 from quorate.stop_signals import stop_signals
-from quorate.words import count
 
 if TYPE_CHECKING:
     from quorate.client.http import Client
     from quorate.ingest.nsq.publisher import Publisher
-    from quorate.ingest.social.counts import StreamNumbers
     from quorate.ingest.social.network import Network
     from quorate.ingest.social.outlets import Outlet
+    from quorate.ingest.social.stream_status import StreamStatus
 
 NSQ_TRY_S = 5.0  # then it is said why nothing is taken, and tried again
 
@@ -63,29 +63,37 @@ def stop_flag() -> Iterator[StopFlag]:
 def run_stream(network: Network, options: StreamOptions) -> int:
     """Until the network ends, or a signal. The exit code is 0 for both."""
     log = options.config.log
-    logs.set_up(network.name, level=log.level, format=log.format, file=log.file)
-    with stop_flag() as flag, contextlib.suppress(StopAsked):
-        return _run(network, options, flag)
+    with stop_flag() as flag, contextlib.suppress(StopAsked), contextlib.closing(stream_display()) as display:
+        logs.set_up(network.name, level=log.level, format=log.format, file=log.file)
+        status = _run(network, options, flag, display)
+        display.close()
+        echo(status.summary())
     return DONE
 
 
-def _run(network: Network, options: StreamOptions, flag: StopFlag) -> int:
+def _run(network: Network, options: StreamOptions, flag: StopFlag, display: StreamDisplay) -> StreamStatus:
     from quorate.ingest.social.counts import StreamCounts
+    from quorate.ingest.social.listen import StreamListener
     from quorate.ingest.social.options.cluster_polls import ClusterPolls
     from quorate.ingest.social.options.live_polls import LivePolls
     from quorate.ingest.social.pipeline import Pipeline
     from quorate.ingest.social.places import Places
+    from quorate.ingest.social.progress import StreamProgress
+    from quorate.ingest.social.stream_status import StreamStatus
 
     polls = LivePolls(ClusterPolls(lambda: _client(options), {}))
     outlet, target = _outlet(options)
     name = " ".join(part for part in (network.name, network.source, f"to {target}") if part)
-    counts = StreamCounts()
-    with Places.held(name, options.state, new=options.new) as places:
-        pipeline = Pipeline(network, polls, outlet, places, counts, lambda: flag.is_set)
+    counts, stream = StreamCounts(), options.config.stream
+    with Places.held(name, options.state, new=options.new) as places, contextlib.ExitStack() as stack:
+        pipeline = Pipeline(network, polls, outlet, places, counts, lambda: flag.is_set, lambda: display.tick(lines))
+        status = StreamStatus(network, polls, places, counts, pipeline, outlet.name)
+        lines = StreamProgress(status).lines
+        if stream.listen:
+            stack.enter_context(contextlib.closing(StreamListener(stream.listen, status, stream.hosts)))
         flag.running()
         pipeline.run()
-    _report(counts.numbers, pipeline.unconfirmed)
-    return DONE
+    return status
 
 
 def _client(options: StreamOptions) -> Client:
@@ -108,18 +116,5 @@ def _publisher(options: StreamOptions) -> Publisher:
 
     nsq, both = options.config.nsq, options.config.stream.both
     nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
-    return Publisher(
-        nsqds, nsq.topic, both=both, timeout_s=min(options.timeout_s, NSQ_TRY_S), auth_secret=nsq.auth_secret
-    )
-
-
-def _report(numbers: StreamNumbers, unconfirmed: int) -> None:
-    text = f"{count(numbers.confirmed_posts, 'post')} read, {count(numbers.confirmed_votes, 'vote')} confirmed"
-    if numbers.duplicates:
-        text += f", {numbers.duplicates:,} of them counted before"
-    if rejected := sum(numbers.rejected.values()):
-        reasons = ", ".join(f"{number:,} {reason}" for reason, number in numbers.rejected.most_common())
-        text += f", {rejected:,} rejected ({reasons})"
-    if unconfirmed:
-        text += f"; {count(unconfirmed, 'post')} will be read again"
-    echo(text)
+    timeout_s = min(options.timeout_s, NSQ_TRY_S)
+    return Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
+
 from quorate.config.section import Section, about
 
 
@@ -13,3 +15,9 @@ class Stream(Section, frozen=True):
     ] = ""
     both: Annotated[bool, about("publish to two nsqds, to survive the loss of one")] = False
     state: Annotated[str, about("folder of the positions; empty: quorate/stream in ~/.local/state", path=True)] = ""
+    listen: Annotated[
+        str, about("host:port for /status, /metrics and /healthz; a port alone is of this host alone; empty: none")
+    ] = ""
+    hosts: Annotated[list[str], about("further names that stream.listen is asked by, as streams.example")] = (
+        msgspec.field(default_factory=list)
+    )
