@@ -112,6 +112,7 @@ class StreamListener:
         except OSError as error:
             raise ConfigError(f"cannot listen on {listen}: {error.strerror or error}; correct stream.listen") from None
         self.port: int = self._server.server_address[1]
+        log.info("listening on port %d", self.port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="listen", daemon=True)
         self._thread.start()
 
