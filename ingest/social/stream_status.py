@@ -15,6 +15,7 @@ from quorate.ingest.social.places import Places
 from quorate.words import count
 
 OPTIONS_SHOWN = 20
+PROBLEMS_SHOWN = 20
 QUIET_S = 60.0  # longer without a connection, or without a vote being taken, is no passing trouble
 STUCK_S = 15.0
 
@@ -82,6 +83,7 @@ class StreamStatus:
                 "options": sum(len(poll.options) for poll in polls),
                 "read_at": _moment(self._polls.read_at_s),
                 "trouble": self._polls.trouble,
+                "problems": [*self._polls.troubles][:PROBLEMS_SHOWN],
             },
             "positions": {
                 "written_at": None if written_s is None else _moment(written_s),

@@ -1,11 +1,27 @@
-"""The open polls of the cluster, by its API."""
+"""The open polls of the cluster, page by page of its API."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
 
 from quorate.client.http import Client
+from quorate.ingest.social.options.polls_reader import BoundedPolls, PollsRead
 from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
+
+PAGE_POLLS = 16  # a poll has 4 MiB of options at most: so a page has at most as much as any answer of a node
+
+
+class _Listed(msgspec.Struct):
+    id: str
+    options: tuple[str, ...]
+
+
+class _Page(msgspec.Struct):
+    polls: list[_Listed]
+    next: str | None = None
 
 
 class ClusterPolls:
@@ -14,7 +30,19 @@ class ClusterPolls:
     def __init__(self, make_client: Callable[[], Client], rules: Mapping[str, Rules]) -> None:
         self._make_client, self._rules = make_client, rules
 
-    def read(self) -> list[StreamPoll]:
+    def read(self) -> PollsRead:
+        found = BoundedPolls()
+        cursor: str | None = None
         with self._make_client() as client:
-            polls = client.polls("open")["polls"]
-        return [StreamPoll(p["id"], tuple(p["options"]), self._rules.get(p["id"], Rules())) for p in polls]
+            while True:
+                page = _page(client, cursor)
+                for poll in page.polls:
+                    found.add(StreamPoll(poll.id, poll.options, self._rules.get(poll.id, Rules())))
+                cursor = page.next
+                if cursor is None:
+                    return PollsRead(found.polls)
+
+
+def _page(client: Client, cursor: str | None) -> _Page:
+    wanted: dict[str, Any] = {"state": "open", "limit": PAGE_POLLS, "cursor": cursor}
+    return client.request("GET", "/polls", params=wanted).decode(_Page)

@@ -1,6 +1,7 @@
 """The polls that a stream works with: read at the start, and again from time to time in a thread of their own.
 
-If they cannot be read again, or options were added that fold to the same text, then the last good ones hold.
+At the start, what cannot be read or told apart ends the command. Later, the last good ones hold: all polls, if they
+cannot be read; a single poll, if options were added to it that read alike. Why, and since when, stands in the status.
 """
 
 from __future__ import annotations
@@ -8,67 +9,153 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from quorate.errors import QuorateError
 from quorate.ingest.social.matching.matcher import Matcher
+from quorate.ingest.social.matching.option_reading import troubles_of
 from quorate.ingest.social.network import Terms
+from quorate.ingest.social.options.polls_reader import PollsRead, PollsReader
 from quorate.ingest.social.options.stream_poll import StreamPoll
+from quorate.words import count
 
 log = logging.getLogger(__name__)
 
 REFRESH_S = 60.0
-
-
-class PollsReader(Protocol):
-    def read(self) -> list[StreamPoll]: ...
+PAUSE_S = 1.0  # between two readings at least, however much news there is
+TROUBLES_SHOWN = 20
 
 
 @dataclass(frozen=True, slots=True)
 class PollsInUse:
+    """By the ids of polls, in words: `refused` says why one is not in use as it was read, `warnings` which options of
+    one in use can never be mentioned."""
+
     polls: Sequence[StreamPoll]
     matcher: Matcher
     terms: Terms
+    refused: Mapping[str, str] = field(default_factory=dict)
+    warnings: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def options(self) -> int:
+        return sum(len(poll.options) for poll in self.polls)
 
 
 class LivePolls:
     """`current` is replaced as a whole. `on_change` gets the new terms, in the thread that reads the polls."""
 
-    def __init__(self, reader: PollsReader, *, refresh_s: float = REFRESH_S) -> None:
+    def __init__(self, reader: PollsReader, *, refresh_s: float = REFRESH_S, pause_s: float = PAUSE_S) -> None:
         """Read the polls. Raises what the reader raises, and `ConfigError` if options cannot be told apart."""
-        self._reader, self._refresh_s = reader, refresh_s
-        self._stopped = threading.Event()
-        self.current = _in_use(reader.read(), version=1)
+        self._reader, self._refresh_s, self._pause_s = reader, refresh_s, pause_s
+        self._stopped = False
+        self._news = threading.Event()
+        self.current = _first(reader.read())
         self.read_at_s = time.time()
         self.trouble = ""  # why they could not be read the last time
+        _tell(self.current.refused, {})
+        _tell(self.current.warnings, {})
+
+    @property
+    def troubles(self) -> Sequence[str]:
+        """What is wrong now, in words; for people."""
+        unread = [f"the polls cannot be read since {_moment(self.read_at_s)}: {self.trouble}"] if self.trouble else []
+        none = [] if self.current.polls else ["no poll is open"]
+        return [*unread, *none, *self.current.refused.values(), *self.current.warnings.values()]
 
     def start(self, on_change: Callable[[Terms], None]) -> None:
         threading.Thread(target=self._run, args=(on_change,), name="polls", daemon=True).start()
 
     def stop(self) -> None:
-        self._stopped.set()
+        self._stopped = True
+        self._news.set()
+
+    def read_soon(self) -> None:
+        """From any thread: something has changed."""
+        self._news.set()
 
     def _run(self, on_change: Callable[[Terms], None]) -> None:
-        while not self._stopped.wait(self._refresh_s):
+        while True:
+            self._news.wait(self._refresh_s)
+            if self._stopped:
+                return
+            self._news.clear()
             self._read_again(on_change)
+            time.sleep(self._pause_s)
 
     def _read_again(self, on_change: Callable[[Terms], None]) -> None:
         try:
-            polls = self._reader.read()
-            if polls != list(self.current.polls):
-                self.current = _in_use(polls, self.current.terms.version + 1)
-                on_change(self.current.terms)
+            self._use(self._reader.read(), on_change)
         except (QuorateError, OSError) as error:
-            why = error.detail if isinstance(error, QuorateError) else error.strerror or str(error)
-            if why != self.trouble:
-                log.warning("the polls cannot be read again, so those of before hold: %s", why)
-            self.trouble = why
+            self._note(error.detail if isinstance(error, QuorateError) else error.strerror or str(error))
             return
+        except Exception as error:
+            log.exception("reading the polls failed as it never should; those of before hold")
+            self._note(repr(error))
+            return
+        if self.trouble:
+            log.info("the polls are read again")
         self.read_at_s, self.trouble = time.time(), ""
 
+    def _note(self, why: str) -> None:
+        if why != self.trouble:
+            log.warning("the polls cannot be read again, so those of before hold: %s", why)
+        self.trouble = why
 
-def _in_use(polls: Sequence[StreamPoll], version: int) -> PollsInUse:
+    def _use(self, read: PollsRead, on_change: Callable[[Terms], None]) -> None:
+        before = self.current
+        polls, refused = _accepted(read, before)
+        _tell(refused, before.refused)
+        if polls == list(before.polls):
+            self.current = replace(before, refused=refused)
+            return
+        self.current = _in_use(polls, refused, before)
+        _tell(self.current.warnings, before.warnings)
+        log.info("%s with %s are in use", count(len(polls), "poll"), count(self.current.options, "option"))
+        on_change(self.current.terms)
+
+
+def _first(read: PollsRead) -> PollsInUse:
+    return _in_use(read.polls, _left_out(read), PollsInUse((), Matcher(()), Terms(0, ())))
+
+
+def _left_out(read: PollsRead) -> dict[str, str]:
+    return {id: f"poll {id!r} is left out: {why}" for id, why in read.left_out.items()}
+
+
+def _accepted(read: PollsRead, before: PollsInUse) -> tuple[list[StreamPoll], dict[str, str]]:
+    """The polls to use, and why others are refused. What is in use holds where the new one cannot."""
+    known = {poll.id: poll for poll in before.polls}
+    polls: list[StreamPoll] = []
+    refused = _left_out(read)
+    for poll in read.polls:
+        last = known.get(poll.id)
+        if poll == last:
+            polls.append(last)
+        elif not (why := troubles_of(poll).why_refused()):
+            polls.append(poll)
+        else:
+            polls += [] if last is None else [last]
+            refused[poll.id] = f"{why}. " + ("It is left out" if last is None else "Its options of before hold")
+    return polls, refused
+
+
+def _in_use(polls: Sequence[StreamPoll], refused: Mapping[str, str], before: PollsInUse) -> PollsInUse:
+    """Raises `ConfigError` if options of a poll cannot be told apart."""
+    matcher = Matcher(polls)
     texts = tuple(dict.fromkeys(option for poll in polls for option in poll.options))
-    return PollsInUse(polls, Matcher(polls), Terms(version, texts))
+    warnings = {poll.id: warning for poll in polls if (warning := troubles_of(poll).warning())}
+    return PollsInUse(polls, matcher, Terms(before.terms.version + 1, texts), refused, warnings)
+
+
+def _tell(troubles: Mapping[str, str], before: Mapping[str, str]) -> None:
+    fresh = [trouble for id, trouble in troubles.items() if before.get(id) != trouble]
+    for trouble in fresh[:TROUBLES_SHOWN]:
+        log.warning("%s", trouble)
+    if len(fresh) > TROUBLES_SHOWN:
+        log.warning("and %s like these", count(len(fresh) - TROUBLES_SHOWN, "poll"))
+
+
+def _moment(unix_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S %Z", time.localtime(unix_s))

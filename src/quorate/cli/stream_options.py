@@ -13,6 +13,7 @@ import click
 
 from quorate.cli.node_options import asks_nodes
 from quorate.cli.settings import warn
+from quorate.cli.stream_polls import POLLS_OPTIONS, polls_flags
 
 if TYPE_CHECKING:
     from quorate.config import Config
@@ -45,6 +46,8 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
         state: Path | None,
         listen: str | None,
         new: bool,
+        options_from: str | None,
+        rules: tuple[str, ...],
         nodes: list[str],
         timeout_s: float,
         **others: Any,
@@ -52,6 +55,7 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
         from quorate.config import load
 
         flags: dict[str, Any] = {"nsq.nsqd": list(nsqd), "nsq.lookupd": list(lookupd), "nsq.topic": topic}
+        flags |= polls_flags(options_from, rules)
         flags |= {"stream.to": to, "stream.both": both, "stream.state": str(state) if state else None}
         flags["stream.listen"] = listen
         loaded = load(settings, flags={name: value for name, value in flags.items() if value})
@@ -68,6 +72,7 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _OPTIONS = (
+    *POLLS_OPTIONS,
     click.option("--to", type=click.Choice(["nsq", "cluster"]), help="Where votes go.  [default: NSQ if it is named]"),
     click.option(
         "--nsqd", multiple=True, metavar="HOST:PORT", help="TCP address of an nsqd; several are tried in turn."
@@ -93,7 +98,7 @@ _OPTIONS = (
         "settings",
         type=click.Path(dir_okay=False, path_type=Path),
         envvar="QUORATE_CONFIG",
-        help="A TOML file: its [stream] and [nsq] are used.",
+        help="A TOML file: its [stream], [nsq] and [mongo] are used.",
     ),
 )
 

@@ -13,6 +13,7 @@ from quorate.cli.node_options import client_of
 from quorate.cli.output import echo
 from quorate.cli.stream_display import StreamDisplay, stream_display
 from quorate.cli.stream_options import StreamOptions
+from quorate.cli.stream_polls import polls_reader
 from quorate.exit_code import DONE
 from quorate.stop_signals import stop_signals
 
@@ -74,14 +75,13 @@ def run_stream(network: Network, options: StreamOptions) -> int:
 def _run(network: Network, options: StreamOptions, flag: StopFlag, display: StreamDisplay) -> StreamStatus:
     from quorate.ingest.social.counts import StreamCounts
     from quorate.ingest.social.listen import StreamListener
-    from quorate.ingest.social.options.cluster_polls import ClusterPolls
     from quorate.ingest.social.options.live_polls import LivePolls
     from quorate.ingest.social.pipeline import Pipeline
     from quorate.ingest.social.places import Places
     from quorate.ingest.social.progress import StreamProgress
     from quorate.ingest.social.stream_status import StreamStatus
 
-    polls = LivePolls(ClusterPolls(lambda: _client(options), {}))
+    polls = LivePolls(polls_reader(options.config, options.nodes, options.timeout_s))
     outlet, target = _outlet(options)
     name = " ".join(part for part in (network.name, network.source, f"to {target}") if part)
     counts, stream = StreamCounts(), options.config.stream

@@ -21,3 +21,10 @@ class Stream(Section, frozen=True):
     hosts: Annotated[list[str], about("further names that stream.listen is asked by, as streams.example")] = (
         msgspec.field(default_factory=list)
     )
+    options_from: Annotated[
+        Literal["cluster", "mongo"], about("from where the polls' options are read: the cluster, or [mongo]")
+    ] = "cluster"
+    polls: Annotated[
+        list[str],
+        about("how posts vote in polls: `mood: substring, one-per-author, no-reposts`, one text a poll, some of these"),
+    ] = msgspec.field(default_factory=list)

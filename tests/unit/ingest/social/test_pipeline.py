@@ -13,6 +13,7 @@ from quorate.ingest.social import pipeline as pipelines
 from quorate.ingest.social.counts import StreamCounts
 from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.options.live_polls import LivePolls
+from quorate.ingest.social.options.polls_reader import PollsRead
 from quorate.ingest.social.options.stream_poll import StreamPoll
 from quorate.ingest.social.pipeline import Pipeline
 from quorate.ingest.social.places import Places
@@ -69,8 +70,8 @@ class MemoryOutlet:
 
 
 class OnePoll:
-    def read(self) -> list[StreamPoll]:
-        return [StreamPoll("mood", ("happy", "sad"))]
+    def read(self) -> PollsRead:
+        return PollsRead([StreamPoll("mood", ("happy", "sad"))])
 
 
 class Run:

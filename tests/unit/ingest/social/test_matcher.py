@@ -10,7 +10,7 @@ from quorate.errors import ConfigError
 from quorate.ingest.social.matching.matcher import Matcher
 from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
 from quorate.ingest.social.post import Post
-from tests.unit.social.matching_texts import mentioned
+from tests.unit.ingest.social.matching_texts import mentioned
 
 PETS = ["cats", "dogs"]
 LANGUAGES = ["C", "C++", "C#", "Java", "node.js"]

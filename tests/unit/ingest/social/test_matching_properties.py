@@ -16,7 +16,7 @@ from quorate.ingest.social.matching.matcher import Matcher
 from quorate.ingest.social.matching.option_reading import troubles_of
 from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
 from quorate.ingest.social.post import Post
-from tests.unit.social.matching_texts import mentioned
+from tests.unit.ingest.social.matching_texts import mentioned
 
 words = st.text("abcB", min_size=1, max_size=3)
 word_options = st.lists(words | st.tuples(words, words).map(" ".join), min_size=1, max_size=12, unique_by=str.lower)

@@ -1,0 +1,57 @@
+"""From where the commands of `quorate stream` have their polls, and by which rules posts vote in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from quorate.cli.node_options import UNREACHED_S, ca_given, token_given
+
+if TYPE_CHECKING:
+    from quorate.client.http import Client
+    from quorate.config import Config
+    from quorate.ingest.social.options.polls_reader import PollsReader
+
+POLLS_OPTIONS = (
+    click.option(
+        "--options-from",
+        type=click.Choice(["cluster", "mongo"]),
+        help="Where the polls' options come from; mongo is [mongo] of the settings.  [default: cluster]",
+    ),
+    click.option(
+        "--poll",
+        "rules",
+        multiple=True,
+        metavar="'ID: RULES'",
+        help="How posts vote in a poll: substring, one-per-author, no-reposts.",
+    ),
+)
+
+
+def polls_flags(options_from: str | None, rules: tuple[str, ...]) -> dict[str, Any]:
+    """The settings that these flags set."""
+    return {"stream.options_from": options_from, "stream.polls": list(rules)}
+
+
+def polls_reader(config: Config, nodes: list[str], timeout_s: float) -> PollsReader:
+    """Raises `ConfigError` if the rules make no sense."""
+    from quorate.ingest.social.options.poll_rules import read_rules
+
+    rules = read_rules(config.stream.polls)
+    if config.stream.options_from == "mongo":
+        from quorate.ingest.social.options.mongo_polls import MongoPolls
+
+        return MongoPolls(config.mongo, rules)
+    from quorate.ingest.social.options.cluster_polls import ClusterPolls
+
+    return ClusterPolls(client_maker(nodes, timeout_s), rules)
+
+
+def client_maker(nodes: list[str], timeout_s: float) -> Callable[[], Client]:
+    """`client_of` for any thread: what the flags gave is looked up here."""
+    from quorate.client.http import DEFAULT_NODES, Client
+
+    asked, token, ca = nodes or list(DEFAULT_NODES), token_given(), ca_given()
+    return lambda: Client(asked, timeout_s=timeout_s, unreached_s=UNREACHED_S, token=token, ca=ca)
