@@ -6,11 +6,11 @@ import html
 import re
 from html.parser import HTMLParser
 
-BREAKS = frozenset(
-    ("p", "br", "div", "li", "ul", "ol", "dd", "dt", "blockquote", "pre", "hr", "table", "tr", "td", "th")
-    + ("h1", "h2", "h3", "h4", "h5", "h6", "figure", "figcaption", "section", "article")
-)
-HIDDEN = frozenset(("script", "style", "template", "noscript", "iframe"))
+BREAKS = {
+    *("p", "br", "div", "li", "ul", "ol", "dd", "dt", "blockquote", "pre", "hr", "table", "tr", "td", "th"),
+    *("h1", "h2", "h3", "h4", "h5", "h6", "figure", "figcaption", "section", "article"),
+}
+HIDDEN = {"script", "style", "template", "noscript", "iframe"}
 SOURCE_MAX = 20_000  # characters; html.parser takes a time that grows with their square for what nobody writes
 _BLANKS = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n[ \n]*")
@@ -21,13 +21,13 @@ def html_text(source: str) -> str:
     source = source[:SOURCE_MAX]
     if "<" not in source:
         return html.unescape(source).strip() if "&" in source else source.strip()
-    parser = _Text()
+    parser = _SeenText()
     parser.feed(source)
     parser.close()
     return parser.text
 
 
-class _Text(HTMLParser):
+class _SeenText(HTMLParser):
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self._parts: list[str] = []
