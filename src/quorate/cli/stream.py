@@ -11,6 +11,7 @@ from quorate.cli.text import take_text_only
 NETWORKS = {  # name: the first line of its help
     "replay": "Read a file of posts.",
     "twitter": "Read Twitter's v1.1 statuses/filter, or a server that speaks it.",
+    "wikimedia": "Read all changes to Wikipedia and its sisters. It needs no account.",
 }
 
 

@@ -33,3 +33,15 @@ def test_what_is_no_url_is_refused(url: str) -> None:
     done = run("twitter", "--url", url, env={**TWITTER})
     assert 2 == done.exit_code
     assert "it is no URL" in done.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--from", "yesterday"), "it is no time"),
+        (("--url", "stream.wikimedia.org"), "it is no URL"),
+    ],
+)
+def test_what_wikimedia_cannot_be_asked_is_refused(arguments: tuple[str, str], words: str) -> None:
+    done = run("wikimedia", *arguments, env={})
+    assert (2, True) == (done.exit_code, words in " ".join(done.output.replace("│", " ").split()))

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from typing import Literal
 
+from quorate.errors import ConfigError
 from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.networks.wikimedia.place import StreamPlace
 from quorate.ingest.social.networks.wikimedia.reading import SILENCE_S, ChangeReading
 from quorate.shown import without_userinfo
 
 URL = "https://stream.wikimedia.org/v2/stream/recentchange"
+CONTACT_MAX = 200
 
 
 class WikimediaNetwork:
@@ -25,6 +27,11 @@ class WikimediaNetwork:
     keeps = "a week or more"
 
     def __init__(self, url: str = URL, *, contact: str = "", since_ms: int = 0, silence_s: float = SILENCE_S) -> None:
+        if not contact.isascii() or not contact.isprintable() or len(contact) > CONTACT_MAX or set(contact) & set("()"):
+            raise ConfigError(
+                f"stream.contact is a URL or a mail address of at most {CONTACT_MAX} characters, without brackets: it"
+                " goes into the User-Agent"
+            )
         self._url, self._contact, self._since_ms, self._silence_s = url, contact, since_ms, silence_s
         self.source = without_userinfo(url)
 

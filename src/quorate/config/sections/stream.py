@@ -28,3 +28,4 @@ class Stream(Section, frozen=True):
         list[str],
         about("how posts vote in polls: `mood: substring, one-per-author, no-reposts`, one text a poll, some of these"),
     ] = msgspec.field(default_factory=list)
+    contact: Annotated[str, about("how Wikimedia can reach you: a URL or a mail address; its policy asks for it")] = ""

@@ -167,6 +167,12 @@ def test_it_says_who_it_is_as_the_policy_asks() -> None:
     assert (f"({CONTACT}) python-requests/" in double.agents[0], []) == (True, double.violations)
 
 
+@pytest.mark.parametrize("contact", ["me (at home)", "me\nX-Evil: 1", "x" * 300, "Jörg"])
+def test_a_contact_that_breaks_the_header_is_refused(contact: str) -> None:
+    with pytest.raises(ConfigError, match="without brackets"):
+        WikimediaNetwork(contact=contact)
+
+
 @pytest.mark.parametrize(
     ("status", "headers", "least_s", "reason"),
     [
