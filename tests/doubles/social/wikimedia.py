@@ -8,7 +8,6 @@ client is back before the time that it was told.
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import datetime
 import json
@@ -20,7 +19,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
-from tests.doubles.social.double import Double, Request
+from tests.doubles.social.double import Double, Request, arguments, serve_for_ever
 from tests.doubles.social.kafka_log import PARTITION, KafkaLog, Record
 from tests.doubles.social.sse_answer import Cut, Fault, SseAnswer, wait_for_client
 
@@ -240,22 +239,18 @@ def _event(record: Record, places: list[dict[str, Any]]) -> bytes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="A double of Wikimedia's EventStreams.")
-    parser.add_argument("--port", type=int, default=8092)
+    parser = arguments(__doc__)
     parser.add_argument("--changes", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--ids", choices=["time", "offset"], default="time")
-    parser.add_argument("--hang-ups", type=int, default=0, help="connections that end in the middle")
+    parser.add_argument("--hang-ups", type=int, default=0, help="so many connections end in the middle")
     parser.add_argument("--gzip", action="store_true")
     asked = parser.parse_args()
     random_ = random.Random(asked.seed)
     cuts = iter([random_.randint(0, 100_000) for _ in range(asked.hang_ups)])
     double = WikimediaDouble(port=asked.port, ids=asked.ids, gzip=asked.gzip, cut=lambda: next(cuts, None))
     double.publish_many(asked.changes, asked.seed)
-    with double, contextlib.suppress(KeyboardInterrupt):
-        print(double.url, flush=True)
-        while True:
-            time.sleep(3600)
+    serve_for_ever(double)
 
 
 if __name__ == "__main__":

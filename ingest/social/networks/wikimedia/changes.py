@@ -24,7 +24,7 @@ class NoChange(ValueError):
     """The data of an event is no JSON object."""
 
 
-class Change:
+class WikiChange:
     """`is_canary`: it only shows that the stream is alive, and is no post. `ms` is its time, 0 if it does not say.
 
     `key` tells it from other events and names none; `topic` is that of Kafka, as the server adds it.

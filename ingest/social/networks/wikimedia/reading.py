@@ -11,7 +11,7 @@ from quorate import __version__
 from quorate.errors import ConfigError
 from quorate.ingest.social.backoff import Backoff
 from quorate.ingest.social.network import Inlet
-from quorate.ingest.social.networks.wikimedia.changes import Change, NoChange
+from quorate.ingest.social.networks.wikimedia.changes import NoChange, WikiChange
 from quorate.ingest.social.networks.wikimedia.place import BACK_MS, PlaceKeeper, StreamPlace
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.retry_after import date_s, retry_after_s
@@ -183,7 +183,7 @@ class _ChangeStream:
 
     def _posts(self, event: ServerEvent) -> list[Post]:
         try:
-            change = Change(event.data)
+            change = WikiChange(event.data)
         except NoChange:
             self._no_changes += 1
             return []
