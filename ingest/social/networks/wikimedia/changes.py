@@ -1,8 +1,8 @@
 """A change of a wiki as a post: `mediawiki/recentchange`, as EventStreams sends it.
 
-Its text is the page's title and the comment of who changed it, as people see it, without markup. Its tags are the
-wiki's names: `enwiki`, `en.wikipedia.org`, `en.wikipedia`; so a poll with these options shows who writes most. That a
-page was put into a category repeats the edit that did it, so it is taken for a repost.
+Its text is the page's title and the comment of who changed it, as people see it, without markup. Its tag is the wiki's
+name, as `enwiki`: so a poll with these options shows where people write most. That a page was put into a category
+repeats the edit that did it, so it is taken for a repost.
 """
 
 from __future__ import annotations
@@ -63,12 +63,12 @@ class WikiChange:
 
     def post(self) -> Post:
         comment = _text(self._fields, "parsedcomment") or _text(self._fields, "comment")
-        title = _text(self._fields, "title")
+        title, wiki = _text(self._fields, "title"), _text(self._fields, "wiki")
         return Post(
             id=self._id(),
             text=f"{title}\n{html_text(comment)}" if comment else title,
             author=_text(self._fields, "user"),
-            tags=self._tags(),
+            tags=(wiki,) if wiki else (),
             is_repost=_text(self._fields, "type") in REPEATS,
             created_ms=self.ms,
         )
@@ -76,11 +76,6 @@ class WikiChange:
     def _id(self) -> str:
         """`meta.id`. A server that sends none sends the same bytes again."""
         return _text(self._meta, "id") or hashlib.blake2b(self._data, digest_size=16).hexdigest()
-
-    def _tags(self) -> tuple[str, ...]:
-        wiki, site = _text(self._fields, "wiki"), _text(self._fields, "server_name")
-        short = site.removesuffix(".org")
-        return tuple(dict.fromkeys(tag for tag in (wiki, site, short) if tag))
 
 
 def _text(fields: dict[str, Any], name: str) -> str:

@@ -51,8 +51,7 @@ def test_a_change_becomes_a_post() -> None:
         inlet = SocialInlet()
         with running(network(double, since_ms=NOW), inlet):
             wait_for_posts(inlet, 2)
-    tags = ("enwiki", "en.wikipedia.org", "en.wikipedia")
-    assert Post(change["meta"]["id"], "Paris\nFood: so happy", "Ann", tags, False, NOW) == inlet.posts[0]
+    assert Post(change["meta"]["id"], "Paris\nFood: so happy", "Ann", ("enwiki",), False, NOW) == inlet.posts[0]
     assert (again["meta"]["id"], True) == (inlet.posts[1].id, inlet.posts[1].is_repost)
 
 
