@@ -244,9 +244,11 @@ def test_it_has_one_connection_at_a_time() -> None:
         double.publish_many(30)
         other = SocialInlet()
         inlet = SocialInlet()
-        double.faults = [Fault(), *[Fault("hang_up", after_bytes=9_000)] * 20]
-        with running(network(double), other), running(network(double, since_ms=1), inlet):
-            wait_for_posts(inlet, 30)
+        with running(network(double), other):
+            wait_for("the other one is connected", lambda: other.connects)
+            double.faults = [Fault("hang_up", after_bytes=9_000)] * 20
+            with running(network(double, since_ms=1), inlet):
+                wait_for_posts(inlet, 30)
     assert ["hung_up"] == list(set(inlet.reasons))
 
 
