@@ -290,9 +290,10 @@ class Events:
         return len(results)
 
     def _tell_deleted(self, poll_id: str, followers: Iterable[Stream]) -> None:
+        """It was there. Where the deletion is forgotten already, the number of the creation is not known any more."""
         state = self._replica.state
         stone = state.tombstone(poll_id)
-        if stone is not None:
-            document = encode({"id": poll_id, "creation": stone.creation, "version": state.version})
-            for stream in followers:
-                stream.put(poll_id, b"event: deleted\ndata: %s\n\n" % document, state.version)
+        creation = None if stone is None else stone.creation
+        document = encode({"id": poll_id, "creation": creation, "version": state.version})
+        for stream in followers:
+            stream.put(poll_id, b"event: deleted\ndata: %s\n\n" % document, state.version)

@@ -45,9 +45,11 @@ class LocalState:
         self.current = state
 
     def replace(self, state: StateMachine) -> None:
-        """Use the state of a snapshot that the leader sent. Listeners are told that every poll may have changed."""
+        """Use the state of a snapshot that the leader sent. Listeners are told that every poll may have changed, also
+        those that are gone."""
+        polls = dict.fromkeys(poll.id for each in (self.current, state) for poll in each.polls())
         self.current = state
-        self._tell(Applied(state.version, state.time_ms, [], (), [poll.id for poll in state.polls()]))
+        self._tell(Applied(state.version, state.time_ms, [], (), polls))
 
 
 def notify(listener: Callable[[Any], None], news: Any) -> None:

@@ -123,6 +123,28 @@ def test_a_stream_is_told(node: Node) -> None:
     connection.close()
 
 
+def test_a_stream_is_told_also_when_the_deletion_is_forgotten_already(node: Node) -> None:
+    """A node that was away gets a snapshot in which neither the poll nor its deletion stands."""
+    created(node, "missed")
+    connection = node.connect()
+    connection.request("GET", "/events?poll=missed")
+    lines = iter(connection.getresponse().readline, b"")
+    assert any(line == b"event: results\n" for line in lines)
+    state = node.replica.state
+
+    def delete_and_forget() -> None:
+        batch = entry.encode_batch([entry.DeletePoll("missed", None)])
+        data = entry.encode_entry(node.replica.now_ms(), [batch])
+        node.replica.commit(data, node.loop.create_future())
+        stone = state.tombstone("missed")
+        assert stone is not None
+        state._tally.tombstones.forget(stone)
+
+    node.call(delete_and_forget)
+    assert any(line == b"event: deleted\n" for line in lines)
+    connection.close()
+
+
 def test_a_page_goes_on_after_its_last_poll_was_deleted_or_created_anew(node: Node) -> None:
     for name in ("page1", "page2", "page3"):
         created(node, name)
