@@ -12,19 +12,22 @@ disk never comes here. docs/consul.md says what to do when a member of the set i
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
 from quorate.cluster.discovery.consul import RETRY_S_MAX, RETRY_S_MIN, TROUBLE, connect, in_words
-from quorate.config import Consul, parse_address
+from quorate.cluster.discovery.entries import read_entries
+from quorate.config import Consul
 from quorate.errors import ConfigError
 from quorate.host_port import why_unreachable
-from quorate.words import count
+from quorate.shown import name
+from quorate.words import NAME, count
 
 SESSION_S = 10  # the shortest that Consul allows; it may notice the end of a session only after twice that
 WAIT_S = 1  # how long one query waits for a change; a stop is noticed that late at most
@@ -32,6 +35,15 @@ WAIT_S = 1  # how long one query waits for a change; a stop is noticed that late
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
+
+
+class _Row(msgspec.Struct, frozen=True, rename="pascal"):
+    """A key of Consul. `session` is the one that holds it."""
+
+    key: str
+    value: bytes | None = None
+    session: str | None = None
+    create_index: int = 0
 
 
 class Candidate(msgspec.Struct, frozen=True):
@@ -133,16 +145,20 @@ class _Candidacy:
         self._settle(ready[: self._me.expect])
         return None
 
-    def _rows(self) -> dict[str, Mapping[str, Any]]:
-        index, rows = self._client.kv.get(self._prefix, recurse=True, index=self._index, wait=f"{WAIT_S}s")
-        # An index that is lower than before comes from a Consul that lost its data: begin anew.
-        self._index = index if self._index is None or int(index) >= int(self._index) else None
-        return {row["Key"]: row for row in rows or []}
+    def _rows(self) -> dict[str, _Row]:
+        index, answer = self._client.kv.get(self._prefix, recurse=True, index=self._index, wait=f"{WAIT_S}s")
+        try:
+            rows = msgspec.convert(answer or [], list[_Row])
+            # An index that is lower than before comes from a Consul that lost its data: begin anew.
+            self._index = index if self._index is None or int(index) >= int(self._index) else None
+        except ValueError as error:
+            raise _NotYet(f"{self._settings.shown_address} does not answer as Consul does ({error})") from None
+        return {row.key: row for row in rows}
 
-    def _is_candidate(self, rows: Mapping[str, Mapping[str, Any]]) -> bool:
+    def _is_candidate(self, rows: Mapping[str, _Row]) -> bool:
         """Whether our own key is there. Writes it if it is not, and keeps its session alive."""
         row = rows.get(self._key)
-        if row is None or row.get("Session") != self._session or self._session is None:
+        if row is None or row.session != self._session or self._session is None:
             self._become_candidate(row)
             return False
         if time.monotonic() - self._renewed > SESSION_S / 4:
@@ -150,8 +166,8 @@ class _Candidacy:
             self._renewed = time.monotonic()
         return True
 
-    def _become_candidate(self, row: Mapping[str, Any] | None) -> None:
-        other = row.get("Session") if row is not None else None
+    def _become_candidate(self, row: _Row | None) -> None:
+        other = row.session if row is not None else None
         if row is not None and other is not None and other != self._session:
             if (raft := _decode(row, Candidate).raft) != self._me.raft:
                 raise _NotYet(f"another node calls itself {self._me.id}, at {raft}: ids must differ")
@@ -165,13 +181,15 @@ class _Candidacy:
         if not self._client.kv.put(self._key, msgspec.json.encode(self._me), acquire=self._session):
             raise _NotYet(f"{self._key} is still held by another session")
 
-    def _ready(self, rows: Mapping[str, Mapping[str, Any]]) -> list[Candidate]:
+    def _ready(self, rows: Mapping[str, _Row]) -> list[Candidate]:
         """The candidates that expect as many nodes as we do, in the order in which they came; one for each address."""
-        living = [row for key, row in rows.items() if key.startswith(f"{self._prefix}candidates/") and "Session" in row]
+        living = [row for key, row in rows.items() if key.startswith(f"{self._prefix}candidates/") and row.session]
         ready: dict[str, Candidate] = {}
-        for row in sorted(living, key=lambda row: (row["CreateIndex"], row["Key"])):
+        for row in sorted(living, key=lambda row: (row.create_index, row.key)):
             candidate = _decode(row, Candidate)
-            if candidate.expect != self._me.expect:
+            if why := _why_no_member(candidate.id, candidate.raft):
+                self.say(f"{row.key} is no candidate, and is left out: {why}")
+            elif candidate.expect != self._me.expect:
                 expected = count(candidate.expect, "node")
                 self.say(f"{candidate.id} expects {expected} and {self._me.id} {self._me.expect}: left out")
             elif (first := ready.setdefault(candidate.raft, candidate)) is not candidate:
@@ -185,11 +203,10 @@ class _Candidacy:
 
     def _running(self) -> dict[str, str]:
         """Nodes of this cluster that are registered in Consul as formed: node id -> raft address."""
-        _, entries = self._client.health.service(self._settings.service)
-        metas = [entry["Service"]["Meta"] for entry in entries]
-        found = [meta for meta in metas if meta.get("cluster") == self._cluster and meta.get("cluster_id")]
-        found = [meta for meta in found if "node" in meta and why_unreachable(meta.get("raft", "")) is None]
-        return {meta["node"]: meta["raft"] for meta in found if meta["node"] != self._me.id}
+        _, answer = self._client.health.service(self._settings.service)
+        entries = (entry for entry in read_entries(answer) if entry.cluster == self._cluster)
+        found = {entry.node: entry.raft for entry in entries if entry.cluster_id and entry.raft}
+        return {node: raft for node, raft in found.items() if node != self._me.id}
 
     def _settle(self, chosen: Sequence[Candidate]) -> None:
         """Write the set if there is none. The next query reads the set that was written first."""
@@ -197,10 +214,10 @@ class _Candidacy:
         self._client.kv.put(f"{self._prefix}members", msgspec.json.encode(members), cas=0)
         self._index = None
 
-    def _formation(self, row: Mapping[str, Any]) -> Formation:
+    def _formation(self, row: _Row) -> Formation:
         members = _decode(row, AgreedMembers).members
-        for address in members.values():
-            parse_address(address)
+        if why := next(filter(None, map(_why_no_member, members, members.values())), None):
+            raise ConfigError(f"Consul's key {self._prefix}members holds what is no member: {why}: delete it")
         listed = members.get(self._me.id)
         if listed is not None and listed != self._me.raft:
             raise ConfigError(
@@ -233,8 +250,13 @@ class _Candidacy:
             self._client.http.session.close()
 
 
-def _decode(row: Mapping[str, Any], kind: type[T]) -> T:
+def _why_no_member(id: str, raft: str) -> str | None:
+    """Whoever may write to Consul may have written it."""
+    return why_unreachable(raft) if re.fullmatch(NAME, id) else f"{name(id)!r} is no name of a node"
+
+
+def _decode(row: _Row, kind: type[T]) -> T:
     try:
-        return msgspec.json.decode(row["Value"] or b"", type=kind)
-    except msgspec.DecodeError as error:
-        raise ConfigError(f"Consul's key {row['Key']} holds nothing of Quorate's ({error}): delete it") from None
+        return msgspec.json.decode(row.value or b"", type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"Consul's key {row.key} holds nothing of Quorate's ({error}): delete it") from None

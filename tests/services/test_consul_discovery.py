@@ -7,6 +7,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
 
 import msgspec
 import pytest
@@ -217,6 +218,31 @@ def test_a_key_that_is_not_ours_is_named(agent: Agent, pool: Candidates) -> None
     agent.call("PUT", "/v1/kv/quorate/garbage/members", data="[1]")
     with pytest.raises(ConfigError, match="quorate/garbage/members holds nothing of Quorate's"):
         pool.enter(agent, "garbage", "n1", 2).result(30)
+
+
+@pytest.mark.parametrize("member", [("n9\n", "10.0.0.9:9001"), ("n9", "user:secret@10.0.0.9:9001")])
+def test_a_set_of_members_that_no_node_could_be_is_named(agent: Agent, pool: Candidates, member: Any) -> None:
+    data = msgspec.json.encode(AgreedMembers(dict([*members("n1"), member]), by="n8"))
+    agent.call("PUT", "/v1/kv/quorate/nobody/members", data=data)
+    with pytest.raises(ConfigError, match="quorate/nobody/members holds what is no member") as error:
+        pool.enter(agent, "nobody", "n1", 2).result(30)
+    assert "secret" not in error.value.detail
+
+
+@pytest.mark.parametrize("stranger", ['{"id":"n8\\n","raft":"10.0.0.8:9001"', '{"id":"n8","raft":"u:p@10.0.0.8:9001"'])
+def test_a_candidate_that_is_no_node_is_left_out(agent: Agent, pool: Candidates, stranger: str) -> None:
+    session = agent.call("PUT", "/v1/session/create", json={"TTL": "3600s", "Behavior": "delete"})["ID"]
+    cluster = f"left{len(stranger)}"
+    key = f"/v1/kv/quorate/{cluster}/candidates/n8"
+    assert agent.call("PUT", f"{key}?acquire={session}", data=f'{stranger},"expect":2}}')
+    for each in [pool.enter(agent, cluster, id, 2) for id in ("n1", "n2")]:
+        assert Formation(members("n1", "n2"), chosen=True) == each.result(30)
+
+
+def test_another_program_s_service_of_our_name_keeps_nobody_from_forming(agent: Agent, pool: Candidates) -> None:
+    agent.call("PUT", "/v1/agent/service/register", json={"Name": "quorate", "ID": "stranger", "Port": 1})
+    for each in [pool.enter(agent, "beside", id, 2) for id in ("n1", "n2")]:
+        assert Formation(members("n1", "n2"), chosen=True) == each.result(30)
 
 
 def test_a_consul_that_hangs_while_they_gather_only_delays_them(
