@@ -23,9 +23,11 @@ from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NotFound, QuorateError
 from quorate.host_port import why_unreachable
+from quorate.shown import line
 
 KIND = "address"  # a call: the peer asks who answers at an address, which it is told as its own
 ANSWER_S = 8.0
+WHY_MAX = 400  # characters of a reason that a peer gives
 SEEK_S, SEEK_EVERY_S = 6.0, 0.3  # how long a member that may be starting is looked for, if an operator asks
 RETRY_S = (1.0, 60.0)  # the pause before an address is tried again grows from one to the other
 FRESH_S = 5.0  # so long an answer counts
@@ -158,7 +160,8 @@ class AddressChanges:
         why = ""
         for peer in peers:
             try:
-                why = (await self._transport.call(peer, KIND, address.encode(), timeout_s=ANSWER_S)).decode()
+                told = await self._transport.call(peer, KIND, address.encode(), timeout_s=ANSWER_S)
+                why = line(told.decode(errors="replace"), WHY_MAX)
             except NotFound:
                 why = f"{peer} runs 0.1.0 and cannot try it"
             except QuorateError as error:

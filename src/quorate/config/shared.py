@@ -24,7 +24,7 @@ SHARED = {name: setting for name, setting in SETTINGS.items() if setting.scope !
 class ToldSetting(msgspec.Struct):
     """A setting of one node. `given`: somebody set it there, so it is no default. `digest` is that of a secret."""
 
-    value: Any
+    value: bool | int | float | str | list[str] | None
     given: bool
     digest: str = ""
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from quorate.cluster.raft import members
+from quorate.cluster.raft.membership.address_changes import AddressChanges
 from quorate.cluster.raft.membership.addresses import HEARSAY_MAX, AddressBook, differences
 from quorate.cluster.raft.transport.inquiry import resolve
 from quorate.host_port import is_url, why_unreachable
@@ -102,3 +105,26 @@ def test_what_a_peer_tells_of_others_is_bounded() -> None:
     assert range(HEARSAY_MAX) == range(len(kept))
     assert not AddressBook({}).hear_of_others("n2", {"n3\n": "a:1", "n" * 65: "a:1", "": "a:1"})
     assert book.hear_of_others("n3", {"x0": "b:1"}), "of those it knows of it goes on to hear"
+
+
+class Peers:
+    """The transport of a leader with one connected peer, whose answer to every call is this."""
+
+    def __init__(self, answer: bytes) -> None:
+        self.answer = answer
+
+    def serve(self, kind: str, handler: object) -> None:
+        pass
+
+    async def call(self, peer: str, kind: str, body: bytes, *, timeout_s: float | None = None) -> bytes:
+        return self.answer
+
+
+@pytest.mark.parametrize("answer", [b"\xff\xfe", b"x" * 1_000_000, b"a\nb"])
+def test_a_reason_that_a_peer_gives_is_text_and_not_long(answer: bytes) -> None:
+    membership: Any = SimpleNamespace(list_members=list, connected_members=lambda: ["n2"])
+    changes = AddressChanges("n1", {}, cast(Any, None), membership, cast(Any, Peers(answer)))
+    why = asyncio.run(changes.why_not_at(members.Member("n1", "a:1", "i", voter=True), "b:1"))
+    assert why
+    assert len(why) < 500
+    assert "\n" not in why
