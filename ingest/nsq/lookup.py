@@ -23,12 +23,20 @@ TIMEOUT_S = 2.0
 log = logging.getLogger(__name__)
 
 
-class NsqdAddress(msgspec.Struct):
+class NsqdAddress(msgspec.Struct, frozen=True):
     """An nsqd, as nsqlookupd tells of it."""
 
     broadcast_address: str
     tcp_port: int
     http_port: int
+
+    @property
+    def tcp(self) -> str:
+        return str(Address(self.broadcast_address, self.tcp_port))
+
+    @property
+    def http(self) -> str:
+        return str(Address(self.broadcast_address, self.http_port))
 
 
 class Lookup:
@@ -44,9 +52,9 @@ class Lookup:
         """Ask all nsqlookupds. If none of them answers, the nsqds that are known already stay."""
         answers = await asyncio.gather(*(self._ask(address) for address in self._settings.lookupd))
         if any(answer is not None for answer in answers):
-            nsqds = [nsqd for answer in answers for nsqd in answer or () if _can_be_asked(nsqd)]
-            self.nsqds = {str(Address(nsqd.broadcast_address, nsqd.tcp_port)) for nsqd in nsqds}
-            self._stats_urls = {f"http://{Address(nsqd.broadcast_address, nsqd.http_port)}/stats" for nsqd in nsqds}
+            nsqds = [nsqd for answer in answers for nsqd in answer or ()]
+            self.nsqds = {nsqd.tcp for nsqd in nsqds}
+            self._stats_urls = {f"http://{nsqd.http}/stats" for nsqd in nsqds}
 
     async def _ask(self, address: str) -> list[NsqdAddress] | None:
         """The topic's nsqds by one nsqlookupd; None if it does not answer."""
@@ -54,7 +62,7 @@ class Lookup:
         base = address if "://" in address else f"http://{address}"
         try:
             answer = await _get(f"{base.rstrip('/')}/lookup?topic={quote(self._settings.topic)}")
-            nsqds = msgspec.convert(answer["producers"], list[NsqdAddress])
+            nsqds = nsqds_in(answer)
         except FetchFailed as error:
             if b"TOPIC_NOT_FOUND" not in error.body:
                 more = "; is this nsqlookupd's HTTP address?" if error.status else ""
@@ -78,10 +86,13 @@ class Lookup:
         self.depth = sum(depths) if known else None
 
 
-def _can_be_asked(nsqd: NsqdAddress) -> bool:
-    """What nsqlookupd tells is what anybody told it."""
-    ports = nsqd.tcp_port, nsqd.http_port
-    return all(why_unreachable(str(Address(nsqd.broadcast_address, port))) is None for port in ports)
+def nsqds_in(answer: Any) -> list[NsqdAddress]:
+    """The nsqds that can be asked: what nsqlookupd tells is what anybody told it.
+
+    Raises `ValueError`, `TypeError` or `KeyError` if it is no answer of an nsqlookupd.
+    """
+    nsqds = msgspec.convert(answer["producers"], list[NsqdAddress])
+    return [nsqd for nsqd in nsqds if why_unreachable(nsqd.tcp) is why_unreachable(nsqd.http) is None]
 
 
 async def _get(url: str) -> Any:

@@ -21,8 +21,8 @@ import msgspec
 from nsq import protocol
 
 from quorate import __version__
-from quorate.config import Address
 from quorate.errors import Invalid, OutcomeUnknown, QuorateError
+from quorate.ingest.nsq.lookup import nsqds_in
 from quorate.ingest.split import split
 from quorate.vote import Vote
 from quorate.web.fetch import fetch_json
@@ -263,8 +263,8 @@ def nsqds_of(lookupds: Sequence[str], *, timeout_s: float = 3.0) -> list[str]:
     for address in lookupds:
         base = address if "://" in address else f"http://{address}"
         try:
-            producers = fetch_json(f"{base.rstrip('/')}/nodes", timeout_s=timeout_s)["producers"]
-            found |= {str(Address(p["broadcast_address"], p["tcp_port"])): None for p in producers}
+            nsqds = nsqds_in(fetch_json(f"{base.rstrip('/')}/nodes", timeout_s=timeout_s))
+            found |= {nsqd.tcp: None for nsqd in nsqds}
         except (OSError, ValueError, KeyError, TypeError) as error:
             why.append(f"{address}: {error}")
     if not found:
