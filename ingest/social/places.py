@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from quorate.errors import Invalid
-from quorate.own_files import locked, read_own, write_synced
+from quorate.own_files import locked, make_own_folder, read_own, write_synced
 
 WRITTEN_EVERY_S = 0.5
 
@@ -40,7 +40,7 @@ class Places:
     @contextlib.contextmanager
     def held(cls, name: str, folder: Path, *, new: bool = False) -> Iterator[Places]:
         """`new`: without what is in the file. Raises `Conflict` while another command holds it."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_own_folder(folder, "--state")
         stem = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
         with locked(folder / f"{stem}.lock", f"another `quorate stream` reads {name}; wait until it ends"):
             yield cls(name, folder / f"{stem}.json", new=new)

@@ -10,25 +10,57 @@ import contextlib
 import errno
 import fcntl
 import os
+import shlex
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from quorate.errors import Conflict
+from quorate.errors import ConfigError, Conflict
+
+OTHERS = "other users of this host"
+NOT_OWN = (errno.ELOOP, errno.EMLINK, errno.EINVAL)  # of what stands where a file of ours should: see `open_own`
 
 
 def open_own(path: Path, flags: int, mode: int = 0o600) -> int:
-    """A descriptor of the file. Raises OSError, in words if it is a link or has another name too."""
+    """A descriptor of the file. Raises OSError, in words if it is a link, has another name too, or is no file.
+
+    It never waits: nobody may write to a pipe that somebody put there.
+    """
     try:
-        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+        fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK, mode)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise OSError(errno.ELOOP, "it is a link, which is not followed here; remove it", str(path)) from None
         raise
-    if os.fstat(fd).st_nlink > 1:
-        os.close(fd)
+    status = os.fstat(fd)
+    if stat.S_ISREG(status.st_mode) and status.st_nlink <= 1:
+        return fd
+    os.close(fd)
+    if stat.S_ISREG(status.st_mode):
         raise OSError(errno.EMLINK, "it is a file that has another name too (a hard link); remove it", str(path))
-    return fd
+    raise OSError(errno.EINVAL, "it is no file; remove it", str(path))
+
+
+def why_shared(folder: Path) -> str | None:
+    """How other users of the host could put files of their own among ours, or in their place, in words; or None."""
+    if folder.stat().st_mode & stat.S_IWOTH:
+        return f"{folder} can be changed by {OTHERS}: chmod o-w {shlex.quote(str(folder))}"
+    above = folder.resolve().parent
+    mode = above.stat().st_mode
+    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
+        return f"{folder} can be replaced by {OTHERS}: chmod o-w {shlex.quote(str(above))}"
+    return None
+
+
+def make_own_folder(folder: Path, flag: str) -> None:
+    """Make a folder for files of ours, for its owner alone. Raises `ConfigError` if others may write in it.
+
+    They could have put there what is read as our own. `flag` names another folder.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if why := why_shared(folder):
+        raise ConfigError(f"{why}; or give another folder with {flag}")
 
 
 def open_anew(path: Path) -> IO[bytes]:

@@ -6,14 +6,13 @@ may be the number of an unrelated process by now.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import time
 from pathlib import Path
 from typing import IO
 
-from quorate.own_files import open_own
+from quorate.own_files import NOT_OWN, open_own
 
 NODE, DEV = "node.pid", "dev.pid"
 HOLD_FOR_S = 0.2  # `running` takes the lock for a moment, so `hold` tries for this long
@@ -70,6 +69,6 @@ def running(folder: Path, name: str = NODE) -> int | None:
     except (FileNotFoundError, ValueError):
         pass
     except OSError as error:
-        if error.errno not in (errno.ELOOP, errno.EMLINK):  # a link is no pid file
+        if error.errno not in NOT_OWN:  # a link is no pid file
             raise
     return None

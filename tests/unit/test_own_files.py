@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +14,7 @@ from quorate.client.checkpoint import Checkpoint, Saved
 from quorate.cluster.raft.storage.directory import LOCK_NAME, DataDirectory
 from quorate.cluster.raft.storage.files import OsFiles
 from quorate.dev.folder import ClusterFolder, Mark
-from quorate.errors import DataError
+from quorate.errors import ConfigError, DataError
 from quorate.own_files import open_anew, read_own
 
 PRECIOUS = "somebody's precious words"
@@ -120,6 +121,28 @@ def test_a_checkpoint_is_written_and_read_through_no_link(tmp_path: Path, precio
     lock.symlink_to(precious)
     with pytest.raises(OSError, match=r"link.*remove it"), Checkpoint.held("votes", folder, "c1"):
         pass
+
+
+@pytest.mark.parametrize("mode", [0o757, 0o1777])
+def test_checkpoints_that_others_could_have_written_are_not_believed(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "feeds"
+    folder.mkdir()
+    folder.chmod(mode)
+    with (
+        pytest.raises(ConfigError, match=f"can be changed by other users of this host: chmod o-w {folder}"),
+        Checkpoint.held("votes", folder, "c1"),
+    ):
+        pass
+    assert [] == [*folder.iterdir()]
+
+
+def test_a_pipe_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "node.pid")
+    assert pidfile.running(tmp_path) is None
+    with pytest.raises(OSError, match=r"no file.*remove it"):
+        pidfile.hold(tmp_path)
+    with pytest.raises(OSError, match=r"no file.*remove it"):
+        read_own(tmp_path / "node.pid")
 
 
 def test_dev_writes_its_files_through_no_link(tmp_path: Path, precious: Path) -> None:

@@ -11,8 +11,6 @@ import contextlib
 import fcntl
 import os
 import secrets
-import shlex
-import stat
 from pathlib import Path
 from zlib import crc32
 
@@ -20,7 +18,7 @@ import msgspec
 
 from quorate.cluster.raft.storage.files import OsFiles
 from quorate.errors import DataError
-from quorate.own_files import open_own
+from quorate.own_files import open_own, why_shared
 
 FORMAT = 1
 IDENTITY_NAME = "identity.json"
@@ -77,7 +75,8 @@ class DataDirectory:
             files = OsFiles(path)
             directory = cls(files, _load_or_create(files, node_id, cluster_name, create), lock)
             directory._check(node_id, cluster_name)
-            _check_mode(path)
+            if why := why_shared(path):
+                raise DataError(why)
         except BaseException as error:
             if files is not None:
                 files.close()
@@ -122,16 +121,6 @@ class DataDirectory:
                 f"{self.files.where} is of a cluster named {found.cluster_name}, and node.cluster is {cluster_name}. "
                 f"Correct node.cluster, or give {node_id} a directory of its own"
             )
-
-
-def _check_mode(path: Path) -> None:
-    """Raises `DataError` if other users of the host could put files of their own among this node's, or in its place."""
-    if path.stat().st_mode & stat.S_IWOTH:
-        raise DataError(f"{path} can be changed by other users of this host: chmod o-w {shlex.quote(str(path))}")
-    above = path.resolve().parent
-    mode = above.stat().st_mode
-    if mode & stat.S_IWOTH and not mode & stat.S_ISVTX:
-        raise DataError(f"{path} can be replaced by other users of this host: chmod o-w {shlex.quote(str(above))}")
 
 
 def _lock(path: Path) -> int:

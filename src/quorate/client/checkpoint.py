@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from quorate.errors import Invalid
-from quorate.own_files import locked, read_own, write_synced
+from quorate.own_files import locked, make_own_folder, read_own, write_synced
 
 PASSED_KEPT = 1_000
 
@@ -57,8 +57,9 @@ class Checkpoint:
     @classmethod
     @contextlib.contextmanager
     def held(cls, name: str, folder: Path, cluster: str) -> Iterator[Checkpoint]:
-        """The checkpoint of `name` at one cluster. Raises `Conflict` while another feed holds it."""
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """The checkpoint of `name` at one cluster. Raises `Conflict` while another feed holds it, and `ConfigError` if
+        others may write in the folder: they could have votes left out, or counted twice."""
+        make_own_folder(folder, "--state")
         stem = hashlib.blake2b(f"{cluster}\0{name}".encode(), digest_size=16).hexdigest()
         with locked(folder / f"{stem}.lock", f"{name} is being fed by another `quorate feed`; wait until it ends"):
             yield cls(name, folder / f"{stem}.json", cluster)

@@ -23,7 +23,7 @@ from quorate import pidfile
 from quorate.config import SETTINGS, Address, load, to_toml, under_new_names
 from quorate.config.write import value_of
 from quorate.errors import ConfigError, QuorateError
-from quorate.own_files import open_anew
+from quorate.own_files import open_anew, read_own
 from quorate.processes.node import Place
 from quorate.processes.ports import NoFreePorts, free_ports, is_free
 from quorate.words import count
@@ -67,7 +67,7 @@ class ClusterFolder:
     @property
     def mark(self) -> Mark | None:
         try:
-            return msgspec.json.decode((self.path / MARK).read_bytes(), type=Mark)
+            return msgspec.json.decode(read_own(self.path / MARK), type=Mark)
         except FileNotFoundError:
             return None
         except msgspec.DecodeError as error:

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-OTHERS = "other users of this host"
+from quorate.own_files import OTHERS
 
 
 def why_open(file: Path, mode: int | None = None) -> Iterator[str]:
