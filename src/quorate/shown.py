@@ -5,13 +5,16 @@ break in them begins a line that we never wrote, an escape sequence acts on the 
 has a line read otherwise than it is. So these characters are shown as escapes, long text is cut, and what stands before
 the @ of a URL is masked. Whatever is written in a log goes through `line`, whatever a command prints through `lines`.
 
-The characters are a list and no question to Unicode's tables, because these differ between versions of Python. U+200C
-and U+200D are not in it: Persian, Indian languages and emoji need them. Tags are let be in flags alone.
+The characters are a list and no question to Unicode's tables, because these differ between versions of Python. They
+are those that Unicode has shown as nothing (Default_Ignorable_Code_Point), and U+2800, which is blank. U+200C, U+200D
+and the selectors of variants are not in it: Persian, Mongolian, Indian and Chinese texts and emoji need them. Tags are
+let be in flags alone.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 LINE_MAX = 4_000
 LINES_MAX = 64_000
@@ -20,27 +23,31 @@ MASK = "***"
 
 _CONTROLS = r"\x00-\x1f\x7f-\x9f"
 _FORMATS = (
-    r"\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
-    r"\U000e0000-\U000e007f"
+    r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\u2800\u3164\ufeff"
+    r"\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff"
 )
 _FLAG = "\U0001f3f4[\U000e0020-\U000e007e]{1,8}\U000e007f"  # of a country within a country, as of Scotland
 _HIDDEN = re.compile(rf"{_FLAG}|([{_FORMATS}])")
 _UNSAFE = re.compile(rf"{_FLAG}|([{_CONTROLS}{_FORMATS}\ud800-\udfff])")
-# What stands before the @ may hold anything but blanks, quotes and, in the name, a slash. The bounds keep it linear.
-_USERINFO = re.compile(r"""(?<=://)[^\s@/:"']{0,512}(?::[^\s@"']{0,512})?@(?:[^\s@/"']{0,512}@){0,8}""")
+_WORD = re.compile(r"""[^\s"']+""")
+_USER_END, _MORE = re.compile(r"[@/:]"), re.compile(r"[^@/]*@")
 
 
 def line(text: str, most: int = LINE_MAX) -> str:
     """The text in one line of at most about `most` characters, none of which acts on a terminal."""
-    return _escaped(_cut(without_userinfo(text[: 2 * most]), most, len(text)))
+    return _bounded(text, most, _escaped)
 
 
 def lines(text: str, most: int = LINES_MAX) -> str:
     """The same for a text of several lines: line breaks stay, and tabs."""
     if text.isascii() and text.replace("\n", "").isprintable() and "://" not in text and len(text) <= most:
         return text
-    cut = _cut(without_userinfo(text[: 2 * most]), most, len(text))
-    return "\n".join("\t".join(map(_escaped, each.split("\t"))) for each in cut.split("\n"))
+    return _bounded(text, most, _escaped_but_breaks)
+
+
+def whole_line(text: str) -> str:
+    """The text in one line, however long it is."""
+    return _escaped(without_userinfo(text))
 
 
 def name(text: str) -> str:
@@ -54,8 +61,28 @@ def json_text(text: str) -> str:
 
 
 def without_userinfo(text: str) -> str:
-    """The text with user names and passwords in its URLs masked."""
-    return _USERINFO.sub(f"{MASK}@", text) if "://" in text and "@" in text else text
+    """The text with user names and passwords in its URLs masked. Its time grows with the text's length and no more."""
+    return _WORD.sub(lambda found: _masked(found[0]), text) if "://" in text and "@" in text else text
+
+
+def _masked(word: str) -> str:
+    parts, at, last = [], 0, word.rfind("@")
+    while (found := word.find("://", at)) >= 0 and (start := found + 3) <= last:
+        end = _end_of_userinfo(word, start)
+        parts.append(word[at:start] + (f"{MASK}@" if end else ""))
+        at = end or start
+    return "".join(parts) + word[at:]
+
+
+def _end_of_userinfo(word: str, start: int) -> int | None:
+    """Where it ends, behind an @ that is there; None if a host begins at `start`. Names of users have no slash."""
+    found = _USER_END.search(word, start)
+    if found is None or found[0] == "/":
+        return None
+    end = word.index("@", found.start()) + 1
+    while more := _MORE.match(word, end):  # a password may have an @, too
+        end = more.end()
+    return end
 
 
 def without_password(address: str) -> str:
@@ -75,8 +102,17 @@ def hidden_character(text: str) -> str | None:
     return next((found[1] for found in _HIDDEN.finditer(text) if found[1]), None)
 
 
-def _cut(text: str, most: int, length: int) -> str:
-    return text if length <= most else f"{text[:most]}… ({length:,} characters)"
+def _bounded(text: str, most: int, escape: Callable[[str], str]) -> str:
+    """Escapes are longer than what they stand for, so the text is cut before them and after them."""
+    masked = without_userinfo(text)
+    shown = escape(masked[:most])
+    if len(masked) <= most and len(shown) <= most:
+        return shown
+    return f"{shown[:most]}… ({len(text):,} characters)"
+
+
+def _escaped_but_breaks(text: str) -> str:
+    return "\n".join("\t".join(map(_escaped, each.split("\t"))) for each in text.split("\n"))
 
 
 def _escaped(text: str) -> str:

@@ -24,6 +24,7 @@ SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e00
         ("a\u2028b\u2066c\ufeff", r"a\u2028b\u2066c\ufeff"),
         ("\ud800", r"\ud800"),
         ("hidden \U000e0041", r"hidden \U000e0041"),
+        ("nothing\u3164to\u2800see", r"nothing\u3164to\u2800see"),
         ("x" * 5_000, "x" * 4_000 + "… (5,000 characters)"),
     ],
 )
@@ -46,6 +47,34 @@ def test_a_line_is_one_line_and_acts_on_no_terminal(text: str, expected: str) ->
 )
 def test_what_stands_before_the_at_of_a_url_is_masked(text: str, expected: str) -> None:
     assert (expected, expected, expected) == (shown.without_userinfo(text), shown.line(text), shown.lines(text))
+
+
+@pytest.mark.parametrize("text", ["\n" * 3_990, "\U000e0001" * 3_990, "\n" * 1_000_000])
+def test_a_line_is_no_longer_for_its_escapes(text: str) -> None:
+    shown_text = shown.line(text)
+    assert len(shown_text) < shown.LINE_MAX + 50
+    assert f"({len(text):,} characters)" in shown_text
+
+
+@pytest.mark.parametrize("length", [500, 5_000, 200_000])
+def test_a_password_of_any_length_is_masked(length: int) -> None:
+    """Access tokens that stand in for passwords have some thousand characters."""
+    text = f"mongodb://user:{'s3cret' * (length // 6)}@db.example/x and more"
+    assert "mongodb://***@db.example/x and more" == shown.without_userinfo(text)
+    assert "s3cret" not in shown.line(text)
+    assert "s3cret" not in shown.lines(text)
+
+
+def test_masking_takes_no_time_to_speak_of_whatever_the_text_is() -> None:
+    """Of a million characters: a step for each pair of them would take hours."""
+    for text in (
+        "://" * 300_000,
+        "://a:" * 200_000,
+        "://" + "a" * 1_000_000,
+        "://a:b" * 160_000 + "@",
+        "@://" * 250_000,
+    ):
+        shown.without_userinfo(text)
 
 
 def test_a_cut_never_uncovers_a_password() -> None:

@@ -54,7 +54,7 @@ def echo(*lines: str | bytes, err: bool = False) -> None:
     row of a table may be long; the text of an error is, see `exit_codes.py`.
     """
     for each in lines or ("",):
-        safe = shown.json_text(each.decode()) if isinstance(each, bytes) else shown.line(each, len(each) + 1)
+        safe = shown.json_text(each.decode()) if isinstance(each, bytes) else shown.whole_line(each)
         click.echo(safe, err=err)
 
 

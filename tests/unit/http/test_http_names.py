@@ -12,7 +12,10 @@ from quorate.cluster import entry
 from quorate.http.api import Check, CheckResult
 from tests.support.http_node import MOOD, Node, running
 
-HIDDEN = ["\u202e", "\u2066", "\u200f", "\u200b", "\ufeff", "\xad", "\u2028", "\U000e0041"]
+HIDDEN = [
+    *("\u202e", "\u2066", "\u200f", "\u200b", "\ufeff", "\xad", "\u2028", "\U000e0041", "\u034f", "\u115f", "\u1160"),
+    *("\u17b4", "\u2065", "\u2800", "\u3164", "\uffa0", "\ufff0", "\U0001bca0", "\U0001d17a", "\U000e0fff"),
+]
 
 
 SCOTLAND = "\U0001f3f4\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
@@ -45,7 +48,7 @@ def test_a_new_name_has_no_character_that_nobody_sees(node: Node, hidden: str) -
     assert all(f"U+{ord(hidden):04X}" in answer.json["detail"] for answer in answers)
 
 
-@pytest.mark.parametrize("name", ["مرحبا", "می\u200cخواهم", "👩\u200d💻", SCOTLAND])
+@pytest.mark.parametrize("name", ["مرحبا", "می\u200cخواهم", "👩\u200d💻", "❤\ufe0f", "葛\U000e0100", SCOTLAND])
 def test_scripts_and_emoji_that_need_joiners_are_taken(node: Node, name: str) -> None:
     assert 201 == node.ask("POST", "/polls", {"id": name, "title": name, "options": [name, "b"]}).status
 
