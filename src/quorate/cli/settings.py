@@ -6,6 +6,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import click
 
@@ -14,7 +15,8 @@ from quorate.cli.output import echo
 if TYPE_CHECKING:
     from quorate.config import Setting
 
-SECRET_OPTION = re.compile(r"(?i)[?&;][^=&]*(password|token|secret)[^=&]*=")  # of a database's address
+# Of a database's address: `…Password=…`, or a property of such an option, `…_TOKEN:…`. A path may have such a word.
+SECRET_OPTION = re.compile(r"(?i)(password|token|secret)[^=&:/]*[=:]")
 
 USUAL = {  # flag: (setting, help)
     "--id": ("node.id", "Name of this node."),
@@ -96,4 +98,4 @@ def _holds_secret(setting: Setting, value: str) -> bool:
     """An address is a secret only if a password stands in it."""
     if setting.secret and "://" not in str(setting.default):
         return True
-    return "@" in value or (setting.secret and SECRET_OPTION.search(value) is not None)
+    return "@" in value or (setting.secret and SECRET_OPTION.search(unquote(value.partition("?")[2])) is not None)

@@ -185,9 +185,8 @@ class Lines:
         if tally_view is not None and tally_view.results != self._counted and time.monotonic() >= self._next_tally_s:
             self._next_tally_s = time.monotonic() + TALLY_LINE_EVERY_S
             self._counted = dict(tally_view.results)
-            self.say(
-                f"{tally_view.poll}: " + ", ".join(f"{option} {votes:,}" for option, votes in self._counted.items())
-            )
+            counts = ", ".join(f"{option} {votes:,}" for option, votes in self._counted.items())
+            self.say(shown.line(f"{tally_view.poll}: {counts}"))
 
     def _show_state(self, row: NodeRow) -> None:
         id = row.child.place.id

@@ -70,6 +70,9 @@ SECRET = [
     "nsq.auth_secret=hunter2",
     "mongo.url=mongodb://user:hunter2@db/x",
     "mongo.url=mongodb://db/?tlsCertificateKeyFilePassword=hunter2",
+    "mongo.url=mongodb://db/?w=1&authMechanismProperties=AWS_SESSION_TOKEN:hunter2",
+    "mongo.url=mongodb://db/?authMechanismProperties=A:b,AWS_SESSION_TOKEN:hunter2&w=1",
+    "mongo.url=mongodb://db/?proxyPass%77ord=hunter2",
     "consul.address=http://user:hunter2@consul:8500",
     "consul.address=user:hunter2@consul:8500",
 ]
@@ -131,7 +134,15 @@ def test_a_password_in_a_variable_is_not_repeated(
     assert "hunter2" not in said
 
 
-@pytest.mark.parametrize("text", ["mongo.url=mongodb://127.0.0.1/?w=1", "raft.key_file=k", "log.level=debug"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "mongo.url=mongodb://127.0.0.1/?w=1",
+        "mongo.url=mongodb://secret-db/?tlsCAFile=/run/secrets/ca.pem&w=1",
+        "raft.key_file=k",
+        "log.level=debug",
+    ],
+)
 def test_what_is_no_secret_may_be_a_flag(text: str) -> None:
     from quorate.cli.settings import pairs
 

@@ -156,6 +156,12 @@ def test_elsewhere_a_line_for_each_event_and_none_twice(out: io.StringIO) -> Non
     ] == out.getvalue().splitlines()
 
 
+def test_elsewhere_no_option_begins_a_line(out: io.StringIO) -> None:
+    lines = Lines(Console(file=out, width=40), start_command)
+    lines.show([], results(**{"happy\nn1 leads (term 9)": 3}))
+    assert [r"mood: happy\nn1 leads (term 9) 3"] == out.getvalue().splitlines()
+
+
 @pytest.mark.parametrize(
     ("flush", "words"),
     [
