@@ -16,12 +16,13 @@ from typing import Any
 
 import msgspec
 
+from quorate.cluster.raft.line_limit import LineLimit
 from quorate.cluster.raft.members import Member, Members
 from quorate.cluster.raft.membership.address_changes import SEEK_S
 from quorate.cluster.raft.membership.membership import CHANGE_S
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.submit.leader_call import LeaderCall
-from quorate.errors import Conflict, Invalid, NoLeader, OutcomeUnknown
+from quorate.errors import Conflict, Invalid, NoLeader, OutcomeUnknown, Overloaded
 from quorate.host_port import why_unreachable
 from quorate.words import NAME, Action
 
@@ -30,6 +31,9 @@ HANDED_OVER_S = 5.0  # how long to wait for another leader
 NO_LEADER = "no leader is known: a majority of the nodes must be up and connected"
 # How long the leader's answer may take: two changes, a member that is looked for, and the way there and back.
 REPLACED_S = 2 * CHANGE_S + SEEK_S + 1.0
+# So many hand-overs and changes of the members a node may ask for at once, and then one in so many seconds.
+TRANSFERS, TRANSFER_EVERY_S = 4, 30.0
+CHANGES, CHANGE_EVERY_S = 16, 5.0
 UPDATE_LEVEL = 1  # a leader of 0.1.0 does not know the action
 
 
@@ -60,6 +64,7 @@ class Admin:
         self._addresses = dict(replica.settings.peers)  # also of members that were seen at an earlier change
         self._changes = LeaderCall(replica, "members", self._on_change, no_leader=NO_LEADER)
         self._transfers = LeaderCall(replica, "transfer", self._on_transfer, no_leader=NO_LEADER)
+        self._asked: dict[tuple[str, str], LineLimit] = {}
         self._lists = LeaderCall(replica, "list-members", self._on_list, no_leader=NO_LEADER, changes_nothing=True)
 
     async def members(self) -> list[dict[str, Any]]:
@@ -102,8 +107,8 @@ class Admin:
         """Raises `Invalid` or `NeedsLevel`."""
         if change.raft is not None and (why := why_unreachable(change.raft)) is not None:
             raise Invalid(why)
-        if change.action == "add" and not re.fullmatch(NAME, change.id):
-            raise Invalid(f"{change.id!r} is no name of a node (letters, digits, '.', '_' and '-', at most 64)")
+        if change.action == "add":
+            _check_name(change.id)
         if change.action == "update":
             if change.raft is None:
                 raise Invalid(f"where does {change.id} listen for its peers now? give its address, host:port")
@@ -129,6 +134,9 @@ class Admin:
         raft = change.raft or change.was
         if raft is None:
             raise Invalid(f"where does {change.id} listen for its peers? give its address, host:port")
+        _check_name(change.id)
+        if (why := why_unreachable(raft)) is not None:
+            raise Invalid(why)
         return await self._apply(lambda members: members.adding(change.id, raft))
 
     async def _apply(self, make: Callable[[Members], Members]) -> list[Member]:
@@ -210,14 +218,29 @@ class Admin:
             raise OutcomeUnknown(f"{before} still leads: no other node has everything yet; try again") from None
 
     async def _on_change(self, peer: str, data: bytes) -> bytes:
-        return _encode(await self._change_here(_change(data)))
+        self._allow(peer, "for changes of the members", CHANGES, CHANGE_EVERY_S)
+        change = _change(data)
+        self._check(change)
+        return _encode(await self._change_here(change))
 
     async def _on_list(self, peer: str, data: bytes) -> bytes:
         return _encode(self._replica.members())
 
     async def _on_transfer(self, peer: str, data: bytes) -> bytes:
+        self._allow(peer, "to hand leadership over", TRANSFERS, TRANSFER_EVERY_S)
         await self._replica.transfer_leadership()
         return b""
+
+    def _allow(self, peer: str, what: str, at_once: int, every_s: float) -> None:
+        """Raises `Overloaded`: a member that lies could ask without end, and nobody would lead for long."""
+        limit = self._asked.setdefault((peer, what), LineLimit(at_once, every_s))
+        if limit.allow(asyncio.get_running_loop().time()) is None:
+            raise Overloaded(f"{peer} asked {what} {at_once} times in a row; try again in {every_s:.0f} s")
+
+
+def _check_name(id: str) -> None:
+    if not re.fullmatch(NAME, id):
+        raise Invalid(f"{id[:100]!r} is no name of a node (letters, digits, '.', '_' and '-', at most 64)")
 
 
 async def _listed(answer: bytes) -> list[Member]:

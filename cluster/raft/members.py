@@ -16,6 +16,7 @@ import msgspec
 from quorate.cluster.raft.messages import MALFORMED
 from quorate.errors import Conflict, DataError, Invalid
 
+MEMBERS_MAX = 100  # each change writes them all
 REFUSED_MAX = 100  # certificates of removed members; the oldest are forgotten
 REMOVED = "removed from the cluster"  # part of every message that tells a node so
 
@@ -55,7 +56,9 @@ class Members(msgspec.Struct, array_like=True, frozen=True):
     # ---- changes, one at a time -------------------------------------------------------------------------------------
 
     def adding(self, id: str, raft: str) -> Members:
-        """Raises `Conflict` if a member has this id or this address."""
+        """Raises `Conflict` if a member has this id or this address, or if there are too many."""
+        if len(self.members) >= MEMBERS_MAX:
+            raise Conflict(f"there are {MEMBERS_MAX} members, and no cluster may have more: remove one first")
         for member in self.members:
             if id == member.id:
                 raise Conflict(

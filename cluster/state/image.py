@@ -157,7 +157,7 @@ def decode(data: bytes) -> Image:
         raise DataError("the snapshot is damaged: its checksum differs. Take it from another node, or a backup")
     try:
         return _read(_Blocks(view[len(MAGIC) : -CHECKSUM_BYTES]))
-    except (msgspec.DecodeError, ValueError, KeyError, OverflowError) as error:
+    except (msgspec.DecodeError, ValueError, KeyError, OverflowError, RecursionError) as error:
         raise DataError(f"the snapshot's checksum is right, but its content makes no sense ({error})") from error
 
 

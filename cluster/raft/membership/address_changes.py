@@ -21,7 +21,7 @@ from quorate.cluster.raft.membership.addresses import differences
 from quorate.cluster.raft.membership.membership import Membership
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.replica import PeerHandler
-from quorate.errors import NotFound, QuorateError
+from quorate.errors import NotFound, Overloaded, QuorateError
 from quorate.host_port import why_unreachable
 from quorate.shown import line
 
@@ -31,6 +31,7 @@ WHY_MAX = 400  # characters of a reason that a peer gives
 SEEK_S, SEEK_EVERY_S = 6.0, 0.3  # how long a member that may be starting is looked for, if an operator asks
 RETRY_S = (1.0, 60.0)  # the pause before an address is tried again grows from one to the other
 FRESH_S = 5.0  # so long an answer counts
+TRIED_MAX = 4  # addresses that this node tries for its peers at a time
 ENTRIES, ENTRY_EVERY_S = 8, 30.0  # so many changes at once, and then one in a while
 
 log = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class AddressChanges:
         self.own = configured.get(node_id, "")
         self._engine, self._membership, self._transport = engine, membership, transport
         self._searches: dict[str, _Search] = {}
+        self._trying = 0  # addresses that peers call their own
         self._entries = LineLimit(ENTRIES, ENTRY_EVERY_S)
         self._lines: dict[str, LineLimit] = {}
         transport.serve(KIND, self._on_call)
@@ -205,6 +207,12 @@ class AddressChanges:
 
     async def _on_call(self, peer: str, body: bytes) -> bytes:
         """Try an address for a peer that calls it its own. The answer is why not, or b""."""
+        if self._trying >= TRIED_MAX:
+            raise Overloaded(f"this node tries {TRIED_MAX} addresses already; try again in a moment")
         incarnation = self._membership.connected_incarnation(peer)
-        why = await self._ask(body.decode(errors="replace"), peer, incarnation or "")
+        self._trying += 1
+        try:
+            why = await self._ask(body.decode(errors="replace"), peer, incarnation or "")
+        finally:
+            self._trying -= 1
         return (why or "").encode()

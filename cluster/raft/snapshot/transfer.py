@@ -25,6 +25,7 @@ from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.errors import DataError
 
 PIECE_BYTES = 256 * 1024
+UNREAD_BYTES_MAX = 2 * PIECE_BYTES  # a peer that asks for pieces and does not read is sent no more
 STALLED_S, STALLED_MAX_S = 1.0, 8.0  # an unanswered piece is sent again after this time, which doubles at each try
 RESUME_S = 30.0  # a peer whose connection broke goes on with the same snapshot if it is back within this time
 # The log behind a snapshot on its way may take this many times its size of memory. Entries of votes take some four
@@ -177,7 +178,8 @@ class SnapshotSender:
             self._end(peer)  # the checksum was wrong there: the next offer begins with the newest snapshot
         else:
             sending.offset = min(ack.offset, sending.meta.size)
-            if sending.offset < sending.meta.size:  # once it has all bytes, it answers with `Appended`
+            reads = self._transport.backlog(peer) < UNREAD_BYTES_MAX  # if not, the next offer goes on
+            if reads and sending.offset < sending.meta.size:  # once it has all bytes, it answers with `Appended`
                 self._send_piece(peer, sending)
 
 

@@ -13,6 +13,7 @@ from quorate.cluster.entry import FEATURE_LEVEL
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import ReplicaSettings
+from quorate.cluster.raft.membership.address_changes import TRIED_MAX
 from quorate.cluster.raft.membership.peer_memory import KNOWN_MAX
 from quorate.cluster.raft.messages import TERMS_AHEAD_MAX
 from quorate.cluster.raft.remembered import Remembered
@@ -20,7 +21,7 @@ from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
-from quorate.cluster.raft.transport.streams import INTRODUCTIONS, RAFT
+from quorate.cluster.raft.transport.streams import CALLS, INTRODUCTIONS, RAFT
 from tests.simulation.test_nonsense import any_message, numbers
 from tests.support.waiting import until
 from tests.unit.raft.alone import alone, running
@@ -91,6 +92,29 @@ def test_what_a_member_remembers_of_others_is_bounded_and_wild_terms_are_passed_
                 await member.until_heard()
             assert len(running(replica).memory._known) <= KNOWN_MAX
             assert (None, own.incarnation) == (replica.status().forgotten, replica.introduction().incarnation)
+
+    run(main())
+
+
+def test_a_member_has_this_node_dial_a_few_addresses_at_a_time(tmp_path: Path, run: Run) -> None:
+    """Each dial takes a descriptor, also one that the node needs for its log."""
+    dialled: list[asyncio.StreamWriter] = []
+
+    async def main() -> None:
+        server = await asyncio.start_server(lambda reader, writer: dialled.append(writer), "127.0.0.1", 0)
+        there = f"127.0.0.1:{server.sockets[0].getsockname()[1]}".encode()
+        async with server, alone(tmp_path, KEY) as (replica, port):
+            await replica.change_members(lambda members: members.adding("n2", "127.0.0.1:9"))
+            async with await RawPeer.connect(port) as member:
+                await member.come_in(level=FEATURE_LEVEL)
+                await until("it is in", lambda: replica.transport.is_open("n2"))
+                for number in range(200):
+                    member.say(CALLS, encode([1, number, "address", there]))
+                await member.until_heard()
+                await until("it has dialled", lambda: dialled)
+                assert len(dialled) <= TRIED_MAX
+        for writer in dialled:
+            writer.transport.abort()
 
     run(main())
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from quorate.cluster import entry
 from quorate.cluster.fsm import StateMachine
+from quorate.cluster.state.image import MAGIC
 from quorate.errors import DataError
 from tests.unit.state.fsm_script import Script, cast, choice, poll
 
@@ -234,6 +235,19 @@ def test_nonsense_under_a_right_checksum_raises_only_a_data_error(at: int, byte:
     except DataError:
         return
     assert machine.freeze().version == machine.version
+
+
+def test_nesting_without_end_under_a_right_checksum_is_a_data_error_too() -> None:
+    """In a field that this version does not know, and passes over."""
+    start = len(MAGIC)
+    size = int.from_bytes(SNAPSHOT[start : start + 8], "little")
+    head = SNAPSHOT[start + 8 : start + 8 + size]
+    fields = head[0] & 0x0F
+    assert head[0] & 0xF0 == 0x90
+    deep = b"\xdc\x00\x28" + head[1:] + b"\x00" * (39 - fields) + b"\x91" * 20_000 + b"\x90"
+    content = SNAPSHOT[:start] + len(deep).to_bytes(8, "little") + deep + SNAPSHOT[start + 8 + size : -32]
+    with pytest.raises(DataError, match="makes no sense"):
+        StateMachine.restore(content + hashlib.blake2b(content, digest_size=32).digest())
 
 
 def test_bytes_after_the_end_are_noticed() -> None:

@@ -10,8 +10,10 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command
 from quorate.cluster.submit import sections
+from quorate.cluster.submit.batch_queue import BATCH_BYTES
+from quorate.cluster.submit.submitter import VOTE_BYTES
 from quorate.errors import Invalid, NotReady
-from quorate.vote import Vote
+from quorate.vote import OPTIONS_PER_POLL_MAX, VOTES_PER_REQUEST_MAX, Vote
 from tests.support.on_loop import on_loop
 from tests.unit.submit.one_poll import pair
 
@@ -56,6 +58,38 @@ def section(*commands: Command | bytes) -> bytes:
 def test_what_no_follower_may_forward_is_refused(command: Command | bytes, level: int) -> None:
     with pytest.raises(Invalid):
         sections.check(section(RIGHT[0], command), level)
+
+
+MANY = sections.ITEMS_MAX
+LONG: dict[str, bytes] = {
+    "sums in many commands": section(*[entry.CastVotes([HAPPY], plain=[(0, sections.VOTES_MAX)])] * 2),
+    "very many commands": b"\xdd" + (2_000_000).to_bytes(4, "big") + entry.encode_command(entry.Seen(1)) * 2_000_000,
+    "many commands": section(*[entry.Seen(1)] * (MANY + 1)),
+    "many choices": section(entry.CastVotes([HAPPY] * (MANY + 1))),
+    "many choices in two": section(*[entry.CastOnce(b"k" * 8, 1, [HAPPY] * (MANY // 2), [])] * 2),
+    "many ids": section(entry.CastVotes([HAPPY], bytes(8 * MANY + 8), bytes(4 * MANY + 4))),
+    "many sums": section(entry.CastSession("s", 1, 1, 1, [HAPPY], [(0, 1)] * MANY)),
+    "many options": section(
+        *[entry.CreatePoll(f"p{number}", "", ["a"] * 100_000, "open", None, False) for number in range(4)]
+    ),
+    "many options added": section(entry.ChangePoll("p", None, ["b"] * (sections.OPTIONS_MAX + 1), False, None)),
+}
+
+
+@pytest.mark.parametrize("lie", LONG.values(), ids=LONG.keys())
+def test_more_than_a_batch_ever_holds_is_refused_before_it_costs_anything(lie: bytes) -> None:
+    """All nodes would apply it at once, for seconds, in which nobody leads."""
+    with pytest.raises(Invalid):
+        sections.check(lie, 1)
+
+
+def test_the_longest_batches_that_nodes_make_are_taken() -> None:
+    most = BATCH_BYTES // VOTE_BYTES
+    each_its_own = [Choice(f"{number}", "p", 1, number) for number in range(most)]
+    sections.check(section(entry.Seen(1), entry.CastVotes(each_its_own, bytes(8 * most), bytes(4 * most))), 1)
+    sections.check(section(entry.CastOnce(b"k" * 8, 1, [HAPPY] * VOTES_PER_REQUEST_MAX, [(0, 1)] * 10_000)), 1)
+    options = [f"{number}" for number in range(OPTIONS_PER_POLL_MAX)]
+    sections.check(section(*[entry.CreatePoll("p", "", options, "open", None, False)] * 2), 1)
 
 
 def test_what_followers_forward_is_taken() -> None:
