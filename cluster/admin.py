@@ -235,7 +235,7 @@ class Admin:
         """Raises `Overloaded`: a member that lies could ask without end, and nobody would lead for long."""
         limit = self._asked.setdefault((peer, what), LineLimit(at_once, every_s))
         if limit.allow(asyncio.get_running_loop().time()) is None:
-            raise Overloaded(f"{peer} asked {what} {at_once} times in a row; try again in {every_s:.0f} s")
+            raise Overloaded(f"{peer} asked {what} too often in a row; try again in {every_s:.0f} s")
 
 
 def _check_name(id: str) -> None:
