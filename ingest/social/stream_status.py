@@ -83,7 +83,7 @@ class StreamStatus:
                 "options": sum(len(poll.options) for poll in polls),
                 "read_at": _moment(self._polls.read_at_s),
                 "trouble": self._polls.trouble,
-                "problems": [*self._polls.troubles][:PROBLEMS_SHOWN],
+                "problems": [*self._polls.problems][:PROBLEMS_SHOWN],
             },
             "positions": {
                 "written_at": None if written_s is None else _moment(written_s),

@@ -24,27 +24,29 @@ _BEGINNINGS = ("www.", "mailto:", "did:", "nostr:", "npub1")
 _Ends = Callable[[str, int, int], "tuple[int, int] | None"]  # text, where the sign is, the end of the one before
 
 
-def without_links(folded: str) -> str:
-    """The folded text, a `BREAK` in the place of each address."""
+def without_links(folded: str, cut: list[str] | None = None) -> str:
+    """The folded text, a `BREAK` in the place of each address. `cut` gets these."""
     if "://" in folded:
-        folded = _cut(folded, "://", _page)
+        folded = _cut(folded, "://", _page, cut)
     if "/" in folded:
-        folded = _cut(folded, "/", _page_without_scheme)
+        folded = _cut(folded, "/", _page_without_scheme, cut)
     for beginning in _BEGINNINGS:
         if beginning in folded:
-            folded = _cut(folded, beginning, _named)
+            folded = _cut(folded, beginning, _named, cut)
     if "@" in folded:
-        folded = _cut(folded, "@", _person)
+        folded = _cut(folded, "@", _person, cut)
     return folded
 
 
-def _cut(text: str, sign: str, ends: _Ends) -> str:
+def _cut(text: str, sign: str, ends: _Ends, cut: list[str] | None) -> str:
     kept: list[str] = []
     end = 0
     at = text.find(sign)
     while at >= 0:
         if (address := ends(text, at, end)) is not None:
             kept += (text[end : address[0]], BREAK)
+            if cut is not None:
+                cut.append(text[address[0] : address[1]])
             end = address[1]
         at = text.find(sign, max(at + 1, end))
     return "".join([*kept, text[end:]]) if kept else text

@@ -42,6 +42,11 @@ class PollsInUse:
     def options(self) -> int:
         return sum(len(poll.options) for poll in self.polls)
 
+    @property
+    def problems(self) -> Sequence[str]:
+        none = [] if self.polls else ["no poll is open"]
+        return [*none, *self.refused.values(), *self.warnings.values()]
+
 
 class LivePolls:
     """`current` is replaced as a whole. `on_change` gets the new terms, in the thread that reads the polls."""
@@ -51,18 +56,17 @@ class LivePolls:
         self._reader, self._refresh_s, self._pause_s = reader, refresh_s, pause_s
         self._stopped = False
         self._news = threading.Event()
-        self.current = _first(reader.read())
+        self.current = first_in_use(reader.read())
         self.read_at_s = time.time()
         self.trouble = ""  # why they could not be read the last time
         _tell(self.current.refused, {})
         _tell(self.current.warnings, {})
 
     @property
-    def troubles(self) -> Sequence[str]:
+    def problems(self) -> Sequence[str]:
         """What is wrong now, in words; for people."""
         unread = [f"the polls cannot be read since {_moment(self.read_at_s)}: {self.trouble}"] if self.trouble else []
-        none = [] if self.current.polls else ["no poll is open"]
-        return [*unread, *none, *self.current.refused.values(), *self.current.warnings.values()]
+        return [*unread, *self.current.problems]
 
     def start(self, on_change: Callable[[Terms], None]) -> None:
         threading.Thread(target=self._run, args=(on_change,), name="polls", daemon=True).start()
@@ -116,7 +120,8 @@ class LivePolls:
         on_change(self.current.terms)
 
 
-def _first(read: PollsRead) -> PollsInUse:
+def first_in_use(read: PollsRead) -> PollsInUse:
+    """Raises `ConfigError` if options of a poll cannot be told apart."""
     return _in_use(read.polls, _left_out(read), PollsInUse((), Matcher(()), Terms(0, ())))
 
 

@@ -44,3 +44,11 @@ class BoundedPolls:
                 limit=OPTIONS_MAX,
             )
         self.polls.append(poll)
+
+
+class FixedPolls:
+    def __init__(self, polls: Sequence[StreamPoll]) -> None:
+        self._polls = polls
+
+    def read(self) -> PollsRead:
+        return PollsRead(self._polls)

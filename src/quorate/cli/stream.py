@@ -9,10 +9,12 @@ import click
 from quorate.cli.text import take_text_only
 
 NETWORKS = {  # name: the first line of its help
+    "test": "Show what a text would vote for.",
     "replay": "Read a file of posts.",
     "twitter": "Read Twitter's v1.1 statuses/filter, or a server that speaks it.",
     "wikimedia": "Read all changes to Wikipedia and its sisters. It needs no account.",
 }
+ELSEWHERE = {"test": "quorate.cli.stream_test"}  # it is no network
 
 
 class Networks(click.Group):
@@ -24,7 +26,7 @@ class Networks(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in NETWORKS:
             return None
-        module = importlib.import_module(f"quorate.cli.stream_networks.{cmd_name}")
+        module = importlib.import_module(ELSEWHERE.get(cmd_name, f"quorate.cli.stream_networks.{cmd_name}"))
         command: click.Command = getattr(module, cmd_name)
         take_text_only(command)
         return command

@@ -101,10 +101,10 @@ def test_polls_that_cannot_be_read_again_hold_and_it_is_said_since_when(
 ) -> None:
     live = reread(error)
     assert [("mood", "happy")] == mentions(live, "happy")
-    assert live.troubles[0].startswith("the polls cannot be read since 20")
-    assert live.troubles[0].endswith(": nobody leads")
+    assert live.problems[0].startswith("the polls cannot be read since 20")
+    assert live.problems[0].endswith(": nobody leads")
     assert 1 == sum("nobody leads" in record.message for record in caplog.records), "said once, not each time"
-    assert not reread(PollsRead([MOOD])).troubles
+    assert not reread(PollsRead([MOOD])).problems
 
 
 def test_a_poll_whose_new_options_read_alike_keeps_its_last_good_ones(
@@ -114,19 +114,19 @@ def test_a_poll_whose_new_options_read_alike_keeps_its_last_good_ones(
     wrong = StreamPoll("mood", ("happy", "sad", "Happy!", "bored"))
     live = reread(PollsRead([wrong, TEA]))
     assert [("mood", "happy"), ("tea", "milk")] == mentions(live, "happy bored milk")
-    (trouble,) = live.troubles
+    (trouble,) = live.problems
     assert "poll 'mood'" in trouble
     assert "'happy' and 'Happy!'" in trouble
     assert trouble.endswith("Its options of before hold")
     assert 1 == sum(trouble == record.message for record in caplog.records), "said once, not each time"
     live = reread(PollsRead([StreamPoll("mood", ("happy", "sad", "bored")), TEA]))
-    assert ([("mood", "bored")], []) == (mentions(live, "bored"), [*live.troubles])
+    assert ([("mood", "bored")], []) == (mentions(live, "bored"), [*live.problems])
 
 
 def test_a_new_poll_whose_options_read_alike_is_left_out(reread: Reread) -> None:
     live = reread(PollsRead([MOOD, StreamPoll("new", ("a", "A"))]))
     assert [("mood", "happy")] == mentions(live, "happy a")
-    assert ["It is left out"] == [trouble[-14:] for trouble in live.troubles]
+    assert ["It is left out"] == [trouble[-14:] for trouble in live.problems]
 
 
 def test_options_that_read_alike_are_refused_at_the_start() -> None:
@@ -138,16 +138,16 @@ def test_options_that_can_never_be_mentioned_are_said(caplog: pytest.LogCaptureF
     with caplog.at_level(logging.WARNING):
         live = LivePolls(Polls(StreamPoll("b", ("x", "?!", "…"))))
     said = "poll 'b': 2 options can never be mentioned, because there is no word and no symbol in it: '?!', '…'"
-    assert [said] == [*live.troubles] == [record.message for record in caplog.records]
+    assert [said] == [*live.problems] == [record.message for record in caplog.records]
 
 
 def test_what_makes_no_sense_as_a_poll_is_said(reread: Reread) -> None:
     live = reread(PollsRead([MOOD], {"odd": "options is no list"}))
-    assert ["poll 'odd' is left out: options is no list"] == [*live.troubles]
+    assert ["poll 'odd' is left out: options is no list"] == [*live.problems]
 
 
 def test_no_poll_at_all_is_said(reread: Reread) -> None:
-    assert ["no poll is open"] == [*reread(PollsRead([])).troubles]
+    assert ["no poll is open"] == [*reread(PollsRead([])).problems]
 
 
 def test_what_cannot_be_read_at_the_start_ends_it() -> None:
