@@ -14,13 +14,13 @@ from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
 PAGE_POLLS = 16  # a poll has 4 MiB of options at most: so a page has at most as much as any answer of a node
 
 
-class _Listed(msgspec.Struct):
+class _OpenPoll(msgspec.Struct):
     id: str
     options: tuple[str, ...]
 
 
-class _Page(msgspec.Struct):
-    polls: list[_Listed]
+class _PollsPage(msgspec.Struct):
+    polls: list[_OpenPoll]
     next: str | None = None
 
 
@@ -43,6 +43,6 @@ class ClusterPolls:
                     return PollsRead(found.polls)
 
 
-def _page(client: Client, cursor: str | None) -> _Page:
+def _page(client: Client, cursor: str | None) -> _PollsPage:
     wanted: dict[str, Any] = {"state": "open", "limit": PAGE_POLLS, "cursor": cursor}
-    return client.request("GET", "/polls", params=wanted).decode(_Page)
+    return client.request("GET", "/polls", params=wanted).decode(_PollsPage)
