@@ -1,7 +1,8 @@
-"""Where a stream goes on: the positions up to which all votes were confirmed, in a small file.
+"""Where a stream goes on: the positions up to which all votes were confirmed.
 
-A position is in the file only after it was confirmed, and is on disk when `write` returns. One command at a time holds
-the file of a stream. What it is about is part of its name: the network and its source, and where the votes go.
+A position is kept only after it was confirmed, and the keeping is on disk, or with Consul, before anybody believes it.
+One command at a time holds the positions of a stream. What they are about is part of their name: the network and its
+source, the shard, and where the votes go.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
@@ -21,33 +23,81 @@ WRITTEN_EVERY_S = 0.5
 
 
 class SavedPlaces(msgspec.Struct):
-    """The content of the file. `name` is for people."""
+    """What is kept. `name` is for people."""
 
     name: str
     positions: dict[str, str]
 
 
-class Places:
-    def __init__(self, name: str, path: Path, *, new: bool = False) -> None:
-        self._name, self._path = name, path
-        self._read = {} if new else self._load()
-        self._confirmed = dict(self._read)
-        self._written = dict(self._read)
-        self._due_s = 0.0
-        self.written_at_s: float | None = None
+def read_saved(content: bytes, where: str) -> SavedPlaces:
+    try:
+        return msgspec.json.decode(content, type=SavedPlaces)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise Invalid(
+            f"the positions in {where} are damaged ({error}). Remove them, or give --new, to go on from now"
+        ) from None
+
+
+class PlacesKeeper(Protocol):
+    """Keeps the positions of one stream, which nobody else may change meanwhile."""
+
+    name: str
+
+    def load(self) -> SavedPlaces | None: ...
+
+    def save(self, saved: SavedPlaces) -> None:
+        """They are kept when this returns, or soon: `kept_at_s` says when that was done the last time (Unix)."""
+        ...
+
+    @property
+    def kept_at_s(self) -> float | None: ...
+
+
+class PlacesFile:
+    """In a small file: on disk when `save` returns, and whole at any moment."""
+
+    def __init__(self, name: str, path: Path) -> None:
+        self.name, self._path = name, path
+        self.kept_at_s: float | None = None
 
     @classmethod
     @contextlib.contextmanager
-    def held(cls, name: str, folder: Path, *, new: bool = False) -> Iterator[Places]:
-        """`new`: without what is in the file. Raises `Conflict` while another command holds it."""
+    def held(cls, name: str, folder: Path) -> Iterator[PlacesFile]:
+        """Raises `Conflict` while another command holds it."""
         make_own_folder(folder, "--state")
-        stem = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+        stem = stem_of(name)
         with locked(folder / f"{stem}.lock", f"another `quorate stream` reads {name}; wait until it ends"):
-            yield cls(name, folder / f"{stem}.json", new=new)
+            yield cls(name, folder / f"{stem}.json")
+
+    def load(self) -> SavedPlaces | None:
+        try:
+            return read_saved(read_own(self._path), str(self._path))
+        except FileNotFoundError:
+            return None
+
+    def save(self, saved: SavedPlaces) -> None:
+        write_synced(self._path, msgspec.json.encode(saved))
+        self.kept_at_s = time.time()
+
+
+def stem_of(name: str) -> str:
+    return hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+class Places:
+    """`new`: begin without what is kept."""
+
+    def __init__(self, keeper: PlacesKeeper, *, new: bool = False) -> None:
+        self._keeper = keeper
+        saved = None if new else keeper.load()
+        self.at_start: Mapping[str, str] = saved.positions if saved is not None else {}
+        self._confirmed = dict(self.at_start)
+        self._written = self._confirmed
+        self._due_s = 0.0
 
     @property
-    def at_start(self) -> Mapping[str, str]:
-        return self._read
+    def written_at_s(self) -> float | None:
+        return self._keeper.kept_at_s
 
     def confirmed(self, positions: Mapping[str, str]) -> None:
         """From any thread: the votes of all posts up to these positions were confirmed."""
@@ -61,16 +111,6 @@ class Places:
         confirmed = self._confirmed
         if confirmed == self._written:
             return
-        write_synced(self._path, msgspec.json.encode(SavedPlaces(self._name, confirmed)))
-        self._written, self.written_at_s = confirmed, time.time()
+        self._keeper.save(SavedPlaces(self._keeper.name, confirmed))
+        self._written = confirmed
         self._due_s = time.monotonic() + WRITTEN_EVERY_S
-
-    def _load(self) -> dict[str, str]:
-        try:
-            return msgspec.json.decode(read_own(self._path), type=SavedPlaces).positions
-        except FileNotFoundError:
-            return {}
-        except msgspec.DecodeError as error:
-            raise Invalid(
-                f"the positions in {self._path} are damaged ({error}). Move the file away to go on from now"
-            ) from None

@@ -12,6 +12,7 @@ from quorate.ingest.social.network import HasFigures, Network
 from quorate.ingest.social.options.live_polls import LivePolls
 from quorate.ingest.social.pipeline import Pipeline
 from quorate.ingest.social.places import Places
+from quorate.ingest.social.shard import Shard
 from quorate.words import count
 
 OPTIONS_SHOWN = 20
@@ -31,11 +32,13 @@ class StreamStatus:
         counts: StreamCounts,
         pipeline: Pipeline,
         target: str,
+        shard: Shard,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.network, self.counts = network, counts
         self._polls, self._places, self._pipeline, self._target = polls, places, pipeline, target
+        self._shard = shard
         self._clock = clock
         self._began_s = clock()
 
@@ -44,12 +47,13 @@ class StreamStatus:
 
     def report(self) -> dict[str, Any]:
         numbers, now_s, written_s = self.counts.numbers, self._clock(), self._places.written_at_s
-        polls = self._polls.current.polls
+        polls = self._polls.current
         return {
             "network": self.network.name,
             "source": self.network.source,
             "promise": self.network.promise,
             "keeps": self.network.keeps,
+            "shard": str(self._shard),
             "running_s": round(now_s - self._began_s, 1),
             "connected": numbers.is_connected,
             "parts": dict(numbers.connected),
@@ -79,8 +83,8 @@ class StreamStatus:
                 for (poll, option), votes in numbers.top_options(OPTIONS_SHOWN)
             ],
             "polls": {
-                "polls": len(polls),
-                "options": sum(len(poll.options) for poll in polls),
+                "polls": len(polls.polls),
+                "options": len(polls.terms.texts),
                 "read_at": _moment(self._polls.read_at_s),
                 "trouble": self._polls.trouble,
                 "problems": [*self._polls.problems][:PROBLEMS_SHOWN],

@@ -16,7 +16,7 @@ from quorate.cluster.raft.storage.directory import LOCK_NAME, DataDirectory
 from quorate.cluster.raft.storage.files import OsFiles
 from quorate.dev.folder import ClusterFolder, Mark
 from quorate.errors import ConfigError, DataError
-from quorate.ingest.social.places import Places
+from quorate.ingest.social.places import PlacesFile
 from quorate.own_files import open_anew, read_own
 
 PRECIOUS = "somebody's precious words"
@@ -126,7 +126,9 @@ def test_a_checkpoint_is_written_and_read_through_no_link(tmp_path: Path, precio
 
 
 @pytest.mark.parametrize("mode", [0o757, 0o1777])
-@pytest.mark.parametrize("held", [lambda folder: Checkpoint.held("votes", folder, "c1"), lambda f: Places.held("x", f)])
+@pytest.mark.parametrize(
+    "held", [lambda folder: Checkpoint.held("votes", folder, "c1"), lambda f: PlacesFile.held("x", f)]
+)
 def test_checkpoints_that_others_could_have_written_are_not_believed(
     tmp_path: Path, mode: int, held: Callable[[Path], AbstractContextManager[object]]
 ) -> None:

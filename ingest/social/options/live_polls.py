@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from quorate.errors import QuorateError
+from quorate.errors import ConfigError, QuorateError
 from quorate.ingest.social.matching.matcher import Matcher
-from quorate.ingest.social.matching.option_reading import troubles_of
+from quorate.ingest.social.matching.option_reading import refusal_of, troubles_of
 from quorate.ingest.social.network import Terms
 from quorate.ingest.social.options.polls_reader import PollsRead, PollsReader
 from quorate.ingest.social.options.stream_poll import StreamPoll
+from quorate.ingest.social.shard import Shard
 from quorate.words import count
 
 log = logging.getLogger(__name__)
@@ -25,12 +26,13 @@ log = logging.getLogger(__name__)
 REFRESH_S = 60.0
 PAUSE_S = 1.0  # between two readings at least, however much news there is
 TROUBLES_SHOWN = 20
+ALL = Shard()
 
 
 @dataclass(frozen=True, slots=True)
 class PollsInUse:
     """By the ids of polls, in words: `refused` says why one is not in use as it was read, `warnings` which options of
-    one in use can never be mentioned."""
+    one in use can never be mentioned. The matcher and the terms are of the reader's shard."""
 
     polls: Sequence[StreamPoll]
     matcher: Matcher
@@ -51,12 +53,14 @@ class PollsInUse:
 class LivePolls:
     """`current` is replaced as a whole. `on_change` gets the new terms, in the thread that reads the polls."""
 
-    def __init__(self, reader: PollsReader, *, refresh_s: float = REFRESH_S, pause_s: float = PAUSE_S) -> None:
+    def __init__(
+        self, reader: PollsReader, shard: Shard = ALL, *, refresh_s: float = REFRESH_S, pause_s: float = PAUSE_S
+    ) -> None:
         """Read the polls. Raises what the reader raises, and `ConfigError` if options cannot be told apart."""
-        self._reader, self._refresh_s, self._pause_s = reader, refresh_s, pause_s
+        self._reader, self._shard, self._refresh_s, self._pause_s = reader, shard, refresh_s, pause_s
         self._stopped = False
         self._news = threading.Event()
-        self.current = first_in_use(reader.read())
+        self.current = first_in_use(reader.read(), shard)
         self.read_at_s = time.time()
         self.trouble = ""  # why they could not be read the last time
         _tell(self.current.refused, {})
@@ -114,15 +118,17 @@ class LivePolls:
         if polls == list(before.polls):
             self.current = replace(before, refused=refused)
             return
-        self.current = _in_use(polls, refused, before)
+        self.current = _in_use(polls, refused, before, self._shard)
         _tell(self.current.warnings, before.warnings)
         log.info("%s with %s are in use", count(len(polls), "poll"), count(self.current.options, "option"))
         on_change(self.current.terms)
 
 
-def first_in_use(read: PollsRead) -> PollsInUse:
-    """Raises `ConfigError` if options of a poll cannot be told apart."""
-    return _in_use(read.polls, _left_out(read), PollsInUse((), Matcher(()), Terms(0, ())))
+def first_in_use(read: PollsRead, shard: Shard = ALL) -> PollsInUse:
+    """Raises `ConfigError` if options of a poll cannot be told apart, also those of other shards."""
+    if refused := refusal_of(read.polls):
+        raise ConfigError(refused)
+    return _in_use(read.polls, _left_out(read), PollsInUse((), Matcher(()), Terms(0, ())), shard)
 
 
 def _left_out(read: PollsRead) -> dict[str, str]:
@@ -146,12 +152,11 @@ def _accepted(read: PollsRead, before: PollsInUse) -> tuple[list[StreamPoll], di
     return polls, refused
 
 
-def _in_use(polls: Sequence[StreamPoll], refused: Mapping[str, str], before: PollsInUse) -> PollsInUse:
-    """Raises `ConfigError` if options of a poll cannot be told apart."""
-    matcher = Matcher(polls)
-    texts = tuple(dict.fromkeys(option for poll in polls for option in poll.options))
+def _in_use(polls: Sequence[StreamPoll], refused: Mapping[str, str], before: PollsInUse, shard: Shard) -> PollsInUse:
+    share = shard.share_of(polls)
+    texts = tuple(dict.fromkeys(option for poll in share for option in poll.options))
     warnings = {poll.id: warning for poll in polls if (warning := troubles_of(poll).warning())}
-    return PollsInUse(polls, matcher, Terms(before.terms.version + 1, texts), refused, warnings)
+    return PollsInUse(polls, Matcher(share), Terms(before.terms.version + 1, texts), refused, warnings)
 
 
 def _tell(troubles: Mapping[str, str], before: Mapping[str, str]) -> None:

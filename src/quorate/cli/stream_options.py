@@ -45,6 +45,8 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
         both: bool,
         state: Path | None,
         listen: str | None,
+        shard: str | None,
+        shards: int | None,
         new: bool,
         options_from: str | None,
         rules: tuple[str, ...],
@@ -57,7 +59,8 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
         flags: dict[str, Any] = {"nsq.nsqd": list(nsqd), "nsq.lookupd": list(lookupd), "nsq.topic": topic}
         flags |= polls_flags(options_from, rules)
         flags |= {"stream.to": to, "stream.both": both, "stream.state": str(state) if state else None}
-        flags["stream.listen"] = listen
+        flags |= {"stream.listen": listen, "stream.shard": shard, "stream.shards": shards}
+        flags["consul.address"] = click.get_current_context().params.get("consul")
         loaded = load(settings, flags={name: value for name, value in flags.items() if value})
         warn(loaded.warnings)
         config = loaded.config
@@ -92,6 +95,8 @@ _OPTIONS = (
         metavar="HOST:PORT",
         help="Address for /status, /metrics and /healthz; a port alone is of this host alone.",
     ),
+    click.option("--shard", metavar="I/N", help="Read for a share of the options: 2/3 is the second of three."),
+    click.option("--shards", type=click.IntRange(1, 1_000), help="Take a free share of so many in Consul (--consul)."),
     click.option("--new", is_flag=True, help="Forget the position, and begin as the first time."),
     click.option(
         "--config",

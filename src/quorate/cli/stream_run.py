@@ -13,6 +13,7 @@ from quorate.cli.node_options import client_of
 from quorate.cli.output import echo
 from quorate.cli.stream_display import StreamDisplay, stream_display
 from quorate.cli.stream_options import StreamOptions
+from quorate.cli.stream_places import held_places
 from quorate.cli.stream_polls import polls_reader
 from quorate.exit_code import DONE
 from quorate.stop_signals import stop_signals
@@ -81,13 +82,19 @@ def _run(network: Network, options: StreamOptions, flag: StopFlag, display: Stre
     from quorate.ingest.social.progress import StreamProgress
     from quorate.ingest.social.stream_status import StreamStatus
 
-    polls = LivePolls(polls_reader(options.config, options.nodes, options.timeout_s))
+    reader = polls_reader(options.config, options.nodes, options.timeout_s)
     outlet, target = _outlet(options)
     name = " ".join(part for part in (network.name, network.source, f"to {target}") if part)
     counts, stream = StreamCounts(), options.config.stream
-    with Places.held(name, options.state, new=options.new) as places, contextlib.ExitStack() as stack:
-        pipeline = Pipeline(network, polls, outlet, places, counts, lambda: flag.is_set, lambda: display.tick(lines))
-        status = StreamStatus(network, polls, places, counts, pipeline, outlet.name)
+    with held_places(name, options) as held, contextlib.ExitStack() as stack:
+        places, polls = Places(held.keeper, new=options.new), LivePolls(reader, held.shard)
+
+        def tick() -> None:
+            held.check()
+            display.tick(lines)
+
+        pipeline = Pipeline(network, polls, outlet, places, counts, lambda: flag.is_set, tick)
+        status = StreamStatus(network, polls, places, counts, pipeline, outlet.name, held.shard)
         lines = StreamProgress(status).lines
         if stream.listen:
             stack.enter_context(contextlib.closing(StreamListener(stream.listen, status, stream.hosts)))

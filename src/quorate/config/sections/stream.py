@@ -29,3 +29,8 @@ class Stream(Section, frozen=True):
         about("how posts vote in polls: `mood: substring, one-per-author, no-reposts`, one text a poll, some of these"),
     ] = msgspec.field(default_factory=list)
     contact: Annotated[str, about("how Wikimedia can reach you: a URL or a mail address; its policy asks for it")] = ""
+    shard: Annotated[str, about("the share of the options that is read here, as 2/3; empty: all")] = ""
+    shards: Annotated[
+        int,
+        about("instead: take a free one of so many shares in Consul, or wait for one; 0: no shares", ge=0, le=1_000),
+    ] = 0

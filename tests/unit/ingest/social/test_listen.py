@@ -18,9 +18,10 @@ from quorate.ingest.social.counts import OPTIONS_MAX, PARTS_MAX, REASONS_MAX, St
 from quorate.ingest.social.listen import StreamListener, listen_address
 from quorate.ingest.social.options.live_polls import LivePolls
 from quorate.ingest.social.pipeline import Pipeline
-from quorate.ingest.social.places import Places
+from quorate.ingest.social.places import Places, PlacesFile
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.progress import StreamProgress
+from quorate.ingest.social.shard import Shard
 from quorate.ingest.social.stream_status import QUIET_S, StreamStatus
 from quorate.vote import Rejection, Tallied, Vote
 from tests.unit.ingest.social.test_pipeline import MemoryOutlet, OnePoll, Posts
@@ -38,7 +39,7 @@ class Shown:
 
     def __init__(self, folder: Path, network: Posts | None = None) -> None:
         self.now_s = NOW_S
-        self.counts, self.places = StreamCounts(), Places("test", folder / "places.json")
+        self.counts, self.places = StreamCounts(), Places(PlacesFile("test", folder / "places.json"))
         self.network, polls = network or Posts(0), LivePolls(OnePoll())
         self.pipeline = Pipeline(
             self.network,  # type: ignore[arg-type]  # its promise is a text
@@ -56,6 +57,7 @@ class Shown:
             self.counts,
             self.pipeline,
             "the cluster",
+            Shard(),
             clock=lambda: self.now_s,
         )
 

@@ -16,7 +16,7 @@ from quorate.ingest.social.options.live_polls import LivePolls
 from quorate.ingest.social.options.polls_reader import PollsRead
 from quorate.ingest.social.options.stream_poll import StreamPoll
 from quorate.ingest.social.pipeline import Pipeline
-from quorate.ingest.social.places import Places
+from quorate.ingest.social.places import Places, PlacesFile
 from quorate.ingest.social.post import Post
 from quorate.vote import Rejection, Tallied, Vote
 from tests.support.waiting import let_pass, wait_for
@@ -81,7 +81,7 @@ class Run:
         self.network, self.outlet, self.counts = network, outlet, StreamCounts()
         self.error: BaseException | None = None
         self.stop = False
-        self.places = Places("test", folder / "places.json")
+        self.places = Places(PlacesFile("test", folder / "places.json"))
         self.pipeline = Pipeline(
             network,  # type: ignore[arg-type]  # its promise is a text
             LivePolls(OnePoll()),
@@ -133,7 +133,7 @@ def quick_stop(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def written(run: Run, folder: Path) -> dict[str, str]:
-    return dict(Places("test", folder / "places.json").at_start)
+    return dict(Places(PlacesFile("test", folder / "places.json")).at_start)
 
 
 def test_each_post_becomes_a_vote_and_the_end_is_remembered(start: Start, tmp_path: Path) -> None:
