@@ -160,6 +160,12 @@ class Seen(msgspec.Struct, array_like=True, tag=13):
     creation: int
 
 
+class InShare(msgspec.Struct, array_like=True, tag=16):
+    """The share of the dedup window that the votes are in which follow in this batch: 0 (the common one) to 8."""
+
+    share: int
+
+
 class ForgetProducer(msgspec.Struct, array_like=True, tag=14):
     """Forget a producer session. `epoch` is the session's epoch that is meant; None is as in `DeletePoll`."""
 
@@ -196,6 +202,7 @@ Command = (
     | Seen
     | ForgetProducer
     | RenewProducer
+    | InShare
 )
 
 # ---- feature levels -------------------------------------------------------------------------------------------------
@@ -210,6 +217,7 @@ LEVEL_NEEDED: dict[type, int] = {
     Seen: 1,
     ForgetProducer: 1,
     RenewProducer: 1,
+    InShare: 1,
 }
 
 # ---- results, one per command ---------------------------------------------------------------------------------------

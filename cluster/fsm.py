@@ -30,10 +30,11 @@ import msgspec
 from quorate.cluster import entry
 from quorate.cluster.entry import Command, Done, Refused, Result
 from quorate.cluster.state import image
-from quorate.cluster.state.dedup import Dedup, DedupView
+from quorate.cluster.state.dedup import DedupView
 from quorate.cluster.state.image import Image
 from quorate.cluster.state.polls import Polls, PollView
 from quorate.cluster.state.sessions import HowFar, Session, Sessions
+from quorate.cluster.state.shares import COMMON, SHARES_MAX, Shares
 from quorate.cluster.state.tally import Columns, Tally
 from quorate.cluster.state.tombstones import Tombstone, Tombstones
 from quorate.cluster.state.voting import Voting
@@ -70,7 +71,7 @@ class StateMachine:
     """The state, and the rules by which entries change it. The parts are handed in when a snapshot is restored."""
 
     def __init__(
-        self, tally: Tally | None = None, dedup: Dedup | None = None, sessions: Sessions | None = None
+        self, tally: Tally | None = None, dedup: Shares | None = None, sessions: Sessions | None = None
     ) -> None:
         self.version = 0  # + 1 per entry
         self.time_ms = 0  # the leader's time (Unix); it never goes backwards
@@ -80,10 +81,10 @@ class StateMachine:
         self.level = 0  # the feature level of the cluster; it is only ever raised
         self.chain = bytes(CHAIN_BYTES)  # blake2b of the previous chain and the entry: equal chains, equal histories
         self._tally = Tally() if tally is None else tally
-        self._dedup = Dedup(DEDUP_WINDOW) if dedup is None else dedup
+        self._dedup = Shares(DEDUP_WINDOW) if dedup is None else dedup
         self._sessions = Sessions() if sessions is None else sessions
         self._polls = Polls(self._tally)
-        voting = Voting(self._tally, self._dedup, self._sessions)
+        self._voting = voting = Voting(self._tally, self._dedup, self._sessions)
         self._known: dict[type, Callable[[Any], Result]] = {
             entry.CastVotes: voting.votes,
             entry.CastOnce: voting.once,
@@ -98,6 +99,7 @@ class StateMachine:
             entry.DeletePoll: self._delete_poll,
             entry.ForgetTombstones: self._forget_tombstones,
             entry.Seen: self._note_seen,
+            entry.InShare: self._enter_share,
             entry.ForgetProducer: self._forget_producer,
             entry.RenewProducer: self._renew_producer,
         }
@@ -143,7 +145,7 @@ class StateMachine:
         self.chain = link.digest()
 
     def _batch(self, batch: bytes) -> list[Result]:
-        self._tally.seen = 0  # each proposer knew something else
+        self._tally.seen, self._voting.share = 0, COMMON  # each proposer knew something else
         try:
             commands = entry.decode_batch(batch)
         except Exception:
@@ -192,6 +194,11 @@ class StateMachine:
         self._tally.seen = command.creation
         return Done(command.creation)
 
+    def _enter_share(self, command: entry.InShare) -> Result:
+        is_one = COMMON <= command.share <= SHARES_MAX
+        self._voting.share = command.share if is_one else COMMON
+        return Done(command.share) if is_one else Refused(f"shares of the dedup window are 0 to {SHARES_MAX}")
+
     def _form_cluster(self, command: entry.FormCluster) -> Result:
         if self.cluster_id:
             return Done(self._dedup.window)
@@ -219,7 +226,7 @@ class StateMachine:
 
     def freeze(self) -> Image:
         """Copy what may change, which takes milliseconds. The image may then be encoded on another thread."""
-        tally = self._tally
+        tally, shares = self._tally, self._dedup.freeze_others()
         head = image.ImageHead(
             version=self.version,
             time_ms=self.time_ms,
@@ -236,6 +243,7 @@ class StateMachine:
             tombstones=len(tally.tombstones),
             forgotten_ms=tally.tombstones.forgotten_ms,
             forgotten_producers=len(self._sessions.forgotten()),
+            shares=len(shares),
         )
         return Image(
             head,
@@ -243,9 +251,10 @@ class StateMachine:
             tally.totals.tobytes(),
             list(map(image.record_of, tally.polls.values())),
             self._sessions.freeze(),
-            self._dedup.freeze(),
+            self._dedup.freeze_common(),
             tally.tombstones.all(),
             self._sessions.forgotten(),
+            shares,
         )
 
     @classmethod
@@ -265,7 +274,7 @@ class StateMachine:
         for record in frozen.polls:
             tally.restore(image.poll_of(record, frozen.names))
         sessions = Sessions(frozen.sessions, frozen.forgotten_producers)
-        machine = cls(tally, Dedup.restore(frozen.dedup), sessions)
+        machine = cls(tally, Shares.restore(frozen.dedup, frozen.shares), sessions)
         machine.version, machine.time_ms, machine.chain = head.version, head.time_ms, head.chain
         machine.cluster_id, machine.hash_key, machine.generation = head.cluster_id, head.hash_key, head.generation
         machine.level = head.level

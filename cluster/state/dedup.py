@@ -21,7 +21,7 @@ from __future__ import annotations
 import sys
 from array import array
 from collections.abc import Callable, Iterator, Sequence, Sized
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from operator import sub
 from struct import Struct
@@ -32,9 +32,10 @@ from quorate.words import count
 WINDOW_MAX = 8_000_000  # about 180 MB. With longer buckets a look-up takes over a microsecond
 SMALL_WINDOW_MAX = 16_384  # up to here 256 buckets are enough: 65,536 nearly empty ones take 4 MB
 CLOSED_MAX = 4  # besides the current generation; there is more than one only after the window was changed
+ID_BYTES = 8  # of an id's hash
 FINGERPRINT_BYTES = 4
 
-_APPLIED, _DUPLICATE, _CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), int(Outcome.CONFLICT)
+APPLIED, DUPLICATE, CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), int(Outcome.CONFLICT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,7 @@ class DedupView:
     accepted: int  # ids in the current generation; at N it is closed
     held: int  # ids in all generations together
     memory_bytes: int  # of the whole table, measured by sys.getsizeof
+    shares: dict[int, int] = field(default_factory=dict)  # of all shares that were used: how many ids each holds
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,14 @@ class Dedup:
         bucket, tail = self._layout.columns.unpack(id)
         return self._layout.find(self._buckets[bucket], tail)
 
+    def known(self, ids: bytes) -> dict[int, bytes]:
+        """Of a column of id hashes: the places of those that are held, and the fingerprints held for them."""
+        buckets, find = self._buckets, self._layout.find
+        columns = self._layout.columns.iter_unpack(ids)
+        near = [(place, bucket, tail) for place, (bucket, tail) in enumerate(columns) if tail in buckets[bucket]]
+        found = ((place, find(buckets[bucket], tail)) for place, bucket, tail in near)
+        return {place: fingerprint for place, fingerprint in found if fingerprint is not None}
+
     def add(self, id: bytes, fingerprint: bytes) -> None:
         """Accept an id that `find` does not know."""
         self._insert(id, fingerprint)
@@ -158,9 +168,9 @@ class Dedup:
     def _decide(self, id: bytes, pick: int, fingerprint: bytes, decide: Callable[[int], int]) -> int:
         found = self.find(id)
         if found is not None:
-            return _DUPLICATE if found == fingerprint else _CONFLICT
+            return DUPLICATE if found == fingerprint else CONFLICT
         outcome = decide(pick)
-        if outcome == _APPLIED:
+        if outcome == APPLIED:
             self._insert(id, fingerprint)
         return outcome
 

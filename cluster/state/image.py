@@ -20,7 +20,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from quorate.cluster.entry import FEATURE_LEVEL, State
-from quorate.cluster.state import dedup
+from quorate.cluster.state.dedup import ClosedGeneration, FrozenDedup, pack, unpack
 from quorate.cluster.state.sessions import ForgottenProducer, Session
 from quorate.cluster.state.tally import Poll
 from quorate.cluster.state.tombstones import Tombstone
@@ -58,6 +58,7 @@ class ImageHead(msgspec.Struct, array_like=True, frozen=True):
     tombstones: int = 0
     forgotten_ms: int = 0
     forgotten_producers: int = 0
+    shares: int = 0
 
 
 class PollRecord(msgspec.Struct, array_like=True, frozen=True):
@@ -96,9 +97,10 @@ class Image:
     totals: bytes
     polls: Sequence[PollRecord]
     sessions: dict[str, Session]
-    dedup: dedup.FrozenDedup
+    dedup: FrozenDedup
     tombstones: Sequence[Tombstone] = ()
     forgotten_producers: Sequence[ForgottenProducer] = ()
+    shares: Sequence[tuple[int, FrozenDedup]] = ()  # of the dedup window, but for the common one
 
     @property
     def version(self) -> int:
@@ -131,12 +133,18 @@ class Image:
         for record in self.polls:
             yield _encode(record if record.creation else msgspec.structs.astuple(record)[:NUMBERLESS_FIELDS])
         yield from map(_encode, _row_blocks(self.sessions.items()))
-        ids = self.dedup
-        closed = [(c.count, c.expires, c.ends.tobytes()) for c in ids.closed]
-        yield _encode(_DedupRecord(ids.window, ids.accepted, ids.count, ids.head_bytes, closed))
-        yield from dedup.pack(ids.buckets)
+        yield from _dedup_blocks(self.dedup)
         yield from map(_encode, _row_blocks(self.tombstones))
         yield from map(_encode, _row_blocks(self.forgotten_producers))
+        for number, ids in self.shares:
+            yield _encode(number)
+            yield from _dedup_blocks(ids)
+
+
+def _dedup_blocks(ids: FrozenDedup) -> Iterator[bytes]:
+    closed = [(c.count, c.expires, c.ends.tobytes()) for c in ids.closed]
+    yield _encode(_DedupRecord(ids.window, ids.accepted, ids.count, ids.head_bytes, closed))
+    yield from pack(ids.buckets)
 
 
 def _without_zeros(head: ImageHead) -> tuple[Any, ...]:
@@ -212,6 +220,7 @@ def _read(blocks: _Blocks) -> Image:
         _read_dedup(blocks),
         list(blocks.rows(list[Tombstone], head.tombstones)),
         list(blocks.rows(list[ForgottenProducer], head.forgotten_producers)),
+        [(blocks.one(int), _read_dedup(blocks)) for _ in range(head.shares)],
     )
     blocks.end()
     if len(image.totals) != 8 * head.options:
@@ -219,11 +228,11 @@ def _read(blocks: _Blocks) -> Image:
     return image
 
 
-def _read_dedup(blocks: _Blocks) -> dedup.FrozenDedup:
+def _read_dedup(blocks: _Blocks) -> FrozenDedup:
     record = blocks.one(_DedupRecord)
-    closed = [dedup.ClosedGeneration(count, expires, array("I", ends)) for count, expires, ends in record.closed]
-    buckets = dedup.unpack(blocks.flat(), blocks.flat())
-    return dedup.FrozenDedup(record.window, record.accepted, record.count, record.head_bytes, closed, buckets)
+    closed = [ClosedGeneration(count, expires, array("I", ends)) for count, expires, ends in record.closed]
+    buckets = unpack(blocks.flat(), blocks.flat())
+    return FrozenDedup(record.window, record.accepted, record.count, record.head_bytes, closed, buckets)
 
 
 def _row_blocks(rows: Any) -> Iterator[list[Any]]:

@@ -22,15 +22,19 @@ from quorate.cluster.entry import (
     WholeResult,
 )
 from quorate.cluster.state.admission import Admission
-from quorate.cluster.state.dedup import FINGERPRINT_BYTES, Dedup
+from quorate.cluster.state.dedup import FINGERPRINT_BYTES
 from quorate.cluster.state.sessions import Sessions
+from quorate.cluster.state.shares import COMMON, Shares
 from quorate.cluster.state.tally import Tally
 from quorate.cluster.state.tombstones import mixed
 from quorate.vote import WEIGHT_MAX, Outcome
 
 
 class Voting:
-    def __init__(self, tally: Tally, dedup: Dedup, sessions: Sessions) -> None:
+    """`share`: of the dedup window, for the votes that come now."""
+
+    def __init__(self, tally: Tally, dedup: Shares, sessions: Sessions) -> None:
+        self.share = COMMON
         self._tally = tally
         self._admission = Admission(tally)
         self._dedup = dedup
@@ -54,7 +58,7 @@ class Voting:
         places = self._admission.places_of(choices) if roomy else [None] * len(choices)
         sure = [None if place is None else stamp for place, stamp in zip(places, fingerprints, strict=True)]
         outcomes, apart = self._dedup.accept(
-            command.ids, picks, fingerprints, sure, lambda pick: self._one(command, pick, 1)
+            self.share, command.ids, picks, fingerprints, sure, lambda pick: self._one(command, pick, 1)
         )
         simple = Counter(picks)
         if apart:
@@ -99,7 +103,7 @@ class Voting:
             return WholeResult(Outcome.DUPLICATE, votes)
         result = self._whole(command, votes)
         if result.outcome == Outcome.APPLIED:
-            self._dedup.add(command.key, stamp)
+            self._dedup.add(self.share, command.key, stamp)
         return result
 
     def session(self, command: CastSession) -> WholeResult | Refused:

@@ -93,6 +93,10 @@ class _Seen(msgspec.Struct, array_like=True, tag=13):
     pass
 
 
+class _InShare(msgspec.Struct, array_like=True, tag=16):
+    pass
+
+
 class _ForgetProducer(msgspec.Struct, array_like=True, tag=14):
     pass
 
@@ -115,6 +119,7 @@ _decode = msgspec.msgpack.Decoder(
         | _Seen
         | _ForgetProducer
         | _RenewProducer
+        | _InShare
     ]
 ).decode
 

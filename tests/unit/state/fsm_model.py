@@ -50,13 +50,49 @@ class Stone:
     expires: int
 
 
-class Model:
-    def __init__(self, window: int) -> None:
-        self.time_ms = 0
+@dataclass
+class Ids:
+    """Those of one share of the dedup window."""
+
+    window: int
+    accepted: int = 0
+    current: dict[bytes, Meaning] = field(default_factory=dict)
+    closed: list[tuple[int, dict[bytes, Meaning]]] = field(default_factory=list)  # (forgotten at so many accepted, ids)
+
+    def held(self) -> int:
+        return len(self.current) + sum(len(ids) for _, ids in self.closed)
+
+    def find(self, id: bytes) -> Meaning | None:
+        for ids in [self.current, *(ids for _, ids in self.closed)]:
+            if id in ids:
+                return ids[id]
+        return None
+
+    def accept(self, id: bytes, meaning: Meaning) -> None:
+        self.current[id] = meaning
+        self.accepted += 1
+        self.closed = [(expires, ids) for expires, ids in self.closed if expires > self.accepted]
+        if len(self.current) == self.window:
+            self._close()
+
+    def set_window(self, window: int) -> None:
+        if self.current:
+            self._close()
+        self.closed = [(max(expires, self.accepted + window), ids) for expires, ids in self.closed]
         self.window = window
-        self.accepted = 0
-        self.current: dict[bytes, Meaning] = {}
-        self.closed: list[tuple[int, dict[bytes, Meaning]]] = []  # (forgotten at this many accepted ids, ids)
+
+    def _close(self) -> None:
+        self.closed.append((self.accepted + self.window, self.current))
+        self.current = {}
+
+
+class Model:
+    def __init__(self, window: int, share_window: int = 5) -> None:
+        self.time_ms = 0
+        self.common = Ids(window)
+        self.shares = {0: self.common}
+        self.share_window = share_window
+        self.share = 0  # that the votes which come now are in
         self.polls: dict[str, Poll] = {}
         self.initial_results: dict[str, list[int]] = {}  # of imported polls
         self.sessions: dict[str, Session] = {}
@@ -313,28 +349,24 @@ class Model:
 
     # ---- ids --------------------------------------------------------------------------------------------------------
 
+    @property
+    def window(self) -> int:
+        return self.common.window
+
+    @property
+    def accepted(self) -> int:
+        return sum(ids.accepted for ids in self.shares.values())
+
     def find(self, id: bytes) -> Meaning | None:
-        for ids in [self.current, *(ids for _, ids in self.closed)]:
-            if id in ids:
-                return ids[id]
-        return None
+        return next((found for ids in self.shares.values() if (found := ids.find(id)) is not None), None)
 
     def accept(self, id: bytes, meaning: Meaning) -> None:
-        self.current[id] = meaning
-        self.accepted += 1
-        self.closed = [(expires, ids) for expires, ids in self.closed if expires > self.accepted]
-        if len(self.current) == self.window:
-            self.closed.append((self.accepted + self.window, self.current))
-            self.current = {}
+        self.shares.setdefault(self.share, Ids(self.share_window)).accept(id, meaning)
 
     def set_window(self, window: int) -> None:
         if window == self.window:
             return
-        if self.current:
-            self.closed.append((self.accepted + self.window, self.current))
-            self.current = {}
-        self.closed = [(max(expires, self.accepted + window), ids) for expires, ids in self.closed]
-        self.window = window
+        self.common.set_window(window)
         for stone in self.stones.values():
             stone.expires = max(stone.expires, self.accepted + window)
 

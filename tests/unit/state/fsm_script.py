@@ -5,6 +5,7 @@
     knows 3                             the newest poll that took a used name, as far as the next proposers know
     vote u1 happy [in mood] [x5]        u1 is the id; - is a vote without one
     once k1 happy*3 sad [in mood]       a whole request under an idempotency key
+    share 2                             the share of the dedup window that the votes which follow are in
     producer p | renew p | forget p | batch p 1 1 happy*3        epoch and sequence
     at 5000                             the leader's time of the commands that follow
     window 3 | generation | nothing
@@ -82,12 +83,14 @@ class Script:
         self.machine = machine or StateMachine()
         self.time_ms = 1_000
         self.seen = 0
+        self.share = 0
         if machine is None:
             self.do(entry.FormCluster("c1", KEY, window))
 
     def apply(self, *commands: Command) -> Applied:
         knew: list[Command] = [entry.Seen(self.seen)] if self.seen else []
-        batch = entry.encode_batch([*knew, *commands])
+        share: list[Command] = [entry.InShare(self.share)] if self.share else []
+        batch = entry.encode_batch([*knew, *share, *commands])
         return self.machine.apply(entry.encode_entry(self.time_ms, [batch]))
 
     def do(self, command: Command) -> Result:
@@ -102,6 +105,8 @@ class Script:
                 self.time_ms = int(words[1])
             elif words[0] == "knows":
                 self.seen = int(words[1])
+            elif words[0] == "share":
+                self.share = int(words[1])
             else:
                 outcome = word_of(self.do(command_of(words)))
         return outcome

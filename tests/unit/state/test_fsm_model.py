@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -9,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, Result
 from quorate.cluster.fsm import StateMachine
+from quorate.cluster.state import shares
 from quorate.cluster.state.dedup import CLOSED_MAX
 from quorate.vote import TOTAL_MAX
 from tests.unit.state.fsm_model import Model
@@ -55,7 +59,17 @@ changes = st.builds(
 )
 
 
+in_shares = st.sampled_from([0, 0, 1, 2])  # of the dedup window
 late = st.sampled_from([0, 0, 0, 1, 100])  # how many polls that took a used name a proposer has not seen
+
+SHARE_WINDOW = 5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def small_shares() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shares, "SHARE_WINDOW", SHARE_WINDOW)
+        yield
 
 
 class Histories(RuleBasedStateMachine):
@@ -73,7 +87,7 @@ class Histories(RuleBasedStateMachine):
     def form(self, window: int, full: bool, polls: list[entry.CreatePoll]) -> None:
         self.time_ms = 0
         self.machine, self.restored, self.single = StateMachine(), StateMachine(), StateMachine()
-        self.model = Model(window)
+        self.model = Model(window, SHARE_WINDOW)
         for machine in (self.machine, self.restored, self.single):
             machine.raise_level(entry.encode_raise(1))
         self.apply(entry.FormCluster("c", KEY, window))
@@ -83,11 +97,12 @@ class Histories(RuleBasedStateMachine):
             self.create_poll(poll)
         self.open_producer("x")
 
-    def apply(self, *commands: Command, seen: int = 0) -> list[Result]:
+    def apply(self, *commands: Command, seen: int = 0, share: int = 0) -> list[Result]:
         """Apply one batch. `seen`: which of the polls that took a used name its proposer knew."""
         self.time_ms += 1
-        self.model.seen = seen
+        self.model.seen, self.model.share = seen, share
         knew: list[Command] = [entry.Seen(seen)] if seen else []
+        knew += [entry.InShare(share)] if share else []
         data = entry.encode_entry(self.time_ms, [entry.encode_batch([*knew, *commands])])
         self.model.begin(self.time_ms)
         applied = self.machine.apply(data)
@@ -139,19 +154,20 @@ class Histories(RuleBasedStateMachine):
         stones = [(id, self.model.stones[id].creation - older) for id in ids if id in self.model.stones]
         assert [entry.Done(self.model.forget_tombstones(stones))] == self.apply(entry.ForgetTombstones(stones))
 
-    @rule(commands=st.lists(votes, min_size=1, max_size=4), late=late)
-    def cast_votes(self, commands: list[list[tuple[str | None, Choice]]], late: int) -> None:
-        for result, votes in zip(self.apply(*map(cast, commands), seen=self.seen(late)), commands, strict=True):
+    @rule(commands=st.lists(votes, min_size=1, max_size=4), late=late, share=in_shares)
+    def cast_votes(self, commands: list[list[tuple[str | None, Choice]]], late: int, share: int) -> None:
+        results = self.apply(*map(cast, commands), seen=self.seen(late), share=share)
+        for result, votes in zip(results, commands, strict=True):
             assert isinstance(result, entry.VotesResult)
             expected = [self.model.vote(id_hash(id), choice) for id, choice in votes if id is not None]
             plain = [self.model.count(choice, 1) for id, choice in votes if id is None]
             assert (expected, plain) == (list(result.outcomes), list(result.plain))
 
-    @rule(key=ids, sums=sums, fingerprint=st.integers(0, 2), late=late)
-    def cast_once(self, key: str, sums: list[tuple[Choice, int]], fingerprint: int, late: int) -> None:
+    @rule(key=ids, sums=sums, fingerprint=st.integers(0, 2), late=late, share=in_shares)
+    def cast_once(self, key: str, sums: list[tuple[Choice, int]], fingerprint: int, late: int, share: int) -> None:
         picks = [(pick, votes) for pick, (_, votes) in enumerate(sums)]
         command = entry.CastOnce(id_hash(key), fingerprint, [choice for choice, _ in sums], picks)
-        [result] = self.apply(command, seen=self.seen(late))
+        [result] = self.apply(command, seen=self.seen(late), share=share)
         assert isinstance(result, entry.WholeResult)
         assert self.model.once(command) == result.outcome
 
@@ -199,7 +215,7 @@ class Histories(RuleBasedStateMachine):
         for number in range(batches):
             self.cast_session("x", 0, -1, [], (fingerprint + number) % 2)
 
-    @precondition(lambda self: len(self.model.closed) < CLOSED_MAX)
+    @precondition(lambda self: len(self.model.common.closed) < CLOSED_MAX)
     @rule(size=st.integers(1, 20))
     def set_window(self, size: int) -> None:
         assert [entry.Done(size)] == self.apply(entry.SetDedupWindow(size))
@@ -253,11 +269,13 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def ids_agree(self) -> None:
-        model = self.model
-        held = len(model.current) + sum(len(ids) for _, ids in model.closed)
+        common = self.model.common
+        held = {share: ids.held() for share, ids in self.model.shares.items() if ids.accepted}
         for machine in (self.machine, self.restored, self.single):
             dedup = machine.dedup()
-            assert (model.window, len(model.current), held) == (dedup.window, dedup.accepted, dedup.held)
+            assert (common.window, len(common.current)) == (dedup.window, dedup.accepted)
+            assert held == {share: ids for share, ids in dedup.shares.items() if ids}
+            assert sum(held.values()) == dedup.held
 
     @invariant()
     def digests_agree(self) -> None:

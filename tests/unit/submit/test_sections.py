@@ -45,6 +45,7 @@ RIGHT: list[Command] = [
     entry.Seen(1),
     entry.ForgetProducer("s", None),
     entry.RenewProducer("s"),
+    entry.InShare(3),
 ]
 OPERATORS: list[Command] = [entry.SetDedupWindow(5), entry.RaiseGeneration("x")]
 
