@@ -1,7 +1,8 @@
 """A batch: requests go in, one encoded list of commands comes out, and each request is told its part of the results.
 
-Votes that are decided one by one share one `CastVotes` command, whoever sent them: a table of distinct choices, a
-column of id hashes, and sums for votes without ids. Every other request is a command of its own, after that one.
+Votes that are decided one by one have one `CastVotes` command together, whoever sent them: a table of distinct choices,
+a column of id hashes, and sums for votes without ids. Every other request is a command of its own, after that one. Each
+share of the dedup window has its own part of the batch.
 """
 
 from __future__ import annotations
@@ -71,6 +72,33 @@ def count_choices(votes: Sequence[Vote]) -> tuple[list[Choice], list[tuple[Choic
     return [choice for choice, _ in sums], sums
 
 
+class _Part:
+    """What a batch has of one share of the dedup window."""
+
+    __slots__ = ("commands", "commands_at", "ids", "index", "picks", "plain", "plain_places", "share", "votes_at")
+
+    def __init__(self, share: int) -> None:
+        self.share = share
+        self.index: dict[tuple[str, str | None, int], int] = {}
+        self.ids: list[bytes] = []
+        self.picks = array("I")
+        self.plain: dict[int, int] = {}
+        self.plain_places: dict[int, int] = {}
+        self.commands: list[Command | msgspec.Raw] = []
+        self.votes_at = self.commands_at = 0  # of their results in those of the batch; known when it is encoded
+
+    def add_to(self, commands: list[Command | msgspec.Raw]) -> None:
+        if self.share:
+            commands.append(entry.InShare(self.share))
+        self.votes_at = len(commands)
+        if self.index:
+            plain = [(pick, self.plain[pick]) for pick in self.plain_places]
+            choices = [choice_of(key) for key in self.index]
+            commands.append(entry.CastVotes(choices, b"".join(self.ids), _little_endian(self.picks), plain))
+        self.commands_at = len(commands)
+        commands += self.commands
+
+
 class Batch:
     """Commands that leave together. It is encoded once, and `settle` or `fail` answers every request in it.
 
@@ -82,12 +110,7 @@ class Batch:
         self.knew = knew
         self.size = 0
         self.deadline_s = float("inf")  # the earliest of its requests: a batch that cannot leave by then is refused
-        self._index: dict[tuple[str, str | None, int], int] = {}
-        self._ids: list[bytes] = []
-        self._picks = array("I")
-        self._plain: dict[int, int] = {}
-        self._plain_places: dict[int, int] = {}
-        self._commands: list[Command | msgspec.Raw] = []
+        self._parts: dict[int, _Part] = {}  # by share
         self._tickets: list[Ticket] = []
 
     def _ticket(self, read: Callable[[int, list[Result]], Any], deadline_s: float) -> Ticket:
@@ -96,8 +119,15 @@ class Batch:
         self.deadline_s = min(self.deadline_s, deadline_s)
         return ticket
 
-    def add_votes(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float) -> Ticket:
-        index, picks, add_id = self._index, self._picks, self._ids.append
+    def _part(self, share: int) -> _Part:
+        part = self._parts.get(share)
+        if part is None:
+            part = self._parts[share] = _Part(share)
+        return part
+
+    def add_votes(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, share: int = 0) -> Ticket:
+        part = self._part(share)
+        index, picks, add_id = part.index, part.picks, part.ids.append
         blake2b = hashlib.blake2b
         start = len(picks)
         without_id: list[tuple[int, int]] = []  # (index of the vote, index of its item in `plain`)
@@ -110,43 +140,38 @@ class Batch:
                 picks.append(pick)
                 add_id(blake2b(vote.id.encode(), digest_size=8, key=hash_key).digest())
             else:
-                self._plain[pick] = self._plain.get(pick, 0) + 1
-                without_id.append((place, self._plain_places.setdefault(pick, len(self._plain_places))))
+                part.plain[pick] = part.plain.get(pick, 0) + 1
+                without_id.append((place, part.plain_places.setdefault(pick, len(part.plain_places))))
         end = len(picks)
         return self._ticket(
-            lambda version, results: _tally(votes, start, end, without_id, version, results), deadline_s
+            lambda version, results: _tally(votes, start, end, without_id, version, results[part.votes_at]), deadline_s
         )
 
     def add_whole(
-        self, command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], deadline_s: float
+        self, command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], deadline_s: float, share: int = 0
     ) -> Ticket:
-        place = len(self._commands)
-        self._commands.append(command)
+        part = self._part(share)
+        place = len(part.commands)
+        part.commands.append(command)
         return self._ticket(
-            lambda version, results: _whole(command, votes, version, results[place - len(self._commands)]), deadline_s
+            lambda version, results: _whole(command, votes, version, results[part.commands_at + place]), deadline_s
         )
 
     def add_command(self, command: bytes, deadline_s: float) -> Ticket:
         """Add a command that is encoded already: a poll may have megabytes, and is encoded only once."""
-        place = len(self._commands)
-        self._commands.append(msgspec.Raw(command))
-        return self._ticket(lambda version, results: (results[place - len(self._commands)], version), deadline_s)
+        part = self._part(0)
+        place = len(part.commands)
+        part.commands.append(msgspec.Raw(command))
+        return self._ticket(lambda version, results: (results[part.commands_at + place], version), deadline_s)
 
     def encode(self) -> bytes:
-        knew: list[Command] = [entry.Seen(self.knew)] if self.knew else []
-        if not self._index:
-            return entry.encode_batch([*knew, *self._commands])
-        votes = entry.CastVotes(
-            [choice_of(key) for key in self._index],
-            b"".join(self._ids),
-            _little_endian(self._picks),
-            [(pick, self._plain[pick]) for pick in self._plain_places],
-        )
-        return entry.encode_batch([*knew, votes, *self._commands])
+        commands: list[Command | msgspec.Raw] = [entry.Seen(self.knew)] if self.knew else []
+        for _, part in sorted(self._parts.items()):  # the common share first: a batch begins there
+            part.add_to(commands)
+        return entry.encode_batch(commands)
 
     def settle(self, version: int, results: list[Result]) -> None:
-        """Answer each request from its part of the results: votes first, then the commands in order."""
-        results = results[1:] if self.knew else results
+        """Answer each request from its part of the results."""
         for ticket in self._tickets:
             if ticket.answer.done():
                 continue
@@ -169,9 +194,8 @@ def _little_endian(numbers: array[int]) -> bytes:
 
 
 def _tally(
-    votes: Sequence[Vote], start: int, end: int, without_id: list[tuple[int, int]], version: int, results: list[Result]
+    votes: Sequence[Vote], start: int, end: int, without_id: list[tuple[int, int]], version: int, result: Result
 ) -> Tallied:
-    result = results[0]
     if not isinstance(result, VotesResult):
         raise QuorateError(f"the cluster answered {result} to votes; nothing was counted")
     outcomes = result.outcomes[start:end]

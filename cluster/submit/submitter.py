@@ -33,37 +33,39 @@ class Submitter:
 
     # ---- requests ---------------------------------------------------------------------------------------------------
 
-    async def cast(self, votes: Sequence[Vote], *, timeout_s: float, sent_ms: Sequence[int] | None = None) -> Tallied:
-        """Count votes that each stand alone; all are decided at one version.
+    async def cast(
+        self, votes: Sequence[Vote], *, timeout_s: float, sent_ms: Sequence[int] | None = None, share: int = 0
+    ) -> Tallied:
+        """Count votes that each stand alone; all are decided at one version. `share`: of the dedup window.
 
         `sent_ms` says of votes from a queue when each was put there (Unix, ms). One that was meant for a poll which is
         deleted by now does not count in the new poll of its name.
         """
         if sent_ms is not None and (old := old_votes(self._replica.state, votes, sent_ms)):
-            return await self._cast_others(votes, old, timeout_s)
+            return await self._cast_others(votes, old, timeout_s, share)
         hash_key, deadline_s = self._hash_key(), _deadline(timeout_s)
         batch = self._queue.batch_for(_size_of(votes), deadline_s)
-        tallied: Tallied = await batch.add_votes(votes, hash_key, deadline_s).answer
+        tallied: Tallied = await batch.add_votes(votes, hash_key, deadline_s, self._share(share)).answer
         return tallied
 
-    async def _cast_others(self, votes: Sequence[Vote], old: Collection[int], timeout_s: float) -> Tallied:
+    async def _cast_others(self, votes: Sequence[Vote], old: Collection[int], timeout_s: float, share: int) -> Tallied:
         places = [place for place in range(len(votes)) if place not in old]
         tallied = Tallied(0, 0, [], self._replica.state.version)
         if places:
-            tallied = await self.cast([votes[place] for place in places], timeout_s=timeout_s)
+            tallied = await self.cast([votes[place] for place in places], timeout_s=timeout_s, share=share)
         for rejection in tallied.rejected:
             rejection.index = places[rejection.index]
         tallied.rejected += [Rejection(place, votes[place].id, Outcome.DELETED.reason, TOO_OLD) for place in old]
         tallied.rejected.sort(key=attrgetter("index"))
         return tallied
 
-    async def cast_once(self, key: str, votes: Sequence[Vote], *, timeout_s: float) -> Tallied:
+    async def cast_once(self, key: str, votes: Sequence[Vote], *, timeout_s: float, share: int = 0) -> Tallied:
         """Count all of `votes` or none, once, under an idempotency key. Their own ids, if any, are ignored."""
         choices, sums = count_choices(votes)
         command = entry.CastOnce(
             entry.hash_id(key, self._hash_key()), entry.fingerprint_of_body(sums), choices, _by_index(sums)
         )
-        return await self._whole(command, votes, choices, timeout_s)
+        return await self._whole(command, votes, choices, timeout_s, self._share(share))
 
     async def cast_session(
         self, producer: str, epoch: int, sequence: int, votes: Sequence[Vote], *, timeout_s: float
@@ -128,10 +130,11 @@ class Submitter:
         votes: Sequence[Vote],
         choices: list[Choice],
         timeout_s: float,
+        share: int = 0,
     ) -> Tallied:
         deadline_s = _deadline(timeout_s)
         batch = self._queue.batch_for(_size_of(choices), deadline_s)
-        tallied: Tallied = await batch.add_whole(command, votes, deadline_s).answer
+        tallied: Tallied = await batch.add_whole(command, votes, deadline_s, share).answer
         return tallied
 
     # ---- the queue --------------------------------------------------------------------------------------------------
@@ -143,6 +146,10 @@ class Submitter:
     def stop(self) -> None:
         """Refuse what waits (surely not counted). What was sent ends with its own answer. Idempotent."""
         self._queue.stop()
+
+    def _share(self, share: int) -> int:
+        """The share that votes can be in at the cluster's level."""
+        return share if self._replica.state.level >= entry.LEVEL_NEEDED[entry.InShare] else 0
 
     def _hash_key(self) -> bytes:
         key = self._replica.state.hash_key
