@@ -34,12 +34,12 @@ from quorate.cluster.state.dedup import DedupView
 from quorate.cluster.state.image import Image
 from quorate.cluster.state.polls import Polls, PollView
 from quorate.cluster.state.sessions import HowFar, Session, Sessions
-from quorate.cluster.state.shares import COMMON, SHARES_MAX, Shares
+from quorate.cluster.state.shares import COMMON, Shares
 from quorate.cluster.state.tally import Columns, Tally
 from quorate.cluster.state.tombstones import Tombstone, Tombstones
 from quorate.cluster.state.voting import Voting
 from quorate.errors import DataError
-from quorate.vote import ID_BYTES_MAX
+from quorate.vote import ID_BYTES_MAX, SHARES_MAX
 
 __all__ = ["Applied", "DedupView", "Image", "PollView", "StateMachine", "Tombstone"]
 
@@ -328,6 +328,10 @@ class StateMachine:
     @property
     def dedup_window(self) -> int:
         return self._dedup.window
+
+    def protected_ids(self, share: int) -> int:
+        """For how many further ids of its share an id is protected that comes now."""
+        return self._dedup.size_of(share if self.level >= entry.LEVEL_NEEDED[entry.InShare] else COMMON)
 
     def some_polls(self, at_most: int) -> list[str]:
         """The ids of the oldest polls, for people who look for one that is spelt like another."""

@@ -3,6 +3,7 @@
 `AsgiApp` asks it as soon as the route is known. It gives the `Caller` that stands in `Request.caller`, or raises
 `Unauthorized` (a token is needed, or this one is unknown) or `Forbidden` (the token's role is too small). A token that
 is not known counts as none, so a route that needs none answers as before; where one is needed, the refusal says so.
+A caller with a rate (`rates.py`) that asks too fast is refused here, too.
 
 What a caller may do with a route's polls, votes and producers is the business of the route's handler (`bounds.py`).
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 from quorate.errors import Forbidden, Invalid, Unauthorized
+from quorate.http.rates import Rates, let_in
 from quorate.security.caller import Caller
 from quorate.security.roles import RouteRole
 from quorate.security.token_file import TokenFile
@@ -23,16 +25,22 @@ ADDRESSES_KEPT = 1_024
 class Access:
     """Used on the node's loop. `anonymous` is the role of callers without a token."""
 
-    def __init__(self, file: TokenFile | None = None, anonymous: RouteRole = "operate") -> None:
+    def __init__(
+        self, file: TokenFile | None = None, anonymous: RouteRole = "operate", rates: Rates | None = None
+    ) -> None:
         self._file = file if file is not None and file.is_configured else None
         self.anonymous = anonymous
-        self._is_open = self._file is None and anonymous == "operate"  # nothing is refused: votes must not wait for it
+        self._rates = Rates() if rates is None else rates
+        self._is_open = self._file is None and anonymous == "operate"
+        self._refuses = not self._is_open or self._rates.anonymous > 0  # if not, votes must not wait for it
+        if file is not None:
+            file.on_change(lambda: self._rates.keep(file.tokens))
         self._nobody: dict[str, Caller] = {}  # by address: most requests come from few addresses, and have no token
 
     def admit(self, needed: RouteRole, scope: dict[str, Any]) -> Caller:
         """The caller of a request for a route that needs this role.
 
-        Raises `Unauthorized` or `Forbidden`, and `Invalid` for two Authorization headers.
+        Raises `Unauthorized`, `Forbidden` or `OverRate`, and `Invalid` for two Authorization headers.
         """
         client = scope["client"]
         address: str = client[0] if client else ""
@@ -41,8 +49,11 @@ class Access:
             caller = self._nobody.get(address) or self._remember(address)
         else:
             caller = self._known(credentials, address)
-        if not self._is_open and not caller.may(needed):
-            self._refuse(caller, needed, credentials)
+        if self._refuses:
+            if not caller.may(needed):
+                self._refuse(caller, needed, credentials)
+            if caller.bucket is not None and needed != "public":
+                let_in(caller)
         return caller
 
     def holds(self, caller: Caller) -> bool:
@@ -66,7 +77,7 @@ class Access:
     def _remember(self, address: str) -> Caller:
         if len(self._nobody) >= ADDRESSES_KEPT:
             self._nobody.clear()
-        caller = self._nobody[address] = Caller(_plain(address), self.anonymous)
+        caller = self._nobody[address] = Caller(_plain(address), self.anonymous, bucket=self._rates.of_address(address))
         return caller
 
     def _known(self, credentials: bytes, address: str) -> Caller:
@@ -76,7 +87,7 @@ class Access:
             token = self._file.tokens.find(secret.strip())
         if token is None:
             return self._nobody.get(address) or self._remember(address)
-        return Caller(_plain(address), token.role, token)
+        return Caller(_plain(address), token.role, token, self._rates.of_token(token))
 
     def _refuse(self, caller: Caller, needed: RouteRole, credentials: bytes | None) -> None:
         if caller.token is not None:

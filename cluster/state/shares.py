@@ -14,9 +14,9 @@ from array import array
 from collections.abc import Callable, Sequence
 
 from quorate.cluster.state.dedup import CONFLICT, DUPLICATE, ID_BYTES, Dedup, DedupView, FrozenDedup
+from quorate.vote import SHARES_MAX
 
 COMMON = 0
-SHARES_MAX = 8  # beside the common one
 SHARE_WINDOW = 300_000  # of each: 30 full requests, which are enough for a client that tries again for 15 s
 
 
@@ -29,6 +29,9 @@ class Shares:
     def window(self) -> int:
         """Of the common share."""
         return self._common.window
+
+    def size_of(self, share: int) -> int:
+        return self._common.window if share == COMMON else SHARE_WINDOW
 
     @property
     def accepted(self) -> int:
@@ -87,7 +90,7 @@ class Shares:
     def _table(self, share: int) -> Dedup:
         table = self._tables.get(share)
         if table is None:
-            table = self._tables[share] = Dedup(SHARE_WINDOW)
+            table = self._tables[share] = Dedup(self.size_of(share))
         return table
 
     def set_window(self, window: int) -> str | None:

@@ -42,6 +42,10 @@ async def status(api: Api, request: Request) -> Rendering:
         found = redacted(found)
         if request.caller.token is not None:  # `feed` knows one cluster from another by it
             found.setdefault("state", {})["cluster_id"] = state.cluster_id
+    if (token := request.caller.token) is not None:
+        ids = state.protected_ids(token.share)
+        who = {"token": token.name, "role": token.role, "share": token.share, "protected_ids": ids}
+        found = {**found, "caller": who}
     return partial(reply, found, version=state.version)
 
 

@@ -30,6 +30,7 @@ from quorate.http.api import Api
 from quorate.http.bounds import check_votes, own_name
 from quorate.http.json_body import reader
 from quorate.http.operation import Operation
+from quorate.http.rates import take_votes
 from quorate.http.refusals import REFUSALS_A_REQUEST
 from quorate.http.reply import Reply, problem, reply
 from quorate.http.request import Request
@@ -101,6 +102,8 @@ OPEN_PRODUCER = Operation(
 async def cast(api: Api, request: Request) -> Reply:
     """POST /votes: read the votes, submit them, answer."""
     parsed = await _read(api, request)
+    if request.caller.bucket is not None:
+        take_votes(request.caller, len(parsed.votes) + len(parsed.refused))
     check_votes(request.caller, parsed.votes, parsed.places)
     try:
         tallied = await _submit(api, request, parsed)
@@ -139,20 +142,20 @@ async def _read(api: Api, request: Request) -> ParsedVotes:
 
 
 def _submit(api: Api, request: Request, parsed: ParsedVotes) -> Coroutine[Any, Any, Tallied]:
-    submitter, timeout_s = api.submitter, api.limits.timeout_s
+    submitter, timeout_s, share = api.submitter, api.limits.timeout_s, request.caller.share
     if request.producer is not None:
         producer, epoch, sequence = _read_session(request)
         return submitter.cast_session(producer, epoch, sequence, _whole(parsed), timeout_s=timeout_s)
     if request.idempotency_key is None:
-        return submitter.cast(parsed.votes, timeout_s=timeout_s) if parsed.votes else _nothing(api)
+        return submitter.cast(parsed.votes, timeout_s=timeout_s, share=share) if parsed.votes else _nothing(api)
     key = check_text(request.idempotency_key, "Idempotency-Key", ID_BYTES_MAX)
     if not parsed.single:
-        return submitter.cast_once(key, _whole(parsed), timeout_s=timeout_s)
+        return submitter.cast_once(key, _whole(parsed), timeout_s=timeout_s, share=share)
     vote = parsed.votes[0]
     if vote.id not in (None, key):
         raise Invalid("the vote has an id and Idempotency-Key gives another; give one of them")
     vote.id = key
-    return submitter.cast(parsed.votes, timeout_s=timeout_s)
+    return submitter.cast(parsed.votes, timeout_s=timeout_s, share=share)
 
 
 async def _nothing(api: Api) -> Tallied:

@@ -7,7 +7,7 @@ indefinite errors.) The outcomes of votes are not errors: see `vote.Outcome`.
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 from quorate.words import doubt_about
 
@@ -20,7 +20,7 @@ class QuorateError(Exception):
     kind: str = "internal"
     title: str = "Something failed inside this node"
     definite: bool = True
-    retry_after_s: ClassVar[float | None] = None
+    retry_after_s: float | None = None
 
     def __init__(self, detail: str, **fields: Any) -> None:
         super().__init__(detail)
@@ -143,6 +143,16 @@ class NoLeader(QuorateError):
 
 class Overloaded(QuorateError):
     status, kind, title, retry_after_s = 429, "overloaded", "Too much is waiting already", 0.5
+
+
+class OverRate(QuorateError):
+    """A caller asks faster than its rate. When it may ask again is known to the millisecond."""
+
+    status, kind, title, retry_after_s = 429, "over-rate", "That is faster than your rate", 1.0
+
+    def __init__(self, detail: str, wait_s: float = 1.0, **fields: Any) -> None:
+        super().__init__(detail, **fields)
+        self.retry_after_s = round(wait_s, 3)
 
 
 class NotReady(QuorateError):

@@ -40,6 +40,7 @@ from quorate.http.api import Api, Check
 from quorate.http.events import Events
 from quorate.http.limits import Limits
 from quorate.http.origins import Origins
+from quorate.http.rates import Rates
 from quorate.http.server import HttpServer
 from quorate.joining import Joining
 from quorate.link_credentials import link_credentials
@@ -110,7 +111,9 @@ class Node:
     def _api(self) -> Api:
         limits = _limits(self.config)
         cluster = ClusterView(self.config, self.replica)
-        access = Access(self.tokens, self.config.auth.anonymous_role(self.config.http))
+        access = Access(
+            self.tokens, self.config.auth.anonymous_role(self.config.http), Rates(self.config.auth.anonymous_rate)
+        )
         auth = AuthReport(self.tokens, access)
         auth.warn()
         report = StatusReport(

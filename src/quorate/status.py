@@ -35,6 +35,7 @@ class DedupStatus(msgspec.Struct):
     accepted: int
     held: int
     memory_bytes: int
+    shares: dict[str, int]  # of tokens, by number: how many ids each that was used holds
 
 
 class StateStatus(msgspec.Struct):
@@ -158,6 +159,7 @@ class StatusReport:
 
 def _state_status(state: StateMachine) -> StateStatus:
     dedup = state.dedup()
+    shares = {str(number): held for number, held in dedup.shares.items() if number}
     return StateStatus(
         cluster_id=state.cluster_id,
         generation=state.generation,
@@ -167,7 +169,7 @@ def _state_status(state: StateMachine) -> StateStatus:
         producers=state.producers(),
         deleted_polls=len(state.tombstones()),
         forgotten_producers=state.forgotten_producers,
-        dedup=DedupStatus(dedup.window, dedup.accepted, dedup.held, dedup.memory_bytes),
+        dedup=DedupStatus(dedup.window, dedup.accepted, dedup.held, dedup.memory_bytes, shares),
     )
 
 

@@ -14,12 +14,17 @@ ONE_OF_EACH: Mapping[str, str] = {role: role for role in ROLES}
 
 
 def write_tokens(
-    path: Path, roles: Mapping[str, str] = ONE_OF_EACH, polls: Mapping[str, Sequence[str]] | None = None
+    path: Path,
+    roles: Mapping[str, str] = ONE_OF_EACH,
+    polls: Mapping[str, Sequence[str]] | None = None,
+    bounds: Mapping[str, str] | None = None,
 ) -> Path:
-    """`roles`: by name, which is the secret too. `polls`: by name, the polls that a token is bound to."""
+    """`roles`: by name, which is the secret too. `polls`: by name, the polls that a token is bound to. `bounds`: by
+    name, further lines."""
     tables = []
     for name, role in roles.items():
         bound = f"polls = {list(polls[name])}\n" if polls and name in polls else ""
+        bound += f"{(bounds or {}).get(name, '')}\n"
         tables.append(f'[[token]]\nname = "{name}"\nrole = "{role}"\nhash = "{hash_of(name)}"\n{bound}')
     path.touch(0o600)
     path.write_text("".join(tables), encoding="utf-8")

@@ -23,32 +23,64 @@ def token() -> None:
 @click.option("--name", help="Whose it is: its producers belong to this name.  [default: made of the role]")
 @click.option("--poll", "polls", multiple=True, metavar="ID", help="Bind it to this poll; several are possible.")
 @click.option(
+    "--share",
+    type=click.IntRange(0, 8),
+    help="Its share of the dedup window, 1 to 8, or 0 for the common one: its ids push out those of its share alone.  "
+    "[default: with --file the first that no token there has, if its role is vote or manage]",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0.001, 1_000_000),
+    help="Votes a second at each node; any other request counts as one.",
+)
+@click.option(
+    "--burst",
+    type=click.IntRange(1, 1_000_000),
+    help="Votes at once after a quiet time, with --rate.  [default: those of a second, ten at least]",
+)
+@click.option(
     "--file",
     type=click.Path(dir_okay=False, path_type=Path),
     help="Append it to this file of tokens, which is made with mode 600. Without, the lines for it are printed.",
 )
 @as_json
-def new(role: str, name: str | None, polls: tuple[str, ...], file: Path | None, as_json: bool) -> None:
+def new(
+    role: str,
+    name: str | None,
+    polls: tuple[str, ...],
+    share: int | None,
+    rate: float | None,
+    burst: int | None,
+    file: Path | None,
+    as_json: bool,
+) -> None:
     """Make a token, and show it once: the file of tokens has only its hash.
 
     The first line of the answer is the token. Keep it in a file that only its user may read, for --token-file, or send
     it as Authorization: Bearer TOKEN. Nodes read a file of tokens again when it changes: give the same to all of them.
     """
     from quorate.security.token_file import append_token
-    from quorate.security.tokens import new_secret, read_tokens, table_of
+    from quorate.security.tokens import Tokens, new_secret, read_tokens, share_for, table_of
 
-    secret, name = new_secret(), name or f"{role}-{secrets.token_hex(3)}"
-    table = table_of(name, role, secret, polls)
-    if file is None:
-        read_tokens(table)  # refuses a name or a poll that cannot be
-    else:
-        append_token(file, table)
+    steady = int(rate) if rate is not None and rate.is_integer() else rate  # as people write it
+    secret, owner = new_secret(), name or f"{role}-{secrets.token_hex(3)}"
+
+    def table_beside(others: Tokens) -> str:
+        number = share_for(others, owner, role) if share is None and file is not None else share
+        return table_of(owner, role, secret, polls=list(polls), share=number, rate=steady, burst=burst)
+
+    table = table_beside(Tokens()) if file is None else append_token(file, table_beside)
+    made = read_tokens(table).find(secret.encode())  # refuses a name or a poll that cannot be
+    assert made is not None
+    if file is not None:
         change_is_made()
     if as_json:
-        print_json({"token": secret, "name": name, "role": role, "polls": list(polls), "lines": table})
+        bounds = {"share": made.share, "rate": made.rate, "burst": burst}
+        print_json({"token": secret, "name": owner, "role": role, "polls": list(polls), **bounds, "lines": table})
         return
     echo(secret)
     if file is None:
         echo("", "# for the file that auth.file names, on each node:", *table.splitlines())
     else:
-        echo(f"Appended to {file} as {name}, with the role {role}. The token is not shown again.", err=True)
+        where = f" and share {made.share} of the dedup window" if made.share else ""
+        echo(f"Appended to {file} as {owner}, with the role {role}{where}. The token is not shown again.", err=True)

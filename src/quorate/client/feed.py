@@ -14,9 +14,11 @@ reported before any vote counts. Then the votes are sent in batches, in one of t
 from __future__ import annotations
 
 import hashlib
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import msgspec
 
@@ -24,8 +26,8 @@ from quorate.client.checkpoint import PASSED_KEPT, Checkpoint, FeedMark
 from quorate.client.feed_start import BATCH_VOTES, Start, Started, Wanted
 from quorate.client.http import Client
 from quorate.client.votes_file import Line, Scan, VotesFile
-from quorate.errors import Invalid, QuorateError, Rejected
-from quorate.vote import Rejection, Vote
+from quorate.errors import Invalid, OverRate, QuorateError, Rejected
+from quorate.vote import Rejection, Tallied, Vote
 from quorate.words import count
 
 REFUSED_SHOWN = 5
@@ -117,8 +119,9 @@ class _Feeding:
             sequence = self._mark.sequence + 1
             self._saved.marks = [self._mark, self._mark_here(sequence)]  # before it is sent: it may count unseen
             self._checkpoint.save(self._saved)
+            votes = [line.vote for line in lines]
             try:
-                tallied = self._client.cast_session(self._producer, [line.vote for line in lines])
+                tallied = self._when_let(partial(self._client.cast_session, self._producer, votes))
             except Rejected as error:
                 rejected = msgspec.convert(error.fields.get("rejected", []), list[Rejection])
                 lines = self._pass_over(lines, rejected, all_lines, "none of it was counted")
@@ -132,7 +135,7 @@ class _Feeding:
     def _send_by_ids(self, lines: list[Line]) -> None:
         for line in lines:
             line.vote.id = line.vote.id or self._ids.make(line.vote)
-        tallied = self._client.cast([line.vote for line in lines])
+        tallied = self._when_let(partial(self._client.cast, [line.vote for line in lines]))
         self.fed.applied += tallied.applied
         self.fed.duplicates += tallied.duplicates
         if tallied.rejected:
@@ -141,6 +144,14 @@ class _Feeding:
         if self._mark.votes > self._saved.marks[-1].votes:
             self._saved.marks = [self._mark]
             self._checkpoint.save(self._saved)
+
+    def _when_let(self, send: Callable[[], Tallied]) -> Tallied:
+        """Wait for as long as the token's rate wants it, since nothing was counted."""
+        while True:
+            try:
+                return send()
+            except OverRate as error:
+                time.sleep(float(error.fields.get("retry_after_s", 1.0)))
 
     def _mark_here(self, sequence: int) -> FeedMark:
         reader = self._reader
@@ -211,11 +222,16 @@ def _why(rejection: Rejection, option: str) -> str:
 
 def _check_window(client: Client, found: Scan) -> None:
     """Refuse a file with more ids than the cluster protects: fed again after an interruption, it could count twice."""
-    window = client.status().get("state", {}).get("dedup", {}).get("size")
-    if isinstance(window, int) and found.votes > window:
-        raise Invalid(
-            f"the file has {count(found.votes, 'vote')} with ids, and the cluster protects the last "
-            f"{count(window, 'id')}: fed again, its first votes would count twice. Raise the window "
-            f"(quorate settings set votes.dedup_window {found.votes}), cut the file, or use --ignore-ids: then each "
-            "line counts once, whatever its id"
-        )
+    status = client.status()
+    share = status.get("caller", {}).get("share", 0)
+    window = status.get("caller", {}).get("protected_ids") or status.get("state", {}).get("dedup", {}).get("size")
+    if not isinstance(window, int) or found.votes <= window:
+        return
+    whose = f" of share {share}, which the token has" if share else ""
+    more = "Take the token's share out of auth.file" if share else "Raise the window"
+    how = "" if share else f" (quorate settings set votes.dedup_window {found.votes})"
+    raise Invalid(
+        f"the file has {count(found.votes, 'vote')} with ids, and the cluster protects the last "
+        f"{count(window, 'id')}{whose}: fed again, its first votes would count twice. {more}{how}, cut the file, or "
+        "use --ignore-ids: then each line counts once, whatever its id"
+    )

@@ -93,6 +93,16 @@ class Auth(Section, frozen=True):
         ),
     ] = msgspec.field(default_factory=lambda: ["auto"])
 
+    anonymous_rate: Annotated[
+        int,
+        about(
+            "votes a second of one address without a token, beyond which 429 is answered; any other request counts as "
+            "one; 0: no bound, which clients on this host never have. Behind a proxy on another host leave it at 0",
+            ge=0,
+            le=1_000_000,
+        ),
+    ] = 0
+
     def anonymous_role(self, http: Http) -> RouteRole:
         """What a caller without a token may do at a node that listens as `http` says."""
         if self.anonymous != ["auto"]:
@@ -147,7 +157,8 @@ class Votes(Section, frozen=True):
     dedup_window: Annotated[
         int,
         about(
-            "N: a vote's id is protected for the next N accepted ids; later changed by `quorate settings set`",
+            "N: a vote's id is protected for the next N accepted ids (of a token with a share: for the next 300,000 of "
+            "that share); later changed by `quorate settings set`",
             ge=1,
             le=8_000_000,
             scope="cluster",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from quorate.security.bucket import Bucket
 from quorate.security.roles import RANKS, RouteRole
 from quorate.security.tokens import Token
 
@@ -15,6 +16,7 @@ class Caller:
     address: str  # the host that the connection comes from; "" where that is not known
     role: RouteRole
     token: Token | None = None
+    bucket: Bucket | None = None  # of its rate; None: it has no rate
 
     @property
     def name(self) -> str:
@@ -25,6 +27,11 @@ class Caller:
     def polls(self) -> frozenset[str] | None:
         """The polls that the token is bound to; None if it is bound to none."""
         return None if self.token is None else self.token.polls
+
+    @property
+    def share(self) -> int:
+        """Of the dedup window, for the ids of its votes; 0: the common one."""
+        return 0 if self.token is None else self.token.share
 
     def may(self, role: RouteRole) -> bool:
         return RANKS[role] <= RANKS[self.role]

@@ -108,12 +108,13 @@ def read_file(path: Path) -> bytes:
     return found
 
 
-def append_token(path: Path, table: str) -> None:
+def append_token(path: Path, table_beside: Callable[[Tokens], str]) -> str:
     """Append a token's lines, in one write; a file that is not there is made with mode 600. Raises `ConfigError`.
 
-    A file that could not be taken with them is left as it is.
+    `table_beside` makes the lines, given the tokens that are there. A file that could not be taken with them is left as
+    it is.
     """
-    read_tokens(table)
+    read_tokens(table_beside(Tokens()))
     try:
         with open(os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600), "ab") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # two that append at once: each must see the other's
@@ -122,12 +123,14 @@ def append_token(path: Path, table: str) -> None:
                 raise ConfigError(f"{path}: {found}")
             gap = b"" if not found else b"\n" if found.endswith(b"\n") else b"\n\n"
             try:
+                table = table_beside(_tokens_in(found, may_be_empty=True))
                 _tokens_in(found + gap + table.encode())
             except ConfigError as error:
                 raise ConfigError(f"{path} would have: {error.detail}") from None
             file.write(gap + table.encode())
             file.flush()
             os.fsync(file.fileno())
+            return table
     except OSError as error:
         raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
 
@@ -152,11 +155,11 @@ def _why_not_taken(path: Path, status: os.stat_result) -> str | None:
     return None
 
 
-def _tokens_in(found: bytes | str) -> Tokens:
+def _tokens_in(found: bytes | str, *, may_be_empty: bool = False) -> Tokens:
     if isinstance(found, str):
         raise ConfigError(found)
     try:
-        return read_tokens(found.decode("utf-8-sig"))
+        return read_tokens(found.decode("utf-8-sig"), may_be_empty=may_be_empty)
     except UnicodeDecodeError:
         raise ConfigError("it is not UTF-8 text") from None
 

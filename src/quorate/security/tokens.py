@@ -5,6 +5,9 @@
     role = "vote"          # read, vote, manage or operate
     hash = "sha256:2c26…"  # of the token, in hexadecimal
     polls = ["mood"]       # optional: the only polls that it is for
+    share = 1              # optional, 1 to 8: its share of the dedup window. Its ids push out none of other shares
+    rate = 100             # optional: votes a second at each node; any other request counts as one
+    burst = 500            # optional, with a rate: so many at once after a quiet time
 
 A name may stand there more than once: a token is renewed without a gap by adding the new one before the old one goes.
 Tokens are random (`quorate token new` makes them of 32 bytes), so a plain SHA-256 of one tells nothing about it.
@@ -20,31 +23,39 @@ import re
 import secrets
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from quorate.errors import ConfigError, QuorateError
 from quorate.security.roles import ROLES, Role
-from quorate.vote import ID_BYTES_MAX, check_text
+from quorate.vote import ID_BYTES_MAX, SHARES_MAX, check_text
 from quorate.words import count
 
 TOKENS_MAX = 5_000  # so that a file is read again within a fraction of a second
 SECRET_BYTES_MAX = 1_024  # so that nobody has a node hash long headers
 POLLS_MAX = 100  # that one token is bound to: as many as one event stream can follow
+RATE_MAX = 1_000_000  # votes a second, and at once
 PREFIX = "qt_"  # so that a search for leaked secrets can find tokens
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 HASH = re.compile(r"sha256:([0-9a-f]{64})")
-KNOWN = ("name", "role", "hash", "polls")
+SHARED_ROLES = ("vote", "manage")  # whose tokens get a share of the dedup window: who operates is trusted
+KNOWN = ("name", "role", "hash", "polls", "share", "rate", "burst")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One line of the file. `polls`: the only polls that it is for; None: all."""
+    """One line of the file. `polls`: the only polls that it is for; None: all.
+
+    A token with another share or rate is the same token: what it asked before goes on.
+    """
 
     name: str
     role: Role
     digest: bytes
     polls: frozenset[str] | None = None
+    share: int = field(default=0, compare=False)  # of the dedup window; 0: the common one
+    rate: float | None = field(default=None, compare=False)  # votes a second; None: it has none
+    burst: float = field(default=0.0, compare=False)  # 0: as `Bucket` has it
 
 
 class Tokens:
@@ -86,15 +97,27 @@ def hash_of(secret: str) -> str:
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()}"
 
 
-def table_of(name: str, role: str, secret: str, polls: Iterable[str] = ()) -> str:
-    """The lines of the file for one token. Whether they make sense is for `read_tokens` to say."""
-    values = {"name": name, "role": role, "hash": hash_of(secret)} | ({"polls": list(polls)} if polls else {})
+def table_of(name: str, role: str, secret: str, **more: Any) -> str:
+    """The lines of the file for one token. Whether they make sense is for `read_tokens` to say.
+
+    `more`: polls, share, rate and burst, as far as they are not empty.
+    """
+    values = {"name": name, "role": role, "hash": hash_of(secret)} | {key: each for key, each in more.items() if each}
     # TOML's strings and lists of them are JSON's, but for DEL, which no name and no poll may have.
     lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()]
     return "\n".join(["[[token]]", *lines, ""])
 
 
-def read_tokens(text: str) -> Tokens:
+def share_for(tokens: Iterable[Token], name: str, role: str) -> int:
+    """The share of the dedup window for a new token: that of its name, or the first that no token has. 0, the common
+    one: all are taken, or the token is not for voting."""
+    taken = {token.share: token.name for token in tokens if token.share}
+    of_name = [share for share, owner in taken.items() if owner == name]
+    free = [share for share in range(1, SHARES_MAX + 1) if share not in taken]
+    return next(iter([*of_name, *free]), 0) if role in SHARED_ROLES else 0
+
+
+def read_tokens(text: str, *, may_be_empty: bool = False) -> Tokens:
     """Raises `ConfigError`, which says in words what is wrong. It quotes nothing of the file but names."""
     try:
         document = tomllib.loads(text)
@@ -109,7 +132,8 @@ def read_tokens(text: str) -> Tokens:
         raise ConfigError("write each token as a table of its own: [[token]], and name, role and hash below it")
     if len(tables) > TOKENS_MAX:
         raise ConfigError(f"it has {count(len(tables), 'token')}; the limit is {TOKENS_MAX:,}")
-    if not tables:  # a file that was cut, or whose writing has only begun, must not take every token away
+    if not tables and not may_be_empty:
+        # A file that was cut, or whose writing has only begun, must not take every token away.
         raise ConfigError("it has no tokens; make one: quorate token new")
     tokens = [_read_token(table, number) for number, table in enumerate(tables, 1)]
     _check_hashes(tokens)
@@ -135,7 +159,20 @@ def _read_token(table: Mapping[str, Any], number: int) -> Token:
     found = HASH.fullmatch(told_hash) if isinstance(told_hash, str) else None
     if found is None:
         raise ConfigError(f"token {number} ({name}) needs a hash, as `quorate token new` prints it: sha256:…")
-    return Token(name, role, bytes.fromhex(found[1]), _read_polls(table, number, name, role))
+    polls = _read_polls(table, number, name, role)
+    return Token(name, role, bytes.fromhex(found[1]), polls, *_read_bounds(table, f"token {number} ({name})"))
+
+
+def _read_bounds(table: Mapping[str, Any], who: str) -> tuple[int, float | None, float]:
+    """Its share, rate and burst."""
+    share, rate, burst = (table.get(key) for key in ("share", "rate", "burst"))
+    if share is not None and (type(share) is not int or not 1 <= share <= SHARES_MAX):
+        raise ConfigError(f"{who} needs as share of the dedup window 1 to {SHARES_MAX}, or none for the common one")
+    if rate is not None and (type(rate) not in (int, float) or not 0.001 <= rate <= RATE_MAX):
+        raise ConfigError(f"{who} needs as rate votes a second, 0.001 to {RATE_MAX:,}; leave it out for none")
+    if burst is not None and (rate is None or type(burst) is not int or not 1 <= burst <= RATE_MAX):
+        raise ConfigError(f"{who} needs as burst votes at once, 1 to {RATE_MAX:,}, and a rate beside it")
+    return share or 0, None if rate is None else float(rate), float(burst or 0)
 
 
 def _read_polls(table: Mapping[str, Any], number: int, name: str, role: Role) -> frozenset[str] | None:

@@ -34,6 +34,36 @@ def test_it_appends_to_a_file_that_only_its_user_may_read(tmp_path: Path, capsys
     assert not any(secret in path.read_text() for secret in secrets)
 
 
+def test_it_writes_the_bounds_of_the_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "tokens.toml"
+    path.touch(0o600)
+    path.write_text("# ours\n")
+    for name, more in (("ann", "--rate 100 --burst 7"), ("bob", "--rate 0.5"), ("carl", "--share 5"), ("dora", "")):
+        assert 0 == main(["token", "new", "--role", "vote", "--name", name, "--file", str(path), *more.split()])
+    assert 0 == main(["token", "new", "--role", "vote", "--name", "bob", "--file", str(path)])
+    assert 0 == main(["token", "new", "--role", "vote", "--name", "eve", "--share", "0", "--file", str(path)])
+    assert 0 == main(["token", "new", "--role", "read", "--name", "rob", "--rate", "3", "--file", str(path)])
+    expected = [
+        ("ann", 1, 100.0, 7.0),
+        ("bob", 2, 0.5, 0.0),
+        ("carl", 5, None, 0.0),
+        ("dora", 3, None, 0.0),
+        ("bob", 2, None, 0.0),
+        ("eve", 0, None, 0.0),
+        ("rob", 0, 3.0, 0.0),
+    ]
+    assert expected == [(token.name, token.share, token.rate, token.burst) for token in TokenFile(path).tokens]
+    assert "rate = 100\n" in path.read_text()
+    assert "with the role vote and share 3 of the dedup window" in capsys.readouterr().err
+
+
+def test_lines_that_are_only_printed_have_a_share_only_if_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert 0 == main(["token", "new", "--role", "vote"])
+    assert "share" not in capsys.readouterr().out
+    assert 0 == main(["token", "new", "--role", "vote", "--share", "4", "--json"])
+    assert 4 == json.loads(capsys.readouterr().out)["share"]
+
+
 def test_it_keeps_what_stands_in_the_file(tmp_path: Path) -> None:
     path = tmp_path / "tokens.toml"
     path.touch(0o600)
@@ -47,6 +77,9 @@ def test_it_keeps_what_stands_in_the_file(tmp_path: Path) -> None:
     [
         ("", 0o600, ["--role", "read", "--name", "a b"]),
         ("", 0o600, ["--role", "operate", "--poll", "mood"]),
+        ("", 0o600, ["--role", "vote", "--burst", "5"]),
+        ("", 0o600, ["--role", "vote", "--rate", "0"]),
+        ("", 0o600, ["--role", "vote", "--share", "9"]),
         ("# open", 0o644, ["--role", "read"]),
         ("[[token", 0o600, ["--role", "read"]),
         ("x = 1\n", 0o600, ["--role", "read"]),

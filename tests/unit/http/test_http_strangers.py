@@ -76,7 +76,8 @@ def node(tmp_path: Path) -> Iterator[Node]:
 
 
 def test_the_status_of_a_caller_with_a_token_is_whole(node: Node) -> None:
-    assert STATUS == node.ask("GET", "/status", None, bearer("reader")).json
+    caller = {"token": "reader", "role": "read", "share": 0, "protected_ids": 1_000_000}
+    assert STATUS | {"caller": caller} == node.ask("GET", "/status", None, bearer("reader")).json
 
 
 def test_without_a_token_it_shows_no_paths_and_no_ids(node: Node) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from quorate.errors import ConfigError
 from quorate.security.roles import RANKS, highest
-from quorate.security.tokens import hash_of, new_secret, read_tokens
+from quorate.security.tokens import Token, hash_of, new_secret, read_tokens, share_for
 
 ONE = '[[token]]\nname = "{name}"\nrole = "{role}"\nhash = "{hash}"\n{more}\n'
 
@@ -43,6 +43,33 @@ def test_a_token_that_changed_is_not_still_there() -> None:
     assert (True, False) == (before.still_has(token), after.still_has(token))
 
 
+def test_a_token_has_bounds_only_if_its_line_says_so() -> None:
+    (plain,), (bound,) = read_tokens(table()), read_tokens(table(more="share = 8\nrate = 0.5\nburst = 20"))
+    assert ((0, None, 0.0), (8, 0.5, 20.0)) == tuple((token.share, token.rate, token.burst) for token in (plain, bound))
+    assert read_tokens(table()).still_has(bound), "with other bounds it is the same token: its streams go on"
+
+
+@pytest.mark.parametrize(
+    ("there", "name", "role", "expected"),
+    [
+        ([], "ann", "vote", 1),
+        ([], "ann", "manage", 1),
+        ([], "ann", "read", 0),
+        ([], "ann", "operate", 0),
+        ([("bob", 1), ("carl", 3)], "ann", "vote", 2),
+        ([("bob", 1), ("ann", 3)], "ann", "vote", 3),
+        ([("bob", 0)], "ann", "vote", 1),
+        ([("bob", share) for share in range(1, 9)], "ann", "vote", 0),
+        ([("ann" if share == 5 else "bob", share) for share in range(1, 9)], "ann", "vote", 5),
+    ],
+)
+def test_a_new_token_gets_a_share_that_no_other_name_has(
+    there: list[tuple[str, int]], name: str, role: str, expected: int
+) -> None:
+    tokens = [Token(owner, "vote", bytes([number]) * 32, share=share) for number, (owner, share) in enumerate(there)]
+    assert expected == share_for(tokens, name, role)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -63,6 +90,17 @@ def test_a_token_that_changed_is_not_still_there() -> None:
         (table(more='polls = [""]'), "poll is empty"),
         (table(role="operate", more='polls = ["mood"]'), "cannot be bound"),
         (table() + table("bob"), "ann and bob have the same hash"),
+        (table(more="share = 9"), "share of the dedup window 1 to 8"),
+        (table(more="share = 0"), "share of the dedup window 1 to 8"),
+        (table(more="share = true"), "share of the dedup window 1 to 8"),
+        (table(more="share = 1.0"), "share of the dedup window 1 to 8"),
+        (table(more="rate = 0"), "needs as rate votes a second"),
+        (table(more="rate = true"), "needs as rate votes a second"),
+        (table(more="rate = nan"), "needs as rate votes a second"),
+        (table(more="rate = inf"), "needs as rate votes a second"),
+        (table(more='rate = "10/s"'), "needs as rate votes a second"),
+        (table(more="rate = 1\nburst = 0"), "needs as burst votes at once"),
+        (table(more="burst = 10"), "and a rate beside it"),
         ("", "it has no tokens"),
         ("# one line", "it has no tokens"),
         ("a = " + "[" * 10_000, "not TOML"),

@@ -18,9 +18,9 @@ from quorate.cluster.entry import Done, InShare, Refused
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.state import shares
 from quorate.cluster.state.image import MAGIC
-from quorate.cluster.state.shares import SHARES_MAX, Shares
+from quorate.cluster.state.shares import Shares
 from quorate.errors import DataError
-from quorate.vote import Outcome
+from quorate.vote import SHARES_MAX, Outcome
 from tests.unit.state.fsm_script import Script, cast, choice
 from tests.unit.state.test_dedup import OTHER, STAMP, id_of
 
