@@ -34,21 +34,24 @@ class Verdict:
     put_back: int = 0  # old copies of disks
     found_out: int = 0  # of them
     creations: int = 0  # of polls under one name
+    shares: dict[int, int] = field(default_factory=dict)  # of the dedup window, and how many ids each holds
     digest: str = ""
     broken: list[str] = field(default_factory=list)
 
 
 async def _voter(cluster: SimCluster, name: str, number: int, outcomes: dict[str, str], rng: random.Random) -> None:
-    """Cast one vote at a node. While its outcome is unknown, cast it again at another node, under the same id."""
+    """Cast one vote at a node. While its outcome is unknown, cast it again at another node, under the same id, and
+    perhaps in another share: nodes may differ in their files of tokens."""
     vote_id = f"v{number}"
     option = rng.choice(OPTIONS)
+    shares = random.Random(f"{cluster.seed} {number}")
     for _ in range(3):
         submitter = cluster.nodes[name].submitter
         if submitter is None:
             return
         try:
             outcomes.setdefault(vote_id, "unknown")  # until we hear otherwise
-            tallied = await submitter.cast([Vote(option, id=vote_id)], timeout_s=1.0)
+            tallied = await submitter.cast([Vote(option, id=vote_id)], timeout_s=1.0, share=shares.choice((0, 0, 1, 2)))
             outcomes[vote_id] = f"counted {option}" if not tallied.rejected else "rejected"
             cluster.acknowledged = max(cluster.acknowledged, tallied.version)
             return
@@ -150,6 +153,7 @@ async def _judge(cluster: SimCluster, outcomes: dict[str, str], recreations: Rec
     verdict.refused = sum(outcome == "refused" for outcome in outcomes.values())
     verdict.snapshots = sum(int(replica.status().snapshots_received) for replica in replicas)
     verdict.terms = max(replica.term for replica in replicas)
+    verdict.shares = replicas[0].state.dedup().shares
     verdict.put_back, verdict.found_out = cluster.put_back, cluster.found_out
     verdict.digest = digests.pop()
     for replica in replicas:
