@@ -7,7 +7,7 @@ begin alike, a tree of the next characters follows; where few are left, they are
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from quorate.ingest.social.matching.characters import MARKS, WORD
@@ -28,16 +28,17 @@ class _Wanted:
 
 @dataclass(slots=True)
 class _Fork:
-    """`ended`: what is complete before it. `following`: by the next character."""
+    """`ended`: what is complete at this depth. `following`: by the character there."""
 
-    ended: list[_Wanted]
-    following: dict[str, _Fork | list[_Wanted]]
+    depth: int
+    ended: _Wanted | None
+    following: dict[str, _Fork | Sequence[_Wanted]]
 
 
 class PieceIndex:
     def __init__(self) -> None:
         self._wanted: dict[str, _Wanted] = {}
-        self._heads: dict[int, dict[str, _Fork | list[_Wanted]]] = {}
+        self._heads: dict[int, dict[str, _Fork | Sequence[_Wanted]]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._wanted)
@@ -57,40 +58,42 @@ class PieceIndex:
 
     def find(self, text: str, is_whole: Callable[[str, int, int], bool] | None = None) -> list[tuple[int, Mention]]:
         """What is mentioned, each with its place. One mention may be found several times."""
-        found: list[tuple[int, Mention]] = []
+        fitting: list[tuple[int, _Wanted]] = []
         for size, heads in self._heads.items():
             get = heads.get
             for at in range(len(text) - size + 1):
                 if (tree := get(text[at : at + size])) is not None:
-                    for wanted in _fitting(tree, text, at, size):
-                        if is_whole is None or is_whole(text, at, at + len(wanted.text)):
-                            found += [(at, mention) for mention in wanted.mentions]
-        return found
+                    while isinstance(tree, _Fork):
+                        if tree.ended is not None:
+                            fitting.append((at, tree.ended))
+                        tree = tree.following.get(text[at + tree.depth : at + tree.depth + 1], ())
+                    for wanted in tree:
+                        if text.startswith(wanted.text, at):
+                            fitting.append((at, wanted))
+        fitting.sort(key=_first_and_longest)
+        return [
+            (at, mention)
+            for at, wanted in fitting
+            if is_whole is None or is_whole(text, at, at + len(wanted.text))
+            for mention in wanted.mentions
+        ]
 
 
-def _grown(pieces: list[_Wanted], depth: int) -> _Fork | list[_Wanted]:
+def _first_and_longest(found: tuple[int, _Wanted]) -> tuple[int, int]:
+    return found[0], -len(found[1].text)
+
+
+def _grown(pieces: list[_Wanted], depth: int) -> _Fork | Sequence[_Wanted]:
     if len(pieces) <= FEW:
-        return pieces
-    ended: list[_Wanted] = []
+        return tuple(pieces)
+    ended: _Wanted | None = None
     longer: dict[str, list[_Wanted]] = {}
     for wanted in pieces:
         if len(wanted.text) == depth:
-            ended.append(wanted)
+            ended = wanted  # each text is there once
         else:
             longer.setdefault(wanted.text[depth], []).append(wanted)
-    return _Fork(ended, {char: _grown(rest, depth + 1) for char, rest in longer.items()})
-
-
-def _fitting(tree: _Fork | list[_Wanted], text: str, at: int, depth: int) -> list[_Wanted]:
-    """The longest first."""
-    ended: list[_Wanted] = []
-    following: _Fork | list[_Wanted] | None = tree
-    while isinstance(following, _Fork):
-        ended += following.ended
-        following = following.following.get(text[at + depth : at + depth + 1])
-        depth += 1
-    fitting = [wanted for wanted in following or () if text.startswith(wanted.text, at)]
-    return sorted([*ended, *fitting], key=lambda wanted: -len(wanted.text))
+    return _Fork(depth, ended, {char: _grown(rest, depth + 1) for char, rest in longer.items()})
 
 
 def cuts_no_word(text: str, start: int, end: int) -> bool:
