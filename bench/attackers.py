@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
 import resource
 import socket
 import ssl
@@ -24,6 +23,7 @@ from typing import cast
 import uvloop
 
 from bench.attack_list import ATTACKS, Attack
+from bench.niceness import set_nice
 
 RECEIVE_BYTES = 16 * 1024  # the system's buffer of somebody who reads nothing or slowly: the node is to hold the rest
 DIAL_S = 10.0
@@ -134,7 +134,7 @@ def main() -> None:
     parser.add_argument("--cpu", type=float, default=0.25, help="of one core")
     parser.add_argument("--ca", help="speak TLS, and trust this authority")
     args = parser.parse_args()
-    os.nice(19)
+    set_nice(19)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     places = [(host, int(port)) for host, _, port in (place.rpartition(":") for place in args.place)]

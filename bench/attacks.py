@@ -5,7 +5,8 @@
 Each attack meets a new cluster. Honest clients (`bench/honest.py`) are measured alone, then under the attack, then
 after it. The attacker is a process of its own, as nice as can be, that takes at most --cpu of one core; the nodes share
 the cores of this machine with it and with each other, which no real cluster does. So read the ratios as upper bounds,
-and compare them with the row "nothing".
+and compare them with the row "nothing". "And stood" is how long a node's loop was ready and had no core: what clients
+waited for that is not the node's doing.
 
 A row is good if the p99 of both kinds of honest clients stays under five times what it was, no vote fails, no node
 stops, the term stays, and no node holds more memory than 2.5 times what it held idle and the budgets for clients.
@@ -34,6 +35,7 @@ import uvloop
 import quorate
 from bench.attack_list import ATTACKS, Attack
 from bench.honest import Honest, Noticed
+from bench.niceness import set_nice
 from bench.run import cpu_name
 from bench.systems import ROOT
 from quorate.http.body import BODIES_BYTES_MAX
@@ -61,6 +63,7 @@ class Row(msgspec.Struct):
     idle_bytes: dict[str, int]  # by node, resident, with honest clients
     most_bytes: dict[str, int]  # under the attack, and after it
     cpu_s: dict[str, float]  # by node, under the attack
+    stood_s: dict[str, float]  # by node: how long its loop was ready to go on, and had no core
     terms: tuple[int, int]
     stopped: list[str]  # nodes
 
@@ -81,7 +84,7 @@ class Row(msgspec.Struct):
 
 HEAD = (
     f"{'attack':16} {'voters: p50, p99 ms':>22} {'under it':>15} {'times':>6}  {'newcomers: p50, p99':>20} "
-    f"{'under it':>15} {'times':>6}  {'MB idle, most':>14}  {'CPU s of each node':>18}"
+    f"{'under it':>15} {'times':>6}  {'MB idle, most':>14}  {'CPU s of each node':>18} {'and stood':>14}"
 )
 
 
@@ -94,6 +97,7 @@ def print_row(row: Row) -> None:
     most, node = max((most, node) for node, most in row.most_bytes.items())
     cells.append(f"{f'{row.idle_bytes[node] / MB:.0f}, {most / MB:.0f}':>14} ")
     cells.append(f"{' '.join(f'{cpu_s:.1f}' for cpu_s in row.cpu_s.values()):>18}")
+    cells.append(f"{' '.join(f'{stood_s:.1f}' for stood_s in row.stood_s.values()):>14}")
     print(" ".join(cells) + "".join(f"\n    {fault}" for fault in row.faults()), flush=True)
 
 
@@ -103,6 +107,8 @@ def measure(name: str, args: argparse.Namespace, folder: Path) -> Row:
     command = limited(args.descriptors) if args.descriptors else QUORATE
     with FreshCluster(folder, settings=settings, command=command) as cluster:
         prepare(cluster, ATTACKS[name])
+        for node in cluster.nodes if args.nice else ():
+            set_nice(args.nice, node.pid)
         return uvloop.run(attacked(name, cluster, args, folder, trusts))
 
 
@@ -121,10 +127,10 @@ async def attacked(
     try:
         await asyncio.sleep(SETTLE_S)
         honest.noticed()
-        cpu_s = watched.cpu_s()
+        cpu_s, stood_s = watched.cpu_s(), watched.stood_s()
         await watched.for_s(args.seconds)
         under = honest.noticed()
-        spent_s = {node: cpu - cpu_s.get(node, 0.0) for node, cpu in watched.cpu_s().items()}
+        cpu_s, stood_s = since(cpu_s, watched.cpu_s()), since(stood_s, watched.stood_s())
         if not attacker.running:
             raise RuntimeError(f"the attacker ended by itself:\n{attacker.tail()}")
     finally:
@@ -133,7 +139,12 @@ async def attacked(
     after = honest.noticed()
     await honest.stop()
     stopped = [node.id for node in cluster.nodes if not node.running]
-    return Row(name, alone, under, after, idle_bytes, watched.most(), spent_s, (term, watched.term(leader)), stopped)
+    terms, most_bytes = (term, watched.term(leader)), watched.most()
+    return Row(name, alone, under, after, idle_bytes, most_bytes, cpu_s, stood_s, terms, stopped)
+
+
+def since(before: dict[str, float], now: dict[str, float]) -> dict[str, float]:
+    return {name: value - before.get(name, 0.0) for name, value in now.items()}
 
 
 class Watched:
@@ -158,6 +169,11 @@ class Watched:
 
     def cpu_s(self) -> dict[str, float]:
         return {node.id: node.cpu_s() for node in self._nodes if node.running}
+
+    def stood_s(self) -> dict[str, float]:
+        """How long the main thread of each node, which runs the loop, has waited for a core (Linux)."""
+        running = [node for node in self._nodes if node.running]
+        return {node.id: int(Path(f"/proc/{node.pid}/schedstat").read_text().split()[1]) / 1e9 for node in running}
 
     def term(self, leader: NodeProcess) -> int:
         """The greatest that a node knows."""
@@ -232,6 +248,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=2.0)
     parser.add_argument("--after", type=float, default=2.0, help="seconds of looking on when the attack is over")
     parser.add_argument("--cpu", type=float, default=0.25, help="of one core, that the attacker takes at most")
+    parser.add_argument("--nice", type=int, default=0, help="of the nodes and honest clients; below 0 needs root")
     parser.add_argument("--tls", action="store_true", help="the nodes speak TLS, and so do most attackers")
     parser.add_argument("--descriptors", type=int, help="how many each node may have (ulimit -n)")
     parser.add_argument("--folder", type=Path, help="where data goes; not a tmpfs, which syncs nothing")
@@ -245,6 +262,8 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> int:
     args = parsed()
+    if args.nice:
+        set_nice(args.nice)
     print(f"{settings(args)}\n\n{HEAD}", flush=True)
     rows = []
     for name in args.names:

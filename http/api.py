@@ -22,6 +22,7 @@ from quorate.http.limits import Limits
 from quorate.http.origins import Origins
 from quorate.http.parse_pool import ParsePool
 from quorate.http.refusals import RefusalWords
+from quorate.turns import ThreadTurns, Turns
 from quorate.words import Action
 
 
@@ -95,4 +96,6 @@ class Api:
     refusals: RefusalWords = field(default_factory=RefusalWords)
     counts: Counts = field(default_factory=Counts)
     parse_pool: ParsePool = field(default_factory=ParsePool)
+    turns: Turns = field(default_factory=Turns)  # of big work on the loop
+    thread_turns: ThreadTurns = field(default_factory=ThreadTurns)  # of Flask's threads
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)

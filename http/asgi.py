@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.access import CALLER
@@ -25,9 +25,12 @@ from quorate.http.flask_loader import FlaskLoader, LoadedFlask
 from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Headers, Reply, headers_of, internal, problem
 from quorate.http.request import Request
-from quorate.http.routing import Match, Rendering, Route, Router
+from quorate.http.routing import InTurn, Match, Rendering, Route, Router
 from quorate.http.scope import Scope, length_of, query_of, read_headers, without_last_slash
 from quorate.http.unsent import BIG_BYTES
+
+if TYPE_CHECKING:
+    from flask import Response
 
 Send = Callable[[Message], Awaitable[None]]
 T = TypeVar("T")
@@ -93,7 +96,7 @@ class AsgiApp:
             answer = await route.answer(self._api, request, arguments)
             if route.method == "GET":  # a change is done by now, and is answered as done
                 self._api.access.check_holds(request.caller)
-            if callable(answer):
+            if callable(answer) and not isinstance(answer, InTurn):
                 answer = await self._render(answer)
         except QuorateError as error:
             answer = problem(error, path)
@@ -103,6 +106,9 @@ class AsgiApp:
             answer = internal(error, path)
         finally:
             self._bodies.done(request.body)
+        if isinstance(answer, InTurn):
+            async with self._api.turns:
+                return await self._send(scope, send, answer.make())
         if isinstance(answer, Reply):
             return await self._send(scope, send, answer)
         assert isinstance(answer, Stream), "a hot route answers with a Reply or a Stream"
@@ -140,25 +146,26 @@ class AsgiApp:
         stream.begin_sending(partial(break_off, scope))
         try:
             await send({"type": "http.response.start", "status": 200, "headers": stream_headers(self._api, stream)})
-            while (chunk := await self._next_chunk(stream, scope)) is not None:
-                await send({"type": "http.response.body", "body": chunk, "more_body": True})
+            while await self._send_events(stream, scope, send):
+                pass
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._api.counts.streams -= 1
             leaving.cancel()
             stream.end_sending()
 
-    async def _next_chunk(self, stream: Stream, scope: Scope) -> bytes | None:
-        """The next events, put together when the client has read those before, and when there is room for them."""
+    async def _send_events(self, stream: Stream, scope: Scope, send: Send) -> bool:
+        """Send the next events when the client has read those before, and when there is room. False: no more come."""
         connection: HttpConnection | None = scope.get(CONNECTION)
         if connection is not None:
             await connection.drained()
-            while (size := await stream.ready()) > BIG_BYTES and not connection.has_room_for(size):
-                if stream.closed:
-                    break
-                await asyncio.sleep(LOOK_AGAIN_S)
-            return stream.take()
-        return await stream.next()
+        if await stream.ready() <= BIG_BYTES:
+            return await _send_chunk(stream.take(), send)
+        async with self._api.turns:  # thousands of streams may have the same news
+            if stream.closed or connection is None or connection.has_room_for(stream.size):
+                return await _send_chunk(stream.take(), send)
+        await asyncio.sleep(LOOK_AGAIN_S)
+        return True
 
     # ---- on Flask's threads -----------------------------------------------------------------------------------------
 
@@ -194,7 +201,12 @@ class AsgiApp:
 
     async def _render(self, rendering: Rendering) -> Reply:
         loop = asyncio.get_running_loop()
-        answer = await self._on_thread(lambda flask: loop.run_in_executor(flask.threads.executor, rendering))
+
+        def render() -> Reply | Response:
+            with self._api.thread_turns.work():
+                return rendering()
+
+        answer = await self._on_thread(lambda flask: loop.run_in_executor(flask.threads.executor, render))
         assert isinstance(answer, Reply), "only files are answered in another way, and nothing waits for them"
         return answer
 
@@ -252,6 +264,12 @@ def _given(body: bytes, receive: Receive) -> Receive:
         return given
 
     return give
+
+
+async def _send_chunk(chunk: bytes | None, send: Send) -> bool:
+    if chunk is not None:
+        await send({"type": "http.response.body", "body": chunk, "more_body": True})
+    return chunk is not None
 
 
 async def _gone(receive: Receive) -> None:

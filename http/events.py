@@ -13,15 +13,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
-from quorate.cluster.fsm import Applied
+from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.address_shares import AddressShares, share_key
 from quorate.http.reply import encode
 from quorate.security.caller import Caller
+from quorate.turns import Turns
 from quorate.words import count
 
 COALESCE_S = 0.1
@@ -73,6 +74,11 @@ class Stream:
                 async with asyncio.timeout(HEARTBEAT_S):
                     await self._wake.wait()
         self._wake.clear()
+        return self.size
+
+    @property
+    def size(self) -> int:
+        """The bytes of the events that are not sent."""
         return sum(map(len, self._pending.values()))
 
     def take(self) -> bytes | None:
@@ -118,9 +124,12 @@ class Stream:
 class Events:
     """Collects what the replica applies and puts events into the streams. Used on the loop."""
 
-    def __init__(self, replica: Replica, *, streams_max: int = 1_000, address_percent: int = 100) -> None:
+    def __init__(
+        self, replica: Replica, *, streams_max: int = 1_000, address_percent: int = 100, turns: Turns | None = None
+    ) -> None:
         """`address_percent` is what one address may have of them; see `address_shares.py`."""
         self._replica = replica
+        self._turns = turns or Turns()
         self._streams_max = streams_max
         self.shares = AddressShares(streams_max, address_percent)
         self._streams: set[Stream] = set()
@@ -280,14 +289,17 @@ class Events:
         if poll is None:
             self._tell_deleted(poll_id, followers)
             return 0
-        results = await chunks.results_of(state, poll)
-        tally = {"id": poll_id, "title": poll.title, "state": poll.state, "results": results}
-        document = encode({**tally, "total": sum(results.values()), "version": version})
-        event = b"event: results\ndata: %s\n\n" % document
+        if not chunks.is_big(poll):
+            event = _event(poll, await chunks.results_of(state, poll, self._turns.rest), version)
+        else:
+            async with self._turns:
+                poll, version = state.poll(poll_id) or poll, state.version
+                results = await chunks.results_of(state, poll, self._turns.rest)
+                event = _event(poll, results, version)
         # Also those that still wait with an older event, so that all of them hold the same bytes.
         for stream in {*followers, *(each for each in self._streams if each.waits_with(poll_id))}:
             stream.put(poll_id, event, version)
-        return len(results)
+        return len(poll.options)
 
     def _tell_deleted(self, poll_id: str, followers: Iterable[Stream]) -> None:
         """It was there. Where the deletion is forgotten already, the number of the creation is not known any more."""
@@ -297,3 +309,8 @@ class Events:
         document = encode({"id": poll_id, "creation": creation, "version": state.version})
         for stream in followers:
             stream.put(poll_id, b"event: deleted\ndata: %s\n\n" % document, state.version)
+
+
+def _event(poll: PollView, results: Mapping[str, int], version: int) -> bytes:
+    tally = {"id": poll.id, "title": poll.title, "state": poll.state, "results": results}
+    return b"event: results\ndata: %s\n\n" % encode({**tally, "total": sum(results.values()), "version": version})

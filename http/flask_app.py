@@ -78,7 +78,8 @@ class _FlaskDoor:
         """Run `work` on the node's loop and wait here for its result."""
         future = asyncio.run_coroutine_threadsafe(work, self._api.loop)
         try:
-            return future.result(LOOP_GRACE_S + timeout_s)
+            with self._api.thread_turns.waiting():
+                return future.result(LOOP_GRACE_S + timeout_s)
         except TimeoutError:
             future.cancel()
             raise OutcomeUnknown("this node did not get to it in time; it may still have had its effect") from None

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quorate.http.api import Api
 from quorate.http.routing import Route
@@ -63,5 +63,10 @@ def load_flask(api: Api, routes: Iterable[Route]) -> LoadedFlask:
 
     listed = tuple(routes)
     app = create_app(api, listed)
-    threads = WSGIMiddleware(app, workers=api.limits.threads)  # type: ignore[arg-type]  # two spellings of WSGI
+
+    def in_turn(environ: Any, start_response: Any) -> Iterable[bytes]:
+        with api.thread_turns.work():
+            return app(environ, start_response)
+
+    threads = WSGIMiddleware(in_turn, workers=api.limits.threads)
     return LoadedFlask(threads, UrlMap(listed, app.url_map))

@@ -26,7 +26,18 @@ if TYPE_CHECKING:
     from flask import Response
 
 Rendering = Callable[[], "Reply | Response"]  # the rest of the work, which may take a while: a Flask thread calls it
-Answer = Reply | Stream | Rendering
+
+
+class InTurn(NamedTuple):
+    """A big answer, which is made and sent on the loop when it is its turn."""
+
+    make: Callable[[], Reply]
+
+    def __call__(self) -> Reply:
+        return self.make()
+
+
+Answer = Reply | Stream | Rendering | InTurn
 Handler = Callable[..., Coroutine[Any, Any, Answer]]
 
 PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")

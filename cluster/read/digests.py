@@ -14,6 +14,7 @@ import msgspec
 from quorate.cluster.fsm import Applied, Image
 from quorate.cluster.replica import LogPoint, Replica
 from quorate.errors import Gone, Overloaded, Stale
+from quorate.turns import ThreadTurns
 
 ASKED_MAX = 8
 POLL_S = 0.01
@@ -36,6 +37,7 @@ class Digests:
         self._last: Digest | None = None
         self._asked = 0
         self._one = asyncio.Lock()
+        self._turns = ThreadTurns()
         replica.on_applied(self._freeze)
 
     async def digest(self, version: int | None, wait_s: float) -> Digest:
@@ -71,9 +73,13 @@ class Digests:
             image = await self._reached(version, wait_s)
         async with self._one:
             if self._last is None or self._last.version != image.version:
-                made = await asyncio.to_thread(image.digest)
+                made = await asyncio.to_thread(self._make, image)
                 self._last = Digest(image.version, made.hex(), image.head.chain.hex())
             return self._last
+
+    def _make(self, image: Image) -> bytes:
+        with self._turns.work():
+            return image.digest()
 
     async def _reached(self, version: int, wait_s: float) -> Image:
         asked = version, asyncio.get_running_loop().create_future()

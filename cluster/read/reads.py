@@ -8,9 +8,9 @@ has applied everything that was committed before the read began (Raft §8). Read
 A node that has just started does not know yet what the cluster has counted. Until it knows, it lists no polls and never
 says that there is no such poll: it waits, and then says `NotReady`.
 
-A list of all polls can be too long to send between nodes. So a follower asks the leader only for its version, applies
-that, and lists the polls itself: they are the same. A follower that does not hear the leader gets nothing new to apply,
-so it has the leader make the list.
+A list of all polls can be too long to send between nodes, and what is asked about a poll of very many options takes
+megabytes. So a follower asks the leader only for its version, applies that, and answers itself: it is the same. A
+follower that does not hear the leader gets nothing new to apply, so it has the leader answer.
 
 On every level, `min_version` makes a read wait until the answering node has applied that version. So a client reads its
 own writes from any node. The leader is never asked to wait: that would hold a call between nodes for as long as the
@@ -29,23 +29,24 @@ import msgspec
 
 from quorate.cluster.fsm import PollView
 from quorate.cluster.read import chunks
+from quorate.cluster.read.big_tallies import BigResults, BigTallies
 from quorate.cluster.read.staleness import Staleness, elapsed_s, version_in
 from quorate.cluster.read.version_waits import VersionWaits
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.leader_call import LeaderCall
 from quorate.cluster.submit.leader_wait import POLL_S
-from quorate.errors import Deleted, NotReady, Overloaded, Stale, TooLarge, UnknownPoll
+from quorate.errors import Deleted, NotReady, Stale, TooLarge, UnknownPoll
+from quorate.turns import Turns
 from quorate.vote import ENTRY_BYTES_MAX
 from quorate.words import AGE_UNKNOWN_MS, Level
 
 ANSWER_S = 0.5  # how long after the reader's deadline the leader's answer may come
 NOT_KNOWN = "this node has just started and has yet to learn from a leader what was counted; ask again, or another node"
-CATCH_UP_S = 1.0  # how long a follower may take to apply the leader's version; then it has the leader make the list
+CATCH_UP_S = 1.0  # how long a follower may take to apply the leader's version; then it has the leader answer
 ASK_AGAIN_S, ASK_AGAIN_MAX_S = 1.0, 8.0  # while a read waits for a version that this node may get late
 NOT_AT_ONCE = 0.618  # of each read's pause is moved by another share, so that a thousand do not ask in one moment
 NO_VERSION = 2**63 - 1  # no state machine comes to this version: a read that wants it is told the present one
 FORWARDED_WAIT_MAX_S = 30.0  # as long as a client may have a read wait
-BIG_WAITING_MAX = 100  # readers of big tallies that wait for their turn; the last of them waits about two seconds
 
 T = TypeVar("T")
 Answer = TypeVar("Answer", "Results", "Versioned[Any]")
@@ -96,24 +97,16 @@ _ANSWERS: dict[str, msgspec.msgpack.Decoder[Any]] = {
 }
 
 
-async def _split(tally: Results) -> _ChunkedResults:
-    return _ChunkedResults(msgspec.structs.replace(tally, results={}), await chunks.split(tally.results))
-
-
-async def _join(answer: _ChunkedResults) -> Results:
-    return msgspec.structs.replace(answer.head, results=await chunks.join(answer.chunks))
-
-
 class Reads:
     """Answers reads, from this node or from the leader. Runs on the node's loop."""
 
-    def __init__(self, replica: Replica, *, clock: Callable[[], float] = elapsed_s) -> None:
+    def __init__(self, replica: Replica, *, turns: Turns | None = None, clock: Callable[[], float] = elapsed_s) -> None:
+        """`turns` are those of all big work of the node."""
         self._replica = replica
+        self._turns = turns or Turns()
         self._clock = clock
         self._waits, self._forwarded_waits = VersionWaits(), VersionWaits()  # for clients, and for other nodes
         self._asked_again = 0.0
-        self._big = asyncio.Lock()  # one big tally is made at a time, so their memory is bounded
-        self._big_waiting = 0
         replica.on_applied(lambda applied: self._applied(applied.version))
         self._leader = LeaderCall(
             replica,
@@ -123,6 +116,7 @@ class Reads:
             changes_nothing=True,
         )
         self.staleness = Staleness(replica, self._confirmed_version, clock)
+        self._big = BigTallies(replica, self._turns, lambda: self.staleness.age_ms, clock)
 
     async def wait_until_known(self, min_version: int, wait_s: float) -> None:
         """Wait until this node knows all polls and has that version. Raises `NotReady` or `Stale` after `wait_s`."""
@@ -159,15 +153,20 @@ class Reads:
         deadline_s = asyncio.get_running_loop().time() + query.wait_s
         if query.level == "none" or (query.level == "weak" and self._replica.is_leader):
             return await self._here(query, deadline_s)
-        catches_up = self._replica.leader_via is None
-        if query.what == "polls" and catches_up and (listed := await self._list_here(query, deadline_s)) is not None:
-            return listed
+        if self._is_long(query) and (answer := await self._caught_up(query, deadline_s)) is not None:
+            return answer
         try:
             return await self._from_leader(query, deadline_s)
         except TooLarge:
             if query.what != "polls":
                 raise
             raise Stale("this node has not caught up, and the list is too long to forward; ask again") from None
+
+    def _is_long(self, query: _Query) -> bool:
+        """Whether the answer may be too long to come from the leader; and this node gets what the leader applies."""
+        poll = self._replica.state.poll(query.name or "")
+        is_big = poll is not None and chunks.is_big(poll)
+        return (query.what == "polls" or is_big) and self._replica.leader_via is None
 
     async def _from_leader(self, query: _Query, deadline_s: float) -> Any:
         """The leader's answer, as soon as it has the version that the query needs."""
@@ -201,7 +200,7 @@ class Reads:
 
         async def decode(answer: bytes) -> Any:
             found = _ANSWERS[query.what].decode(answer)
-            found = await _join(found) if isinstance(found, _ChunkedResults) else found
+            found = await self._join(found) if isinstance(found, _ChunkedResults) else found
             return self._older(found, asked_at_s)  # the leader may have read at the beginning of that time
 
         return await self._leader.ask(
@@ -213,8 +212,14 @@ class Reads:
         found.age_ms = min(AGE_UNKNOWN_MS, found.age_ms + self.staleness.ms_since(since_s))
         return found
 
-    async def _list_here(self, query: _Query, deadline_s: float) -> Versioned[list[PollView]] | None:
-        """The polls at the leader's version or a later one, from this node's state. None if this node lags too much."""
+    async def _join(self, answer: _ChunkedResults) -> Results:
+        if len(answer.chunks) < 2:
+            return msgspec.structs.replace(answer.head, results=await chunks.join(answer.chunks, self._turns.rest))
+        async with self._turns:
+            return msgspec.structs.replace(answer.head, results=await chunks.join(answer.chunks, self._turns.rest))
+
+    async def _caught_up(self, query: _Query, deadline_s: float) -> Any:
+        """The answer at the leader's version or a later one, from this node's state. None if this node lags much."""
         version, asked_at_s = await self._ask_for_version(query.level, deadline_s)
         catch_up_by_s = min(deadline_s, asyncio.get_running_loop().time() + CATCH_UP_S)
         try:
@@ -222,7 +227,7 @@ class Reads:
         except Stale:
             return None
         await self._reached(query.min_version, deadline_s)
-        return Versioned(self._replica.state.polls(query.name), *self._facts(query, asked_at_s))
+        return await self._from_state(query, asked_at_s)
 
     async def _confirmed_version(self, timeout_s: float) -> tuple[int, float]:
         """The version of a leader that a majority confirmed, and when it was asked for (see `staleness.py`)."""
@@ -256,10 +261,18 @@ class Reads:
         query = _decode_query(data)
         wait_s = query.wait_s if 0.0 <= query.wait_s <= FORWARDED_WAIT_MAX_S else FORWARDED_WAIT_MAX_S
         found = await self._here(query, asyncio.get_running_loop().time() + wait_s, self._forwarded_waits)
-        answer = _encode(await _split(found) if isinstance(found, Results) else found)
+        answer = _encode(await self._split(found) if isinstance(found, Results) else found)
         if len(answer) > ENTRY_BYTES_MAX:
             raise TooLarge(f"the answer has {len(answer):,} bytes, too many to forward: ask {self._replica.node_id}")
         return answer
+
+    async def _split(self, tally: Results) -> _ChunkedResults:
+        results = tally.results
+        if isinstance(results, BigResults):
+            parts = await results.split(self._turns)
+        else:
+            parts = await chunks.split(results, self._turns.rest)
+        return _ChunkedResults(msgspec.structs.replace(tally, results={}), parts)
 
     async def _here(self, query: _Query, deadline_s: float, waits: VersionWaits | None = None) -> Any:
         began_s = self._clock()
@@ -268,6 +281,9 @@ class Reads:
         await self._reached(query.min_version, deadline_s, waits)
         if query.level == "none" and (query.what == "polls" or self._replica.state.poll(query.name or "") is None):
             await self._known(deadline_s)
+        return await self._from_state(query, began_s)
+
+    async def _from_state(self, query: _Query, began_s: float) -> Any:
         if query.what == "polls":
             return Versioned(self._replica.state.polls(query.name), *self._facts(query, began_s))
         poll = self._poll(query.name)
@@ -295,18 +311,10 @@ class Reads:
         return poll
 
     async def _big_results(self, query: _Query, began_s: float) -> Results:
-        """The tally at one version, made in chunks."""
-        if self._big_waiting >= BIG_WAITING_MAX:
-            raise Overloaded("too many tallies of very many options are asked of this node; try again in a moment")
-        self._big_waiting += 1
-        try:
-            async with self._big:
-                poll, facts, copied_s = self._poll(query.name), self._facts(query, began_s), self._clock()
-                results = await chunks.results_of(self._replica.state, poll)
-        finally:
-            self._big_waiting -= 1
-        made = Results(poll.id, poll.state, results, sum(results.values()), *facts)
-        return self._older(made, copied_s)
+        tally = await self._big.of(lambda: self._poll(query.name))
+        since_s, age_ms = (began_s, 0) if query.level == "linearizable" else (tally.copied_s, tally.age_ms)
+        made = Results(tally.poll.id, tally.poll.state, tally.results, tally.total, tally.version, query.level, age_ms)
+        return self._older(made, since_s)
 
     async def _known(self, deadline_s: float) -> None:
         """Wait until what is not in this node's state does not exist."""

@@ -17,6 +17,8 @@ from urllib.parse import quote
 import msgspec
 
 from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, DeletePoll, PollResult, State
+from quorate.cluster.read.chunks import is_big
+from quorate.cluster.read.reads import Versioned
 from quorate.cluster.state.polls import TRANSITIONS, PollView
 from quorate.errors import (
     BadTransition,
@@ -40,6 +42,7 @@ from quorate.http.operation import ID, Operation
 from quorate.http.poll_body import MERGE_PATCH, NewPoll, PollEdit, read_edit, read_poll
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request, once, read_query, read_version
+from quorate.http.routing import InTurn
 from quorate.vote import OPTIONS_PER_POLL_MAX, YEAR_9999_MS
 from quorate.words import Level
 
@@ -157,13 +160,18 @@ async def delete(api: Api, request: Request, poll_id: str) -> Reply:
 
 
 @names_polls
-async def show(api: Api, request: Request, poll_id: str) -> Reply:
+async def show(api: Api, request: Request, poll_id: str) -> Reply | InTurn:
     """GET /polls/ID."""
     consistency = read_consistency(read_query(request.query, CONSISTENCY), api.limits.wait_max_s)
     read = api.reads.poll(
         poll_id, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
     )
     found = await within(consistency, read)
+    make = partial(_show, found)
+    return InTurn(make) if is_big(found.value) else make()
+
+
+def _show(found: Versioned[PollView]) -> Reply:
     return reply(show_poll(found.value), version=found.version)
 
 

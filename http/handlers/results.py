@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
+
+import msgspec
+
+from quorate.cluster.read.big_tallies import BigResults
 from quorate.cluster.read.reads import Results
 from quorate.http.api import Api
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
 from quorate.http.handlers.named import names_polls
 from quorate.http.operation import ID, Operation
-from quorate.http.reply import Reply, reply
+from quorate.http.reply import JSON, Reply, encode, reply
 from quorate.http.request import Request, read_query
+from quorate.http.routing import InTurn
 
 RESULTS = Operation("A poll's tally", Results, [ID, *PARAMETERS])
 
 
 @names_polls
-async def results(api: Api, request: Request, poll_id: str) -> Reply:
+async def results(api: Api, request: Request, poll_id: str) -> Reply | InTurn:
     """GET /polls/ID/results."""
     parameters = read_query(request.query, CONSISTENCY) if request.query else {}
     consistency = read_consistency(parameters, api.limits.wait_max_s)
@@ -22,4 +28,12 @@ async def results(api: Api, request: Request, poll_id: str) -> Reply:
         poll_id, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
     )
     tally = await within(consistency, read)
+    if isinstance(tally.results, BigResults):
+        return InTurn(partial(_big_reply, tally, tally.results))
     return reply(tally, version=tally.version)
+
+
+def _big_reply(tally: Results, results: BigResults) -> Reply:
+    """As `reply`, with the JSON of the results that all readers of this tally share."""
+    before, after = encode(msgspec.structs.replace(tally, results={})).split(b'"results":{}', 1)
+    return Reply(200, b"".join((before, b'"results":', results.json, after, b"\n")), JSON, tally.version)

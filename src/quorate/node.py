@@ -52,6 +52,7 @@ from quorate.security.token_file import TokenFile
 from quorate.settings_watch import SettingsWatch
 from quorate.status import StatusReport
 from quorate.tls_report import TlsReport
+from quorate.turns import Turns
 
 # How long a part may take to stop, beyond the deadlines that it keeps by itself.
 STOP_SPARE_S = 5.0
@@ -75,7 +76,8 @@ class Node:
         self.replica = RaftReplica(_replica_settings(config, self._credentials()), self.directory, on_halt=self._halted)
         self.joining = Joining(config, self.replica, failed=self._halted)
         self.submitter = Submitter(self.replica, waiting_bytes_max=config.votes.queue_bytes)
-        self.reads = Reads(self.replica)
+        self._turns = Turns()
+        self.reads = Reads(self.replica, turns=self._turns)
         self.timed_close = TimedClose(self.replica)
         self.flushers = Flushers(
             self.replica,
@@ -133,7 +135,13 @@ class Node:
             submitter=self.submitter,
             reads=self.reads,
             digests=Digests(self.replica),
-            events=Events(self.replica, streams_max=limits.events, address_percent=limits.address_percent),
+            events=Events(
+                self.replica,
+                streams_max=limits.events,
+                address_percent=limits.address_percent,
+                turns=self._turns,
+            ),
+            turns=self._turns,
             members=cluster.members,
             nodes=cluster.nodes,
             status=report.status,

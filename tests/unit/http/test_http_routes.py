@@ -15,7 +15,7 @@ from quorate.http.flask_loader import load_flask
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply, text
 from quorate.http.request import Request
-from quorate.http.routing import Match, Route, Router
+from quorate.http.routing import InTurn, Match, Route, Router
 from quorate.http.url_map import UrlMap
 from tests.support.http_node import MOOD, Node, running
 from tests.support.waiting import wait_for
@@ -110,7 +110,7 @@ def test_an_added_route_is_counted_by_its_path(node: Node) -> None:
 
 @pytest.mark.parametrize("route", [route for route in routes.ROUTES if route.hot], ids=lambda route: route.endpoint)
 def test_a_hot_route_leaves_nothing_to_a_thread(route: Route) -> None:
-    assert typing.get_type_hints(route.handler)["return"] in (Reply, Stream)
+    assert typing.get_type_hints(route.handler)["return"] in (Reply, Stream, Reply | InTurn)
 
 
 def test_each_route_stands_in_the_table_once() -> None:

@@ -9,18 +9,21 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.cluster.entry import CreatePoll
-from quorate.cluster.fsm import StateMachine
-from quorate.cluster.read import chunks, version_waits
+from quorate.cluster.fsm import PollView, StateMachine
+from quorate.cluster.read import big_tallies, chunks, version_waits
 from quorate.cluster.read import reads as reads_module
-from quorate.cluster.read.reads import Reads, Results
+from quorate.cluster.read.reads import Reads, Results, Versioned
 from quorate.cluster.submit.batch import count_choices
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, Stale, TooLarge, UnknownPoll
+from quorate.turns import Turns
 from quorate.vote import Vote
 from quorate.words import AGE_UNKNOWN_MS, Level
 from tests.support.local_replica import LocalReplica
 from tests.support.on_loop import on_loop
 from tests.support.waiting import until
+
+LEVELS: tuple[Level, ...] = ("none", "weak", "linearizable")
 
 
 async def pair() -> tuple[LocalReplica, LocalReplica, Reads]:
@@ -160,8 +163,11 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
     )
     choices, sums = count_choices(votes)
     vote = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
-    reading = [asyncio.ensure_future(reads.results("big")) for _ in range(2)]
-    while not all(read.done() for read in reading):
+    reading: list[asyncio.Future[Results]] = []
+    while len(reading) < 2 or not all(read.done() for read in reading):
+        if len(reading) < 2 and not reads._big._wanted:  # who asks before a tally is begun is given that one
+            reading.append(asyncio.ensure_future(reads.results("big")))
+            await asyncio.sleep(0)
         leader.state.apply(entry.encode_entry(0, [vote]))
         await asyncio.sleep(0)
     first, second = [read.result() for read in reading]
@@ -176,7 +182,8 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
 @on_loop
 async def test_the_loop_goes_on_while_a_big_tally_comes_from_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
-    leader, _, reads = await pair()
+    leader, follower, reads = await pair()
+    follower.state = StateMachine()  # it does not know the poll yet
     big = CreatePoll("big", "", [f"o{i}" for i in range(9)], "open", None, False)
     await Submitter(leader).create_poll(big, timeout_s=5)
     await Submitter(leader).cast([Vote("o7"), Vote("o7"), Vote("o8")], timeout_s=5)
@@ -197,15 +204,85 @@ async def test_the_loop_goes_on_while_a_big_tally_comes_from_the_leader(monkeypa
     assert min(turns) >= 4, turns
 
 
+async def with_big_polls(leader: LocalReplica, *names: str) -> None:
+    for name in names:
+        big = CreatePoll(name, "", [f"o{i}" for i in range(9)], "open", None, False)
+        await Submitter(leader).create_poll(big, timeout_s=5)
+
+
 @on_loop
-async def test_more_readers_of_big_tallies_than_can_be_served_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 1)
-    monkeypatch.setattr(reads_module, "BIG_WAITING_MAX", 2)
+async def test_more_big_tallies_than_can_be_made_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
+    monkeypatch.setattr(big_tallies, "WAITING_MAX", 2)
     leader, _, _ = await pair()
+    await with_big_polls(leader, "b1", "b2", "b3")
     reads = Reads(leader)
     for _ in range(2):  # places come free again
-        answers = await asyncio.gather(*(reads.results("mood") for _ in range(3)), return_exceptions=True)
+        answers = await asyncio.gather(*map(reads.results, ("b1", "b2", "b3")), return_exceptions=True)
         assert [Results, Results, Overloaded] == [type(answer) for answer in answers]
+
+
+@on_loop
+async def test_all_who_ask_before_a_big_tally_is_begun_are_given_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred readers cost the loop 25 ms each. Who asks later has a later one: votes may be counted since."""
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
+    leader, _, _ = await pair()
+    await with_big_polls(leader, "big")
+    turns = Turns()
+    reads = Reads(leader, turns=turns)
+    async with turns:
+        first = [asyncio.ensure_future(reads.results("big", level=level)) for level in LEVELS for _ in range(50)]
+        await until("all wait", lambda: [150] == [wanted.readers for wanted in reads._big._wanted.values()])
+    while reads._big._wanted:
+        await asyncio.sleep(0)
+    await Submitter(leader).cast([Vote("o1")], timeout_s=5)
+    later = await reads.results("big")
+    assert 1 == len({id((await read).results) for read in first})
+    assert {(0, "weak"), (0, "none"), (0, "linearizable")} == {(r.total, r.level) for r in [await f for f in first]}
+    assert 1 == later.total
+
+
+@on_loop
+async def test_a_big_tally_that_nobody_waits_for_is_not_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
+    leader, _, _ = await pair()
+    await with_big_polls(leader, "big")
+    turns = Turns()
+    reads = Reads(leader, turns=turns)
+    async with turns:
+        reading = [asyncio.ensure_future(reads.results("big")) for _ in range(3)]
+        await until("one is wanted", lambda: reads._big._wanted)
+        for read in reading:
+            read.cancel()
+        await asyncio.wait(reading)
+    assert {} == reads._big._wanted
+    assert 0 == (await reads.results("big")).total
+
+
+@pytest.mark.parametrize("what", ["results", "poll"])
+@on_loop
+async def test_a_follower_answers_itself_what_would_be_long(what: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A crowd of such answers filled the connection between the nodes: it was broken off, and votes with it."""
+    monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
+    leader, follower, reads = await pair()
+    await with_big_polls(leader, "big")
+    follower.state = StateMachine()
+    await replicate(leader, follower)
+    asked: list[int] = []
+    serve = leader.handlers["read"]
+
+    async def measured(peer: str, request: bytes) -> bytes:
+        asked.append(0)
+        asked.append(len(await serve(peer, request)))
+        return bytes(asked[-1])
+
+    leader.handlers["read"] = measured
+    await Submitter(leader).cast([Vote("o1")], timeout_s=5)
+    reading: asyncio.Future[Results | Versioned[PollView]]
+    reading = asyncio.ensure_future(reads.results("big") if what == "results" else reads.poll("big"))
+    await until("it has asked for the version", lambda: asked)
+    follower.commit(leader.proposed[-1], asyncio.get_running_loop().create_future())
+    assert (leader.state.version, [0]) == ((await reading).version, asked)
 
 
 @pytest.mark.parametrize("error", [NoLeader("it leads no more"), OutcomeUnknown("the link broke")])

@@ -1,0 +1,93 @@
+"""Big work that any client may ask for: one piece at a time, and after each piece a rest that is twice as long.
+
+A tally of 100,000 options takes some 25 ms, and a client asks for it with 60 bytes. If a hundred do, a node must go on
+to count votes and to be heard as the leader. So big work of all kinds takes turns, in the order in which it came, and
+has a third of the time; the rest is for what is small. Who asks for one big thing alone does not notice.
+
+`Turns` is for work on the loop, which is done in pieces of about a millisecond. `ThreadTurns` is for work on threads:
+they share the interpreter with the loop, so of eight that work at once the loop would have to wait for each.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+
+REST = 2.0  # times as long as the work
+REST_AT_ONCE_S = 0.002  # timers of the loop are no finer; less is put off until it is so much
+REST_MAX_S = 1.0
+
+
+class Turns:
+    """Used on one loop: `async with turns:` around the work, and `await turns.rest()` between its pieces."""
+
+    def __init__(self) -> None:
+        self._one = asyncio.Lock()
+        self._owed_s = 0.0
+        self._began_s = 0.0
+
+    async def __aenter__(self) -> None:
+        await self._one.acquire()
+        try:
+            await self._rest()
+        except BaseException:
+            self._one.release()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._note()
+        self._one.release()
+
+    async def rest(self) -> None:
+        """Let the loop do other things for a while."""
+        self._note()
+        await self._rest()
+
+    def _note(self) -> None:
+        self._owed_s += (time.perf_counter() - self._began_s) * REST
+
+    async def _rest(self) -> None:
+        owed_s = 0.0
+        if self._owed_s >= REST_AT_ONCE_S:
+            owed_s, self._owed_s = min(self._owed_s, REST_MAX_S), 0.0
+        await asyncio.sleep(owed_s)
+        self._began_s = time.perf_counter()
+
+
+class ThreadTurns:
+    """`with turns.work():` around what a thread does, and `with turns.waiting():` where it waits for others in it."""
+
+    def __init__(self) -> None:
+        self._one = threading.Lock()
+        self._rests_until_s = 0.0
+        self._mine = threading.local()
+
+    @contextmanager
+    def work(self) -> Iterator[None]:
+        with self._one:
+            time.sleep(max(0.0, self._rests_until_s - time.monotonic()))
+            self._mine.works, began_s = True, time.thread_time()
+            try:
+                yield
+            finally:
+                self._mine.works = False
+                worked_s = time.thread_time() - began_s
+                self._rests_until_s = time.monotonic() + min(worked_s * REST, REST_MAX_S)
+
+    @contextmanager
+    def waiting(self) -> Iterator[None]:
+        """Let another thread work meanwhile. Nothing happens where this one has no turn."""
+        if not getattr(self._mine, "works", False):
+            yield
+            return
+        self._one.release()
+        try:
+            yield
+        finally:
+            self._one.acquire()

@@ -1,0 +1,109 @@
+"""Big work takes turns, and rests."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from quorate import turns as turns_module
+from quorate.turns import ThreadTurns, Turns
+from tests.support.on_loop import on_loop
+
+
+def spin(seconds: float) -> None:
+    """Work that takes so much of this thread's own time."""
+    end_s = time.thread_time() + seconds
+    while time.thread_time() < end_s:
+        pass
+
+
+@on_loop
+async def test_one_piece_of_big_work_is_done_at_a_time_and_the_loop_rests_after_each() -> None:
+    turns, order, slept = Turns(), list[int](), list[float]()
+
+    async def sleep(seconds: float) -> None:
+        slept.append(seconds)
+        await real_sleep(0)
+
+    real_sleep = asyncio.sleep
+
+    async def work(number: int) -> None:
+        async with turns:
+            for _ in range(2):
+                order.append(number)
+                spin(0.002)
+                await turns.rest()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asyncio, "sleep", sleep)
+        await asyncio.gather(*map(work, range(3)))
+    assert [0, 0, 1, 1, 2, 2] == order
+    assert sum(slept) >= 6 * 2 * 0.002
+    assert sum(second > 0 for second in slept) >= 6
+
+
+@on_loop
+async def test_little_work_rests_only_when_it_has_become_much() -> None:
+    turns = Turns()
+    async with turns:
+        turns._began_s -= turns_module.REST_AT_ONCE_S / turns_module.REST / 4
+    assert 0 < turns._owed_s < turns_module.REST_AT_ONCE_S
+    async with turns:
+        turns._began_s -= turns_module.REST_AT_ONCE_S
+    assert turns._owed_s > turns_module.REST_AT_ONCE_S
+    async with turns:
+        assert not turns._owed_s, "it rested before this piece"
+
+
+@on_loop
+async def test_a_turn_comes_free_when_its_owner_leaves_while_it_waits_or_works() -> None:
+    turns = Turns()
+
+    async def work() -> None:
+        async with turns:
+            await asyncio.Event().wait()
+
+    works, waits = asyncio.ensure_future(work()), asyncio.ensure_future(work())
+    await asyncio.sleep(0)
+    for task in (waits, works):
+        task.cancel()
+    await asyncio.wait([works, waits])
+    async with asyncio.timeout(5):
+        async with turns:
+            pass
+
+
+def test_threads_work_one_at_a_time_but_for_those_that_wait() -> None:
+    turns, waits, go_on = ThreadTurns(), threading.Event(), threading.Event()
+
+    def waiting() -> None:
+        with turns.work(), turns.waiting():
+            waits.set()
+            assert go_on.wait(5)
+
+    def working() -> None:
+        with turns.work():
+            go_on.set()
+
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(waiting)
+        assert waits.wait(5)
+        pool.submit(working).result(5)
+        first.result(5)
+    with turns.waiting():
+        assert not turns._one.locked(), "who has no turn gives none away"
+
+
+def test_a_thread_rests_before_the_next_piece_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, slept = ThreadTurns(), list[float]()
+    monkeypatch.setattr(time, "sleep", slept.append)
+    with turns.work():
+        spin(0.02)
+    assert [0.0] == slept, "its own answer does not wait for that"
+    with turns.work():
+        pass
+    assert 0.0 < slept[1] <= 1.0
