@@ -10,7 +10,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from quorate.ingest.social.post import Post
 from quorate.vote import Tallied, Vote
@@ -64,31 +64,47 @@ class StreamNumbers:
 
 
 class StreamCounts:
-    """`numbers` is for reading; it changes while it is read."""
-
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self.numbers = StreamNumbers()
+        self._numbers = StreamNumbers()
+
+    @property
+    def numbers(self) -> StreamNumbers:
+        """As they are now: a copy, which nobody changes."""
+        with self._lock:
+            now = self._numbers
+            return replace(
+                now,
+                by_option=now.by_option.copy(),
+                rejected=now.rejected.copy(),
+                disconnects=now.disconnects.copy(),
+                connected=dict(now.connected),
+            )
+
+    @property
+    def is_connected(self) -> bool:
+        with self._lock:
+            return self._numbers.is_connected
 
     # ---- by the network's threads -----------------------------------------------------------------------------------
 
     def connected(self, part: str) -> None:
         with self._lock:
             was = self._set_connected(part, True)
-            self.numbers.connects += 1
+            self._numbers.connects += 1
         if not was:
             log.info("connected%s", _to(part))
 
     def disconnected(self, reason: str, detail: str, part: str) -> None:
         with self._lock:
             self._set_connected(part, False)
-            _add(self.numbers.disconnects, [reason], REASONS_MAX)
-            self.numbers.last_disconnect = detail or reason
+            _add(self._numbers.disconnects, [reason], REASONS_MAX)
+            self._numbers.last_disconnect = detail or reason
         log.warning("disconnected%s (%s): %s", _to(part), reason, detail)
 
     def _set_connected(self, part: str, now: bool) -> bool:
         """Whether it was connected before. Parts that have come and gone are forgotten if there are very many."""
-        connected = self.numbers.connected
+        connected = self._numbers.connected
         was = connected.pop(part, False)
         if len(connected) >= PARTS_MAX:
             del connected[next((each for each, is_so in connected.items() if not is_so), next(iter(connected)))]
@@ -97,35 +113,35 @@ class StreamCounts:
 
     def lost(self, why: str, part: str) -> None:
         with self._lock:
-            self.numbers.losses += 1
+            self._numbers.losses += 1
             loss = Loss(time.time(), f"{part}: {why}" if part else why)
-            self.numbers.last_losses = [*self.numbers.last_losses, loss][-LOST_KEPT:]
+            self._numbers.last_losses = [*self._numbers.last_losses, loss][-LOST_KEPT:]
         log.error("posts are lost%s: %s", _to(part), why)
 
     # ---- by the main thread and the one that sends ------------------------------------------------------------------
 
     def matched(self, posts: Sequence[Post], votes: Sequence[Vote], matched_posts: int) -> None:
         with self._lock:
-            self.numbers.posts += len(posts)
-            self.numbers.matched_posts += matched_posts
-            self.numbers.votes += len(votes)
+            self._numbers.posts += len(posts)
+            self._numbers.matched_posts += matched_posts
+            self._numbers.votes += len(votes)
             for key, number in Counter((str(vote.poll), vote.option) for vote in votes).items():
-                known = key in self.numbers.by_option or len(self.numbers.by_option) < OPTIONS_MAX
-                self.numbers.by_option[key if known else (OTHERS, OTHERS)] += number
+                known = key in self._numbers.by_option or len(self._numbers.by_option) < OPTIONS_MAX
+                self._numbers.by_option[key if known else (OTHERS, OTHERS)] += number
 
     def answered(self, votes: int, tallied: Tallied | None) -> None:
         """`tallied` is what a cluster says; NSQ only says that it has them."""
         with self._lock:
-            self.numbers.confirmed_votes += votes
+            self._numbers.confirmed_votes += votes
             if tallied is not None:
-                self.numbers.applied += tallied.applied
-                self.numbers.duplicates += tallied.duplicates
-                _add(self.numbers.rejected, (each.reason for each in tallied.rejected), REASONS_MAX)
+                self._numbers.applied += tallied.applied
+                self._numbers.duplicates += tallied.duplicates
+                _add(self._numbers.rejected, (each.reason for each in tallied.rejected), REASONS_MAX)
 
     def confirmed(self, posts: Sequence[Post]) -> None:
         with self._lock:
-            self.numbers.confirmed_posts += len(posts)
-            self.numbers.created_ms = max(self.numbers.created_ms, *(post.created_ms for post in posts), 0)
+            self._numbers.confirmed_posts += len(posts)
+            self._numbers.created_ms = max(self._numbers.created_ms, *(post.created_ms for post in posts), 0)
 
 
 def _add(counter: Counter[str], words: Iterable[str], most: int) -> None:

@@ -5,13 +5,18 @@ Both take part of the votes at once if all are too many: the size of a request f
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from quorate.client.http import Client
-from quorate.ingest.nsq.publisher import Publisher, batches, messages
+from quorate.errors import Invalid
+from quorate.ingest.nsq.publisher import NoNsqd, Publisher, batches, messages
 from quorate.vote import Tallied, Vote
+
+log = logging.getLogger(__name__)
 
 FIRST_VOTES, VOTES_MAX = 500, 4_000  # in one request; so many are below its limit of bytes, whatever their texts
 SLOW_S, QUICK_S = 1.0, 0.25
@@ -20,6 +25,11 @@ NSQ_VOTES = 4_000
 
 class Outlet(Protocol):
     name: str  # for people: the cluster, or the topic
+    single: int  # votes of which there is one copy only, where two were wanted
+
+    def check(self) -> None:
+        """Raises `QuorateError` for what only a person can mend, as far as it can be told before there are votes."""
+        ...
 
     def send(self, votes: Sequence[Vote]) -> tuple[int, Tallied | None]:
         """How many of the first votes are confirmed now, and what the cluster said of them. Raises `QuorateError`.
@@ -32,16 +42,21 @@ class Outlet(Protocol):
 
 
 class ClusterOutlet:
-    def __init__(self, client: Client) -> None:
-        self._client = client
+    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
+        self._client, self._clock = client, clock
         self._votes = FIRST_VOTES
-        self.name = "the cluster"
+        self.name, self.single = "the cluster", 0
+
+    def check(self) -> None:
+        """Whether votes may be sent: a node looks at the token before it finds that there are none."""
+        with contextlib.suppress(Invalid):
+            self._client.cast([])
 
     def send(self, votes: Sequence[Vote]) -> tuple[int, Tallied | None]:
         part = votes[: self._votes]
-        began_s = time.monotonic()
+        began_s = self._clock()
         tallied = self._client.cast(part)
-        took_s = time.monotonic() - began_s
+        took_s = self._clock() - began_s
         if took_s > SLOW_S:
             self._votes = max(1, len(part) // 2)
         elif took_s < QUICK_S and len(part) == self._votes:
@@ -58,18 +73,31 @@ class NsqOutlet:
     def __init__(self, topic: str, publisher: Callable[[], Publisher], pack: int = 1) -> None:
         self._make, self._pack = publisher, pack
         self._publisher: Publisher | None = None
-        self.name = f"topic {topic}"
+        self.name, self.single = f"topic {topic}", 0
+
+    def check(self) -> None:
+        """That there are enough nsqds. Whether they are up is not asked: votes wait for them."""
+        with contextlib.suppress(NoNsqd):
+            self._publisher = self._make()
 
     def send(self, votes: Sequence[Vote]) -> tuple[int, Tallied | None]:
         part = votes[:NSQ_VOTES]
-        self._publisher = self._publisher or self._make()
+        self._publisher = publisher = self._publisher or self._make()
+        single = publisher.single
         try:
             for batch in batches(messages(part, self._pack)):
-                self._publisher.publish(batch)
+                publisher.publish(batch)
         except BaseException:
             self.close()
             raise
+        finally:
+            self._note(publisher.single - single)
         return len(part), None
+
+    def _note(self, single: int) -> None:
+        if single and not self.single:
+            log.warning("of some votes only one nsqd has a copy: a second one takes none")
+        self.single += single
 
     def close(self) -> None:
         if self._publisher is not None:

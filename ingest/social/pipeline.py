@@ -107,7 +107,7 @@ class Pipeline:
 
     def _tick(self) -> None:
         self.ticked_at_s = time.time()
-        if self._counts.numbers.is_connected:
+        if self._counts.is_connected:
             self.connected_at_s = self.ticked_at_s
         self._places.write_if_due()
         self._on_tick()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -19,7 +20,9 @@ import msgspec
 from quorate.errors import Invalid
 from quorate.own_files import locked, make_own_folder, read_own, write_synced
 
-WRITTEN_EVERY_S = 0.5
+log = logging.getLogger(__name__)
+
+WRITTEN_EVERY_S, TRIED_EVERY_S = 0.5, 2.0
 
 
 class SavedPlaces(msgspec.Struct):
@@ -52,9 +55,16 @@ class PlacesKeeper(Protocol):
     @property
     def kept_at_s(self) -> float | None: ...
 
+    @property
+    def trouble(self) -> str:
+        """Why they are not kept at the moment, where `save` does not wait for it."""
+        ...
+
 
 class PlacesFile:
     """In a small file: on disk when `save` returns, and whole at any moment."""
+
+    trouble = ""
 
     def __init__(self, name: str, path: Path) -> None:
         self.name, self._path = name, path
@@ -94,6 +104,12 @@ class Places:
         self._confirmed = dict(self.at_start)
         self._written = self._confirmed
         self._due_s = 0.0
+        self._trouble = ""
+
+    @property
+    def trouble(self) -> str:
+        """Why the positions cannot be kept at the moment."""
+        return self._trouble or self._keeper.trouble
 
     @property
     def written_at_s(self) -> float | None:
@@ -104,13 +120,23 @@ class Places:
         self._confirmed = {**self._confirmed, **positions}
 
     def write_if_due(self) -> None:
-        if time.monotonic() >= self._due_s:
+        """If they cannot be written, as on a full disk, that is said, and tried again later: counting goes on."""
+        if time.monotonic() < self._due_s:
+            return
+        try:
             self.write()
+        except OSError as error:
+            self._due_s = time.monotonic() + TRIED_EVERY_S
+            why = error.strerror or str(error)
+            if why != self._trouble:
+                log.warning("the position cannot be written: %s; reading goes on, and that is tried again", why)
+            self._trouble = why
 
     def write(self) -> None:
+        """Raises OSError if they cannot be written."""
         confirmed = self._confirmed
-        if confirmed == self._written:
-            return
-        self._keeper.save(SavedPlaces(self._keeper.name, confirmed))
-        self._written = confirmed
-        self._due_s = time.monotonic() + WRITTEN_EVERY_S
+        if confirmed != self._written:
+            self._keeper.save(SavedPlaces(self._keeper.name, confirmed))
+            self._written = confirmed
+            self._due_s = time.monotonic() + WRITTEN_EVERY_S
+        self._trouble = ""

@@ -54,6 +54,8 @@ class StreamProgress:
         lines += [f"posts are lost since {loss['at']}: {loss['why']}" for loss in report["lost"][-1:]]
         if votes["trouble"]:
             lines.append(f"no votes are taken: {votes['trouble']}")
+        if report["positions"]["trouble"]:
+            lines.append(f"the position is not kept: {report['positions']['trouble']}")
         if report["polls"]["trouble"]:
             lines.append(f"the options are those of {report['polls']['read_at']}: {report['polls']['trouble']}")
         return [shown.line(line, 400) for line in lines]

@@ -47,6 +47,8 @@ class _StreamCollector(Collector):
             "posts_under_way": ("Posts read and not confirmed yet", report["posts"]["under_way"]),
             "lag_seconds": ("Age of the newest confirmed post", report["lag_s"]),
             "position_age_seconds": ("Since the position was written", report["positions"]["age_s"]),
+            "position_kept": ("Whether the position can be written", not report["positions"]["trouble"]),
+            "votes_one_copy": ("Votes that only one of two nsqds has", report["votes"]["only_one_copy"]),
             "votes_taken": ("Whether the cluster or NSQ takes votes", not report["votes"]["trouble"]),
             "options": ("Options that are looked for", report["polls"]["options"]),
             "options_read": ("Whether the options could be read the last time", not report["polls"]["trouble"]),
@@ -59,7 +61,7 @@ class _StreamCollector(Collector):
 
 def _by_word(name: str, text: str, label: str, found: dict[str, int]) -> Metric:
     family = CounterMetricFamily(f"quorate_stream_{name}", text, labels=[label])
-    for word, number in list(found.items()):
+    for word, number in found.items():
         family.add_metric([word], number)
     return family
 

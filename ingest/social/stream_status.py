@@ -10,6 +10,7 @@ from typing import Any
 from quorate.ingest.social.counts import StreamCounts
 from quorate.ingest.social.network import HasFigures, Network
 from quorate.ingest.social.options.live_polls import LivePolls
+from quorate.ingest.social.outlets import Outlet
 from quorate.ingest.social.pipeline import Pipeline
 from quorate.ingest.social.places import Places
 from quorate.ingest.social.shard import Shard
@@ -31,13 +32,13 @@ class StreamStatus:
         places: Places,
         counts: StreamCounts,
         pipeline: Pipeline,
-        target: str,
+        outlet: Outlet,
         shard: Shard,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.network, self.counts = network, counts
-        self._polls, self._places, self._pipeline, self._target = polls, places, pipeline, target
+        self._polls, self._places, self._pipeline, self._outlet = polls, places, pipeline, outlet
         self._shard = shard
         self._clock = clock
         self._began_s = clock()
@@ -56,9 +57,9 @@ class StreamStatus:
             "shard": str(self._shard),
             "running_s": round(now_s - self._began_s, 1),
             "connected": numbers.is_connected,
-            "parts": dict(numbers.connected),
+            "parts": numbers.connected,
             "connects": numbers.connects,
-            "disconnects": dict(numbers.disconnects),
+            "disconnects": numbers.disconnects,
             "last_disconnect": numbers.last_disconnect,
             "lost": [{"at": _moment(loss.at_s), "why": loss.why} for loss in numbers.last_losses],
             "losses": numbers.losses,
@@ -70,12 +71,13 @@ class StreamStatus:
                 "under_way": self._pipeline.queue.under_way,
             },
             "votes": {
-                "to": self._target,
+                "to": self._outlet.name,
                 "made": numbers.votes,
                 "confirmed": numbers.confirmed_votes,
                 "applied": numbers.applied,
                 "duplicates": numbers.duplicates,
-                "rejected": dict(numbers.rejected),
+                "rejected": numbers.rejected,
+                "only_one_copy": self._outlet.single,
                 "trouble": self._pipeline.sender.trouble,
             },
             "options": [
@@ -92,6 +94,7 @@ class StreamStatus:
             "positions": {
                 "written_at": None if written_s is None else _moment(written_s),
                 "age_s": None if written_s is None else round(now_s - written_s, 1),
+                "trouble": self._places.trouble,
             },
             **({"figures": dict(figures)} if (figures := self.figures()) else {}),
         }
@@ -105,6 +108,8 @@ class StreamStatus:
         sender = self._pipeline.sender
         if sender.trouble and (stalled_s := now_s - sender.trouble_since_s) > QUIET_S:
             found.append(f"no votes are taken since {stalled_s:.0f} s: {sender.trouble}")
+        if self._places.trouble:
+            found.append(f"the position is not kept: {self._places.trouble}")
         if (stuck_s := now_s - self._pipeline.ticked_at_s) > STUCK_S:
             found.append(f"the main thread hangs since {stuck_s:.0f} s")
         return found
@@ -118,6 +123,8 @@ class StreamStatus:
         if rejected := sum(numbers.rejected.values()):
             reasons = ", ".join(f"{number:,} {reason}" for reason, number in numbers.rejected.most_common())
             text += f", {rejected:,} rejected ({reasons})"
+        if self._outlet.single:
+            text += f"; of {self._outlet.single:,} there is one copy only"
         if numbers.losses:
             text += f"; {count(numbers.losses, 'gap')} in what was read"
         if self._pipeline.unconfirmed:

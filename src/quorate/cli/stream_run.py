@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from quorate.ingest.social.stream_status import StreamStatus
 
 NSQ_TRY_S = 5.0  # then it is said why nothing is taken, and tried again
+TWO_NSQDS_TRY_S = 20.0  # one copy is enough after half of it
 
 
 class StopAsked(BaseException):
@@ -84,6 +85,7 @@ def _run(network: Network, options: StreamOptions, flag: StopFlag, display: Stre
 
     reader = polls_reader(options.config, options.nodes, options.timeout_s)
     outlet, target = _outlet(options)
+    outlet.check()
     name = " ".join(part for part in (network.name, network.source, f"to {target}") if part)
     counts, stream = StreamCounts(), options.config.stream
     with held_places(name, options) as held, contextlib.ExitStack() as stack:
@@ -94,7 +96,7 @@ def _run(network: Network, options: StreamOptions, flag: StopFlag, display: Stre
             display.tick(lines)
 
         pipeline = Pipeline(network, polls, outlet, places, counts, lambda: flag.is_set, tick)
-        status = StreamStatus(network, polls, places, counts, pipeline, outlet.name, held.shard)
+        status = StreamStatus(network, polls, places, counts, pipeline, outlet, held.shard)
         lines = StreamProgress(status).lines
         if stream.listen:
             stack.enter_context(contextlib.closing(StreamListener(stream.listen, status, stream.hosts)))
@@ -123,5 +125,5 @@ def _publisher(options: StreamOptions) -> Publisher:
 
     nsq, both = options.config.nsq, options.config.stream.both
     nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
-    timeout_s = min(options.timeout_s, NSQ_TRY_S)
+    timeout_s = TWO_NSQDS_TRY_S if both else NSQ_TRY_S
     return Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret)

@@ -38,13 +38,13 @@ class Shown:
     """A stream that is made and does not run, with a clock that stands."""
 
     def __init__(self, folder: Path, network: Posts | None = None) -> None:
-        self.now_s = NOW_S
+        self.now_s, outlet = NOW_S, MemoryOutlet()
         self.counts, self.places = StreamCounts(), Places(PlacesFile("test", folder / "places.json"))
         self.network, polls = network or Posts(0), LivePolls(OnePoll())
         self.pipeline = Pipeline(
             self.network,  # type: ignore[arg-type]  # its promise is a text
             polls,
-            MemoryOutlet(),
+            outlet,
             self.places,
             self.counts,
             lambda: False,
@@ -56,7 +56,7 @@ class Shown:
             self.places,
             self.counts,
             self.pipeline,
-            "the cluster",
+            outlet,
             Shard(),
             clock=lambda: self.now_s,
         )
@@ -235,7 +235,7 @@ def test_the_terminal_shows_speed_and_trouble(shown: Shown) -> None:
     shown.pipeline.sender.trouble = "no leader"
     lines = progress.lines(102.0)
     assert "posts: connected, 5 posts/s, 2 votes/s, 5.0 s behind" == lines[0]
-    assert "10 posts, 4 votes to the cluster" == lines[1]
+    assert "10 posts, 4 votes to memory" == lines[1]
     assert "happy 3, sad 1" in lines
     assert "disconnects: stalled 1" in lines
     assert "rejected: closed 1" in lines

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -10,13 +11,14 @@ import pytest
 
 from quorate.errors import Conflict, Invalid, NoLeader
 from quorate.ingest.social import pipeline as pipelines
+from quorate.ingest.social import places as places_module
 from quorate.ingest.social.counts import StreamCounts
 from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.options.live_polls import LivePolls
 from quorate.ingest.social.options.polls_reader import PollsRead
 from quorate.ingest.social.options.stream_poll import StreamPoll
 from quorate.ingest.social.pipeline import Pipeline
-from quorate.ingest.social.places import Places, PlacesFile
+from quorate.ingest.social.places import Places, PlacesFile, SavedPlaces
 from quorate.ingest.social.post import Post
 from quorate.vote import Rejection, Tallied, Vote
 from tests.support.waiting import let_pass, wait_for
@@ -52,7 +54,7 @@ class MemoryOutlet:
     def __init__(self, *answers: Exception, at_once: int = 100) -> None:
         self.votes: dict[str, Vote] = {}
         self.answers, self._at_once = list(answers), at_once
-        self.sent = 0
+        self.sent = self.single = 0
         self.is_open = threading.Event()
         self.is_open.set()
 
@@ -65,6 +67,8 @@ class MemoryOutlet:
         fresh = sum(str(vote.id) not in self.votes for vote in part)
         self.votes |= {str(vote.id): vote for vote in part}
         return len(part), Tallied(fresh, len(part) - fresh, [], 1)
+
+    def check(self) -> None: ...
 
     def close(self) -> None: ...
 
@@ -244,3 +248,32 @@ def test_rejected_votes_are_counted_by_reason_and_passed(start: Start) -> None:
     run = start(Posts(100), Closing())
     run.ended()
     assert {"closed": 100} == run.counts.numbers.rejected
+
+
+def test_a_disk_that_takes_no_position_stops_no_counting(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = threading.Event()
+    full.set()
+    save = PlacesFile.save
+
+    def fails(file: PlacesFile, saved: SavedPlaces) -> None:
+        if full.is_set():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(file, saved)
+
+    monkeypatch.setattr(PlacesFile, "save", fails)
+    monkeypatch.setattr(places_module, "TRIED_EVERY_S", 0.05)
+    run = start(Posts(100, ends=False), MemoryOutlet())
+    wait_for("it is noted", lambda: run.places.trouble)
+    run.pipeline.queue.put([Post("later", "happy")], {"": "101"})
+    wait_for("it goes on", lambda: 101 == len(run.outlet.votes))
+    full.clear()
+    wait_for("the position is written", lambda: {"": "101"} == written(run, tmp_path))
+    wait_for("the trouble is over", lambda: not run.places.trouble)
+    full.set()
+    run.pipeline.queue.put([Post("last", "happy")], {"": "102"})
+    wait_for("it goes on", lambda: 102 == len(run.outlet.votes))
+    run.stop = True
+    with pytest.raises(OSError, match="No space left"):
+        run.ended()
