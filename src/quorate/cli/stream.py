@@ -13,6 +13,7 @@ NETWORKS = {  # name: the first line of its help
     "replay": "Read a file of posts.",
     "twitter": "Read Twitter's v1.1 statuses/filter, or a server that speaks it.",
     "wikimedia": "Read all changes to Wikipedia and its sisters. It needs no account.",
+    "mastodon": "Read the public posts of an instance of Mastodon.",
 }
 ELSEWHERE = {"test": "quorate.cli.stream_test"}  # it is no network
 

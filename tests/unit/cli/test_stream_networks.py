@@ -45,3 +45,8 @@ def test_what_is_no_url_is_refused(url: str) -> None:
 def test_what_wikimedia_cannot_be_asked_is_refused(arguments: tuple[str, str], words: str) -> None:
     done = run("wikimedia", *arguments, env={})
     assert (2, True) == (done.exit_code, words in " ".join(done.output.replace("│", " ").split()))
+
+
+def test_mastodon_needs_its_token_before_anything_else() -> None:
+    done = run("mastodon", "--url", "https://mastodon.example", env={"SP_MASTODON_TOKEN": None})
+    assert "not set: SP_MASTODON_TOKEN." in str(done.exception or done.output)
