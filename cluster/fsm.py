@@ -291,6 +291,10 @@ class StateMachine:
         poll = self._tally.polls.get(id)
         return None if poll is None else self._polls.view(poll)
 
+    def poll_version(self, id: str) -> int | None:
+        poll = self._tally.polls.get(id)
+        return None if poll is None else poll.version
+
     def polls(self, state: str | None = None) -> list[PollView]:
         """All polls, or those in one state, oldest first."""
         return [self._polls.view(poll) for poll in self._tally.polls.values() if state in (None, poll.state)]

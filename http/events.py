@@ -20,6 +20,7 @@ from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.address_shares import AddressShares, share_key
+from quorate.http.poll_changes import PollChanges, deleted_event
 from quorate.http.reply import encode
 from quorate.security.caller import Caller
 from quorate.turns import Turns
@@ -37,8 +38,11 @@ OPTIONS_PER_ROUND = 20_000  # a bigger change takes several rounds, so that the 
 class Stream:
     """The events for one client. The door and `Events` may both call `close`, more than once."""
 
-    def __init__(self, events: Events, polls: frozenset[str] | None, caller: Caller | None = None) -> None:
+    def __init__(
+        self, events: Events, polls: frozenset[str] | None, caller: Caller | None = None, *, only_polls: bool = False
+    ) -> None:
         self.polls = polls  # None: all polls
+        self.only_polls = only_polls  # it is told which polls change, and gets no tally
         self.caller = caller  # who follows it
         self._cut: Callable[[], object] | None = None  # while it is sent: breaks the connection
         self._events = events
@@ -133,6 +137,8 @@ class Events:
         self._streams_max = streams_max
         self.shares = AddressShares(streams_max, address_percent)
         self._streams: set[Stream] = set()
+        self._without_tallies: set[Stream] = set()
+        self._poll_changes = PollChanges(replica)
         self._held: set[Stream] = set()  # streams that have not begun: what is applied now may be older than they saw
         self._options: dict[str, frozenset[str]] = {}  # the options of each poll that a stream names
         self._creations: dict[str, int] = {}  # which poll of that name they are of: of one poll they are only ever more
@@ -145,12 +151,23 @@ class Events:
         replica.on_applied(self._on_applied)
 
     def __len__(self) -> int:
-        return len(self._streams) + len(self._held)
+        return len(self._all())
+
+    def _all(self) -> list[Stream]:
+        return [*self._streams, *self._without_tallies, *self._held]
 
     def open(
-        self, polls: Sequence[str], *, after: int = 0, when: Ready | None = None, caller: Caller | None = None
+        self,
+        polls: Sequence[str],
+        *,
+        after: int = 0,
+        when: Ready | None = None,
+        caller: Caller | None = None,
+        only_polls: bool = False,
     ) -> Stream:
         """Open a stream of the named polls, or of all polls. It begins with the present tally of each poll.
+
+        With `only_polls` it has no tallies, and begins with nothing.
 
         With `when` it begins as soon as that returns; until then it has only heartbeats. It ends if that raises.
 
@@ -161,7 +178,7 @@ class Events:
             raise NotReady("this node is stopping; ask another one")
         if len(self) >= self._streams_max:
             raise NotReady(f"{self._streams_max} clients follow events on this node already; ask another node")
-        stream = Stream(self, frozenset(polls) or None, caller)
+        stream = Stream(self, frozenset(polls) or None, caller, only_polls=only_polls)
         if self.shares.is_full(stream.share_key):
             raise Overloaded(
                 f"{count(self.shares.most, 'stream')} of events to this address are open already, "
@@ -186,6 +203,11 @@ class Events:
         self._begin(stream, polls, after)
 
     def _begin(self, stream: Stream, polls: Sequence[str], after: int) -> None:
+        if stream.only_polls:
+            if not self._without_tallies:
+                self._poll_changes.begin()
+            self._without_tallies.add(stream)
+            return
         self._streams.add(stream)
         self._followers.update(stream.polls or ())
         state = self._replica.state
@@ -200,6 +222,7 @@ class Events:
 
     def forget(self, stream: Stream) -> None:
         self._held.discard(stream)
+        self._without_tallies.discard(stream)
         if stream not in self._streams:  # it was closed before, or has not begun
             return
         self._streams.remove(stream)
@@ -211,14 +234,14 @@ class Events:
 
     def end(self, caller_may: Callable[[Caller], bool]) -> None:
         """End the streams whose caller may not go on: its token was revoked, or is another one now."""
-        for stream in [*self._streams, *self._held]:
+        for stream in self._all():
             if stream.caller is not None and not caller_may(stream.caller):
                 stream.revoke()
 
     def close(self) -> None:
         """End every stream and open no more, since the node stops. Idempotent."""
         self._closed = True
-        for stream in [*self._streams, *self._held]:
+        for stream in self._all():
             stream.close()
         if self._scheduled is not None:
             self._scheduled.cancel()
@@ -227,10 +250,18 @@ class Events:
             self._round.cancel()
 
     def _on_applied(self, applied: Applied) -> None:
+        if self._without_tallies:
+            self._tell_changes(applied)
         if self._streams:
             self._changed_options.update(applied.options)
             self._changed_polls.update(dict.fromkeys(applied.polls))
             self._schedule(COALESCE_S)
+
+    def _tell_changes(self, applied: Applied) -> None:
+        for poll_id, event in self._poll_changes.of(applied):
+            for stream in self._without_tallies:
+                if stream.polls is None or poll_id in stream.polls:
+                    stream.put(poll_id, event, applied.version)
 
     def _schedule(self, delay_s: float) -> None:
         if self._scheduled is None and self._round is None:
@@ -302,13 +333,10 @@ class Events:
         return len(poll.options)
 
     def _tell_deleted(self, poll_id: str, followers: Iterable[Stream]) -> None:
-        """It was there. Where the deletion is forgotten already, the number of the creation is not known any more."""
         state = self._replica.state
-        stone = state.tombstone(poll_id)
-        creation = None if stone is None else stone.creation
-        document = encode({"id": poll_id, "creation": creation, "version": state.version})
+        event = deleted_event(state, poll_id)
         for stream in followers:
-            stream.put(poll_id, b"event: deleted\ndata: %s\n\n" % document, state.version)
+            stream.put(poll_id, event, state.version)
 
 
 def _event(poll: PollView, results: Mapping[str, int], version: int) -> bytes:

@@ -12,7 +12,7 @@ from quorate.http.events import Stream
 from quorate.http.handlers.named import names_polls
 from quorate.http.operation import STRING, Operation
 from quorate.http.reply import Headers, signature
-from quorate.http.request import Request, read_query, read_version
+from quorate.http.request import Request, once, read_query, read_version
 from quorate.words import count
 
 STREAM_POLLS_MAX = 100
@@ -25,10 +25,17 @@ FOLLOW = Operation(
     STRING,
     [
         {"name": "poll", "in": "query", "schema": {"type": "array", "items": {"type": "string"}}},
+        {
+            "name": "only",
+            "in": "query",
+            "schema": {"enum": ["polls"]},
+            "description": "polls: which polls are made, changed or deleted, without tallies. It begins with nothing",
+        },
         {"name": "Last-Event-ID", "in": "header", "schema": {"type": "integer"}},
     ],
     media="text/event-stream",
-    words="Events are `results`, and `deleted` when a poll was deleted; a new poll may have its name.",
+    words="Events are `results`, and `deleted` when a poll was deleted; a new poll may have its name. With "
+    "`only=polls` they are `poll` (its id, creation, state and version) and `deleted`.",
 )
 
 
@@ -39,7 +46,8 @@ async def follow(api: Api, request: Request) -> Stream:
     If that takes long, the answer is 503. But a browser's EventSource never tries again after a 503. It says that it
     accepts event streams, so it is given a stream that begins later.
     """
-    polls = read_query(request.query, frozenset({"poll"})).get("poll", [])
+    parameters = read_query(request.query, frozenset({"poll", "only"}))
+    polls, only_polls = parameters.get("poll", []), _only_polls(parameters)
     if len(polls) > STREAM_POLLS_MAX:
         raise Invalid(f"{count(len(polls), 'poll')} in one stream; the limit is {STREAM_POLLS_MAX}; name none for all")
     caller, followed = request.caller, shown_polls(request.caller, polls)
@@ -51,9 +59,16 @@ async def follow(api: Api, request: Request) -> Stream:
             raise
         api.access.check_holds(caller)
         when = partial(_ready, api, polls, after, HOLD_S)
-        return api.events.open(followed, after=after, when=when, caller=caller)
+        return api.events.open(followed, after=after, when=when, caller=caller, only_polls=only_polls)
     api.access.check_holds(caller)
-    return api.events.open(followed, after=after, caller=caller)
+    return api.events.open(followed, after=after, caller=caller, only_polls=only_polls)
+
+
+def _only_polls(parameters: dict[str, list[str]]) -> bool:
+    only = once(parameters, "only", "")
+    if only not in ("", "polls"):
+        raise Invalid(f"only is {only[:40]!r}; give polls, or leave it out")
+    return bool(only)
 
 
 async def _ready(api: Api, polls: Sequence[str], after: int, wait_s: float) -> None:

@@ -16,7 +16,7 @@ from quorate.errors import ConfigError, QuorateError
 from quorate.ingest.social.matching.matcher import Matcher
 from quorate.ingest.social.matching.option_reading import refusal_of, troubles_of
 from quorate.ingest.social.network import Terms
-from quorate.ingest.social.options.polls_reader import PollsRead, PollsReader
+from quorate.ingest.social.options.polls_reader import PollsNews, PollsRead, PollsReader
 from quorate.ingest.social.options.stream_poll import StreamPoll
 from quorate.ingest.social.shard import Shard
 from quorate.words import count
@@ -54,10 +54,17 @@ class LivePolls:
     """`current` is replaced as a whole. `on_change` gets the new terms, in the thread that reads the polls."""
 
     def __init__(
-        self, reader: PollsReader, shard: Shard = ALL, *, refresh_s: float = REFRESH_S, pause_s: float = PAUSE_S
+        self,
+        reader: PollsReader,
+        shard: Shard = ALL,
+        news: PollsNews | None = None,
+        *,
+        refresh_s: float = REFRESH_S,
+        pause_s: float = PAUSE_S,
     ) -> None:
         """Read the polls. Raises what the reader raises, and `ConfigError` if options cannot be told apart."""
-        self._reader, self._shard, self._refresh_s, self._pause_s = reader, shard, refresh_s, pause_s
+        self._reader, self._shard, self._told = reader, shard, news
+        self._refresh_s, self._pause_s = refresh_s, pause_s
         self._stopped = False
         self._news = threading.Event()
         self.current = first_in_use(reader.read(), shard)
@@ -74,9 +81,13 @@ class LivePolls:
 
     def start(self, on_change: Callable[[Terms], None]) -> None:
         threading.Thread(target=self._run, args=(on_change,), name="polls", daemon=True).start()
+        if self._told is not None:
+            self._told.start(self.read_soon)
 
     def stop(self) -> None:
         self._stopped = True
+        if self._told is not None:
+            self._told.stop()
         self._news.set()
 
     def read_soon(self) -> None:

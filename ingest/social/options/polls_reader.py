@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -25,6 +25,16 @@ class PollsReader(Protocol):
     def read(self) -> PollsRead:
         """The open polls. Raises `QuorateError`, or `OSError`."""
         ...
+
+
+class PollsNews(Protocol):
+    """Whoever tells at once that polls have changed."""
+
+    def start(self, on_news: Callable[[], None]) -> None:
+        """`on_news` may be called from any thread, and too often."""
+        ...
+
+    def stop(self) -> None: ...
 
 
 class BoundedPolls:

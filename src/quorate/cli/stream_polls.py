@@ -12,7 +12,7 @@ from quorate.cli.node_options import UNREACHED_S, ca_given, token_given
 if TYPE_CHECKING:
     from quorate.client.http import Client
     from quorate.config import Config
-    from quorate.ingest.social.options.polls_reader import PollsReader
+    from quorate.ingest.social.options.polls_reader import PollsNews, PollsReader
 
 POLLS_OPTIONS = (
     click.option(
@@ -47,6 +47,16 @@ def polls_reader(config: Config, nodes: list[str], timeout_s: float) -> PollsRea
     from quorate.ingest.social.options.cluster_polls import ClusterPolls
 
     return ClusterPolls(client_maker(nodes, timeout_s), rules)
+
+
+def polls_news(config: Config, nodes: list[str]) -> PollsNews | None:
+    """Whoever tells of changed polls at once. The database is read each minute."""
+    if config.stream.options_from == "mongo":
+        return None
+    from quorate.client.http import DEFAULT_NODES, base_url
+    from quorate.ingest.social.options.cluster_news import ClusterNews
+
+    return ClusterNews([base_url(node) for node in nodes or DEFAULT_NODES], token=token_given(), ca=ca_given())
 
 
 def client_maker(nodes: list[str], timeout_s: float) -> Callable[[], Client]:

@@ -14,7 +14,7 @@ from quorate.cli.output import echo
 from quorate.cli.stream_display import StreamDisplay, stream_display
 from quorate.cli.stream_options import StreamOptions
 from quorate.cli.stream_places import held_places
-from quorate.cli.stream_polls import polls_reader
+from quorate.cli.stream_polls import polls_news, polls_reader
 from quorate.exit_code import DONE
 from quorate.stop_signals import stop_signals
 
@@ -89,7 +89,8 @@ def _run(network: Network, options: StreamOptions, flag: StopFlag, display: Stre
     name = " ".join(part for part in (network.name, network.source, f"to {target}") if part)
     counts, stream = StreamCounts(), options.config.stream
     with held_places(name, options) as held, contextlib.ExitStack() as stack:
-        places, polls = Places(held.keeper, new=options.new), LivePolls(reader, held.shard)
+        places = Places(held.keeper, new=options.new)
+        polls = LivePolls(reader, held.shard, polls_news(options.config, options.nodes))
 
         def tick() -> None:
             held.check()

@@ -57,6 +57,7 @@ class _SessionWithoutRedirects(WebSession):
 class LongRead:
     """The request is sent when it is entered; `wake` may be called before that, and at any time, from any thread.
 
+    `ca`: a file of the certificates whose signature is trusted, and no other.
     `silence_s`: the longest time without any byte, and until the answer begins. Compression is undone on the way
     (gzip, deflate, zstd). A redirect fails: what comes for hours shall come from where a person said.
     """
@@ -72,11 +73,14 @@ class LongRead:
         data: Mapping[str, str] | None = None,
         json: Any = None,
         auth: AuthBase | None = None,
+        ca: str | None = None,
         timeout_connect_s: float = CONNECT_S,
     ) -> None:
         self._url = url
         self._sockets = OpenSockets()
         self._session = _SessionWithoutRedirects(origins=1, pools=pools_by_scheme(self._sockets))
+        if ca is not None:
+            self._session.verify = ca
         self._asked: dict[str, Any] = {"headers": dict(headers or {}), "params": params, "auth": auth}
         self._asked |= {"data": data, "json": json}
         self._method, self._connect_s, self._silence_s = method, timeout_connect_s, silence_s

@@ -12,7 +12,6 @@ from quorate.errors import ConfigError, NoLeader, QuorateError
 from quorate.ingest.social.network import Terms
 from quorate.ingest.social.options.live_polls import LivePolls
 from quorate.ingest.social.options.polls_reader import BoundedPolls, PollsRead
-from quorate.ingest.social.options.shares import share_of
 from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
 from quorate.ingest.social.post import Post
 
@@ -165,10 +164,3 @@ def test_more_than_memory_is_meant_for_is_refused() -> None:
         bounded.add(StreamPoll("p10", ("one more",)))
     with pytest.raises(QuorateError, match="characters"):
         BoundedPolls().add(StreamPoll("p", ("x" * 40_000_000,)))
-
-
-def test_an_option_has_the_same_share_everywhere() -> None:
-    assert [1, 0, 2, 0] == [share_of(option, 3) for option in ("happy", "sad", "猫", "café")]
-    assert share_of("café", 1_000) == share_of("cafe\u0301", 1_000)
-    shares = [share_of(f"option {number}", 4) for number in range(4_000)]
-    assert all(900 < shares.count(share) < 1_100 for share in range(4))
