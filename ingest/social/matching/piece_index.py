@@ -21,7 +21,7 @@ _is_mark = re.compile(f"[{MARKS}]").match
 
 
 @dataclass(slots=True)
-class _Wanted:
+class _SoughtText:
     text: str
     mentions: list[Mention] = field(default_factory=list)
 
@@ -31,34 +31,34 @@ class _Fork:
     """`ended`: what is complete at this depth. `following`: by the character there."""
 
     depth: int
-    ended: _Wanted | None
-    following: dict[str, _Fork | Sequence[_Wanted]]
+    ended: _SoughtText | None
+    following: dict[str, _Fork | Sequence[_SoughtText]]
 
 
 class PieceIndex:
     def __init__(self) -> None:
-        self._wanted: dict[str, _Wanted] = {}
-        self._heads: dict[int, dict[str, _Fork | Sequence[_Wanted]]] = {}
+        self._sought: dict[str, _SoughtText] = {}
+        self._heads: dict[int, dict[str, _Fork | Sequence[_SoughtText]]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._wanted)
+        return bool(self._sought)
 
     def add(self, text: str, mention: Mention) -> None:
-        self._wanted.setdefault(text, _Wanted(text)).mentions.append(mention)
+        self._sought.setdefault(text, _SoughtText(text)).mentions.append(mention)
 
     def close(self) -> None:
         """All pieces are there: make the tree."""
-        heads: dict[int, dict[str, list[_Wanted]]] = {}
-        for wanted in self._wanted.values():
-            size = min(HEAD, len(wanted.text))
-            heads.setdefault(size, {}).setdefault(wanted.text[:size], []).append(wanted)
+        heads: dict[int, dict[str, list[_SoughtText]]] = {}
+        for sought in self._sought.values():
+            size = min(HEAD, len(sought.text))
+            heads.setdefault(size, {}).setdefault(sought.text[:size], []).append(sought)
         self._heads = {
             size: {head: _grown(pieces, size) for head, pieces in by_head.items()} for size, by_head in heads.items()
         }
 
     def find(self, text: str, is_whole: Callable[[str, int, int], bool] | None = None) -> list[tuple[int, Mention]]:
         """What is mentioned, each with its place. One mention may be found several times."""
-        fitting: list[tuple[int, _Wanted]] = []
+        fitting: list[tuple[int, _SoughtText]] = []
         for size, heads in self._heads.items():
             get = heads.get
             for at in range(len(text) - size + 1):
@@ -67,32 +67,32 @@ class PieceIndex:
                         if tree.ended is not None:
                             fitting.append((at, tree.ended))
                         tree = tree.following.get(text[at + tree.depth : at + tree.depth + 1], ())
-                    for wanted in tree:
-                        if text.startswith(wanted.text, at):
-                            fitting.append((at, wanted))
+                    for sought in tree:
+                        if text.startswith(sought.text, at):
+                            fitting.append((at, sought))
         fitting.sort(key=_first_and_longest)
         return [
             (at, mention)
-            for at, wanted in fitting
-            if is_whole is None or is_whole(text, at, at + len(wanted.text))
-            for mention in wanted.mentions
+            for at, sought in fitting
+            if is_whole is None or is_whole(text, at, at + len(sought.text))
+            for mention in sought.mentions
         ]
 
 
-def _first_and_longest(found: tuple[int, _Wanted]) -> tuple[int, int]:
+def _first_and_longest(found: tuple[int, _SoughtText]) -> tuple[int, int]:
     return found[0], -len(found[1].text)
 
 
-def _grown(pieces: list[_Wanted], depth: int) -> _Fork | Sequence[_Wanted]:
+def _grown(pieces: list[_SoughtText], depth: int) -> _Fork | Sequence[_SoughtText]:
     if len(pieces) <= FEW:
         return tuple(pieces)
-    ended: _Wanted | None = None
-    longer: dict[str, list[_Wanted]] = {}
-    for wanted in pieces:
-        if len(wanted.text) == depth:
-            ended = wanted  # each text is there once
+    ended: _SoughtText | None = None
+    longer: dict[str, list[_SoughtText]] = {}
+    for sought in pieces:
+        if len(sought.text) == depth:
+            ended = sought  # each text is there once
         else:
-            longer.setdefault(wanted.text[depth], []).append(wanted)
+            longer.setdefault(sought.text[depth], []).append(sought)
     return _Fork(depth, ended, {char: _grown(rest, depth + 1) for char, rest in longer.items()})
 
 
