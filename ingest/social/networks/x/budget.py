@@ -1,0 +1,124 @@
+"""How many posts may be read in a day, since each costs money: a full stream would spend a month's allowance in hours.
+
+A day is UTC's, as that of X's bills. What was read is counted on disk before it is read: some posts are reserved at
+once, and after a kill those count as read, so a budget is never passed because the command was started again. The count
+is of what X sends, repeats too, which X bills once a day: it may say more than the bill, and never less.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import msgspec
+
+from quorate.errors import Invalid
+from quorate.own_files import locked, read_own, write_synced
+from quorate.words import count
+
+DOLLARS_PER_POST = 0.005
+POSTS_PER_DAY = 1_000
+RESERVED_MOST = 100
+
+
+@dataclass(frozen=True, slots=True)
+class BudgetLimits:
+    """Both hold: `dollars_per_day` is none if it is None."""
+
+    posts_per_day: int = POSTS_PER_DAY
+    dollars_per_day: float | None = None
+    dollars_per_post: float = DOLLARS_PER_POST
+
+    @property
+    def posts(self) -> int:
+        if self.dollars_per_day is None or not self.dollars_per_post:
+            return self.posts_per_day
+        return min(self.posts_per_day, int(self.dollars_per_day / self.dollars_per_post + 1e-9))
+
+    def __str__(self) -> str:
+        return f"{count(self.posts, 'post')} (${self.posts * self.dollars_per_post:,.2f}) a day"
+
+
+class BudgetDay(msgspec.Struct):
+    """The content of the file. `posts`: read or reserved."""
+
+    day: str
+    posts: int
+
+
+class DailyBudget:
+    """For all threads of the network. `file`: None keeps the count in memory alone."""
+
+    def __init__(self, limits: BudgetLimits, file: Path | None, unix_s: Callable[[], float] = time.time) -> None:
+        self.limits = limits
+        self._file, self._unix_s = file, unix_s
+        self._lock = threading.Lock()
+        self._reserve = max(1, min(RESERVED_MOST, limits.posts // 200))
+        self._day = self._load()
+        self._reserved = self._day.posts
+
+    @classmethod
+    @contextlib.contextmanager
+    def held(cls, limits: BudgetLimits, file: Path, unix_s: Callable[[], float] = time.time) -> Iterator[DailyBudget]:
+        """Raises `Conflict` while another command spends from it."""
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locked(
+            file.with_suffix(".lock"), "another `quorate stream x` reads with this account; wait until it ends"
+        ):
+            yield cls(limits, file, unix_s)
+
+    def spend(self, posts: int) -> None:
+        """So many have come."""
+        with self._lock:
+            self._turn()
+            self._day.posts += posts
+            if self._day.posts > self._reserved:
+                self._reserved = self._day.posts + self._reserve
+                self._write()
+
+    @property
+    def spent(self) -> int:
+        with self._lock:
+            self._turn()
+            return self._day.posts
+
+    @property
+    def left(self) -> int:
+        return max(0, self.limits.posts - self.spent)
+
+    def until_tomorrow_s(self) -> float:
+        now = datetime.fromtimestamp(self._unix_s(), UTC)
+        midnight = datetime(now.year, now.month, now.day, tzinfo=UTC) + timedelta(days=1)
+        return (midnight - now).total_seconds()
+
+    def _turn(self) -> None:
+        """A new day has begun. A clock that goes back gives no new budget."""
+        today = self._today()
+        if today > self._day.day:
+            self._day, self._reserved = BudgetDay(today, 0), 0
+
+    def _today(self) -> str:
+        return datetime.fromtimestamp(self._unix_s(), UTC).date().isoformat()
+
+    def _load(self) -> BudgetDay:
+        if self._file is not None:
+            with contextlib.suppress(FileNotFoundError):
+                return self._decoded(self._file, read_own(self._file))
+        return BudgetDay(self._today(), 0)
+
+    @staticmethod
+    def _decoded(file: Path, content: bytes) -> BudgetDay:
+        try:
+            return msgspec.json.decode(content, type=BudgetDay)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            wrong = f"the count of posts in {file} is damaged ({error}). Move the file away to begin the day anew"
+            raise Invalid(wrong) from None
+
+    def _write(self) -> None:
+        if self._file is not None:
+            write_synced(self._file, msgspec.json.encode(BudgetDay(self._day.day, self._reserved)))
