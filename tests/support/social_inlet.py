@@ -10,6 +10,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
 from quorate.ingest.social.network import Network, StreamStopped, Terms
 from quorate.ingest.social.post import Post
@@ -18,10 +19,17 @@ from tests.support.waiting import wait_for
 PAUSE_MAX_S = 0.005
 
 
-class SocialInlet:
-    """`room`: how many posts it takes before `put` waits, until `take_more`."""
+@dataclass(slots=True)
+class Slept:
+    """How long all pauses were together."""
 
-    def __init__(self, *texts: str, room: int | None = None) -> None:
+    seconds: float = 0.0
+
+
+class SocialInlet:
+    """`room`: how many posts it takes before `put` waits, until `take_more`. `slept`: that of an earlier inlet."""
+
+    def __init__(self, *texts: str, room: int | None = None, slept: Slept | None = None) -> None:
         self.posts: list[Post] = []
         self.positions: dict[str, str] = {}
         self.moves: list[tuple[int, dict[str, str]]] = []  # how many posts had come, and the positions then
@@ -33,15 +41,15 @@ class SocialInlet:
         self._room = room
         self._changed = threading.Condition()
         self._stopped = False
-        self._slept_s = 0.0
+        self.slept = slept or Slept()
         self._closers: list[Callable[[], None]] = []
 
     def clock(self) -> float:
         """`time.monotonic`, and all the time that was slept."""
-        return time.monotonic() + self._slept_s
+        return time.monotonic() + self.slept.seconds
 
     def unix_s(self) -> float:
-        return time.time() + self._slept_s
+        return time.time() + self.slept.seconds
 
     @property
     def reasons(self) -> list[str]:
@@ -94,7 +102,7 @@ class SocialInlet:
             self._check()
             if seconds:
                 self.pauses.append(seconds)
-            self._slept_s += seconds
+            self.slept.seconds += seconds
             self._changed.wait_for(lambda: self._stopped, min(seconds, PAUSE_MAX_S))
             self._check()
 

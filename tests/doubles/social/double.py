@@ -20,12 +20,15 @@ ORDERS = "/double"
 
 
 class Double:
-    """`clock` is the time by which pauses are judged: a test whose pauses take no time gives its own."""
+    """`clock` is the time by which pauses are judged, and `unix_s` that of ids and of `Date`: a test whose pauses take
+    no time gives its own."""
 
     orders: tuple[str, ...] = ()  # its methods that may be asked for from outside
 
-    def __init__(self, *, port: int = 0, clock: Callable[[], float] = time.monotonic) -> None:
-        self.clock = clock
+    def __init__(
+        self, *, port: int = 0, clock: Callable[[], float] = time.monotonic, unix_s: Callable[[], float] = time.time
+    ) -> None:
+        self.clock, self.unix_s = clock, unix_s
         self.violations: list[str] = []  # what the client did wrong
         self.lock = threading.RLock()
         self._server = _Server(port, self)
@@ -114,6 +117,11 @@ class _Handler(BaseHTTPRequestHandler):
             return
         given = getattr(double, name)(**json.loads(request.body or b"{}"))
         request.reply(200, given if isinstance(given, dict | list | str | int) else {})
+
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        server = self.server
+        assert isinstance(server, _Server)
+        return super().date_time_string(timestamp or server.double.unix_s())
 
     def log_message(self, format: str, *arguments: object) -> None:
         pass
