@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from quorate.ingest.social.networks.twitter.escapes import unescaped
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.lines import LINE_BYTES_MAX
 
@@ -172,13 +173,6 @@ def _whole(status: _Status) -> tuple[str | None, _Entities | None]:
     if extended is not None and extended.full_text is not None:
         return extended.full_text, extended.entities or status.entities
     return (status.text if status.full_text is None else status.full_text), status.entities
-
-
-def unescaped(text: str) -> str:
-    """Twitter and X escape these three characters in texts, and no others."""
-    if "&" not in text:
-        return text
-    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
 
 
 def _created_ms(status: _Status) -> int:

@@ -1,0 +1,259 @@
+"""X's filtered stream (API v2), with gaps filled by its recent search, within a budget.
+
+It is lossy, but not much: the search finds for seven days what was written while nobody listened, by rules that differ
+a little. What is written while the day's budget is used up is not read later: it would use up the next one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from quorate.errors import ConfigError
+from quorate.ingest.social.network import Inlet, Positions
+from quorate.ingest.social.networks.x.access import XAccess, XKeys, check_private
+from quorate.ingest.social.networks.x.api import XApi
+from quorate.ingest.social.networks.x.budget import BudgetLimits, DailyBudget
+from quorate.ingest.social.networks.x.connect_window import CONNECTS, ConnectWindow
+from quorate.ingest.social.networks.x.filtered_stream import FilteredStream, NoRules
+from quorate.ingest.social.networks.x.gaps import GapFiller
+from quorate.ingest.social.networks.x.marks import PART, Marks
+from quorate.ingest.social.networks.x.posts import StreamMessage, cost_of, newest_in, posts_in
+from quorate.ingest.social.networks.x.problems import issue_of, said_in
+from quorate.ingest.social.networks.x.rule_keeper import TAG, RuleKeeper
+from quorate.ingest.social.networks.x.rules import NO_REPOSTS, RuleLimits
+from quorate.ingest.social.reading.companion import Companion
+from quorate.ingest.social.reading.lines import LineTooLong
+from quorate.ingest.social.reading.pauses import ReconnectPauses
+from quorate.ingest.social.reading.refusal import Refusals, StreamRefused
+from quorate.web.long_read import LongReadFailed
+from quorate.words import count
+
+URL = "https://api.x.com"
+SILENCE_S = 22.0  # a sign of life comes every 20 s, and now and then a little later
+QUIET_TOLD_S = 60.0  # how often the position moves when nothing comes
+TOMORROW_S = 5.0  # after midnight, as clocks differ
+TOO_MANY = ("TooManyConnections", "UsageCapExceeded", "UsageCapped")
+
+
+class X:
+    name = "x"
+    promise: Literal["exact", "lossy"] = "lossy"
+    keeps = "seven days, by recent search, whose rules differ a little"
+
+    def __init__(
+        self,
+        keys: XKeys,
+        url: str = URL,
+        *,
+        budget: BudgetLimits | None = None,
+        budget_file: Path | None = None,
+        rules: RuleLimits | None = None,
+        tag: str = TAG,
+        reposts: bool = True,
+        silence_s: float = SILENCE_S,
+        connects: int = CONNECTS,
+        unix_s: Callable[[], float] = time.time,
+    ) -> None:
+        self.source = url.rstrip("/")
+        check_private(self.source)
+        self.keys, self.rules, self.tag, self.reposts = keys, rules or RuleLimits(), tag, reposts
+        self.budget, self.budget_file = budget or BudgetLimits(), budget_file
+        self.silence_s, self.connects, self.unix_s = silence_s, connects, unix_s
+
+    def run(self, inlet: Inlet, positions: Positions) -> None:
+        with self._held_budget() as budget:
+            try:
+                XReading(self, inlet, budget, positions).run()
+            except StreamRefused as refusal:
+                raise ConfigError(str(refusal)) from None
+
+    def _held_budget(self) -> contextlib.AbstractContextManager[DailyBudget]:
+        if self.budget_file is None:
+            return contextlib.nullcontext(DailyBudget(self.budget, None, self.unix_s))
+        return DailyBudget.held(self.budget, self.budget_file, self.unix_s)
+
+
+class XReading:
+    """One run of the network. This thread reads; two others keep the rules, and fill gaps."""
+
+    def __init__(self, network: X, inlet: Inlet, budget: DailyBudget, positions: Positions) -> None:
+        self._network, self._inlet, self._budget = network, inlet, budget
+        suffix = "" if network.reposts else NO_REPOSTS
+        self._access = XAccess(network.source, network.keys, inlet.closing)
+        api = XApi(network.source, self._access, inlet)
+        position = positions.get(PART, "")
+        self._marks = Marks(int(position) if position.isdecimal() else 0)
+        self._keeper = RuleKeeper(inlet, api, network.rules, suffix, network.tag)
+        self._filler = GapFiller(
+            inlet, api, self._marks, budget, lambda: self._keeper.alternatives, self._server_ms, suffix
+        )
+        self._pauses = ReconnectPauses(network.unix_s)
+        self._refusals = Refusals(inlet, self._pauses)
+        self._connects = ConnectWindow(network.connects)
+        self._stream: FilteredStream | None = None
+        self._is_renewed = self._is_understood = False
+        self._companions = [
+            Companion("x rules", self._keeper.follow, self._wake),
+            Companion("x gaps", self._filler.fill, self._wake),
+        ]
+
+    def run(self) -> None:
+        self._keeper.bring(self._inlet.terms)
+        for companion in self._companions:
+            companion.start()
+        try:
+            while True:
+                self._read_once()
+        finally:
+            self._keeper.is_over = self._filler.is_over = True
+            self._marks.close()
+            for companion in self._companions:
+                companion.join()
+
+    def _read_once(self) -> None:
+        self._check()
+        self._keeper.wait()
+        self._wait_for_budget()
+        stream = self._opened()
+        if stream is not None:
+            self._stream = stream
+            with contextlib.closing(stream):
+                self._read(stream)
+
+    def _check(self) -> None:
+        self._inlet.pause(0)
+        for companion in self._companions:
+            companion.check()
+
+    def _wake(self) -> None:
+        if self._stream is not None:
+            self._stream.wake()
+
+    def _server_ms(self) -> float:
+        return self._stream.server_ms if self._stream is not None else self._network.unix_s() * 1_000
+
+    # ---- connecting -------------------------------------------------------------------------------------------------
+
+    def _wait_for_budget(self) -> None:
+        if self._budget.left > 0:
+            return
+        pause_s = self._budget.until_tomorrow_s() + TOMORROW_S
+        why = f"the budget of the day is used up: {self._budget.limits}. It goes on in {pause_s / 3_600:.1f} h"
+        self._inlet.disconnected("budget", why)
+        self._inlet.lost(f"{why}, and what is written until then is not read")
+        self._inlet.pause(pause_s)
+        self._inlet.put([], self._marks.skip_to(self._network.unix_s() * 1_000))
+
+    def _opened(self) -> FilteredStream | None:
+        """None: it failed, and the pause that this asks for is over."""
+        if pause_s := self._connects.wait_s():
+            self._inlet.pause(pause_s)
+        try:
+            stream = FilteredStream(
+                self._network.source, self._access.auth(), self._network.silence_s, reposts=self._network.reposts
+            )
+            with self._inlet.closing(stream.wake):
+                return stream.__enter__()
+        except NoRules:
+            self._inlet.disconnected("no_rules", "X has no rules of ours; they are made again")
+            self._keeper.bring(self._inlet.terms)
+            self._inlet.pause(self._pauses.answered(409, {}))
+        except StreamRefused as refusal:
+            self._refused(refusal)
+        except LongReadFailed as error:
+            self._check()
+            self._inlet.disconnected(error.reason, f"{self._network.source}: {error}")
+            self._inlet.pause(self._pauses.unreachable())
+        return None
+
+    def _refused(self, refusal: StreamRefused) -> None:
+        """A token may have been withdrawn, and another one be had."""
+        if refusal.status == 401 and not self._is_renewed and self._access.renew():
+            self._is_renewed = True
+            refusal.mendable = False
+        self._refusals.refused(refusal)
+
+    # ---- reading ----------------------------------------------------------------------------------------------------
+
+    def _read(self, stream: FilteredStream) -> None:
+        began_s, heard, self._is_understood = time.monotonic(), False, False
+        reason, why = "hung_up", "X ended the stream"
+        self._inlet.connected()
+        self._inlet.put([], self._marks.connected(stream.server_ms))
+        try:
+            with self._inlet.closing(stream.wake):
+                for messages in self._timed(stream):
+                    if not heard:
+                        heard = True
+                        self._heard()
+                    last = self._take(messages)
+                    if last is not None:
+                        reason, why = last
+                        break
+        except LongReadFailed as error:
+            reason, why = error.reason, str(error)
+        except LineTooLong as error:
+            reason, why = "nonsense", str(error)
+        self._check()
+        if self._budget.left > 0:
+            self._dropped(reason, why, time.monotonic() - began_s, heard)
+
+    def _timed(self, stream: FilteredStream) -> Iterator[list[StreamMessage | None]]:
+        """Its messages. When nothing comes for long, the position moves on with the time."""
+        spoke_s = time.monotonic()
+        for messages in stream.messages():
+            if messages or time.monotonic() - spoke_s < QUIET_TOLD_S:
+                spoke_s = time.monotonic() if messages else spoke_s
+            else:
+                spoke_s = time.monotonic()
+                if position := self._marks.quiet(stream.server_ms):
+                    self._inlet.put([], position)
+            yield messages
+
+    def _heard(self) -> None:
+        self._pauses.established()
+        self._refusals.accepted()
+        self._is_renewed = False
+
+    def _take(self, came: Sequence[StreamMessage | None]) -> tuple[str, str] | None:
+        """Why the stream is over, if it is."""
+        messages = [message for message in came if message is not None]
+        if messages:
+            self._put(messages)
+        if len(messages) < len(came):
+            if not self._is_understood:
+                return "nonsense", "what comes is no stream of posts"
+            self._inlet.lost(f"{count(len(came) - len(messages), 'message')} of X could not be understood")
+        for message in messages:
+            if (problem := message.problem) is not None:
+                return self._told(problem)
+        return ("budget", "") if self._budget.left <= 0 else None
+
+    def _put(self, messages: Sequence[StreamMessage]) -> None:
+        self._is_understood = True
+        self._budget.spend(sum(map(cost_of, messages)))
+        posts = [post for message in messages for post in posts_in(message)]
+        newest = max(map(newest_in, messages))
+        self._inlet.put(posts, self._marks.before_put(newest))
+        self._marks.after_put(newest)
+
+    @staticmethod
+    def _told(problem: dict[str, Any]) -> tuple[str, str]:
+        issue = issue_of(problem)
+        reason = "too_many" if issue in TOO_MANY else "operational" if "Operational" in issue else "told"
+        return reason, f"X ends the stream: {said_in(problem)}"
+
+    def _dropped(self, reason: str, why: str, lasted_s: float, heard: bool) -> None:
+        self._inlet.disconnected(reason, f"{self._network.source}: {why}")
+        if reason == "too_many":
+            pause_s = self._pauses.too_many()
+        elif reason == "nonsense":
+            pause_s = self._pauses.answered(200, {})
+        else:
+            pause_s = self._pauses.dropped(lasted_s, heard=heard)
+        if pause_s:
+            self._inlet.pause(pause_s)
