@@ -50,3 +50,15 @@ def test_what_wikimedia_cannot_be_asked_is_refused(arguments: tuple[str, str], w
 def test_mastodon_needs_its_token_before_anything_else() -> None:
     done = run("mastodon", "--url", "https://mastodon.example", env={"SP_MASTODON_TOKEN": None})
     assert "not set: SP_MASTODON_TOKEN." in str(done.exception or done.output)
+
+
+def test_x_needs_an_app_or_a_bearer_token() -> None:
+    done = run("x", env=dict.fromkeys(("SP_X_KEY", "SP_X_SECRET", "SP_X_BEARER")))
+    words = "X (unless SP_X_BEARER is set) needs credentials that are not set: SP_X_KEY, SP_X_SECRET."
+    assert words in str(done.exception)
+
+
+def test_a_bearer_token_is_not_sent_in_the_clear() -> None:
+    done = run("x", "--url", "http://api.example", env={"SP_X_BEARER": "token-of-tests"})
+    assert "in the clear" in str(done.exception)
+    assert "token-of-tests" not in str(done.exception) + done.output
