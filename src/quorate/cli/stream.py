@@ -11,6 +11,7 @@ from quorate.cli.text import take_text_only
 NETWORKS = {  # name: the first line of its help
     "test": "Show what a text would vote for.",
     "replay": "Read a file of posts.",
+    "bluesky": "Read all posts of Bluesky. It needs no account.",
     "twitter": "Read Twitter's v1.1 statuses/filter, or a server that speaks it.",
     "wikimedia": "Read all changes to Wikipedia and its sisters. It needs no account.",
     "mastodon": "Read the public posts of an instance of Mastodon.",

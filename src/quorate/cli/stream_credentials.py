@@ -27,12 +27,20 @@ def needs_credentials(read: Callable[[Mapping[str, str]], Any]) -> Callable[[Cal
 
 def read_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """For `--url`: a URL of http:// or https:// with a host, and without a password."""
+    return _checked(ctx, param, value, ("http", "https"), "https://social.example/path")
+
+
+def read_web_socket_urls(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """The same for WebSockets, each URL once."""
+    return tuple(dict.fromkeys(_checked(ctx, param, value, ("ws", "wss"), "wss://social.example") for value in values))
+
+
+def _checked(ctx: click.Context, param: click.Parameter, value: str, schemes: tuple[str, ...], example: str) -> str:
     try:
         parts = urlsplit(value)
-        right = parts.scheme in ("http", "https") and parts.hostname and (parts.port or 1)
+        right = parts.scheme in schemes and parts.hostname and (parts.port or 1)
     except ValueError:
         right = False
     if not right or parts.username or parts.password:
-        wrong = "it is no URL such as https://social.example/path, without a name or password"
-        raise click.BadParameter(wrong, ctx, param)
+        raise click.BadParameter(f"it is no URL such as {example}, without a name or password", ctx, param)
     return value
