@@ -22,6 +22,7 @@ from quorate.ingest.social.options.live_polls import LivePolls
 from quorate.ingest.social.outlets import Outlet
 from quorate.ingest.social.places import Places
 from quorate.ingest.social.post_queue import PostBatch, PostQueue
+from quorate.ingest.social.unknown_options import UnknownOptions
 from quorate.ingest.social.vote_sender import VoteBatch, VoteSender
 from quorate.ingest.social.votes import vote_for
 from quorate.vote import Vote
@@ -56,7 +57,8 @@ class _NetworkThread:
 
 
 class Pipeline:
-    """`is_stop_asked` is looked at some times a second, as is `on_tick` called."""
+    """`is_stop_asked` is looked at some times a second, as is `on_tick` called. `unknown_wait_s`: how long votes wait
+    for options that the cluster does not know."""
 
     def __init__(
         self,
@@ -67,11 +69,13 @@ class Pipeline:
         counts: StreamCounts,
         is_stop_asked: Callable[[], bool],
         on_tick: Callable[[], None] = lambda: None,
+        *,
+        unknown_wait_s: float = 0.0,
     ) -> None:
         self._network, self._polls, self._places, self._counts = network, polls, places, counts
         self._is_stop_asked, self._on_tick = is_stop_asked, on_tick
         self.queue = PostQueue(polls.current.terms, counts)
-        self.sender = VoteSender(outlet, counts, self._confirmed)
+        self.sender = VoteSender(outlet, counts, self._confirmed, UnknownOptions(unknown_wait_s))
         self._reading = _NetworkThread(network, self.queue, places)
         self._thread = threading.Thread(target=self._reading.run, name="network", daemon=True)
         self._stop_at_s: float | None = None  # by when all must have ended
@@ -134,6 +138,11 @@ class Pipeline:
         self._places.confirmed(batch.source.positions)
         self._counts.confirmed(batch.source.posts)
         self.queue.done(batch.source)
+
+    @property
+    def leaves_threads(self) -> bool:
+        """Whether some hang, after it has ended."""
+        return self._thread.is_alive() or self.sender.is_alive
 
     def _end(self) -> None:
         self.queue.stop()

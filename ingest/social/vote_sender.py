@@ -19,11 +19,13 @@ from quorate.ingest.social.backoff import Backoff
 from quorate.ingest.social.counts import StreamCounts
 from quorate.ingest.social.outlets import Outlet
 from quorate.ingest.social.post_queue import PostBatch
+from quorate.ingest.social.unknown_options import UnknownOptions
 from quorate.vote import Vote
+from quorate.words import count
 
 log = logging.getLogger(__name__)
 
-PAUSE_S, PAUSE_MAX_S = 0.1, 2.0
+PAUSE_S, PAUSE_MAX_S, UNKNOWN_PAUSE_S = 0.1, 2.0, 1.0
 
 
 @dataclass(slots=True)
@@ -35,11 +37,17 @@ class VoteBatch:
 class VoteSender:
     """One batch is under way, and one waits, so that the next is matched while one is confirmed."""
 
-    def __init__(self, outlet: Outlet, counts: StreamCounts, on_confirmed: Callable[[VoteBatch], None]) -> None:
-        self._outlet, self._counts, self._on_confirmed = outlet, counts, on_confirmed
+    def __init__(
+        self,
+        outlet: Outlet,
+        counts: StreamCounts,
+        on_confirmed: Callable[[VoteBatch], None],
+        unknown: UnknownOptions,
+    ) -> None:
+        self._outlet, self._counts, self._on_confirmed, self._unknown = outlet, counts, on_confirmed, unknown
         self._changed = threading.Condition()
         self._next: VoteBatch | None = None
-        self._is_sending = self._stopped = self._has_sent = False
+        self._is_sending = self._stopped = self._has_sent = self._is_refused = False
         self._backoff = Backoff(PAUSE_S, PAUSE_MAX_S)
         self.trouble = ""  # why nothing is taken at the moment
         self.trouble_since_s = 0.0  # Unix
@@ -66,13 +74,16 @@ class VoteSender:
     def _is_idle(self) -> bool:
         return self.error is not None or (self._next is None and not self._is_sending)
 
-    def stop(self, timeout_s: float) -> bool:
-        """Send no more. Whether the thread has ended within the time: a request may hang."""
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def stop(self, timeout_s: float) -> None:
+        """Send no more. The thread ends within the time, unless a request hangs."""
         with self._changed:
             self._stopped = True
             self._changed.notify_all()
         self._thread.join(timeout_s)
-        return not self._thread.is_alive()
 
     def _run(self) -> None:
         try:
@@ -99,33 +110,49 @@ class VoteSender:
 
     def _send(self, batch: VoteBatch) -> bool:
         """Until all is confirmed. False: the stream was stopped before."""
-        at = 0
-        while at < len(batch.votes) and not self._stopped:
+        left, waiting = batch.votes, list[Vote]()
+        while left and not self._stopped:
             try:
-                confirmed, tallied = self._outlet.send(batch.votes[at:])
+                confirmed, tallied = self._outlet.send(left)
             except (QuorateError, OSError) as error:
                 self._note(error)
-                with self._changed:
-                    self._changed.wait_for(lambda: self._stopped, self._backoff.next_s())
+                self._pause(self._backoff.next_s())
                 continue
-            self._counts.answered(confirmed, tallied)
             self._took()
-            at += confirmed
-        return at == len(batch.votes)
+            again = list[Vote]()
+            if tallied is not None:
+                again, tallied = self._unknown.wait(left[:confirmed], tallied)
+            self._counts.answered(confirmed - len(again), tallied)
+            left, waiting = left[confirmed:], waiting + again
+            if not waiting:
+                self.trouble = ""
+            elif not left:
+                self._set_trouble(f"{count(len(waiting), 'vote')} for options that the cluster does not know yet")
+                self._pause(UNKNOWN_PAUSE_S)
+                left, waiting = waiting, []
+        return not left
+
+    def _pause(self, seconds: float) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._stopped, seconds)
 
     def _note(self, error: QuorateError | OSError) -> None:
         may_pass = isinstance(error, OSError) or worth_another_try(error)
         if not may_pass and not self._has_sent:
             raise error
         why = error.detail if isinstance(error, QuorateError) else error.strerror or str(error)
-        if not self.trouble:
-            self.trouble_since_s = time.time()
         if why != self.trouble:
             log.warning("%s takes no votes: %s; they are tried until it does", self._outlet.name, why)
+        self._set_trouble(why)
+        self._is_refused = True
+
+    def _set_trouble(self, why: str) -> None:
+        if not self.trouble:
+            self.trouble_since_s = time.time()
         self.trouble = why
 
     def _took(self) -> None:
-        if self.trouble:
+        if self._is_refused:
             log.info("%s takes votes again", self._outlet.name)
-        self.trouble, self._has_sent = "", True
+        self._is_refused, self._has_sent = False, True
         self._backoff.reset()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
     from quorate.ingest.social.outlets import Outlet
     from quorate.ingest.social.stream_status import StreamStatus
 
+log = logging.getLogger(__name__)
+
 NSQ_TRY_S = 5.0  # then it is said why nothing is taken, and tried again
+IMPORTED_S = 15.0
 TWO_NSQDS_TRY_S = 20.0  # one copy is enough after half of it
 
 
@@ -65,9 +69,9 @@ def stop_flag() -> Iterator[StopFlag]:
 
 def run_stream(network: Network, options: StreamOptions) -> int:
     """Until the network ends, or a signal. The exit code is 0 for both."""
-    log = options.config.log
+    settings = options.config.log
     with stop_flag() as flag, contextlib.suppress(StopAsked), contextlib.closing(stream_display()) as display:
-        logs.set_up(network.name, level=log.level, format=log.format, file=log.file)
+        logs.set_up(network.name, level=settings.level, format=settings.format, file=settings.file)
         status = _run(network, options, flag, display)
         display.close()
         echo(status.summary())
@@ -96,14 +100,25 @@ def _run(network: Network, options: StreamOptions, flag: StopFlag, display: Stre
             held.check()
             display.tick(lines)
 
-        pipeline = Pipeline(network, polls, outlet, places, counts, lambda: flag.is_set, tick)
+        stop, wait_s = lambda: flag.is_set, _unknown_wait_s(options)
+        pipeline = Pipeline(network, polls, outlet, places, counts, stop, tick, unknown_wait_s=wait_s)
         status = StreamStatus(network, polls, places, counts, pipeline, outlet, held.shard)
         lines = StreamProgress(status).lines
         if stream.listen:
             stack.enter_context(contextlib.closing(StreamListener(stream.listen, status, stream.hosts)))
         flag.running()
-        pipeline.run()
+        try:
+            pipeline.run()
+        finally:
+            if pipeline.leaves_threads:  # none of them may hold a stream of Python's while that ends
+                logging.disable()
     return status
+
+
+def _unknown_wait_s(options: StreamOptions) -> float:
+    """A poll that is read from MongoDB may be new there, and the cluster looks for such from time to time."""
+    from_mongo = options.config.stream.options_from == "mongo"
+    return options.config.mongo.poll_refresh_s + IMPORTED_S if from_mongo else 0.0
 
 
 def _client(options: StreamOptions) -> Client:
@@ -126,5 +141,11 @@ def _publisher(options: StreamOptions) -> Publisher:
 
     nsq, both = options.config.nsq, options.config.stream.both
     nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
-    timeout_s = TWO_NSQDS_TRY_S if both else NSQ_TRY_S
-    return Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret)
+    if not both:
+        return Publisher(nsqds, nsq.topic, timeout_s=NSQ_TRY_S, auth_secret=nsq.auth_secret)
+
+    def tell(why: str) -> None:
+        log.warning("no nsqd takes votes: %s", why)
+
+    secret = nsq.auth_secret
+    return Publisher(nsqds, nsq.topic, both=True, timeout_s=TWO_NSQDS_TRY_S, auth_secret=secret, on_wait=tell)

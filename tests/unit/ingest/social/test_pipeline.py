@@ -12,6 +12,7 @@ import pytest
 from quorate.errors import Conflict, Invalid, NoLeader
 from quorate.ingest.social import pipeline as pipelines
 from quorate.ingest.social import places as places_module
+from quorate.ingest.social import vote_sender
 from quorate.ingest.social.counts import StreamCounts
 from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.options.live_polls import LivePolls
@@ -20,6 +21,7 @@ from quorate.ingest.social.options.stream_poll import StreamPoll
 from quorate.ingest.social.pipeline import Pipeline
 from quorate.ingest.social.places import Places, PlacesFile, SavedPlaces
 from quorate.ingest.social.post import Post
+from quorate.ingest.social.unknown_options import UnknownOptions
 from quorate.vote import Rejection, Tallied, Vote
 from tests.support.waiting import let_pass, wait_for
 
@@ -81,7 +83,7 @@ class OnePoll:
 class Run:
     """A pipeline in a thread."""
 
-    def __init__(self, network: Posts, outlet: MemoryOutlet, folder: Path) -> None:
+    def __init__(self, network: Posts, outlet: MemoryOutlet, folder: Path, wait_s: float = 0.0) -> None:
         self.network, self.outlet, self.counts = network, outlet, StreamCounts()
         self.error: BaseException | None = None
         self.stop = False
@@ -93,6 +95,7 @@ class Run:
             self.places,
             self.counts,
             lambda: self.stop,
+            unknown_wait_s=wait_s,
         )
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -113,15 +116,15 @@ class Run:
             raise self.error
 
 
-Start = Callable[[Posts, MemoryOutlet], Run]
+Start = Callable[..., Run]
 
 
 @pytest.fixture
 def start(tmp_path: Path) -> Iterator[Start]:
     runs: list[Run] = []
 
-    def make(network: Posts, outlet: MemoryOutlet) -> Run:
-        runs.append(Run(network, outlet, tmp_path))
+    def make(network: Posts, outlet: MemoryOutlet, wait_s: float = 0.0) -> Run:
+        runs.append(Run(network, outlet, tmp_path, wait_s))
         return runs[-1]
 
     yield make
@@ -277,3 +280,79 @@ def test_a_disk_that_takes_no_position_stops_no_counting(
     run.stop = True
     with pytest.raises(OSError, match="No space left"):
         run.ended()
+
+
+class Importing(MemoryOutlet):
+    """Does not know half of what it gets until it has been asked so often."""
+
+    def __init__(self, asked: int) -> None:
+        super().__init__()
+        self._asked = asked
+
+    def send(self, votes: Sequence[Vote]) -> tuple[int, Tallied | None]:
+        if self.sent >= self._asked:
+            return super().send(votes)
+        self.sent += 1
+        half = [int(str(vote.id)[-1], 16) % 2 for vote in votes]
+        rejected = [Rejection(n, vote.id, "unknown_poll", "") for n, vote in enumerate(votes) if half[n]]
+        self.votes |= {str(vote.id): vote for n, vote in enumerate(votes) if not half[n]}
+        return len(votes), Tallied(len(votes) - len(rejected), 0, rejected, 1)
+
+
+@pytest.fixture
+def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vote_sender, "UNKNOWN_PAUSE_S", 0.01)
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_votes_for_options_that_the_cluster_does_not_know_yet_wait(start: Start, tmp_path: Path) -> None:
+    run = start(Posts(100), Importing(5), 3_600.0)
+    run.ended()
+    assert 100 == len(run.outlet.votes)
+    assert {} == run.counts.numbers.rejected
+    assert 100 == run.counts.numbers.confirmed_votes == run.counts.numbers.applied
+    assert {"": "100"} == written(run, tmp_path)
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_they_wait_while_nothing_is_lost_by_a_stop(start: Start, tmp_path: Path) -> None:
+    run = start(Posts(10, ends=False), Importing(1_000_000), 3_600.0)
+    wait_for("they wait", lambda: "does not know yet" in run.pipeline.sender.trouble)
+    run.stop = True
+    run.ended()
+    assert {} == written(run, tmp_path)
+    assert 10 == run.pipeline.unconfirmed
+
+
+@pytest.mark.usefixtures("no_pause")
+def test_an_option_that_the_cluster_never_takes_costs_one_wait(start: Start) -> None:
+    run = start(Posts(1_000), Importing(1_000_000), 0.2)
+    run.ended()
+    numbers = run.counts.numbers
+    assert 1_000 == numbers.confirmed_votes
+    assert numbers.rejected["unknown_poll"] > 0
+    assert 1_000 == numbers.applied + numbers.rejected["unknown_poll"]
+    assert "" == run.pipeline.sender.trouble
+
+
+def test_each_option_has_a_wait_of_its_own_and_another_once_it_was_known() -> None:
+    now_s = 100.0
+    unknown = UnknownOptions(10.0, lambda: now_s)
+    votes = [Vote("happy", "1", "mood"), Vote("sad", "2", "mood"), Vote("sad", "3", "mood")]
+
+    def answer(*reasons: str) -> list[str]:
+        rejected = [Rejection(n, None, reason, "") for n, reason in enumerate(reasons) if reason]
+        again, left = unknown.wait(votes, Tallied(3 - len(rejected), 0, rejected, 1))
+        assert len(rejected) == len(again) + len(left.rejected)
+        return [str(vote.id) for vote in again]
+
+    assert ["2"] == answer("closed", "unknown_option", "")
+    assert ["2", "3"] == answer("", "unknown_option", "unknown_option")
+    now_s = 109.0
+    assert ["1", "2"] == answer("unknown_poll", "unknown_option", "conflict")
+    now_s = 110.0
+    assert ["1"] == answer("unknown_poll", "unknown_option", "unknown_option")
+    now_s = 200.0
+    assert [] == answer("unknown_poll", "unknown_option", "unknown_option")
+    assert [] == answer("", "", "")
+    assert ["1", "2", "3"] == answer("unknown_poll", "unknown_option", "unknown_option")
