@@ -37,7 +37,7 @@ class GapLost(Exception):
 
 
 @dataclass(slots=True)
-class GapFiller:
+class GapSearch:
     """`alternatives` gives what is asked for now. `server_ms` is the time of X."""
 
     inlet: Inlet

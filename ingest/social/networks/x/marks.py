@@ -49,6 +49,11 @@ class Marks:
             self._is_closed = True
             self._changed.notify_all()
 
+    @property
+    def gaps(self) -> int:
+        with self._changed:
+            return len(self._gaps)
+
     def connected(self, server_ms: float) -> dict[str, str]:
         """The stream is connected at this time of X's. What it has missed becomes a gap. Gives the position."""
         with self._changed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,7 +19,7 @@ from quorate.ingest.social.networks.x.api import XApi
 from quorate.ingest.social.networks.x.budget import BudgetLimits, DailyBudget
 from quorate.ingest.social.networks.x.connect_window import CONNECTS, ConnectWindow
 from quorate.ingest.social.networks.x.filtered_stream import FilteredStream, NoRules
-from quorate.ingest.social.networks.x.gaps import GapFiller
+from quorate.ingest.social.networks.x.gaps import GapSearch
 from quorate.ingest.social.networks.x.marks import PART, Marks
 from quorate.ingest.social.networks.x.posts import StreamMessage, cost_of, newest_in, posts_in
 from quorate.ingest.social.networks.x.problems import issue_of, said_in
@@ -36,6 +36,7 @@ URL = "https://api.x.com"
 SILENCE_S = 22.0  # a sign of life comes every 20 s, and now and then a little later
 QUIET_TOLD_S = 60.0  # how often the position moves when nothing comes
 TOMORROW_S = 5.0  # after midnight, as clocks differ
+FIGURES = ("budget_posts_spent", "budget_posts_a_day", "budget_dollars_spent", "gaps_to_fill")
 TOO_MANY = ("TooManyConnections", "UsageCapExceeded", "UsageCapped")
 
 
@@ -63,11 +64,17 @@ class X:
         self.keys, self.rules, self.tag, self.reposts = keys, rules or RuleLimits(), tag, reposts
         self.budget, self.budget_file = budget or BudgetLimits(), budget_file
         self.silence_s, self.connects, self.unix_s = silence_s, connects, unix_s
+        self._reading: XReading | None = None
+
+    def figures(self) -> Mapping[str, float]:
+        """See `HasFigures`."""
+        return self._reading.figures() if self._reading is not None else dict.fromkeys(FIGURES, 0.0)
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
         with self._held_budget() as budget:
             try:
-                XReading(self, inlet, budget, positions).run()
+                self._reading = XReading(self, inlet, budget, positions)
+                self._reading.run()
             except StreamRefused as refusal:
                 raise ConfigError(str(refusal)) from None
 
@@ -88,7 +95,7 @@ class XReading:
         position = positions.get(PART, "")
         self._marks = Marks(int(position) if position.isdecimal() else 0)
         self._keeper = RuleKeeper(inlet, api, network.rules, suffix, network.tag)
-        self._filler = GapFiller(
+        self._filler = GapSearch(
             inlet, api, self._marks, budget, lambda: self._keeper.alternatives, self._server_ms, suffix
         )
         self._pauses = ReconnectPauses(network.unix_s)
@@ -123,6 +130,11 @@ class XReading:
             self._stream = stream
             with contextlib.closing(stream):
                 self._read(stream)
+
+    def figures(self) -> dict[str, float]:
+        spent = self._budget.spent
+        values = (spent, self._budget.limits.posts, spent * self._budget.limits.dollars_per_post, self._marks.gaps)
+        return dict(zip(FIGURES, values, strict=True))
 
     def _check(self) -> None:
         self._inlet.pause(0)

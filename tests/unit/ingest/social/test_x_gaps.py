@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from quorate.ingest.social.network import HasFigures
 from quorate.ingest.social.networks.x.budget import BudgetLimits, DailyBudget
 from quorate.ingest.social.networks.x.snowflake import id_at
 from tests.doubles.social.x import SEARCH, XTerms
@@ -111,6 +112,20 @@ def test_a_budget_that_is_used_up_is_so_after_a_restart(tmp_path: Path) -> None:
         budget.spend(5)
     with reading(inlet, budget=BudgetLimits(5), budget_file=tmp_path / "budget.json"):
         assert ["budget"] == inlet.reasons
+
+
+def test_figures_tell_what_was_spent() -> None:
+    inlet = SocialInlet("happy")
+    with double(inlet) as x:
+        stream = network(x, inlet, budget=BudgetLimits(1_000))
+        before = stream.figures()
+        with running(stream, inlet):
+            connected(x)
+            arrive(inlet, x.say("happy"), x.say("happy"))
+            spent = stream.figures()
+    assert isinstance(stream, HasFigures)
+    assert before.keys() == spent.keys()
+    assert (2, 1_000, 0.01, 0) == tuple(spent.values())
 
 
 def test_searches_count_and_stop_at_the_budget() -> None:
