@@ -42,6 +42,7 @@ class StreamNumbers:
     applied: int = 0
     duplicates: int = 0
     created_ms: int = 0
+    passed_over: Counter[str] = field(default_factory=Counter)  # posts that could not be matched, by the bug
     by_option: Counter[OptionKey] = field(default_factory=Counter)  # in the order in which they were first mentioned
     rejected: Counter[str] = field(default_factory=Counter)
     connects: int = 0
@@ -77,6 +78,7 @@ class StreamCounts:
                 now,
                 by_option=now.by_option.copy(),
                 rejected=now.rejected.copy(),
+                passed_over=now.passed_over.copy(),
                 disconnects=now.disconnects.copy(),
                 connected=dict(now.connected),
             )
@@ -128,6 +130,14 @@ class StreamCounts:
             for key, number in Counter((str(vote.poll), vote.option) for vote in votes).items():
                 known = key in self._numbers.by_option or len(self._numbers.by_option) < OPTIONS_MAX
                 self._numbers.by_option[key if known else (OTHERS, OTHERS)] += number
+
+    def passed_over(self, why: str) -> None:
+        """A post that no vote could be looked for in: a bug of ours."""
+        with self._lock:
+            first = why not in self._numbers.passed_over
+            _add(self._numbers.passed_over, [why], REASONS_MAX)
+        if first:
+            log.error("a post could not be looked through and is passed over, as further ones like it: %s", why)
 
     def answered(self, votes: int, tallied: Tallied | None) -> None:
         """`tallied` is what a cluster says; NSQ only says that it has them."""

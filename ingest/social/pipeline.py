@@ -22,6 +22,7 @@ from quorate.ingest.social.options.live_polls import LivePolls
 from quorate.ingest.social.outlets import Outlet
 from quorate.ingest.social.places import Places
 from quorate.ingest.social.post_queue import PostBatch, PostQueue
+from quorate.ingest.social.unforeseen import place_of, without_text
 from quorate.ingest.social.unknown_options import UnknownOptions
 from quorate.ingest.social.vote_sender import VoteBatch, VoteSender
 from quorate.ingest.social.votes import vote_for
@@ -98,7 +99,7 @@ class Pipeline:
         finally:
             self._end()
         if (error := self.sender.error or self._reading.error) is not None:
-            raise error
+            raise without_text(error)
 
     def _is_finished(self) -> bool:
         return self.queue.is_over or self.sender.error is not None or self._is_late()
@@ -124,9 +125,15 @@ class Pipeline:
         votes: list[Vote] = []
         matched = 0
         for post in batch.posts:
-            if mentions := matcher.match(post):
-                matched += 1
-                votes += [vote_for(name, post, mention) for mention in mentions]
+            try:
+                found = [vote_for(name, post, mention) for mention in matcher.match(post)]
+            except (
+                Exception
+            ) as error:  # one post that nobody foresaw must not stop all that come after it, at each start
+                self._counts.passed_over(place_of(error))
+                continue
+            matched += bool(found)
+            votes += found
         self._counts.matched(batch.posts, votes, matched)
         return votes
 

@@ -17,6 +17,7 @@ COUNTERS: tuple[tuple[str, str, Callable[[StreamNumbers], int]], ...] = (
     ("posts", "Posts read", lambda n: n.posts),
     ("posts_matched", "Posts that mention an option", lambda n: n.matched_posts),
     ("posts_confirmed", "Posts whose votes are confirmed, if they have any", lambda n: n.confirmed_posts),
+    ("posts_passed_over", "Posts that could not be looked through: a bug", lambda n: sum(n.passed_over.values())),
     ("votes", "Votes made of posts", lambda n: n.votes),
     ("votes_confirmed", "Votes that the cluster or NSQ has taken", lambda n: n.confirmed_votes),
     ("votes_duplicate", "Votes that the cluster had counted before", lambda n: n.duplicates),

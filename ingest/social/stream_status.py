@@ -69,6 +69,7 @@ class StreamStatus:
                 "matched": numbers.matched_posts,
                 "confirmed": numbers.confirmed_posts,
                 "under_way": self._pipeline.queue.under_way,
+                "passed_over": numbers.passed_over,
             },
             "votes": {
                 "to": self._outlet.name,
@@ -123,6 +124,8 @@ class StreamStatus:
         if rejected := sum(numbers.rejected.values()):
             reasons = ", ".join(f"{number:,} {reason}" for reason, number in numbers.rejected.most_common())
             text += f", {rejected:,} rejected ({reasons})"
+        if passed_over := sum(numbers.passed_over.values()):
+            text += f"; {count(passed_over, 'post')} passed over by a bug"
         if self._outlet.single:
             text += f"; of {self._outlet.single:,} there is one copy only"
         if numbers.losses:

@@ -107,7 +107,7 @@ def test_status_says_all_of_it(shown: Shown, port: int) -> None:
     assert 1 == report["losses"]
     assert "the position is older than 36 hours" == report["lost"][0]["why"]
     assert 7.0 == pytest.approx(report["lag_s"], abs=0.1)
-    assert {"read": 10, "matched": 4, "confirmed": 10, "under_way": 0} == report["posts"]
+    assert {"read": 10, "matched": 4, "confirmed": 10, "under_way": 0, "passed_over": {}} == report["posts"]
     assert {"closed": 1} == report["votes"]["rejected"]
     assert [("happy", 3), ("sad", 1)] == [(each["option"], each["votes"]) for each in report["options"]]
     assert 2 == report["polls"]["options"]

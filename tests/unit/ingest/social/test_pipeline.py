@@ -14,6 +14,7 @@ from quorate.ingest.social import pipeline as pipelines
 from quorate.ingest.social import places as places_module
 from quorate.ingest.social import vote_sender
 from quorate.ingest.social.counts import StreamCounts
+from quorate.ingest.social.matching.matcher import Matcher, Mention
 from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.options.live_polls import LivePolls
 from quorate.ingest.social.options.polls_reader import PollsRead
@@ -21,6 +22,7 @@ from quorate.ingest.social.options.stream_poll import StreamPoll
 from quorate.ingest.social.pipeline import Pipeline
 from quorate.ingest.social.places import Places, PlacesFile, SavedPlaces
 from quorate.ingest.social.post import Post
+from quorate.ingest.social.unforeseen import Unforeseen
 from quorate.ingest.social.unknown_options import UnknownOptions
 from quorate.vote import Rejection, Tallied, Vote
 from tests.support.waiting import let_pass, wait_for
@@ -356,3 +358,32 @@ def test_each_option_has_a_wait_of_its_own_and_another_once_it_was_known() -> No
     assert [] == answer("unknown_poll", "unknown_option", "unknown_option")
     assert [] == answer("", "", "")
     assert ["1", "2", "3"] == answer("unknown_poll", "unknown_option", "unknown_option")
+
+
+def test_a_bug_that_one_post_meets_costs_that_post_alone_and_shows_nothing_of_it(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    match = Matcher.match
+
+    def fails(matcher: Matcher, post: Post) -> list[Mention]:
+        if post.id in ("p7", "p8"):
+            raise KeyError(post.text)
+        return match(matcher, post)
+
+    monkeypatch.setattr(Matcher, "match", fails)
+    run = start(Posts(20), MemoryOutlet())
+    run.ended()
+    assert 18 == len(run.outlet.votes)
+    ((place, posts),) = run.counts.numbers.passed_over.items()
+    assert 2 == posts
+    assert place.startswith("KeyError at test_pipeline.py:")
+    assert 1 == sum("could not be looked through" in line for line in caplog.messages)
+    assert "so happy" not in caplog.text
+
+
+def test_a_bug_of_a_network_is_told_without_what_people_wrote(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("QUORATE_TRACEBACK", raising=False)
+    run = start(Posts(20, raises=KeyError("ana wrote this")), MemoryOutlet())
+    with pytest.raises(Unforeseen, match=r"^KeyError at test_pipeline.py:\d+\. This is a bug"):
+        run.ended()
+    assert 20 == len(run.outlet.votes)
