@@ -50,7 +50,7 @@ class BigTally:
 
 
 @dataclass(slots=True)
-class _Wanted:
+class _NextTally:
     """A tally that is not begun."""
 
     made: asyncio.Task[BigTally]
@@ -63,7 +63,7 @@ class BigTallies:
     def __init__(self, replica: Replica, turns: Turns, age_ms: Callable[[], int], clock: Callable[[], float]) -> None:
         self._replica, self._turns = replica, turns
         self._age_ms, self._clock = age_ms, clock
-        self._wanted: dict[str, _Wanted] = {}
+        self._wanted: dict[str, _NextTally] = {}
 
     async def of(self, find: Callable[[], PollView]) -> BigTally:
         """`find` gives the poll, or raises if it is not there any more. Raises `Overloaded`, too."""
@@ -72,7 +72,7 @@ class BigTallies:
         if wanted is None:
             if len(self._wanted) >= WAITING_MAX:
                 raise Overloaded("too many tallies of very many options are asked of this node; try again in a moment")
-            wanted = self._wanted[poll_id] = _Wanted(asyncio.ensure_future(self._make(poll_id, find)))
+            wanted = self._wanted[poll_id] = _NextTally(asyncio.ensure_future(self._make(poll_id, find)))
         wanted.readers += 1
         try:
             return await asyncio.shield(wanted.made)

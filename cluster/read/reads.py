@@ -261,7 +261,11 @@ class Reads:
         query = _decode_query(data)
         wait_s = query.wait_s if 0.0 <= query.wait_s <= FORWARDED_WAIT_MAX_S else FORWARDED_WAIT_MAX_S
         found = await self._here(query, asyncio.get_running_loop().time() + wait_s, self._forwarded_waits)
-        answer = _encode(await self._split(found) if isinstance(found, Results) else found)
+        if isinstance(found, Results):
+            answer = _encode(await self._split(found))
+        else:
+            async with self._turns:  # a definition may be big, and the list of all is
+                answer = _encode(found)
         if len(answer) > ENTRY_BYTES_MAX:
             raise TooLarge(f"the answer has {len(answer):,} bytes, too many to forward: ask {self._replica.node_id}")
         return answer

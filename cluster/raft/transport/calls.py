@@ -27,6 +27,7 @@ from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, T
 
 CALLS_MAX = 1024  # of one kind: made by this node, and served for each peer
 CALL_BACKLOG_BYTES = 16 * 1024 * 1024
+SMALL_BYTES = 64 * 1024  # a smaller answer is sent whatever waits
 CALL_S = 10.0
 SERVED_BYTES_MAX = 4 * MESSAGE_BYTES_MAX  # of the calls that are served for one peer
 SAME_VERSION = "do both run the same version of Quorate?"
@@ -202,6 +203,9 @@ class Calls:
         message = _encode(reply)
         if len(message) > MESSAGE_BYTES_MAX:  # the peer would close the connection
             message = _encode(_failed(reply.id, OutcomeUnknown(f"the answer has {len(message):,} bytes: too many")))
+        elif len(message) > SMALL_BYTES and connection.backlog + len(message) > CALL_BACKLOG_BYTES:
+            # Many that were asked for in one moment. To break the connection off would cost votes that are on it, too.
+            message = _encode(_failed(reply.id, OutcomeUnknown("too much waits to be sent to you; ask again")))
         if connection.backlog > 2 * CALL_BACKLOG_BYTES:
             connection.close("it goes on calling and does not read the answers")
         connection.send(CALLS, message)

@@ -240,12 +240,39 @@ def test_calls_of_one_kind_keep_no_others_from_passing(run: Run, monkeypatch: py
     run(main())
 
 
+def test_big_answers_of_a_crowd_are_refused_and_not_the_connection_broken_off(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three hundred reads of a big poll at a follower ended its link to the leader, with the votes that were on it."""
+    monkeypatch.setattr(calls, "CALL_BACKLOG_BYTES", 3_000_000)
+
+    async def big(peer: str, body: bytes) -> bytes:
+        return bytes(1_000_000)
+
+    async def count(peer: str, body: bytes) -> bytes:
+        return b"counted"
+
+    async def main() -> None:
+        async with Node("n1") as leader, Node("n2") as follower:
+            leader.transport.serve("big", big)
+            leader.transport.serve("batch", count)
+            await pair(leader, follower)
+            asked = [asyncio.create_task(follower.transport.call("n1", "big", b"")) for _ in range(50)]
+            votes = [asyncio.create_task(follower.transport.call("n1", "batch", b"")) for _ in range(50)]
+            answers = await asyncio.gather(*asked, return_exceptions=True)
+            assert [b"counted"] * 50 == await asyncio.gather(*votes)
+            assert {bytes, OutcomeUnknown} == {type(answer) for answer in answers}
+            assert 1_000_000 == len(await follower.transport.call("n1", "big", b""))
+
+    run(main())
+
+
 def test_a_peer_that_calls_and_never_reads_is_cut(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its answers would fill this node's memory."""
     monkeypatch.setattr(calls, "CALL_BACKLOG_BYTES", 100_000)
 
     async def big(peer: str, body: bytes) -> bytes:
-        return bytes(1_000_000)
+        return bytes(60_000)
 
     async def main() -> None:
         async with Node("n1") as one, await RawPeer.connect(one) as greedy:
@@ -254,7 +281,7 @@ def test_a_peer_that_calls_and_never_reads_is_cut(run: Run, monkeypatch: pytest.
             await until("it is in", lambda: one.transport.is_open("n2"))
             greedy.writer.transport.pause_reading()  # type: ignore[attr-defined]  # asyncio gives every stream's one this
             most = 0
-            for id in range(100):  # the sockets' own buffers hold a few million bytes
+            for id in range(2_000):  # the sockets' own buffers hold a few million bytes
                 if not one.transport.is_open("n2"):
                     break
                 greedy.say(CALLS, encode([1, id, "big", b""]))
