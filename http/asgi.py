@@ -19,7 +19,7 @@ from quorate.http.answer import ANSWER
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.collected import Collected
-from quorate.http.connection import CONNECTION, READING, HttpConnection, break_off
+from quorate.http.connection import CONNECTION, READING, HttpConnection
 from quorate.http.events import Stream
 from quorate.http.flask_loader import FlaskLoader, LoadedFlask
 from quorate.http.handlers.events import stream_headers
@@ -143,7 +143,7 @@ class AsgiApp:
         leaving = asyncio.ensure_future(_gone(receive))
         leaving.add_done_callback(lambda _: stream.close())
         self._api.counts.streams += 1
-        stream.begin_sending(partial(break_off, scope))
+        stream.begin_sending(lambda: scope[CONNECTION].break_off())
         try:
             await send({"type": "http.response.start", "status": 200, "headers": stream_headers(self._api, stream)})
             while await self._send_events(stream, scope, send):

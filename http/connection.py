@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
@@ -30,12 +30,14 @@ from quorate.http.answer import ANSWER, answer, closing_bytes
 from quorate.http.api import Api
 from quorate.http.connection_places import ConnectionPlaces
 from quorate.http.intake import FIRST_BYTES, HEADER_BYTES, SMALL_HEAD_BYTES, Intake, WaitingBytes
+from quorate.http.line import Line
 from quorate.http.origins import hosts_in_line
 from quorate.http.unsent import UnsentBytes
 from quorate.http.upgrade import without_offer
 
 CONNECTION = "quorate.connection"  # the scope's key for the connection
 HEAD = "quorate.head"  # the scope's key for what a big head takes until the request is answered
+UNREAD_BYTES = 16 * 1024  # of answers; a client that leaves more unread has no further request begun
 FEW_HEADERS = 32  # more than a browser sends
 NO_BODY = ("GET", "HEAD")
 READING = "quorate.reading"  # the scope's key for the task of a request that changes nothing: it ends with its client
@@ -48,6 +50,7 @@ class Shared:
     places: ConnectionPlaces
     waiting: WaitingBytes
     unsent: UnsentBytes
+    line: Line = field(default_factory=Line)
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -60,6 +63,7 @@ class HttpConnection(HttpToolsProtocol):
         self._intake = Intake(self._parse, self.pipeline, shared.waiting)
         self.flow: FlowControl = None  # type: ignore[assignment]  # uvicorn's too, until there is a transport
         self._answering: RequestResponseCycle | None = None  # the request that was begun last
+        self._is_next = False  # the request that is begun now waited behind the one that was just answered
         self.is_lost = False
         self._deferred: tuple[RequestResponseCycle, Any] | None = None  # a request that waits for the client to read
         self.share_key = ""  # whose share of the places this connection counts to
@@ -98,6 +102,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
+        transport.set_write_buffer_limits(high=UNREAD_BYTES)
         self.flow = _Flow(transport, self._intake, self._read_on)
         self.share_key = share_key(self.client[0] if self.client else "")
         if (why := self._shared.places.admit(self, len(self.connections), self._began_s)) is not None:
@@ -234,6 +239,7 @@ class HttpConnection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         if self._intake.heads and self._answering is not None:
             self._forget_head(cast("dict[str, Any]", self._answering.scope))
+        self._is_next = bool(self.pipeline)
         super().on_response_complete()
 
     def _forget_head(self, scope: dict[str, Any]) -> None:
@@ -245,6 +251,15 @@ class HttpConnection(HttpToolsProtocol):
             self._account()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self._is_next:  # it waited behind another one
+            self._is_next = False
+            self._shared.line.join(partial(self._begin, cycle, app))
+        else:
+            self._begin(cycle, app)
+
+    def _begin(self, cycle: RequestResponseCycle, app: Any) -> None:
+        if self.is_lost:
+            return
         if self.flow.write_paused:
             self._deferred = cycle, app  # it would put an answer together that the client does not take
             return
@@ -262,7 +277,7 @@ class HttpConnection(HttpToolsProtocol):
         self._big_bytes = self.transport.get_write_buffer_size()
         if self._deferred is not None:
             (cycle, app), self._deferred = self._deferred, None
-            self._start_asgi_task(cycle, app)
+            self._begin(cycle, app)
 
     @property
     def unsent(self) -> int:
@@ -379,8 +394,3 @@ def _new_parser(connection: HttpConnection) -> Any:
     with contextlib.suppress(AttributeError):  # httptools before 0.6.3
         parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
-
-
-def break_off(scope: dict[str, Any]) -> None:
-    connection: HttpConnection = scope[CONNECTION]
-    connection.break_off()

@@ -110,7 +110,7 @@ class HttpServer:
             connection.sweep(now_s)
         self._api.counts.connections = len(self._state.connections)
         self._api.origins.refresh()
-        self._shared.unsent.count(now_s)
+        self._shared.unsent.sweep(now_s)
         self._api.counts.broken_off = self._shared.unsent.broken_off
         self._api.counts.closed_idle = self._shared.places.closed_idle
         self._sweeping = loop.call_later(SWEEP_S, self._sweep)

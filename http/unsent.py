@@ -5,7 +5,8 @@ a few hundred would take the node's memory. So all together have a budget. A big
 connections broken off that have held theirs longest and most, if they have held it for seconds. Only if nobody is slow
 is the answer not given: 429.
 
-Small answers are not asked about. They are counted once a second, with all others.
+Small answers are not asked about. They are counted once a second, with all others; if all together are too much then,
+those are broken off, too, that have held most for seconds.
 """
 
 from __future__ import annotations
@@ -46,18 +47,23 @@ class UnsentBytes:
         """Whether an answer of this size may be written now. One may, however big, when nothing else waits."""
         if self.held + size > self._most and now_s - self._counted_s >= COUNT_AGAIN_S:
             self.count(now_s)
-            if self.held + size > self._most:
-                self._break_off_slow(size, now_s)
+            self._break_off_slow(size, now_s)
         if self.held and self.held + size > self._most:
             return False
         self.held += size
         return True
+
+    def sweep(self, now_s: float) -> None:
+        self.count(now_s)
+        self._break_off_slow(0, now_s)
 
     def count(self, now_s: float) -> None:
         self._counted_s = now_s
         self.held = sum(connection.unsent for connection in self._connections())
 
     def _break_off_slow(self, size: int, now_s: float) -> None:
+        if self.held + size <= self._most:
+            return
         slow = [each for each in self._connections() if _is_slow(each, now_s)]
         for connection in sorted(slow, key=lambda each: each.unsent, reverse=True):
             if self.held + size <= self._most:

@@ -14,6 +14,7 @@ import resource
 # For the node itself: its log and snapshots, the connections to and from peers (also 64 that introduce themselves or
 # are refused), sinks, queues, Consul, Flask's files.
 RESERVE = 256
+LEAST = 128  # fewer and the node itself may find none: it has 40 open, and up to 32 of others that want to be peers
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +41,8 @@ def warn_of_limit(wanted: int) -> None:
     """Say in the log that the settings ask for more connections than the system allows."""
     if (fit := connections_within(wanted)) < wanted:
         limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if limit < LEAST:
+            log.error("this process may have only %d files open: a node needs %d for itself alone", limit, LEAST)
         log.warning(
             "this process may have %d files open, so it takes %d connections and not the %d of http.connections_max: "
             "allow it %d (ulimit -n, or LimitNOFILE of systemd), or set http.connections_max lower",

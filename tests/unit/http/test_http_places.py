@@ -9,7 +9,7 @@ import pytest
 
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.address_shares import share_key
-from quorate.http.connection_places import LOOK_AGAIN_S, ConnectionPlaces
+from quorate.http.connection_places import ConnectionPlaces
 from quorate.http.limits import Limits
 
 HERE, ONE, TWO = "", "203.0.113.1", "203.0.113.2"
@@ -33,8 +33,10 @@ class Door:
         self.places = ConnectionPlaces(Limits(connections=connections, address_percent=percent), lambda: self.open)
         self.now_s = 100.0
 
-    def dial(self, key: str, idle_since_s: float | None = None) -> tuple[Connection, QuorateError | None]:
-        self.now_s += LOOK_AGAIN_S
+    def dial(
+        self, key: str, idle_since_s: float | None = None, apart_s: float = 1.0
+    ) -> tuple[Connection, QuorateError | None]:
+        self.now_s += apart_s
         new = Connection(key, idle_since_s if idle_since_s is not None else self.now_s)
         self.open.append(new)
         why = self.places.admit(new, len(self.open), self.now_s)
@@ -56,6 +58,17 @@ def test_the_longest_idle_is_closed_first() -> None:
     assert [False, True, True] == closed(first)
 
 
+def test_a_crowd_that_comes_quickly_takes_each_others_places() -> None:
+    """Under a low limit of the system there are few places: all of them went in one moment, and honest clients next."""
+    door = Door(64, 100)
+    for _ in range(64):
+        door.dial(HERE)
+    honest, _ = door.dial(HERE)
+    honest.idle_since_s = None
+    assert {None} == {door.dial(HERE, apart_s=0.002)[1] for _ in range(1_000)}
+    assert not honest.closed
+
+
 def test_nobody_is_closed_who_is_at_work() -> None:
     door = Door(2, 100)
     first = [door.dial(HERE)[0] for _ in range(2)]
@@ -70,7 +83,7 @@ def test_one_that_has_had_a_request_since_the_last_look_is_not_closed() -> None:
     old, busy, young = (door.dial(HERE, since_s)[0] for since_s in (1.0, 2.0, 3.0))
     door.dial(HERE)
     assert old.closed
-    door.places._looked_s = door.now_s + 2 * LOOK_AGAIN_S  # the next one is admitted by what was seen at that look
+    door.places._looked_s = door.now_s + 2.0  # the next one is admitted by what was seen at that look
     busy.idle_since_s = None
     assert door.dial(HERE)[1] is None
     assert [False, True] == closed([busy, young])

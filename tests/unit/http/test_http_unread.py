@@ -201,6 +201,21 @@ def test_big_answers_that_nobody_reads_have_one_budget(monkeypatch: pytest.Monke
         assert node.server._shared.unsent.broken_off > 0
 
 
+def test_small_answers_that_nobody_reads_come_to_an_end_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of ten thousand connections, each with 64 KiB of them, they took 640 MB, ten times what they may."""
+    monkeypatch.setattr(unsent, "SLOW_S", 0.0)
+    monkeypatch.setattr(server, "SWEEP_S", 0.02)
+    with running(streams=100, limits=Limits(unsent_bytes=512 * 1024)) as node, ExitStack() as sockets:
+        node.hold_little_in_sockets()
+        for _ in range(50):
+            with contextlib.suppress(OSError):
+                dial(node, sockets, LIVEZ * 5_000)
+        wait_for("some are broken off", lambda: node.server._shared.unsent.broken_off > 0)
+        wait_for("the rest is within the budget", lambda: held(node) <= 512 * 1024)
+        assert max((each.unsent for each in node.server._open()), default=0) < 32 * 1024
+        assert 200 == node.ask("GET", "/livez").status
+
+
 def test_a_big_answer_counts_whole_until_its_last_byte_is_sent() -> None:
     """The loop keeps all of it for the rest: sixty streams held 264 MB for 17 MB that were not sent."""
     with big_node() as node, ExitStack() as sockets:

@@ -1,0 +1,43 @@
+"""Requests that were sent before their client had the answer to the one before, of all connections: in one line.
+
+A client that sends thousands of requests at once has each begun in the moment in which the one before is answered. Of a
+hundred such clients a hundred requests are done in every turn of the loop, and whoever asks for one thing waits for all
+of them at each step of the way. So only a few of them begin in a millisecond, in the order in which their turn came.
+For one client that is no bound: its next request comes to the line when the one before is answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+BEGIN = 8  # in each step, of requests that take some 30 µs
+STEP_S = 0.001
+
+
+class Line:
+    """Used on the node's loop."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[Callable[[], None]] = deque()
+        self._left = BEGIN  # in this step
+        self._step: asyncio.TimerHandle | None = None
+
+    def join(self, begin: Callable[[], None]) -> None:
+        """Call `begin` now, or in its turn."""
+        if self._step is None:
+            self._step = asyncio.get_running_loop().call_later(STEP_S, self._next_step)
+        if self._left and not self._waiting:
+            self._left -= 1
+            begin()
+        else:
+            self._waiting.append(begin)
+
+    def _next_step(self) -> None:
+        self._step, self._left = None, BEGIN
+        if self._waiting:
+            self._step = asyncio.get_running_loop().call_later(STEP_S, self._next_step)
+        while self._waiting and self._left:
+            self._left -= 1
+            self._waiting.popleft()()
