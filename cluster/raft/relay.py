@@ -46,7 +46,7 @@ class Passer(Protocol):
     def serve(self, kind: str, handler: PeerHandler) -> None: ...
 
     async def handle(self, peer: str, kind: str, body: bytes) -> bytes:
-        """Have this node's own handler take a call that began at `peer`."""
+        """Have this node's own handler take a call that `peer` passed on."""
         ...
 
 
@@ -91,7 +91,8 @@ class Relay:
             does_not = "does not lead" if call.leader == self._node_id else f"does not hear {call.leader} lead"
             raise NoLeader(f"{self._node_id} {does_not} term {call.term} now")
         if call.leader == self._node_id:
-            return await self._transport.handle(call.path[0], call.kind, call.body)
+            # It counts as the call of the peer that passed it on: that one alone is surely who it says.
+            return await self._transport.handle(peer, call.kind, call.body)
         if len(call.path) == HOPS_MAX:
             raise NoLeader(f"{self._node_id} does not lead now, and a call has {HOPS_MAX} hops at most")
         return await self._pass_on(call)

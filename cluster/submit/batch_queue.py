@@ -16,7 +16,7 @@ import asyncio
 import itertools
 import logging
 import math
-from collections import deque
+from collections import Counter, deque
 from dataclasses import dataclass
 
 import msgspec
@@ -37,6 +37,7 @@ WAITING_BYTES_MAX = 32 * 1024 * 1024
 PLACES = 2  # one entry is being synced while the next gathers acks of the followers; more only make entries smaller
 SWEEP_S = 0.1
 REFUSAL_EVERY_S = 60.0  # between two log lines about batches that no follower may forward
+FORWARDED_MAX = 8  # batches of one follower that wait here; one that tells the truth sends `PLACES` on each way
 FORWARDED_S = 5.0  # how long a follower's batch may wait here; the follower has its own deadline
 
 
@@ -88,6 +89,7 @@ class BatchQueue:
         self._open: deque[Batch] = deque()  # not yet encoded: requests may still join. Oldest first
         self._pending: deque[_PendingBatch] = deque()  # encoded, waiting for a leader or a free place
         self._sent: dict[int, _PendingBatch] = {}  # by identity: sent, perhaps counted, not yet answered
+        self._forwarded_by: Counter[str] = Counter()  # by peer: batches that it forwarded and that were not answered
         self._proposals: set[asyncio.Future[Applied]] = set()  # entries under way that this leadership proposed
         self._refusal_said_s = float("-inf")
         self._scheduled = False
@@ -228,17 +230,21 @@ class BatchQueue:
             raise NoLeader(f"{self._replica.node_id} does not lead now")
         if self.waiting_bytes + len(encoded) > self._waiting_bytes_max or len(encoded) > ENTRY_BYTES_MAX:
             raise Overloaded(f"too many votes wait on the leader ({self._replica.node_id}); try again in a moment")
+        if self._forwarded_by[peer] >= FORWARDED_MAX:
+            raise Overloaded(f"too many batches of {peer} wait on the leader ({self._replica.node_id}) already")
         self._check(peer, encoded)
         loop = asyncio.get_running_loop()
         batch = _PendingBatch(encoded, loop.time() + FORWARDED_S, loop.create_future(), ours=False)
         self._pending.append(batch)
         self.waiting_bytes += len(encoded)
+        self._forwarded_by[peer] += 1
         self._schedule()
         try:
             answer = await batch.answer
             return bytes(_encode_answer(answer))
         finally:
             self.waiting_bytes -= len(encoded)
+            self._forwarded_by[peer] -= 1
 
     def _check(self, peer: str, encoded: bytes) -> None:
         """Raises an error that says what a follower may not forward."""

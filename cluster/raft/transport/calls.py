@@ -170,7 +170,7 @@ class Calls:
         task.add_done_callback(ended)
 
     async def handle(self, peer: str, kind: str, body: bytes) -> bytes:
-        """Have the handler of this kind answer a call that began at `peer`."""
+        """Have the handler of this kind answer a call of `peer`, or one that it passed on."""
         handler = self._handlers.get(kind)
         if handler is None:
             raise errors.NotFound(f"this node does not know the call {kind!r}; is it of another version?")

@@ -8,21 +8,20 @@ connection, part by part (`streams.py`). Every part that arrives shows that the 
 from __future__ import annotations
 
 import asyncio
-import struct
 from typing import NamedTuple, Protocol, cast
 
 from quorate.cluster.raft.messages import MALFORMED
+from quorate.cluster.raft.transport.frames import LENGTH_BYTES, IncomingFrames, length_of
 from quorate.cluster.raft.transport.handshake.cipher import BadFrame
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.handshake.handshake import Handshake, WrongKey, nothing
-from quorate.cluster.raft.transport.handshake.hello import HELLO_BYTES_MAX
 from quorate.cluster.raft.transport.handshake.introduction import (
     INTRODUCTION_BYTES_MAX,
     Introduction,
     encode_introduction,
 )
 from quorate.cluster.raft.transport.handshake.tls_layer import HANDSHAKE_RECORD, NOT_TLS, TlsLayer
-from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, TLS_HERE, no_greeting, other_name, unreadable
+from quorate.cluster.raft.transport.link_reasons import ENDED_EARLY, no_greeting, other_name, unreadable
 from quorate.cluster.raft.transport.streams import (
     INTRODUCTIONS,
     MESSAGE_BYTES_MAX,
@@ -33,15 +32,13 @@ from quorate.cluster.raft.transport.streams import (
     is_of,
     whole,
 )
+from quorate.cluster.raft.transport.turns import LoopTurns
 
 HANDSHAKE_S = 3.0
-FRAME_BYTES_MAX = PART_BYTES + 64
 WRITE_BUFFER_BYTES = 1024 * 1024
 REFUSAL_BYTES_MAX = 16 * 1024
 
 ONLY_ASKED = b"it only asked which node answers here"  # comes as a refusal, and is none
-
-_length = struct.Struct(">I")
 
 
 class Target(NamedTuple):
@@ -103,7 +100,7 @@ class PeerConnection(asyncio.Protocol):
             context, keys = credentials.to_dial(turn)
             self._tls = None if context is None else TlsLayer(context, dialled=True)
             self._handshake = Handshake(owner.node_id, keys, dialled=True)
-        self._buffer = bytearray()
+        self._incoming_frames, self._turns = IncomingFrames(), LoopTurns(self._take_frames)
         self._outgoing, self._incoming = Outgoing(), Incoming()
         self._frames: list[bytes] = []  # to be written at the end of this turn of the loop
         self._framed = 0  # bytes of `_frames`
@@ -154,6 +151,7 @@ class PeerConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
+        self._turns.stop()
         self._transport = None
         self._outgoing.clear()
         if not self.refusing:
@@ -217,9 +215,9 @@ class PeerConnection(asyncio.Protocol):
         """Collect the frames of one turn of the loop, for one system call: it costs more than sealing them."""
         if not self._frames:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._frames += (_length.pack(len(frame)), frame)
-        self._framed += len(frame) + 4
-        self.bytes_out += len(frame) + 4
+        self._frames += (length_of(frame), frame)
+        self._framed += len(frame) + LENGTH_BYTES
+        self.bytes_out += len(frame) + LENGTH_BYTES
 
     def _flush(self) -> None:
         frames, self._frames, self._framed = self._frames, [], 0
@@ -243,26 +241,34 @@ class PeerConnection(asyncio.Protocol):
         self.bytes_in += len(data)
         if self.refusing and self.peer is None:
             return
-        at, buffer = 0, self._buffer
         try:
-            buffer += self._under_tls(data)
-            while len(buffer) - at >= 4:
-                size = _length.unpack_from(buffer, at)[0]
-                if size >> 24 == HANDSHAKE_RECORD and self._handshake.cipher is None:
-                    raise BadFrame(TLS_HERE)
-                if size > (HELLO_BYTES_MAX if self._handshake.cipher is None else FRAME_BYTES_MAX):
-                    raise BadFrame(f"a frame of {size} bytes")
-                if len(buffer) - at - 4 < size:
-                    break
-                frame = bytes(buffer[at + 4 : at + 4 + size])
-                at += 4 + size
+            self._incoming_frames.add(self._under_tls(data))
+        except BadFrame as error:
+            self._on_wrong_bytes(error)
+        else:
+            self._take_frames()
+
+    def _take_frames(self) -> None:
+        """Take what has come, as much of it as may be taken in this turn of the loop."""
+        frames, turns = self._incoming_frames, self._turns
+        if turns.rests:
+            return
+        turns.begin()
+        try:
+            while not self._closes and (frame := frames.take(hello=self._handshake.cipher is None)) is not None:
                 self._on_frame(frame)
+                if not turns.another():
+                    break
         except (BadFrame, *MALFORMED) as error:
             self._on_wrong_bytes(error)
         if self._transport is None or self._transport.is_closing():
-            buffer.clear()
+            frames.clear()
         else:
-            del buffer[:at]
+            turns.settle(self._transport)
+
+    @property
+    def _closes(self) -> bool:
+        return self._transport is None or self._transport.is_closing()
 
     def _under_tls(self, data: bytes) -> bytes:
         """What came, without the TLS that it may be under. The first byte says whether the other end speaks it."""
@@ -354,7 +360,7 @@ class PeerConnection(asyncio.Protocol):
         self.send(INTRODUCTIONS, encode_introduction(self._owner.introduction()))
 
     def _on_introduction(self, message: bytes) -> None:
-        self.introduction = self._handshake.on_introduction(message)
+        self.introduction = self._handshake.on_introduction(message, self.heard_s)
         if self.peer is None and self.target is None:
             self.introduce()  # the other end has proved itself first
         if self._deadline is not None:
@@ -371,7 +377,7 @@ class PeerConnection(asyncio.Protocol):
         the reason before the other end has read it. So only our half is closed. What still comes is ignored, but for
         the other end's own reason: both may refuse each other at once. For the owner the connection is closed now.
         """
-        if self._transport is None or self._ends:
+        if self._transport is None or self.refusing or self._closes:
             return
         self._outgoing.clear()
         self._write_part(whole(REFUSALS, why.encode() if told is None else told))
@@ -379,17 +385,13 @@ class PeerConnection(asyncio.Protocol):
 
     def _give_up(self, why: str) -> None:
         """As `refuse`, without a word: the other end finds the reason in what this node has sent in the handshake."""
-        if self._transport is None or self._ends:
+        if self._transport is None or self.refusing or self._closes:
             return
         self._flush()
         self.refusing, self._incoming = True, Incoming()
         self._transport.write_eof()
         self._close_later(why)
         self._owner.closed(self, why)
-
-    @property
-    def _ends(self) -> bool:
-        return self.refusing or self._transport is None or self._transport.is_closing()
 
     def _close_later(self, why: str) -> None:
         if self._deadline is not None:

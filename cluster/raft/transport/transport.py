@@ -319,7 +319,7 @@ class PeerTransport:
         self._calls.add_handler(kind, handler)
 
     async def handle(self, peer: str, kind: str, body: bytes) -> bytes:
-        """Have this node's own handler take a call that began at `peer`, and that another peer passed on."""
+        """Have this node's own handler take a call that `peer` passed on."""
         return await self._calls.handle(peer, kind, body)
 
     def status(self) -> dict[str, ConnectionStatus]:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from contextlib import AsyncExitStack
 
 import pytest
 
+from quorate.cluster.raft import messages
 from quorate.cluster.raft.transport import calls, connection
 from quorate.cluster.raft.transport.connection import ONLY_ASKED
 from quorate.cluster.raft.transport.streams import CALLS, INTRODUCTIONS, PART_BYTES, RAFT, REFUSALS
 from quorate.cluster.raft.transport.transport import HANDSHAKES_MAX
+from quorate.cluster.raft.transport.turns import FRAMES_A_TURN
 from tests.support.waiting import until
 from tests.unit.raft.raw_peer import Node, RawPeer, Run, encode
 
@@ -141,5 +144,37 @@ def test_a_kind_of_calls_has_a_short_name(run: Run) -> None:
             await insider.come_in()
             insider.say(CALLS, encode([1, 1, "k" * 1_000, b""]))
             assert await insider.is_hung_up_on(within_s=5)
+
+    run(main())
+
+
+def test_a_peer_that_sends_without_end_leaves_the_loop_to_others(run: Run) -> None:
+    """Votes and heartbeats of the others are in the turns between. All that it sent is taken in the end, in order."""
+
+    async def main() -> None:
+        async with Node("n1") as one, await RawPeer.connect(one) as insider:
+            await insider.come_in()
+            await until("it is in", lambda: one.transport.is_open("n2"))
+            for term in range(10 * FRAMES_A_TURN):
+                insider.say(RAFT, messages.encode(messages.Ballot(term, pre=True)))
+            heard = [len(one.heard)]
+            while len(one.heard) < 10 * FRAMES_A_TURN:
+                await asyncio.sleep(0)
+                heard.append(len(one.heard))
+            assert max(after - before for before, after in itertools.pairwise(heard)) <= FRAMES_A_TURN
+            assert list(range(10 * FRAMES_A_TURN)) == [message.term for _, message in one.heard]
+
+    run(main())
+
+
+def test_a_peer_that_introduces_itself_without_end_is_sent_away(run: Run) -> None:
+    """Each introduction may be long, and has the node look at all its members again."""
+
+    async def main() -> None:
+        async with Node("n1") as one, await RawPeer.connect(one) as insider:
+            await insider.come_in()
+            for _ in range(100):
+                insider.introduce()
+            assert await insider.is_hung_up_on(within_s=2), "before it is silent for too long"
 
     run(main())

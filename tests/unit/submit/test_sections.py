@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import get_args
 
 import msgspec
@@ -10,11 +11,12 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command
 from quorate.cluster.submit import sections
-from quorate.cluster.submit.batch_queue import BATCH_BYTES
+from quorate.cluster.submit.batch_queue import BATCH_BYTES, FORWARDED_MAX
 from quorate.cluster.submit.submitter import VOTE_BYTES
-from quorate.errors import Invalid, NotReady
+from quorate.errors import Invalid, NotReady, Overloaded
 from quorate.vote import OPTIONS_PER_POLL_MAX, VOTES_PER_REQUEST_MAX, Vote
 from tests.support.on_loop import on_loop
+from tests.support.waiting import until
 from tests.unit.submit.one_poll import pair
 
 HAPPY = Choice("happy", None, 1, entry.fingerprint_of("happy", None, 1))
@@ -132,4 +134,26 @@ async def test_a_section_that_is_refused_takes_no_other_one_with_it(caplog: pyte
     assert 1 == (await submitter.cast([Vote("happy")], timeout_s=1)).applied
     assert leader.state.poll("p") is None
     assert 1 == caplog.text.count("a batch that n2 forwarded was refused")
+    submitter.stop()
+
+
+@on_loop
+async def test_a_follower_that_forwards_without_end_leaves_room_for_the_others() -> None:
+    leader, _, submitter = await pair()
+    leader.held = []
+    some = section(entry.CastVotes([HAPPY], plain=[(0, 1)]))
+    waiting = [asyncio.ensure_future(leader.handlers["section"]("n2", some)) for _ in range(FORWARDED_MAX + 5)]
+    await until("the rest is refused", lambda: sum(each.done() for each in waiting) == 5)
+    assert {Overloaded} == {type(each.exception()) for each in waiting if each.done()}
+    other = asyncio.ensure_future(leader.handlers["section"]("n3", some))
+    for _ in range(50):
+        held, leader.held = leader.held, []
+        for data, answer in held:
+            leader.commit(data, answer)
+        await asyncio.sleep(0.01)
+    assert other.done()
+    assert other.exception() is None
+    assert FORWARDED_MAX == sum(each.exception() is None for each in waiting)
+    leader.held = None
+    await leader.handlers["section"]("n2", some)
     submitter.stop()

@@ -11,12 +11,14 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
+from quorate.cluster.raft.line_limit import LineLimit
 from quorate.cluster.raft.transport.handshake.cipher import BadFrame, Plain, Sealed, agree
 from quorate.cluster.raft.transport.handshake.hello import NO_NONCE, new_hello, read_hello
 from quorate.cluster.raft.transport.handshake.introduction import Introduction, read_introduction
 from quorate.cluster.raft.transport.link_reasons import OTHER_KEY
 
 NOTHING_BYTES = 64
+INTRODUCTIONS_AT_ONCE, INTRODUCTION_EVERY_S = 20, 1.0  # nodes that tell the truth have news once a second at the most
 
 
 class WrongKey(BadFrame):
@@ -35,6 +37,7 @@ class Handshake:
         self._keys, self._dialled, self._tls_only = tuple(keys), dialled, tls_only
         self.our_hello = new_hello(node_id, keyed=bool(keys), tls_only=tls_only)
         self._ciphers: list[Plain | Sealed] = []  # one a key
+        self._introductions = LineLimit(INTRODUCTIONS_AT_ONCE, INTRODUCTION_EVERY_S)
         self.cipher: Plain | Sealed | None = None  # None until the other end's hello was read
         self.claimed_id = ""  # the node id that the other end claims, before it is proved: for log lines
 
@@ -67,7 +70,10 @@ class Handshake:
             return opened
         raise WrongKey(OTHER_KEY)
 
-    def on_introduction(self, message: bytes) -> Introduction:
+    def on_introduction(self, message: bytes, now_s: float) -> Introduction:
+        """The first one, or a later one because something in it has changed."""
+        if self._introductions.allow(now_s) is None:
+            raise BadFrame("it introduces itself again and again")
         introduction = read_introduction(message)
         if introduction.node_id != self.claimed_id:
             raise BadFrame(f"it said {self.claimed_id!r} first and {introduction.node_id!r} then")
