@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Iterator, Mapping
 from operator import itemgetter
 
 import pytest
 from bson import ObjectId
 
+from quorate.cli import main
 from quorate.config import Mongo
 from quorate.ingest.social.options.mongo_polls import MongoPolls
 from quorate.ingest.social.options.polls_reader import PollsRead
@@ -84,6 +86,19 @@ def test_what_makes_no_sense_is_left_out_and_told(store: MongoStore) -> None:
     assert [str(key)] == [poll.id for poll in found.polls]
     assert ["one", "rules", "text"] == sorted(found.left_out)
     assert "stream.match is 'regex'" in found.left_out["rules"]
+
+
+def test_a_text_is_tried_with_the_polls_of_the_database(
+    store: MongoStore, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.insert("tea", options=["milk", "ice tea"], stream={"one_per": "author"})
+    store.insert("odd", options="x")
+    monkeypatch.setenv("QUORATE_MONGO_URL", store.url)
+    monkeypatch.setenv("QUORATE_MONGO_DATABASE", store.database)
+    assert 0 == main(["stream", "test", "--options-from=mongo", "--json", "#IceTea"])
+    found = json.loads(capsys.readouterr().out)
+    assert [{"poll": "tea", "option": "ice tea", "one_per": "author"}] == found["votes"]
+    assert ["poll 'odd' is left out: options is no list; give a list of texts"] == found["problems"]
 
 
 def test_many_options_are_read(store: MongoStore) -> None:

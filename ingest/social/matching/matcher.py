@@ -8,7 +8,7 @@ text. Case, width and signs that nobody sees make no difference.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 
 from quorate.errors import ConfigError
@@ -31,11 +31,17 @@ class Matcher:
     """Knows the options of all polls. It is made anew when they change, and is used by one thread at a time.
 
     Raises `ConfigError`, which names them, if options of a poll cannot be told from each other.
+
+    `has`: of several readers that share the options, which are this one's. The others are known all the same, because
+    an option may hide another one of its poll. Of a poll with one vote for each author all are found by each reader, in
+    the same order: so whose vote comes first makes no difference.
     """
 
-    def __init__(self, polls: Sequence[StreamPoll]) -> None:
+    def __init__(self, polls: Sequence[StreamPoll], has: Callable[[str], bool] = lambda option: True) -> None:
         if refused := refusal_of(polls):
             raise ConfigError(refused)
+        self._has = has
+        self._others: set[int] = set()  # mentions that are another reader's, by their identity
         self._rows = RowIndex()
         self._pieces = PieceIndex()  # options in scripts without spaces
         self._anywhere = PieceIndex()  # options of polls that ask for `substring`
@@ -46,13 +52,14 @@ class Matcher:
 
     def _add(self, poll: StreamPoll) -> None:
         for option in poll.options:
-            look = look_of(option, poll.rules.match)
+            look, mention = look_of(option, poll.rules.match), Mention(poll, option)
+            if look is not None and poll.rules.one_per != "author" and not self._has(option):
+                self._others.add(id(mention))
             if isinstance(look, Row):
-                self._rows.add(look, Mention(poll, option))
+                self._rows.add(look, mention)
             elif look is not None and look.anywhere:
-                self._anywhere.add(look.text, Mention(poll, option))
+                self._anywhere.add(look.text, mention)
             elif look is not None:
-                mention = Mention(poll, option)
                 for text in {look.text, look.text.replace(" ", "")}:
                     self._pieces.add(text, mention)
 
@@ -64,7 +71,7 @@ class Matcher:
             found += self._find_whole(without_links(folded + _folded_tags(post)))
         if not found:
             return []
-        once = {id(mention): mention for _, mention in found}
+        once = {id(mention): mention for _, mention in found if id(mention) not in self._others}
         if not post.is_repost:
             return [*once.values()]
         return [mention for mention in once.values() if mention.poll.rules.reposts]

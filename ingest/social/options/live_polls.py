@@ -167,7 +167,7 @@ def _in_use(polls: Sequence[StreamPoll], refused: Mapping[str, str], before: Pol
     share = shard.share_of(polls)
     texts = tuple(dict.fromkeys(option for poll in share for option in poll.options))
     warnings = {poll.id: warning for poll in polls if (warning := troubles_of(poll).warning())}
-    return PollsInUse(polls, Matcher(share), Terms(before.terms.version + 1, texts), refused, warnings)
+    return PollsInUse(polls, Matcher(polls, shard.has), Terms(before.terms.version + 1, texts), refused, warnings)
 
 
 def _tell(troubles: Mapping[str, str], before: Mapping[str, str]) -> None:

@@ -10,6 +10,7 @@ from quorate.errors import ConfigError
 from quorate.ingest.social.matching.matcher import Matcher
 from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
 from quorate.ingest.social.post import Post
+from quorate.ingest.social.shard import Shard
 from tests.unit.ingest.social.matching_texts import mentioned
 
 PETS = ["cats", "dogs"]
@@ -180,6 +181,25 @@ def test_polls_stand_each_for_itself() -> None:
     ]
     found = [(mention.poll.id, mention.option) for mention in Matcher(polls).match(Post("1", "C++, go"))]
     assert [("a", "C"), ("a", "Go"), ("b", "C++"), ("c", "++"), ("c", "go")] == sorted(found)
+
+
+def by_shard(poll: StreamPoll, text: str) -> list[list[str]]:
+    """What each of three readers finds."""
+    matchers = [Matcher([poll], Shard(index, 3).has) for index in (1, 2, 3)]
+    return [[mention.option for mention in matcher.match(Post("1", text))] for matcher in matchers]
+
+
+@pytest.mark.parametrize("text", ["C++", "c++ and c", "Java, C#, C++", "#nodejs 👍🏽", "node.js or go 👍"])
+def test_readers_that_share_the_options_find_together_what_one_finds_alone(text: str) -> None:
+    """Though `C++`, which hides `C`, may be the option of another reader."""
+    options = (*LANGUAGES, *TONES, "Go")
+    found = by_shard(StreamPoll("p", options), text)
+    assert sorted(mentioned(options, text)) == sorted(option for each in found for option in each)
+
+
+def test_readers_that_share_the_options_find_the_same_first_option_of_an_author() -> None:
+    poll = StreamPoll("p", ("happy", "sad", "angry", "calm"), Rules(one_per="author"))
+    assert [["sad", "angry", "happy"]] * 3 == by_shard(poll, "sad, angry, not happy")
 
 
 def test_reposts_mention_nothing_where_the_poll_ignores_them() -> None:
