@@ -6,6 +6,7 @@ is one of ours; addresses and localhost are. Requests are few and small, and the
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -24,7 +25,7 @@ from quorate.site import read_name, read_site
 
 log = logging.getLogger(__name__)
 
-REQUEST_S = 5.0
+REQUEST_S, IN_ALL_S = 5.0, 15.0
 CONNECTIONS_MAX = 32
 JSON, TEXT, PROMETHEUS = "application/json", "text/plain; charset=utf-8", "text/plain; version=0.0.4; charset=utf-8"
 
@@ -75,9 +76,14 @@ class _StreamServer(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """`REQUEST_S` is for each read: whoever sends byte after byte has a bound in all, too."""
+        end = threading.Timer(IN_ALL_S, lambda: _hang_up(request))
+        end.daemon = True
+        end.start()
         try:
             super().process_request_thread(request, client_address)
         finally:
+            end.cancel()
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
@@ -101,6 +107,11 @@ class _StreamServer(ThreadingHTTPServer):
     def _health(self) -> tuple[int, str, bytes]:
         troubles = self._status.troubles()
         return 503 if troubles else 200, TEXT, "".join(f"{each}\n" for each in troubles or ["ok"]).encode()
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
 
 
 class StreamListener:

@@ -10,27 +10,20 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from quorate import logs
-from quorate.cli.node_options import client_of
 from quorate.cli.output import echo
 from quorate.cli.stream_display import StreamDisplay, stream_display
 from quorate.cli.stream_options import StreamOptions
 from quorate.cli.stream_places import held_places
 from quorate.cli.stream_polls import polls_news, polls_reader
+from quorate.cli.stream_target import vote_target
 from quorate.exit_code import DONE
 from quorate.stop_signals import stop_signals
 
 if TYPE_CHECKING:
-    from quorate.client.http import Client
-    from quorate.ingest.nsq.publisher import Publisher
     from quorate.ingest.social.network import Network
-    from quorate.ingest.social.outlets import Outlet
     from quorate.ingest.social.stream_status import StreamStatus
 
-log = logging.getLogger(__name__)
-
-NSQ_TRY_S = 5.0  # then it is said why nothing is taken, and tried again
-IMPORTED_S = 15.0
-TWO_NSQDS_TRY_S = 20.0  # one copy is enough after half of it
+IMPORTED_S = 15.0  # for a poll to be imported, once the cluster looks for such
 
 
 class StopAsked(BaseException):
@@ -88,21 +81,22 @@ def _run(network: Network, options: StreamOptions, flag: StopFlag, display: Stre
     from quorate.ingest.social.stream_status import StreamStatus
 
     reader = polls_reader(options.config, options.nodes, options.timeout_s)
-    outlet, target = _outlet(options)
-    outlet.check()
-    name = " ".join(part for part in (network.name, network.source, f"to {target}") if part)
+    target = vote_target(options)
+    target.outlet.check()
+    name = " ".join(part for part in (network.name, network.source, f"to {target.name}") if part)
     counts, stream = StreamCounts(), options.config.stream
     with held_places(name, options) as held, contextlib.ExitStack() as stack:
         places = Places(held.keeper, new=options.new)
         polls = LivePolls(reader, held.shard, polls_news(options.config, options.nodes))
+        target.check_window(polls.current.polls)
 
         def tick() -> None:
             held.check()
             display.tick(lines)
 
         stop, wait_s = lambda: flag.is_set, _unknown_wait_s(options)
-        pipeline = Pipeline(network, polls, outlet, places, counts, stop, tick, unknown_wait_s=wait_s)
-        status = StreamStatus(network, polls, places, counts, pipeline, outlet, held.shard)
+        pipeline = Pipeline(network, polls, target.outlet, places, counts, stop, tick, unknown_wait_s=wait_s)
+        status = StreamStatus(network, polls, places, counts, pipeline, target.outlet, held.shard)
         lines = StreamProgress(status).lines
         if stream.listen:
             stack.enter_context(contextlib.closing(StreamListener(stream.listen, status, stream.hosts)))
@@ -119,33 +113,3 @@ def _unknown_wait_s(options: StreamOptions) -> float:
     """A poll that is read from MongoDB may be new there, and the cluster looks for such from time to time."""
     from_mongo = options.config.stream.options_from == "mongo"
     return options.config.mongo.poll_refresh_s + IMPORTED_S if from_mongo else 0.0
-
-
-def _client(options: StreamOptions) -> Client:
-    return client_of(options.nodes, options.timeout_s)
-
-
-def _outlet(options: StreamOptions) -> tuple[Outlet, str]:
-    """Where votes go, and the name of that for the positions."""
-    from quorate.ingest.social.outlets import ClusterOutlet, NsqOutlet
-
-    if options.to == "cluster":
-        client = _client(options)
-        return ClusterOutlet(client), f"cluster {client.status().get('state', {}).get('cluster_id', '')}"
-    topic = options.config.nsq.topic
-    return NsqOutlet(topic, lambda: _publisher(options)), f"topic {topic}"
-
-
-def _publisher(options: StreamOptions) -> Publisher:
-    from quorate.ingest.nsq.publisher import Publisher, nsqds_of
-
-    nsq, both = options.config.nsq, options.config.stream.both
-    nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
-    if not both:
-        return Publisher(nsqds, nsq.topic, timeout_s=NSQ_TRY_S, auth_secret=nsq.auth_secret)
-
-    def tell(why: str) -> None:
-        log.warning("no nsqd takes votes: %s", why)
-
-    secret = nsq.auth_secret
-    return Publisher(nsqds, nsq.topic, both=True, timeout_s=TWO_NSQDS_TRY_S, auth_secret=secret, on_wait=tell)

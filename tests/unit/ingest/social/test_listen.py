@@ -24,6 +24,7 @@ from quorate.ingest.social.progress import StreamProgress
 from quorate.ingest.social.shard import Shard
 from quorate.ingest.social.stream_status import QUIET_S, StreamStatus
 from quorate.vote import Rejection, Tallied, Vote
+from tests.support.waiting import wait_for
 from tests.unit.ingest.social.test_pipeline import MemoryOutlet, OnePoll, Posts
 
 NOW_S = 1_800_000_000.0
@@ -211,6 +212,23 @@ def test_who_says_nothing_is_let_go_and_too_many_are_not_taken(shown: Shown, mon
         ]
         assert [b""] * 5 == [connection.recv(1) for connection in silent]
         assert 200 == ask(listener.port, "/healthz")[0]
+
+
+def test_who_sends_byte_after_byte_is_let_go_too(shown: Shown, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listen, "IN_ALL_S", 0.3)
+    with (
+        contextlib.closing(StreamListener("127.0.0.1:0", shown.status)) as listener,
+        socket.create_connection(("127.0.0.1", listener.port), timeout=0.05) as connection,
+    ):
+
+        def is_let_go() -> bool:
+            with contextlib.suppress(TimeoutError):
+                connection.sendall(b"G")
+                return not connection.recv(1)
+            return False
+
+        with contextlib.suppress(ConnectionError):
+            wait_for("the connection ends", is_let_go)
 
 
 @pytest.mark.parametrize(
