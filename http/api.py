@@ -96,6 +96,7 @@ class Api:
     refusals: RefusalWords = field(default_factory=RefusalWords)
     counts: Counts = field(default_factory=Counts)
     parse_pool: ParsePool = field(default_factory=ParsePool)
+    big_votes: asyncio.Lock = field(default_factory=asyncio.Lock)  # one request with very many votes at a time
     turns: Turns = field(default_factory=Turns)  # of big work on the loop
     thread_turns: ThreadTurns = field(default_factory=ThreadTurns)  # of Flask's threads
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)

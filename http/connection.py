@@ -30,7 +30,7 @@ from quorate.http.answer import ANSWER, answer, closing_bytes
 from quorate.http.api import Api
 from quorate.http.connection_places import ConnectionPlaces
 from quorate.http.intake import FIRST_BYTES, HEADER_BYTES, SMALL_HEAD_BYTES, Intake, WaitingBytes
-from quorate.http.line import Line
+from quorate.http.line import WaitingLine
 from quorate.http.origins import hosts_in_line
 from quorate.http.unsent import UnsentBytes
 from quorate.http.upgrade import without_offer
@@ -50,7 +50,7 @@ class Shared:
     places: ConnectionPlaces
     waiting: WaitingBytes
     unsent: UnsentBytes
-    line: Line = field(default_factory=Line)
+    line: WaitingLine = field(default_factory=WaitingLine)
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -237,8 +237,11 @@ class HttpConnection(HttpToolsProtocol):
             raise httptools.HttpParserError("its head was refused")
 
     def on_response_complete(self) -> None:
-        if self._intake.heads and self._answering is not None:
-            self._forget_head(cast("dict[str, Any]", self._answering.scope))
+        if self._answering is not None:
+            scope = cast("dict[str, Any]", self._answering.scope)
+            scope.pop(ANSWER, None)  # it has the scope, too: only the collector of garbage could free the two
+            if self._intake.heads:
+                self._forget_head(scope)
         self._is_next = bool(self.pipeline)
         super().on_response_complete()
 

@@ -16,7 +16,7 @@ BEGIN = 8  # in each step, of requests that take some 30 µs
 STEP_S = 0.001
 
 
-class Line:
+class WaitingLine:
     """Used on the node's loop."""
 
     def __init__(self) -> None:

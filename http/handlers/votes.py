@@ -7,6 +7,7 @@ could be counted once under each.
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Coroutine, Iterable
 from itertools import islice
@@ -19,6 +20,7 @@ from quorate.errors import (
     Deleted,
     ExpiredId,
     Invalid,
+    Overloaded,
     PollClosed,
     QuorateError,
     Rejected,
@@ -30,6 +32,7 @@ from quorate.http.api import Api
 from quorate.http.bounds import check_votes, own_name
 from quorate.http.json_body import reader
 from quorate.http.operation import Operation
+from quorate.http.parse_pool import BIG_BYTES
 from quorate.http.rates import take_votes
 from quorate.http.refusals import REFUSALS_A_REQUEST
 from quorate.http.reply import Reply, problem, reply
@@ -101,6 +104,21 @@ OPEN_PRODUCER = Operation(
 
 async def cast(api: Api, request: Request) -> Reply:
     """POST /votes: read the votes, submit them, answer."""
+    if len(request.body) < BIG_BYTES:
+        return await _cast(api, request)
+    # One at a time: each costs every node as much as thousands of small ones, and these would wait behind all of them.
+    try:
+        async with asyncio.timeout(api.limits.timeout_s):
+            await api.big_votes.acquire()
+    except TimeoutError:
+        raise Overloaded("too many requests with very many votes wait on this node; try again in a moment") from None
+    try:
+        return await _cast(api, request)
+    finally:
+        api.big_votes.release()
+
+
+async def _cast(api: Api, request: Request) -> Reply:
     parsed = await _read(api, request)
     if request.caller.bucket is not None:
         take_votes(request.caller, len(parsed.votes) + len(parsed.refused))

@@ -129,3 +129,35 @@ def test_only_votes_and_polls_may_have_big_bodies(node: Node, method: str) -> No
     path = "/producers" if method == "POST" else "/settings/votes.dedup_window"
     assert 413 == node.ask(method, path, b" " * 70_000).status
     assert 400 == node.ask("POST", "/votes", b" " * 70_000).status
+
+
+def commit_held(node: Node) -> None:
+    held, node.replica.held = node.replica.held or [], None
+    for proposed, answer in held:
+        node.replica.commit(proposed, answer)
+
+
+def test_one_request_with_very_many_votes_is_counted_at_a_time_and_small_ones_pass(node: Node) -> None:
+    """Twenty of them filled the queue, and each vote that came later waited for all of them: for seconds."""
+    body = json.dumps([{"option": f"{i:060d}"} for i in range(2_000)]).encode()
+    node.server._app._bodies._most = 100 * len(body)
+    node.replica.held = []
+    with ExitStack() as sockets:
+        crowd = [dial(node, sockets, POST % (b"/votes", len(body)) + body) for _ in range(3)]
+        wait_for("all have come", lambda: node.server._app._bodies._held == 3 * len(body))
+        wait_for("one is proposed", lambda: node.replica.held)
+        small = dial(node, sockets, POST % (b"/votes", 18) + b'{"option":"happy"}')
+        wait_for("the small one is proposed", lambda: len(node.replica.held or ()) == 2)
+        assert [True, False] == [len(proposed) > 50_000 for proposed, _ in node.replica.held]
+        node.call(commit_held, node)
+        assert [200] * 4 == [status_of(sock) for sock in (small, *crowd)]
+
+
+def test_who_waits_too_long_behind_very_many_votes_is_refused(node: Node) -> None:
+    body = json.dumps([{"option": f"{i:060d}"} for i in range(2_000)]).encode()
+    node.server._app._bodies._most = 100 * len(body)
+    node.call(object.__setattr__, node.api.limits, "timeout_s", 0.05)
+    node.run(node.api.big_votes.acquire())
+    assert 429 == node.ask("POST", "/votes", body).status
+    node.call(node.api.big_votes.release)
+    assert 200 == node.ask("POST", "/votes", body).status
