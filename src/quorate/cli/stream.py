@@ -14,6 +14,7 @@ NETWORKS = {  # name: the first line of its help
     "bluesky": "Read all posts of Bluesky. It needs no account.",
     "twitter": "Read Twitter's v1.1 statuses/filter, or a server that speaks it.",
     "wikimedia": "Read all changes to Wikipedia and its sisters. It needs no account.",
+    "nostr": "Read the notes of Nostr from several relays. It needs no account.",
     "mastodon": "Read the public posts of an instance of Mastodon.",
     "x": "Read X's filtered stream (API v2), within a budget.",
 }

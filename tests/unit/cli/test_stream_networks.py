@@ -64,7 +64,8 @@ def test_a_bearer_token_is_not_sent_in_the_clear() -> None:
     assert "token-of-tests" not in str(done.exception) + done.output
 
 
+@pytest.mark.parametrize("network", ["bluesky", "nostr"])
 @pytest.mark.parametrize("url", ["https://jetstream.example", "wss://", "wss://me@jetstream.example"])
-def test_a_web_socket_has_a_url_of_its_own_kind(url: str) -> None:
-    done = run("bluesky", "--url", url, env={})
+def test_a_web_socket_has_a_url_of_its_own_kind(network: str, url: str) -> None:
+    done = run(network, "--url", url, env={})
     assert (2, True) == (done.exit_code, "it is no URL such as wss://" in done.output)
