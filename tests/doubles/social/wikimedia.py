@@ -54,6 +54,7 @@ class WikimediaDouble(Double):
         self.faults: list[Fault] = []
         self.asked: list[dict[str, str]] = []  # the headers and parameters that say from where on
         self.agents: list[str] = []
+        self.fails_at_ids = False  # with an event that tells of an error, as KafkaSSE does after it has begun
         self._ids, self._gzip, self._cut, self._keeps_open = ids, gzip, cut, keeps_open
         self._open: dict[str, int] = {}
         self._is_closing = False
@@ -202,6 +203,9 @@ class WikimediaDouble(Double):
         starts = {topic: at if at >= 0 else self.log.end_of(topic) for topic, at in places.items()}
         answer.begin()
         answer.send(b":ok\n\n")
+        if self.fails_at_ids and "id" in self.asked[-1]:
+            answer.send(b'event: error\ndata: {"message":"Local: Unknown error"}\nid: []\n\n')
+            return
         for record in self._records(starts, answer):
             place = {"timestamp": record.timestamp + 1} if self._ids == "time" else {"offset": record.offset + 1}
             latest[record.topic] = {"topic": record.topic, "partition": PARTITION, **place}

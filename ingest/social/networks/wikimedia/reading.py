@@ -24,6 +24,7 @@ HUNG_UP_S = 0.25  # before the next connection, if something came over the last 
 RETRY_MAX_S = 60.0
 BACK_WITHOUT_ID_MS = 60_000  # how far back of the last event's own time, which is not quite that of its arrival
 FUTILE_MAX = 20
+ERRORS_MAX = 3  # then the place is taken for what it fails at
 FOR_PEOPLE = (400, 401, 403, 404, 405, 410)  # waiting changes nothing, if it has never answered otherwise
 NO_SUCH_PLACE = (400, 404, 410, 416, 431)
 
@@ -47,6 +48,7 @@ class ChangeReading:
         self._failing = Backoff(1, RETRY_MAX_S)
         self._limited = Backoff(15, 300)
         self._was_connected = False
+        self._errors = 0  # connections, one after another, that brought an error alone
         self._futile = 0  # connections, one after another, that only repeated
 
     def read_once(self) -> None:
@@ -108,6 +110,7 @@ class ChangeReading:
             else "the server does not know the place where the reading ended; it goes on from now"
         )
         self._place = StreamPlace(since_ms)
+        self._errors = 0
         return HUNG_UP_S
 
     def _for_people(self, why: str, reason: str) -> float:
@@ -138,6 +141,12 @@ class ChangeReading:
         except LongReadFailed as failed:
             self._ended(failed)
         self._place = stream.keeper.place
+        if stream.has_error and not stream.has_events and self._place.last_event_id():
+            self._errors += 1
+            if self._errors >= ERRORS_MAX:
+                return self._place_refused("it tells of an error each time")
+        else:
+            self._errors = 0
         self._futile = 0 if stream.keeper.is_further else self._futile + stream.has_events
         if not stream.has_events:
             return self._failing.next_s()
@@ -161,12 +170,13 @@ class _ChangeStream:
         self._told_unreadable = False
         self.keeper = PlaceKeeper(place)
         self.reader = SseReader()
-        self.has_events = False
+        self.has_events = self.has_error = False
 
     def take(self, events: list[ServerEvent]) -> None:
         posts: list[Post] = []
         for event in events:
             if event.name == "error":
+                self.has_error = True
                 self._put(posts)
                 raise LongReadFailed("the server tells of an error of its own", "hung_up")
             self.has_events = True

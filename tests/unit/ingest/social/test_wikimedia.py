@@ -156,6 +156,20 @@ def test_a_place_that_the_server_does_not_know_falls_back_to_the_time() -> None:
     assert (["place_refused"], 1) == (again.reasons, len(again.losses))
 
 
+def test_a_place_at_which_the_server_fails_each_time_falls_back_to_the_time() -> None:
+    with WikimediaDouble() as double:
+        double.publish(title="one", ms=NOW)
+        inlet = SocialInlet()
+        with running(network(double, since_ms=1), inlet):
+            wait_for_posts(inlet, 1)
+        double.fails_at_ids = True
+        double.publish(title="two", ms=NOW + 100)
+        again = SocialInlet()
+        with running(network(double), again, inlet.positions):
+            wait_for("the second one comes", lambda: "two" in again.texts)
+    assert [*["hung_up"] * 3, "place_refused"] == again.reasons
+
+
 # ---- refusals ------------------------------------------------------------------------------------------------------
 
 
