@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import queue
+import time
 from typing import NamedTuple
 
 from quorate.ingest.social.network import Inlet
@@ -34,6 +35,7 @@ class _Gap(NamedTuple):
     feed: Feed
     connection: int
     until_ms: int
+    settled_s: float  # by our clock
 
 
 class GapFiller:
@@ -43,7 +45,7 @@ class GapFiller:
 
     def fill(self, feed: Feed, connection: int, until_ms: int) -> None:
         """From its position to this moment of the instance's clock."""
-        self._gaps.put(_Gap(feed, connection, until_ms))
+        self._gaps.put(_Gap(feed, connection, until_ms, time.monotonic() + SETTLE_S))
 
     def end(self) -> None:
         self._gaps.put(None)
@@ -55,7 +57,7 @@ class GapFiller:
 
     def _fill(self, gap: _Gap) -> None:
         address = gap.feed.address
-        self._inlet.pause(SETTLE_S)
+        self._inlet.pause(max(0.0, gap.settled_s - time.monotonic()))
         after = look_back(gap.feed.position, address.look_back_ms)
         while not gap.feed.is_closed:
             page = self._page(gap, after)
