@@ -221,6 +221,7 @@ def test_new_options_open_feeds_and_old_ones_are_closed() -> None:
         wait_for_posts(inlet, double.post("again", tags=("sad",)))
     assert ("nobody asks #sad" in inlet.texts, []) == (False, double.violations)
     assert {"#happy": 1, "#sad": 2, "#angry": 1} == dict(double.streams)
+    assert {("not_asked", "#sad"), ("not_asked", "#angry")} == {(reason, part) for reason, _, part in inlet.disconnects}
 
 
 def test_an_option_that_is_not_asked_for_any_more_is_forgotten_at_the_start() -> None:
