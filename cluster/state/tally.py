@@ -5,7 +5,8 @@ A vote that names no poll adds to one total T of its option, however many open p
 a poll counts only the votes that came while it was open. Votes that name the poll go to `base` directly, and so do
 initial results. A write-in poll takes any option, but only votes that name the poll.
 
-One number, `counted`, bounds every total: the sum of everything ever counted or imported stays at or below 2^63-1.
+One number, `counted`, bounds every total: the sum of everything counted or imported stays at or below 2^63-1. With a
+deleted poll its initial results leave it, and all votes of a write-in poll. Other votes stay: polls may share them.
 """
 
 from __future__ import annotations
@@ -175,15 +176,17 @@ class Tally:
     def remove(self, poll: Poll) -> None:
         """Take a poll away that is not open. Options that no other poll lists leave the columns."""
         del self.polls[poll.id]
+        self.counted -= sum(poll.base if poll.write_ins else poll.initial_results or ())
         self.listings -= len(poll.names)
         self.changed_polls.add(poll.id)
         for place in poll.shared:
-            left = [id for id in self.holders[place] if id != poll.id]
-            self.holders[place] = left or ()
-            if not left:
-                del self.index[self.names[place]]
-                self.names[place], self.totals[place] = "", 0
-                heapq.heappush(self.free, place)
+            holders = self.holders[place]
+            if isinstance(holders, list) and len(holders) > 1:
+                holders.remove(poll.id)  # thousands of polls may list it
+                continue
+            del self.index[self.names[place]]
+            self.names[place], self.totals[place], self.holders[place] = "", 0, ()
+            heapq.heappush(self.free, place)
         self._trim()
 
     def _trim(self) -> None:

@@ -206,7 +206,8 @@ class Model:
         if poll.state not in ("draft", "archived"):
             return "bad_transition"
         del self.polls[command.id]
-        self.initial_results.pop(command.id, None)
+        own = self.initial_results.pop(command.id, [])
+        self.counted -= sum(poll.counts.values()) if poll.command.write_ins else sum(own)
         self.stones[command.id] = Stone(poll.creation, self.time_ms, self.accepted + self.window)
         return "removed"
 

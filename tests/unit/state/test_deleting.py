@@ -11,6 +11,7 @@ from quorate.cluster.entry import Done
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.state import polls, sessions, tally, tombstones
 from quorate.cluster.state.tombstones import KEPT_MS, mixed
+from quorate.vote import TOTAL_MAX
 from tests.unit.state.fsm_script import Script, choice
 
 GOLDEN = Path(__file__).parent / "golden" / "state-2-deleted.snapshot"
@@ -143,6 +144,31 @@ def test_options_polls_and_columns_are_free_again(monkeypatch: pytest.MonkeyPatc
         assert "removed" == script.play(f"knows {number + 2}; close two; archive two; delete two {number + 2}")
         assert "created" == script.play(f"poll two a x{number} y{number}")
     assert ["a", "b", "x19", "y19"] == list(script.machine.freeze().names)
+
+
+@pytest.mark.parametrize(
+    "full",
+    [
+        f"import full a={TOTAL_MAX - 3} b=3",
+        f"import full a={TOTAL_MAX - 9} b=3; import full a={TOTAL_MAX - 3} b=3",  # it was changed before it was fenced
+        f"writein full x; import big a={TOTAL_MAX - 5} b=0; vote - x in full x5",
+    ],
+)
+def test_the_bound_of_all_totals_is_free_again_as_far_as_a_deleted_poll_took_it_alone(full: str) -> None:
+    script = at_level_1()
+    script.play(f"poll mood happy sad; {full}")
+    assert "too_large" == script.play("vote 1 happy x6")
+    assert "removed" == script.play("close full; archive full; delete full")
+    assert "applied" == script.play("vote 1 happy x5")
+    restored = StateMachine.restore(script.machine.freeze().encode())
+    assert script.machine.digest() == restored.digest()
+
+
+def test_votes_that_named_no_poll_stay_in_the_bound_since_they_may_be_in_others() -> None:
+    script = at_level_1()
+    script.play(f"poll mood happy sad; poll day happy sad; vote 1 happy x5; import big a={TOTAL_MAX - 5} b=0")
+    assert "removed" == script.play("close day; archive day; delete day")
+    assert "too_large" == script.play("vote 2 happy")
 
 
 def test_an_emptied_cluster_has_a_small_image_again() -> None:
