@@ -57,7 +57,7 @@ def _only_open(client: Client) -> str:
     if len(ids) == 1:
         return str(ids[0])
     raise click.UsageError(
-        f"Which poll? Open are: {', '.join(ids)}" if ids else "No poll is open; name the one to show."
+        f"Which poll? Open are: {', '.join(map(shown.name, ids))}" if ids else "No poll is open; name the one to show."
     )
 
 

@@ -63,7 +63,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-OPEN = {"polls": [POLL, POLL]}  # two, so that `results` asks which one
+OPEN = {"polls": [POLL, {**POLL, "id": FORGED}]}  # two, so that `results` asks which one
 
 
 @pytest.fixture
