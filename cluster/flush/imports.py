@@ -59,7 +59,8 @@ class Imports:
     def __init__(self, replica: Replica, sinks: Sequence[str]) -> None:
         self._replica = replica
         self._several = len(sinks) > 1
-        self._origins: dict[str, str] = {}  # poll id -> the sink it came from, as far as this node knows
+        # Poll id -> the sink it came from, as far as this node knows, and the number of the creation that is meant.
+        self._origins: dict[str, tuple[str, int]] = {}
         self._lock = asyncio.Lock()
         self._proposals: set[asyncio.Task[list[Imported]]] = set()
 
@@ -104,24 +105,25 @@ class Imports:
             applied = await self._replica.propose(entry.encode_entry(self._replica.now_ms(), [batch]))
             for poll, result in zip(new, applied.results[0], strict=True):
                 imported[poll.id] = found = _imported(result)
-                if found.outcome in (Import.CREATED, Import.CHANGED):
-                    self._origins[poll.id] = sink
+                if found.outcome is Import.CREATED and isinstance(result, PollResult):
+                    self._origins[poll.id] = sink, result.creation
         return [found for found in imported.values() if found is not None]
 
     def _without_proposal(self, sink: str, poll: ManualPoll) -> Imported | None:
         """What is known of the poll without asking the log; None if it must be proposed."""
         state = self._replica.state
-        if state.poll(poll.id) is None:
+        known = state.poll(poll.id)
+        if known is None:
             return None if state.tombstone(poll.id) is None else Imported(Import.REFUSED, DELETED_LATELY)
         initial_results = state.initial_results(poll.id)
         if initial_results is None or initial_results == dict(poll.results):
             return Imported(Import.KNOWN)
-        origin = self._origins.get(poll.id)
-        if origin == sink or not self._several:
+        origin, creation = self._origins.get(poll.id, ("", 0))
+        if not self._several:
             return None
-        if origin is None:
+        if not origin or creation != known.creation:
             return Imported(Import.UNCERTAIN, _in_words(initial_results))
-        return Imported(Import.ELSEWHERE, origin)
+        return None if origin == sink else Imported(Import.ELSEWHERE, origin)
 
 
 def _in_words(results: Mapping[str, int]) -> str:

@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from quorate.cluster import entry
+from quorate.cluster.entry import DeletePoll, SetPollState
 from quorate.cluster.flush.imports import Import, Imports
 from quorate.cluster.loop_bridge import Deposed
 from quorate.sinks.importable import ManualPoll
@@ -68,6 +70,25 @@ def test_an_import_of_an_earlier_leader_is_moved_only_if_one_sink_imports(sinks:
         replica = LocalReplica()
         await apply(replica, poll("tea", ["yes", "no"], initial_results=[5, 0], imported=True))
         assert [outcome] == [each.outcome for each in await Imports(replica, sinks).take_in("a", [tea(7)], sure)]
+
+    asyncio.run(scenario())
+
+
+def test_where_a_deleted_poll_came_from_says_nothing_of_a_new_poll_of_its_name() -> None:
+    """Another leader imported the new one, perhaps from the other sink."""
+
+    async def scenario() -> None:
+        replica = LocalReplica()
+        replica.state.raise_level(entry.encode_raise(1))
+        imports = Imports(replica, ["a", "b"])
+        await imports.take_in("a", [tea(5)], sure)
+        await apply(replica, SetPollState("tea", "closed"), SetPollState("tea", "archived"), DeletePoll("tea", None))
+        stone = replica.state.tombstone("tea")
+        assert stone is not None
+        replica.state._tally.tombstones.forget(stone)
+        await apply(replica, poll("tea", ["yes", "no"], initial_results=[1, 0], imported=True))
+        assert [Import.UNCERTAIN] == [each.outcome for each in await imports.take_in("a", [tea(7)], sure)]
+        assert {"yes": 1, "no": 0} == replica.state.results("tea")
 
     asyncio.run(scenario())
 
