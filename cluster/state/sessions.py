@@ -82,7 +82,8 @@ class Sessions:
         self._drop_names(now)
         producer, session, name = command.producer, self._sessions.get(command.producer), self._name(command.producer)
         if name is not None and (session is None or command.epoch is None):
-            return ForgetResult("gone", detail=f"the producer {producer!r} was forgotten")
+            again = "" if session is None else f" and opened again: for that session give epoch {session[0]}"
+            return ForgetResult("gone", detail=f"the producer {producer!r} was forgotten{again}")
         if session is None:
             return ForgetResult("unknown", detail=f"no producer has the name {producer!r}")
         epoch, sequence, _ = session

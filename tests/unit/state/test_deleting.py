@@ -295,6 +295,25 @@ def test_forgetting_producers(history: str, outcome: str) -> None:
     assert outcome == at_level_1().play(f"poll mood a b; {history}")
 
 
+@pytest.mark.parametrize(
+    ("history", "said"),
+    [
+        ("producer p; batch p 1 1 a; forget p", "the producer 'p' was forgotten"),
+        (
+            "producer p; batch p 1 1 a; forget p; renew p",
+            "was forgotten and opened again: for that session give epoch 2",
+        ),
+        ("producer p; forget p; producer p", "was forgotten and opened again: for that session give epoch 2"),
+    ],
+)
+def test_what_is_said_when_nobody_can_tell_which_session_is_meant(history: str, said: str) -> None:
+    script = at_level_1()
+    script.play(f"poll mood a b; {history}")
+    result = script.do(entry.ForgetProducer("p", None))
+    assert isinstance(result, entry.ForgetResult)
+    assert ("gone", True) == (result.what, result.detail.endswith(said))
+
+
 def test_a_forgotten_name_is_free_after_the_window_and_some_minutes() -> None:
     script = at_level_1(window=2)
     script.play("poll mood a b; producer p; batch p 1 1 a; forget p; vote 1 a; vote 2 a")
