@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 
 from quorate.cluster import entry
 from quorate.cluster.entry import ForgetTombstones
@@ -20,6 +21,7 @@ from quorate.cluster.replica import Replica
 
 CHECK_EVERY_S = 1.0
 FORGOTTEN_AT_ONCE = 1_000
+LOOKED_AT = 5_000  # at most, of the oldest ones: sinks mark these first
 
 
 class Deletions:
@@ -63,7 +65,7 @@ class Deletions:
 
     def _old_enough(self) -> Iterable[Tombstone]:
         """The oldest ones, up to the first that is not."""
-        for stone in self._replica.state.tombstones():
+        for stone in islice(self._replica.state.tombstones(), LOOKED_AT):
             if not self._replica.state.may_forget(stone):
                 return
             yield stone

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from array import array
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,6 +17,7 @@ from quorate.cluster.entry import CastVotes, Choice, DeletePoll, FormCluster, Se
 from quorate.cluster.flush import deletions, leadership
 from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.state import tombstones
+from quorate.cluster.state.tombstones import Tombstone
 from quorate.sinks.sink import Sink
 from tests.support.local_replica import LocalReplica
 from tests.support.waiting import until
@@ -193,3 +197,34 @@ def test_very_many_are_marked_over_several_flushes(store: SqliteStore, monkeypat
 
 def _marked(store: SqliteStore) -> list[str]:
     return [row["id"] for row in store.run("select id from creations where deleted")]
+
+
+@pytest.mark.parametrize("marked", [0, 3_000])
+def test_very_many_cost_the_loop_little_while_a_sink_is_down(marked: int) -> None:
+    """They are looked at once a second, on the loop that counts votes."""
+    stones = [Tombstone(f"p{number}", number, 0, 0, 0) for number in range(20_000)]
+    asked: list[Tombstone] = []
+    proposed: list[bytes] = []
+
+    async def scenario() -> None:
+        def may_forget(stone: Tombstone) -> bool:
+            asked.append(stone)
+            return True
+
+        state = SimpleNamespace(tombstones=lambda: stones, may_forget=may_forget)
+
+        def propose(data: bytes) -> asyncio.Future[None]:
+            proposed.append(data)
+            return asyncio.get_running_loop().create_future()
+
+        replica: Any = SimpleNamespace(is_leader=True, term=1, state=state, now_ms=lambda: 0, propose=propose)
+        of_two = deletions.Deletions(replica, ["up", "down"])
+        for sink in ("up", "down"):
+            of_two.begin(sink)
+        of_two.marked("down", {stone.id: stone.creation for stone in stones[:marked]})
+        of_two.marked("up", {stone.id: stone.creation for stone in stones})
+        await asyncio.sleep(0)
+
+    run(scenario())
+    assert len(asked) <= 2 * deletions.LOOKED_AT
+    assert bool(marked) == bool(proposed)
