@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from quorate.errors import ConfigError
+from quorate.security.open_files import why_open
 
 FILE = "_FILE"  # SP_MASTODON_TOKEN_FILE is the path of a file that holds SP_MASTODON_TOKEN
 
@@ -36,6 +37,8 @@ def credential(env: Mapping[str, str], name: str) -> str:
 
 def _read(name: str, path: Path) -> str:
     try:
+        if reasons := [*why_open(path)]:
+            raise ConfigError(f"{name}{FILE}: {path} {' and '.join(reasons)}")
         return path.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no text"

@@ -46,7 +46,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "sinks": (["quorate.sinks"], ["plain", "config", "sink"]),
     "ingest": (["quorate.ingest"], ["plain", "config", "web"]),
-    "social": (["quorate.ingest.social"], ["plain", "config", "web", "client", "consul", "ingest", "sink", "sinks"]),
+    "social": (
+        ["quorate.ingest.social"],
+        ["plain", "security", "config", "web", "client", "consul", "ingest", "sink", "sinks"],
+    ),
     "web": (["quorate.web"], ["plain"]),
     "client": (["quorate.client"], ["plain", "web"]),
     "parts": (["quorate.parts"], []),
