@@ -8,6 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from quorate import shown
+
 if TYPE_CHECKING:
     from rich.live import Live
 
@@ -58,7 +60,8 @@ class LiveLines:
         now_s = time.monotonic()
         if now_s >= self._due_s:
             self._due_s = now_s + DRAWN_EVERY_S
-            self._live.update(Text("\n".join(lines(now_s)), no_wrap=True, overflow="ellipsis"), refresh=True)
+            text = "\n".join(map(shown.line, lines(now_s)))  # what networks and servers say is part of it
+            self._live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
 
     def close(self) -> None:
         self._live.stop()
