@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from quorate import shown
 from quorate.errors import ConfigError
 from quorate.host_port import read_host_port
 from quorate.ingest.social import stream_metrics
@@ -106,7 +107,7 @@ class _StreamServer(ThreadingHTTPServer):
 
     def _health(self) -> tuple[int, str, bytes]:
         troubles = self._status.troubles()
-        return 503 if troubles else 200, TEXT, "".join(f"{each}\n" for each in troubles or ["ok"]).encode()
+        return 503 if troubles else 200, TEXT, "".join(f"{shown.line(each)}\n" for each in troubles or ["ok"]).encode()
 
 
 def _hang_up(connection: socket.socket) -> None:

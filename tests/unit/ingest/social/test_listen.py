@@ -173,13 +173,13 @@ def test_what_is_kept_by_name_is_bounded() -> None:
 def test_it_is_healthy_until_something_lasts(shown: Shown, port: int) -> None:
     shown.pipeline.connected_at_s = NOW_S
     assert (200, "ok\n") == ask(port, "/healthz")
-    shown.counts.disconnected("hung_up", "it hung up", "")
+    shown.counts.disconnected("hung_up", "it hung up\nok", "")
     shown.pipeline.sender.trouble, shown.pipeline.sender.trouble_since_s = "no leader", NOW_S
     assert (200, "ok\n") == ask(port, "/healthz")
     shown.now_s += QUIET_S + 1
     status, text = ask(port, "/healthz")
     assert 503 == status
-    assert "no connection to posts since 61 s (it hung up)" in text
+    assert r"no connection to posts since 61 s (it hung up\nok)" in text
     assert "no votes are taken since 61 s: no leader" in text
     assert "the main thread hangs since 61 s" in text
 
