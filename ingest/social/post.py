@@ -18,3 +18,10 @@ class Post(msgspec.Struct, frozen=True, gc=False):
     tags: tuple[str, ...] = ()
     is_repost: bool = False
     created_ms: int = 0  # Unix, ms, by the network's clock; 0 if it does not say
+
+
+class PostLine(Post, frozen=True, gc=False):
+    """A post on a line of a file. `is_edit`: a new text of a post, which never votes. `synthetic`: nobody wrote it."""
+
+    is_edit: bool = False
+    synthetic: bool = False

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -18,8 +18,9 @@ import msgspec
 from quorate.client.lines import LINE_BYTES_MAX, chunks
 from quorate.errors import Conflict, Invalid
 from quorate.ingest.social.network import Inlet, Positions
-from quorate.ingest.social.post import Post
+from quorate.ingest.social.post import Post, PostLine
 from quorate.ingest.social.reading.compressed import damage_in_words, plain
+from quorate.ingest.social.reading.followed import FollowedFile
 from quorate.words import count
 
 AHEAD_S = 0.02  # posts that are due so soon are not waited for
@@ -37,6 +38,7 @@ class ReplayNetwork:
     """`path` None: standard input, whose position is remembered only under a `session`, the name that it then has.
 
     `speed` 1 is that at which the posts were written, 10 is ten times as fast; None: as fast as they are counted.
+    `follow`: at its end the file is not over, but waited for. `synthetic` posts are made up, and say so.
     """
 
     name = "replay"
@@ -49,14 +51,16 @@ class ReplayNetwork:
         *,
         speed: float | None = None,
         skip_bad: bool = False,
+        follow: bool = False,
         session: str | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._path, self._speed, self._skip_bad, self._clock = path, speed, skip_bad, clock
+        self._path, self._speed, self._skip_bad, self._follow, self._clock = path, speed, skip_bad, follow, clock
         self._called = "standard input" if path is None else str(path)
         self._is_remembered = path is not None or session is not None
         resolved = self._called if path is None else str(path.resolve())
         self.source = f"session {session}" if session else resolved
+        self.synthetic = 0
         self.bad_lines = 0
         self.bad: list[tuple[int, str]] = []  # the first lines that were passed over, and why
 
@@ -64,7 +68,7 @@ class ReplayNetwork:
         place = msgspec.json.decode(positions.get("", "{}"), type=_Place)
         pace = None if self._speed is None else _Pace(self._speed, self._clock)
         reading = _Reading(inlet, place, self._called, pace, self._is_remembered)
-        with self._opened() as stream, damage_in_words(self._called):
+        with self._opened(inlet) as stream, damage_in_words(self._called):
             inlet.connected()
             number = 0
             for lines in chunks(plain(stream)):  # of a pipe: as they come
@@ -76,7 +80,12 @@ class ReplayNetwork:
                         self._pass_over(number, error.detail, reading)
                         reading.add(number, line)
                 reading.put()
+                self.synthetic = reading.synthetic
             reading.check_end()
+
+    def figures(self) -> Mapping[str, float]:
+        """Of a file that nobody made up there are none."""
+        return {"synthetic_posts": self.synthetic} if self.synthetic else {}
 
     def _pass_over(self, number: int, why: str, reading: _Reading) -> None:
         if not self._skip_bad:
@@ -89,9 +98,12 @@ class ReplayNetwork:
         if len(self.bad) < BAD_LINES_KEPT:
             self.bad.append((number, why))
 
-    def _opened(self) -> io.BufferedReader:
+    def _opened(self, inlet: Inlet) -> io.BufferedReader:
         """Standard input by a stream of its own: if a thread hangs in that of Python, the process cannot end."""
-        return self._path.open("rb") if self._path else io.BufferedReader(open(0, "rb", buffering=0, closefd=False))
+        if self._path is None:
+            return io.BufferedReader(open(0, "rb", buffering=0, closefd=False))
+        file = self._path.open("rb", buffering=0)
+        return io.BufferedReader(FollowedFile(file, inlet.pause) if self._follow else file)
 
 
 class _Reading:
@@ -103,6 +115,7 @@ class _Reading:
         self._digest = hashlib.blake2b(digest_size=16)
         self._posts: list[Post] = []
         self._line = 0  # the last one that was added
+        self.synthetic = 0
 
     def read(self, number: int, line: bytes) -> None:
         """Add the line, and its post. Raises `Invalid`, before anything is added, if it is none."""
@@ -114,6 +127,7 @@ class _Reading:
             self._check(number)
         elif post is not None:
             self._posts.append(post)
+            self.synthetic += post.synthetic
 
     def add(self, number: int, line: bytes) -> None:
         self._digest.update(line)
@@ -164,11 +178,14 @@ class _Pace:
         return self._began_s + (post.created_ms - self._first_ms) / 1000 / self._speed - self._clock()
 
 
-_decode = msgspec.json.Decoder(Post).decode
+_decode = msgspec.json.Decoder(PostLine).decode
 
 
-def _post(line: bytes) -> Post | None:
-    """None: a blank line. Raises `Invalid`, without the text of the line: a person wrote it."""
+def _post(line: bytes) -> PostLine | None:
+    """None: a blank line, or a new text of a post, which never votes.
+
+    Raises `Invalid`, without the text of the line: a person wrote it.
+    """
     if len(line) > LINE_BYTES_MAX:
         raise Invalid(f"longer than {LINE_BYTES_MAX:,} bytes")
     if not line.strip():
@@ -181,4 +198,4 @@ def _post(line: bytes) -> Post | None:
         raise Invalid("not UTF-8") from None
     if not post.id:
         raise Invalid("its id is empty")
-    return post
+    return None if post.is_edit else post

@@ -40,19 +40,26 @@ def read_speed(ctx: click.Context, param: click.Parameter, value: str) -> float 
     help="As fast as votes are counted, as the posts were written, or N times as fast.",
 )
 @click.option("--skip-bad", is_flag=True, help="Pass over lines that are no posts, and end with exit code 6.")
+@click.option("--follow", is_flag=True, help="At its end, wait for more, until a signal stops it.")
 @click.option("--session", metavar="NAME", help="Name under which the position is kept, instead of the file's path.")
 @stream_options
-def replay(file: Path, speed: float | None, skip_bad: bool, session: str | None, options: StreamOptions) -> int:
+def replay(
+    file: Path, speed: float | None, skip_bad: bool, follow: bool, session: str | None, options: StreamOptions
+) -> int:
     """Read the posts in FILE (- is standard input), plain or packed with gzip or zstd.
 
     A post in JSON on each line: {"id": "1", "text": "So happy today"}. It may have author, tags (a list), is_repost and
     created_ms (Unix, in milliseconds), by which --speed goes. A file in which lines changed that were read already is
     refused. Standard input has no name, so it is read from its beginning each time, unless --session gives it one.
+    `quorate stream generate` makes such files up.
     """
     from quorate.ingest.social.networks.replay import ReplayNetwork
 
-    network = ReplayNetwork(None if str(file) == "-" else file, speed=speed, skip_bad=skip_bad, session=session)
+    path = None if str(file) == "-" else file
+    network = ReplayNetwork(path, speed=speed, skip_bad=skip_bad, follow=follow, session=session)
     code = run_stream(network, options)
+    if network.synthetic:
+        echo(f"{count(network.synthetic, 'post')} of them synthetic: nobody wrote them")
     for number, why in network.bad[:BAD_LINES_SHOWN]:
         echo(f"line {number:,} passed over: {why}", err=True)
     if network.bad_lines:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
+import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -130,6 +132,56 @@ def test_the_posts_come_as_far_apart_as_they_were_written(tmp_path: Path, speed:
     assert 10 == len(inlet.pauses)
     assert seconds - 0.1 <= sum(inlet.pauses) <= inlet.clock() - began_s
     assert list(range(1, 12)) == sorted({posts for posts, _ in inlet.moves} - {0})
+
+
+def test_a_new_text_of_a_post_is_no_post(tmp_path: Path) -> None:
+    edit = b'{"id": "p0", "text": "another text", "is_edit": true}\n'
+    (tmp_path / "posts").write_bytes(lines(1) + edit + lines(1, first=1))
+    assert ["text 0", "text 1"] == read(tmp_path / "posts").texts
+
+
+def test_made_up_posts_are_shown_as_such(tmp_path: Path) -> None:
+    posts = tmp_path / "posts"
+    posts.write_bytes(lines(2))
+    network = ReplayNetwork(posts)
+    network.run(SocialInlet(), {})
+    assert {} == network.figures()
+    posts.write_bytes(lines(2) + b'{"id": "s1", "text": "so happy", "synthetic": true}\n')
+    network = ReplayNetwork(posts)
+    network.run(SocialInlet(), {})
+    assert {"synthetic_posts": 1} == network.figures()
+
+
+def has(inlet: SocialInlet, posts: int) -> bool:
+    return len(inlet.posts) == posts
+
+
+def test_a_file_is_followed_while_others_write_it(tmp_path: Path) -> None:
+    posts, inlet = tmp_path / "posts", SocialInlet()
+    posts.write_bytes(b"")
+    with running(ReplayNetwork(posts, follow=True), inlet), posts.open("ab") as writer:
+        for number in range(3):
+            line = lines(1, first=number)
+            for part in (line[:10], line[10:]):
+                writer.write(part)
+                writer.flush()
+            wait_for("it is read", partial(has, inlet, number + 1))
+    assert ["text 0", "text 1", "text 2"] == inlet.texts
+    goes_on = SocialInlet()
+    with running(ReplayNetwork(posts, follow=True), goes_on, inlet.positions):
+        with posts.open("ab") as writer:
+            writer.write(lines(1, first=3))
+        wait_for("it goes on", lambda: goes_on.texts == ["text 3"])
+
+
+def test_a_followed_file_that_is_cut_is_told(tmp_path: Path) -> None:
+    posts, inlet = tmp_path / "posts", SocialInlet()
+    posts.write_bytes(lines(5))
+    cut = threading.Thread(target=lambda: wait_for("all is read", lambda: inlet.posts) and posts.write_bytes(lines(1)))
+    cut.start()
+    with pytest.raises(Conflict, match="was cut while it was read"):
+        ReplayNetwork(posts, follow=True).run(inlet, {})
+    cut.join()
 
 
 def test_a_stop_ends_it_between_two_posts(tmp_path: Path) -> None:
