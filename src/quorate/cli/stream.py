@@ -10,6 +10,7 @@ from quorate.cli.text import take_text_only
 
 NETWORKS = {  # name: the first line of its help
     "test": "Show what a text would vote for.",
+    "generate": "Make up posts, for replay.",
     "replay": "Read a file of posts.",
     "bluesky": "Read all posts of Bluesky. It needs no account.",
     "twitter": "Read Twitter's v1.1 statuses/filter, or a server that speaks it.",
@@ -18,7 +19,7 @@ NETWORKS = {  # name: the first line of its help
     "mastodon": "Read the public posts of an instance of Mastodon.",
     "x": "Read X's filtered stream (API v2), within a budget.",
 }
-ELSEWHERE = {"test": "quorate.cli.stream_test"}  # it is no network
+ELSEWHERE = {"test": "quorate.cli.stream_test", "generate": "quorate.cli.stream_generate"}  # they are no networks
 
 
 class Networks(click.Group):

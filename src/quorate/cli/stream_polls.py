@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from quorate.cli.node_options import UNREACHED_S, ca_given, token_given
+from quorate.cli.node_options import UNREACHED_S, ca_given, not_empty, token_given
 
 if TYPE_CHECKING:
     from quorate.client.http import Client
@@ -28,6 +28,25 @@ POLLS_OPTIONS = (
         help="How posts vote in a poll: substring, one-per-author, no-reposts.",
     ),
 )
+
+
+GIVEN = "test"  # the poll of the options that are given
+
+
+def polls_options(command: Any) -> Any:
+    for option in reversed(POLLS_OPTIONS):
+        command = option(command)
+    return command
+
+
+def given_option(verb: str) -> Callable[[Any], Any]:
+    return click.option(
+        "--option",
+        "given",
+        multiple=True,
+        callback=lambda ctx, param, values: tuple(not_empty(ctx, param, value) for value in values),
+        help=f"{verb} this option, in a poll {GIVEN!r}, without any cluster; may be repeated.",
+    )
 
 
 def polls_flags(options_from: str | None, rules: tuple[str, ...]) -> dict[str, Any]:
@@ -65,3 +84,12 @@ def client_maker(nodes: list[str], timeout_s: float) -> Callable[[], Client]:
 
     asked, token, ca = nodes or list(DEFAULT_NODES), token_given(), ca_given()
     return lambda: Client(asked, timeout_s=timeout_s, unreached_s=UNREACHED_S, token=token, ca=ca)
+
+
+def given_polls(config: Config, options: tuple[str, ...]) -> PollsReader:
+    """Of the options that `given_option` took."""
+    from quorate.ingest.social.options.poll_rules import read_rules
+    from quorate.ingest.social.options.polls_reader import FixedPolls
+    from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
+
+    return FixedPolls([StreamPoll(GIVEN, options, read_rules(config.stream.polls).get(GIVEN, Rules()))])

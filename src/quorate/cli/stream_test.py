@@ -7,40 +7,25 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from quorate.cli.node_options import as_json, asks_nodes, not_empty, print_json
+from quorate.cli.node_options import as_json, asks_nodes, print_json
 from quorate.cli.output import echo
 from quorate.cli.settings import warn
-from quorate.cli.stream_polls import POLLS_OPTIONS, polls_flags, polls_reader
+from quorate.cli.stream_polls import given_option, given_polls, polls_flags, polls_options, polls_reader
 from quorate.cli.table import print_table
 from quorate.words import count
 
 if TYPE_CHECKING:
-    from quorate.config import Config
     from quorate.ingest.social.matching.explanation import Explanation
     from quorate.ingest.social.options.live_polls import PollsInUse
-    from quorate.ingest.social.options.polls_reader import PollsReader
 
-GIVEN = "test"  # the poll of the options that are given
 SHOWN = 20
-
-
-def polls_options(command: Any) -> Any:
-    for option in reversed(POLLS_OPTIONS):
-        command = option(command)
-    return command
 
 
 @click.command()
 @click.argument("text")
 @click.option("--tag", "tags", multiple=True, help="A hashtag that the network lists beside the text.")
 @click.option("--repost", is_flag=True, help="It repeats a post of somebody else.")
-@click.option(
-    "--option",
-    "given",
-    multiple=True,
-    callback=lambda ctx, param, values: tuple(not_empty(ctx, param, value) for value in values),
-    help=f"Try this option, in a poll {GIVEN!r}, without any cluster; may be repeated.",
-)
+@given_option("Try")
 @polls_options
 @click.option(
     "--config",
@@ -76,19 +61,11 @@ def test(
     loaded = load(settings, flags=flags)
     if not as_json:
         warn(loaded.warnings)
-    reader = _given(loaded.config, given) if given else polls_reader(loaded.config, nodes, timeout_s)
+    reader = given_polls(loaded.config, given) if given else polls_reader(loaded.config, nodes, timeout_s)
     polls = first_in_use(reader.read())
     post = Post("", text, tags=tags, is_repost=repost)
     found = explain(polls.matcher, polls.polls, post)
     print_json(_as_json(found, polls)) if as_json else _show(found, polls)
-
-
-def _given(config: Config, options: tuple[str, ...]) -> PollsReader:
-    from quorate.ingest.social.options.poll_rules import read_rules
-    from quorate.ingest.social.options.polls_reader import FixedPolls
-    from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
-
-    return FixedPolls([StreamPoll(GIVEN, options, read_rules(config.stream.polls).get(GIVEN, Rules()))])
 
 
 def _as_json(found: Explanation, polls: PollsInUse) -> dict[str, Any]:
