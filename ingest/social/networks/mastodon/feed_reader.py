@@ -121,11 +121,8 @@ class FeedReader:
             self._inlet.put(posts, self._feed.came(map(id_of, statuses)))
 
     def _ended(self, failed: LongReadFailed) -> None:
-        part = self._feed.address.part
         if failed.reason != "closed":
-            self._inlet.disconnected(failed.reason, str(failed), part)
-        elif self._feed.is_closed:
-            self._inlet.disconnected("not_asked", "no option asks for it any more", part)
+            self._inlet.disconnected(failed.reason, str(failed), self._feed.address.part)
 
     def _refused(self, read: LongRead) -> float:
         why = refusal(self._instance, read.status, read.error_body())

@@ -106,6 +106,7 @@ class MastodonReading:
             reader, companion = self._open.pop(part)
             reader.close()
             companion.join()
+            self._inlet.disconnected("not_asked", "no option asks for it any more", part)
             self._forget(part)
         for part, address in wanted.items():
             if part not in self._open:
