@@ -5,7 +5,10 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+from cryptography import x509
+
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
+from quorate.cluster.raft.transport.handshake.tls_layer import names_of
 from quorate.config import Config
 from quorate.errors import ConfigError
 from quorate.security import keys
@@ -31,5 +34,12 @@ def link_credentials(config: Config, *, forms_cluster: bool) -> Credentials:
             keys.MAKE_ONE,
         )
     shared = tuple(key.encode() for key in (raft.key, raft.key_old) if key)
-    files = [Path(name) for name in (raft.tls_cert, raft.tls_key, raft.tls_ca) if name]
-    return Credentials(shared, LinkContexts(*files) if files else None)
+    if not raft.tls_cert:
+        return Credentials(shared)
+    cert, key, authority = (Path(name) for name in (raft.tls_cert, raft.tls_key, raft.tls_ca))
+    return Credentials(shared, LinkContexts(cert, key, authority, lambda own: _why_not_of(config.node.id, own)))
+
+
+def _why_not_of(node_id: str, certificate: x509.Certificate) -> str | None:
+    names = names_of(certificate)
+    return None if node_id in names else f"is for {', '.join(names) or 'nobody'}, and this node is {node_id}"

@@ -40,12 +40,15 @@ class Authority:
         *,
         lasts: datetime.timedelta = 10 * DAY,
         password: bytes | None = None,
+        only_for: x509.ObjectIdentifier | None = None,
     ) -> tuple[Path, Path]:
         """Write NAME.pem and NAME.key, each in one step; `name` is the common name, `sites` are names and addresses."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = self._builder(_named(name), key, lasts)
         builder = builder.add_extension(x509.SubjectAlternativeName([_site(site) for site in sites]), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        if only_for is not None:
+            builder = builder.add_extension(x509.ExtendedKeyUsage([only_for]), critical=False)
         hides: serialization.KeySerializationEncryption = serialization.NoEncryption()
         if password is not None:
             hides = serialization.BestAvailableEncryption(password)

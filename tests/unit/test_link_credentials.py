@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from quorate.config import load
 from quorate.errors import ConfigError
@@ -13,6 +16,7 @@ from quorate.link_credentials import link_credentials
 from quorate.security.link_tls import LinkContexts
 from quorate.tls_report import TlsReport
 from tests.support.certificates import DAY, Authority
+from tests.support.on_loop import on_loop
 
 STRONG = "4f" * 3 + "0123456789abcdef" * 3 + "5d3b7c9e21"
 SHORT = "a short key, but a random one?"
@@ -79,3 +83,90 @@ def test_a_certificate_that_has_ended_is_an_alarm(tmp_path: Path) -> None:
         told = TlsReport(links.live, "raft.tls_cert", "peers").check()
         assert told.ready
         assert words in told.words
+
+
+def other_name(authority: Authority, folder: Path) -> None:
+    other = authority.issue("n7", ["n7"])
+    for path, name in zip(other, ("n1.pem", "n1.key"), strict=True):
+        path.replace(folder / name)
+
+
+def other_authority(authority: Authority, folder: Path) -> None:
+    authority.file.write_bytes(Authority(folder, "other").file.read_bytes())
+
+
+def servers_only(authority: Authority, folder: Path) -> None:
+    authority.issue("n1", ["n1"], only_for=ExtendedKeyUsageOID.SERVER_AUTH)
+
+
+def clients_only(authority: Authority, folder: Path) -> None:
+    authority.issue("n1", ["n1"], only_for=ExtendedKeyUsageOID.CLIENT_AUTH)
+
+
+def half_an_authority(authority: Authority, folder: Path) -> None:
+    """Its second certificate is still being written."""
+    authority.file.write_bytes(authority.file.read_bytes() + Authority(folder, "other").file.read_bytes()[:200])
+
+
+REFUSED_BY_PEERS = {
+    other_name: "n1.pem is for n7, and this node is n1",
+    other_authority: "n1.pem is not of an authority in",
+    servers_only: "n1.pem is not for clients and servers both",
+    clients_only: "n1.pem is not for clients and servers both",
+}
+
+
+def tls_of(authority: Authority, folder: Path) -> LinkContexts:
+    files = {"raft.tls_cert": folder / "n1.pem", "raft.tls_key": folder / "n1.key", "raft.tls_ca": authority.file}
+    flags = {"node.id": "n1", **{name: str(path) for name, path in files.items()}}
+    tls = link_credentials(load(env={}, flags=flags).config, forms_cluster=True).tls
+    assert isinstance(tls, LinkContexts)
+    return tls
+
+
+@pytest.mark.parametrize(
+    ("change", "why"), [*REFUSED_BY_PEERS.items(), (half_an_authority, "cannot be used as raft.tls_ca")]
+)
+@on_loop
+async def test_files_that_all_peers_would_refuse_take_nothing_away(
+    tmp_path: Path, change: Callable[[Authority, Path], None], why: str
+) -> None:
+    """The certificate that was read before goes on, with an alarm."""
+    authority = Authority(tmp_path)
+    authority.issue("n1", ["n1"])
+    tls = tls_of(authority, tmp_path)
+    before = tls.server
+    good = {path: path.read_bytes() for path in (tmp_path / "n1.pem", tmp_path / "n1.key", authority.file)}
+    change(authority, tmp_path)
+    for _ in range(2):
+        await tls.live.look()
+    assert before is tls.server
+    assert why in str(tls.live.problem)
+    for path, content in good.items():
+        path.write_bytes(content)
+    authority.issue("n1", ["n1"])
+    for _ in range(2):
+        await tls.live.look()
+    assert (True, None) == (before is not tls.server, tls.live.problem)
+
+
+@pytest.mark.parametrize(("change", "why"), REFUSED_BY_PEERS.items())
+def test_a_certificate_that_all_peers_refuse_is_said_at_the_start(
+    tmp_path: Path, change: Callable[[Authority, Path], None], why: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    authority = Authority(tmp_path)
+    authority.issue("n1", ["n1"])
+    change(authority, tmp_path)
+    tls_of(authority, tmp_path)
+    assert [True] == [why in record.getMessage() for record in caplog.records]
+
+
+@pytest.mark.parametrize("lasts", [-DAY, DAY])
+def test_a_certificate_that_is_right_is_not_warned_of_whenever_it_ends(
+    tmp_path: Path, lasts: datetime.timedelta, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its end is told with its renewal."""
+    authority = Authority(tmp_path)
+    authority.issue("n1", ["n1"], lasts=lasts)
+    tls_of(authority, tmp_path)
+    assert [] == caplog.records

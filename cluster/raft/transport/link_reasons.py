@@ -21,7 +21,7 @@ def unreadable(peer: str, node: str, error: Exception) -> str:
 
 def other_name(claimed: str, names: Sequence[str]) -> str:
     """Both sides read this: the peer is told it, too."""
-    return f"it calls itself {claimed}, and its certificate is for {', '.join(names) or 'nobody'}"
+    return f"it calls itself {claimed}, and its certificate is for {', '.join(names)[:300] or 'nobody'}"
 
 
 def no_greeting(error: Exception) -> str:

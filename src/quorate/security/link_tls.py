@@ -7,11 +7,20 @@ authority beside the first, without a restart. A connection that stands goes on 
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import ssl
+from collections.abc import Callable
 from pathlib import Path
 
+from cryptography import x509
+
 from quorate.errors import ConfigError
-from quorate.security.tls import LiveTls, load_pair
+from quorate.security.tls import LiveTls, first_certificate, load_pair
+
+NO_CHECK_TIME = 0x200000  # X509_V_FLAG_NO_CHECK_TIME, which Python has no name for
+
+log = logging.getLogger(__name__)
 
 
 class _Server(ssl.SSLContext):
@@ -21,11 +30,23 @@ class _Server(ssl.SSLContext):
 
 
 class LinkContexts:
-    """Made and used on the node's loop."""
+    """Made and used on the node's loop. `why_not` says of a certificate why it cannot be this node's, or None.
 
-    def __init__(self, cert: Path, key: Path, authority: Path) -> None:
+    Files that every peer would refuse are told at the start, where there are no others. Later they are not taken: what
+    was read before goes on.
+    """
+
+    def __init__(
+        self,
+        cert: Path,
+        key: Path,
+        authority: Path,
+        why_not: Callable[[x509.Certificate], str | None] = lambda certificate: None,
+    ) -> None:
         """Raises `ConfigError` if no context can be made."""
         self._cert, self._key, self._authority = cert, key, authority
+        self._why_not = why_not
+        self._made = False
         self.live = LiveTls([cert, key, authority], self._make)
 
     @property
@@ -53,6 +74,12 @@ class LinkContexts:
             load_pair(context, self._cert, self._key)
             self._trust(context)
         server.num_tickets = 0  # each connection shows its certificate
+        if (why := self._why_not(first_certificate(self._cert)) or self._why_refused(server)) is not None:
+            words = f"{self._cert} {why}"
+            if self._made:
+                raise ConfigError(words)
+            log.warning("%s: every other node will refuse it", words)
+        self._made = True
         return server
 
     def _trust(self, context: ssl.SSLContext) -> None:
@@ -61,3 +88,27 @@ class LinkContexts:
         except (OSError, ssl.SSLError) as error:
             why = getattr(error, "strerror", None) or getattr(error, "reason", None) or "no certificate in PEM"
             raise ConfigError(f"{self._authority} cannot be used as raft.tls_ca: {why}") from None
+
+    def _why_refused(self, server: _Server) -> str | None:
+        """What a node with the same authority has against the certificate, whatever the time: both ends greet each
+        other in memory."""
+        contexts = server.client, server
+        flags = [context.verify_flags for context in contexts]
+        for context in contexts:
+            context.verify_flags |= NO_CHECK_TIME
+        to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+        ends = server.client.wrap_bio(to_client, to_server), server.wrap_bio(to_server, to_client, server_side=True)
+        try:
+            for end in 3 * ends:
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    end.do_handshake()
+        except ssl.SSLCertVerificationError as error:
+            if "purpose" in error.verify_message:
+                return "is not for clients and servers both"
+            return f"is not of an authority in {self._authority} ({error.verify_message})"
+        except ssl.SSLError as error:
+            return f"cannot be used between nodes: {error.reason}"
+        finally:
+            for context, before in zip(contexts, flags, strict=True):
+                context.verify_flags = before
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import random
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from quorate.cluster.raft.transport.handshake.cipher import BadFrame
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.handshake.tls_layer import TlsLayer, names_of
 from quorate.cluster.raft.transport.inquiry import ask_who_is_at
+from quorate.cluster.raft.transport.link_reasons import other_name
 from quorate.security.link_tls import LinkContexts
 from quorate.security.tls import first_certificate
 from tests.support.certificates import DAY, Authority
@@ -232,6 +234,47 @@ def two_layers(certified: Certified) -> tuple[TlsLayer, TlsLayer]:
             dials.feed(data)
     assert (("n2",), ("n1",)) == (dials.names, answers.names)
     return dials, answers
+
+
+def older(context: ssl.SSLContext) -> None:
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+
+
+@pytest.mark.parametrize(
+    ("shows", "change", "here", "there"),
+    [
+        (True, older, "it does not speak TLS 1.3", "it does not speak TLS 1.3"),
+        (False, lambda context: None, "it showed no certificate", "it says that this node showed no certificate"),
+    ],
+    ids=["TLS 1.2", "no certificate"],
+)
+def test_who_speaks_an_older_tls_or_shows_nothing_is_told_so(
+    certified: Certified, shows: bool, change: Callable[[ssl.SSLContext], None], here: str, there: str
+) -> None:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.load_verify_locations(certified.authority.file)
+    if shows:
+        context.load_cert_chain(*certified.authority.issue("n1", ["n1"]))
+    change(context)
+    dials, answers = TlsLayer(context, dialled=True), TlsLayer(certified.contexts("n2").server, dialled=False)
+    dials.begin()
+    assert [here, there] == [why_failed(dials, answers), why_failed(answers, dials)]
+
+
+def why_failed(speaks: TlsLayer, hears: TlsLayer) -> str:
+    """What the end that hears says of the other one, in the end."""
+    for _ in range(3):
+        try:
+            hears.feed(speaks.outgoing())
+            speaks.feed(hears.outgoing())
+        except BadFrame as error:
+            return str(error)
+    return ""
+
+
+def test_a_certificate_with_very_many_names_makes_a_short_reason() -> None:
+    assert len(other_name("n2", [f"host-{number}.example" for number in range(10_000)])) < 500
 
 
 def test_a_record_that_was_changed_ends_the_connection_and_nothing_fails_inside(certified: Certified) -> None:

@@ -19,6 +19,10 @@ HANDSHAKE_RECORD = 0x16  # the first byte of a connection with TLS; without it, 
 READ_BYTES = 256 * 1024
 
 NOT_TLS = "it answered without TLS: it has no raft.tls_cert, or runs a version that does not know it"
+OURS = {  # what this node has against the other end, besides its certificate
+    "UNSUPPORTED_PROTOCOL": "it does not speak TLS 1.3",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "it showed no certificate",
+}
 REFUSED = {  # what an alert of the other end says of our certificate
     "CERTIFICATE_EXPIRED": "it says that the certificate of this node has expired: renew raft.tls_cert",
     "UNKNOWN_CA": "it says that the certificate of this node is of another authority than its raft.tls_ca",
@@ -102,6 +106,8 @@ def in_words(error: ssl.SSLError) -> str:
             return f"its certificate is not of this node's raft.tls_ca ({why})"
         return f"its certificate cannot be accepted: {why}"
     reason = error.reason or str(error)
+    if reason in OURS:
+        return OURS[reason]
     if reason in ("WRONG_VERSION_NUMBER", "UNEXPECTED_MESSAGE", "PACKET_LENGTH_TOO_LONG"):
         return NOT_TLS
     for alert, words in REFUSED.items():
