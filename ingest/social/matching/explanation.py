@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from quorate.ingest.social.matching.folding import fold
@@ -41,8 +41,9 @@ def explain(matcher: Matcher, polls: Sequence[StreamPoll], post: Post) -> Explan
     without = without_links(folded, left_out)
     read_as = [token for token in tokens_of(without) if token != BREAK]
     mentioned = {(mention.poll.id, mention.option) for mention in mentions}
+    voted = {mention.poll.id for mention in mentions if mention.poll.rules.one_per == "author"}
     not_mentioned = [
-        NoMention(poll.id, option, _why(poll, post, fold(option), without))
+        NoMention(poll.id, option, _why(poll, post, fold(option), without, voted))
         for poll, option in _standing_in(polls, folded)
         if (poll.id, option) not in mentioned
     ]
@@ -60,9 +61,11 @@ def _standing_in(polls: Sequence[StreamPoll], folded: str) -> Iterator[tuple[Str
     yield from {id(mention): mention for _, mention in index.find(folded)}.values()
 
 
-def _why(poll: StreamPoll, post: Post, option: str, without: str) -> str:
+def _why(poll: StreamPoll, post: Post, option: str, without: str, voted: Collection[str]) -> str:
     if post.is_repost and not poll.rules.reposts:
         return "the poll ignores reposts"
     if option not in without:
         return "it stands only in an address"
+    if poll.id in voted:
+        return "the poll has one vote for each author, and it stands behind another option"
     return "it stands only inside of another word"

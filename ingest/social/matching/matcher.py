@@ -8,7 +8,7 @@ text. Case, width and signs that nobody sees make no difference.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from operator import itemgetter
 
 from quorate.errors import ConfigError
@@ -33,8 +33,8 @@ class Matcher:
     Raises `ConfigError`, which names them, if options of a poll cannot be told from each other.
 
     `has`: of several readers that share the options, which are this one's. The others are known all the same, because
-    an option may hide another one of its poll. Of a poll with one vote for each author all are found by each reader, in
-    the same order: so whose vote comes first makes no difference.
+    an option may hide another one of its poll. Of a poll with one vote for each author all are looked for by each
+    reader: so all find the same one first, and whose vote comes first makes no difference.
     """
 
     def __init__(self, polls: Sequence[StreamPoll], has: Callable[[str], bool] = lambda option: True) -> None:
@@ -42,6 +42,7 @@ class Matcher:
             raise ConfigError(refused)
         self._has = has
         self._others: set[int] = set()  # mentions that are another reader's, by their identity
+        self._all_may_vote = all(poll.rules.one_per == "post" for poll in polls)
         self._rows = RowIndex()
         self._pieces = PieceIndex()  # options in scripts without spaces
         self._anywhere = PieceIndex()  # options of polls that ask for `substring`
@@ -64,7 +65,10 @@ class Matcher:
                     self._pieces.add(text, mention)
 
     def match(self, post: Post) -> list[Mention]:
-        """Each option of each poll at most once; those of one poll in the order in which the post mentions them."""
+        """Each option of each poll at most once; those of one poll in the order in which the post mentions them.
+
+        Of a poll with one vote for each author, only the first. (A network that names no authors has all.)
+        """
         folded = fold(post.text[:CHARACTERS_MAX])[:CHARACTERS_MAX]  # one may become eighteen
         found = self._anywhere.find(folded) if self._anywhere else []
         if self._rows or self._pieces:
@@ -72,21 +76,33 @@ class Matcher:
         if not found:
             return []
         once = {id(mention): mention for _, mention in found if id(mention) not in self._others}
-        if not post.is_repost:
+        if self._all_may_vote and not post.is_repost:
             return [*once.values()]
-        return [mention for mention in once.values() if mention.poll.rules.reposts]
+        return _that_may_vote(post, once.values())
 
     def _find_whole(self, text: str) -> list[tuple[int, Mention]]:
-        tokens = tokens_of(text)
-        found = self._rows.find(tokens)
         if not self._pieces or text.isascii():
-            return found
-        spaced = " ".join(text.split())
-        pieces = self._pieces.find(spaced, cuts_no_word)
+            return self._rows.find(tokens_of(text))
+        text = " ".join(text.split())
+        found = self._rows.find(tokens_of(text))
+        pieces = self._pieces.find(text, cuts_no_word)
         if found and pieces:
-            places = places_of(spaced)
+            places = places_of(text)
             found = [(places[token], mention) for token, mention in found]
         return sorted([*found, *pieces], key=itemgetter(0))
+
+
+def _that_may_vote(post: Post, mentions: Iterable[Mention]) -> list[Mention]:
+    found: list[Mention] = []
+    have_voted: set[str] = set()
+    for mention in mentions:
+        id, rules = mention.poll.id, mention.poll.rules
+        if (post.is_repost and not rules.reposts) or id in have_voted:
+            continue
+        found.append(mention)
+        if rules.one_per == "author" and post.author:
+            have_voted.add(id)
+    return found
 
 
 def _folded_tags(post: Post) -> str:

@@ -63,7 +63,7 @@ def test(
         warn(loaded.warnings)
     reader = given_polls(loaded.config, given) if given else polls_reader(loaded.config, nodes, timeout_s)
     polls = first_in_use(reader.read())
-    post = Post("", text, tags=tags, is_repost=repost)
+    post = Post("", text, "somebody", tags=tags, is_repost=repost)
     found = explain(polls.matcher, polls.polls, post)
     print_json(_as_json(found, polls)) if as_json else _show(found, polls)
 

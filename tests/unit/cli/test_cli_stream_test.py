@@ -35,6 +35,7 @@ def test_people_are_told_in_lines(capsys: Capture) -> None:
         (["unhappy", "--option=happy"], []),
         (["unhappy", "--option=happy", "--poll=test: substring"], ["happy"]),
         (["nothing", "--tag=Happy", "--option=happy"], ["happy"]),
+        (["sad, happy", "--option=happy", "--option=sad", "--poll=test: one-per-author"], ["sad"]),
         (["happy", "--repost", "--option=happy"], ["happy"]),
         (["happy", "--repost", "--option=happy", "--poll=test: no-reposts"], []),
     ],

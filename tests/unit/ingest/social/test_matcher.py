@@ -197,9 +197,36 @@ def test_readers_that_share_the_options_find_together_what_one_finds_alone(text:
     assert sorted(mentioned(options, text)) == sorted(option for each in found for option in each)
 
 
-def test_readers_that_share_the_options_find_the_same_first_option_of_an_author() -> None:
-    poll = StreamPoll("p", ("happy", "sad", "angry", "calm"), Rules(one_per="author"))
-    assert [["sad", "angry", "happy"]] * 3 == by_shard(poll, "sad, angry, not happy")
+MOODS = StreamPoll("p", ("happy", "sad", "angry", "so sad", "猫"), Rules(one_per="author"))
+
+
+@pytest.mark.parametrize(
+    ("text", "first"),
+    [
+        ("sad, angry, not happy", "sad"),
+        ("猫, sad", "猫"),
+        ("sad, 猫", "sad"),
+        ("so sad", "so sad"),
+        ("#sad angry", "sad"),
+    ],
+)
+def test_where_an_author_has_one_vote_only_what_stands_first_is_mentioned(text: str, first: str) -> None:
+    """Also by each of several readers that share the options: whichever vote comes first, it is the same."""
+    post = Post("1", text, author="a")
+    assert [first] == [mention.option for mention in Matcher([MOODS]).match(post)]
+    for index in (1, 2, 3):
+        assert [first] == [mention.option for mention in Matcher([MOODS], Shard(index, 3).has).match(post)]
+
+
+def test_without_an_author_all_are_mentioned() -> None:
+    found = Matcher([MOODS]).match(Post("1", "sad, angry"))
+    assert ["sad", "angry"] == [mention.option for mention in found]
+
+
+def test_the_first_of_each_poll_is_mentioned() -> None:
+    polls = [MOODS, StreamPoll("q", ("angry", "sad"), Rules(one_per="author")), StreamPoll("r", ("sad", "angry"))]
+    found = Matcher(polls).match(Post("1", "angry sad", author="a"))
+    assert {("p", "angry"), ("q", "angry"), ("r", "angry"), ("r", "sad")} == {(m.poll.id, m.option) for m in found}
 
 
 def test_reposts_mention_nothing_where_the_poll_ignores_them() -> None:
