@@ -35,6 +35,7 @@ class Inlet(Protocol):
         """Hand over posts, and from where to go on once they are confirmed. Waits while too many are under way.
 
         Posts that are put again, because a network repeats them, are harmless. Without posts, only the positions move.
+        An empty position forgets its part.
         """
         ...
 

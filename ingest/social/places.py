@@ -116,8 +116,9 @@ class Places:
         return self._keeper.kept_at_s
 
     def confirmed(self, positions: Mapping[str, str]) -> None:
-        """From any thread: the votes of all posts up to these positions were confirmed."""
-        self._confirmed = {**self._confirmed, **positions}
+        """From any thread: the votes of all posts up to these positions were confirmed. An empty one is forgotten."""
+        merged = {**self._confirmed, **positions}
+        self._confirmed = merged if all(positions.values()) else {part: each for part, each in merged.items() if each}
 
     def write_if_due(self) -> None:
         """If they cannot be written, as on a full disk, that is said, and tried again later: counting goes on."""
