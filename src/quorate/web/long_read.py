@@ -19,11 +19,13 @@ from quorate.errors import ConfigError
 from quorate.shown import name
 from quorate.web.open_sockets import OpenSockets, pools_by_scheme
 from quorate.web.session import WebSession
+from quorate.web.wait_limit import WaitLimit
 from quorate.web.words import by_way_of, made_no_connection, why_not_asked
 
 CONNECT_S = 10.0
 ERROR_S = 5.0
 PIECE_BYTES = 64 * 1024
+PIECES_APART = 2.0  # silences: bytes may come that bring nothing, as an end of a chunk, or of what was compressed
 ERROR_BYTES_MAX = 16 * 1024
 UNDONE = ("", "identity", "gzip", "x-gzip", "deflate", "zstd")
 
@@ -85,6 +87,7 @@ class LongRead:
         self._asked |= {"data": data, "json": json}
         self._method, self._connect_s, self._silence_s = method, timeout_connect_s, silence_s
         self._is_late = False
+        self._limit = WaitLimit(PIECES_APART * silence_s, self._be_late)
         self._received: requests.Response | None = None
 
     def __enter__(self) -> LongRead:
@@ -113,7 +116,8 @@ class LongRead:
         raw = self._answer.raw
         while True:
             try:
-                piece = raw.read1(PIECE_BYTES, decode_content=True)
+                with self._limit.waiting():
+                    piece = raw.read1(PIECE_BYTES, decode_content=True)
             except Exception as error:  # urllib3's, http.client's and the socket's own
                 raise self._broken(error) from None
             if not piece:
@@ -148,6 +152,7 @@ class LongRead:
 
     def close(self) -> None:
         """Only for the thread that reads."""
+        self._limit.stop()
         self._sockets.shut()
         if self._received is not None:
             self._received.close()

@@ -167,6 +167,35 @@ def test_a_beginning_that_never_ends_is_a_stall() -> None:
         assert "stalled" == reason_of(Site(None).read(server, silence_s=0.3, timeout_connect_s=0.2))[1]
 
 
+GZIPPED = CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+
+
+def of_nothing() -> bytes:
+    packer = zlib.compressobj(wbits=31)
+    return packer.compress(b"one\n") + packer.flush(zlib.Z_SYNC_FLUSH)
+
+
+@pytest.mark.parametrize(
+    ("answer", "trickle"),
+    [
+        ([CHUNKED, chunk(b"one\n"), b"0\r\n"], b"Trailer: x\r\n"),
+        ([CHUNKED, chunk(b"one\n"), b"5;"], b"x"),
+        ([GZIPPED, chunk(of_nothing())], chunk(b"\x00\x00\x00\xff\xff")),  # an empty block of deflate
+    ],
+    ids=["trailers", "a chunk's extension", "empty blocks"],
+)
+def test_bytes_that_bring_nothing_are_a_stall(answer: list[bytes], trickle: bytes) -> None:
+    def script(sock: socket.socket) -> None:
+        for piece in answer:
+            sock.sendall(piece)
+        while True:
+            sock.sendall(trickle)
+            let_pass(0.05, because="it trickles")
+
+    with raw_server(script) as server:
+        assert (b"one\n", "stalled") == reason_of(Site(None).read(server, silence_s=0.3))
+
+
 @pytest.mark.parametrize(
     ("place", "words"),
     [

@@ -18,10 +18,9 @@ def read_moment(_: click.Context, __: click.Parameter, value: str | None) -> int
     if value is None:
         return 0
     try:
-        moment = datetime.datetime.fromisoformat(value)
-    except ValueError:
+        return int(datetime.datetime.fromisoformat(value).timestamp() * 1000)  # without a zone: in that of this machine
+    except (ValueError, OverflowError):
         raise click.BadParameter("it is no time; give one as 2026-11-27T08:00Z") from None
-    return int(moment.timestamp() * 1000)  # without a zone: in that of this machine
 
 
 @click.command()
