@@ -49,6 +49,7 @@ MB = 1024 * 1024
 BUDGETS_BYTES = Limits().waiting_bytes + Limits().unsent_bytes + BODIES_BYTES_MAX
 TIMES_IDLE, TIMES_P99 = 2.5, 5.0
 LOOK_S = 0.1
+CA = "ca.pem"  # in the folder of the cluster
 SETTLE_S = 2.0
 MANY_POLLS, OPTIONS_EACH = 500, 200
 
@@ -105,7 +106,8 @@ def measure(name: str, args: argparse.Namespace, folder: Path) -> Row:
     settings, trusts = made_for_tls(folder) if args.tls else ({}, None)
     settings |= {"flush.interval_ms": 1000}
     command = limited(args.descriptors) if args.descriptors else QUORATE
-    with FreshCluster(folder, settings=settings, command=command) as cluster:
+    ca = str(folder / CA) if trusts else None
+    with FreshCluster(folder, settings=settings, command=command, ca=ca) as cluster:
         prepare(cluster, ATTACKS[name])
         for node in cluster.nodes if args.nice else ():
             set_nice(args.nice, node.pid)
@@ -183,7 +185,7 @@ class Watched:
 def start_attacker(name: str, nodes: list[NodeProcess], args: argparse.Namespace, folder: Path, tls: bool) -> Process:
     places = [str(node.place.http if ATTACKS[name].at == "http" else node.place.raft) for node in nodes]
     command = [sys.executable, "-m", "bench.attackers", name, *places, "--cpu", str(args.cpu)]
-    command += ["--ca", str(folder / "ca.pem")] if tls else []
+    command += ["--ca", str(folder / CA)] if tls else []
     attacker = Process("attacker", command, folder / "attacker.log", cwd=ROOT)
     attacker.start()
     return attacker
@@ -214,7 +216,7 @@ def limited(descriptors: int) -> list[str]:
 def made_for_tls(folder: Path) -> tuple[dict[str, Any], ssl.SSLContext]:
     """The settings of nodes that speak TLS, with a certificate made now, and a context that trusts it."""
     folder.mkdir(parents=True, exist_ok=True)
-    key, certificate = folder / "node.key", folder / "ca.pem"
+    key, certificate = folder / "node.key", folder / CA
     command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost"
     command += f" -addext subjectAltName=DNS:localhost,IP:127.0.0.1 -keyout {key} -out {certificate}"
     subprocess.run(command.split(), check=True, capture_output=True)

@@ -16,6 +16,7 @@ from quorate.cluster.read.reads import Reads
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.submitter import Submitter
 from quorate.http.access import Access
+from quorate.http.big_votes import BigVotes
 from quorate.http.counts import Counts
 from quorate.http.events import Events
 from quorate.http.limits import Limits
@@ -96,7 +97,7 @@ class Api:
     refusals: RefusalWords = field(default_factory=RefusalWords)
     counts: Counts = field(default_factory=Counts)
     parse_pool: ParsePool = field(default_factory=ParsePool)
-    big_votes: asyncio.Lock = field(default_factory=asyncio.Lock)  # one request with very many votes at a time
+    big_votes: BigVotes = field(default_factory=BigVotes)
     turns: Turns = field(default_factory=Turns)  # of big work on the loop
     thread_turns: ThreadTurns = field(default_factory=ThreadTurns)  # of Flask's threads
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)

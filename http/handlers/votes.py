@@ -7,9 +7,9 @@ could be counted once under each.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Coroutine, Iterable
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -20,7 +20,6 @@ from quorate.errors import (
     Deleted,
     ExpiredId,
     Invalid,
-    Overloaded,
     PollClosed,
     QuorateError,
     Rejected,
@@ -106,16 +105,7 @@ async def cast(api: Api, request: Request) -> Reply:
     """POST /votes: read the votes, submit them, answer."""
     if len(request.body) < BIG_BYTES:
         return await _cast(api, request)
-    # One at a time: each costs every node as much as thousands of small ones, and these would wait behind all of them.
-    try:
-        async with asyncio.timeout(api.limits.timeout_s):
-            await api.big_votes.acquire()
-    except TimeoutError:
-        raise Overloaded("too many requests with very many votes wait on this node; try again in a moment") from None
-    try:
-        return await _cast(api, request)
-    finally:
-        api.big_votes.release()
+    return await api.big_votes.cast(partial(_cast, api, request), api.limits.timeout_s)
 
 
 async def _cast(api: Api, request: Request) -> Reply:

@@ -85,7 +85,7 @@ class NodeCluster:
         return [node.url for node in self.nodes]
 
     def client(self, timeout_s: float = 20.0) -> Client:
-        return Client(self.urls, timeout_s=timeout_s, token=self.nodes[0].token)
+        return Client(self.urls, timeout_s=timeout_s, token=self.nodes[0].token, ca=self.nodes[0].ca)
 
     def wait_for(self, what: str, condition: Callable[[], T | None], *, deadline_s: float = 20.0) -> T:
         return wait_for(what, condition, deadline_s=deadline_s, seen=self.seen)
@@ -132,7 +132,7 @@ class NodeCluster:
 class FreshCluster(NodeCluster):
     """A new cluster in `folder`: a folder a node, and the SQLite sink beside them. `command` runs each node.
 
-    `token` is sent with what is asked of the nodes, by this object and its clients.
+    `token` is sent with what is asked of the nodes, by this object and its clients. With `ca` they speak TLS.
     """
 
     def __init__(
@@ -145,6 +145,7 @@ class FreshCluster(NodeCluster):
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         token: str | None = None,
+        ca: str | None = None,
     ) -> None:
         self.folder = folder
         self.sqlite = folder / "ballots.db"
@@ -159,7 +160,9 @@ class FreshCluster(NodeCluster):
         }
         super().__init__(
             [
-                NodeProcess(place, common, command=command, env=env, cwd=cwd, lifeline=self._lifeline, token=token)
+                NodeProcess(
+                    place, common, command=command, env=env, cwd=cwd, lifeline=self._lifeline, token=token, ca=ca
+                )
                 for place in places
             ]
         )

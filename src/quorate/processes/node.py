@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import closing
@@ -69,9 +70,11 @@ class NodeProcess(Process):
         lifeline: Lifeline | None = None,
         dies_with_us: bool = True,
         token: str | None = None,
+        ca: str | None = None,
     ) -> None:
         self.place = place
         self.token = token  # that `ask` sends
+        self.ca = ca  # the file of the authority that `ask` trusts; with it the node speaks TLS
         own = {"node.id": place.id, "node.data": str(place.folder)}
         listen = {"http.listen": str(place.http), "raft.listen": str(place.raft)}
         self.settings: dict[str, Any] = {} if settings is None else {**own, **listen, **settings}
@@ -103,7 +106,7 @@ class NodeProcess(Process):
 
     @property
     def url(self) -> str:
-        return self.place.url
+        return self.place.url if self.ca is None else f"https://{self.place.http}"
 
     def start(self, *arguments: str) -> None:
         if self.settings:
@@ -126,7 +129,7 @@ class NodeProcess(Process):
     ) -> tuple[int, bytes, dict[str, str]]:
         """One request on a connection of its own: status, body, headers in lower case. OSError if nobody answers."""
         host, port = self.place.http.host, self.place.http.port
-        with closing(http.client.HTTPConnection(host, port, timeout=timeout_s)) as connection:
+        with closing(self._connection(host, port, timeout_s)) as connection:
             try:
                 headers = {"Content-Type": "application/json"} if body else {}
                 if self.token is not None:
@@ -136,6 +139,12 @@ class NodeProcess(Process):
                 return answer.status, answer.read(), {k.lower(): v for k, v in answer.getheaders()}
             except http.client.HTTPException as error:  # it died while it answered
                 raise ConnectionError(f"{self.id}: {error!r}") from error
+
+    def _connection(self, host: str, port: int, timeout_s: float) -> http.client.HTTPConnection:
+        if self.ca is None:
+            return http.client.HTTPConnection(host, port, timeout=timeout_s)
+        context = ssl.create_default_context(cafile=self.ca)
+        return http.client.HTTPSConnection(host, port, timeout=timeout_s, context=context)
 
     def get(self, path: str) -> Any:
         """The JSON of a 200 answer; None for any other answer and for no answer."""

@@ -10,6 +10,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from quorate.http import big_votes
 from quorate.http.intake import SMALL_HEAD_BYTES
 from quorate.http.limits import Limits
 from tests.support.http_node import MOOD, Node, running
@@ -157,7 +158,20 @@ def test_who_waits_too_long_behind_very_many_votes_is_refused(node: Node) -> Non
     body = json.dumps([{"option": f"{i:060d}"} for i in range(2_000)]).encode()
     node.server._app._bodies._most = 100 * len(body)
     node.call(object.__setattr__, node.api.limits, "timeout_s", 0.05)
-    node.run(node.api.big_votes.acquire())
+    node.run(node.api.big_votes._one.acquire())
     assert 429 == node.ask("POST", "/votes", body).status
-    node.call(node.api.big_votes.release)
+    node.call(node.api.big_votes._one.release)
     assert 200 == node.ask("POST", "/votes", body).status
+
+
+@pytest.mark.parametrize("option", ["happy", "nonsense"])
+def test_after_very_many_votes_of_which_most_are_refused_there_is_a_rest(
+    node: Node, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(big_votes, "REST", 1e9)  # then the bound holds
+    body = json.dumps([{"option": option, "id": f"{i:060d}"} for i in range(2_000)]).encode()
+    node.server._app._bodies._most = 100 * len(body)
+    node.call(object.__setattr__, node.api.limits, "timeout_s", 1.0)
+    assert 200 == node.ask("POST", "/votes", body).status
+    assert (200 if option == "happy" else 429) == node.ask("POST", "/votes", body).status
+    assert 200 == node.ask("POST", "/votes", {"option": "happy"}).status
