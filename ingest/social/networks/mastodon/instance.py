@@ -75,7 +75,7 @@ class Instance:
             tries -= 1
             if tries == 0:
                 raise InstanceFails(answer.why)
-            log.info("%s: %s; it is asked again in %.0f s", self.host, answer.why, answer.wait_s)
+            log.warning("%s: %s; it is asked again in %.0f s", self.host, answer.why, answer.wait_s)
             self._wait(answer.wait_s)
 
     def _wait(self, seconds: float) -> None:

@@ -96,7 +96,7 @@ class PlaceKeeper:
         """
         entries = _entries(event_id)
         if entries is None:
-            self.is_further |= event_id != self._id
+            self.is_further |= event_id != self._id or ms > self._ms
             self._id, self._ms = event_id, ms or self._ms
             return ""
         now = {(each["topic"], each["partition"]): each for each in entries}

@@ -61,6 +61,13 @@ def test_without_an_event_it_is_asked_for_since() -> None:
     assert ("", 5) == (StreamPlace(5).last_event_id(), StreamPlace.read(StreamPlace(5).written()).ms)
 
 
+def test_without_ids_it_is_asked_for_since_the_last_event() -> None:
+    keeper = PlaceKeeper(StreamPlace(NOW))
+    assert ("", False) == (keeper.follow("", "a", NOW), keeper.is_further)
+    assert ("", True) == (keeper.follow("", "b", NOW + 5), keeper.is_further)
+    assert ("", NOW + 5) == (keeper.place.last_event_id(), keeper.place.ms)
+
+
 def test_repeated_events_move_no_place_back() -> None:
     """A hang-up among them would lead ever further back."""
     keeper = PlaceKeeper(StreamPlace())
