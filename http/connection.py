@@ -14,7 +14,6 @@ uvicorn does the rest: parsing, pipelining, flow control, keep-alive. A complete
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -29,6 +28,7 @@ from quorate.http.address_shares import share_key
 from quorate.http.answer import ANSWER, answer, closing_bytes
 from quorate.http.api import Api
 from quorate.http.connection_places import ConnectionPlaces
+from quorate.http.flow import Flow, new_parser
 from quorate.http.intake import FIRST_BYTES, HEADER_BYTES, SMALL_HEAD_BYTES, Intake, WaitingBytes
 from quorate.http.line import WaitingLine
 from quorate.http.origins import hosts_in_line
@@ -40,6 +40,7 @@ HEAD = "quorate.head"  # the scope's key for what a big head takes until the req
 UNREAD_BYTES = 16 * 1024  # of answers; a client that leaves more unread has no further request begun
 FEW_HEADERS = 32  # more than a browser sends
 NO_BODY = ("GET", "HEAD")
+PIECES, PIECE_BYTES = 1_000, 8  # a body may come in so many pieces of any size; more must have so many bytes each
 READING = "quorate.reading"  # the scope's key for the task of a request that changes nothing: it ends with its client
 
 
@@ -69,12 +70,13 @@ class HttpConnection(HttpToolsProtocol):
         self.share_key = ""  # whose share of the places this connection counts to
         self._on_lost = on_lost
         self._in_head = False  # the headers of the current request are not complete
-        self.parser = _new_parser(self)
+        self.parser = new_parser(self)
         self._offers_upgrade = False  # the headers of the current request are parsed once more, without the offer
         self._began_s = self.loop.time()  # when the current request began to arrive
         self._arriving = True  # the current request is not complete
         self._head_bytes = 0  # of the current request's head, but for what came last
         self._parsed_before = 0  # bytes of a head that is parsed once more
+        self._pieces = 0  # in which the current request's body, and trailers, have come
         self._body_bytes = 0  # of the current request's body, that have come
         self._stalled_since_s: float | None = None
         self.unread_since_s: float | None = None
@@ -103,7 +105,7 @@ class HttpConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's own
         super().connection_made(transport)
         transport.set_write_buffer_limits(high=UNREAD_BYTES)
-        self.flow = _Flow(transport, self._intake, self._read_on)
+        self.flow = Flow(transport, self._intake, self._read_on)
         self.share_key = share_key(self.client[0] if self.client else "")
         if (why := self._shared.places.admit(self, len(self.connections), self._began_s)) is not None:
             self._api.counts.refused_connections += 1
@@ -170,7 +172,7 @@ class HttpConnection(HttpToolsProtocol):
             if head is None:
                 self._refuse_unreadable()
                 return
-            self.parser = _new_parser(self)
+            self.parser = new_parser(self)
             self._parsed_before = len(head)
             self.parser.feed_data(head)
 
@@ -183,7 +185,7 @@ class HttpConnection(HttpToolsProtocol):
         self._began_s = self.loop.time()
         self._arriving = self._in_head = True
         self._head_bytes, self._parsed_before = self._parsed_before, 0
-        self._body_bytes = 0
+        self._body_bytes = self._pieces = 0
 
     def on_headers_complete(self) -> None:
         self._in_head = False
@@ -196,12 +198,14 @@ class HttpConnection(HttpToolsProtocol):
             super().on_headers_complete()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        # Trailers after a chunked body come here too. Nobody needs them, and nothing would bound them.
         if self._in_head:
             super().on_header(name, value)
+        else:  # a trailer, after a chunked body: nobody needs it
+            self._bound_pieces()
 
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
+        self._bound_pieces()
         if self.scope["method"] not in NO_BODY:  # nobody would read it, so it would stay here
             super().on_body(body)
 
@@ -209,6 +213,13 @@ class HttpConnection(HttpToolsProtocol):
         if not self._offers_upgrade:
             self._arriving = False
             super().on_message_complete()
+
+    def _bound_pieces(self) -> None:
+        """Chunks of one byte, and trailers without end, cost a call for each few bytes."""
+        self._pieces += 1
+        if self._pieces > PIECES and self._body_bytes < PIECE_BYTES * self._pieces:
+            self.refuse(Invalid(f"the body comes in chunks of fewer than {PIECE_BYTES} bytes"))
+            raise httptools.HttpParserError("its body was refused")
 
     def _bound_head(self, size: int) -> None:
         self._head_bytes += size
@@ -375,25 +386,3 @@ class HttpConnection(HttpToolsProtocol):
         if cycle.response_complete:
             return not in_body
         return in_body and not cycle.response_started and not self.pipeline
-
-
-class _Flow(FlowControl):
-    """uvicorn's, which reads on after each answer; but not while something is held: see `intake.py`."""
-
-    def __init__(self, transport: asyncio.Transport, intake: Intake, read_on: Callable[[], None]) -> None:
-        super().__init__(transport)
-        self._intake, self._read_on = intake, read_on
-
-    def resume_reading(self) -> None:
-        if self._intake.charged:
-            asyncio.get_running_loop().call_soon(self._read_on)
-        if not self._intake.held:
-            super().resume_reading()
-
-
-def _new_parser(connection: HttpConnection) -> Any:
-    """A parser as uvicorn makes it: it reads on behind a request that closes the connection, since that is answered."""
-    parser = httptools.HttpRequestParser(connection)
-    with contextlib.suppress(AttributeError):  # httptools before 0.6.3
-        parser.set_dangerous_leniencies(lenient_data_after_close=True)
-    return parser

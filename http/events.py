@@ -31,6 +31,7 @@ HEARTBEAT_S = 15.0  # then a comment is sent: it keeps proxies from closing the 
 HEARTBEAT = b":\n\n"
 CUT_AFTER_S = 0.3  # a client whose token was revoked has this long to read the end of its stream
 RECONNECT = b"retry: 1000\n\n"
+STREAMS_AT_ONCE = 50  # to send to a thousand takes the loop some 40 ms
 Ready = Callable[[], Awaitable[None]]
 OPTIONS_PER_ROUND = 20_000  # a bigger change takes several rounds, so that the loop can send Raft's heartbeats
 
@@ -328,8 +329,11 @@ class Events:
                 results = await chunks.results_of(state, poll, self._turns.rest)
                 event = _event(poll, results, version)
         # Also those that still wait with an older event, so that all of them hold the same bytes.
-        for stream in {*followers, *(each for each in self._streams if each.waits_with(poll_id))}:
+        others = (each for each in self._streams if each.waits_with(poll_id))
+        for number, stream in enumerate({*followers, *others}, 1):
             stream.put(poll_id, event, version)
+            if number % STREAMS_AT_ONCE == 0:
+                await asyncio.sleep(0)
         return len(poll.options)
 
     def _tell_deleted(self, poll_id: str, followers: Iterable[Stream]) -> None:

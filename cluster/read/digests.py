@@ -17,7 +17,8 @@ from quorate.errors import Gone, Overloaded, Stale
 from quorate.turns import ThreadTurns
 
 ASKED_MAX = 8
-POLL_S = 0.01
+POINTS_ASKED_MAX = 100  # that wait for an entry of the log to come
+POLL_S = 0.05
 
 
 class Digest(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class Digests:
         self._replica = replica
         self._waiting: list[tuple[int, asyncio.Future[Image]]] = []  # for a version
         self._last: Digest | None = None
-        self._asked = 0
+        self._asked = self._points_asked = 0
         self._one = asyncio.Lock()
         self._turns = ThreadTurns()
         replica.on_applied(self._freeze)
@@ -51,8 +52,17 @@ class Digests:
             self._asked -= 1
 
     async def log_point(self, index: int, wait_s: float) -> LogPoint:
-        """The entry at `index` of the log, as soon as it is applied. Raises `Stale` or `Gone`."""
+        """The entry at `index` of the log, as soon as it is applied. Raises `Stale`, `Gone` or `Overloaded`."""
         end_s = asyncio.get_running_loop().time() + wait_s
+        if self._points_asked >= POINTS_ASKED_MAX:
+            raise Overloaded("too many ask this node for entries of the log that are to come; try again in a moment")
+        self._points_asked += 1
+        try:
+            return await self._log_point(index, end_s)
+        finally:
+            self._points_asked -= 1
+
+    async def _log_point(self, index: int, end_s: float) -> LogPoint:
         while True:
             try:
                 return self._replica.log_point(index)

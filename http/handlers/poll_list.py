@@ -21,7 +21,7 @@ from quorate.http.api import Api
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
 from quorate.http.handlers.polls import STATES, show_poll
 from quorate.http.operation import Operation
-from quorate.http.reply import Reply, encode, reply
+from quorate.http.reply import JSON, Reply, encode
 from quorate.http.request import Request, once, read_query, read_version
 from quorate.http.routing import Rendering
 from quorate.security.caller import Caller
@@ -114,7 +114,9 @@ def _render(page: Page, found: Versioned[list[PollView]]) -> Reply:
             limit=ANSWER_BYTES_MAX,
         )
     following = None if last is None else f"{found.version}{_number(last)}.{last.id}"
-    return reply({"polls": listed, "next": following, "version": found.version}, version=found.version)
+    end = encode({"next": following, "version": found.version})
+    body = b"".join((b'{"polls":[', b",".join(listed), b"],", end[1:], b"\n"))
+    return Reply(200, body, JSON, found.version)
 
 
 def _number(poll: PollView) -> str:
@@ -133,9 +135,9 @@ def _behind(page: Page, polls: Sequence[PollView]) -> Sequence[PollView]:
     raise Invalid(f"cursor names a poll that is not there: {page.after!r}; begin with the first page")
 
 
-def _fill(page: Page, polls: Sequence[PollView]) -> tuple[list[msgspec.Raw], PollView | None]:
+def _fill(page: Page, polls: Sequence[PollView]) -> tuple[list[bytes], PollView | None]:
     """The polls of the page as JSON, and the last one. None instead: no further poll belongs to the list."""
-    listed: list[msgspec.Raw] = []
+    listed: list[bytes] = []
     size, last = 0, None
     for poll in polls:
         if page.state not in (None, poll.state):
@@ -144,6 +146,6 @@ def _fill(page: Page, polls: Sequence[PollView]) -> tuple[list[msgspec.Raw], Pol
         size += len(text)
         if len(listed) == page.limit or (listed and size > ANSWER_BYTES_MAX):
             return listed, last
-        listed.append(msgspec.Raw(text))
+        listed.append(text)
         last = poll
     return listed, None

@@ -12,6 +12,7 @@ import pytest
 from quorate.cluster.fsm import Image
 from quorate.cluster.read import digests
 from tests.support.http_node import Node, running
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -103,3 +104,15 @@ def test_one_digest_is_made_at_a_time_and_few_may_wait(node: Node, monkeypatch: 
         assert {"happy": 0, "sad": 0} == node.tally()  # other requests are answered meanwhile
         go_on.set()
         assert 2 == first.result(20)["version"]
+
+
+def test_few_may_wait_for_entries_of_the_log_to_come(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each looks again and again: a thousand of them took all of the loop for half a minute."""
+    monkeypatch.setattr(digests, "POINTS_ASKED_MAX", 2)
+    waits = "/digest?index=999999&wait=300ms"
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(node.ask, "GET", waits) for _ in range(2)]
+        wait_for("both wait", lambda: node.api.digests._points_asked == 2)
+        assert 429 == node.ask("GET", waits).status
+        assert [503, 503] == [each.result().status for each in waiting]
+    assert 200 == node.ask("GET", "/digest?index=2").status

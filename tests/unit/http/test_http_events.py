@@ -340,3 +340,24 @@ def test_a_stream_that_ends_touches_only_its_own_polls(node: Node) -> None:
 
     node.run(scenario())
     assert {} == node.api.events._options
+
+
+def test_the_loop_goes_on_while_many_streams_are_given_the_same_event(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nine hundred of them were woken in one turn of the loop, which took it some 40 ms."""
+    monkeypatch.setattr(events, "STREAMS_AT_ONCE", 2)
+    given: list[int] = []  # the number of the turn in which each stream was given the event
+
+    async def scenario() -> None:
+        streams, turn = events.Events(node.replica, streams_max=9), 0
+        monkeypatch.setattr(events.Stream, "put", lambda *event: given.append(turn))
+        for _ in range(6):
+            streams.open(["mood"])
+        while len(given) < 6:
+            await asyncio.sleep(0)
+            turn += 1
+        streams.close()
+
+    node.run(scenario())
+    assert [2, 2, 2] == [given.count(turn) for turn in sorted(set(given))]

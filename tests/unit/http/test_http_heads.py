@@ -175,3 +175,23 @@ def test_after_very_many_votes_of_which_most_are_refused_there_is_a_rest(
     assert 200 == node.ask("POST", "/votes", body).status
     assert (200 if option == "happy" else 429) == node.ask("POST", "/votes", body).status
     assert 200 == node.ask("POST", "/votes", {"option": "happy"}).status
+
+
+@pytest.mark.parametrize("pieces", [b"1\r\n \r\n" * 3_000, b"0\r\n" + b"a:\r\n" * 3_000], ids=["chunks", "trailers"])
+def test_a_body_that_comes_in_crumbs_is_refused(node: Node, pieces: bytes) -> None:
+    """Each costs a call: twenty megabytes of them took the loop seconds."""
+    head = b"POST /votes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    vote = b"12\r\n" + b'{"option":"happy"}' + b"\r\n"
+    with ExitStack() as sockets:
+        assert 400 == status_of(dial(node, sockets, head + vote + pieces))
+    assert {"happy": 0, "sad": 0} == node.tally()
+
+
+def test_a_body_of_short_lines_in_a_chunk_each_is_taken(node: Node) -> None:
+    kind = b"Content-Type: application/x-ndjson\r\nTransfer-Encoding: chunked\r\n"
+    head = b"POST /votes HTTP/1.1\r\nHost: localhost\r\n%b\r\n" % kind
+    line = b'{"option":"sad"}\n'
+    with ExitStack() as sockets:
+        sock = dial(node, sockets, head + b"%x\r\n%b\r\n" % (len(line), line) * 5_000 + b"0\r\n\r\n")
+        assert 200 == status_of(sock)
+    assert {"happy": 0, "sad": 5_000} == node.tally()
