@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from quorate.http.address_shares import share_key
 from quorate.http.api import Api
-from quorate.http.pace import Pace
+from quorate.pace import Pace
 from quorate.security.tls import LiveTls
 
 HANDSHAKE = b"\x16"

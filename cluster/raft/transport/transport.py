@@ -21,9 +21,11 @@ from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.inquiry import ask_who_is_at
 from quorate.cluster.raft.transport.link_log import LinkLog
+from quorate.cluster.raft.transport.paced_tls import HANDSHAKES_AT_ONCE, HANDSHAKES_PER_S, PacedTls
 from quorate.cluster.raft.transport.streams import CALLS, RAFT
 from quorate.cluster.replica import PeerHandler
 from quorate.listening import Purpose, listen_on, shown
+from quorate.pace import Pace
 
 PURPOSE = Purpose("listen for other nodes", "raft.listen", backlog=128)
 HANDSHAKES_MAX = 32
@@ -79,6 +81,7 @@ class PeerTransport:
         self._told = LinkLog()
         self._dialling = Dialling(node_id, self, self._told.unreached)
         self._calls = Calls()
+        self._pace: Pace | None = None  # of the handshakes of TLS that others begin; None before the start
         self.listening: list[str] = []  # the addresses that were bound, host:port
         self._servers: list[asyncio.Server] = []  # one a socket
         self._check_timer: asyncio.TimerHandle | None = None
@@ -92,12 +95,13 @@ class PeerTransport:
     async def start(self, addresses: Sequence[tuple[str, int]]) -> int:
         """Listen on all addresses. Returns the port of the first (port 0 takes a free one). Raises `ConfigError`."""
         sockets = await listen_on(addresses, PURPOSE)
+        self._pace = Pace(HANDSHAKES_PER_S, HANDSHAKES_AT_ONCE)
         if self.credentials.tls is not None:
             await self.credentials.tls.start()
         self.listening = [shown(sock) for sock in sockets]
         loop = asyncio.get_running_loop()
         for sock in sockets:
-            self._servers.append(await loop.create_server(self._new_connection, sock=sock, backlog=PURPOSE.backlog))
+            self._servers.append(await loop.create_server(self._accept, sock=sock, backlog=PURPOSE.backlog))
         self._check_connections()
         return int(sockets[0].getsockname()[1])
 
@@ -119,6 +123,8 @@ class PeerTransport:
             self._check_timer.cancel()
         for server in self._servers:
             server.close()
+        if self._pace is not None:
+            self._pace.close()
         if self.credentials.tls is not None:
             await self.credentials.tls.stop()
         dials, calls = self._dialling.stop(), self._calls.tasks()
@@ -129,6 +135,13 @@ class PeerTransport:
         await asyncio.gather(*dials, *calls, return_exceptions=True)
 
     # ---- connections ------------------------------------------------------------------------------------------------
+
+    def _accept(self) -> asyncio.Protocol:
+        """Another end has dialled."""
+        connection = self._new_connection()
+        if self.credentials.tls is None or self._pace is None:
+            return connection
+        return PacedTls(connection, self._pace)
 
     def _new_connection(self, target: Target | None = None) -> PeerConnection:
         """Make a connection. If too many wait for their handshake, close the oldest of the host that has most: peers

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from quorate.http.pace import Pace
+from quorate.pace import Pace
 
 
 async def settle() -> None:

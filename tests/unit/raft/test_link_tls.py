@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime
 import random
 import ssl
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 
 from quorate.cluster.entry import FEATURE_LEVEL
 from quorate.cluster.raft import messages
+from quorate.cluster.raft.transport import connection, transport
 from quorate.cluster.raft.transport.handshake.cipher import BadFrame
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.handshake.tls_layer import TlsLayer, names_of
 from quorate.cluster.raft.transport.inquiry import ask_who_is_at
 from quorate.cluster.raft.transport.link_reasons import other_name
+from quorate.cluster.raft.transport.transport import HANDSHAKES_MAX
 from quorate.security.link_tls import LinkContexts
 from quorate.security.tls import first_certificate
 from tests.support.certificates import DAY, Authority
@@ -307,3 +311,34 @@ def test_garbage_in_the_place_of_tls_ends_its_connection_only(
 
     run(main())
     assert [] == [record for record in caplog.records if record.exc_info]
+
+
+def test_a_flood_of_handshakes_leaves_the_loop_to_others(
+    run: Run, certified: Certified, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each costs more than what a stranger pays for it. A peer from another host has its turn among them."""
+    monkeypatch.setattr(transport, "HANDSHAKES_PER_S", 20)
+    monkeypatch.setattr(transport, "HANDSHAKES_AT_ONCE", 3)
+    hello = TlsLayer(certified.contexts("n3").client, dialled=True)
+    hello.begin()
+    first, made = hello.outgoing(), []
+
+    class Counted(TlsLayer):
+        def __init__(self, context: ssl.SSLContext, *, dialled: bool) -> None:
+            super().__init__(context, dialled=dialled)
+            made.append(dialled)
+
+    async def main() -> None:
+        async with certified.node("n1") as one, certified.node("n2") as two, AsyncExitStack() as stack:
+            monkeypatch.setattr(connection, "TlsLayer", Counted)
+            for _ in range(HANDSHAKES_MAX - 2):
+                there = await asyncio.open_connection("127.0.0.1", one.port, local_addr=("127.0.0.2", 0))
+                stranger = await stack.enter_async_context(RawPeer(*there))
+                stranger.writer.write(first)
+            await until("some had their turn", lambda: len(made) >= 3)
+            assert len(made) < HANDSHAKES_MAX // 2
+            two.dial(one)
+            await until("the peer is in", lambda: one.transport.is_open("n2"))
+            assert made.count(False) < HANDSHAKES_MAX - 2, "before all of the strangers"
+
+    run(main())
