@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 POSTS_AT_ONCE = 2_000
 TICK_S = 0.2  # how soon a stop is seen, and positions are written
-STOP_S = 3.0  # after a stop was asked for, to have confirmed what was read
+STOP_S = 2.8  # after a stop was asked for, to have confirmed what was read
 SENDER_ENDS_S, NETWORK_ENDS_S = 0.3, 0.7  # for threads to end, before they are left
 
 
@@ -118,6 +118,7 @@ class Pipeline:
         self._on_tick()
         if self._stop_at_s is None and self._is_stop_asked():
             self._stop_at_s = time.monotonic() + STOP_S
+            log.info("stopping: what was read is sent; a second signal ends this at once")
             self.queue.stop()
 
     def _votes(self, batch: PostBatch) -> list[Vote]:

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 TTL_S = 10  # the least that Consul takes
 RENEWED_EVERY_S = TTL_S / 4
 LOOK_EVERY_S = 1.0  # for a free shard, and for positions to keep
-LEFT_S = 1.0  # for the last positions, and for giving the shard back
+LEFT_S = 0.6  # for the last positions, and for giving the shard back
 
 
 class ShardLease:

@@ -30,8 +30,9 @@ def vote_for(network: str, post: Post, mention: Mention) -> Vote:
 
 
 def _digest(kind: bytes, *parts: str) -> str:
-    digest = hashlib.blake2b(digest_size=DIGEST_BYTES, person=kind)
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(struct.pack(">I", len(encoded)) + encoded)
-    return digest.hexdigest()
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    data = b"".join([each for part in encoded for each in (_length(len(part)), part)])
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES, person=kind).hexdigest()
+
+
+_length = struct.Struct(">I").pack

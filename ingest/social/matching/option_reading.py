@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from quorate.ingest.social.matching.characters import MARKS, PICTURES, UNSPACED, WORD
 from quorate.ingest.social.matching.folding import fold
+from quorate.ingest.social.matching.links import BREAK, without_links
 from quorate.ingest.social.matching.tokens import forms_of, tokens_of
 from quorate.ingest.social.options.stream_poll import StreamPoll
 from quorate.words import count
@@ -58,11 +59,13 @@ def _hashtag_of(tokens: tuple[str, ...]) -> str:
 
 @dataclass(slots=True)
 class OptionTroubles:
-    """`alike`: groups of options that are looked for in the same way. `never`: those that no text mentions."""
+    """`alike`: groups of options that are looked for in the same way. `never`: those that no text mentions.
+    `addresses`: those with an address, which is left out of posts."""
 
     poll: str
     alike: list[list[str]] = field(default_factory=list)
     never: list[str] = field(default_factory=list)
+    addresses: list[str] = field(default_factory=list)
 
     def why_refused(self) -> str:
         """Empty if nothing is alike."""
@@ -74,13 +77,16 @@ class OptionTroubles:
 
     def warning(self) -> str:
         """Empty if each option can be mentioned."""
-        if not self.never:
-            return ""
-        shown = ", ".join(map(repr, self.never[:SHOWN])) + (" …" if len(self.never) > SHOWN else "")
-        return (
-            f"poll {self.poll!r}: {count(len(self.never), 'option')} can never be mentioned, because there is no word "
-            f"and no symbol in it: {shown}"
+        whys = (
+            (self.never, "can never be mentioned, because there is no word and no symbol in it"),
+            (self.addresses, "cannot be mentioned by an address, because these are left out of posts"),
         )
+        said = [f"{count(len(options), 'option')} {why}: {_some(options)}" for options, why in whys if options]
+        return f"poll {self.poll!r}: {'; '.join(said)}" if said else ""
+
+
+def _some(options: Sequence[str]) -> str:
+    return ", ".join(map(repr, options[:SHOWN])) + (" …" if len(options) > SHOWN else "")
 
 
 def troubles_of(poll: StreamPoll) -> OptionTroubles:
@@ -90,8 +96,10 @@ def troubles_of(poll: StreamPoll) -> OptionTroubles:
         look = look_of(option, poll.rules.match)
         if look is None:
             troubles.never.append(option)
-        else:
-            seen.setdefault(_without_spaces(look), []).append(option)
+            continue
+        seen.setdefault(_without_spaces(look), []).append(option)
+        if poll.rules.match == "words" and BREAK in without_links(fold(option)):
+            troubles.addresses.append(option)
     troubles.alike = [group for group in seen.values() if len(group) > 1]
     return troubles
 

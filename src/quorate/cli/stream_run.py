@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from quorate.ingest.social.network import Network
     from quorate.ingest.social.stream_status import StreamStatus
 
+SHOW_CURSOR = b"\x1b[?25h\r\n"  # which the display of the progress has hidden
 IMPORTED_S = 15.0  # for a poll to be imported, once the cluster looks for such
 
 
@@ -43,6 +45,8 @@ class StopFlag:
 
     def on_signal(self, number: int, _: Any) -> None:
         if self.is_set:
+            if sys.stderr.isatty():
+                os.write(2, SHOW_CURSOR)
             os._exit(1)
         self.is_set = True
         if not self._is_running:

@@ -52,6 +52,7 @@ class XTerms:
     indexed_after_s: float = 30.0
     kept_s: float = 7 * 86_400
     page_of_rules: int = 1_000
+    rules_act_after_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -80,7 +81,8 @@ class XDouble(Double):
         self.terms = terms or XTerms()
         self.state = XState()
         self.attempts = Attempts(clock, self.blame, limit=self.terms.connects)
-        self.book = RuleBook(self.terms.rules, self.terms.rule_characters)
+        acts = {"acts_after_s": self.terms.rules_act_after_s, "clock": clock}
+        self.book = RuleBook(self.terms.rules, self.terms.rule_characters, **acts)  # type: ignore[arg-type]  # of two kinds
         self.index = SearchIndex()
         self._next: dict[str, deque[tuple[int, dict[str, str], Any]]] = {}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 OPERATORS = {"or", "and", "not"}
@@ -19,6 +21,7 @@ class KeptRule:
     value: str
     tag: str
     alternatives: list[str]
+    acts_from_s: float = 0.0
 
     def wants(self, text: str, tags: list[str], *, is_repost: bool) -> bool:
         if is_repost and self.value.endswith(NO_REPOSTS):
@@ -35,6 +38,8 @@ class RuleBook:
     refused: set[str] = field(default_factory=set)
     kept: dict[str, KeptRule] = field(default_factory=dict)
     made: int = 0
+    acts_after_s: float = 0.0
+    clock: Callable[[], float] = time.monotonic
 
     def add(self, value: str, tag: str) -> KeptRule:
         """Raises `InvalidRule`, or KeyError with the id of the same rule."""
@@ -45,12 +50,13 @@ class RuleBook:
             if rule.value == value:
                 raise KeyError(rule.id)
         self.made += 1
-        rule = KeptRule(str(10**18 + self.made), value, tag, alternatives)
+        rule = KeptRule(str(10**18 + self.made), value, tag, alternatives, self.clock() + self.acts_after_s)
         self.kept[rule.id] = rule
         return rule
 
     def wants(self, text: str, tags: list[str], *, is_repost: bool) -> list[KeptRule]:
-        return [rule for rule in list(self.kept.values()) if rule.wants(text, tags, is_repost=is_repost)]
+        acting = [rule for rule in list(self.kept.values()) if rule.acts_from_s <= self.clock()]
+        return [rule for rule in acting if rule.wants(text, tags, is_repost=is_repost)]
 
 
 def parsed(value: str, characters_max: int) -> list[str]:

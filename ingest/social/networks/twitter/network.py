@@ -197,6 +197,8 @@ class TwitterReading:
             return self._connections.has_successor
 
     def _dropped(self, reason: str, why: str, lasted_s: float, heard: bool) -> None:
+        if reason == "closed":
+            why = "closed here for new options, as the server takes one connection at a time"
         if reason in RIVALS:
             why = f"{why}: somebody else connects with the same credentials, or did so too often"
         self._inlet.disconnected(reason, f"{self._network.source}: {why}")

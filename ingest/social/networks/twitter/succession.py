@@ -2,7 +2,7 @@
 
 It is opened before the old one is given up. Twitter then ends the oldest of an account's connections, after it has sent
 what it had; a server that leaves it open has it closed after `DRAIN_S`. Where a second connection is refused, the old
-one is closed after the pause that the documents ask for, and from then on at once: such a gap is told.
+one is closed after the pause that the documents ask for, and from then on at once.
 
 Each change costs a connect, and too many of them in a short time are refused. So the first change is made at once, and
 those soon after it wait: twice as long each time, up to a minute.
@@ -77,8 +77,7 @@ class Succession:
 
     def _replace(self, old: FilterStream, track: Track) -> None:
         if self._one_only:
-            self.inlet.lost("the server takes one connection at a time, so the stream is closed for new options")
-            self.connections.give_up(old)
+            self.connections.give_up(old)  # the reader tells the gap
             return
         with self.connections.opening:
             self.connections.name_successor(self.open_stream(track))

@@ -1,7 +1,8 @@
 """From options to the `track` of a request: phrases with commas between them.
 
 A phrase is found in every post that has all its words, in any order and case. So a phrase may be a part of an option's
-words: too many posts come then, and the matcher looks at each. It must not be more than the option.
+words: too many posts come then, and the matcher looks at each. It must not be more than the option. An option of
+several words is a hashtag, too: these phrases come last, as far as there is room.
 """
 
 from __future__ import annotations
@@ -42,7 +43,16 @@ def track_of(texts: Sequence[str], limits: TrackLimits) -> Track:
     different: dict[str, str] = {}
     for phrase in filter(None, phrases.values()):
         different.setdefault(phrase.casefold(), phrase)
-    return Track(tuple(different.values())[: limits.phrases], _left_out(phrases, len(different), limits))
+    left_out = _left_out(phrases, len(different), limits)
+    for hashtag in filter(None, (_hashtag(text, limits.phrase_bytes) for text in phrases)):
+        different.setdefault(hashtag.casefold(), hashtag)
+    return Track(tuple(different.values())[: limits.phrases], left_out)
+
+
+def _hashtag(text: str, bytes_max: int) -> str:
+    words = text.split()
+    joined = "".join(words)
+    return joined if len(words) > 1 and joined.isalnum() and len(joined.encode()) <= bytes_max else ""
 
 
 def _phrase(text: str, bytes_max: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -18,6 +18,7 @@ from quorate.ingest.social.networks.x.budget import DailyBudget
 from quorate.ingest.social.networks.x.marks import Gap, Marks
 from quorate.ingest.social.networks.x.posts import TWEET_FIELDS, SearchPage, cost_of, posts_in
 from quorate.ingest.social.networks.x.problems import said_in
+from quorate.ingest.social.networks.x.rate_window import RateWindow
 from quorate.ingest.social.networks.x.rules import packed, too_long
 from quorate.ingest.social.networks.x.snowflake import id_at, ms_of
 from quorate.words import count
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PATH = "/2/tweets/search/recent"
 QUERY_CHARACTERS = 512
+SEARCHES = 450  # in 15 minutes
 PAGE_LEAST, PAGE_MOST = 10, 100
 LATE_S = 75.0  # the overlap after the connect, and what a search does not know yet
 KEPT_S = 7 * 86_400 - 3_600
@@ -48,6 +50,7 @@ class GapSearch:
     server_ms: Callable[[], float]
     suffix: str = ""
     is_over: bool = False
+    _window: RateWindow = field(default_factory=lambda: RateWindow(SEARCHES))
 
     def fill(self) -> None:
         """Until the network ends."""
@@ -101,6 +104,8 @@ class GapSearch:
             "tweet.fields": TWEET_FIELDS,
             "expansions": "referenced_tweets.id,edit_history_tweet_ids",
         } | ({"next_token": token} if token else {})
+        if pause_s := self._window.wait_s():
+            self.inlet.pause(pause_s)
         answer = self.api.ask("GET", PATH, params=params, expected=(200, 400))
         if answer.status == 400:
             raise GapLost(f"X does not take the search ({said_in(answer.json())})")

@@ -17,13 +17,13 @@ from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.networks.x.access import XAccess, XKeys, check_private
 from quorate.ingest.social.networks.x.api import XApi
 from quorate.ingest.social.networks.x.budget import BudgetLimits, DailyBudget
-from quorate.ingest.social.networks.x.connect_window import CONNECTS, ConnectWindow
 from quorate.ingest.social.networks.x.filtered_stream import FilteredStream, NoRules
 from quorate.ingest.social.networks.x.gaps import GapSearch
 from quorate.ingest.social.networks.x.marks import PART, Marks
 from quorate.ingest.social.networks.x.posts import StreamMessage, cost_of, newest_in, posts_in
 from quorate.ingest.social.networks.x.problems import issue_of, said_in
-from quorate.ingest.social.networks.x.rule_keeper import TAG, RuleKeeper
+from quorate.ingest.social.networks.x.rate_window import RateWindow
+from quorate.ingest.social.networks.x.rule_keeper import ACTS_S, TAG, RuleKeeper
 from quorate.ingest.social.networks.x.rules import NO_REPOSTS, RuleLimits
 from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.lines import LineTooLong
@@ -33,6 +33,7 @@ from quorate.web.long_read import LongReadFailed
 from quorate.words import count
 
 URL = "https://api.x.com"
+CONNECTS = 50  # in 15 minutes
 SILENCE_S = 22.0  # a sign of life comes every 20 s, and now and then a little later
 QUIET_TOLD_S = 60.0  # how often the position moves when nothing comes
 TOMORROW_S = 5.0  # after midnight, as clocks differ
@@ -57,6 +58,7 @@ class X:
         reposts: bool = True,
         silence_s: float = SILENCE_S,
         connects: int = CONNECTS,
+        rules_act_s: float = ACTS_S,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
         self.source = url.rstrip("/")
@@ -64,6 +66,9 @@ class X:
         self.keys, self.rules, self.tag, self.reposts = keys, rules or RuleLimits(), tag, reposts
         self.budget, self.budget_file = budget or BudgetLimits(), budget_file
         self.silence_s, self.connects, self.unix_s = silence_s, connects, unix_s
+        self.rules_act_s = rules_act_s
+        if not self.budget.posts:
+            raise ConfigError(f"the budget allows no post: {self.budget}")
         self._reading: XReading | None = None
 
     def figures(self) -> Mapping[str, float]:
@@ -94,13 +99,13 @@ class XReading:
         api = XApi(network.source, self._access, inlet)
         position = positions.get(PART, "")
         self._marks = Marks(int(position) if position.isdecimal() else 0)
-        self._keeper = RuleKeeper(inlet, api, network.rules, suffix, network.tag)
+        self._keeper = RuleKeeper(inlet, api, network.rules, suffix, network.tag, network.rules_act_s)
         self._filler = GapSearch(
             inlet, api, self._marks, budget, lambda: self._keeper.alternatives, self._server_ms, suffix
         )
         self._pauses = ReconnectPauses(network.unix_s)
         self._refusals = Refusals(inlet, self._pauses)
-        self._connects = ConnectWindow(network.connects)
+        self._connects = RateWindow(network.connects)
         self._stream: FilteredStream | None = None
         self._is_renewed = self._is_understood = False
         self._companions = [

@@ -1,20 +1,22 @@
 """Keeps the rules of the stream equal to the options. They act without a new connection, within about 20 seconds.
 
+So an old rule is deleted only when the new ones that take its place surely act. Until then its posts come, too.
 Only rules with our tag are added and removed. Others' are let be, and told: their posts come too, and are paid for.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from quorate.errors import ConfigError
 from quorate.ingest.social.network import Inlet, Terms
 from quorate.ingest.social.networks.x.api import XApi
 from quorate.ingest.social.networks.x.problems import issue_of, said_in
+from quorate.ingest.social.networks.x.rate_window import RateWindow
 from quorate.ingest.social.networks.x.rules import RuleLimits, RulePlan, StreamRule, alternatives_of, inside, plan
 from quorate.shown import name
 from quorate.words import count
@@ -26,6 +28,8 @@ TAG = "quorate"
 AT_ONCE = 100
 CHECKED_EVERY_S = 300.0  # somebody else may have changed them
 LOOK_S = 1.0
+ACTS_S = 30.0
+CHANGES = 30  # in 15 minutes; each takes two or three requests, and X takes 100
 TOLD_MAX = 5
 
 
@@ -36,6 +40,7 @@ class RuleKeeper:
     limits: RuleLimits
     suffix: str = ""
     tag: str = TAG
+    acts_s: float = ACTS_S
     is_over: bool = False
     alternatives: Sequence[str] = ()
     _refused: set[str] = field(default_factory=set)  # X does not take them as a rule
@@ -43,6 +48,8 @@ class RuleKeeper:
     _seen: int = -1
     _told: str = ""
     _changed: threading.Condition = field(default_factory=threading.Condition)
+    _doomed: dict[str, float] = field(default_factory=dict)  # rules that are deleted after so many seconds
+    _window: RateWindow = field(default_factory=lambda: RateWindow(CHANGES))
     _bringing: threading.Lock = field(default_factory=threading.Lock)
 
     def follow(self) -> None:
@@ -52,8 +59,11 @@ class RuleKeeper:
             terms = self.inlet.wait_for_terms(self._seen, LOOK_S)
             unchecked_s += LOOK_S
             if terms.version != self._seen or unchecked_s >= CHECKED_EVERY_S:
-                self.bring(terms)
+                self.inlet.pause(self._window.wait_s())
+                self.bring(self.inlet.terms)
                 unchecked_s = 0.0
+            else:
+                self._delete_doomed(LOOK_S)
 
     def wait(self) -> None:
         """Until there is something to listen to."""
@@ -100,10 +110,22 @@ class RuleKeeper:
         self._delete(made.delete_first)
         for start in range(0, len(made.add), AT_ONCE):
             self._add(made.add[start : start + AT_ONCE])
-        self._delete(made.delete)
-        changed = len(made.delete) + len(made.delete_first)
-        if made.add or changed:
-            log.info("%s added, %s removed", count(len(made.add), "rule"), count(changed, "rule"))
+        before = {} if made.add else self._doomed
+        self._doomed = {id: before.get(id, self.acts_s if made.add else 0.0) for id in made.delete}
+        if made.add or made.delete:
+            log.info("%s added, %s too many", count(len(made.add), "rule"), count(len(made.delete), "rule"))
+        self._delete_doomed(0.0)
+
+    def _delete_doomed(self, passed_s: float) -> None:
+        """Those whose time is over, now that some more has passed."""
+        if not self._doomed:
+            return
+        with self._bringing if passed_s else contextlib.nullcontext():
+            self._doomed = {id: left_s - passed_s for id, left_s in self._doomed.items()}
+            due = [id for id, left_s in self._doomed.items() if left_s <= 0]
+            self._delete(due)
+            for id in due:
+                del self._doomed[id]
 
     def _add(self, values: list[str]) -> None:
         """Those that X does not take are halved until it is known which alternative it is."""
@@ -112,7 +134,7 @@ class RuleKeeper:
         for problem in _errors(answer):
             issue = issue_of(problem)
             if issue == "RulesCapExceeded":
-                raise ConfigError(f"X takes no more rules from this account: {said_in(problem)}")
+                self.inlet.lost(f"X takes no more rules from this account: {said_in(problem)}")
             value = problem.get("value")
             if issue != "DuplicateRule" and isinstance(value, str) and value in values:
                 self._halve(value)

@@ -140,6 +140,13 @@ def test_options_that_can_never_be_mentioned_are_said(caplog: pytest.LogCaptureF
     assert [said] == [*live.problems] == [record.message for record in caplog.records]
 
 
+def test_options_that_are_addresses_are_said() -> None:
+    options = ("x", "@alice", "https://x.org/cats", "node.js")
+    said = "poll 'b': 2 options cannot be mentioned by an address, because these are left out of posts"
+    assert [f"{said}: '@alice', 'https://x.org/cats'"] == [*LivePolls(Polls(StreamPoll("b", options))).problems]
+    assert [] == [*LivePolls(Polls(StreamPoll("b", options, Rules(match="substring")))).problems]
+
+
 def test_what_makes_no_sense_as_a_poll_is_said(reread: Reread) -> None:
     live = reread(PollsRead([MOOD], {"odd": "options is no list"}))
     assert ["poll 'odd' is left out: options is no list"] == [*live.problems]

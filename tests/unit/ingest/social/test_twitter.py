@@ -53,11 +53,12 @@ def test_posts_that_mention_an_option_come() -> None:
     inlet = SocialInlet("happy", "very sad")
     with reading(inlet) as twitter:
         ids = [twitter.say("I am HAPPY"), twitter.say("sad, very sad", author="9"), twitter.say("happy and very sad")]
+        ids.append(twitter.say("#VerySad"))
         twitter.say("neither")
         arrive(inlet, *ids)
-        assert [["happy", "very sad"]] == [each.track for each in twitter.connections]
+        assert [["happy", "very sad", "verysad"]] == [each.track for each in twitter.connections]
     assert ids == [post.id for post in inlet.posts]
-    assert ["7", "9", "7"] == [post.author for post in inlet.posts]
+    assert ["7", "9", "7", "7"] == [post.author for post in inlet.posts]
     assert [] == inlet.losses
 
 
@@ -199,7 +200,9 @@ def test_where_one_connection_is_allowed_the_old_one_is_closed_first_and_that_is
         connected(twitter, 3)
     assert [200, 420, 200, 200] == twitter.statuses  # once it is known, nothing is asked in vain
     assert 60 <= inlet.pauses[0]
-    assert 2 == sum("one connection at a time" in loss for loss in inlet.losses)
+    assert ["closed", "closed"] == inlet.reasons
+    assert "one connection at a time" in inlet.disconnects[0][1]
+    assert 2 == len(inlet.losses)
 
 
 def test_new_options_that_are_refused_leave_the_older_ones() -> None:

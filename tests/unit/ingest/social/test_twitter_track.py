@@ -12,7 +12,9 @@ LIMITS = TrackLimits(phrases=3, phrase_bytes=12)
 @pytest.mark.parametrize(
     ("texts", "track"),
     [
-        (["happy", "very sad"], "happy,very sad"),
+        (["happy", "sad"], "happy,sad"),
+        (["very sad", "happy"], "very sad,happy,verysad"),
+        (["a b", "c d", "e f"], "a b,c d,e f"),
         (["Happy", "HAPPY", "happy"], "Happy"),
         (["yes, of\tcourse"], "yes course"),
         (["a,b"], "a b"),

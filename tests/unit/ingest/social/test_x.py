@@ -248,6 +248,29 @@ def test_new_options_need_no_new_connection() -> None:
     assert [200] == x.state.statuses
 
 
+def test_an_old_rule_goes_only_when_its_successors_act() -> None:
+    """X says: most act within 20 seconds."""
+    inlet = SocialInlet("happy", "sad")
+    with reading(inlet, XTerms(rules_act_after_s=0.5), rules_act_s=1.0) as x:
+        both = "happy OR #happy OR sad OR #sad"
+        wait_for("it acts", lambda: x.book.wants("sad", [], is_repost=False))
+        inlet.change("sad")
+        wait_for("the new rule is there", lambda: rules(x) == {both, "sad OR #sad"})
+        arrive(inlet, x.say("sad at once"))
+        wait_for("the old rule is gone", lambda: rules(x) == {"sad OR #sad"})
+        arrive(inlet, x.say("sad later"))
+
+
+def test_options_that_come_back_keep_their_rule() -> None:
+    inlet = SocialInlet("happy", "sad")
+    with reading(inlet, rules_act_s=1.0) as x:
+        both = rules(x)
+        inlet.change("sad")
+        wait_for("the new rule is there", lambda: len(rules(x)) == 2)
+        inlet.change("happy", "sad")
+        wait_for("it is gone again", lambda: rules(x) == both)
+
+
 def test_others_rules_are_let_be() -> None:
     inlet = SocialInlet("happy")
     with double(inlet) as x:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from quorate.ingest.social.networks.x.connect_window import WINDOW_S, ConnectWindow
 from quorate.ingest.social.networks.x.marks import OVERLAP_S, PART, Gap, Marks
+from quorate.ingest.social.networks.x.rate_window import WINDOW_S, RateWindow
 from quorate.ingest.social.networks.x.snowflake import id_at, ms_of
 
 T0_MS = 1_800_000_000_000.0
@@ -105,9 +105,9 @@ def test_ids_tell_their_time() -> None:
     assert 1 == id_at(0)
 
 
-def test_connects_are_spread_over_the_window() -> None:
+def test_requests_are_spread_over_the_window() -> None:
     now_s = [0.0]
-    window = ConnectWindow(2, clock=lambda: now_s[0])
+    window = RateWindow(2, clock=lambda: now_s[0])
     assert [0, 0, WINDOW_S, WINDOW_S] == [window.wait_s() for _ in range(4)]
     now_s[0] = 2 * WINDOW_S
     assert 0 == window.wait_s()

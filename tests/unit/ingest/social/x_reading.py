@@ -19,7 +19,7 @@ OPERATIONAL = {"title": "operational-disconnect", "disconnect_type": "UpstreamOp
 
 
 def network(x: XDouble, inlet: SocialInlet, **options: Any) -> X:
-    return X(KEYS, x.base, **{"budget": RICH, "unix_s": inlet.unix_s, **options})
+    return X(KEYS, x.base, **{"budget": RICH, "unix_s": inlet.unix_s, "rules_act_s": 0.0, **options})
 
 
 def double(inlet: SocialInlet, terms: XTerms | None = None) -> XDouble:
