@@ -35,7 +35,12 @@ def read_manual_poll(
         texts = _options(options)
         return ManualPoll(name, _title(title, name), texts, _results(results, texts), _state(state))
     except (_Senseless, QuorateError) as senseless:
-        return Unreadable(_short(id), str(senseless))
+        return unreadable(id, str(senseless))
+
+
+def unreadable(id: object, why: str) -> Unreadable:
+    """An id may be of any type and length: people put it there."""
+    return Unreadable(_short(id), why)
 
 
 def _short(value: object) -> str:

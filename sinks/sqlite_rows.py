@@ -22,7 +22,7 @@ from quorate.sinks.documents import (
 )
 from quorate.sinks.fencing import MAY_WRITE, LedgerRow, StoredDocument, generation_of, judge, may_have_additions
 from quorate.sinks.importable import ManualPoll, Unreadable
-from quorate.sinks.manual_poll import read_manual_poll
+from quorate.sinks.manual_poll import read_manual_poll, unreadable
 from quorate.sinks.sink import Fence, PollDocument, WriteOutcome
 
 # Only columns of ours are set. Columns that people added to the table stay as they are.
@@ -173,11 +173,11 @@ def document_of(row: tuple[Any, ...]) -> PollDocument:
 def by_hand(row: tuple[Any, ...]) -> ManualPoll | Unreadable:
     id, title, options, results, state = row
     if NO_UTF8 in f"{id}{title}":
-        return Unreadable(str(id), "its id or its title is no UTF-8")
+        return unreadable(id, "its id or its title is no UTF-8")
     try:
         return read_manual_poll(id, title, _parse(options), _parse(results), state)
     except ValueError as error:
-        return Unreadable(str(id), f"options and results must be JSON: {error}")
+        return unreadable(id, f"options and results must be JSON: {error}")
 
 
 def texts(options: object) -> list[str]:

@@ -13,6 +13,7 @@ import pytest
 
 from quorate.sinks.sink import Fence, PollDocument, SinkError, WriteOutcome
 from quorate.sinks.sqlite import SqliteSink
+from tests.unit.sinks.sink_stores import SqliteStore
 
 MOOD = PollDocument("mood", "How are you?", ["happy", "sad"], {"happy": 3, "sad": 1}, "open", 7, 1_700_000_000_000)
 
@@ -160,3 +161,13 @@ def test_a_fence_that_is_edited_into_no_text_is_lower_than_every_other(sink: Sql
     with closing(sqlite3.connect(path)) as db, db:
         db.execute("update polls set fence = x'ff'")
     assert {"mood": WriteOutcome.WRITTEN} == write(sink, 2)
+
+
+@pytest.mark.parametrize("title", ["fine", b"\xff"])
+def test_an_id_of_any_length_is_told_in_few_words(tmp_path: Path, title: str | bytes) -> None:
+    store = SqliteStore(tmp_path / "ballots.db")
+    store.insert("mood", options=["a", "b"])
+    store.run("update polls set id = ?, title = cast(? as text), options = 'none'", ["x" * 1_000_000, title])
+    _, [unreadable] = store.sink().find(timeout_s=10)
+    assert len(unreadable.id) < 200
+    store.close()
