@@ -9,7 +9,6 @@ whatever has a name that is not known here.
 
 from __future__ import annotations
 
-import json
 import time
 from calendar import timegm
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ import msgspec
 from quorate.ingest.social.networks.twitter.escapes import unescaped
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.lines import LINE_BYTES_MAX
+from quorate.ingest.social.reading.loose_json import mended
 
 DISCONNECTS = {
     1: "shutdown",
@@ -109,9 +109,9 @@ class MessageReader:
         if not line.strip():
             return
         ended = line.endswith(b"\r")
-        whole = self._decoded(self._held + b"\n" + line if self._held else line, last=ended)
+        whole = self._decoded(self._held + b"\n" + line if self._held else line)
         if whole is None and self._held:  # what was held was nonsense; this line may be whole by itself
-            whole = self._decoded(line, last=ended)
+            whole = self._decoded(line)
             if whole is not None:
                 yield Nonsense()
         if whole is not None:
@@ -123,19 +123,16 @@ class MessageReader:
         else:
             self._held = self._held + b"\n" + line if self._held else line
 
-    def _decoded(self, text: bytes, *, last: bool) -> _Status | None:
+    def _decoded(self, text: bytes) -> _Status | None:
+        """None if it is no whole object. One of another form says nothing to us: Twitter may bring new messages."""
         try:
             return self._decoder.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError):
-            return _loosely(text) if last else None
-
-
-def _loosely(text: bytes) -> _Status | None:
-    """With bare line breaks within texts, as Twitter's documents announce them."""
-    try:
-        return msgspec.convert(json.loads(text, strict=False), _Status)
-    except (ValueError, msgspec.ValidationError, RecursionError):
-        return None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            whole = mended(text)
+        try:
+            return self._decoder.decode(whole) if whole is not None else None
+        except msgspec.ValidationError:
+            return _Status()
 
 
 def _messages(status: _Status) -> Iterator[Message]:

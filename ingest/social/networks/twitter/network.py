@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from quorate.ingest.social.network import Inlet, Positions, Terms
@@ -52,8 +52,15 @@ class Twitter:
         self.source = url
         self.keys, self.limits, self.silence_s, self.drain_s = keys, limits or TrackLimits(), silence_s, drain_s
 
+        self._reading: TwitterReading | None = None
+
+    def figures(self) -> Mapping[str, float]:
+        """See `HasFigures`."""
+        return {"posts_held_back": float(self._reading.held_back) if self._reading is not None else 0.0}
+
     def run(self, inlet: Inlet, positions: Positions) -> None:
-        TwitterReading(self, inlet).run()
+        self._reading = TwitterReading(self, inlet)
+        self._reading.run()
 
 
 class TwitterReading:
@@ -67,6 +74,7 @@ class TwitterReading:
         self._withheld = WithheldCount(inlet.lost, time.monotonic)
         self._dropped_at_s: float | None = None
         self._told = ""
+        self._is_understood = False
         succession = Succession(inlet, self._connections, self._track, self._open, self._pauses)
         if network.drain_s is not None:
             succession.drain_s = network.drain_s
@@ -86,6 +94,11 @@ class TwitterReading:
         finally:
             self._connections.close()
             self._companion.join()
+
+    @property
+    def held_back(self) -> int:
+        """How many posts the server did not deliver, as it said."""
+        return self._withheld.posts
 
     # ---- connecting -------------------------------------------------------------------------------------------------
 
@@ -143,7 +156,7 @@ class TwitterReading:
     # ---- reading ----------------------------------------------------------------------------------------------------
 
     def _read(self, stream: FilterStream) -> None:
-        began_s, heard = time.monotonic(), False
+        began_s, heard, self._is_understood = time.monotonic(), False, False
         reason, why = "hung_up", "the server ended the stream"
         self._connections.begin(stream)
         self._inlet.connected()
@@ -178,6 +191,7 @@ class TwitterReading:
         """Why the stream is over, if a message says that it is."""
         posts = [message for message in messages if isinstance(message, Post)]
         if posts:
+            self._is_understood = True
             self._inlet.put(posts, {})
         for message in messages:
             match message:
@@ -187,6 +201,8 @@ class TwitterReading:
                     log.warning("posts are read too slowly: Twitter's queue for us is %d%% full", percent_full)
                 case Disconnect(code):
                     return message.reason, f"the server disconnects, with code {code}"
+                case Nonsense() if self._is_understood:
+                    self._inlet.lost("a message of the stream could not be understood")
                 case Nonsense():
                     return "nonsense", "what comes is no stream of posts"
         return None

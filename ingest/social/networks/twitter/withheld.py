@@ -14,11 +14,14 @@ class WithheldCount:
 
     def __init__(self, tell: Callable[[str], None], clock: Callable[[], float]) -> None:
         self._tell, self._clock = tell, clock
+        self.posts = 0  # ever
         self._total = self._untold = 0
         self._due_s = 0.0
 
     def notice(self, total: int) -> None:
-        self._untold += max(0, total - self._total)
+        more = max(0, total - self._total)
+        self.posts += more
+        self._untold += more
         self._total = max(total, self._total)
         if self._clock() >= self._due_s:
             self._flush()

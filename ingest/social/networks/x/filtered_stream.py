@@ -13,6 +13,7 @@ from quorate.ingest.social.networks.x.api import HEADERS
 from quorate.ingest.social.networks.x.posts import TWEET_FIELDS, StreamMessage
 from quorate.ingest.social.networks.x.problems import issue_of, refusal_of
 from quorate.ingest.social.reading.lines import LineCutter
+from quorate.ingest.social.reading.loose_json import mended
 from quorate.ingest.social.reading.retry_after import date_s
 from quorate.web.long_read import LongRead
 
@@ -71,7 +72,11 @@ class FilteredStream:
 def _message(decoder: msgspec.json.Decoder[StreamMessage], line: bytes) -> StreamMessage | None:
     try:
         return decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        whole = mended(line)
+    try:
+        return decoder.decode(whole) if whole is not None else None
+    except msgspec.ValidationError:
         return None
 
 

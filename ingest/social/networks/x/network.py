@@ -7,6 +7,7 @@ a little. What is written while the day's budget is used up is not read later: i
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from quorate.ingest.social.networks.x.filtered_stream import FilteredStream, NoR
 from quorate.ingest.social.networks.x.gaps import GapSearch
 from quorate.ingest.social.networks.x.marks import PART, Marks
 from quorate.ingest.social.networks.x.posts import StreamMessage, cost_of, newest_in, posts_in
-from quorate.ingest.social.networks.x.problems import issue_of, said_in
+from quorate.ingest.social.networks.x.problems import ends_stream, issue_of, said_in
 from quorate.ingest.social.networks.x.rate_window import RateWindow
 from quorate.ingest.social.networks.x.rule_keeper import ACTS_S, TAG, RuleKeeper
 from quorate.ingest.social.networks.x.rules import NO_REPOSTS, RuleLimits
@@ -31,6 +32,8 @@ from quorate.ingest.social.reading.pauses import ReconnectPauses
 from quorate.ingest.social.reading.refusal import Refusals, StreamRefused
 from quorate.web.long_read import LongReadFailed
 from quorate.words import count
+
+log = logging.getLogger(__name__)
 
 URL = "https://api.x.com"
 CONNECTS = 50  # in 15 minutes
@@ -247,7 +250,9 @@ class XReading:
             self._inlet.lost(f"{count(len(came) - len(messages), 'message')} of X could not be understood")
         for message in messages:
             if (problem := message.problem) is not None:
-                return self._told(problem)
+                if ends_stream(problem):
+                    return self._told(problem)
+                log.warning("X says: %s", said_in(problem))
         return ("budget", "") if self._budget.left <= 0 else None
 
     def _put(self, messages: Sequence[StreamMessage]) -> None:

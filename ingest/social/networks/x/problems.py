@@ -14,6 +14,7 @@ WORDS = {
     403: "the app may not do this; it must belong to a project of X's developer console that has access",
     404: "there is no such address; is the URL that of X's API?",
 }
+ENDS = ("operational-disconnect", "ConnectionException", "UsageCapExceeded", "UsageCapped", "ClientDisconnected")
 MENDABLE = (400, 401, 402, 403, 404, 405, 410, 422)
 
 
@@ -39,3 +40,10 @@ def issue_of(problem: Any) -> str:
     if not isinstance(problem, dict):
         return ""
     return str(problem.get("connection_issue") or problem.get("disconnect_type") or problem.get("title") or "")
+
+
+def ends_stream(problem: Any) -> bool:
+    """Whether X hangs up after it. Others are about one post."""
+    if not isinstance(problem, dict):
+        return False
+    return bool(problem.get("connection_issue") or problem.get("disconnect_type")) or problem.get("title") in ENDS

@@ -11,11 +11,13 @@ from dataclasses import replace
 import pytest
 
 from quorate.errors import ConfigError
+from quorate.ingest.social.network import HasFigures
 from quorate.ingest.social.networks.twitter.keys import TwitterKeys
 from quorate.ingest.social.networks.twitter.network import Twitter
 from quorate.ingest.social.networks.twitter.track import TrackLimits
 from tests.doubles.social.oauth1 import OAuthAccount
 from tests.doubles.social.twitter import TwitterDouble, TwitterTerms
+from tests.support.raw_server import raw_server, wait_for_end
 from tests.support.social_inlet import RunningNetwork, SocialInlet, running
 from tests.support.waiting import wait_for
 
@@ -263,15 +265,21 @@ def test_too_many_options_later_are_told_and_the_others_are_asked_for() -> None:
 
 def test_withheld_posts_are_told_once_a_minute() -> None:
     inlet = SocialInlet("happy")
-    with reading(inlet) as twitter:
-        for total in (3, 10, 12):
-            twitter.send({"limit": {"track": total}})
-        twitter.fail("end")
-        connected(twitter, 2)
-        twitter.send({"limit": {"track": 1}})
-        arrive(inlet, twitter.say("happy"))
+    with TwitterDouble() as twitter:
+        network = Twitter(KEYS, twitter.url)
+        assert {"posts_held_back": 0} == network.figures()
+        with running(network, inlet):
+            connected(twitter)
+            for total in (3, 10, 12):
+                twitter.send({"limit": {"track": total}})
+            twitter.fail("end")
+            connected(twitter, 2)
+            twitter.send({"limit": {"track": 1}})
+            arrive(inlet, twitter.say("happy"))
     told = [loss.split(" held")[0] for loss in inlet.losses if "held back" in loss]
     assert ["3 posts", "9 posts", "1 post"] == told
+    assert {"posts_held_back": 13} == network.figures()
+    assert isinstance(network, HasFigures)
 
 
 def test_another_client_with_the_same_credentials_is_told_and_given_time() -> None:
@@ -304,6 +312,22 @@ def test_a_page_is_no_stream() -> None:
         connected(twitter, 2)
     assert ["nonsense"] == inlet.reasons
     assert 5 <= inlet.pauses[0]
+
+
+def test_nonsense_between_posts_is_told_and_passed_over() -> None:
+    inlet = SocialInlet("happy")
+    with reading(inlet) as twitter:
+        arrive(inlet, twitter.say("happy"))
+        twitter.send(b'{"id": 5, "text\r\n')
+        arrive(inlet, twitter.say("happy"))
+    assert ["a message of the stream could not be understood"] == inlet.losses
+    assert [] == inlet.disconnects
+
+
+def test_a_stop_while_the_server_does_not_answer() -> None:
+    inlet = SocialInlet("happy")
+    with raw_server(wait_for_end) as server, running(Twitter(KEYS, f"http://127.0.0.1:{server.port}/"), inlet):
+        wait_for("it asks", lambda: server.requests)
 
 
 def test_a_full_inlet_stops_the_reading_and_loses_nothing() -> None:

@@ -98,6 +98,9 @@ def test_messages_about_the_stream(fields: dict[str, Any], message: Message) -> 
         {"something_new": [1, 2]},
         {"id": 5},
         {"text": "nobody's"},
+        {"id_str": "12", "text": 5},
+        {"id_str": "12", "text": "ok", "user": [1]},
+        {"limit": "none"},
     ],
 )
 def test_what_is_no_post_is_passed_over(fields: dict[str, Any]) -> None:
@@ -110,7 +113,9 @@ def test_blank_lines_say_nothing(line: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", [b"<html>\r", b"[1]\r", b"7\r", b'{"id": 12, "text"\r', b'{"id_str": "12", "text": 5}\r', b"\xff\xfe\r"]
+    "line",
+    [b"<html>\r", b"[1]\r", b"7\r", b'{"id": 12, "text"\r', b"\xff\xfe\r", b"[" * 100_000 + b"\r"],
+    ids=range(6),
 )
 def test_nonsense_is_told(line: bytes) -> None:
     assert [Nonsense(), POST] == read(line, json.dumps(TWEET).encode() + b"\r")
@@ -129,6 +134,12 @@ def test_messages_may_end_with_a_bare_line_break() -> None:
     line = json.dumps(TWEET).encode()
     assert [POST, POST] == read(line, b"", line)
     assert [Nonsense(), POST, POST] == read(b"<html>", line, line)
+
+
+def test_half_a_surrogate_pair_is_text_too() -> None:
+    (post,) = read(b'{"id": 12, "text": "so \\ud83d happy"}\r')
+    assert isinstance(post, Post)
+    assert "happy" in post.text
 
 
 def test_the_time_is_read_in_both_spellings() -> None:

@@ -215,6 +215,14 @@ def test_what_the_stream_says_of_its_end(problem: object, reason: str, least: fl
     assert least <= max([0, *(pause for pause in inlet.pauses if pause < 70)])
 
 
+def test_a_problem_with_one_post_does_not_end_the_stream() -> None:
+    inlet = SocialInlet("happy")
+    with reading(inlet) as x:
+        x.send({"errors": [{"title": "Not Found Error", "detail": "no such post", "resource_type": "tweet"}]})
+        arrive(inlet, x.say("happy"))
+    assert [] == inlet.disconnects
+
+
 def test_one_connection_that_x_still_has_is_waited_for() -> None:
     inlet = SocialInlet("happy")
     with reading(inlet) as x:
