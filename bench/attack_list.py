@@ -56,6 +56,7 @@ RUBBISH = b"[" + b",".join([b'{"option":{"a":[[[1e999]]]}}'] * 100_000) + b"]"
 STRANGE = json.dumps([{"option": f"{'x' * 200}{n}"} for n in range(VOTES_PER_REQUEST_MAX)]).encode()
 FAT = b"".join(b"a:\r\n" for _ in range(15_000))
 NOISE = random.Random(1).randbytes(4 * KIB)
+CHUNKED = b"POST /votes HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
 BODY_60K = b"Content-Length: 60000\r\n"
 
 ATTACKS = {
@@ -81,6 +82,8 @@ ATTACKS = {
         100,
         stays_s=1.0,
     ),
+    "crumbs": Attack("bodies in chunks of one byte", CHUNKED + b"1\r\n \r\n" * 40_000, 20, stays_s=0.2),
+    "trailers": Attack("trailers without end", CHUNKED + b"0\r\n", 20, b"a:\r\n" * 10_000, 0.05),
     "bodies-of-gets": Attack("reads that wait and have bodies of 60 KB", get(FAR, BODY_60K) + b" " * 59_000, 1_000),
     "stream-bodies": Attack("streams with bodies of 60 KB", get("/events?poll=bench", BODY_60K) + b" " * 59_000, 1_000),
     "rubbish": repeated("JSON of 3 MB that is no votes", votes(RUBBISH), 20, 0.2),
@@ -117,6 +120,13 @@ ATTACKS = {
     # ---- reads that cost or wait
     "waits": Attack("reads that wait for a version that never comes", get(FAR), 1_500),
     "waits-left": Attack("the same, from clients that leave", get(FAR), 500, stays_s=0.5),
+    "waits-for-log": Attack(
+        "reads that wait for an entry that never comes", get("/digest?index=999999999&wait=30s"), 500
+    ),
+    "wrong-hosts": repeated(
+        "a name that is not this node's", b"GET /livez HTTP/1.1\r\nHost: x.example\r\n\r\n", 50, 0.02
+    ),
+    "wrong-tokens": repeated("tokens that do not exist", get("/livez", b"Authorization: Bearer x\r\n"), 50, 0.02),
     "linearizable": repeated("reads that ask a majority", get("/polls/bench/results?level=linearizable"), 50, 0.02),
     "unknown-polls": repeated(
         "a poll whose name is near to others", get("/polls/pol%207/results"), 50, 0.02, "many polls"

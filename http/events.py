@@ -61,7 +61,7 @@ class Stream:
 
     def put(self, poll_id: str, event: bytes, version: int) -> None:
         self._pending[poll_id] = event
-        self._version = version
+        self._version = max(self._version, version)  # a big poll takes a while, and small ones are newer
         self._wake.set()
 
     async def next(self) -> bytes | None:
@@ -149,6 +149,8 @@ class Events:
         self._closed = False
         self._scheduled: asyncio.TimerHandle | None = None
         self._round: asyncio.Task[None] | None = None
+        self._big: dict[str, set[Stream] | None] = {}  # as `_changed_polls`: big ones, which wait for their turn
+        self._big_round: asyncio.Task[None] | None = None
         replica.on_applied(self._on_applied)
 
     def __len__(self) -> int:
@@ -247,8 +249,9 @@ class Events:
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
-        if self._round is not None:
-            self._round.cancel()
+        for task in (self._round, self._big_round):
+            if task is not None:
+                task.cancel()
 
     def _on_applied(self, applied: Applied) -> None:
         if self._without_tallies:
@@ -287,7 +290,28 @@ class Events:
         room = OPTIONS_PER_ROUND
         while self._changed_polls and room > 0:
             poll_id = next(iter(self._changed_polls))  # the poll that has waited longest
-            room -= await self._send_poll(poll_id, self._changed_polls.pop(poll_id))
+            poll, streams = self._replica.state.poll(poll_id), self._changed_polls.pop(poll_id)
+            if poll is not None and chunks.is_big(poll):
+                self._send_big(poll_id, streams)
+            else:
+                room -= await self._send_poll(poll_id, streams)
+
+    def _send_big(self, poll_id: str, streams: set[Stream] | None) -> None:
+        """Send it in its turn, which may take a while: small polls do not wait for that."""
+        before = self._big.get(poll_id, set())
+        self._big[poll_id] = None if streams is None or before is None else before | streams
+        if self._big_round is None:
+            self._big_round = asyncio.ensure_future(self._run_big_rounds())
+
+    async def _run_big_rounds(self) -> None:
+        try:
+            while self._big:
+                changed, self._big = self._big, {}
+                for poll_id, streams in changed.items():
+                    await self._send_poll(poll_id, streams)
+                await asyncio.sleep(COALESCE_S)
+        finally:
+            self._big_round = None
 
     def _find_changed_polls(self) -> None:
         """Add the followed polls that have one of the changed options to the changed polls."""
@@ -321,20 +345,28 @@ class Events:
         if poll is None:
             self._tell_deleted(poll_id, followers)
             return 0
-        if not chunks.is_big(poll):
-            event = _event(poll, await chunks.results_of(state, poll, self._turns.rest), version)
-        else:
+        if chunks.is_big(poll):
             async with self._turns:
-                poll, version = state.poll(poll_id) or poll, state.version
-                results = await chunks.results_of(state, poll, self._turns.rest)
-                event = _event(poll, results, version)
+                poll, version = state.poll(poll_id), state.version
+                if poll is None:  # it was deleted meanwhile, and that is told
+                    return 0
+                event = _event(poll, await chunks.results_of(state, poll, self._turns.rest), version)
+        else:
+            event = _event(poll, await chunks.results_of(state, poll, self._turns.rest), version)
         # Also those that still wait with an older event, so that all of them hold the same bytes.
         others = (each for each in self._streams if each.waits_with(poll_id))
-        for number, stream in enumerate({*followers, *others}, 1):
-            stream.put(poll_id, event, version)
-            if number % STREAMS_AT_ONCE == 0:
+        for number, stream in enumerate({*followers, *others}):
+            if number % STREAMS_AT_ONCE == 0 and number:
                 await asyncio.sleep(0)
+            if not self._is_still_there(poll):
+                break
+            stream.put(poll_id, event, version)
         return len(poll.options)
+
+    def _is_still_there(self, poll: PollView) -> bool:
+        """Otherwise its deletion was told, and perhaps another poll of its name."""
+        now = self._replica.state.poll(poll.id)
+        return now is not None and now.creation == poll.creation
 
     def _tell_deleted(self, poll_id: str, followers: Iterable[Stream]) -> None:
         state = self._replica.state

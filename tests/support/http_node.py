@@ -25,6 +25,7 @@ from quorate.http.limits import Limits
 from quorate.http.origins import Origins
 from quorate.http.server import HttpServer
 from quorate.security.tls import LiveTls
+from quorate.turns import Turns
 from tests.support.local_replica import LocalReplica
 
 T = TypeVar("T")
@@ -136,7 +137,8 @@ def running(**given: Any) -> Iterator[Node]:
 
 async def _start(given: Given) -> Node:
     replica = LocalReplica(form=given.form)
-    reads = Reads(replica, clock=lambda: 0.0)  # no time passes: the age of an answer is always the same
+    turns = Turns()
+    reads = Reads(replica, turns=turns, clock=lambda: 0.0)  # no time passes: the age of an answer is always the same
     if given.form:
         await reads.staleness.ask_once()
     checks: dict[str, bool] = {}
@@ -145,7 +147,8 @@ async def _start(given: Given) -> Node:
         submitter=Submitter(replica),
         reads=reads,
         digests=Digests(replica),
-        events=Events(replica, streams_max=given.streams),
+        events=Events(replica, streams_max=given.streams, turns=turns),
+        turns=turns,
         members=lambda: given.members,
         nodes=_nodes,
         status=given.status or (lambda: {"node": "n1", "raft": replica.status(), "dedup": {"held": 7}}),
