@@ -15,7 +15,7 @@ from quorate.errors import ConfigError
 from quorate.ingest.social.matching.folding import fold
 from quorate.ingest.social.matching.links import BREAK, without_links
 from quorate.ingest.social.matching.mention import Mention
-from quorate.ingest.social.matching.option_reading import Row, look_of, refusal_of
+from quorate.ingest.social.matching.option_reading import Look, OptionTroubles, Row, read_poll
 from quorate.ingest.social.matching.piece_index import PieceIndex, cuts_no_word
 from quorate.ingest.social.matching.row_index import RowIndex
 from quorate.ingest.social.matching.tokens import places_of, tokens_of
@@ -38,31 +38,40 @@ class Matcher:
     """
 
     def __init__(self, polls: Sequence[StreamPoll], has: Callable[[str], bool] = lambda option: True) -> None:
-        if refused := refusal_of(polls):
-            raise ConfigError(refused)
         self._has = has
         self._others: set[int] = set()  # mentions that are another reader's, by their identity
         self._all_may_vote = all(poll.rules.one_per == "post" for poll in polls)
         self._rows = RowIndex()
         self._pieces = PieceIndex()  # options in scripts without spaces
         self._anywhere = PieceIndex()  # options of polls that ask for `substring`
-        for poll in polls:
-            self._add(poll)
+        self.troubles: dict[str, OptionTroubles] = {}  # by poll: options that no text mentions
+        self._add_all(polls)
         self._pieces.close()
         self._anywhere.close()
 
-    def _add(self, poll: StreamPoll) -> None:
-        for option in poll.options:
-            look, mention = look_of(option, poll.rules.match), Mention(poll, option)
-            if look is not None and poll.rules.one_per != "author" and not self._has(option):
-                self._others.add(id(mention))
-            if isinstance(look, Row):
-                self._rows.add(look, mention)
-            elif look is not None and look.anywhere:
-                self._anywhere.add(look.text, mention)
-            elif look is not None:
-                for text in {look.text, look.text.replace(" ", "")}:
-                    self._pieces.add(text, mention)
+    def _add_all(self, polls: Sequence[StreamPoll]) -> None:
+        refused: list[str] = []
+        for poll in polls:
+            looks, troubles = read_poll(poll)
+            if why := troubles.why_refused():
+                refused.append(why)
+            elif troubles.warning():
+                self.troubles[poll.id] = troubles
+            for option, look in looks:
+                self._add(Mention(poll, option), look)
+        if refused:
+            raise ConfigError("\n".join(refused))
+
+    def _add(self, mention: Mention, look: Look) -> None:
+        if mention.poll.rules.one_per != "author" and not self._has(mention.option):
+            self._others.add(id(mention))
+        if isinstance(look, Row):
+            self._rows.add(look, mention)
+        elif look.anywhere:
+            self._anywhere.add(look.text, mention)
+        else:
+            for text in {look.text, look.text.replace(" ", "")}:
+                self._pieces.add(text, mention)
 
     def match(self, post: Post) -> list[Mention]:
         """Each option of each poll at most once; those of one poll in the order in which the post mentions them.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from quorate.ingest.social.matching.characters import MARKS, PICTURES, UNSPACED, WORD
 from quorate.ingest.social.matching.folding import fold
@@ -17,6 +18,9 @@ SHOWN = 5
 
 _unspaced = re.compile(f"[{UNSPACED}]")
 _at_ends = re.compile(f"^[^{WORD}{UNSPACED}{PICTURES}]+|[^{WORD}{UNSPACED}{PICTURES}{MARKS}]+$")
+
+
+_NOT_IN_HASHTAGS = dict.fromkeys(map(ord, "'._,"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,12 +43,11 @@ class Piece:
 Look = Row | Piece
 
 
-def look_of(option: str, match: str) -> Look | None:
+def _look_of(folded: str, match: str) -> Look | None:
     """What to look for. None: nothing of the option can be looked for."""
-    folded = fold(option)
     if match == "substring":
         return Piece(folded, anywhere=True) if folded else None
-    if _unspaced.search(folded):
+    if not folded.isascii() and _unspaced.search(folded):
         return Piece(_at_ends.sub("", " ".join(folded.split())))
     tokens = tuple(forms_of(token)[0] for token in tokens_of(folded))
     return Row(tokens, _hashtag_of(tokens)) if tokens else None
@@ -52,7 +55,9 @@ def look_of(option: str, match: str) -> Look | None:
 
 def _hashtag_of(tokens: tuple[str, ...]) -> str:
     """`icecream` for `ice cream`. None for what one word says already, for numbers, and with symbols."""
-    joined = "".join(tokens).translate({ord("'"): None, ord("."): None, ord("_"): None, ord(","): None})
+    if len(tokens) == 1 and tokens[0].isalnum():
+        return ""
+    joined = "".join(tokens).translate(_NOT_IN_HASHTAGS)
     is_other = joined != tokens[0] and not joined.isdecimal()
     return joined if is_other and tokens_of(joined) == [joined] and joined[-1] not in "+#" else ""
 
@@ -89,26 +94,30 @@ def _some(options: Sequence[str]) -> str:
     return ", ".join(map(repr, options[:SHOWN])) + (" …" if len(options) > SHOWN else "")
 
 
-def troubles_of(poll: StreamPoll) -> OptionTroubles:
+class PollReading(NamedTuple):
+    looks: list[tuple[str, Look]]  # each option, and how it is looked for
+    troubles: OptionTroubles
+
+
+def read_poll(poll: StreamPoll) -> PollReading:
+    looks: list[tuple[str, Look]] = []
     troubles = OptionTroubles(poll.id)
+    match = poll.rules.match
     seen: dict[Look, list[str]] = {}
     for option in poll.options:
-        look = look_of(option, poll.rules.match)
+        folded = fold(option)
+        look = _look_of(folded, match)
         if look is None:
             troubles.never.append(option)
             continue
+        looks.append((option, look))
         seen.setdefault(_without_spaces(look), []).append(option)
-        if poll.rules.match == "words" and BREAK in without_links(fold(option)):
+        if match == "words" and BREAK in without_links(folded):
             troubles.addresses.append(option)
     troubles.alike = [group for group in seen.values() if len(group) > 1]
-    return troubles
+    return PollReading(looks, troubles)
 
 
 def _without_spaces(look: Look) -> Look:
     """Where a script needs no spaces, they make no difference. `substring` compares them, too."""
     return Piece(look.text.replace(" ", "")) if isinstance(look, Piece) and not look.anywhere else look
-
-
-def refusal_of(polls: Iterable[StreamPoll]) -> str:
-    """Why a stream cannot begin with these polls, by name. Empty if it can."""
-    return "\n".join(filter(None, (troubles_of(poll).why_refused() for poll in polls)))

@@ -13,7 +13,7 @@ class _Node:
     __slots__ = ("following", "mentions")
 
     def __init__(self) -> None:
-        self.mentions: list[Mention] | tuple[()] = ()  # of the options that end here
+        self.mentions: tuple[Mention, ...] = ()  # of the options that end here
         self.following: dict[str, _Node] | None = None
 
 
@@ -32,7 +32,7 @@ class RowIndex:
             if node.following is None:
                 node.following = {}
             node = node.following.setdefault(token, _Node())
-        node.mentions = [*node.mentions, mention]
+        node.mentions = (*node.mentions, mention)
         if row.hashtag:
             self._by_hashtag.setdefault(row.hashtag, []).append(mention)
 

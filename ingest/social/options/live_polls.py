@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from quorate.errors import ConfigError, QuorateError
+from quorate.errors import QuorateError
 from quorate.ingest.social.matching.matcher import Matcher
-from quorate.ingest.social.matching.option_reading import refusal_of, troubles_of
+from quorate.ingest.social.matching.option_reading import read_poll
 from quorate.ingest.social.network import Terms
 from quorate.ingest.social.options.polls_reader import PollsNews, PollsRead, PollsReader
 from quorate.ingest.social.options.stream_poll import StreamPoll
@@ -137,8 +137,6 @@ class LivePolls:
 
 def first_in_use(read: PollsRead, shard: Shard = ALL) -> PollsInUse:
     """Raises `ConfigError` if options of a poll cannot be told apart, also those of other shards."""
-    if refused := refusal_of(read.polls):
-        raise ConfigError(refused)
     return _in_use(read.polls, _left_out(read), PollsInUse((), Matcher(()), Terms(0, ())), shard)
 
 
@@ -155,7 +153,7 @@ def _accepted(read: PollsRead, before: PollsInUse) -> tuple[list[StreamPoll], di
         last = known.get(poll.id)
         if poll == last:
             polls.append(last)
-        elif not (why := troubles_of(poll).why_refused()):
+        elif not (why := read_poll(poll).troubles.why_refused()):
             polls.append(poll)
         else:
             polls += [] if last is None else [last]
@@ -166,8 +164,9 @@ def _accepted(read: PollsRead, before: PollsInUse) -> tuple[list[StreamPoll], di
 def _in_use(polls: Sequence[StreamPoll], refused: Mapping[str, str], before: PollsInUse, shard: Shard) -> PollsInUse:
     share = shard.share_of(polls)
     texts = tuple(dict.fromkeys(option for poll in share for option in poll.options))
-    warnings = {poll.id: warning for poll in polls if (warning := troubles_of(poll).warning())}
-    return PollsInUse(polls, Matcher(polls, shard.has), Terms(before.terms.version + 1, texts), refused, warnings)
+    matcher = Matcher(polls, shard.has)
+    warnings = {id: troubles.warning() for id, troubles in matcher.troubles.items()}
+    return PollsInUse(polls, matcher, Terms(before.terms.version + 1, texts), refused, warnings)
 
 
 def _tell(troubles: Mapping[str, str], before: Mapping[str, str]) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol
 from quorate.errors import TooLarge
 from quorate.ingest.social.options.stream_poll import StreamPoll
 
-OPTIONS_MAX = 1_000_000  # of all polls together: about half a gigabyte, with what they are found by
+OPTIONS_MAX = 1_000_000  # of all polls together: up to a gigabyte, with what they are found by
 OPTION_TEXT_MAX = 32 * 1024 * 1024  # characters
 
 

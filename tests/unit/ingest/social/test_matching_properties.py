@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from quorate.ingest.social.matching.folding import fold
 from quorate.ingest.social.matching.matcher import Matcher
-from quorate.ingest.social.matching.option_reading import troubles_of
+from quorate.ingest.social.matching.option_reading import read_poll
 from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
 from quorate.ingest.social.post import Post
 from tests.unit.ingest.social.matching_texts import mentioned
@@ -48,7 +48,7 @@ def test_a_substring_is_found_as_python_finds_it(options: list[str], text: str) 
 )
 def test_ideographs_are_found_wherever_they_stand(options: list[str], text: str) -> None:
     polls = [StreamPoll("p", tuple(options))]
-    alike = {option for group in troubles_of(polls[0]).alike for option in group}
+    alike = {option for group in read_poll(polls[0]).troubles.alike for option in group}
     options = [option for option in options if option not in alike]
     assert set(mentioned(options, text)) == {option for option in options if stands_whole_in(fold(option), fold(text))}
 
@@ -65,7 +65,7 @@ def test_a_text_votes_for_itself(text: str) -> None:
     if any(sign in fold(text) for sign in ("@", "/", ":", "www.", "npub1", "\0")):
         return
     poll = StreamPoll("p", (text,))
-    if not troubles_of(poll).never:
+    if not read_poll(poll).troubles.never:
         assert [text] == mentioned([text], text)
 
 
@@ -78,7 +78,7 @@ def test_every_spelling_of_unicode_is_the_same(text: str) -> None:
 @given(any_text, st.lists(any_text.filter(str.strip), max_size=5, unique_by=fold))
 def test_no_text_and_no_option_is_too_odd(text: str, options: list[str]) -> None:
     poll = StreamPoll("p", tuple(options))
-    if not troubles_of(poll).alike:
+    if not read_poll(poll).troubles.alike:
         assert set(mentioned(options, text, tags=[text])) <= set(options)
 
 

@@ -15,7 +15,7 @@ from hypothesis import strategies as some
 
 from quorate.errors import Invalid
 from quorate.ingest.social.matching.matcher import Matcher
-from quorate.ingest.social.matching.option_reading import troubles_of
+from quorate.ingest.social.matching.option_reading import read_poll
 from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
 from quorate.ingest.social.post import PostLine
 from quorate.ingest.social.synthetic.posts import SyntheticPosts
@@ -135,7 +135,7 @@ def test_what_was_planted_is_what_the_matcher_finds(seed: int) -> None:
 )
 def test_no_option_is_planted_that_leaves_a_doubt(options: list[list[str]], seed: int) -> None:
     polls = [StreamPoll(f"p{number}", each) for number, each in enumerate(options)]
-    polls = [poll for poll in polls if not troubles_of(poll).alike]
+    polls = [poll for poll in polls if not read_poll(poll).troubles.alike]
     try:
         posts, lines = made(polls, seed, 200)
     except Invalid:
