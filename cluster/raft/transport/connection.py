@@ -11,7 +11,7 @@ import asyncio
 from typing import NamedTuple, Protocol, cast
 
 from quorate.cluster.raft.messages import MALFORMED
-from quorate.cluster.raft.transport.frames import LENGTH_BYTES, IncomingFrames, length_of
+from quorate.cluster.raft.transport.frames import IncomingFrames, OutgoingFrames
 from quorate.cluster.raft.transport.handshake.cipher import BadFrame
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.handshake.handshake import Handshake, WrongKey, nothing
@@ -100,10 +100,9 @@ class PeerConnection(asyncio.Protocol):
             context, keys = credentials.to_dial(turn)
             self._tls = None if context is None else TlsLayer(context, dialled=True)
             self._handshake = Handshake(owner.node_id, keys, dialled=True)
-        self._incoming_frames, self._turns = IncomingFrames(), LoopTurns(self._take_frames)
+        self._frames_in, self._turns = IncomingFrames(), LoopTurns(self._take_frames)
         self._outgoing, self._incoming = Outgoing(), Incoming()
-        self._frames: list[bytes] = []  # to be written at the end of this turn of the loop
-        self._framed = 0  # bytes of `_frames`
+        self._frames_out = OutgoingFrames()  # to be written at the end of this turn of the loop
         self._paused = False
         self._early_close_reason: str | None = None  # set if `close` was called before it was connected
         self._deadline: asyncio.TimerHandle | None = None
@@ -154,6 +153,7 @@ class PeerConnection(asyncio.Protocol):
         self._turns.stop()
         self._transport = None
         self._outgoing.clear()
+        self._incoming, self._frames_in = Incoming(), IncomingFrames()
         if not self.refusing:
             self._owner.closed(self, self._why or self._why_lost(exc))
         self._owner.gone(self)
@@ -182,12 +182,16 @@ class PeerConnection(asyncio.Protocol):
     @property
     def backlog(self) -> int:
         """Bytes that wait to be sent."""
-        return self._outgoing.bytes + self._framed + (self._transport.get_write_buffer_size() if self._transport else 0)
+        return (
+            self._outgoing.bytes
+            + self._frames_out.bytes
+            + (self._transport.get_write_buffer_size() if self._transport else 0)
+        )
 
     @property
     def _full(self) -> bool:
         """Whether so much waits to be written that the next part must wait too."""
-        return self._paused or self._framed > WRITE_BUFFER_BYTES
+        return self._paused or self._frames_out.bytes > WRITE_BUFFER_BYTES
 
     # ---- sending ----------------------------------------------------------------------------------------------------
 
@@ -213,17 +217,14 @@ class PeerConnection(asyncio.Protocol):
 
     def _write(self, frame: bytes) -> None:
         """Collect the frames of one turn of the loop, for one system call: it costs more than sealing them."""
-        if not self._frames:
+        if not self._frames_out.bytes:
             asyncio.get_running_loop().call_soon(self._flush)
-        self._frames += (length_of(frame), frame)
-        self._framed += len(frame) + LENGTH_BYTES
-        self.bytes_out += len(frame) + LENGTH_BYTES
+        self.bytes_out += self._frames_out.add(frame)
 
     def _flush(self) -> None:
-        frames, self._frames, self._framed = self._frames, [], 0
-        if self._transport is not None and frames:
+        data = self._frames_out.take()
+        if self._transport is not None and data:
             self.sent_s = asyncio.get_running_loop().time()
-            data = b"".join(frames)
             self._transport.write(data if self._tls is None else self._tls.seal(data))
             self._pump()
 
@@ -242,7 +243,7 @@ class PeerConnection(asyncio.Protocol):
         if self.refusing and self.peer is None:
             return
         try:
-            self._incoming_frames.add(self._under_tls(data))
+            self._frames_in.add(self._under_tls(data))
         except BadFrame as error:
             self._on_wrong_bytes(error)
         else:
@@ -250,7 +251,7 @@ class PeerConnection(asyncio.Protocol):
 
     def _take_frames(self) -> None:
         """Take what has come, as much of it as may be taken in this turn of the loop."""
-        frames, turns = self._incoming_frames, self._turns
+        frames, turns = self._frames_in, self._turns
         if turns.rests:
             return
         turns.begin()

@@ -16,11 +16,6 @@ LENGTH_BYTES = 4
 _length = struct.Struct(">I")
 
 
-def length_of(frame: bytes) -> bytes:
-    """What is sent before the frame."""
-    return _length.pack(len(frame))
-
-
 class IncomingFrames:
     """What has come and was not taken yet: less than a frame of the greatest length, and what was read with it."""
 
@@ -48,3 +43,24 @@ class IncomingFrames:
     def clear(self) -> None:
         self._bytes.clear()
         self._at = 0
+
+
+class OutgoingFrames:
+    """What is to be sent, in the form in which it is sent."""
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self.bytes = 0
+
+    def add(self, frame: bytes) -> int:
+        """Returns how many bytes it takes."""
+        self._parts += (_length.pack(len(frame)), frame)
+        size = LENGTH_BYTES + len(frame)
+        self.bytes += size
+        return size
+
+    def take(self) -> bytes:
+        """All of it."""
+        data = b"".join(self._parts)
+        self._parts, self.bytes = [], 0
+        return data
