@@ -1,6 +1,6 @@
 """One attack, in a process of its own that takes a bounded share of one core.
 
-    python -m bench.attackers NAME HOST:PORT... [--cpu 0.25] [--ca FILE]
+    python -m bench.attackers NAME HOST:PORT... [--cpu 0.25] [--nice 19] [--ca FILE]
 
 An attacker that burns the core that a node needs would show nothing about the node. So this process is as nice as can
 be, and starts nothing new while it has used more than its share of the time. Each attack keeps a number of connections
@@ -132,9 +132,10 @@ def main() -> None:
     parser.add_argument("name", choices=ATTACKS)
     parser.add_argument("place", nargs="+")
     parser.add_argument("--cpu", type=float, default=0.25, help="of one core")
+    parser.add_argument("--nice", type=int, default=19)
     parser.add_argument("--ca", help="speak TLS, and trust this authority")
     args = parser.parse_args()
-    set_nice(19)
+    set_nice(args.nice)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     places = [(host, int(port)) for host, _, port in (place.rpartition(":") for place in args.place)]

@@ -185,6 +185,7 @@ class Watched:
 def start_attacker(name: str, nodes: list[NodeProcess], args: argparse.Namespace, folder: Path, tls: bool) -> Process:
     places = [str(node.place.http if ATTACKS[name].at == "http" else node.place.raft) for node in nodes]
     command = [sys.executable, "-m", "bench.attackers", name, *places, "--cpu", str(args.cpu)]
+    command += ["--nice", str(min(19, 19 + args.nice))]
     command += ["--ca", str(folder / CA)] if tls else []
     attacker = Process("attacker", command, folder / "attacker.log", cwd=ROOT)
     attacker.start()
@@ -231,7 +232,7 @@ def settings(args: argparse.Namespace) -> str:
             f"{time.strftime('%Y-%m-%d %H:%M')}: Quorate {quorate.__version__}, Python {platform.python_version()}, "
             f"{os.cpu_count()} cores ({cpu_name()}) for three nodes, the honest clients and the attacker; load {load}",
             f"attacked: {args.at}; {args.seconds:g} s alone, {args.seconds:g} s under the attack; the attacker takes "
-            f"{args.cpu:g} of a core, at nice 19; {'TLS' if args.tls else 'no TLS'}; descriptors of a node: "
+            f"{args.cpu:g} of a core, at 19 nicer; {'TLS' if args.tls else 'no TLS'}; descriptors of a node: "
             f"{args.descriptors or soft}",
             f"memory may be {TIMES_IDLE:g} times idle + {BUDGETS_BYTES / MB:.0f} MB of budgets",
         ]
@@ -250,7 +251,7 @@ def parsed(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--warm-up", type=float, default=2.0)
     parser.add_argument("--after", type=float, default=2.0, help="seconds of looking on when the attack is over")
     parser.add_argument("--cpu", type=float, default=0.25, help="of one core, that the attacker takes at most")
-    parser.add_argument("--nice", type=int, default=0, help="of the nodes and honest clients; below 0 needs root")
+    parser.add_argument("--nice", type=int, default=0, help="of nodes and honest clients, beside other work; root")
     parser.add_argument("--tls", action="store_true", help="the nodes speak TLS, and so do most attackers")
     parser.add_argument("--descriptors", type=int, help="how many each node may have (ulimit -n)")
     parser.add_argument("--folder", type=Path, help="where data goes; not a tmpfs, which syncs nothing")
