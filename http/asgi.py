@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.access import CALLER
+from quorate.http.address_shares import AddressShares
 from quorate.http.answer import ANSWER
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
@@ -49,6 +50,7 @@ class AsgiApp:
         self._hot = hot
         self._bodies = Bodies()
         self._in_flask = 0
+        self._flask_shares = AddressShares(api.limits.threads + api.limits.waiting, api.limits.address_percent)
         self._cut = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -97,7 +99,7 @@ class AsgiApp:
             if route.method == "GET":  # a change is done by now, and is answered as done
                 self._api.access.check_holds(request.caller)
             if callable(answer) and not isinstance(answer, InTurn):
-                answer = await self._render(answer)
+                answer = await self._render(scope, answer)
         except QuorateError as error:
             answer = problem(error, path)
         except ClientGone:
@@ -177,7 +179,7 @@ class AsgiApp:
             body_max = match.route.body_max(limits) if match.route is not None else limits.small_body_bytes
             body = await self._bodies.read(receive, length_of(scope), body_max)
             query_of(scope)
-            await self._on_thread(partial(_ask_flask, scope, _given(body, receive), collected.take))
+            await self._on_thread(scope, partial(_ask_flask, scope, _given(body, receive), collected.take))
         except QuorateError as error:
             answer = problem(error, scope["path"])
         except ClientGone:
@@ -199,27 +201,31 @@ class AsgiApp:
         headers = collected.headers(len(body), scope["method"])
         return await self._hand_over(scope, send, collected.status, headers, body)
 
-    async def _render(self, rendering: Rendering) -> Reply:
+    async def _render(self, scope: Scope, rendering: Rendering) -> Reply:
         loop = asyncio.get_running_loop()
 
         def render() -> Reply | Response:
             with self._api.thread_turns.work():
                 return rendering()
 
-        answer = await self._on_thread(lambda flask: loop.run_in_executor(flask.threads.executor, render))
+        answer = await self._on_thread(scope, lambda flask: loop.run_in_executor(flask.threads.executor, render))
         assert isinstance(answer, Reply), "only files are answered in another way, and nothing waits for them"
         return answer
 
-    async def _on_thread(self, work: Callable[[LoadedFlask], Awaitable[T]]) -> T:
-        """Have one of Flask's threads do this, or refuse it if too much waits for them."""
-        limits = self._api.limits
+    async def _on_thread(self, scope: Scope, work: Callable[[LoadedFlask], Awaitable[T]]) -> T:
+        """Have one of Flask's threads do this, or refuse it if too much waits for them, of this address or of all."""
+        limits, key = self._api.limits, _share_key(scope)
         if self._in_flask >= limits.threads + limits.waiting:
             raise NotReady("this node answers as many requests of this kind as it can; try again in a moment")
+        if self._flask_shares.is_full(key):
+            raise Overloaded("this address waits for as many answers of this kind as its share (http.address_percent)")
         self._in_flask += 1
+        self._flask_shares.take(key)
         try:
             return await work(await self._flask.get())
         finally:
             self._in_flask -= 1
+            self._flask_shares.give_back(key)
 
     def cut(self) -> None:
         """Requests that are cancelled from now on end quietly: the server stops and cancels those that remain."""
@@ -233,6 +239,11 @@ def _ask_flask(scope: Scope, receive: Receive, send: Send, flask: LoadedFlask) -
 def _is_on_loop(route: Route, method: str) -> bool:
     """Whether the loop answers this request, though its route is not hot. It may wait long, or have a big body."""
     return route.on_loop and method in (route.method, "HEAD")
+
+
+def _share_key(scope: Scope) -> str:
+    connection: HttpConnection | None = scope.get(CONNECTION)
+    return "" if connection is None else connection.share_key
 
 
 def _is_gone(scope: Scope) -> bool:

@@ -33,7 +33,7 @@ class Limits:
     handshakes: int = 256  # of TLS that are not complete; old ones make room for new ones
     handshakes_per_s: float = 200.0  # that may begin
     handshakes_at_once: int = 50  # of these after a quiet time
-    address_percent: int = 100  # of connections and of streams, which one address may hold
+    address_percent: int = 100  # of connections, streams and places before Flask, which one address may hold
     events: int = 1_000
     threads: int = 8
     waiting: int = 64  # requests that may wait for a free thread

@@ -12,7 +12,8 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import DeletePoll, SetPollState
 from quorate.cluster.read import chunks
-from quorate.http import events
+from quorate.http import asgi, events
+from quorate.http.limits import Limits
 from quorate.turns import Turns
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, running
 from tests.support.waiting import until, wait_for
@@ -118,3 +119,20 @@ def test_flask_answers_one_request_at_a_time(node: Node) -> None:
             assert [200, 200] == [node.ask("GET", path).status for path in ("/livez", "/polls/mood/results")]
             assert not any(each.done() for each in asked)
         assert [200] * 4 == [each.result(TIMEOUT_S).status for each in asked]
+
+
+def test_one_address_cannot_keep_all_others_from_flask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever asks for /status without an end kept operators from moving the leader."""
+    limits = Limits(threads=4, waiting=4, address_percent=25)
+    with running(limits=limits) as node, ThreadPoolExecutor(3) as pool:
+        assert 200 == node.ask("GET", "/version").status
+        monkeypatch.setattr(asgi, "_share_key", lambda scope: "203.0.113.1")
+        with node.api.thread_turns._one:
+            asked = [pool.submit(node.ask, "GET", "/version") for _ in range(2)]
+            wait_for("both wait", lambda: node.server._app._in_flask == 2)
+            assert 429 == node.ask("GET", "/version").status
+            monkeypatch.setattr(asgi, "_share_key", lambda scope: "203.0.113.2")
+            other = pool.submit(node.ask, "GET", "/version")
+            wait_for("another one waits, too", lambda: node.server._app._in_flask == 3)
+        assert [200] * 3 == [each.result(TIMEOUT_S).status for each in (*asked, other)]
+        assert {} == node.server._app._flask_shares._held
