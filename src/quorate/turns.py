@@ -27,8 +27,7 @@ class Turns:
 
     def __init__(self) -> None:
         self._one = asyncio.Lock()
-        self._owed_s = 0.0
-        self._began_s = 0.0
+        self._began_s = self._rests_until_s = 0.0
 
     async def __aenter__(self) -> None:
         await self._one.acquire()
@@ -50,13 +49,13 @@ class Turns:
         await self._rest()
 
     def _note(self) -> None:
-        self._owed_s += (time.perf_counter() - self._began_s) * REST
+        now_s = time.perf_counter()
+        owed_s = max(0.0, self._rests_until_s - self._began_s)  # of pieces before, which were too short to rest after
+        self._rests_until_s = now_s + min(owed_s + (now_s - self._began_s) * REST, REST_MAX_S)
 
     async def _rest(self) -> None:
-        owed_s = 0.0
-        if self._owed_s >= REST_AT_ONCE_S:
-            owed_s, self._owed_s = min(self._owed_s, REST_MAX_S), 0.0
-        await asyncio.sleep(owed_s)
+        left_s = self._rests_until_s - time.perf_counter()
+        await asyncio.sleep(left_s if left_s >= REST_AT_ONCE_S else 0)
         self._began_s = time.perf_counter()
 
 

@@ -47,16 +47,37 @@ async def test_one_piece_of_big_work_is_done_at_a_time_and_the_loop_rests_after_
 
 
 @on_loop
-async def test_little_work_rests_only_when_it_has_become_much() -> None:
+async def test_little_work_rests_only_when_it_has_become_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    clock_s = 100.0
+
+    async def sleep(seconds: float) -> None:
+        nonlocal clock_s
+        clock_s += seconds
+        slept.append(seconds)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(time, "perf_counter", lambda: clock_s)
+    turns, piece_s = Turns(), turns_module.REST_AT_ONCE_S / turns_module.REST / 3.9
+    async with turns:
+        for _ in range(8):
+            clock_s += piece_s
+            await turns.rest()
+    assert [0, 0, 0, 0] == slept[:4]
+    assert [0, 0, 0] == slept[5:8]
+    assert pytest.approx([4 * piece_s * turns_module.REST] * 2) == [slept[4], slept[8]]
+
+
+@on_loop
+async def test_who_asks_for_big_work_later_does_not_wait_for_the_rest_after_what_was_done_long_ago() -> None:
     turns = Turns()
     async with turns:
-        turns._began_s -= turns_module.REST_AT_ONCE_S / turns_module.REST / 4
-    assert 0 < turns._owed_s < turns_module.REST_AT_ONCE_S
+        spin(0.01)
+    assert turns._rests_until_s - time.perf_counter() > 0.005
+    turns._rests_until_s = time.perf_counter() - 60
     async with turns:
-        turns._began_s -= turns_module.REST_AT_ONCE_S
-    assert turns._owed_s > turns_module.REST_AT_ONCE_S
-    async with turns:
-        assert not turns._owed_s, "it rested before this piece"
+        assert turns._rests_until_s < turns._began_s
+    assert turns._rests_until_s - time.perf_counter() < 0.005
 
 
 @on_loop
