@@ -89,6 +89,8 @@ class Instance:
         except LongReadFailed as failed:
             if failed.reason == "redirected":
                 raise ConfigError(f"{self.url} is no instance of Mastodon: {failed}") from None
+            if failed.reason == "closed":
+                self._inlet.pause(0)  # a stop closes it, and raises here
             return _NotNow(str(failed), self._failing.next_s())
         self._note_limit(answer)
         asked_s = retry_after_s(answer.headers, self._unix_s)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import socket
 import threading
 
 import pytest
@@ -12,6 +13,7 @@ from quorate.errors import ConfigError
 from quorate.ingest.social.networks.mastodon.network import MastodonNetwork
 from tests.doubles.social.mastodon import MastodonDouble
 from tests.doubles.social.sse_answer import Fault
+from tests.support.raw_server import raw_server, wait_for_end
 from tests.support.social_inlet import RunningNetwork, SocialInlet, running
 from tests.support.waiting import let_pass, wait_for
 from tests.unit.ingest.social.mastodon_network import (
@@ -152,7 +154,7 @@ def test_heartbeats_are_signs_of_life() -> None:
     assert [] == inlet.reasons
 
 
-def test_a_stop_ends_all_its_threads_at_once() -> None:
+def test_a_stop_ends_all_its_threads_at_once(caplog: pytest.LogCaptureFixture) -> None:
     for faults in ([Fault("silent")], [Fault("stall", 1)], []):
         with MastodonDouble() as double:
             double.faults = list(faults)
@@ -161,6 +163,18 @@ def test_a_stop_ends_all_its_threads_at_once() -> None:
                 wait_for("it has asked", lambda: double.asked)
                 let_pass(0.1, because="it is to wait for an answer, or for more of it")
         wait_for("its threads end", lambda: not [t for t in threading.enumerate() if t.name.startswith("mastodon")])
+    assert [] == caplog.messages
+
+
+def test_a_stop_while_it_asks_is_no_trouble(caplog: pytest.LogCaptureFixture) -> None:
+    def never_answers(sock: socket.socket) -> None:
+        wait_for_end(sock)
+
+    with raw_server(never_answers) as server:
+        inlet = SocialInlet("happy")
+        with running(MastodonNetwork(f"http://127.0.0.1:{server.port}", "secret"), inlet):
+            wait_for("it asks", lambda: server.requests)
+    assert ([], []) == (caplog.messages, inlet.reasons)
 
 
 def test_a_hundred_hang_ups_at_random_lose_nothing() -> None:
