@@ -12,7 +12,9 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
+from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.engine import Engine
+from quorate.cluster.raft.line_limit import LineLimit
 from quorate.cluster.raft.log_point import held_point
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 
@@ -36,6 +38,7 @@ class Histories:
     def __init__(self, node_id: str, engine: Engine) -> None:
         self._node_id, self._engine = node_id, engine
         self._others: dict[str, _Other] = {}
+        self._lines = LineLimit()
 
     def refusal(self, introduction: Introduction, cluster_id: str | None) -> str | None:
         """The reason to refuse a member of this cluster whose history is another one, or None."""
@@ -66,13 +69,17 @@ class Histories:
             "votes that count, empty the other one, and put it in its place again: quorate members replace NODE"
         )
         self._others[peer] = _Other(disk, words, found=True)
-        log.error("%s", words)
+        self._tell(words)
 
     def refused(self, peer: str, disk: str, why: str) -> None:
         """A member refuses this node. If it has found another history, this node shows that, too."""
         if OTHER_HISTORY in why and peer not in self._others:
             self._others[peer] = _Other(disk, f"{peer} says: {why}", found=False)
-            log.error("%s refuses this node: %s", peer, why)
+            self._tell(f"{peer} refuses this node: {why}")
+
+    def _tell(self, words: str) -> None:
+        if (more := self._lines.allow(monotonic_s())) is not None:
+            log.error("%s%s", words, more)
 
     def has_other(self, peer: str) -> bool:
         """Whether this node has found out that the peer has another history."""

@@ -29,6 +29,7 @@ from quorate.pace import Pace
 
 PURPOSE = Purpose("listen for other nodes", "raft.listen", backlog=128)
 HANDSHAKES_MAX = 32
+REASON_MAX = 1_000  # characters: what the other end says of itself may stand in it
 PING_S = 1.0
 SILENCE_S = 4.0
 ASLEEP_S = 1.5  # a loop that does nothing for so long was paused, or is as good as that
@@ -196,7 +197,7 @@ class PeerTransport:
             self._dialling.reached(peer)
             self._told.opened(peer, connection, replaces_another=before is not None)
             self._listener.connected(peer)
-        return refusal
+        return None if refusal is None else refusal[:REASON_MAX]
 
     def refused(self, connection: PeerConnection, why: str) -> None:
         peer = connection.peer or connection.claimed_id

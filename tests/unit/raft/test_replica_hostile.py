@@ -96,6 +96,41 @@ def test_what_a_member_remembers_of_others_is_bounded_and_wild_terms_are_passed_
     run(main())
 
 
+def test_a_member_that_changes_its_history_all_the_time_writes_few_lines(
+    tmp_path: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        async with alone(tmp_path, KEY) as (replica, _):
+            await replica.change_members(lambda members: members.adding("n2", "127.0.0.1:9"))
+            own = replica.introduction()
+            said = Introduction("n2", "of n2", "test", own.cluster_id, None, [], "", level=FEATURE_LEVEL)
+            said.committed = own.committed
+            for _ in range(100):
+                for said.chain in (own.chain, bytes(16)):
+                    refusal = replica.opened("n2", said)
+                assert refusal is not None
+                assert "another history" in refusal
+            assert 1 <= len([record for record in caplog.records if record.levelname == "ERROR"]) < 20
+
+    run(main())
+
+
+def test_a_reason_is_short_whatever_it_is_about(tmp_path: Path, run: Run) -> None:
+    """It is sent, written into logs, and shown in /readyz."""
+
+    async def main() -> None:
+        async with alone(tmp_path, KEY) as (replica, port):
+            await replica.change_members(lambda members: members.adding("n2", "127.0.0.1:9"))
+            async with await RawPeer.connect(port) as member:
+                await member.greet("n2")
+                member.introduce(cluster_name="c" * 50_000, level=FEATURE_LEVEL)
+                why = (await member.heard())[-1][1]
+            assert b"it belongs to cluster 'ccc" in why
+            assert len(why) <= 1_000
+
+    run(main())
+
+
 def test_a_member_has_this_node_dial_a_few_addresses_at_a_time(tmp_path: Path, run: Run) -> None:
     """Each dial takes a descriptor, also one that the node needs for its log."""
     dialled: list[asyncio.StreamWriter] = []
