@@ -2,7 +2,7 @@
 
 It is opened before the old one is given up. Twitter then ends the oldest of an account's connections, after it has sent
 what it had; a server that leaves it open has it closed after `DRAIN_S`. Where a second connection is refused, the old
-one is closed after the pause that the documents ask for, and from then on at once.
+one is closed after the pause that the documents ask for, and when that has happened twice, at once.
 
 Each change costs a connect, and too many of them in a short time are refused. So the first change is made at once, and
 those soon after it wait: twice as long each time, up to a minute.
@@ -26,7 +26,7 @@ from quorate.web.long_read import LongReadFailed
 DRAIN_S = 5.0
 LOOK_S = 1.0  # how soon the companion sees that the network has ended
 QUIET_S = 300.0  # without a change, the next one is made at once
-OVERLOADED = 503
+KNOWN_AFTER = 2
 OF_THE_SECOND = (401, 403)  # the first one was accepted with the same credentials
 
 
@@ -43,7 +43,7 @@ class Succession:
     _pace: Backoff = field(default_factory=lambda: Backoff(1, 60))
     _made_at_s: float = 0.0
     _seen: int = -1
-    _one_only: bool = False
+    _refused: int = 0  # second connections, in a row
 
     def follow(self) -> None:
         """Until the network ends."""
@@ -55,6 +55,7 @@ class Succession:
 
     def _bring_to(self, track: Track) -> None:
         """Let the stream have this track list, unless newer options come meanwhile."""
+        closes_first = self._refused >= KNOWN_AFTER
         while self._is_wanted(track):
             old = self.connections.settled(LOOK_S)
             if old is None:
@@ -62,8 +63,11 @@ class Succession:
             if old.track.phrases == track.phrases:
                 return
             self._keep_pace()
+            if closes_first:
+                self.connections.give_up(old)  # the reader tells the gap
+                return
             try:
-                self._replace(old, track)
+                self._succeed(old, track)
             except LongReadFailed:
                 self.inlet.pause(self.pauses.unreachable())
             except StreamRefused as refusal:
@@ -71,16 +75,15 @@ class Succession:
                 if refusal.mendable and refusal.status not in OF_THE_SECOND:
                     self.inlet.lost(f"the new options cannot be asked for, the older ones still are: {refusal}")
                     return
-                self._one_only = refusal.status != OVERLOADED
+                closes_first = refusal.status < 500  # others are troubles of the server
+                self._refused += closes_first
             else:
                 return
 
-    def _replace(self, old: FilterStream, track: Track) -> None:
-        if self._one_only:
-            self.connections.give_up(old)  # the reader tells the gap
-            return
+    def _succeed(self, old: FilterStream, track: Track) -> None:
         with self.connections.opening:
             self.connections.name_successor(self.open_stream(track))
+        self._refused = 0
         self.connections.drain(old, self.drain_s)
 
     def _is_wanted(self, track: Track) -> bool:

@@ -194,17 +194,27 @@ def test_the_same_options_in_other_words_need_no_connection() -> None:
 def test_where_one_connection_is_allowed_the_old_one_is_closed_first_and_that_is_told() -> None:
     inlet = SocialInlet("happy")
     with reading(inlet, TwitterTerms(second="refuse")) as twitter:
-        arrive(inlet, twitter.say("happy"))
-        inlet.change("happy", "sad")
+        for turn, mood in enumerate(("sad", "glad", "mad")):
+            inlet.change(mood)
+            connected(twitter, turn + 2)
+            arrive(inlet, twitter.say(mood))
+    assert [200, 420, 200, 420, 200, 200] == twitter.statuses  # in the end nothing is asked in vain
+    assert 60 <= inlet.pauses[0]
+    assert ["closed"] * 3 == inlet.reasons
+    assert "one connection at a time" in inlet.disconnects[0][1]
+    assert 3 == len(inlet.losses)
+
+
+def test_troubles_of_the_server_do_not_have_the_old_connection_closed() -> None:
+    inlet = SocialInlet("happy")
+    with reading(inlet) as twitter:
+        for status in (500, 503, 0):
+            twitter.answer_next(status)
+        inlet.change("sad")
         connected(twitter, 2)
         arrive(inlet, twitter.say("sad"))
-        inlet.change("sad", "glad")
-        connected(twitter, 3)
-    assert [200, 420, 200, 200] == twitter.statuses  # once it is known, nothing is asked in vain
-    assert 60 <= inlet.pauses[0]
-    assert ["closed", "closed"] == inlet.reasons
-    assert "one connection at a time" in inlet.disconnects[0][1]
-    assert 2 == len(inlet.losses)
+    assert [200, 500, 503, 0, 200] == twitter.statuses
+    assert ([], []) == (inlet.losses, inlet.disconnects)
 
 
 def test_new_options_that_are_refused_leave_the_older_ones() -> None:
