@@ -40,6 +40,7 @@ HEAD = "quorate.head"  # the scope's key for what a big head takes until the req
 UNREAD_BYTES = 16 * 1024  # of answers; a client that leaves more unread has no further request begun
 FEW_HEADERS = 32  # more than a browser sends
 NO_BODY = ("GET", "HEAD")
+PASS_OVER_S = 0.002  # between two pieces of bodies that nobody needs; a piece has a quarter of a megabyte at most
 PIECES, PIECE_BYTES = 1_000, 8  # a body may come in so many pieces of any size; more must have so many bytes each
 READING = "quorate.reading"  # the scope's key for the task of a request that changes nothing: it ends with its client
 
@@ -52,6 +53,7 @@ class Shared:
     waiting: WaitingBytes
     unsent: UnsentBytes
     line: WaitingLine = field(default_factory=WaitingLine)
+    passed_over: WaitingLine = field(default_factory=partial(WaitingLine, 1, PASS_OVER_S))
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -114,6 +116,13 @@ class HttpConnection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._unset_keepalive_if_required()
         self._take(data)
+        if self._arriving and not self._in_head and not self._is_busy and not self.is_lost:
+            self.flow.pause_reading()  # the rest of a body that is answered already: nobody needs it quickly
+            self._shared.passed_over.join(self._pass_over)
+
+    def _pass_over(self) -> None:
+        if not self.is_lost:
+            self.flow.resume_reading()
 
     def _take(self, data: bytes) -> None:
         try:

@@ -12,22 +12,23 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 
-BEGIN = 8  # in each step, of requests that take some 30 µs
+BEGIN = 4  # in each step, of requests that take some 50 µs each
 STEP_S = 0.001
 
 
 class WaitingLine:
-    """Used on the node's loop."""
+    """Used on the node's loop. `most` begin in a step."""
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = BEGIN, step_s: float = STEP_S) -> None:
+        self._most, self._step_s = most, step_s
         self._waiting: deque[Callable[[], None]] = deque()
-        self._left = BEGIN  # in this step
+        self._left = most  # in this step
         self._step: asyncio.TimerHandle | None = None
 
     def join(self, begin: Callable[[], None]) -> None:
         """Call `begin` now, or in its turn."""
         if self._step is None:
-            self._step = asyncio.get_running_loop().call_later(STEP_S, self._next_step)
+            self._step = asyncio.get_running_loop().call_later(self._step_s, self._next_step)
         if self._left and not self._waiting:
             self._left -= 1
             begin()
@@ -35,9 +36,9 @@ class WaitingLine:
             self._waiting.append(begin)
 
     def _next_step(self) -> None:
-        self._step, self._left = None, BEGIN
+        self._step, self._left = None, self._most
         if self._waiting:
-            self._step = asyncio.get_running_loop().call_later(STEP_S, self._next_step)
+            self._step = asyncio.get_running_loop().call_later(self._step_s, self._next_step)
         while self._waiting and self._left:
             self._left -= 1
             self._waiting.popleft()()

@@ -5,8 +5,8 @@ a few hundred would take the node's memory. So all together have a budget. A big
 connections broken off that have held theirs longest and most, if they have held it for seconds. Only if nobody is slow
 is the answer not given: 429.
 
-Small answers are not asked about. They are counted once a second, with all others; if all together are too much then,
-those are broken off, too, that have held most for seconds.
+Small answers are not asked about. They are counted once a second, with all others; if the small ones alone are too much
+then, those are broken off, too, that have held most for seconds.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection
 from typing import Protocol
 
 BIG_BYTES = 16 * 1024
+SMALL_HELD_BYTES = 64 * 1024  # small answers are not begun where a connection has a quarter of that unread
 SLOW_S = 2.0
 COUNT_AGAIN_S = 0.05  # to count costs some milliseconds where there are ten thousand connections
 
@@ -47,7 +48,7 @@ class UnsentBytes:
         """Whether an answer of this size may be written now. One may, however big, when nothing else waits."""
         if self.held + size > self._most and now_s - self._counted_s >= COUNT_AGAIN_S:
             self.count(now_s)
-            self._break_off_slow(size, now_s)
+            self._break_off_slow(self._connections(), self.held + size - self._most, now_s)
         if self.held and self.held + size > self._most:
             return False
         self.held += size
@@ -55,19 +56,22 @@ class UnsentBytes:
 
     def sweep(self, now_s: float) -> None:
         self.count(now_s)
-        self._break_off_slow(0, now_s)
+        small = [each for each in self._connections() if each.unsent <= SMALL_HELD_BYTES]
+        too_much = sum(each.unsent for each in small) - self._most
+        if too_much > 0:
+            self._break_off_slow(small, too_much, now_s)
 
     def count(self, now_s: float) -> None:
         self._counted_s = now_s
         self.held = sum(connection.unsent for connection in self._connections())
 
-    def _break_off_slow(self, size: int, now_s: float) -> None:
-        if self.held + size <= self._most:
-            return
-        slow = [each for each in self._connections() if _is_slow(each, now_s)]
+    def _break_off_slow(self, connections: Collection[Sending], enough: int, now_s: float) -> None:
+        """Until so many bytes are freed, those with most first."""
+        slow = [each for each in connections if _is_slow(each, now_s)]
         for connection in sorted(slow, key=lambda each: each.unsent, reverse=True):
-            if self.held + size <= self._most:
+            if enough <= 0:
                 return
+            enough -= connection.unsent
             self.held -= connection.unsent
             self.broken_off += 1
             connection.break_off()

@@ -93,8 +93,8 @@ def test_an_idle_connection_does_not_hold_the_head_that_came_over_it(node: Node,
         sock = dial(node, sockets, (LIVEZ % BIG).replace(b"/livez", path + b"?" + b"q" * 8 * KIB))
         assert status_of(sock) in (200, 400, 404)
         wait_for("nothing is held", lambda: not held(node))
-        (connection,) = node.server._open()
-        scope = connection.cycle.scope
+        (open_one,) = node.server._open()
+        scope = open_one.cycle.scope
         assert SMALL_HEAD_BYTES > len(scope["query_string"]) + sum(len(value) for _, value in scope["headers"])
         sock.sendall(LIVEZ % b"")
         assert 200 == status_of(sock)
@@ -105,8 +105,8 @@ def test_the_body_of_a_request_that_has_none_is_not_kept(node: Node, head: bytes
     with ExitStack() as sockets:
         dial(node, sockets, head % b"Content-Length: 200000\r\n" + bytes(200_000))
         wait_for("it is here", lambda: any(c._body_bytes == 200_000 for c in node.server._open()))
-        (connection,) = node.server._open()
-        assert b"" == connection.cycle.body
+        (open_one,) = node.server._open()
+        assert b"" == open_one.cycle.body
 
 
 @pytest.mark.parametrize("path", [b"/votes", b"/polls"])
@@ -195,3 +195,22 @@ def test_a_body_of_short_lines_in_a_chunk_each_is_taken(node: Node) -> None:
         sock = dial(node, sockets, head + b"%x\r\n%b\r\n" % (len(line), line) * 5_000 + b"0\r\n\r\n")
         assert 200 == status_of(sock)
     assert {"happy": 0, "sad": 5_000} == node.tally()
+
+
+def test_a_body_that_is_refused_is_passed_over_slowly_and_the_connection_goes_on(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred clients that send four megabytes for a route that takes none had the loop do nothing else."""
+    size = 300_000
+    monkeypatch.setattr(node.server._shared.passed_over, "_step_s", 0.2)
+    node.call(node.server._shared.passed_over.join, lambda: None)  # another one's piece is passed over just now
+    with ExitStack() as sockets:
+        sock = dial(node, sockets, POST % (b"/producers", size) + bytes(1_000))
+        assert 413 == status_of(sock)
+        sock.sendall(bytes(1_000))
+        wait_for("it is not read for a while", lambda: any(c.flow.read_paused for c in node.server._open()))
+        sock.sendall(bytes(size - 2_000) + LIVEZ % b"")
+        assert 200 == status_of(sock)
+        wait_for("it is read as ever", lambda: not any(c.flow.read_paused for c in node.server._open()))
+        sock.sendall(LIVEZ % b"")
+        assert 200 == status_of(sock)

@@ -9,7 +9,6 @@ from itertools import pairwise
 
 import pytest
 
-from quorate.http import line as line_module
 from quorate.http.line import BEGIN, WaitingLine
 from tests.support.http_node import MOOD, running
 from tests.support.on_loop import on_loop
@@ -20,9 +19,8 @@ FOLLOW = b"GET /events?poll=mood HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 @on_loop
-async def test_only_few_begin_in_a_step_and_all_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_module, "STEP_S", 0.01)
-    line, begun = WaitingLine(), list[int]()
+async def test_only_few_begin_in_a_step_and_all_in_their_order() -> None:
+    line, begun = WaitingLine(step_s=0.01), list[int]()
     for number in range(3 * BEGIN + 1):
         line.join(lambda number=number: begun.append(number))  # type: ignore[misc]
     assert list(range(BEGIN)) == begun, "the first need not wait"
@@ -62,9 +60,9 @@ def test_of_many_clients_that_send_all_at_once_only_few_requests_begin_at_a_time
 
 
 def test_a_client_that_leaves_while_its_request_is_in_the_line_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_module, "STEP_S", 0.2)
     with running() as node:
         node.ask("POST", "/polls", MOOD)
+        monkeypatch.setattr(node.server._shared.line, "_step_s", 0.2)
         wait_for("a new step", lambda: node.server._shared.line._step is None)
         node.server._shared.line._left = 0
         with node.dial() as sock:

@@ -205,13 +205,13 @@ def test_small_answers_that_nobody_reads_come_to_an_end_when_they_are_many(monke
     """Of ten thousand connections, each with 64 KiB of them, they took 640 MB, ten times what they may."""
     monkeypatch.setattr(unsent, "SLOW_S", 0.0)
     monkeypatch.setattr(server, "SWEEP_S", 0.02)
-    with running(streams=100, limits=Limits(unsent_bytes=512 * 1024)) as node, ExitStack() as sockets:
+    with running(streams=100, limits=Limits(unsent_bytes=128 * 1024)) as node, ExitStack() as sockets:
         node.hold_little_in_sockets()
-        for _ in range(50):
+        for _ in range(20):
             with contextlib.suppress(OSError):
-                dial(node, sockets, LIVEZ * 5_000)
+                dial(node, sockets, LIVEZ * 1_500)
         wait_for("some are broken off", lambda: node.server._shared.unsent.broken_off > 0)
-        wait_for("the rest is within the budget", lambda: held(node) <= 512 * 1024)
+        wait_for("the rest is within the budget", lambda: held(node) <= 128 * 1024)
         assert max((each.unsent for each in node.server._open()), default=0) < 32 * 1024
         assert 200 == node.ask("GET", "/livez").status
 
