@@ -24,6 +24,10 @@ from quorate.vote import ID_BYTES_MAX, Outcome
 
 PRODUCERS_MAX = 100_000
 FORGOTTEN_MAX = 100_000
+TOO_MANY_FORGOTTEN = (
+    f"{FORGOTTEN_MAX:,} forgotten producers are remembered. The oldest are dropped when more votes were counted and some "
+    "minutes have passed; then this one can be forgotten"
+)
 REMEMBERED_REQUESTS = 5  # as in Kafka, where a producer may have as many on the way
 
 # (epoch, last sequence, fingerprints of the last requests, newest last). A tuple, so that a snapshot can share it.
@@ -91,7 +95,7 @@ class Sessions:
             return ForgetResult("gone", detail=f"{producer!r} has epoch {epoch} now: it was opened again")
         counts = bool(sequence) or epoch > 1
         if counts and producer not in self._forgotten and len(self._forgotten) >= FORGOTTEN_MAX:
-            return ForgetResult("too_large", detail=f"{FORGOTTEN_MAX:,} names are remembered as forgotten already")
+            return ForgetResult("too_large", detail=TOO_MANY_FORGOTTEN)
         del self._sessions[producer]
         self._forgotten.pop(producer, None)
         self._emptied.pop(producer, None)
