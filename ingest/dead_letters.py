@@ -19,6 +19,7 @@ import msgspec
 
 from quorate.errors import Invalid
 from quorate.ingest.split import split
+from quorate.unreadable import UNREADABLE
 from quorate.vote import VOTES_PER_REQUEST_MAX, Vote
 from quorate.words import count
 
@@ -46,7 +47,7 @@ class Letter:
         """The rejected votes. Raises `Invalid` if what is there can never count: it is no vote, or has no id."""
         try:
             votes = [_decode_vote(line) for line in self.lines]
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Invalid(f"it holds no votes: {error}") from None
         if not votes or any(vote.id is None for vote in votes):
             raise Invalid("it holds a vote without an id, which could be counted twice")
@@ -61,7 +62,7 @@ def read_letter(data: bytes) -> Letter:
     try:
         fields = msgspec.json.decode(head, type=dict[str, Any])
         reason, detail = str(fields.pop("reason")), str(fields.pop("detail"))
-    except (msgspec.DecodeError, KeyError, UnicodeDecodeError):
+    except (*UNREADABLE, KeyError):
         raise Invalid("it does not begin as a dead letter does") from None
     origin = {name: value for name, value in fields.items() if name not in ("votes", "bytes")}
     return Letter(reason, detail, origin, content)

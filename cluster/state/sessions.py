@@ -25,8 +25,8 @@ from quorate.vote import ID_BYTES_MAX, Outcome
 PRODUCERS_MAX = 100_000
 FORGOTTEN_MAX = 100_000
 TOO_MANY_FORGOTTEN = (
-    f"{FORGOTTEN_MAX:,} forgotten producers are remembered. The oldest are dropped when more votes were counted and some "
-    "minutes have passed; then this one can be forgotten"
+    f"{FORGOTTEN_MAX:,} forgotten producers are remembered. The oldest are dropped when more votes were counted and "
+    "some minutes have passed; then this one can be forgotten"
 )
 REMEMBERED_REQUESTS = 5  # as in Kafka, where a producer may have as many on the way
 

@@ -27,8 +27,9 @@ from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit import sections
 from quorate.cluster.submit.batch import Batch
-from quorate.cluster.submit.leader_call import UNREADABLE, LeaderCall, may_try_again, unreadable
+from quorate.cluster.submit.leader_call import LeaderCall, may_try_again, unreadable
 from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded
+from quorate.unreadable import UNREADABLE
 from quorate.vote import ENTRY_BYTES_MAX
 
 BATCH_BYTES = 1024 * 1024  # a batch of this size leaves alone; only a single request can make a bigger one

@@ -42,15 +42,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeGuard, TypeVar
 
-import msgspec
-
 from quorate.cluster.replica import PeerHandler, Replica
 from quorate.cluster.submit.leader_wait import LeaderWait
 from quorate.errors import NoLeader, NotReady, OutcomeUnknown, Overloaded, QuorateError
+from quorate.unreadable import UNREADABLE
 
 T = TypeVar("T")
-
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # of bytes that a peer sent
 
 
 def may_try_again(error: BaseException) -> TypeGuard[NoLeader | NotReady]:

@@ -16,8 +16,8 @@ from typing import Annotated
 import msgspec
 
 from quorate.cluster.entry import ID_HASH_BYTES
-from quorate.cluster.submit.leader_call import UNREADABLE
 from quorate.errors import Invalid, NotReady
+from quorate.unreadable import UNREADABLE
 from quorate.vote import ENTRY_BYTES_MAX
 
 VOTES_MAX = ENTRY_BYTES_MAX // 32  # more votes than an entry's bytes could bring one by one

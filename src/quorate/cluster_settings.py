@@ -17,7 +17,6 @@ from quorate.cluster import entry
 from quorate.cluster.entry import Command, Done
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.replica import Replica
-from quorate.cluster.submit.leader_call import UNREADABLE
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import SETTINGS, Config
 from quorate.config.load import nearest_setting
@@ -25,6 +24,7 @@ from quorate.config.shared import SHARED, ToldSetting, told_settings
 from quorate.config.window import small_window
 from quorate.config.write import toml_value
 from quorate.errors import Invalid, NotFound, NotReady, QuorateError, TooSoon
+from quorate.unreadable import UNREADABLE
 
 ASK_S = 1.0
 LEVEL = 1  # nodes of a program with a lower feature level do not know the question

@@ -10,10 +10,10 @@ import msgspec
 
 from quorate.cluster.raft.messages import Count
 from quorate.cluster.raft.replica import RaftReplica
-from quorate.cluster.submit.leader_call import UNREADABLE
 from quorate.config import Config
 from quorate.errors import NotReady, QuorateError
 from quorate.http.api import MemberAddresses
+from quorate.unreadable import UNREADABLE
 
 PROBE_S = 1.0
 

@@ -12,6 +12,7 @@ import requests
 
 from quorate import errors
 from quorate.errors import Invalid, MethodNotAllowed, NoLeader, NotFound, OutcomeUnknown, QuorateError
+from quorate.unreadable import UNREADABLE
 from quorate.web.words import (
     NO_HTTP,
     PLAIN,
@@ -59,7 +60,7 @@ def answer_error(status: int, body: bytes, headers: Mapping[str, str], node: str
     try:
         problem = msgspec.json.decode(body, type=dict[str, Any])
         kind, detail = errors.kind_from(str(problem.pop("type")).rpartition("/")[2]), str(problem.pop("detail", ""))
-    except (msgspec.DecodeError, KeyError):
+    except (*UNREADABLE, KeyError):
         return _error_without_problem(status, body, node, by)
     if status == 400 and detail.startswith(HTTPS_PORT):
         return Unreached(f"{node} cannot be reached: {SPEAKS_TLS}")

@@ -23,6 +23,7 @@ import requests
 from quorate.client.attempts import FailedAttempts
 from quorate.client.error_replies import answer_error, transport_error, worth_another_try
 from quorate.errors import Deleted, Invalid, QuorateError, UnknownPoll
+from quorate.unreadable import UNREADABLE
 from quorate.vote import Tallied, Vote
 from quorate.web.session import WebSession
 from quorate.web.words import by_way_of
@@ -62,7 +63,7 @@ class ClientReply(msgspec.Struct):
     def decode(self, shape: type[T]) -> T:
         try:
             return msgspec.json.decode(self.body, type=shape)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise QuorateError(f"{self.url} does not answer as a Quorate node does: {error}") from None
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from requests.auth import AuthBase
 
+from quorate.unreadable import UNREADABLE
 from quorate.web.long_read import LongRead
 
 TIMEOUT_S = 20.0
@@ -29,7 +30,7 @@ class WebAnswer:
         """None if it is no JSON."""
         try:
             return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return None
 
 

@@ -29,6 +29,7 @@ from quorate.ingest.social.networks.bluesky.place import OLDEST, TIMES_FROM, Jet
 from quorate.ingest.social.networks.bluesky.servers import MESSAGE_BYTES_MAX, JetstreamServer, Servers
 from quorate.ingest.social.reading.pauses import ReconnectPauses
 from quorate.shown import name as shown_name
+from quorate.unreadable import UNREADABLE
 from quorate.web.long_read import LongReadFailed
 from quorate.web.web_socket import WebSocket, WebSocketRefused
 
@@ -243,7 +244,7 @@ class _Error(msgspec.Struct):
 def _error_of(body: bytes) -> str:
     try:
         return shown_name(msgspec.json.decode(body, type=_Error).error)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return ""
 
 

@@ -13,6 +13,7 @@ import msgspec
 
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.html_text import html_text
+from quorate.unreadable import UNREADABLE
 
 Status = dict[str, Any]
 SEEN_BY_ALL = ("", "public", "unlisted")
@@ -23,7 +24,7 @@ def read_status(data: bytes) -> Status | None:
     """None if it is none."""
     try:
         status = _decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
     return status if id_of(status) else None
 

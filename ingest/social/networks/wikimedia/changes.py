@@ -15,6 +15,7 @@ import msgspec
 
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.html_text import html_text
+from quorate.unreadable import UNREADABLE
 
 REPEATS = ("categorize",)
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -33,7 +34,7 @@ class WikiChange:
     def __init__(self, data: bytes) -> None:
         try:
             self._fields = _decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             raise NoChange from None
         meta = self._fields.get("meta")
         self._meta: dict[str, Any] = meta if isinstance(meta, dict) else {}

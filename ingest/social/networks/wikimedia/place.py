@@ -22,6 +22,8 @@ from typing import Any
 
 import msgspec
 
+from quorate.unreadable import UNREADABLE
+
 BACK_MS = 1
 
 Topic = tuple[str, int]
@@ -167,7 +169,7 @@ def _entries(event_id: str) -> Sequence[dict[str, Any]] | None:
     """None: it is another kind of id, which only its server understands."""
     try:
         entries = msgspec.json.decode(event_id)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     return entries if isinstance(entries, list) and entries and all(map(_is_entry, entries)) else None
 

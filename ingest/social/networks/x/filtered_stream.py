@@ -15,6 +15,7 @@ from quorate.ingest.social.networks.x.problems import issue_of, refusal_of
 from quorate.ingest.social.reading.lines import LineCutter
 from quorate.ingest.social.reading.loose_json import mended
 from quorate.ingest.social.reading.retry_after import date_s
+from quorate.unreadable import UNREADABLE
 from quorate.web.long_read import LongRead
 
 PATH = "/2/tweets/search/stream"
@@ -83,5 +84,5 @@ def _message(decoder: msgspec.json.Decoder[StreamMessage], line: bytes) -> Strea
 def _decoded(body: bytes) -> object:
     try:
         return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return None
