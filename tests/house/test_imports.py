@@ -18,7 +18,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "plain": (
         [
             *(f"quorate.{n}" for n in ("errors", "exit_code", "host_port", "own_files", "shown", "site")),
-            *(f"quorate.{n}" for n in ("pace", "turns", "vote", "vote_json", "words")),
+            *(f"quorate.{n}" for n in ("pace", "turns", "unreadable", "vote", "vote_json", "words")),
             "quorate.cluster.entry",
         ],
         [],
