@@ -60,8 +60,9 @@ class GapSearch:
             self.inlet.pause(0)
             gap = self.marks.next_gap(LOOK_S)
             if gap is not None:
-                self.inlet.pause(max(0.0, (gap.opened_ms - self.server_ms()) / 1_000 + LATE_S))
-                if self.marks.begin(gap):
+                connected_ms = gap.connected_ms
+                self.inlet.pause(max(0.0, (connected_ms - self.server_ms()) / 1_000 + LATE_S))
+                if self.marks.begin(gap, connected_ms):
                     self._fill(gap)
 
     def _fill(self, gap: Gap) -> None:

@@ -23,11 +23,13 @@ QUIET_S = 60.0  # nothing came for so long: then nothing older comes any more
 
 @dataclass(slots=True)
 class Gap:
-    """Ids beyond `since` and below `until` were written while nobody listened, or may have been."""
+    """Ids beyond `since` and below `until` were written while nobody listened, or may have been. It may grow by gaps
+    that follow: `connected_ms` is the last of the connects, `first_ms` the first."""
 
     since: int
     until: int
-    opened_ms: float
+    first_ms: float
+    connected_ms: float
 
     @property
     def seconds(self) -> float:
@@ -59,7 +61,7 @@ class Marks:
         with self._changed:
             until = id_at(server_ms + OVERLAP_S * 1_000)
             if self._newest:
-                self._add(Gap(_earlier(self._newest), until, server_ms))
+                self._add(Gap(_earlier(self._newest), until, server_ms, server_ms))
             else:
                 self._newest = id_at(server_ms)
             self._changed.notify_all()
@@ -87,10 +89,11 @@ class Marks:
             self._changed.wait_for(lambda: self._gaps or self._is_closed, timeout_s)
             return self._gaps[0] if self._gaps else None
 
-    def begin(self, gap: Gap) -> bool:
-        """It is being filled, and does not grow any more. False: it was given up meanwhile."""
+    def begin(self, gap: Gap, connected_ms: float) -> bool:
+        """It is being filled, and does not grow any more. False: it was given up, or has grown since this connect."""
         with self._changed:
-            self._is_filling = bool(self._gaps) and self._gaps[0] is gap
+            is_first = bool(self._gaps) and self._gaps[0] is gap
+            self._is_filling = is_first and gap.connected_ms == connected_ms
             return self._is_filling
 
     def filled(self, gap: Gap) -> dict[str, str]:
@@ -114,8 +117,8 @@ class Marks:
     def _add(self, gap: Gap) -> None:
         last = self._gaps[-1] if self._gaps else None
         joins = last is not None and not (self._is_filling and len(self._gaps) == 1)
-        if last is not None and joins and gap.opened_ms - last.opened_ms < JOINED_S * 1_000:
-            last.until = max(last.until, gap.until)
+        if last is not None and joins and gap.first_ms - last.first_ms < JOINED_S * 1_000:
+            last.until, last.connected_ms = max(last.until, gap.until), gap.connected_ms
         else:
             self._gaps.append(gap)
 

@@ -30,6 +30,7 @@ from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.lines import LineTooLong
 from quorate.ingest.social.reading.pauses import ReconnectPauses
 from quorate.ingest.social.reading.refusal import Refusals, StreamRefused
+from quorate.shown import line
 from quorate.web.long_read import LongReadFailed
 from quorate.words import count
 
@@ -252,7 +253,7 @@ class XReading:
             if (problem := message.problem) is not None:
                 if ends_stream(problem):
                     return self._told(problem)
-                log.warning("X says: %s", said_in(problem))
+                log.warning("X says of a post: %s", line(issue_of(problem), 100))
         return ("budget", "") if self._budget.left <= 0 else None
 
     def _put(self, messages: Sequence[StreamMessage]) -> None:

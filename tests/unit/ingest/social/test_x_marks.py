@@ -27,6 +27,10 @@ def first(marks: Marks) -> Gap:
     return gap
 
 
+def begun(marks: Marks, gap: Gap) -> bool:
+    return marks.begin(gap, gap.connected_ms)
+
+
 def test_the_first_time_it_begins_now() -> None:
     marks = Marks(0)
     assert said(5) == connect(marks, 5)
@@ -46,14 +50,14 @@ def test_while_a_gap_is_open_the_position_stays_at_its_beginning() -> None:
     assert {} == marks.before_put(at(205))
     marks.after_put(at(205))
     assert {} == marks.quiet(T0_MS + 1_000_000)
-    assert marks.begin(gap)
+    assert begun(marks, gap)
     assert said(1000 - 60) == marks.filled(gap)
 
 
 def test_after_a_gap_all_until_the_connect_was_read() -> None:
     marks = Marks(at(100))
     connect(marks, 200)
-    assert marks.begin(gap := first(marks))
+    assert begun(marks, gap := first(marks))
     assert said(200) == marks.filled(gap)
 
 
@@ -63,15 +67,26 @@ def test_gaps_that_follow_closely_are_one() -> None:
         connect(marks, seconds)
     gap = first(marks)
     assert (at(100 - OVERLAP_S), at(300 + OVERLAP_S)) == (gap.since, gap.until)
-    assert marks.begin(gap)
+    assert begun(marks, gap)
     assert said(300) == marks.filled(gap)
     assert marks.next_gap(0) is None
+
+
+def test_a_gap_that_has_grown_is_not_begun_as_it_was() -> None:
+    """The search would know nothing yet of what was written just before the last connect."""
+    marks = Marks(at(100))
+    connect(marks, 200)
+    gap = first(marks)
+    connected_ms = gap.connected_ms
+    connect(marks, 270)
+    assert not marks.begin(gap, connected_ms)
+    assert marks.begin(gap, T0_MS + 270_000)
 
 
 def test_a_gap_that_is_being_filled_does_not_grow() -> None:
     marks = Marks(at(100))
     connect(marks, 200)
-    assert marks.begin(gap := first(marks))
+    assert begun(marks, gap := first(marks))
     marks.after_put(at(210))
     connect(marks, 220)
     assert at(200 + OVERLAP_S) == gap.until
@@ -87,7 +102,7 @@ def test_a_gap_far_behind_another_one_is_its_own() -> None:
     connect(marks, 500)
     gap = first(marks)
     assert at(200 + OVERLAP_S) == gap.until
-    assert marks.begin(gap)
+    assert begun(marks, gap)
     assert said(400 - OVERLAP_S) == marks.filled(gap)
 
 
@@ -96,7 +111,7 @@ def test_what_is_given_up_is_not_filled() -> None:
     connect(marks, 200)
     gap = first(marks)
     assert said(300) == marks.skip_to(T0_MS + 300_000)
-    assert not marks.begin(gap)
+    assert not begun(marks, gap)
     assert {} == marks.filled(gap)
 
 
