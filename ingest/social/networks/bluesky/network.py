@@ -220,10 +220,10 @@ class _EventStream:
         """This message, and what has come behind it. The end of the connection is for the next call."""
         found: list[Message] = []
         with contextlib.suppress(LongReadFailed):
-            while data is not None and len(found) < MESSAGES_AT_ONCE:
+            while data is not None:
                 if (message := self._read(data)) is not None:
                     found.append(message)
-                data = self._socket.receive(0)
+                data = self._socket.receive(0) if len(found) < MESSAGES_AT_ONCE else None
         return found
 
     def _read(self, data: bytes) -> Message | None:

@@ -39,6 +39,21 @@ def test_posts_come_with_their_author_and_tags(double: JetstreamDouble) -> None:
     assert [] == double.violations
 
 
+def test_no_message_is_lost_between_two_pieces_of_many(
+    double: JetstreamDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("quorate.ingest.social.networks.bluesky.network.MESSAGES_AT_ONCE", 3)
+    inlet = SocialInlet(room=1)
+    with running(Bluesky([double.url]), inlet):
+        listening(double)
+        double.say("first")
+        wait_for("the inlet is full", lambda: inlet.posts)
+        double.say(*map(str, range(40)))
+        inlet.take_more(100)
+        wait_for("the last one", lambda: "39" in inlet.texts)
+    assert ["first", *map(str, range(40))] == inlet.texts
+
+
 def test_edits_and_deletions_and_records_without_text_are_no_posts(double: JetstreamDouble) -> None:
     inlet = SocialInlet()
     with running(Bluesky([double.url]), inlet):
