@@ -24,7 +24,6 @@ from quorate.ingest.social.synthetic.truth import Truth
 T = TypeVar("T")
 
 START_MS = 1_767_225_600_000  # 2026 began; so that the same seed always makes the same bytes
-REPOSTS, EDITS, REPEATS = 0.2, 0.03, 0.005  # of the posts
 MENTIONING, MORE, DECOYS, TAGGED = 0.6, 0.15, 0.15, 0.25
 IN_A_SPIKE = 0.8  # of the posts then speak of one thing
 AUTHORS = 20_000
@@ -33,9 +32,21 @@ TAGS, TAG_EVERY = 8, 250  # so many are in fashion; a new one comes after so man
 
 
 @dataclass(frozen=True, slots=True)
+class LineShares:
+    """Of all lines. Not every network has them all."""
+
+    reposts: float = 0.2
+    edits: float = 0.03
+    repeats: float = 0.005
+
+
+@dataclass(frozen=True, slots=True)
 class _RecentPost:
     post: PostLine
     plants: Sequence[Plant]
+
+
+ALL_KINDS = LineShares()
 
 
 class SyntheticPosts:
@@ -52,12 +63,14 @@ class SyntheticPosts:
         rate: float = 100.0,
         start_ms: int = START_MS,
         prefix: str | None = None,
+        shares: LineShares = ALL_KINDS,
     ) -> None:
         self.truth, garden = Truth(polls), Garden(polls)
         self.left_out = garden.left_out
         if not garden.plants:
             raise Invalid("there is no option that a made-up post could mention without doubt")
         self._chance: Callable[[], float] = random.Random(f"{seed}").random
+        self._shares = shares
         self._start_ms, self._prefix = start_ms, f"synthetic-{seed}" if prefix is None else prefix
         self._plants = self._shuffled(garden.plants)
         self._until = list(accumulate(1 / (rank + 1) for rank in range(len(self._plants))))  # Zipf's law
@@ -79,13 +92,13 @@ class SyntheticPosts:
 
     def _next(self) -> PostLine:
         created_ms = self._start_ms + int(self._rhythm.next_s() * 1000)
-        kind = self._chance() if self._recent else 1.0
+        kind, shares = self._chance() if self._recent else 1.0, self._shares
         self.posts += 1
-        if kind < REPOSTS:
+        if kind < shares.reposts:
             return self._repost(created_ms)
-        if kind < REPOSTS + EDITS:
+        if kind < shares.reposts + shares.edits:
             return self._edit(created_ms)
-        if kind < REPOSTS + EDITS + REPEATS:
+        if kind < shares.reposts + shares.edits + shares.repeats:
             self.kinds["repeat"] += 1
             return self._one_of(self._recent).post
         return self._post(created_ms)

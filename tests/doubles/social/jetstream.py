@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import parse_qs
 
@@ -44,8 +45,7 @@ class JetstreamTerms:
     compresses: bool = True
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(msgspec.Struct, frozen=True):
     seq: int
     time_us: int
     did: str
@@ -55,7 +55,18 @@ class Said:
 
 
 class JetstreamDouble(Double):
-    orders = ("say", "send", "forget_before", "fail", "fail_often", "answer_next", "begin_anew", "count")
+    orders = (
+        "say",
+        "send",
+        "publish_posts",
+        "forget",
+        "forget_before",
+        "fail",
+        "fail_often",
+        "answer_next",
+        "begin_anew",
+        "count",
+    )
 
     def __init__(
         self,
@@ -106,6 +117,22 @@ class JetstreamDouble(Double):
             self.said.append(Said(seq, time_us, did, f"key{seq}", record, operation))
             self._changed.notify_all()
 
+    def publish_posts(self, file: str) -> int:
+        """The posts of a file, as `quorate stream generate` writes it."""
+        lines = Path(file).read_bytes().splitlines()
+        for line in lines:
+            post = msgspec.json.decode(line)
+            operation = "update" if post["is_edit"] else "create"
+            self.say(post["text"], tags=tuple(post["tags"]), did=f"did:plc:{post['author']}", operation=operation)
+        return len(lines)
+
+    def forget(self, keep: int) -> None:
+        """All but the last ones."""
+        with self.lock:
+            before, self._floor = self._floor, max(0, len(self.said) - keep)
+            for at in range(before, self._floor):
+                self.said[at] = msgspec.structs.replace(self.said[at], record=None)
+
     def count(self) -> int:
         return len(self.said)
 
@@ -139,7 +166,13 @@ class JetstreamDouble(Double):
         self._dictionary_number += 1
 
     def seen(self) -> dict[str, Any]:
-        return {**super().seen(), "cursors": self.cursors, "statuses": self.statuses, "faults": self.faults}
+        return {
+            **super().seen(),
+            "connections": len(self.cursors),
+            "cursors": self.cursors,
+            "statuses": self.statuses,
+            "faults": self.faults,
+        }
 
     def close_connections(self) -> None:
         with self._changed:

@@ -17,6 +17,7 @@ import time
 import urllib.parse
 import uuid
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 from tests.doubles.social.double import Double, Request, arguments, serve_for_ever
@@ -37,7 +38,7 @@ class WikimediaDouble(Double):
     `faults` are for the connections to come, one each; after them `cut` says after how many bytes one ends.
     """
 
-    orders = ("publish_many", "forget", "fail")
+    orders = ("publish_many", "publish_posts", "forget", "fail", "hang_up_often")
 
     def __init__(
         self,
@@ -113,8 +114,32 @@ class WikimediaDouble(Double):
                 user=f"User {random_.randrange(1000)}",
             )
 
-    def forget(self, records: int) -> None:
-        self.log.forget(records)
+    def publish_posts(self, file: str) -> int:
+        """The posts of a file, as `quorate stream generate` writes it, as changes. Here nobody edits what was said."""
+        published = 0
+        for line in Path(file).read_bytes().splitlines():
+            post = json.loads(line)
+            if not post["is_edit"]:
+                published += 1
+                self.publish(
+                    title=f"Change {published}",
+                    comment=post["text"],
+                    ms=post["created_ms"],
+                    user=post["author"],
+                    wiki=post["tags"][0] if post["tags"] else "enwiki",
+                    type="categorize" if post["is_repost"] else "edit",
+                    meta={"id": post["id"]},
+                )
+        return published
+
+    def hang_up_often(self, times: int, seed: int, within_bytes: int) -> None:
+        """Each of so many of the next connections ends after at most so many bytes."""
+        random_ = random.Random(seed)
+        self.faults += [Fault("hang_up", random_.randint(0, within_bytes)) for _ in range(times)]
+
+    def forget(self, records: int = 0, keep: int | None = None) -> None:
+        """The oldest; or all but so many."""
+        self.log.forget(records if keep is None else max(0, len(self.log.records) - keep))
 
     def fail(self, **fault: Any) -> None:
         self.faults.append(Fault(**fault))
@@ -229,7 +254,7 @@ class WikimediaDouble(Double):
         self.log.wake()
 
     def seen(self) -> dict[str, Any]:
-        return {"violations": self.violations, "connections": len(self.asked)}
+        return {"violations": self.violations, "connections": len(self.asked), "kept": len(self.log.records)}
 
 
 def _event(record: Record, places: list[dict[str, Any]]) -> bytes:
