@@ -28,17 +28,18 @@ RESERVED_MOST = 100
 
 @dataclass(frozen=True, slots=True)
 class BudgetLimits:
-    """Both hold: `dollars_per_day` is none if it is None."""
+    """Both hold, if both are given. Without any, it is a small budget: nobody shall be surprised by a bill."""
 
-    posts_per_day: int = POSTS_PER_DAY
+    posts_per_day: int | None = None
     dollars_per_day: float | None = None
     dollars_per_post: float = DOLLARS_PER_POST
 
     @property
     def posts(self) -> int:
-        if self.dollars_per_day is None or not self.dollars_per_post:
-            return self.posts_per_day
-        return min(self.posts_per_day, int(self.dollars_per_day / self.dollars_per_post + 1e-9))
+        limits = [] if self.posts_per_day is None else [self.posts_per_day]
+        if self.dollars_per_day is not None and self.dollars_per_post:
+            limits.append(int(self.dollars_per_day / self.dollars_per_post + 1e-9))
+        return min(limits, default=POSTS_PER_DAY)
 
     def __str__(self) -> str:
         return f"{count(self.posts, 'post')} (${self.posts * self.dollars_per_post:,.2f}) a day"

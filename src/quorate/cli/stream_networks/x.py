@@ -32,9 +32,7 @@ def read_keys(env: Mapping[str, str]) -> XKeys:
 @click.option(
     "--posts-per-day",
     type=click.IntRange(min=1),
-    default=1_000,
-    show_default=True,
-    help="Stop until the next day (UTC) after so many posts.",
+    help="Stop until the next day (UTC) after so many posts.  [default: 1000, if no money is named]",
 )
 @click.option("--dollars-per-day", type=click.FloatRange(min=0.0), help="Stop after posts for so much money.")
 @click.option(
@@ -49,16 +47,24 @@ def read_keys(env: Mapping[str, str]) -> XKeys:
 @click.option(
     "--rule-characters-max", type=click.IntRange(min=64), default=1_024, show_default=True, help="Length of a rule."
 )
+@click.option(
+    "--silence-s",
+    type=click.FloatRange(min=1),
+    default=22.0,
+    show_default=True,
+    help="Connect anew when nothing came for so long.",
+)
 @click.option("--tag", default="quorate", show_default=True, help="Marks our rules; others are not touched.")
 @stream_options
 def x(
     url: str,
-    posts_per_day: int,
+    posts_per_day: int | None,
     dollars_per_day: float | None,
     dollars_per_post: float,
     no_reposts: bool,
     rules_max: int,
     rule_characters_max: int,
+    silence_s: float,
     tag: str,
     keys: XKeys,
     options: StreamOptions,
@@ -84,6 +90,7 @@ def x(
         rules=RuleLimits(rules_max, rule_characters_max),
         tag=tag,
         reposts=not no_reposts,
+        silence_s=silence_s,
     )
     echo(f"budget: {budget}", err=True)
     return run_stream(network, options)

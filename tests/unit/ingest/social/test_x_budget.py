@@ -25,6 +25,7 @@ class Clock:
     [
         (BudgetLimits(), 1_000, "1,000 posts ($5.00) a day"),
         (BudgetLimits(5_000), 5_000, "5,000 posts ($25.00) a day"),
+        (BudgetLimits(dollars_per_day=50), 10_000, "10,000 posts ($50.00) a day"),
         (BudgetLimits(5_000, dollars_per_day=1), 200, "200 posts ($1.00) a day"),
         (BudgetLimits(100, dollars_per_day=1), 100, "100 posts ($0.50) a day"),
         (BudgetLimits(10**9, dollars_per_day=0.015), 3, "3 posts ($0.01) a day"),
