@@ -18,7 +18,7 @@ from quorate.tls_report import TlsReport
 from tests.support.certificates import DAY, Authority
 from tests.support.on_loop import on_loop
 
-STRONG = "4f" * 3 + "0123456789abcdef" * 3 + "5d3b7c9e21"
+STRONG = "e7d40b5f68c3ef21da8b947065fb5e08d3c6a192470d9be8f3175ac64227c1a9"
 SHORT = "a short key, but a random one?"
 
 

@@ -16,7 +16,7 @@ from quorate.errors import ConfigError
 ROOT = Path(__file__).parents[3]
 THREE = "n1=127.0.0.1:9001,n2=127.0.0.1:9002,n3=127.0.0.1:9003"
 OPEN = {"raft.insecure": "true", "http.insecure": "true", "flush.sinks": ""}
-KEY = "0123456789abcdef"
+KEY = "7c9e0b45f1d2a836"
 FINDING = {"raft.bootstrap_expect": "3", "consul.address": "127.0.0.1:8500"}
 
 

@@ -10,7 +10,7 @@ import pytest
 from quorate.config import load
 from quorate.errors import ConfigError
 
-KEY = "0123456789abcdef"
+KEY = "7c9e0b45f1d2a836"
 
 
 def refused(file: Path | None = None, *, env: Mapping[str, str]) -> list[str]:
