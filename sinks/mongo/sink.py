@@ -58,6 +58,7 @@ from quorate.sinks.mongo.stored import (
     ledger_update,
     longer_than,
     marking,
+    marking_other,
     stored_of,
     update,
 )
@@ -252,6 +253,7 @@ class MongoSink:
         operations: dict[str, Operation] = {id: update(bodies[id], self._last[id]) for id in known}
         outcomes = dict.fromkeys(operations, WriteOutcome.WRITTEN)  # if each finds its document as expected
         untouched: dict[str, WriteOutcome] = {}
+        self._mark_others([d for d in documents if d.id not in known], fence, cluster_id)
         for document, raw in self._with_stored([d for d in documents if d.id not in known]):
             id, stored = document.id, None if raw is None else stored_of(raw, document.options)
             outcome = judge(document, fence, cluster_id, stored, ledger=before[id])
@@ -305,6 +307,11 @@ class MongoSink:
         found = self._polls().find({"_id": {"$in": keys}}, READ_CONTENT) if keys else ()
         stored = {raw["_id"]: raw for raw in found}
         return ((document, stored.get(key)) for document, key in zip(documents, keys, strict=True))
+
+    def _mark_others(self, documents: Sequence[PollDocument], fence: Fence, cluster_id: str) -> None:
+        markings = [marking_other(d, fence, cluster_id) for d in documents if len(keys_of(d.id)) > 1]
+        if markings:
+            self._polls().bulk_write(markings, ordered=False)
 
     def _claim(self, raw: Document, document: PollDocument, cluster_id: str) -> bool:
         """Fence a hand-made document if it still holds the results that were judged. They stay until the next write."""

@@ -160,6 +160,13 @@ def marking(id: str, fence: Fence, cluster_id: str, creation: int) -> pymongo.Up
     )
 
 
+def marking_other(document: PollDocument, fence: Fence, cluster_id: str) -> pymongo.UpdateOne:
+    """Mark what an earlier poll of this id left under the other `_id` that it may have: nobody writes it any more."""
+    others = [key for key in keys_of(document.id) if key != key_of(document)]
+    older = {"quorate.cluster": cluster_id, "quorate.fence": {"$lte": str(fence)}}
+    return pymongo.UpdateOne({"_id": {"$in": others}, **older}, {"$set": {"state": DELETED}})
+
+
 def _is_edited(raw: Document, digest: object, own: Sequence[str] | None) -> bool:
     """Options that were added to those that were written are no edit, except in a write-in poll.
 
