@@ -15,10 +15,11 @@ from quorate.cluster.fsm import PollView, StateMachine
 from quorate.errors import UnknownPoll
 from quorate.shown import hidden_character
 from quorate.vote import Vote
-from quorate.words import count, did_you_mean
+from quorate.words import count, did_you_mean, near_names
 
 REFUSALS_A_REQUEST, REFUSALS_A_SECOND = 10, 20
 READ, COMPARED = 5_000, 200  # names that are read, and of these the names that are compared with a misspelt one
+CHARACTERS = 20_000  # of the one times those of the other, summed up: some milliseconds, where all are alike
 POLLS_SHOWN = 3
 TEXT_SHOWN = 100
 
@@ -85,11 +86,20 @@ def _state(poll: PollView, now_ms: int) -> str:
 
 
 def _near(word: str, names: Sequence[str]) -> str:
-    """Names with the same first letter are compared first, where there are too many for all."""
-    if len(names) > COMPARED:
-        first = word[:1].casefold()
-        names = sorted(names, key=lambda name: name[:1].casefold() != first)[:COMPARED]
-    return did_you_mean(word, names)
+    """Names with the same first letter, and of these such of about the same length, are compared first, where there are
+    too many, or too long ones, for all."""
+    first, left = word[:1].casefold(), CHARACTERS
+    likely = sorted(names, key=lambda name: (name[:1].casefold() != first, abs(len(name) - len(word))))
+    compared = []
+    for name in likely[:COMPARED]:
+        left -= len(word) * len(name)
+        if left < 0:
+            break
+        compared.append(name)
+    if len(compared) == len(names):
+        return did_you_mean(word, names)
+    near = near_names(word, compared)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _unknown_option(state: StateMachine, vote: Vote) -> str | None:

@@ -19,6 +19,7 @@ from quorate.turns import ThreadTurns
 ASKED_MAX = 8
 POINTS_ASKED_MAX = 100  # that wait for an entry of the log to come
 POLL_S = 0.05
+REST = 9.0  # times as long as a digest took, before the next one: nobody needs many, and each freezes the state
 
 
 class Digest(msgspec.Struct, frozen=True):
@@ -38,7 +39,7 @@ class Digests:
         self._last: Digest | None = None
         self._asked = self._points_asked = 0
         self._one = asyncio.Lock()
-        self._turns = ThreadTurns()
+        self._turns = ThreadTurns(REST)
         replica.on_applied(self._freeze)
 
     async def digest(self, version: int | None, wait_s: float) -> Digest:

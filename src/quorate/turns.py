@@ -60,9 +60,13 @@ class Turns:
 
 
 class ThreadTurns:
-    """`with turns.work():` around what a thread does, and `with turns.waiting():` where it waits for others in it."""
+    """`with turns.work():` around what a thread does, and `with turns.waiting():` where it waits for others in it.
 
-    def __init__(self) -> None:
+    `rest` is how many times as long as the work the rest is.
+    """
+
+    def __init__(self, rest: float = REST) -> None:
+        self._rest = rest
         self._one = threading.Lock()
         self._rests_until_s = 0.0
         self._mine = threading.local()
@@ -77,7 +81,7 @@ class ThreadTurns:
             finally:
                 self._mine.works = False
                 worked_s = time.thread_time() - began_s
-                self._rests_until_s = time.monotonic() + min(worked_s * REST, REST_MAX_S)
+                self._rests_until_s = time.monotonic() + min(worked_s * self._rest, REST_MAX_S)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
