@@ -107,12 +107,13 @@ class Marks:
             return self._position()
 
     def skip_to(self, server_ms: float) -> dict[str, str]:
-        """What was missed until now is given up."""
+        """What was missed until now is given up. The next connect is as the first one: before it there is no gap."""
         with self._changed:
             self._gaps.clear()
             self._is_filling = False
-            self._newest = max(self._newest, id_at(server_ms))
-            return self._position()
+            skipped = max(self._newest, id_at(server_ms))
+            self._newest = 0
+            return {PART: str(skipped)}
 
     def _add(self, gap: Gap) -> None:
         last = self._gaps[-1] if self._gaps else None

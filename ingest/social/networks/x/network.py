@@ -132,7 +132,7 @@ class XReading:
 
     def _read_once(self) -> None:
         self._check()
-        self._keeper.wait()
+        self._wait_for_options()
         self._wait_for_budget()
         stream = self._opened()
         if stream is not None:
@@ -158,6 +158,12 @@ class XReading:
         return self._stream.server_ms if self._stream is not None else self._network.unix_s() * 1_000
 
     # ---- connecting -------------------------------------------------------------------------------------------------
+
+    def _wait_for_options(self) -> None:
+        """What was written while nothing was to be found is no gap."""
+        if not self._keeper.alternatives:
+            self._keeper.wait()
+            self._inlet.put([], self._marks.skip_to(self._network.unix_s() * 1_000))
 
     def _wait_for_budget(self) -> None:
         if self._budget.left > 0:

@@ -90,6 +90,20 @@ def test_a_position_moves_with_the_time_when_nothing_comes(monkeypatch: pytest.M
         wait_for("it moves", lambda: int(inlet.positions[""]) > first)
 
 
+def test_what_was_written_while_there_was_no_option_is_no_gap() -> None:
+    inlet = SocialInlet()
+    old = str(id_at(inlet.unix_s() * 1_000 - 3_600_000))
+    with double(inlet) as x, running(network(x, inlet), inlet, {"": old}):
+        x.say("happy before")
+        wait_for("it has looked for rules", lambda: x.state.asked)
+        inlet.change("happy")
+        connected(x)
+        arrive(inlet, id := x.say("happy"))
+        wait_for("the position moves on", lambda: int(inlet.positions[""]) >= int(id))
+    assert ["happy"] == inlet.texts
+    assert [] == x.state.searches
+
+
 # ---- the budget -----------------------------------------------------------------------------------------------------
 
 

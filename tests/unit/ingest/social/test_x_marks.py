@@ -113,6 +113,8 @@ def test_what_is_given_up_is_not_filled() -> None:
     assert said(300) == marks.skip_to(T0_MS + 300_000)
     assert not begun(marks, gap)
     assert {} == marks.filled(gap)
+    assert said(400) == connect(marks, 400)
+    assert marks.next_gap(0) is None
 
 
 def test_ids_tell_their_time() -> None:
