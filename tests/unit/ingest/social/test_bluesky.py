@@ -82,7 +82,7 @@ def test_it_goes_on_where_it_stood(double: JetstreamDouble) -> None:
 def test_a_stream_that_saw_no_post_yet_has_a_place(double: JetstreamDouble) -> None:
     first, second = SocialInlet(), SocialInlet()
     with running(Bluesky([double.url]), first):
-        listening(double)
+        wait_for("the place", lambda: first.positions)
     double.say("meanwhile")
     with running(Bluesky([double.url]), second, first.positions):
         wait_for("it comes", lambda: second.posts)
