@@ -111,9 +111,9 @@ def table_of(name: str, role: str, secret: str, **more: Any) -> str:
 def share_for(tokens: Iterable[Token], name: str, role: str) -> int:
     """The share of the dedup window for a new token: that of its name, or the first that no token has. 0, the common
     one: all are taken, or the token is not for voting."""
-    taken = {token.share: token.name for token in tokens if token.share}
-    of_name = [share for share, owner in taken.items() if owner == name]
-    free = [share for share in range(1, SHARES_MAX + 1) if share not in taken]
+    taken = {(token.share, token.name) for token in tokens if token.share}
+    of_name = sorted(share for share, owner in taken if owner == name)
+    free = sorted({*range(1, SHARES_MAX + 1)} - {share for share, _ in taken})
     return next(iter([*of_name, *free]), 0) if role in SHARED_ROLES else 0
 
 

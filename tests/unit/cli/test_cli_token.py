@@ -57,6 +57,13 @@ def test_it_writes_the_bounds_of_the_token(tmp_path: Path, capsys: pytest.Captur
     assert "with the role vote and share 3 of the dedup window" in capsys.readouterr().err
 
 
+def test_a_name_keeps_its_share_also_where_others_have_the_same(tmp_path: Path) -> None:
+    path = tmp_path / "tokens.toml"
+    for name, more in (("ann", "--share 1"), ("bob", "--share 1"), ("ann", "")):
+        assert 0 == main(["token", "new", "--role", "vote", "--name", name, "--file", str(path), *more.split()])
+    assert [1, 1, 1] == [token.share for token in TokenFile(path).tokens]
+
+
 def test_lines_that_are_only_printed_have_a_share_only_if_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["token", "new", "--role", "vote"])
     assert "share" not in capsys.readouterr().out
