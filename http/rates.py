@@ -72,8 +72,9 @@ def take_votes(caller: Caller, votes: int) -> None:
 
 def _over(caller: Caller, bucket: Bucket, wait_s: float) -> OverRate:
     who = f"the token {caller.name}" if caller.token else f"an address without a token ({caller.address})"
+    seconds = f"{wait_s:.3g}" if wait_s < 100 else f"{wait_s:,.0f}"
     detail = (
-        f"{who} has the rate {bucket.rate:g} (votes a second at this node; any other request counts as one); "
-        f"nothing was done, try again in {wait_s:.3g} s"
+        f"{who} has the rate {bucket.rate:,.10g} (votes a second at this node; any other request counts as one); "
+        f"nothing was done, try again in {seconds} s"
     )
     return OverRate(detail, wait_s)

@@ -12,7 +12,9 @@ import pytest
 from quorate.cluster import entry
 from quorate.errors import OverRate
 from quorate.http.access import Access
-from quorate.http.rates import ADDRESSES_MAX, Rates
+from quorate.http.rates import ADDRESSES_MAX, Rates, let_in, take_votes
+from quorate.security.bucket import Bucket
+from quorate.security.caller import Caller
 from quorate.security.roles import RouteRole
 from quorate.security.token_file import TokenFile
 from tests.support.http_node import MOOD, Answer, Node, running
@@ -83,6 +85,15 @@ def test_a_request_with_many_votes_is_made_up_for(timed: tuple[Node, Timed]) -> 
     clock.now_s += 5.11
     assert 54 == cast(node, "slow", 54).json["duplicates"]
     assert is_refused(cast(node, "slow", 54), 5.39)
+
+
+def test_a_long_wait_and_a_high_rate_are_said_as_people_write_them() -> None:
+    bucket = Bucket(1_000_000, 1, lambda: 0.0)
+    caller = Caller("203.0.113.1", "vote", bucket=bucket)
+    let_in(caller)
+    take_votes(caller, 12_345_678_901)
+    with pytest.raises(OverRate, match=r"the rate 1,000,000 \(.* try again in 12,346 s"):
+        let_in(caller)
 
 
 def test_votes_that_make_no_sense_count_too(timed: tuple[Node, Timed]) -> None:
