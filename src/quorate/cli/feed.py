@@ -65,10 +65,10 @@ def feed(
 
     if session and new:
         raise click.UsageError("--session and --new do not go together: another --session is a new one.")
-    with client_of(nodes, timeout_s) as client:
+    with client_of(nodes, timeout_s, patient=True) as client:
         client.leader()  # if no node can be reached, say so at once: before a big file is read
         cluster = client.status().get("state", {}).get("cluster_id", "")
-    with _on_disk(file) as path, client_of(nodes, timeout_s, unreached_s=None) as client:
+    with _on_disk(file) as path, client_of(nodes, timeout_s, unreached_s=None, patient=True) as client:
         votes = VotesFile(path, poll, ignore_ids)
         found = scan(votes)
         if found.bad_lines and not skip_bad:

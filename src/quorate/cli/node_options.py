@@ -214,11 +214,18 @@ def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callab
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for scripts.")
 
 
-def client_of(nodes: list[str], timeout_s: float, *, unreached_s: float | None = UNREACHED_S) -> Client:
+def client_of(
+    nodes: list[str], timeout_s: float, *, unreached_s: float | None = UNREACHED_S, patient: bool = False
+) -> Client:
     from quorate.client.http import DEFAULT_NODES, Client
 
     return Client(
-        nodes or DEFAULT_NODES, timeout_s=timeout_s, unreached_s=unreached_s, token=token_given(), ca=ca_given()
+        nodes or DEFAULT_NODES,
+        timeout_s=timeout_s,
+        unreached_s=unreached_s,
+        token=token_given(),
+        ca=ca_given(),
+        patient=patient,
     )
 
 

@@ -6,7 +6,7 @@ import random
 from collections.abc import Sequence
 
 from quorate.client.error_replies import Unreached
-from quorate.errors import NoLeader, QuorateError
+from quorate.errors import NoLeader, OverRate, QuorateError
 
 BACKOFF_S, BACKOFF_MAX_S = 0.05, 0.5
 
@@ -33,6 +33,11 @@ class FailedAttempts:
             self._slowest_no_s = max(self._slowest_no_s, took_s)
         else:
             self._doubt = error
+
+    @property
+    def was_over_rate(self) -> bool:
+        """Whether the last attempt was refused because of the rate of the token, or of the address."""
+        return isinstance(self._last, OverRate)
 
     def pause_s(self) -> float:
         """0 until each node was asked once. Then the cluster gets time to elect a leader, or to empty its queue."""

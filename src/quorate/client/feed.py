@@ -9,16 +9,16 @@ reported before any vote counts. Then the votes are sent in batches, in one of t
 - If any vote has an id, each vote is counted by its id, unless that id was counted before, also by another way than
   `feed` (an id is protected for the next N accepted ids). A vote without an id gets one that says what it is for, and
   how many such votes stand before it in the file.
+
+Give it a patient client: then it goes on where the token has a rate, however small.
 """
 
 from __future__ import annotations
 
 import hashlib
-import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import msgspec
 
@@ -26,8 +26,8 @@ from quorate.client.checkpoint import PASSED_KEPT, Checkpoint, FeedMark
 from quorate.client.feed_start import BATCH_VOTES, Start, Started, Wanted
 from quorate.client.http import Client
 from quorate.client.votes_file import Line, Scan, VotesFile
-from quorate.errors import Invalid, OverRate, QuorateError, Rejected
-from quorate.vote import Rejection, Tallied, Vote
+from quorate.errors import Invalid, QuorateError, Rejected
+from quorate.vote import Rejection, Vote
 from quorate.words import count
 
 REFUSED_SHOWN = 5
@@ -121,7 +121,7 @@ class _Feeding:
             self._checkpoint.save(self._saved)
             votes = [line.vote for line in lines]
             try:
-                tallied = self._when_let(partial(self._client.cast_session, self._producer, votes))
+                tallied = self._client.cast_session(self._producer, votes)
             except Rejected as error:
                 rejected = msgspec.convert(error.fields.get("rejected", []), list[Rejection])
                 lines = self._pass_over(lines, rejected, all_lines, "none of it was counted")
@@ -135,7 +135,7 @@ class _Feeding:
     def _send_by_ids(self, lines: list[Line]) -> None:
         for line in lines:
             line.vote.id = line.vote.id or self._ids.make(line.vote)
-        tallied = self._when_let(partial(self._client.cast, [line.vote for line in lines]))
+        tallied = self._client.cast([line.vote for line in lines])
         self.fed.applied += tallied.applied
         self.fed.duplicates += tallied.duplicates
         if tallied.rejected:
@@ -144,14 +144,6 @@ class _Feeding:
         if self._mark.votes > self._saved.marks[-1].votes:
             self._saved.marks = [self._mark]
             self._checkpoint.save(self._saved)
-
-    def _when_let(self, send: Callable[[], Tallied]) -> Tallied:
-        """Wait for as long as the token's rate wants it, since nothing was counted."""
-        while True:
-            try:
-                return send()
-            except OverRate as error:
-                time.sleep(float(error.fields.get("retry_after_s", 1.0)))
 
     def _mark_here(self, sequence: int) -> FeedMark:
         reader = self._reader

@@ -71,6 +71,7 @@ class Client:
     """`unreached_s`: give up after this time if no node can be reached. None: after `timeout_s`, as otherwise.
 
     `token` is sent with every request. `ca` is a file of the certificates whose signature is trusted, and no other.
+    `patient`: where the token's rate refuses a request, wait for as long as the rate wants, beside `timeout_s`.
     """
 
     def __init__(
@@ -81,11 +82,13 @@ class Client:
         unreached_s: float | None = None,
         token: str | None = None,
         ca: str | None = None,
+        patient: bool = False,
     ) -> None:
         if not nodes:
             raise Invalid("no node was given; give at least one URL, as http://127.0.0.1:8001")
         self.nodes = [base_url(node) for node in nodes]
         self.timeout_s = timeout_s
+        self._patient = patient
         self._unreached_s = min(timeout_s, unreached_s or timeout_s)
         self._next = 0  # index of the node to ask first: the one that answered last
         self._session = WebSession(origins=len(self.nodes))
@@ -257,6 +260,8 @@ class Client:
                     raise error.about(changes) from None
                 failed.add(error, time.monotonic() - start_s)
             pause_s = failed.pause_s()
+            if self._patient and failed.was_over_rate:
+                deadline_s += pause_s
             end_s = deadline_s if failed.reached else begin_s + self._unreached_s
             if time.monotonic() + pause_s + failed.answer_s() >= end_s:
                 raise failed.verdict().about(changes)

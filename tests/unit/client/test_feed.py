@@ -18,7 +18,7 @@ from quorate.client.feed_start import BATCH_VOTES
 from quorate.client.http import Client, Producer
 from quorate.client.lines import LINE_BYTES_MAX
 from quorate.client.votes_file import VotesFile, scan
-from quorate.errors import Conflict, Invalid, NoLeader, OverRate
+from quorate.errors import Conflict, Invalid, NoLeader
 from quorate.vote import Tallied, Vote
 from tests.support import http_node
 from tests.support.http_node import Node
@@ -134,37 +134,6 @@ def test_a_file_may_have_as_many_ids_as_the_share_of_its_token_protects(
     with pytest.raises(Invalid, match=r"the last 2 ids of share 3, which the token has: .*out of auth\.file, cut"):
         run(client, votes_file(tmp_path, *lines))
     assert (2, 0, 0) == run(client, votes_file(tmp_path, *lines[:2]))
-
-
-class Slow(Client):
-    """A client whose token's rate lets in every second batch at once, and the others a moment later."""
-
-    refused = 0
-
-    def cast_session(self, producer: Producer, votes: Sequence[Vote]) -> Tallied:
-        self._let()
-        return super().cast_session(producer, votes)
-
-    def cast(self, votes: Sequence[Vote]) -> Tallied:
-        self._let()
-        return super().cast(votes)
-
-    def _let(self) -> None:
-        self.refused += 1
-        if self.refused % 2:
-            raise OverRate("too fast", retry_after_s=0.01)
-
-
-@pytest.mark.parametrize("line", ["happy", '{"option":"happy","id":"%d"}'])
-def test_a_feed_goes_no_faster_than_the_rate_of_its_token(
-    node: Node, client: Client, tmp_path: Path, line: str
-) -> None:
-    lines = [line % number if "%d" in line else line for number in range(2 * BATCH_VOTES + 1)]
-    slow = Slow(client.nodes)
-    with slow:
-        assert (len(lines), 0, 0) == run(slow, votes_file(tmp_path, *lines))
-        assert 6 == slow.refused
-    assert len(lines) == node.tally()["happy"]
 
 
 def test_a_refused_option_stops_in_words_and_the_rest_goes_on_later(node: Node, client: Client, tmp_path: Path) -> None:
