@@ -169,7 +169,7 @@ class Run:
         """Create the sample poll and feed its votes. If they were fed before, no vote is added."""
         urls = [place.url for place in self.places]
         try:
-            with Client(urls, timeout_s=30.0, token=self.options.token) as client:
+            with Client(urls, timeout_s=30.0, token=self.options.token, patient=True) as client:
                 client.create_poll(SAMPLE_POLL, SAMPLE_OPTIONS, title=SAMPLE_TITLE)
                 votes = VotesFile(SAMPLE_VOTES)
                 feed(client, votes, scan(votes))
