@@ -13,15 +13,17 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from quorate.ingest.social.counts import StreamCounts
+from quorate.ingest.social.matching.matcher import Matcher
 from quorate.ingest.social.network import Network, StreamStopped
 from quorate.ingest.social.options.live_polls import LivePolls
 from quorate.ingest.social.outlets import Outlet
 from quorate.ingest.social.places import Places
-from quorate.ingest.social.post_queue import PostBatch, PostQueue
+from quorate.ingest.social.post import Post
+from quorate.ingest.social.post_queue import PostBatch, PostQueue, size_of
 from quorate.ingest.social.unforeseen import place_of, without_text
 from quorate.ingest.social.unknown_options import UnknownOptions
 from quorate.ingest.social.vote_sender import VoteBatch, VoteSender
@@ -32,6 +34,7 @@ from quorate.words import count
 log = logging.getLogger(__name__)
 
 POSTS_AT_ONCE = 2_000
+VOTES_AT_ONCE = 20_000  # a part of a batch is not much bigger
 TICK_S = 0.2  # how soon a stop is seen, and positions are written
 STOP_S = 2.8  # after a stop was asked for, to have confirmed what was read
 SENDER_ENDS_S, NETWORK_ENDS_S = 0.3, 0.7  # for threads to end, before they are left
@@ -80,6 +83,7 @@ class Pipeline:
         self._reading = _NetworkThread(network, self.queue, places)
         self._thread = threading.Thread(target=self._reading.run, name="network", daemon=True)
         self._stop_at_s: float | None = None  # by when all must have ended
+        self._tick_due_s = 0.0
         self.unconfirmed = 0
         self.ticked_at_s = self.connected_at_s = time.time()
 
@@ -91,8 +95,8 @@ class Pipeline:
         try:
             while not self._is_finished():
                 batch = self.queue.take(POSTS_AT_ONCE, self._patience_s())
-                if batch is not None:
-                    self._hand_over(VoteBatch(self._votes(batch), batch))
+                for part in self._parts(batch) if batch is not None else ():
+                    self._hand_over(part)
                 self._tick()
             while not self.sender.wait_idle(self._patience_s()) and not self._is_late():
                 self._tick()
@@ -111,8 +115,8 @@ class Pipeline:
         return TICK_S if self._stop_at_s is None else max(0.0, min(TICK_S, self._stop_at_s - time.monotonic()))
 
     def _tick(self) -> None:
-        self.ticked_at_s = time.time()
-        if self._counts.is_connected:
+        self.ticked_at_s, self._tick_due_s = time.time(), time.monotonic() + TICK_S
+        if self._counts.is_connected or not self._polls.current.terms.texts:  # nobody need be, without options
             self.connected_at_s = self.ticked_at_s
         self._places.write_if_due()
         self._on_tick()
@@ -121,22 +125,35 @@ class Pipeline:
             log.info("stopping: what was read is sent; a second signal ends this at once")
             self.queue.stop()
 
-    def _votes(self, batch: PostBatch) -> list[Vote]:
-        matcher, name = self._polls.current.matcher, self._network.name
-        votes: list[Vote] = []
-        matched = 0
-        for post in batch.posts:
-            try:
-                found = [vote_for(name, post, mention) for mention in matcher.match(post)]
-            except (
-                Exception
-            ) as error:  # one post that nobody foresaw must not stop all that come after it, at each start
-                self._counts.passed_over(place_of(error))
-                continue
+    def _parts(self, batch: PostBatch) -> Iterator[VoteBatch]:
+        """Its votes, in parts that are not too big: a post may mention ten thousand options. The positions come with
+        the last part. Huge posts take their time, so it ticks between them; once it is late, no more parts come."""
+        matcher, votes, matched, begin, left = self._polls.current.matcher, list[Vote](), 0, 0, batch.size
+        for end, post in enumerate(batch.posts, 1):
+            if time.monotonic() >= self._tick_due_s:
+                self._tick()
+                if self._is_late():
+                    return
+            found = self._votes(matcher, post)
             matched += bool(found)
             votes += found
-        self._counts.matched(batch.posts, votes, matched)
-        return votes
+            if len(votes) >= VOTES_AT_ONCE and end < len(batch.posts):
+                posts = batch.posts[begin:end]
+                part = PostBatch(posts, {}, sum(map(size_of, posts)))
+                left -= part.size
+                self._counts.matched(posts, votes, matched)
+                yield VoteBatch(votes, part)
+                votes, matched, begin = [], 0, end
+        last = PostBatch(batch.posts[begin:], batch.positions, left)
+        self._counts.matched(last.posts, votes, matched)
+        yield VoteBatch(votes, last)
+
+    def _votes(self, matcher: Matcher, post: Post) -> list[Vote]:
+        try:
+            return [vote_for(self._network.name, post, mention) for mention in matcher.match(post)]
+        except Exception as error:  # one post that nobody foresaw must not stop all that come after it, at each start
+            self._counts.passed_over(place_of(error))
+            return []
 
     def _hand_over(self, batch: VoteBatch) -> None:
         while not self.sender.offer(batch, self._patience_s()) and not self._is_late():

@@ -22,7 +22,9 @@ log = logging.getLogger(__name__)
 
 POSTS_MAX = 20_000
 BYTES_MAX = 32 * 1024 * 1024
+TAKEN_BYTES = 4 * 1024 * 1024  # at once: positions move with each batch, and huge posts take their time
 POST_BYTES = 300  # what a post takes beside its texts
+TAG_BYTES = 30  # and half of what a tag does
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class PostQueue:
     # ---- for the network --------------------------------------------------------------------------------------------
 
     def put(self, posts: Sequence[Post], positions: Positions) -> None:
-        batch = PostBatch(list(posts), dict(positions), sum(map(_size, posts)))
+        batch = PostBatch(list(posts), dict(positions), sum(map(size_of, posts)))
         with self._changed:
             self._changed.wait_for(lambda: self._stopped or self._has_room(batch))
             self._check()
@@ -123,7 +125,7 @@ class PostQueue:
             if not self._waiting:
                 return None
             taken = PostBatch()
-            while self._waiting and (not taken.posts or len(taken.posts) + len(self._waiting[0].posts) <= posts_max):
+            while self._waiting and (not taken.posts or _fits(taken, self._waiting[0], posts_max)):
                 taken.add(self._waiting.popleft())
             self._changed.notify_all()
             return taken
@@ -168,5 +170,10 @@ def _close(close: Callable[[], None]) -> None:
         log.debug("closing the connection: %s", type(error).__name__)
 
 
-def _size(post: Post) -> int:
-    return POST_BYTES + 2 * (len(post.text) + len(post.id) + len(post.author))
+def _fits(taken: PostBatch, more: PostBatch, posts_max: int) -> bool:
+    return len(taken.posts) + len(more.posts) <= posts_max and taken.size + more.size <= TAKEN_BYTES
+
+
+def size_of(post: Post) -> int:
+    tags = sum(map(len, post.tags)) + TAG_BYTES * len(post.tags) if post.tags else 0
+    return POST_BYTES + 2 * (len(post.text) + len(post.id) + len(post.author) + tags)

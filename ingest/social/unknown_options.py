@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 
 from quorate.ingest.patience import UNKNOWN
+from quorate.ingest.social.options.polls_reader import OPTIONS_MAX
 from quorate.vote import Rejection, Tallied, Vote
 
-KEPT_MAX = 10_000
+KEPT_MAX = OPTIONS_MAX  # fewer, and those that are never taken would push each other out, and wait for ever
 
 
 class UnknownOptions:

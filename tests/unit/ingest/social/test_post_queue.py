@@ -167,3 +167,21 @@ def test_new_terms_wake_the_network() -> None:
     inlet.set_terms(Terms(2, ("happy",)))
     wait_for("it is woken", lambda: waiting.is_over)
     assert [Terms(2, ("happy",))] == found == [inlet.terms]
+
+
+def test_of_huge_posts_few_are_taken_at_once() -> None:
+    huge = queue()
+    for number in range(10):
+        huge.put(posts(1, text="x" * 500_000, first=number), {"": str(number)})
+    batch = huge.take(2_000, 0)
+    assert batch is not None
+    assert (4, {"": "3"}) == (len(batch.posts), batch.positions)
+
+
+def test_tags_take_room_as_texts_do() -> None:
+    tagged = queue(bytes_max=10_000)
+    tagged.put([Post("1", "text", tags=("tag" * 1_000,) * 2)], {})
+    more = InThread(lambda: tagged.put([Post("2", "text")], {}))
+    let_pass(0.05, because="it has no room")
+    assert not more.is_over
+    tagged.stop()
