@@ -24,7 +24,7 @@ from quorate.words import count
 log = logging.getLogger(__name__)
 
 REFRESH_S = 60.0
-PAUSE_S = 1.0  # between two readings at least, however much news there is
+PAUSE_S = 1.0  # between two readings at least, however much news there is; and as long as a reading took
 TROUBLES_SHOWN = 20
 ALL = Shard()
 
@@ -100,8 +100,9 @@ class LivePolls:
             if self._stopped:
                 return
             self._news.clear()
+            began_s = time.monotonic()
             self._read_again(on_change)
-            time.sleep(self._pause_s)
+            time.sleep(max(self._pause_s, time.monotonic() - began_s))  # posts are read meanwhile
 
     def _read_again(self, on_change: Callable[[Terms], None]) -> None:
         try:
@@ -132,7 +133,8 @@ class LivePolls:
         self.current = _in_use(polls, refused, before, self._shard)
         _tell(self.current.warnings, before.warnings)
         log.info("%s with %s are in use", count(len(polls), "poll"), count(self.current.options, "option"))
-        on_change(self.current.terms)
+        if self.current.terms is not before.terms:
+            on_change(self.current.terms)
 
 
 def first_in_use(read: PollsRead, shard: Shard = ALL) -> PollsInUse:
@@ -166,7 +168,10 @@ def _in_use(polls: Sequence[StreamPoll], refused: Mapping[str, str], before: Pol
     texts = tuple(dict.fromkeys(option for poll in share for option in poll.options))
     matcher = Matcher(polls, shard.has)
     warnings = {id: troubles.warning() for id, troubles in matcher.troubles.items()}
-    return PollsInUse(polls, matcher, Terms(before.terms.version + 1, texts), refused, warnings)
+    terms = before.terms  # the same options in other polls are nothing new to the network
+    if not terms.version or texts != terms.texts:
+        terms = Terms(terms.version + 1, texts)
+    return PollsInUse(polls, matcher, terms, refused, warnings)
 
 
 def _tell(troubles: Mapping[str, str], before: Mapping[str, str]) -> None:

@@ -91,6 +91,16 @@ def test_the_same_polls_change_nothing(reread: Reread, terms: list[Terms]) -> No
 def test_other_rules_are_a_change(reread: Reread, terms: list[Terms]) -> None:
     live = reread(PollsRead([StreamPoll("mood", ("happy", "sad"), Rules(match="substring"))]))
     assert [("mood", "happy")] == mentions(live, "unhappy")
+    assert [] == terms  # the network is asked for the same
+
+
+def test_a_change_of_polls_that_leaves_the_options_asks_the_network_for_nothing_new(
+    reread: Reread, terms: list[Terms]
+) -> None:
+    live = reread(PollsRead([StreamPoll("mood", ("happy",)), StreamPoll("temper", ("sad", "happy"))]))
+    assert [("mood", "happy"), ("temper", "happy")] == mentions(live, "happy")
+    assert [] == terms
+    reread(PollsRead([MOOD, TEA]))
     assert [2] == [each.version for each in terms]
 
 
