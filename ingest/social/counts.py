@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from quorate.ingest.social.post import Post
@@ -65,7 +65,10 @@ class StreamNumbers:
 
 
 class StreamCounts:
-    def __init__(self) -> None:
+    """`clock` is Unix time."""
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self._lock = threading.Lock()
         self._numbers = StreamNumbers()
 
@@ -116,7 +119,7 @@ class StreamCounts:
     def lost(self, why: str, part: str) -> None:
         with self._lock:
             self._numbers.losses += 1
-            loss = Loss(time.time(), f"{part}: {why}" if part else why)
+            loss = Loss(self._clock(), f"{part}: {why}" if part else why)
             self._numbers.last_losses = [*self._numbers.last_losses, loss][-LOST_KEPT:]
         log.error("posts are lost%s: %s", _to(part), why)
 
@@ -149,9 +152,12 @@ class StreamCounts:
                 _add(self._numbers.rejected, (each.reason for each in tallied.rejected), REASONS_MAX)
 
     def confirmed(self, posts: Sequence[Post]) -> None:
+        """Where people say themselves when they wrote, some say that it was in the future: that is now."""
+        now_ms = int(self._clock() * 1000)
         with self._lock:
             self._numbers.confirmed_posts += len(posts)
-            self._numbers.created_ms = max(self._numbers.created_ms, *(post.created_ms for post in posts), 0)
+            newest_ms = max((post.created_ms for post in posts), default=0)
+            self._numbers.created_ms = max(self._numbers.created_ms, min(newest_ms, now_ms))
 
 
 def _add(counter: Counter[str], words: Iterable[str], most: int) -> None:

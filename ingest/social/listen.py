@@ -74,17 +74,22 @@ class _StreamServer(ThreadingHTTPServer):
         if not self._free.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread is to be had: it ends here, and the server shuts the connection
+            self._free.release()
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """`REQUEST_S` is for each read: whoever sends byte after byte has a bound in all, too."""
         end = threading.Timer(IN_ALL_S, lambda: _hang_up(request))
         end.daemon = True
-        end.start()
         try:
+            end.start()
             super().process_request_thread(request, client_address)
         finally:
             end.cancel()
+            self.shutdown_request(request)
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:

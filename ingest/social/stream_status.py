@@ -104,8 +104,10 @@ class StreamStatus:
         """Why this is not healthy, in sentences. Each may pass by itself."""
         numbers, now_s, found = self.counts.numbers, self._clock(), []
         quiet_s = now_s - max(self._began_s, self._pipeline.connected_at_s)
-        if not numbers.is_connected and quiet_s > QUIET_S:
-            found.append(f"no connection to {self.network.name} since {quiet_s:.0f} s ({numbers.last_disconnect})")
+        is_wanted = bool(self._polls.current.terms.texts)  # without options some networks have nothing to be asked for
+        if is_wanted and not numbers.is_connected and quiet_s > QUIET_S:
+            why = f" ({numbers.last_disconnect})" if numbers.last_disconnect else ""
+            found.append(f"no connection to {self.network.name} since {quiet_s:.0f} s{why}")
         sender = self._pipeline.sender
         if sender.trouble and (stalled_s := now_s - sender.trouble_since_s) > QUIET_S:
             found.append(f"no votes are taken since {stalled_s:.0f} s: {sender.trouble}")

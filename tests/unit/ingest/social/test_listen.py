@@ -6,6 +6,7 @@ import contextlib
 import http.client
 import json
 import socket
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from quorate.ingest.social import listen, stream_metrics
 from quorate.ingest.social.counts import OPTIONS_MAX, PARTS_MAX, REASONS_MAX, StreamCounts
 from quorate.ingest.social.listen import StreamListener, listen_address
 from quorate.ingest.social.options.live_polls import LivePolls
+from quorate.ingest.social.options.polls_reader import PollsRead
 from quorate.ingest.social.pipeline import Pipeline
 from quorate.ingest.social.places import Places, PlacesFile
 from quorate.ingest.social.post import Post
@@ -38,10 +40,10 @@ class Metered(Posts):
 class Shown:
     """A stream that is made and does not run, with a clock that stands."""
 
-    def __init__(self, folder: Path, network: Posts | None = None) -> None:
+    def __init__(self, folder: Path, network: Posts | None = None, polls: LivePolls | None = None) -> None:
         self.now_s, outlet = NOW_S, MemoryOutlet()
-        self.counts, self.places = StreamCounts(), Places(PlacesFile("test", folder / "places.json"))
-        self.network, polls = network or Posts(0), LivePolls(OnePoll())
+        self.counts, self.places = StreamCounts(lambda: self.now_s), Places(PlacesFile("test", folder / "places.json"))
+        self.network, polls = network or Posts(0), polls or LivePolls(OnePoll())
         self.pipeline = Pipeline(
             self.network,  # type: ignore[arg-type]  # its promise is a text
             polls,
@@ -259,3 +261,45 @@ def test_the_terminal_shows_speed_and_trouble(shown: Shown) -> None:
     assert "rejected: closed 1" in lines
     assert "budget posts left 41" in lines
     assert "no votes are taken: no leader" == lines[-1]
+
+
+class NoPoll:
+    def read(self) -> PollsRead:
+        return PollsRead([])
+
+
+def test_without_options_nobody_need_be_connected(tmp_path: Path) -> None:
+    """Mastodon, Twitter and X are asked for options, so there is nothing to ask them for."""
+    shown = Shown(tmp_path, polls=LivePolls(NoPoll()))
+    shown.now_s += 10 * QUIET_S
+    shown.pipeline.ticked_at_s = shown.now_s
+    assert [] == shown.status.troubles()
+
+
+def test_with_the_first_options_the_time_without_a_connection_begins(tmp_path: Path) -> None:
+    shown = Shown(tmp_path)
+    shown.pipeline.connected_at_s = NOW_S
+    shown.now_s += QUIET_S + 1
+    assert ["no connection to posts since 61 s"] == shown.status.troubles()[:1]
+
+
+@pytest.mark.parametrize("created_ms", [10**400, -(10**400), int(NOW_S * 1000) * 10])
+def test_a_post_that_says_it_is_from_the_future_hides_no_lag(shown: Shown, created_ms: int) -> None:
+    shown.counts.confirmed([Post("1", "text", created_ms=1_700_000_000_000), Post("2", "text", created_ms=created_ms)])
+    shown.now_s += 1_000
+    assert (1_000 if created_ms > 0 else NOW_S + 1_000 - 1_700_000_000) == shown.status.report()["lag_s"]
+
+
+def test_a_request_for_which_there_is_no_thread_keeps_no_place(
+    shown: Shown, port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(timer: threading.Timer) -> None:
+        raise OSError("no thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Timer, "start", none)
+        patched.setattr(threading, "excepthook", lambda told: None)
+        for _ in range(2 * listen.CONNECTIONS_MAX):
+            with pytest.raises((OSError, http.client.HTTPException)):
+                ask(port, "/healthz")
+    assert 200 == ask(port, "/metrics")[0]
