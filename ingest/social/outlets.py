@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from quorate.client.http import Client
@@ -18,9 +18,8 @@ from quorate.vote import Tallied, Vote
 
 log = logging.getLogger(__name__)
 
-FIRST_VOTES, VOTES_MAX = 500, 4_000  # in one request; so many are below its limit of bytes, whatever their texts
+FIRST_VOTES, VOTES_MAX = 500, 4_000  # at once; so many are below a request's limit of bytes, whatever their texts
 SLOW_S, QUICK_S = 1.0, 0.25
-NSQ_VOTES = 4_000
 
 
 class Outlet(Protocol):
@@ -41,10 +40,28 @@ class Outlet(Protocol):
     def close(self) -> None: ...
 
 
+class _SendingPace:
+    """How many votes go at once: what takes long is confirmed, and remembered, a few at a time."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self.votes = FIRST_VOTES
+
+    @contextlib.contextmanager
+    def sending(self, votes: int) -> Iterator[None]:
+        """Measures how long these take."""
+        began_s = self._clock()
+        yield
+        took_s = self._clock() - began_s
+        if took_s > SLOW_S:
+            self.votes = max(1, votes // 2)
+        elif took_s < QUICK_S and votes == self.votes:
+            self.votes = min(2 * self.votes, VOTES_MAX)
+
+
 class ClusterOutlet:
     def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
-        self._client, self._clock = client, clock
-        self._votes = FIRST_VOTES
+        self._client, self._pace = client, _SendingPace(clock)
         self.name, self.single = "the cluster", 0
 
     def check(self) -> None:
@@ -53,15 +70,9 @@ class ClusterOutlet:
             self._client.cast([])
 
     def send(self, votes: Sequence[Vote]) -> tuple[int, Tallied | None]:
-        part = votes[: self._votes]
-        began_s = self._clock()
-        tallied = self._client.cast(part)
-        took_s = self._clock() - began_s
-        if took_s > SLOW_S:
-            self._votes = max(1, len(part) // 2)
-        elif took_s < QUICK_S and len(part) == self._votes:
-            self._votes = min(2 * self._votes, VOTES_MAX)
-        return len(part), tallied
+        part = votes[: self._pace.votes]
+        with self._pace.sending(len(part)):
+            return len(part), self._client.cast(part)
 
     def close(self) -> None:
         self._client.close()
@@ -70,8 +81,14 @@ class ClusterOutlet:
 class NsqOutlet:
     """`publisher` makes one, of the nsqds that there are now: it is made anew after a failure."""
 
-    def __init__(self, topic: str, publisher: Callable[[], Publisher], pack: int = 1) -> None:
-        self._make, self._pack = publisher, pack
+    def __init__(
+        self,
+        topic: str,
+        publisher: Callable[[], Publisher],
+        pack: int = 1,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._make, self._pack, self._pace = publisher, pack, _SendingPace(clock)
         self._publisher: Publisher | None = None
         self.name, self.single = f"topic {topic}", 0
 
@@ -81,12 +98,13 @@ class NsqOutlet:
             self._publisher = self._make()
 
     def send(self, votes: Sequence[Vote]) -> tuple[int, Tallied | None]:
-        part = votes[:NSQ_VOTES]
+        part = votes[: self._pace.votes]
         self._publisher = publisher = self._publisher or self._make()
         single = publisher.single
         try:
-            for batch in batches(messages(part, self._pack)):
-                publisher.publish(batch)
+            with self._pace.sending(len(part)):
+                for batch in batches(messages(part, self._pack)):
+                    publisher.publish(batch)
         except BaseException:
             self.close()
             raise

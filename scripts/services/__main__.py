@@ -59,6 +59,8 @@ given only:
   QUORATE_NSQ_LOOKUPD, QUORATE_CONSUL_ADDRESS, QUORATE_CONSUL_CHECK, QUORATE_MONGO_URL    a node's settings
 read only:
   QUORATE_SERVICES_DIR      where all of it lives while it runs (default: .services in the repository)
+  QUORATE_SERVICES_FETCH    0: start only what is here, and fetch nothing
+  QUORATE_SERVICES_NSQ_DURABLE    0: the nsqds have their own default flags, and forget messages when they are killed
   XDG_CACHE_HOME            what was fetched is kept in its quorate/ (default: .cache in the repository)
 """
 

@@ -34,6 +34,8 @@ def cached(name: str, make: Callable[[Path], None]) -> Path:
     done, part = cache / name, cache / f"{name}.part"
     with locked(cache / f"{name}.lock"):
         if not done.exists():
+            if os.environ.get("QUORATE_SERVICES_FETCH") == "0":
+                raise Failed(f"{name} would have to be fetched first: `scripts/services.sh up` does it")
             print(f"services: fetching {name} (once, into {cache})", flush=True)
             remove(part)
             part.mkdir()

@@ -1,10 +1,10 @@
 """nsqlookupd, two nsqd and nsqadmin: from PATH, in containers, or the tests' own double of the first two.
 
 The double is there because a machine without Docker finds nsqd in no registry. `up` and `status` say which it is.
-Both nsqd write every message to disk before they answer (`--mem-queue-size=0 --sync-every=1`). With the defaults, a
-killed nsqd forgets all votes that it acknowledged. With these flags it forgets only those that it had handed out
-(docs/nsq.md, "When nsqd dies"). nsqd sends a killed node's messages again after `--msg-timeout`. Its default of 60 s is
-too long for tests.
+Both nsqd write every message to disk before they answer (`--mem-queue-size=0 --sync-every=1`), unless
+QUORATE_SERVICES_NSQ_DURABLE is 0. With the defaults, a killed nsqd forgets all votes that it acknowledged. With these
+flags it forgets only those that it had handed out, and takes much longer (docs/nsq.md, "When nsqd dies"). nsqd sends a
+killed node's messages again after `--msg-timeout`. Its default of 60 s is too long for tests.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ GIVEN = "QUORATE_TEST_NSQD"
 INSTALL = "put `nsqd` and `nsqlookupd` (nsqio/nsq) on PATH, or run a Docker engine"
 START_S = 30
 DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # loopback is never asked through a proxy
-FLAGS = ("--mem-queue-size=0", "--sync-every=1", "--msg-timeout=10s")
+FLAGS = ("--msg-timeout=10s",)
+DURABLE = ("--mem-queue-size=0", "--sync-every=1")
 DOUBLE = REPOSITORY / "tests/doubles/nsq"
 NSQDS = ("nsqd-1", "nsqd-2")
 
@@ -83,13 +84,14 @@ def from_double(folder: Folder) -> Gives | None:
 
 def _start(folder: Folder, nsqd: Sequence[str], nsqlookupd: Sequence[str], kind: str) -> Gives:
     lookupd, lookupd_http = _addresses(folder, "nsqlookupd")
+    flags = FLAGS + (DURABLE if os.environ.get("QUORATE_SERVICES_NSQ_DURABLE") != "0" else ())
     _start_one(folder, "nsqlookupd", [*nsqlookupd, f"--tcp-address={lookupd}", f"--http-address={lookupd_http}"])
     for name in NSQDS:
         tcp, http = _addresses(folder, name)
         data = folder.path / name
         data.mkdir(exist_ok=True)
         where = [f"--tcp-address={tcp}", f"--http-address={http}", "--broadcast-address=127.0.0.1"]
-        _start_one(folder, name, [*nsqd, *where, f"--lookupd-tcp-address={lookupd}", f"--data-path={data}", *FLAGS])
+        _start_one(folder, name, [*nsqd, *where, f"--lookupd-tcp-address={lookupd}", f"--data-path={data}", *flags])
     tcp_all, http_all = zip(*(_addresses(folder, name) for name in NSQDS), strict=True)
     return gives(tcp_all, http_all, lookupd_http, "", kind)
 

@@ -68,13 +68,14 @@ class ThreadTurns:
     def __init__(self, rest: float = REST) -> None:
         self._rest = rest
         self._one = threading.Lock()
+        self._never = threading.Event()
         self._rests_until_s = 0.0
         self._mine = threading.local()
 
     @contextmanager
     def work(self) -> Iterator[None]:
         with self._one:
-            time.sleep(max(0.0, self._rests_until_s - time.monotonic()))
+            self._never.wait(max(0.0, self._rests_until_s - time.monotonic()))
             self._mine.works, began_s = True, time.thread_time()
             try:
                 yield

@@ -80,9 +80,20 @@ class Tallied(msgspec.Struct):
     version: int
 
 
+# How many characters a text may have before it is brought to NFC, for each byte that it may have then. NFC never makes
+# fewer than two bytes of three characters (ΐ). And its time grows with the square of the marks in a row: 60,000 took
+# three seconds, in which nothing else of the process went on.
+CHARACTERS_A_BYTE = 2
+
+
 def normal_form(text: str) -> str:
-    """The spelling (NFC) in which ids, options and titles are kept. What is looked up must be brought to it, too."""
-    return text if text.isascii() else unicodedata.normalize("NFC", text)
+    """The spelling (NFC) in which ids and options are kept. What is looked up must be brought to it, too.
+
+    What is longer than any of these is not there in any spelling, and stays as it is.
+    """
+    if text.isascii() or len(text) > CHARACTERS_A_BYTE * OPTION_BYTES_MAX:
+        return text
+    return unicodedata.normalize("NFC", text)
 
 
 def check_text(text: str, what: str, bytes_max: int) -> str:
@@ -92,7 +103,11 @@ def check_text(text: str, what: str, bytes_max: int) -> str:
             raise Invalid(f"{what} has a control character; remove it")
         size = len(text)
     else:
-        text = normal_form(text)
+        if len(text) > CHARACTERS_A_BYTE * bytes_max:
+            raise TooLarge(
+                f"{what} has {len(text)} characters; the limit is {bytes_max} bytes of UTF-8", limit=bytes_max
+            )
+        text = unicodedata.normalize("NFC", text)
         if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
             raise Invalid(f"{what} has a control character or half a surrogate pair; remove it")
         size = len(text.encode())

@@ -190,6 +190,14 @@ def test_a_server_that_cannot_be_had_costs_one_line_and_a_cut_fetch_does_not_cou
     assert 0 == services("down").returncode
 
 
+def test_nothing_is_fetched_where_that_is_not_wanted(tmp_path: Path, bare: Path) -> None:
+    env = {"PATH": str(bare), "XDG_CACHE_HOME": str(tmp_path / "cache"), "QUORATE_SERVICES_FETCH": "0"}
+    services = Services(tmp_path / "services", env)
+    answer = services("up", "consul")
+    assert (1, "") == (answer.returncode, answer.stdout)
+    assert "consul-1.8 would have to be fetched first: `scripts/services.sh up` does it" in answer.stderr
+
+
 def test_a_server_that_could_not_be_had_is_not_started_and_may_be_had_another_way_later(
     tmp_path: Path, bare: Path
 ) -> None:

@@ -7,7 +7,6 @@ and a vote that counts twice at the latest when the queues are empty, at the end
 
 from __future__ import annotations
 
-import http.client
 import random
 import shutil
 import sys
@@ -23,8 +22,7 @@ from quorate.errors import QuorateError
 from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
 from quorate.ingest.social.synthetic.posts import LineShares, SyntheticPosts
 from quorate.processes.nsq_server import NsqServer
-from quorate.processes.ports import free_ports
-from quorate.processes.process import Process
+from quorate.processes.stream import StreamProcess
 from tests.support.checkout import ROOT
 from tests.support.cluster import Cluster
 from tests.support.waiting import wait_for
@@ -64,8 +62,7 @@ class StreamChain:
         nsq = {"nsq.nsqd": [nsqd.tcp for nsqd in self.nsqds], "nsq.max_in_flight": 2_000}
         self.cluster = Cluster(folder / "cluster", settings={**nsq, **(sink or {})})
         self.double = DoubleProcess(network, folder)
-        (self.port,) = free_ports(1)
-        self.stream = Process("stream", [], folder / "stream.txt")
+        self.stream = StreamProcess([], folder / "stream.txt")
         self.polls: list[StreamPoll] = []  # that are open
         self.past: list[StreamPoll] = []  # that are closed, and still mentioned
         self.expected: dict[str, Counter[str]] = {}
@@ -83,7 +80,7 @@ class StreamChain:
             self.cluster.start()
             for poll in (MOOD, ONCE, EARLY):
                 self.add_poll(poll)
-            self.stream.command = self._stream_command()
+            self.stream = StreamProcess(self._arguments(), self.folder / "stream.txt")
             self.stream.start()
             self._wait_for_stream("it is connected", lambda status: bool(status["connected"]))
         except BaseException:
@@ -99,15 +96,14 @@ class StreamChain:
             process.close()
         self.cluster.close()
 
-    def _stream_command(self) -> list[str]:
+    def _arguments(self) -> list[str]:
         where = {
             "wikimedia": ["wikimedia", f"--url={self.double.base}/v2/stream/recentchange", "--from=2020-01-01"],
             "jetstream": ["bluesky", f"--url={self.double.base.replace('http', 'ws', 1)}"],
         }[self.network]
         targets = [f"--nsqd={nsqd.tcp}" for nsqd in self.nsqds] + ["--to=nsq", "--both"]
         nodes = [f"--node={url}" for url in self.cluster.urls]
-        own = [f"--state={self.folder / 'state'}", f"--listen={self.port}", f"--poll={RULES}"]
-        return [sys.executable, "-m", "quorate", "stream", *where, *targets, *nodes, *own]
+        return [*where, *targets, *nodes, f"--state={self.folder / 'state'}", f"--poll={RULES}"]
 
     def seen(self) -> str:
         rest = [process.tail(8) for process in (self.stream, *self.nsqds, self.double)]
@@ -202,13 +198,9 @@ class StreamChain:
     def counted(self) -> int:
         return sum(sum(results.values()) for results in (self.found() or {}).values())
 
-    def status(self) -> dict[str, Any] | None:
-        """What the stream says of itself; None if it does not answer."""
-        return ask_status(self.port)
-
     def _wait_for_stream(self, what: str, holds: Callable[[dict[str, Any]], bool]) -> None:
         def is_so() -> bool:
-            status = self.status()
+            status = self.stream.status()
             return status is not None and holds(status)
 
         wait_for(f"the stream says that {what}", is_so, deadline_s=40, seen=self.stream.tail)
@@ -228,19 +220,6 @@ class StreamChain:
         shown = self.cluster.wait_for("all nodes agree", lambda: self.cluster.results(poll_id))
         assert self._is_right(poll_id, shown["results"]), self.seen()
         self._wait(f"the database has {poll_id}", lambda: read(poll_id) == shown["results"], 0)
-
-
-def ask_status(port: int) -> dict[str, Any] | None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=3)
-    try:
-        connection.request("GET", "/status")
-        answer = connection.getresponse()
-        found: dict[str, Any] = msgspec.json.decode(answer.read())
-        return found if answer.status == 200 else None
-    except (OSError, http.client.HTTPException):
-        return None
-    finally:
-        connection.close()
 
 
 def parts_of(posts: int, number: int) -> Sequence[int]:

@@ -121,7 +121,7 @@ def test_threads_work_one_at_a_time_but_for_those_that_wait() -> None:
 
 def test_a_thread_rests_before_the_next_piece_of_work(monkeypatch: pytest.MonkeyPatch) -> None:
     turns, slept = ThreadTurns(), list[float]()
-    monkeypatch.setattr(time, "sleep", slept.append)
+    monkeypatch.setattr(turns._never, "wait", slept.append)
     with turns.work():
         spin(0.02)
     assert [0.0] == slept, "its own answer does not wait for that"

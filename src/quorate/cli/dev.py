@@ -19,6 +19,11 @@ from quorate.cli.settings import pairs, warn
 )
 @click.option("--fresh", is_flag=True, help="Begin anew: remove the cluster that is in the folder.")
 @click.option("--no-feed", is_flag=True, help="No sample poll, no sample votes.")
+@click.option(
+    "--story",
+    is_flag=True,
+    help="Tell the whole story: made-up posts, read by `quorate stream`, by way of NSQ if the settings name one.",
+)
 @click.option("--restart", is_flag=True, help="Start again what ends. Without, a killed node stays down, to be seen.")
 @click.option("--note", "notes", multiple=True, metavar="TEXT", help="A line to show among the addresses.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="A setting for all nodes.")
@@ -29,6 +34,7 @@ def dev(
     data: Path,
     fresh: bool,
     no_feed: bool,
+    story: bool,
     restart: bool,
     notes: tuple[str, ...],
     settings: tuple[str, ...],
@@ -45,5 +51,5 @@ def dev(
 
     warn(sort_out(os.environ).warnings())
 
-    options = Options(data, nodes, port, fresh, not no_feed, restart, pairs(settings), notes, token_given())
+    options = Options(data, nodes, port, fresh, not no_feed, story, restart, pairs(settings), notes, token_given())
     return run(options, Console(highlight=False))

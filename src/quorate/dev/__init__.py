@@ -28,6 +28,9 @@ from quorate.config import SETTINGS, Config, load
 from quorate.dev.display import Display, Lines, Picture, rows_of, stopped_itself
 from quorate.dev.folder import CannotStart, ClusterFolder, Mark, settings_of
 from quorate.dev.poller import Poller
+from quorate.dev.story import OPTIONS as STORY_OPTIONS
+from quorate.dev.story import POLL as STORY_POLL
+from quorate.dev.story import Story
 from quorate.dev.supervisor import Child, Supervisor
 from quorate.errors import NoLeader, QuorateError
 from quorate.processes.node import Place
@@ -48,6 +51,7 @@ class Options:
     port: int | None = None
     fresh: bool = False
     feed: bool = True
+    story: bool = False  # instead of the sample votes
     restart: bool = False
     settings: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()  # lines to show among the addresses
@@ -72,10 +76,14 @@ class Run:
     def __init__(self, folder: ClusterFolder, places: list[Place], options: Options, console: Console) -> None:
         self.folder, self.places, self.options, self.console = folder, places, options, console
         self.supervisor = Supervisor(places, node_environment(os.environ), restart=options.restart)
-        self.poller = Poller(places, SAMPLE_POLL, options.token)
-        self.stopping = threading.Event()
+        self.poll, self.option = (STORY_POLL, STORY_OPTIONS[0]) if options.story else (SAMPLE_POLL, SAMPLE_OPTIONS[0])
+        self.poller = Poller(places, self.poll, options.token)
+        self.stopping, self.hurried = threading.Event(), threading.Event()
         self.started = False
-        self.notes: list[str] = []  # lines from the feeding thread, for the thread of the display to show
+        self.notes: list[str] = []  # lines from other threads, for the thread of the display to show
+        self.config = load(places[0].config, env={}).config
+        say = self.notes.append
+        self.story = Story(folder.path, places, self.config, say, options.token) if options.story else None
 
     def run(self) -> int:
         with _signals(self._on_signal):
@@ -129,12 +137,17 @@ class Run:
         display = self._display()
         self.poller.start()
         feeding = threading.Thread(target=self._feed_sample, daemon=True)
-        if self.options.feed:
+        if self.story is not None:
+            self.story.start()
+        elif self.options.feed:
             feeding.start()
         try:
             while not self.stopping.wait(SHOW_EVERY_S):
+                if self.story is not None:
+                    self.story.tick()
                 self._say_what_happened(display)
-                display.show(rows_of(self.supervisor.children, self.poller), self.poller.tally)
+                more = self.story.lines() if self.story is not None else []
+                display.show(rows_of(self.supervisor.children, self.poller), self.poller.tally, more)
         finally:
             display.close()
 
@@ -165,20 +178,23 @@ class Run:
 
     def _footer(self) -> str:
         first, second, last = self.places[0].url, self.places[1 % len(self.places)].url, self.places[-1].url
-        config = load(self.places[0].config, env={}).config
-        publish = f"echo happy | {quorate_command()} publish - --config {shlex.quote(str(self.places[0].config))}"
+        config = self.config
+        victims = "any node or the stream" if self.story else "any node"
+        publish = (
+            f"echo {self.option} | {quorate_command()} publish - --config {shlex.quote(str(self.places[0].config))}"
+        )
         return "\n".join(
             [
                 "Try, in another terminal:",
-                f'  curl -d \'{{"option":"happy","id":"you-1"}}\' {first}/votes',
-                f"  curl {second}/polls/{SAMPLE_POLL}/results",
+                f'  curl -d \'{{"option":"{self.option}","id":"you-1"}}\' {first}/votes',
+                f"  curl {second}/polls/{self.poll}/results",
                 f"  curl {last}/nodes",
                 *([f"  {publish}"] if config.nsq.enabled else []),
                 f"Pages: {'  '.join(place.url for place in self.places)}",
                 *services_of(config),
                 *self.options.notes,
                 f"Data: {_short(self.folder.path)}",
-                "Kill any node, and see that nothing is lost. Ctrl-C stops the cluster.",
+                f"Kill {victims}, and see that nothing is lost. Ctrl-C stops the cluster.",
             ]
         )
 
@@ -186,11 +202,16 @@ class Run:
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.stopping.is_set():
+            self.hurried.set()
             self.supervisor.stop(at_once=True)
         self.stopping.set()
 
     def _stop(self) -> None:
         self.poller.stop()
+        if self.story is not None and self.started:
+            self.console.print("Stopping the posts, and counting what is on its way ...")
+            self.story.finish(self.hurried.is_set)
+            self._print_notes()
         if self.started:
             self.console.print("Stopping the nodes ...")
         self.supervisor.stop()
@@ -200,6 +221,10 @@ class Run:
                 f"Stopped. The votes are in {_short(self.folder.path)}; the same command goes on with them.",
                 soft_wrap=True,
             )
+
+    def _print_notes(self) -> None:
+        while self.notes:
+            self.console.print(self.notes.pop(0), markup=False, soft_wrap=True)
 
 
 def node_environment(env: Mapping[str, str]) -> dict[str, str]:

@@ -73,7 +73,9 @@ class Display(Protocol):
         """Show a line that stays."""
         ...
 
-    def show(self, rows: Sequence[NodeRow], tally_view: TallyView | None) -> None: ...
+    def show(self, rows: Sequence[NodeRow], tally_view: TallyView | None, more: Sequence[str] = ()) -> None:
+        """`more`: lines that change, to stand below the tally."""
+        ...
 
     def close(self) -> None: ...
 
@@ -109,12 +111,13 @@ class Picture:
             self.say(f"{id} is down; start it again:\n{command}")
         return Text(f"{id} is down{f' ({row.note})' if row.note else ''}", style="red")
 
-    def show(self, rows: Sequence[NodeRow], tally_view: TallyView | None) -> None:
+    def show(self, rows: Sequence[NodeRow], tally_view: TallyView | None, more: Sequence[str] = ()) -> None:
         down = [row for row in rows if row.state == "down"]
         self._told_down &= {row.child.place.id for row in down}
         parts: list[RenderableType] = [Text(), _nodes_table(rows)]
         parts += [self._down(row) for row in down]
-        parts += [Text(), *_tally_part(tally_view), _flush_part(rows), Text(), Text(self._footer, style="dim")]
+        parts += [Text(), *_tally_part(tally_view), *(Text(shown.line(line)) for line in more), _flush_part(rows)]
+        parts += [Text(), Text(self._footer, style="dim")]
         self._live.update(Padding(Group(*parts), (0, 1)), refresh=True)
 
     def close(self) -> None:
@@ -178,7 +181,7 @@ class Lines:
     def say(self, text: str) -> None:
         self._console.print(Text(shown.lines(text)), soft_wrap=True)
 
-    def show(self, rows: Sequence[NodeRow], tally_view: TallyView | None) -> None:
+    def show(self, rows: Sequence[NodeRow], tally_view: TallyView | None, more: Sequence[str] = ()) -> None:
         for row in rows:
             self._show_state(row)
         self._show_leader(rows)
@@ -186,7 +189,8 @@ class Lines:
             self._next_tally_s = time.monotonic() + TALLY_LINE_EVERY_S
             self._counted = dict(tally_view.results)
             counts = ", ".join(f"{option} {votes:,}" for option, votes in self._counted.items())
-            self.say(shown.line(f"{tally_view.poll}: {counts}"))
+            for line in (f"{tally_view.poll}: {counts}", *more):
+                self.say(shown.line(line))
 
     def _show_state(self, row: NodeRow) -> None:
         id = row.child.place.id

@@ -4,6 +4,7 @@
     DIR/n1/quorate.toml       all settings of n1; `quorate node --config` with this file starts n1
     DIR/n1/node.pid node.log  and the log and snapshots of n1
     DIR/ballots.db            the SQLite sink, one for all nodes
+    DIR/story                 what `story.py` keeps
 
 Nothing is removed from a folder that has no cluster.json, or from a folder whose nodes run.
 """
@@ -29,7 +30,7 @@ from quorate.processes.ports import NoFreePorts, free_ports, is_free
 from quorate.words import count
 
 RAFT_PORT_OFFSET = 1_000
-MARK = "cluster.json"
+MARK, STORY = "cluster.json", "story"
 PER_NODE = {  # settings that `dev` decides for each node; the environment cannot set them
     "node.id",
     "node.data",
@@ -162,6 +163,7 @@ class ClusterFolder:
                 shutil.rmtree(folder)
         for file in self.path.glob("ballots.db*"):
             file.unlink()
+        shutil.rmtree(self.path / STORY, ignore_errors=True)
         (self.path / MARK).unlink()
 
     def _create(self, places: list[Place], settings: Mapping[str, Any]) -> None:

@@ -7,6 +7,7 @@ import os
 import random
 import socket
 import tempfile
+from collections import deque
 from pathlib import Path
 from typing import IO
 
@@ -16,6 +17,7 @@ from quorate import pidfile
 # connection may occupy the port of a stopped server before the server starts again.
 PORTS = range(20_000, 32_000)
 BLOCK = 500  # ports for one program: several parts of the tests run side by side, and each may run `dev`
+_lately: deque[int] = deque(maxlen=BLOCK // 2)  # drawn, and perhaps not listened at yet
 
 
 class NoFreePorts(Exception):
@@ -33,13 +35,15 @@ def is_free(port: int) -> bool:
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports that are free now, drawn at random from this program's own block."""
+    """Ports that are free now, drawn at random from this program's own block. The same one does not come again soon."""
     found: list[int] = []
     block = own_block()
-    for port in random.SystemRandom().sample(block, len(block)):
+    drawn = random.SystemRandom().sample(block, len(block))
+    for port in sorted(drawn, key=lambda port: port in _lately):
         if is_free(port):
             found.append(port)
         if len(found) == count:
+            _lately.extend(found)
             return found
     raise NoFreePorts(f"there are no {count} free ports on 127.0.0.1 from {block.start} to {block.stop}")
 

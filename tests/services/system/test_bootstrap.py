@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +20,7 @@ from tests.services.script import Services, alive
 from tests.support.checkout import ROOT
 from tests.support.waiting import wait_for
 from tests.system.test_bootstrap import first_of_free_ports, processes_in, total
+from tests.system.test_story import pid_of_stream, says
 
 
 @pytest.mark.timeout(300)
@@ -58,13 +61,10 @@ def test_all_servers_come_up_are_used_and_go(mongo_services: Services, tmp_path:
 @pytest.mark.timeout(200)
 def test_what_cannot_be_had_is_left_out_and_what_ran_before_stays(tmp_path: Path) -> None:
     """Here the only program on PATH is Consul's: no MongoDB, and NSQ is the double."""
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    for name in ("bash", "dirname", "basename", "cat"):
-        (programs / name).symlink_to(str(shutil.which(name)))
-    (programs / "python3").symlink_to(sys.executable)
-    (programs / "consul").symlink_to(consul_binary())
-    services, port = Services(tmp_path / "services", {"PATH": str(programs)}), first_of_free_ports()
+    services, port = (
+        Services(tmp_path / "services", {"PATH": poor_path(tmp_path, consul=Path(consul_binary()))}),
+        first_of_free_ports(),
+    )
     script = [str(ROOT / "scripts/bootstrap.sh"), "--services", "--port", str(port), "--data", str(tmp_path / "data")]
     run = Process("bootstrap", script, tmp_path / "output", env=services.env, cwd=tmp_path)
     services.up("consul")
@@ -81,6 +81,41 @@ def test_what_cannot_be_had_is_left_out_and_what_ran_before_stays(tmp_path: Path
     finally:
         run.close()
         services("down", "--purge")
+
+
+@pytest.mark.timeout(200)
+def test_the_story_goes_by_way_of_two_nsqds_though_parts_are_killed(tmp_path: Path) -> None:
+    """With nothing on PATH: NSQ is the double, which forgets what it has when it is killed, and the database SQLite."""
+    services, port = Services(tmp_path / "services", {"PATH": poor_path(tmp_path)}), first_of_free_ports()
+    script = [str(ROOT / "scripts/bootstrap.sh"), "--story", "--port", str(port), "--data", str(tmp_path / "data")]
+    run = Process("bootstrap", script, tmp_path / "output", env=services.env, cwd=tmp_path)
+    try:
+        run.start()
+        assert "publishes votes to two nsqds, topic votes" in says(run, "quorate stream replay reads them")
+        says(run, r"story: coffee [1-9]")
+        os.kill(services.pid("nsqd-1"), signal.SIGKILL)
+        leader = says(run, r"n\d leads").partition(" ")[0]
+        os.kill(int((tmp_path / "data" / leader / "node.pid").read_text()), signal.SIGKILL)
+        says(run, r"n\d leads", 2)
+        services.up("nsq")
+        os.kill(pid_of_stream(run, 1), signal.SIGKILL)
+        pid_of_stream(run, 2)
+        assert 0 == run.stop(deadline_s=60), run.tail()
+    finally:
+        run.close()
+        services("down", "--purge")
+    says(run, r"Counted: exactly these\. Written to sqlite as well\.")
+    assert [] == processes_in(tmp_path)
+
+
+def poor_path(folder: Path, **programs: Path) -> str:
+    """A PATH with little more than bash and Python on it."""
+    known = {"python3": Path(sys.executable), **programs}
+    known |= {name: Path(str(shutil.which(name))) for name in ("bash", "dirname", "basename", "cat")}
+    (folder / "bin").mkdir()
+    for name, program in known.items():
+        (folder / "bin" / name).symlink_to(program)
+    return str(folder / "bin")
 
 
 def found(words: str, text: str) -> str:

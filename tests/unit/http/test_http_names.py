@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 from typing import Any, cast
 from urllib.parse import quote
 
 import pytest
 
+from quorate import vote
 from quorate.cluster import entry
+from quorate.errors import TooLarge
 from quorate.http.api import Check, CheckResult
 from tests.support.http_node import MOOD, Node, running
 
@@ -96,3 +99,52 @@ def test_what_peers_tell_breaks_no_line_and_no_header_of_an_answer(node: Node) -
     assert "x-evil" not in answer.headers
     assert 1 == sum("n9" in line for line in answer.body.decode().splitlines())
     assert b"\x1b" not in answer.body
+
+
+# ---- texts that are long --------------------------------------------------------------------------------------------
+
+MARKS = "a" + "\u0316\u0301\u0300" * 2_000  # to bring 60,000 of them to NFC took three seconds, in one call
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "headers", "status"),
+    [
+        ("POST", "/votes", {"option": MARKS}, {}, 413),
+        ("POST", "/votes", [{"option": "happy", "id": MARKS}], {}, 200),
+        ("POST", "/votes", [{"option": "happy", "poll": MARKS}] * 3, {}, 200),
+        ("POST", "/votes", {"option": "happy"}, {"Idempotency-Key": MARKS.encode()}, 413),
+        ("POST", "/votes", {"option": "happy"}, {"X-Quorate-Producer": f"{MARKS};epoch=1;sequence=1".encode()}, 413),
+        ("POST", "/polls", {"id": MARKS, "options": ["a", "b"]}, {}, 413),
+        ("POST", "/polls", {"id": "long", "options": ["a", MARKS]}, {}, 413),
+        ("POST", "/polls", {"id": "long", "title": MARKS, "options": ["a", "b"]}, {}, 413),
+        ("POST", "/producers", {"producer": MARKS}, {}, 413),
+        ("GET", f"/polls/{quote(MARKS[:4_000])}/results", None, {}, 404),
+        ("GET", f"/polls/{quote(MARKS[:4_000])}", None, {}, 404),
+        ("GET", f"/events?poll={quote(MARKS[:4_000])}", None, {}, 404),
+    ],
+)
+def test_no_text_is_brought_to_its_normal_form_that_is_too_long_for_a_name(
+    method: str, path: str, body: object, headers: dict[str, str], status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes as long as its marks squared, and nothing else goes on: 4 MB of them stopped a node for an hour."""
+    lengths = [0]
+    normalize = unicodedata.normalize
+
+    def measured(form: Any, text: str) -> str:
+        lengths.append(len(text))
+        return normalize(form, text[:100])
+
+    with running() as node:
+        node.ask("POST", "/polls", MOOD)
+        monkeypatch.setattr(unicodedata, "normalize", measured)
+        assert status == node.ask(method, path, body, headers).status
+        monkeypatch.undo()
+    assert max(lengths) <= 2 * 1_024
+
+
+def test_a_name_that_becomes_shorter_in_its_normal_form_is_taken_to_its_limit() -> None:
+    """Three characters make two bytes, and no text makes fewer."""
+    longest = "\u03b9\u0308\u0301" * 128
+    assert 256 == len(vote.check_text(longest, "option", 256).encode())
+    with pytest.raises(TooLarge):
+        vote.check_text(longest + "a", "option", 256)

@@ -31,6 +31,12 @@ def test_ports_come_from_this_process_s_own_block() -> None:
     assert set() == set(free_ports(20)) - set(own_block())
 
 
+def test_a_port_is_not_drawn_again_soon() -> None:
+    """Who has drawn it may not listen there yet. A cluster, two nsqds and a stream draw one after the other."""
+    drawn = [port for _ in range(10) for port in free_ports(6)]
+    assert len(drawn) == len(set(drawn))
+
+
 def test_each_program_has_a_block_until_it_ends(tmp_path: Path) -> None:
     with contextlib.ExitStack() as stack:
         programs = [start(tmp_path) for _ in range(len(PORTS) // BLOCK)]

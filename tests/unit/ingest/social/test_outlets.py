@@ -48,6 +48,31 @@ def test_requests_grow_while_they_are_quick_and_shrink_when_they_are_slow() -> N
     assert [4_000, 2_000, 1_000, 1_000, 1_000] == client.sizes[6:]
 
 
+class TimedPublisher:
+    """The same, for NSQ."""
+
+    single = 0
+
+    def __init__(self) -> None:
+        self.now_s, self.vote_s = 0.0, 0.0
+
+    def clock(self) -> float:
+        return self.now_s
+
+    def publish(self, bodies: list[bytes]) -> None:
+        self.now_s += self.vote_s * len(bodies)
+
+
+def test_votes_for_a_slow_nsqd_are_confirmed_a_few_at_a_time() -> None:
+    """One that syncs each message takes twenty seconds for 4,000. Meanwhile nothing would be confirmed, or written."""
+    publisher = TimedPublisher()
+    outlet = NsqOutlet("votes", lambda: cast(Publisher, publisher), clock=publisher.clock)
+    votes = [Vote("happy", str(number)) for number in range(10_000)]
+    assert [500, 1_000, 2_000, 4_000] == [outlet.send(votes)[0] for _ in range(4)]
+    publisher.vote_s = 0.005
+    assert [4_000, 2_000, 1_000, 500, 250, 125] == [outlet.send(votes)[0] for _ in range(6)]
+
+
 def test_few_votes_say_nothing_of_the_speed() -> None:
     client = TimedClient()
     outlet = ClusterOutlet(cast(Client, client), client.clock)
