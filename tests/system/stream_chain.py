@@ -20,13 +20,13 @@ import msgspec
 
 from quorate.errors import QuorateError
 from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
-from quorate.ingest.social.synthetic.posts import LineShares, SyntheticPosts
+from quorate.ingest.social.synthetic.posts import SyntheticPosts
 from quorate.processes.nsq_server import NsqServer
 from quorate.processes.stream import StreamProcess
 from tests.support.checkout import ROOT
 from tests.support.cluster import Cluster
 from tests.support.waiting import wait_for
-from tests.system.double_process import DoubleProcess
+from tests.system.stream_networks import NETWORKS, ChainNetwork
 
 MOOD = StreamPoll(
     "mood", ("happy", "sad", "angry", "ice cream", "東京", "고양이", "кот", "👍🏽", "New York", "Jerry's")
@@ -36,11 +36,7 @@ EARLY = StreamPoll("early", ("breakfast", "sad", "sunrise"))  # is closed on the
 LATE = StreamPoll("late", ("supper", "sad", "sunset"))  # comes on the way
 RULES = "once: one-per-author, no-reposts"
 RATE = 2_000.0  # several posts a millisecond: places in a stream must be exact
-KEPT = 50  # posts of a part that its network still has when the next one comes
 MSG_TIMEOUT = "3s"  # then nsqd gives to another node what a killed one had
-
-# How each network says that something was said: who repeats has a post of its own at Wikimedia alone.
-SHARES = {"wikimedia": LineShares(), "jetstream": LineShares(reposts=0.0, repeats=0.0)}
 
 
 def nsqd_command() -> tuple[list[str], str]:
@@ -53,7 +49,8 @@ class StreamChain:
     """`sink`: further settings of the nodes, for another database than SQLite."""
 
     def __init__(self, folder: Path, network: str, seed: int, sink: Mapping[str, Any] | None = None) -> None:
-        self.folder, self.network, self.seed = folder, network, seed
+        self.folder, self.seed = folder, seed
+        self.network: ChainNetwork = NETWORKS[network](folder)
         self.chance = random.Random(f"{seed}.chain")
         command, self.nsqd_kind = nsqd_command()
         self.nsqds = [
@@ -61,7 +58,6 @@ class StreamChain:
         ]
         nsq = {"nsq.nsqd": [nsqd.tcp for nsqd in self.nsqds], "nsq.max_in_flight": 2_000}
         self.cluster = Cluster(folder / "cluster", settings={**nsq, **(sink or {})})
-        self.double = DoubleProcess(network, folder)
         self.stream = StreamProcess([], folder / "stream.txt")
         self.polls: list[StreamPoll] = []  # that are open
         self.past: list[StreamPoll] = []  # that are closed, and still mentioned
@@ -76,7 +72,7 @@ class StreamChain:
         try:
             for nsqd in self.nsqds:
                 nsqd.start()
-            self.double.start(*(["--changes=0"] if self.network == "wikimedia" else []))
+            self.network.start()
             self.cluster.start()
             for poll in (MOOD, ONCE, EARLY):
                 self.add_poll(poll)
@@ -92,21 +88,18 @@ class StreamChain:
         self.close()
 
     def close(self) -> None:
-        for process in (self.stream, *self.nsqds, self.double):
+        self.network.close()
+        for process in (self.stream, *self.nsqds):
             process.close()
         self.cluster.close()
 
     def _arguments(self) -> list[str]:
-        where = {
-            "wikimedia": ["wikimedia", f"--url={self.double.base}/v2/stream/recentchange", "--from=2020-01-01"],
-            "jetstream": ["bluesky", f"--url={self.double.base.replace('http', 'ws', 1)}"],
-        }[self.network]
         targets = [f"--nsqd={nsqd.tcp}" for nsqd in self.nsqds] + ["--to=nsq", "--both"]
         nodes = [f"--node={url}" for url in self.cluster.urls]
-        return [*where, *targets, *nodes, f"--state={self.folder / 'state'}", f"--poll={RULES}"]
+        return [*self.network.arguments(), *targets, *nodes, f"--state={self.folder / 'state'}", f"--poll={RULES}"]
 
     def seen(self) -> str:
-        rest = [process.tail(8) for process in (self.stream, *self.nsqds, self.double)]
+        rest = [*(process.tail(8) for process in (self.stream, *self.nsqds)), self.network.tail()]
         return "\n".join([f"expected {self.expected}", f"found {self.found()}", *rest, self.cluster.seen()])
 
     # ---- polls ------------------------------------------------------------------------------------------------------
@@ -138,12 +131,12 @@ class StreamChain:
             self._wait(f"{at:,} votes are counted", lambda: self.counted() >= at, posts)
             fault()
         self._wait(f"part {self.parts} counts exactly", self.is_exact, posts)
-        self.double.order("forget", keep=KEPT)
+        self.network.forget()
 
     def _publish(self, posts: int) -> int:
         """How many votes they should be. Only what is open counts."""
         self.parts += 1
-        shares, prefix = SHARES[self.network], f"s{self.seed}-{self.parts}"
+        shares, prefix = self.network.shares, f"s{self.seed}-{self.parts}"
         made = SyntheticPosts(
             [*self.polls, *self.past],
             f"{self.seed}.{self.parts}",
@@ -160,7 +153,7 @@ class StreamChain:
         self.kinds += made.kinds
         for poll in self.polls:
             self.expected[poll.id].update(made.truth.votes[poll.id])
-        self.double.order("publish_posts", file=str(file))
+        self.network.publish(file)
         return sum(sum(made.truth.votes[poll.id].values()) for poll in self.polls)
 
     def _wait(self, what: str, condition: Callable[[], bool], posts: int) -> None:
@@ -214,7 +207,7 @@ class StreamChain:
         assert self.is_exact(), self.seen()
         for poll_id in self.expected:
             self._check_everywhere(poll_id, in_database or self.cluster.in_sqlite)
-        assert [] == self.double.seen()["violations"]
+        assert [] == self.network.violations()
 
     def _check_everywhere(self, poll_id: str, read: Callable[[str], Mapping[str, int] | None]) -> None:
         shown = self.cluster.wait_for("all nodes agree", lambda: self.cluster.results(poll_id))

@@ -3,11 +3,11 @@
     python -m tests.system.stream_million [--posts 1000000] [--network wikimedia] [--hang-ups 500] [--times 3]
                                           [--seed N] [--mongo]
 
-Posts go from a double of a network, which speaks its protocol, through `quorate stream`, two nsqds (the real one where
-it is on PATH, with its default flags: killed, it forgets) and three nodes to the database. They come in parts, with one
-fault in each: the stream, an nsqd, a node, and with --mongo the database are killed by `kill -9` at a random moment. In
-the middle a poll comes, and another is closed. Each part must count exactly, and at the end all nodes and the database.
-With --mongo, scripts/services.sh gets the database. If a run fails, the folder with all logs is kept.
+Posts go from a double of a network, which speaks its protocol, or from a file, through `quorate stream`, two nsqds (the
+real one where it is on PATH, with its default flags: killed, it forgets) and three nodes to the database. They come in
+parts, with one fault in each: the stream, an nsqd, a node, and with --mongo the database are killed by `kill -9` at a
+random moment. In the middle a poll comes, and another is closed. Each part must count exactly, and at the end all nodes
+and the database. With --mongo, scripts/services.sh gets the database. If a run fails, the folder with all logs is kept.
 """
 
 from __future__ import annotations
@@ -26,12 +26,10 @@ from pathlib import Path
 
 from quorate.processes.node import EndedAtStart
 from tests.support.waiting import NeverHappened
-from tests.system.stream_chain import EARLY, LATE, SHARES, StreamChain, parts_of
+from tests.system.stream_chain import EARLY, LATE, StreamChain, parts_of
 from tests.system.stream_database import Database, mongo_database, sqlite_database
 from tests.system.stream_faults import kill_follower, kill_leader, kill_nsqd, kill_stream, lose_nsqd
-
-BYTES_A_POST = {"wikimedia": 900, "jetstream": 1}  # Jetstream's double counts events
-LONGER = 0.6  # so often are all hang-ups over before the posts are
+from tests.system.stream_networks import NETWORKS
 
 
 def faults_of(chain: StreamChain, database: Database, times: int) -> list[tuple[str, Callable[[], None]]]:
@@ -52,10 +50,7 @@ def run(chain: StreamChain, database: Database, posts: int, hang_ups: int, times
     begun_s = time.monotonic()
     faults = faults_of(chain, database, times)
     sizes = parts_of(posts, len(faults))
-    within = int(posts * BYTES_A_POST[chain.network] / hang_ups * 2 * LONGER) if hang_ups else 0
-    named = "within_bytes" if chain.network == "wikimedia" else "within"
-    order = "hang_up_often" if chain.network == "wikimedia" else "fail_often"
-    chain.double.order(order, times=hang_ups, seed=chain.seed, **{named: within})
+    chain.network.hang_up_often(hang_ups, chain.seed, posts)
     for number, (size, (name, fault)) in enumerate(zip(sizes, faults, strict=True)):
         if number == len(faults) // 3:
             chain.add_poll(LATE)
@@ -76,9 +71,9 @@ def run(chain: StreamChain, database: Database, posts: int, hang_ups: int, times
 def tell(chain: StreamChain, took_s: float) -> None:
     kinds = ", ".join(f"{number:,} {kind}" for kind, number in sorted(chain.kinds.items()))
     votes = sum(sum(results.values()) for results in chain.expected.values())
-    connections = chain.double.seen()["connections"]
+    rate, connections = chain.posts / took_s, chain.network.connections()
     print(f"exact in all nodes and the database: {votes:,} votes of {chain.posts:,} lines ({kinds}) in {took_s:.0f} s")
-    print(f"{chain.posts / took_s:,.0f} lines a second with all faults; {connections:,} connections to the network")
+    print(f"{rate:,.0f} lines a second with all faults; {connections:,} connections to the network")
 
 
 @contextlib.contextmanager
@@ -93,7 +88,7 @@ def chain_in(folder: Path, args: argparse.Namespace) -> Iterator[tuple[StreamCha
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--posts", type=int, default=1_000_000)
-    parser.add_argument("--network", choices=SHARES, default="wikimedia")
+    parser.add_argument("--network", choices=NETWORKS, default="wikimedia")
     parser.add_argument("--hang-ups", type=int, default=500)
     parser.add_argument("--times", type=int, default=3)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(10**6))
