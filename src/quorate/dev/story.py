@@ -23,7 +23,7 @@ from typing import Any
 from quorate.client.http import Client
 from quorate.config import Config
 from quorate.dev.folder import STORY
-from quorate.dev.story_end import StoryEnd, tallies
+from quorate.dev.story_end import StoryEnd, tallies, written_to
 from quorate.errors import QuorateError
 from quorate.own_files import open_anew
 from quorate.processes.node import QUORATE, Place
@@ -38,7 +38,7 @@ OPTIONS = ("coffee", "tea", "ice cream", "football", "rain", "music", "cats", "d
 POSTS_MAX = 1_000_000  # then the generator ends: a file of some 250 MB
 RATE = 150.0  # posts a second in quiet times
 AGAIN_S = 1.0  # before a stream that ended is started again
-LOOK_S = 0.5
+LOOK_S, WRITTEN_S = 0.5, 15.0
 GENERATOR_ENDS_S, STREAM_ENDS_S = 5.0, 6.0
 
 
@@ -50,6 +50,7 @@ class Story:
     ) -> None:
         self.seed = secrets.randbelow(10**6)
         self._folder, self._places, self._config, self._say, self._token = folder / STORY, places, config, say, token
+        self._urls = [place.url for place in places]
         self._truth = self._folder / "truth.json"
         env = {"QUORATE_TOKEN_FILE": str(self._folder / "token")} if token else {}
         generate = [*QUORATE, "stream", "generate", *self._generate()]
@@ -64,15 +65,31 @@ class Story:
         self._thread = threading.Thread(target=self._beside, name="story", daemon=True)
 
     def _generate(self) -> list[str]:
-        nodes = [f"--node={place.url}" for place in self._places]
         where = [f"--out={self._folder / 'posts.ndjson'}", f"--truth={self._truth}"]
-        return ["--live", f"--posts={POSTS_MAX}", f"--rate={RATE:g}", f"--seed={self.seed}", *where, *nodes]
+        return ["--live", f"--posts={POSTS_MAX}", f"--rate={RATE:g}", f"--seed={self.seed}", *where, *self._cluster()]
 
     def _replay(self) -> list[str]:
         """The settings of a node say whether there is NSQ, and whether votes go to two nsqds."""
-        nodes = [f"--node={place.url}" for place in self._places]
-        own = [f"--state={self._folder / 'state'}", f"--config={self._places[0].config}"]
-        return ["replay", str(self._folder / "posts.ndjson"), "--follow", *own, *nodes]
+        return [
+            "replay",
+            str(self._folder / "posts.ndjson"),
+            "--follow",
+            f"--state={self._folder / 'state'}",
+            *self._cluster(),
+        ]
+
+    def _cluster(self) -> list[str]:
+        """Options come from MongoDB, where that is the database: as anybody may put a poll there."""
+        nodes = [f"--node={url}" for url in self._urls]
+        return [
+            f"--config={self._places[0].config}",
+            f"--options-from={'mongo' if self._has_mongo else 'cluster'}",
+            *nodes,
+        ]
+
+    @property
+    def _has_mongo(self) -> bool:
+        return "mongo" in self._config.flush.sinks
 
     # ---- beside ----------------------------------------------------------------------------------------------------
 
@@ -82,14 +99,23 @@ class Story:
 
     def _beside(self) -> None:
         try:
-            with Client([place.url for place in self._places], timeout_s=30.0, token=self._token) as client:
+            with Client(self._urls, timeout_s=30.0, token=self._token) as client:
                 client.create_poll(POLL, OPTIONS, title=TITLE)
-                self._before = tallies(client)
+                before = tallies(client)
+            self._wait_until_written()
+            self._before = before
         except QuorateError as error:
             self._say(f"The story cannot begin: {error.detail}")
             return
         while not self._stopping.wait(LOOK_S):
             self._status = self.stream.status() or self._status
+
+    def _wait_until_written(self) -> None:
+        """The options are read from the database, and what has none cannot begin."""
+        until_s = time.monotonic() + WRITTEN_S
+        while self._has_mongo and not written_to(self._connect, self._urls) and time.monotonic() < until_s:
+            if self._stopping.wait(LOOK_S):
+                return
 
     def _connect(self, urls: Sequence[str]) -> Client:
         return Client(urls, timeout_s=2.0, token=self._token)
@@ -123,7 +149,9 @@ class Story:
         self.stream.start()
         self._starts += 1
         self._again_at_s = 0.0
-        self._say(f"quorate stream replay reads them (process {self.stream.pid}), {self._way}")
+        source = "MongoDB" if self._has_mongo else "the cluster"
+        how = f"with the options of {source}, and {self._way}"
+        self._say(f"quorate stream replay reads them (process {self.stream.pid}), {how}")
 
     @property
     def _way(self) -> str:
@@ -171,8 +199,7 @@ class Story:
             self._end_generator()
             truth = self._read_truth()
             if truth is not None and self._before is not None:
-                urls = [place.url for place in self._places]
-                self._say(StoryEnd(self._connect, urls, truth, self._before).told(is_hurried))
+                self._say(StoryEnd(self._connect, self._urls, truth, self._before).told(is_hurried))
         self._stopping.set()
         self._end_stream()
         if self._thread.is_alive():

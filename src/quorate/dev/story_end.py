@@ -14,6 +14,7 @@ COUNTED_S, WRITTEN_S = 12.0, 3.0
 LOOK_S = 0.1
 
 Tallies = Mapping[str, Mapping[str, int]]
+Connect = Callable[[Sequence[str]], Client]  # makes a client of the nodes with these URLs
 
 
 def tallies(client: Client) -> dict[str, Mapping[str, int]]:
@@ -21,13 +22,20 @@ def tallies(client: Client) -> dict[str, Mapping[str, int]]:
     return {poll["id"]: client.results(poll["id"])["results"] for poll in client.polls("open")["polls"]}
 
 
-class StoryEnd:
-    """`truth` is what the generator wrote, `before` what the polls had when it began. `connect` makes a client of the
-    nodes with these URLs."""
+def written_to(connect: Connect, urls: Sequence[str]) -> str:
+    """The sinks, once the leader has written everything to them; "" before that."""
+    try:
+        with connect(urls) as client, connect([client.leader()["http"]]) as leader:
+            sinks = leader.status()["sinks"]
+    except (QuorateError, KeyError):
+        return ""
+    return " and ".join(sinks) if sinks and all(sink["caught_up"] for sink in sinks.values()) else ""
 
-    def __init__(
-        self, connect: Callable[[Sequence[str]], Client], urls: Sequence[str], truth: Mapping[str, Any], before: Tallies
-    ) -> None:
+
+class StoryEnd:
+    """`truth` is what the generator wrote, `before` what the polls had when it began."""
+
+    def __init__(self, connect: Connect, urls: Sequence[str], truth: Mapping[str, Any], before: Tallies) -> None:
         self._connect, self._urls, self._truth, self._before = connect, urls, truth, before
 
     def told(self, is_hurried: Callable[[], bool]) -> str:
@@ -35,9 +43,9 @@ class StoryEnd:
         planted = f"{count(self._truth['total'], 'vote')} in {count(self._truth['lines'], 'made-up post')}"
         missing, more = self._wait(COUNTED_S, self._differences, lambda found: not found[0], is_hurried)
         if missing:
-            return f"Planted: {planted}. {count(missing, 'vote')} of them were not counted when it was stopped."
+            return f"Planted: {planted}. Not counted when it was stopped: {count(missing, 'vote')}."
         others = f", and {count(more, 'vote')} of others" if more else ""
-        written = self._wait(WRITTEN_S, self._written, bool, is_hurried)
+        written = self._wait(WRITTEN_S, lambda: written_to(self._connect, self._urls), bool, is_hurried)
         return (
             f"Planted: {planted}. Counted: exactly these{others}.{f' Written to {written} as well.' if written else ''}"
         )
@@ -64,12 +72,3 @@ class StoryEnd:
                 missing += max(0, votes - counted)
                 more += max(0, counted - votes)
         return missing, more
-
-    def _written(self) -> str:
-        """The sinks, once the leader has written everything to them."""
-        try:
-            with self._connect(self._urls) as client, self._connect([client.leader()["http"]]) as leader:
-                sinks = leader.status()["sinks"]
-        except (QuorateError, KeyError):
-            return ""
-        return " and ".join(sinks) if sinks and all(sink["caught_up"] for sink in sinks.values()) else ""
