@@ -161,6 +161,7 @@ def test_who_waits_too_long_behind_very_many_votes_is_refused(node: Node) -> Non
     node.run(node.api.big_votes._one.acquire())
     assert 429 == node.ask("POST", "/votes", body).status
     node.call(node.api.big_votes._one.release)
+    node.call(object.__setattr__, node.api.limits, "timeout_s", 10.0)
     assert 200 == node.ask("POST", "/votes", body).status
 
 
