@@ -46,10 +46,13 @@ def nsqd_command() -> tuple[list[str], str]:
 
 
 class StreamChain:
-    """`sink`: further settings of the nodes, for another database than SQLite."""
+    """So many `hang_ups` come in the course of so many posts (`of`). `sink`: further settings of the nodes, for another
+    database than SQLite."""
 
-    def __init__(self, folder: Path, network: str, seed: int, sink: Mapping[str, Any] | None = None) -> None:
-        self.folder, self.seed = folder, seed
+    def __init__(
+        self, folder: Path, network: str, seed: int, *, hang_ups: int, of: int, sink: Mapping[str, Any] | None = None
+    ) -> None:
+        self.folder, self.seed, self.hang_ups, self.of = folder, seed, hang_ups, of
         self.network: ChainNetwork = NETWORKS[network](folder)
         self.chance = random.Random(f"{seed}.chain")
         command, self.nsqd_kind = nsqd_command()
@@ -73,6 +76,7 @@ class StreamChain:
             for nsqd in self.nsqds:
                 nsqd.start()
             self.network.start()
+            self.network.hang_up_often(self.hang_ups, self.seed, self.of)
             self.cluster.start()
             for poll in (MOOD, ONCE, EARLY):
                 self.add_poll(poll)

@@ -46,11 +46,10 @@ def faults_of(chain: StreamChain, database: Database, times: int) -> list[tuple[
     return found
 
 
-def run(chain: StreamChain, database: Database, posts: int, hang_ups: int, times: int) -> None:
+def run(chain: StreamChain, database: Database, posts: int, times: int) -> None:
     begun_s = time.monotonic()
     faults = faults_of(chain, database, times)
     sizes = parts_of(posts, len(faults))
-    chain.network.hang_up_often(hang_ups, chain.seed, posts)
     for number, (size, (name, fault)) in enumerate(zip(sizes, faults, strict=True)):
         if number == len(faults) // 3:
             chain.add_poll(LATE)
@@ -79,7 +78,11 @@ def tell(chain: StreamChain, took_s: float) -> None:
 @contextlib.contextmanager
 def chain_in(folder: Path, args: argparse.Namespace) -> Iterator[tuple[StreamChain, Database]]:
     choose = mongo_database if args.mongo else sqlite_database
-    with choose(folder) as database, StreamChain(folder, args.network, args.seed, database.settings) as chain:
+    breaks: dict[str, int] = {"hang_ups": args.hang_ups, "of": args.posts}
+    with (
+        choose(folder) as database,
+        StreamChain(folder, args.network, args.seed, **breaks, sink=database.settings) as chain,
+    ):
         what = f"{args.posts:,} posts of {args.network}, {args.hang_ups} hang-ups, each part killed {args.times} times"
         print(f"seed {args.seed}: {what}; two nsqds ({chain.nsqd_kind}), {database.name}", flush=True)
         yield chain, database
@@ -97,7 +100,7 @@ def main() -> int:
     folder = Path(tempfile.mkdtemp(prefix="quorate-million-"))
     try:
         with chain_in(folder, args) as (chain, database):
-            run(chain, database, args.posts, args.hang_ups, args.times)
+            run(chain, database, args.posts, args.times)
     except (AssertionError, NeverHappened, EndedAtStart) as error:
         why = str(error) or traceback.format_exc(limit=-1)
         print(f"FAILED (seed {args.seed}, logs in {folder}): {why}", file=sys.stderr)

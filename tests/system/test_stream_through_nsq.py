@@ -17,8 +17,7 @@ POSTS, HANG_UPS = 20_000, 20
 
 @pytest.mark.timeout(240)
 def test_each_post_counts_once_whatever_is_killed_on_its_way(tmp_path: Path) -> None:
-    with StreamChain(tmp_path, "wikimedia", seed=1) as chain:
-        chain.network.hang_up_often(HANG_UPS, chain.seed, POSTS)
+    with StreamChain(tmp_path, "wikimedia", seed=1, hang_ups=HANG_UPS, of=POSTS) as chain:
         sizes = parts_of(POSTS, 4)
         chain.run_part(sizes[0], lambda: kill_stream(chain))
         chain.add_poll(LATE)
