@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from quorate.processes.node import NodeProcess
@@ -21,7 +22,11 @@ def test_an_old_copy_is_found_out_after_all_nodes_died_and_is_replaced(cluster: 
     data_folder.copy(node.folder, tmp_path / "copy")
     node.start()
     cluster.wait_whole()
-    cluster.cast("after", 40)
+    cluster.cast("after", 20)
+    since_s = time.time()
+    cluster.cast("later", 20)
+    others = [each for each in cluster.nodes if each is not node]
+    cluster.wait_for("the others remember it on their disks", lambda: all(_remembers(each, since_s) for each in others))
     for each in cluster.nodes:
         each.kill()
     data_folder.put_back(tmp_path / "copy", node.folder)
@@ -42,3 +47,8 @@ def test_an_old_copy_is_found_out_after_all_nodes_died_and_is_replaced(cluster: 
     for each in cluster.nodes:
         results = cluster.wait_for(each.id, lambda each=each: each.get("/polls/mood/results?level=none"))  # type: ignore[misc]
         assert 65 == results["total"], each.id
+
+
+def _remembers(node: NodeProcess, since_s: float) -> bool:
+    """What a node knows of its peers is on its disk a moment after they tell it."""
+    return any(file.stat().st_mtime > since_s for file in node.folder.rglob("peers.seen"))
