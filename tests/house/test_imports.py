@@ -59,6 +59,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "processes": (["quorate.processes"], ["plain", "config", "client", "command parts"]),
     "dev": (["quorate.dev"], ["plain", "config", "client", "command parts", "processes"]),
+    "chaos": (["quorate.chaos"], ["plain", "config", "web", "client", "command parts", "processes"]),
     "http": (["quorate.http"], ["plain", "security", "state", "replica", "submit", "read", "listening"]),
 }
 NODE = [

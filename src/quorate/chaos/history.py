@@ -1,0 +1,232 @@
+"""The records of a history, and its file: lines of JSON that `quorate chaos` writes and `quorate check` reads.
+
+Times are seconds since the run began, of one monotonic clock. A `version` is the state machine's, from the answer.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import msgspec
+
+from quorate.errors import Invalid
+from quorate.unreadable import UNREADABLE
+
+FORMAT = 1
+LINE_BYTES_MAX = 64 * 1024 * 1024
+
+Kind = Literal["ok", "fail", "unknown"]  # of an outcome
+Phase = Literal["begin", "end"]
+
+
+class Header(msgspec.Struct, tag="history", tag_field="record", omit_defaults=True):
+    """The first line: what the run was."""
+
+    format: int
+    program: str  # the version of Quorate that wrote it
+    seed: int
+    began_ms: int  # Unix time of the moment 0
+    nodes: dict[str, str]  # id -> URL
+    dedup_window: int
+    faults: list[str] = []  # names of nemeses that were asked for
+    asked_to_reach: list[str] = []
+    duration_s: float = 0.0
+    is_ours: bool = True  # False: a cluster that runs elsewhere (`--against`)
+    settings: dict[str, Any] = {}
+
+
+class PollPlan(msgspec.Struct, tag="poll", tag_field="record", omit_defaults=True):
+    """A poll that the run made: its options, each with the weight of all its votes."""
+
+    id: str
+    options: dict[str, int]
+    at: float
+    write_ins: bool = False
+
+
+class Operation(msgspec.Struct, tag_field="record", omit_defaults=True, kw_only=True):
+    """What all operations have. `number` counts them in the order of their invocation."""
+
+    number: int
+    client: str
+    node: str  # the node that was asked
+    begun: float
+    ended: float | None = None
+    outcome: Kind = "unknown"
+    version: int | None = None
+    served_by: str | None = None  # the node that says it answered
+    error: str = ""  # the kind of a problem, or what the connection did
+
+
+class SentVote(msgspec.Struct, array_like=True, omit_defaults=True):
+    option: str
+    id: str | None = None
+    poll: str | None = None
+    weight: int = 1
+
+
+class Cast(Operation, tag="cast"):
+    """One request to count votes. Its attempts are operations of their own with the same `request`."""
+
+    request: str  # the same for the same bytes
+    votes: list[SentVote]
+    way: Literal["ids", "key", "session"] = "ids"
+    producer: str = ""  # for "session"
+    epoch: int = 0
+    sequence: int = 0
+    door: Literal["http", "nsq", "resp"] = "http"
+    applied: int = 0
+    duplicates: int = 0
+    rejected: list[tuple[int, str]] = []  # index of the vote, reason
+    settles: bool = False  # sent in the end, when all was mended
+
+
+class Read(Operation, tag="read"):
+    """One read of a poll's results."""
+
+    poll: str
+    level: Literal["none", "weak", "linearizable"]
+    min_version: int | None = None
+    state: str = ""
+    results: dict[str, int] = {}
+    total: int = 0
+    settles: bool = False
+
+
+class PollChange(Operation, tag="poll-change"):
+    """The creation of a poll, or a change of its state. `to` is the wanted state."""
+
+    poll: str
+    to: Literal["open", "closed", "archived", "draft"]
+    creates: bool = False
+    closes_at_ms: int | None = None
+
+
+class OpenSession(Operation, tag="open-session"):
+    producer: str
+    epoch: int = 0
+    sequence: int = 0
+
+
+class NodeDigest(Operation, tag="digest"):
+    """Of the asked node's own state."""
+
+    digest: str = ""
+    chain: str = ""
+
+
+class NodeLook(msgspec.Struct, tag="node", tag_field="record", omit_defaults=True):
+    """How a node is at a moment, as it says itself or as the run knows."""
+
+    at: float
+    node: str
+    role: Literal["leader", "follower", "candidate", "learner", "down", "paused", "silent", "starting"]
+    term: int = 0
+    version: int = 0
+    log_index: int = 0
+    queue_bytes: int = 0
+    dedup_ids: int = 0
+    memory_bytes: int = 0
+    cut_off: bool = False  # by a fault of the network that is active
+
+
+class SinkLook(msgspec.Struct, tag="sink", tag_field="record", omit_defaults=True):
+    """What a sink shows of a poll at a moment, as any program reads it."""
+
+    at: float
+    sink: str
+    poll: str
+    fence: str
+    version: int
+    results: dict[str, int]
+    until: float = 0.0  # the look ended; it began at `at`
+
+
+class Fault(msgspec.Struct, tag="fault", tag_field="record", omit_defaults=True):
+    """A fault begins or ends. The same `number` at both."""
+
+    at: float
+    number: int
+    name: str
+    phase: Phase
+    victims: list[str] = []
+    words: str = ""
+
+
+class Reached(msgspec.Struct, tag="reached", tag_field="record", omit_defaults=True):
+    """A situation of the reached list that the run noticed by itself. Others follow from the operations."""
+
+    at: float
+    name: str
+    words: str = ""
+
+
+class End(msgspec.Struct, tag="end", tag_field="record", omit_defaults=True):
+    """The last line of a history that is whole."""
+
+    at: float
+    operations: int
+    settled: bool  # every outcome became known, and all nodes agreed
+    words: str = ""  # why not
+
+
+Record = (
+    Header
+    | PollPlan
+    | Cast
+    | Read
+    | PollChange
+    | OpenSession
+    | NodeDigest
+    | NodeLook
+    | SinkLook
+    | Fault
+    | Reached
+    | End
+)
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Record).decode
+
+
+class HistoryFile:
+    """Writes records, from any thread. What `write` has returned from is with the system, when `flush` has as well."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: BinaryIO = path.open("wb", buffering=1024 * 1024)
+        self._lock = threading.Lock()
+
+    def write(self, record: Record) -> None:
+        line = _encode(record) + b"\n"
+        with self._lock:
+            self._file.write(line)
+
+    def flush(self) -> None:
+        with self._lock:
+            self._file.flush()
+
+    def close(self) -> None:
+        """Idempotent."""
+        with self._lock:
+            self._file.close()
+
+
+def read_history(path: Path) -> Iterator[Record]:
+    """The records of a file. Raises `Invalid` at the first line that is none, except a torn last line."""
+    with path.open("rb") as file:
+        for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES_MAX), b""), 1):
+            if not line.endswith(b"\n"):
+                return
+            try:
+                record = _decode(line)
+            except UNREADABLE as error:
+                raise Invalid(f"{path}, line {number} is no record of a history: {error}") from None
+            if number == 1 and not isinstance(record, Header):
+                raise Invalid(f"{path} is no history: its first line is not of the record `history`")
+            if isinstance(record, Header) and record.format != FORMAT:
+                raise Invalid(f"{path} has format {record.format}; this program reads {FORMAT}")
+            yield record
