@@ -5,6 +5,7 @@ Every call carries the token and ends by the deadline of the settings (consul.ti
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,6 +20,9 @@ from quorate.web.words import PLAIN, by_way_of, why_no_connection
 
 # The errors of a call to an agent. py-consul asserts some arguments, and lets the errors of requests through.
 TROUBLE = (ConsulException, requests.RequestException, AssertionError, OSError)
+
+# What py-consul raises of an answer that is no agent's: no JSON, JSON that is nested without end, or of other types.
+NONSENSE = (ValueError, RecursionError, TypeError, AttributeError, LookupError)
 
 RETRY_S_MIN, RETRY_S_MAX = 0.25, 2.0  # the pause before the agent is asked again grows from one to the other
 
@@ -44,10 +48,30 @@ def connect(settings: Consul) -> Any:
     client.token = settings.token or client.token
     client.http.session.close()
     client.http.session = session = WebSession()
+    client.http.get, client.http.put = _readable(client.http.get), _readable(client.http.put)
     session.proxy_for(client.http.base_uri)
     headers = {"X-Consul-Token": client.token, "X-Consul-Namespace": settings.namespace}
     session.headers.update({name: value for name, value in headers.items() if value})
     return client
+
+
+def _readable(ask: Callable[..., Any]) -> Callable[..., Any]:
+    """py-consul's own way to ask, with an error that callers expect for an answer of which it can make nothing."""
+
+    def asked(read: Callable[[Any], Any], *arguments: Any, **more: Any) -> Any:
+        def read_or_say(answer: Any) -> Any:
+            try:
+                return read(answer)
+            except NONSENSE as error:
+                raise ConsulException(f"it answers what cannot be read ({type(error).__name__})") from None
+            except ConsulException as error:
+                if isinstance(error.__cause__, NONSENSE):  # py-consul's own words quote the whole answer
+                    raise ConsulException(f"it answers what cannot be read ({error.__cause__})") from None
+                raise
+
+        return ask(read_or_say, *arguments, **more)
+
+    return asked
 
 
 def in_words(error: BaseException) -> str:

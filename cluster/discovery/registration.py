@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
+import msgspec
 from consul.exceptions import ConsulException
 
 from quorate.cluster.discovery.consul import RETRY_S_MAX, RETRY_S_MIN, TROUBLE, connect, in_words
@@ -39,6 +40,13 @@ class ServiceIdentity:
     @property
     def service_id(self) -> str:
         return f"quorate-{self.cluster}-{self.node_id}"
+
+
+class _OwnEntry(msgspec.Struct, rename="pascal"):
+    """What the agent stores for this node."""
+
+    tags: list[str] | None = None
+    meta: dict[str, str] | None = None
 
 
 class RegistrationStatus(TypedDict):
@@ -156,21 +164,27 @@ class Registration:
 
     def _known(self, wanted: Mapping[str, Any]) -> bool:
         """Whether the agent still has the entry as it was sent. An agent restarted without its data does not."""
-        entries = self._client.agent.services(f'ID == "{self._identity.service_id}"')
-        entry = entries.get(self._identity.service_id)
+        entry = self._entry()
         if entry is None:
             log.warning(
                 "Consul at %s forgot %s: registering again", self._settings.shown_address, self._identity.service_id
             )
             return False
-        if sorted(entry["Tags"]) == sorted(wanted["tags"]) and entry["Meta"] == wanted["meta"]:
+        if sorted(entry.tags or ()) == sorted(wanted["tags"]) and entry.meta == wanted["meta"]:
             return True
         log.warning(
             "Consul's entry %s was changed by somebody else (it says %s): registering again. Have two nodes this id?",
             self._identity.service_id,
-            entry["Meta"].get("http", "no address"),
+            (entry.meta or {}).get("http", "no address"),
         )
         return False
+
+    def _entry(self) -> _OwnEntry | None:
+        answer = self._client.agent.services(f'ID == "{self._identity.service_id}"')
+        try:
+            return msgspec.convert(answer, dict[str, _OwnEntry]).get(self._identity.service_id)
+        except msgspec.ValidationError as error:
+            raise ConsulException(f"it answers what cannot be read ({error})") from None
 
     def _register(self, wanted: Mapping[str, Any]) -> None:
         url = urlsplit(self._identity.http_url)

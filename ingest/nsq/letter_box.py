@@ -28,7 +28,7 @@ from nsq import protocol
 
 from quorate import __version__
 from quorate.errors import Invalid, OutcomeUnknown
-from quorate.ingest.nsq.publisher import CONNECT_S, NoNsqd
+from quorate.ingest.nsq.publisher import CONNECT_S, NoNsqd, terms_in
 from quorate.ingest.split import split
 
 CHANNEL = "replay"
@@ -164,9 +164,11 @@ class _Subscriber:
             "user_agent": f"quorate/{__version__}",
         }
         self._send(protocol.MAGIC_V2 + _sized(b"IDENTIFY", msgspec.json.encode(wanted)))
-        terms = msgspec.json.decode(self._answer())
-        self._ready_max = min(self._ready_max, int(terms.get("max_rdy_count", READY_MAX)))
-        if terms.get("auth_required"):
+        answer = self._answer()
+        with self._in_words():
+            terms = terms_in(answer)
+        self._ready_max = min(self._ready_max, READY_MAX if terms.max_rdy_count is None else terms.max_rdy_count)
+        if terms.auth_required:
             self._send(_sized(b"AUTH", auth_secret.encode()))
             self._answer()
 

@@ -19,6 +19,8 @@ from quorate.ingest.nsq.settings import NsqSettings
 from quorate.web.fetch import FetchFailed, fetch_json
 
 TIMEOUT_S = 2.0
+NSQDS_MAX = 256  # that nsqlookupds may name: whoever can write to one may name any number, and a node dials each
+ASKED_AT_ONCE = 16
 
 log = logging.getLogger(__name__)
 
@@ -52,9 +54,18 @@ class Lookup:
         """Ask all nsqlookupds. If none of them answers, the nsqds that are known already stay."""
         answers = await asyncio.gather(*(self._ask(address) for address in self._settings.lookupd))
         if any(answer is not None for answer in answers):
-            nsqds = [nsqd for answer in answers for nsqd in answer or ()]
-            self.nsqds = {nsqd.tcp for nsqd in nsqds}
-            self._stats_urls = {f"http://{nsqd.http}/stats" for nsqd in nsqds}
+            nsqds = self._bounded({nsqd.tcp: nsqd for answer in answers for nsqd in answer or ()})
+            self.nsqds = set(nsqds)
+            self._stats_urls = {f"http://{nsqd.http}/stats" for nsqd in nsqds.values()}
+
+    def _bounded(self, named: dict[str, NsqdAddress]) -> dict[str, NsqdAddress]:
+        """Of very many, those that are known already, and then the first."""
+        if len(named) <= NSQDS_MAX:
+            self._note_trouble("nsqlookupd", "")
+            return named
+        self._note_trouble("nsqlookupd", f"{len(named):,} nsqds are named, and {NSQDS_MAX} of them are used")
+        first = sorted(named, key=lambda address: address not in self.nsqds)  # stable: in the order they were named
+        return {address: named[address] for address in first[:NSQDS_MAX]}
 
     async def _ask(self, address: str) -> list[NsqdAddress] | None:
         """The topic's nsqds by one nsqlookupd; None if it does not answer."""
@@ -80,10 +91,9 @@ class Lookup:
         """Ask the nsqds that were found. The depth is the sum over those that answer."""
         query = f"format=json&topic={quote(self._settings.topic)}&channel={quote(self._settings.channel)}"
         urls = [f"{url}?{query}&include_clients=false&include_mem=false" for url in self._stats_urls]
-        answers = await asyncio.gather(*map(_get, urls), return_exceptions=True)
-        known = [a for a in answers if isinstance(a, dict)]
-        depths = [c["depth"] for a in known for t in a.get("topics") or () for c in t["channels"]]
-        self.depth = sum(depths) if known else None
+        at_once = asyncio.Semaphore(ASKED_AT_ONCE)
+        depths = [depth for depth in await asyncio.gather(*(_depth(url, at_once) for url in urls)) if depth is not None]
+        self.depth = sum(depths) if depths else None
 
 
 def nsqds_in(answer: Any) -> list[NsqdAddress]:
@@ -93,6 +103,28 @@ def nsqds_in(answer: Any) -> list[NsqdAddress]:
     """
     nsqds = msgspec.convert(answer["producers"], list[NsqdAddress])
     return [nsqd for nsqd in nsqds if why_unreachable(nsqd.tcp) is why_unreachable(nsqd.http) is None]
+
+
+class _NsqdChannel(msgspec.Struct):
+    depth: int
+
+
+class _NsqdTopic(msgspec.Struct):
+    channels: list[_NsqdChannel] | None = None
+
+
+class _NsqdStats(msgspec.Struct):
+    topics: list[_NsqdTopic] | None = None
+
+
+async def _depth(url: str, at_once: asyncio.Semaphore) -> int | None:
+    """How many messages wait in the channel at one nsqd; None if it does not say."""
+    async with at_once:
+        try:
+            stats = msgspec.convert(await _get(url), _NsqdStats)
+        except (OSError, ValueError):
+            return None
+    return sum(channel.depth for topic in stats.topics or () for channel in topic.channels or ())
 
 
 async def _get(url: str) -> Any:

@@ -22,8 +22,9 @@ from nsq import protocol
 
 from quorate import __version__
 from quorate.errors import Invalid, OutcomeUnknown, QuorateError
-from quorate.ingest.nsq.lookup import nsqds_in
+from quorate.ingest.nsq.lookup import NSQDS_MAX, nsqds_in
 from quorate.ingest.split import split
+from quorate.unreadable import UNREADABLE
 from quorate.vote import Vote
 from quorate.web.fetch import fetch_json
 
@@ -31,6 +32,7 @@ MESSAGES_PER_MPUB = 1_000
 MPUB_BYTES = 512 * 1024  # nsqd takes 5 MiB
 MESSAGE_BYTES = 256 * 1024  # nsqd takes 1 MiB
 ANSWER_BYTES_MAX = 64 * 1024
+NO_NSQD = "what it answers cannot be read; is this nsqd's TCP address?"
 CONNECT_S = 2.0
 TRY_S = 5.0  # for one nsqd to confirm, before the next nsqd is tried
 FIRST_MPUB, AIM_S = 64, 0.5  # messages in the first MPUB, and how long an MPUB should take at most
@@ -183,6 +185,21 @@ class Publisher:
         self._addresses.sort(key=lambda address: address not in confirmed)
 
 
+class NsqdTerms(msgspec.Struct):
+    """What an nsqd answers to IDENTIFY, as far as it is of use."""
+
+    auth_required: bool = False
+    max_rdy_count: int | None = None
+
+
+def terms_in(answer: bytes) -> NsqdTerms:
+    """Raises `ConnectionError` if whoever answers there is no nsqd."""
+    try:
+        return msgspec.json.decode(answer, type=NsqdTerms)
+    except UNREADABLE:
+        raise ConnectionError(NO_NSQD) from None
+
+
 class _NotConfirmed(Exception):
     """One nsqd did not confirm. If `was_sent`, it may have the messages nevertheless."""
 
@@ -211,8 +228,15 @@ class _PublisherConnection:
         terms_wanted = {"feature_negotiation": True, "heartbeat_interval": -1, "user_agent": f"quorate/{__version__}"}
         hello = protocol.MAGIC_V2 + _sized(b"IDENTIFY", msgspec.json.encode(terms_wanted))
         terms = self._command(hello, end_s, was_sent=False)
-        if terms != b"OK" and msgspec.json.decode(terms).get("auth_required"):
+        if terms != b"OK" and self._read_terms(terms).auth_required:
             self._command(_sized(b"AUTH", auth_secret.encode()), end_s, was_sent=False)
+
+    @staticmethod
+    def _read_terms(answer: bytes) -> NsqdTerms:
+        try:
+            return terms_in(answer)
+        except OSError as error:
+            raise _NotConfirmed(str(error), was_sent=False) from None
 
     def mpub(self, topic: str, bodies: list[bytes], end_s: float) -> None:
         body = b"".join([struct.pack(">i", len(bodies)), *(struct.pack(">i", len(b)) + b for b in bodies)])
@@ -227,7 +251,7 @@ class _PublisherConnection:
             self._socket.sendall(command)
             size, kind = struct.unpack(">ii", self._read(8))
             if not 4 <= size <= ANSWER_BYTES_MAX:
-                raise ConnectionError("what it answers cannot be read; is this nsqd's TCP address?")
+                raise ConnectionError(NO_NSQD)
             payload = self._read(size - 4)
         except OSError as error:
             raise _NotConfirmed(error.strerror or str(error) or "no answer", was_sent=was_sent) from None
@@ -257,7 +281,7 @@ def _sized(line: bytes, body: bytes) -> bytes:
 
 
 def nsqds_of(lookupds: Sequence[str], *, timeout_s: float = 3.0) -> list[str]:
-    """All nsqds that one of these nsqlookupds knows, with any topics. Raises `NoNsqd` if there is none."""
+    """The nsqds that these nsqlookupds know, with any topics; of very many the first. Raises `NoNsqd` without one."""
     found: dict[str, None] = {}
     why = []
     for address in lookupds:
@@ -269,4 +293,4 @@ def nsqds_of(lookupds: Sequence[str], *, timeout_s: float = 3.0) -> list[str]:
             why.append(f"{address}: {error}")
     if not found:
         raise NoNsqd("no nsqlookupd knows one" + (f" ({'; '.join(why)})" if why else ": none has registered"))
-    return list(found)
+    return list(found)[:NSQDS_MAX]

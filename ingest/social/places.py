@@ -19,6 +19,7 @@ import msgspec
 
 from quorate.errors import Invalid
 from quorate.own_files import locked, make_own_folder, read_own, write_synced
+from quorate.unreadable import UNREADABLE
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ class SavedPlaces(msgspec.Struct):
 def read_saved(content: bytes, where: str) -> SavedPlaces:
     try:
         return msgspec.json.decode(content, type=SavedPlaces)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Invalid(
             f"the positions in {where} are damaged ({error}). Remove them, or give --new, to go on from now"
         ) from None

@@ -9,6 +9,7 @@ import msgspec
 import requests
 
 from quorate.errors import ConfigError
+from quorate.unreadable import UNREADABLE
 from quorate.web.session import WebSession
 from quorate.web.words import why_not_asked
 
@@ -41,7 +42,12 @@ def fetch(url: str, *, timeout_s: float) -> bytes:
 
 
 def fetch_json(url: str, *, timeout_s: float) -> Any:
-    return msgspec.json.decode(fetch(url, timeout_s=timeout_s))
+    """As `fetch`, and what the body says. Raises `FetchFailed` for what nobody can read, too."""
+    body = fetch(url, timeout_s=timeout_s)
+    try:
+        return msgspec.json.decode(body)
+    except UNREADABLE as error:
+        raise FetchFailed(f"it answers what cannot be read: {error}", 200, body) from None
 
 
 def _read(answer: requests.Response, deadline_s: float) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler
 from typing import Any, ClassVar
@@ -10,8 +11,10 @@ from typing import Any, ClassVar
 import pytest
 
 from quorate.cluster.discovery.entries import read_entries
+from quorate.cluster.discovery.formation import discover
 from quorate.cluster.discovery.nodes import find_nodes, find_raft_addresses
 from quorate.config import Consul
+from quorate.errors import NotReady
 from tests.support.http_handler import serving
 
 META = {"node": "n1", "cluster": "votes", "http": "http://10.0.0.1:8001", "raft": "10.0.0.1:9001", "cluster_id": "c1"}
@@ -39,10 +42,10 @@ STRANGERS = [
 
 
 class Handler(BaseHTTPRequestHandler):
-    answer: ClassVar[Any] = [*STRANGERS, listed(META, Tags=["leader"])]
+    answer: ClassVar[Any] = [*STRANGERS, listed(META, Tags=["leader"])]  # or the bytes of one
 
     def do_GET(self) -> None:
-        body = json.dumps(self.answer).encode()
+        body = self.answer if isinstance(self.answer, bytes) else json.dumps(self.answer).encode()
         self.send_response(200)
         self.send_header("X-Consul-Index", "1")
         self.send_header("Content-Length", str(len(body)))
@@ -70,6 +73,34 @@ def test_an_answer_that_is_no_list_of_services_names_no_node(
 ) -> None:
     monkeypatch.setattr(Handler, "answer", answer)
     assert ([], {}) == (find_nodes(consul), find_raft_addresses(consul, "votes"))
+
+
+UNREADABLE_ANSWERS = [b"[" * 100_000, b'[{"a":' * 50_000, b"\xff\xfe[", b"[1", b""]
+
+
+@pytest.mark.parametrize("answer", UNREADABLE_ANSWERS, ids=["lists", "objects", "no text", "cut", "empty"])
+def test_an_answer_that_nobody_can_read_is_told_in_words(
+    consul: Consul, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Handler, "answer", answer)
+    with pytest.raises(NotReady, match="it answers what cannot be read"):
+        find_nodes(consul)
+
+
+@pytest.mark.parametrize("answer", [b"[" * 100_000, b"[5]", b'["a"]', b'[{"Key":"a","Value":"\xc3\xa9"}]', b'{"a":5}'])
+def test_a_candidate_waits_while_consul_answers_what_nobody_can_read(
+    consul: Consul, answer: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Handler, "answer", answer)
+    stop, said = threading.Event(), list[str]()
+
+    def told(words: str) -> None:
+        said.append(words)
+        stop.set()
+
+    assert discover(consul, "votes", "n1", "127.0.0.1:9001", 3, stop=stop, told=told) is None
+    assert "trying again" in said[0]
+    assert len(said[0]) < 300
 
 
 @pytest.mark.parametrize(

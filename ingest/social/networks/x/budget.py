@@ -19,6 +19,7 @@ import msgspec
 
 from quorate.errors import Invalid
 from quorate.own_files import locked, read_own, write_synced
+from quorate.unreadable import UNREADABLE
 from quorate.words import count
 
 DOLLARS_PER_POST = 0.005
@@ -116,7 +117,7 @@ class DailyBudget:
     def _decoded(file: Path, content: bytes) -> BudgetDay:
         try:
             return msgspec.json.decode(content, type=BudgetDay)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             wrong = f"the count of posts in {file} is damaged ({error}). Move the file away to begin the day anew"
             raise Invalid(wrong) from None
 
