@@ -27,6 +27,7 @@ from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, PollResu
 from quorate.cluster.replica import Replica
 from quorate.errors import NeedsLevel, NotReady
 from quorate.sinks.importable import ManualPoll
+from quorate.vote import POLLS_MAX
 
 RESULTS_SHOWN = 10
 DELETED_LATELY = (
@@ -106,8 +107,15 @@ class Imports:
             for poll, result in zip(new, applied.results[0], strict=True):
                 imported[poll.id] = found = _imported(result)
                 if found.outcome is Import.CREATED and isinstance(result, PollResult):
-                    self._origins[poll.id] = sink, result.creation
+                    self._note_origin(poll.id, sink, result.creation)
         return [found for found in imported.values() if found is not None]
+
+    def _note_origin(self, id: str, sink: str, creation: int) -> None:
+        """When there are more than there can be polls, those of polls that were deleted since are dropped."""
+        self._origins[id] = sink, creation
+        if len(self._origins) > POLLS_MAX:
+            held = self._replica.state.poll_version
+            self._origins = {id: origin for id, origin in self._origins.items() if held(id) is not None}
 
     def _without_proposal(self, sink: str, poll: ManualPoll) -> Imported | None:
         """What is known of the poll without asking the log; None if it must be proposed."""

@@ -13,7 +13,10 @@ import msgspec
 from quorate.http.access import Access
 from quorate.http.api import CheckResult
 from quorate.security.token_file import TokenFile
+from quorate.security.tokens import IN_COMMON, without_share
 from quorate.words import count
+
+NAMES_SHOWN = 5
 
 log = logging.getLogger(__name__)
 
@@ -31,6 +34,7 @@ class AuthReport:
 
     def __init__(self, tokens: TokenFile, access: Access) -> None:
         self._tokens, self._access = tokens, access
+        tokens.on_change(self._warn_of_shares)
 
     def status(self) -> AuthStatus:
         tokens = self._tokens
@@ -49,8 +53,15 @@ class AuthReport:
 
     def warn(self) -> None:
         """Say at the start what the settings make of the tokens, where that may surprise."""
+        self._warn_of_shares()
         if self._tokens.is_configured and self._access.anonymous == "operate":
             log.warning(
                 "auth.file has tokens, and whoever reaches this node may do everything without one: set "
                 "auth.anonymous = [] (or read, vote) if that is not meant"
             )
+
+    def _warn_of_shares(self) -> None:
+        if names := without_share(self._tokens.tokens):
+            more = f" and {len(names) - NAMES_SHOWN:,} more" if len(names) > NAMES_SHOWN else ""
+            who = f"{', '.join(names[:NAMES_SHOWN])}{more}"
+            log.warning("all shares of the dedup window are taken; the common one is left for %s: %s", who, IN_COMMON)

@@ -24,7 +24,9 @@ from quorate.config.shared import SHARED, ToldSetting, told_settings
 from quorate.config.window import small_window
 from quorate.config.write import toml_value
 from quorate.errors import Invalid, NotFound, NotReady, QuorateError, TooSoon
+from quorate.security.tokens import Tokens
 from quorate.unreadable import UNREADABLE
+from quorate.words import count
 
 ASK_S = 1.0
 LEVEL = 1  # nodes of a program with a lower feature level do not know the question
@@ -36,6 +38,8 @@ class _Settable(NamedTuple):
 
 
 SETTABLE = {"votes.dedup_window": _Settable(entry.SetDedupWindow, lambda state: state.dedup_window)}
+
+TOKENS = "auth.file"
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(dict[str, ToldSetting]).decode
@@ -60,16 +64,25 @@ class ClusterSettings:
         *,
         members: Callable[[], Sequence[str]],
         levels: Callable[[], Mapping[str, int | None]],
+        tokens: Callable[[], Tokens] = Tokens,
     ) -> None:
         self._config, self._given = config, given
         self._replica, self._submitter = replica, submitter
-        self._members, self._levels = members, levels
+        self._members, self._levels, self._tokens = members, levels, tokens
         replica.serve("settings", self._on_asked)
 
     # ---- what nodes tell --------------------------------------------------------------------------------------------
 
     def own(self) -> Told:
-        return told_settings(self._config, self._given, self._replica.state.hash_key)
+        key = self._replica.state.hash_key
+        return {**told_settings(self._config, self._given, key), TOKENS: self._told_tokens(key)}
+
+    def _told_tokens(self, key: bytes) -> ToldSetting:
+        """What is in the file, and not where it is: that may differ."""
+        tokens = self._tokens()
+        digest = tokens.digest(key)
+        words = f"{count(len(tokens), 'token')} ({digest[:8]})" if len(tokens) else "no tokens"
+        return ToldSetting(words, TOKENS in self._given, digest)
 
     async def told_by(self, id: str) -> Told:
         """The settings of this member. Raises a `QuorateError` whose detail says why it did not tell them."""

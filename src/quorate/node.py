@@ -95,6 +95,7 @@ class Node:
             self.submitter,
             members=lambda: [member.id for member in self.replica.members()],
             levels=lambda: self.replica.status().feature_levels,
+            tokens=lambda: self.tokens.tokens,
         )
         self.settings_watch = SettingsWatch(self.replica, self.settings, is_known=lambda: self.reads.staleness.is_known)
         api = self._api()

@@ -1,6 +1,7 @@
 """Tells when this node's settings differ from the cluster's, or from the leader's where all nodes should be alike.
 
-Each new leader is asked once, because a node's settings do not change while it runs. What differs is one line in the
+Each new leader is asked at once, and then once a minute, because the file of tokens may change while a node runs; its
+other settings do not. What differs is one line in the
 log for each change of it, and a line of /readyz. It never makes a node unready: the cluster counts all the same.
 """
 
@@ -17,6 +18,7 @@ from quorate.errors import QuorateError
 from quorate.http.api import CheckResult
 
 CHECK_S = 1.0
+COMPARE_AGAIN_S = 60.0
 DEFECT = "a defect of our own"
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ class SettingsWatch:
         self._replica, self._settings, self._is_known = replica, settings, is_known
         self._task: asyncio.Task[None] | None = None
         self._compared_with: tuple[str, int] | None = None  # the leader whose settings were compared last, and its term
+        self._compared_s = 0.0  # when that was
         self._against_leader: Sequence[str] = ()
         self._told: Sequence[str] = ()  # what was told in the log, and is so still
         self._troubles = Reminders()
@@ -69,13 +72,13 @@ class SettingsWatch:
         if leader is None or not self._replica.state.cluster_id or not self._is_known():
             return
         self._note_changes()
-        leadership = leader, self._replica.term
-        if leadership != self._compared_with:
+        leadership, now_s = (leader, self._replica.term), asyncio.get_running_loop().time()
+        if leadership != self._compared_with or now_s - self._compared_s >= COMPARE_AGAIN_S:
             try:
                 self._against_leader = await self._settings.against(leader)
-                self._compared_with = leadership
+                self._compared_with, self._compared_s = leadership, now_s
             except QuorateError:  # it is asked again; the cluster's settings are told meanwhile
-                self._against_leader = ()
+                self._against_leader, self._compared_with = (), None
         differs = self._differs()
         if news := [words for words in differs if words not in self._told]:
             log.warning("%s", "; ".join(news))

@@ -36,6 +36,24 @@ def test_a_bad_file_alarms_everywhere_until_it_is_mended(path: Path, caplog: pyt
     assert ["ERROR"] == [record.levelname for record in caplog.records if "not TOML" in record.getMessage()]
 
 
+@pytest.mark.parametrize(("shares", "warns"), [(7, False), (8, True)])
+def test_tokens_for_which_no_share_is_left_are_warned_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, shares: int, warns: bool
+) -> None:
+    caplog.set_level(logging.WARNING)
+    names = [f"t{number}" for number in range(1, 9)]
+    bounds = {name: f"share = {min(number, shares)}" for number, name in enumerate(names, 1)}
+    roles = {**dict.fromkeys(names, "vote"), "late": "vote", "boss": "operate", "page": "read"}
+    file = TokenFile(write_tokens(tmp_path / "tokens.toml", roles, bounds=bounds))
+    report = AuthReport(file, Access(file, "public"))
+    report.warn()
+    assert warns == any("the common one is left for late: " in line for line in caplog.messages)
+    caplog.clear()
+    for _ in range(2):
+        file.take(Path(write_tokens(tmp_path / "more.toml", {**roles, "later": "manage"}, bounds=bounds)).read_bytes())
+    assert warns == any("the common one is left for late, later: " in line for line in caplog.messages)
+
+
 @pytest.mark.parametrize(("anonymous", "warns"), [("operate", True), ("vote", False), ("public", False)])
 def test_tokens_that_nobody_needs_are_warned_of(
     path: Path, caplog: pytest.LogCaptureFixture, anonymous: str, warns: bool

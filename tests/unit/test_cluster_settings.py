@@ -3,57 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Coroutine, Mapping
 from typing import Any, TypeVar
 
 import pytest
 
-from quorate import settings_watch
 from quorate.cluster.entry import Command, Done, Refused, SetDedupWindow
 from quorate.cluster.fsm import StateMachine
-from quorate.cluster.submit.submitter import Submitter
-from quorate.cluster_settings import SETTABLE, ClusterSettings
+from quorate.cluster_settings import SETTABLE
 from quorate.config import SETTINGS, load
 from quorate.config.shared import SHARED, told_settings
 from quorate.errors import Invalid, NotFound, NotReady, QuorateError, TooSoon
-from quorate.settings_watch import SettingsWatch
 from tests.support.local_replica import LocalReplica
-from tests.support.waiting import until
+from tests.support.settings_members import Members
 
 T = TypeVar("T")
 URL = "mongodb://user:secret@db/?w=1"
-
-
-class Members:
-    """Nodes n1 (which leads) and so on, each with settings of its own. `levels` says what their programs can do."""
-
-    def __init__(self, *flags: Mapping[str, Any]) -> None:
-        self.replicas = [LocalReplica(f"n{number}") for number in range(1, len(flags) + 1)]
-        self.levels: dict[str, int | None] = {replica.node_id: 1 for replica in self.replicas}
-        self.settings = [self._make(replica, given) for replica, given in zip(self.replicas, flags, strict=True)]
-        self.watches = [
-            SettingsWatch(replica, settings, is_known=lambda: True)
-            for replica, settings in zip(self.replicas, self.settings, strict=True)
-        ]
-        for replica in self.replicas:
-            replica.leader = "n1"
-            replica.peers = {other.node_id: other for other in self.replicas if other is not replica}
-
-    def _make(self, replica: LocalReplica, flags: Mapping[str, Any]) -> ClusterSettings:
-        loaded = load(env={}, flags={"node.id": replica.node_id, **flags})
-        return ClusterSettings(
-            loaded.config,
-            loaded.origins,
-            replica,
-            Submitter(replica),
-            members=lambda: [each.node_id for each in self.replicas],
-            levels=lambda: self.levels,
-        )
-
-    async def shown(self, place: int = 0) -> dict[str, Any]:
-        found = await self.settings[place].show()
-        return {each["name"]: each for each in found["settings"]}
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
@@ -259,142 +224,3 @@ def test_the_command_is_one_that_version_0_1_0_knows() -> None:
     machine = LocalReplica().state
     assert 0 == machine.level
     assert Done(5) == machine._handlers[SetDedupWindow](SetDedupWindow(5))
-
-
-# ---- what is told ---------------------------------------------------------------------------------------------------
-
-
-def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
-    return [(record.levelname, record.getMessage()) for record in caplog.records if "settings_watch" in record.name]
-
-
-def test_a_node_that_differs_tells_it_once_and_in_readyz(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-
-    async def main() -> Any:
-        members = Members({"flush.interval_ms": 50}, {"votes.dedup_window": 500})
-        for watch in members.watches:
-            await watch.look()
-            await watch.look()
-        return [watch.check() for watch in members.watches]
-
-    leader, follower = run(main())
-    assert (True, "as the cluster has them") == leader[:2]
-    assert (True, "2 not as the cluster has them") == follower[:2]
-    [(level, line)] = lines(caplog)
-    assert ("WARNING", line) == (level, follower.more)
-    assert "votes.dedup_window is 500 in this node's settings, and 1,000,000 in the cluster, which holds" in line
-    assert "flush.interval_ms is 1,000 here and 50 on n1" in line
-
-
-def test_nothing_is_told_before_the_node_knows_the_cluster(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> Any:
-        members = Members({}, {"votes.dedup_window": 500})
-        replica = members.replicas[1]
-        watch = SettingsWatch(replica, members.settings[1], is_known=lambda: False)
-        await watch.look()
-        replica.leader = None
-        await members.watches[1].look()
-        return watch.check()
-
-    assert (True, "as the cluster has them") == run(main())[:2]
-    assert [] == lines(caplog)
-
-
-def test_a_defect_of_the_watch_is_told_once_and_not_each_second(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(settings_watch, "CHECK_S", 0.001)
-
-    async def main() -> None:
-        watch, looks = Members({}).watches[0], []
-
-        async def fail() -> None:
-            looks.append(1)
-            raise KeyError(f"defect {len(looks)}")
-
-        monkeypatch.setattr(watch, "look", fail)
-        watch.start()
-        await until("it was tried often", lambda: len(looks) > 20)
-        await watch.stop()
-
-    run(main())
-    assert [("ERROR", "the settings could not be compared; trying on")] == lines(caplog)
-
-
-def test_a_change_of_the_cluster_is_told_by_each_node(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO)
-
-    async def main() -> Any:
-        members = Members({"votes.dedup_window": 500_000})
-        await members.watches[0].look()
-        await members.settings[0].set("votes.dedup_window", 500_000)
-        await members.watches[0].look()
-        return members.watches[0].check()
-
-    assert "as the cluster has them" == run(main()).words
-    assert [
-        "WARNING",
-        "INFO",
-    ] == [level for level, _ in lines(caplog)]
-    assert "votes.dedup_window is 500000 in the cluster now, and was 1000000" == lines(caplog)[1][1]
-
-
-def test_each_leader_is_asked_once_and_one_that_cannot_tell_is_asked_again() -> None:
-    async def main() -> list[list[str]]:
-        members = Members({"flush.interval_ms": 50}, {}, {})
-        asked, watch = list[str](), members.watches[2]
-        compare = members.settings[2].against
-
-        async def against(id: str) -> list[str]:
-            asked.append(id)
-            return await compare(id)
-
-        members.settings[2].against = against  # type: ignore[method-assign]
-        told = [asked]
-        for leader, term, level in (("n1", 1, 0), ("n1", 1, 1), ("n1", 1, 1), ("n2", 2, 1), ("n1", 3, 1)):
-            members.replicas[2].leader, members.replicas[2].term, members.levels["n1"] = leader, term, level
-            await watch.look()
-            told.append(watch.check().more.split(" ")[:1])
-        return told
-
-    asked, *told = run(main())
-    assert ["n1", "n1", "n2", "n1"] == asked
-    differs = ["flush.interval_ms"]
-    assert [[""], differs, differs, [""], differs] == told
-
-
-def test_a_small_window_is_told_once_by_each_node(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        members = Members({})
-        await members.settings[0].set("votes.dedup_window", 500)
-        for _ in range(3):
-            await members.watches[0].look()
-
-    run(main())
-    (line,) = (line for level, line in lines(caplog) if level == "WARNING")
-    assert "votes.dedup_window is 500: 1 request of 10,000 votes with ids pushes all other ids out" in line
-
-
-def test_what_was_told_is_not_told_again_because_a_leader_cannot_be_asked_for_a_moment(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    async def main() -> None:
-        members = Members({"flush.interval_ms": 50}, {"votes.dedup_window": 500_000})
-        replica, watch = members.replicas[1], members.watches[1]
-        for term, level in ((1, 1), (2, None), (2, 1), (3, None), (3, None), (3, 1)):
-            replica.term, members.levels["n1"] = term, level
-            await watch.look()
-        members.settings[0]._config = members.settings[1]._config  # n1 starts again, with the settings of n2
-        replica.term = 4
-        await watch.look()
-        await members.settings[0].set("votes.dedup_window", 600_000)
-        replica.state.apply(members.replicas[0].proposed[-1])
-        await watch.look()
-
-    run(main())
-    first, second = (line for level, line in lines(caplog) if level == "WARNING")
-    assert "500,000 in this node's settings, and 1,000,000 in the cluster" in first
-    assert "flush.interval_ms is 1,000 here and 50 on n1" in first
-    assert second.startswith("votes.dedup_window is 500,000 in this node's settings, and 600,000 in the cluster")
-    assert "flush.interval_ms" not in second

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callab
         decorated: Callable[..., Any] = click.option(
             "--timeout",
             "timeout_s",
-            type=click.FloatRange(0.1, 3600),
+            type=NumberRange(0.1, 3600),
             default=timeout_s,
             show_default=True,
             help="Seconds after which to give up.",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quorate.cli.node_options import as_json, print_json
+from quorate.cli.numbers import NumberRange
 from quorate.cli.output import change_is_made, echo
 from quorate.cli.settings import warn
 from quorate.client.lines import LINE_BYTES_MAX, chunks, numbered
@@ -47,7 +48,7 @@ RUN_ID_BYTES_MAX = 100  # a vote's id is made of it, the line and the place in t
 @click.option(
     "--timeout",
     "timeout_s",
-    type=click.FloatRange(0.1, 3600),
+    type=NumberRange(0.1, 3600),
     default=30.0,
     show_default=True,
     help="Seconds to try one batch.",

@@ -10,6 +10,7 @@ import click
 
 from quorate import shown
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
 from quorate.cli.table import print_table
 from quorate.words import AGE_UNKNOWN_MS, LEVELS, count
@@ -23,9 +24,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("poll", required=False)
 @click.option("--watch", is_flag=True, help="Follow it until Ctrl-C.")
-@click.option(
-    "--interval", "interval_s", type=click.FloatRange(0.1, 3600), default=0.5, help="Seconds between two looks."
-)
+@click.option("--interval", "interval_s", type=NumberRange(0.1, 3600), default=0.5, help="Seconds between two looks.")
 @click.option(
     "--level",
     type=click.Choice(LEVELS),

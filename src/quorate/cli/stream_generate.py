@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 import click
 
 from quorate.cli.node_options import asks_nodes
+from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
 from quorate.cli.settings import warn
 from quorate.cli.stream_polls import given_option, given_polls, polls_flags, polls_options, polls_reader
@@ -39,7 +40,7 @@ SHOWN = 10
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed makes the same posts.")
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0.001, max=1_000_000),
+    type=NumberRange(min=0.001, max=1_000_000),
     default=100.0,
     show_default=True,
     help="Posts a second in quiet times, by their own time.",

@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from quorate.cli.node_options import as_json, print_json
+from quorate.cli.numbers import NumberRange
 from quorate.cli.output import change_is_made, echo
 
 ROLES = ("read", "vote", "manage", "operate")  # as `security/roles.py` has them, which the start of a command spares
@@ -30,7 +31,7 @@ def token() -> None:
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0.001, 1_000_000),
+    type=NumberRange(0.001, 1_000_000),
     help="Votes a second at each node; any other request counts as one.",
 )
 @click.option(
@@ -60,7 +61,7 @@ def new(
     it as Authorization: Bearer TOKEN. Nodes read a file of tokens again when it changes: give the same to all of them.
     """
     from quorate.security.token_file import append_token
-    from quorate.security.tokens import Tokens, new_secret, read_tokens, share_for, table_of
+    from quorate.security.tokens import IN_COMMON, SHARED_ROLES, Tokens, new_secret, read_tokens, share_for, table_of
 
     steady = int(rate) if rate is not None and rate.is_integer() else rate  # as people write it
     secret, owner = new_secret(), name or f"{role}-{secrets.token_hex(3)}"
@@ -84,3 +85,5 @@ def new(
     else:
         where = f" and share {made.share} of the dedup window" if made.share else ""
         echo(f"Appended to {file} as {owner}, with the role {role}{where}. The token is not shown again.", err=True)
+        if share is None and not made.share and role in SHARED_ROLES:
+            echo(f"All shares of the dedup window are taken, so {owner} has the common one: {IN_COMMON}.", err=True)

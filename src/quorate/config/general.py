@@ -81,7 +81,13 @@ def anonymous_roles() -> list[str]:
 
 class Auth(Section, frozen=True):
     file: Annotated[
-        str, about("TOML file of tokens, each with name, role and hash; `quorate token new` writes it", path=True)
+        str,
+        about(
+            "TOML file of tokens, each with name, role and hash; `quorate token new` writes it. What is in it should "
+            "be alike, wherever it is",
+            path=True,
+            scope="alike",
+        ),
     ] = ""
     anonymous: Annotated[
         list[str],

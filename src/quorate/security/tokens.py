@@ -39,6 +39,10 @@ PREFIX = "qt_"  # so that a search for leaked secrets can find tokens
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 HASH = re.compile(r"sha256:([0-9a-f]{64})")
 SHARED_ROLES = ("vote", "manage")  # whose tokens get a share of the dedup window: who operates is trusted
+IN_COMMON = (
+    "whoever casts very many votes there, also without a token, pushes ids out early, and a vote that is sent again "
+    "later may count twice. Tokens that trust each other may have one number in common (share = 1 to 8)"
+)
 KNOWN = ("name", "role", "hash", "polls", "share", "rate", "burst")
 
 
@@ -84,6 +88,14 @@ class Tokens:
         """Whether it stands there with the same name, role and polls."""
         return self._by_mark.get(self._mark(token.digest)) == token
 
+    def digest(self, key: bytes) -> str:
+        """Equal for the same tokens with the same bounds, in whatever order. Without the key it tells nothing."""
+        tables = sorted(
+            (each.name, each.role, each.digest.hex(), sorted(each.polls or ()), each.share, each.rate or 0, each.burst)
+            for each in self
+        )
+        return hashlib.blake2b(json.dumps(tables).encode(), digest_size=16, key=key).hexdigest()
+
     def _mark(self, digest: bytes) -> bytes:
         return hashlib.blake2b(digest, digest_size=16, key=self._key).digest()
 
@@ -115,6 +127,14 @@ def share_for(tokens: Iterable[Token], name: str, role: str) -> int:
     of_name = sorted(share for share, owner in taken if owner == name)
     free = sorted({*range(1, SHARES_MAX + 1)} - {share for share, _ in taken})
     return next(iter([*of_name, *free]), 0) if role in SHARED_ROLES else 0
+
+
+def without_share(tokens: Iterable[Token]) -> list[str]:
+    """The names of tokens for voting that are left with the common share because all others are taken."""
+    known = list(tokens)
+    if len({token.share for token in known if token.share}) < SHARES_MAX:
+        return []
+    return sorted({token.name for token in known if not token.share and token.role in SHARED_ROLES})
 
 
 def read_tokens(text: str, *, may_be_empty: bool = False) -> Tokens:

@@ -64,6 +64,16 @@ def test_a_name_keeps_its_share_also_where_others_have_the_same(tmp_path: Path) 
     assert [1, 1, 1] == [token.share for token in TokenFile(path).tokens]
 
 
+def test_the_ninth_name_is_told_that_no_share_is_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "tokens.toml"
+    for number in range(8):
+        assert 0 == main(["token", "new", "--role", "vote", "--name", f"t{number}", "--file", str(path)])
+    assert "common" not in capsys.readouterr().err
+    for more, told in (("--role manage", True), ("--role operate", False), ("--role vote --share 0", False)):
+        assert 0 == main(["token", "new", "--name", "late", *more.split(), "--file", str(path)])
+        assert told == ("so late has the common one" in capsys.readouterr().err)
+
+
 def test_lines_that_are_only_printed_have_a_share_only_if_it_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert 0 == main(["token", "new", "--role", "vote"])
     assert "share" not in capsys.readouterr().out
@@ -99,6 +109,12 @@ def test_what_makes_no_sense_changes_no_file(tmp_path: Path, content: str, mode:
     path.write_text(content)
     assert 2 == main(["token", "new", *arguments, "--file", str(path)])
     assert content == path.read_text()
+
+
+@pytest.mark.parametrize("rate", ["nan", "inf", "-inf", "-0", "1e400", "0", "0.0009", "1000001", "ten"])
+def test_a_rate_that_is_none_is_told_in_words(rate: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["token", "new", "--role", "vote", f"--rate={rate}"])
+    assert f"--rate': give a number from 0.001 to 1,000,000, not '{rate}'" in capsys.readouterr().err
 
 
 def test_its_answer_in_json(capsys: pytest.CaptureFixture[str]) -> None:

@@ -74,6 +74,28 @@ def test_an_import_of_an_earlier_leader_is_moved_only_if_one_sink_imports(sinks:
     asyncio.run(scenario())
 
 
+def test_where_deleted_polls_came_from_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.cluster.flush.imports.POLLS_MAX", 2)
+
+    async def scenario() -> None:
+        replica = LocalReplica()
+        replica.state.raise_level(entry.encode_raise(1))
+        imports = Imports(replica, ["a", "b"])
+        for place in range(8):
+            found = ManualPoll(f"p{place}", "Tea?", ["yes", "no"], {"yes": 5, "no": 0})
+            await imports.take_in("a", [found], sure)
+            if place < 7:
+                gone = SetPollState(found.id, "closed"), SetPollState(found.id, "archived"), DeletePoll(found.id, None)
+                await apply(replica, *gone)
+        assert len(imports._origins) <= 2
+        assert [Import.ELSEWHERE] == [
+            each.outcome
+            for each in await imports.take_in("b", [ManualPoll("p7", "Tea?", ["yes", "no"], {"yes": 9, "no": 0})], sure)
+        ]
+
+    asyncio.run(scenario())
+
+
 def test_where_a_deleted_poll_came_from_says_nothing_of_a_new_poll_of_its_name() -> None:
     """Another leader imported the new one, perhaps from the other sink."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from quorate.cli.numbers import NumberRange
 from quorate.cli.stream_credentials import read_web_socket_urls
 from quorate.cli.stream_options import StreamOptions, stream_options
 from quorate.cli.stream_run import run_stream
@@ -24,7 +25,7 @@ URLS = ("wss://jetstream.us-east.bsky.network", "wss://jetstream.us-west.bsky.ne
 @click.option("--compress/--no-compress", default=True, help="Have messages packed, if the server offers it.")
 @click.option(
     "--silence-s",
-    type=click.FloatRange(min=1),
+    type=NumberRange(min=1),
     default=60.0,
     show_default=True,
     help="Connect anew when nothing came for so long.",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from quorate.cli.numbers import NumberRange
 from quorate.cli.stream_credentials import needs_credentials, read_url
 from quorate.cli.stream_options import StreamOptions, stream_options
 from quorate.cli.stream_run import run_stream
@@ -42,7 +43,7 @@ def read_keys(env: Mapping[str, str]) -> TwitterKeys:
 )
 @click.option(
     "--silence-s",
-    type=click.FloatRange(min=1),
+    type=NumberRange(min=1),
     default=90.0,
     show_default=True,
     help="Connect anew when nothing came for so long.",

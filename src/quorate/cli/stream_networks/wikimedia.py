@@ -6,6 +6,7 @@ import datetime
 
 import click
 
+from quorate.cli.numbers import NumberRange
 from quorate.cli.stream_credentials import read_url
 from quorate.cli.stream_options import StreamOptions, stream_options
 from quorate.cli.stream_run import run_stream
@@ -35,7 +36,7 @@ def read_moment(_: click.Context, __: click.Parameter, value: str | None) -> int
 )
 @click.option(
     "--silence-s",
-    type=click.FloatRange(min=1),
+    type=NumberRange(min=1),
     default=60.0,
     show_default=True,
     help="Connect anew when nothing came for so long.",

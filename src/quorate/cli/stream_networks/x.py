@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
 from quorate.cli.stream_credentials import needs_credentials, read_url
 from quorate.cli.stream_options import StreamOptions, stream_options
@@ -34,10 +35,10 @@ def read_keys(env: Mapping[str, str]) -> XKeys:
     type=click.IntRange(min=1),
     help="Stop until the next day (UTC) after so many posts.  [default: 1000, if no money is named]",
 )
-@click.option("--dollars-per-day", type=click.FloatRange(min=0.0), help="Stop after posts for so much money.")
+@click.option("--dollars-per-day", type=NumberRange(min=0.0), help="Stop after posts for so much money.")
 @click.option(
     "--dollars-per-post",
-    type=click.FloatRange(min=0.0),
+    type=NumberRange(min=0.0),
     default=0.005,
     show_default=True,
     help="What X asks for a post that it sends.",
@@ -49,7 +50,7 @@ def read_keys(env: Mapping[str, str]) -> XKeys:
 )
 @click.option(
     "--silence-s",
-    type=click.FloatRange(min=1),
+    type=NumberRange(min=1),
     default=22.0,
     show_default=True,
     help="Connect anew when nothing came for so long.",
