@@ -42,9 +42,13 @@ class Cluster(FreshCluster):
                 client.vote(Vote("happy", id=f"{name}-{number}"))
 
     def in_sqlite(self, poll_id: str) -> dict[str, int] | None:
-        """The results in the database, read as any program would read them. None if there are none."""
-        if not self.sqlite.exists():
-            return None
-        with closing(sqlite3.connect(f"file:{self.sqlite}?mode=ro", uri=True, timeout=5)) as database:
-            row = database.execute("select results from polls where id = ?", (poll_id,)).fetchone()
-        return json.loads(row[0]) if row else None
+        return in_sqlite(self.sqlite, poll_id)
+
+
+def in_sqlite(path: Path, poll_id: str) -> dict[str, int] | None:
+    """The results in the database, read as any program would read them. None if there are none."""
+    if not path.exists():
+        return None
+    with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)) as database:
+        row = database.execute("select results from polls where id = ?", (poll_id,)).fetchone()
+    return json.loads(row[0]) if row else None

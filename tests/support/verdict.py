@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from quorate.processes.cluster import FreshCluster
 from quorate.vote import Vote
-from tests.support.cluster import Cluster
+from tests.support.cluster import in_sqlite
 from tests.support.history import History
 from tests.support.waiting import wait_for
 
 BATCH = 5_000
 
 
-def assert_exact(cluster: Cluster, poll_id: str, history: History) -> None:
+def assert_exact(cluster: FreshCluster, poll_id: str, history: History) -> None:
     """Each vote is acknowledged and counted once: on each node, in SQLite, and also after all are sent again."""
     assert set() == history.open_ids()
     assert_equal_everywhere(cluster, poll_id, history.tally())
@@ -21,7 +22,7 @@ def assert_exact(cluster: Cluster, poll_id: str, history: History) -> None:
     assert_equal_everywhere(cluster, poll_id, history.tally())
 
 
-def assert_nothing_lost(cluster: Cluster, poll_id: str, history: History) -> None:
+def assert_nothing_lost(cluster: FreshCluster, poll_id: str, history: History) -> None:
     """Some outcomes are unknown: acknowledged votes are counted, and no vote twice. Then all votes are sent again."""
     shown = cluster.wait_for("all nodes agree", lambda: cluster.results(poll_id))
     assert [] == history.problems(shown["results"])
@@ -30,18 +31,18 @@ def assert_nothing_lost(cluster: Cluster, poll_id: str, history: History) -> Non
     assert_equal_everywhere(cluster, poll_id, history.tally())
 
 
-def assert_equal_everywhere(cluster: Cluster, poll_id: str, expected: dict[str, int]) -> None:
+def assert_equal_everywhere(cluster: FreshCluster, poll_id: str, expected: dict[str, int]) -> None:
     shown = cluster.wait_for("all nodes agree", lambda: cluster.results(poll_id))
     assert expected == {option: count for option, count in shown["results"].items() if count}
     wait_for(
         f"SQLite holds {expected}",
-        lambda: cluster.in_sqlite(poll_id) == shown["results"],
+        lambda: in_sqlite(cluster.sqlite, poll_id) == shown["results"],
         deadline_s=10,
-        seen=lambda: f"it has {cluster.in_sqlite(poll_id)}\n{cluster.seen()}",
+        seen=lambda: f"it has {in_sqlite(cluster.sqlite, poll_id)}\n{cluster.seen()}",
     )
 
 
-def applied_anew(cluster: Cluster, history: History, ids: Sequence[str]) -> int:
+def applied_anew(cluster: FreshCluster, history: History, ids: Sequence[str]) -> int:
     """Send the votes again. Returns how many of them had not been counted before."""
     applied = 0
     with cluster.client(timeout_s=60) as client:

@@ -24,8 +24,12 @@ class ActiveFault(Protocol):
 class Nemesis(Protocol[C]):
     """`C` is the cluster that it works on (`chaos/cluster.py`)."""
 
-    name: str
-    about: str  # a line for `--help` and the docs
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def about(self) -> str:
+        """A line for `--help` and the docs."""
 
     def missing(self, cluster: C) -> str | None:
         """What this machine or this cluster lacks for it, as a sentence. None: it can work."""

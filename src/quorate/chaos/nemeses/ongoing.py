@@ -1,0 +1,32 @@
+"""A fault that is active: what it broke, in words, and how it is mended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from quorate.processes.node import NodeProcess
+
+
+class Ongoing:
+    """`mend` is called once, by the first `end`."""
+
+    def __init__(self, victims: Iterable[NodeProcess | str], words: str, mend: Callable[[], None]) -> None:
+        self.victims: Sequence[str] = [v if isinstance(v, str) else v.id for v in victims]
+        self.words = words
+        self._mend = mend
+        self._ended = False
+
+    def end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._mend()
+
+
+def names(nodes: Iterable[NodeProcess]) -> str:
+    """ "n1", "n1 and n2", "n1, n2 and n3"."""
+    ids = sorted(node.id for node in nodes)
+    return ids[0] if len(ids) == 1 else f"{', '.join(ids[:-1])} and {ids[-1]}"
+
+
+def is_or_are(nodes: Sequence[NodeProcess]) -> str:
+    return "is" if len(nodes) == 1 else "are"

@@ -1,0 +1,121 @@
+"""Processes that die, stand still, or are stopped as an operator stops them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from quorate.chaos.cluster import ChaosCluster
+from quorate.chaos.nemeses import choice
+from quorate.chaos.nemeses.choice import Choice
+from quorate.chaos.nemeses.nemesis import Nemesis
+from quorate.chaos.nemeses.ongoing import Ongoing, is_or_are, names
+from quorate.processes.node import READY_S, EndedAtStart, NodeProcess
+from quorate.processes.waiting import NeverHappened, wait_for
+
+
+@dataclass(frozen=True, slots=True)
+class Kill:
+    name: str
+    about: str
+    chosen: Choice
+
+    def missing(self, cluster: ChaosCluster) -> str | None:
+        return None
+
+    def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
+        victims = self.chosen(cluster, rng)
+        cluster.kill(victims)
+        return Ongoing(victims, f"{names(victims)} {is_or_are(victims)} killed", partial(cluster.start_again, victims))
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    name: str
+    about: str
+    chosen: Choice
+
+    def missing(self, cluster: ChaosCluster) -> str | None:
+        return None
+
+    def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
+        victims = self.chosen(cluster, rng)
+        cluster.pause(victims)
+        return Ongoing(victims, f"{names(victims)} {is_or_are(victims)} paused", partial(cluster.resume, victims))
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """An orderly stop under load. The node that is stopped answers what it was asked, and hands leadership over."""
+
+    name: str
+    about: str
+    chosen: Choice
+
+    def missing(self, cluster: ChaosCluster) -> str | None:
+        return None
+
+    def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
+        victims = self.chosen(cluster, rng)
+        for node in victims:
+            stop(node)
+        return Ongoing(victims, f"{names(victims)} {is_or_are(victims)} stopped", partial(cluster.start_again, victims))
+
+
+@dataclass(frozen=True, slots=True)
+class RollingRestart:
+    """One node is stopped when the fault begins; when it ends, that one is started and the others follow in turn."""
+
+    name: str = "rolling-restart"
+    about: str = "SIGTERM to each node, one after another, each started again before the next is stopped"
+
+    def missing(self, cluster: ChaosCluster) -> str | None:
+        return None
+
+    def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
+        order = choice.everyone(cluster, rng)
+        stop(order[0])
+        return Ongoing(order, f"{names(order)} restart in turn", partial(_roll, cluster, order))
+
+
+def _roll(cluster: ChaosCluster, order: Sequence[NodeProcess]) -> None:
+    for number, node in enumerate(order):
+        if number:
+            stop(node)
+        cluster.start_again([node])
+        if not becomes_ready(node):
+            return
+
+
+def stop(node: NodeProcess) -> None:
+    """As an operator would, and with a kill if it does not end."""
+    try:
+        node.stop()
+    except NeverHappened:
+        node.kill()
+
+
+def becomes_ready(node: NodeProcess, deadline_s: float = READY_S) -> bool:
+    try:
+        wait_for(f"{node.id} is ready", node.is_ready, deadline_s=deadline_s)
+    except (NeverHappened, EndedAtStart):
+        return False
+    return True
+
+
+NEMESES: Sequence[Nemesis[ChaosCluster]] = (
+    Kill("kill-one", "kill -9 of any node", choice.one),
+    Kill("kill-leader", "kill -9 of the leader", choice.leader),
+    Kill("kill-follower", "kill -9 of a follower", choice.follower),
+    Kill("kill-minority", "kill -9 of as many nodes as the cluster can do without", choice.minority),
+    Kill("kill-majority", "kill -9 of a majority at once", choice.majority),
+    Kill("kill-all", "kill -9 of all nodes at once", choice.everyone),
+    Pause("pause-leader", "SIGSTOP of the leader, then SIGCONT", choice.leader),
+    Pause("pause-follower", "SIGSTOP of a follower, then SIGCONT", choice.follower),
+    Pause("pause-minority", "SIGSTOP of as many nodes as the cluster can do without", choice.minority),
+    Stop("stop-leader", "SIGTERM to the leader under load", choice.leader),
+    Stop("stop-follower", "SIGTERM to a follower under load", choice.follower),
+    RollingRestart(),
+)

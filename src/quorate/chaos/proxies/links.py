@@ -1,0 +1,181 @@
+"""The links between all nodes: a relay before each node, on one thread with a loop of its own.
+
+Each node is known to the others by the port of its relay, its shared door. There the relay reads in the first frame,
+which is not sealed, which node dials. So it knows both ends of each connection, and treats each direction for itself.
+With TLS between nodes nobody can read that frame. For that there is a door for each ordered pair of nodes (`door`), and
+the dialler must use it: `chaos/victim` does. Whoever does not say who it is finds its connection closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import random
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from quorate.chaos.proxies.relayed import Ends, RelayedConnection
+from quorate.chaos.proxies.toxics import SOUND, Toxics
+from quorate.chaos.proxies.weather import Way, Weather
+from quorate.processes.ports import free_ports
+
+LENGTH_BYTES = 4  # of the number before each frame
+HELLO_BYTES_MAX = 4096
+HELLO_S = 10.0
+CALL_S = 10.0
+HOST = "127.0.0.1"
+NO_HELLO = (OSError, EOFError, TimeoutError, ValueError, msgspec.DecodeError, LookupError, TypeError)
+
+
+class Links:
+    """`targets` are the ports on which the nodes listen, `ports` those of their relays. Any thread may call it."""
+
+    def __init__(self, targets: Mapping[str, int], *, seed: int = 0) -> None:
+        self.ports = dict(zip(targets, free_ports(len(targets)), strict=True))
+        self._targets = dict(targets)
+        self._doors: dict[Way, int] = {}
+        self._rng = random.Random(f"{seed}.links")
+        self._weather = Weather()
+        self._layers: dict[int, Mapping[Way, Toxics]] = {}  # as `_weather` has them, for other threads
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._servers: dict[int, asyncio.Server] = {}
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="links", daemon=True)
+        self._closed = False
+
+    def start(self) -> None:
+        self._thread.start()
+        for node, port in self.ports.items():
+            self._do(self._listen(port, None, node))
+
+    def close(self) -> None:
+        """Idempotent. All connections end."""
+        if not self._closed and self._thread.ident is not None:
+            self._do(self._close())
+            self._closed = True
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(CALL_S)
+        if not self._loop.is_running():
+            self._loop.close()
+
+    # ---- nodes ------------------------------------------------------------------------------------------------------
+
+    def add(self, node: str, port: int) -> int:
+        """A new node that listens on this port. Returns the port of its relay."""
+        (self.ports[node],) = free_ports(1)
+        self._targets[node] = port
+        self._do(self._listen(self.ports[node], None, node))
+        return self.ports[node]
+
+    def move(self, node: str, port: int) -> None:
+        """The node listens on this port now; new connections go there. Its relay stays where it is."""
+        self._targets[node] = port
+
+    def door(self, dialler: str, target: str) -> int:
+        """The port on which this dialler alone reaches the target."""
+        if (dialler, target) not in self._doors:
+            (port,) = free_ports(1)
+            self._do(self._listen(port, dialler, target))
+            self._doors[dialler, target] = port
+        return self._doors[dialler, target]
+
+    # ---- what is wrong with them ------------------------------------------------------------------------------------
+
+    def disturb(self, toxics: Mapping[Way, Toxics]) -> Callable[[], None]:
+        """From now on these toxics hold too. What is returned takes them away again; it may be called twice."""
+        number = next(self._numbers)
+        self._set_layer(number, dict(toxics))
+        return lambda: self._set_layer(number, None)
+
+    def cut(self, some: Iterable[str], others: Iterable[str], *, one_way: bool = False) -> Callable[[], None]:
+        """Let nothing through from any of `some` to any of `others`, and unless it is `one_way` not back either."""
+        pairs = [(a, b) for a in some for b in others if a != b]
+        ways = pairs if one_way else [*pairs, *((b, a) for a, b in pairs)]
+        return self.disturb(dict.fromkeys(ways, Toxics(down=True)))
+
+    def heal(self) -> None:
+        """Take all disturbances away."""
+        with self._lock:
+            self._layers.clear()
+        self._call(self._weather.clear)
+
+    def ways(self, some: Iterable[str], others: Iterable[str]) -> list[Way]:
+        """Both directions between each of `some` and each of `others`."""
+        return list(dict.fromkeys(way for a in some for b in others if a != b for way in ((a, b), (b, a))))
+
+    def is_silent(self, source: str, goal: str) -> bool:
+        """Whether nothing gets from one node to the other now."""
+        with self._lock:
+            found = [layer.get((source, goal), SOUND) for layer in self._layers.values()]
+        return any(toxics.down or toxics.timeout_s is not None for toxics in found)
+
+    def reached_by(self, node: str, among: Iterable[str]) -> set[str]:
+        """The nodes with which this one can speak in both directions."""
+        others = (other for other in among if other != node)
+        return {other for other in others if not (self.is_silent(node, other) or self.is_silent(other, node))}
+
+    def _set_layer(self, number: int, layer: Mapping[Way, Toxics] | None) -> None:
+        with self._lock:
+            if layer is None and self._layers.pop(number, None) is None:
+                return
+            if layer is not None:
+                self._layers[number] = layer
+        self._call(partial(self._weather.set_layer, number, layer))
+
+    # ---- on the loop ------------------------------------------------------------------------------------------------
+
+    def _call(self, step: Callable[[], None]) -> None:
+        async def run() -> None:
+            step()
+
+        if not self._closed:
+            self._do(run())
+
+    def _do(self, step: Any) -> None:
+        asyncio.run_coroutine_threadsafe(step, self._loop).result(CALL_S)
+
+    async def _listen(self, port: int, dialler: str | None, target: str) -> None:
+        server = await asyncio.start_server(partial(self._relay, dialler, target), HOST, port)
+        self._servers[port] = server
+
+    async def _close(self) -> None:
+        for server in self._servers.values():
+            server.close()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _relay(
+        self, dialler: str | None, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
+            hello = b""
+            if dialler is None:
+                try:
+                    dialler, hello = await self._read_dialler(reader)
+                except NO_HELLO:
+                    return
+            await self._connect(dialler, target, hello, (reader, writer))
+
+    async def _read_dialler(self, reader: asyncio.StreamReader) -> tuple[str, bytes]:
+        async with asyncio.timeout(HELLO_S):
+            length = await reader.readexactly(LENGTH_BYTES)
+            size = int.from_bytes(length, "big")
+            if size > HELLO_BYTES_MAX:
+                raise ValueError("no hello of a node")
+            hello = await reader.readexactly(size)
+        return str(msgspec.msgpack.decode(hello)[1]), length + hello
+
+    async def _connect(self, dialler: str, target: str, hello: bytes, here: Ends) -> None:
+        for way in ((dialler, target), (target, dialler)):  # a dial needs both directions
+            await self._weather.passable(way)
+        there = await asyncio.open_connection(HOST, self._targets[target])
+        there[1].write(hello)
+        await RelayedConnection((dialler, target), self._weather, self._rng, here, there).run()

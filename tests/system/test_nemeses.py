@@ -1,0 +1,71 @@
+"""Every nemesis is begun and ended once on a real cluster, while clients vote. In the end everything is exact."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from quorate.chaos.cluster import ChaosCluster
+from quorate.chaos.nemeses.all import ALL, FAMILIES, usable
+from tests.support.history import History
+from tests.support.verdict import assert_exact
+from tests.support.voters import Voters, sends
+from tests.system.faults import OPTIONS, votes
+
+ATTEMPTS = 60  # of clients, while a fault is active: answered or not
+HEAL_EVERY = 6
+SEED = 13
+
+
+class Beset:
+    """A cluster of five under load."""
+
+    def __init__(self, cluster: ChaosCluster) -> None:
+        self.cluster, self.rng = cluster, random.Random(SEED)
+        supply = votes(200_000)
+        self.history = History(supply)
+        order = sends(supply, twice=0.03, seed=SEED, within=10_000)
+        self.voters = Voters(cluster.urls, self.history, order, clients=8, seed=SEED, goal=1)
+
+    def strike(self, name: str) -> None:
+        fault = ALL[name].begin(self.cluster, self.rng)
+        try:
+            assert fault.victims
+            assert fault.words
+            tried = self.history.attempts.total()
+            self.cluster.wait_for(
+                "clients try", lambda: not self.voters.voting or self.history.attempts.total() > tried + ATTEMPTS
+            )
+        finally:
+            fault.end()
+            fault.end()
+
+    def finish(self) -> None:
+        self.cluster.heal()
+        self.voters.enough()
+        self.voters.finish()
+        self.history.keep(self.voters.begun)
+        assert_exact(self.cluster, "mood", self.history)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_nemesis_of_a_family_begins_and_ends_and_votes_stay_exact(family: str, tmp_path: Path) -> None:
+    with ChaosCluster(tmp_path, 5) as cluster, cluster.client() as client:
+        client.create_poll("mood", OPTIONS)
+        names, missing = usable(cluster, [nemesis.name for nemesis in FAMILIES[family]])
+        assert {} == missing
+        beset = Beset(cluster)
+        beset.voters.start()
+        for number, name in enumerate(names, 1):
+            beset.strike(name)
+            if number % HEAL_EVERY == 0:
+                cluster.heal()
+        beset.finish()
+        assert (set(), set(), set(), set()) == (
+            cluster.down(),
+            cluster.paused(),
+            cluster.cut_off(),
+            cluster.harmed(),
+        )
