@@ -8,7 +8,7 @@ import random
 import socket
 import struct
 
-from quorate.chaos.proxies.stream import Stream
+from quorate.chaos.proxies.stream import OneWayStream
 from quorate.chaos.proxies.weather import Way, Weather
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
@@ -21,8 +21,8 @@ class RelayedConnection:
         self._weather, self._writers = weather, (dialler[1], dialled[1])
         self._ways = (way, (way[1], way[0]))
         self._streams = (
-            Stream(self._ways[0], weather, rng, dialler[0], dialled[1], dialler[1]),
-            Stream(self._ways[1], weather, rng, dialled[0], dialler[1], dialled[1]),
+            OneWayStream(self._ways[0], weather, rng, dialler[0], dialled[1], dialler[1]),
+            OneWayStream(self._ways[1], weather, rng, dialled[0], dialler[1], dialled[1]),
         )
 
     async def run(self) -> None:

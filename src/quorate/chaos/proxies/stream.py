@@ -22,7 +22,7 @@ LATE_S = 0.4  # a piece that comes after those of the next connection: longer th
 END = b""
 
 
-class Stream:
+class OneWayStream:
     """From one end's reader to the other end's writer. `sender` is the connection to the end that sends."""
 
     def __init__(

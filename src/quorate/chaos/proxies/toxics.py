@@ -19,7 +19,7 @@ class Toxics:
     latency_s: float = 0.0
     jitter_s: float = 0.0  # up to so much more or less than the latency; the order of bytes stays
     bandwidth_bytes_s: float = 0.0  # 0: as much as comes
-    loss: float = 0.0  # the share of lost pieces. TCP sends them again, so what follows waits: see `Stream`
+    loss: float = 0.0  # the share of lost pieces. TCP sends them again, so what follows waits: see `OneWayStream`
     slicer_bytes: int = 0  # pieces no longer than this, with a pause after each
     slicer_pause_s: float = 0.0
     slow_close_s: float = 0.0  # the end of a connection is told so much later
