@@ -1,7 +1,7 @@
 """A file of posts instead of a network: a post in JSON on each line, as `Post` has its fields.
 
 Its position is the number of the last line that was read, with a digest of all lines up to it. So a file that has
-grown goes on, and one whose lines were changed is refused.
+grown goes on, and one whose lines were changed is refused. A pipe is read from its beginning each time.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import io
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
@@ -21,6 +21,7 @@ from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.post import Post, PostLine
 from quorate.ingest.social.reading.compressed import damage_in_words, plain
 from quorate.ingest.social.reading.followed import FollowedFile
+from quorate.ingest.social.reading.kept_position import position_in_words
 from quorate.words import count
 
 AHEAD_S = 0.02  # posts that are due so soon are not waited for
@@ -30,7 +31,7 @@ BAD_LINES_KEPT = 1_000
 class _Place(msgspec.Struct):
     """So many lines were read, and this is the digest of them."""
 
-    line: int = 0
+    line: Annotated[int, msgspec.Meta(ge=0)] = 0
     digest: str = ""
 
 
@@ -57,18 +58,19 @@ class ReplayNetwork:
     ) -> None:
         self._path, self._speed, self._skip_bad, self._follow, self._clock = path, speed, skip_bad, follow, clock
         self._called = "standard input" if path is None else str(path)
-        self._is_remembered = path is not None or session is not None
-        resolved = self._called if path is None else str(path.resolve())
+        self._is_remembered = session is not None or (path is not None and not path.is_fifo())
+        resolved = self._called if path is None else str(path.resolve()).encode(errors="backslashreplace").decode()
         self.source = f"session {session}" if session else resolved
         self.synthetic = 0
         self.bad_lines = 0
         self.bad: list[tuple[int, str]] = []  # the first lines that were passed over, and why
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
-        place = msgspec.json.decode(positions.get("", "{}"), type=_Place)
+        with position_in_words():
+            place = msgspec.json.decode(positions.get("", "{}"), type=_Place)
         pace = None if self._speed is None else _Pace(self._speed, self._clock)
         reading = _Reading(inlet, place, self._called, pace, self._is_remembered)
-        with self._opened(inlet) as stream, damage_in_words(self._called):
+        with self._opened(inlet, reading) as stream, damage_in_words(self._called):
             inlet.connected()
             number = 0
             for lines in chunks(plain(stream)):  # of a pipe: as they come
@@ -98,12 +100,14 @@ class ReplayNetwork:
         if len(self.bad) < BAD_LINES_KEPT:
             self.bad.append((number, why))
 
-    def _opened(self, inlet: Inlet) -> io.BufferedReader:
+    def _opened(self, inlet: Inlet, reading: _Reading) -> io.BufferedReader:
         """Standard input by a stream of its own: if a thread hangs in that of Python, the process cannot end."""
         if self._path is None:
             return io.BufferedReader(open(0, "rb", buffering=0, closefd=False))
         file = self._path.open("rb", buffering=0)
-        return io.BufferedReader(FollowedFile(file, inlet.pause) if self._follow else file)
+        if not self._follow:
+            return io.BufferedReader(file)
+        return io.BufferedReader(FollowedFile(file, inlet.pause, reading.check_end_so_far))
 
 
 class _Reading:
@@ -130,7 +134,7 @@ class _Reading:
             self.synthetic += post.synthetic
 
     def add(self, number: int, line: bytes) -> None:
-        self._digest.update(line)
+        self._digest.update(line if line.endswith(b"\n") else line + b"\n")  # the file may grow behind its last line
         self._line = number
 
     def _wait_until_due(self, post: Post) -> None:
@@ -154,6 +158,11 @@ class _Reading:
     def check_end(self) -> None:
         if self._line < self._place.line:
             raise self._changed(f"has {count(self._line, 'line')}, and {self._place.line:,} were read already")
+
+    def check_end_so_far(self) -> None:
+        """Of a file that is followed. The last line may be there already, and not its end."""
+        if self._line + 1 < self._place.line:
+            self.check_end()
 
     def _changed(self, what: str) -> Conflict:
         return Conflict(

@@ -25,10 +25,21 @@ GZIP, ZSTD = b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 def plain(stream: io.BufferedReader) -> BinaryIO:
     first = stream.peek(4)[:4]
     if first.startswith(GZIP):
-        return cast(BinaryIO, gzip.GzipFile(fileobj=stream))
+        return cast(BinaryIO, gzip.GzipFile(fileobj=cast(BinaryIO, _AsItComes(stream))))
     if first == ZSTD:
-        return cast(BinaryIO, zstd.ZstdFile(stream))
+        return cast(BinaryIO, zstd.ZstdFile(cast(BinaryIO, _AsItComes(stream))))
     return stream
+
+
+class _AsItComes:
+    """Gives what is there. Others write a pipe, or a followed file, and what they have written is not to wait for more
+    of it."""
+
+    def __init__(self, stream: io.BufferedReader) -> None:
+        self._stream = stream
+
+    def read(self, size: int) -> bytes:
+        return self._stream.read1(size)
 
 
 @contextlib.contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import threading
 from collections.abc import Callable
 from functools import partial
@@ -66,6 +67,22 @@ def test_a_file_that_has_grown_goes_on(tmp_path: Path) -> None:
     before = read(posts)
     posts.write_bytes(lines(12))
     assert ["text 10", "text 11"] == read(posts, before.positions).texts
+
+
+def test_a_file_whose_last_line_had_no_end_goes_on_when_it_has_grown(tmp_path: Path) -> None:
+    posts = tmp_path / "posts"
+    posts.write_bytes(lines(10).removesuffix(b"\n"))
+    before = read(posts)
+    assert 10 == len(before.posts)
+    posts.write_bytes(lines(12))
+    assert ["text 10", "text 11"] == read(posts, before.positions).texts
+
+
+@pytest.mark.parametrize("position", ["garbage", "[1]", '{"line": "1"}', '{"line": -1, "digest": ""}', "{"])
+def test_a_position_that_makes_no_sense_is_told_as_that(tmp_path: Path, position: str) -> None:
+    (tmp_path / "posts").write_bytes(lines(10))
+    with pytest.raises(Invalid, match=r"the position that was kept makes no sense .*--new"):
+        read(tmp_path / "posts", {"": position})
 
 
 @pytest.mark.parametrize(
@@ -140,6 +157,14 @@ def test_a_new_text_of_a_post_is_no_post(tmp_path: Path) -> None:
     assert ["text 0", "text 1"] == read(tmp_path / "posts").texts
 
 
+def test_a_file_whose_name_is_no_text_has_a_source_that_is(tmp_path: Path) -> None:
+    """Its position is kept under it, and it is shown."""
+    posts = tmp_path / os.fsdecode(b"posts\xff")
+    posts.write_bytes(lines(1))
+    assert f"{tmp_path}/posts\\udcff" == ReplayNetwork(posts).source
+    assert ["text 0"] == read(posts).texts
+
+
 def test_made_up_posts_are_shown_as_such(tmp_path: Path) -> None:
     posts = tmp_path / "posts"
     posts.write_bytes(lines(2))
@@ -182,6 +207,58 @@ def test_a_followed_file_that_is_cut_is_told(tmp_path: Path) -> None:
     with pytest.raises(Conflict, match="was cut while it was read"):
         ReplayNetwork(posts, follow=True).run(inlet, {})
     cut.join()
+
+
+def test_a_followed_file_that_is_shorter_than_what_was_read_is_told_at_once(tmp_path: Path) -> None:
+    """Somebody began a new one in its place. Its posts would be taken for those that were read."""
+    posts = tmp_path / "posts"
+    posts.write_bytes(lines(5))
+    before = read(posts)
+    posts.write_bytes(lines(2, first=5))
+    with pytest.raises(Conflict, match="has 2 lines, and 5 were read already"):
+        ReplayNetwork(posts, follow=True).run(SocialInlet(), before.positions)
+
+
+def test_a_followed_file_that_another_one_replaces_is_read_to_its_end_and_that_is_told(tmp_path: Path) -> None:
+    posts, inlet, old = tmp_path / "posts", SocialInlet(), tmp_path / "posts.1"
+    posts.write_bytes(lines(5))
+
+    def rotate() -> None:
+        wait_for("all is read", lambda: has(inlet, 5))
+        posts.rename(old)
+        with old.open("ab") as writer:
+            writer.write(lines(1, first=5))
+        wait_for("its writer is waited for", lambda: has(inlet, 6))
+        posts.write_bytes(lines(1, first=6))
+
+    rotating = threading.Thread(target=rotate)
+    rotating.start()
+    with pytest.raises(Conflict, match="posts was replaced by another file"):
+        ReplayNetwork(posts, follow=True).run(inlet, {})
+    rotating.join()
+    assert has(inlet, 6)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zstd.compress])
+def test_a_packed_file_is_followed_as_far_as_it_is_written(tmp_path: Path, pack: Callable[[bytes], bytes]) -> None:
+    posts, inlet = tmp_path / "posts", SocialInlet()
+    posts.write_bytes(pack(lines(5)))
+    with running(ReplayNetwork(posts, follow=True), inlet):
+        wait_for("what is there is read", lambda: has(inlet, 5))
+        with posts.open("ab") as writer:
+            writer.write(pack(lines(2, first=5)))
+        wait_for("what comes is read", lambda: has(inlet, 7))
+
+
+def test_a_named_pipe_is_followed_from_one_writer_to_the_next_and_has_no_position(tmp_path: Path) -> None:
+    pipe, inlet = tmp_path / "pipe", SocialInlet()
+    os.mkfifo(pipe)
+    with running(ReplayNetwork(pipe, follow=True), inlet):
+        for number in range(2):
+            with pipe.open("wb") as writer:
+                writer.write(lines(1, first=number))
+            wait_for("it is read", partial(has, inlet, number + 1))
+    assert {} == inlet.positions
 
 
 def test_a_stop_ends_it_between_two_posts(tmp_path: Path) -> None:
