@@ -27,6 +27,7 @@ from quorate.ingest.social.networks.bluesky.messages import (
 )
 from quorate.ingest.social.networks.bluesky.place import OLDEST, TIMES_FROM, JetstreamPlace
 from quorate.ingest.social.networks.bluesky.servers import MESSAGE_BYTES_MAX, JetstreamServer, Servers
+from quorate.ingest.social.reading.kept_position import position_in_words
 from quorate.ingest.social.reading.pauses import ReconnectPauses
 from quorate.shown import name as shown_name
 from quorate.unreadable import UNREADABLE
@@ -52,7 +53,8 @@ class Bluesky:
         self._urls, self._compress, self._silence_s = urls, compress, silence_s
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
-        place = JetstreamPlace.read(positions.get("", ""))
+        with position_in_words():
+            place = JetstreamPlace.read(positions.get("", ""))
         reading = JetstreamReading(inlet, Servers(self._urls), place, self._silence_s, compress=self._compress)
         while True:
             reading.read_once()

@@ -14,6 +14,7 @@ from quorate.errors import ConfigError
 from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.networks.nostr.relay import NostrRelay, SeenNotes
 from quorate.ingest.social.reading.companion import Companion
+from quorate.ingest.social.reading.kept_position import position_in_words
 
 LOOK_S = 0.2  # how soon a relay's thread that failed is noticed
 
@@ -35,9 +36,9 @@ class Nostr:
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
         seen = SeenNotes()
-        self._relays = [
-            NostrRelay(url, inlet, seen, int(positions.get(url) or 0), by_tags=self._by_tags) for url in self._urls
-        ]
+        with position_in_words():
+            begins = [(url, int(positions.get(url) or 0)) for url in self._urls]
+        self._relays = [NostrRelay(url, inlet, seen, begin, by_tags=self._by_tags) for url, begin in begins]
         companions = [Companion(relay.url, relay.run, lambda: None) for relay in self._relays]
         for companion in companions:
             companion.start()

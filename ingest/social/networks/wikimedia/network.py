@@ -13,6 +13,7 @@ from quorate.errors import ConfigError
 from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.networks.wikimedia.place import StreamPlace
 from quorate.ingest.social.networks.wikimedia.reading import SILENCE_S, ChangeReading
+from quorate.ingest.social.reading.kept_position import position_in_words
 from quorate.shown import without_userinfo
 
 URL = "https://stream.wikimedia.org/v2/stream/recentchange"
@@ -36,7 +37,8 @@ class WikimediaNetwork:
         self.source = without_userinfo(url)
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
-        place = StreamPlace.read(positions[""]) if positions.get("") else StreamPlace(self._since_ms)
+        with position_in_words():
+            place = StreamPlace.read(positions[""]) if positions.get("") else StreamPlace(self._since_ms)
         reading = ChangeReading(inlet, self._url, self._contact, self._silence_s, place)
         while True:
             reading.read_once()

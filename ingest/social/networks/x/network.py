@@ -27,6 +27,7 @@ from quorate.ingest.social.networks.x.rate_window import RateWindow
 from quorate.ingest.social.networks.x.rule_keeper import ACTS_S, TAG, RuleKeeper
 from quorate.ingest.social.networks.x.rules import NO_REPOSTS, RuleLimits
 from quorate.ingest.social.reading.companion import Companion
+from quorate.ingest.social.reading.kept_position import position_in_words
 from quorate.ingest.social.reading.lines import LineTooLong
 from quorate.ingest.social.reading.pauses import ReconnectPauses
 from quorate.ingest.social.reading.refusal import Refusals, StreamRefused
@@ -101,8 +102,8 @@ class XReading:
         suffix = "" if network.reposts else NO_REPOSTS
         self._access = XAccess(network.source, network.keys, inlet.closing)
         api = XApi(network.source, self._access, inlet)
-        position = positions.get(PART, "")
-        self._marks = Marks(int(position) if position.isdecimal() else 0)
+        with position_in_words():
+            self._marks = Marks(int(positions.get(PART) or 0))
         self._keeper = RuleKeeper(inlet, api, network.rules, suffix, network.tag, network.rules_act_s)
         self._filler = GapSearch(
             inlet, api, self._marks, budget, lambda: self._keeper.alternatives, self._server_ms, suffix
