@@ -84,6 +84,7 @@ class Pipeline:
         self._thread = threading.Thread(target=self._reading.run, name="network", daemon=True)
         self._stop_at_s: float | None = None  # by when all must have ended
         self._tick_due_s = 0.0
+        self._unwritten: OSError | None = None  # why the last position was not
         self.unconfirmed = 0
         self.ticked_at_s = self.connected_at_s = time.time()
 
@@ -102,7 +103,7 @@ class Pipeline:
                 self._tick()
         finally:
             self._end()
-        if (error := self.sender.error or self._reading.error) is not None:
+        if (error := self.sender.error or self._reading.error or self._unwritten) is not None:
             raise without_text(error)
 
     def _is_finished(self) -> bool:
@@ -173,8 +174,15 @@ class Pipeline:
         self.queue.stop()
         self._polls.stop()
         self.sender.stop(SENDER_ENDS_S)
-        self._places.write()
+        self._write_last()
         self._thread.join(NETWORK_ENDS_S)
         self.unconfirmed = self.queue.under_way
         if self.unconfirmed:
             log.warning("%s could not be confirmed in time", count(self.unconfirmed, "post"))
+
+    def _write_last(self) -> None:
+        try:
+            self._places.write_last()
+        except OSError as error:
+            log.warning("%s", error.strerror)
+            self._unwritten = error

@@ -101,6 +101,8 @@ class Places:
     def __init__(self, keeper: PlacesKeeper, *, new: bool = False) -> None:
         self._keeper = keeper
         saved = None if new else keeper.load()
+        if saved is not None and saved.name != keeper.name:
+            raise Invalid(f"the positions are of another stream, {saved.name}. Remove them, or give --new")
         self.at_start: Mapping[str, str] = saved.positions if saved is not None else {}
         self._confirmed = dict(self.at_start)
         self._written = self._confirmed
@@ -133,6 +135,20 @@ class Places:
             if why != self._trouble:
                 log.warning("the position cannot be written: %s; reading goes on, and that is tried again", why)
             self._trouble = why
+
+    def write_last(self) -> None:
+        """Raises OSError, in words for people, if they cannot be written."""
+        try:
+            self.write()
+        except OSError as error:
+            at_s = self.written_at_s
+            since = "in this run" if at_s is None else f"since {time.strftime('%H:%M:%S', time.localtime(at_s))}"
+            why = error.strerror or str(error)
+            raise OSError(
+                error.errno,
+                f"the position cannot be written: {why}. What was read {since} is read again the next time, and counts "
+                "once",
+            ) from None
 
     def write(self) -> None:
         """Raises OSError if they cannot be written."""

@@ -20,7 +20,7 @@ from quorate.ingest.social.options.live_polls import LivePolls
 from quorate.ingest.social.options.polls_reader import PollsRead
 from quorate.ingest.social.options.stream_poll import StreamPoll
 from quorate.ingest.social.pipeline import Pipeline
-from quorate.ingest.social.places import Places, PlacesFile, SavedPlaces
+from quorate.ingest.social.places import Places, PlacesFile
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.unforeseen import Unforeseen
 from quorate.ingest.social.unknown_options import UnknownOptions
@@ -255,6 +255,10 @@ def test_rejected_votes_are_counted_by_reason_and_passed(start: Start) -> None:
     assert {"closed": 100} == run.counts.numbers.rejected
 
 
+def takes_nothing(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def test_a_disk_that_takes_no_position_stops_no_counting(
     start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -262,12 +266,7 @@ def test_a_disk_that_takes_no_position_stops_no_counting(
     full.set()
     save = PlacesFile.save
 
-    def fails(file: PlacesFile, saved: SavedPlaces) -> None:
-        if full.is_set():
-            raise OSError(errno.ENOSPC, "No space left on device")
-        save(file, saved)
-
-    monkeypatch.setattr(PlacesFile, "save", fails)
+    monkeypatch.setattr(PlacesFile, "save", lambda *saved: takes_nothing() if full.is_set() else save(*saved))
     monkeypatch.setattr(places_module, "TRIED_EVERY_S", 0.05)
     run = start(Posts(100, ends=False), MemoryOutlet())
     wait_for("it is noted", lambda: run.places.trouble)
@@ -280,8 +279,17 @@ def test_a_disk_that_takes_no_position_stops_no_counting(
     run.pipeline.queue.put([Post("last", "happy")], {"": "102"})
     wait_for("it goes on", lambda: 102 == len(run.outlet.votes))
     run.stop = True
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match=r"No space left on device\. What was read since .* is read again the next time"):
         run.ended()
+
+
+def test_a_disk_that_takes_no_last_position_hides_no_other_failure(
+    start: Start, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(PlacesFile, "save", takes_nothing)
+    with pytest.raises(Conflict, match="the file has changed"):
+        start(Posts(100, raises=Conflict("the file has changed")), MemoryOutlet()).ended()
+    assert "No space left on device" in caplog.text
 
 
 class Importing(MemoryOutlet):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from quorate.errors import Conflict, Invalid
-from quorate.ingest.social.places import Places, PlacesFile
+from quorate.ingest.social.places import Places, PlacesFile, SavedPlaces
 
 
 def test_positions_are_kept_by_part_and_an_empty_one_is_forgotten(tmp_path: Path) -> None:
@@ -52,5 +52,16 @@ def test_a_damaged_file_is_told_and_not_guessed_at(tmp_path: Path, content: byte
         (path,) = tmp_path.glob("*.json")
         path.write_bytes(content)
         with pytest.raises(Invalid, match=r"the positions in .* are damaged .* Remove them, or give --new"):
+            Places(file)
+        assert {} == Places(file, new=True).at_start
+
+
+def test_a_file_of_another_stream_is_not_taken_for_its_own(tmp_path: Path) -> None:
+    """Somebody copied it."""
+    with PlacesFile.held("wikimedia to topic votes", tmp_path) as file:
+        file.save(SavedPlaces("wikimedia to topic moods", {"": "1"}))
+        with pytest.raises(
+            Invalid, match=r"are of another stream, wikimedia to topic moods\. Remove them, or give --new"
+        ):
             Places(file)
         assert {} == Places(file, new=True).at_start
