@@ -26,6 +26,7 @@ from quorate.words import count
 log = logging.getLogger(__name__)
 
 PAUSE_S, PAUSE_MAX_S, UNKNOWN_PAUSE_S = 0.1, 2.0, 1.0
+REASONS_SAID = 10  # each node, and each nsqd, has its own, and the status has the last one
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class VoteSender:
         self._next: VoteBatch | None = None
         self._is_sending = self._stopped = self._has_sent = self._is_refused = False
         self._backoff = Backoff(PAUSE_S, PAUSE_MAX_S)
+        self._said = set[str]()  # why nothing was taken, since something was
         self.trouble = ""  # why nothing is taken at the moment
         self.trouble_since_s = 0.0  # Unix
         self.error: BaseException | None = None  # what ended it
@@ -141,8 +143,9 @@ class VoteSender:
         if not may_pass and not self._has_sent:
             raise error
         why = error.detail if isinstance(error, QuorateError) else error.strerror or str(error)
-        if why != self.trouble:
+        if why not in self._said and len(self._said) < REASONS_SAID:
             log.warning("%s takes no votes: %s; they are tried until it does", self._outlet.name, why)
+            self._said.add(why)
         self._set_trouble(why)
         self._is_refused = True
 
@@ -155,4 +158,5 @@ class VoteSender:
         if self._is_refused:
             log.info("%s takes votes again", self._outlet.name)
         self._is_refused, self._has_sent = False, True
+        self._said.clear()
         self._backoff.reset()
