@@ -162,9 +162,9 @@ class TwitterDouble(Double):
             for older in self.live:
                 older.answer.push(b'{"disconnect":{"code":7,"stream_name":"t","reason":"admin logout"}}\r\n')
                 older.answer.fail("end")
+            answer.push(b"\r\n")  # before a test that sees the connection has it fail
+            self.attempts.delivered()
             self.connections.append(FilterConnection(track, answer, words))
-        answer.push(b"\r\n")
-        self.attempts.delivered()
         answer.serve(request.handler, {"Content-Type": "application/json"})
 
 

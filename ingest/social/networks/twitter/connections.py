@@ -46,6 +46,9 @@ class Connections:
     def has_successor(self) -> bool:
         return self._successor is not None
 
+    def is_read(self, stream: FilterStream) -> bool:
+        return self._current is stream and not self._is_over
+
     def settled(self, timeout_s: float) -> FilterStream | None:
         """The one that is read, when no successor waits for it; None if it is not so within the time."""
         with self._changed:

@@ -178,7 +178,7 @@ class TwitterReading:
         self._withheld.connection_ended()
         self._companion.check()
         self._inlet.pause(0)  # a stop closes the connection, too
-        if not self._is_succeeded():
+        if not self._leaves_to_successor():
             self._dropped(reason, why, self._dropped_at_s - began_s, heard)
         elif reason in RIVALS:
             self._dropped_at_s = None  # by our own successor: that one listens already
@@ -207,9 +207,12 @@ class TwitterReading:
                     return "nonsense", "what comes is no stream of posts"
         return None
 
-    def _is_succeeded(self) -> bool:
-        """The successor was opened before, or is being opened just now."""
+    def _leaves_to_successor(self) -> bool:
+        """The successor was opened before, or is being opened just now. If there is none, none is opened any more
+        before the reader has paused and connected."""
         with self._connections.opening:
+            if not self._connections.has_successor:
+                self._connections.end()
             return self._connections.has_successor
 
     def _dropped(self, reason: str, why: str, lasted_s: float, heard: bool) -> None:

@@ -63,11 +63,9 @@ class Succession:
             if old.track.phrases == track.phrases:
                 return
             self._keep_pace()
-            if closes_first:
-                self.connections.give_up(old)  # the reader tells the gap
-                return
             try:
-                self._succeed(old, track)
+                if not self._replace(old, track, closes_first=closes_first):
+                    continue
             except LongReadFailed:
                 self.inlet.pause(self.pauses.unreachable())
             except StreamRefused as refusal:
@@ -80,11 +78,19 @@ class Succession:
             else:
                 return
 
-    def _succeed(self, old: FilterStream, track: Track) -> None:
+    def _replace(self, old: FilterStream, track: Track, *, closes_first: bool) -> bool:
+        """False: the reader has connected anew meanwhile, or newer options came. That connection may have them already,
+        and is not to be replaced by one with older options."""
         with self.connections.opening:
+            if not (self.connections.is_read(old) and self._is_wanted(track)):
+                return False
+            if closes_first:
+                self.connections.give_up(old)  # the reader tells the gap
+                return True
             self.connections.name_successor(self.open_stream(track))
         self._refused = 0
         self.connections.drain(old, self.drain_s)
+        return True
 
     def _is_wanted(self, track: Track) -> bool:
         return bool(track.phrases) and not self.connections.is_over and self.inlet.terms.version == self._seen

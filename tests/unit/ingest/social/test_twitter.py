@@ -240,6 +240,8 @@ def test_options_that_come_while_it_connects_are_asked_for() -> None:
             inlet.change("sad")
             wait_for("it asks for sad", lambda: twitter.live and twitter.live[0].track == ["sad"])
             arrive(inlet, twitter.say("sad"))
+        tracks = [each.track for each in twitter.connections]
+    assert tracks in ([["sad"]], [["happy"], ["sad"]])  # and no older options after newer ones
 
 
 def test_without_options_it_waits() -> None:
