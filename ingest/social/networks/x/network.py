@@ -119,7 +119,7 @@ class XReading:
         ]
 
     def run(self) -> None:
-        self._keeper.bring(self._inlet.terms)
+        self._keeper.bring()
         for companion in self._companions:
             companion.start()
         try:
@@ -188,7 +188,7 @@ class XReading:
                 return stream.__enter__()
         except NoRules:
             self._inlet.disconnected("no_rules", "X has no rules of ours; they are made again")
-            self._keeper.bring(self._inlet.terms)
+            self._keeper.bring()
             self._inlet.pause(self._pauses.answered(409, {}))
         except StreamRefused as refusal:
             self._refused(refusal)

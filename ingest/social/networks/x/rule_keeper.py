@@ -60,7 +60,7 @@ class RuleKeeper:
             unchecked_s += LOOK_S
             if terms.version != self._seen or unchecked_s >= CHECKED_EVERY_S:
                 self.inlet.pause(self._window.wait_s())
-                self.bring(self.inlet.terms)
+                self.bring()
                 unchecked_s = 0.0
             else:
                 self._delete_doomed(LOOK_S)
@@ -72,10 +72,14 @@ class RuleKeeper:
             with self._changed:
                 self._changed.wait_for(lambda: self.alternatives or self.is_over, LOOK_S)
 
-    def bring(self, terms: Terms) -> None:
-        """Make the rules those of these options. Raises `StreamRefused` if X does not let us. For all threads."""
+    def bring(self) -> None:
+        """Make the rules those of the options. Raises `StreamRefused` if X does not let us. For all threads.
+
+        The options are those of the moment in which it is this thread's turn. Otherwise rules that another thread has
+        just made for newer options were deleted again.
+        """
         with self._bringing:
-            self._bring(terms)
+            self._bring(self.inlet.terms)
 
     def _bring(self, terms: Terms) -> None:
         self._seen = terms.version
