@@ -36,6 +36,7 @@ class MastodonDouble(Double):
     """`faults` are for the streams to come, one each; after them `cut` says after how many bytes one ends.
 
     `refusals` are for the questions to come: a status and headers each. `refused` are paths, and how they are refused.
+    `before_empty` is called once, when an empty page of a timeline is known, and before it is sent.
     """
 
     orders = ("post_many", "post", "fail")
@@ -58,6 +59,7 @@ class MastodonDouble(Double):
         self.faults: list[Fault] = []
         self.refusals: list[tuple[int, dict[str, str]]] = []
         self.refused: dict[str, int] = {}
+        self.before_empty: Callable[[], None] | None = None
         self.scopes = ["read"]
         self.access = access
         self.asked: list[str] = []  # the paths of questions, with what stands behind their ?
@@ -255,7 +257,11 @@ class MastodonDouble(Double):
             return request.reply(200, self._instance(), headers)
         if self._lacks_token(request):
             return None
-        return request.reply(*self._found(request), headers)
+        status, body = self._found(request)
+        if body == [] and self.before_empty:
+            happens, self.before_empty = self.before_empty, None
+            happens()
+        return request.reply(status, body, headers)
 
     def _found(self, request: Request) -> tuple[int, object]:
         parts = request.path.strip("/").split("/")

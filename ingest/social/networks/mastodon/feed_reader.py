@@ -12,7 +12,7 @@ from quorate.ingest.social.network import Inlet
 from quorate.ingest.social.networks.mastodon.feed import Feed
 from quorate.ingest.social.networks.mastodon.gap_filler import SETTLE_S, GapFiller
 from quorate.ingest.social.networks.mastodon.instance import Instance, InstanceFacts, limit_reset_s, refusal
-from quorate.ingest.social.networks.mastodon.status_ids import id_at
+from quorate.ingest.social.networks.mastodon.status_ids import id_at, order
 from quorate.ingest.social.networks.mastodon.statuses import id_of, post_of, read_status
 from quorate.ingest.social.reading.retry_after import date_s, retry_after_s
 from quorate.ingest.social.reading.sse import ServerEvent, SseReader, event_batches
@@ -54,6 +54,10 @@ class FeedReader:
         self._feed.is_closed = True
         if (read := self._open) is not None:
             read.wake()
+
+    def forget(self) -> None:
+        """After that: what is posted while no option asks for it is no gap."""
+        self._feed.forget()
 
     def _read_once(self) -> float:
         """One connection. Returns the pause after it."""
@@ -100,7 +104,7 @@ class FeedReader:
             settled_ms = now_ms + int(SETTLE_S * 1000) + 1_000  # its clock is told in whole seconds
             self._filler.fill(self._feed, connection, settled_ms)
         elif self._facts.has_time_in_ids:
-            self._inlet.put([], self._feed.found([id_at(now_ms)]))
+            self._feed.begins(id_at(now_ms))
         self._inlet.connected(self._feed.address.part)
         leaving = contextlib.ExitStack()
         leaving.callback(self._feed.disconnected)
@@ -118,7 +122,7 @@ class FeedReader:
                     self._inlet.lost("a post could not be read, and so may be others", self._feed.address.part)
         if statuses:
             posts = [post for status in statuses if (post := post_of(status, self._instance.host)) is not None]
-            self._inlet.put(posts, self._feed.came(map(id_of, statuses)))
+            self._feed.came(posts, max(map(id_of, statuses), key=order))
 
     def _ended(self, failed: LongReadFailed) -> None:
         if failed.reason != "closed":

@@ -65,19 +65,21 @@ class GapFiller:
                 break
             posts = [post for status in page if (post := self._post(status)) is not None]
             after = max(map(id_of, page), key=order)
-            self._inlet.put(posts, gap.feed.found([after]))
+            gap.feed.found(posts, after)
             if _reaches(after, len(page), gap.until_ms):
                 break
         gap.feed.filled(gap.connection)
 
     def _page(self, gap: _Gap, after: str) -> list[Status]:
-        """The posts next after this one. Empty: there is none, or they are not shown."""
+        """The posts next after this one, the oldest first: the first choice of an author is the one that counts. Empty:
+        there is none, or they are not shown."""
         address = gap.feed.address
         params = {**address.timeline_params, "min_id": after, "limit": str(PAGE)}
         answer = self._instance.ask(address.timeline, params)
         page = answer.json()
         if answer.status == 200 and isinstance(page, list):
-            return [status for status in page if isinstance(status, dict) and order(id_of(status)) > order(after)]
+            newer = [status for status in page if isinstance(status, dict) and order(id_of(status)) > order(after)]
+            return sorted(newer, key=lambda status: order(id_of(status)))
         if answer.status != 404 or address.kind != "hashtag_feeds":  # nobody has used that hashtag yet
             self._inlet.lost(
                 f"the instance does not show its timeline (it answers {answer.status}), so what was posted while the"

@@ -70,7 +70,6 @@ class MastodonReading:
         self._filling = Companion("mastodon gaps", self._filler.run, lambda: None)
         self._filling.start()
         self._open: dict[str, tuple[FeedReader, Companion]] = {}
-        self._begun: set[str] = set()  # feeds that may have a position
         self._access_at_s = 0.0
         self._told_off: list[str] = []
         self._told_left_out = ""
@@ -79,8 +78,8 @@ class MastodonReading:
         terms = self._inlet.terms
         self._check_access(is_start=True)
         self._have_open(terms, is_start=True)
-        for part in [part for part in self._positions if part not in self._open]:
-            self._forget(part)
+        for part in [part for part, position in self._positions.items() if position and part not in self._open]:
+            self._inlet.put([], {part: ""})  # what was posted while no option asked for it is no gap
         while True:
             before, terms = terms, self._inlet.wait_for_terms(terms.version, LOOK_S)
             if terms.version != before.version:
@@ -107,20 +106,14 @@ class MastodonReading:
             reader.close()
             companion.join()
             self._inlet.disconnected("not_asked", "no option asks for it any more", part)
-            self._forget(part)
+            self._positions.pop(part, None)
+            reader.forget()
         for part, address in wanted.items():
             if part not in self._open:
                 self._open[part] = self._begin(address)
 
-    def _forget(self, part: str) -> None:
-        """What is posted while no option asks for it is no gap."""
-        if self._positions.pop(part, "") or part in self._begun:
-            self._begun.discard(part)
-            self._inlet.put([], {part: ""})
-
     def _begin(self, address: FeedAddress) -> tuple[FeedReader, Companion]:
-        self._begun.add(address.part)
-        feed = Feed(address, self._positions.get(address.part, ""))
+        feed = Feed(address, self._positions.get(address.part, ""), self._inlet)
         reader = FeedReader(feed, self._asking, self._facts, self._filler, self._inlet, self._network.silence_s)
         companion = Companion(f"mastodon {address.part}", reader.run, lambda: None)
         companion.start()

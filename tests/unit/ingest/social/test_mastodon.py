@@ -126,6 +126,21 @@ def test_a_live_post_does_not_move_the_position_over_a_gap() -> None:
     assert {status["uri"] for status in missed} <= {post.id for post in again.posts[: moved_over[0]]}
 
 
+def test_the_position_moves_to_what_came_live_while_the_gap_was_filled() -> None:
+    """Where nobody posts after that, it would stay behind for days."""
+    inlet = SocialInlet("happy")
+    with MastodonDouble() as double:
+        with running(network(double), inlet):
+            wait_for_posts_of_one(double, inlet)
+        double.post("missed", tags=("happy",))
+        again = SocialInlet("happy")
+        double.before_empty = lambda: wait_for_posts(again, double.post("live", tags=("happy",)))
+        with running(network(double), again, inlet.positions):
+            wait_for("it comes live", lambda: "live #happy" in again.texts)
+            wait_for("the position moves on", lambda: again.positions.get("#happy") == double.statuses[-1]["id"])
+    assert ["one #happy", "missed #happy", "live #happy"] == again.texts
+
+
 def test_the_timeline_is_asked_after_the_stream_has_surely_joined() -> None:
     """Mastodon answers a stream, and subscribes to its feed a moment later."""
     inlet = SocialInlet("happy")
