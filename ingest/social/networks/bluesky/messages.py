@@ -9,6 +9,8 @@ from datetime import datetime
 import msgspec
 
 from quorate.ingest.social.post import Post
+from quorate.ingest.social.reading.loose_json import loosely
+from quorate.unreadable import UNREADABLE
 
 POSTS = "app.bsky.feed.post"
 TAG = "app.bsky.richtext.facet#tag"
@@ -107,13 +109,13 @@ _text_only = msgspec.json.Decoder(_TextOnly).decode
 def read_frame(data: bytes) -> Message:
     """Of v2. Raises `NoEvent`."""
     try:
-        frame = _frame(data)
+        frame = loosely(_frame, data)
         if frame.kind == "error":
             return Farewell(frame.error)
         if frame.kind != "message":
             raise NoEvent
         payload = _payload(frame.payload)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise NoEvent from None
     if payload.time is None:
         if not payload.kind.endswith("#info"):
@@ -128,8 +130,8 @@ def read_frame(data: bytes) -> Message:
 def read_bare(data: bytes) -> Message:
     """Of v1. Raises `NoEvent`."""
     try:
-        event = _old_event(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        event = loosely(_old_event, data)
+    except UNREADABLE:
         raise NoEvent from None
     commit = event.commit
     if commit is None or commit.operation != "create" or commit.collection != POSTS:
@@ -142,14 +144,14 @@ def _post(did: str, rkey: str, time_us: int, raw: msgspec.Raw) -> Post | None:
     if not did or not rkey:
         return None
     tags: Sequence[str] = ()
+    record = bytes(raw)
     try:
-        record = _record(raw)
-        tags = _tags(record)
-        text = record.text
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        read = loosely(_record, record)
+        tags, text = _tags(read), read.text
+    except UNREADABLE:
         try:
-            text = _text_only(raw).text
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            text = loosely(_text_only, record).text
+        except UNREADABLE:
             return None
     return Post(f"{did}/{rkey}", text, did, tuple(tags), created_ms=time_us // 1000)
 
@@ -162,4 +164,5 @@ def _tags(record: _Record) -> list[str]:
 
 
 def _micros(moment: datetime) -> int:
-    return int(moment.timestamp()) * 1_000_000 + moment.microsecond
+    """0 where it names no zone, so that it is no moment."""
+    return int(moment.timestamp()) * 1_000_000 + moment.microsecond if moment.tzinfo is not None else 0

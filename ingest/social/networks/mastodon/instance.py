@@ -156,7 +156,7 @@ def limit_reset_s(headers: Mapping[str, str]) -> float | None:
     """`X-RateLimit-Reset`, a moment in ISO 8601, as a Unix time."""
     try:
         return datetime.datetime.fromisoformat(headers.get("X-RateLimit-Reset", "")).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

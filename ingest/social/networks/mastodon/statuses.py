@@ -13,6 +13,7 @@ import msgspec
 
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.html_text import html_text
+from quorate.ingest.social.reading.loose_json import loosely
 from quorate.unreadable import UNREADABLE
 
 Status = dict[str, Any]
@@ -23,7 +24,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 def read_status(data: bytes) -> Status | None:
     """None if it is none."""
     try:
-        status = _decode(data)
+        status = loosely(_decode, data)
     except UNREADABLE:
         return None
     return status if id_of(status) else None

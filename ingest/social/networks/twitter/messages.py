@@ -19,8 +19,10 @@ import msgspec
 from quorate.ingest.social.networks.twitter.escapes import unescaped
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.lines import LINE_BYTES_MAX
-from quorate.ingest.social.reading.loose_json import mended
+from quorate.ingest.social.reading.loose_json import loosely
+from quorate.unreadable import UNREADABLE
 
+LINES_HELD = 1_000  # each is read together with all before it
 DISCONNECTS = {
     1: "shutdown",
     2: "duplicate",
@@ -94,6 +96,9 @@ class _Status(msgspec.Struct):
     retweeted_status: _Status | None = None
     timestamp_ms: int | str | None = None
     created_at: str | None = None
+    edit_history: dict[str, Any] | None = None
+    ext_edit_control: dict[str, Any] | None = None
+    edit_history_tweet_ids: list[Any] | None = None
     limit: dict[str, Any] | None = None
     warning: dict[str, Any] | None = None
     disconnect: dict[str, Any] | None = None
@@ -117,7 +122,7 @@ class MessageReader:
         if whole is not None:
             self._held = b""
             yield from _messages(whole)
-        elif ended or len(self._held) + len(line) > LINE_BYTES_MAX:
+        elif ended or len(self._held) + len(line) > LINE_BYTES_MAX or self._held.count(b"\n") >= LINES_HELD:
             self._held = b""
             yield Nonsense()
         else:
@@ -126,13 +131,11 @@ class MessageReader:
     def _decoded(self, text: bytes) -> _Status | None:
         """None if it is no whole object. One of another form says nothing to us: Twitter may bring new messages."""
         try:
-            return self._decoder.decode(text)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            whole = mended(text)
-        try:
-            return self._decoder.decode(whole) if whole is not None else None
+            return loosely(self._decoder.decode, text)
         except msgspec.ValidationError:
             return _Status()
+        except UNREADABLE:
+            return None
 
 
 def _messages(status: _Status) -> Iterator[Message]:
@@ -151,7 +154,7 @@ def _post(status: _Status) -> Post | None:
     id = status.id_str or str(status.id or "")
     original = status.retweeted_status or status
     text, entities = _whole(original)
-    if not id or text is None:
+    if not id or text is None or _first_id(status) not in ("", id):
         return None
     tags = tuple(tag.text for tag in (entities.hashtags if entities else None) or () if tag.text)
     author = status.user or _Author()
@@ -163,6 +166,22 @@ def _post(status: _Status) -> Post | None:
         is_repost=status.retweeted_status is not None,
         created_ms=_created_ms(status),
     )
+
+
+def _first_id(status: _Status) -> str:
+    """That of the first text, where a server tells it: an edited post has a new id. "" if it does not.
+
+    Twitter's own stream did not; its other endpoints call it `ext_edit_control`, its archives `edit_history`, v2
+    `edit_history_tweet_ids`.
+    """
+    control = status.ext_edit_control or {}
+    for told in (status.edit_history, control.get("edit"), control.get("initial")):
+        if isinstance(told, dict):
+            ids = told.get("edit_tweet_ids")
+            first = told.get("initial_tweet_id") or (ids[0] if isinstance(ids, list) and ids else None)
+            if first:
+                return str(first)
+    return str(status.edit_history_tweet_ids[0]) if status.edit_history_tweet_ids else ""
 
 
 def _whole(status: _Status) -> tuple[str | None, _Entities | None]:

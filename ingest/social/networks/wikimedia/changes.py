@@ -15,6 +15,7 @@ import msgspec
 
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.html_text import html_text
+from quorate.ingest.social.reading.loose_json import loosely
 from quorate.unreadable import UNREADABLE
 
 REPEATS = ("categorize",)
@@ -33,7 +34,7 @@ class WikiChange:
 
     def __init__(self, data: bytes) -> None:
         try:
-            self._fields = _decode(data)
+            self._fields = loosely(_decode, data)
         except UNREADABLE:
             raise NoChange from None
         meta = self._fields.get("meta")

@@ -13,7 +13,7 @@ from quorate.ingest.social.networks.x.api import HEADERS
 from quorate.ingest.social.networks.x.posts import TWEET_FIELDS, StreamMessage
 from quorate.ingest.social.networks.x.problems import issue_of, refusal_of
 from quorate.ingest.social.reading.lines import LineCutter
-from quorate.ingest.social.reading.loose_json import mended
+from quorate.ingest.social.reading.loose_json import loosely
 from quorate.ingest.social.reading.retry_after import date_s
 from quorate.unreadable import UNREADABLE
 from quorate.web.long_read import LongRead
@@ -61,7 +61,7 @@ class FilteredStream:
         message at the end is none."""
         lines, decoder = LineCutter(), msgspec.json.Decoder(StreamMessage)
         for piece in self._read.pieces():
-            yield [_message(decoder, line) for line in lines.cut(piece) if line.strip()]
+            yield [read_line(decoder, line) for line in lines.cut(piece) if line.strip()]
 
     def wake(self) -> None:
         self._read.wake()
@@ -70,14 +70,10 @@ class FilteredStream:
         self._read.close()
 
 
-def _message(decoder: msgspec.json.Decoder[StreamMessage], line: bytes) -> StreamMessage | None:
+def read_line(decoder: msgspec.json.Decoder[StreamMessage], line: bytes) -> StreamMessage | None:
     try:
-        return decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        whole = mended(line)
-    try:
-        return decoder.decode(whole) if whole is not None else None
-    except msgspec.ValidationError:
+        return loosely(decoder.decode, line)
+    except UNREADABLE:
         return None
 
 

@@ -21,7 +21,7 @@ from quorate.ingest.social.networks.x.problems import said_in
 from quorate.ingest.social.networks.x.rate_window import RateWindow
 from quorate.ingest.social.networks.x.rules import packed, too_long
 from quorate.ingest.social.networks.x.snowflake import id_at, ms_of
-from quorate.ingest.social.reading.loose_json import mended
+from quorate.ingest.social.reading.loose_json import loosely
 from quorate.unreadable import UNREADABLE
 from quorate.words import count
 
@@ -113,7 +113,7 @@ class GapSearch:
         if answer.status == 400:
             raise GapLost(f"X does not take the search ({said_in(answer.json())})")
         try:
-            return msgspec.json.decode(mended(answer.body) or b"", type=SearchPage)
+            return loosely(msgspec.json.Decoder(SearchPage).decode, answer.body)
         except UNREADABLE:
             raise GapLost("what X answers to the search is not understood") from None
 

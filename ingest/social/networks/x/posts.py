@@ -15,6 +15,7 @@ import msgspec
 from quorate.ingest.social.networks.twitter.escapes import unescaped
 from quorate.ingest.social.post import Post
 
+ID_DIGITS = 19  # of 64 bits, signed
 TWEET_FIELDS = "author_id,created_at,edit_history_tweet_ids,entities,note_tweet,referenced_tweets"
 
 
@@ -100,7 +101,8 @@ def cost_of(message: StreamMessage | SearchPage) -> int:
 
 def newest_in(message: StreamMessage) -> int:
     """The id by which it is found again: that of the text that was sent, be it an edit."""
-    return int(message.data.id) if message.data is not None and message.data.id.isdecimal() else 0
+    id = message.data.id if message.data is not None else ""
+    return int(id) if id.isascii() and id.isdigit() and len(id) <= ID_DIGITS else 0
 
 
 def _sent(message: StreamMessage | SearchPage) -> Iterator[Tweet]:
@@ -115,6 +117,8 @@ def _included(message: StreamMessage | SearchPage) -> list[Tweet]:
 
 
 def _post(tweet: Tweet, included: Mapping[str, Tweet]) -> Post | None:
+    if not tweet.id:
+        return None
     first_id = (tweet.edit_history_tweet_ids or [tweet.id])[0]
     if first_id != tweet.id:
         first = included.get(first_id)
@@ -142,5 +146,5 @@ def _whole(tweet: Tweet) -> tuple[str, tuple[str, ...]]:
 def _created_ms(text: str) -> int:
     try:
         return round(datetime.fromisoformat(text).timestamp() * 1_000) if text else 0
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0
