@@ -28,6 +28,6 @@ class LineCutter:
         return lines
 
     @property
-    def has_half(self) -> bool:
-        """Whether a line has begun and not ended."""
-        return bool(self._held)
+    def rest(self) -> bytes:
+        """What has begun and not ended: at the end of a stream, half a line or one without its line break."""
+        return bytes(self._held)

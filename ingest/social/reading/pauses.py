@@ -29,11 +29,20 @@ class ReconnectPauses:
         self._tcp = Backoff(0.25, 16, step_s=0.25, jitter=0)
         self._http = Backoff(5, 320)
         self._limited = Backoff(60, LIMITED_MAX_S)
+        self._nonsense = Backoff(5, 320)
 
     def established(self) -> None:
         """Something came over a connection: what failed before it is over."""
         for each in (self._tcp, self._http, self._limited):
             each.reset()
+
+    def understood(self) -> None:
+        """A post came: what answers is a stream of posts."""
+        self._nonsense.reset()
+
+    def nonsense(self) -> float:
+        """What came over a connection is no stream of posts: a page, say. That is no success, whatever its status."""
+        return self._nonsense.next_s()
 
     def dropped(self, lasted_s: float, *, heard: bool) -> float:
         """A connection that was answered with 200 has ended. `heard`: something had come over it."""

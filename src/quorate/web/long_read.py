@@ -51,6 +51,16 @@ class LongReadFailed(OSError):
         return self.reason == "stalled"
 
 
+def redirected(status: int, url: str, place: str) -> LongReadFailed:
+    """`place` is told without its query, which may hold a secret."""
+    try:
+        parts = urlsplit(urljoin(url, place))
+    except ValueError:
+        place = ""
+    elsewhere = f" to {name(f'{parts.scheme}://{parts.netloc}{parts.path}')}; give that URL" if place else ""
+    return LongReadFailed(f"it answers {status} and redirects{elsewhere}", "redirected")
+
+
 class _SessionWithoutRedirects(WebSession):
     def get_redirect_target(self, resp: requests.Response) -> None:
         """None. Even with `allow_redirects=False` requests would read that answer whole, and it may never end."""
@@ -194,20 +204,11 @@ class LongRead:
 
     def _check(self) -> None:
         if 300 <= self.status < 400:
-            raise LongReadFailed(f"it answers {self.status} and redirects{self._elsewhere()}", "redirected")
+            raise redirected(self.status, self._url, self.headers.get("Location", ""))
         used = [each.strip().lower() for each in self.headers.get("Content-Encoding", "").split(",")]
         unknown = [each for each in used if each not in UNDONE]
         if unknown:
             raise LongReadFailed(f"it answers in {name(unknown[0])}, which was not asked for", "refused")
-
-    def _elsewhere(self) -> str:
-        """Without the query of the new place, which may hold a secret."""
-        place = self.headers.get("Location", "")
-        try:
-            parts = urlsplit(urljoin(self._url, place))
-        except ValueError:
-            return ""
-        return f" to {name(f'{parts.scheme}://{parts.netloc}{parts.path}')}; give that URL" if place else ""
 
     @contextlib.contextmanager
     def _within(self, seconds: float) -> Iterator[None]:

@@ -8,15 +8,17 @@ import os
 import socket
 import ssl
 import threading
+from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
 
+from requests.structures import CaseInsensitiveDict
 from websockets.exceptions import ConnectionClosed, InvalidStatus, ProxyError, WebSocketException
 from websockets.sync.client import ClientConnection, connect
 
 import quorate
 from quorate.errors import ConfigError
-from quorate.web.long_read import LongReadFailed, Reason
+from quorate.web.long_read import LongReadFailed, Reason, redirected
 from quorate.web.proxies import proxy_for
 from quorate.web.words import by_way_of
 
@@ -26,17 +28,40 @@ PING_S = 20.0  # between two pings, and until an answer
 FRAMES_AHEAD = 64  # read from the socket and not yet received
 
 
-class WebSocketRefused(Exception):
-    """The server answers the request for a WebSocket with something else. `body` is what it says, at most 16 KiB."""
+PASSING = (408, 425, 429)  # of the answers below 500, these ask for another try
 
-    def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
+
+class WebSocketRefused(Exception):
+    """The server answers the request for a WebSocket with something else. `body` is what it says, at most 16 KiB.
+
+    `headers` are by names in any case. `is_for_people`: it is the wrong server, path or question.
+    """
+
+    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
         super().__init__(f"it answers {status}")
         self.status, self.headers, self.body = status, headers, body
 
+    @property
+    def is_for_people(self) -> bool:
+        return self.status < 500 and self.status not in PASSING
+
+
+class _Connection(ClientConnection):
+    def handshake(self, *arguments: Any, **others: Any) -> None:
+        """The library would follow a redirect: what comes for hours shall come from where a person said."""
+        try:
+            super().handshake(*arguments, **others)
+        except InvalidStatus as error:
+            answer = error.response
+            headers = CaseInsensitiveDict(answer.headers.raw_items())
+            raise WebSocketRefused(answer.status_code, headers, bytes(answer.body or b"")[: 16 * 1024]) from None
+
 
 class WebSocket:
-    """It connects when it is entered: raises `WebSocketRefused` or `LongReadFailed`. `message_bytes_max`: of one
-    message; a longer one ends the connection. `wake` is for any thread, at any time."""
+    """It connects when it is entered: raises `WebSocketRefused` or `LongReadFailed`, as a redirect does.
+
+    `message_bytes_max`: of one message; a longer one ends the connection. `wake` is for any thread, at any time.
+    """
 
     def __init__(
         self, url: str, *, message_bytes_max: int, subprotocol: str | None = None, connect_s: float = CONNECT_S
@@ -52,10 +77,10 @@ class WebSocket:
     def __enter__(self) -> WebSocket:
         try:
             self._connection = self._stack.enter_context(self._connect())
-        except InvalidStatus as error:
-            answer = error.response
-            headers = dict(answer.headers.raw_items())
-            raise WebSocketRefused(answer.status_code, headers, bytes(answer.body or b"")[: 16 * 1024]) from None
+        except WebSocketRefused as refused:
+            if 300 <= refused.status < 400:
+                raise redirected(refused.status, self._url, refused.headers.get("Location", "")) from None
+            raise
         except ConfigError as error:
             raise LongReadFailed(error.detail, "refused") from None
         except TimeoutError:
@@ -64,6 +89,8 @@ class WebSocket:
             raise self._failed(f"its certificate is not trusted: {error.verify_message}", "refused") from None
         except (OSError, EOFError, WebSocketException) as error:
             raise self._failed(f"{_in_words(error)}{by_way_of(self._url_of_http)}", "refused") from None
+        except ValueError:  # of a name that cannot be one, as a..b
+            raise self._failed("it is no URL of ws:// or wss://", "refused") from None
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -126,7 +153,7 @@ class WebSocket:
             if self._is_woken:
                 sock.close()
                 raise OSError("closed")
-        return ClientConnection(sock, *arguments, **others)
+        return _Connection(sock, *arguments, **others)
 
     def _failed(self, why: str, reason: Reason) -> LongReadFailed:
         return LongReadFailed("it was closed here", "closed") if self._is_woken else LongReadFailed(why, reason)

@@ -113,7 +113,22 @@ def test_another_answer_is_told_with_what_it_says() -> None:
     answer = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 4\r\nRetry-After: 7\r\n\r\nwhy?"
     with raw_server(sends(answer)) as site, pytest.raises(WebSocketRefused) as refused:
         opened(f"ws://127.0.0.1:{site.port}").__enter__()
-    assert (400, b"why?", "7") == (refused.value.status, refused.value.body, refused.value.headers["Retry-After"])
+    assert (400, b"why?", "7") == (refused.value.status, refused.value.body, refused.value.headers["retry-after"])
+
+
+@pytest.mark.parametrize("place", ["ws://127.0.0.1:{port}/x?key=1", "/x"])
+def test_a_redirect_is_told_and_not_followed(place: str) -> None:
+    answers: list[bytes] = []
+    with raw_server(lambda sock: sock.sendall(answers[0])) as site:
+        place = place.format(port=site.port)
+        answers.append(f"HTTP/1.1 302 Found\r\nlocation: {place}\r\nContent-Length: 0\r\n\r\n".encode())
+        reason, why = why_not(f"ws://127.0.0.1:{site.port}")
+        assert ("redirected", 1) == (reason, len(site.requests))
+        assert f"redirects to ws://127.0.0.1:{site.port}/x; give that URL" in why
+
+
+def test_a_name_that_can_be_none_is_told() -> None:
+    assert ("refused", "it is no URL of ws:// or wss://") == why_not("ws://a..b")
 
 
 def test_what_is_no_server_of_websockets_is_told() -> None:

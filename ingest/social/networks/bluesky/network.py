@@ -113,6 +113,9 @@ class JetstreamReading:
     # ---- no stream --------------------------------------------------------------------------------------------------
 
     def _failed(self, failed: LongReadFailed) -> float:
+        self._inlet.pause(0)  # a stop closes it, too
+        if failed.reason == "redirected" and not self._was_connected:
+            raise ConfigError(f"{self._servers.current.base}: {failed}")
         self._inlet.disconnected(failed.reason, f"{self._servers.current.base}: {failed}")
         return 0.0 if self._servers.failed() else self._pauses.unreachable()
 
@@ -134,7 +137,7 @@ class JetstreamReading:
         if refused.status == 404 and not server.is_old and not self._was_connected:
             server.is_old = True  # v1 answers at another path
             return 0.0
-        if refused.status in (400, 401, 403, 404, 405, 410, 426) and not self._was_connected:
+        if refused.is_for_people and not self._was_connected:
             raise ConfigError(f"{why}: it is no Jetstream that can be read here")
         self._inlet.disconnected("rate_limited" if refused.status == 429 else f"http_{refused.status}", why)
         pause_s = self._pauses.answered(refused.status, refused.headers)
@@ -156,6 +159,7 @@ class JetstreamReading:
                     break
         except LongReadFailed as failed:
             reason, why = failed.reason, str(failed)
+        self._inlet.pause(0)  # a stop closes it, too
         self._inlet.disconnected(reason, f"{stream.server.base}: {why}")
         if reason == "renumbered":
             return 0.0

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from quorate.errors import ConfigError
 from quorate.ingest.social.backoff import Backoff
 from quorate.ingest.social.network import Inlet
+from quorate.ingest.social.reading.private_urls import is_private
 from quorate.ingest.social.reading.retry_after import date_s, retry_after_s
 from quorate.shown import name
 from quorate.web.exchange import WebAnswer, exchange
@@ -136,12 +137,17 @@ class Instance:
             return None
 
     def _streaming_url(self, told: str) -> str:
-        """Where its streams are. The token goes there, so never in the open if it does not do so here."""
-        parts = urlsplit(told)
-        scheme = {"wss": "https", "ws": "http"}.get(parts.scheme, parts.scheme)
-        if not parts.netloc or scheme not in ("http", "https") or (scheme == "http" and self.url.startswith("https")):
+        """Where its streams are. The token goes there, so never in the clear over a network."""
+        try:
+            parts = urlsplit(told)
+        except ValueError:
             return self.url
-        return f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        scheme = {"wss": "https", "ws": "http"}.get(parts.scheme, parts.scheme)
+        if not parts.hostname or scheme not in ("http", "https"):
+            return self.url
+        url = f"{scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+        is_downgrade = scheme == "http" and self.url.startswith("https")
+        return self.url if is_downgrade or not is_private(url) else url
 
     def _note_limit(self, answer: WebAnswer) -> None:
         left = answer.headers.get("X-RateLimit-Remaining", "")

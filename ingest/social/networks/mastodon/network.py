@@ -19,6 +19,7 @@ from quorate.ingest.social.networks.mastodon.gap_filler import GapFiller
 from quorate.ingest.social.networks.mastodon.hashtags import hashtags
 from quorate.ingest.social.networks.mastodon.instance import TOKEN, Instance, InstanceFails, switched_off
 from quorate.ingest.social.reading.companion import Companion
+from quorate.ingest.social.reading.private_urls import check_private
 from quorate.words import count
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,7 @@ class MastodonNetwork:
     ) -> None:
         parts = urlsplit(url)
         self.source = f"{parts.scheme}://{parts.netloc}"
+        check_private(self.source)
         self.token, self.feed, self.silence_s, self.tags_max = token, feed, silence_s, tags_max
 
     def run(self, inlet: Inlet, positions: Positions) -> None:

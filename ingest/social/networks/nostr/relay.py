@@ -11,6 +11,7 @@ from quorate.ingest.social.backoff import Backoff
 from quorate.ingest.social.network import Inlet
 from quorate.ingest.social.networks.nostr.events import Closed, HeardNote, NostrEvent, Other, StoredEnds, read_message
 from quorate.ingest.social.networks.nostr.subscriptions import LIVE, OVERLAP_S, Subscriptions, hashtags_of
+from quorate.ingest.social.reading.retry_after import retry_after_s
 from quorate.shown import name as shown_name
 from quorate.web.long_read import LongReadFailed
 from quorate.web.web_socket import WebSocket, WebSocketRefused
@@ -100,15 +101,18 @@ class NostrRelay:
             with self._inlet.closing(self._socket.wake), self._socket:
                 self._listen(self._socket, tags, terms.version)
         except WebSocketRefused as refused:
+            self.refusal = f"{refused}: is it a relay?" if refused.is_for_people else ""
             reason = "rate_limited" if refused.status == 429 else f"http_{refused.status}"
             self._disconnected(reason, str(refused))
-            return (self._limited if refused.status == 429 else self._failing).next_s()
+            pause_s = (self._limited if refused.status == 429 else self._failing).next_s()
+            return max(pause_s, retry_after_s(refused.headers, self._unix_s))
         except RelayRefuses as refuses:
             self.refusal = str(refuses) if refuses.is_for_good else ""
             self._disconnected(refuses.reason, str(refuses))
             limited = self._limited if refuses.reason == "rate_limited" else self._failing
             return (self._refused if refuses.is_for_good else limited).next_s()
         except LongReadFailed as failed:
+            self.refusal = str(failed) if failed.reason == "redirected" else ""
             if failed.reason != "closed":
                 self._disconnected(failed.reason, str(failed))
         return self._failing.next_s()

@@ -8,7 +8,7 @@ from types import TracebackType
 
 import quorate
 from quorate.ingest.social.networks.twitter.keys import NAMES, TwitterKeys
-from quorate.ingest.social.networks.twitter.messages import Message, MessageReader
+from quorate.ingest.social.networks.twitter.messages import Message, MessageReader, Nonsense
 from quorate.ingest.social.networks.twitter.track import Track
 from quorate.ingest.social.reading.lines import LineCutter
 from quorate.ingest.social.reading.refusal import StreamRefused
@@ -61,10 +61,14 @@ class FilterStream:
         self.close()
 
     def messages(self) -> Iterator[list[Message]]:
-        """What has come at once, perhaps nothing but a sign of life. Half a message at the end is none."""
+        """What has come at once, perhaps nothing but a sign of life. Half a message at the end is none; the last one
+        may lack its line break."""
         lines, reader = LineCutter(), MessageReader()
         for piece in self._read.pieces():
             yield [message for line in lines.cut(piece) for message in reader.read(line)]
+        rest = lines.rest.strip()
+        last = list(reader.read(rest + b"\r"))
+        yield [] if rest.startswith(b"{") and Nonsense() in last else last
 
     def wake(self) -> None:
         self._read.wake()

@@ -22,7 +22,7 @@ from quorate.ingest.social.networks.twitter.withheld import WithheldCount
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.lines import LineTooLong
-from quorate.ingest.social.reading.pauses import ReconnectPauses
+from quorate.ingest.social.reading.pauses import FLEETING_S, ReconnectPauses
 from quorate.ingest.social.reading.refusal import Refusals, StreamRefused
 from quorate.web.long_read import LongReadFailed
 
@@ -142,6 +142,8 @@ class TwitterReading:
     def _after(self, error: StreamRefused | LongReadFailed) -> None:
         if isinstance(error, StreamRefused):
             self._refusals.refused(error)
+        elif error.reason == "closed":
+            self._inlet.pause(0)  # a stop closes it
         elif error.reason == "redirected":
             self._refusals.refused(StreamRefused(f"{self._network.source}: {error}", 302, {}, mendable=True))
         else:
@@ -163,10 +165,10 @@ class TwitterReading:
         try:
             with self._inlet.closing(stream.wake):
                 for messages in stream.messages():
-                    if not heard:
+                    last = self._take(messages)
+                    if not heard and (self._is_understood or time.monotonic() - began_s >= FLEETING_S):
                         heard = True
                         self._heard()
-                    last = self._take(messages)
                     if last is not None:
                         reason, why = last
                         break
@@ -187,11 +189,16 @@ class TwitterReading:
         self._pauses.established()
         self._refusals.accepted()
 
+    def _understood(self) -> None:
+        if not self._is_understood:
+            self._is_understood = True
+            self._pauses.understood()
+
     def _take(self, messages: Sequence[Message]) -> tuple[str, str] | None:
         """Why the stream is over, if a message says that it is."""
         posts = [message for message in messages if isinstance(message, Post)]
         if posts:
-            self._is_understood = True
+            self._understood()
             self._inlet.put(posts, {})
         for message in messages:
             match message:
@@ -224,7 +231,7 @@ class TwitterReading:
         if reason in RIVALS:
             pause_s = self._pauses.too_many()
         elif reason == "nonsense":
-            pause_s = self._pauses.answered(200, {})
+            pause_s = self._pauses.nonsense()
         elif reason == "closed":
             pause_s = CLOSED_S
         else:

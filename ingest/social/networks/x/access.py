@@ -6,26 +6,27 @@ requests-oauthlib; the way there is that of all requests here (proxies, limits, 
 
 from __future__ import annotations
 
-import ipaddress
+import contextlib
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import requests
 from oauthlib.oauth2.rfc6749.clients.backend_application import BackendApplicationClient
 from oauthlib.oauth2.rfc6749.errors import OAuth2Error
 from requests.auth import AuthBase, HTTPBasicAuth
 
-from quorate.errors import ConfigError
 from quorate.ingest.social.credentials import credential, read_credentials
+from quorate.ingest.social.reading.private_urls import check_private
 from quorate.ingest.social.reading.refusal import StreamRefused
 from quorate.web.exchange import Closing, exchange
 
 NAMES = ("SP_X_KEY", "SP_X_SECRET")
 BEARER = "SP_X_BEARER"
 TOKEN_PATH = "/oauth2/token"
+NO_TOKEN = (OAuth2Error, ValueError, TypeError, AttributeError, ArithmeticError, RecursionError)  # of other JSON
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,27 +85,14 @@ class XAccess:
             closing=self._closing,
         )
         if answer.status == 200:
-            try:
+            with contextlib.suppress(*NO_TOKEN):
                 client.parse_request_body_response(answer.body.decode())  # type: ignore[no-untyped-call]
-            except (OAuth2Error, ValueError):
-                raise StreamRefused(f"{self._base} answers no token", 200, answer.headers, mendable=True) from None
-            return str(client.access_token)
+            token = client.access_token
+            if isinstance(token, str) and token and token.isascii() and token.isprintable():
+                return token
+            raise StreamRefused(f"{self._base} answers no token", 200, answer.headers, mendable=True)
         mendable = 400 <= answer.status < 500 and answer.status not in (408, 429)
         why = "it does not accept SP_X_KEY and SP_X_SECRET" if mendable else "it gives no token now"
         raise StreamRefused(
             f"{self._base} answers {answer.status}: {why}", answer.status, answer.headers, mendable=mendable
         )
-
-
-def check_private(base: str) -> None:
-    """A bearer token is all that a thief needs, so it goes nowhere in the clear but to this machine."""
-    parts = urlsplit(base)
-    host = parts.hostname or ""
-    if parts.scheme == "https" or host == "localhost":
-        return
-    try:
-        if ipaddress.ip_address(host).is_loopback:
-            return
-    except ValueError:
-        pass
-    raise ConfigError(f"{base} would get the credentials in the clear; give its https:// address")

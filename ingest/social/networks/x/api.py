@@ -14,6 +14,7 @@ import quorate
 from quorate.ingest.social.network import Inlet
 from quorate.ingest.social.networks.x.access import XAccess
 from quorate.ingest.social.networks.x.problems import refusal_of
+from quorate.ingest.social.reading.loose_json import mended
 from quorate.ingest.social.reading.pauses import ReconnectPauses
 from quorate.ingest.social.reading.refusal import PATIENCE, StreamRefused
 from quorate.web.exchange import WebAnswer, exchange
@@ -44,15 +45,24 @@ class XApi:
         while True:
             try:
                 answer = self._try(method, path, params, json)
-                if answer.status in expected:
+                if answer.status in expected and mended(answer.body) is not None:
                     self._was_accepted = True
                     return answer
+                if answer.status == 200:
+                    raise StreamRefused(
+                        f"{self.base}{path} answers no JSON; is the URL that of X's API?",
+                        200,
+                        answer.headers,
+                        mendable=True,
+                    )
                 if answer.status == 401 and not is_renewed and self.access.renew():
                     is_renewed = True
                     continue
                 raise refusal_of(self.base + path, answer.status, answer.headers, answer.json())
             except LongReadFailed as error:
                 self._inlet.pause(0)  # a stop ends the question, too
+                if error.reason == "redirected" and not self._was_accepted:
+                    raise StreamRefused(f"{self.base}{path}: {error}", 302, {}, mendable=True) from None
                 why, pause_s = f"{self.base}{path}: {error}", pauses.unreachable()
             except StreamRefused as refusal:
                 if refusal.mendable:

@@ -58,10 +58,13 @@ class FilteredStream:
 
     def messages(self) -> Iterator[list[StreamMessage | None]]:
         """What has come at once, perhaps nothing but a sign of life. None is for what cannot be understood. Half a
-        message at the end is none."""
+        message at the end is none; the last one may lack its line break."""
         lines, decoder = LineCutter(), msgspec.json.Decoder(StreamMessage)
         for piece in self._read.pieces():
             yield [read_line(decoder, line) for line in lines.cut(piece) if line.strip()]
+        if rest := lines.rest.strip():
+            last = read_line(decoder, rest)
+            yield [] if last is None and rest.startswith(b"{") else [last]
 
     def wake(self) -> None:
         self._read.wake()

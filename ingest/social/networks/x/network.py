@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from quorate.errors import ConfigError
 from quorate.ingest.social.network import Inlet, Positions
-from quorate.ingest.social.networks.x.access import XAccess, XKeys, check_private
+from quorate.ingest.social.networks.x.access import XAccess, XKeys
 from quorate.ingest.social.networks.x.api import XApi
 from quorate.ingest.social.networks.x.budget import BudgetLimits, DailyBudget
 from quorate.ingest.social.networks.x.filtered_stream import FilteredStream, NoRules
@@ -29,7 +29,8 @@ from quorate.ingest.social.networks.x.rules import NO_REPOSTS, RuleLimits
 from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.kept_position import position_in_words
 from quorate.ingest.social.reading.lines import LineTooLong
-from quorate.ingest.social.reading.pauses import ReconnectPauses
+from quorate.ingest.social.reading.pauses import FLEETING_S, ReconnectPauses
+from quorate.ingest.social.reading.private_urls import check_private
 from quorate.ingest.social.reading.refusal import Refusals, StreamRefused
 from quorate.shown import line
 from quorate.web.long_read import LongReadFailed
@@ -194,8 +195,11 @@ class XReading:
             self._refused(refusal)
         except LongReadFailed as error:
             self._check()
-            self._inlet.disconnected(error.reason, f"{self._network.source}: {error}")
-            self._inlet.pause(self._pauses.unreachable())
+            if error.reason == "redirected":
+                self._refused(StreamRefused(f"{self._network.source}: {error}", 302, {}, mendable=True))
+            else:
+                self._inlet.disconnected(error.reason, f"{self._network.source}: {error}")
+                self._inlet.pause(self._pauses.unreachable())
         return None
 
     def _refused(self, refusal: StreamRefused) -> None:
@@ -215,10 +219,10 @@ class XReading:
         try:
             with self._inlet.closing(stream.wake):
                 for messages in self._timed(stream):
-                    if not heard:
+                    last = self._take(messages)
+                    if not heard and (self._is_understood or time.monotonic() - began_s >= FLEETING_S):
                         heard = True
                         self._heard()
-                    last = self._take(messages)
                     if last is not None:
                         reason, why = last
                         break
@@ -264,7 +268,9 @@ class XReading:
         return ("budget", "") if self._budget.left <= 0 else None
 
     def _put(self, messages: Sequence[StreamMessage]) -> None:
-        self._is_understood = True
+        if not self._is_understood and any(message.data is not None for message in messages):
+            self._is_understood = True
+            self._pauses.understood()
         self._budget.spend(sum(map(cost_of, messages)))
         posts = [post for message in messages for post in posts_in(message)]
         newest = max(map(newest_in, messages))
@@ -282,7 +288,7 @@ class XReading:
         if reason == "too_many":
             pause_s = self._pauses.too_many()
         elif reason == "nonsense":
-            pause_s = self._pauses.answered(200, {})
+            pause_s = self._pauses.nonsense()
         else:
             pause_s = self._pauses.dropped(lasted_s, heard=heard)
         if pause_s:

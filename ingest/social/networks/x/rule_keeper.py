@@ -103,11 +103,12 @@ class RuleKeeper:
         token = ""
         while True:
             answer = self.api.ask("GET", PATH, params={"pagination_token": token} if token else None).json()
-            answer = answer if isinstance(answer, dict) else {}
-            for rule in answer.get("data") or ():
-                yield StreamRule(str(rule["id"]), str(rule["value"]), str(rule.get("tag") or ""))
-            token = (answer.get("meta") or {}).get("next_token") or ""
-            if not token:
+            found = _dicts(answer, "data")
+            for rule in found:
+                yield StreamRule(str(rule.get("id")), str(rule.get("value")), str(rule.get("tag") or ""))
+            meta = answer.get("meta") if isinstance(answer, dict) else None
+            token = str(meta.get("next_token") or "") if isinstance(meta, dict) else ""
+            if not token or not found:
                 return
 
     def _carry_out(self, made: RulePlan) -> None:
@@ -135,7 +136,7 @@ class RuleKeeper:
         """Those that X does not take are halved until it is known which alternative it is."""
         rules = [{"value": value, "tag": self.tag} for value in values]
         answer = self.api.ask("POST", PATH, json={"add": rules}, expected=(200, 201, 400)).json()
-        for problem in _errors(answer):
+        for problem in _dicts(answer, "errors"):
             issue = issue_of(problem)
             if issue == "RulesCapExceeded":
                 self.inlet.lost(f"X takes no more rules from this account: {said_in(problem)}")
@@ -176,6 +177,7 @@ class RuleKeeper:
         self._told = why
 
 
-def _errors(answer: Any) -> list[dict[str, Any]]:
-    found = answer.get("errors") if isinstance(answer, dict) else None
-    return [each for each in found or () if isinstance(each, dict)]
+def _dicts(answer: Any, name: str) -> list[dict[str, Any]]:
+    """Of a list in an answer, if there is one."""
+    found = answer.get(name) if isinstance(answer, dict) else None
+    return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else []

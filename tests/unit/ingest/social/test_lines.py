@@ -20,15 +20,15 @@ def test_the_pieces_do_not_matter(seed: int) -> None:
         found += cutter.cut(stream[:size])
         stream = stream[size:]
     assert lines == found
-    assert not cutter.has_half
+    assert not cutter.rest
 
 
 def test_half_a_line_is_held_back() -> None:
     cutter = LineCutter()
     assert [b"one"] == cutter.cut(b"one\ntw")
-    assert cutter.has_half
+    assert b"tw" == cutter.rest
     assert [b"two", b""] == cutter.cut(b"o\n\n")
-    assert not cutter.has_half
+    assert not cutter.rest
 
 
 def test_a_line_without_end_is_refused() -> None:
