@@ -47,7 +47,7 @@ class PollPlan(msgspec.Struct, tag="poll", tag_field="record", omit_defaults=Tru
     write_ins: bool = False
 
 
-class Operation(msgspec.Struct, tag_field="record", omit_defaults=True, kw_only=True):
+class HistoryOperation(msgspec.Struct, tag_field="record", omit_defaults=True, kw_only=True):
     """What all operations have. `number` counts them in the order of their invocation."""
 
     number: int
@@ -68,7 +68,7 @@ class SentVote(msgspec.Struct, array_like=True, omit_defaults=True):
     weight: int = 1
 
 
-class Cast(Operation, tag="cast"):
+class Cast(HistoryOperation, tag="cast"):
     """One request to count votes. Its attempts are operations of their own with the same `request`."""
 
     request: str  # the same for the same bytes
@@ -84,7 +84,7 @@ class Cast(Operation, tag="cast"):
     settles: bool = False  # sent in the end, when all was mended
 
 
-class Read(Operation, tag="read"):
+class Read(HistoryOperation, tag="read"):
     """One read of a poll's results."""
 
     poll: str
@@ -96,22 +96,23 @@ class Read(Operation, tag="read"):
     settles: bool = False
 
 
-class PollChange(Operation, tag="poll-change"):
+class PollChange(HistoryOperation, tag="poll-change"):
     """The creation of a poll, or a change of its state. `to` is the wanted state."""
 
     poll: str
     to: Literal["open", "closed", "archived", "draft"]
     creates: bool = False
+    before: str = ""  # the state that it had, as the answer says; of a creation: "there" if the poll existed already
     closes_at_ms: int | None = None
 
 
-class OpenSession(Operation, tag="open-session"):
+class OpenSession(HistoryOperation, tag="open-session"):
     producer: str
     epoch: int = 0
     sequence: int = 0
 
 
-class NodeDigest(Operation, tag="digest"):
+class NodeDigest(HistoryOperation, tag="digest"):
     """Of the asked node's own state."""
 
     digest: str = ""

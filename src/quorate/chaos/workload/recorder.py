@@ -1,0 +1,90 @@
+"""Gives operations their numbers and times, writes them when they end, and keeps the few figures that a terminal shows.
+
+Used on the loop of the clients alone. The file takes lines from any thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from quorate.chaos.history import Cast, HistoryFile, NodeDigest, OpenSession, PollChange, Read, Record
+
+AnyOperation = Cast | Read | PollChange | OpenSession | NodeDigest
+Begun = TypeVar("Begun", Cast, Read, PollChange, OpenSession, NodeDigest)
+
+
+@dataclass(slots=True)
+class LiveCounts:
+    """How far the clients are. Each number only grows."""
+
+    operations: int = 0
+    acknowledged: int = 0  # requests of votes that were answered
+    unknown: int = 0  # answers that never came, or said that they do not know
+    refused: Counter[str] = field(default_factory=Counter)  # surely without effect, by the words of the answer
+    probe_acks: int = 0
+    last_probe_ack: float | None = None
+    longest_gap_s: float = 0.0  # of the probe, without an acknowledged vote
+
+
+class Recorder:
+    def __init__(self, history: HistoryFile) -> None:
+        self.counts = LiveCounts()
+        self.newest_version = 0  # that anybody was told
+        self._history = history
+        self._origin_s = time.monotonic()
+        self._next = 1
+        self._open: dict[int, AnyOperation] = {}
+
+    def now(self) -> float:
+        """Seconds since the run began."""
+        return round(time.monotonic() - self._origin_s, 6)
+
+    def number(self) -> int:
+        number, self._next = self._next, self._next + 1
+        return number
+
+    def begin(self, operation: Begun) -> Begun:
+        self._open[operation.number] = operation
+        return operation
+
+    def end(self, operation: AnyOperation) -> None:
+        """Its outcome is set. Write it."""
+        operation.ended = self.now()
+        self._open.pop(operation.number, None)
+        self.counts.operations += 1
+        if operation.outcome == "ok":
+            if operation.version is not None and operation.version > self.newest_version:
+                self.newest_version = operation.version
+        elif operation.outcome == "unknown":
+            self.counts.unknown += 1
+        else:
+            self.counts.refused[operation.error] += 1
+        self._history.write(operation)
+
+    def note(self, record: Record) -> None:
+        self._history.write(record)
+
+    def acknowledged(self) -> None:
+        self.counts.acknowledged += 1
+
+    def probe_acknowledged(self) -> None:
+        counts, now = self.counts, self.now()
+        counts.probe_acks += 1
+        counts.longest_gap_s = max(counts.longest_gap_s, now - (counts.last_probe_ack or now))
+        counts.last_probe_ack = now
+
+    def write_open(self) -> int:
+        """Write the operations that never ended, as unknown. How many they were."""
+        left = list(self._open.values())
+        for operation in left:
+            self._history.write(operation)
+        self._open.clear()
+        return len(left)
+
+    @property
+    def operations(self) -> int:
+        """Those that have begun."""
+        return self._next - 1
