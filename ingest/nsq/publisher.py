@@ -16,6 +16,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 import msgspec
 from nsq import protocol
@@ -37,6 +38,10 @@ CONNECT_S = 2.0
 TRY_S = 5.0  # for one nsqd to confirm, before the next nsqd is tried
 FIRST_MPUB, AIM_S = 64, 0.5  # messages in the first MPUB, and how long an MPUB should take at most
 PAUSE_MIN_S, PAUSE_MAX_S = 0.05, 2.0
+SECOND_REST = 4.0  # where a second nsqd only fails slowly, it is asked a fifth of the time
+OTHERS_EVERY_S = 10.0
+REFUSALS = ("E_BAD_", "E_INVALID", "E_AUTH", "E_UNAUTHORIZED")
+WORDS_MAX = 300  # of an nsqd's own
 
 
 class NoNsqd(QuorateError):
@@ -72,7 +77,8 @@ def _body(lines: Sequence[bytes], pack: int) -> bytes:
 class Publisher:
     """Publishes to the first of `nsqds` that confirms, or with `both` to two. `timeout_s` is for all tries of one MPUB.
 
-    If no nsqd takes an MPUB at the first try, `on_wait` gets the reason, in words, before the next one.
+    If no nsqd takes an MPUB at the first try, `on_wait` gets the reason, in words, before the next one. `others` is
+    asked for more nsqds from time to time while there are too few: what an nsqlookupd knows changes.
     The number of messages in an MPUB follows the speed of the nsqd. An nsqd that syncs each message to its disk takes
     seconds for a thousand.
     """
@@ -86,16 +92,18 @@ class Publisher:
         timeout_s: float = 30.0,
         auth_secret: str = "",
         on_wait: Callable[[str], None] = lambda why: None,
+        others: Callable[[], Sequence[str]] | None = None,
     ) -> None:
-        if len(set(nsqds)) < (2 if both else 1):
+        if len(set(nsqds)) < (2 if both and others is None else 1):
             raise Invalid("publishing to two nsqds needs the addresses of two" if both else "there is no nsqd to ask")
         self._addresses = list(dict.fromkeys(nsqds))
         self._topic, self._copies, self._timeout_s = topic, 2 if both else 1, timeout_s
         self._auth_secret = auth_secret
-        self._on_wait = on_wait
+        self._on_wait, self._others, self._others_due_s = on_wait, others, 0.0
         self._connections: dict[str, _PublisherConnection] = {}
         self._second_is_down = False
-        self._mpub_messages = FIRST_MPUB
+        self._second_due_s = 0.0  # when one that is down is asked again
+        self._mpub_messages, self._mpub_most = FIRST_MPUB, MESSAGES_PER_MPUB
         self.messages = 0
         self.single = 0  # messages that only one of the two nsqds has
         self.used: set[str] = set()
@@ -115,6 +123,7 @@ class Publisher:
         """Return when nsqd has confirmed all. Raises `NoNsqd` or `OutcomeUnknown` at the deadline, `Invalid` at once.
 
         With `both`, one copy is enough if the second is not confirmed by half the deadline, or was not the last time.
+        What one nsqd refuses, another one may take. Only if all refuse, that is an error at once.
         """
         at = 0
         while at < len(bodies):
@@ -122,53 +131,87 @@ class Publisher:
 
     def _publish(self, bodies: list[bytes]) -> int:
         """Publish these messages, or the first of them if they are too many for one MPUB. How many are confirmed."""
-        end_s = time.monotonic() + self._timeout_s
-        confirmed: list[str] = []
-        unknown, why, pause_s = False, "", PAUSE_MIN_S
+        end_s, pause_s = time.monotonic() + self._timeout_s, PAUSE_MIN_S
+        mpub = _Mpub(bodies)
         while True:
-            for address in [a for a in self._addresses if a not in confirmed]:
-                began_s = time.monotonic()
-                try_end_s = min(end_s, began_s + min(TRY_S, self._timeout_s / 3))
-                try:
-                    self._connection(address, try_end_s).mpub(self._topic, bodies, try_end_s)
-                except _NotConfirmed as failure:
-                    unknown, why = unknown or failure.was_sent, f"{address}: {failure}"
-                    self._drop(address)
-                    if failure.was_sent and not confirmed:  # perhaps more than it can take in the time
-                        self._mpub_messages = max(1, len(bodies) // 4)
-                        bodies = bodies[: self._mpub_messages]
-                    continue
-                self._pace(len(bodies), time.monotonic() - began_s)
-                confirmed.append(address)
-                self.used.add(address)
-                self._prefer(confirmed)
-                if len(confirmed) == self._copies:
-                    break
+            self._ask_all(mpub, end_s)
             left_s = end_s - time.monotonic()
-            missing = self._copies - len(confirmed)
-            if not missing or (confirmed and (self._second_is_down or left_s < self._timeout_s / 2)):
+            missing = self._copies - len(mpub.confirmed)
+            if missing:
+                self._look_for_others()
+            if not missing or (mpub.confirmed and (self._second_is_down or left_s < self._timeout_s / 2)):
                 self._second_is_down = missing > 0
-                self.messages += len(bodies)
-                self.single += len(bodies) * missing
-                return len(bodies)
+                self.messages += len(mpub.bodies)
+                self.single += len(mpub.bodies) * missing
+                return len(mpub.bodies)
             if left_s <= pause_s:
-                raise self._gave_up(unknown, why)
-            if pause_s == PAUSE_MIN_S and not confirmed:
-                self._on_wait(f"{why}; trying for {left_s:.0f} s more")
+                raise self._gave_up(mpub)
+            if pause_s == PAUSE_MIN_S and not mpub.confirmed:
+                self._on_wait(f"{mpub.why}; trying for {left_s:.0f} s more")
             time.sleep(pause_s * random.uniform(0.5, 1))
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
+
+    def _look_for_others(self) -> None:
+        now_s = time.monotonic()
+        if self._others is None or now_s < self._others_due_s:
+            return
+        self._others_due_s = now_s + OTHERS_EVERY_S
+        with contextlib.suppress(NoNsqd):
+            if new := [address for address in self._others() if address not in self._addresses]:
+                self._addresses += new
+                self._second_is_down = False
+
+    def _ask_all(self, mpub: _Mpub, end_s: float) -> None:
+        """One after the other, until there are enough copies. Raises `Invalid` if all refuse."""
+        asked = [address for address in self._addresses if address not in mpub.confirmed]
+        refused = 0
+        for address in asked:
+            began_s = time.monotonic()
+            if mpub.confirmed and self._second_is_down and began_s < self._second_due_s:
+                return
+            try_end_s = min(end_s, began_s + min(TRY_S, self._timeout_s / 3))
+            try:
+                self._connection(address, try_end_s).mpub(self._topic, mpub.bodies, try_end_s)
+            except _NotConfirmed as failure:
+                self._drop(address)
+                refused += self._note(failure, address, mpub, time.monotonic() - began_s)
+                continue
+            self._pace(len(mpub.bodies), time.monotonic() - began_s)
+            mpub.confirmed.append(address)
+            self.used.add(address)
+            self._prefer(mpub.confirmed)
+            if len(mpub.confirmed) == self._copies:
+                return
+        if asked and refused == len(asked):
+            raise Invalid(f"nsqd {mpub.why}")
+
+    def _note(self, failure: _NotConfirmed, address: str, mpub: _Mpub, took_s: float) -> bool:
+        """Whether that nsqd will never take these messages, nor fewer of them."""
+        mpub.why = f"{address}{' refuses it' if failure.is_refusal else ''}: {failure}"
+        mpub.is_unknown |= failure.was_sent
+        fewer = max(1, len(mpub.bodies) // 4)
+        if failure.is_too_big:
+            self._mpub_most = fewer
+            self._mpub_messages = min(self._mpub_messages, fewer)
+        if mpub.confirmed:  # the second copy may wait, and not for long while it takes its time to fail
+            self._second_due_s = time.monotonic() + SECOND_REST * took_s
+        elif (failure.is_too_big or failure.was_sent) and len(mpub.bodies) > 1:  # perhaps too many for the time
+            self._mpub_messages, mpub.bodies = fewer, mpub.bodies[:fewer]
+        else:
+            return failure.is_refusal
+        return False
 
     def _pace(self, messages: int, took_s: float) -> None:
         if took_s > AIM_S:
             self._mpub_messages = max(1, messages // 2)
         elif took_s < AIM_S / 2 and messages == self._mpub_messages:
-            self._mpub_messages = min(2 * messages, MESSAGES_PER_MPUB)
+            self._mpub_messages = min(2 * messages, self._mpub_most)
 
-    def _gave_up(self, unknown: bool, why: str) -> QuorateError:
+    def _gave_up(self, mpub: _Mpub) -> QuorateError:
         again = {"hint": "Run it again as you did: what is published twice counts once, by the ids of the votes."}
-        if unknown:
-            return OutcomeUnknown(f"an nsqd took messages and did not confirm them ({why})", **again)
-        return NoNsqd(f"none of {', '.join(self._addresses)} takes messages ({why})", **again)
+        if mpub.is_unknown:
+            return OutcomeUnknown(f"an nsqd took messages and did not confirm them ({mpub.why})", **again)
+        return NoNsqd(f"none of {', '.join(self._addresses)} takes messages ({mpub.why})", **again)
 
     def _connection(self, address: str, end_s: float) -> _PublisherConnection:
         if address not in self._connections:
@@ -201,11 +244,23 @@ def terms_in(answer: bytes) -> NsqdTerms:
 
 
 class _NotConfirmed(Exception):
-    """One nsqd did not confirm. If `was_sent`, it may have the messages nevertheless."""
+    """One nsqd did not confirm. If `was_sent`, it may have the messages nevertheless. A refusal is for good, but if the
+    MPUB `is_too_big` a smaller one may be taken."""
 
-    def __init__(self, why: str, *, was_sent: bool) -> None:
-        super().__init__(why)
-        self.was_sent = was_sent
+    def __init__(self, why: str, *, was_sent: bool, is_refusal: bool = False) -> None:
+        super().__init__(why[:WORDS_MAX])
+        self.was_sent, self.is_refusal = was_sent, is_refusal
+        self.is_too_big = is_refusal and why.startswith("E_BAD_BODY") and "too big" in why
+
+
+@dataclass(slots=True)
+class _Mpub:
+    """What becomes of some messages. They get fewer if they are too many at once."""
+
+    bodies: list[bytes]
+    confirmed: list[str] = field(default_factory=list)  # by these nsqds
+    is_unknown: bool = False  # whether one may have them that did not confirm
+    why: str = ""  # the last failure
 
 
 class _PublisherConnection:
@@ -213,7 +268,6 @@ class _PublisherConnection:
 
     def __init__(self, address: str, auth_secret: str, end_s: float) -> None:
         host, _, port = address.rpartition(":")
-        self._address = address
         try:
             self._socket = socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S)
         except OSError as error:
@@ -257,9 +311,7 @@ class _PublisherConnection:
             raise _NotConfirmed(error.strerror or str(error) or "no answer", was_sent=was_sent) from None
         if kind == protocol.FRAME_TYPE_ERROR:
             text = payload.decode(errors="replace")
-            if text.startswith(("E_BAD_", "E_INVALID", "E_AUTH", "E_UNAUTHORIZED")):
-                raise Invalid(f"nsqd {self._address} refuses it: {text}")
-            raise _NotConfirmed(text, was_sent=False)
+            raise _NotConfirmed(text, was_sent=False, is_refusal=text.startswith(REFUSALS))
         return payload
 
     def _read(self, size: int) -> bytes:

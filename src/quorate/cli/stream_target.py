@@ -71,15 +71,36 @@ def _window_of(state: dict[str, object]) -> int | None:
 
 
 def _publisher(options: StreamOptions) -> Publisher:
-    from quorate.ingest.nsq.publisher import Publisher, nsqds_of
+    """Where nsqlookupd is asked, what it knows may be less than there is: an nsqd that was killed, or has just come."""
+    from quorate.ingest.nsq.publisher import Publisher
 
-    nsq, both = options.config.nsq, options.config.stream.both
-    nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
-    if not both:
+    nsq = options.config.nsq
+    nsqds = [*nsq.nsqd, *_known_nsqds(options)] or ["127.0.0.1:4150"]
+    if not options.config.stream.both:
         return Publisher(nsqds, nsq.topic, timeout_s=NSQ_TRY_S, auth_secret=nsq.auth_secret)
 
     def tell(why: str) -> None:
         log.warning("no nsqd takes votes: %s", why)
 
-    secret = nsq.auth_secret
-    return Publisher(nsqds, nsq.topic, both=True, timeout_s=TWO_NSQDS_TRY_S, auth_secret=secret, on_wait=tell)
+    return Publisher(
+        nsqds,
+        nsq.topic,
+        both=True,
+        timeout_s=TWO_NSQDS_TRY_S,
+        auth_secret=nsq.auth_secret,
+        on_wait=tell,
+        others=(lambda: _known_nsqds(options)) if nsq.lookupd else None,
+    )
+
+
+def _known_nsqds(options: StreamOptions) -> Sequence[str]:
+    """Those of nsqlookupd. Raises `NoNsqd` if there is none, unless others are named."""
+    from quorate.ingest.nsq.publisher import NoNsqd, nsqds_of
+
+    nsq = options.config.nsq
+    try:
+        return nsqds_of(nsq.lookupd) if nsq.lookupd else ()
+    except NoNsqd:
+        if nsq.nsqd:
+            return ()
+        raise
