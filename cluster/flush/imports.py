@@ -25,6 +25,7 @@ from itertools import islice
 from quorate.cluster import entry
 from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, PollResult, Result
 from quorate.cluster.replica import Replica
+from quorate.crash_points import crash_point
 from quorate.errors import NeedsLevel, NotReady
 from quorate.sinks.importable import ManualPoll
 from quorate.vote import POLLS_MAX
@@ -104,6 +105,7 @@ class Imports:
         if new:
             batch = entry.encode_batch([_command(poll) for poll in new])
             applied = await self._replica.propose(entry.encode_entry(self._replica.now_ms(), [batch]))
+            crash_point("import-before-note")
             for poll, result in zip(new, applied.results[0], strict=True):
                 imported[poll.id] = found = _imported(result)
                 if found.outcome is Import.CREATED and isinstance(result, PollResult):

@@ -27,6 +27,7 @@ from quorate.cluster.flush.mirror import ChangedNames, Changes, CopyRequest, Mir
 from quorate.cluster.fsm import Applied, PollView, StateMachine, Tombstone
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
+from quorate.crash_points import crash_point
 from quorate.sinks.checkable import CheckableSink
 from quorate.sinks.deletable import DeletableSink
 from quorate.sinks.importable import ImportableSink, ManualPoll
@@ -274,7 +275,9 @@ class Leadership:
         return changed.version
 
     def _write(self, mirror: Mirror, documents: Sequence[PollDocument], fence: Fence) -> None:
+        crash_point("flush-before-write")
         outcomes = self._sink.write(documents, fence, self._cluster_id, timeout_s=self._left_s())
+        crash_point("flush-before-note")
         if untold := [document.id for document in documents if document.id not in outcomes]:
             raise SinkError(f"{self._sink.name} did not say what became of {untold[0]!r}")
         for id, outcome in outcomes.items():

@@ -8,6 +8,7 @@ from typing import Any
 
 from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.engine import Engine
+from quorate.crash_points import crash_point
 
 TRANSFER_S = 2.0
 POLL_S = 0.01
@@ -26,6 +27,7 @@ async def hand_over(engine: Engine, *, is_running: Callable[[], bool], guard: Ca
         if loop.time() >= ask_next_s:
             peer = guard(engine.transfer_to_caught_up, asked)
             if peer is not None:
+                crash_point("handover-asked")
                 asked.append(peer)
                 ask_next_s = loop.time() + engine.timing.election_s / 2
         await asyncio.sleep(POLL_S)

@@ -33,6 +33,7 @@ from quorate.cluster.raft.storage.writer import GuardedWriter, Writer
 from quorate.cluster.raft.ticker import Ticker
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.replica import LogPoint, PeerHandler
+from quorate.crash_points import crash_point
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 
 ANNOUNCE_COMMIT_S = 0.01  # followers learn of a commit with the next entries, or after this time
@@ -203,6 +204,7 @@ class RaftReplica:
 
     def _announce_commit(self) -> None:
         self._announce_timer = None
+        crash_point("commit-before-announce")
         if (running := self._running) is not None:
             self._guard(running.engine.announce_commit)
 

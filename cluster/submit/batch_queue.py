@@ -28,6 +28,7 @@ from quorate.cluster.replica import Replica
 from quorate.cluster.submit import sections
 from quorate.cluster.submit.batch import Batch
 from quorate.cluster.submit.leader_call import LeaderCall, may_try_again, unreadable
+from quorate.crash_points import crash_point
 from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded
 from quorate.unreadable import UNREADABLE
 from quorate.vote import ENTRY_BYTES_MAX
@@ -211,6 +212,7 @@ class BatchQueue:
         proposal = self._replica.propose(entry.encode_entry(self._replica.now_ms(), [batch.encoded for batch in group]))
         self._proposals.add(proposal)
         self._mark_sent(group)
+        crash_point("batch-proposed" if group[0].ours else "forwarded-batch-proposed")
         proposal.add_done_callback(lambda done: self._committed(group, done))
 
     def _committed(self, group: list[_PendingBatch], done: asyncio.Future[Applied]) -> None:
@@ -242,6 +244,7 @@ class BatchQueue:
         self._schedule()
         try:
             answer = await batch.answer
+            crash_point("forwarded-batch-before-answer")
             return bytes(_encode_answer(answer))
         finally:
             self.waiting_bytes -= len(encoded)
@@ -266,6 +269,7 @@ class BatchQueue:
         batch = self._pending.popleft()
         self._mark_sent([batch])
         batch.attempt = self._leader.start(leader, batch.encoded, lambda done: self._forwarded(batch, done))
+        crash_point("batch-forwarded")
 
     def _forwarded(self, batch: _PendingBatch, done: asyncio.Future[bytes]) -> None:
         self._mark_done([batch])

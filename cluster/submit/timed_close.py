@@ -11,6 +11,7 @@ import asyncio
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
+from quorate.crash_points import crash_point
 
 CHECK_S = 0.1
 
@@ -40,5 +41,6 @@ class TimedClose:
         now_ms = replica.now_ms()
         if now_ms >= due_ms:
             self._proposed = replica.propose(entry.encode_entry(now_ms, []))
+            crash_point("close-proposed")
             # If the entry is lost, the next check proposes another one.
             self._proposed.add_done_callback(lambda done: done.exception())

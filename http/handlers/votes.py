@@ -15,6 +15,7 @@ from typing import Any
 
 import msgspec
 
+from quorate.crash_points import crash_point
 from quorate.errors import (
     Conflict,
     Deleted,
@@ -121,6 +122,7 @@ async def _cast(api: Api, request: Request) -> Reply:
             _explain(api, request, parsed, rejected)
         raise
     _explain(api, request, parsed, tallied.rejected)
+    crash_point("answer-before-send")
     return _answer(api, request, parsed, tallied)
 
 
@@ -138,6 +140,7 @@ async def open_producer(api: Api, request: Request) -> Reply:
     (producer, anew), caller = _read_producer(request.body), request.caller
     name, timeout_s = own_name(caller, producer), api.limits.timeout_s
     opened = await api.submitter.open_producer(name, timeout_s=timeout_s, anew=anew)
+    crash_point("session-opened")
     session = {"producer": producer, "epoch": opened.epoch, "sequence": opened.sequence}
     return reply(session | ({"owner": caller.name} if caller.token else {}), version=api.replica.state.version)
 

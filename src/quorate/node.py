@@ -46,6 +46,7 @@ from quorate.joining import Joining
 from quorate.link_credentials import link_credentials
 from quorate.parts import Part, Parts
 from quorate.readiness import Readiness
+from quorate.seams import NONE, Seams
 from quorate.security.link_tls import LinkContexts
 from quorate.security.tls import server_tls
 from quorate.security.token_file import TokenFile
@@ -64,7 +65,7 @@ log = logging.getLogger(__name__)
 class Node:
     """Made on a running loop. `run` starts it, waits until it is told to stop, and stops it."""
 
-    def __init__(self, config: Config, given: Collection[str] = ()) -> None:
+    def __init__(self, config: Config, given: Collection[str] = (), seams: Seams = NONE) -> None:
         """`given` are the names of the settings that are no defaults."""
         self.config = config
         self._stop_asked = asyncio.Event()
@@ -72,8 +73,18 @@ class Node:
         self._consul_knows_cluster = False
         self.tls = server_tls(*config.http.tls_pair) if config.http.tls_pair else None
         self.tokens = TokenFile(Path(config.auth.file) if config.auth.file else None)
-        self.directory = DataDirectory.open(config.node.data, node_id=config.node.id, cluster_name=config.node.cluster)
-        self.replica = RaftReplica(_replica_settings(config, self._credentials()), self.directory, on_halt=self._halted)
+        self.directory = DataDirectory.open(
+            config.node.data,
+            node_id=config.node.id,
+            cluster_name=config.node.cluster,
+            open_files=seams.open_files,
+        )
+        self.replica = RaftReplica(
+            seams.sized(_replica_settings(config, self._credentials())),
+            self.directory,
+            on_halt=self._halted,
+            environment=seams.environment(),
+        )
         self.joining = Joining(config, self.replica, failed=self._halted)
         self.submitter = Submitter(self.replica, waiting_bytes_max=config.votes.queue_bytes)
         self._turns = Turns()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from quorate import descriptors, logs
 from quorate.config import Config
 from quorate.node import Node
+from quorate.seams import NONE, Seams
 from quorate.stop_signals import stop_signals
 
 # A thread that wants the interpreter gets it after this time. The disk thread wants it for microseconds only, so it
@@ -27,7 +28,7 @@ COLLECT_AFTER = (
 log = logging.getLogger(__name__)
 
 
-def run(config: Config, given: Collection[str]) -> int:
+def run(config: Config, given: Collection[str], seams: Seams = NONE) -> int:
     """Run a node until it is told to stop; the exit code. Raises `QuorateError` if the node cannot start.
 
     `given` are the names of the settings that are no defaults.
@@ -38,7 +39,7 @@ def run(config: Config, given: Collection[str]) -> int:
     sys.setswitchinterval(SWITCH_S)
 
     async def main() -> int:
-        node = Node(config, given)
+        node = Node(config, given, seams)
         catch_signals(node.ask_to_stop)
         return await node.run()
 

@@ -18,7 +18,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "plain": (
         [
             *(f"quorate.{n}" for n in ("errors", "exit_code", "host_port", "own_files", "shown", "site")),
-            *(f"quorate.{n}" for n in ("pace", "turns", "unreadable", "vote", "vote_json", "words")),
+            *(f"quorate.{n}" for n in ("crash_points", "pace", "turns", "unreadable", "vote", "vote_json", "words")),
             "quorate.cluster.entry",
         ],
         [],
@@ -59,15 +59,18 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     ),
     "processes": (["quorate.processes"], ["plain", "config", "client", "command parts"]),
     "dev": (["quorate.dev"], ["plain", "config", "client", "command parts", "processes"]),
-    "chaos": (["quorate.chaos"], ["plain", "config", "web", "client", "command parts", "processes"]),
+    "chaos": (["quorate.chaos"], ["plain", "config", "web", "client", "command parts", "processes", "orders"]),
+    "orders": (["quorate.chaos.orders"], ["plain"]),
+    "victim": (["quorate.chaos.victim"], ["plain", "raft", "replica", "orders"]),
     "http": (["quorate.http"], ["plain", "security", "state", "replica", "submit", "read", "listening"]),
 }
 NODE = [
     *(f"quorate.{name}" for name in ("adapters", "cluster_view", "cluster_settings", "settings_watch", "joining")),
     *(f"quorate.{name}" for name in ("descriptors", "readiness", "status", "auth_report", "tls_report")),
-    *(f"quorate.{name}" for name in ("link_credentials", "node", "runtime")),
+    *(f"quorate.{name}" for name in ("link_credentials", "node", "runtime", "seams")),
 ]
-ENTRANCES = [*NODE, "quorate.cli", "quorate.__main__"]  # they wire parts together: may import everything
+# They wire parts together: may import everything.
+ENTRANCES = [*NODE, "quorate.cli", "quorate.__main__", "quorate.chaos.victim.__main__"]
 EMPTY = ["quorate", "quorate.cluster", "quorate.ingest"]  # nothing to import but a version
 
 # All nodes must reach the same bytes, so nothing here may differ between machines, moments or versions of Python.

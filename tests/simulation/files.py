@@ -14,10 +14,12 @@ import os
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar
 
+from quorate.chaos.victim.torn_writes import overwrite, survivors
+
 T = TypeVar("T")
-BLOCK_BYTES = 512  # what a disk writes whole or not at all
 PIECES_MAX = 4  # a write can be cut short between so many pieces
 
 
@@ -32,7 +34,7 @@ class _File:
         self.unsynced: list[tuple[int, bytes]] = []
 
     def put(self, offset: int, data: bytes) -> None:
-        _overwrite(self.data, offset, data)
+        overwrite(self.data, offset, data)
         self.unsynced.append((offset, data))
 
 
@@ -84,7 +86,7 @@ class SimFiles:
             file.unsynced.clear()
             raise
         for offset, data in file.unsynced:
-            _overwrite(file.durable, offset, data)
+            overwrite(file.durable, offset, data)
         file.unsynced.clear()
         self._durable[name] = file
         self._step()
@@ -143,8 +145,8 @@ class SimFiles:
         }
         for file in kept.values():
             data = file.durable
-            for offset, piece in survivors(rng, file.unsynced, bytes(data)):
-                _overwrite(data, offset, piece)
+            for offset, piece in survivors(rng, file.unsynced, partial(_part, data)):
+                overwrite(data, offset, piece)
             file.data, file.durable, file.unsynced = bytearray(data), bytearray(data), []
         self._visible, self._durable = dict(kept), dict(kept)
 
@@ -258,34 +260,5 @@ class SimWriter:
         self.drain()
 
 
-def _overwrite(data: bytearray, offset: int, piece: bytes) -> None:
-    if len(data) < offset:
-        data.extend(bytes(offset - len(data)))
-    data[offset : offset + len(piece)] = piece
-
-
-def survivors(rng: random.Random, unsynced: list[tuple[int, bytes]], before: bytes) -> list[tuple[int, bytes]]:
-    """Which blocks of the writes reached the disk: any of them, or those up to some point; one may be garbage.
-
-    Garbage only where bytes were about to change: a write does not harm its neighbours, or the same bytes.
-    """
-    blocks = [block for offset, data in unsynced for block in _blocks(offset, data)]
-    outcome = rng.random()
-    if outcome < 0.4:
-        blocks = blocks[: rng.randint(0, len(blocks))]
-    elif outcome < 0.9:
-        share = rng.random()
-        blocks = [block for block in blocks if rng.random() < share]
-    if blocks and rng.random() < 0.3:
-        at = rng.randrange(len(blocks))
-        offset, data = blocks[at]
-        there = before[offset : offset + len(data)]
-        same = next((i for i, (new, old) in enumerate(zip(data, there, strict=False)) if new != old), len(there))
-        keep = rng.randint(same, len(data))
-        blocks[at] = offset, data[:keep] + (rng.randbytes(len(data) - keep) if rng.random() < 0.5 else b"")
-    return blocks
-
-
-def _blocks(offset: int, data: bytes) -> list[tuple[int, bytes]]:
-    ends = [*range(BLOCK_BYTES - offset % BLOCK_BYTES, len(data), BLOCK_BYTES), len(data)]
-    return [(offset + start, data[start:end]) for start, end in zip([0, *ends], ends, strict=False) if end > start]
+def _part(data: bytearray, offset: int, size: int) -> bytes:
+    return bytes(data[offset : offset + size])

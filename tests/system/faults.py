@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from quorate.chaos.orders import Orders, write_orders
 from tests.support.cluster import Cluster
 from tests.support.history import History
 from tests.support.voters import Voters, sends
@@ -71,7 +72,10 @@ def kill_all(cluster: Cluster) -> Struck:
 def powerless(folder: Path, seed: int) -> Cluster:
     """Nodes for which `kill -9` is a loss of power. Their logs are small, so that it interrupts snapshots too."""
     small = {"raft.snapshot_bytes": 65_536}
-    return Cluster(folder, settings=small, module="tests.system.powerless_node", env={"POWER_SEED": str(seed)})
+    cluster = Cluster(folder, settings=small, module="quorate.chaos.victim")
+    for number, node in enumerate(cluster.nodes):
+        write_orders(node.folder, Orders(holds_back=True, seed=seed + number))
+    return cluster
 
 
 FAULTS: dict[str, Fault] = {"kill": kill_leader, "pause": pause_leader, "kill-all": kill_all, "power": kill_all}

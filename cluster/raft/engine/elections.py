@@ -20,6 +20,7 @@ from quorate.cluster.raft.engine.owner import EngineOwner
 from quorate.cluster.raft.engine.port import EnginePort, NoPoller
 from quorate.cluster.raft.engine.stock import RaftNode, SyncObj, SyncObjConf
 from quorate.cluster.raft.storage.journal import Journal
+from quorate.crash_points import crash_point
 from quorate.errors import Halted
 
 FOLLOWER, CANDIDATE, LEADER = 0, 1, 2
@@ -170,12 +171,14 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
         while self._promises and self._promises[0][0] <= self.journal.synced:
             _, peer, message = self._promises.popleft()
             if message.term == self.term_now:  # nobody may rely on a promise of an earlier term
+                crash_point("ballot-before-send" if isinstance(message, messages.Ballot) else "promise-before-send")
                 self._owner.send(peer, message)
 
     def on_stock_message(self, node: RaftNode, message: dict[str, Any]) -> bool:
         """Translate and send a message that PySyncObj itself sends in an election."""
         kind, term = message["type"], self.term_now
         if kind == "request_vote":
+            crash_point("candidacy-before-write")
             request = messages.RequestBallot(
                 term,
                 message["last_log_index"],
@@ -186,6 +189,7 @@ class Elections(SyncObj):  # type: ignore[misc]  # PySyncObj has no annotations
             )
             return self.promise(node.id, request)
         if kind == "response_vote":
+            crash_point("ballot-before-write")
             return self.promise(node.id, messages.Ballot(message["term"], pre=False))
         raise Halted(f"PySyncObj sent a {kind!r} message, which this layer should have replaced")
 

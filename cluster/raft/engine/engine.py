@@ -24,6 +24,7 @@ from quorate.cluster.raft.engine.replication import LEVEL, MEMBERS, NO_OP, REGUL
 from quorate.cluster.raft.engine.stock import RaftNode
 from quorate.cluster.raft.members import MemberEntries
 from quorate.cluster.raft.storage.journal import ENTRY_OVERHEAD_BYTES
+from quorate.crash_points import crash_point
 from quorate.errors import Halted
 
 APPLY_S = 0.02  # how long one tick may apply entries before the loop runs other callbacks
@@ -159,6 +160,7 @@ class Engine(Replication):
             self._has_unsent = False
             if self.role == LEADER:
                 self._send_all(heartbeat=False)
+                crash_point("entries-sent-before-write")
             self.journal.flush()
 
     def next_index(self, peer: str) -> int:
@@ -203,6 +205,7 @@ class Engine(Replication):
         while self.applied_index < self.commit_index:
             index = self.applied_index + 1
             command, _, term = self.journal[index - self.journal.first_index]
+            crash_point("commit-before-apply")
             result = self._apply_one(command, index, term)
             self._SyncObj__raftLastApplied = index
             for proposed_term, done in waiting.pop(index, ()):

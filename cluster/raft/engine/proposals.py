@@ -6,6 +6,7 @@ import asyncio
 
 from quorate.cluster.fsm import Applied
 from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
+from quorate.crash_points import crash_point
 from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
 from quorate.vote import ENTRY_BYTES_MAX
 
@@ -49,6 +50,7 @@ def settle(answer: asyncio.Future[Applied], applied: Applied, outcome: ProposalO
     if answer.done():
         return
     if outcome is ProposalOutcome.COMMITTED:
+        crash_point("apply-before-answer")
         answer.set_result(applied)
     elif outcome is ProposalOutcome.NEVER:
         answer.set_exception(NoLeader("another leader's entry took its place; nothing was changed"))

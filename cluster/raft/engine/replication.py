@@ -15,6 +15,7 @@ from quorate.cluster.raft.engine.elections import FOLLOWER, LEADER, Elections, E
 from quorate.cluster.raft.engine.read_index import OnConfirmed, ReadIndex
 from quorate.cluster.raft.engine.stock import RaftNode
 from quorate.cluster.raft.members import MemberEntries
+from quorate.crash_points import crash_point
 from quorate.errors import Halted
 
 # The first byte of a log entry, as PySyncObj has it. Version 0.1.0 stops at LEVEL, which no cluster with it has.
@@ -100,6 +101,7 @@ class Replication(Elections):
         self._read_index.begin_term()
         self._doubted.clear()
         super()._SyncObj__onBecomeLeader()
+        crash_point("leader-elected")
         self._counting_copies = counting
         self.journal.flush()
 
@@ -302,6 +304,7 @@ class Replication(Elections):
                 break
         else:
             return
+        crash_point("entries-before-store")
         for term, command in entries[index - prev - 1 :]:
             self.journal.add(command, index, term)
             if command[:1] == MEMBERS:

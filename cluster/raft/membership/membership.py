@@ -25,6 +25,7 @@ from quorate.cluster.raft.storage.directory import NodeIdentity
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.transport import PeerTransport
+from quorate.crash_points import crash_point
 from quorate.errors import Conflict, Invalid, NoLeader, OutcomeUnknown, Removed
 
 CHANGE_S = 10.0
@@ -107,6 +108,7 @@ class Membership:
 
     def committed(self, data: bytes, index: int) -> None:
         """A membership entry is committed. Raises `Removed` if it removes this node."""
+        crash_point("members-committed")
         self._note_committed(members.decode(data), index)
         self._check_not_removed()
         self._update_connections()
@@ -329,6 +331,7 @@ class Membership:
         if self._engine.propose_members(members.encode(changed), done) is None:
             self._change_open = False
             answer.set_exception(NoLeader("this node does not lead now, or another change is under way"))
+        crash_point("members-proposed")
         return answer
 
     async def change(self, make: Callable[[Members], Members]) -> Members:

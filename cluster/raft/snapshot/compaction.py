@@ -18,6 +18,7 @@ from quorate.cluster.raft.membership.membership import Membership
 from quorate.cluster.raft.snapshot.transfer import SnapshotSender
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
 from quorate.cluster.raft.storage.writer import Writer
+from quorate.crash_points import crash_point
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Compaction:
             self._failed(meta)
         elif self.newest is None or meta.index > self.newest.index:
             self.newest = meta
+            crash_point("compaction-before-cut")
             self._compact(meta.index)
             log.info("snapshot up to index %d taken (%d bytes)", meta.index, meta.size)
 
@@ -106,10 +108,12 @@ class Compaction:
         if meta.index <= self._engine.commit_index or self._engine.log_contains(meta.index, meta.term, meta.chain):
             return False
         self.newest = meta
+        crash_point("install-before-reset")
         self._engine.journal.reset(meta)
         self._due_bytes = self._usual_bytes
         self._engine.snapshot_installed(meta.index)
         self._membership.snapshot_installed(meta)
+        crash_point("install-before-state")
         self._state.replace(state)  # last, because listeners look at the log as well
         self._installed()
         log.info("installed the leader's snapshot up to index %d (version %d)", meta.index, state.version)

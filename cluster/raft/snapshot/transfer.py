@@ -22,6 +22,7 @@ from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta, SnapshotStore
 from quorate.cluster.raft.storage.writer import Writer
 from quorate.cluster.raft.transport.transport import PeerTransport
+from quorate.crash_points import crash_point
 from quorate.errors import DataError
 
 PIECE_BYTES = 256 * 1024
@@ -153,6 +154,7 @@ class SnapshotSender:
             self._send_piece(peer, sending)
         else:
             meta = sending.meta
+            crash_point("snapshot-piece-before-send")
             self._transport.send(
                 peer,
                 messages.SnapshotChunk(

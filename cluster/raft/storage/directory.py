@@ -11,12 +11,14 @@ import contextlib
 import fcntl
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
 from zlib import crc32
 
 import msgspec
 
-from quorate.cluster.raft.storage.files import OsFiles
+from quorate.cluster.raft.storage.files import DiskFiles, OsFiles
+from quorate.crash_points import crash_point
 from quorate.errors import DataError
 from quorate.own_files import open_own, why_shared
 
@@ -52,7 +54,7 @@ class _Format(msgspec.Struct):
 class DataDirectory:
     """An open and locked data directory."""
 
-    def __init__(self, files: OsFiles, identity: NodeIdentity, lock: int) -> None:
+    def __init__(self, files: DiskFiles, identity: NodeIdentity, lock: int) -> None:
         """Use `open`."""
         self.files = files
         self.identity = identity
@@ -60,7 +62,13 @@ class DataDirectory:
 
     @classmethod
     def open(
-        cls, path: Path | str, *, node_id: str, create: bool = True, cluster_name: str | None = None
+        cls,
+        path: Path | str,
+        *,
+        node_id: str,
+        create: bool = True,
+        cluster_name: str | None = None,
+        open_files: Callable[[Path], DiskFiles] = OsFiles,
     ) -> DataDirectory:
         """Lock the directory and read its identity. Raises `DataError` if this node must not use it."""
         path = Path(path)
@@ -70,9 +78,9 @@ class DataDirectory:
             lock = _lock(path)
         except OSError as error:
             raise DataError(f"{path} cannot be used as a data directory: {error.strerror or error}") from error
-        files: OsFiles | None = None
+        files: DiskFiles | None = None
         try:
-            files = OsFiles(path)
+            files = open_files(path)
             directory = cls(files, _load_or_create(files, node_id, cluster_name, create), lock)
             directory._check(node_id, cluster_name)
             if why := why_shared(path):
@@ -139,7 +147,7 @@ def _lock(path: Path) -> int:
     return lock
 
 
-def _load_or_create(files: OsFiles, node_id: str, cluster_name: str | None, create: bool) -> NodeIdentity:
+def _load_or_create(files: DiskFiles, node_id: str, cluster_name: str | None, create: bool) -> NodeIdentity:
     names = files.names()
     if IDENTITY_NAME in names:
         return _read(files)
@@ -157,7 +165,7 @@ def _load_or_create(files: OsFiles, node_id: str, cluster_name: str | None, crea
     return identity
 
 
-def _read(files: OsFiles) -> NodeIdentity:
+def _read(files: DiskFiles) -> NodeIdentity:
     where = f"{files.where}/{IDENTITY_NAME}"
     try:
         stored = msgspec.json.decode(files.read(IDENTITY_NAME), type=_Stored)
@@ -178,10 +186,12 @@ def _read(files: OsFiles) -> NodeIdentity:
     )
 
 
-def _store(files: OsFiles, identity: NodeIdentity) -> None:
+def _store(files: DiskFiles, identity: NodeIdentity) -> None:
     body = msgspec.json.encode(identity)
     if _TEMPORARY_NAME in files.names():
         files.remove(_TEMPORARY_NAME)
     files.write(_TEMPORARY_NAME, 0, b'{"crc32":%d,"identity":%s}\n' % (crc32(body), body))
     files.sync(_TEMPORARY_NAME)
+    crash_point("identity-before-rename")
     files.replace(_TEMPORARY_NAME, IDENTITY_NAME)
+    crash_point("identity-after-rename")

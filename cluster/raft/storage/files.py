@@ -64,6 +64,14 @@ class Files(Protocol):
         ...
 
 
+class DiskFiles(Files, Protocol):
+    """Files that hold something of the system's until they are closed."""
+
+    def close(self) -> None:
+        """Idempotent."""
+        ...
+
+
 class OsFiles:
     """`Files` on a real directory. Descriptors stay open, because opening a file costs as much as a write to it."""
 

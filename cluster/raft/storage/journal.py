@@ -25,6 +25,7 @@ from quorate.cluster.raft.storage.replay import Entry, ReplayedLog, Segment
 from quorate.cluster.raft.storage.segments import HINT_NAME, GroupMark, Head, Hint, Point
 from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from quorate.cluster.raft.storage.writer import Writer
+from quorate.crash_points import crash_point
 from quorate.errors import DataError, QuorateError
 
 SEGMENT_BYTES = 16 * 1024 * 1024
@@ -293,6 +294,7 @@ class Journal:
         if result is not None:
             self._fail(result)
         elif not self._closed:
+            crash_point("journal-synced-untold")
             self.synced, self.synced_index, self.synced_vote = position, self._batch_index, vote
             self._on_synced()
             self.flush()
@@ -323,9 +325,12 @@ class Journal:
         hint = segments.hint_bytes(Hint(tail.number, tail.size))
 
         def write() -> None:
+            crash_point("segment-before-write" if offset == 0 else "journal-before-write")
             files.write(name, offset, b"".join(parts), durable=True)
+            crash_point("journal-after-write")
             files.write(HINT_NAME, 0, hint)  # not synced: it is for killed processes only
             for old in obsolete:
+                crash_point("log-replaced-before-remove")
                 files.remove(old)
 
         return write
@@ -339,7 +344,9 @@ class Journal:
 
         def remove() -> None:
             for name in names:  # the oldest first, so that no gap can appear
+                crash_point("segment-before-remove")
                 self._files.remove(name)
+                crash_point("segment-after-remove")
 
         self._segments = self._segments[kept:]
         self._writer.run(lambda: self._unless_failed(remove), self._removed)

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 
 from quorate.cluster.raft.storage.files import Files
+from quorate.crash_points import crash_point
 from quorate.errors import DataError
 
 FORMAT = 1
@@ -110,6 +111,7 @@ class SnapshotStore:
         if offset == held and 0 < len(chunk) <= meta.size - held:
             self._files.write(part, start + held, chunk, durable=True)
             held += len(chunk)
+            crash_point("snapshot-piece-received")
         if held < meta.size:
             return held
         image = self._verified_image(part, meta)
@@ -121,6 +123,7 @@ class SnapshotStore:
         except DataError:
             self._files.remove(part)
             raise
+        crash_point("snapshot-received")
         self._publish(part, meta)
         return None
 
@@ -149,11 +152,14 @@ class SnapshotStore:
         self._files.write(_TEMPORARY_NAME, 0, _header(meta))
         view, start = memoryview(image), _image_at(meta)
         for at in range(0, meta.size, _PART_BYTES):
+            crash_point("snapshot-mid-write")
             self._files.write(_TEMPORARY_NAME, start + at, bytes(view[at : at + _PART_BYTES]), durable=True)
 
     def _publish(self, temporary: str, meta: SnapshotMeta) -> None:
         self._files.sync(temporary)
+        crash_point("snapshot-before-rename")
         self._files.replace(temporary, _name_of(meta.index))
+        crash_point("snapshot-after-rename")
         self.remove_old()
         self._remove_partial()
 

@@ -99,12 +99,12 @@ def quorate() -> None:
     """
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line. Returns the exit code."""
+def main(argv: Sequence[str] | None = None, seams: object = None) -> int:
+    """Run the command line. Returns the exit code. `seams` are those of `quorate node`: see `seams.py`."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     output.prepare()
     try:
-        code = quorate.main(args=arguments, prog_name="quorate", standalone_mode=False)
+        code = quorate.main(args=arguments, prog_name="quorate", standalone_mode=False, obj=seams)
         sys.stdout.flush()
     except (ReaderGone, BrokenPipeError):
         code = 0

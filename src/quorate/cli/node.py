@@ -50,7 +50,8 @@ def node(file: Path | None, flags: dict[str, Any], removed_ok: bool, parent_fd: 
     if config.log.file and sys.stderr.isatty():
         echo(f"{config.node.id} runs at {config.http.url}; its log goes to {config.log.file}. Ctrl-C stops it.")
     try:
-        code = run(config, loaded.origins.keys())
+        seams = click.get_current_context().obj  # None, unless a test program runs this command
+        code = run(config, loaded.origins.keys(), *([] if seams is None else [seams]))
         return DONE if code == REMOVED and removed_ok else code
     finally:
         if held:

@@ -29,7 +29,7 @@ class Partition:
     flaps_s: float = 0.0
 
     def missing(self, cluster: ChaosCluster) -> str | None:
-        return None if len(cluster.nodes) >= self.size_min else f"it needs {self.size_min} nodes"
+        return None if len(cluster.nodes) >= self.size_min else f"it needs a cluster of at least {self.size_min}"
 
     def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
         victims, ways, words = self.choose(cluster, rng)
