@@ -40,7 +40,7 @@ class ClusterPolls:
                     found.add(StreamPoll(poll.id, poll.options, self._rules.get(poll.id, Rules())))
                 cursor = page.next
                 if cursor is None:
-                    return PollsRead(found.polls)
+                    return PollsRead(found.polls, ruled=self._rules.keys())
 
 
 def _page(client: Client, cursor: str | None) -> _PollsPage:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from quorate.config.nearest import closest
 from quorate.errors import QuorateError
 from quorate.ingest.social.matching.matcher import Matcher
 from quorate.ingest.social.matching.option_reading import read_poll
@@ -32,13 +33,15 @@ ALL = Shard()
 @dataclass(frozen=True, slots=True)
 class PollsInUse:
     """By the ids of polls, in words: `refused` says why one is not in use as it was read, `warnings` which options of
-    one in use can never be mentioned. The matcher and the terms are of the reader's shard."""
+    one in use can never be mentioned, `missing` that there is none though the settings have rules for it. The matcher
+    and the terms are of the reader's shard."""
 
     polls: Sequence[StreamPoll]
     matcher: Matcher
     terms: Terms
     refused: Mapping[str, str] = field(default_factory=dict)
     warnings: Mapping[str, str] = field(default_factory=dict)
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def options(self) -> int:
@@ -47,7 +50,7 @@ class PollsInUse:
     @property
     def problems(self) -> Sequence[str]:
         none = [] if self.polls else ["no poll is open"]
-        return [*none, *self.refused.values(), *self.warnings.values()]
+        return [*none, *self.missing.values(), *self.refused.values(), *self.warnings.values()]
 
 
 class LivePolls:
@@ -70,6 +73,7 @@ class LivePolls:
         self.current = first_in_use(reader.read(), shard)
         self.read_at_s = time.time()
         self.trouble = ""  # why they could not be read the last time
+        _tell(self.current.missing, {})
         _tell(self.current.refused, {})
         _tell(self.current.warnings, {})
 
@@ -126,11 +130,13 @@ class LivePolls:
     def _use(self, read: PollsRead, on_change: Callable[[Terms], None]) -> None:
         before = self.current
         polls, refused = _accepted(read, before)
+        missing = _missing(read)
         _tell(refused, before.refused)
+        _tell_met(missing, before.missing)
         if polls == list(before.polls):
-            self.current = replace(before, refused=refused)
+            self.current = replace(before, refused=refused, missing=missing)
             return
-        self.current = _in_use(polls, refused, before, self._shard)
+        self.current = replace(_in_use(polls, refused, before, self._shard), missing=missing)
         _tell(self.current.warnings, before.warnings)
         log.info("%s with %s are in use", count(len(polls), "poll"), count(self.current.options, "option"))
         if self.current.terms is not before.terms:
@@ -139,11 +145,32 @@ class LivePolls:
 
 def first_in_use(read: PollsRead, shard: Shard = ALL) -> PollsInUse:
     """Raises `ConfigError` if options of a poll cannot be told apart, also those of other shards."""
-    return _in_use(read.polls, _left_out(read), PollsInUse((), Matcher(()), Terms(0, ())), shard)
+    nothing = PollsInUse((), Matcher(()), Terms(0, ()))
+    return replace(_in_use(read.polls, _left_out(read), nothing, shard), missing=_missing(read))
 
 
 def _left_out(read: PollsRead) -> dict[str, str]:
     return {id: f"poll {id!r} is left out: {why}" for id, why in read.left_out.items()}
+
+
+def _missing(read: PollsRead) -> dict[str, str]:
+    """A name that is misspelt would change nothing, and nobody would know."""
+    known = [*(poll.id for poll in read.polls), *read.left_out]
+    return {id: _unmet(id, known) for id in sorted(set(read.ruled).difference(known))}
+
+
+def _unmet(id: str, known: Sequence[str]) -> str:
+    near = closest(id, known)
+    meant = f"; did you mean {near!r}?" if near else ""
+    return f"there are rules for poll {id!r}, and no such poll is open: they hold as soon as it is{meant}"
+
+
+def _tell_met(missing: Mapping[str, str], before: Mapping[str, str]) -> None:
+    """Whichever poll has come meanwhile, and which has gone."""
+    for id in before.keys() - missing.keys():
+        log.info("poll %r has come, and its rules hold", id)
+    for id in missing.keys() - before.keys():
+        log.info("poll %r, for which there are rules, is not open any more", id)
 
 
 def _accepted(read: PollsRead, before: PollsInUse) -> tuple[list[StreamPoll], dict[str, str]]:

@@ -60,7 +60,7 @@ class MongoPolls:
                             left_out[str(raw["_id"])[:128]] = senseless.detail
         except (PyMongoError, BSONError, ValueError) as error:
             raise DatabaseFailed(in_words(error, self._timeout_s).replace("the flush", "the reading")) from None
-        return PollsRead(found.polls, left_out)
+        return PollsRead(found.polls, left_out, self._rules.keys())
 
     def _documents(self, client: pymongo.MongoClient[Document]) -> Iterator[tuple[Document, bool]]:
         """Each with whether the cluster wrote it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,10 +15,12 @@ OPTION_TEXT_MAX = 32 * 1024 * 1024  # characters
 
 @dataclass(frozen=True, slots=True)
 class PollsRead:
-    """`left_out` says why of polls that make no sense, by their ids."""
+    """`left_out` says why of polls that make no sense, by their ids. `ruled` are the ids for which the settings have
+    rules, whether there are such polls or not."""
 
     polls: Sequence[StreamPoll]
     left_out: Mapping[str, str] = field(default_factory=dict)
+    ruled: Collection[str] = ()
 
 
 class PollsReader(Protocol):
@@ -57,8 +59,8 @@ class BoundedPolls:
 
 
 class FixedPolls:
-    def __init__(self, polls: Sequence[StreamPoll]) -> None:
-        self._polls = polls
+    def __init__(self, polls: Sequence[StreamPoll], ruled: Collection[str] = ()) -> None:
+        self._polls, self._ruled = polls, ruled
 
     def read(self) -> PollsRead:
-        return PollsRead(self._polls)
+        return PollsRead(self._polls, ruled=self._ruled)

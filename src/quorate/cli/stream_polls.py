@@ -92,4 +92,5 @@ def given_polls(config: Config, options: tuple[str, ...]) -> PollsReader:
     from quorate.ingest.social.options.polls_reader import FixedPolls
     from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
 
-    return FixedPolls([StreamPoll(GIVEN, options, read_rules(config.stream.polls).get(GIVEN, Rules()))])
+    rules = read_rules(config.stream.polls)
+    return FixedPolls([StreamPoll(GIVEN, options, rules.get(GIVEN, Rules()))], rules.keys())

@@ -11,7 +11,7 @@ import pytest
 from quorate.errors import ConfigError, NoLeader, QuorateError
 from quorate.ingest.social.network import Terms
 from quorate.ingest.social.options.live_polls import LivePolls
-from quorate.ingest.social.options.polls_reader import BoundedPolls, PollsRead
+from quorate.ingest.social.options.polls_reader import BoundedPolls, FixedPolls, PollsRead
 from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
 from quorate.ingest.social.post import Post
 
@@ -181,3 +181,27 @@ def test_more_than_memory_is_meant_for_is_refused() -> None:
         bounded.add(StreamPoll("p10", ("one more",)))
     with pytest.raises(QuorateError, match="characters"):
         BoundedPolls().add(StreamPoll("p", ("x" * 40_000_000,)))
+
+
+def test_rules_for_a_poll_that_does_not_exist_are_told_and_hold_once_it_does(
+    reread: Reread, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    told = "there are rules for poll 'tee', and no such poll is open: they hold as soon as it is"
+    first = LivePolls(FixedPolls([MOOD, TEA], ["tee", "mood"]))
+    assert [f"{told}; did you mean 'tea'?"] == first.problems
+    assert f"{told}; did you mean 'tea'?" in caplog.messages
+    live = reread(PollsRead([MOOD], ruled=["mood", "tee"]))
+    assert [told] == live.problems
+    assert [] == reread(PollsRead([MOOD, StreamPoll("tee", ("milk",))], ruled=["mood", "tee"])).problems
+    assert "poll 'tee' has come, and its rules hold" in caplog.messages
+    assert [told] == reread(PollsRead([MOOD], ruled=["mood", "tee"])).problems
+    assert "poll 'tee', for which there are rules, is not open any more" in caplog.messages
+
+
+def test_rules_for_a_poll_that_is_left_out_are_no_trouble() -> None:
+    live = LivePolls(FixedPolls([], ["mood"]))
+    assert 2 == len(live.problems)
+    odd = Polls()
+    odd.now = PollsRead([TEA], {"mood": "options is no list of texts"}, ["mood"])
+    assert ["poll 'mood' is left out: options is no list of texts"] == LivePolls(odd).problems
