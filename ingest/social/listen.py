@@ -111,8 +111,9 @@ class _StreamServer(ThreadingHTTPServer):
         return answers[path]()
 
     def _health(self) -> tuple[int, str, bytes]:
-        troubles = self._status.troubles()
-        return 503 if troubles else 200, TEXT, "".join(f"{shown.line(each)}\n" for each in troubles or ["ok"]).encode()
+        troubles, rests = self._status.troubles(), self._status.rests
+        lines = troubles or ["ok", *([f"it waits on purpose: {rests}"] if rests else [])]
+        return 503 if troubles else 200, TEXT, "".join(f"{shown.line(each)}\n" for each in lines).encode()
 
 
 def _hang_up(connection: socket.socket) -> None:

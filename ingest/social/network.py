@@ -101,6 +101,16 @@ class Network(Protocol):
 
 
 @runtime_checkable
+class MayRest(Protocol):
+    """A network may offer this, too."""
+
+    @property
+    def rests(self) -> str:
+        """Why it is not connected on purpose, in words; "" if it is connected, or tries to be. Any thread may ask."""
+        ...
+
+
+@runtime_checkable
 class HasFigures(Protocol):
     """A network may offer this, too."""
 

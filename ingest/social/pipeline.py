@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from quorate.ingest.social.counts import StreamCounts
 from quorate.ingest.social.matching.matcher import Matcher
-from quorate.ingest.social.network import Network, StreamStopped
+from quorate.ingest.social.network import MayRest, Network, StreamStopped
 from quorate.ingest.social.options.live_polls import LivePolls
 from quorate.ingest.social.outlets import Outlet
 from quorate.ingest.social.places import Places
@@ -79,7 +79,9 @@ class Pipeline:
         self._network, self._polls, self._places, self._counts = network, polls, places, counts
         self._is_stop_asked, self._on_tick = is_stop_asked, on_tick
         self.queue = PostQueue(polls.current.terms, counts)
-        self.sender = VoteSender(outlet, counts, self._confirmed, UnknownOptions(unknown_wait_s))
+        self.sender = VoteSender(
+            outlet, counts, self._confirmed, UnknownOptions(unknown_wait_s, lambda: polls.current.polls)
+        )
         self._reading = _NetworkThread(network, self.queue, places)
         self._thread = threading.Thread(target=self._reading.run, name="network", daemon=True)
         self._stop_at_s: float | None = None  # by when all must have ended
@@ -117,8 +119,8 @@ class Pipeline:
 
     def _tick(self) -> None:
         self.ticked_at_s, self._tick_due_s = time.time(), time.monotonic() + TICK_S
-        if self._counts.is_connected or not self._polls.current.terms.texts:  # nobody need be, without options
-            self.connected_at_s = self.ticked_at_s
+        if self._counts.is_connected or not self._polls.current.terms.texts or self.rests:
+            self.connected_at_s = self.ticked_at_s  # nobody need be, without options
         self._places.write_if_due()
         self._on_tick()
         if self._stop_at_s is None and self._is_stop_asked():
@@ -164,6 +166,11 @@ class Pipeline:
         self._places.confirmed(batch.source.positions)
         self._counts.confirmed(batch.source.posts)
         self.queue.done(batch.source)
+
+    @property
+    def rests(self) -> str:
+        """Why the network is not connected on purpose."""
+        return self._network.rests if isinstance(self._network, MayRest) else ""
 
     @property
     def leaves_threads(self) -> bool:

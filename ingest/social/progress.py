@@ -37,7 +37,7 @@ class StreamProgress:
         report = self._status.report()
         posts, votes = report["posts"], report["votes"]
         posts_s, votes_s = self._rates.note(now_s, posts["confirmed"], votes["confirmed"])
-        state = "connected" if report["connected"] else "not connected"
+        state = "connected" if report["connected"] else report["rests"] or "not connected"
         speed = f"{_rate(posts_s, 'posts')}, {_rate(votes_s, 'votes')}"
         lines = [
             f"{report['network']}: {state}, {speed}, {_lag(report['lag_s'])}",

@@ -45,6 +45,7 @@ class _StreamCollector(Collector):
         yield _by_option(numbers)
         gauges = {
             "connected": ("Whether there is a connection to the network", report["connected"]),
+            "resting": ("Whether there is none on purpose", bool(report["rests"])),
             "posts_under_way": ("Posts read and not confirmed yet", report["posts"]["under_way"]),
             "lag_seconds": ("Age of the newest confirmed post", report["lag_s"]),
             "position_age_seconds": ("Since the position was written", report["positions"]["age_s"]),

@@ -57,6 +57,7 @@ class StreamStatus:
             "shard": str(self._shard),
             "running_s": round(now_s - self._began_s, 1),
             "connected": numbers.is_connected,
+            "rests": self.rests,
             "parts": numbers.connected,
             "connects": numbers.connects,
             "disconnects": numbers.disconnects,
@@ -100,11 +101,17 @@ class StreamStatus:
             **({"figures": dict(figures)} if (figures := self.figures()) else {}),
         }
 
+    @property
+    def rests(self) -> str:
+        """Why there is no connection on purpose, in words: that is no trouble."""
+        return "" if self.counts.is_connected else self._pipeline.rests
+
     def troubles(self) -> list[str]:
         """Why this is not healthy, in sentences. Each may pass by itself."""
         numbers, now_s, found = self.counts.numbers, self._clock(), []
         quiet_s = now_s - max(self._began_s, self._pipeline.connected_at_s)
-        is_wanted = bool(self._polls.current.terms.texts)  # without options some networks have nothing to be asked for
+        # Without options some networks have nothing to be asked for.
+        is_wanted = bool(self._polls.current.terms.texts) and not self.rests
         if is_wanted and not numbers.is_connected and quiet_s > QUIET_S:
             why = f" ({numbers.last_disconnect})" if numbers.last_disconnect else ""
             found.append(f"no connection to {self.network.name} since {quiet_s:.0f} s{why}")

@@ -20,6 +20,7 @@ from quorate.ingest.social.networks.mastodon.hashtags import hashtags
 from quorate.ingest.social.networks.mastodon.instance import TOKEN, Instance, InstanceFails, switched_off
 from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.private_urls import check_private
+from quorate.ingest.social.reading.resting import Resting
 from quorate.words import count
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 TAGS_MAX = 40  # connections; an instance's limits are its own
 LOOK_S = 0.5  # how soon a thread that failed is noticed
 ACCESS_S = 900.0  # how often it is asked whether its feeds were switched off
+
+NO_TAG = "no option can be a hashtag; with --feed public all posts are read"
 
 FeedName = Literal["hashtags", "public", "local", "remote"]
 
@@ -51,6 +54,12 @@ class MastodonNetwork:
         self.source = f"{parts.scheme}://{parts.netloc}"
         check_private(self.source)
         self.token, self.feed, self.silence_s, self.tags_max = token, feed, silence_s, tags_max
+        self.rest = Resting()
+
+    @property
+    def rests(self) -> str:
+        """See `MayRest`."""
+        return self.rest.why
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
         reading = MastodonReading(self, inlet, positions)
@@ -113,6 +122,7 @@ class MastodonReading:
         for part, address in wanted.items():
             if part not in self._open:
                 self._open[part] = self._begin(address)
+        self._network.rest.why = "" if self._open else NO_TAG
 
     def _begin(self, address: FeedAddress) -> tuple[FeedReader, Companion]:
         feed = Feed(address, self._positions.get(address.part, ""), self._inlet)

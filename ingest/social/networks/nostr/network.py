@@ -31,6 +31,11 @@ class Nostr:
         self._urls, self._by_tags = urls, by_tags
         self._relays: list[NostrRelay] = []
 
+    @property
+    def rests(self) -> str:
+        """See `MayRest`. All relays are asked for the same."""
+        return next(iter(relay.rest.why for relay in self._relays), "")
+
     def figures(self) -> Mapping[str, float]:
         return {"forged_notes": sum(relay.forged for relay in self._relays)}
 

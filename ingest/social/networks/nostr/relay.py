@@ -11,6 +11,7 @@ from quorate.ingest.social.backoff import Backoff
 from quorate.ingest.social.network import Inlet
 from quorate.ingest.social.networks.nostr.events import Closed, HeardNote, NostrEvent, Other, StoredEnds, read_message
 from quorate.ingest.social.networks.nostr.subscriptions import LIVE, OVERLAP_S, Subscriptions, hashtags_of
+from quorate.ingest.social.reading.resting import Resting
 from quorate.ingest.social.reading.retry_after import retry_after_s
 from quorate.shown import name as shown_name
 from quorate.web.long_read import LongReadFailed
@@ -69,6 +70,7 @@ class NostrRelay:
         unix_s: Callable[[], float] = time.time,
     ) -> None:
         self.url, self.was_connected, self.refusal = url, False, ""
+        self.rest = Resting()
         self.forged = 0  # events whose id is not the hash of what they say
         self._inlet, self._seen, self._by_tags, self._unix_s = inlet, seen, by_tags, unix_s
         self._place_s = place_s
@@ -94,7 +96,7 @@ class NostrRelay:
         terms = self._inlet.terms
         tags = hashtags_of(terms.texts) if self._by_tags else None
         if tags == []:
-            self._inlet.wait_for_terms(terms.version, PLACE_S)
+            self._wait_for_tags(terms.version)
             return 0.0
         self._socket = WebSocket(self.url, message_bytes_max=MESSAGE_BYTES_MAX)
         try:
@@ -116,6 +118,11 @@ class NostrRelay:
             if failed.reason != "closed":
                 self._disconnected(failed.reason, str(failed))
         return self._failing.next_s()
+
+    def _wait_for_tags(self, version: int) -> None:
+        with self.rest.because("no option can be a hashtag; with --feed all all notes are read"):
+            while not self._is_closed and self._inlet.wait_for_terms(version, PLACE_S).version == version:
+                pass
 
     def _disconnected(self, reason: str, why: str) -> None:
         self._inlet.disconnected(reason, f"{self.url}: {why}", self.url)

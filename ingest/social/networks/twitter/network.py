@@ -24,6 +24,7 @@ from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.lines import LineTooLong
 from quorate.ingest.social.reading.pauses import FLEETING_S, ReconnectPauses
 from quorate.ingest.social.reading.refusal import Refusals, StreamRefused
+from quorate.ingest.social.reading.resting import Resting
 from quorate.web.long_read import LongReadFailed
 
 log = logging.getLogger(__name__)
@@ -52,7 +53,13 @@ class Twitter:
         self.source = url
         self.keys, self.limits, self.silence_s, self.drain_s = keys, limits or TrackLimits(), silence_s, drain_s
 
+        self.rest = Resting()
         self._reading: TwitterReading | None = None
+
+    @property
+    def rests(self) -> str:
+        """See `MayRest`."""
+        return self.rest.why
 
     def figures(self) -> Mapping[str, float]:
         """See `HasFigures`."""
@@ -115,9 +122,13 @@ class TwitterReading:
 
     def _wait_for_options(self) -> Track:
         terms = self._inlet.terms
-        while not (track := self._track(terms)).phrases:
-            terms = self._inlet.wait_for_terms(terms.version, NEW_OPTIONS_S)
-            self._dropped_at_s = None  # nothing was to be heard
+        if (track := self._track(terms)).phrases:
+            return track
+        with self._network.rest.because("no option can be asked for"):
+            while not track.phrases:
+                terms = self._inlet.wait_for_terms(terms.version, NEW_OPTIONS_S)
+                self._dropped_at_s = None  # nothing was to be heard
+                track = self._track(terms)
         return track
 
     def _track(self, terms: Terms) -> Track:

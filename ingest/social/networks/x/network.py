@@ -32,6 +32,7 @@ from quorate.ingest.social.reading.lines import LineTooLong
 from quorate.ingest.social.reading.pauses import FLEETING_S, ReconnectPauses
 from quorate.ingest.social.reading.private_urls import check_private
 from quorate.ingest.social.reading.refusal import Refusals, StreamRefused
+from quorate.ingest.social.reading.resting import Resting
 from quorate.shown import line
 from quorate.web.long_read import LongReadFailed
 from quorate.words import count
@@ -75,7 +76,13 @@ class X:
         self.rules_act_s = rules_act_s
         if not self.budget.posts:
             raise ConfigError(f"the budget allows no post: {self.budget}")
+        self.rest = Resting()
         self._reading: XReading | None = None
+
+    @property
+    def rests(self) -> str:
+        """See `MayRest`."""
+        return self.rest.why
 
     def figures(self) -> Mapping[str, float]:
         """See `HasFigures`."""
@@ -164,17 +171,20 @@ class XReading:
     def _wait_for_options(self) -> None:
         """What was written while nothing was to be found is no gap."""
         if not self._keeper.alternatives:
-            self._keeper.wait()
+            with self._network.rest.because("no option can be asked for"):
+                self._keeper.wait()
             self._inlet.put([], self._marks.skip_to(self._network.unix_s() * 1_000))
 
     def _wait_for_budget(self) -> None:
         if self._budget.left > 0:
             return
         pause_s = self._budget.until_tomorrow_s() + TOMORROW_S
-        why = f"the budget of the day is used up: {self._budget.limits}. It goes on in {pause_s / 3_600:.1f} h"
+        used_up = f"the budget of the day is used up: {self._budget.limits}"
+        why = f"{used_up}. It goes on in {pause_s / 3_600:.1f} h"
         self._inlet.disconnected("budget", why)
         self._inlet.lost(f"{why}, and what is written until then is not read")
-        self._inlet.pause(pause_s)
+        with self._network.rest.because(f"{used_up}; it goes on when the next day begins in UTC"):
+            self._inlet.pause(pause_s)
         self._inlet.put([], self._marks.skip_to(self._network.unix_s() * 1_000))
 
     def _opened(self) -> FilteredStream | None:

@@ -71,7 +71,7 @@ def test_a_stop_is_seen_while_many_huge_posts_are_looked_through(
 
 def test_very_many_options_that_the_cluster_never_takes_cost_one_wait() -> None:
     now_s = 100.0
-    unknown = UnknownOptions(10.0, lambda: now_s)
+    unknown = UnknownOptions(10.0, lambda: (), lambda: now_s)
     votes = [Vote(f"option {n}", str(n), "mood") for n in range(12_000)]
     nothing = Tallied(0, 0, [Rejection(n, None, "unknown_option", "") for n in range(len(votes))], 1)
     assert len(votes) == len(unknown.wait(votes, nothing)[0])

@@ -276,6 +276,30 @@ def test_without_options_nobody_need_be_connected(tmp_path: Path) -> None:
     assert [] == shown.status.troubles()
 
 
+class Tired(Posts):
+    rests = "the budget of the day is used up"
+
+
+def test_a_network_that_waits_on_purpose_is_healthy_and_says_why(tmp_path: Path) -> None:
+    """It is alive, and does what it was told: to start it again would change nothing."""
+    shown = Shown(tmp_path, Tired(0))
+    shown.counts.disconnected("budget", "", "")
+    shown.now_s += 10 * QUIET_S
+    shown.pipeline.ticked_at_s = shown.now_s
+    with contextlib.closing(StreamListener("127.0.0.1:0", shown.status)) as listener:
+        healthy = (200, "ok\nit waits on purpose: the budget of the day is used up\n")
+        assert healthy == ask(listener.port, "/healthz")
+        report = json.loads(ask(listener.port, "/status")[1])
+        assert (False, Tired.rests) == (report["connected"], report["rests"])
+        assert "quorate_stream_resting 1.0" in ask(listener.port, "/metrics")[1]
+        assert Tired.rests in StreamProgress(shown.status).lines(0.0)[0]
+        shown.pipeline.sender.trouble, shown.pipeline.sender.trouble_since_s = "no leader", NOW_S
+        assert (503, "no votes are taken since 600 s: no leader\n") == ask(listener.port, "/healthz")
+        shown.pipeline.sender.trouble = ""
+        shown.counts.connected("")
+        assert (200, "ok\n") == ask(listener.port, "/healthz")
+
+
 def test_with_the_first_options_the_time_without_a_connection_begins(tmp_path: Path) -> None:
     shown = Shown(tmp_path)
     shown.pipeline.connected_at_s = NOW_S

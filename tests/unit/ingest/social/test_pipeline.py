@@ -23,7 +23,6 @@ from quorate.ingest.social.pipeline import Pipeline
 from quorate.ingest.social.places import Places, PlacesFile
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.unforeseen import Unforeseen
-from quorate.ingest.social.unknown_options import UnknownOptions
 from quorate.vote import Rejection, Tallied, Vote
 from tests.support.waiting import let_pass, wait_for
 
@@ -343,29 +342,6 @@ def test_an_option_that_the_cluster_never_takes_costs_one_wait(start: Start) -> 
     assert numbers.rejected["unknown_poll"] > 0
     assert 1_000 == numbers.applied + numbers.rejected["unknown_poll"]
     assert "" == run.pipeline.sender.trouble
-
-
-def test_each_option_has_a_wait_of_its_own_and_another_once_it_was_known() -> None:
-    now_s = 100.0
-    unknown = UnknownOptions(10.0, lambda: now_s)
-    votes = [Vote("happy", "1", "mood"), Vote("sad", "2", "mood"), Vote("sad", "3", "mood")]
-
-    def answer(*reasons: str) -> list[str]:
-        rejected = [Rejection(n, None, reason, "") for n, reason in enumerate(reasons) if reason]
-        again, left = unknown.wait(votes, Tallied(3 - len(rejected), 0, rejected, 1))
-        assert len(rejected) == len(again) + len(left.rejected)
-        return [str(vote.id) for vote in again]
-
-    assert ["2"] == answer("closed", "unknown_option", "")
-    assert ["2", "3"] == answer("", "unknown_option", "unknown_option")
-    now_s = 109.0
-    assert ["1", "2"] == answer("unknown_poll", "unknown_option", "conflict")
-    now_s = 110.0
-    assert ["1"] == answer("unknown_poll", "unknown_option", "unknown_option")
-    now_s = 200.0
-    assert [] == answer("unknown_poll", "unknown_option", "unknown_option")
-    assert [] == answer("", "", "")
-    assert ["1", "2", "3"] == answer("unknown_poll", "unknown_option", "unknown_option")
 
 
 def test_a_bug_that_one_post_meets_costs_that_post_alone_and_shows_nothing_of_it(

@@ -48,7 +48,7 @@ def test_why_nothing_is_taken_is_said_once_however_the_words_change_from_try_to_
     monkeypatch.setattr(vote_sender, "PAUSE_S", 0.001)
     caplog.set_level("INFO")
     outlet, confirmed = NodesInTurn(), list[VoteBatch]()
-    sender = VoteSender(outlet, StreamCounts(), confirmed.append, UnknownOptions(0.0))
+    sender = VoteSender(outlet, StreamCounts(), confirmed.append, UnknownOptions(0.0, lambda: ()))
     sender.start()
     for number, refusals in enumerate((10, 1), 1):
         outlet.refusals = refusals
