@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable, Iterator
+
+from quorate.web.long_read import LongRead, LongReadFailed
+
 LINE_BYTES_MAX = 4 * 1024 * 1024
 
 
@@ -10,9 +15,12 @@ class LineTooLong(Exception):
 
 
 class LineCutter:
+    """`ended`: how many lines have."""
+
     def __init__(self, bytes_max: int = LINE_BYTES_MAX) -> None:
         self._bytes_max = bytes_max
         self._held = bytearray()
+        self.ended = 0
 
     def cut(self, piece: bytes) -> list[bytes]:
         """The lines that have ended, without their `\\n`; a `\\r` before it stays."""
@@ -25,9 +33,29 @@ class LineCutter:
         lines = rest.split(b"\n")
         lines.insert(0, bytes(self._held))
         self._held[:] = lines.pop()
+        self.ended += len(lines)
         return lines
 
     @property
     def rest(self) -> bytes:
         """What has begun and not ended: at the end of a stream, half a line or one without its line break."""
         return bytes(self._held)
+
+
+def line_batches(
+    read: LongRead, lines: LineCutter, *, line_s: float, clock: Callable[[], float] = time.monotonic
+) -> Iterator[list[bytes]]:
+    """The lines that end in each piece that comes, also none.
+
+    A line that grows by a byte now and then is never silent, and never a line: it fails as stalled after `line_s`.
+    """
+    ended, ended_s = lines.ended, clock()
+    for piece in read.pieces():
+        cut = lines.cut(piece)
+        if lines.ended > ended:
+            ended, ended_s = lines.ended, clock()
+        elif clock() - ended_s > line_s:
+            raise LongReadFailed("no line ended within the time", "stalled")
+        taken_s = clock()
+        yield cut
+        ended_s += clock() - taken_s  # while a full inlet stops the reading, no line can end

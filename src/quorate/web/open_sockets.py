@@ -14,6 +14,7 @@ from urllib3.connection import HTTPConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from quorate.web.connecting import WebConnection
+from quorate.web.whole_headers import WholeHeadersResponse
 
 
 class OpenSockets:
@@ -74,10 +75,14 @@ def pools_by_scheme(sockets: OpenSockets) -> dict[str, type[HTTPConnectionPool]]
     """Classes for urllib3's pool manager, whose connections are among `sockets`."""
 
     class PlainConnection(HTTPConnection):
+        response_class = WholeHeadersResponse
+
         def _new_conn(self) -> socket.socket:
             return _connect(self, sockets)
 
     class SecureConnection(WebConnection):
+        response_class = WholeHeadersResponse
+
         def _new_conn(self) -> socket.socket:
             return _connect(self, sockets)
 

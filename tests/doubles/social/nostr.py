@@ -32,10 +32,12 @@ Event = dict[str, Any]
 
 @dataclass(slots=True)
 class RelayTerms:
-    """`page`: how many stored events it sends for a request. `tells_end`: EOSE says if that was all."""
+    """`page`: how many stored events it sends for a request. `tells_end`: EOSE says if that was all. `heeds_filters`:
+    it sends what is asked for alone."""
 
     page: int = 500
     tells_end: bool = False
+    heeds_filters: bool = True
 
 
 @dataclass(slots=True)
@@ -154,7 +156,7 @@ class RelayDouble(Double):
             self.requests.append((subscription, filters))
             client.subscriptions[subscription] = filters
             client.at = len(self.stored)  # what is stored now is sent as stored
-            found = [each for each in self.stored if any(_fits(each, one) for one in filters)]
+            found = [each for each in self.stored if self._is_sent(each, filters)]
         if len(client.subscriptions) > SUBSCRIPTIONS_MAX:
             self.blame("it has too many subscriptions")
         found.sort(key=lambda each: each["created_at"], reverse=True)
@@ -164,6 +166,10 @@ class RelayDouble(Double):
             _send(client, ["EVENT", subscription, event])
         is_all = self.terms.tells_end and len(found) <= self.terms.page
         _send(client, ["EOSE", subscription, *(["finish"] if is_all else [])])
+
+    def _is_sent(self, event: Event, filters: list[dict[str, Any]]) -> bool:
+        asked = any(_fits(event, each) for each in filters)
+        return asked or (not self.terms.heeds_filters and event["created_at"] <= filters[0].get("until", 2**62))
 
     def _count_down(self, client: _Client) -> bool:
         """False: now it breaks."""
@@ -184,7 +190,7 @@ class RelayDouble(Double):
             subscriptions = dict(client.subscriptions)
         for event in events:
             for subscription, filters in subscriptions.items():
-                if any(_fits(event, each) for each in filters):
+                if self._is_sent(event, filters):
                     if not self._count_down(client):
                         break
                     _send(client, ["EVENT", subscription, event])
@@ -206,12 +212,15 @@ class RelayDouble(Double):
             client.answer.stall()
 
 
-def note(text: str, tags: tuple[str, ...] = (), author: str = "a" * 64, at_s: int = 1_700_000_000) -> Event:
-    """A note whose id is what NIP-01 says."""
+def note(
+    text: str, tags: tuple[str, ...] = (), author: str = "a" * 64, at_s: int = 1_700_000_000, kind: int = 1
+) -> Event:
+    """An event whose id is what NIP-01 says."""
     pairs = [["t", tag] for tag in tags]
-    signed = json.dumps([0, author, at_s, 1, pairs, text], separators=(",", ":"), ensure_ascii=False)
+    signed = json.dumps([0, author, at_s, kind, pairs, text], separators=(",", ":"), ensure_ascii=False)
     digest = hashlib.sha256(signed.encode()).hexdigest()
-    return {"id": digest, "pubkey": author, "created_at": at_s, "kind": 1, "tags": pairs, "content": text, "sig": "0"}
+    event = {"id": digest, "pubkey": author, "created_at": at_s, "kind": kind, "tags": pairs, "content": text}
+    return {**event, "sig": "0"}
 
 
 def _fits(event: Event, asked: dict[str, Any]) -> bool:

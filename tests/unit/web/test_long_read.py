@@ -136,6 +136,12 @@ def test_an_answer_that_breaks_off_is_no_end(site: Site, answer: list[bytes], ca
         assert (came, "hung_up") == reason_of(site.read(server))
 
 
+@pytest.mark.parametrize("sent", [b"HTTP/1.1 200 OK", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\nContent-Le"])
+def test_headers_that_break_off_are_no_answer(site: Site, sent: bytes) -> None:
+    with site.serving(sends(sent)) as server:
+        assert (b"", "hung_up") == reason_of(site.read(server))
+
+
 def test_silence_is_told_from_a_hang_up(site: Site) -> None:
     for answer in ([CHUNKED, chunk(b"one\n")], [CHUNKED[:20]], []):
         with site.serving(sends(*answer, then=wait_for_end)) as server:

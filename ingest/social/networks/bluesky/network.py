@@ -38,7 +38,7 @@ URLS = ("wss://jetstream.us-east.bsky.network", "wss://jetstream.us-west.bsky.ne
 SILENCE_S = 60.0  # thousands of posts come in that time
 KEPT_S = 36 * 3600
 MESSAGES_AT_ONCE = 500
-NONSENSE_MAX = 100  # messages of a connection that are none of Jetstream
+NONSENSE_MAX = 100  # messages that are none of Jetstream, before the first that is one
 
 
 class Bluesky:
@@ -215,7 +215,7 @@ class _EventStream:
         found: list[Message] = []
         until_s = time.monotonic() + self._silence_s
         while not found:
-            if self.nonsense > NONSENSE_MAX:
+            if self.nonsense > NONSENSE_MAX and not self.has_events:
                 raise LongReadFailed("what comes is no Jetstream", "hung_up")
             if (left_s := until_s - time.monotonic()) <= 0:
                 raise LongReadFailed(f"nothing came for {self._silence_s:g} s", "stalled")

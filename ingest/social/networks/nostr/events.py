@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from quorate.ingest.social.post import Post
+from quorate.unreadable import UNREADABLE
 
 NOTE = 1
 MUST_ESCAPE = str.maketrans({"\n": "\\n", '"': '\\"', "\\": "\\\\", "\r": "\\r", "\t": "\\t", "\b": "\\b", "\f": "\\f"})
@@ -66,12 +67,17 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class Other:
-    """NOTICE, OK, AUTH, and what is none of Nostr: nothing depends on it."""
+    """NOTICE, OK, AUTH, events that are no notes, and what is none of Nostr: nothing depends on it."""
 
     is_nostr: bool
 
 
-RelayMessage = HeardNote | StoredEnds | Closed | Other
+@dataclass(frozen=True, slots=True)
+class UnreadableNote:
+    """An event that is not as NIP-01 has it."""
+
+
+RelayMessage = HeardNote | StoredEnds | Closed | Other | UnreadableNote
 
 _message = msgspec.json.Decoder(list[msgspec.Raw]).decode
 _string = msgspec.json.Decoder(str).decode
@@ -83,14 +89,22 @@ def read_message(data: bytes) -> RelayMessage:
         parts = _message(data)
         kind = _string(parts[0])
         if kind == "EVENT":
-            return HeardNote(_string(parts[1]), _event(parts[2]))
+            return _note(_string(parts[1]), parts[2])
         if kind == "EOSE":
             return StoredEnds(_string(parts[1]), len(parts) > 2 and _string(parts[2]) == "finish")
         if kind == "CLOSED":
             return Closed(_string(parts[1]), _reason(parts[2:]))
         return Other(is_nostr=kind in ("NOTICE", "OK", "AUTH", "COUNT"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, IndexError):
+    except (*UNREADABLE, IndexError):
         return Other(is_nostr=False)
+
+
+def _note(subscription: str, event: msgspec.Raw) -> RelayMessage:
+    try:
+        read = _event(event)
+    except UNREADABLE:
+        return UnreadableNote()
+    return HeardNote(subscription, read) if read.kind == NOTE else Other(is_nostr=True)  # nothing else was asked for
 
 
 def _reason(rest: Sequence[msgspec.Raw]) -> str:

@@ -13,6 +13,7 @@ from typing import Literal
 from quorate.errors import ConfigError
 from quorate.ingest.social.network import Inlet, Positions
 from quorate.ingest.social.networks.nostr.relay import NostrRelay, SeenNotes
+from quorate.ingest.social.networks.nostr.subscriptions import left_out_of
 from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.kept_position import position_in_words
 
@@ -30,6 +31,7 @@ class Nostr:
     def __init__(self, urls: Sequence[str], *, by_tags: bool = False) -> None:
         self._urls, self._by_tags = urls, by_tags
         self._relays: list[NostrRelay] = []
+        self._seen, self._told = -1, ""
 
     @property
     def rests(self) -> str:
@@ -53,11 +55,22 @@ class Nostr:
                 for companion in companions:
                     companion.check()
                 self._check_refusals()
+                self._check_options(inlet)
         finally:
             for relay in self._relays:
                 relay.close()
             for companion in companions:
                 companion.join()
+
+    def _check_options(self, inlet: Inlet) -> None:
+        terms = inlet.terms
+        if not self._by_tags or terms.version == self._seen:
+            return
+        self._seen = terms.version
+        left_out = left_out_of(terms.texts)
+        if left_out and left_out != self._told:
+            inlet.lost(f"{left_out}; without --feed hashtags all notes are read")
+        self._told = left_out
 
     def _check_refusals(self) -> None:
         """Where no relay lets us read, and none ever did, a person must choose others."""

@@ -9,8 +9,16 @@ from collections.abc import Callable, Sequence
 
 from quorate.ingest.social.backoff import Backoff
 from quorate.ingest.social.network import Inlet
-from quorate.ingest.social.networks.nostr.events import Closed, HeardNote, NostrEvent, Other, StoredEnds, read_message
-from quorate.ingest.social.networks.nostr.subscriptions import LIVE, OVERLAP_S, Subscriptions, hashtags_of
+from quorate.ingest.social.networks.nostr.events import (
+    Closed,
+    HeardNote,
+    NostrEvent,
+    Other,
+    StoredEnds,
+    UnreadableNote,
+    read_message,
+)
+from quorate.ingest.social.networks.nostr.subscriptions import LIVE, OVERLAP_S, EndlessPage, Subscriptions, hashtags_of
 from quorate.ingest.social.reading.resting import Resting
 from quorate.ingest.social.reading.retry_after import retry_after_s
 from quorate.shown import name as shown_name
@@ -22,7 +30,7 @@ MESSAGES_AT_ONCE = 500
 LOOK_S = 1.0  # how soon new options are asked for
 PLACE_S = 10.0  # how often the place of a relay that says nothing is moved
 STORED_WITHIN_S = 60.0  # an answer to a request for stored events begins within this time
-NONSENSE_MAX = 100
+NONSENSE_MAX = 100  # messages in a row that are none of Nostr
 SEEN_MAX = 50_000
 FOR_GOOD = ("auth-required", "restricted", "blocked", "invalid", "unsupported", "pow")
 
@@ -130,8 +138,12 @@ class NostrRelay:
     # ---- a connection -----------------------------------------------------------------------------------------------
 
     def _listen(self, socket: WebSocket, tags: Sequence[str] | None, version: int) -> None:
+        now_s = self.now_s()
+        if self._place_s > now_s + OVERLAP_S:
+            self.lost("the place where the reading ended lies in the future; was this machine's clock wrong?")
+        self._place_s = min(self._place_s, now_s)  # of notes from after a moment in the future, there are none
         since_s = max(1, self._place_s - OVERLAP_S) if self._place_s else 0
-        asked = Subscriptions(tags, since_s, self.now_s())
+        asked = Subscriptions(tags, since_s, now_s)
         socket.send(asked.begin())
         self._inlet.connected(self.url)
         _Listening(self, socket, asked, version).run()
@@ -174,7 +186,7 @@ class _Listening:
 
     def __init__(self, relay: NostrRelay, socket: WebSocket, asked: Subscriptions, version: int) -> None:
         self._relay, self._socket, self._asked, self._version = relay, socket, asked, version
-        self._nonsense = 0
+        self._nonsense = self._unreadable = 0
         self._moved_at_s = 0.0
         self._waits_until_s = time.monotonic() + STORED_WITHIN_S
 
@@ -192,24 +204,35 @@ class _Listening:
         events: list[NostrEvent] = []
         taken = 0
         while data is not None:
-            match read_message(data):
+            message = read_message(data)
+            self._nonsense = 0 if message != Other(is_nostr=False) else self._nonsense + 1
+            match message:
                 case HeardNote(_, event):
                     self._relay.heard()
-                    self._asked.heard(event)
+                    self._asked_for(event)
                     events.append(event)
+                case UnreadableNote():
+                    self._relay.heard()
+                    self._unreadable += 1
+                    if self._unreadable == 1:
+                        self._relay.lost("a note could not be read, and so may be others of this connection")
                 case StoredEnds(subscription, is_all):
                     self._relay.heard()
                     self._next_page(subscription, is_all=is_all)
                 case Closed(subscription, reason):
                     self._ended(subscription, reason)
-                case Other(is_nostr=False):
-                    self._nonsense += 1
-                    if self._nonsense > NONSENSE_MAX:
-                        raise LongReadFailed("what comes is no Nostr", "hung_up")
             self._waits_until_s = time.monotonic() + STORED_WITHIN_S
             taken += 1
+            if self._nonsense > NONSENSE_MAX:
+                raise LongReadFailed("what comes is no Nostr", "hung_up")
             data = self._socket.receive(0) if taken < MESSAGES_AT_ONCE else None
         return events
+
+    def _asked_for(self, event: NostrEvent) -> None:
+        try:
+            self._asked.heard(event)
+        except EndlessPage:
+            raise LongReadFailed("what it has stored does not end", "hung_up") from None
 
     def _next_page(self, subscription: str, *, is_all: bool) -> None:
         messages, is_cut = self._asked.stored_ends(subscription, is_all=is_all)

@@ -14,17 +14,36 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from quorate.ingest.social.networks.nostr.events import NOTE, NostrEvent, close, request
+from quorate.shown import name
+from quorate.words import count
 
 LIVE, STORED = "live", "stored"
 OVERLAP_S = 15 * 60
 TAGS_A_FILTER = 200
-FILTERS_MAX = 10
+TAGS_MAX = TAGS_A_FILTER * 10
+PAGE_MAX = 100_000  # notes; relays send some hundreds or thousands
 
 
 def hashtags_of(texts: Sequence[str]) -> list[str]:
-    """`New York` is looked for as `newyork`, as authors' programs write tags."""
-    tags = dict.fromkeys("".join(char for char in text.casefold() if char.isalnum() or char == "_") for text in texts)
-    return [tag for tag in tags if tag][: TAGS_A_FILTER * FILTERS_MAX]
+    """As many as can be asked for. `New York` is looked for as `newyork`, as authors' programs write tags (NIP-24)."""
+    return list(dict.fromkeys(filter(None, map(_hashtag, texts))))[:TAGS_MAX]
+
+
+def left_out_of(texts: Sequence[str]) -> str:
+    """Of which options no hashtag is asked for, for people; "" if there are none."""
+    without = [text for text in texts if not _hashtag(text)]
+    if without:
+        return f"{count(len(without), 'option')} can be no hashtag, as {name(without[0])}"
+    tags = len(set(map(_hashtag, texts)))
+    return f"there are {count(tags, 'hashtag')}, and {TAGS_MAX:,} can be asked for" if tags > TAGS_MAX else ""
+
+
+def _hashtag(text: str) -> str:
+    return "".join(char for char in text.lower() if char.isalnum() or char == "_")
+
+
+class EndlessPage(Exception):
+    """What the relay has stored does not end."""
 
 
 class Subscriptions:
@@ -49,9 +68,12 @@ class Subscriptions:
         return request(LIVE, list(self._filters()))
 
     def heard(self, event: NostrEvent) -> None:
-        if not self.is_caught_up:
+        """Raises `EndlessPage`."""
+        if not self.is_caught_up and event.created_at >= self._since_s:  # what is older was not asked for
             self._page.add(event.id)
             self._oldest_s = min(self._oldest_s, event.created_at)
+            if len(self._page) > PAGE_MAX:
+                raise EndlessPage
 
     def stored_ends(self, subscription: str, *, is_all: bool) -> tuple[list[str], bool]:
         """The messages to send now, and whether something may be missing: of more events of one second than a relay

@@ -10,7 +10,7 @@ import quorate
 from quorate.ingest.social.networks.twitter.keys import NAMES, TwitterKeys
 from quorate.ingest.social.networks.twitter.messages import Message, MessageReader, Nonsense
 from quorate.ingest.social.networks.twitter.track import Track
-from quorate.ingest.social.reading.lines import LineCutter
+from quorate.ingest.social.reading.lines import LineCutter, line_batches
 from quorate.ingest.social.reading.refusal import StreamRefused
 from quorate.web.long_read import LongRead
 
@@ -36,7 +36,7 @@ class FilterStream:
     def __init__(self, url: str, keys: TwitterKeys, track: Track, silence_s: float) -> None:
         self.track = track
         self.opened_at_s = 0.0  # monotonic
-        self._url = url
+        self._url, self._silence_s = url, silence_s
         self._read = LongRead(
             "POST",
             url,
@@ -64,8 +64,8 @@ class FilterStream:
         """What has come at once, perhaps nothing but a sign of life. Half a message at the end is none; the last one
         may lack its line break."""
         lines, reader = LineCutter(), MessageReader()
-        for piece in self._read.pieces():
-            yield [message for line in lines.cut(piece) for message in reader.read(line)]
+        for cut in line_batches(self._read, lines, line_s=self._silence_s):
+            yield [message for line in cut for message in reader.read(line)]
         rest = lines.rest.strip()
         last = list(reader.read(rest + b"\r"))
         yield [] if rest.startswith(b"{") and Nonsense() in last else last

@@ -12,7 +12,7 @@ from quorate.ingest.social.networks.x.access import XBearer
 from quorate.ingest.social.networks.x.api import HEADERS
 from quorate.ingest.social.networks.x.posts import TWEET_FIELDS, StreamMessage
 from quorate.ingest.social.networks.x.problems import issue_of, refusal_of
-from quorate.ingest.social.reading.lines import LineCutter
+from quorate.ingest.social.reading.lines import LineCutter, line_batches
 from quorate.ingest.social.reading.loose_json import loosely
 from quorate.ingest.social.reading.retry_after import date_s
 from quorate.unreadable import UNREADABLE
@@ -31,7 +31,7 @@ class FilteredStream:
 
     def __init__(self, base: str, auth: XBearer, silence_s: float, *, reposts: bool) -> None:
         params = {"tweet.fields": TWEET_FIELDS} | ({"expansions": "referenced_tweets.id"} if reposts else {})
-        self._url = base + PATH
+        self._url, self._silence_s = base + PATH, silence_s
         self._read = LongRead("GET", self._url, silence_s=silence_s, headers=HEADERS, params=params, auth=auth)
         self._opened_at_s = self._unix_s = 0.0
 
@@ -60,8 +60,8 @@ class FilteredStream:
         """What has come at once, perhaps nothing but a sign of life. None is for what cannot be understood. Half a
         message at the end is none; the last one may lack its line break."""
         lines, decoder = LineCutter(), msgspec.json.Decoder(StreamMessage)
-        for piece in self._read.pieces():
-            yield [read_line(decoder, line) for line in lines.cut(piece) if line.strip()]
+        for cut in line_batches(self._read, lines, line_s=self._silence_s):
+            yield [read_line(decoder, line) for line in cut if line.strip()]
         if rest := lines.rest.strip():
             last = read_line(decoder, rest)
             yield [] if last is None and rest.startswith(b"{") else [last]

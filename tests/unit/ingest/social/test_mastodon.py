@@ -33,6 +33,14 @@ def test_each_option_has_its_hashtag_feed() -> None:
     assert 5_000 > abs(first.created_ms - time.time() * 1000)
 
 
+def test_hashtags_are_small_letters_as_the_instance_has_them() -> None:
+    inlet = SocialInlet("Straße", "Ελλάδας")
+    with MastodonDouble() as double, running(network(double), inlet):
+        wait_for_connects(inlet, 2)
+        wait_for_posts(inlet, double.post("#Straße", tags=("Straße",)), double.post("#Ελλάδας", tags=("Ελλάδας",)))
+    assert {"#straße", "#ελλάδας"} == set(inlet.positions)
+
+
 @pytest.mark.parametrize(("feed", "got"), [("public", {"a", "b"}), ("local", {"a"}), ("remote", {"b"})])
 def test_the_live_feeds_have_all_posts(feed: str, got: set[str]) -> None:
     inlet = SocialInlet("happy")

@@ -183,6 +183,74 @@ def test_another_relay_is_enough(relay: RelayDouble) -> None:
     assert ["heard"] == inlet.texts
 
 
+def test_a_relay_that_sends_more_than_it_is_asked_for_hides_no_note() -> None:
+    """Reactions and reposts are no notes, and what is older than the gap does not end it."""
+    now_s = int(time.time())
+    inlet = SocialInlet()
+    with RelayDouble(RelayTerms(page=10, heeds_filters=False)) as relay:
+        for at in range(30):
+            relay.say(f"note {at}", at_s=now_s - 900 + at * 10)
+        relay.send(note("a reaction", at_s=now_s - 5, kind=7))
+        relay.send(note("a repost", at_s=now_s - 6, kind=6))
+        relay.stored.insert(0, note("from the beginning", at_s=1))
+        place = {relay.url: str(now_s - 60)}
+        with running(Nostr([relay.url]), inlet, place):
+            wait_for(
+                "the place", lambda: int(inlet.positions.get(relay.url, 0)) >= now_s, seen=lambda: str(inlet.texts)
+            )
+            relay.send(note("a live reaction", at_s=now_s, kind=7))
+            relay.say("live")
+            wait_for("the last note", lambda: "live" in inlet.texts)
+    assert {*(f"note {at}" for at in range(30)), "from the beginning", "live"} >= set(inlet.texts)
+    assert {*(f"note {at}" for at in range(30)), "live"} <= set(inlet.texts)
+
+
+def test_notes_that_cannot_be_read_are_told_once_and_hide_no_other(relay: RelayDouble) -> None:
+    now_s = int(time.time())
+    for at in range(150):
+        relay.send({**note(f"broken {at}", at_s=now_s - 60), "tags": [["e", None]]})
+    relay.say("whole", at_s=now_s - 60)
+    inlet = SocialInlet()
+    with running(Nostr([relay.url]), inlet, place(relay, 60)):
+        wait_for("the note", lambda: inlet.posts, seen=lambda: str(inlet.disconnects))
+        wait_for("the place", lambda: relay.url in inlet.positions)
+    assert ["whole"] == inlet.texts
+    assert 1 == len(inlet.losses)
+    assert "could not be read" in inlet.losses[0]
+
+
+def test_a_place_in_the_future_is_told_and_hides_no_note(relay: RelayDouble) -> None:
+    inlet = SocialInlet()
+    with running(Nostr([relay.url]), inlet, place(relay, -86_400)):
+        listening(relay)
+        relay.say("now")
+        wait_for("the note", lambda: inlet.posts)
+        wait_for("a place", lambda: relay.url in inlet.positions)
+    assert int(inlet.positions[relay.url]) <= time.time()
+    assert ["lies in the future" in loss for loss in inlet.losses] == [True]
+
+
+def test_stored_notes_without_end_are_not_kept(relay: RelayDouble, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.ingest.social.networks.nostr.subscriptions.PAGE_MAX", 20)
+    for at in range(30):
+        relay.say(f"note {at}", at_s=int(time.time()) - 60)
+    inlet = SocialInlet()
+    with running(Nostr([relay.url]), inlet, place(relay, 60)):
+        wait_for("it is given up", lambda: inlet.disconnects)
+    assert "does not end" in inlet.disconnects[0][1]
+
+
+def test_hashtags_are_small_letters_and_what_is_none_is_told(relay: RelayDouble) -> None:
+    inlet = SocialInlet("Straße", "ΕΛΛΗΝΕΣ", "👍")
+    with running(Nostr([relay.url], by_tags=True), inlet):
+        listening(relay)
+        relay.say("here", tags=("straße",))
+        relay.say("there", tags=("ελληνες",))
+        wait_for("both", lambda: len(inlet.posts) == 2, seen=lambda: str(relay.requests))
+        wait_for("it is told", lambda: inlet.losses)
+    assert ["1 option can be no hashtag, as 👍; without --feed hashtags all notes are read"] == inlet.losses
+
+
 def test_nothing_is_lost_through_150_breaks() -> None:
     seed = random.randrange(2**32)
     print(f"seed {seed}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,9 @@ from quorate.ingest.social.networks.twitter.network import Twitter
 from quorate.ingest.social.networks.wikimedia.network import WikimediaNetwork
 from quorate.ingest.social.networks.x.access import XKeys
 from quorate.ingest.social.networks.x.network import X
+from quorate.ingest.social.reading.lines import LineCutter, line_batches
+from quorate.ingest.social.reading.sse import SseReader, event_batches
+from quorate.web.long_read import LongReadFailed
 from tests.support.raw_server import raw_server
 from tests.support.social_inlet import SocialInlet, running
 from tests.support.waiting import wait_for
@@ -79,6 +83,45 @@ def test_a_page_is_told(name: str) -> None:
     said = said_at_the_end(NETWORKS[name], answer("200 OK", PAGE, Content_Type="text/html"))
     words = {"bluesky": "no Jetstream", "nostr": "is it a relay", "x": "URL that of X's API"}
     assert words.get(name, "answers with text/html") in said
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_an_answer_that_breaks_off_among_its_headers_is_none(name: str) -> None:
+    inlet = SocialInlet("happy")
+    with (
+        raw_server(sends(b"HTTP/1.1 200 OK\r\nDate: Fri, 27 Nov 2026 08:00:00 GMT\r\nContent-")) as server,
+        running(NETWORKS[name](f"127.0.0.1:{server.port}"), inlet),
+    ):
+        wait_for("some tries", lambda: len(inlet.pauses) >= 3)
+    assert [] == inlet.connects
+    assert {"hung_up", "refused"} >= set(inlet.reasons)
+
+
+@pytest.mark.parametrize("name", ["lines", "events"])
+def test_a_line_that_only_grows_is_a_stall_but_not_while_we_do_not_read(name: str) -> None:
+    now_s = 0.0
+    sent, grown = b": alive\n", 0
+
+    class Read:
+        def pieces(self) -> Iterator[bytes]:
+            nonlocal now_s, grown
+            for _ in range(3):
+                yield sent + b"a"
+            while True:
+                now_s, grown = now_s + 1, grown + 1
+                yield b"a"
+
+    read: Any = Read()
+    if name == "events":
+        reading: Any = event_batches(read, SseReader(), line_s=10, clock=lambda: now_s)
+    else:
+        reading = line_batches(read, LineCutter(), line_s=10, clock=lambda: now_s)
+    for _ in range(3):
+        next(reading)
+        now_s += 1_000
+    with pytest.raises(LongReadFailed, match="no line ended"):
+        list(reading)
+    assert 11 == grown
 
 
 @pytest.mark.parametrize("name", [name for name in NETWORKS if name not in OF_TOKENS])
