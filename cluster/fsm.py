@@ -33,7 +33,7 @@ from quorate.cluster.state import image
 from quorate.cluster.state.dedup import DedupView
 from quorate.cluster.state.image import Image
 from quorate.cluster.state.polls import Polls, PollView
-from quorate.cluster.state.sessions import HowFar, Session, Sessions
+from quorate.cluster.state.sessions import HowFar, Sessions
 from quorate.cluster.state.shares import COMMON, Shares
 from quorate.cluster.state.tally import Columns, Tally
 from quorate.cluster.state.tombstones import Tombstone, Tombstones
@@ -352,21 +352,15 @@ class StateMachine:
     def dedup(self) -> DedupView:
         return self._dedup.view()
 
-    def producers(self) -> int:
-        return len(self._sessions)
+    @property
+    def producers(self) -> Sessions:
+        """Their sessions, to look at. What `freeze` gives of them is a copy."""
+        return self._sessions
 
     @property
     def listings(self) -> int:
         """How many options all polls have together."""
         return self._tally.listings
-
-    @property
-    def forgotten_producers(self) -> int:
-        return len(self._sessions.forgotten())
-
-    def sessions(self) -> dict[str, Session]:
-        """A copy of all producer sessions."""
-        return self._sessions.freeze()
 
     # ---- what was deleted -------------------------------------------------------------------------------------------
 

@@ -77,7 +77,8 @@ class Access:
     def _remember(self, address: str) -> Caller:
         if len(self._nobody) >= ADDRESSES_KEPT:
             self._nobody.clear()
-        caller = self._nobody[address] = Caller(_plain(address), self.anonymous, bucket=self._rates.of_address(address))
+        bucket, is_stranger = self._rates.of_address(address), self._file is not None
+        caller = self._nobody[address] = Caller(_plain(address), self.anonymous, bucket=bucket, is_stranger=is_stranger)
         return caller
 
     def _known(self, credentials: bytes, address: str) -> Caller:

@@ -11,12 +11,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
-from quorate.cluster.read.digests import Digests
+from quorate.cluster.read.digests import ASKED_MAX, POINTS_ASKED_MAX, Digests
 from quorate.cluster.read.reads import Reads
+from quorate.cluster.read.version_waits import WAITING_MAX
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.submitter import Submitter
 from quorate.http.access import Access
 from quorate.http.big_votes import BigVotes
+from quorate.http.caller_places import CallerPlaces
 from quorate.http.counts import Counts
 from quorate.http.events import Events
 from quorate.http.limits import Limits
@@ -75,6 +77,17 @@ class Settings(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class ReadPlaces:
+    """Of reads that may take long. The rooms below bound how many there are, and these who may take them."""
+
+    waits: CallerPlaces = field(default_factory=lambda: CallerPlaces(WAITING_MAX, "reads that wait for a version"))
+    digests: CallerPlaces = field(default_factory=lambda: CallerPlaces(ASKED_MAX, "digests under way"))
+    log_points: CallerPlaces = field(
+        default_factory=lambda: CallerPlaces(POINTS_ASKED_MAX, "questions about entries of the log")
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Api:
     """The parts of a node that handlers use, complete when it is made. `loop` is the node's loop."""
 
@@ -98,6 +111,7 @@ class Api:
     counts: Counts = field(default_factory=Counts)
     parse_pool: ParsePool = field(default_factory=ParsePool)
     big_votes: BigVotes = field(default_factory=BigVotes)
+    places: ReadPlaces = field(default_factory=ReadPlaces)
     turns: Turns = field(default_factory=Turns)  # of big work on the loop
     thread_turns: ThreadTurns = field(default_factory=ThreadTurns)  # of Flask's threads
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)

@@ -19,6 +19,7 @@ from quorate.http.address_shares import AddressShares
 from quorate.http.answer import ANSWER
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
+from quorate.http.caller_places import CallerPlaces, holder_of
 from quorate.http.collected import Collected
 from quorate.http.connection import CONNECTION, READING, HttpConnection
 from quorate.http.events import Stream
@@ -50,6 +51,7 @@ class AsgiApp:
         self._hot = hot
         self._bodies = Bodies()
         self._in_flask = 0
+        self._flask_places = CallerPlaces(api.limits.threads + api.limits.waiting, "requests of this kind")
         self._flask_shares = AddressShares(api.limits.threads + api.limits.waiting, api.limits.address_percent)
         self._cut = False
 
@@ -109,7 +111,7 @@ class AsgiApp:
         finally:
             self._bodies.done(request.body)
         if isinstance(answer, InTurn):
-            async with self._api.turns:
+            async with self._api.turns.of(holder_of(request.caller)):
                 return await self._send(scope, send, answer.make())
         if isinstance(answer, Reply):
             return await self._send(scope, send, answer)
@@ -120,7 +122,7 @@ class AsgiApp:
     async def _read(self, request: Request, route: Route, scope: Scope, receive: Receive) -> None:
         if route.method != "GET":
             length = read_headers(request, scope)
-            request.body = await self._bodies.read(receive, length, route.body_max(self._api.limits))
+            request.body = await self._bodies.read(receive, length, route.body_max(self._api.limits), scope)
             return
         request.query = query_of(scope)
         for name, value in scope["headers"]:
@@ -177,7 +179,7 @@ class AsgiApp:
         limits = self._api.limits
         try:
             body_max = match.route.body_max(limits) if match.route is not None else limits.small_body_bytes
-            body = await self._bodies.read(receive, length_of(scope), body_max)
+            body = await self._bodies.read(receive, length_of(scope), body_max, scope)
             query_of(scope)
             await self._on_thread(scope, partial(_ask_flask, scope, _given(body, receive), collected.take))
         except QuorateError as error:
@@ -219,12 +221,14 @@ class AsgiApp:
             raise NotReady("this node answers as many requests of this kind as it can; try again in a moment")
         if self._flask_shares.is_full(key):
             raise Overloaded("this address waits for as many answers of this kind as its share (http.address_percent)")
+        self._flask_places.take(scope[CALLER])
         self._in_flask += 1
         self._flask_shares.take(key)
         try:
             return await work(await self._flask.get())
         finally:
             self._in_flask -= 1
+            self._flask_places.give_back(scope[CALLER])
             self._flask_shares.give_back(key)
 
     def cut(self) -> None:

@@ -1,4 +1,4 @@
-"""Requests with very many votes: one at a time at each node.
+"""Requests with very many votes: one at a time at each node, and callers take turns.
 
 Each costs every node as much as thousands of small ones, and the small ones that come later would wait behind all of
 them. One that is refused, or most of whose votes are, costs most of all and brings nothing. After it there is a rest,
@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from quorate.errors import Overloaded
+from quorate.fair_lock import FairLock
 from quorate.http.reply import Reply
 
 BIG_ANSWER_BYTES = (
@@ -23,13 +24,13 @@ class BigVotes:
     """Used on the node's loop."""
 
     def __init__(self) -> None:
-        self._one = asyncio.Lock()
+        self._one = FairLock()
 
-    async def cast(self, cast: Callable[[], Awaitable[Reply]], timeout_s: float) -> Reply:
-        """Call `cast` when it is its turn. Raises `Overloaded` if that does not come in time."""
+    async def cast(self, cast: Callable[[], Awaitable[Reply]], timeout_s: float, who: str = "") -> Reply:
+        """Call `cast` when it is the turn of `who` asks. Raises `Overloaded` if that does not come in time."""
         try:
             async with asyncio.timeout(timeout_s):
-                await self._one.acquire()
+                await self._one.acquire(who)
         except TimeoutError:
             raise Overloaded(
                 "too many requests with very many votes wait on this node; try again in a moment"

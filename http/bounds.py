@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from quorate.cluster.fsm import StateMachine
+from quorate.cluster.state.sessions import OWNED_MAX
 from quorate.errors import Forbidden, QuorateError, TooLarge, Unauthorized
 from quorate.security.caller import Caller
 from quorate.security.roles import Role
@@ -68,6 +70,15 @@ def own_name(caller: Caller, producer: str) -> str:
     if not caller.may(needed):
         raise _refused(caller, needed, "producers belong to a token; send one")
     return producer
+
+
+def check_producers(caller: Caller, name: str, state: StateMachine) -> None:
+    """Raises `TooLarge` if this would be one producer too many of the caller's token: all tokens share one limit."""
+    if caller.token is None or caller.may(OF_OTHERS) or name in state.producers:
+        return
+    if state.producers.owned_by(caller.name) >= OWNED_MAX:
+        words = f"the token {caller.name} has {OWNED_MAX:,} producers already; `quorate producers forget` some"
+        raise TooLarge(words, limit=OWNED_MAX)
 
 
 def _refused(caller: Caller, needed: Role, detail: str) -> QuorateError:

@@ -32,6 +32,7 @@ from quorate.http.flow import Flow, new_parser
 from quorate.http.intake import FIRST_BYTES, HEADER_BYTES, SMALL_HEAD_BYTES, Intake, WaitingBytes
 from quorate.http.line import WaitingLine
 from quorate.http.origins import hosts_in_line
+from quorate.http.reading_pace import ReadingPace
 from quorate.http.unsent import UnsentBytes
 from quorate.http.upgrade import without_offer
 
@@ -80,11 +81,8 @@ class HttpConnection(HttpToolsProtocol):
         self._parsed_before = 0  # bytes of a head that is parsed once more
         self._pieces = 0  # in which the current request's body, and trailers, have come
         self._body_bytes = 0  # of the current request's body, that have come
-        self._stalled_since_s: float | None = None
-        self.unread_since_s: float | None = None
+        self._reading = ReadingPace()
         self._big_bytes = 0  # of the big answer that was written last
-        self._unread_bytes = 0  # the most that was unread since then
-        self._unsent = 0
 
     def connection_lost(self, error: Exception | None) -> None:
         super().connection_lost(error)
@@ -296,11 +294,15 @@ class HttpConnection(HttpToolsProtocol):
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self.unread_since_s = None
+        self._reading.unread_since_s = None
         self._big_bytes = self.transport.get_write_buffer_size()
         if self._deferred is not None:
             (cycle, app), self._deferred = self._deferred, None
             self._begin(cycle, app)
+
+    @property
+    def unread_since_s(self) -> float | None:
+        return self._reading.unread_since_s
 
     @property
     def unsent(self) -> int:
@@ -326,9 +328,11 @@ class HttpConnection(HttpToolsProtocol):
 
     @property
     def idle_since_s(self) -> float | None:
-        """Since when it waits for a request. None while it has one, or something of an answer to send."""
-        if self._is_busy or self.transport.is_closing() or self.transport.get_write_buffer_size():
+        """Since when it waits for a request, or for the rest of one. None while it has work, or something to send."""
+        if self.transport.is_closing() or self.transport.get_write_buffer_size():
             return None
+        if self._is_busy:
+            return self._began_s if self._waits_for_body else None
         timer = self.timeout_keep_alive_task  # set while no byte of a next request has come
         return self._began_s if timer is None else timer.when() - self.timeout_keep_alive
 
@@ -338,8 +342,20 @@ class HttpConnection(HttpToolsProtocol):
         cycle: RequestResponseCycle | None = self.cycle
         return cycle is not None and not cycle.response_complete
 
+    @property
+    def _waits_for_body(self) -> bool:
+        """Whether nothing can be done for its request, because a part of the body is to come."""
+        return self._arriving and not self._in_head and self._answers_current_request
+
     def close_idle(self) -> None:
-        self.transport.close()
+        if self._is_busy:
+            self.refuse(Overloaded("its place was needed for another client, and the body was not complete"))
+        else:
+            self.transport.close()
+
+    def cut_body(self) -> None:
+        """The room for bodies is used up, and this one is not complete."""
+        self.refuse(Overloaded("too many big requests arrive at this node at once; try again in a moment"))
 
     # ---- what takes too long ----------------------------------------------------------------------------------------
 
@@ -350,28 +366,8 @@ class HttpConnection(HttpToolsProtocol):
             timeout_s = limits.head_timeout_s if self._in_head else limits.body_timeout_s
             if now_s - self._began_s > timeout_s:
                 self.refuse(TooSlow("the request did not arrive in time; nothing was done"))
-        unsent = self.transport.get_write_buffer_size()
-        self._bound_reading(self.unsent, now_s)
-        if not unsent or unsent < self._unsent:
-            self._stalled_since_s = None
-        elif self._stalled_since_s is None:
-            self._stalled_since_s = now_s
-        elif now_s - self._stalled_since_s > limits.stall_timeout_s:
+        if self._reading.is_too_slow(self.transport.get_write_buffer_size(), self.unsent, limits, now_s):
             self.transport.abort()
-        self._unsent = unsent
-
-    def _bound_reading(self, unsent: int, now_s: float) -> None:
-        """An answer must be read as a whole in a time that its size allows, however steadily a client reads it."""
-        limits = self._api.limits
-        if not unsent:
-            self.unread_since_s = None
-        elif self.unread_since_s is None:
-            self.unread_since_s, self._unread_bytes = now_s, unsent
-        else:
-            self._unread_bytes = max(self._unread_bytes, unsent)
-            allowed_s = limits.stall_timeout_s + self._unread_bytes / limits.answer_bytes_per_s
-            if now_s - self.unread_since_s > allowed_s:
-                self.transport.abort()
 
     # ---- hanging up -------------------------------------------------------------------------------------------------
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from quorate.errors import Invalid, Stale
+from quorate.http.api import Api
 from quorate.http.operation import Parameter
 from quorate.http.request import once, read_duration, read_version
+from quorate.security.caller import Caller
 from quorate.words import LEVELS, Level
 
 MAJORITY_S = 1.0  # how long a linearizable read may wait for a majority, in addition to its `wait`
@@ -54,8 +57,16 @@ def read_consistency(parameters: dict[str, list[str]], wait_max_s: float) -> Con
     )
 
 
-async def within(consistency: Consistency, read: Coroutine[Any, Any, T]) -> T:
-    """The result of the read. Raises `Stale` if a linearizable read hears from no majority in time."""
+async def within(api: Api, caller: Caller, consistency: Consistency, read: Coroutine[Any, Any, T]) -> T:
+    """The result of the read. Raises `Stale` if a linearizable read hears from no majority in time, and `Overloaded` if
+    the caller has too many reads that wait."""
+    if consistency.min_version <= api.replica.state.version:
+        return await _within(consistency, read)
+    with contextlib.closing(read), api.places.waits.held(caller):
+        return await _within(consistency, read)
+
+
+async def _within(consistency: Consistency, read: Coroutine[Any, Any, T]) -> T:
     if consistency.level != "linearizable":
         return await read
     try:

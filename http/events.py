@@ -20,6 +20,7 @@ from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.address_shares import AddressShares, share_key
+from quorate.http.caller_places import CallerPlaces
 from quorate.http.poll_changes import PollChanges, deleted_event
 from quorate.http.reply import encode
 from quorate.security.caller import Caller
@@ -32,6 +33,7 @@ HEARTBEAT = b":\n\n"
 CUT_AFTER_S = 0.3  # a client whose token was revoked has this long to read the end of its stream
 RECONNECT = b"retry: 1000\n\n"
 STREAMS_AT_ONCE = 50  # to send to a thousand takes the loop some 40 ms
+WHOEVER = Caller("", "operate")  # follows a stream whose caller is not known
 Ready = Callable[[], Awaitable[None]]
 OPTIONS_PER_ROUND = 20_000  # a bigger change takes several rounds, so that the loop can send Raft's heartbeats
 
@@ -119,6 +121,7 @@ class Stream:
     def close(self) -> None:
         if not self.closed:
             self._events.shares.give_back(self.share_key)
+            self._events.places.give_back(self.caller or WHOEVER)
         self.closed = True
         if self.beginning is not None:
             self.beginning.cancel()
@@ -137,6 +140,7 @@ class Events:
         self._turns = turns or Turns()
         self._streams_max = streams_max
         self.shares = AddressShares(streams_max, address_percent)
+        self.places = CallerPlaces(streams_max, "event streams")
         self._streams: set[Stream] = set()
         self._without_tallies: set[Stream] = set()
         self._poll_changes = PollChanges(replica)
@@ -187,6 +191,7 @@ class Events:
                 f"{count(self.shares.most, 'stream')} of events to this address are open already, "
                 "its share (http.address_percent)"
             )
+        self.places.take(caller or WHOEVER)
         self.shares.take(stream.share_key)
         if when is None:
             self._begin(stream, polls, after)

@@ -13,6 +13,7 @@ the forgotten one never counts in it. A name that never counted anything may be 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,7 @@ from quorate.cluster.state.tombstones import KEPT_MS
 from quorate.vote import ID_BYTES_MAX, Outcome
 
 PRODUCERS_MAX = 100_000
+OWNED_MAX = PRODUCERS_MAX // 10  # that belong to one token. The doors see to it: it is no rule of the log
 FORGOTTEN_MAX = 100_000
 TOO_MANY_FORGOTTEN = (
     f"{FORGOTTEN_MAX:,} forgotten producers are remembered. The oldest are dropped when more votes were counted and "
@@ -32,6 +34,12 @@ REMEMBERED_REQUESTS = 5  # as in Kafka, where a producer may have as many on the
 
 # (epoch, last sequence, fingerprints of the last requests, newest last). A tuple, so that a snapshot can share it.
 Session = tuple[int, int, tuple[int, ...]]
+
+
+def owner_of(producer: str) -> str:
+    """The name of the token that a producer belongs to: `ann/p` to ann. "" if it belongs to none."""
+    owner, slash, _ = producer.partition("/")
+    return owner if slash else ""
 
 
 class ForgottenProducer(msgspec.Struct, array_like=True, frozen=True):
@@ -58,12 +66,20 @@ class HowFar:
 class Sessions:
     def __init__(self, sessions: dict[str, Session] | None = None, forgotten: Iterable[ForgottenProducer] = ()) -> None:
         self._sessions = sessions or {}
+        self._owned = Counter(map(owner_of, self._sessions))
         names = {name.producer: name for name in forgotten}  # the oldest first
         self._forgotten = {name: each for name, each in names.items() if each.may_have_counted}
         self._emptied = {name: each for name, each in names.items() if not each.may_have_counted}
 
     def __len__(self) -> int:
         return len(self._sessions)
+
+    def __contains__(self, producer: str) -> bool:
+        return producer in self._sessions
+
+    def owned_by(self, owner: str) -> int:
+        """How many sessions belong to the token of this name; "": to none."""
+        return self._owned[owner]
 
     def open(self, producer: str, *, anew: bool = False) -> ProducerResult | ForgetResult | Refused:
         """`anew`: also if this name was forgotten and may have counted something."""
@@ -76,6 +92,8 @@ class Sessions:
             return Refused(f"this cluster has {PRODUCERS_MAX:,} producers already; `quorate producers forget` some")
         name = self._name(producer)
         epoch, sequence, recent = known or (0 if name is None else name.epoch, 0, ())
+        if known is None:
+            self._owned[owner_of(producer)] += 1
         self._sessions[producer] = (epoch + 1, sequence, recent)
         return ProducerResult(epoch + 1, sequence)
 
@@ -97,6 +115,7 @@ class Sessions:
         if counts and producer not in self._forgotten and len(self._forgotten) >= FORGOTTEN_MAX:
             return ForgetResult("too_large", detail=TOO_MANY_FORGOTTEN)
         del self._sessions[producer]
+        self._owned[owner_of(producer)] -= 1
         self._forgotten.pop(producer, None)
         self._emptied.pop(producer, None)
         (self._forgotten if counts else self._emptied)[producer] = ForgottenProducer(

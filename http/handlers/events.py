@@ -13,6 +13,7 @@ from quorate.http.handlers.named import names_polls
 from quorate.http.operation import STRING, Operation
 from quorate.http.reply import Headers, signature
 from quorate.http.request import Request, once, read_query, read_version
+from quorate.security.caller import Caller
 from quorate.words import count
 
 STREAM_POLLS_MAX = 100
@@ -53,12 +54,12 @@ async def follow(api: Api, request: Request) -> Stream:
     caller, followed = request.caller, shown_polls(request.caller, polls)
     after = read_version(request.last_event_id, "Last-Event-ID") if request.last_event_id else 0
     try:
-        await _ready(api, polls, after, READY_S)
+        await _ready(api, caller, polls, after, READY_S)
     except (Stale, NotReady):
         if EVENT_STREAM not in request.accept:
             raise
         api.access.check_holds(caller)
-        when = partial(_ready, api, polls, after, HOLD_S)
+        when = partial(_ready, api, caller, polls, after, HOLD_S)
         return api.events.open(followed, after=after, when=when, caller=caller, only_polls=only_polls)
     api.access.check_holds(caller)
     return api.events.open(followed, after=after, caller=caller, only_polls=only_polls)
@@ -71,8 +72,11 @@ def _only_polls(parameters: dict[str, list[str]]) -> bool:
     return bool(only)
 
 
-async def _ready(api: Api, polls: Sequence[str], after: int, wait_s: float) -> None:
-    """Wait until this node can serve the stream. Raises `Stale`, `NotReady`, or `UnknownPoll`."""
+async def _ready(api: Api, caller: Caller, polls: Sequence[str], after: int, wait_s: float) -> None:
+    """Wait until this node can serve the stream. Raises `Stale`, `NotReady`, `Overloaded` or `UnknownPoll`."""
+    if after > api.replica.state.version:
+        with api.places.waits.held(caller):
+            await api.reads.wait_until_known(after, wait_s)
     await api.reads.wait_until_known(after, wait_s)
     for poll_id in polls:
         api.reads.check_poll(poll_id)

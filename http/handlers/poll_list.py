@@ -78,7 +78,8 @@ async def show_all(api: Api, request: Request) -> Rendering:
         min_version=max(consistency.min_version, page.version),
         wait_s=consistency.wait_s,
     )
-    return partial(_render, page, _seen_by(request.caller, await within(consistency, read)))
+    found = await within(api, request.caller, consistency, read)
+    return partial(_render, page, _seen_by(request.caller, found))
 
 
 def _seen_by(caller: Caller, found: Versioned[list[PollView]]) -> Versioned[list[PollView]]:

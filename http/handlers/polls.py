@@ -166,7 +166,7 @@ async def show(api: Api, request: Request, poll_id: str) -> Reply | InTurn:
     read = api.reads.poll(
         poll_id, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
     )
-    found = await within(consistency, read)
+    found = await within(api, request.caller, consistency, read)
     make = partial(_show, found)
     return InTurn(make) if is_big(found.value) else make()
 

@@ -54,7 +54,7 @@ async def show_all(api: Api, request: Request) -> Rendering:
     if not 1 <= limit <= LISTED:
         raise Invalid(f"limit is {limit}; give 1 to {LISTED:,}")
     state, after = api.replica.state, normal_form(once(parameters, "after", ""))
-    return partial(_render, state.sessions(), after, limit, state.version)
+    return partial(_render, state.producers.freeze(), after, limit, state.version)
 
 
 def _render(sessions: dict[str, Session], after: str, limit: int, version: int) -> Reply:

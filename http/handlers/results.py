@@ -27,7 +27,7 @@ async def results(api: Api, request: Request, poll_id: str) -> Reply | InTurn:
     read = api.reads.results(
         poll_id, level=consistency.level, min_version=consistency.min_version, wait_s=consistency.wait_s
     )
-    tally = await within(consistency, read)
+    tally = await within(api, request.caller, consistency, read)
     if isinstance(tally.results, BigResults):
         return InTurn(partial(_big_reply, tally, tally.results))
     return reply(tally, version=tally.version)

@@ -29,7 +29,8 @@ from quorate.errors import (
     UnknownPoll,
 )
 from quorate.http.api import Api
-from quorate.http.bounds import check_votes, own_name
+from quorate.http.bounds import check_producers, check_votes, own_name
+from quorate.http.caller_places import holder_of
 from quorate.http.json_body import reader
 from quorate.http.operation import Operation
 from quorate.http.parse_pool import BIG_BYTES
@@ -106,7 +107,7 @@ async def cast(api: Api, request: Request) -> Reply:
     """POST /votes: read the votes, submit them, answer."""
     if len(request.body) < BIG_BYTES:
         return await _cast(api, request)
-    return await api.big_votes.cast(partial(_cast, api, request), api.limits.timeout_s)
+    return await api.big_votes.cast(partial(_cast, api, request), api.limits.timeout_s, holder_of(request.caller))
 
 
 async def _cast(api: Api, request: Request) -> Reply:
@@ -139,6 +140,7 @@ async def open_producer(api: Api, request: Request) -> Reply:
     """POST /producers: open a session, or take it over with a new epoch."""
     (producer, anew), caller = _read_producer(request.body), request.caller
     name, timeout_s = own_name(caller, producer), api.limits.timeout_s
+    check_producers(caller, name, api.replica.state)
     opened = await api.submitter.open_producer(name, timeout_s=timeout_s, anew=anew)
     crash_point("session-opened")
     session = {"producer": producer, "epoch": opened.epoch, "sequence": opened.sequence}

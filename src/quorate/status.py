@@ -166,9 +166,9 @@ def _state_status(state: StateMachine) -> StateStatus:
         time_ms=state.time_ms,
         polls=len(state.polls()),
         options=state.listings,
-        producers=state.producers(),
+        producers=len(state.producers),
         deleted_polls=len(state.tombstones()),
-        forgotten_producers=state.forgotten_producers,
+        forgotten_producers=len(state.producers.forgotten()),
         dedup=DedupStatus(dedup.window, dedup.accepted, dedup.held, dedup.memory_bytes, shares),
     )
 

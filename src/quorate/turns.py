@@ -1,8 +1,9 @@
 """Big work that any client may ask for: one piece at a time, and after each piece a rest that is twice as long.
 
 A tally of 100,000 options takes some 25 ms, and a client asks for it with 60 bytes. If a hundred do, a node must go on
-to count votes and to be heard as the leader. So big work of all kinds takes turns, in the order in which it came, and
-has a third of the time; the rest is for what is small. Who asks for one big thing alone does not notice.
+to count votes and to be heard as the leader. So big work of all kinds takes turns, and has a third of the time; the
+rest is for what is small. Callers take turns, too: the work of each is done in the order in which it came. Who asks for
+one big thing alone does not notice.
 
 `Turns` is for work on the loop, which is done in pieces of about a millisecond. `ThreadTurns` is for work on threads:
 they share the interpreter with the loop, so of eight that work at once the loop would have to wait for each.
@@ -13,9 +14,11 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from types import TracebackType
+
+from quorate.fair_lock import FairLock
 
 REST = 2.0  # times as long as the work
 REST_AT_ONCE_S = 0.002  # timers of the loop are no finer; less is put off until it is so much
@@ -23,23 +26,40 @@ REST_MAX_S = 1.0
 
 
 class Turns:
-    """Used on one loop: `async with turns:` around the work, and `await turns.rest()` between its pieces."""
+    """Used on one loop: `async with turns:` around the work, and `await turns.rest()` between its pieces.
+
+    `async with turns.of(who):` is for work that somebody asked for.
+    """
 
     def __init__(self) -> None:
-        self._one = asyncio.Lock()
+        self._one = FairLock()
         self._began_s = self._rests_until_s = 0.0
 
     async def __aenter__(self) -> None:
-        await self._one.acquire()
+        await self._begin("")
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    @asynccontextmanager
+    async def of(self, who: str) -> AsyncIterator[None]:
+        await self._begin(who)
+        try:
+            yield
+        finally:
+            self._end()
+
+    async def _begin(self, who: str) -> None:
+        await self._one.acquire(who)
         try:
             await self._rest()
         except BaseException:
             self._one.release()
             raise
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def _end(self) -> None:
         self._note()
         self._one.release()
 

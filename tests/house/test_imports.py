@@ -18,7 +18,10 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "plain": (
         [
             *(f"quorate.{n}" for n in ("errors", "exit_code", "host_port", "own_files", "shown", "site")),
-            *(f"quorate.{n}" for n in ("crash_points", "pace", "turns", "unreadable", "vote", "vote_json", "words")),
+            *(
+                f"quorate.{n}"
+                for n in ("crash_points", "fair_lock", "pace", "turns", "unreadable", "vote", "vote_json", "words")
+            ),
             "quorate.cluster.entry",
         ],
         [],

@@ -17,6 +17,7 @@ class Caller:
     role: RouteRole
     token: Token | None = None
     bucket: Bucket | None = None  # of its rate; None: it has no rate
+    is_stranger: bool = False  # it has no token where tokens are configured, whatever it may do
 
     @property
     def name(self) -> str:

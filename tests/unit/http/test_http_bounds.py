@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from quorate.cluster.entry import encode_raise
+from quorate.cluster.fsm import StateMachine
 from quorate.http.access import Access
 from quorate.security.token_file import TokenFile
 from tests.support.http_node import MOOD, Node, running
@@ -162,6 +164,20 @@ def test_no_name_reaches_the_producer_of_another_token(node: Node) -> None:
 def test_a_name_that_is_too_long_with_its_owner_is_refused(node: Node) -> None:
     assert 200 == status(node, "bob", "POST", "/producers", {"producer": "p" * 124})
     assert 413 == status(node, "bob", "POST", "/producers", {"producer": "p" * 125})
+
+
+def test_one_token_takes_no_more_than_its_part_of_all_producers(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.http.bounds.OWNED_MAX", 2)
+    opened = [node.ask("POST", "/producers", {"producer": name}, bearer("bob")) for name in ("p", "q", "r", "p")]
+    assert [200, 200, 413, 200] == [answer.status for answer in opened]
+    assert "the token bob has 2 producers already" in opened[2].json["detail"]
+    assert [200] * 3 == [status(node, "boss", "POST", "/producers", {"producer": name}) for name in "pqr"]
+    assert 200 == status(node, "carl", "POST", "/producers", {"producer": "p"})
+    node.replica.state.raise_level(encode_raise(1))
+    assert 200 == status(node, "boss", "DELETE", "/producers/bob/q")
+    assert 200 == status(node, "bob", "POST", "/producers", {"producer": "r"})
+    assert (2, 3, 1) == tuple(map(node.replica.state.producers.owned_by, ("bob", "boss", "carl")))
+    assert 2 == StateMachine.restore(node.call(node.replica.state.freeze).encode()).producers.owned_by("bob")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.address_shares import share_key
 from quorate.http.connection_places import ConnectionPlaces
 from quorate.http.limits import Limits
+from tests.support.http_node import running
+from tests.support.waiting import wait_for
 
 HERE, ONE, TWO = "", "203.0.113.1", "203.0.113.2"
 
@@ -140,3 +143,20 @@ def test_clients_of_this_host_may_hold_all() -> None:
 )
 def test_what_an_address_counts_as(host: str, key: str) -> None:
     assert key == share_key(host)
+
+
+# ---- at a node ------------------------------------------------------------------------------------------------------
+
+HALF = b"POST /votes HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n[{"
+
+
+def test_a_request_whose_body_does_not_come_keeps_no_place() -> None:
+    with running(limits=Limits(connections=3)) as node, contextlib.ExitStack() as stack:
+        waiting = [stack.enter_context(node.dial()) for _ in range(3)]
+        for each in waiting:
+            each.sendall(HALF)
+        wait_for("all of them have begun", lambda: len([c for c in node.server._open() if c.idle_since_s]) == 3)
+        wait_for("a new one has a place", lambda: node.ask("GET", "/livez").status == 200)
+        told = [each.recv(65_536) for each in waiting[:1]]
+        assert told[0].startswith(b"HTTP/1.1 429 ")
+        assert b"the body was not complete" in told[0]

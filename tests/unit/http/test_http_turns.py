@@ -38,7 +38,7 @@ def test_what_is_big_waits_for_its_turn_and_what_is_small_does_not(node: Node, p
     node.run(lock.acquire())
     with ThreadPoolExecutor(3) as pool:
         asked = [pool.submit(node.ask, "GET", path) for _ in range(3)]
-        wait_for("they wait", lambda: lock._waiters)
+        wait_for("they wait", lambda: lock._waiting)
         assert [200] * 3 == [node.ask("GET", p).status for p in ("/livez", "/polls/mood/results", "/polls/mood")]
         assert not any(each.done() for each in asked)
         node.call(lock.release)
@@ -51,7 +51,7 @@ def test_events_of_a_big_poll_wait_for_their_turn_and_others_do_not(node: Node) 
     with ExitStack() as sockets:
         big, mood = (sockets.enter_context(node.dial()) for _ in range(2))
         big.sendall(FOLLOW % b"big")
-        wait_for("its events wait", lambda: lock._waiters)
+        wait_for("its events wait", lambda: lock._waiting)
         mood.sendall(FOLLOW % b"mood")
         until_seen(mood, b'"results":{"happy":0')
         assert 200 == node.vote(option="happy").status
