@@ -9,6 +9,10 @@ Origin says of which site a page is whose script asks. Browsers send it with eac
 site (Fetch standard); other clients do not send it. A page of ours comes from the host that is asked, from where a
 member is advertised, or, behind a proxy that asks in its own name, from one of `http.hosts`. An address alone is no
 proof here: anybody can have a page at an address.
+
+What a page takes in as an image, a script or a frame is asked without Origin. The page cannot read it, but it learns
+whether there was something, and an open stream or a read that waits is held for it. Browsers say of such a request
+where it comes from (Fetch Metadata), where they trust the connection: over HTTPS, and to this host.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from typing import Literal
 from quorate.errors import Forbidden, Invalid, Misdirected
 from quorate.site import Site, read_name, read_site, site_of_origin, site_of_url
 
+ELSEWHERE = (b"cross-site", b"same-site")  # values of Sec-Fetch-Site; a site includes all ports of its host
 PASSED_MAX = 1_024
 SHOWN = 100  # characters of what a request says that a refusal repeats
 
@@ -35,6 +40,13 @@ def hosts_in_line(target: bytes, headers: Iterable[tuple[bytes, bytes]]) -> list
     authority = target.partition(b"://")[2].partition(b"/")[0].partition(b"?")[0]
     given = [value for name, value in headers if name == b"host"]
     return [(b"host", authority)] if authority and any(one.lower() != authority.lower() for one in given) else []
+
+
+def _check_no_part_of_a_page(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raises `Forbidden` unless a link of another site was followed: then the answer is a page of its own."""
+    told = dict(headers)
+    if (told.get(b"sec-fetch-mode"), told.get(b"sec-fetch-dest")) != (b"navigate", b"document"):
+        raise Forbidden("a page of another site may link to this node, and take nothing from it")
 
 
 class Origins:
@@ -60,8 +72,8 @@ class Origins:
         self.passed: set[bytes] = set()  # hosts that need no second look: most requests have one of few
 
     def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Raises `Misdirected` for a foreign Host, `Forbidden` for a foreign Origin, `Invalid` where one is unclear."""
-        host = origin = None
+        """Raises `Misdirected` for a foreign Host, `Forbidden` for a foreign page, `Invalid` where one is unclear."""
+        host = origin = fetch_site = None
         for name, value in headers:
             if name == b"host":
                 if host is not None:
@@ -71,10 +83,14 @@ class Origins:
                 if origin is not None:
                     raise Invalid("Origin is given twice; give it once")
                 origin = value
+            elif name == b"sec-fetch-site":
+                fetch_site = value
         if host not in self.passed:
             self._check_host(host)
         if host is not None and origin is not None:
             self._check_origin(origin.decode("latin-1"), host.decode("latin-1"))
+        elif fetch_site in ELSEWHERE:
+            _check_no_part_of_a_page(headers)
 
     def refresh(self) -> None:
         """Look again where the members are. The server does it once a second, and a name that is not known does it."""

@@ -115,6 +115,42 @@ def test_a_page_of_another_site_changes_and_reads_nothing(node: Node, led_here: 
     assert 0 == node.tally()["happy"]
 
 
+def test_a_page_of_another_site_takes_in_nothing_and_holds_nothing(node: Node, led_here: Browser) -> None:
+    """It learned which polls there are, and a script that never ends held an event stream."""
+
+    class Bare(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    script = """async (url) => {
+        const taken = (tag, name, path) => new Promise((done) => {
+            const element = document.createElement(tag);
+            element.onload = () => done(true);
+            element.onerror = () => done(false);
+            element[name] = url + path;
+            document.body.append(element);
+        });
+        return [
+            await taken("object", "data", "/polls/mood"), await taken("script", "src", "/livez"),
+            await taken("script", "src", "/events"), await taken("img", "src", "/static/mark.svg"),
+        ];
+    }"""
+    with serving(Bare) as port, contextlib.closing(led_here.new_context()) as context:
+        page = context.new_page()
+        for name in ("evil.example", "localhost"):  # another port of one host is one site to browsers, and not to us
+            page.goto(f"http://{name}:{port}/")
+            assert [False] * 4 == page.evaluate(script, f"http://localhost:{node.port}")
+            assert 0 == len(node.api.events)
+        page.set_content(f'<a href="http://localhost:{node.port}/">the votes</a>')
+        page.get_by_role("link").click()
+        expect(page.locator("#link")).to_have_text("live")
+
+
 def test_the_page_votes_through_a_proxy_that_rewrites_host(node: Node, pages: Pages) -> None:
     with serving(proxy_before(node)) as port:
         page = pages.open(f"http://votes.example:{port}/")

@@ -113,3 +113,32 @@ def test_a_refusal_says_what_the_proxy_or_the_node_must_be_told(node: Node) -> N
     assert f"127.0.0.1:{node.port}" in document["detail"]
     assert "proxy_set_header Host $http_host" in document["detail"]
     assert "'new.example' to http.hosts" in document["detail"]
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+@pytest.mark.parametrize(
+    ("mode", "dest"),
+    [("no-cors", "image"), ("no-cors", "script"), ("navigate", "iframe"), ("navigate", "object"), ("no-cors", "empty")],
+)
+def test_what_a_page_of_another_site_takes_in_is_refused(node: Node, site: str, mode: str, dest: str) -> None:
+    headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Mode": mode, "Sec-Fetch-Dest": dest}
+    for path in ("/polls/mood", "/polls/nope", "/livez", "/events", "/metrics", "/openapi.json", "/nothing"):
+        answer = node.ask("GET", path, headers=headers)
+        assert (403, True) == (answer.status, "of another site" in answer.json["detail"])
+    assert 0 == len(node.api.events)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},  # a link
+        {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Site": "none", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"},  # typed by the reader
+        # Between the pages of two nodes: Origin decides.
+        {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "cors", "Origin": "http://10.0.0.2:8001"},
+        {},
+    ],
+)
+def test_links_to_a_node_and_its_own_pages_are_answered(node: Node, headers: dict[str, str]) -> None:
+    for path in ("/", "/polls/mood/results"):
+        assert 200 == node.ask("GET", path, headers=headers).status
