@@ -1,7 +1,8 @@
 """One line in the log for each act of an operator: who, what, from where, and the version that the node had then.
 
-A line is written when the act is done, and when it failed: an operator's act that may have taken effect is an act. What
-a caller wrote is shown in ASCII and escaped, so that nothing of it can look like another line.
+A line is written when the act is done, and when it failed: an operator's act that may have taken effect is an act. Who
+does not operate and was refused, with nothing done, is not told of: a token that manages one poll could fill the disk
+with its refusals. What a caller wrote is shown in ASCII and escaped, so that nothing of it can look like another line.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ def act(api: Api, request: Request, what: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
+        if isinstance(error, QuorateError) and error.definite and not request.caller.may("operate"):
+            raise
         kind = error.kind if isinstance(error, QuorateError) else type(error).__name__
         log.warning("%s asked to %s: %s, version %d", request.caller, what, kind, api.replica.state.version)
         raise

@@ -24,6 +24,8 @@ from quorate.security.tokens import Tokens, read_tokens
 
 BYTES_MAX = 4 * 1024 * 1024
 LOOK_S = 0.2
+RESTLESS = 25  # readings in a row of which each differs from the one before
+CHANGING = "it changes all the time, and holds when two readings agree"
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +38,7 @@ class TokenFile:
         self.path = path
         self._read: bytes | str = "" if path is None else read_file(path)  # what holds, or what is wrong with the file
         self._seen = self._read  # what the last reading found
+        self._restless = 0  # how many readings in a row found something else than the one before
         self._changed: list[Callable[[], None]] = []
         self._task: asyncio.Task[None] | None = None
         self.tokens = Tokens() if path is None else _tokens_in(self._read)
@@ -79,6 +82,9 @@ class TokenFile:
     def _is_news(self, found: bytes | str) -> bool:
         """Whether this was read twice in a row, and is not what holds."""
         before, self._seen = self._seen, found
+        self._restless = self._restless + 1 if found != before else 0
+        if self._restless == RESTLESS:
+            self._hold(CHANGING, CHANGING)
         return found == before != self._read
 
     def _hold(self, found: bytes | str, tokens: Tokens | str) -> None:

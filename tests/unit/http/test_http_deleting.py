@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from quorate.cluster import entry
 from quorate.http.handlers import producers
 from quorate.http.routes import ROUTES
 from tests.support.http_node import Node, running
+from tests.support.tokens import access_by, bearer, write_tokens
 
 
 @pytest.fixture(scope="module")
@@ -189,3 +193,21 @@ def test_producers_are_listed_in_pages(node: Node, monkeypatch: pytest.MonkeyPat
     page = node.ask("GET", f"/producers?after={page['next']}").json
     assert (["z3"], None) == ([each["producer"] for each in page["producers"]], page["next"])
     assert {400} == {node.ask("GET", f"/producers?limit={limit}").status for limit in (0, producers.LISTED + 1)}
+
+
+def test_refusals_of_who_does_not_operate_fill_no_log(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "quorate")
+    path = write_tokens(tmp_path / "tokens.toml", {"ann": "manage", "boss": "operate"})
+    with running(access=partial(access_by, path)) as node:
+        node.replica.state.raise_level(entry.encode_raise(1))
+        for who in ("ann", "ann", "boss"):
+            assert 404 == node.ask("DELETE", "/polls/nothing", headers=bearer(who)).status
+        node.ask(
+            "POST", "/polls", {"id": "old", "title": "old", "options": ["a", "b"], "state": "draft"}, bearer("ann")
+        )
+        assert 200 == node.ask("DELETE", "/polls/old", headers=bearer("ann")).status
+    told = [line.split(":")[0] for line in caplog.messages if "asked to" in line]
+    assert [
+        "boss from 127.0.0.1 asked to delete the poll 'nothing'",
+        "ann from 127.0.0.1 asked to delete the poll 'old'",
+    ] == told

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from quorate.errors import ConfigError
-from quorate.security.token_file import TokenFile
+from quorate.security.token_file import RESTLESS, TokenFile
 from quorate.security.tokens import hash_of
 from tests.support.on_loop import on_loop
 from tests.support.waiting import until
@@ -72,6 +72,19 @@ def test_a_change_holds_when_it_was_read_twice(path: Path) -> None:
     assert (["one"], [], None) == (holding(file), told, file.problem)
     file.take(whole)
     assert (["one", "two"], [2], None) == (holding(file), told, file.problem)
+
+
+def test_a_file_that_never_comes_to_rest_is_told(path: Path) -> None:
+    """A token that was taken out of it would hold on, and nobody knew."""
+    file = TokenFile(path)
+    for number in range(RESTLESS):
+        assert file.problem is None
+        file.take(listing("two") + b"# %d\n" % number)
+    assert ["one"] == holding(file)
+    assert "changes all the time" in str(file.problem)
+    for _ in range(2):
+        file.take(listing("one"))
+    assert (["one"], None) == (holding(file), file.problem)
 
 
 @pytest.mark.parametrize(
