@@ -218,6 +218,12 @@ class HistoryFile:
 
 def read_history(path: Path) -> Iterator[Record]:
     """The records of a file. Raises `Invalid` at the first line that is none, except a torn last line."""
+    return (record for _, record in read_lines(path))
+
+
+def read_lines(path: Path) -> Iterator[tuple[int, Record]]:
+    """Each record with its line's place: the byte of the file at which the line begins. Raises as `read_history`."""
+    place = 0
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES_MAX), b""), 1):
             if not line.endswith(b"\n"):
@@ -230,4 +236,12 @@ def read_history(path: Path) -> Iterator[Record]:
                 raise Invalid(f"{path} is no history: its first line is not of the record `history`")
             if isinstance(record, Header) and record.format != FORMAT:
                 raise Invalid(f"{path} has format {record.format}; this program reads {FORMAT}")
-            yield record
+            yield place, record
+            place += len(line)
+
+
+def line_at(path: Path, place: int) -> bytes:
+    """The line that begins there, without its end."""
+    with path.open("rb") as file:
+        file.seek(place)
+        return file.readline(LINE_BYTES_MAX).rstrip(b"\n")

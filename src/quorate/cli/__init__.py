@@ -1,9 +1,10 @@
 """The `quorate` command: its subcommands and its exit codes.
 
 Every command ends with a code that tells a script what to do next: 0 done, 1 refused or failed, 2 wrong usage, 3 no
-leader or no node reachable (surely not done), 4 outcome unknown (send it again with the same id), 6 done, but for lines
-that were passed over (`feed --skip-bad`) or letters that stay (`dead-letters replay`), 7 this node was removed from the
-cluster, 8 this node stopped itself since it could have given wrong answers (both `node`).
+leader or no node reachable (surely not done), 4 outcome unknown (send it again with the same id), 5 no verdict, because
+the history does not show enough (`check`), 6 done, but for lines that were passed over (`feed --skip-bad`) or letters
+that stay (`dead-letters replay`), 7 this node was removed from the cluster, 8 this node stopped itself since it could
+have given wrong answers (both `node`).
 Errors are shown as sentences, not as tracebacks. The module of a command is imported only when the command is called.
 """
 
@@ -40,6 +41,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "token": ("token", "Make a token for a file of tokens."),
     "sink": ("sink", "Show where tallies are written, or take that over."),
     "recover": ("recover", "Go on from one survivor when a majority is lost for ever."),
+    "check": ("check", "Say whether a history of `quorate chaos` keeps the promise."),
     "config": ("config", "Check and show settings."),
     "version": ("version", "Show which version this is."),
 }

@@ -1,0 +1,88 @@
+"""`quorate check`: says whether a history that `quorate chaos` wrote keeps the promise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from quorate.cli.node_options import as_json, print_json
+from quorate.cli.output import echo
+from quorate.exit_code import DONE, FAILED, INCONCLUSIVE
+from quorate.words import count
+
+if TYPE_CHECKING:
+    from quorate.chaos.verdict import Verdict
+
+CODES = {"clean": DONE, "violated": FAILED, "inconclusive": INCONCLUSIVE}
+
+
+@click.command()
+@click.argument("history", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option(
+    "--scratch",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Folder for the temporary database, which takes about as much as HISTORY.",
+)
+@as_json
+def check(history: Path, scratch: Path | None, as_json: bool) -> int:
+    """Say whether HISTORY keeps the promise: each acknowledged vote counted once, each read right, no vote after the
+    close, and so on.
+
+    A violation is shown with the operations that prove it, as they stand in HISTORY. The end says how much was checked.
+    Ends with exit code 0 if the history is clean, 1 if it is violated, and 5 if it does not show enough to say either.
+    """
+    from quorate.chaos.verdict import as_builtins, judge
+    from quorate.errors import Invalid
+
+    try:
+        verdict = judge(history, scratch=scratch)
+    except Invalid as error:
+        raise click.BadParameter(error.detail, param_hint="HISTORY") from None
+    if as_json:
+        print_json({"history": str(history), **as_builtins(verdict)})
+    else:
+        show(history, verdict)
+    return CODES[verdict.verdict]
+
+
+def show(history: Path, verdict: Verdict) -> None:
+    for each in verdict.violations:
+        echo(f"{each.property}: {each.words}", *(f"    {bytes(line).decode()}" for line in each.operations), "")
+    for name, found in verdict.found.items():
+        shown = sum(each.property == name for each in verdict.violations)
+        if found > shown:
+            echo(f"{name}: {count(found - shown, 'more violation')} not shown", "")
+    echo(*_facts(history, verdict), *_checked(verdict), *_reached(verdict), _sentence(verdict))
+    for reason in verdict.reasons:
+        echo(f"  {reason}")
+
+
+def _facts(history: Path, verdict: Verdict) -> list[str]:
+    who = f"{count(verdict.clients, 'client')} on {count(verdict.nodes, 'node')}, {count(verdict.faults, 'fault')}"
+    operations = f"{count(verdict.operations, 'operation')}, {verdict.unknown:,} of them with an unknown outcome"
+    return [f"{history}: {verdict.seconds:,.1f} s, {who}, {operations}", ""]
+
+
+def _checked(verdict: Verdict) -> list[str]:
+    lines = ["checked"]
+    for name, counts in verdict.checked.items():
+        numbers = ", ".join(f"{number:,} {what}" for what, number in counts.items() if number)
+        lines.append(f"  {name:<14}{numbers or 'nothing'}")
+    return [*lines, ""]
+
+
+def _reached(verdict: Verdict) -> list[str]:
+    if not verdict.reached and not verdict.missed:
+        return []
+    lines = [f"  {name:<36}{each.times:,} x" for name, each in verdict.reached.items()]
+    return ["reached", *lines, *(f"  {name:<36}missed" for name in verdict.missed), ""]
+
+
+def _sentence(verdict: Verdict) -> str:
+    if verdict.verdict == "violated":
+        return f"Violated: {count(sum(verdict.found.values()), 'violation')}."
+    if verdict.verdict == "clean":
+        return "Clean: no property is violated."
+    return "Inconclusive: no property is violated, but the history does not show enough to call it clean."
