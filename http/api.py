@@ -28,6 +28,8 @@ from quorate.http.refusals import RefusalWords
 from quorate.turns import ThreadTurns, Turns
 from quorate.words import Action
 
+AT_LEADER_MAX = 1_024  # reads: so many calls of one kind are made to a peer at once
+
 
 class CheckResult(NamedTuple):
     ready: bool
@@ -80,6 +82,7 @@ class Settings(Protocol):
 class ReadPlaces:
     """Of reads that may take long. The rooms below bound how many there are, and these who may take them."""
 
+    at_leader: CallerPlaces = field(default_factory=lambda: CallerPlaces(AT_LEADER_MAX, "reads that ask the leader"))
     waits: CallerPlaces = field(default_factory=lambda: CallerPlaces(WAITING_MAX, "reads that wait for a version"))
     digests: CallerPlaces = field(default_factory=lambda: CallerPlaces(ASKED_MAX, "digests under way"))
     log_points: CallerPlaces = field(

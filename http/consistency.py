@@ -60,9 +60,13 @@ def read_consistency(parameters: dict[str, list[str]], wait_max_s: float) -> Con
 async def within(api: Api, caller: Caller, consistency: Consistency, read: Coroutine[Any, Any, T]) -> T:
     """The result of the read. Raises `Stale` if a linearizable read hears from no majority in time, and `Overloaded` if
     the caller has too many reads that wait."""
-    if consistency.min_version <= api.replica.state.version:
+    if consistency.min_version > api.replica.state.version:
+        places = api.places.waits  # such a read asks the leader now and then
+    elif consistency.level == "none" or api.replica.is_leader:
         return await _within(consistency, read)
-    with contextlib.closing(read), api.places.waits.held(caller):
+    else:
+        places = api.places.at_leader
+    with contextlib.closing(read), places.held(caller):
         return await _within(consistency, read)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.errors import Overloaded
+from quorate.errors import NoLeader, Overloaded
 from quorate.http.big_votes import BigVotes
 from quorate.http.caller_places import CallerPlaces
 from quorate.http.limits import Limits
@@ -22,6 +22,7 @@ from quorate.security.caller import Caller
 from quorate.security.roles import Role, RouteRole
 from quorate.security.tokens import Token
 from tests.support.http_node import Node, running
+from tests.support.local_replica import LocalReplica
 from tests.support.tokens import access_by, bearer, write_tokens
 from tests.support.waiting import wait_for
 
@@ -146,6 +147,33 @@ def test_one_token_leaves_places_of_those_who_wait(node: Node, crowd: Crowd, pat
     assert [503, 503] == [node.ask("GET", soon, headers=bearer(token)).status for token in ("bob", "boss")]
     crowd.close()
     wait_for("those who left hold nothing", lambda: places._taken == 0)
+
+
+def test_one_token_leaves_places_of_reads_that_ask_the_leader(node: Node, crowd: Crowd) -> None:
+    """So many calls of one kind are made to a peer at once: one token's reads refused those of all others."""
+    object.__setattr__(node.api, "places", replace(node.api.places, at_leader=CallerPlaces(8, "reads")))
+    asked, go_on = list[bytes](), node.call(asyncio.Event)
+
+    async def never(peer: str, request: bytes) -> bytes:
+        asked.append(request)
+        await go_on.wait()
+        raise NoLeader("it went away")
+
+    leader = LocalReplica("n2")
+    node.call(leader.handlers.__setitem__, "read", never)
+    node.call(node.replica.peers.__setitem__, "n2", leader)
+    node.call(setattr, node.replica, "leader", "n2")
+    try:
+        for _ in range(6):
+            crowd.send("/polls/mood/results", "ann")
+        wait_for("six ask", lambda: len(asked) == 6)
+        refused = node.ask("GET", "/polls/mood", headers=bearer("ann"))
+        assert (429, True) == (refused.status, "the token ann holds 6 of 8" in refused.json["detail"])
+        assert 200 == node.ask("GET", "/polls/mood/results?level=none", headers=bearer("ann")).status
+        crowd.send("/polls/mood", "bob")
+        wait_for("another one asks, too", lambda: len(asked) == 7)
+    finally:
+        node.call(go_on.set)
 
 
 def test_one_token_leaves_event_streams_to_others(node: Node, crowd: Crowd) -> None:
