@@ -34,7 +34,7 @@ from quorate.cluster.raft.environment import KEEP_BYTES, ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.cluster.raft.storage.directory import DataDirectory
 from quorate.cluster.raft.transport.handshake.credentials import shared_key
-from quorate.cluster.submit.batch import choice_of
+from quorate.cluster.submit.choices import choice_of
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config, parse_address
 from quorate.errors import QuorateError

@@ -11,17 +11,15 @@ import asyncio
 import hashlib
 from array import array
 from collections.abc import Callable, Sequence
-from operator import attrgetter
 from typing import Any
 
 import msgspec
 
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, Result, VotesResult, WholeResult
+from quorate.cluster.submit.choices import Key, choice_of, key_of
 from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, QuorateError, Rejected
 from quorate.vote import Outcome, Rejection, Tallied, Vote
-
-CHOICES_CACHED = 20_000
 
 DETAILS = {
     Outcome.CONFLICT: "this id was used for another choice, which stands",
@@ -33,6 +31,8 @@ DETAILS = {
     Outcome.INVALID: "the vote does not make sense",
     Outcome.DELETED: "its poll was deleted. If another one has the name now, send the vote again for that one",
 }
+TOLD = {int(outcome): (outcome.reason, detail) for outcome, detail in DETAILS.items()}  # a request may have thousands
+DUPLICATE = int(Outcome.DUPLICATE)
 
 
 class Ticket:
@@ -45,33 +45,6 @@ class Ticket:
         self.read = read
 
 
-_known_choices: dict[tuple[str, str | None, int], Choice] = {}
-
-
-def choice_of(key: tuple[str, str | None, int]) -> Choice:
-    """The choice for (option, poll, weight). It is remembered, because its fingerprint costs a hash."""
-    choice = _known_choices.get(key)
-    if choice is None:
-        if len(_known_choices) >= CHOICES_CACHED:
-            _known_choices.clear()
-        option, poll, weight = key
-        choice = _known_choices[key] = Choice(option, poll, weight, entry.fingerprint_of(option, poll, weight))
-    return choice
-
-
-_key_of = attrgetter("option", "poll", "weight")
-
-
-def count_choices(votes: Sequence[Vote]) -> tuple[list[Choice], list[tuple[Choice, int]]]:
-    """The distinct choices of `votes` in order of appearance, and each with its number of votes."""
-    counts: dict[tuple[str, str | None, int], int] = {}
-    get = counts.get
-    for key in map(_key_of, votes):
-        counts[key] = get(key, 0) + 1
-    sums = [(choice_of(key), count) for key, count in counts.items()]
-    return [choice for choice, _ in sums], sums
-
-
 class _Part:
     """What a batch has of one share of the dedup window."""
 
@@ -79,7 +52,7 @@ class _Part:
 
     def __init__(self, share: int) -> None:
         self.share = share
-        self.index: dict[tuple[str, str | None, int], int] = {}
+        self.index: dict[Key, int] = {}
         self.ids: list[bytes] = []
         self.picks = array("I")
         self.plain: dict[int, int] = {}
@@ -209,11 +182,7 @@ def _tally(
     return Tallied(
         by_vote.count(Outcome.APPLIED),
         by_vote.count(Outcome.DUPLICATE),
-        [
-            Rejection(place, votes[place].id, Outcome(code).reason, DETAILS[Outcome(code)])
-            for place, code in enumerate(by_vote)
-            if code > Outcome.DUPLICATE
-        ],
+        [Rejection(place, votes[place].id, *TOLD[code]) for place, code in enumerate(by_vote) if code > DUPLICATE],
         version,
     )
 
@@ -260,9 +229,9 @@ def _whole(command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], v
 
 
 def _rejected_choices(choices: list[Choice], votes: Sequence[Vote], by_choice: bytes) -> list[dict[str, Any]]:
-    codes = {(c.option, c.poll, c.weight): Outcome(code) for c, code in zip(choices, by_choice, strict=True)}
+    codes = {key_of(choice): code for choice, code in zip(choices, by_choice, strict=True)}
     return [
-        {"index": place, "id": vote.id, "reason": code.reason, "detail": DETAILS[code]}
+        {"index": place, "id": vote.id, "reason": TOLD[code][0], "detail": TOLD[code][1]}
         for place, vote in enumerate(votes)
-        if (code := codes[_key_of(vote)]) > Outcome.DUPLICATE
+        if (code := codes[key_of(vote)]) > DUPLICATE
     ]

@@ -14,8 +14,8 @@ from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, ForgetResult, PollResult, ProducerResult, Result
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit import operators
-from quorate.cluster.submit.batch import count_choices
 from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
+from quorate.cluster.submit.choices import count_choices
 from quorate.cluster.submit.old_votes import TOO_OLD, old_votes
 from quorate.errors import Deleted, NotReady, QuorateError, TooLarge
 from quorate.vote import Outcome, Rejection, Tallied, Vote

@@ -8,6 +8,7 @@ could be counted once under each.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Coroutine, Iterable
 from functools import partial
 from itertools import islice
@@ -197,8 +198,8 @@ def _answer(api: Api, request: Request, parsed: ParsedVotes, tallied: Tallied) -
     counts.duplicates += tallied.duplicates
     if parsed.refused or tallied.rejected:
         tallied.rejected = _all_rejected(parsed, tallied)
-        for rejection in tallied.rejected:
-            counts.rejected[rejection.reason] = counts.rejected.get(rejection.reason, 0) + 1
+        for reason, votes in Counter([rejection.reason for rejection in tallied.rejected]).items():
+            counts.rejected[reason] = counts.rejected.get(reason, 0) + votes
         if parsed.single:
             return problem(_reason(tallied.rejected[0]), request.path, version=tallied.version)
     return reply(tallied, version=tallied.version)
@@ -209,6 +210,8 @@ def _all_rejected(parsed: ParsedVotes, tallied: Tallied) -> list[Rejection]:
     if parsed.places is not None:
         for rejection in tallied.rejected:
             rejection.index = parsed.places[rejection.index]
+    if not parsed.refused:
+        return tallied.rejected
     return sorted([*parsed.refused, *tallied.rejected], key=lambda rejection: rejection.index)
 
 

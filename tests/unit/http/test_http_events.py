@@ -14,7 +14,7 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied
 from quorate.cluster.read import chunks
-from quorate.cluster.submit.batch import count_choices
+from quorate.cluster.submit.choices import count_choices
 from quorate.errors import Overloaded
 from quorate.http import events
 from quorate.http.limits import Limits

@@ -13,7 +13,7 @@ from quorate.cluster.fsm import PollView, StateMachine
 from quorate.cluster.read import big_tallies, chunks, version_waits
 from quorate.cluster.read import reads as reads_module
 from quorate.cluster.read.reads import Reads, Results, Versioned
-from quorate.cluster.submit.batch import count_choices
+from quorate.cluster.submit.choices import count_choices
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, Stale, TooLarge, UnknownPoll
 from quorate.turns import Turns
