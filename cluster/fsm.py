@@ -31,6 +31,7 @@ from quorate.cluster import entry
 from quorate.cluster.entry import Command, Done, Refused, Result
 from quorate.cluster.state import image
 from quorate.cluster.state.dedup import DedupView
+from quorate.cluster.state.foresight import Foresight
 from quorate.cluster.state.image import Image
 from quorate.cluster.state.polls import Polls, PollView
 from quorate.cluster.state.sessions import HowFar, Sessions
@@ -85,11 +86,12 @@ class StateMachine:
         self._sessions = Sessions() if sessions is None else sessions
         self._polls = Polls(self._tally)
         self._voting = voting = Voting(self._tally, self._dedup, self._sessions)
+        self.foresight = Foresight(self._tally, self._dedup, self._sessions)
         self._known: dict[type, Callable[[Any], Result]] = {
             entry.CastVotes: voting.votes,
             entry.CastOnce: voting.once,
             entry.CastSession: voting.session,
-            entry.OpenProducer: self._open_producer,
+            entry.OpenProducer: lambda command: self._sessions.open(command.producer),
             entry.CreatePoll: self._polls.create,
             entry.SetPollState: self._polls.set_state,
             entry.ChangePoll: self._polls.change,
@@ -101,7 +103,7 @@ class StateMachine:
             entry.Seen: self._note_seen,
             entry.InShare: self._enter_share,
             entry.ForgetProducer: self._forget_producer,
-            entry.RenewProducer: self._renew_producer,
+            entry.RenewProducer: lambda command: self._sessions.open(command.producer, anew=True),
         }
         self._handlers = self._allowed()
 
@@ -168,12 +170,6 @@ class StateMachine:
         return self._handlers[type(command)](command)
 
     # ---- commands that are not votes --------------------------------------------------------------------------------
-
-    def _open_producer(self, command: entry.OpenProducer) -> Result:
-        return self._sessions.open(command.producer)
-
-    def _renew_producer(self, command: entry.RenewProducer) -> Result:
-        return self._sessions.open(command.producer, anew=True)
 
     def _forget_producer(self, command: entry.ForgetProducer) -> Result:
         ids = self._dedup

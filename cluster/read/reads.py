@@ -124,6 +124,14 @@ class Reads:
         await self._reached(min_version, deadline_s)
         await self._known(deadline_s)
 
+    async def catch_up(self, wait_s: float) -> None:
+        """Wait until all is applied here that was committed before this call. Raises a `QuorateError` or
+        `TimeoutError` after `wait_s`."""
+        async with asyncio.timeout(wait_s):
+            deadline_s = asyncio.get_running_loop().time() + wait_s
+            version, _ = await self._ask_for_version("linearizable", deadline_s)
+            await self._reached(version, deadline_s)
+
     def check_poll(self, poll_id: str) -> None:
         """Raise `UnknownPoll`, or `Deleted`, if this node's state has no such poll."""
         self._poll(poll_id)

@@ -19,14 +19,17 @@ from quorate.vote import (
     OPTIONS_PER_POLL_MAX,
     WEIGHT_MAX,
     Outcome,
+    Vote,
 )
+
+Chosen = Choice | Vote
 
 
 class Admission:
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
 
-    def admit(self, choice: Choice, votes: int = 1) -> Outcome:
+    def admit(self, choice: Chosen, votes: int = 1) -> Outcome:
         """The outcome of `votes` new votes for a choice, which count together or not at all."""
         outcome = self._admit_choice(choice)
         if outcome == Outcome.APPLIED and votes < 1:
@@ -35,7 +38,7 @@ class Admission:
             return Outcome.TOO_LARGE
         return outcome
 
-    def admit_all(self, choices: Iterable[Choice]) -> bytes:
+    def admit_all(self, choices: Iterable[Chosen]) -> bytes:
         """An outcome for each choice of a request that counts as a whole: options that are new must fit together.
 
         Whether the sum of the request's votes fits is not checked here.
@@ -75,7 +78,7 @@ class Admission:
                 places.append(DIRECT if sure else None)
         return places
 
-    def _admit_choice(self, choice: Choice) -> Outcome:
+    def _admit_choice(self, choice: Chosen) -> Outcome:
         """The outcome of a new vote for a choice; the bound of the totals is not checked here."""
         tally = self._tally
         if not 1 <= choice.weight <= WEIGHT_MAX:
@@ -96,7 +99,7 @@ class Admission:
             return Outcome.APPLIED
         return self._admit_option(poll, choice.option) if poll.write_ins else Outcome.UNKNOWN_OPTION
 
-    def _is_new_option(self, choice: Choice) -> bool:
+    def _is_new_option(self, choice: Chosen) -> bool:
         """Whether counting an admitted vote writes a new option into its poll."""
         return choice.poll is not None and choice.option not in self._tally.polls[choice.poll].place
 

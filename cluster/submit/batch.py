@@ -179,12 +179,12 @@ def _tally(
         by_vote = bytes(
             Outcome.DUPLICATE if _is_ignored(*each) else each[1] for each in zip(votes, by_vote, strict=True)
         )
-    return Tallied(
-        by_vote.count(Outcome.APPLIED),
-        by_vote.count(Outcome.DUPLICATE),
-        [Rejection(place, votes[place].id, *TOLD[code]) for place, code in enumerate(by_vote) if code > DUPLICATE],
-        version,
-    )
+    applied, duplicates = by_vote.count(Outcome.APPLIED), by_vote.count(Outcome.DUPLICATE)
+    return Tallied(applied, duplicates, rejections_of(votes, by_vote), version)
+
+
+def rejections_of(votes: Sequence[Vote], outcomes: bytes | bytearray) -> list[Rejection]:
+    return [Rejection(place, votes[place].id, *TOLD[code]) for place, code in enumerate(outcomes) if code > DUPLICATE]
 
 
 def _is_ignored(vote: Vote, code: int) -> bool:
@@ -214,10 +214,7 @@ def _whole(command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], v
     if outcome is Outcome.DUPLICATE:
         return Tallied(0, result.votes, [], version)
     if result.by_choice:
-        raise Rejected(
-            "a vote of this request cannot count, so none was counted; correct it and send it again",
-            rejected=_rejected_choices(command.choices, votes, result.by_choice),
-        )
+        raise refusal_of_whole(command.choices, votes, result.by_choice)
     detail = result.detail or DETAILS[outcome]
     if outcome is Outcome.CONFLICT:
         raise Conflict(detail)
@@ -228,10 +225,13 @@ def _whole(command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], v
     raise Invalid(detail)
 
 
-def _rejected_choices(choices: list[Choice], votes: Sequence[Vote], by_choice: bytes) -> list[dict[str, Any]]:
+def refusal_of_whole(choices: Sequence[Choice | Vote], votes: Sequence[Vote], by_choice: bytes) -> Rejected:
+    """`by_choice` has the outcome of each choice."""
     codes = {key_of(choice): code for choice, code in zip(choices, by_choice, strict=True)}
-    return [
+    rejected = [
         {"index": place, "id": vote.id, "reason": TOLD[code][0], "detail": TOLD[code][1]}
         for place, vote in enumerate(votes)
         if (code := codes[key_of(vote)]) > DUPLICATE
     ]
+    words = "a vote of this request cannot count, so none was counted; correct it and send it again"
+    return Rejected(words, rejected=rejected)

@@ -102,8 +102,10 @@ class BatchQueue:
 
     # ---- joining ----------------------------------------------------------------------------------------------------
 
-    def batch_for(self, size: int, deadline_s: float) -> Batch:
+    def batch_for(self, size: int, deadline_s: float, knew: int | None = None) -> Batch:
         """The batch that a request of `size` bytes joins: one with room for it and a deadline near its own.
+
+        `knew` is what this node knew when the request came (see `Batch`), if that was not just now.
 
         The caller adds its request at once: the batch leaves on the next turn of the loop at the earliest. Patient and
         impatient requests (of NSQ and HTTP, say) may come in turn, so two batches are open for joining at a time.
@@ -112,7 +114,7 @@ class BatchQueue:
             raise NotReady("this node is stopping; ask another one")
         if self.waiting_bytes + size > self._waiting_bytes_max:
             raise Overloaded("too many votes wait on this node; try again in a moment, or another node")
-        knows = self._replica.state.newest_again
+        knows = self._replica.state.newest_again if knew is None else knew
         for batch in itertools.islice(reversed(self._open), 2):
             is_near = abs(batch.deadline_s - deadline_s) <= DEADLINES_APART_S
             if batch.size + size <= BATCH_BYTES and is_near and batch.knew == knows:

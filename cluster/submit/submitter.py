@@ -7,15 +7,20 @@ when a batch leaves, and `leader_call.py` brings it to the leader.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Sequence
+import contextlib
+from collections.abc import Callable, Sequence
 from operator import attrgetter
 
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, ForgetResult, PollResult, ProducerResult, Result
+from quorate.cluster.fsm import StateMachine
 from quorate.cluster.replica import Replica
+from quorate.cluster.state.foresight import is_unknown
 from quorate.cluster.submit import operators
+from quorate.cluster.submit.batch import refusal_of_whole
 from quorate.cluster.submit.batch_queue import WAITING_BYTES_MAX, BatchQueue
-from quorate.cluster.submit.choices import count_choices
+from quorate.cluster.submit.choices import choice_of, count_choices, key_of
+from quorate.cluster.submit.early_answers import MANY, CatchUp, EarlyAnswers
 from quorate.cluster.submit.old_votes import TOO_OLD, old_votes
 from quorate.errors import Deleted, NotReady, QuorateError, TooLarge
 from quorate.vote import Outcome, Rejection, Tallied, Vote
@@ -26,8 +31,12 @@ VOTE_BYTES = 32  # of one vote in a batch at the most, beside its texts
 class Submitter:
     """Takes requests on the node's loop."""
 
-    def __init__(self, replica: Replica, *, waiting_bytes_max: int = WAITING_BYTES_MAX) -> None:
+    def __init__(
+        self, replica: Replica, *, waiting_bytes_max: int = WAITING_BYTES_MAX, catch_up: CatchUp | None = None
+    ) -> None:
+        """`catch_up` waits until all is applied here that was committed before."""
         self._replica = replica
+        self._early = EarlyAnswers(replica, catch_up)
         self._queue = BatchQueue(replica, waiting_bytes_max=waiting_bytes_max)
         self._operators = operators.OperatorCommands(replica)
 
@@ -36,46 +45,76 @@ class Submitter:
     async def cast(
         self, votes: Sequence[Vote], *, timeout_s: float, sent_ms: Sequence[int] | None = None, share: int = 0
     ) -> Tallied:
-        """Count votes that each stand alone; all are decided at one version. `share`: of the dedup window.
+        """Count votes that each stand alone. `share`: of the dedup window.
+
+        All are decided at the version that is answered, but for votes that change nothing: these may be answered at an
+        earlier one (`early_answers.py`).
 
         `sent_ms` says of votes from a queue when each was put there (Unix, ms). One that was meant for a poll which is
         deleted by now does not count in the new poll of its name.
         """
         if sent_ms is not None and (old := old_votes(self._replica.state, votes, sent_ms)):
-            return await self._cast_others(votes, old, timeout_s, share)
-        hash_key, deadline_s = self._hash_key(), _deadline(timeout_s)
-        batch = self._queue.batch_for(_size_of(votes), deadline_s)
-        tallied: Tallied = await batch.add_votes(votes, hash_key, deadline_s, self._share(share)).answer
-        return tallied
-
-    async def _cast_others(self, votes: Sequence[Vote], old: Collection[int], timeout_s: float, share: int) -> Tallied:
-        places = [place for place in range(len(votes)) if place not in old]
+            places = [place for place in range(len(votes)) if place not in old]
+            tallied = Tallied(0, 0, [], self._replica.state.version)
+            if places:
+                tallied = await self.cast([votes[place] for place in places], timeout_s=timeout_s, share=share)
+            told = [Rejection(place, votes[place].id, Outcome.DELETED.reason, TOO_OLD) for place in old]
+            return _joined(tallied, places, told)
+        hash_key, deadline_s, knew = self._hash_key(), _deadline(timeout_s), self._replica.state.newest_again
+        early = await self._early.of_votes(votes, hash_key, knew, timeout_s) if len(votes) >= MANY else None
+        if early is None:
+            return await self._count(votes, hash_key, deadline_s, knew, share)
         tallied = Tallied(0, 0, [], self._replica.state.version)
-        if places:
-            tallied = await self.cast([votes[place] for place in places], timeout_s=timeout_s, share=share)
-        for rejection in tallied.rejected:
-            rejection.index = places[rejection.index]
-        tallied.rejected += [Rejection(place, votes[place].id, Outcome.DELETED.reason, TOO_OLD) for place in old]
-        tallied.rejected.sort(key=attrgetter("index"))
+        if early.logged:
+            logged = [votes[place] for place in early.logged]
+            tallied = await self._count(logged, hash_key, deadline_s, knew, share)
+        tallied.duplicates += early.duplicates
+        return _joined(tallied, early.logged, early.rejected)
+
+    async def _count(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, knew: int, share: int) -> Tallied:
+        batch = self._queue.batch_for(_size_of(votes), deadline_s, knew)
+        tallied: Tallied = await batch.add_votes(votes, hash_key, deadline_s, self._share(share)).answer
         return tallied
 
     async def cast_once(self, key: str, votes: Sequence[Vote], *, timeout_s: float, share: int = 0) -> Tallied:
         """Count all of `votes` or none, once, under an idempotency key. Their own ids, if any, are ignored."""
+        hash_key, deadline_s, knew = self._hash_key(), _deadline(timeout_s), self._replica.state.newest_again
+        if len(votes) >= MANY:
+            await self._refuse_early(votes, lambda state: not state.foresight.is_known(key, hash_key), knew, timeout_s)
         choices, sums = count_choices(votes)
         command = entry.CastOnce(
-            entry.hash_id(key, self._hash_key()), entry.fingerprint_of_body(sums), choices, _by_index(sums)
+            entry.hash_id(key, hash_key), entry.fingerprint_of_body(sums), choices, _by_index(sums)
         )
-        return await self._whole(command, votes, choices, timeout_s, self._share(share))
+        return await self._whole(command, votes, deadline_s, knew, self._share(share))
 
     async def cast_session(
         self, producer: str, epoch: int, sequence: int, votes: Sequence[Vote], *, timeout_s: float
     ) -> Tallied:
         """Count all of `votes` or none, once, as batch `sequence` of a producer session."""
+        deadline_s, knew = _deadline(timeout_s), self._replica.state.newest_again
+        if len(votes) >= MANY:
+            await self._refuse_early(
+                votes, lambda state: state.foresight.is_next(producer, epoch, sequence), knew, timeout_s
+            )
         choices, sums = count_choices(votes)
         command = entry.CastSession(
             producer, epoch, sequence, entry.fingerprint_of_body(sums), choices, _by_index(sums)
         )
-        return await self._whole(command, votes, choices, timeout_s)
+        return await self._whole(command, votes, deadline_s, knew)
+
+    async def _refuse_early(
+        self, votes: Sequence[Vote], is_new: Callable[[StateMachine], bool], knew: int, timeout_s: float
+    ) -> None:
+        """Raise `Rejected` if many choices of a whole request are refused by this node's state already."""
+        refused = await self._early.of_whole(votes, is_new, knew, timeout_s)
+        if refused is None:
+            return
+        choices, by_choice = refused
+        unknown = next((c for c, outcome in zip(choices, by_choice, strict=True) if is_unknown(outcome)), None)
+        if unknown is not None:  # no vote for it, which the leader hears of all the same, and searches its sinks
+            with contextlib.suppress(QuorateError):
+                await self.command(entry.CastVotes([choice_of(key_of(unknown))], plain=[(0, 0)]), timeout_s=timeout_s)
+        raise refusal_of_whole(choices, votes, by_choice)
 
     async def open_producer(self, producer: str, *, timeout_s: float, anew: bool = False) -> ProducerResult:
         """`anew`: also a name that was forgotten. Nothing is forgotten below the level of the command for that."""
@@ -128,12 +167,11 @@ class Submitter:
         self,
         command: entry.CastOnce | entry.CastSession,
         votes: Sequence[Vote],
-        choices: list[Choice],
-        timeout_s: float,
+        deadline_s: float,
+        knew: int,
         share: int = 0,
     ) -> Tallied:
-        deadline_s = _deadline(timeout_s)
-        batch = self._queue.batch_for(_size_of(choices), deadline_s)
+        batch = self._queue.batch_for(_size_of(command.choices), deadline_s, knew)
         tallied: Tallied = await batch.add_whole(command, votes, deadline_s, share).answer
         return tallied
 
@@ -160,6 +198,15 @@ class Submitter:
 
 def _deadline(timeout_s: float) -> float:
     return asyncio.get_running_loop().time() + timeout_s
+
+
+def _joined(tallied: Tallied, places: Sequence[int], rejected: list[Rejection]) -> Tallied:
+    """What became of the votes at `places` of a request, and rejections of others."""
+    for rejection in tallied.rejected:
+        rejection.index = places[rejection.index]
+    tallied.rejected += rejected
+    tallied.rejected.sort(key=attrgetter("index"))
+    return tallied
 
 
 _option_of, _poll_of = attrgetter("option"), attrgetter("poll")

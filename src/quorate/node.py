@@ -86,9 +86,11 @@ class Node:
             environment=seams.environment(),
         )
         self.joining = Joining(config, self.replica, failed=self._halted)
-        self.submitter = Submitter(self.replica, waiting_bytes_max=config.votes.queue_bytes)
         self._turns = Turns()
         self.reads = Reads(self.replica, turns=self._turns)
+        self.submitter = Submitter(
+            self.replica, waiting_bytes_max=config.votes.queue_bytes, catch_up=self.reads.catch_up
+        )
         self.timed_close = TimedClose(self.replica)
         self.flushers = Flushers(
             self.replica,

@@ -188,7 +188,9 @@ class SimCluster:
             on_halt=lambda error: self._halted(name, error),
             environment=environment,
         )
-        node.replica, node.submitter, node.reads, node.halted = replica, Submitter(replica), Reads(replica), None
+        reads = Reads(replica)
+        submitter = Submitter(replica, catch_up=reads.catch_up)
+        node.replica, node.submitter, node.reads, node.halted = replica, submitter, reads, None
         replica.on_applied(lambda applied: self._applied(name, replica))
         await replica.start()
 

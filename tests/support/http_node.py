@@ -144,7 +144,7 @@ async def _start(given: Given) -> Node:
     checks: dict[str, bool] = {}
     api = Api(
         replica=replica,
-        submitter=Submitter(replica),
+        submitter=Submitter(replica, catch_up=reads.catch_up),
         reads=reads,
         digests=Digests(replica),
         events=Events(replica, streams_max=given.streams, turns=turns),

@@ -1,0 +1,125 @@
+"""Requests with many votes that would change nothing: they are answered from this node's state, and not by the log.
+
+Ten thousand votes for options that no poll has would be megabytes in the log, and tens of milliseconds of each node,
+for nothing; so would ten thousand that were counted before. Whether a request looks so is judged by a few of its votes,
+drawn by chance. If it does, this node first makes sure that it has applied all that was committed before, as for a
+linearizable read, and then decides. Votes that would count go into the log, as ever. Where this node cannot make sure,
+all do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from quorate.cluster.fsm import StateMachine
+from quorate.cluster.replica import Replica
+from quorate.cluster.state.foresight import is_unknown
+from quorate.cluster.submit.batch import rejections_of
+from quorate.cluster.submit.choices import key_of
+from quorate.errors import QuorateError
+from quorate.vote import Outcome, Rejection, Vote
+
+MANY = 100  # votes; a request with fewer costs little in the log
+DRAWN, IDLE_OF_DRAWN = 64, 8  # so many of the votes drawn must change nothing
+AT_ONCE = 250  # votes that are decided in one turn of the loop: half a millisecond
+CATCH_UP_S = 1.0
+
+CatchUp = Callable[[float], Awaitable[None]]  # for so many seconds at the most; raises a QuorateError or TimeoutError
+APPLIED, DUPLICATE, CONFLICT = int(Outcome.APPLIED), int(Outcome.DUPLICATE), int(Outcome.CONFLICT)
+
+
+@dataclass(slots=True)
+class Answered:
+    """What is answered early, and the places of the votes that go into the log."""
+
+    logged: list[int]
+    duplicates: int
+    rejected: list[Rejection]
+
+
+class EarlyAnswers:
+    """Runs on the node's loop. Without `catch_up`, nothing is answered early."""
+
+    def __init__(self, replica: Replica, catch_up: CatchUp | None) -> None:
+        self._replica = replica
+        self._catch_up = catch_up
+
+    async def of_votes(self, votes: Sequence[Vote], hash_key: bytes, knew: int, wait_s: float) -> Answered | None:
+        """None if all of them go into the log."""
+
+        def decide(state: StateMachine, some: Sequence[Vote]) -> bytes:
+            return state.foresight.of_votes(some, hash_key, knew)
+
+        if len(votes) < MANY or not self._look_idle(votes, decide) or not await self._is_current(wait_s):
+            return None
+        outcomes = bytearray()
+        for some in _pieces(votes):
+            outcomes += decide(self._replica.state, some)
+            await asyncio.sleep(0)
+        _keep_a_witness(outcomes)
+        _keep_order(votes, outcomes)
+        if outcomes.count(APPLIED) == len(votes):
+            return None
+        for place in _places(outcomes, CONFLICT):
+            outcomes[place] = DUPLICATE if votes[place].first_only else CONFLICT
+        return Answered(_places(outcomes, APPLIED), outcomes.count(DUPLICATE), rejections_of(votes, outcomes))
+
+    async def of_whole(
+        self, votes: Sequence[Vote], is_new: Callable[[StateMachine], bool], knew: int, wait_s: float
+    ) -> tuple[list[Vote], bytes] | None:
+        """The distinct choices of a request that counts as a whole, and their outcomes, if it is refused because of
+        them. None if it goes into the log. `is_new` says that it was not counted before, and may be next."""
+
+        def decide(state: StateMachine, some: Sequence[Vote]) -> bytes:
+            return state.foresight.of_whole(some, knew)
+
+        if len(votes) < MANY or not self._look_idle(votes, decide):
+            return None
+        choices = list({key_of(vote): vote for vote in votes}.values())
+        if len(choices) < MANY or not await self._is_current(wait_s):
+            return None
+        state = self._replica.state
+        outcomes = decide(state, choices) if is_new(state) else b""
+        return (choices, outcomes) if any(outcomes) else None
+
+    def _look_idle(self, votes: Sequence[Vote], decide: Callable[[StateMachine, Sequence[Vote]], bytes]) -> bool:
+        if self._catch_up is None or self._replica.leader_via is not None:  # then nothing new is applied here
+            return False
+        drawn = decide(self._replica.state, random.sample(votes, DRAWN))
+        return DRAWN - drawn.count(APPLIED) >= IDLE_OF_DRAWN
+
+    async def _is_current(self, wait_s: float) -> bool:
+        """Whether all is applied here that was committed before this call."""
+        assert self._catch_up is not None
+        try:
+            await self._catch_up(min(CATCH_UP_S, wait_s / 2))
+        except (QuorateError, TimeoutError):
+            return False
+        return True
+
+
+def _pieces(votes: Sequence[Vote]) -> Iterator[Sequence[Vote]]:
+    return (votes[start : start + AT_ONCE] for start in range(0, len(votes), AT_ONCE))
+
+
+def _places(outcomes: bytearray, of: int) -> list[int]:
+    return [place for place, outcome in enumerate(outcomes) if outcome == of]
+
+
+def _keep_a_witness(outcomes: bytearray) -> None:
+    """Have one vote for what nobody knows go into the log: by it the leader learns that it should search its sinks."""
+    place = next((place for place, outcome in enumerate(outcomes) if is_unknown(outcome)), None)
+    if place is not None:
+        outcomes[place] = APPLIED
+
+
+def _keep_order(votes: Sequence[Vote], outcomes: bytearray) -> None:
+    """Have a vote go into the log whose id stands on another one that does: which of them is the first matters."""
+    logged = {votes[place].id for place, outcome in enumerate(outcomes) if outcome == APPLIED} - {None}
+    if logged:
+        for place, vote in enumerate(votes):
+            if vote.id in logged:
+                outcomes[place] = APPLIED
