@@ -69,14 +69,24 @@ class Admission:
         index, opens = self._tally.index, self._tally.opens
         places: list[int | None] = []
         for choice in choices:
+            place: int | None
             if choice.poll is None:
                 place = index.get(choice.option)
-                sure = place is not None and opens[place] and 1 <= choice.weight <= WEIGHT_MAX
-                places.append(place if sure else None)
+                sure = place is not None and opens[place]
             else:
-                sure = self._admit_choice(choice) == Outcome.APPLIED and not self._is_new_option(choice)
-                places.append(DIRECT if sure else None)
+                place, sure = DIRECT, self._lists(choice)
+            places.append(place if sure and 1 <= choice.weight <= WEIGHT_MAX else None)
         return places
+
+    def _lists(self, choice: Choice) -> bool:
+        """Whether the poll that the choice names is open and has the option already."""
+        poll = self._tally.polls.get(choice.poll or "")
+        return (
+            poll is not None
+            and choice.option in poll.place
+            and poll.state == "open"
+            and not (poll.again and self._tally.is_unseen(poll))
+        )
 
     def _admit_choice(self, choice: Chosen) -> Outcome:
         """The outcome of a new vote for a choice; the bound of the totals is not checked here."""

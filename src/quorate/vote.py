@@ -29,7 +29,9 @@ TOTAL_MAX = 2**63 - 1
 YEAR_9999_MS = 253_402_300_799_000  # the last second that a date can be written for; polls close before it
 
 
-class Vote(msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True):
+class Vote(
+    msgspec.Struct, forbid_unknown_fields=True, omit_defaults=True, gc=False
+):  # gc=False: a request may have ten thousand, and they hold no cycles
     """One choice. Without `poll` it counts in every open poll with the option; without `id` a resend counts again.
 
     `first_only`: the first choice under the id counts, and a later vote that says this is ignored, whatever it chooses.
@@ -62,7 +64,7 @@ class Outcome(enum.IntEnum):
         return self.name.lower()
 
 
-class Rejection(msgspec.Struct):
+class Rejection(msgspec.Struct, gc=False):
     """One vote of a request that did not count. `index` is its place in the request."""
 
     index: int

@@ -36,7 +36,7 @@ FEW = 8  # with fewer votes than this, sets and a joined string cost more than t
 What = Literal["request", "message"]  # how errors call what the votes came in
 
 
-class _Strict(Vote, forbid_unknown_fields=True):
+class _Strict(Vote, forbid_unknown_fields=True, gc=False):
     """A vote whose types, lengths and weight are checked by the decoder itself."""
 
     option: Annotated[str, msgspec.Meta(min_length=1, max_length=OPTION_BYTES_MAX)]

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, Result
 from quorate.cluster.fsm import StateMachine
-from quorate.cluster.state import shares
+from quorate.cluster.state import shares, voting
 from quorate.cluster.state.dedup import CLOSED_MAX
 from quorate.vote import TOTAL_MAX
 from tests.unit.state.fsm_model import Model
@@ -66,9 +66,10 @@ SHARE_WINDOW = 5
 
 
 @pytest.fixture(scope="module", autouse=True)
-def small_shares() -> Iterator[None]:
+def small_numbers() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shares, "SHARE_WINDOW", SHARE_WINDOW)
+        patch.setattr(voting, "TOGETHER", 2)
         yield
 
 
