@@ -47,23 +47,26 @@ class UnsentBytes:
     def take(self, size: int, now_s: float) -> bool:
         """Whether an answer of this size may be written now. One may, however big, when nothing else waits."""
         if self.held + size > self._most and now_s - self._counted_s >= COUNT_AGAIN_S:
-            self.count(now_s)
-            self._break_off_slow(self._connections(), self.held + size - self._most, now_s)
+            sizes = self.count(now_s)
+            self._break_off_slow(sizes, self.held + size - self._most, now_s)
         if self.held and self.held + size > self._most:
             return False
         self.held += size
         return True
 
     def sweep(self, now_s: float) -> None:
-        self.count(now_s)
-        small = [each for each in self._connections() if each.unsent <= SMALL_HELD_BYTES]
-        too_much = sum(each.unsent for each in small) - self._most
+        sizes = self.count(now_s)
+        small = {each: size for each, size in sizes.items() if size <= SMALL_HELD_BYTES}
+        too_much = sum(small.values()) - self._most
         if too_much > 0:
             self._break_off_slow(small, too_much, now_s)
 
-    def count(self, now_s: float) -> None:
+    def count(self, now_s: float) -> dict[Sending, int]:
+        """Those that hold something, and how much."""
         self._counted_s = now_s
-        self.held = sum(connection.unsent for connection in self._connections())
+        sizes = {each: size for each in self._connections() if (size := each.unsent)}
+        self.held = sum(sizes.values())
+        return sizes
 
     def _break_off_slow(self, connections: Collection[Sending], enough: int, now_s: float) -> None:
         """Until so many bytes are freed, those with most first."""
