@@ -1,4 +1,4 @@
-"""A complete answer in one write, which costs a third less than the two messages of ASGI."""
+"""A complete answer in one write, which costs a third less than the two messages of ASGI; and big parts of streams."""
 
 from __future__ import annotations
 
@@ -31,6 +31,15 @@ def answer(cycle: RequestResponseCycle, status: int, headers: Headers, body: byt
     if not cycle.keep_alive:
         cycle.transport.close()
     cycle.on_response()
+    return True
+
+
+def send_parts(cycle: RequestResponseCycle, parts: list[bytes]) -> bool:
+    """Send a part of a stream without a copy of it: thousands of streams may have the same megabytes. False: it was
+    not sent and must go through ASGI's messages."""
+    if not cycle.response_started or not cycle.chunked_encoding or cycle.disconnected or cycle.flow.write_paused:
+        return False
+    cycle.transport.writelines([b"%x\r\n" % sum(map(len, parts)), *parts, b"\r\n"])
     return True
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, TypeVar
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.access import CALLER
 from quorate.http.address_shares import AddressShares
-from quorate.http.answer import ANSWER
+from quorate.http.answer import ANSWER, send_parts
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.caller_places import CallerPlaces, holder_of
@@ -167,7 +167,7 @@ class AsgiApp:
             return await _send_chunk(stream.take(), send)
         async with self._api.turns:  # thousands of streams may have the same news
             if stream.closed or connection is None or connection.has_room_for(stream.size):
-                return await _send_chunk(stream.take(), send)
+                return await _send_big(stream.take_parts(), connection, send)
         await asyncio.sleep(LOOK_AGAIN_S)
         return True
 
@@ -285,6 +285,13 @@ async def _send_chunk(chunk: bytes | None, send: Send) -> bool:
     if chunk is not None:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     return chunk is not None
+
+
+async def _send_big(parts: list[bytes] | None, connection: HttpConnection | None, send: Send) -> bool:
+    cycle = None if connection is None else connection.answering
+    if parts is not None and cycle is not None and send_parts(cycle, parts):
+        return True
+    return await _send_chunk(None if parts is None else b"".join(parts), send)
 
 
 async def _gone(receive: Receive) -> None:

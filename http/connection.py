@@ -66,7 +66,7 @@ class HttpConnection(HttpToolsProtocol):
         self._shared = shared
         self._intake = Intake(self._parse, self.pipeline, shared.waiting)
         self.flow: FlowControl = None  # type: ignore[assignment]  # uvicorn's too, until there is a transport
-        self._answering: RequestResponseCycle | None = None  # the request that was begun last
+        self.answering: RequestResponseCycle | None = None  # the request that was begun last
         self._is_next = False  # the request that is begun now waited behind the one that was just answered
         self.is_lost = False
         self._deferred: tuple[RequestResponseCycle, Any] | None = None  # a request that waits for the client to read
@@ -94,7 +94,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def _end_reading(self) -> None:
         """Nobody waits for the answer any more, so nothing is kept for it. A change goes on: it may be on its way."""
-        cycle = self._answering
+        cycle = self.answering
         if cycle is not None and not cycle.response_complete:
             task = cast("dict[str, Any]", cycle.scope).get(READING)
             if task is not None:
@@ -255,8 +255,8 @@ class HttpConnection(HttpToolsProtocol):
             raise httptools.HttpParserError("its head was refused")
 
     def on_response_complete(self) -> None:
-        if self._answering is not None:
-            scope = cast("dict[str, Any]", self._answering.scope)
+        if self.answering is not None:
+            scope = cast("dict[str, Any]", self.answering.scope)
             scope.pop(ANSWER, None)  # it has the scope, too: only the collector of garbage could free the two
             if self._intake.heads:
                 self._forget_head(scope)
@@ -287,7 +287,7 @@ class HttpConnection(HttpToolsProtocol):
         scope = cast("dict[str, Any]", cycle.scope)
         scope[ANSWER] = partial(answer, cycle)
         scope[CONNECTION] = self
-        self._answering = cycle
+        self.answering = cycle
         super()._start_asgi_task(cycle, app)
 
     # ---- answers that the client reads, or does not -----------------------------------------------------------------

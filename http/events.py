@@ -32,7 +32,7 @@ HEARTBEAT_S = 15.0  # then a comment is sent: it keeps proxies from closing the 
 HEARTBEAT = b":\n\n"
 CUT_AFTER_S = 0.3  # a client whose token was revoked has this long to read the end of its stream
 RECONNECT = b"retry: 1000\n\n"
-STREAMS_AT_ONCE = 50  # to send to a thousand takes the loop some 40 ms
+STREAMS_AT_ONCE, REST_S = 25, 0.002  # to send to a thousand takes the loop some 20 ms, in which votes would wait
 WHOEVER = Caller("", "operate")  # follows a stream whose caller is not known
 Ready = Callable[[], Awaitable[None]]
 OPTIONS_PER_ROUND = 20_000  # a bigger change takes several rounds, so that the loop can send Raft's heartbeats
@@ -60,6 +60,10 @@ class Stream:
     def waits_with(self, poll_id: str) -> bool:
         """Whether an event of this poll is not sent yet."""
         return poll_id in self._pending
+
+    @property
+    def has_news(self) -> bool:
+        return bool(self._pending)
 
     def put(self, poll_id: str, event: bytes, version: int) -> None:
         self._pending[poll_id] = event
@@ -90,16 +94,21 @@ class Stream:
 
     def take(self) -> bytes | None:
         """What is there to send now: see `next`."""
+        parts = self.take_parts()
+        return None if parts is None else b"".join(parts)
+
+    def take_parts(self) -> list[bytes] | None:
+        """The same in parts, of which many streams may hold the same ones."""
         if not self._begun:
             self._begun = True
-            return RECONNECT
+            return [RECONNECT]
         if self.closed:
             return None
         if not self._pending:
-            return HEARTBEAT
+            return [HEARTBEAT]
         *others, last = self._pending.values()
         self._pending.clear()
-        return b"".join([*others, b"id: %d\n" % self._version, last])
+        return [*others, b"id: %d\n" % self._version, last]
 
     def begin_sending(self, cut: Callable[[], object]) -> None:
         """`cut` breaks the connection over which it is sent, until `end_sending`."""
@@ -360,9 +369,12 @@ class Events:
             event = _event(poll, await chunks.results_of(state, poll, self._turns.rest), version)
         # Also those that still wait with an older event, so that all of them hold the same bytes.
         others = (each for each in self._streams if each.waits_with(poll_id))
-        for number, stream in enumerate({*followers, *others}):
-            if number % STREAMS_AT_ONCE == 0 and number:
-                await asyncio.sleep(0)
+        woken = 0
+        for stream in {*followers, *others}:
+            woken += not stream.has_news
+            if woken > STREAMS_AT_ONCE:
+                await asyncio.sleep(REST_S)
+                woken = 1
             if not self._is_still_there(poll):
                 break
             stream.put(poll_id, event, version)

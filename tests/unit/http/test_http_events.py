@@ -7,6 +7,7 @@ import contextlib
 import http.client
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -16,12 +17,13 @@ from quorate.cluster.fsm import Applied
 from quorate.cluster.read import chunks
 from quorate.cluster.submit.choices import count_choices
 from quorate.errors import Overloaded
-from quorate.http import events
+from quorate.http import asgi, events
+from quorate.http.answer import send_parts
 from quorate.http.limits import Limits
 from quorate.security.caller import Caller
 from quorate.vote import Vote
 from tests.support.http_node import MOOD, Node, running
-from tests.support.waiting import wait_for
+from tests.support.waiting import until, wait_for
 
 Event = tuple[int | None, dict[str, Any]]  # (id, tally)
 
@@ -342,22 +344,42 @@ def test_a_stream_that_ends_touches_only_its_own_polls(node: Node) -> None:
     assert {} == node.api.events._options
 
 
-def test_the_loop_goes_on_while_many_streams_are_given_the_same_event(
+def test_the_loop_rests_while_many_streams_are_given_the_same_event(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nine hundred of them were woken in one turn of the loop, which took it some 40 ms."""
+    """To wake nine hundred of them one after the other took the loop 20 ms, in which votes waited."""
     monkeypatch.setattr(events, "STREAMS_AT_ONCE", 2)
-    given: list[int] = []  # the number of the turn in which each stream was given the event
+    given_s: list[float] = []
 
     async def scenario() -> None:
-        streams, turn = events.Events(node.replica, streams_max=9), 0
-        monkeypatch.setattr(events.Stream, "put", lambda *event: given.append(turn))
+        streams = events.Events(node.replica, streams_max=9)
+        monkeypatch.setattr(events.Stream, "put", lambda *event: given_s.append(node.loop.time()))
         for _ in range(6):
             streams.open(["mood"])
-        while len(given) < 6:
-            await asyncio.sleep(0)
-            turn += 1
+        await until("all have it", lambda: len(given_s) == 6)
         streams.close()
 
     node.run(scenario())
-    assert [2, 2, 2] == [given.count(turn) for turn in sorted(set(given))]
+    rests_s = [later - before for before, later in pairwise(given_s)]
+    assert [False, True, False, True, False] == [rest_s > events.REST_S / 2 for rest_s in rests_s]
+
+
+def test_a_big_event_is_sent_whole_and_without_a_copy(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    sent: list[list[bytes]] = []
+
+    def noted(cycle: Any, parts: list[bytes]) -> bool:
+        sent.append(parts)
+        return send_parts(cycle, parts)
+
+    monkeypatch.setattr(asgi, "send_parts", noted)
+    big = {"id": "big", "options": [f"{number:05}{'x' * 200}" for number in range(1_500)]}
+    assert 201 == node.ask("POST", "/polls", big).status
+    with following(node, "?poll=big") as one, following(node, "?poll=big") as other:
+        for follower in (one, other):
+            assert dict.fromkeys(big["options"], 0) == follower.next()["results"]
+        sent.clear()
+        node.vote(option=big["options"][7])
+        for follower in (one, other):
+            assert 1 == follower.until(**{big["options"][7]: 1})["total"]
+    first, second = (parts[-1] for parts in sent)
+    assert first is second
