@@ -8,7 +8,7 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,7 +16,6 @@ import pytest
 
 from quorate.errors import ConfigError
 from quorate.http import consistency, flask_loader, parse_pool, server
-from quorate.http.connection import HttpConnection
 from quorate.http.limits import Limits
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
 from tests.support.waiting import wait_for
@@ -187,21 +186,6 @@ def test_the_rest_of_a_body_that_was_refused_gets_no_second_answer(impatient: No
         sock.sendall(request(length=100 * 1024 * 1024))
         answers = read_all(sock)
     assert [b"413"] == [answer[:3] for answer in answers.split(b"HTTP/1.1 ")[1:]]
-
-
-def test_many_connections_are_swept_a_few_at_once(monkeypatch: pytest.MonkeyPatch, impatient: Node) -> None:
-    monkeypatch.setattr(server, "SWEPT_AT_ONCE", 2)
-    at_once, sweep_some = [], server.HttpServer._sweep_some
-
-    def noted(self: server.HttpServer, connections: Sequence[HttpConnection]) -> None:
-        at_once.append(len(connections))
-        sweep_some(self, connections)
-
-    monkeypatch.setattr(server.HttpServer, "_sweep_some", noted)
-    with contextlib.ExitStack() as sockets:
-        for sock in [sockets.enter_context(impatient.dial()) for _ in range(7)]:
-            read_all(sock)  # until it is cut
-    assert 2 == max(at_once)
 
 
 def test_an_idle_connection_is_not_cut_by_the_sweep(impatient: Node) -> None:
