@@ -140,7 +140,7 @@ def commit_held(node: Node) -> None:
 
 def test_one_request_with_very_many_votes_is_counted_at_a_time_and_small_ones_pass(node: Node) -> None:
     """Twenty of them filled the queue, and each vote that came later waited for all of them: for seconds."""
-    body = json.dumps([{"option": f"{i:060d}"} for i in range(2_000)]).encode()
+    body = json.dumps([{"option": "happy", "id": f"{i:060d}"} for i in range(2_000)]).encode()
     node.server._app._bodies._most = 100 * len(body)
     node.replica.held = []
     with ExitStack() as sockets:
@@ -149,7 +149,7 @@ def test_one_request_with_very_many_votes_is_counted_at_a_time_and_small_ones_pa
         wait_for("one is proposed", lambda: node.replica.held)
         small = dial(node, sockets, POST % (b"/votes", 18) + b'{"option":"happy"}')
         wait_for("the small one is proposed", lambda: len(node.replica.held or ()) == 2)
-        assert [True, False] == [len(proposed) > 50_000 for proposed, _ in node.replica.held]
+        assert [True, False] == [len(proposed) > 20_000 for proposed, _ in node.replica.held]
         node.call(commit_held, node)
         assert [200] * 4 == [status_of(sock) for sock in (small, *crowd)]
 

@@ -25,7 +25,7 @@ def test_many_connections_are_swept_a_few_at_once(monkeypatch: pytest.MonkeyPatc
         sweep_some(self, connections)
 
     monkeypatch.setattr(server.HttpServer, "_sweep_some", noted)
-    with running(limits=Limits(head_timeout_s=0.1)) as node, contextlib.ExitStack() as sockets:
+    with running(limits=Limits(head_timeout_s=0.1, body_timeout_s=0.1)) as node, contextlib.ExitStack() as sockets:
         for sock in [sockets.enter_context(node.dial()) for _ in range(7)]:
             read_all(sock)  # until it is cut
     assert 2 == max(at_once)
