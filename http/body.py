@@ -10,6 +10,7 @@ Time is bounded by the connection (`connection.py`): when it closes, waiting for
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -54,6 +55,7 @@ class Bodies:
         self._most = most
         self._held = 0
         self._coming: dict[str, dict[_Coming, None]] = {}  # by whose they are
+        self._held_by: Counter[str] = Counter()  # how much these hold
 
     async def read(self, receive: Receive, length: bytes | None, limit: int, scope: Scope) -> bytes:
         """The body, for which `done` is to be called. `length` is the Content-Length header, if there is one."""
@@ -101,17 +103,19 @@ class Bodies:
         finally:
             if len(whole) <= BIG_BYTES:
                 self._held -= coming.held
+            self._held_by[coming.who] -= coming.held
             coming.held = 0
 
     def _take(self, coming: _Coming, size: int) -> None:
         self._hold(coming.who, size)
+        self._held_by[coming.who] += size
         coming.held += size
 
     def _forget(self, coming: _Coming) -> None:
         theirs = self._coming[coming.who]
         del theirs[coming]
         if not theirs:
-            del self._coming[coming.who]
+            del self._coming[coming.who], self._held_by[coming.who]
 
     def _hold(self, who: str, size: int) -> None:
         """Raises `Overloaded` if there is no room, and nobody holds more than `who` would."""
@@ -122,12 +126,13 @@ class Bodies:
 
     def _cut_one(self, who: str, size: int) -> bool:
         """Cut off the biggest body of whoever holds most, if that is more than `who` would hold with so much more."""
-        held = {each: sum(body.held for body in bodies) for each, bodies in self._coming.items()}
+        held = self._held_by
         most = max(held, key=held.__getitem__, default=who)
-        if most == who or held[most] <= held.get(who, 0) + size:
+        if most == who or held[most] <= held[who] + size:
             return False
         biggest = max(self._coming[most], key=lambda body: body.held)
         self._held -= biggest.held
+        held[most] -= biggest.held
         biggest.held, biggest.is_cut = 0, True
         if biggest.connection is not None:
             biggest.connection.cut_body()

@@ -69,6 +69,7 @@ class Tokens:
         # What a look-up compares depends on a key that only this process has, so its time tells nobody anything.
         self._key = secrets.token_bytes(32)
         self._by_mark = {self._mark(token.digest): token for token in tokens}
+        self._digest: tuple[bytes, str] | None = None  # of thousands it takes a while, and each reader of settings asks
 
     def __len__(self) -> int:
         return len(self._by_mark)
@@ -90,6 +91,11 @@ class Tokens:
 
     def digest(self, key: bytes) -> str:
         """Equal for the same tokens with the same bounds, in whatever order. Without the key it tells nothing."""
+        if self._digest is None or self._digest[0] != key:
+            self._digest = key, self._made_digest(key)
+        return self._digest[1]
+
+    def _made_digest(self, key: bytes) -> str:
         tables = sorted(
             (each.name, each.role, each.digest.hex(), sorted(each.polls or ()), each.share, each.rate or 0, each.burst)
             for each in self

@@ -91,4 +91,5 @@ def test_what_is_cut_off_is_given_back_once(node: Node) -> None:
         assert held(node) <= ROOM
     wait_for("nothing is held", lambda: held(node) == 0)
     wait_for("nothing comes", lambda: not node.server._app._bodies._coming)
+    assert not node.server._app._bodies._held_by
     assert 1 == node.ask("POST", "/votes", json.dumps({"option": "sad"}).encode(), bearer("bob")).json["applied"]
