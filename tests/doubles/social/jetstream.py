@@ -39,10 +39,11 @@ Fault = Literal["hang_up", "half", "reset", "close", "too_slow", "stall"]
 
 @dataclass(slots=True)
 class JetstreamTerms:
-    """`versions` that are served; `compresses`: there is a dictionary."""
+    """`versions` that are served; `compresses`: there is a dictionary. `any_path`: they are so at each path."""
 
     versions: tuple[int, ...] = (2, 1)
     compresses: bool = True
+    any_path: bool = False
 
 
 class Said(msgspec.Struct, frozen=True):
@@ -82,6 +83,7 @@ class JetstreamDouble(Double):
         self.cursors: list[int | None] = []  # that were asked for, of all connections
         self.is_packed: list[bool] = []  # whether these got their messages compressed
         self.statuses: list[int] = []
+        self.asked_for: list[str] = []
         self.faults = 0
         self._live: list[_Stream] = []
         self._next: deque[tuple[int, dict[str, Any]]] = deque()
@@ -182,6 +184,7 @@ class JetstreamDouble(Double):
     # ---- what a client asks -----------------------------------------------------------------------------------------
 
     def answer(self, request: Request) -> None:
+        self.asked_for.append(request.path)
         if request.path == DICTIONARY and self.terms.compresses and 2 in self.terms.versions:
             request.reply(200, self.dictionary.dict_content, {"Content-Type": "application/octet-stream"})
             return
@@ -199,6 +202,8 @@ class JetstreamDouble(Double):
 
     def _refusal(self, request: Request) -> tuple[int, dict[str, Any]] | None:
         version = {EVENTS: 2, OLD_EVENTS: 1}.get(request.path)
+        if self.terms.any_path and version not in self.terms.versions:
+            return None
         if version not in self.terms.versions:
             return 404, {"error": "NotFound"}
         if version == 1:
@@ -216,7 +221,7 @@ class JetstreamDouble(Double):
         return None
 
     def _serve(self, request: Request) -> None:
-        is_old = request.path == OLD_EVENTS
+        is_old = request.path == OLD_EVENTS or 2 not in self.terms.versions
         cursor = int(request.params["cursor"]) if "cursor" in request.params else None
         dictionary = self.dictionary if "zstdDictionary" in request.params and not is_old else None
         self.statuses.append(101)

@@ -45,7 +45,9 @@ class FilterConnection:
     words: list[set[str]] = field(default_factory=list)
 
     def wants(self, text: str) -> bool:
-        found = set(re.findall(r"\w+", text.casefold()))
+        """Signs in a post do not matter, and those in a phrase do: Twitter's documents say so of `track`."""
+        folded = text.casefold()
+        found = {*re.findall(r"\w+", folded), *re.findall(r"#\w+", folded), *re.findall(r"\w+'\w+", folded)}
         return any(words <= found for words in self.words)
 
 
@@ -157,7 +159,7 @@ class TwitterDouble(Double):
         gzip = self.terms.gzip and "gzip" in request.headers.get("Accept-Encoding", "")
         answer = LiveAnswer(keep_alive_s=self.terms.keep_alive_s, gzip=gzip, chunk_bytes=self.terms.chunk_bytes)
         track = request.form["track"].split(",")
-        words = [set(re.findall(r"\w+", phrase.casefold())) for phrase in track]
+        words = [set(phrase.casefold().split()) for phrase in track]
         with self.lock:
             for older in self.live:
                 older.answer.push(b'{"disconnect":{"code":7,"stream_name":"t","reason":"admin logout"}}\r\n')

@@ -12,6 +12,7 @@ from quorate.web.long_read import LongReadFailed
 
 PATH = "/xrpc/network.bsky.jetstream.getZstdDictionary"
 BYTES_MAX = 4 * 1024 * 1024
+TIMEOUT_S = 5.0  # the stream waits for it
 
 
 class Dictionary:
@@ -40,7 +41,9 @@ class Dictionary:
 def fetch_dictionary(server: str, closing: Closing) -> Dictionary | None:
     """None if the server has none: then messages come as they are. `server` begins with ws:// or wss://."""
     try:
-        answer = exchange("GET", server.replace("ws", "http", 1) + PATH, bytes_max=BYTES_MAX, closing=closing)
+        answer = exchange(
+            "GET", server.replace("ws", "http", 1) + PATH, bytes_max=BYTES_MAX, timeout_s=TIMEOUT_S, closing=closing
+        )
         return Dictionary(answer.body) if answer.status == 200 else None
     except (LongReadFailed, ValueError):
         return None

@@ -95,8 +95,9 @@ class JetstreamReading:
 
     @contextlib.contextmanager
     def _opened(self, server: JetstreamServer) -> Iterator[_EventStream]:
-        if self._compress and server.dictionary is None and not server.is_old:
+        if self._compress and server.dictionary is None and not server.is_old and not server.has_none:
             server.dictionary = fetch_dictionary(server.base, self._inlet.closing)
+            server.has_none = server.dictionary is None  # not asked again with each connection
         self._tell_if_too_old(server)
         cursor = OLDEST if self._oldest else self._place.cursor(server.base, takes_numbers=not server.is_old)
         socket = WebSocket(server.url(cursor), message_bytes_max=MESSAGE_BYTES_MAX)
@@ -117,6 +118,7 @@ class JetstreamReading:
         if failed.reason == "redirected" and not self._was_connected:
             raise ConfigError(f"{self._servers.current.base}: {failed}")
         self._inlet.disconnected(failed.reason, f"{self._servers.current.base}: {failed}")
+        self._servers.current.has_none = False  # it was not asked, perhaps
         return 0.0 if self._servers.failed() else self._pauses.unreachable()
 
     def _refused(self, server: JetstreamServer, refused: WebSocketRefused) -> float:
@@ -131,10 +133,10 @@ class JetstreamReading:
             self._inlet.disconnected("place_refused", why)
             return 0.0
         if error == "UnknownZstdDictionary":
-            server.dictionary = None
+            server.dictionary, server.has_none = None, False
             self._inlet.disconnected("dictionary", why)
             return self._pauses.unreachable()
-        if refused.status == 404 and not server.is_old and not self._was_connected:
+        if refused.status == 404 and not server.is_old and not server.has_answered:
             server.is_old = True  # v1 answers at another path
             return 0.0
         if refused.is_for_people and not self._was_connected:
@@ -149,7 +151,7 @@ class JetstreamReading:
         """Until it ends. Returns the pause before the next one."""
         began_s, reason, why = time.monotonic(), "hung_up", "the server ended the stream"
         self._inlet.connected()
-        self._was_connected = True
+        self._was_connected = stream.server.has_answered = True
         self._begin()
         try:
             while True:
@@ -205,6 +207,7 @@ class _EventStream:
         self.server, self.has_events = server, False
         self._socket, self._cursor, self._silence_s = socket, cursor, silence_s
         self.nonsense, self.is_nonsense_told = 0, False
+        self._speaks_old = False  # it answers whatever path it is asked for
 
     def is_renumbered(self, first: JetstreamEvent) -> bool:
         """A number from the future is no error to Jetstream: it sends what is new, and says nothing."""
@@ -215,6 +218,9 @@ class _EventStream:
         found: list[Message] = []
         until_s = time.monotonic() + self._silence_s
         while not found:
+            if self._speaks_old and not self.has_events:
+                self.server.is_old = True
+                raise LongReadFailed("it speaks version 1, so that is asked for", "hung_up")
             if self.nonsense > NONSENSE_MAX and not self.has_events:
                 raise LongReadFailed("what comes is no Jetstream", "hung_up")
             if (left_s := until_s - time.monotonic()) <= 0:
@@ -240,7 +246,16 @@ class _EventStream:
             return read_bare(data) if self.server.is_old else read_frame(data)
         except (NoEvent, ValueError):
             self.nonsense += 1
+            self._speaks_old = self._speaks_old or (not self.server.is_old and _is_old(data))
             return None
+
+
+def _is_old(data: bytes) -> bool:
+    try:
+        read_bare(data)
+    except NoEvent:
+        return False
+    return True
 
 
 class _Error(msgspec.Struct):

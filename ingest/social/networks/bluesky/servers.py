@@ -18,11 +18,13 @@ TRIES = 3  # in vain, before another instance is asked
 @dataclass(slots=True)
 class JetstreamServer:
     """`base` is its URL without a path. `is_old`: it speaks v1 alone. `dictionary` is that of its compression, once it
-    was fetched."""
+    was fetched; `has_none`: it gave none. `has_answered`: it has streamed."""
 
     base: str
     is_old: bool = False
     dictionary: Dictionary | None = None
+    has_none: bool = False
+    has_answered: bool = False
 
     def url(self, cursor: int | None) -> str:
         if self.is_old:

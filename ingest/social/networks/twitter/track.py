@@ -3,10 +3,14 @@
 A phrase is found in every post that has all its words, in any order and case. So a phrase may be a part of an option's
 words: too many posts come then, and the matcher looks at each. It must not be more than the option. An option of
 several words is a hashtag, too: these phrases come last, as far as there is room.
+
+Signs at a word of a phrase are a part of it, though those in posts are not: `sad!` is never found, and `#mood` only as
+a hashtag. So words are asked for without them. (Twitter's documents: "Basic stream parameters", track.)
 """
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -50,14 +54,14 @@ def track_of(texts: Sequence[str], limits: TrackLimits) -> Track:
 
 
 def _hashtag(text: str, bytes_max: int) -> str:
-    words = text.split()
+    words = _words(text)
     joined = "".join(words)
     return joined if len(words) > 1 and joined.isalnum() and len(joined.encode()) <= bytes_max else ""
 
 
 def _phrase(text: str, bytes_max: int) -> str:
     """As many words of it as fit, the long ones first: they are the rarest."""
-    words = text.replace(",", " ").split()
+    words = _words(text)
     fits: set[int] = set()
     left = bytes_max + 1  # the last word has no space after it
     for index in sorted(range(len(words)), key=lambda index: -len(words[index].encode())):
@@ -66,6 +70,26 @@ def _phrase(text: str, bytes_max: int) -> str:
             fits.add(index)
             left -= size
     return " ".join(words[index] for index in sorted(fits))
+
+
+def _words(text: str) -> list[str]:
+    """As they are written, if there is nothing but signs."""
+    words = text.replace(",", " ").split()
+    return [bare for word in words if (bare := _bare(word))] or words
+
+
+def _bare(word: str) -> str:
+    begin, end = 0, len(word)
+    while begin < end and _is_sign(word[begin]):
+        begin += 1
+    while begin < end and _is_sign(word[end - 1]):
+        end -= 1
+    return word[begin:end]
+
+
+def _is_sign(character: str) -> bool:
+    """An emoji is none."""
+    return character != "_" and (unicodedata.category(character)[0] == "P" or character in "+<=>|~^`$")
 
 
 def _left_out(phrases: dict[str, str], different: int, limits: TrackLimits) -> str:

@@ -173,6 +173,45 @@ def test_a_server_of_version_1_is_read_too() -> None:
     assert ("v1",) == inlet.posts[0].tags
 
 
+def test_a_server_of_version_1_that_answers_at_each_path_is_read_too() -> None:
+    inlet = SocialInlet()
+    with JetstreamDouble(JetstreamTerms(versions=(1,), any_path=True)) as double:
+        with running(Bluesky([double.url]), inlet, {"": JetstreamPlace(time_us=int(time.time() * 1e6)).written()}):
+            listening(double)
+            double.say("one")
+            wait_for("the post", lambda: "one" in inlet.texts, seen=lambda: str(inlet.disconnects))
+            double.say("two")
+            wait_for("the next one", lambda: "two" in inlet.texts)
+        assert "/subscribe" == double.asked_for[-1]
+    assert [] == inlet.losses
+
+
+def test_another_instance_may_be_of_version_1(double: JetstreamDouble) -> None:
+    inlet = SocialInlet()
+    with JetstreamDouble(JetstreamTerms(versions=(1,))) as other, running(Bluesky([double.url, other.url]), inlet):
+        listening(double)
+        double.answer_next(503)
+        double.answer_next(503)
+        double.answer_next(503)
+        double.fail("hang_up")
+        listening(other)
+        other.say("there")
+        wait_for("the post", lambda: inlet.posts, seen=lambda: str(inlet.disconnects))
+
+
+def test_a_dictionary_that_is_not_there_is_asked_for_once() -> None:
+    inlet = SocialInlet()
+    with JetstreamDouble(JetstreamTerms(compresses=False)) as double, running(Bluesky([double.url]), inlet):
+        for _ in range(3):
+            listening(double)
+            before = len(double.cursors)
+            double.say("anything")
+            wait_for("the post", lambda: len({post.id for post in inlet.posts}) == double.count())
+            double.fail("hang_up")
+            wait_for("another connection", lambda before=before: len(double.cursors) > before)  # type: ignore[misc]
+        assert 1 == sum(path.endswith("getZstdDictionary") for path in double.asked_for)
+
+
 def test_version_1_does_not_tell_of_an_old_place_so_we_do() -> None:
     inlet = SocialInlet()
     days_ago = JetstreamPlace("", 0, int((time.time() - 3 * 86_400) * 1e6))

@@ -64,6 +64,13 @@ def test_posts_that_mention_an_option_come() -> None:
     assert [] == inlet.losses
 
 
+def test_signs_at_an_option_hide_no_post() -> None:
+    inlet = SocialInlet("#Mood", "Ben & Joe's", "sad!!")
+    with reading(inlet) as twitter:
+        ids = [twitter.say("in no mood"), twitter.say("Ben and Joe's"), twitter.say("so sad.")]
+        arrive(inlet, *ids)
+
+
 @pytest.mark.parametrize(
     "terms", [TwitterTerms(gzip=True), TwitterTerms(chunk_bytes=7), TwitterTerms(keep_alive_s=0.01)]
 )
