@@ -14,6 +14,7 @@ from quorate.web.long_read import LongRead, LongReadFailed
 
 EVENT_LINE_BYTES_MAX = 4 * 1024 * 1024  # what Wikimedia's Kafka takes
 EVENT_BYTES_MAX = 8 * 1024 * 1024
+ID_BYTES_MAX = 8 * 1024  # no server takes a longer one back, in the header of a request
 RETRY_DIGITS_MAX = 9
 BOM = b"\xef\xbb\xbf"
 
@@ -88,7 +89,7 @@ class SseReader:
             self._event.add(value, self._event_max)
         elif field == b"event":
             self._event.name = value
-        elif field == b"id" and b"\0" not in value:
+        elif field == b"id" and b"\0" not in value and len(value) <= ID_BYTES_MAX:
             self._id = value.decode(errors="replace")
         elif field == b"retry" and value.isdigit() and len(value) <= RETRY_DIGITS_MAX:
             self.retry_s = int(value) / 1000

@@ -37,6 +37,7 @@ from quorate.web.web_socket import WebSocket, WebSocketRefused
 URLS = ("wss://jetstream.us-east.bsky.network", "wss://jetstream.us-west.bsky.network")
 SILENCE_S = 60.0  # thousands of posts come in that time
 KEPT_S = 36 * 3600
+AHEAD_US = 600_000_000
 MESSAGES_AT_ONCE = 500
 NONSENSE_MAX = 100  # messages that are none of Jetstream, before the first that is one
 
@@ -98,11 +99,19 @@ class JetstreamReading:
         if self._compress and server.dictionary is None and not server.is_old and not server.has_none:
             server.dictionary = fetch_dictionary(server.base, self._inlet.closing)
             server.has_none = server.dictionary is None  # not asked again with each connection
+        self._tell_if_ahead(server)
         self._tell_if_too_old(server)
         cursor = OLDEST if self._oldest else self._place.cursor(server.base, takes_numbers=not server.is_old)
         socket = WebSocket(server.url(cursor), message_bytes_max=MESSAGE_BYTES_MAX)
         with self._inlet.closing(socket.wake), socket:
             yield _EventStream(server, socket, cursor, self._silence_s)
+
+    def _tell_if_ahead(self, server: JetstreamServer) -> None:
+        """Jetstream takes a moment in the future for now, without a word."""
+        now_us = int(self._unix_s() * 1e6)
+        if self._place.time_us > now_us + AHEAD_US and not self._place.has_number_at(server.base):
+            self._inlet.lost("the place where the reading ended lies in the future; was a clock wrong?")
+            self._place = JetstreamPlace(time_us=now_us)
 
     def _tell_if_too_old(self, server: JetstreamServer) -> None:
         """v1 does not say it, and neither does v2 to everybody who asks for a time."""

@@ -33,6 +33,9 @@ class JetstreamPlace(msgspec.Struct, frozen=True, omit_defaults=True):
     def is_known(self) -> bool:
         return bool(self.seq or self.time_us)
 
+    def has_number_at(self, server: str) -> bool:
+        return bool(self.seq) and server == self.server
+
     def cursor(self, server: str, *, takes_numbers: bool) -> int | None:
         """None: from now on. A number is inclusive, so the last event comes again."""
         if not self.is_known:
@@ -40,7 +43,7 @@ class JetstreamPlace(msgspec.Struct, frozen=True, omit_defaults=True):
         if not takes_numbers:
             back_us = OLD_TIME_BACK_US if server == self.server else BACK_US
             return max(TIMES_FROM, self.time_us - back_us)
-        if self.seq and server == self.server:
+        if self.has_number_at(server):
             return self.seq
         return max(TIMES_FROM, self.time_us - BACK_US)
 

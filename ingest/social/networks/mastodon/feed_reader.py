@@ -12,7 +12,7 @@ from quorate.ingest.social.network import Inlet
 from quorate.ingest.social.networks.mastodon.feed import Feed
 from quorate.ingest.social.networks.mastodon.gap_filler import SETTLE_S, GapFiller
 from quorate.ingest.social.networks.mastodon.instance import Instance, InstanceFacts, limit_reset_s, refusal
-from quorate.ingest.social.networks.mastodon.status_ids import id_at, order
+from quorate.ingest.social.networks.mastodon.status_ids import id_at, newest
 from quorate.ingest.social.networks.mastodon.statuses import id_of, post_of, read_status
 from quorate.ingest.social.reading.retry_after import date_s, retry_after_s
 from quorate.ingest.social.reading.sse import ServerEvent, SseReader, event_batches
@@ -79,7 +79,7 @@ class FeedReader:
         if read.status != 200:
             return self._refused(read)
         kind = read.headers.get("Content-Type", "")
-        if not kind.startswith("text/event-stream"):
+        if not kind.lower().startswith("text/event-stream"):
             return self._for_people(f"{self._instance.host} answers with {name(kind) or 'something'}", "no_stream")
         self._was_connected = True
         self._limited.reset()
@@ -122,7 +122,7 @@ class FeedReader:
                     self._inlet.lost("a post could not be read, and so may be others", self._feed.address.part)
         if statuses:
             posts = [post for status in statuses if (post := post_of(status, self._instance.host)) is not None]
-            self._feed.came(posts, max(map(id_of, statuses), key=order))
+            self._feed.came(posts, newest(map(id_of, statuses), self._unix_s() * 1000))
 
     def _ended(self, failed: LongReadFailed) -> None:
         if failed.reason != "closed":

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from quorate.ingest.social.network import Inlet
 from quorate.ingest.social.networks.mastodon.feed import Feed
 from quorate.ingest.social.networks.mastodon.instance import Instance
-from quorate.ingest.social.networks.mastodon.status_ids import look_back, order, written_ms
+from quorate.ingest.social.networks.mastodon.status_ids import look_back, newest, order, written_ms
 from quorate.ingest.social.networks.mastodon.statuses import (
     Status,
     as_first_written,
@@ -65,7 +65,7 @@ class GapFiller:
                 break
             posts = [post for status in page if (post := self._post(status)) is not None]
             after = max(map(id_of, page), key=order)
-            gap.feed.found(posts, after)
+            gap.feed.found(posts, newest(map(id_of, page), time.time() * 1000))
             if _reaches(after, len(page), gap.until_ms):
                 break
         gap.feed.filled(gap.connection)

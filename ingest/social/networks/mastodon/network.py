@@ -18,6 +18,7 @@ from quorate.ingest.social.networks.mastodon.feed_reader import SILENCE_S, FeedR
 from quorate.ingest.social.networks.mastodon.gap_filler import GapFiller
 from quorate.ingest.social.networks.mastodon.hashtags import hashtags
 from quorate.ingest.social.networks.mastodon.instance import TOKEN, Instance, InstanceFails, switched_off
+from quorate.ingest.social.networks.mastodon.status_ids import id_at, is_ahead
 from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.private_urls import check_private
 from quorate.ingest.social.reading.resting import Resting
@@ -125,11 +126,18 @@ class MastodonReading:
         self._network.rest.why = "" if self._open else NO_TAG
 
     def _begin(self, address: FeedAddress) -> tuple[FeedReader, Companion]:
-        feed = Feed(address, self._positions.get(address.part, ""), self._inlet)
+        feed = Feed(address, self._position(address.part), self._inlet)
         reader = FeedReader(feed, self._asking, self._facts, self._filler, self._inlet, self._network.silence_s)
         companion = Companion(f"mastodon {address.part}", reader.run, lambda: None)
         companion.start()
         return reader, companion
+
+    def _position(self, part: str) -> str:
+        position, now_ms = self._positions.get(part, ""), time.time() * 1000
+        if not is_ahead(position, now_ms):
+            return position
+        self._inlet.lost("the place where the reading ended lies in the future; was a clock wrong?", part)
+        return id_at(int(now_ms))
 
     def _addresses(self, terms: Terms, *, is_start: bool) -> list[FeedAddress]:
         if self._network.feed != "hashtags":

@@ -6,7 +6,11 @@ order of ids is not quite that in which posts come, and whoever goes on from an 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 RANDOM_BITS = 16
+ID_CHARACTERS_MAX = 64
+AHEAD_MS = 3_600_000  # a server may be so far ahead of this machine
 OLDEST_MS = 1_262_304_000_000  # 2010: numbers below are of servers that just count
 
 
@@ -25,6 +29,17 @@ def written_ms(status_id: str) -> int | None:
         return None
     ms = int(status_id) >> RANDOM_BITS
     return ms if ms > OLDEST_MS else None
+
+
+def is_ahead(status_id: str, now_ms: float) -> bool:
+    """Whether it lies in the future: whoever went on from there would miss all until then."""
+    at_ms = written_ms(status_id)
+    return at_ms is not None and at_ms > now_ms + AHEAD_MS
+
+
+def newest(status_ids: Iterable[str], now_ms: float) -> str:
+    """The latest one from which a reader may go on. "" if there is none."""
+    return max((each for each in status_ids if not is_ahead(each, now_ms)), key=order, default="")
 
 
 def id_at(ms: int) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from quorate.ingest.social.networks.mastodon.status_ids import ID_CHARACTERS_MAX
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.html_text import html_text
 from quorate.ingest.social.reading.loose_json import loosely
@@ -31,8 +32,9 @@ def read_status(data: bytes) -> Status | None:
 
 
 def id_of(status: Status) -> str:
-    """Its name at the instance, by which its feeds are read."""
-    return _text(status, "id")
+    """Its name at the instance, by which its feeds are read. "" if it has none."""
+    id = _text(status, "id")
+    return id if len(id) <= ID_CHARACTERS_MAX else ""
 
 
 def is_edited(status: Status) -> bool:

@@ -25,6 +25,7 @@ import msgspec
 from quorate.unreadable import UNREADABLE
 
 BACK_MS = 1
+TOPICS_MAX = 100  # a stream has two or some more; ids with thousands would fit into no request
 
 Topic = tuple[str, int]
 
@@ -138,7 +139,7 @@ class PlaceKeeper:
             self._repeating.discard(topic)
             missing = f"what happened in the {(at - latest) / 1000:,.3f} s before its first event"
         self.is_further = True
-        self._topics[topic] = TopicPlace(*topic, timestamp=max(at, latest), last=key)
+        self._keep(topic, TopicPlace(*topic, timestamp=max(at, latest), last=key))
         return missing
 
     def _move_to_offset(self, topic: Topic, before: TopicPlace, offset: int) -> str:
@@ -148,7 +149,7 @@ class PlaceKeeper:
         was_asked = topic in self._not_checked and before.offset >= 0
         self._not_checked.discard(topic)
         self.is_further = True
-        self._topics[topic] = TopicPlace(*topic, offset=offset)
+        self._keep(topic, TopicPlace(*topic, offset=offset))
         return f"{skipped:,} events" if was_asked and skipped else ""
 
     def _name_others(self, now: dict[Topic, dict[str, Any]], *, is_by_time: bool) -> None:
@@ -158,11 +159,16 @@ class PlaceKeeper:
             if known is not None and known.is_named:
                 continue
             if "offset" in entry and entry["offset"] >= 0 and not is_by_time:
-                self._topics[topic] = TopicPlace(*topic, offset=entry["offset"])
+                self._keep(topic, TopicPlace(*topic, offset=entry["offset"]))
             elif self._ms:
-                self._topics[topic] = TopicPlace(*topic, timestamp=entry.get("timestamp", self._ms))
+                self._keep(topic, TopicPlace(*topic, timestamp=entry.get("timestamp", self._ms)))
             else:
-                self._topics[topic] = TopicPlace(*topic)
+                self._keep(topic, TopicPlace(*topic))
+
+    def _keep(self, topic: Topic, place: TopicPlace) -> None:
+        if topic not in self._topics and len(self._topics) >= TOPICS_MAX:
+            del self._topics[next(iter(self._topics))]
+        self._topics[topic] = place
 
 
 def _entries(event_id: str) -> Sequence[dict[str, Any]] | None:

@@ -127,7 +127,7 @@ class ChangeReading:
         if read.status != 200:
             return self._refused(read)
         kind = read.headers.get("Content-Type", "")
-        if not kind.startswith("text/event-stream"):
+        if not kind.lower().startswith("text/event-stream"):
             return self._for_people(f"it answers with {name(kind) or 'something'} and no events", "no_stream")
         self._inlet.connected()
         self._was_connected = True

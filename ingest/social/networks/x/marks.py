@@ -17,6 +17,7 @@ from quorate.ingest.social.networks.x.snowflake import id_at, ms_of
 
 PART = ""
 OVERLAP_S = 30.0
+AHEAD_S = 3_600.0  # an id that is later by so much is of no post that was written
 JOINED_S = 120.0  # a gap that begins within this time after another one that waits becomes a part of it
 QUIET_S = 60.0  # nothing came for so long: then nothing older comes any more
 
@@ -37,13 +38,14 @@ class Gap:
 
 
 class Marks:
-    """For all threads. `position` is where an earlier run stood, 0 if there was none."""
+    """For all threads. `position` is where an earlier run stood, 0 if there was none. `was_ahead`: at the last connect,
+    the position lay in the future."""
 
     def __init__(self, position: int) -> None:
         self._changed = threading.Condition()
         self._newest = position
         self._gaps: deque[Gap] = deque()
-        self._is_filling = self._is_closed = False
+        self._is_filling = self._is_closed = self.was_ahead = False
 
     def close(self) -> None:
         """The network ends: nobody waits for a gap any more."""
@@ -60,7 +62,10 @@ class Marks:
         """The stream is connected at this time of X's. What it has missed becomes a gap. Gives the position."""
         with self._changed:
             until = id_at(server_ms + OVERLAP_S * 1_000)
-            if self._newest:
+            self.was_ahead = self._newest > id_at(server_ms + AHEAD_S * 1_000)
+            if self.was_ahead:
+                self._newest = id_at(server_ms)
+            elif self._newest:
                 self._add(Gap(_earlier(self._newest), until, server_ms, server_ms))
             else:
                 self._newest = id_at(server_ms)

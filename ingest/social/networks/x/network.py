@@ -20,12 +20,13 @@ from quorate.ingest.social.networks.x.api import XApi
 from quorate.ingest.social.networks.x.budget import BudgetLimits, DailyBudget
 from quorate.ingest.social.networks.x.filtered_stream import FilteredStream, NoRules
 from quorate.ingest.social.networks.x.gaps import GapSearch
-from quorate.ingest.social.networks.x.marks import PART, Marks
+from quorate.ingest.social.networks.x.marks import AHEAD_S, PART, Marks
 from quorate.ingest.social.networks.x.posts import StreamMessage, cost_of, newest_in, posts_in
 from quorate.ingest.social.networks.x.problems import ends_stream, issue_of, said_in
 from quorate.ingest.social.networks.x.rate_window import RateWindow
 from quorate.ingest.social.networks.x.rule_keeper import ACTS_S, TAG, RuleKeeper
 from quorate.ingest.social.networks.x.rules import NO_REPOSTS, RuleLimits
+from quorate.ingest.social.networks.x.snowflake import id_at
 from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.kept_position import position_in_words
 from quorate.ingest.social.reading.lines import LineTooLong
@@ -225,7 +226,10 @@ class XReading:
         began_s, heard, self._is_understood = time.monotonic(), False, False
         reason, why = "hung_up", "X ended the stream"
         self._inlet.connected()
-        self._inlet.put([], self._marks.connected(stream.server_ms))
+        position = self._marks.connected(stream.server_ms)
+        if self._marks.was_ahead:
+            self._inlet.lost("the place where the reading ended lies in the future; was a clock wrong?")
+        self._inlet.put([], position)
         try:
             with self._inlet.closing(stream.wake):
                 for messages in self._timed(stream):
@@ -283,7 +287,7 @@ class XReading:
             self._pauses.understood()
         self._budget.spend(sum(map(cost_of, messages)))
         posts = [post for message in messages for post in posts_in(message)]
-        newest = max(map(newest_in, messages))
+        newest = min(max(map(newest_in, messages)), id_at(self._server_ms() + AHEAD_S * 1_000))
         self._inlet.put(posts, self._marks.before_put(newest))
         self._marks.after_put(newest)
 
