@@ -20,6 +20,7 @@ from quorate.security.token_file import TokenFile
 
 CALLER = "quorate.caller"  # the scope's key for the caller of a request
 ADDRESSES_KEPT = 1_024
+REVOKED = "this token was revoked before the request was answered"
 
 
 class Access:
@@ -72,7 +73,7 @@ class Access:
     def check_holds(self, caller: Caller) -> None:
         """Raises `Unauthorized` if the caller's token was revoked since: while a body came, or while a read waited."""
         if caller.token is not None and not self.holds(caller):
-            raise Unauthorized("this token was revoked before the request was answered", token="unknown")
+            raise Unauthorized(REVOKED, token="unknown")
 
     def _remember(self, address: str) -> Caller:
         if len(self._nobody) >= ADDRESSES_KEPT:

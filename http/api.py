@@ -25,6 +25,7 @@ from quorate.http.limits import Limits
 from quorate.http.origins import Origins
 from quorate.http.parse_pool import ParsePool
 from quorate.http.refusals import RefusalWords
+from quorate.security.caller import Caller
 from quorate.turns import ThreadTurns, Turns
 from quorate.words import Action
 
@@ -89,6 +90,10 @@ class ReadPlaces:
         default_factory=lambda: CallerPlaces(POINTS_ASKED_MAX, "questions about entries of the log")
     )
 
+    def end(self, caller_may: Callable[[Caller], bool]) -> None:
+        for each in (self.at_leader, self.waits, self.digests, self.log_points):
+            each.end(caller_may)
+
 
 @dataclass(frozen=True, slots=True)
 class Api:
@@ -118,3 +123,8 @@ class Api:
     turns: Turns = field(default_factory=Turns)  # of big work on the loop
     thread_turns: ThreadTurns = field(default_factory=ThreadTurns)  # of Flask's threads
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
+
+    def end_revoked(self) -> None:
+        """Other tokens hold than before: end the streams, and what waits, of those that do not."""
+        self.events.end(self.access.holds)
+        self.places.end(self.access.holds)

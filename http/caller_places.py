@@ -7,10 +7,12 @@ operators, and more from callers without a token, where tokens are configured. W
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 
-from quorate.errors import Overloaded
+from quorate.errors import Overloaded, Unauthorized
+from quorate.http.access import REVOKED
 from quorate.http.address_shares import share_key
 from quorate.security.caller import Caller
 
@@ -27,6 +29,7 @@ class CallerPlaces:
         self._total, self._what = total, what
         self._taken = 0
         self._held: dict[str, int] = {}  # by the name of a token
+        self._waiting: dict[asyncio.Timeout, Caller] = {}
 
     def take(self, caller: Caller) -> None:
         """A place, which the caller holds until `give_back`. Raises `Overloaded`."""
@@ -52,6 +55,28 @@ class CallerPlaces:
             yield
         finally:
             self.give_back(caller)
+
+    @contextlib.asynccontextmanager
+    async def waiting(self, caller: Caller) -> AsyncIterator[None]:
+        """As `held`, around what may wait long. Raises `Unauthorized` when the caller's token is revoked (`end`)."""
+        with self.held(caller):
+            limit = asyncio.timeout(None)
+            try:
+                async with limit:
+                    self._waiting[limit] = caller
+                    yield
+            except TimeoutError:
+                if limit.expired():
+                    raise Unauthorized(REVOKED, token="unknown") from None
+                raise
+            finally:
+                self._waiting.pop(limit, None)
+
+    def end(self, caller_may: Callable[[Caller], bool]) -> None:
+        """End what waits for callers that may not go on: their token was revoked, or is another one now."""
+        for limit, caller in self._waiting.items():
+            if not caller_may(caller):
+                limit.reschedule(asyncio.get_running_loop().time())
 
     def _kept_from(self, caller: Caller) -> int:
         """How many of the last places this caller leaves to others."""

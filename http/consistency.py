@@ -66,8 +66,9 @@ async def within(api: Api, caller: Caller, consistency: Consistency, read: Corou
         return await _within(consistency, read)
     else:
         places = api.places.at_leader
-    with contextlib.closing(read), places.held(caller):
-        return await _within(consistency, read)
+    with contextlib.closing(read):
+        async with places.waiting(caller):
+            return await _within(consistency, read)
 
 
 async def _within(consistency: Consistency, read: Coroutine[Any, Any, T]) -> T:

@@ -59,9 +59,9 @@ async def show(api: Api, request: Request) -> Reply:
     if version is not None and index is not None:
         raise Invalid("give version or index, and not both")
     if index is not None:
-        with api.places.log_points.held(request.caller):
+        async with api.places.log_points.waiting(request.caller):
             return reply(DigestAnswer(node, log=_entry(await api.digests.log_point(index, wait_s))))
-    with api.places.digests.held(request.caller):
+    async with api.places.digests.waiting(request.caller):
         made = await api.digests.digest(version, wait_s)
     return reply(_answer(node, made, None if version is not None else last), version=made.version)
 

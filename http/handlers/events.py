@@ -75,7 +75,7 @@ def _only_polls(parameters: dict[str, list[str]]) -> bool:
 async def _ready(api: Api, caller: Caller, polls: Sequence[str], after: int, wait_s: float) -> None:
     """Wait until this node can serve the stream. Raises `Stale`, `NotReady`, `Overloaded` or `UnknownPoll`."""
     if after > api.replica.state.version:
-        with api.places.waits.held(caller):
+        async with api.places.waits.waiting(caller):
             await api.reads.wait_until_known(after, wait_s)
     await api.reads.wait_until_known(after, wait_s)
     for poll_id in polls:

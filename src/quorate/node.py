@@ -112,7 +112,7 @@ class Node:
         )
         self.settings_watch = SettingsWatch(self.replica, self.settings, is_known=lambda: self.reads.staleness.is_known)
         api = self._api()
-        self.tokens.on_change(lambda: api.events.end(api.access.holds))
+        self.tokens.on_change(api.end_revoked)
         self.http = HttpServer(api, tls=self.tls)
         self._parts = Parts(self.in_order())
 

@@ -220,7 +220,7 @@ def revocable(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[
     tokens = Revocable(tmp_path / "tokens.toml")
     with running(hot=request.param, access=tokens.access) as node:
         assert tokens.file is not None
-        tokens.file.on_change(lambda: node.api.events.end(node.api.access.holds))
+        tokens.file.on_change(lambda: node.api.end_revoked())
         assert 201 == node.ask("POST", "/polls", MOOD, bearer("carl")).status
         yield node, tokens
 
@@ -262,7 +262,7 @@ def test_a_client_that_reads_nothing_is_cut_off_with_its_token(tmp_path: Path) -
     tokens = Revocable(tmp_path / "tokens.toml")
     with running(access=tokens.access) as node:
         assert tokens.file is not None
-        tokens.file.on_change(lambda: node.api.events.end(node.api.access.holds))
+        tokens.file.on_change(lambda: node.api.end_revoked())
         node.hold_little_in_sockets()
         long = {**MOOD, "options": [f"{number:06}" * 42 for number in range(16_000)]}
         assert 201 == node.ask("POST", "/polls", long, bearer("carl")).status
@@ -279,15 +279,20 @@ def waits_for_its_client(node: Node) -> bool:
     return any(connection.flow.write_paused for connection in node.server._open())
 
 
-def test_a_read_that_waits_is_not_answered_to_a_revoked_token(revocable: tuple[Node, Revocable]) -> None:
+@pytest.mark.parametrize("path", ["/polls/mood/results?min_version=99&wait=20s", "/digest?version=99&wait=20s"])
+def test_a_read_that_waits_ends_with_its_token(revocable: tuple[Node, Revocable], path: str) -> None:
     node, tokens = revocable
-    connection = node.connect()
+    waiting = {who: node.connect() for who in ("reader", "carl")}
     try:
-        version = node.replica.state.version
-        connection.request("GET", f"/polls/mood/results?min_version={version + 1}&wait=20s", headers=bearer("reader"))
-        wait_for("the read waits", lambda: node.call(lambda: bool(node.api.reads._waits)))
+        for who, connection in waiting.items():
+            connection.request("GET", path, headers=bearer(who))
+        places = node.api.places
+        wait_for("both wait", lambda: places.waits._taken + places.digests._taken == 2)
         tokens.revoke(node, "reader")
-        assert 200 == status(node, "bob", "POST", "/votes", {"option": "happy"})
-        assert 401 == connection.getresponse().status
+        assert 401 == waiting["reader"].getresponse().status
+        assert 1 == places.waits._taken + places.digests._taken
+        tokens.revoke(node, "carl")
+        assert 401 == waiting["carl"].getresponse().status
     finally:
-        connection.close()
+        for connection in waiting.values():
+            connection.close()
