@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NamedTuple, Protocol
 
 from quorate.cluster.read.digests import ASKED_MAX, POINTS_ASKED_MAX, Digests
@@ -30,6 +31,8 @@ from quorate.turns import ThreadTurns, Turns
 from quorate.words import Action
 
 AT_LEADER_MAX = 1_024  # reads: so many calls of one kind are made to a peer at once
+
+FLASK_REST = 5.0  # times as long as the work: while a thread of Flask's works, each step of a vote waits for it
 
 
 class CheckResult(NamedTuple):
@@ -121,7 +124,7 @@ class Api:
     big_votes: BigVotes = field(default_factory=BigVotes)
     places: ReadPlaces = field(default_factory=ReadPlaces)
     turns: Turns = field(default_factory=Turns)  # of big work on the loop
-    thread_turns: ThreadTurns = field(default_factory=ThreadTurns)  # of Flask's threads
+    thread_turns: ThreadTurns = field(default_factory=partial(ThreadTurns, FLASK_REST))  # of Flask's threads
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def end_revoked(self) -> None:

@@ -42,7 +42,7 @@ UNREAD_BYTES = 16 * 1024  # of answers; a client that leaves more unread has no 
 FEW_HEADERS = 32  # more than a browser sends
 NO_BODY = ("GET", "HEAD")
 PASS_OVER_S = 0.002  # between two pieces of bodies that nobody needs; a piece has a quarter of a megabyte at most
-PIECES, PIECE_BYTES = 1_000, 8  # a body may come in so many pieces of any size; more must have so many bytes each
+PIECES, PIECE_BYTES = 100, 8  # a body may come in so many pieces of any size; more must have so many bytes each
 READING = "quorate.reading"  # the scope's key for the task of a request that changes nothing: it ends with its client
 
 

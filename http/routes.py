@@ -21,6 +21,8 @@ The order is the order of /openapi.json.
 
 from __future__ import annotations
 
+from functools import cache
+
 from quorate.http import openapi
 from quorate.http.api import Api
 from quorate.http.handlers import (
@@ -51,7 +53,12 @@ async def describe(api: Api, request: Request) -> Rendering:
 
 
 def _render_description() -> Reply:
-    return reply(openapi.document(ROUTES))
+    return _description_of(tuple(ROUTES))
+
+
+@cache
+def _description_of(routes: tuple[Route, ...]) -> Reply:
+    return reply(openapi.document(routes))
 
 
 def _vote_bytes(limits: Limits) -> int:

@@ -178,7 +178,7 @@ def test_after_very_many_votes_of_which_most_are_refused_there_is_a_rest(
     assert 200 == node.ask("POST", "/votes", {"option": "happy"}).status
 
 
-@pytest.mark.parametrize("pieces", [b"1\r\n \r\n" * 3_000, b"0\r\n" + b"a:\r\n" * 3_000], ids=["chunks", "trailers"])
+@pytest.mark.parametrize("pieces", [b"1\r\n \r\n" * 300, b"0\r\n" + b"a:\r\n" * 300], ids=["chunks", "trailers"])
 def test_a_body_that_comes_in_crumbs_is_refused(node: Node, pieces: bytes) -> None:
     """Each costs a call: twenty megabytes of them took the loop seconds."""
     head = b"POST /votes HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
