@@ -9,11 +9,13 @@ from collections.abc import Iterable, Sequence
 
 from quorate.cluster.fsm import StateMachine
 from quorate.cluster.state.sessions import OWNED_MAX
+from quorate.cluster.state.tally import LISTINGS_MAX
 from quorate.errors import Forbidden, QuorateError, TooLarge, Unauthorized
 from quorate.security.caller import Caller
 from quorate.security.roles import Role
 from quorate.vote import ID_BYTES_MAX, Vote
 
+LISTED_MAX = LISTINGS_MAX // 4  # by the polls of one token that is bound to some
 WEIGHTS: Role = "manage"  # the role that votes of a weight above 1 need
 NO_OWNER: Role = "manage"  # the role that a caller without a token needs to open a producer, which belongs to nobody
 OF_OTHERS: Role = "operate"  # the role that a caller without a token needs for a token's producer
@@ -70,6 +72,18 @@ def own_name(caller: Caller, producer: str) -> str:
     if not caller.may(needed):
         raise _refused(caller, needed, "producers belong to a token; send one")
     return producer
+
+
+def check_options(caller: Caller, poll_id: str, options: Iterable[str], state: StateMachine) -> None:
+    """Raises `TooLarge` if the polls of a bound token would list too many options: all polls share one limit."""
+    if caller.polls is None:
+        return
+    polls = [poll for poll in map(state.poll, caller.polls) if poll is not None]
+    known = next((poll.options for poll in polls if poll.id == poll_id), ())
+    new = len({*options}.difference(known))
+    if new and sum(len(poll.options) for poll in polls) + new > LISTED_MAX:
+        words = f"the polls of the token {caller.name} would list over {LISTED_MAX:,} options"
+        raise TooLarge(words, limit=LISTED_MAX)
 
 
 def check_producers(caller: Caller, name: str, state: StateMachine) -> None:

@@ -34,7 +34,7 @@ from quorate.errors import (
 )
 from quorate.http.acts import act, quoted
 from quorate.http.api import Api
-from quorate.http.bounds import check_poll
+from quorate.http.bounds import check_options, check_poll
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
 from quorate.http.handlers.named import names_polls
 from quorate.http.json_body import reader
@@ -108,6 +108,7 @@ async def create(api: Api, request: Request) -> Reply:
     """POST /polls: 201 if the poll is new, 200 if the same poll exists already."""
     poll = await api.parse_pool.parse(lambda body: read_poll(body, request.content_type), request.body)
     check_poll(request.caller, poll.id)
+    check_options(request.caller, poll.id, poll.options, api.replica.state)
     end_s = _end_s(api)
     result, version = await api.submitter.create_poll(poll, timeout_s=api.limits.timeout_s)
     _refuse(result, poll.id)
@@ -128,6 +129,7 @@ async def change(api: Api, request: Request, poll_id: str) -> Reply:
     api.replica.require_level(LEVEL_NEEDED[ChangePoll], CHANGING)
     read = partial(read_edit, poll_id, content_type=request.content_type)
     command, end_s = await api.parse_pool.parse(read, request.body), _end_s(api)
+    check_options(request.caller, poll_id, command.add_options, api.replica.state)
     result, version = await api.submitter.change_poll(command, timeout_s=api.limits.timeout_s)
     _refuse(result, poll_id)
     shown = await _show_now(api, poll_id, result, version, end_s)

@@ -101,6 +101,19 @@ def test_listings_show_the_polls_of_the_token(node: Node) -> None:
     assert [400, 400] == [answer.status for answer in answers]
 
 
+def test_a_bound_token_lists_no_more_than_its_part_of_all_options(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("quorate.http.bounds.LISTED_MAX", 5)
+    node.replica.state.raise_level(encode_raise(1))
+    later = {"id": "later", "options": [f"{number}" for number in range(4)], "state": "draft"}
+    answer = node.ask("POST", "/polls", later, bearer("eve"))
+    assert (413, True) == (answer.status, "the polls of the token eve would list over 5" in answer.json["detail"])
+    assert 201 == status(node, "eve", "POST", "/polls", {**later, "options": ["1", "2", "3"]})
+    assert 200 == status(node, "eve", "POST", "/polls", {**later, "options": ["1", "2", "3"]}), "it is there"
+    assert 413 == status(node, "eve", "PATCH", "/polls/later", {"add_options": ["4"]})
+    assert 200 == status(node, "eve", "PATCH", "/polls/later", {"add_options": ["3"], "title": "Later"})
+    assert 200 == status(node, "carl", "PATCH", "/polls/later", {"add_options": ["4"]})
+
+
 def test_a_bound_token_is_told_no_names_of_other_polls(node: Node) -> None:
     with_name = node.ask("POST", "/votes", {"option": "happy", "poll": "later"}, bearer("ann"))
     assert (404, False) == (with_name.status, "other" in with_name.json["detail"])
