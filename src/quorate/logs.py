@@ -20,6 +20,7 @@ from quorate import shown
 
 INDENT = "  | "
 TRACE_MAX = 20_000
+CHATTY = ("uvicorn", "asyncio", "urllib3", "pymongo", "nsq", "tornado", "pysyncobj", "websockets", "oauthlib")
 
 _encode = msgspec.json.Encoder().encode
 _HEAD = re.compile(r"\d{4}-\d\d-\d\dT\S+Z [A-Z]+ +\S+ [\w.]+: |quorate: ")
@@ -66,15 +67,21 @@ class _Json(logging.Formatter):
         return _encode(line).decode()
 
 
+def _is_for_us(record: logging.LogRecord) -> bool:
+    """At `debug` libraries write down all that goes through them: tokens, signatures, what people wrote."""
+    return record.levelno >= logging.WARNING or record.name.partition(".")[0] == "quorate"
+
+
 def set_up(node_id: str, *, level: str, format: str, file: str) -> None:
     """Send all log lines of this process to `file`, or to standard error if it is empty.
 
     A new file is begun if the file was moved away, so logrotate needs no signal. Otherwise the file keeps growing.
     """
     handler = WatchedFileHandler(file, encoding="utf-8") if file else logging.StreamHandler(sys.stderr)
+    handler.addFilter(_is_for_us)
     handler.setFormatter(_Json(node_id) if format == "json" else _Text(node_id))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    for chatty in ("uvicorn", "asyncio", "urllib3", "pymongo", "nsq", "tornado", "pysyncobj"):
+    for chatty in CHATTY:
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLogger().level))
 
 

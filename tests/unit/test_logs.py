@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 
 from quorate import logs
+from quorate.ingest.social.networks.twitter.keys import TwitterKeys
 
 
 @pytest.fixture(autouse=True)
@@ -33,6 +35,20 @@ def test_a_log_that_was_moved_away_is_begun_anew(format: str, tmp_path: Path) ->
     logging.getLogger("quorate").info("after")
     assert ("before" in moved.read_text(), "after" in moved.read_text()) == (True, False)
     assert ("n1" in file.read_text(), "after" in file.read_text()) == (True, True)
+
+
+def test_no_library_tells_what_goes_through_it(tmp_path: Path) -> None:
+    """Not at any level: a request that is signed, and a message of a WebSocket."""
+    file = tmp_path / "stream.log"
+    logs.set_up("twitter", level="debug", format="text", file=str(file))
+    keys = TwitterKeys("key-secret", "key-secret-2", "token-secret", "token-secret-2")
+    requests.Request("POST", "http://127.0.0.1/", data={"track": "happy"}, auth=keys.auth()).prepare()
+    logging.getLogger("websockets.client").debug("< TEXT 'somebody wrote a secret'")
+    logging.getLogger("of.another.library").info("a secret")
+    logging.getLogger("of.another.library").warning("it is told")
+    logging.getLogger("quorate.ingest").debug("ours is told")
+    found = file.read_text()
+    assert ("secret" in found, "it is told" in found, "ours is told" in found) == (False, True, True)
 
 
 FORGED = "n2\n2026-01-01T00:00:00.000Z INFO     n1 quorate.node: all is well\x1b[2J\u202e http://u:secret@c"
