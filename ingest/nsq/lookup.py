@@ -92,8 +92,13 @@ class Lookup:
         query = f"format=json&topic={quote(self._settings.topic)}&channel={quote(self._settings.channel)}"
         urls = [f"{url}?{query}&include_clients=false&include_mem=false" for url in self._stats_urls]
         at_once = asyncio.Semaphore(ASKED_AT_ONCE)
-        depths = [depth for depth in await asyncio.gather(*(_depth(url, at_once) for url in urls)) if depth is not None]
+        answers = await asyncio.gather(*(_depth(url, at_once) for url in urls))
+        depths = [answer for answer in answers if isinstance(answer, int)]
         self.depth = sum(depths) if depths else None
+        wrong = [
+            f"{url.partition('?')[0]}: {each}" for url, each in zip(urls, answers, strict=True) if isinstance(each, str)
+        ]
+        self._note_trouble("the depth", f"asking nsqds for their depth: {wrong[0]}" if wrong else "")
 
 
 def nsqds_in(answer: Any) -> list[NsqdAddress]:
@@ -110,21 +115,25 @@ class _NsqdChannel(msgspec.Struct):
 
 
 class _NsqdTopic(msgspec.Struct):
-    channels: list[_NsqdChannel] | None = None
+    channels: list[_NsqdChannel]
 
 
 class _NsqdStats(msgspec.Struct):
     topics: list[_NsqdTopic] | None = None
 
 
-async def _depth(url: str, at_once: asyncio.Semaphore) -> int | None:
-    """How many messages wait in the channel at one nsqd; None if it does not say."""
+async def _depth(url: str, at_once: asyncio.Semaphore) -> int | str | None:
+    """How many messages wait in the channel at one nsqd; None if it does not answer, and words if it makes no sense."""
     async with at_once:
         try:
             stats = msgspec.convert(await _get(url), _NsqdStats)
-        except (OSError, ValueError):
+        except FetchFailed as error:
+            return str(error) if error.status == 200 else None
+        except OSError:
             return None
-    return sum(channel.depth for topic in stats.topics or () for channel in topic.channels or ())
+        except ValueError as error:
+            return str(error)
+    return sum(channel.depth for topic in stats.topics or () for channel in topic.channels)
 
 
 async def _get(url: str) -> Any:

@@ -125,16 +125,18 @@ def test_nsqlookupd_names_no_more_nsqds_than_a_node_can_ask() -> None:
     ],
 )
 def test_an_nsqd_that_answers_nonsense_hides_no_other_ones_depth(answer: bytes) -> None:
+    troubles: dict[str, str] = {}
     honest = b'{"topics":[{"channels":[{"depth":3},{"depth":4}]}]}'
 
     async def depth(ports: list[int]) -> int | None:
-        lookup = Lookup(NsqSettings(), lambda whose, trouble: False)
+        lookup = Lookup(NsqSettings(), lambda whose, trouble: bool(troubles.update({whose: trouble})))
         lookup._stats_urls = {f"http://127.0.0.1:{port}/stats" for port in ports}
         await lookup.measure_depth()
         return lookup.depth
 
     with serving(a_lookup(answer)) as bad, serving(a_lookup(honest)) as good:
         assert 7 == asyncio.run(depth([bad, good]))
+        assert troubles["the depth"].startswith(f"asking nsqds for their depth: http://127.0.0.1:{bad}/stats: ")
 
 
 @pytest.mark.parametrize(
