@@ -23,6 +23,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
                 for n in ("crash_points", "fair_lock", "pace", "turns", "unreadable", "vote", "vote_json", "words")
             ),
             "quorate.cluster.entry",
+            "quorate.ingest.social.networks.defaults",
         ],
         [],
     ),

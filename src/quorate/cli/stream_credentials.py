@@ -6,9 +6,6 @@ import functools
 import os
 from collections.abc import Callable, Mapping
 from typing import Any
-from urllib.parse import urlsplit
-
-import click
 
 
 def needs_credentials(read: Callable[[Mapping[str, str]], Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -23,24 +20,3 @@ def needs_credentials(read: Callable[[Mapping[str, str]], Any]) -> Callable[[Cal
         return checked
 
     return decorated
-
-
-def read_url(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """For `--url`: a URL of http:// or https:// with a host, and without a password."""
-    return _checked(ctx, param, value, ("http", "https"), "https://social.example/path")
-
-
-def read_web_socket_urls(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
-    """The same for WebSockets, each URL once."""
-    return tuple(dict.fromkeys(_checked(ctx, param, value, ("ws", "wss"), "wss://social.example") for value in values))
-
-
-def _checked(ctx: click.Context, param: click.Parameter, value: str, schemes: tuple[str, ...], example: str) -> str:
-    try:
-        parts = urlsplit(value)
-        right = parts.scheme in schemes and parts.hostname and (parts.port or 1)
-    except ValueError:
-        right = False
-    if not right or parts.username or parts.password:
-        raise click.BadParameter(f"it is no URL such as {example}, without a name or password", ctx, param)
-    return value

@@ -14,6 +14,7 @@ import click
 from quorate.cli.node_options import asks_nodes
 from quorate.cli.settings import warn
 from quorate.cli.stream_polls import POLLS_OPTIONS, polls_flags
+from quorate.cli.stream_settings import take_settings
 
 if TYPE_CHECKING:
     from quorate.config import Config
@@ -61,7 +62,9 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
         flags |= {"stream.to": to, "stream.both": both, "stream.state": str(state) if state else None}
         flags |= {"stream.listen": listen, "stream.shard": shard, "stream.shards": shards}
         flags["consul.address"] = click.get_current_context().params.get("consul")
-        loaded = load(settings, flags={name: value for name, value in flags.items() if value})
+        given = {name: value for name, value in flags.items() if value}
+        given |= {name: value for name, value in take_settings(others).items() if value not in (None, ())}
+        loaded = load(settings, flags=given)
         warn(loaded.warnings)
         config = loaded.config
         target = config.stream.to or ("nsq" if config.nsq.enabled else "cluster")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from quorate.errors import ConfigError
 from quorate.host_port import ip_address, is_loopback, is_wildcard, read_host_port
@@ -55,6 +56,18 @@ def parse_address(text: str) -> Address:
 def parse_addresses(text: str) -> list[Address]:
     """Read one or several addresses, separated by commas. Raises `ConfigError`; there is at least one."""
     return [parse_address(each) for each in (item.strip() for item in text.split(",")) if each] or [parse_address(text)]
+
+
+def why_no_url(text: str, schemes: Collection[str], example: str) -> str:
+    """What is wrong with a URL of a server, which has a host, and no name or password in it. "" if it is right."""
+    try:
+        parts = urlsplit(text)
+        is_right = parts.scheme in schemes and parts.hostname and (parts.port or 1)
+        if is_right and not parts.username and not parts.password:
+            return ""
+    except ValueError:  # a port that is none, half an IPv6 address
+        pass
+    return f"{shown_name(without_password(text))!r} is no URL such as {example}, without a name or password"
 
 
 def told_address(listen: Sequence[Address]) -> Address:

@@ -80,7 +80,7 @@ class Setting:
 
     section: str
     key: str
-    type: Any  # int, bool, str, list[str] or a Literal, without its Annotated
+    type: Any  # int, float, bool, str, list[str] or a Literal, without its Annotated
     meta: msgspec.Meta
     default: Any
 
@@ -134,6 +134,8 @@ class Setting:
             return "one of " + ", ".join(choice for choice in self.choices if choice)
         if self.type is int:
             return f"a whole number from {self.meta.ge:,} to {self.meta.le:,}"
+        if self.type is float:
+            return f"a number from {self.meta.ge:,} to {self.meta.le:,}"
         if self.type is bool:
             return "true or false"
         if self.names is not None:

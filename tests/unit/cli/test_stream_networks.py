@@ -31,20 +31,14 @@ def test_missing_credentials_are_named_before_anything_else(tmp_path: Path) -> N
 @pytest.mark.parametrize("url", ["stream.example", "ftp://stream.example", "https://me:pw@a.example/", "http://:80"])
 def test_what_is_no_url_is_refused(url: str) -> None:
     done = run("twitter", "--url", url, env={**TWITTER})
-    assert 2 == done.exit_code
-    assert "it is no URL" in done.output
+    assert "is no URL such as https://" in str(done.exception)
+    assert "pw" not in str(done.exception) + done.output
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (("--from", "yesterday"), "it is no time"),
-        (("--url", "stream.wikimedia.org"), "it is no URL"),
-    ],
-)
-def test_what_wikimedia_cannot_be_asked_is_refused(arguments: tuple[str, str], words: str) -> None:
-    done = run("wikimedia", *arguments, env={})
-    assert (2, True) == (done.exit_code, words in " ".join(done.output.replace("│", " ").split()))
+def test_what_wikimedia_cannot_be_asked_is_refused() -> None:
+    done = run("wikimedia", "--from", "yesterday", env={})
+    assert (2, True) == (done.exit_code, "it is no time" in " ".join(done.output.replace("│", " ").split()))
+    assert "is no URL" in str(run("wikimedia", "--url", "stream.wikimedia.org", env={}).exception)
 
 
 def test_mastodon_needs_its_token_before_anything_else() -> None:
@@ -68,4 +62,4 @@ def test_a_bearer_token_is_not_sent_in_the_clear() -> None:
 @pytest.mark.parametrize("url", ["https://jetstream.example", "wss://", "wss://me@jetstream.example"])
 def test_a_web_socket_has_a_url_of_its_own_kind(network: str, url: str) -> None:
     done = run(network, "--url", url, env={})
-    assert (2, True) == (done.exit_code, "it is no URL such as wss://" in done.output)
+    assert "is no URL such as wss://" in str(done.exception)

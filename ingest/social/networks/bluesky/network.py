@@ -27,6 +27,7 @@ from quorate.ingest.social.networks.bluesky.messages import (
 )
 from quorate.ingest.social.networks.bluesky.place import OLDEST, TIMES_FROM, JetstreamPlace
 from quorate.ingest.social.networks.bluesky.servers import MESSAGE_BYTES_MAX, JetstreamServer, Servers
+from quorate.ingest.social.networks.defaults import BLUESKY_SILENCE_S, BLUESKY_URLS
 from quorate.ingest.social.reading.kept_position import position_in_words
 from quorate.ingest.social.reading.pauses import ReconnectPauses
 from quorate.shown import name as shown_name
@@ -34,8 +35,6 @@ from quorate.unreadable import UNREADABLE
 from quorate.web.long_read import LongReadFailed
 from quorate.web.web_socket import WebSocket, WebSocketRefused
 
-URLS = ("wss://jetstream.us-east.bsky.network", "wss://jetstream.us-west.bsky.network")
-SILENCE_S = 60.0  # thousands of posts come in that time
 KEPT_S = 36 * 3600
 AHEAD_US = 600_000_000
 MESSAGES_AT_ONCE = 500
@@ -50,7 +49,9 @@ class Bluesky:
     promise: Literal["exact"] = "exact"
     keeps = "about 36 hours"
 
-    def __init__(self, urls: Sequence[str] = URLS, *, compress: bool = True, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self, urls: Sequence[str] = BLUESKY_URLS, *, compress: bool = True, silence_s: float = BLUESKY_SILENCE_S
+    ) -> None:
         self._urls, self._compress, self._silence_s = urls, compress, silence_s
 
     def run(self, inlet: Inlet, positions: Positions) -> None:

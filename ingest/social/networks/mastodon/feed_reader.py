@@ -19,7 +19,6 @@ from quorate.ingest.social.reading.sse import ServerEvent, SseReader, event_batc
 from quorate.shown import name
 from quorate.web.long_read import LongRead, LongReadFailed
 
-SILENCE_S = 60.0  # a heartbeat comes every 15 s
 HUNG_UP_S = 0.5
 WAIT_MAX_S = 900.0
 FOR_PEOPLE = (400, 401, 403, 404, 405, 410, 422)

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from quorate.errors import ConfigError
 from quorate.ingest.social.backoff import Backoff
 from quorate.ingest.social.network import Inlet
+from quorate.ingest.social.networks.defaults import MASTODON_TOKEN
 from quorate.ingest.social.reading.private_urls import is_private
 from quorate.ingest.social.reading.retry_after import date_s, retry_after_s
 from quorate.shown import name
@@ -28,7 +29,6 @@ log = logging.getLogger(__name__)
 RESERVE = 5  # so many questions are left to others with the same account
 WAIT_MAX_S = 900.0
 VIEWS_FEEDS = 0x100001  # of a role's permissions: "View live and topic feeds", and those of administrators
-TOKEN = "SP_MASTODON_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +177,11 @@ def refusal(instance: Instance, status: int, body: bytes) -> str:
     words = " ".join(body.decode(errors="replace").split())
     said = f" ({name(words)})" if words and not words.startswith("<") else ""
     if status == 401:
-        return f"{instance.host} does not take {TOKEN}{said}: it is a user's token with the scope read:statuses"
+        return (
+            f"{instance.host} does not take {MASTODON_TOKEN}{said}: it is a user's token with the scope read:statuses"
+        )
     if status in (403, 422):
-        return f"{instance.host} does not show this feed to the user of {TOKEN}{said}"
+        return f"{instance.host} does not show this feed to the user of {MASTODON_TOKEN}{said}"
     return f"{instance.host} answers {status}{said}: is it an instance of Mastodon?"
 
 

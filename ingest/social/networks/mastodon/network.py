@@ -13,11 +13,12 @@ from urllib.parse import urlsplit
 
 from quorate.errors import ConfigError
 from quorate.ingest.social.network import Inlet, Positions, Terms
+from quorate.ingest.social.networks.defaults import MASTODON_SILENCE_S, MASTODON_TAGS, MASTODON_TOKEN
 from quorate.ingest.social.networks.mastodon.feed import Feed, FeedAddress, hashtag_feed, live_feed
-from quorate.ingest.social.networks.mastodon.feed_reader import SILENCE_S, FeedReader
+from quorate.ingest.social.networks.mastodon.feed_reader import FeedReader
 from quorate.ingest.social.networks.mastodon.gap_filler import GapFiller
 from quorate.ingest.social.networks.mastodon.hashtags import hashtags
-from quorate.ingest.social.networks.mastodon.instance import TOKEN, Instance, InstanceFails, switched_off
+from quorate.ingest.social.networks.mastodon.instance import Instance, InstanceFails, switched_off
 from quorate.ingest.social.networks.mastodon.status_ids import id_at, is_ahead
 from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.private_urls import check_private
@@ -26,7 +27,6 @@ from quorate.words import count
 
 log = logging.getLogger(__name__)
 
-TAGS_MAX = 40  # connections; an instance's limits are its own
 LOOK_S = 0.5  # how soon a thread that failed is noticed
 ACCESS_S = 900.0  # how often it is asked whether its feeds were switched off
 
@@ -48,8 +48,8 @@ class MastodonNetwork:
         token: str,
         *,
         feed: FeedName = "hashtags",
-        silence_s: float = SILENCE_S,
-        tags_max: int = TAGS_MAX,
+        silence_s: float = MASTODON_SILENCE_S,
+        tags_max: int = MASTODON_TAGS,
     ) -> None:
         parts = urlsplit(url)
         self.source = f"{parts.scheme}://{parts.netloc}"
@@ -181,7 +181,7 @@ class MastodonReading:
         if len(off) == 2:
             why = (
                 f"{self._asking.host} has switched this feed off ({setting}): only users with the permission to view"
-                f" live and topic feeds read it, and that of {TOKEN} is none of them"
+                f" live and topic feeds read it, and that of {MASTODON_TOKEN} is none of them"
             )
             if is_start:
                 raise ConfigError(why)

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from quorate.ingest.social.network import Inlet, Positions, Terms
+from quorate.ingest.social.networks.defaults import TWITTER_SILENCE_S, TWITTER_URL
 from quorate.ingest.social.networks.twitter.connections import Connections
 from quorate.ingest.social.networks.twitter.filter_stream import FilterStream
 from quorate.ingest.social.networks.twitter.keys import TwitterKeys
@@ -29,8 +30,6 @@ from quorate.web.long_read import LongReadFailed
 
 log = logging.getLogger(__name__)
 
-URL = "https://stream.twitter.com/1.1/statuses/filter.json"
-SILENCE_S = 90.0  # three times a keep-alive
 NEW_OPTIONS_S = 60.0
 CLOSED_S = 1.0  # for a server that takes one connection: until it has seen that we closed it
 RIVALS = ("duplicate", "other_client")  # somebody else connects with the same credentials
@@ -44,10 +43,10 @@ class Twitter:
     def __init__(
         self,
         keys: TwitterKeys,
-        url: str = URL,
+        url: str = TWITTER_URL,
         *,
         limits: TrackLimits | None = None,
-        silence_s: float = SILENCE_S,
+        silence_s: float = TWITTER_SILENCE_S,
         drain_s: float | None = None,
     ) -> None:
         self.source = url

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from quorate.errors import ConfigError
+from quorate.ingest.social.networks.defaults import TWITTER_PHRASE_BYTES, TWITTER_PHRASES
 from quorate.shown import name
 from quorate.words import count
 
@@ -23,8 +24,8 @@ from quorate.words import count
 class TrackLimits:
     """Those of Twitter's v1.1 API for most accounts."""
 
-    phrases: int = 400
-    phrase_bytes: int = 60
+    phrases: int = TWITTER_PHRASES
+    phrase_bytes: int = TWITTER_PHRASE_BYTES
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,12 @@ from typing import Literal
 
 from quorate.errors import ConfigError
 from quorate.ingest.social.network import Inlet, Positions
+from quorate.ingest.social.networks.defaults import WIKIMEDIA_SILENCE_S, WIKIMEDIA_URL
 from quorate.ingest.social.networks.wikimedia.place import StreamPlace
-from quorate.ingest.social.networks.wikimedia.reading import SILENCE_S, ChangeReading
+from quorate.ingest.social.networks.wikimedia.reading import ChangeReading
 from quorate.ingest.social.reading.kept_position import position_in_words
 from quorate.shown import without_userinfo
 
-URL = "https://stream.wikimedia.org/v2/stream/recentchange"
 CONTACT_MAX = 200
 
 
@@ -27,7 +27,9 @@ class WikimediaNetwork:
     promise: Literal["exact"] = "exact"
     keeps = "a week or more"
 
-    def __init__(self, url: str = URL, *, contact: str = "", since_ms: int = 0, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self, url: str = WIKIMEDIA_URL, *, contact: str = "", since_ms: int = 0, silence_s: float = WIKIMEDIA_SILENCE_S
+    ) -> None:
         if not contact.isascii() or not contact.isprintable() or len(contact) > CONTACT_MAX or set(contact) & set("()"):
             raise ConfigError(
                 f"stream.contact is a URL or a mail address of at most {CONTACT_MAX} characters, without brackets: it"

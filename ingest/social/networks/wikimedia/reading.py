@@ -19,7 +19,6 @@ from quorate.ingest.social.reading.sse import ServerEvent, SseReader, event_batc
 from quorate.shown import name
 from quorate.web.long_read import LongRead, LongReadFailed
 
-SILENCE_S = 60.0  # hundreds of changes come in that time
 HUNG_UP_S = 0.25  # before the next connection, if something came over the last one
 RETRY_MAX_S = 60.0
 BACK_WITHOUT_ID_MS = 60_000  # how far back of the last event's own time, which is not quite that of its arrival

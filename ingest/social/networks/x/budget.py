@@ -18,12 +18,11 @@ from pathlib import Path
 import msgspec
 
 from quorate.errors import Invalid
+from quorate.ingest.social.networks.defaults import X_DOLLARS_PER_POST, X_POSTS_PER_DAY
 from quorate.own_files import locked, read_own, write_synced
 from quorate.unreadable import UNREADABLE
 from quorate.words import count
 
-DOLLARS_PER_POST = 0.005
-POSTS_PER_DAY = 1_000
 RESERVED_MOST = 100
 
 
@@ -33,14 +32,14 @@ class BudgetLimits:
 
     posts_per_day: int | None = None
     dollars_per_day: float | None = None
-    dollars_per_post: float = DOLLARS_PER_POST
+    dollars_per_post: float = X_DOLLARS_PER_POST
 
     @property
     def posts(self) -> int:
         limits = [] if self.posts_per_day is None else [self.posts_per_day]
         if self.dollars_per_day is not None and self.dollars_per_post:
             limits.append(int(self.dollars_per_day / self.dollars_per_post + 1e-9))
-        return min(limits, default=POSTS_PER_DAY)
+        return min(limits, default=X_POSTS_PER_DAY)
 
     def __str__(self) -> str:
         return f"{count(self.posts, 'post')} (${self.posts * self.dollars_per_post:,.2f}) a day"

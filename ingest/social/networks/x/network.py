@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 from quorate.errors import ConfigError
 from quorate.ingest.social.network import Inlet, Positions
+from quorate.ingest.social.networks.defaults import X_SILENCE_S, X_TAG, X_URL
 from quorate.ingest.social.networks.x.access import XAccess, XKeys
 from quorate.ingest.social.networks.x.api import XApi
 from quorate.ingest.social.networks.x.budget import BudgetLimits, DailyBudget
@@ -24,7 +25,7 @@ from quorate.ingest.social.networks.x.marks import AHEAD_S, PART, Marks
 from quorate.ingest.social.networks.x.posts import StreamMessage, cost_of, newest_in, posts_in
 from quorate.ingest.social.networks.x.problems import ends_stream, issue_of, said_in
 from quorate.ingest.social.networks.x.rate_window import RateWindow
-from quorate.ingest.social.networks.x.rule_keeper import ACTS_S, TAG, RuleKeeper
+from quorate.ingest.social.networks.x.rule_keeper import ACTS_S, RuleKeeper
 from quorate.ingest.social.networks.x.rules import NO_REPOSTS, RuleLimits
 from quorate.ingest.social.networks.x.snowflake import id_at
 from quorate.ingest.social.reading.companion import Companion
@@ -40,9 +41,7 @@ from quorate.words import count
 
 log = logging.getLogger(__name__)
 
-URL = "https://api.x.com"
 CONNECTS = 50  # in 15 minutes
-SILENCE_S = 22.0  # a sign of life comes every 20 s, and now and then a little later
 QUIET_TOLD_S = 60.0  # how often the position moves when nothing comes
 TOMORROW_S = 5.0  # after midnight, as clocks differ
 FIGURES = ("budget_posts_spent", "budget_posts_a_day", "budget_dollars_spent", "gaps_to_fill")
@@ -57,14 +56,14 @@ class X:
     def __init__(
         self,
         keys: XKeys,
-        url: str = URL,
+        url: str = X_URL,
         *,
         budget: BudgetLimits | None = None,
         budget_file: Path | None = None,
         rules: RuleLimits | None = None,
-        tag: str = TAG,
+        tag: str = X_TAG,
         reposts: bool = True,
-        silence_s: float = SILENCE_S,
+        silence_s: float = X_SILENCE_S,
         connects: int = CONNECTS,
         rules_act_s: float = ACTS_S,
         unix_s: Callable[[], float] = time.time,

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from quorate.ingest.social.network import Inlet, Terms
+from quorate.ingest.social.networks.defaults import X_TAG
 from quorate.ingest.social.networks.x.api import XApi
 from quorate.ingest.social.networks.x.problems import issue_of, said_in
 from quorate.ingest.social.networks.x.rate_window import RateWindow
@@ -24,7 +25,6 @@ from quorate.words import count
 log = logging.getLogger(__name__)
 
 PATH = "/2/tweets/search/stream/rules"
-TAG = "quorate"
 AT_ONCE = 100
 CHECKED_EVERY_S = 300.0  # somebody else may have changed them
 LOOK_S = 1.0
@@ -39,7 +39,7 @@ class RuleKeeper:
     api: XApi
     limits: RuleLimits
     suffix: str = ""
-    tag: str = TAG
+    tag: str = X_TAG
     acts_s: float = ACTS_S
     is_over: bool = False
     alternatives: Sequence[str] = ()

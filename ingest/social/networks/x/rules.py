@@ -14,6 +14,8 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from quorate.ingest.social.networks.defaults import X_RULE_CHARACTERS, X_RULES
+
 OR = " OR "
 NO_REPOSTS = " -is:retweet"
 PLAIN = re.compile(r"[0-9a-z]+\Z")
@@ -26,8 +28,8 @@ LOOSE = 10  # so many rules more than twice the needed ones are let be
 class RuleLimits:
     """Those of X's pay-per-use accounts."""
 
-    rules: int = 1_000
-    characters: int = 1_024
+    rules: int = X_RULES
+    characters: int = X_RULE_CHARACTERS
 
 
 @dataclass(frozen=True, slots=True)

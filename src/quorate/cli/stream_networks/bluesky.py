@@ -4,34 +4,29 @@ from __future__ import annotations
 
 import click
 
-from quorate.cli.numbers import NumberRange
-from quorate.cli.stream_credentials import read_web_socket_urls
 from quorate.cli.stream_options import StreamOptions, stream_options
 from quorate.cli.stream_run import run_stream
-
-URLS = ("wss://jetstream.us-east.bsky.network", "wss://jetstream.us-west.bsky.network")
+from quorate.cli.stream_settings import setting_flag, silence_flag, silence_s
+from quorate.ingest.social.networks.defaults import BLUESKY_SILENCE_S, BLUESKY_URLS
 
 
 @click.command()
-@click.option(
+@setting_flag(
+    "bluesky_urls",
     "--url",
-    "urls",
     multiple=True,
-    default=URLS,
-    callback=read_web_socket_urls,
-    show_default=True,
-    help="A server that speaks Jetstream. Of several, another one is read when one does not answer.",
+    default=", ".join(BLUESKY_URLS),
+    about="A server that speaks Jetstream. Of several, another one is read when one does not answer.",
 )
-@click.option("--compress/--no-compress", default=True, help="Have messages packed, if the server offers it.")
-@click.option(
-    "--silence-s",
-    type=NumberRange(min=1),
-    default=60.0,
-    show_default=True,
-    help="Connect anew when nothing came for so long.",
+@setting_flag(
+    "bluesky_compress",
+    "--compress/--no-compress",
+    default="compress",
+    about="Have messages packed, if the server offers it.",
 )
+@silence_flag(BLUESKY_SILENCE_S)
 @stream_options
-def bluesky(urls: tuple[str, ...], compress: bool, silence_s: float, options: StreamOptions) -> int:
+def bluesky(options: StreamOptions) -> int:
     """Read all posts of Bluesky as they are written. It needs no account.
 
     It is exact: what was written while the stream was not connected is read later, for about 36 hours. A URL without a
@@ -39,4 +34,7 @@ def bluesky(urls: tuple[str, ...], compress: bool, silence_s: float, options: St
     """
     from quorate.ingest.social.networks.bluesky.network import Bluesky
 
-    return run_stream(Bluesky(urls, compress=compress, silence_s=silence_s), options)
+    stream = options.config.stream
+    silence = silence_s(options.config, BLUESKY_SILENCE_S)
+    urls = tuple(dict.fromkeys(stream.bluesky_urls)) or BLUESKY_URLS
+    return run_stream(Bluesky(urls, compress=stream.bluesky_compress, silence_s=silence), options)

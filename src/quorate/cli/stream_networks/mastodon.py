@@ -3,53 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import click
 
-from quorate.cli.numbers import NumberRange
-from quorate.cli.stream_credentials import needs_credentials, read_url
+from quorate.cli.stream_credentials import needs_credentials
 from quorate.cli.stream_options import StreamOptions, stream_options
 from quorate.cli.stream_run import run_stream
-
-if TYPE_CHECKING:
-    from quorate.ingest.social.networks.mastodon.network import FeedName
-
-TOKEN = "SP_MASTODON_TOKEN"
+from quorate.cli.stream_settings import setting_flag, silence_flag, silence_s
+from quorate.errors import ConfigError
+from quorate.ingest.social.networks.defaults import MASTODON_SILENCE_S, MASTODON_TAGS, MASTODON_TOKEN
 
 
 def read_token(env: Mapping[str, str]) -> str:
     from quorate.ingest.social.credentials import read_credentials
 
-    return read_credentials(env, [TOKEN], purpose="Mastodon")[TOKEN]
+    return read_credentials(env, [MASTODON_TOKEN], purpose="Mastodon")[MASTODON_TOKEN]
 
 
 @click.command()
 @needs_credentials(read_token)
-@click.option("--url", required=True, callback=read_url, help="The instance, as https://mastodon.example.")
-@click.option(
+@setting_flag("mastodon_url", "--url", about="The instance, as https://mastodon.example.")
+@setting_flag(
+    "mastodon_feed",
     "--feed",
     type=click.Choice(["hashtags", "public", "local", "remote"]),
     default="hashtags",
-    show_default=True,
-    help="The hashtag of each option, or all posts that the instance knows (public), has (local), or gets (remote).",
+    about="The hashtag of each option, or all posts that the instance knows (public), has (local), or gets (remote).",
 )
-@click.option(
+@setting_flag(
+    "mastodon_tags_max",
     "--tags-max",
-    type=click.IntRange(min=1),
-    default=40,
-    show_default=True,
-    help="How many hashtags are read, a connection each.",
+    default=MASTODON_TAGS,
+    about="How many hashtags are read, a connection each.",
 )
-@click.option(
-    "--silence-s",
-    type=NumberRange(min=1),
-    default=60.0,
-    show_default=True,
-    help="Connect anew when nothing came for so long.",
-)
+@silence_flag(MASTODON_SILENCE_S)
 @stream_options
-def mastodon(url: str, feed: FeedName, tags_max: int, silence_s: float, keys: str, options: StreamOptions) -> int:
+def mastodon(keys: str, options: StreamOptions) -> int:
     """Read the public posts of an instance of Mastodon: those with the options' hashtags, or all.
 
     The token comes from the environment: SP_MASTODON_TOKEN, or the file that SP_MASTODON_TOKEN_FILE names. It is that
@@ -60,5 +49,14 @@ def mastodon(url: str, feed: FeedName, tags_max: int, silence_s: float, keys: st
     """
     from quorate.ingest.social.networks.mastodon.network import MastodonNetwork
 
-    network = MastodonNetwork(url, keys, feed=feed, silence_s=silence_s, tags_max=tags_max)
+    stream = options.config.stream
+    if not stream.mastodon_url:
+        raise ConfigError("which instance is to be read? Give --url https://mastodon.example, or stream.mastodon_url")
+    network = MastodonNetwork(
+        stream.mastodon_url,
+        keys,
+        feed=stream.mastodon_feed,
+        silence_s=silence_s(options.config, MASTODON_SILENCE_S),
+        tags_max=stream.mastodon_tags_max,
+    )
     return run_stream(network, options)

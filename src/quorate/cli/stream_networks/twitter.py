@@ -7,15 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
-from quorate.cli.numbers import NumberRange
-from quorate.cli.stream_credentials import needs_credentials, read_url
+from quorate.cli.stream_credentials import needs_credentials
 from quorate.cli.stream_options import StreamOptions, stream_options
 from quorate.cli.stream_run import run_stream
+from quorate.cli.stream_settings import setting_flag, silence_flag, silence_s
+from quorate.ingest.social.networks.defaults import (
+    TWITTER_PHRASE_BYTES,
+    TWITTER_PHRASES,
+    TWITTER_SILENCE_S,
+    TWITTER_URL,
+)
 
 if TYPE_CHECKING:
     from quorate.ingest.social.networks.twitter.keys import TwitterKeys
-
-URL = "https://stream.twitter.com/1.1/statuses/filter.json"
 
 
 def read_keys(env: Mapping[str, str]) -> TwitterKeys:
@@ -26,32 +30,22 @@ def read_keys(env: Mapping[str, str]) -> TwitterKeys:
 
 @click.command()
 @needs_credentials(read_keys)
-@click.option("--url", default=URL, callback=read_url, show_default=True, help="A server that speaks statuses/filter.")
-@click.option(
+@setting_flag("twitter_url", "--url", default=TWITTER_URL, about="A server that speaks statuses/filter.")
+@setting_flag(
+    "twitter_track_max",
     "--track-max",
-    type=click.IntRange(min=1),
-    default=400,
-    show_default=True,
-    help="How many options the server takes on a connection.",
+    default=TWITTER_PHRASES,
+    about="How many options the server takes on a connection.",
 )
-@click.option(
+@setting_flag(
+    "twitter_phrase_bytes_max",
     "--phrase-bytes-max",
-    type=click.IntRange(min=1),
-    default=60,
-    show_default=True,
-    help="How long each of them may be for it, in UTF-8.",
+    default=TWITTER_PHRASE_BYTES,
+    about="How long each of them may be for it, in UTF-8.",
 )
-@click.option(
-    "--silence-s",
-    type=NumberRange(min=1),
-    default=90.0,
-    show_default=True,
-    help="Connect anew when nothing came for so long.",
-)
+@silence_flag(TWITTER_SILENCE_S)
 @stream_options
-def twitter(
-    url: str, track_max: int, phrase_bytes_max: int, silence_s: float, keys: TwitterKeys, options: StreamOptions
-) -> int:
+def twitter(keys: TwitterKeys, options: StreamOptions) -> int:
     """Read Twitter's v1.1 statuses/filter, or a server that speaks it.
 
     The credentials come from the environment: SP_TWITTER_KEY, SP_TWITTER_SECRET, SP_TWITTER_ACCESSTOKEN and
@@ -63,5 +57,7 @@ def twitter(
     from quorate.ingest.social.networks.twitter.network import Twitter
     from quorate.ingest.social.networks.twitter.track import TrackLimits
 
-    limits = TrackLimits(phrases=track_max, phrase_bytes=phrase_bytes_max)
-    return run_stream(Twitter(keys, url, limits=limits, silence_s=silence_s), options)
+    stream = options.config.stream
+    limits = TrackLimits(phrases=stream.twitter_track_max, phrase_bytes=stream.twitter_phrase_bytes_max)
+    silence = silence_s(options.config, TWITTER_SILENCE_S)
+    return run_stream(Twitter(keys, stream.twitter_url, limits=limits, silence_s=silence), options)

@@ -6,12 +6,10 @@ import datetime
 
 import click
 
-from quorate.cli.numbers import NumberRange
-from quorate.cli.stream_credentials import read_url
 from quorate.cli.stream_options import StreamOptions, stream_options
 from quorate.cli.stream_run import run_stream
-
-URL = "https://stream.wikimedia.org/v2/stream/recentchange"
+from quorate.cli.stream_settings import setting_flag, silence_flag, silence_s
+from quorate.ingest.social.networks.defaults import WIKIMEDIA_SILENCE_S, WIKIMEDIA_URL
 
 
 def read_moment(_: click.Context, __: click.Parameter, value: str | None) -> int:
@@ -25,8 +23,10 @@ def read_moment(_: click.Context, __: click.Parameter, value: str | None) -> int
 
 
 @click.command()
-@click.option("--url", default=URL, callback=read_url, show_default=True, help="A server that speaks EventStreams.")
-@click.option("--contact", help="How Wikimedia can reach you: a URL or a mail address. Its policy asks for it.")
+@setting_flag("wikimedia_url", "--url", default=WIKIMEDIA_URL, about="A server that speaks EventStreams.")
+@setting_flag(
+    "contact", "--contact", about="How Wikimedia can reach you: a URL or a mail address. Its policy asks for it."
+)
 @click.option(
     "--from",
     "since_ms",
@@ -34,15 +34,9 @@ def read_moment(_: click.Context, __: click.Parameter, value: str | None) -> int
     metavar="TIME",
     help="Where to begin, if nothing was read before: 2026-11-27T08:00Z.  [default: now]",
 )
-@click.option(
-    "--silence-s",
-    type=NumberRange(min=1),
-    default=60.0,
-    show_default=True,
-    help="Connect anew when nothing came for so long.",
-)
+@silence_flag(WIKIMEDIA_SILENCE_S)
 @stream_options
-def wikimedia(url: str, contact: str | None, since_ms: int, silence_s: float, options: StreamOptions) -> int:
+def wikimedia(since_ms: int, options: StreamOptions) -> int:
     """Read all changes to Wikipedia and its sisters as they happen. It needs no account.
 
     Options are looked for in the page's title and the comment of the change. The names of its wiki count as hashtags:
@@ -52,5 +46,7 @@ def wikimedia(url: str, contact: str | None, since_ms: int, silence_s: float, op
     """
     from quorate.ingest.social.networks.wikimedia.network import WikimediaNetwork
 
-    contact = contact or options.config.stream.contact
-    return run_stream(WikimediaNetwork(url, contact=contact, since_ms=since_ms, silence_s=silence_s), options)
+    stream = options.config.stream
+    silence = silence_s(options.config, WIKIMEDIA_SILENCE_S)
+    network = WikimediaNetwork(stream.wikimedia_url, contact=stream.contact, since_ms=since_ms, silence_s=silence)
+    return run_stream(network, options)

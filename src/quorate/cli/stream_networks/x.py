@@ -9,16 +9,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
-from quorate.cli.stream_credentials import needs_credentials, read_url
+from quorate.cli.stream_credentials import needs_credentials
 from quorate.cli.stream_options import StreamOptions, stream_options
 from quorate.cli.stream_run import run_stream
+from quorate.cli.stream_settings import setting_flag, silence_flag, silence_s
+from quorate.ingest.social.networks.defaults import (
+    X_DOLLARS_PER_POST,
+    X_POSTS_PER_DAY,
+    X_RULE_CHARACTERS,
+    X_RULES,
+    X_SILENCE_S,
+    X_TAG,
+    X_URL,
+)
 
 if TYPE_CHECKING:
     from quorate.ingest.social.networks.x.access import XKeys
-
-URL = "https://api.x.com"
 
 
 def read_keys(env: Mapping[str, str]) -> XKeys:
@@ -29,47 +36,39 @@ def read_keys(env: Mapping[str, str]) -> XKeys:
 
 @click.command()
 @needs_credentials(read_keys)
-@click.option("--url", default=URL, callback=read_url, show_default=True, help="A server that speaks X's API v2.")
-@click.option(
+@setting_flag("x_url", "--url", default=X_URL, about="A server that speaks X's API v2.")
+@setting_flag(
+    "x_posts_per_day",
     "--posts-per-day",
     type=click.IntRange(min=1),
-    help="Stop until the next day (UTC) after so many posts.  [default: 1000, if no money is named]",
+    default=f"{X_POSTS_PER_DAY}, if no money is named",
+    about="Stop until the next day (UTC) after so many posts.",
 )
-@click.option("--dollars-per-day", type=NumberRange(min=0.0), help="Stop after posts for so much money.")
-@click.option(
+@setting_flag(
+    "x_dollars_per_day",
+    "--dollars-per-day",
+    type=click.FloatRange(min=0.0, min_open=True),
+    about="Stop after posts for so much money.",
+)
+@setting_flag(
+    "x_dollars_per_post",
     "--dollars-per-post",
-    type=NumberRange(min=0.0),
-    default=0.005,
-    show_default=True,
-    help="What X asks for a post that it sends.",
+    default=X_DOLLARS_PER_POST,
+    about="What X asks for a post that it sends.",
 )
-@click.option("--no-reposts", is_flag=True, help="Do not ask for reposts, which cost what posts cost.")
-@click.option("--rules-max", type=click.IntRange(min=1), default=1_000, show_default=True, help="Rules of the account.")
-@click.option(
-    "--rule-characters-max", type=click.IntRange(min=64), default=1_024, show_default=True, help="Length of a rule."
+@setting_flag(
+    "x_reposts",
+    "--no-reposts",
+    is_flag=True,
+    flag_value=False,
+    about="Do not ask for reposts, which cost what posts cost.",
 )
-@click.option(
-    "--silence-s",
-    type=NumberRange(min=1),
-    default=22.0,
-    show_default=True,
-    help="Connect anew when nothing came for so long.",
-)
-@click.option("--tag", default="quorate", show_default=True, help="Marks our rules; others are not touched.")
+@setting_flag("x_rules_max", "--rules-max", default=X_RULES, about="Rules of the account.")
+@setting_flag("x_rule_characters_max", "--rule-characters-max", default=X_RULE_CHARACTERS, about="Length of a rule.")
+@silence_flag(X_SILENCE_S)
+@setting_flag("x_tag", "--tag", default=X_TAG, about="Marks our rules; others are not touched.")
 @stream_options
-def x(
-    url: str,
-    posts_per_day: int | None,
-    dollars_per_day: float | None,
-    dollars_per_post: float,
-    no_reposts: bool,
-    rules_max: int,
-    rule_characters_max: int,
-    silence_s: float,
-    tag: str,
-    keys: XKeys,
-    options: StreamOptions,
-) -> int:
+def x(keys: XKeys, options: StreamOptions) -> int:
     """Read X's filtered stream (API v2), and fill gaps by its recent search.
 
     The credentials come from the environment: SP_X_KEY and SP_X_SECRET of an app, or SP_X_BEARER, or the files that
@@ -82,16 +81,18 @@ def x(
     from quorate.ingest.social.networks.x.network import X
     from quorate.ingest.social.networks.x.rules import RuleLimits
 
-    budget = BudgetLimits(posts_per_day, dollars_per_day, dollars_per_post)
+    stream = options.config.stream
+    # 0 is no limit in the settings, and a budget of nothing here.
+    budget = BudgetLimits(stream.x_posts_per_day or None, stream.x_dollars_per_day or None, stream.x_dollars_per_post)
     network = X(
         keys,
-        url,
+        stream.x_url,
         budget=budget,
-        budget_file=budget_file(options.state, url, keys),
-        rules=RuleLimits(rules_max, rule_characters_max),
-        tag=tag,
-        reposts=not no_reposts,
-        silence_s=silence_s,
+        budget_file=budget_file(options.state, stream.x_url, keys),
+        rules=RuleLimits(stream.x_rules_max, stream.x_rule_characters_max),
+        tag=stream.x_tag,
+        reposts=stream.x_reposts,
+        silence_s=silence_s(options.config, X_SILENCE_S),
     )
     echo(f"budget: {budget}", err=True)
     return run_stream(network, options)

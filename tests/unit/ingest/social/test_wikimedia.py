@@ -10,7 +10,8 @@ from collections import Counter
 import pytest
 
 from quorate.errors import ConfigError
-from quorate.ingest.social.networks.wikimedia.network import URL, WikimediaNetwork
+from quorate.ingest.social.networks.defaults import WIKIMEDIA_URL
+from quorate.ingest.social.networks.wikimedia.network import WikimediaNetwork
 from quorate.ingest.social.post import Post
 from tests.doubles.social.sse_answer import Fault
 from tests.doubles.social.wikimedia import CODFW, EQIAD, WikimediaDouble
@@ -339,4 +340,4 @@ def test_the_default_is_the_public_server() -> None:
         made.promise,
         made.name,
     )
-    assert URL == made.source
+    assert WIKIMEDIA_URL == made.source
