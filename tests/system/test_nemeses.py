@@ -9,6 +9,7 @@ import pytest
 
 from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.nemeses.all import ALL, FAMILIES, usable
+from quorate.chaos.nemeses.nemesis import ActiveFault, NotNow
 from tests.support.history import History
 from tests.support.verdict import assert_exact
 from tests.support.voters import Voters, sends
@@ -30,7 +31,7 @@ class Beset:
         self.voters = Voters(cluster.urls, self.history, order, clients=8, seed=SEED, goal=1)
 
     def strike(self, name: str) -> None:
-        fault = ALL[name].begin(self.cluster, self.rng)
+        fault = self.cluster.wait_for(f"{name} can begin", lambda: self.begin(name))
         try:
             assert fault.victims
             assert fault.words
@@ -42,6 +43,12 @@ class Beset:
             fault.end()
             fault.end()
 
+    def begin(self, name: str) -> ActiveFault | None:
+        try:
+            return ALL[name].begin(self.cluster, self.rng)
+        except NotNow:  # there is no snapshot yet, say
+            return None
+
     def finish(self) -> None:
         self.cluster.heal()
         self.voters.enough()
@@ -52,7 +59,10 @@ class Beset:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_each_nemesis_of_a_family_begins_and_ends_and_votes_stay_exact(family: str, tmp_path: Path) -> None:
-    with ChaosCluster(tmp_path, 5) as cluster, cluster.client() as client:
+    cluster = ChaosCluster(tmp_path, 5, {"raft.snapshot_bytes": 131_072})
+    for node in cluster.nodes:
+        cluster.victims.begin(node.folder, keep_bytes=65_536)
+    with cluster, cluster.client() as client:
         client.create_poll("mood", OPTIONS)
         names, missing = usable(cluster, [nemesis.name for nemesis in FAMILIES[family]])
         assert {} == missing

@@ -5,29 +5,40 @@
         ...
         cluster.heal()
 
-Nodes reach each other through `links`. Call what starts nodes from one thread that lives as long as the cluster: the
-kernel kills a node when the thread that started it ends.
+Nodes reach each other through `links`, and each runs as a victim, which `victims` orders what to do. Call what starts
+nodes from one thread that lives as long as the cluster: the kernel kills a node when the thread that started it ends.
 """
 
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from quorate.chaos.nemeses.nemesis import NotNow
+from quorate.chaos.orders import Orders
 from quorate.chaos.proxies.links import Links
+from quorate.chaos.repair import bring_back
+from quorate.chaos.victims import Victims
 from quorate.processes.cluster import FreshCluster
-from quorate.processes.node import QUORATE, EndedAtStart, NodeProcess
+from quorate.processes.node import EndedAtStart, NodeProcess, Place
+from quorate.processes.ports import free_ports
 from quorate.processes.waiting import NeverHappened
 
+VICTIM = (sys.executable, "-P", "-m", "quorate.chaos.victim")
+HOST = "127.0.0.1"
 SIZES = (3, 5, 7)
-HEAL_S = 60.0
+SNAPSHOT_BYTES, KEEP_BYTES, SEGMENT_BYTES = 2 * 1024 * 1024, 512 * 1024, 1024 * 1024  # so that all of it happens often
+OWN = ("node.id", "node.data", "http.listen", "raft.listen")  # settings of which each node has another value
+HEAL_S = 90.0
 LAG_MAX = 2_000  # entries that a node may lag behind under load, and still count as caught up
 ASK_S = 1.0
 
@@ -40,15 +51,20 @@ class ChaosCluster(FreshCluster):
         settings: Mapping[str, Any] | None = None,
         *,
         seed: int = 0,
-        command: Sequence[str] = QUORATE,
+        command: Sequence[str] = VICTIM,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
-        super().__init__(folder, size, settings, command=command, env=env, cwd=cwd)
+        own = {"raft.snapshot_bytes": SNAPSHOT_BYTES, **(settings or {})}
+        super().__init__(folder, size, own, command=command, env=env, cwd=cwd)
         self.links = Links({node.id: node.place.raft.port for node in self.nodes}, seed=seed)
-        peers = [f"{id}=127.0.0.1:{port}" for id, port in self.links.ports.items()]
+        self.victims = Victims(Orders(keep_bytes=KEEP_BYTES, segment_bytes=SEGMENT_BYTES))
+        self.extras: list[NodeProcess] = []  # nodes that a fault added
+        self._another = partial(NodeProcess, command=command, env=env, cwd=cwd, lifeline=self._lifeline)
+        self._numbers = itertools.count(size + 1)
+        self._seed = seed
         for node in self.nodes:
-            node.settings["raft.peers"] = peers
+            node.settings["raft.peers"] = self.peers()
         self._linked = False
         self._lock = threading.Lock()
         self._paused: set[str] = set()
@@ -58,12 +74,59 @@ class ChaosCluster(FreshCluster):
         if not self._linked:
             self._linked = True
             self.links.start()
+            for number, node in enumerate(self.nodes):
+                self.victims.begin(node.folder, seed=self._seed + number, doors=self._doors(node))
         super().start()
 
     def close(self) -> None:
+        for node in self.extras:
+            node.close()
         super().close()
         if self._linked:
             self.links.close()
+
+    def peers(self) -> list[str]:
+        """What `raft.peers` says: the relays of all nodes."""
+        return [f"{id}={HOST}:{port}" for id, port in self.links.ports.items()]
+
+    def _doors(self, node: NodeProcess) -> dict[str, int]:
+        """With TLS between nodes a relay cannot read who dials, so each dialler gets doors of its own."""
+        if not node.settings.get("raft.tls_cert"):
+            return {}
+        return {other: self.links.door(node.id, other) for other in self.links.ports if other != node.id}
+
+    # ---- nodes that come and move -----------------------------------------------------------------------------------
+
+    def newcomer(self) -> NodeProcess:
+        """A node with an empty disk that knows the others. It is in `extras`, and does not run yet."""
+        id, (http, raft) = f"n{next(self._numbers)}", free_ports(2)
+        self.links.add(id, raft)
+        model = {name: value for name, value in self.nodes[0].settings.items() if name not in OWN}
+        settings = {**model, "raft.peers": self.peers(), "raft.bootstrap": False}
+        node = self._another(Place.local(id, self.folder / id, http, raft), settings)
+        self.victims.begin(node.folder, seed=self._seed, doors=self._doors(node))
+        self.extras.append(node)
+        return node
+
+    def dismiss(self, node: NodeProcess) -> None:
+        """A newcomer goes, whether it left the cluster or not."""
+        node.close()
+        self.links.drop(node.id)
+        if node in self.extras:
+            self.extras.remove(node)
+
+    def move(self, node: NodeProcess) -> str:
+        """Give a node that is down another port with a relay before it, and tell nobody else. Its new address."""
+        (raft,) = free_ports(1)
+        address = f"{HOST}:{self.links.add(node.id, raft)}"
+        own = [peer for peer in node.settings["raft.peers"] if not peer.startswith(f"{node.id}=")]
+        node.settings["raft.peers"] = [*own, f"{node.id}={address}"]
+        node.settings["raft.listen"] = f"{HOST}:{raft}"
+        return address
+
+    def address(self, node: NodeProcess) -> str:
+        """Where the others find it: its relay."""
+        return f"{HOST}:{self.links.ports[node.id]}"
 
     # ---- how it is now ----------------------------------------------------------------------------------------------
 
@@ -155,16 +218,24 @@ class ChaosCluster(FreshCluster):
     def heal(self, deadline_s: float = HEAL_S) -> None:
         """End every fault, start every node, and wait until the cluster is whole. Raises `NeverHappened`."""
         self.links.heal()
+        self.victims.heal()
         self.resume(self.nodes)
         end_s = time.monotonic() + deadline_s
-        while True:
-            self.start_again(self.nodes)
-            try:
-                self.wait_ready()
-                self.wait_whole(lag_max=LAG_MAX)
-                break
-            except (NeverHappened, EndedAtStart) as error:
-                if time.monotonic() > end_s:
-                    raise NeverHappened(str(error)) from error
+        while not self._is_mended():
+            if time.monotonic() > end_s:
+                raise NeverHappened(f"not within {deadline_s:g} s: the cluster is whole\n{self.seen()}")
         with self._lock:
             self._harmed.clear()
+
+    def _is_mended(self) -> bool:
+        self.start_again(self.nodes)
+        harmed = self.harmed()
+        for node in self.nodes:
+            if node.id in harmed:
+                bring_back(self, node)
+        try:
+            self.wait_ready()
+            self.wait_whole(lag_max=LAG_MAX)
+        except (NeverHappened, EndedAtStart):
+            return False
+        return True

@@ -5,11 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from quorate.chaos.cluster import ChaosCluster
-from quorate.chaos.nemeses import links, partitions, processes
+from quorate.chaos.nemeses import clocks, crashes, damage, disks, links, members, partitions, processes
 from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.errors import Invalid
 
-FAMILIES = {"processes": processes.NEMESES, "partitions": partitions.NEMESES, "links": links.NEMESES}
+FAMILIES = {
+    "processes": processes.NEMESES,
+    "partitions": partitions.NEMESES,
+    "links": links.NEMESES,
+    "clocks": clocks.NEMESES,
+    "disks": disks.NEMESES,
+    "damage": damage.NEMESES,
+    "members": members.NEMESES,
+    "crashes": crashes.NEMESES,
+}
 ALL: dict[str, Nemesis[ChaosCluster]] = {nemesis.name: nemesis for family in FAMILIES.values() for nemesis in family}
 EVERY = "all"
 

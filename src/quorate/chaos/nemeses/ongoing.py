@@ -10,7 +10,7 @@ from quorate.processes.node import NodeProcess
 class Ongoing:
     """`mend` is called once, by the first `end`."""
 
-    def __init__(self, victims: Iterable[NodeProcess | str], words: str, mend: Callable[[], None]) -> None:
+    def __init__(self, victims: Iterable[NodeProcess | str], words: str, mend: Callable[[], object]) -> None:
         self.victims: Sequence[str] = [v if isinstance(v, str) else v.id for v in victims]
         self.words = words
         self._mend = mend

@@ -73,6 +73,10 @@ class Links:
         self._do(self._listen(self.ports[node], None, node))
         return self.ports[node]
 
+    def drop(self, node: str) -> None:
+        """The node is gone: its relay is told to nobody any more."""
+        self.ports.pop(node, None)
+
     def move(self, node: str, port: int) -> None:
         """The node listens on this port now; new connections go there. Its relay stays where it is."""
         self._targets[node] = port
