@@ -99,12 +99,12 @@ class JetstreamReading:
     def _opened(self, server: JetstreamServer) -> Iterator[_EventStream]:
         if self._compress and server.dictionary is None and not server.is_old and not server.has_none:
             server.dictionary = fetch_dictionary(server.base, self._inlet.closing)
-            server.has_none = server.dictionary is None  # not asked again with each connection
         self._tell_if_ahead(server)
         self._tell_if_too_old(server)
         cursor = OLDEST if self._oldest else self._place.cursor(server.base, takes_numbers=not server.is_old)
         socket = WebSocket(server.url(cursor), message_bytes_max=MESSAGE_BYTES_MAX)
         with self._inlet.closing(socket.wake), socket:
+            server.has_none = server.dictionary is None  # not asked again with each connection
             yield _EventStream(server, socket, cursor, self._silence_s)
 
     def _tell_if_ahead(self, server: JetstreamServer) -> None:
@@ -128,7 +128,6 @@ class JetstreamReading:
         if failed.reason == "redirected" and not self._was_connected:
             raise ConfigError(f"{self._servers.current.base}: {failed}")
         self._inlet.disconnected(failed.reason, f"{self._servers.current.base}: {failed}")
-        self._servers.current.has_none = False  # it was not asked, perhaps
         return 0.0 if self._servers.failed() else self._pauses.unreachable()
 
     def _refused(self, server: JetstreamServer, refused: WebSocketRefused) -> float:

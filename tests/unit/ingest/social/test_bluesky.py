@@ -199,6 +199,17 @@ def test_another_instance_may_be_of_version_1(double: JetstreamDouble) -> None:
         wait_for("the post", lambda: inlet.posts, seen=lambda: str(inlet.disconnects))
 
 
+def test_a_dictionary_is_asked_for_again_when_the_server_did_not_serve_yet() -> None:
+    """As a Jetstream that reads its archive first."""
+    with JetstreamDouble(JetstreamTerms(compresses=False)) as double:
+        double.answer_next(404)  # the first question for the dictionary
+        double.answer_next(503)
+        with running(Bluesky([double.url]), SocialInlet()):
+            listening(double)
+        assert 2 == sum(path.endswith("getZstdDictionary") for path in double.asked_for)
+    assert [503, 101] == [status for status in double.statuses if status != 404]
+
+
 def test_a_dictionary_that_is_not_there_is_asked_for_once() -> None:
     inlet = SocialInlet()
     with JetstreamDouble(JetstreamTerms(compresses=False)) as double, running(Bluesky([double.url]), inlet):
