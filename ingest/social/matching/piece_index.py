@@ -1,7 +1,8 @@
 """Finds pieces of text in a text, wherever they stand, in one pass.
 
 The first characters of a piece, three if it has as many, are looked up at each place of the text. Where many pieces
-begin alike, a tree of the next characters follows; where few are left, they are compared.
+begin alike, their next three characters are looked up, and so on; where few are left, they are compared. Three at once,
+since most places of a text begin like some piece, and few go on like one.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from quorate.ingest.social.matching.characters import MARKS, WORD
 from quorate.ingest.social.matching.mention import Mention
 
-HEAD = 3
+STEP = 3
 FEW = 4
 
 _is_word = re.compile(f"[{WORD}]").match
@@ -26,19 +28,19 @@ class _SoughtText:
     mentions: list[Mention] = field(default_factory=list)
 
 
-@dataclass(slots=True)
-class _Fork:
-    """`ended`: what is complete at this depth. `following`: by the character there."""
+class _Tree(NamedTuple):
+    """Pieces that are alike up to here. A `few` are compared. Of the others so many of the next characters are looked
+    up: `steps` has from where to where, counted from the beginning of the piece, and what finds the tree that follows.
+    """
 
-    depth: int
-    ended: _SoughtText | None
-    following: dict[str, _Fork | Sequence[_SoughtText]]
+    few: Sequence[_SoughtText]
+    steps: Sequence[tuple[int, int, Callable[[str], _Tree | None]]]
 
 
 class PieceIndex:
     def __init__(self) -> None:
         self._sought: dict[str, _SoughtText] = {}
-        self._heads: dict[int, dict[str, _Fork | Sequence[_SoughtText]]] = {}
+        self._tree = _Tree((), ())
 
     def __bool__(self) -> bool:
         return bool(self._sought)
@@ -48,28 +50,15 @@ class PieceIndex:
 
     def close(self) -> None:
         """All pieces are there: make the tree."""
-        heads: dict[int, dict[str, list[_SoughtText]]] = {}
-        for sought in self._sought.values():
-            size = min(HEAD, len(sought.text))
-            heads.setdefault(size, {}).setdefault(sought.text[:size], []).append(sought)
-        self._heads = {
-            size: {head: _grown(pieces, size) for head, pieces in by_head.items()} for size, by_head in heads.items()
-        }
+        self._tree = _grown([*self._sought.values()], 0)
 
     def find(self, text: str, is_whole: Callable[[str, int, int], bool] | None = None) -> list[tuple[int, Mention]]:
         """What is mentioned, each with its place. One mention may be found several times."""
         fitting: list[tuple[int, _SoughtText]] = []
-        for size, heads in self._heads.items():
-            get = heads.get
+        for _, size, get in self._tree.steps:
             for at in range(len(text) - size + 1):
                 if (tree := get(text[at : at + size])) is not None:
-                    while isinstance(tree, _Fork):
-                        if tree.ended is not None:
-                            fitting.append((at, tree.ended))
-                        tree = tree.following.get(text[at + tree.depth : at + tree.depth + 1], ())
-                    for sought in tree:
-                        if text.startswith(sought.text, at):
-                            fitting.append((at, sought))
+                    _follow(tree, text, at, fitting)
         fitting.sort(key=_first_and_longest)
         return [
             (at, mention)
@@ -83,17 +72,36 @@ def _first_and_longest(found: tuple[int, _SoughtText]) -> tuple[int, int]:
     return found[0], -len(found[1].text)
 
 
-def _grown(pieces: list[_SoughtText], depth: int) -> _Fork | Sequence[_SoughtText]:
-    if len(pieces) <= FEW:
-        return tuple(pieces)
-    ended: _SoughtText | None = None
-    longer: dict[str, list[_SoughtText]] = {}
+def _follow(tree: _Tree, text: str, at: int, fitting: list[tuple[int, _SoughtText]]) -> None:
+    """Add which pieces begin at this place."""
+    few, steps = tree
+    for sought in few:
+        if text.startswith(sought.text, at):
+            fitting.append((at, sought))
+    for start, end, get in steps:
+        if (more := get(text[at + start : at + end])) is not None:
+            _follow(more, text, at, fitting)
+
+
+def _grown(pieces: list[_SoughtText], depth: int) -> _Tree:
+    """At the beginning all are looked up: else they would be compared at each place of a text."""
+    by_end: dict[int, list[_SoughtText]] = {}
     for sought in pieces:
-        if len(sought.text) == depth:
-            ended = sought  # each text is there once
+        by_end.setdefault(min(depth + STEP, len(sought.text)), []).append(sought)
+    few, steps = list[_SoughtText](), []
+    for end, alike in by_end.items():
+        if depth and len(alike) <= FEW:
+            few += alike
         else:
-            longer.setdefault(sought.text[depth], []).append(sought)
-    return _Fork(depth, ended, {char: _grown(rest, depth + 1) for char, rest in longer.items()})
+            steps.append((depth, end, _following(alike, depth, end).get))
+    return _Tree(tuple(few), tuple(steps))
+
+
+def _following(pieces: list[_SoughtText], depth: int, end: int) -> dict[str, _Tree]:
+    by_text: dict[str, list[_SoughtText]] = {}
+    for sought in pieces:
+        by_text.setdefault(sought.text[depth:end], []).append(sought)
+    return {text: _grown(alike, end) for text, alike in by_text.items()}
 
 
 def cuts_no_word(text: str, start: int, end: int) -> bool:
