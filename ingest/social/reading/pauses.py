@@ -55,17 +55,18 @@ class ReconnectPauses:
 
     def answered(self, status: int, headers: Mapping[str, str]) -> float:
         if status not in TOO_MANY:
-            return max(self._http.next_s(), self._asked_for_s(headers))
-        return max(self._limited.next_s(), self._asked_for_s(headers))
+            return max(self._http.next_s(), self._asked_for_s(headers, left="1"))
+        return max(self._limited.next_s(), self._asked_for_s(headers, left="0"))
 
     def too_many(self) -> float:
         """As after 429, which some tell in the stream."""
         return self._limited.next_s()
 
-    def _asked_for_s(self, headers: Mapping[str, str]) -> float:
-        """By `Retry-After`, or by `x-rate-limit-reset`, a moment, if no request is left until then."""
+    def _asked_for_s(self, headers: Mapping[str, str], *, left: str) -> float:
+        """By `Retry-After`, or by `x-rate-limit-reset`, a moment, if no request is left until then; `left` is how many
+        there are, if the answer does not say."""
         asked_s = retry_after_s(headers, self._unix_s)
-        if _number(headers.get("x-rate-limit-remaining", "1")) == 0:
+        if _number(headers.get("x-rate-limit-remaining", left)) == 0:
             asked_s = max(asked_s, _number(headers.get("x-rate-limit-reset")) - self._unix_s())
         return min(asked_s, LIMITED_MAX_S)
 

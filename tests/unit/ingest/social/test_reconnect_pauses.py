@@ -68,3 +68,9 @@ def test_something_that_comes_ends_all_of_it(pauses: ReconnectPauses) -> None:
 )
 def test_never_sooner_than_the_answer_says(pauses: ReconnectPauses, headers: dict[str, str], least: float) -> None:
     assert least <= pauses.answered(429, headers) <= max(least, 66)
+
+
+def test_a_limit_whose_end_alone_is_told_is_waited_for(pauses: ReconnectPauses) -> None:
+    headers = {"x-rate-limit-reset": str(int(NOW_S + 700))}
+    assert 700 == pauses.answered(429, headers)
+    assert 6 >= pauses.answered(503, headers)
