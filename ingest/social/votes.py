@@ -18,13 +18,16 @@ DIGEST_BYTES = 16
 
 def vote_for(network: str, post: Post, mention: Mention) -> Vote:
     """In a poll with one vote for each author, all that an author mentions has one id: the first of it counts, and the
-    others are ignored.
+    others are ignored. A poll that was made again under its name is another one: each author votes anew.
 
     A network that does not name its authors has one vote for each post there.
     """
     poll, option = mention.poll, mention.option
     if poll.rules.one_per == "author" and post.author:
-        id = f"{network}-{_digest(b'author', network, 'author', post.author, poll.id)}"
+        number = (
+            [str(poll.creation)] if poll.creation else []
+        )  # the first poll of a name has the ids that it always had
+        id = f"{network}-{_digest(b'author', network, 'author', post.author, poll.id, *number)}"
         return Vote(option, id, poll.id, first_only=True)
     return Vote(option, f"{network}-{_digest(b'post', network, post.id, poll.id, option)}", poll.id)
 

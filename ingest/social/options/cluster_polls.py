@@ -15,8 +15,19 @@ PAGE_POLLS = 16  # a poll has 4 MiB of options at most: so a page has at most as
 
 
 class _OpenPoll(msgspec.Struct):
+    """Nodes of 0.1.0 do not tell the number of the creation."""
+
     id: str
     options: tuple[str, ...]
+    creation: int = 0
+    created_at: str | None = None
+    counts_from: str | None = None
+
+    @property
+    def number(self) -> int:
+        """0 for the first poll of its name that the cluster remembers. One that was made again counts from its own
+        creation on; the first one, from the last deletion that is forgotten."""
+        return self.creation if self.counts_from and self.counts_from == self.created_at else 0
 
 
 class _PollsPage(msgspec.Struct):
@@ -37,7 +48,8 @@ class ClusterPolls:
             while True:
                 page = _page(client, cursor)
                 for poll in page.polls:
-                    found.add(StreamPoll(poll.id, poll.options, self._rules.get(poll.id, Rules())))
+                    rules = self._rules.get(poll.id, Rules())
+                    found.add(StreamPoll(poll.id, poll.options, rules, poll.number))
                 cursor = page.next
                 if cursor is None:
                     return PollsRead(found.polls, ruled=self._rules.keys())

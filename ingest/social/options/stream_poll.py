@@ -19,6 +19,9 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class StreamPoll:
+    """`creation`: the cluster's number of a poll that was made again under the name of a deleted one; 0 for others."""
+
     id: str
     options: Sequence[str]
     rules: Rules = Rules()
+    creation: int = 0

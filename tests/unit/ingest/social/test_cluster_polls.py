@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from quorate.client.http import Client
+from quorate.cluster import entry
 from quorate.errors import QuorateError
 from quorate.ingest.social.options import cluster_polls
 from quorate.ingest.social.options.cluster_polls import ClusterPolls
@@ -17,6 +18,7 @@ from tests.support.http_node import Node, running
 @pytest.fixture(scope="module")
 def node() -> Iterator[Node]:
     with running(hot=True) as node:
+        node.call(node.replica.state.raise_level, entry.encode_raise(1))
         for number in range(7):
             options = ["x", f"option {number}"]
             node.ask("POST", "/polls", {"id": f"p{number}", "options": options, "state": "open"})
@@ -49,6 +51,21 @@ def test_a_poll_with_very_many_options_is_read(node: Node) -> None:
     node.ask("POST", "/polls", {"id": "big", "options": options, "state": "open"})
     assert options == [*polls_of(node).read().polls[-1].options]
     node.ask("POST", "/polls/big/state", {"state": "closed"})
+
+
+def test_a_poll_that_is_made_again_under_its_name_has_a_number_and_keeps_it(node: Node) -> None:
+    first = {"id": "again", "options": ["a", "b"], "state": "draft"}
+    node.ask("POST", "/polls", first)
+    node.ask("DELETE", "/polls/again")
+    for id in ("again", "fresh"):
+        node.ask("POST", "/polls", {**first, "id": id, "state": "open"})
+    numbers = [{poll.id: poll.creation for poll in polls_of(node).read().polls} for _ in range(2)]
+    assert numbers[0]["again"] > 0
+    assert 0 == numbers[0]["fresh"] == numbers[0]["p0"]
+    node.ask("PATCH", "/polls/again", {"options": ["c"]})
+    assert numbers[0] == numbers[1] == {poll.id: poll.creation for poll in polls_of(node).read().polls}
+    for id in ("again", "fresh"):
+        node.ask("POST", f"/polls/{id}/state", {"state": "closed"})
 
 
 def test_a_cluster_that_does_not_answer_is_told() -> None:

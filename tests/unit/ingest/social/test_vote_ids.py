@@ -49,6 +49,14 @@ def test_an_author_has_one_id_whatever_they_choose_and_only_the_first_counts() -
     assert all(vote.first_only for vote in votes)
 
 
+def test_a_poll_that_is_made_again_counts_each_author_anew() -> None:
+    again = [StreamPoll("mood", ("happy", "sad"), Rules(one_per="author"), creation) for creation in (0, 7, 9)]
+    ids = [id_of(Post("1", "", "ana"), poll) for poll in again]
+    assert "bluesky-bb1e02962b96da8d8f20125e0173053e" == ids[0]
+    assert 3 == len(set(ids))
+    assert ids[1] == id_of(Post("2", "", "ana"), StreamPoll("mood", ("sad",), Rules(one_per="author"), 7))
+
+
 def test_who_is_not_named_has_a_vote_for_each_post() -> None:
     votes = [vote_for("nostr", Post(str(n), ""), Mention(ONE, "happy")) for n in range(2)]
     assert 2 == len({vote.id for vote in votes})
