@@ -18,7 +18,8 @@ from quorate.chaos.checkers.findings import Findings
 from quorate.chaos.checkers.loading import SINK
 
 LOOKS = f"""
-SELECT node, poll, begun, ended, mark, version, place FROM reading WHERE source = {SINK} ORDER BY node, poll, begun
+SELECT node, poll, begun, ended, mark, version, place FROM reading WHERE source = {SINK} AND mark <> ''
+ORDER BY node, poll, begun
 """
 
 
