@@ -23,7 +23,6 @@ from quorate.chaos.checkers.lives import life_of
 from quorate.chaos.checkers.loading import Loader
 from quorate.chaos.checkers.reads import check_tallies
 from quorate.chaos.checkers.real_time import check_real_time
-from quorate.chaos.checkers.resends import judge_by_window
 from quorate.chaos.checkers.sessions import check_sessions
 from quorate.chaos.checkers.sinks import check_sinks
 from quorate.chaos.checkers.situations import find_situations
@@ -78,7 +77,6 @@ def _check(path: Path, evidence: Evidence, findings: Findings) -> None:
     Loader(evidence, findings).load(path)
     check_real_time(evidence, findings)
     Requests(evidence, findings).judge()
-    judge_by_window(evidence, findings)
     check_sessions(evidence, findings)  # before the tallies: it tells of some batches whether they counted
     polls = dict.fromkeys(poll for poll, _ in evidence.choices if poll is not None)
     lives = {poll: life_of(evidence, poll) for poll in polls}

@@ -354,7 +354,7 @@ class RandomRun:
         self._after(0.02, lambda: self._next(client))
 
     def _do_digest(self, client: str) -> None:
-        self.records.append(NodeLook(self._time, "n1", "leader", 1, dedup_ids=len(self._casts)))
+        self.records.append(NodeLook(self._time, "n1", "leader", 1, dedup_ids=self.machine.dedup().held))
         version = self.machine.version
         for node in ("n1", "n2"):
             digest = NodeDigest(**self._common(client) | {"node": node}, version=version, outcome="ok")

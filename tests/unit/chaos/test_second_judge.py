@@ -44,7 +44,7 @@ def spoil(records: list[Record], rng: random.Random) -> None:
         cast.applied, cast.duplicates = cast.duplicates, cast.applied
     for each in records:
         if isinstance(each, Read):
-            each.total = sum(each.results.values())
+            each.total, each.min_version = sum(each.results.values()), None  # the search knows nothing of the latter
         elif isinstance(each, SinkLook):
             each.fence = ""  # the search knows nothing of fences
 

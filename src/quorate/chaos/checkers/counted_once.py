@@ -13,9 +13,8 @@ attempt says one thing:
 So a group counted at a known version, or within an interval of versions, or perhaps never. That is a row of `vote`: the
 interval, and whether it surely counted. What is said twice is judged in `resends.py`, what is said of nothing here.
 
-An id is protected for a window of accepted ids only. Where more may have been accepted, an attempt can count once more:
-rows of `again` (a second "applied") and `late` (an attempt without an answer) are judged when all is known
-(`resends.py`).
+An id is protected for a window of accepted ids only. Where more may have been accepted (`resends.py`), an attempt can
+count once more, also one without an answer.
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ import msgspec
 
 from quorate.chaos.checkers.evidence import NEVER, Evidence
 from quorate.chaos.checkers.findings import Findings
-from quorate.chaos.checkers.loading import DECIDED, FAIL, IDS, KEY, OK, SESSION, UNKNOWN
-from quorate.chaos.checkers.resends import counted_twice
+from quorate.chaos.checkers.loading import DECIDED, FAIL, IDS, OK, SESSION, UNKNOWN
+from quorate.chaos.checkers.resends import IdWindow
 
 APPLIED, DUPLICATE, REFUSED, NO_ANSWER, WITHOUT_EFFECT, MIXED = range(6)
 
@@ -91,10 +90,10 @@ class Requests:
     def __init__(self, evidence: Evidence, findings: Findings) -> None:
         self._evidence = evidence
         self._findings = findings
+        self._window = IdWindow(evidence)
 
     def judge(self) -> None:
-        """Fill the tables `vote`, `again`, `late`, `refusal` and `batch`."""
-        self._evidence.flush()
+        """Fill the tables `vote`, `refusal` and `batch`."""
         for _, rows in groupby(self._evidence.select(ATTEMPTS), key=itemgetter(0)):
             attempts = [CastAttempt(*row) for row in rows]
             self._findings.count("counted_once", "requests")
@@ -111,7 +110,7 @@ class Requests:
         groups = list(_groups(codes, attempts))
         for attempt in attempts:
             if attempt.applied and attempt.duplicates:
-                _resolve(groups, attempt)
+                _resolve(groups, attempt, self._window)
         for picks, said in groups:
             if said:
                 self._group(picks, said)
@@ -126,10 +125,10 @@ class Requests:
             refused = {index for index, _ in _rejected(attempt)}
             votes = sum(index not in refused for index in indexes)
             if attempt.outcome == UNKNOWN:
-                self._vote(Counter({pick: votes}), attempt.told + 1, NEVER, attempt, sure=False, ids=0)
+                self._vote(Counter({pick: votes}), attempt.told + 1, NEVER, attempt, sure=False)
             elif attempt.outcome == OK and votes:
                 self._findings.count("counted_once", "acknowledged votes", votes)
-                self._vote(Counter({pick: votes}), attempt.lowest, attempt.highest, attempt, ids=0)
+                self._vote(Counter({pick: votes}), attempt.lowest, attempt.highest, attempt)
 
     # ---- votes that count once --------------------------------------------------------------------------------------
 
@@ -139,8 +138,6 @@ class Requests:
             by_what.setdefault(what, []).append(attempt)
         applied, unknown = by_what.get(APPLIED, []), by_what.get(NO_ANSWER, [])
         duplicates = by_what.get(DUPLICATE, []) + by_what.get(MIXED, [])
-        if MIXED in by_what and applied:
-            self._count_again([*applied, *by_what[MIXED]])
         votes = sum(picks.values())
         if applied or duplicates:
             self._findings.count("counted_once", "acknowledged votes", votes)
@@ -151,14 +148,16 @@ class Requests:
         applied.sort(key=_version)
         for attempt in applied:
             self._vote(picks, attempt.lowest, attempt.highest, attempt)
-        if len(applied) > 1:
-            self._count_again(applied)
+        for first, second in pairwise(applied):
+            self._again(first.lowest, first, second)
+        if applied:
+            self._mixed(picks, applied[0], by_what.get(MIXED, []))
         if duplicates:
             self._duplicates(picks, applied, sorted(duplicates, key=_version), unknown)
         elif not applied and unknown:
             self._perhaps(picks, unknown, by_what.get(REFUSED, []))
         elif applied and unknown:
-            self._late(picks, applied[0].highest, unknown)
+            self._late(picks, applied[0].lowest, unknown, applied[0])
 
     def _duplicates(
         self, picks: Counter[int], applied: list[CastAttempt], duplicates: list[CastAttempt], unknown: list[CastAttempt]
@@ -166,7 +165,7 @@ class Requests:
         self._findings.count("resends", "duplicate answers", len(duplicates))
         first = duplicates[0]
         if applied and applied[0].lowest <= first.highest:
-            self._late(picks, applied[0].highest, unknown)
+            self._late(picks, applied[0].lowest, unknown, applied[0])
             return
         before = [each for each in unknown if each.told + 1 <= first.highest and _begun_before(each, first)]
         if not before:
@@ -175,8 +174,8 @@ class Requests:
         lowest = min(each.told + 1 for each in before)
         self._vote(picks, lowest, first.highest, first)
         if applied:  # it had counted when it was called a duplicate, and counted again
-            self._evidence.add("again", lowest, applied[0].highest, first.place, applied[0].place)
-        self._late(picks, first.highest, unknown[1:])
+            self._again(lowest, first, applied[0])
+        self._late(picks, lowest, unknown[1:])
 
     def _of_nothing(self, duplicate: CastAttempt, applied: list[CastAttempt]) -> None:
         why = "but nothing that was sent before can have counted"
@@ -187,48 +186,53 @@ class Requests:
 
     def _perhaps(self, picks: Counter[int], unknown: list[CastAttempt], refused: list[CastAttempt]) -> None:
         """No answer says whether it counted. It did not below a version at which it was refused."""
-        refused_at = max((each.version for each in refused if each.version is not None), default=0)
+        first = min(each.told + 1 for each in unknown)
+        refusals = [each.version for each in refused if each.version is not None]
+        refused_at = max((at for at in refusals if not self._window.may_leave(first, at)), default=0)
         by_epoch = {attempt.epoch: attempt for attempt in reversed(unknown)}  # the first of each: only one can count
         for attempt in by_epoch.values():
             self._vote(picks, max(attempt.told + 1, refused_at), NEVER, attempt, sure=False)
+        if len(unknown) > 1:
+            self._late(picks, first, unknown[1:])
         is_open = not refused or refused[-1].begun < unknown[-1].begun
         if is_open and unknown[0].way != SESSION:  # whether a batch counted, a later opening of its session tells
             self._findings.leave_open(unknown[-1].place)
 
-    def _count_again(self, attempts: Sequence[CastAttempt]) -> None:
-        """More than one attempt at a group counted: allowed where the window was outrun between them."""
-        for first, second in pairwise(attempts):
-            if first.way == SESSION or self._evidence.ids_sent < self._evidence.window:
-                counted_twice(self._findings, first.version, first.place, second.version, second.place)
-            else:
-                self._evidence.add("again", first.lowest, second.highest, first.place, second.place)
+    def _again(self, lowest: int, first: CastAttempt, second: CastAttempt) -> None:
+        """A group counted at `lowest` or above, as the first answer shows, and then at the second one's version."""
+        if first.way == SESSION or not self._window.may_leave(lowest, second.highest):
+            words = f"request {first.request} had counted at version {first.version}, and sent again it was applied at "
+            self._findings.violate("resends", f"{words}{second.version} too", [first.place, second.place])
+        else:
+            self._findings.count("resends", "counted again beyond the dedup window")
+            self._findings.reach("resend-beyond-the-dedup-window", second.place)
 
-    def _late(self, picks: Counter[int], counted: int, unknown: list[CastAttempt]) -> None:
-        """Attempts without an answer may count once more, when the id of the first is not held any more."""
-        if not unknown or unknown[0].way == SESSION or self._evidence.ids_sent < self._evidence.window:
+    def _mixed(self, picks: Counter[int], applied: CastAttempt, mixed: list[CastAttempt]) -> None:
+        """A part of a request that had counted was applied again; which part, the answer does not say."""
+        for attempt in mixed:
+            if attempt.lowest > applied.highest:
+                self._again(applied.lowest, applied, attempt)
+                self._vote(picks, attempt.lowest, attempt.highest, attempt, sure=False)
+
+    def _late(
+        self, picks: Counter[int], counted: int, unknown: list[CastAttempt], applied: CastAttempt | None = None
+    ) -> None:
+        """Attempts without an answer, of a group that counted at `counted` or above, may count once more: when its id
+        has left the window, or so long before it was applied that it had left the window by then."""
+        if not unknown or unknown[0].way == SESSION or not self._window.is_outrun:
             return
         for attempt in unknown:
-            for pick, votes in picks.items():
-                self._evidence.add("late", pick, counted, attempt.told + 1, votes, attempt.place)
+            lowest = attempt.told + 1
+            if applied is None or lowest >= counted or not self._window.may_leave(lowest, applied.highest):
+                lowest = max(lowest, self._window.leaves_at(counted))
+            if lowest < NEVER:
+                self._vote(picks, lowest, NEVER, attempt, sure=False)
 
     # ---- rows -------------------------------------------------------------------------------------------------------
 
-    def _vote(
-        self,
-        picks: Counter[int],
-        lowest: int,
-        highest: int,
-        attempt: CastAttempt,
-        *,
-        sure: bool = True,
-        ids: int | None = None,
-    ) -> None:
-        """`ids`: how many ids the window takes in for each vote; None: what the way of the request says."""
-        each = ids if ids is not None else int(attempt.way == IDS)
-        extra = int(attempt.way == KEY)
+    def _vote(self, picks: Counter[int], lowest: int, highest: int, attempt: CastAttempt, *, sure: bool = True) -> None:
         for pick, votes in picks.items():
-            self._evidence.add("vote", pick, lowest, highest, votes, sure, each * votes + extra, attempt.place)
-            extra = 0
+            self._evidence.add("vote", pick, lowest, highest, votes, sure, attempt.place)
         if attempt.way == SESSION:
             row = (attempt.producer, attempt.sequence, attempt.epoch, lowest, highest, sure, attempt.place)
             self._evidence.add("batch", *row)
@@ -283,10 +287,10 @@ def _groups(codes: Sequence[int], attempts: list[CastAttempt]) -> Iterator[tuple
         yield picks, [Said(what, attempt) for what, attempt in pairs if what != WITHOUT_EFFECT]
 
 
-def _resolve(groups: list[tuple[Counter[int], list[Said]]], attempt: CastAttempt) -> None:
+def _resolve(groups: list[tuple[Counter[int], list[Said]]], attempt: CastAttempt, window: IdWindow) -> None:
     """An answer said that some votes were applied and others were duplicates: find out which, if that can be known."""
     mixed = [(picks, said) for picks, said in groups if Said(MIXED, attempt) in said]
-    kinds = [_what_it_must_be(said, attempt) for _, said in mixed]
+    kinds = [_what_it_must_be(said, attempt, window) for _, said in mixed]
     sizes = Counter[int]()
     for (picks, _), kind in zip(mixed, kinds, strict=True):
         sizes[kind] += sum(picks.values())
@@ -298,12 +302,14 @@ def _resolve(groups: list[tuple[Counter[int], list[Said]]], attempt: CastAttempt
         said[said.index(Said(MIXED, attempt))] = Said(others if kind == MIXED else kind, attempt)
 
 
-def _what_it_must_be(said: list[Said], attempt: CastAttempt) -> int:
+def _what_it_must_be(said: list[Said], attempt: CastAttempt, window: IdWindow) -> int:
     """What an answer must say of a group, by the other attempts: MIXED if they leave it open."""
     others = [each for each in said if each.attempt is not attempt]
     counted = [each.attempt.highest for each in others if each.what in (APPLIED, DUPLICATE)]
-    if any(version < attempt.lowest for version in counted):
-        return DUPLICATE
+    held = [version for version in counted if version < attempt.lowest]
+    if held:
+        may_leave = window.may_leave(min(each.attempt.told + 1 for each in said), attempt.highest)
+        return MIXED if may_leave else DUPLICATE
     may_have = any(
         each.what in (NO_ANSWER, MIXED)
         and each.attempt.lowest <= attempt.highest

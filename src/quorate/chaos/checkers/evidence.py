@@ -22,7 +22,7 @@ CACHE_KIB = 64 * 1024
 SCHEMA = """
 CREATE TABLE casting (place INTEGER PRIMARY KEY, request TEXT, begun REAL, ended REAL, outcome INTEGER, version INTEGER,
     decided INTEGER, applied INTEGER, duplicates INTEGER, rejected TEXT, codes BLOB, way INTEGER, producer TEXT,
-    epoch INTEGER, sequence INTEGER, node TEXT, error TEXT);
+    epoch INTEGER, sequence INTEGER, node TEXT, ids_most INTEGER, ids_least INTEGER);
 CREATE TABLE reading (place INTEGER PRIMARY KEY, poll TEXT, version INTEGER, begun REAL, ended REAL, source INTEGER,
     strict INTEGER, state TEXT, node TEXT, mark TEXT);
 CREATE TABLE seen (pick INTEGER, version INTEGER, place INTEGER, total INTEGER);
@@ -34,10 +34,7 @@ CREATE TABLE digest (place INTEGER PRIMARY KEY, begun REAL, ended REAL, version 
     chain TEXT);
 CREATE TABLE floor (place INTEGER PRIMARY KEY, told INTEGER);
 CREATE TABLE ceiling (place INTEGER PRIMARY KEY, highest INTEGER);
-CREATE TABLE vote (pick INTEGER, lowest INTEGER, highest INTEGER, votes INTEGER, sure INTEGER, ids INTEGER,
-    place INTEGER);
-CREATE TABLE again (lowest INTEGER, version INTEGER, first INTEGER, second INTEGER);
-CREATE TABLE late (pick INTEGER, counted INTEGER, lowest INTEGER, votes INTEGER, place INTEGER);
+CREATE TABLE vote (pick INTEGER, lowest INTEGER, highest INTEGER, votes INTEGER, sure INTEGER, place INTEGER);
 CREATE TABLE refusal (pick INTEGER, version INTEGER, place INTEGER);
 CREATE TABLE batch (producer TEXT, sequence INTEGER, epoch INTEGER, lowest INTEGER, highest INTEGER, sure INTEGER,
     place INTEGER);

@@ -112,7 +112,7 @@ class Loader:
             cast.epoch,
             cast.sequence,
             cast.served_by or cast.node,
-            cast.error,
+            *_ids(cast),
         )
 
     def _check_sum(self, place: int, cast: Cast) -> None:
@@ -226,3 +226,14 @@ def _same_batch(cast: Cast, codes: bytes) -> str:
     """
     votes = b"".join(sorted(codes[at : at + 4] for at in range(0, len(codes), 4)))
     return f"{cast.producer};sequence={cast.sequence};{hashlib.blake2b(votes, digest_size=8).hexdigest()}"
+
+
+def _ids(cast: Cast) -> tuple[int, int]:
+    """How many ids the request can have added to the dedup table, at the most and at the least."""
+    if cast.way == "session" or cast.outcome == "fail":
+        return 0, 0
+    ids = sum(vote.id is not None for vote in cast.votes) if cast.way == "ids" else 1
+    if cast.outcome == "unknown":
+        return ids, 0
+    plain = len(cast.votes) - ids if cast.way == "ids" else 0
+    return min(ids, cast.applied), max(0, min(ids, cast.applied - plain))

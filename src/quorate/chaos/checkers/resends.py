@@ -4,7 +4,7 @@ Beyond the window it is another vote. So the question is whether an id may have 
 
 An id is protected for at least the next N accepted ids. How many were accepted between two versions is known but for
 votes whose version is not. So the most that can have been accepted is taken: only if even that is less than N, an id
-that counted again is a violation.
+that counted again is a violation (`counted_once.py` asks here).
 """
 
 from __future__ import annotations
@@ -14,25 +14,46 @@ from bisect import bisect_left, bisect_right
 from itertools import accumulate
 
 from quorate.chaos.checkers.evidence import NEVER, Evidence
-from quorate.chaos.checkers.findings import Findings
+from quorate.chaos.checkers.loading import OK, UNKNOWN
 
-ACCEPTED = "SELECT {0}, sum(ids) FROM vote GROUP BY {0} ORDER BY {0}"
+# Ids that may have been accepted, by the lowest version at which they can have been.
+MOST = f"""
+SELECT lowest, sum(ids) FROM (
+    SELECT CASE WHEN outcome = {UNKNOWN} OR version IS NULL THEN told + 1 ELSE version END AS lowest, ids_most AS ids
+    FROM casting JOIN floor ON floor.place = casting.place WHERE outcome IN ({OK}, {UNKNOWN}) AND ids_most > 0
+) GROUP BY lowest ORDER BY lowest
+"""
+# Ids that surely were accepted, by version.
+LEAST = f"""
+SELECT version, sum(ids_least) FROM casting WHERE outcome = {OK} AND version IS NOT NULL AND ids_least > 0
+GROUP BY version ORDER BY version
+"""
 
 
 class IdWindow:
-    """How many ids may have been accepted between two versions. Takes 32 bytes for each version that has votes."""
+    """How many ids may have been accepted between two versions.
+
+    If all ids of the history fit into the window, nothing is asked of the database. Otherwise it takes 32 bytes for
+    each version that has votes.
+    """
 
     def __init__(self, evidence: Evidence) -> None:
+        evidence.flush()
+        self.is_outrun = evidence.ids_sent >= evidence.window  # no id can have left the window otherwise
         self._size = evidence.window
-        self._from, self._begun = _sums(evidence, "lowest")  # votes that may have counted from that version on
-        self._to, self._over = _sums(evidence, "highest")  # votes that counted at that version or below, if at all
+        self._from, self._begun = _sums(evidence, MOST) if self.is_outrun else _nothing()
+        self._to, self._over = _sums(evidence, LEAST) if self.is_outrun else _nothing()
 
     def may_leave(self, lowest: int, version: int) -> bool:
         """Whether an id that was accepted at `lowest` or above may be forgotten at `version`."""
+        if not self.is_outrun:
+            return False
         return self._over_before(lowest) + self._size <= _at(self._from, self._begun, version)
 
     def leaves_at(self, lowest: int) -> int:
         """The first version at which it may be forgotten."""
+        if not self.is_outrun:
+            return NEVER
         at = bisect_left(self._begun, self._over_before(lowest) + self._size)
         return self._from[at] if at < len(self._from) else NEVER
 
@@ -40,9 +61,16 @@ class IdWindow:
         return _at(self._to, self._over, version - 1)
 
 
-def _sums(evidence: Evidence, column: str) -> tuple[array[int], array[int]]:
-    versions, counts = array("q"), array("q")
-    for version, count in evidence.select(ACCEPTED.format(column)):
+Column = tuple["array[int]", "array[int]"]
+
+
+def _nothing() -> Column:
+    return array("q"), array("q")
+
+
+def _sums(evidence: Evidence, query: str) -> Column:
+    versions, counts = _nothing()
+    for version, count in evidence.select(query):
         versions.append(version)
         counts.append(count)
     return versions, array("q", accumulate(counts))
@@ -51,33 +79,3 @@ def _sums(evidence: Evidence, column: str) -> tuple[array[int], array[int]]:
 def _at(versions: array[int], sums: array[int], version: int) -> int:
     at = bisect_right(versions, version)
     return sums[at - 1] if at else 0
-
-
-def judge_by_window(evidence: Evidence, findings: Findings) -> None:
-    """Judge what was applied twice, and note which attempts without an answer may have counted once more."""
-    again, late = _rows(evidence, "again"), _rows(evidence, "late")
-    if not again and not late:
-        return
-    window = IdWindow(evidence)
-    for lowest, version, first, second in evidence.select("SELECT * FROM again"):
-        if window.may_leave(lowest, version):
-            findings.count("resends", "counted again beyond the dedup window")
-            findings.reach("resend-beyond-the-dedup-window", second)
-        else:
-            counted_twice(findings, lowest, first, version, second)
-    for pick, counted, lowest, votes, place in evidence.select("SELECT * FROM late"):
-        leaves_at = window.leaves_at(counted)
-        if leaves_at < NEVER:
-            evidence.add("vote", pick, max(lowest, leaves_at), NEVER, votes, False, 0, place)
-    evidence.flush()
-
-
-def _rows(evidence: Evidence, table: str) -> int:
-    return int(next(iter(evidence.select(f"SELECT count(*) FROM {table}")))[0])
-
-
-def counted_twice(
-    findings: Findings, first_version: int | None, first: int, second_version: int | None, second: int
-) -> None:
-    words = f"a request was applied at version {first_version}, and sent again it was applied at {second_version} too"
-    findings.violate("resends", words, [first, second])
