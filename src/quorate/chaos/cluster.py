@@ -28,6 +28,7 @@ from quorate.chaos.orders import Orders
 from quorate.chaos.proxies.links import Links
 from quorate.chaos.repair import bring_back
 from quorate.chaos.victims import Victims
+from quorate.errors import QuorateError
 from quorate.processes.cluster import FreshCluster
 from quorate.processes.node import EndedAtStart, NodeProcess, Place
 from quorate.processes.ports import free_ports
@@ -227,8 +228,19 @@ class ChaosCluster(FreshCluster):
         with self._lock:
             self._harmed.clear()
 
+    def _correct_members(self) -> None:
+        """A change of the members that a fault began may have met another fault: the members are our nodes again."""
+        ours = {node.id: node for node in self.nodes}
+        with contextlib.suppress(QuorateError, OSError), self.client(ASK_S) as client:
+            members = {member["id"] for member in client.cluster_members()}
+            for id in members - set(ours):
+                client.change_members("remove", id)
+            for id in set(ours) - members:
+                client.change_members("add", id, self.address(ours[id]))
+
     def _is_mended(self) -> bool:
         self.start_again(self.nodes)
+        self._correct_members()
         harmed = self.harmed()
         for node in self.nodes:
             if node.id in harmed:

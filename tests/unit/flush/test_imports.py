@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from quorate import crash_points
 from quorate.cluster import entry
 from quorate.cluster.entry import DeletePoll, SetPollState
 from quorate.cluster.flush.imports import Import, Imports
@@ -143,5 +144,27 @@ def test_a_leadership_that_ended_proposes_nothing() -> None:
             await imports.take_in("a", [tea(5)], ended)
         assert [] == replica.proposed
         assert [Import.CREATED] == [each.outcome for each in await imports.take_in("a", [tea(5)], sure)]
+
+    asyncio.run(scenario())
+
+
+def test_a_leader_that_dies_before_it_has_noted_an_import_doubles_nothing() -> None:
+    """The crash point `import-before-note`: the polls are in the log, and the next leader reads the sink again."""
+
+    class Died(Exception):
+        pass
+
+    def die() -> None:
+        raise Died
+
+    async def scenario() -> None:
+        replica = LocalReplica()
+        crash_points.arm("import-before-note", 1, die)
+        with pytest.raises(Died):
+            await Imports(replica, ["a", "b"]).take_in("a", [tea(5)], sure)
+        crash_points.disarm()
+        found = await Imports(replica, ["a", "b"]).take_in("a", [tea(5)], sure)
+        assert [Import.KNOWN] == [each.outcome for each in found]
+        assert {"yes": 5, "no": 0} == replica.state.results("tea")
 
     asyncio.run(scenario())
