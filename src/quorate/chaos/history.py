@@ -190,7 +190,7 @@ Record = (
 )
 
 _encode = msgspec.json.Encoder().encode
-_decode = msgspec.json.Decoder(Record).decode
+decode_record = msgspec.json.Decoder(Record).decode
 
 
 class HistoryFile:
@@ -229,7 +229,7 @@ def read_lines(path: Path) -> Iterator[tuple[int, Record]]:
             if not line.endswith(b"\n"):
                 return
             try:
-                record = _decode(line)
+                record = decode_record(line)
             except UNREADABLE as error:
                 raise Invalid(f"{path}, line {number} is no record of a history: {error}") from None
             if number == 1 and not isinstance(record, Header):

@@ -53,6 +53,7 @@ def run(node: Node, path: Path) -> None:
         window=100_000,
         known=lambda id: KnownState(),
         noticed=lambda now, before: None,
+        changed=lambda change: None,
         shape=LoadShape(pause_s=0.001, read_pause_s=0.001, session_pause_s=0.001),
     )
     try:

@@ -99,7 +99,7 @@ async def attempt(
     if judged.outcome == "ok" and (was_open or request.name in ledger.doubtful):
         ledger.done(request)
         if request.is_acknowledged:
-            recorder.acknowledged()
+            recorder.acknowledged(operation)
     return judged
 
 

@@ -50,8 +50,9 @@ class NodeWatcher:
     """`known` is asked before each look. `noticed` is told each look with the one before it."""
 
     def __init__(self, node: AskedNode, scene: Scene, known: Callable[[str], KnownState], noticed: Noticed) -> None:
-        self._node, self._recorder, self._known, self._noticed = node, scene.recorder, known, noticed
+        self._recorder, self._known, self._noticed = scene.recorder, known, noticed
         self._connection = KeptConnection(node)
+        self.node = node.id
         self.sight: NodeSight | None = None
 
     async def run(self) -> None:
@@ -65,8 +66,8 @@ class NodeWatcher:
 
     async def look(self) -> None:
         status = await self._status()
-        known = self._known(self._node.id)
-        sight = NodeSight(look_of(self._node.id, self._recorder.now(), status, known), status)
+        known = self._known(self.node)
+        sight = NodeSight(look_of(self.node, self._recorder.now(), status, known), status)
         before, self.sight = self.sight, sight
         self._recorder.note(sight.look)
         self._noticed(sight, before)

@@ -34,14 +34,17 @@ class PollKeeper:
         self._caster = VotingClient(name, scene, home, chance)
         self._made = 0
 
-    async def create(self, poll: RunPoll) -> None:
+    async def create(self, poll: RunPoll) -> bool:
+        """False: it was not created in time."""
         recorder = self._scene.recorder
         recorder.note(PollPlan(poll.id, poll.options, recorder.now()))
         body: dict[str, object] = {"id": poll.id, "options": list(poll.options)}
         if poll.closes_at_ms is not None:
             body["closes_at"] = datetime.fromtimestamp(poll.closes_at_ms / 1000, UTC).isoformat()
-        await self._until_done("/polls", body, poll, "open", creates=True)
-        self._scene.polls.made.append(poll)
+        done = await self._until_done("/polls", body, poll, "open", creates=True)
+        if done:
+            self._scene.polls.made.append(poll)
+        return done
 
     async def set_state(self, poll: RunPoll, state: Wanted) -> None:
         await self._until_done(f"/polls/{poll.id}/state", {"state": state}, poll, state, creates=False)
@@ -69,23 +72,26 @@ class PollKeeper:
             self._scene.polls.closing.remove(poll)
 
     async def _open_one(self, kind: str, closes_in_s: float | None = None) -> RunPoll:
-        self._made += 1
-        closes_at_ms = None if closes_in_s is None else int((time.time() + closes_in_s) * 1000)
-        poll = self._scene.polls.make(f"{kind}-{self._made}", 4, closes_at_ms)
-        await self.create(poll)
-        self._scene.polls.closing.append(poll)
-        return poll
+        """A poll that is open, or was a moment ago."""
+        while True:
+            self._made += 1
+            closes_at_ms = None if closes_in_s is None else int((time.time() + closes_in_s) * 1000)
+            poll = self._scene.polls.make(f"{kind}-{self._made}", 4, closes_at_ms)
+            if await self.create(poll):
+                self._scene.polls.closing.append(poll)
+                return poll
 
     async def _sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds * self._chance.uniform(0.5, 1.5))
 
-    async def _until_done(self, path: str, body: object, poll: RunPoll, to: Wanted, *, creates: bool) -> None:
+    async def _until_done(self, path: str, body: object, poll: RunPoll, to: Wanted, *, creates: bool) -> bool:
         encoded = msgspec.json.encode(body)
         while (done := await self._ask(path, encoded, poll, to, creates=creates)).outcome != "ok":
             if done.error in HOPELESS:
-                return
+                return False
             await asyncio.sleep(PAUSE_S * self._chance.uniform(0.5, 1.5))
             self._caster.move()
+        return True
 
     async def _ask(self, path: str, body: bytes, poll: RunPoll, to: Wanted, *, creates: bool) -> PollChange:
         recorder, connection = self._scene.recorder, self._caster.connection

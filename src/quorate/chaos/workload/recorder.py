@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -30,10 +31,13 @@ class LiveCounts:
 
 
 class Recorder:
-    def __init__(self, history: HistoryFile) -> None:
+    """`changed` is told each change of a poll and each opening of a session, when it has ended."""
+
+    def __init__(self, history: HistoryFile, changed: Callable[[PollChange | OpenSession], None]) -> None:
         self.counts = LiveCounts()
         self.newest_version = 0  # that anybody was told
-        self._history = history
+        self._history, self._changed = history, changed
+        self._last_ack: dict[str, float] = {}  # node -> when its last acknowledged request of votes was sent
         self._origin_s = time.monotonic()
         self._next = 1
         self._open: dict[int, AnyOperation] = {}
@@ -63,12 +67,23 @@ class Recorder:
         else:
             self.counts.refused[operation.error] += 1
         self._history.write(operation)
+        if isinstance(operation, PollChange | OpenSession):
+            self._changed(operation)
 
     def note(self, record: Record) -> None:
         self._history.write(record)
 
-    def acknowledged(self) -> None:
+    def acknowledged(self, cast: Cast) -> None:
         self.counts.acknowledged += 1
+        self._last_ack[cast.node] = cast.begun
+
+    def last_ack_of(self, node: str) -> float:
+        """When the last request of votes that this node acknowledged was sent; 0 before the first."""
+        return self._last_ack.get(node, 0.0)
+
+    def votes_in_flight(self) -> int:
+        """From any thread."""
+        return sum(isinstance(operation, Cast) for operation in list(self._open.values()))
 
     def probe_acknowledged(self) -> None:
         counts, now = self.counts, self.now()

@@ -29,15 +29,20 @@ class Settling:
     def __init__(self, scene: Scene, sessions: Sequence[SessionWriter], chance: random.Random) -> None:
         self._scene, self._sessions, self._chance = scene, sessions, chance
         self._connections = [KeptConnection(node) for node in scene.nodes]
+        self._doing = "taking over the sessions"
 
     async def run(self, deadline_s: float) -> str:
         """Why not everything is known. Empty: it is."""
         try:
             async with asyncio.timeout(deadline_s):
                 await asyncio.gather(*(session.settle() for session in self._sessions))
+                self._doing = "sending again what has no answer"
                 await self._resend([*self._scene.ledger.unsettled.values(), *self._scene.ledger.doubtful.values()])
+                self._doing = "sending again what was acknowledged"
                 await self._resend(self._scene.ledger.sample(self._chance, AGAIN))
+                self._doing = "reading each poll"
                 await self._read_polls()
+                self._doing = "reading one version at all nodes"
                 await self._until_agreed()
         except TimeoutError:
             return self._what_is_open(deadline_s)
@@ -50,7 +55,7 @@ class Settling:
         left = len(self._scene.ledger.unsettled)
         if left:
             return f"{count(left, 'request')} had no answer within {deadline_s:g} s at the end"
-        return f"the nodes did not all show one version within {deadline_s:g} s at the end"
+        return f"at the end, {self._doing} was not done within {deadline_s:g} s"
 
     async def _resend(self, requests: Sequence[VoteRequest]) -> None:
         todo = list(requests)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 import uvloop
 
-from quorate.chaos.history import HistoryFile
+from quorate.chaos.history import HistoryFile, OpenSession, PollChange
 from quorate.chaos.workload.casting import VotingClient
 from quorate.chaos.workload.closed_loops import ClosedLoop, MakeRequest, Resender, batch, closing, keyed, single
 from quorate.chaos.workload.digests import DigestTaker
@@ -67,10 +67,11 @@ class Workload:
         window: int,
         known: Callable[[str], KnownState],
         noticed: Noticed,
+        changed: Callable[[PollChange | OpenSession], None],
         sqlite: Path | None = None,
         shape: LoadShape | None = None,
     ) -> None:
-        self.recorder = Recorder(history)
+        self.recorder = Recorder(history, changed)
         self.scene = Scene(nodes, RunPolls(prefix), self.recorder, Ledger(window))
         self.watchers = [NodeWatcher(node, self.scene, known, noticed) for node in nodes]
         self._seed, self._sqlite = seed, sqlite

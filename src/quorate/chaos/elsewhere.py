@@ -1,0 +1,93 @@
+"""A cluster that somebody else runs, and perhaps breaks: the run sends votes and reads, and judges what it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from quorate.chaos.faulting import BrokenNow
+from quorate.chaos.history import Fault
+from quorate.chaos.run import Facts
+from quorate.chaos.workload.exchange import AskedNode, KeptConnection, LostAnswer, NeverSent
+from quorate.chaos.workload.node_looks import KnownState
+from quorate.errors import Invalid, NoLeader
+
+WINDOW_IF_HIDDEN = 100_000  # a node tells its settings only to who may know them
+PORTS = {"http": 80, "https": 443}
+
+
+class Elsewhere:
+    sqlite: Path | None = None
+
+    def __init__(
+        self, nodes: Sequence[AskedNode], urls: Mapping[str, str], window: int, *, stopping: threading.Event
+    ) -> None:
+        self.nodes, self._stopping = nodes, stopping
+        self.facts = Facts(urls, window, is_ours=False)
+
+    def known(self, node: str) -> KnownState:
+        return KnownState()
+
+    def is_network(self, fault: str) -> bool:
+        return False
+
+    def broken(self) -> Sequence[BrokenNow]:
+        return ()
+
+    def troubles(self) -> Sequence[str]:
+        return ()
+
+    def disturb(self, told: Callable[[Fault], None], now: Callable[[], float], until: float) -> None:
+        self._stopping.wait(max(0.0, until - now()))
+
+    def mend(self) -> None:
+        """Whoever broke it mends it. The end of the run waits for that, as long as it waits for answers."""
+
+
+def elsewhere(urls: Sequence[str], *, token: str | None, ca: str | None, stopping: threading.Event) -> Elsewhere:
+    """Ask each URL which node answers there. Raises `NoLeader` if none of them answers, `Invalid` for a wrong URL."""
+    trust = ssl.create_default_context(cafile=ca) if any(url.startswith("https:") for url in urls) else None
+    places = [_place(url, trust, token) for url in urls]
+    told = asyncio.run(_ask_all(places))
+    if not any(told):
+        raise NoLeader(f"no node answers at {', '.join(urls)}")
+    nodes: dict[str, AskedNode] = {}
+    for place, status in zip(places, told, strict=True):
+        id = str(status.get("node") or place.id)
+        nodes[id if id not in nodes else place.id] = place
+    window = max((_window(status) for status in told), default=0) or WINDOW_IF_HIDDEN
+    named = [AskedNode(id, node.host, node.port, node.tls, node.token) for id, node in nodes.items()]
+    return Elsewhere(named, dict(zip(nodes, urls, strict=True)), window, stopping=stopping)
+
+
+def _place(url: str, trust: ssl.SSLContext | None, token: str | None) -> AskedNode:
+    parts = urlsplit(url)
+    if parts.scheme not in PORTS or not parts.hostname or parts.path.strip("/"):
+        raise Invalid(f"{url} is no address of a node, as http://127.0.0.1:8001")
+    tls = trust if parts.scheme == "https" else None
+    return AskedNode(url, parts.hostname, parts.port or PORTS[parts.scheme], tls, token)
+
+
+async def _ask_all(places: Sequence[AskedNode]) -> list[Mapping[str, Any]]:
+    return list(await asyncio.gather(*(_status(place) for place in places)))
+
+
+async def _status(place: AskedNode) -> Mapping[str, Any]:
+    """Empty if it does not answer."""
+    connection = KeptConnection(place)
+    try:
+        answer = await connection.ask("GET", "/status")
+    except (NeverSent, LostAnswer):
+        return {}
+    finally:
+        connection.close()
+    return answer.json() or {"node": answer.served_by}
+
+
+def _window(status: Mapping[str, Any]) -> int:
+    return int(status.get("state", {}).get("dedup", {}).get("size", 0))

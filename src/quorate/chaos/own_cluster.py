@@ -1,0 +1,64 @@
+"""The cluster of a run's own: its nodes, what is broken in it, and the faults that can work in it."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from quorate.chaos.cluster import ChaosCluster
+from quorate.chaos.faulting import BrokenNow, Faulting
+from quorate.chaos.history import Fault
+from quorate.chaos.nemeses.all import ALL, FAMILIES
+from quorate.chaos.reachable import asked_of
+from quorate.chaos.run import Facts
+from quorate.chaos.workload.exchange import AskedNode
+from quorate.chaos.workload.node_looks import KnownState
+
+WINDOW = 300_000  # votes.dedup_window: a long run goes through it several times
+SNAPSHOT_BYTES = 256 * 1024  # so that nodes take snapshots while things break
+SETTINGS = {"votes.dedup_window": WINDOW, "raft.snapshot_bytes": SNAPSHOT_BYTES}
+NETWORK = ("partitions", "links")  # families of nemeses
+
+
+class OwnCluster:
+    """`cluster` has started. `faults` are names of nemeses that can work in it."""
+
+    def __init__(
+        self, cluster: ChaosCluster, faults: Sequence[str], *, seed: int, duration_s: float, stopping: threading.Event
+    ) -> None:
+        self.nodes = [AskedNode(node.id, node.place.http.host, node.place.http.port) for node in cluster.nodes]
+        self.sqlite: Path | None = cluster.sqlite
+        urls = {node.id: node.url for node in cluster.nodes}
+        self.facts = Facts(urls, WINDOW, True, faults, asked_of(faults, duration_s), SETTINGS)
+        self._cluster, self._seed, self._stopping = cluster, seed, stopping
+        self._faulting: Faulting[ChaosCluster] | None = None
+
+    def known(self, node: str) -> KnownState:
+        memory = 0
+        with contextlib.suppress(OSError, ValueError):
+            memory = self._cluster[node].memory_bytes()
+        return KnownState(
+            node in self._cluster.down(), node in self._cluster.paused(), node in self._cluster.cut_off(), memory
+        )
+
+    def is_network(self, fault: str) -> bool:
+        return any(nemesis.name == fault for family in NETWORK for nemesis in FAMILIES[family])
+
+    def broken(self) -> Sequence[BrokenNow]:
+        return self._faulting.broken() if self._faulting is not None else ()
+
+    def troubles(self) -> Sequence[str]:
+        return self._faulting.troubles if self._faulting is not None else ()
+
+    def disturb(self, told: Callable[[Fault], None], now: Callable[[], float], until: float) -> None:
+        if not self.facts.faults:
+            self._stopping.wait(max(0.0, until - now()))
+            return
+        nemeses = {name: ALL[name] for name in self.facts.faults}
+        self._faulting = Faulting(self._cluster, nemeses, seed=self._seed, now=now, told=told, stopping=self._stopping)
+        self._faulting.run(until)
+
+    def mend(self) -> None:
+        self._cluster.heal()

@@ -1,0 +1,129 @@
+"""`quorate chaos`"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from quorate.cli.node_options import as_json, ca_given, ca_option, is_by_flag, token_given, token_option
+
+SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
+DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)([smh]?)", re.ASCII)
+LONGEST_S = 24 * 3600
+OF_OUR_OWN = {"nodes": "--nodes", "faults": "--faults", "services": "--services", "mutant": "--mutant"}
+
+
+def read_duration(ctx: click.Context, param: click.Parameter, value: str) -> float:
+    """`90`, `90s`, `2m` or `1h`, in seconds."""
+    match = DURATION.fullmatch(value.strip())
+    seconds = float(match[1]) * SECONDS[match[2]] if match else 0.0
+    if not 1 <= seconds <= LONGEST_S:
+        raise click.BadParameter(f"give a time as 90s, 2m or 1h, from 1s to 24h, not {value[:40]!r}", ctx, param)
+    return seconds
+
+
+def read_names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
+    """Names that are given several times, or divided by commas."""
+    return [name for value in values for name in re.split(r"[,\s]+", value) if name]
+
+
+def read_against(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
+    from quorate.cli.node_options import read_nodes
+
+    return read_nodes(ctx, param, values) if values else []
+
+
+@click.command()
+@click.option("--nodes", type=click.Choice(["3", "5", "7"]), default="3", show_default=True, help="How many nodes.")
+@click.option(
+    "--duration",
+    "duration_s",
+    default="2m",
+    show_default=True,
+    callback=read_duration,
+    metavar="TIME",
+    help="How long things break, as 90s, 2m or 1h.",
+)
+@click.option(
+    "--faults",
+    multiple=True,
+    default=("all",),
+    callback=read_names,
+    metavar="NAME,…",
+    help="Faults or families of faults by name; all; or none. --list shows them.  [default: all that can work here]",
+)
+@click.option("--list", "lists", is_flag=True, help="Show the faults that there are, and end.")
+@click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed gives the same schedule.  [default: any]"
+)
+@click.option("--services", is_flag=True, help="Start MongoDB, Consul and NSQ beside the nodes, and break them too.")
+@click.option(
+    "--against",
+    multiple=True,
+    callback=read_against,
+    metavar="URL",
+    help="Send votes to this cluster, which somebody else runs and breaks. Give the URLs of all of its nodes.",
+)
+@click.option("--mutant", metavar="NAME", help="Plant a bug, and see it caught. Only in a checkout of the source.")
+@click.option(
+    "--report", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the report, an HTML page."
+)
+@click.option(
+    "--history",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write the history here.  [default: history.ndjson in the folder that is named]",
+)
+@token_option
+@ca_option
+@as_json
+@click.pass_context
+def chaos(
+    ctx: click.Context,
+    nodes: str,
+    duration_s: float,
+    faults: list[str],
+    lists: bool,
+    seed: int | None,
+    services: bool,
+    against: list[str],
+    mutant: str | None,
+    report: Path | None,
+    history: Path | None,
+    as_json: bool,
+) -> int:
+    """Break a real cluster on this machine while clients vote and read, and say whether the promise was kept.
+
+    It starts nodes of its own, kills them, pauses them and cuts them off. Clients write down all that they sent and
+    were told. In the end everything is mended, and the history is checked. Ctrl-C ends the run early; what there is by
+    then is judged.
+
+    Ends with exit code 0 if the history is clean, 1 if the promise was broken, and 5 if too little happened to say.
+    """
+    from quorate.cli.chaos_run import ChaosOptions, list_faults, run_chaos
+
+    if lists:
+        list_faults(as_json=as_json)
+        return 0
+    if against and (wrong := [flag for name, flag in OF_OUR_OWN.items() if is_by_flag(ctx, name)]):
+        raise click.UsageError(f"{' and '.join(wrong)}: not with --against, where somebody else runs the cluster.", ctx)
+    for path, flag in ((report, "--report"), (history, "--history")):
+        if path is not None and not path.absolute().parent.is_dir():
+            raise click.BadParameter(f"there is no folder {path.absolute().parent}", ctx, param_hint=flag)
+    options = ChaosOptions(
+        int(nodes),
+        duration_s,
+        faults,
+        seed,
+        services,
+        against,
+        mutant,
+        report,
+        history,
+        as_json,
+        token_given(),
+        ca_given(),
+    )
+    return run_chaos(options)

@@ -1,0 +1,234 @@
+"""Carries out `quorate chaos`: makes the cluster, runs, shows, checks the history, and tells the verdict."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import os
+import random
+import secrets
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from rich.console import Console
+
+from quorate.chaos.cluster import ChaosCluster
+from quorate.chaos.elsewhere import elsewhere
+from quorate.chaos.figures import RunFigures, figures_of
+from quorate.chaos.history import HistoryFile
+from quorate.chaos.live import RunDisplay, RunLines, RunPicture
+from quorate.chaos.nemeses.all import ALL, EVERY, FAMILIES, chosen, usable
+from quorate.chaos.own_cluster import SETTINGS, OwnCluster
+from quorate.chaos.run import ChaosRun, Scenery
+from quorate.chaos.verdict import Verdict, as_builtins, judge
+from quorate.cli.check import CODES, show
+from quorate.cli.node_options import print_json
+from quorate.cli.output import echo
+from quorate.errors import Invalid
+from quorate.stop_signals import stop_signals
+from quorate.words import count
+
+SHOW_EVERY_S = 0.25
+NONE = "none"  # for --faults
+REPORT = "quorate.chaos.report.page"
+
+
+@dataclass(frozen=True, slots=True)
+class ChaosOptions:
+    nodes: int
+    duration_s: float
+    faults: list[str]
+    seed: int | None
+    services: bool
+    against: list[str]
+    mutant: str | None
+    report: Path | None
+    history: Path | None
+    as_json: bool
+    token: str | None
+    ca: str | None
+
+
+def list_faults(*, as_json: bool) -> None:
+    if as_json:
+        print_json({family: {each.name: each.about for each in nemeses} for family, nemeses in FAMILIES.items()})
+        return
+    width = max(map(len, ALL))
+    for family, nemeses in FAMILIES.items():
+        echo(f"{family}:", *(f"  {each.name:<{width}}  {each.about}" for each in nemeses))
+
+
+def run_chaos(options: ChaosOptions) -> int:
+    """The exit code."""
+    _refuse_what_is_missing(options)
+    seed = random.SystemRandom().randrange(10**9) if options.seed is None else options.seed
+    folder = Path(tempfile.mkdtemp(prefix="quorate-chaos-"))
+    history = options.history or folder / "history.ndjson"
+    command = ChaosCommand(options, seed, folder, history)
+    return command.run()
+
+
+def _refuse_what_is_missing(options: ChaosOptions) -> None:
+    if options.mutant is not None:
+        raise click.UsageError("--mutant: this is no checkout of the source that has planted bugs.")
+    if options.services:
+        raise click.UsageError("--services: this version starts no services yet. Leave the flag out.")
+    if options.report is not None and importlib.util.find_spec(REPORT.rpartition(".")[0]) is None:
+        raise click.UsageError("--report: this version makes no report yet. Leave the flag out, or use --json.")
+    try:
+        if options.faults != [NONE]:
+            chosen(options.faults)
+    except Invalid as error:
+        raise click.BadParameter(error.detail, param_hint="--faults") from None
+
+
+class ChaosCommand:
+    def __init__(self, options: ChaosOptions, seed: int, folder: Path, history: Path) -> None:
+        self._options, self._seed, self._folder, self._history = options, seed, folder, history
+        self._console = Console(highlight=False, stderr=options.as_json)
+        self._stopping = threading.Event()
+        self._run: ChaosRun | None = None
+        self._error: BaseException | None = None
+        self._cluster_folder = folder / "cluster"
+
+    def run(self) -> int:
+        display: RunDisplay = RunPicture(self._console) if self._console.is_terminal else RunLines(self._console)
+        running = threading.Thread(target=self._work, args=(display.say,), name="chaos", daemon=True)
+        try:
+            with _stopped_by_signals(self._stopping):
+                running.start()
+                while running.is_alive():
+                    running.join(SHOW_EVERY_S)
+                    if (run := self._run) is not None:
+                        display.show(run.view(), self._options.duration_s)
+        finally:
+            display.close()
+        if self._error is not None:
+            if self._run is None:
+                shutil.rmtree(self._folder, ignore_errors=True)
+            raise self._error
+        return self._judge()
+
+    # ---- in the thread that starts the nodes ------------------------------------------------------------------------
+
+    def _work(self, say: Callable[[str], None]) -> None:
+        try:
+            if self._options.against:
+                self._against(say)
+            else:
+                self._here(say)
+        except BaseException as error:
+            self._error = error
+
+    def _against(self, say: Callable[[str], None]) -> None:
+        options = self._options
+        scenery = elsewhere(options.against, token=options.token, ca=options.ca, stopping=self._stopping)
+        prefix = f"chaos-{secrets.token_hex(4)}"
+        say(f"seed {self._seed}, {count(len(scenery.nodes), 'node')}, polls {prefix}-…; history: {self._history}")
+        self._go(scenery, prefix)
+
+    def _here(self, say: Callable[[str], None]) -> None:
+        options = self._options
+        cluster = ChaosCluster(self._cluster_folder, options.nodes, SETTINGS, seed=self._seed)
+        names, missing = usable(cluster, [] if options.faults == [NONE] else chosen(options.faults))
+        if missing and EVERY not in options.faults:
+            listed = "; ".join(f"{name}: {why}" for name, why in missing.items())
+            raise click.UsageError(f"these faults cannot work here: {listed}.")
+        say(
+            f"seed {self._seed}, {count(options.nodes, 'node')}, {count(len(names), 'kind')} of faults; "
+            f"history: {self._history}"
+        )
+        for name, why in missing.items():
+            say(f"left out: {name}: {why}")
+        with cluster:
+            scenery = OwnCluster(
+                cluster, names, seed=self._seed, duration_s=options.duration_s, stopping=self._stopping
+            )
+            self._go(scenery, "chaos")
+
+    def _go(self, scenery: Scenery, prefix: str) -> None:
+        history = HistoryFile(self._history)
+        try:
+            self._run = ChaosRun(
+                scenery,
+                history,
+                seed=self._seed,
+                prefix=prefix,
+                duration_s=self._options.duration_s,
+                stopping=self._stopping,
+            )
+            self._run.run()
+        finally:
+            history.close()
+
+    # ---- the verdict ------------------------------------------------------------------------------------------------
+
+    def _judge(self) -> int:
+        options = self._options
+        verdict, figures = judge(self._history, scratch=self._folder), figures_of(self._history)
+        if options.report is not None:
+            importlib.import_module(REPORT).write(self._history, verdict, options.report)
+        if options.as_json:
+            print_json(_as_json(self._history, self._seed, verdict, figures, options.report))
+        else:
+            show(self._history, verdict)
+            echo("", *_in_words(figures))
+            echo(f"history: {self._history}", *([f"report: {options.report}"] if options.report else []))
+        if verdict.verdict == "clean":
+            shutil.rmtree(self._cluster_folder, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self._folder.rmdir()  # empty if the history stands elsewhere
+        elif not options.as_json and self._cluster_folder.exists():
+            echo(f"the nodes' folders, with their logs: {self._cluster_folder}")
+        return CODES[verdict.verdict]
+
+
+def _as_json(history: Path, seed: int, verdict: Verdict, figures: RunFigures, report: Path | None) -> dict[str, Any]:
+    told: dict[str, Any] = {"history": str(history), "seed": seed, **as_builtins(verdict)}
+    told["figures"] = msgspec.to_builtins(figures)
+    return told | ({"report": str(report)} if report is not None else {})
+
+
+def _in_words(figures: RunFigures) -> list[str]:
+    lines = [
+        f"longest gap without a vote {figures.longest_gap_s:.2f} s, {figures.longest_gap_at:,.0f} s after the beginning"
+    ]
+    if figures.failover_p50_s is not None and figures.failover_p99_s is not None:
+        lines.append(
+            f"{count(len(figures.failovers_s), 'failover')}: {figures.failover_p50_s:.2f} s at p50, "
+            f"{figures.failover_p99_s:.2f} s at p99"
+        )
+    total = sum(figures.faults.values())
+    by_kind = ", ".join(f"{name} {number}" for name, number in figures.faults.items())
+    if total:
+        lines.append(f"{count(total, 'fault')} of {count(len(figures.faults), 'kind')}: {by_kind}")
+    return lines
+
+
+@contextlib.contextmanager
+def _stopped_by_signals(stopping: threading.Event) -> Iterator[None]:
+    """The first signal ends the run early. The second one ends this process, and the nodes with it."""
+
+    def on_signal(number: int, _: Any) -> None:
+        if stopping.is_set():
+            if sys.stderr.isatty():
+                os.write(2, b"\x1b[?25h\r\n")
+            os._exit(128 + number)
+        stopping.set()
+
+    before = {number: signal.signal(number, on_signal) for number in stop_signals()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

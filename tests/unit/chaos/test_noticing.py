@@ -1,0 +1,83 @@
+"""Which situations a run notices by itself, from looks at the nodes and from what is broken meanwhile."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from quorate.chaos.faulting import BrokenNow
+from quorate.chaos.history import OpenSession, PollChange, Reached
+from quorate.chaos.noticing import Noticing
+from quorate.chaos.workload.node_looks import KnownState, NodeSight, look_of
+
+CUT = BrokenNow(1, "partition-leader", 1.0, ["n1"], "n1 is cut off")
+KILLED = BrokenNow(2, "kill-leader", 1.0, ["n1"], "n1 is killed")
+
+
+class Scene:
+    def __init__(self, *broken: BrokenNow, last_ack: float = 0.0) -> None:
+        self.reached: list[str] = []
+        self.noticing = Noticing(
+            lambda: broken, lambda fault: fault.startswith("partition"), lambda node: last_ack, self._note
+        )
+
+    def _note(self, reached: Reached) -> None:
+        self.reached.append(reached.name)
+
+    def looks(self, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+        self.noticing.look(sight(2.0, now), sight(1.0, before))
+        return self.reached
+
+
+def sight(at: float, raft: dict[str, Any]) -> NodeSight:
+    refused = raft.pop("refused_flushes", 0)
+    status = {
+        "raft": {"role": "follower", "voter": True, "term": 3, **raft},
+        "sinks": {"sqlite": {"documents": {"newer": refused}}},
+    }
+    return NodeSight(look_of("n2", at, status, KnownState()), status)
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "name"),
+    [
+        ({}, {"term": 4}, "election-under-a-partition"),
+        ({}, {"snapshots_received": 1}, "snapshot-installed-during-a-partition"),
+        ({}, {"refused_flushes": 1}, "flush-by-a-deposed-leader-refused"),
+    ],
+)
+def test_looks_under_a_partition(before: dict[str, Any], now: dict[str, Any], name: str) -> None:
+    assert [name] == Scene(CUT).looks(before, now)
+
+
+def test_elections_and_snapshots_count_only_while_links_are_broken() -> None:
+    assert [] == Scene(KILLED).looks({}, {"term": 4, "snapshots_received": 1})
+
+
+@pytest.mark.parametrize(("last_ack", "reached"), [(1.5, ["vote-over-two-hops"]), (0.5, [])])
+def test_a_vote_over_two_hops_was_sent_after_the_node_said_that_it_reaches_the_leader_over_another(
+    last_ack: float, reached: list[str]
+) -> None:
+    via = {"leader_via": "n3"}
+    assert reached == Scene(CUT, last_ack=last_ack).looks(dict(via), dict(via))
+
+
+def test_changes_of_polls_and_sessions_during_a_fault() -> None:
+    closed = PollChange(number=1, client="c", node="n1", begun=1, ended=2, outcome="ok", poll="p", to="closed")
+    closed.before = "open"
+    opened = OpenSession(number=2, client="c", node="n1", begun=1, ended=2, outcome="ok", producer="p", epoch=2)
+    scene, quiet = Scene(KILLED), Scene()
+    for operation in (closed, opened):
+        scene.noticing.change(operation)
+        quiet.noticing.change(operation)
+    assert ["poll-closed-during-a-fault", "session-taken-over-during-a-fault"] == scene.reached
+    assert [] == quiet.reached
+
+
+def test_the_leader_is_killed_with_votes_in_flight() -> None:
+    scene = Scene()
+    scene.noticing.fault_begins(KILLED, votes_in_flight=0)
+    assert [] == scene.reached
+    scene.noticing.fault_begins(KILLED, votes_in_flight=3)
+    assert ["leader-killed-with-votes-in-flight"] == scene.reached

@@ -1,0 +1,47 @@
+"""`quorate chaos`: what it refuses before anything starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quorate.chaos.nemeses.all import ALL
+from quorate.processes.ports import free_ports
+from tests.unit.cli.told import Capture, Told
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--nodes", "4"], "'4' is not one of '3', '5', '7'"),
+        (["--duration", "soon"], "give a time as 90s, 2m or 1h"),
+        (["--duration", "0s"], "from 1s to 24h"),
+        (["--duration", "25h"], "from 1s to 24h"),
+        (["--faults", "kill-leader,lightning"], "no fault is called 'lightning'"),
+        (["--faults", "partition-ring"], "these faults cannot work here: partition-ring: it needs 5 nodes"),
+        (["--mutant", "early-ack"], "--mutant"),
+        (["--report", "/no/such/folder/report.html"], "there is no folder /no/such/folder"),
+        (["--history", "/no/such/folder/history"], "there is no folder /no/such/folder"),
+        (["--against", "http://127.0.0.1:1", "--nodes", "3", "--faults", "all"], "--nodes and --faults: not with"),
+        (["--against", "ftp://127.0.0.1"], "ftp"),
+    ],
+)
+def test_wrong_usage(flags: list[str], words: str, capsys: Capture) -> None:
+    told = Told(capsys, "chaos", *flags)
+    assert 2 == told.code
+    assert words in " ".join(told.err.split())
+
+
+def test_a_cluster_that_does_not_answer_is_not_judged(capsys: Capture, tmp_path: Path) -> None:
+    (port,) = free_ports(1)
+    told = Told(capsys, "chaos", "--against", f"http://127.0.0.1:{port}", "--history", str(tmp_path / "h"))
+    assert 3 == told.code
+    assert f"no node answers at http://127.0.0.1:{port}" in told.err
+
+
+def test_the_faults_are_listed(capsys: Capture) -> None:
+    told = Told(capsys, "chaos", "--list")
+    assert 0 == told.code
+    assert all(f"  {name} " in told.out for name in ALL)
+    assert set(ALL) == {name for family in Told(capsys, "chaos", "--list", "--json").json.values() for name in family}
