@@ -33,10 +33,16 @@ class VotingClient:
 
     async def until_told(self, request: VoteRequest, *, patience_s: float, settles: bool = False) -> bool:
         """Send it until an answer tells what became of it, at this node and at others. False: given up for now."""
-        end, pause_s = self.scene.recorder.now() + patience_s, PAUSE_S
+        try:
+            return await self._until_told(request, self.scene.recorder.now() + patience_s, settles=settles)
+        finally:  # also if this client is stopped between two attempts
+            if request.is_open:
+                self.scene.ledger.give_up(request)
+
+    async def _until_told(self, request: VoteRequest, end: float, *, settles: bool) -> bool:
+        pause_s = PAUSE_S
         while (await self.attempt(request, settles=settles)).outcome != "ok":
             if self.scene.recorder.now() >= end:
-                self.scene.ledger.give_up(request)
                 return False
             await asyncio.sleep(pause_s * self.chance.uniform(0.5, 1.5))
             pause_s = min(2 * pause_s, PAUSE_MAX_S)
