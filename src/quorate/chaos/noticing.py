@@ -80,7 +80,7 @@ class Noticing:
             self._reach("leader-killed-with-votes-in-flight", broken.since, broken.words)
 
     def fault_ended(self, name: str, at: float, words: str) -> None:
-        if name == "old-disk":
+        if name == "old-copy":
             self._reach("node-back-from-an-old-disk", at, words)
 
     def _reach(self, name: str, at: float, words: str) -> None:

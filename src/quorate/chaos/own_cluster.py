@@ -17,8 +17,7 @@ from quorate.chaos.workload.exchange import AskedNode
 from quorate.chaos.workload.node_looks import KnownState
 
 WINDOW = 300_000  # votes.dedup_window: a long run goes through it several times
-SNAPSHOT_BYTES = 256 * 1024  # so that nodes take snapshots while things break
-SETTINGS = {"votes.dedup_window": WINDOW, "raft.snapshot_bytes": SNAPSHOT_BYTES}
+SETTINGS = {"votes.dedup_window": WINDOW}
 NETWORK = ("partitions", "links")  # families of nemeses
 
 

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 
 STEP_S = 3.2  # a fault takes about so long with the pause before it, repairs included
 
-LEADER_DIES = frozenset({"kill-leader", "kill-all", "kill-majority"})
-LEADER_GOES = LEADER_DIES | {"pause-leader", "partition-leader", "partition-deaf", "partition-mute", "stop-leader"}
+LEADER_DIES = frozenset({"kill-leader", "kill-all", "power-cut-leader", "power-cut-all"})
+LEADER_GOES = (
+    LEADER_DIES
+    | {"kill-majority"}
+    | {"pause-leader", "partition-leader", "partition-deaf", "partition-mute", "stop-leader"}
+)
 CUTS = frozenset({"partition-leader", "partition-minority", "partition-deaf", "partition-mute"})
 
 
@@ -43,7 +47,7 @@ LIST = (
     ToReach("vote-over-two-hops", frozenset({"partition-leader-link"}), 3),
     ToReach("flush-by-a-deposed-leader-refused", frozenset({"pause-leader"}), 8, 240),
     ToReach("snapshot-installed-during-a-partition", frozenset({"wiped-disk"}), 8, 240),
-    ToReach("node-back-from-an-old-disk", frozenset({"old-disk"}), 1),
+    ToReach("node-back-from-an-old-disk", frozenset({"old-copy"}), 1),
 )
 
 
