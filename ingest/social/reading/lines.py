@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from quorate.web.long_read import LongRead, LongReadFailed
 
 LINE_BYTES_MAX = 4 * 1024 * 1024
+
+T = TypeVar("T")
 
 
 class LineTooLong(Exception):
@@ -43,19 +46,24 @@ class LineCutter:
 
 
 def line_batches(
-    read: LongRead, lines: LineCutter, *, line_s: float, clock: Callable[[], float] = time.monotonic
-) -> Iterator[list[bytes]]:
-    """The lines that end in each piece that comes, also none.
+    read: LongRead,
+    take: Callable[[bytes], list[T]],
+    lines: Callable[[], int],
+    *,
+    line_s: float,
+    clock: Callable[[], float] = time.monotonic,
+) -> Iterator[list[T]]:
+    """What `take` makes of each piece that comes, also nothing. `lines` says how many lines have ended by now.
 
     A line that grows by a byte now and then is never silent, and never a line: it fails as stalled after `line_s`.
     """
-    ended, ended_s = lines.ended, clock()
+    ended, ended_s = lines(), clock()
     for piece in read.pieces():
-        cut = lines.cut(piece)
-        if lines.ended > ended:
-            ended, ended_s = lines.ended, clock()
+        taken = take(piece)
+        if lines() > ended:
+            ended, ended_s = lines(), clock()
         elif clock() - ended_s > line_s:
             raise LongReadFailed("no line ended within the time", "stalled")
         taken_s = clock()
-        yield cut
+        yield taken
         ended_s += clock() - taken_s  # while a full inlet stops the reading, no line can end

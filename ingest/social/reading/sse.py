@@ -10,7 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from quorate.web.long_read import LongRead, LongReadFailed
+from quorate.ingest.social.reading.lines import line_batches
+from quorate.web.long_read import LongRead
 
 EVENT_LINE_BYTES_MAX = 4 * 1024 * 1024  # what Wikimedia's Kafka takes
 EVENT_BYTES_MAX = 8 * 1024 * 1024
@@ -128,17 +129,5 @@ class _Unfinished:
 def event_batches(
     read: LongRead, reader: SseReader, *, line_s: float, clock: Callable[[], float] = time.monotonic
 ) -> Iterator[list[ServerEvent]]:
-    """The events of each piece that comes, also none: a comment tells that the server is there.
-
-    A line that grows by a byte now and then is never silent, and never an event: it fails as stalled after `line_s`.
-    """
-    lines, ended_s = reader.lines, clock()
-    for piece in read.pieces():
-        events = reader.feed(piece)
-        if reader.lines > lines:
-            lines, ended_s = reader.lines, clock()
-        elif clock() - ended_s > line_s:
-            raise LongReadFailed("no line ended within the time", "stalled")
-        taken_s = clock()
-        yield events
-        ended_s += clock() - taken_s  # while a full inlet stops the reading, no line can end
+    """The events of each piece that comes, also none: a comment tells that the server is there. See `line_batches`."""
+    return line_batches(read, reader.feed, lambda: reader.lines, line_s=line_s, clock=clock)

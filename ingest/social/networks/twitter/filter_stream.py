@@ -64,7 +64,7 @@ class FilterStream:
         """What has come at once, perhaps nothing but a sign of life. Half a message at the end is none; the last one
         may lack its line break."""
         lines, reader = LineCutter(), MessageReader()
-        for cut in line_batches(self._read, lines, line_s=self._silence_s):
+        for cut in line_batches(self._read, lines.cut, lambda: lines.ended, line_s=self._silence_s):
             yield [message for line in cut for message in reader.read(line)]
         rest = lines.rest.strip()
         last = list(reader.read(rest + b"\r"))

@@ -60,7 +60,7 @@ class FilteredStream:
         """What has come at once, perhaps nothing but a sign of life. None is for what cannot be understood. Half a
         message at the end is none; the last one may lack its line break."""
         lines, decoder = LineCutter(), msgspec.json.Decoder(StreamMessage)
-        for cut in line_batches(self._read, lines, line_s=self._silence_s):
+        for cut in line_batches(self._read, lines.cut, lambda: lines.ended, line_s=self._silence_s):
             yield [read_line(decoder, line) for line in cut if line.strip()]
         if rest := lines.rest.strip():
             last = read_line(decoder, rest)

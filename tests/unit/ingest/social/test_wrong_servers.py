@@ -115,7 +115,8 @@ def test_a_line_that_only_grows_is_a_stall_but_not_while_we_do_not_read(name: st
     if name == "events":
         reading: Any = event_batches(read, SseReader(), line_s=10, clock=lambda: now_s)
     else:
-        reading = line_batches(read, LineCutter(), line_s=10, clock=lambda: now_s)
+        cutter = LineCutter()
+        reading = line_batches(read, cutter.cut, lambda: cutter.ended, line_s=10, clock=lambda: now_s)
     for _ in range(3):
         next(reading)
         now_s += 1_000
