@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -17,51 +17,24 @@ from quorate.processes.waiting import NeverHappened, wait_for
 
 
 @dataclass(frozen=True, slots=True)
-class Kill:
+class TakenDown:
+    """`act` is done to the chosen nodes, and `mend` when the fault ends. `done` is what they are then: "killed"."""
+
     name: str
     about: str
     chosen: Choice
+    done: str
+    act: Callable[[ChaosCluster, Sequence[NodeProcess]], object]
+    mend: Callable[[ChaosCluster, Sequence[NodeProcess]], object] = ChaosCluster.start_again
 
     def missing(self, cluster: ChaosCluster) -> str | None:
         return None
 
     def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
         victims = self.chosen(cluster, rng)
-        cluster.kill(victims)
-        return Ongoing(victims, f"{names(victims)} {is_or_are(victims)} killed", partial(cluster.start_again, victims))
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    name: str
-    about: str
-    chosen: Choice
-
-    def missing(self, cluster: ChaosCluster) -> str | None:
-        return None
-
-    def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
-        victims = self.chosen(cluster, rng)
-        cluster.pause(victims)
-        return Ongoing(victims, f"{names(victims)} {is_or_are(victims)} paused", partial(cluster.resume, victims))
-
-
-@dataclass(frozen=True, slots=True)
-class Stop:
-    """An orderly stop under load. The node that is stopped answers what it was asked, and hands leadership over."""
-
-    name: str
-    about: str
-    chosen: Choice
-
-    def missing(self, cluster: ChaosCluster) -> str | None:
-        return None
-
-    def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
-        victims = self.chosen(cluster, rng)
-        for node in victims:
-            stop(node)
-        return Ongoing(victims, f"{names(victims)} {is_or_are(victims)} stopped", partial(cluster.start_again, victims))
+        self.act(cluster, victims)
+        words = f"{names(victims)} {is_or_are(victims)} {self.done}"
+        return Ongoing(victims, words, partial(self.mend, cluster, victims))
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +62,12 @@ def _roll(cluster: ChaosCluster, order: Sequence[NodeProcess]) -> None:
             return
 
 
+def stop_each(cluster: ChaosCluster, victims: Sequence[NodeProcess]) -> None:
+    """An orderly stop under load. A node that is stopped answers what it was asked, and hands leadership over."""
+    for node in victims:
+        stop(node)
+
+
 def stop(node: NodeProcess) -> None:
     """As an operator would, and with a kill if it does not end."""
     try:
@@ -106,16 +85,43 @@ def becomes_ready(node: NodeProcess, deadline_s: float = READY_S) -> bool:
 
 
 NEMESES: Sequence[Nemesis[ChaosCluster]] = (
-    Kill("kill-one", "kill -9 of any node", choice.one),
-    Kill("kill-leader", "kill -9 of the leader", choice.leader),
-    Kill("kill-follower", "kill -9 of a follower", choice.follower),
-    Kill("kill-minority", "kill -9 of as many nodes as the cluster can do without", choice.minority),
-    Kill("kill-majority", "kill -9 of a majority at once", choice.majority),
-    Kill("kill-all", "kill -9 of all nodes at once", choice.everyone),
-    Pause("pause-leader", "SIGSTOP of the leader, then SIGCONT", choice.leader),
-    Pause("pause-follower", "SIGSTOP of a follower, then SIGCONT", choice.follower),
-    Pause("pause-minority", "SIGSTOP of as many nodes as the cluster can do without", choice.minority),
-    Stop("stop-leader", "SIGTERM to the leader under load", choice.leader),
-    Stop("stop-follower", "SIGTERM to a follower under load", choice.follower),
+    TakenDown("kill-one", "kill -9 of any node", choice.one, "killed", ChaosCluster.kill),
+    TakenDown("kill-leader", "kill -9 of the leader", choice.leader, "killed", ChaosCluster.kill),
+    TakenDown("kill-follower", "kill -9 of a follower", choice.follower, "killed", ChaosCluster.kill),
+    TakenDown(
+        "kill-minority",
+        "kill -9 of as many nodes as the cluster can do without",
+        choice.minority,
+        "killed",
+        ChaosCluster.kill,
+    ),
+    TakenDown("kill-majority", "kill -9 of a majority at once", choice.majority, "killed", ChaosCluster.kill),
+    TakenDown("kill-all", "kill -9 of all nodes at once", choice.everyone, "killed", ChaosCluster.kill),
+    TakenDown(
+        "pause-leader",
+        "SIGSTOP of the leader, then SIGCONT",
+        choice.leader,
+        "paused",
+        ChaosCluster.pause,
+        ChaosCluster.resume,
+    ),
+    TakenDown(
+        "pause-follower",
+        "SIGSTOP of a follower, then SIGCONT",
+        choice.follower,
+        "paused",
+        ChaosCluster.pause,
+        ChaosCluster.resume,
+    ),
+    TakenDown(
+        "pause-minority",
+        "SIGSTOP of as many nodes as the cluster can do without",
+        choice.minority,
+        "paused",
+        ChaosCluster.pause,
+        ChaosCluster.resume,
+    ),
+    TakenDown("stop-leader", "SIGTERM to the leader under load", choice.leader, "stopped", stop_each),
+    TakenDown("stop-follower", "SIGTERM to a follower under load", choice.follower, "stopped", stop_each),
     RollingRestart(),
 )
