@@ -12,7 +12,7 @@ from quorate.cli.node_options import as_json, ca_given, ca_option, is_by_flag, t
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)([smh]?)", re.ASCII)
 LONGEST_S = 24 * 3600
-OF_OUR_OWN = {"nodes": "--nodes", "faults": "--faults", "services": "--services", "mutant": "--mutant"}
+OF_OUR_OWN = {"nodes": "--nodes", "faults": "--faults"}
 
 
 def read_duration(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -58,17 +58,12 @@ def read_against(ctx: click.Context, param: click.Parameter, values: tuple[str, 
 @click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed gives the same schedule.  [default: any]"
 )
-@click.option("--services", is_flag=True, help="Start MongoDB, Consul and NSQ beside the nodes, and break them too.")
 @click.option(
     "--against",
     multiple=True,
     callback=read_against,
     metavar="URL",
     help="Send votes to this cluster, which somebody else runs and breaks. Give the URLs of all of its nodes.",
-)
-@click.option("--mutant", metavar="NAME", help="Plant a bug, and see it caught. Only in a checkout of the source.")
-@click.option(
-    "--report", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write the report, an HTML page."
 )
 @click.option(
     "--history",
@@ -87,10 +82,7 @@ def chaos(
     faults: list[str],
     lists: bool,
     seed: int | None,
-    services: bool,
     against: list[str],
-    mutant: str | None,
-    report: Path | None,
     history: Path | None,
     as_json: bool,
 ) -> int:
@@ -109,18 +101,14 @@ def chaos(
         return 0
     if against and (wrong := [flag for name, flag in OF_OUR_OWN.items() if is_by_flag(ctx, name)]):
         raise click.UsageError(f"{' and '.join(wrong)}: not with --against, where somebody else runs the cluster.", ctx)
-    for path, flag in ((report, "--report"), (history, "--history")):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise click.BadParameter(f"there is no folder {path.absolute().parent}", ctx, param_hint=flag)
+    if history is not None and not history.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {history.absolute().parent}", ctx, param_hint="--history")
     options = ChaosOptions(
         int(nodes),
         duration_s,
         faults,
         seed,
-        services,
         against,
-        mutant,
-        report,
         history,
         as_json,
         token_given(),

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import importlib.util
 import os
 import random
 import secrets
@@ -40,7 +38,6 @@ from quorate.words import count
 
 SHOW_EVERY_S = 0.25
 NONE = "none"  # for --faults
-REPORT = "quorate.chaos.report.page"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +46,7 @@ class ChaosOptions:
     duration_s: float
     faults: list[str]
     seed: int | None
-    services: bool
     against: list[str]
-    mutant: str | None
-    report: Path | None
     history: Path | None
     as_json: bool
     token: str | None
@@ -70,7 +64,7 @@ def list_faults(*, as_json: bool) -> None:
 
 def run_chaos(options: ChaosOptions) -> int:
     """The exit code."""
-    _refuse_what_is_missing(options)
+    _refuse_unknown_faults(options)
     seed = random.SystemRandom().randrange(10**9) if options.seed is None else options.seed
     folder = Path(tempfile.mkdtemp(prefix="quorate-chaos-"))
     history = options.history or folder / "history.ndjson"
@@ -78,13 +72,7 @@ def run_chaos(options: ChaosOptions) -> int:
     return command.run()
 
 
-def _refuse_what_is_missing(options: ChaosOptions) -> None:
-    if options.mutant is not None:
-        raise click.UsageError("--mutant: this is no checkout of the source that has planted bugs.")
-    if options.services:
-        raise click.UsageError("--services: this version starts no services yet. Leave the flag out.")
-    if options.report is not None and importlib.util.find_spec(REPORT.rpartition(".")[0]) is None:
-        raise click.UsageError("--report: this version makes no report yet. Leave the flag out, or use --json.")
+def _refuse_unknown_faults(options: ChaosOptions) -> None:
     try:
         if options.faults != [NONE]:
             chosen(options.faults)
@@ -176,14 +164,12 @@ class ChaosCommand:
     def _judge(self) -> int:
         options = self._options
         verdict, figures = judge(self._history, scratch=self._folder), figures_of(self._history)
-        if options.report is not None:
-            importlib.import_module(REPORT).write(self._history, verdict, options.report)
         if options.as_json:
-            print_json(_as_json(self._history, self._seed, verdict, figures, options.report))
+            print_json(_as_json(self._history, self._seed, verdict, figures))
         else:
             show(self._history, verdict)
             echo("", *_in_words(figures))
-            echo(f"history: {self._history}", *([f"report: {options.report}"] if options.report else []))
+            echo(f"history: {self._history}")
         if verdict.verdict == "clean":
             shutil.rmtree(self._cluster_folder, ignore_errors=True)
             with contextlib.suppress(OSError):
@@ -193,10 +179,10 @@ class ChaosCommand:
         return CODES[verdict.verdict]
 
 
-def _as_json(history: Path, seed: int, verdict: Verdict, figures: RunFigures, report: Path | None) -> dict[str, Any]:
+def _as_json(history: Path, seed: int, verdict: Verdict, figures: RunFigures) -> dict[str, Any]:
     told: dict[str, Any] = {"history": str(history), "seed": seed, **as_builtins(verdict)}
     told["figures"] = msgspec.to_builtins(figures)
-    return told | ({"report": str(report)} if report is not None else {})
+    return told
 
 
 def _in_words(figures: RunFigures) -> list[str]:

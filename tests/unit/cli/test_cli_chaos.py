@@ -20,8 +20,6 @@ from tests.unit.cli.told import Capture, Told
         (["--duration", "25h"], "from 1s to 24h"),
         (["--faults", "kill-leader,lightning"], "no fault is called 'lightning'"),
         (["--faults", "partition-ring"], "these faults cannot work here: partition-ring: it needs"),
-        (["--mutant", "early-ack"], "--mutant"),
-        (["--report", "/no/such/folder/report.html"], "there is no folder /no/such/folder"),
         (["--history", "/no/such/folder/history"], "there is no folder /no/such/folder"),
         (["--against", "http://127.0.0.1:1", "--nodes", "3", "--faults", "all"], "--nodes and --faults: not with"),
         (["--against", "ftp://127.0.0.1"], "ftp"),
