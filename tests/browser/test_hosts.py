@@ -81,6 +81,18 @@ def proxy_before(node: Node) -> type[http.server.BaseHTTPRequestHandler]:
     return Proxy
 
 
+class EmptyPage(http.server.SimpleHTTPRequestHandler):
+    """Of another site, which runs what a test has it run."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "text/html")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
 def test_a_name_that_a_stranger_leads_to_a_node_shows_no_page(node: Node, led_here: Browser) -> None:
     with contextlib.closing(led_here.new_context()) as context:
         page = context.new_page()
@@ -91,21 +103,12 @@ def test_a_name_that_a_stranger_leads_to_a_node_shows_no_page(node: Node, led_he
 
 
 def test_a_page_of_another_site_changes_and_reads_nothing(node: Node, led_here: Browser) -> None:
-    class Empty(http.server.SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
-
     script = """async (url) => {
         const vote = { method: "POST", mode: "no-cors", body: '{"option": "happy"}' };
         await fetch(url + "/votes", vote);
         try { return (await fetch(url + "/polls/mood/results")).status } catch { return "refused" }
     }"""
-    with serving(Empty) as port, contextlib.closing(led_here.new_context()) as context:
+    with serving(EmptyPage) as port, contextlib.closing(led_here.new_context()) as context:
         page = context.new_page()
         for name in ("evil.example", "127.0.0.1", "localhost"):  # a page at an address is no page of ours either
             page.goto(f"http://{name}:{port}/")
@@ -117,15 +120,6 @@ def test_a_page_of_another_site_changes_and_reads_nothing(node: Node, led_here: 
 
 def test_a_page_of_another_site_takes_in_nothing_and_holds_nothing(node: Node, led_here: Browser) -> None:
     """It learned which polls there are, and a script that never ends held an event stream."""
-
-    class Bare(http.server.SimpleHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "text/html")
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None:
-            pass
 
     script = """async (url) => {
         const taken = (tag, name, path) => new Promise((done) => {
@@ -140,7 +134,7 @@ def test_a_page_of_another_site_takes_in_nothing_and_holds_nothing(node: Node, l
             await taken("script", "src", "/events"), await taken("img", "src", "/static/mark.svg"),
         ];
     }"""
-    with serving(Bare) as port, contextlib.closing(led_here.new_context()) as context:
+    with serving(EmptyPage) as port, contextlib.closing(led_here.new_context()) as context:
         page = context.new_page()
         for name in ("evil.example", "localhost"):  # another port of one host is one site to browsers, and not to us
             page.goto(f"http://{name}:{port}/")
