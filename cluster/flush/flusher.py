@@ -14,6 +14,7 @@ import enum
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -192,8 +193,7 @@ class Flusher:
 
     def _succeeded(self, leadership: Leadership, flush: Flush) -> None:
         self._flushes += 1
-        for outcome, count in flush.outcomes.items():
-            self._documents[outcome] += count
+        self._count(flush.outcomes)
         if self._leadership is leadership:
             if self.phase is not Phase.FLUSHING:
                 log.info("all tallies up to version %d are in %s", flush.version, self._sink.name)
@@ -201,12 +201,18 @@ class Flusher:
 
     def _failed(self, leadership: Leadership, phase: Phase, why: str, unknown: Exception | None) -> None:
         self._failures += 1
+        self._count(leadership.outcomes)
         if self._leadership is not leadership:
             return
         if (phase, why) != (self.phase, self.last_error):
             log.warning("term %d: no flush, and counting goes on: %s", leadership.term, why, exc_info=unknown)
         self.phase, self.last_error, self._last_error_s = phase, why, time.monotonic()
         self._in_a_row += 1
+
+    def _count(self, outcomes: Mapping[WriteOutcome, int]) -> None:
+        """Of a flush that failed, too: what a leader that was replaced meanwhile tried is found there."""
+        for outcome, count in outcomes.items():
+            self._documents[outcome] += count
 
     # ---- the thread -------------------------------------------------------------------------------------------------
     # The result of a flush is noted on the loop, where leaderships begin and end. Otherwise the result of the previous
@@ -230,7 +236,7 @@ class Flusher:
         try:
             flush = leadership.flush()
         except Deposed:
-            return self._after_deposition()
+            return self._after_deposition(leadership)
         except Stopped as stopped:
             phase = Phase.FOREIGN if stopped.obstacle is Obstacle.FOREIGN else Phase.OUTRANKED
             self._note_failure(leadership, phase, str(stopped))
@@ -244,11 +250,15 @@ class Flusher:
             return self._interval_s
         return max(self._interval_s, min(self._interval_s * 2.0**self._in_a_row, PAUSE_MAX_S))
 
-    def _after_deposition(self) -> float:
-        """One term may have ended and another begun without a call to `_check_leadership`."""
+    def _after_deposition(self, leadership: Leadership) -> float:
         with suppress(Deposed, TimeoutError):
-            self._bridge.call_on_loop(self._check_leadership)
+            self._bridge.call_on_loop(partial(self._deposed, leadership))
         return self._interval_s
+
+    def _deposed(self, leadership: Leadership) -> None:
+        """One term may have ended and another begun without a call to `_check_leadership`."""
+        self._count(leadership.outcomes)
+        self._check_leadership()
 
     def _note_success(self, leadership: Leadership, flush: Flush) -> None:
         with suppress(Deposed, TimeoutError):

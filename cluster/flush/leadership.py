@@ -94,7 +94,7 @@ class Leadership:
         self._mirror: Mirror | None = None  # None until every poll is known by name
         self._marks_lost = True  # all deleted polls have to be marked
         self._unmarked: dict[str, int] = {}  # deleted polls that are to be marked, with their creations
-        self._outcomes: dict[WriteOutcome, int] = {}
+        self.outcomes: dict[WriteOutcome, int] = {}  # of the documents of the last flush, also if it failed
         self._checked_s = time.monotonic()
         self.is_repairing = False  # the sink lost what was written, and not everything is written again
 
@@ -154,7 +154,7 @@ class Leadership:
     def flush(self) -> Flush:
         """Raises `Deposed`, `Stopped`, `SinkError`, `QuorateError` or `TimeoutError`; it may be called again."""
         began_s = time.monotonic()
-        self._outcomes = {}
+        self.outcomes = {}
         mirror = self._mirror or self._begin()
         if self._marks_lost:
             stones = self._bridge.call_on_loop(self._begin_marking)
@@ -171,7 +171,7 @@ class Leadership:
             self._write(mirror, mirror.update(copied), Fence(self.generation, self.term, copied.version))
         self._mark_deleted(mirror, Fence(self.generation, self.term, version))
         self.is_repairing = False
-        return Flush(version, began_s, time.monotonic(), self._outcomes)
+        return Flush(version, began_s, time.monotonic(), self.outcomes)
 
     def write_all_again(self) -> None:
         self._marks_lost = True
@@ -281,7 +281,7 @@ class Leadership:
         if untold := [document.id for document in documents if document.id not in outcomes]:
             raise SinkError(f"{self._sink.name} did not say what became of {untold[0]!r}")
         for id, outcome in outcomes.items():
-            self._outcomes[outcome] = self._outcomes.get(outcome, 0) + 1
+            self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
             self._note_outcome(mirror, id, outcome, fence)
         if lost := [id for id, outcome in outcomes.items() if outcome is WriteOutcome.RESTORED]:
             self.is_repairing = True

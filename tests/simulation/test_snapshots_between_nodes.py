@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -154,3 +155,25 @@ def test_a_former_leader_sends_no_piece_that_its_disk_read_too_late() -> None:
         assert net.until(lambda: net.tags(follower) == net.tags(third), limit_s=20)
         assert {third} == set(sent)
         assert {} == net.halted
+
+
+def test_a_large_entry_that_the_log_keeps_does_not_make_a_snapshot_due_after_each_entry(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """The log keeps the newest entries whole. One that is larger than what makes a snapshot due stays for a while."""
+    caplog.set_level(logging.INFO, "quorate.cluster.raft.snapshot.compaction")
+    with OurNet(1, snapshot_bytes=20_000, keep_bytes=3_000) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        net.propose_all(leader, "large", 1, pad_bytes=50_000)
+        net.run(1)
+        net.propose_all(leader, "x", 1)
+        net.run(1)
+        caplog.clear()
+        net.propose_all(leader, "x", 8, each_s=0.05)
+        net.run(1)
+        assert [] == [message for message in caplog.messages if message.startswith("snapshot up to index")]
+        net.propose_all(leader, "x", 200, each_s=0.05)
+        net.run(1)
+        assert net.journal(leader).first_index > 1, "when enough is written, snapshots are taken as before"
+        assert net.journal(leader).bytes_in_memory < 50_000, "and the large entry is gone"

@@ -10,6 +10,7 @@ import pytest
 from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.nemeses.all import ALL, FAMILIES, usable
 from quorate.chaos.nemeses.nemesis import ActiveFault, NotNow
+from quorate.processes.node import NodeProcess
 from tests.support.history import History
 from tests.support.verdict import assert_exact
 from tests.support.voters import Voters, sends
@@ -79,3 +80,23 @@ def test_each_nemesis_of_a_family_begins_and_ends_and_votes_stay_exact(family: s
             cluster.cut_off(),
             cluster.harmed(),
         )
+
+
+def test_what_happens_by_luck_alone_is_brought_about_on_purpose(tmp_path: Path) -> None:
+    with ChaosCluster(tmp_path, 3) as cluster, cluster.client() as client:
+        client.create_poll("mood", OPTIONS)
+        beset = Beset(cluster)
+        beset.voters.start()
+        old = cluster.leader()
+        beset.strike("leader-paused-in-flush")
+        assert cluster.leader() is not old
+        cluster.wait_for("what the old leader wrote late is refused", lambda: refused_flushes(old) > 0)
+        cluster.heal()
+        beset.strike("partition-late-snapshot")
+        assert 1 == sum(node.get("/status")["raft"]["snapshots_received"] for node in cluster.nodes)
+        beset.finish()
+
+
+def refused_flushes(node: NodeProcess) -> int:
+    refused: int = node.get("/status")["sinks"]["sqlite"]["documents"]["newer"]
+    return refused

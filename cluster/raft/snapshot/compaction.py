@@ -50,7 +50,8 @@ class Compaction:
         self._state, self._sender = state, sender
         self._installed, self._failed = installed, failed
         self._under_way = False
-        # The next snapshot is due when the log takes more memory than this. It grows by what is kept for slow peers.
+        # The next snapshot is due when the log takes more memory than this. It grows by what is kept for slow peers,
+        # and by what a large entry takes that the log keeps as well: otherwise each entry would make one due.
         self._usual_bytes = self._due_bytes = settings.snapshot_bytes + settings.keep_bytes
         self._usual_bases = 0, 0  # where the log would begin if no peer needed more: after each of the last two
         self.newest = newest
@@ -92,7 +93,8 @@ class Compaction:
         for index, size in self._sender.log_needed(usual):
             base = min(base, max(index, engine.index_keeping(size)))
         self._usual_bases = self._usual_bases[1], usual
-        self._due_bytes = self._usual_bytes + engine.bytes_between(base, usual)
+        too_much = max(0, engine.bytes_between(usual, to_index) - self._settings.keep_bytes)
+        self._due_bytes = self._usual_bytes + engine.bytes_between(base, usual) + too_much
         engine.journal.compact(base)
 
     def install(self, meta: SnapshotMeta, done: Callable[[bool], None]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from quorate.chaos.faulting import BrokenNow
-from quorate.chaos.history import OpenSession, PollChange, Reached
+from quorate.chaos.history import NodeLook, OpenSession, PollChange, Reached
 from quorate.chaos.workload.node_looks import NodeSight
 
 NOTICED = {
@@ -37,6 +37,7 @@ class Noticing:
         self._lock = threading.Lock()
         self.reached: dict[str, int] = {}
         self._leader: tuple[int, str] = (0, "")
+        self._last: dict[str, Mapping[str, Any]] = {}  # the last status that each node told
         self.elections = 0
 
     @property
@@ -50,15 +51,38 @@ class Noticing:
         if look.role == "leader" and look.term > self._leader[0]:
             self.elections += self._leader[0] > 0
             self._leader = look.term, look.node
-        if before is None or not now.status or not before.status:
+        if not now.status:
             return
-        cut = [broken for broken in self._broken() if self._is_network(broken.name)]
+        last = self._last_of_this_life(look.node, now.status)
+        self._last[look.node] = now.status
+        if last is not None:
+            self._counters(look, now.status, last)
+        if before is not None and before.status:
+            self._two_looks(now, before)
+
+    def _last_of_this_life(self, node: str, status: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """What the node told before, however long ago: a paused or cut-off node is silent just when its counters move.
+
+        Empty if it was started since: its counters began at zero.
+        """
+        last = self._last.get(node)
+        return {} if last and last.get("uptime_s", 0) > status.get("uptime_s", 0) else last
+
+    def _counters(self, look: NodeLook, status: Mapping[str, Any], last: Mapping[str, Any]) -> None:
+        cut = self._cut()
+        if cut and _snapshots(status) > _snapshots(last):
+            self._reach("snapshot-installed-during-a-partition", look.at, f"{look.node}, while {cut[0].words}")
+        if _refused_flushes(status) > _refused_flushes(last):
+            self._reach("flush-by-a-deposed-leader-refused", look.at, look.node)
+
+    def _cut(self) -> Sequence[BrokenNow]:
+        return [broken for broken in self._broken() if self._is_network(broken.name)]
+
+    def _two_looks(self, now: NodeSight, before: NodeSight) -> None:
+        look = now.look
+        cut = self._cut()
         if cut and look.term > before.look.term > 0:
             self._reach("election-under-a-partition", look.at, f"{cut[0].words}: term {look.term}")
-        if cut and _snapshots(now.status) > _snapshots(before.status):
-            self._reach("snapshot-installed-during-a-partition", look.at, f"{look.node}, while {cut[0].words}")
-        if _refused_flushes(now.status) > _refused_flushes(before.status):
-            self._reach("flush-by-a-deposed-leader-refused", look.at, look.node)
         via = now.status["raft"].get("leader_via")
         if via and before.status["raft"].get("leader_via") == via and self._last_ack_of(look.node) > before.look.at:
             self._reach("vote-over-two-hops", look.at, f"from {look.node} over {via}")

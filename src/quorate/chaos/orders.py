@@ -15,11 +15,15 @@ CRASHED_NAME = "chaos.crashed"
 
 
 class CrashOrder(msgspec.Struct, frozen=True):
-    """Die at the `count`-th time from now that the code comes to this point. Each order is carried out once."""
+    """Die at the `count`-th time from now that the code comes to this point. Each order is carried out once.
+
+    With `stops` the process stands still there instead, as by SIGSTOP, until SIGCONT.
+    """
 
     number: int
     point: str
     count: int = 1
+    stops: bool = False
 
 
 class Orders(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -45,8 +45,8 @@ LIST = (
     ToReach("poll-closed-during-a-fault", frozenset(), 10),
     ToReach("session-taken-over-during-a-fault", frozenset(), 10, 60),
     ToReach("vote-over-two-hops", frozenset({"partition-leader-link"}), 3),
-    ToReach("flush-by-a-deposed-leader-refused", frozenset({"pause-leader"}), 8, 240),
-    ToReach("snapshot-installed-during-a-partition", frozenset({"wiped-disk"}), 8, 240),
+    ToReach("flush-by-a-deposed-leader-refused", frozenset({"leader-paused-in-flush"}), 3, 60),
+    ToReach("snapshot-installed-during-a-partition", frozenset({"partition-late-snapshot"}), 3, 60),
     ToReach("node-back-from-an-old-disk", frozenset({"old-copy"}), 1),
 )
 

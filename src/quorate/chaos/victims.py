@@ -35,8 +35,8 @@ class Victims:
         """These are as on a sound machine again."""
         self.order(folder, **{name: getattr(SOUND_MACHINE, name) for name in names})
 
-    def crash(self, folder: Path, point: str, count: int = 1) -> CrashOrder:
-        order = CrashOrder(max(next(self._crashes), last_crash(folder) + 1), point, count)
+    def crash(self, folder: Path, point: str, count: int = 1, *, stops: bool = False) -> CrashOrder:
+        order = CrashOrder(max(next(self._crashes), last_crash(folder) + 1), point, count, stops)
         self.order(folder, crash=order)
         return order
 

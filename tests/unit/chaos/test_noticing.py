@@ -26,13 +26,16 @@ class Scene:
         self.reached.append(reached.name)
 
     def looks(self, before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-        self.noticing.look(sight(2.0, now), sight(1.0, before))
+        first = sight(1.0, before)
+        self.noticing.look(first, None)
+        self.noticing.look(sight(2.0, now), first)
         return self.reached
 
 
 def sight(at: float, raft: dict[str, Any]) -> NodeSight:
-    refused = raft.pop("refused_flushes", 0)
+    refused, uptime_s = raft.pop("refused_flushes", 0), raft.pop("uptime_s", at)
     status = {
+        "uptime_s": uptime_s,
         "raft": {"role": "follower", "voter": True, "term": 3, **raft},
         "sinks": {"sqlite": {"documents": {"newer": refused}}},
     }
@@ -49,6 +52,23 @@ def sight(at: float, raft: dict[str, Any]) -> NodeSight:
 )
 def test_looks_under_a_partition(before: dict[str, Any], now: dict[str, Any], name: str) -> None:
     assert [name] == Scene(CUT).looks(before, now)
+
+
+def test_counters_of_a_node_that_was_silent_in_between_are_compared_with_what_it_told_before() -> None:
+    """A node that is paused, or cut off from us, moves on just when nobody looks."""
+    scene = Scene(CUT)
+    scene.looks({}, {})
+    silent = NodeSight(look_of("n2", 3.0, {}, KnownState(is_paused=True)), {})
+    scene.noticing.look(silent, sight(2.0, {}))
+    scene.noticing.look(sight(4.0, {"refused_flushes": 1, "snapshots_received": 1}), silent)
+    assert ["snapshot-installed-during-a-partition", "flush-by-a-deposed-leader-refused"] == scene.reached
+
+
+def test_counters_of_a_node_that_was_started_anew_began_at_zero() -> None:
+    scene = Scene(CUT)
+    scene.looks({}, {"snapshots_received": 2, "uptime_s": 9})
+    scene.noticing.look(sight(4.0, {"snapshots_received": 1, "uptime_s": 1}), None)
+    assert ["snapshot-installed-during-a-partition"] * 2 == scene.reached
 
 
 def test_elections_and_snapshots_count_only_while_links_are_broken() -> None:

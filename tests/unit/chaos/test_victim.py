@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,6 +23,7 @@ from quorate.chaos.victim.seams import VictimSeams
 from quorate.cluster.raft.storage.files import OsFiles
 from tests.support.waiting import wait_for
 
+POINT = crash_points.POINTS[0]
 WRITTEN = bytes(range(256)) * 64
 
 
@@ -146,6 +150,23 @@ def test_a_crash_is_ordered_once_and_counts(tmp_path: Path) -> None:
     crash_points.disarm()
     with pytest.raises(ValueError, match="no crash point"):
         crash_points.arm("nowhere", 1, lambda: None)
+
+
+def test_a_process_that_is_told_to_stand_still_goes_on_when_it_is_told_to(tmp_path: Path) -> None:
+    program = f"""
+from pathlib import Path
+from quorate import crash_points
+from quorate.chaos.orders import CrashOrder, Orders
+from quorate.chaos.victim.seams import arm_crash
+arm_crash(Path({str(tmp_path)!r}), Orders(crash=CrashOrder(4, {POINT!r}, stops=True)))
+crash_points.crash_point({POINT!r})
+crash_points.crash_point({POINT!r})
+"""
+    standing = subprocess.Popen([sys.executable, "-c", program])
+    assert os.waitpid(standing.pid, os.WUNTRACED)[1] == signal.SIGSTOP << 8 | 0x7F
+    assert 4 == last_crash(tmp_path)
+    standing.send_signal(signal.SIGCONT)
+    assert 0 == standing.wait(20)
 
 
 def test_the_seams_find_the_orders_in_the_folder_of_the_node(tmp_path: Path) -> None:

@@ -225,6 +225,7 @@ def test_a_deposed_leaders_late_write_changes_nothing(store: SqliteStore) -> Non
                 "the late write arrives",
                 lambda: old_sink.writes and old_sink.writes[-1][1]["mood"] is WriteOutcome.NEWER,
             )
+            await until("it is counted", lambda: late.status()["documents"]["newer"] == 1)
             assert {"happy": 10, "sad": 0} == seen(new_sink)
             old.lead("n2")
             written = len(old_sink.writes)

@@ -1,4 +1,4 @@
-"""Death at a chosen place of the code: see `crash_points.py`."""
+"""Death, or standing still, at a chosen place of the code: see `crash_points.py`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.nemeses import choice
 from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.chaos.nemeses.ongoing import Ongoing
+from quorate.chaos.nemeses.paused_flush import LeaderPausedInFlush
 from quorate.crash_points import POINTS
 
 COUNT_MAX = 30
@@ -37,4 +38,4 @@ class CrashPoint:
         return Ongoing([node], f"{node.id} dies at its {count}. time at {point}", mend)
 
 
-NEMESES: Sequence[Nemesis[ChaosCluster]] = (CrashPoint(),)
+NEMESES: Sequence[Nemesis[ChaosCluster]] = (CrashPoint(), LeaderPausedInFlush())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.nemeses import choice
+from quorate.chaos.nemeses.late_snapshot import LateSnapshot
 from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.chaos.nemeses.ongoing import Ongoing, names
 from quorate.chaos.proxies.toxics import Toxics
@@ -130,4 +131,5 @@ NEMESES: Sequence[Nemesis[ChaosCluster]] = (
     Partition("partition-one-way", "nothing gets from one node to another one", one_way),
     Partition("partition-leader-link", "the leader and one follower do not reach each other", leader_and_follower),
     Partition("flapping-link", "one link comes and goes", one_link, flaps_s=FLAPS_S),
+    LateSnapshot(),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +21,7 @@ from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.transport import Listener, PeerTransport
 
 HOST = "127.0.0.1"
+STOPPED_S = 0.05  # until the signal has stopped every thread of a process
 
 
 class VictimSeams:
@@ -63,17 +65,29 @@ class DoorTransport(PeerTransport):
 
 
 def arm_crash(folder: Path, orders: Orders) -> None:
-    """Let the ordered crash point kill this process, unless that was done already."""
+    """Let the ordered crash point kill or stop this process, unless that was done already."""
     order = orders.crash
     if order is None or order.number <= last_crash(folder):
         crash_points.disarm()
     else:
-        crash_points.arm(order.point, order.count, partial(die, folder, order))
+        crash_points.arm(order.point, order.count, partial(stand_still if order.stops else die, folder, order))
+
+
+def stand_still(folder: Path, order: CrashOrder) -> None:
+    """As by SIGSTOP. The code goes on here when somebody sends SIGCONT."""
+    _note(folder, order)
+    os.kill(os.getpid(), signal.SIGSTOP)
+    time.sleep(STOPPED_S)
 
 
 def die(folder: Path, order: CrashOrder) -> None:
-    """As by kill -9, at once. The note is for us: the power of the node does not fail by it."""
-    (folder / CRASHED_NAME).write_text(f"{order.number}\n")
+    """As by kill -9, at once."""
+    _note(folder, order)
     os.kill(os.getpid(), signal.SIGKILL)
     while True:
         signal.pause()
+
+
+def _note(folder: Path, order: CrashOrder) -> None:
+    """The order is carried out. The note is for us: the power of the node does not fail by it."""
+    (folder / CRASHED_NAME).write_text(f"{order.number}\n")
