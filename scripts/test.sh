@@ -77,7 +77,7 @@ pytest_part() { # pytest_part PART ARGUMENTS...: a suite, or one part of it
     unit-4) run_pytest "$1" "$UNIT_4" "${@:2}" ;;
     system-1) run_pytest "$1" "tests/system ${SYSTEM_2//tests/--ignore=tests}" "${@:2}" ;;
     system-2) run_pytest "$1" "$SYSTEM_2" "${@:2}" ;;
-    simulation) run_pytest "$1" 'tests/simulation tests/stock' "${@:2}" ;;
+    simulation) run_pytest "$1" 'tests/simulation tests/stock tests/mutants' "${@:2}" ;;
     browser) set_up_chromium && run_pytest "$1" tests/browser "${@:2}" ;;
     services) with_services "${@:2}" ;;
   esac

@@ -50,7 +50,9 @@ def test_the_libraries_import_with_the_root_as_working_directory() -> None:
 def test_the_wheel_holds_what_git_tracks(tmp_path: Path) -> None:
     wheel = build_wheel(tmp_path)
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if name.startswith("quorate/")}
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+        packed = {name for name in names if name.startswith("quorate/")}
+    assert {"quorate"} == {name.partition("/")[0] for name in names}, "no tests, and no planted bugs (tests/mutants)"
     own = {path.relative_to("src").as_posix() for path in tracked("src") if not (ROOT / path).is_symlink()}
     linked = {f"quorate/{path.as_posix()}" for path in tracked(*PARTS)}
     assert own | linked == packed
