@@ -54,6 +54,8 @@ BIG_HERE = get("/polls/big/results?level=none")
 FAR = "/polls/bench/results?min_version=999999999999&wait=30s"
 RUBBISH = b"[" + b",".join([b'{"option":{"a":[[[1e999]]]}}'] * 100_000) + b"]"
 STRANGE = json.dumps([{"option": f"{'x' * 200}{n}"} for n in range(VOTES_PER_REQUEST_MAX)]).encode()
+STRANGE_BELOW_64K = json.dumps([{"option": f"{'x' * 200}{n}"} for n in range(280)]).encode()
+MANY_VOTES = json.dumps([{"option": f"option {n:06}"} for n in range(VOTES_PER_REQUEST_MAX)]).encode()
 FAT = b"".join(b"a:\r\n" for _ in range(15_000))
 NOISE = random.Random(1).randbytes(4 * KIB)
 CHUNKED = b"POST /votes HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -88,8 +90,15 @@ ATTACKS = {
     "stream-bodies": Attack("streams with bodies of 60 KB", get("/events?poll=bench", BODY_60K) + b" " * 59_000, 1_000),
     "rubbish": repeated("JSON of 3 MB that is no votes", votes(RUBBISH), 20, 0.2),
     "strange-votes": repeated("10,000 votes a request for options that are not there", votes(STRANGE), 20, 0.2),
+    "strange-below-64k": repeated("280 such votes a request, in 62 KB", votes(STRANGE_BELOW_64K), 50, 0.05),
+    "many-votes": repeated("10,000 votes a request that count", votes(MANY_VOTES), 20, 0.2, "big poll"),
     "unread-refusals": Attack(
-        "the same, and the refusals are not read", votes(STRANGE), 100, votes(STRANGE), reads=0, stays_s=4.0
+        "the same as strange-votes, and the refusals are not read",
+        votes(STRANGE),
+        100,
+        votes(STRANGE),
+        reads=0,
+        stays_s=4.0,
     ),
     # ---- answers
     "pipelined": Attack("10,000 requests at once, answers not read", get("/livez") * 10_000, 100, reads=0),

@@ -1,8 +1,13 @@
 """Requests with very many votes: one at a time at each node, and callers take turns.
 
 Each costs every node as much as thousands of small ones, and the small ones that come later would wait behind all of
-them. One that is refused, or most of whose votes are, costs most of all and brings nothing. After it there is a rest,
-before the next begins.
+them. After it there is a rest before the next begins, so that what is small has the node meanwhile:
+
+- After one that is refused, or many of whose votes are, since it costs most of all and brings nothing.
+- After any, while small requests come. Without them there is nothing to rest for.
+
+What is big is told by the body, but many votes that are refused fit into a smaller one. So whoever sent one of these
+has all but the small requests counted like this for a while.
 """
 
 from __future__ import annotations
@@ -12,12 +17,16 @@ from collections.abc import Awaitable, Callable
 
 from quorate.errors import Overloaded
 from quorate.fair_lock import FairLock
+from quorate.http.parse_pool import BIG_BYTES
 from quorate.http.reply import Reply
 
-BIG_ANSWER_BYTES = (
-    64 * 1024
-)  # the answer to votes that are counted is short; each that is refused has a line of its own
-REST, REST_MAX_S = 4.0, 2.0  # times as long as it took
+SMALL_BYTES = 4096  # of a body: some fifty votes at the most
+REFUSED_BYTES = 16 * 1024  # the answer to votes that are counted is short; each that is refused has a line of its own
+REST_AFTER_REFUSED, REST, REST_MAX_S = 4.0, 2.0, 2.0  # times as long as it took
+WATCHED_S = 10.0  # after the last request that had many votes refused
+WATCHED_MAX = 1024  # callers
+
+Cast = Callable[[], Awaitable[Reply]]
 
 
 class BigVotes:
@@ -25,9 +34,25 @@ class BigVotes:
 
     def __init__(self) -> None:
         self._one = FairLock()
+        self._small = 0  # requests so far
+        self._watched: dict[str, float] = {}  # by caller: until when; the one that has the longest is the last
 
-    async def cast(self, cast: Callable[[], Awaitable[Reply]], timeout_s: float, who: str = "") -> Reply:
-        """Call `cast` when it is the turn of `who` asks. Raises `Overloaded` if that does not come in time."""
+    def note_small(self) -> None:
+        """A request came whose body is at most `SMALL_BYTES` long."""
+        self._small += 1
+
+    async def cast(self, cast: Cast, size: int, timeout_s: float, who: str = "") -> Reply:
+        """Call `cast` for a body of `size` bytes that `who` sent: at once, or when it is their turn.
+
+        Raises `Overloaded` if their turn does not come in time.
+        """
+        if size >= BIG_BYTES or self._is_watched(who):
+            return await self._in_turn(cast, timeout_s, who)
+        answer = await cast()
+        self._look_at(answer, who)
+        return answer
+
+    async def _in_turn(self, cast: Cast, timeout_s: float, who: str) -> Reply:
         try:
             async with asyncio.timeout(timeout_s):
                 await self._one.acquire(who)
@@ -36,14 +61,36 @@ class BigVotes:
                 "too many requests with very many votes wait on this node; try again in a moment"
             ) from None
         loop = asyncio.get_running_loop()
-        began_s, rests = loop.time(), True
+        began_s, small, rest = loop.time(), self._small, REST_AFTER_REFUSED
         try:
             answer = await cast()
-            rests = len(answer.body) > BIG_ANSWER_BYTES
+            if not self._look_at(answer, who):
+                rest = REST if self._small > small else 0.0
             return answer
         finally:
-            took_s = loop.time() - began_s
-            if rests:
-                loop.call_later(min(REST * took_s, REST_MAX_S), self._one.release)
+            rest_s = min(rest * (loop.time() - began_s), REST_MAX_S)
+            if rest_s:
+                loop.call_later(rest_s, self._one.release)
             else:
                 self._one.release()
+
+    # ---- who sends much that is refused -----------------------------------------------------------------------------
+
+    def _look_at(self, answer: Reply, who: str) -> bool:
+        """Whether many votes were refused."""
+        if len(answer.body) <= REFUSED_BYTES:
+            return False
+        self._watched.pop(who, None)
+        self._watched[who] = asyncio.get_running_loop().time() + WATCHED_S
+        if len(self._watched) > WATCHED_MAX:
+            del self._watched[next(iter(self._watched))]
+        return True
+
+    def _is_watched(self, who: str) -> bool:
+        until_s = self._watched.get(who)
+        if until_s is None:
+            return False
+        if until_s > asyncio.get_running_loop().time():
+            return True
+        del self._watched[who]
+        return False

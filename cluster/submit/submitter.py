@@ -116,13 +116,13 @@ class Submitter:
                 await self.command(entry.CastVotes([choice_of(key_of(unknown))], plain=[(0, 0)]), timeout_s=timeout_s)
         raise refusal_of_whole(choices, votes, by_choice)
 
-    async def open_producer(self, producer: str, *, timeout_s: float, anew: bool = False) -> ProducerResult:
+    async def open_producer(self, producer: str, *, timeout_s: float, anew: bool = False) -> tuple[ProducerResult, int]:
         """`anew`: also a name that was forgotten. Nothing is forgotten below the level of the command for that."""
         is_known = self._replica.state.level >= entry.LEVEL_NEEDED[entry.RenewProducer]
         command = entry.RenewProducer(producer) if anew and is_known else entry.OpenProducer(producer)
-        result, _ = await self.command(command, timeout_s=timeout_s)
+        result, version = await self.command(command, timeout_s=timeout_s)
         if isinstance(result, ProducerResult):
-            return result
+            return result, version
         if isinstance(result, ForgetResult):
             raise Deleted(result.detail, producer=producer)
         raise TooLarge(getattr(result, "detail", "the session was refused"))  # nor will it fit later

@@ -30,11 +30,11 @@ from quorate.errors import (
     UnknownPoll,
 )
 from quorate.http.api import Api
+from quorate.http.big_votes import SMALL_BYTES
 from quorate.http.bounds import check_producers, check_votes, own_name
 from quorate.http.caller_places import holder_of
 from quorate.http.json_body import reader
 from quorate.http.operation import Operation
-from quorate.http.parse_pool import BIG_BYTES
 from quorate.http.rates import take_votes
 from quorate.http.refusals import REFUSALS_A_REQUEST
 from quorate.http.reply import Reply, problem, reply
@@ -106,9 +106,11 @@ OPEN_PRODUCER = Operation(
 
 async def cast(api: Api, request: Request) -> Reply:
     """POST /votes: read the votes, submit them, answer."""
-    if len(request.body) < BIG_BYTES:
+    size = len(request.body)
+    if size <= SMALL_BYTES:
+        api.big_votes.note_small()
         return await _cast(api, request)
-    return await api.big_votes.cast(partial(_cast, api, request), api.limits.timeout_s, holder_of(request.caller))
+    return await api.big_votes.cast(partial(_cast, api, request), size, api.limits.timeout_s, holder_of(request.caller))
 
 
 async def _cast(api: Api, request: Request) -> Reply:
@@ -142,10 +144,10 @@ async def open_producer(api: Api, request: Request) -> Reply:
     (producer, anew), caller = _read_producer(request.body), request.caller
     name, timeout_s = own_name(caller, producer), api.limits.timeout_s
     check_producers(caller, name, api.replica.state)
-    opened = await api.submitter.open_producer(name, timeout_s=timeout_s, anew=anew)
+    opened, version = await api.submitter.open_producer(name, timeout_s=timeout_s, anew=anew)
     crash_point("session-opened")
     session = {"producer": producer, "epoch": opened.epoch, "sequence": opened.sequence}
-    return reply(session | ({"owner": caller.name} if caller.token else {}), version=api.replica.state.version)
+    return reply(session | ({"owner": caller.name} if caller.token else {}), version=version)
 
 
 async def _read(api: Api, request: Request) -> ParsedVotes:

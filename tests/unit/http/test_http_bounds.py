@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -177,6 +178,25 @@ def test_no_name_reaches_the_producer_of_another_token(node: Node) -> None:
 def test_a_name_that_is_too_long_with_its_owner_is_refused(node: Node) -> None:
     assert 200 == status(node, "bob", "POST", "/producers", {"producer": "p" * 124})
     assert 413 == status(node, "bob", "POST", "/producers", {"producer": "p" * 125})
+
+
+def test_the_answer_to_an_opening_has_the_version_at_which_it_was_opened(node: Node) -> None:
+    """It had that of the asked node, which may lie below on a follower, and lies above when more was applied since."""
+    before, node.replica.held = node.replica.state.version, []
+    with ThreadPoolExecutor() as threads:
+        opening = threads.submit(node.ask, "POST", "/producers", {"producer": "p"}, bearer("bob"))
+        wait_for("it is proposed", lambda: len(node.replica.held or ()) == 1)
+        vote = threads.submit(node.ask, "POST", "/votes", {"option": "happy"}, bearer("bob"))
+        wait_for("a vote is proposed, too", lambda: len(node.replica.held or ()) == 2)
+        node.call(commit_held, node)
+        versions = [int(each.result().headers["x-quorate-version"]) for each in (opening, vote)]
+    assert [before + 1, before + 2] == versions
+
+
+def commit_held(node: Node) -> None:
+    held, node.replica.held = node.replica.held or [], None
+    for proposed, answer in held:
+        node.replica.commit(proposed, answer)
 
 
 def test_one_token_takes_no_more_than_its_part_of_all_producers(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,9 +14,11 @@ from pathlib import Path
 import pytest
 
 from quorate.errors import NoLeader, Overloaded
-from quorate.http.big_votes import BigVotes
+from quorate.http import big_votes
+from quorate.http.big_votes import BigVotes, Cast
 from quorate.http.caller_places import CallerPlaces
 from quorate.http.limits import Limits
+from quorate.http.parse_pool import BIG_BYTES
 from quorate.http.reply import Reply
 from quorate.security.caller import Caller
 from quorate.security.roles import Role, RouteRole
@@ -197,6 +199,71 @@ def test_a_stream_that_waits_for_a_version_holds_a_place(node: Node, crowd: Crow
     wait_for("it holds nothing", lambda: node.api.places.waits._taken == 0)
 
 
+def answer_of(size: int) -> Cast:
+    async def cast() -> Reply:
+        return Reply(200, bytes(size))
+
+    return cast
+
+
+async def waits(lane: BigVotes, size: int, who: str) -> bool:
+    """Whether a request of this size has to wait for the rest after the one before it."""
+    try:
+        await lane.cast(answer_of(10), size, 0.05, who)
+    except Overloaded:
+        return True
+    return False
+
+
+def test_who_has_many_votes_refused_sends_all_but_small_requests_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """280 votes for what does not exist fit into a body that is not big, and many of them kept all others waiting."""
+    monkeypatch.setattr(big_votes, "REST_AFTER_REFUSED", 1e9)  # then the bound holds
+
+    async def main() -> list[bool]:
+        lane = BigVotes()
+        before = await waits(lane, 60_000, "eve")
+        await lane.cast(answer_of(20_000), 60_000, 1.0, "eve")  # now it is known
+        await lane.cast(answer_of(20_000), 60_000, 1.0, "eve")
+        return [before, await waits(lane, 60_000, "eve"), await waits(lane, 60_000, "ann")]
+
+    assert [False, True, False] == asyncio.run(main())
+
+
+def test_nobody_is_watched_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(big_votes, "REST_AFTER_REFUSED", 1e9)
+    monkeypatch.setattr(big_votes, "WATCHED_S", 0.0)
+    monkeypatch.setattr(big_votes, "WATCHED_MAX", 2)
+
+    async def main() -> tuple[bool, int]:
+        lane = BigVotes()
+        for who in ("eve", "eve", "bob", "cid"):
+            await lane.cast(answer_of(20_000), 60_000, 1.0, who)
+        return await waits(lane, 60_000, "cid"), len(lane._watched)
+
+    assert (False, 1) == asyncio.run(main())
+
+
+@pytest.mark.parametrize("small_ones_come", [False, True])
+def test_after_very_many_votes_there_is_a_rest_while_small_requests_come(
+    small_ones_come: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(big_votes, "REST", 1e9)
+
+    async def main() -> bool:
+        lane = BigVotes()
+
+        async def cast() -> Reply:
+            if small_ones_come:
+                lane.note_small()
+            await asyncio.sleep(0.001)
+            return Reply(200, b"")
+
+        await lane.cast(cast, BIG_BYTES, 1.0, "ann")
+        return await waits(lane, BIG_BYTES, "ann")
+
+    assert small_ones_come == asyncio.run(main())
+
+
 def test_a_crowd_of_big_requests_waits_for_itself() -> None:
     """Requests with very many votes are counted one at a time: those of one token kept all others waiting."""
 
@@ -208,7 +275,7 @@ def test_a_crowd_of_big_requests_waits_for_itself() -> None:
             await asyncio.sleep(0)
             return Reply(200, b"")
 
-        asked = [lane.cast(partial(cast, who), 10.0, who) for who in ("ann",) * 6 + ("bob",)]
+        asked = [lane.cast(partial(cast, who), BIG_BYTES, 10.0, who) for who in ("ann",) * 6 + ("bob",)]
         await asyncio.gather(*asked)
         return order
 

@@ -169,7 +169,7 @@ def test_who_waits_too_long_behind_very_many_votes_is_refused(node: Node) -> Non
 def test_after_very_many_votes_of_which_most_are_refused_there_is_a_rest(
     node: Node, option: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(big_votes, "REST", 1e9)  # then the bound holds
+    monkeypatch.setattr(big_votes, "REST_AFTER_REFUSED", 1e9)  # then the bound holds
     body = json.dumps([{"option": option, "id": f"{i:060d}"} for i in range(2_000)]).encode()
     node.server._app._bodies._most = 100 * len(body)
     node.call(object.__setattr__, node.api.limits, "timeout_s", 1.0)

@@ -231,7 +231,7 @@ async def test_a_whole_request_with_few_choices_goes_into_the_log() -> None:
 @on_loop
 async def test_a_whole_request_is_refused_without_the_log_and_uses_nothing_up() -> None:
     replica, submitter = await mood()
-    opened = await submitter.open_producer("p", timeout_s=TIMEOUT_S)
+    opened, _ = await submitter.open_producer("p", timeout_s=TIMEOUT_S)
     mixed = [Vote("happy"), *STRANGE]
 
     async def once(votes: Sequence[Vote]) -> Tallied:

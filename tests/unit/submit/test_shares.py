@@ -43,7 +43,7 @@ async def test_votes_of_all_shares_leave_in_one_batch_and_each_request_learns_it
     assert 1 == len(replica.proposed) - before
     expected = [CastVotes, OpenProducer, InShare, CastVotes, InShare, CastVotes, CastOnce]
     assert expected == last_commands(replica), "the common share is the first: it needs no word"
-    in_two, common, once, in_one, known, opened = answers
+    in_two, common, once, in_one, known, (opened, _) = answers
     assert (3, 0, []) == shape(common)
     assert (1, 0, [(0, "a", "conflict"), (1, None, "unknown_option")]) == shape(in_one)
     assert (0, 1, [(1, "x", "unknown_option")]) == shape(in_two)
