@@ -17,6 +17,7 @@ from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.journal import SEGMENT_BYTES
 from quorate.cluster.raft.storage.spare_descriptors import USED_UP
 from quorate.cluster.raft.storage.writer import ThreadWriter, Writer
+from quorate.cluster.raft.ticker import TICK_S
 from quorate.cluster.raft.transport.handshake.credentials import Credentials
 from quorate.cluster.raft.transport.transport import Listener, PeerTransport
 from quorate.errors import DataError
@@ -63,7 +64,7 @@ class Directory(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Disk threads, network, randomness and clocks. A simulation replaces them, and runs on a loop of its own."""
+    """Disk threads, network, randomness, clocks, ticks. A simulation replaces them, and runs on a loop of its own."""
 
     writer: Callable[[str], Writer] = lambda name: ThreadWriter(
         asyncio.get_running_loop().call_soon_threadsafe, asyncio.get_running_loop().call_later, name=name
@@ -72,6 +73,7 @@ class Environment:
     rng: random.Random = field(default_factory=random.SystemRandom)
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+    tick_s: float = TICK_S
 
 
 async def blocking(call: Callable[..., T], *arguments: Any, **named: Any) -> T:

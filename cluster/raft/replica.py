@@ -71,7 +71,7 @@ class RaftReplica:
         self._leadership = OwnLeadership(self._leadership_changed)
         self._proposals = Proposals()
         self._writers: list[Writer] = []
-        self._ticker = Ticker(self._tick, lambda: self._running is not None)
+        self._ticker = Ticker(self._tick, lambda: self._running is not None, environment.tick_s)
         self._announce_timer: asyncio.TimerHandle | None = None
         self._opened: RunningReplica | None = None  # None: starting
         self._halted: BaseException | None = None

@@ -14,8 +14,8 @@ class Ticker:
     Nothing is ticked while `is_running` says no, and after `stop`.
     """
 
-    def __init__(self, tick: Callable[[], None], is_running: Callable[[], bool]) -> None:
-        self._call, self._is_running = tick, is_running
+    def __init__(self, tick: Callable[[], None], is_running: Callable[[], bool], tick_s: float = TICK_S) -> None:
+        self._call, self._is_running, self._tick_s = tick, is_running, tick_s
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
 
@@ -23,7 +23,7 @@ class Ticker:
         """Tick now, and again and again."""
         self._tick()
         if self._is_running():
-            self._timer = asyncio.get_running_loop().call_later(TICK_S, self.start)
+            self._timer = asyncio.get_running_loop().call_later(self._tick_s, self.start)
 
     def stop(self) -> None:
         if self._timer is not None:

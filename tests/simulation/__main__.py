@@ -1,48 +1,125 @@
-"""python -m tests.simulation FIRST [LAST] [FAULT=FACTOR ...]: run histories by seed and print their verdicts.
+"""Run histories by seed, print their verdicts, and make a schedule that fails as small as it can be.
 
-It exits with 1 if one is broken. A factor makes a fault of `faults.FAULTS` likelier: `bridge=10 one-way=10`.
+python -m tests.simulation 7                      one seed, with the nodes' log
+python -m tests.simulation 0 999 bridge=10        these seeds; a factor makes a fault of `fault_shares.py` likelier
+python -m tests.simulation --seeds 100000         that many, with a line of progress now and then
+python -m tests.simulation --again '{"seed": …}'  a schedule that was printed, with the nodes' log
 
-One process a core, each with a history of its own: a seed means the same, whoever runs it. The nodes' log is shown for
-a single seed only.
+It exits with 1 if a history is broken. Whoever stops it is told how to go on.
 """
 
 from __future__ import annotations
 
+import argparse
 import logging
 import sys
 import time
-from collections.abc import Mapping
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
+from collections import Counter
+from itertools import takewhile
 
-from tests.simulation.faults import FAULTS
-from tests.simulation.history import history
+from tests.simulation import situations
+from tests.simulation.fault_shares import FAULT_SHARES
+from tests.simulation.history import Verdict, play
+from tests.simulation.many import cores, play_all
+from tests.simulation.schedule import Schedule, drawn, parse
+from tests.simulation.shrinking import Shrinking, steps_in_words
 
-
-def told(likelier: Mapping[str, float], seed: int) -> tuple[bool, str]:
-    """Whether the history broke a promise, and what to print of it."""
-    began_s = time.monotonic()
-    try:
-        verdict = history(seed, likelier=likelier)
-    except (AssertionError, TimeoutError) as error:
-        return True, f"seed {seed}: BROKEN {error!r}"
-    return bool(verdict.broken), f"{'BROKEN ' * bool(verdict.broken)}{verdict} {time.monotonic() - began_s:.1f} s"
+PROGRESS_S = 10.0
 
 
-def main(first: int, last: int, likelier: Mapping[str, float]) -> int:
-    broken = 0
-    quiet = logging.CRITICAL if first != last else logging.NOTSET
-    with ProcessPoolExecutor(initializer=logging.disable, initargs=(quiet,)) as pool:
-        for failed, line in pool.map(partial(told, likelier), range(first, last + 1)):
-            broken += failed
-            print(line, flush=True)
-    print(f"{broken} of {last - first + 1} histories broken")
-    return min(broken, 1)
+def alone(schedule: Schedule) -> int:
+    verdict = play(schedule)
+    print(verdict)
+    return bool(verdict.broken)
+
+
+def show_minimal(schedule: Schedule) -> None:
+    """The schedule that is left when whatever does not matter is left out."""
+    logging.disable(logging.CRITICAL)
+    small = Shrinking(lambda candidate: bool(play(candidate).broken)).shrink(schedule)
+    print(f"the smallest schedule found that fails, {len(small.steps)} of {len(schedule.steps)} steps, {small.names}:")
+    print(steps_in_words(small.steps))
+    print("\n".join(play(small).broken))
+    print(f"python -m tests.simulation --again '{small.text()}'", flush=True)
+
+
+class Campaign:
+    """Many seeds. Every broken one is told at once, and the first ones are made smaller in the end."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self._began_s = self._told_s = time.monotonic()
+        self._done = 0
+        self._seen: Counter[str] = Counter()
+        self._broken: list[tuple[Schedule, Verdict]] = []
+
+    def run(self, first: int, seeds: int, likelier: dict[str, float]) -> int:
+        limit_s = self._began_s + 60 * self._options.minutes
+        in_time = takewhile(lambda seed: time.monotonic() < limit_s, range(first, first + seeds))
+        schedules = (drawn(seed, likelier=likelier) for seed in in_time)
+        try:
+            for schedule, verdict in play_all(schedules, self._options.workers):
+                self._take(schedule, verdict, seeds)
+        except KeyboardInterrupt:
+            print("stopped")
+        self._end(first, seeds)
+        return bool(self._broken)
+
+    def _take(self, schedule: Schedule, verdict: Verdict, seeds: int) -> None:
+        self._done += 1
+        self._seen += verdict.seen
+        if verdict.broken:
+            self._broken.append((schedule, verdict))
+            print(f"seed {schedule.seed}: BROKEN {verdict.broken}", flush=True)
+        if self._options.verbose:
+            print(verdict, flush=True)
+        if time.monotonic() - self._told_s > PROGRESS_S:
+            self._told_s = time.monotonic()
+            print(self._progress(seeds), flush=True)
+
+    def _progress(self, seeds: int) -> str:
+        a_minute = 60 * self._done / max(time.monotonic() - self._began_s, 0.001)
+        left = (seeds - self._done) / max(a_minute, 0.001)
+        return f"{self._done:,} of {seeds:,} seeds, {a_minute:,.0f} a minute, {left:.0f} minutes left"
+
+    def _end(self, first: int, seeds: int) -> None:
+        print(situations.table(self._seen))
+        print(self._progress(seeds))
+        print(f"{len(self._broken)} of {self._done} histories broken")
+        if self._done < seeds:
+            print(f"go on with: --first {max(first, first + self._done - 16 * (self._options.workers or cores()))}")
+        for schedule, _ in self._broken[: self._options.shrink]:
+            print(f"seed {schedule.seed}:")
+            show_minimal(schedule)
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.simulation", description=__doc__.partition("\n")[0])
+    parser.add_argument("what", nargs="*", help="FIRST [LAST] [FAULT=FACTOR ...]")
+    parser.add_argument("--seeds", type=int, help="how many seeds")
+    parser.add_argument("--first", type=int, default=0, help="the first of them")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="begin no history after that time")
+    parser.add_argument("--workers", type=int, help="processes; one a core if not given")
+    parser.add_argument("--shrink", type=int, default=1, metavar="N", help="make the first N that fail smaller")
+    parser.add_argument("--again", metavar="SCHEDULE", help="a schedule as it was printed")
+    parser.add_argument("--verbose", action="store_true", help="show each verdict")
+    options = parser.parse_args(arguments)
+    factors = dict(each.split("=", 1) for each in options.what if "=" in each)
+    if unknown := factors.keys() - FAULT_SHARES.keys():
+        parser.error(f"no fault is called {', '.join(unknown)}: {', '.join(FAULT_SHARES)}")
+    likelier = {name: float(factor) for name, factor in factors.items()}
+    if options.again:
+        return alone(parse(options.again))
+    numbers = [int(each) for each in options.what if "=" not in each]
+    if options.seeds:
+        return Campaign(options).run(options.first, options.seeds, likelier)
+    if not numbers:
+        parser.error("give a seed, two seeds, or --seeds")
+    if len(numbers) == 1:
+        return alone(drawn(numbers[0], likelier=likelier))
+    options.verbose = True
+    return Campaign(options).run(numbers[0], numbers[-1] - numbers[0] + 1, likelier)
 
 
 if __name__ == "__main__":
-    numbers = [int(argument) for argument in sys.argv[1:] if "=" not in argument]
-    factors = dict(argument.split("=") for argument in sys.argv[1:] if "=" in argument)
-    if unknown := factors.keys() - {fault.name for fault in FAULTS}:
-        sys.exit(f"no fault is called {', '.join(unknown)}: {', '.join(fault.name for fault in FAULTS)}")
-    sys.exit(main(numbers[0], numbers[-1], {name: float(factor) for name, factor in factors.items()}))
+    sys.exit(main(sys.argv[1:]))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pysyncobj.syncobj
 
+from quorate import crash_points
 from quorate.cluster.raft.engine.elections import ElectionTiming
 from quorate.cluster.raft.environment import Environment, ReplicaSettings
 from quorate.cluster.raft.replica import RaftReplica
@@ -19,13 +21,17 @@ from quorate.cluster.raft.storage.directory import FORMAT, NodeIdentity
 from quorate.cluster.raft.transport.handshake.credentials import shared_key
 from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.cluster.read.reads import Reads
+from quorate.cluster.state import shares
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import Removed
-from tests.simulation.files import SimFiles, SimWriter
+from tests.simulation.deaths import RUNNING, NodeDied, as_node
+from tests.simulation.files import PowerCut, SimFiles, SimWriter
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.network import Network, SimTransport
 
 SYNC_S = (0.0002, 0.003)
+TICK_S = 0.05  # a node ticks with every message anyway
+SHARE_WINDOW = 10_000  # a smaller table of ids than in a node is packed more quickly
 EPOCH_S = 1_700_000_000.0
 
 
@@ -56,6 +62,8 @@ class Disk(SimWriter):
     def __init__(self, files: SimFiles, loop: asyncio.AbstractEventLoop, rng: random.Random) -> None:
         super().__init__(files)
         self._loop, self._rng, self._dead = loop, rng, False
+        self._owner = RUNNING.get()
+        self._interrupted = False
         self._busy = self._held = False
         self.sync_s: tuple[float, float] | None = None  # instead of `SYNC_S`
 
@@ -71,7 +79,12 @@ class Disk(SimWriter):
     def _next(self) -> None:
         self._busy = False
         if not (self._dead or self._held):
-            self.complete()
+            try:
+                with as_node(self._owner):
+                    self.complete()
+            except (NodeDied, PowerCut):  # within the operation
+                self._interrupted = True
+                return
             self._later()
 
     def hold(self) -> None:
@@ -83,7 +96,8 @@ class Disk(SimWriter):
 
     def die(self, steps: int) -> None:
         self._dead = True
-        super().die(steps)
+        if not self._interrupted:
+            super().die(steps)
 
 
 @dataclass
@@ -94,26 +108,36 @@ class SimNode:
     reads: Reads | None = None
     disks: list[Disk] = field(default_factory=list)
     halted: BaseException | None = None
+    dying: bool = False  # at a crash point
+    installed: int = 0  # snapshots from others that this process has installed
     removed: bool = False
 
 
 @contextmanager
 def virtual_time() -> Iterator[asyncio.Runner]:
     """A runner whose loop has a time of its own. A `SimCluster` on it gives this time to PySyncObj as well."""
-    clock = pysyncobj.syncobj.monotonicTime
+    clock, window = pysyncobj.syncobj.monotonicTime, shares.SHARE_WINDOW
+    shares.SHARE_WINDOW = SHARE_WINDOW
     try:
         with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+            runner.get_loop().set_exception_handler(_handle)
             yield runner
     finally:
-        pysyncobj.syncobj.monotonicTime = clock
+        crash_points.disarm()
+        pysyncobj.syncobj.monotonicTime, shares.SHARE_WINDOW = clock, window
+
+
+def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """What a dying node leaves behind is no error."""
+    if not isinstance(context.get("exception"), NodeDied | PowerCut):
+        loop.default_exception_handler(context)
 
 
 class SimCluster:
-    def __init__(self, seed: int, names: str = "abcde", **settings: Any) -> None:
+    def __init__(self, seed: int, names: str = "abcde", *, network: int = 0, **settings: Any) -> None:
         self.seed = seed
-        self.rng = random.Random(f"faults {seed}")
         self.loop = cast(VirtualLoop, asyncio.get_running_loop())
-        self.network = Network(self.loop, random.Random(f"network {seed}"))
+        self.network = Network(self.loop, random.Random(f"network {seed} {network}"))
         self.settings = {"snapshot_bytes": 6_000, "keep_bytes": 1_500, "segment_bytes": 16_384, **settings}
         self.names = list(names)  # members, now or soon
         self.founders = list(names)
@@ -125,7 +149,8 @@ class SimCluster:
         self.digests: dict[int, str] = {}
         self.acknowledged = 0  # the greatest version anybody was told
         self.broken: list[str] = []
-        self.likelier: Mapping[str, float] = {}  # see `faults.FAULTS`
+        self.seen: Counter[str] = Counter()  # situations, see `situations.py`
+        self.in_flight: Counter[str] = Counter()  # votes that a node was asked for and has not answered
         self.calm = False  # no new faults begin
         self.copies: dict[str, SimDirectory] = {}  # of the disks of nodes
         self.put_back = self.found_out = 0
@@ -156,6 +181,10 @@ class SimCluster:
         return {**{peer: self.addresses[peer] for peer in peers}, **stale, name: self.addresses[name]}
 
     async def start(self, name: str) -> None:
+        with as_node(name), suppress(NodeDied):
+            await self._start(name)
+
+    async def _start(self, name: str) -> None:
         node = self.nodes[name]
         rng = random.Random(f"{name} {self.loop.time()} {self.seed}")
         node.disks = []
@@ -170,6 +199,7 @@ class SimCluster:
             rng=rng,
             wall=lambda: EPOCH_S + self.loop.time() + self.clock_ahead_s.get(name, 0.0),
             monotonic=self.loop.time,
+            tick_s=TICK_S,
         )
         replica = RaftReplica(
             ReplicaSettings(
@@ -191,6 +221,7 @@ class SimCluster:
         reads = Reads(replica)
         submitter = Submitter(replica, catch_up=reads.catch_up)
         node.replica, node.submitter, node.reads, node.halted = replica, submitter, reads, None
+        node.dying, node.installed = False, 0
         replica.on_applied(lambda applied: self._applied(name, replica))
         await replica.start()
 
@@ -208,6 +239,7 @@ class SimCluster:
     def _applied(self, name: str, replica: RaftReplica) -> None:
         """Check that all nodes with an equal applied index have applied the same entries, and that no entry's time is
         ahead of the true one: most clocks are right."""
+        self._saw_snapshots(name, replica)
         point = replica.log_point()
         if self.chains.setdefault(point.index, point.chain) != point.chain:
             self.broken.append(f"{self.loop.time():.3f} {name} has another entry {point.index}")
@@ -220,16 +252,57 @@ class SimCluster:
         node = self.nodes[name]
         if node.replica is None:
             return
+        self._saw_crash(name)
+        rng = random.Random(f"crash {name} {self.seed} {self.loop.time()}")
+        self._end(node)
+        for disk in node.disks:
+            disk.die(rng.randint(0, 12))
+        node.directory.files.room_bytes = None
+        if not power:
+            node.directory.files.kill()
+        elif node.directory.files.crash():
+            self.saw("unsynced writes lost")
+        node.replica = node.submitter = node.reads = None
+
+    def _end(self, node: SimNode) -> None:
+        """Its code runs no more."""
+        assert node.replica is not None
         node.replica.abandon()
         cast(SimTransport, node.replica.transport).die()
-        for disk in node.disks:
-            disk.die(self.rng.randint(0, 12))
-        node.directory.files.room_bytes = None
-        if power:
-            node.directory.files.crash()
-        else:
-            node.directory.files.kill()
-        node.replica = node.submitter = node.reads = None
+
+    def die_at(self, name: str, point: str) -> bool:
+        """Its process ends here and now, at a crash point. False if it does not run."""
+        node = self.nodes.get(name)
+        if node is None or node.replica is None or node.dying:
+            return False
+        self.saw(f"died at {point}")
+        node.dying = True
+        self._end(node)
+        node.directory.files.steps_left = 0
+        self.loop.call_soon(self._after_death, node, name)
+        return True
+
+    def _after_death(self, node: SimNode, name: str) -> None:
+        if self.nodes[name] is node and node.dying:  # neither wiped nor started meanwhile
+            self.crash(name)
+
+    def saw(self, situation: str, times: int = 1) -> None:
+        self.seen[situation] += times
+
+    def _saw_snapshots(self, name: str, replica: RaftReplica) -> None:
+        node, running = self.nodes[name], replica._opened
+        assert running is not None
+        if (new := running._receiver.installed - node.installed) and replica is node.replica:
+            node.installed += new
+            self.saw("snapshot installed", new)
+            if self.network.cut or self.network.loss:
+                self.saw("snapshot installed while links are cut", new)
+
+    def _saw_crash(self, name: str) -> None:
+        if self.leader() == name:
+            self.saw("leader killed")
+            if self.in_flight[name]:
+                self.saw("leader killed with votes in flight")
 
     def left(self) -> list[str]:
         """The nodes that are no members any more, and may not know it yet."""
@@ -253,6 +326,10 @@ class SimCluster:
 
     def up(self) -> list[str]:
         return [name for name in self.names if self.nodes[name].replica is not None]
+
+    def term(self) -> int:
+        """The newest one that a running node knows."""
+        return max((r.term for name in self.up() if (r := self.nodes[name].replica) is not None), default=0)
 
     def leader(self) -> str | None:
         return max(

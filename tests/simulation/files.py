@@ -131,8 +131,8 @@ class SimFiles:
         self._changing = None
         self._durable = dict(self._visible)
 
-    def crash(self) -> None:
-        """The power fails and comes back."""
+    def crash(self) -> bool:
+        """The power fails and comes back. Returns whether something is lost."""
         self._forget_plans()
         if self._changing is not None and self.rng.random() < 0.5:
             self._changing()
@@ -143,12 +143,14 @@ class SimFiles:
             for n, f in names.items()
             if self._durable.get(n) is f or (n not in self._durable and rng.random() < 0.5)
         }
+        before = {name: bytes(file.data) for name, file in self._visible.items()}
         for file in kept.values():
             data = file.durable
             for offset, piece in survivors(rng, file.unsynced, partial(_part, data)):
                 overwrite(data, offset, piece)
             file.data, file.durable, file.unsynced = bytearray(data), bytearray(data), []
         self._visible, self._durable = dict(kept), dict(kept)
+        return before != {name: file.data for name, file in kept.items()}
 
     def flip(self, name: str, offset: int, mask: int = 0x01) -> None:
         """Change a byte, as a faulty disk does."""

@@ -8,17 +8,20 @@ for a batch that was refused for sure must not come a second time and be counted
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.raft.transport.transport import Listener
 from quorate.cluster.replica import PeerHandler
 from quorate.errors import NoLeader, OutcomeUnknown, QuorateError
+from tests.simulation.deaths import ListenerOfNode, NodeDied, as_node
 
 DELAY_S = (0.0005, 0.004)
+GRID_S = 0.001  # messages arrive at such moments only: a node that gets several at once ticks once
 CALL_S = 3.0
 DIAL_S = 0.5
 
@@ -78,14 +81,15 @@ class Network:
                 if (here.connection.get(target), there.connection.get(source)) == connection and None not in connection:
                     deliver(there)
 
-            self.loop.call_later(delay_s, arrive)
+            self.loop.call_at(math.ceil((self.loop.time() + delay_s) / GRID_S) * GRID_S, arrive)
 
 
 class SimTransport:
     """Replaces `PeerTransport`."""
 
     def __init__(self, network: Network, node_id: str, listener: Listener) -> None:
-        self.network, self.node_id, self.listener = network, node_id, listener
+        self.network, self.node_id = network, node_id
+        self.listener = cast(Listener, ListenerOfNode(node_id, listener))
         self.address = ""
         self.wanted: dict[str, Sequence[str]] = {}  # peer -> the addresses at which it is looked for
         self.connection: dict[str, int] = {}  # peer -> serial number of the connection
@@ -224,9 +228,12 @@ class SimTransport:
         async def serve() -> None:
             result: bytes | QuorateError
             try:
-                result = await self.handle(peer, kind, body)
+                with as_node(self.node_id):
+                    result = await self.handle(peer, kind, body)
             except QuorateError as error:
                 result = error
+            except NodeDied:
+                return
             if peer in self.connection and self.network.ends.get(self.node_id) is self:
                 self.network.carry(self.node_id, peer, lambda there: _answer(answer, result))
 

@@ -5,62 +5,88 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+from collections.abc import Awaitable, Callable
 
 from quorate.errors import QuorateError
 from tests.simulation.cluster import SimCluster
 from tests.simulation.faults import heal
+from tests.simulation.schedule import Schedule
 
 OLD_S = 3.0  # by then all nodes have told each other of a disk what it had
 
 
-async def operate(cluster: SimCluster, seconds: float) -> None:
-    """Make changes, one after another, and wait until each is done."""
-    rng = random.Random(f"operator {cluster.seed}")
-    spare = iter("fgh")
-    while cluster.loop.time() < seconds:
-        await asyncio.sleep(rng.uniform(1, 5))
-        what = rng.choice(("add", "add and regret", "remove", "replace", "old disk", "old disk", "move", "move all"))
-        if what.startswith("add") and len(cluster.names) < 7:
-            name = next(spare, None)
-            if name is None:
-                continue
-            cluster.names.append(name)
-            cluster.wipe(name)
-            await cluster.start(name)
-            await _change(cluster, name, present=True)
-            if what == "add and regret":  # it may be in the midst of catching up
-                await asyncio.sleep(rng.uniform(0, 0.5))
-                await _remove(cluster, name)
-        elif what == "remove" and len(cluster.names) > 3:
-            await _remove(cluster, rng.choice(cluster.names))
-        elif what == "replace" and all(cluster.nodes[each].replica for each in cluster.names):
-            name = rng.choice(cluster.names)
-            cluster.wipe(name)
-            await cluster.start(name)
-            await _change(cluster, name, present=False)
-            await _change(cluster, name, present=True)
-        elif what == "old disk" and cluster.copies:
-            await _put_back(cluster, rng)
-        elif what == "move":
-            await _move(cluster, [rng.choice(cluster.names)], power=rng.random() < 0.5)
-        elif what == "move all" and not cluster.stale_settings:
-            await _move(cluster, cluster.names, power=rng.random() < 0.5)
-        else:
-            continue
-        await _settled(cluster)
+Act = Callable[[SimCluster, random.Random], Awaitable[bool]]
 
 
-async def _put_back(cluster: SimCluster, rng: random.Random) -> None:
+async def operate(cluster: SimCluster, schedule: Schedule) -> None:
+    """Make the changes of the schedule, one after another, and wait until each is done."""
+    for step in schedule.steps:
+        if step.is_operation:
+            await asyncio.sleep(max(0.1, step.at_s - cluster.loop.time()))
+            if await ACTS[step.what](cluster, schedule.random(step.number)):
+                cluster.saw(step.what)
+                await _settled(cluster)
+
+
+async def _add(cluster: SimCluster, rng: random.Random) -> bool:
+    name = next((name for name in "pqrstuvwxyz" if name not in cluster.nodes), None)
+    if name is None or len(cluster.names) >= 7:
+        return False
+    cluster.names.append(name)
+    cluster.wipe(name)
+    await cluster.start(name)
+    await _change(cluster, name, present=True)
+    return True
+
+
+async def _add_and_regret(cluster: SimCluster, rng: random.Random) -> bool:
+    if not await _add(cluster, rng):
+        return False
+    await asyncio.sleep(rng.uniform(0, 0.5))  # it may be in the midst of catching up
+    await _remove_member(cluster, cluster.names[-1])
+    return True
+
+
+async def _remove(cluster: SimCluster, rng: random.Random) -> bool:
+    if len(cluster.names) > 3:
+        await _remove_member(cluster, rng.choice(cluster.names))
+        return True
+    return False
+
+
+async def _replace(cluster: SimCluster, rng: random.Random) -> bool:
+    if not all(cluster.nodes[each].replica for each in cluster.names):
+        return False
+    name = rng.choice(cluster.names)
+    cluster.wipe(name)
+    await cluster.start(name)
+    await _change(cluster, name, present=False)
+    await _change(cluster, name, present=True)
+    return True
+
+
+async def _move_one(cluster: SimCluster, rng: random.Random) -> bool:
+    await _move(cluster, [rng.choice(cluster.names)], power=rng.random() < 0.5)
+    return True
+
+
+async def _move_all(cluster: SimCluster, rng: random.Random) -> bool:
+    if not cluster.stale_settings:
+        await _move(cluster, cluster.names, power=rng.random() < 0.5)
+    return not cluster.stale_settings
+
+
+async def _put_back(cluster: SimCluster, rng: random.Random) -> bool:
     """Put an old copy of a disk back. If the node finds out that it is old, replace the member.
 
     Meanwhile no other fault begins, and all others are up and connected; or all but one, where five are members. With
     more failures at once than a minority, nobody may be there who knows better. Sometimes the leader dies as soon as
     the node has met it, and those that are left do not have what the node forgot.
     """
-    name = rng.choice(sorted(cluster.copies))
+    if not (copied := sorted(cluster.copies.keys() & set(cluster.names))):
+        return False
+    name = rng.choice(copied)
     copy = cluster.copies.pop(name)
-    if name not in cluster.names:
-        return
     cluster.calm = True
     try:
         await heal(cluster)
@@ -95,6 +121,7 @@ async def _put_back(cluster: SimCluster, rng: random.Random) -> None:
         cluster.found_out += 1
         await _change(cluster, name, present=False)
         await _change(cluster, name, present=True)
+    return True
 
 
 async def _let_others_lag(cluster: SimCluster, name: str) -> str | None:
@@ -118,7 +145,7 @@ async def _move(cluster: SimCluster, names: list[str], *, power: bool) -> None:
         await cluster.start(name)
 
 
-async def _remove(cluster: SimCluster, name: str) -> None:
+async def _remove_member(cluster: SimCluster, name: str) -> None:
     cluster.leaving.add(name)
     await _change(cluster, name, present=False)
     cluster.names.remove(name)  # its process runs on, until it hears of it
@@ -160,3 +187,14 @@ async def _settled(cluster: SimCluster) -> None:
         voters = {} if replica is None else {m.id: m.raft for m in replica.members() if m.voter}
         if voters == {name: cluster.addresses[name] for name in cluster.names}:
             return
+
+
+ACTS: dict[str, Act] = {
+    "add": _add,
+    "add and regret": _add_and_regret,
+    "remove": _remove,
+    "replace": _replace,
+    "old disk": _put_back,
+    "move": _move_one,
+    "move all": _move_all,
+}

@@ -8,6 +8,7 @@ sent for the last time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import QuorateError
 from quorate.vote import Vote
 from tests.simulation.cluster import SimCluster
+from tests.simulation.deaths import as_client_of
 
 NAME = "brief"
 TIMEOUT_S = 1.0
@@ -46,7 +48,6 @@ class Recreations:
     def __init__(self, cluster: SimCluster) -> None:
         self._cluster = cluster
         self._rng = random.Random(f"polls {cluster.seed}")
-        self.is_drawn = self._rng.random() < 0.4
         self.creations: list[Creation] = []
         self._votes: dict[str, SentVote] = {}
         self._voters: set[asyncio.Task[None]] = set()
@@ -76,10 +77,8 @@ class Recreations:
             name = self._rng.choice(self._cluster.up() or self._cluster.names)
             submitter = self._cluster.nodes[name].submitter
             if submitter is not None:
-                try:
+                with contextlib.suppress(QuorateError), as_client_of(name):
                     return await ask(submitter)
-                except QuorateError:
-                    pass
             await asyncio.sleep(0.1)
 
     async def _create(self, begun_s: float) -> Creation:
@@ -174,7 +173,8 @@ class Recreations:
                 return
             vote.sent_s = self._cluster.loop.time()
             try:
-                tallied = await submitter.cast([Vote(id, id if vote.has_id else None, NAME)], timeout_s=TIMEOUT_S)
+                with as_client_of(name):
+                    tallied = await submitter.cast([Vote(id, id if vote.has_id else None, NAME)], timeout_s=TIMEOUT_S)
             except QuorateError as error:
                 if error.definite and vote.outcome != "maybe":
                     vote.outcome = "refused"

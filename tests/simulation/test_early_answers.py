@@ -19,7 +19,9 @@ from quorate.cluster.submit.early_answers import MANY
 from quorate.errors import QuorateError
 from quorate.vote import Vote
 from tests.simulation.cluster import SimCluster, virtual_time
-from tests.simulation.faults import draw_fault, heal
+from tests.simulation.faults import heal
+from tests.simulation.history import break_things
+from tests.simulation.schedule import drawn
 
 SECONDS = 8.0
 COMING = 30  # options that come one after the other
@@ -107,6 +109,8 @@ async def scenario(seed: int) -> tuple[SimCluster, Seen]:
     first = cluster.nodes["a"].submitter
     assert first is not None
     await first.create_poll(CreatePoll("mood", "", ["happy", "sad"], "open", None, False), timeout_s=10)
+    schedule = drawn(seed, "abc", seconds=SECONDS, likelier={"crash-point": 0.0})
+    faults = asyncio.ensure_future(break_things(cluster, schedule))
     tasks = {asyncio.ensure_future(add_options(cluster, seen, rng))}
     client = 0
     while cluster.loop.time() < SECONDS:
@@ -114,7 +118,7 @@ async def scenario(seed: int) -> tuple[SimCluster, Seen]:
             client += 1
             tasks.add(asyncio.ensure_future(cast_many(cluster, name, client, seen, rng)))
         await asyncio.sleep(rng.uniform(0.02, 0.2))
-        await draw_fault(cluster)
+    await faults
     await heal(cluster)
     await asyncio.wait_for(asyncio.gather(*tasks), 60)
     await cluster.until(lambda: len({r.state.version for r in up(cluster)}) == 1, 60, "agreement")

@@ -15,8 +15,9 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.remembered import Remembered
 from quorate.cluster.raft.storage.memory_file import NAME
 from tests.simulation.cluster import SimDirectory
-from tests.simulation.history import history
+from tests.simulation.history import play
 from tests.simulation.network import SimTransport
+from tests.simulation.schedule import Schedule, Step
 from tests.stock.net import DROP
 from tests.stock.our_net import OurNet
 
@@ -359,14 +360,10 @@ def test_what_a_peer_remembers_counts_when_it_has_accepted_this_node(accepted: s
         assert is_old(net, here) == (accepted != "not yet")
 
 
-@pytest.mark.parametrize(
-    "seed",
-    [
-        110648,  # a copy from before the node was a member: its log does not name the node, and it is old all the same
-        110625,  # taken in again, the node dies with an entry that makes it a voter, and that another leader then cuts
-    ],
-)
-def test_an_old_copy_is_found_out_at_once_and_taken_in_again(seed: int) -> None:
-    verdict = history(seed)
+def test_a_copy_from_before_its_node_was_a_member_is_found_out_in_a_history() -> None:
+    """Its log does not name the node, and it is old all the same. The smallest schedule that failed: the copy is of the
+    disk that replaces another one, made before its node is taken in."""
+    steps = ((2, 0.918, "partition"), (1000, 1.0, "replace"), (1001, 2.0, "old disk"), (8, 2.029, "copy"))
+    verdict = play(Schedule(20027, "abc", 2.5, tuple(Step(*each) for each in steps)))
     assert [] == verdict.broken
-    assert verdict.put_back == verdict.found_out > 0
+    assert 1 == verdict.put_back == verdict.found_out

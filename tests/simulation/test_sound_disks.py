@@ -7,18 +7,28 @@ from unittest.mock import patch
 import pytest
 
 from quorate.cluster.raft.membership.membership import Membership
-from tests.simulation.history import history
+from tests.simulation.history import play
+from tests.simulation.schedule import Schedule, Step
 from tests.simulation.test_old_disks import committed, is_old, put_back
 from tests.stock.our_net import OurNet
 
-NO_COPIES = {"copy": 0.0, "crash": 3.0, "crash-all": 10.0, "disk": 3.0}
+STEPS = (
+    Step(19, 3.697, "crash"),
+    Step(20, 4.223, "crash"),
+    Step(1001, 4.469, "add"),
+    Step(24, 4.752, "crash"),
+    Step(1002, 5.254, "replace"),
+    Step(26, 5.321, "start"),
+    Step(27, 5.962, "crash"),
+    Step(28, 6.124, "crash-all"),
+)
 
 
-@pytest.mark.parametrize("seed", [900050, 900068])
-def test_where_no_old_copy_is_put_back_no_disk_is_called_old(seed: int) -> None:
-    """With crashes, power cuts and slow disks, members that are added, and disks that are emptied."""
+def test_where_no_old_copy_is_put_back_no_disk_is_called_old() -> None:
+    """The smallest schedule that failed while a follower noted of a replaced disk what the one before it had."""
+    schedule = Schedule(20008, "abc", 9.0, STEPS, late=0.02, repeated=0.01, network=3)
     with patch.object(Membership, "forget") as forget:
-        verdict = history(seed, likelier=NO_COPIES)
+        verdict = play(schedule)
     assert [] == verdict.broken
     assert [] == forget.call_args_list
 

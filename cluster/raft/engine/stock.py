@@ -9,10 +9,13 @@ another version.
 from __future__ import annotations
 
 import _socket
+import functools
 import hashlib
 import inspect
 import socket
 import zlib
+from collections.abc import Callable
+from typing import Any
 
 from pysyncobj import SyncObj, SyncObjConf, syncobj
 from pysyncobj.node import Node as StockNode
@@ -80,9 +83,10 @@ FIELDS_KNOWN = (  # its fields that we read or set; its `__init__`, whose source
 )
 
 
-def source_hash(name: str) -> str:
-    """The first 16 hex digits of sha256 over the method's source text."""
-    return hashlib.sha256(inspect.getsource(getattr(SyncObj, name)).encode()).hexdigest()[:16]
+@functools.cache
+def source_hash(method: Callable[..., Any]) -> str:
+    """The first 16 hex digits of sha256 over the method's source text. Another method is read anew."""
+    return hashlib.sha256(inspect.getsource(method).encode()).hexdigest()[:16]
 
 
 def check() -> None:
@@ -93,7 +97,7 @@ def check() -> None:
             f"{VERSION} is installed. Install pysyncobj=={VERSION_KNOWN}, or read docs/design/raft.md before moving on."
         )
     for name, known in SOURCES_KNOWN.items():
-        found = source_hash(name)
+        found = source_hash(getattr(SyncObj, name))
         if found != known:
             raise ImportError(
                 f"pysyncobj {VERSION} is installed, but its SyncObj.{name} is not the one released as {VERSION_KNOWN} "

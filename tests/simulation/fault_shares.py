@@ -1,0 +1,22 @@
+"""How likely each fault is at each step of a random history. `python -m tests.simulation NAME=FACTOR` makes one
+likelier, for example `bridge=10`.
+"""
+
+FAULT_SHARES = {
+    "partition": 0.03,
+    "links": 0.01,
+    "ring": 0.01,
+    "bridge": 0.01,
+    "one-way": 0.01,
+    "mend": 0.06,
+    "flap": 0.05,
+    "loss": 0.03,
+    "crash": 0.03,
+    "crash-all": 0.003,
+    "start": 0.07,
+    "hand-over": 0.02,
+    "disk": 0.02,
+    "copy": 0.05,
+    "clock": 0.01,
+    "crash-point": 0.02,
+}

@@ -1,0 +1,102 @@
+"""What a history is made of: the nodes, its length, and steps, each with random numbers of its own.
+
+`drawn` makes one from a seed. A step can be left out without a change to the others, so a schedule that fails can be
+made smaller (`shrinking.py`). As text it is one line of JSON, which `python -m tests.simulation --again` takes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from tests.simulation.fault_shares import FAULT_SHARES
+from tests.simulation.operations import OPERATIONS
+
+STEP_S = (0.02, 0.2)  # between two moments at which a fault may begin
+OPERATION_S = (0.5, 4.0)
+
+
+class Step(NamedTuple):
+    """`number` is that of its random numbers. `what` is a fault of `faults.FAULTS`, or an operation of the operator."""
+
+    number: int
+    at_s: float
+    what: str
+
+    @property
+    def is_operation(self) -> bool:
+        return self.what in OPERATIONS
+
+
+class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
+    seed: int
+    names: str = "abc"
+    seconds: float = 8.0
+    steps: tuple[Step, ...] = ()
+    polls: bool = False  # somebody deletes a poll and creates it anew, again and again
+    late: float = 0.0  # the share of messages that are late
+    repeated: float = 0.0
+    stale_settings: bool = False  # raft.peers keeps the first addresses for ever
+    network: int = 0  # another number, other delays
+
+    def random(self, purpose: object) -> random.Random:
+        """Random numbers for one purpose."""
+        return random.Random(f"{self.seed} {purpose}")
+
+    def text(self) -> str:
+        return msgspec.json.encode(self).decode()
+
+
+def parse(text: str) -> Schedule:
+    return msgspec.json.decode(text, type=Schedule)
+
+
+def drawn(
+    seed: int,
+    names: str | None = None,
+    *,
+    seconds: float | None = None,
+    likelier: Mapping[str, float] | None = None,
+    **fixed: bool,
+) -> Schedule:
+    """The schedule of a seed. Most have three nodes and are short; a few are large and long.
+
+    A factor in `likelier` makes a fault likelier. `fixed` are fields that are not drawn.
+    """
+    rng = random.Random(f"schedule {seed}")
+    size = rng.choices(("abc", "abcde", "abcdefg"), (70, 25, 5))[0]
+    length_s = rng.uniform(4, 9) if rng.random() < 0.94 else rng.uniform(15, 22)
+    traits: dict[str, Any] = {
+        "polls": rng.random() < 0.3,
+        "late": rng.choice((0.0, 0.0, 0.02)),
+        "repeated": rng.choice((0.0, 0.01)),
+        "stale_settings": rng.random() < 0.5,
+    }
+    seconds = length_s if seconds is None else seconds
+    has_operator = rng.random() < 0.7
+    steps = [*_faults(seed, seconds, likelier or {}), *(_operations(seed, seconds) if has_operator else [])]
+    return Schedule(seed, names or size, seconds, tuple(sorted(steps, key=lambda step: step.at_s)), **traits | fixed)
+
+
+def _faults(seed: int, seconds: float, likelier: Mapping[str, float]) -> list[Step]:
+    rng = random.Random(f"faults {seed}")
+    shares = {name: share * likelier.get(name, 1.0) for name, share in FAULT_SHARES.items()}
+    names, weights = [*shares, ""], [*shares.values(), max(0.0, 1 - sum(shares.values()))]
+    steps: list[Step] = []
+    at_s = 0.6
+    while (at_s := at_s + rng.uniform(*STEP_S)) < seconds:
+        if what := rng.choices(names, weights)[0]:
+            steps.append(Step(len(steps), round(at_s, 3), what))
+    return steps
+
+
+def _operations(seed: int, seconds: float) -> list[Step]:
+    rng = random.Random(f"operations {seed}")
+    steps: list[Step] = []
+    at_s = 0.6
+    while (at_s := at_s + rng.uniform(*OPERATION_S)) < seconds:
+        steps.append(Step(1000 + len(steps), round(at_s, 3), rng.choice(OPERATIONS)))
+    return steps
