@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from quorate.errors import ConfigError
 from quorate.ingest.social.network import Inlet
 from quorate.ingest.social.reading.pauses import TOO_MANY, ReconnectPauses
+from quorate.web.long_read import LongReadFailed
 
 PATIENCE = 5  # so often in a row what was once accepted may be refused, before it is for a person to mend
 
@@ -43,3 +44,11 @@ class Refusals:
             self._left -= 1
         self._inlet.disconnected(refusal.reason, str(refusal))
         self._inlet.pause(self._pauses.answered(refusal.status, refusal.headers))
+
+    def failed(self, source: str, error: LongReadFailed) -> None:
+        """There was no answer: tell it and pause. A server that sends us elsewhere does not let us read either."""
+        if error.reason == "redirected":
+            self.refused(StreamRefused(f"{source}: {error}", 302, {}, mendable=True))
+            return
+        self._inlet.disconnected(error.reason, f"{source}: {error}")
+        self._inlet.pause(self._pauses.unreachable())

@@ -20,3 +20,17 @@ class Resting:
             yield
         finally:
             self.why = ""
+
+
+class RestingNetwork:
+    """What networks have in common that read one server, `source`, and may rest. Without a sign of life for `silence_s`
+    they connect anew."""
+
+    def __init__(self, source: str, silence_s: float) -> None:
+        self.source, self.silence_s = source, silence_s
+        self.rest = Resting()
+
+    @property
+    def rests(self) -> str:
+        """See `MayRest`."""
+        return self.rest.why

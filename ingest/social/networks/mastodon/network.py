@@ -22,7 +22,7 @@ from quorate.ingest.social.networks.mastodon.instance import Instance, InstanceF
 from quorate.ingest.social.networks.mastodon.status_ids import id_at, is_ahead
 from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.private_urls import check_private
-from quorate.ingest.social.reading.resting import Resting
+from quorate.ingest.social.reading.resting import RestingNetwork
 from quorate.words import count
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ NO_TAG = "no option can be a hashtag; with --feed public all posts are read"
 FeedName = Literal["hashtags", "public", "local", "remote"]
 
 
-class MastodonNetwork:
+class MastodonNetwork(RestingNetwork):
     """`url`: of an instance. `feed`: one for each option's hashtag, or a live feed of all posts."""
 
     name = "mastodon"
@@ -52,15 +52,9 @@ class MastodonNetwork:
         tags_max: int = MASTODON_TAGS,
     ) -> None:
         parts = urlsplit(url)
-        self.source = f"{parts.scheme}://{parts.netloc}"
+        super().__init__(f"{parts.scheme}://{parts.netloc}", silence_s)
         check_private(self.source)
-        self.token, self.feed, self.silence_s, self.tags_max = token, feed, silence_s, tags_max
-        self.rest = Resting()
-
-    @property
-    def rests(self) -> str:
-        """See `MayRest`."""
-        return self.rest.why
+        self.token, self.feed, self.tags_max = token, feed, tags_max
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
         reading = MastodonReading(self, inlet, positions)

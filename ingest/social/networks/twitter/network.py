@@ -22,10 +22,10 @@ from quorate.ingest.social.networks.twitter.track import Track, TrackLimits, tra
 from quorate.ingest.social.networks.twitter.withheld import WithheldCount
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.companion import Companion
-from quorate.ingest.social.reading.lines import LineTooLong
-from quorate.ingest.social.reading.pauses import FLEETING_S, ReconnectPauses
+from quorate.ingest.social.reading.pauses import ReconnectPauses
+from quorate.ingest.social.reading.read_end import ReadEnd, read_to_end
 from quorate.ingest.social.reading.refusal import Refusals, StreamRefused
-from quorate.ingest.social.reading.resting import Resting
+from quorate.ingest.social.reading.resting import RestingNetwork
 from quorate.web.long_read import LongReadFailed
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ CLOSED_S = 1.0  # for a server that takes one connection: until it has seen that
 RIVALS = ("duplicate", "other_client")  # somebody else connects with the same credentials
 
 
-class Twitter:
+class Twitter(RestingNetwork):
     name = "twitter"
     promise: Literal["exact", "lossy"] = "lossy"
     keeps = ""
@@ -49,16 +49,9 @@ class Twitter:
         silence_s: float = TWITTER_SILENCE_S,
         drain_s: float | None = None,
     ) -> None:
-        self.source = url
-        self.keys, self.limits, self.silence_s, self.drain_s = keys, limits or TrackLimits(), silence_s, drain_s
-
-        self.rest = Resting()
+        super().__init__(url, silence_s)
+        self.keys, self.limits, self.drain_s = keys, limits or TrackLimits(), drain_s
         self._reading: TwitterReading | None = None
-
-    @property
-    def rests(self) -> str:
-        """See `MayRest`."""
-        return self.rest.why
 
     def figures(self) -> Mapping[str, float]:
         """See `HasFigures`."""
@@ -154,11 +147,8 @@ class TwitterReading:
             self._refusals.refused(error)
         elif error.reason == "closed":
             self._inlet.pause(0)  # a stop closes it
-        elif error.reason == "redirected":
-            self._refusals.refused(StreamRefused(f"{self._network.source}: {error}", 302, {}, mendable=True))
         else:
-            self._inlet.disconnected(error.reason, f"{self._network.source}: {error}")
-            self._inlet.pause(self._pauses.unreachable())
+            self._refusals.failed(self._network.source, error)
 
     def _tell_gap(self, opened: FilterStream) -> None:
         if self._dropped_at_s is not None and self._dropped_at_s < opened.opened_at_s:
@@ -168,31 +158,18 @@ class TwitterReading:
     # ---- reading ----------------------------------------------------------------------------------------------------
 
     def _read(self, stream: FilterStream) -> None:
-        began_s, heard, self._is_understood = time.monotonic(), False, False
-        reason, why = "hung_up", "the server ended the stream"
+        self._is_understood = False
         self._connections.begin(stream)
         self._inlet.connected()
-        try:
-            with self._inlet.closing(stream.wake):
-                for messages in stream.messages():
-                    last = self._take(messages)
-                    if not heard and (self._is_understood or time.monotonic() - began_s >= FLEETING_S):
-                        heard = True
-                        self._heard()
-                    if last is not None:
-                        reason, why = last
-                        break
-        except LongReadFailed as error:
-            reason, why = error.reason, str(error)
-        except LineTooLong as error:
-            reason, why = "nonsense", str(error)
+        with self._inlet.closing(stream.wake):
+            end = read_to_end(stream.messages(), self._take, lambda: self._is_understood, self._heard)
         self._dropped_at_s = time.monotonic()
         self._withheld.connection_ended()
         self._companion.check()
         self._inlet.pause(0)  # a stop closes the connection, too
         if not self._leaves_to_successor():
-            self._dropped(reason, why, self._dropped_at_s - began_s, heard)
-        elif reason in RIVALS:
+            self._dropped(end)
+        elif end.reason in RIVALS:
             self._dropped_at_s = None  # by our own successor: that one listens already
 
     def _heard(self) -> None:
@@ -232,19 +209,12 @@ class TwitterReading:
                 self._connections.end()
             return self._connections.has_successor
 
-    def _dropped(self, reason: str, why: str, lasted_s: float, heard: bool) -> None:
-        if reason == "closed":
+    def _dropped(self, end: ReadEnd) -> None:
+        why, is_closed = end.why or "the server ended the stream", end.reason == "closed"
+        if is_closed:
             why = "closed here for new options, as the server takes one connection at a time"
-        if reason in RIVALS:
+        if end.reason in RIVALS:
             why = f"{why}: somebody else connects with the same credentials, or did so too often"
-        self._inlet.disconnected(reason, f"{self._network.source}: {why}")
-        if reason in RIVALS:
-            pause_s = self._pauses.too_many()
-        elif reason == "nonsense":
-            pause_s = self._pauses.nonsense()
-        elif reason == "closed":
-            pause_s = CLOSED_S
-        else:
-            pause_s = self._pauses.dropped(lasted_s, heard=heard)
-        if pause_s:
+        self._inlet.disconnected(end.reason, f"{self._network.source}: {why}")
+        if pause_s := CLOSED_S if is_closed else end.pause_s(self._pauses, too_many=RIVALS):
             self._inlet.pause(pause_s)

@@ -30,11 +30,11 @@ from quorate.ingest.social.networks.x.rules import NO_REPOSTS, RuleLimits
 from quorate.ingest.social.networks.x.snowflake import id_at
 from quorate.ingest.social.reading.companion import Companion
 from quorate.ingest.social.reading.kept_position import position_in_words
-from quorate.ingest.social.reading.lines import LineTooLong
-from quorate.ingest.social.reading.pauses import FLEETING_S, ReconnectPauses
+from quorate.ingest.social.reading.pauses import ReconnectPauses
 from quorate.ingest.social.reading.private_urls import check_private
+from quorate.ingest.social.reading.read_end import ReadEnd, read_to_end
 from quorate.ingest.social.reading.refusal import Refusals, StreamRefused
-from quorate.ingest.social.reading.resting import Resting
+from quorate.ingest.social.reading.resting import RestingNetwork
 from quorate.shown import line
 from quorate.web.long_read import LongReadFailed
 from quorate.words import count
@@ -48,7 +48,7 @@ FIGURES = ("budget_posts_spent", "budget_posts_a_day", "budget_dollars_spent", "
 TOO_MANY = ("TooManyConnections", "UsageCapExceeded", "UsageCapped")
 
 
-class X:
+class X(RestingNetwork):
     name = "x"
     promise: Literal["exact", "lossy"] = "lossy"
     keeps = "seven days, by recent search, whose rules differ a little"
@@ -68,21 +68,14 @@ class X:
         rules_act_s: float = ACTS_S,
         unix_s: Callable[[], float] = time.time,
     ) -> None:
-        self.source = url.rstrip("/")
+        super().__init__(url.rstrip("/"), silence_s)
         check_private(self.source)
         self.keys, self.rules, self.tag, self.reposts = keys, rules or RuleLimits(), tag, reposts
         self.budget, self.budget_file = budget or BudgetLimits(), budget_file
-        self.silence_s, self.connects, self.unix_s = silence_s, connects, unix_s
-        self.rules_act_s = rules_act_s
+        self.connects, self.unix_s, self.rules_act_s = connects, unix_s, rules_act_s
         if not self.budget.posts:
             raise ConfigError(f"the budget allows no post: {self.budget}")
-        self.rest = Resting()
         self._reading: XReading | None = None
-
-    @property
-    def rests(self) -> str:
-        """See `MayRest`."""
-        return self.rest.why
 
     def figures(self) -> Mapping[str, float]:
         """See `HasFigures`."""
@@ -205,11 +198,7 @@ class XReading:
             self._refused(refusal)
         except LongReadFailed as error:
             self._check()
-            if error.reason == "redirected":
-                self._refused(StreamRefused(f"{self._network.source}: {error}", 302, {}, mendable=True))
-            else:
-                self._inlet.disconnected(error.reason, f"{self._network.source}: {error}")
-                self._inlet.pause(self._pauses.unreachable())
+            self._refusals.failed(self._network.source, error)
         return None
 
     def _refused(self, refusal: StreamRefused) -> None:
@@ -222,30 +211,17 @@ class XReading:
     # ---- reading ----------------------------------------------------------------------------------------------------
 
     def _read(self, stream: FilteredStream) -> None:
-        began_s, heard, self._is_understood = time.monotonic(), False, False
-        reason, why = "hung_up", "X ended the stream"
+        self._is_understood = False
         self._inlet.connected()
         position = self._marks.connected(stream.server_ms)
         if self._marks.was_ahead:
             self._inlet.lost("the place where the reading ended lies in the future; was a clock wrong?")
         self._inlet.put([], position)
-        try:
-            with self._inlet.closing(stream.wake):
-                for messages in self._timed(stream):
-                    last = self._take(messages)
-                    if not heard and (self._is_understood or time.monotonic() - began_s >= FLEETING_S):
-                        heard = True
-                        self._heard()
-                    if last is not None:
-                        reason, why = last
-                        break
-        except LongReadFailed as error:
-            reason, why = error.reason, str(error)
-        except LineTooLong as error:
-            reason, why = "nonsense", str(error)
+        with self._inlet.closing(stream.wake):
+            end = read_to_end(self._timed(stream), self._take, lambda: self._is_understood, self._heard)
         self._check()
         if self._budget.left > 0:
-            self._dropped(reason, why, time.monotonic() - began_s, heard)
+            self._dropped(end)
 
     def _timed(self, stream: FilteredStream) -> Iterator[list[StreamMessage | None]]:
         """Its messages. When nothing comes for long, the position moves on with the time."""
@@ -296,13 +272,7 @@ class XReading:
         reason = "too_many" if issue in TOO_MANY else "operational" if "Operational" in issue else "told"
         return reason, f"X ends the stream: {said_in(problem)}"
 
-    def _dropped(self, reason: str, why: str, lasted_s: float, heard: bool) -> None:
-        self._inlet.disconnected(reason, f"{self._network.source}: {why}")
-        if reason == "too_many":
-            pause_s = self._pauses.too_many()
-        elif reason == "nonsense":
-            pause_s = self._pauses.nonsense()
-        else:
-            pause_s = self._pauses.dropped(lasted_s, heard=heard)
-        if pause_s:
+    def _dropped(self, end: ReadEnd) -> None:
+        self._inlet.disconnected(end.reason, f"{self._network.source}: {end.why or 'X ended the stream'}")
+        if pause_s := end.pause_s(self._pauses, too_many=("too_many",)):
             self._inlet.pause(pause_s)
