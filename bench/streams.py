@@ -108,8 +108,17 @@ class StreamBench:
 
     def _is_counted(self, memory: list[tuple[float, float]]) -> bool:
         memory.append((self._stream.memory_bytes(), max(node.memory_bytes() for node in self._cluster.nodes)))
+        if not self._is_taken():  # results of 50,000 options are not asked for twenty times a second
+            return False
         shown = self._cluster.results(POLL)
         return shown is not None and shown["results"] == self._made.truth.votes[POLL]
+
+    def _is_taken(self) -> bool:
+        """No post waits in the stream, and no vote in NSQ."""
+        posts = (self._stream.status() or {}).get("posts", {})
+        if posts.get("confirmed", 0) < self._made.posts - self._made.kinds["edit"]:
+            return False
+        return self._nsqd is None or self._nsqd.unfinished("votes", "counter") == 0
 
     def _cpu(self) -> list[float]:
         groups: list[list[Process]] = [[self._stream], [self._nsqd] if self._nsqd else [], [*self._cluster.nodes]]

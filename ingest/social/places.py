@@ -87,7 +87,10 @@ class PlacesFile:
             return None
 
     def save(self, saved: SavedPlaces) -> None:
-        write_synced(self._path, msgspec.json.encode(saved))
+        try:
+            write_synced(self._path, msgspec.json.encode(saved))
+        except OSError as error:
+            raise OSError(error.errno, f"{error.strerror}, in {self._path.parent}") from None
         self.kept_at_s = time.time()
 
 

@@ -54,13 +54,19 @@ def why_shared(folder: Path) -> str | None:
 
 
 def make_own_folder(folder: Path, flag: str) -> None:
-    """Make a folder for files of ours, for its owner alone. Raises `ConfigError` if others may write in it.
+    """Make a folder for files of ours, for its owner alone. Raises `ConfigError` if we may not write in it.
 
-    They could have put there what is read as our own. `flag` names another folder.
+    And if others may: they could have put there what is read as our own. `flag` names another folder.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if why := why_shared(folder):
-        raise ConfigError(f"{why}; or give another folder with {flag}")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise OSError(errno.EACCES, "this user may not write there, or nobody may")
+    except OSError as error:
+        why = "it is no folder" if error.errno == errno.EEXIST else error.strerror
+        raise ConfigError(f"{folder} cannot be used: {why}; give another folder with {flag}") from None
+    if shared := why_shared(folder):
+        raise ConfigError(f"{shared}; or give another folder with {flag}")
 
 
 def open_anew(path: Path) -> IO[bytes]:

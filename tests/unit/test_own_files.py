@@ -143,6 +143,20 @@ def test_checkpoints_that_others_could_have_written_are_not_believed(
     assert [] == [*folder.iterdir()]
 
 
+@pytest.mark.parametrize(
+    "held", [lambda folder: Checkpoint.held("votes", folder, "c1"), lambda f: PlacesFile.held("x", f)]
+)
+def test_a_folder_that_cannot_be_made_is_told_with_what_names_another_one(
+    tmp_path: Path, held: Callable[[Path], AbstractContextManager[object]]
+) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    for folder, why in ((file / "feeds", "Not a directory"), (file, "it is no folder")):
+        told = f"{folder} cannot be used: {why}; give another folder with --state"
+        with pytest.raises(ConfigError, match=f"^{told}$"), held(folder):
+            pass
+
+
 def test_a_pipe_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "node.pid")
     assert pidfile.running(tmp_path) is None

@@ -267,12 +267,12 @@ class JetstreamDouble(Double):
             elif stream.break_after is not None:
                 stream.break_after -= len(events)
         for said in events:
-            stream.send(_encoded(_bare(said) if is_old else _frame(said)))
+            stream.send(_encoded(_bare(said) if is_old else frame_of(said)))
         stream.at += len(events)
         if fault is None:
             return True
         self.faults += 1
-        stream.end(fault, _encoded(_bare(self.said[0]) if is_old else _frame(self.said[0])) if self.said else "{}")
+        stream.end(fault, _encoded(_bare(self.said[0]) if is_old else frame_of(self.said[0])) if self.said else "{}")
         return False
 
 
@@ -310,11 +310,11 @@ class _Stream:
 
 @functools.cache
 def _dictionary(number: int) -> zstd.ZstdDict:
-    samples = [_encoded(_frame(_sample(each, number))).encode() for each in range(2_000)]
+    samples = [_encoded(frame_of(_sample(each, number))).encode() for each in range(2_000)]
     return zstd.finalize_dict(zstd.train_dict(samples, 8 * 1024), samples, 8 * 1024, 3)
 
 
-def _frame(said: Said) -> dict[str, Any]:
+def frame_of(said: Said) -> dict[str, Any]:
     payload = {
         "$type": f"{EVENTS[6:]}#commit",
         "seq": said.seq,

@@ -66,15 +66,18 @@ class DailyBudget:
     @classmethod
     @contextlib.contextmanager
     def held(cls, limits: BudgetLimits, file: Path, unix_s: Callable[[], float] = time.time) -> Iterator[DailyBudget]:
-        """Raises `Conflict` while another command spends from it."""
+        """Raises `Conflict` while another command spends from it, and OSError if it cannot be written: who starts it
+        again and again would pay for posts that nobody counts."""
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with locked(
             file.with_suffix(".lock"), "another `quorate stream x` reads with this account; wait until it ends"
         ):
-            yield cls(limits, file, unix_s)
+            budget = cls(limits, file, unix_s)
+            budget._write()
+            yield budget
 
     def spend(self, posts: int) -> None:
-        """So many have come."""
+        """So many have come. Raises OSError, in words for people, if that cannot be written."""
         with self._lock:
             self._turn()
             self._day.posts += posts
@@ -121,5 +124,10 @@ class DailyBudget:
             raise Invalid(wrong) from None
 
     def _write(self) -> None:
-        if self._file is not None:
+        if self._file is None:
+            return
+        try:
             write_synced(self._file, msgspec.json.encode(BudgetDay(self._day.day, self._reserved)))
+        except OSError as error:
+            why = f"what was spent cannot be written in {self._file.parent}: {error.strerror}"
+            raise OSError(error.errno, f"{why}; no more posts are read, as each costs money") from None

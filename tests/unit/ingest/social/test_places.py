@@ -65,3 +65,18 @@ def test_a_file_of_another_stream_is_not_taken_for_its_own(tmp_path: Path) -> No
         ):
             Places(file)
         assert {} == Places(file, new=True).at_start
+
+
+def test_a_position_that_cannot_be_written_is_told_with_its_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with PlacesFile.held("a", tmp_path / "state") as file:
+        places = Places(file)
+        places.confirmed({"": "1"})
+        (tmp_path / "state").rename(tmp_path / "elsewhere")
+        places.write_if_due()
+        assert f"No such file or directory, in {tmp_path / 'state'}" == places.trouble
+        assert f"the position cannot be written: {places.trouble}; reading goes on" in caplog.text
+        (tmp_path / "elsewhere").rename(tmp_path / "state")
+        places.write()
+        assert not places.trouble
