@@ -36,6 +36,7 @@ class Header(msgspec.Struct, tag="history", tag_field="record", omit_defaults=Tr
     duration_s: float = 0.0
     is_ours: bool = True  # False: a cluster that runs elsewhere (`--against`)
     settings: dict[str, Any] = {}
+    command: str = ""  # that made the run, as it was typed
 
 
 class PollPlan(msgspec.Struct, tag="poll", tag_field="record", omit_defaults=True):
@@ -132,6 +133,8 @@ class NodeLook(msgspec.Struct, tag="node", tag_field="record", omit_defaults=Tru
     dedup_ids: int = 0
     memory_bytes: int = 0
     cut_off: bool = False  # by a fault of the network that is active
+    harmed: bool = False  # its disk has lost something, and it has not been brought up to date since
+    sinks: dict[str, int] = {}  # sink -> how many versions it is behind, as the leader says
 
 
 class SinkLook(msgspec.Struct, tag="sink", tag_field="record", omit_defaults=True):

@@ -38,8 +38,10 @@ class OwnCluster:
         memory = 0
         with contextlib.suppress(OSError, ValueError):
             memory = self._cluster[node].memory_bytes()
+        cluster = self._cluster
+        is_harmed = node in cluster.harmed()
         return KnownState(
-            node in self._cluster.down(), node in self._cluster.paused(), node in self._cluster.cut_off(), memory
+            node in cluster.down(), node in cluster.paused(), node in cluster.cut_off(), memory, is_harmed
         )
 
     def is_network(self, fault: str) -> bool:

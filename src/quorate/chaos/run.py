@@ -93,9 +93,10 @@ class ChaosRun:
         duration_s: float,
         stopping: threading.Event,
         shape: LoadShape | None = None,
+        command: str = "",
     ) -> None:
         self._scenery, self._history, self._stopping = scenery, history, stopping
-        self._seed, self._duration_s = seed, duration_s
+        self._seed, self._duration_s, self._command = seed, duration_s, command
         self._phase = "starting"
         self._faults = 0
         self._workload = Workload(
@@ -169,6 +170,7 @@ class ChaosRun:
             duration_s=self._duration_s,
             is_ours=facts.is_ours,
             settings=dict(facts.settings),
+            command=self._command,
         )
 
     # ---- what happens meanwhile -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import secrets
+import shlex
 import shutil
 import signal
 import sys
@@ -20,6 +21,7 @@ import click
 import msgspec
 from rich.console import Console
 
+from quorate import shown
 from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.elsewhere import elsewhere
 from quorate.chaos.figures import RunFigures, figures_of
@@ -154,6 +156,7 @@ class ChaosCommand:
                 prefix=prefix,
                 duration_s=self._options.duration_s,
                 stopping=self._stopping,
+                command=shown.line(shlex.join(["quorate", *sys.argv[1:]])),
             )
             self._run.run()
         finally:

@@ -101,3 +101,12 @@ def test_the_leader_is_killed_with_votes_in_flight() -> None:
     assert [] == scene.reached
     scene.noticing.fault_begins(KILLED, votes_in_flight=3)
     assert ["leader-killed-with-votes-in-flight"] == scene.reached
+
+
+def test_a_look_says_what_the_run_knows_of_the_disk_and_how_far_sinks_are_behind_the_leader() -> None:
+    sinks = {"sqlite": {"lag_versions": 3}, "mongo": {"lag_versions": None}}
+    status = {"version": 9, "raft": {"role": "leader"}, "sinks": sinks}
+    look = look_of("n1", 1.0, status, KnownState(is_harmed=True))
+    assert (True, {"sqlite": 3, "mongo": 9}) == (look.harmed, look.sinks)
+    status["raft"] = {"role": "follower"}
+    assert {} == look_of("n1", 1.0, status, KnownState()).sinks

@@ -33,6 +33,7 @@ class KnownState:
     is_paused: bool = False
     is_cut_off: bool = False
     memory_bytes: int = 0
+    is_harmed: bool = False
 
 
 @dataclass(slots=True)
@@ -94,7 +95,15 @@ def look_of(node: str, at: float, status: Mapping[str, Any], known: KnownState) 
         dedup_ids=state.get("dedup", {}).get("held", 0),
         memory_bytes=known.memory_bytes,
         cut_off=known.is_cut_off,
+        harmed=known.is_harmed,
+        sinks=_behind(status) if raft.get("role") == "leader" else {},
     )
+
+
+def _behind(status: Mapping[str, Any]) -> dict[str, int]:
+    """A sink that nothing has been written to yet lacks all versions."""
+    lags = {name: sink.get("lag_versions") for name, sink in (status.get("sinks") or {}).items()}
+    return {name: status.get("version", 0) if lag is None else lag for name, lag in lags.items()}
 
 
 def _role(raft: Mapping[str, Any], known: KnownState) -> Role:
