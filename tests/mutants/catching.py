@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from tests.mutants import dramas
 from tests.mutants.all import MUTANTS
 from tests.mutants.planting import Mutant, planted
+from tests.mutants.queues import from_a_queue
 from tests.mutants.scenarios import Scenario, random_history, run_scenario
+from tests.mutants.stories import story
 
 SURVIVES = 1e-4  # of the mutants, by bad luck
 
@@ -22,6 +24,9 @@ RESTARTS = random_history(crash_all=15, crash=3, disk=5, start=3)
 CUT_LINKS = random_history(partition=4, one_way=4, crash=2, start=2, mend=1.5)
 STALE_READS = random_history(seconds=6.0, partition=5, one_way=6, bridge=0, ring=0, mend=2, hand_over=3)
 OLD_DISKS = random_history(copy=2)
+
+TOLD = story(crash=2, start=2, partition=2, one_way=2)
+QUEUED = from_a_queue(crash=3, start=2)
 
 DIFFER = "never agree|differ at the end"
 FORGOT = "has forgotten what|agreement after healing not within|TimeoutError"
@@ -66,6 +71,21 @@ CATCHES: dict[str, Catch] = {
     "old-disk-counts": Catch(OLD_DISKS, 0.25, "did not find out that its disk is old"),
     "reads-by-lease": Catch(STALE_READS, 0.25, STALE),
     "no-op-left-out": Catch(STALE_READS, 0.3, STALE),
+    "snapshot-without-the-dedup-window": Catch(TOLD, 0.9, "^agreement|^reads|^resends"),
+    "snapshot-without-sessions": Catch(TOLD, 0.9, "^sessions|^agreement"),
+    "dedup-by-clock": Catch(TOLD, 0.9, "^resends|^reads"),
+    "dedup-window-trimmed-early": Catch(TOLD, 0.8, "^resends"),
+    "session-floor-lost": Catch(TOLD, 0.9, "^sessions"),
+    "old-epoch-counts": Catch(TOLD, 0.9, "^sessions: .* after epoch"),
+    "votes-after-the-close": Catch(TOLD, 0.9, "^closing"),
+    "unknown-told-as-never": Catch(TOLD, 0.35, "^counted_once"),
+    "forwarding-retries-with-new-ids": Catch(TOLD, 0.6, "^reads|^resends|^counted_once"),
+    "duplicate-answered-before-commit": Catch(TOLD, 0.9, "^real_time|^counted_once"),
+    "read-from-the-future": Catch(TOLD, 0.9, "^real_time|^reads"),
+    "follower-answers-linearizable": Catch(TOLD, 0.9, "^real_time: a linearizable read"),
+    "min-version-ignored": Catch(TOLD, 0.9, "^real_time: a read that wanted"),
+    "early-fin": Catch(QUEUED, 0.55, "were sent and finished"),
+    "new-id-on-retry": Catch(QUEUED, 0.65, "were sent and finished"),
 }
 
 

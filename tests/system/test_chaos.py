@@ -115,3 +115,12 @@ def told_by(process: ChaosProcess) -> dict[str, Any]:
     lines = process.output().splitlines()
     found: dict[str, Any] = json.loads(next(line for line in lines if line.startswith("{")))
     return found
+
+
+def test_a_planted_bug_is_caught(tmp_path: Path, started: list[ChaosProcess]) -> None:
+    flags = ["--mutant", "older-totals-under-an-equal-fence", "--faults", "none", "--duration", "3s"]
+    process = begin(started, tmp_path, *flags)
+    process.ended(ENDED_S)
+    assert 1 == process.exit_status, process.output()
+    assert "all nodes have the planted bug older-totals-under-an-equal-fence" in process.output()
+    assert "sinks: sqlite showed " in process.output()

@@ -12,7 +12,7 @@ from quorate.cli.node_options import as_json, ca_given, ca_option, is_by_flag, t
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)([smh]?)", re.ASCII)
 LONGEST_S = 24 * 3600
-OF_OUR_OWN = {"nodes": "--nodes", "faults": "--faults"}
+OF_OUR_OWN = {"nodes": "--nodes", "faults": "--faults", "mutant": "--mutant"}
 
 
 def read_duration(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -66,6 +66,11 @@ def read_against(ctx: click.Context, param: click.Parameter, values: tuple[str, 
     help="Send votes to this cluster, which somebody else runs and breaks. Give the URLs of all of its nodes.",
 )
 @click.option(
+    "--mutant",
+    metavar="NAME",
+    help="Give all nodes this planted bug, to see it caught. From a source checkout only. `list` shows them.",
+)
+@click.option(
     "--history",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
@@ -83,6 +88,7 @@ def chaos(
     lists: bool,
     seed: int | None,
     against: list[str],
+    mutant: str | None,
     history: Path | None,
     as_json: bool,
 ) -> int:
@@ -94,10 +100,13 @@ def chaos(
 
     Ends with exit code 0 if the history is clean, 1 if the promise was broken, and 5 if too little happened to say.
     """
-    from quorate.cli.chaos_run import ChaosOptions, list_faults, run_chaos
+    from quorate.cli.chaos_run import ChaosOptions, list_faults, list_mutants, run_chaos
 
     if lists:
         list_faults(as_json=as_json)
+        return 0
+    if mutant == "list":
+        list_mutants(as_json=as_json)
         return 0
     if against and (wrong := [flag for name, flag in OF_OUR_OWN.items() if is_by_flag(ctx, name)]):
         raise click.UsageError(f"{' and '.join(wrong)}: not with --against, where somebody else runs the cluster.", ctx)
@@ -113,5 +122,7 @@ def chaos(
         as_json,
         token_given(),
         ca_given(),
+        mutant,
+        faults_are_chosen=is_by_flag(ctx, "faults"),
     )
     return run_chaos(options)

@@ -15,7 +15,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import msgspec
@@ -29,6 +29,7 @@ from quorate.chaos.history import HistoryFile
 from quorate.chaos.live import RunDisplay, RunLines, RunPicture
 from quorate.chaos.nemeses.all import ALL, EVERY, FAMILIES, chosen, usable
 from quorate.chaos.own_cluster import SETTINGS, OwnCluster
+from quorate.chaos.planted_bugs import BuggyNodes, PlantedBug, nodes_with, planted_bugs
 from quorate.chaos.run import ChaosRun, Scenery
 from quorate.chaos.verdict import Verdict, as_builtins, judge
 from quorate.cli.check import CODES, show
@@ -40,6 +41,8 @@ from quorate.words import count
 
 SHOW_EVERY_S = 0.25
 NONE = "none"  # for --faults
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,24 @@ class ChaosOptions:
     as_json: bool
     token: str | None
     ca: str | None
+    mutant: str | None = None
+    faults_are_chosen: bool = True
+
+
+def list_mutants(*, as_json: bool) -> None:
+    bugs = _known_bug(planted_bugs)
+    if as_json:
+        print_json([msgspec.to_builtins(bug) for bug in bugs])
+        return
+    width = max(len(bug.name) for bug in bugs)
+    echo(*(f"{bug.name:<{width}}  {bug.about}" for bug in bugs))
+
+
+def _known_bug(find: Callable[[], T]) -> T:
+    try:
+        return find()
+    except Invalid as error:
+        raise click.BadParameter(error.detail, param_hint="--mutant") from None
 
 
 def list_faults(*, as_json: bool) -> None:
@@ -67,10 +88,13 @@ def list_faults(*, as_json: bool) -> None:
 def run_chaos(options: ChaosOptions) -> int:
     """The exit code."""
     _refuse_unknown_faults(options)
+    nodes = None
+    if (name := options.mutant) is not None:
+        nodes = _known_bug(lambda: nodes_with(name))
     seed = random.SystemRandom().randrange(10**9) if options.seed is None else options.seed
     folder = Path(tempfile.mkdtemp(prefix="quorate-chaos-"))
     history = options.history or folder / "history.ndjson"
-    command = ChaosCommand(options, seed, folder, history)
+    command = ChaosCommand(options, seed, folder, history, nodes)
     return command.run()
 
 
@@ -83,8 +107,11 @@ def _refuse_unknown_faults(options: ChaosOptions) -> None:
 
 
 class ChaosCommand:
-    def __init__(self, options: ChaosOptions, seed: int, folder: Path, history: Path) -> None:
+    """`nodes` have a planted bug."""
+
+    def __init__(self, options: ChaosOptions, seed: int, folder: Path, history: Path, nodes: BuggyNodes | None) -> None:
         self._options, self._seed, self._folder, self._history = options, seed, folder, history
+        self._nodes = nodes
         self._console = Console(highlight=False, stderr=options.as_json)
         self._stopping = threading.Event()
         self._run: ChaosRun | None = None
@@ -129,11 +156,13 @@ class ChaosCommand:
 
     def _here(self, say: Callable[[str], None]) -> None:
         options = self._options
-        cluster = ChaosCluster(self._cluster_folder, options.nodes, SETTINGS, seed=self._seed)
-        names, missing = usable(cluster, [] if options.faults == [NONE] else chosen(options.faults))
-        if missing and EVERY not in options.faults:
+        cluster, asked = self._cluster(), self._faults_asked()
+        names, missing = usable(cluster, [] if asked == [NONE] else chosen(asked))
+        if missing and EVERY not in asked:
             listed = "; ".join(f"{name}: {why}" for name, why in missing.items())
             raise click.UsageError(f"these faults cannot work here: {listed}.")
+        if self._nodes is not None:
+            say(_about(self._nodes.bug))
         say(
             f"seed {self._seed}, {count(options.nodes, 'node')}, {count(len(names), 'kind')} of faults; "
             f"history: {self._history}"
@@ -145,6 +174,19 @@ class ChaosCommand:
                 cluster, names, seed=self._seed, duration_s=options.duration_s, stopping=self._stopping
             )
             self._go(scenery, "chaos")
+
+    def _cluster(self) -> ChaosCluster:
+        nodes, size = self._nodes, self._options.nodes
+        if nodes is None:
+            return ChaosCluster(self._cluster_folder, size, SETTINGS, seed=self._seed)
+        return ChaosCluster(self._cluster_folder, size, SETTINGS, seed=self._seed, command=nodes.command, env=nodes.env)
+
+    def _faults_asked(self) -> list[str]:
+        """Those under which a planted bug is caught soon, unless others are asked for."""
+        options = self._options
+        if self._nodes is None or options.faults_are_chosen:
+            return options.faults
+        return self._nodes.bug.faults or options.faults
 
     def _go(self, scenery: Scenery, prefix: str) -> None:
         history = HistoryFile(self._history)
@@ -180,6 +222,11 @@ class ChaosCommand:
         elif not options.as_json and self._cluster_folder.exists():
             echo(f"the nodes' folders, with their logs: {self._cluster_folder}")
         return CODES[verdict.verdict]
+
+
+def _about(bug: PlantedBug) -> str:
+    seldom = "" if bug.faults else ". A run may well not catch it; the simulation does: python -m tests.mutants"
+    return f"all nodes have the planted bug {bug.name}: {bug.about}{seldom and f'{seldom} {bug.name}'}"
 
 
 def _as_json(history: Path, seed: int, verdict: Verdict, figures: RunFigures) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from quorate.chaos.nemeses.all import ALL
+from quorate.chaos.planted_bugs import planted_bugs
+from quorate.errors import Invalid
 from quorate.processes.ports import free_ports
 from tests.unit.cli.told import Capture, Told
 
@@ -23,6 +25,7 @@ from tests.unit.cli.told import Capture, Told
         (["--history", "/no/such/folder/history"], "there is no folder /no/such/folder"),
         (["--against", "http://127.0.0.1:1", "--nodes", "3", "--faults", "all"], "--nodes and --faults: not with"),
         (["--against", "ftp://127.0.0.1"], "ftp"),
+        (["--against", "http://127.0.0.1:1", "--mutant", "no-fence"], "--mutant: not with"),
     ],
 )
 def test_wrong_usage(flags: list[str], words: str, capsys: Capture) -> None:
@@ -43,3 +46,18 @@ def test_the_faults_are_listed(capsys: Capture) -> None:
     assert 0 == told.code
     assert all(f"  {name} " in told.out for name in ALL)
     assert set(ALL) == {name for family in Told(capsys, "chaos", "--list", "--json").json.values() for name in family}
+
+
+def test_planted_bugs_are_listed_from_a_source_checkout(capsys: Capture) -> None:
+    told = Told(capsys, "chaos", "--mutant", "list")
+    assert 0 == told.code
+    assert "ack-before-sync" in told.out
+    assert {"name", "about", "faults"} == set(Told(capsys, "chaos", "--mutant", "list", "--json").json[0])
+
+
+def test_a_planted_bug_that_there_is_not_and_a_release(capsys: Capture, tmp_path: Path) -> None:
+    told = Told(capsys, "chaos", "--mutant", "greed")
+    assert 2 == told.code
+    assert "no planted bug is called 'greed': there are ack-before-sync" in " ".join(told.err.split())
+    with pytest.raises(Invalid, match="planted bugs are in no release: run this from a source checkout"):
+        planted_bugs(tmp_path)
