@@ -18,11 +18,12 @@ from collections import Counter
 from itertools import takewhile
 
 from tests.simulation import situations
-from tests.simulation.fault_shares import FAULT_SHARES
-from tests.simulation.history import Verdict, play
+from tests.simulation.fault_shares import FAULT_SHARES, WHOLE_SHARES
+from tests.simulation.history import play
 from tests.simulation.many import cores, play_all
 from tests.simulation.schedule import Schedule, drawn, parse
 from tests.simulation.shrinking import Shrinking, steps_in_words
+from tests.simulation.verdicts import SimVerdict
 
 PROGRESS_S = 10.0
 
@@ -51,12 +52,12 @@ class Campaign:
         self._began_s = self._told_s = time.monotonic()
         self._done = 0
         self._seen: Counter[str] = Counter()
-        self._broken: list[tuple[Schedule, Verdict]] = []
+        self._broken: list[tuple[Schedule, SimVerdict]] = []
 
     def run(self, first: int, seeds: int, likelier: dict[str, float]) -> int:
         limit_s = self._began_s + 60 * self._options.minutes
         in_time = takewhile(lambda seed: time.monotonic() < limit_s, range(first, first + seeds))
-        schedules = (drawn(seed, likelier=likelier) for seed in in_time)
+        schedules = (drawn(seed, likelier=likelier, whole=self._options.whole or None) for seed in in_time)
         try:
             for schedule, verdict in play_all(schedules, self._options.workers):
                 self._take(schedule, verdict, seeds)
@@ -65,7 +66,7 @@ class Campaign:
         self._end(first, seeds)
         return bool(self._broken)
 
-    def _take(self, schedule: Schedule, verdict: Verdict, seeds: int) -> None:
+    def _take(self, schedule: Schedule, verdict: SimVerdict, seeds: int) -> None:
         self._done += 1
         self._seen += verdict.seen
         if verdict.broken:
@@ -102,10 +103,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--workers", type=int, help="processes; one a core if not given")
     parser.add_argument("--shrink", type=int, default=1, metavar="N", help="make the first N that fail smaller")
     parser.add_argument("--again", metavar="SCHEDULE", help="a schedule as it was printed")
+    parser.add_argument("--whole", action="store_true", help="whole nodes alone, with the clients of quorate chaos")
     parser.add_argument("--verbose", action="store_true", help="show each verdict")
     options = parser.parse_args(arguments)
     factors = dict(each.split("=", 1) for each in options.what if "=" in each)
-    if unknown := factors.keys() - FAULT_SHARES.keys():
+    if unknown := factors.keys() - WHOLE_SHARES.keys() - FAULT_SHARES.keys():
         parser.error(f"no fault is called {', '.join(unknown)}: {', '.join(FAULT_SHARES)}")
     likelier = {name: float(factor) for name, factor in factors.items()}
     if options.again:
@@ -116,7 +118,7 @@ def main(arguments: list[str]) -> int:
     if not numbers:
         parser.error("give a seed, two seeds, or --seeds")
     if len(numbers) == 1:
-        return alone(drawn(numbers[0], likelier=likelier))
+        return alone(drawn(numbers[0], likelier=likelier, whole=options.whole or None))
     options.verbose = True
     return Campaign(options).run(numbers[0], numbers[-1] - numbers[0] + 1, likelier)
 

@@ -23,6 +23,7 @@ from quorate.cluster.raft.transport.transport import PeerTransport
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.state import shares
 from quorate.cluster.submit.submitter import Submitter
+from quorate.crash_points import crash_point
 from quorate.errors import Removed
 from tests.simulation.deaths import RUNNING, NodeDied, as_node
 from tests.simulation.files import PowerCut, SimFiles, SimWriter
@@ -46,7 +47,9 @@ class SimDirectory:
         self, *, cluster_id: str | None, members: dict[str, str] | None, incarnation: str | None = None
     ) -> None:
         old = self.identity
+        crash_point("identity-before-rename")
         self.identity = NodeIdentity(FORMAT, old.node_id, incarnation or old.incarnation, cluster_id, members)
+        crash_point("identity-after-rename")
 
     def copy(self) -> SimDirectory:
         """A copy of it as it is now."""
@@ -133,6 +136,17 @@ def _handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         loop.default_exception_handler(context)
 
 
+@dataclass
+class SinkWeather:
+    """Of the sink that whole nodes write to."""
+
+    is_down: bool = False
+    slow_s: float = 0.0
+
+    def mend(self) -> None:
+        self.is_down, self.slow_s = False, 0.0
+
+
 class SimCluster:
     def __init__(self, seed: int, names: str = "abcde", *, network: int = 0, **settings: Any) -> None:
         self.seed = seed
@@ -151,6 +165,7 @@ class SimCluster:
         self.broken: list[str] = []
         self.seen: Counter[str] = Counter()  # situations, see `situations.py`
         self.in_flight: Counter[str] = Counter()  # votes that a node was asked for and has not answered
+        self.sink = SinkWeather()
         self.calm = False  # no new faults begin
         self.copies: dict[str, SimDirectory] = {}  # of the disks of nodes
         self.put_back = self.found_out = 0
@@ -218,7 +233,7 @@ class SimCluster:
             on_halt=lambda error: self._halted(name, error),
             environment=environment,
         )
-        reads = Reads(replica)
+        reads = Reads(replica, clock=self.loop.time)
         submitter = Submitter(replica, catch_up=reads.catch_up)
         node.replica, node.submitter, node.reads, node.halted = replica, submitter, reads, None
         node.dying, node.installed = False, 0

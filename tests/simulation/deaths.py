@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -30,7 +30,8 @@ def as_node(name: str) -> Iterator[None]:
     try:
         yield
     finally:
-        RUNNING.reset(token)
+        with suppress(ValueError):  # a coroutine that is thrown away is closed in another context
+            RUNNING.reset(token)
 
 
 @contextmanager

@@ -20,3 +20,10 @@ FAULT_SHARES = {
     "clock": 0.01,
     "crash-point": 0.02,
 }
+
+# Of whole nodes. Their clients know their nodes by name and never see another clock.
+WHOLE_SHARES = {
+    **{name: share for name, share in FAULT_SHARES.items() if name not in ("copy", "clock")},
+    "hand-over": 0.04,
+    "sink": 0.04,
+}

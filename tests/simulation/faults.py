@@ -147,6 +147,7 @@ async def _harm_disk(cluster: SimCluster, rng: random.Random) -> None:
 async def heal(cluster: SimCluster) -> None:
     """Mend everything, and start what is down."""
     crash_points.disarm()
+    cluster.sink.mend()
     network = cluster.network
     for node in cluster.nodes.values():
         node.directory.files.room_bytes = None
@@ -162,6 +163,16 @@ async def heal(cluster: SimCluster) -> None:
 
 async def _die_at_a_point(cluster: SimCluster, rng: random.Random) -> None:
     deaths.arm(rng, cluster.die_at)
+
+
+async def _harm_sink(cluster: SimCluster, rng: random.Random) -> None:
+    """The sink is down, or slow, for a while."""
+    sink, how = cluster.sink, rng.random()
+    if how < 0.5:
+        sink.is_down = True
+    else:
+        sink.slow_s = rng.choice((0.2, 1.0))
+    cluster.loop.call_later(rng.uniform(0.1, 3), sink.mend)
 
 
 FAULTS: dict[str, Act] = {
@@ -181,4 +192,5 @@ FAULTS: dict[str, Act] = {
     "copy": _copy_disk,
     "clock": _wrong_clock,
     "crash-point": _die_at_a_point,
+    "sink": _harm_sink,
 }

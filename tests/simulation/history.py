@@ -6,39 +6,22 @@ The same schedule gives the same history, to the message.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Coroutine, Mapping
-from dataclasses import dataclass, field
 
 from quorate.cluster.entry import CreatePoll
 from quorate.errors import QuorateError
 from quorate.vote import Vote
+from tests.simulation.breaking import break_things
 from tests.simulation.cluster import SimCluster, SimNode, virtual_time
 from tests.simulation.deaths import as_client_of
-from tests.simulation.faults import FAULTS, heal
+from tests.simulation.faults import heal
 from tests.simulation.operator_tasks import operate
 from tests.simulation.poll_tasks import NAME, Recreations
 from tests.simulation.schedule import Schedule, drawn
+from tests.simulation.verdicts import SimVerdict
+from tests.simulation.whole.history import play_whole
 
 OPTIONS = ["happy", "sad", "calm"]
-
-
-@dataclass
-class Verdict:
-    seed: int
-    acknowledged: int = 0
-    unknown: int = 0
-    refused: int = 0
-    snapshots: int = 0
-    terms: int = 0
-    messages: int = 0
-    put_back: int = 0  # old copies of disks
-    found_out: int = 0  # of them
-    creations: int = 0  # of polls under one name
-    shares: dict[int, int] = field(default_factory=dict)  # of the dedup window, and how many ids each holds
-    digest: str = ""
-    seen: Counter[str] = field(default_factory=Counter)  # situations, see `situations.py`
-    broken: list[str] = field(default_factory=list)
 
 
 class _Voters:
@@ -125,7 +108,7 @@ class _Voters:
             cluster.broken.append(f"{cluster.loop.time():.3f} {name} read version {version} after {before} was told")
 
 
-async def run_history(schedule: Schedule) -> Verdict:
+async def run_history(schedule: Schedule) -> SimVerdict:
     cluster = SimCluster(schedule.seed, schedule.names, network=schedule.network)
     for name in cluster.names:
         await cluster.start(name)
@@ -159,28 +142,18 @@ async def _create_poll(cluster: SimCluster) -> None:
         await submitter.create_poll(CreatePoll("mood", "", OPTIONS, "open", None, False), timeout_s=10)
 
 
-async def break_things(cluster: SimCluster, schedule: Schedule) -> None:
-    """Let the faults of the schedule happen. None happens while the operator has asked for calm."""
-    for step in schedule.steps:
-        if not step.is_operation:
-            await asyncio.sleep(max(0.0, step.at_s - cluster.loop.time()))
-            if not cluster.calm:
-                cluster.saw(step.what)
-                await FAULTS[step.what](cluster, schedule.random(step.number))
-
-
 def _forgotten(node: SimNode) -> str | None:
     return None if node.replica is None else node.replica.status().forgotten
 
 
-async def _judge(cluster: SimCluster, outcomes: dict[str, str], recreations: Recreations) -> Verdict:
+async def _judge(cluster: SimCluster, outcomes: dict[str, str], recreations: Recreations) -> SimVerdict:
     nodes = [cluster.nodes[name] for name in cluster.names]
     replicas = [node.replica for node in nodes if node.replica is not None]
 
     def agreed() -> bool:
         return cluster.leader() is not None and 1 == len({replica.state.version for replica in replicas})
 
-    verdict = Verdict(cluster.seed, broken=cluster.broken, messages=cluster.network.messages)
+    verdict = SimVerdict(cluster.seed, broken=cluster.broken, messages=cluster.network.messages)
     if not cluster.broken:
         await cluster.until(agreed, 60, "agreement after healing")
         await cluster.until(lambda: all(map(cluster.is_out, cluster.left())), 10, "all that left are told, or refused")
@@ -214,13 +187,15 @@ async def _judge(cluster: SimCluster, outcomes: dict[str, str], recreations: Rec
     return verdict
 
 
-def play(schedule: Schedule) -> Verdict:
+def play(schedule: Schedule) -> SimVerdict:
     """Run the history of a schedule, and nothing else decides it. A history that does not come to its end is broken."""
     try:
+        if schedule.whole:
+            return play_whole(schedule)
         with virtual_time() as runner:
             return runner.run(run_history(schedule))
     except Exception as error:
-        return Verdict(schedule.seed, broken=[repr(error)])
+        return SimVerdict(schedule.seed, broken=[repr(error)])
 
 
 def history(
@@ -229,7 +204,7 @@ def history(
     *,
     seconds: float | None = None,
     likelier: Mapping[str, float] | None = None,
-    **fixed: bool,
-) -> Verdict:
+    whole: bool | None = None,
+) -> SimVerdict:
     """Run the random history of a seed. See `schedule.drawn`."""
-    return play(drawn(seed, names, seconds=seconds, likelier=likelier, **fixed))
+    return play(drawn(seed, names, seconds=seconds, likelier=likelier, whole=whole))

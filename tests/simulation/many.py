@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
 
-from tests.simulation.history import Verdict, play
+from tests.simulation.history import play
 from tests.simulation.schedule import Schedule
+from tests.simulation.verdicts import SimVerdict
 
 AT_ONCE = 8  # histories that wait in a worker's process: to hand one over takes time
 
@@ -20,12 +21,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def play_all(schedules: Iterable[Schedule], workers: int | None = None) -> Iterator[tuple[Schedule, Verdict]]:
+def play_all(schedules: Iterable[Schedule], workers: int | None = None) -> Iterator[tuple[Schedule, SimVerdict]]:
     """As they end, in about the order in which they are given."""
     workers, rest = workers or cores(), iter(schedules)
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, context, initializer=_prepare) as pool:
-        running: dict[Future[list[Verdict]], list[Schedule]] = {}
+        running: dict[Future[list[SimVerdict]], list[Schedule]] = {}
         try:
             while True:
                 while len(running) < 2 * workers and (some := list(islice(rest, AT_ONCE))):
@@ -38,7 +39,7 @@ def play_all(schedules: Iterable[Schedule], workers: int | None = None) -> Itera
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _play_some(schedules: list[Schedule]) -> list[Verdict]:
+def _play_some(schedules: list[Schedule]) -> list[SimVerdict]:
     verdicts = []
     for schedule in schedules:
         verdicts.append(play(schedule))

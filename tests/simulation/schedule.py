@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tests.simulation.fault_shares import FAULT_SHARES
+from tests.simulation.fault_shares import FAULT_SHARES, WHOLE_SHARES
 from tests.simulation.operations import OPERATIONS
 
 STEP_S = (0.02, 0.2)  # between two moments at which a fault may begin
+WHOLE_SHARE = 0.1  # of the seeds: such a history costs three times as much
 OPERATION_S = (0.5, 4.0)
 
 
@@ -40,6 +41,7 @@ class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
     late: float = 0.0  # the share of messages that are late
     repeated: float = 0.0
     stale_settings: bool = False  # raft.peers keeps the first addresses for ever
+    whole: bool = False  # whole nodes, see `tests/simulation/whole`
     network: int = 0  # another number, other delays
 
     def random(self, purpose: object) -> random.Random:
@@ -60,12 +62,14 @@ def drawn(
     *,
     seconds: float | None = None,
     likelier: Mapping[str, float] | None = None,
-    **fixed: bool,
+    whole: bool | None = None,
 ) -> Schedule:
     """The schedule of a seed. Most have three nodes and are short; a few are large and long.
 
-    A factor in `likelier` makes a fault likelier. `fixed` are fields that are not drawn.
+    A factor in `likelier` makes a fault likelier. Without `names` a tenth are of whole nodes, unless `whole` says so.
     """
+    if whole is None:
+        whole = names is None and random.Random(f"kind {seed}").random() < WHOLE_SHARE
     rng = random.Random(f"schedule {seed}")
     size = rng.choices(("abc", "abcde", "abcdefg"), (70, 25, 5))[0]
     length_s = rng.uniform(4, 9) if rng.random() < 0.94 else rng.uniform(15, 22)
@@ -76,14 +80,16 @@ def drawn(
         "stale_settings": rng.random() < 0.5,
     }
     seconds = length_s if seconds is None else seconds
-    has_operator = rng.random() < 0.7
-    steps = [*_faults(seed, seconds, likelier or {}), *(_operations(seed, seconds) if has_operator else [])]
-    return Schedule(seed, names or size, seconds, tuple(sorted(steps, key=lambda step: step.at_s)), **traits | fixed)
+    has_operator = rng.random() < 0.7 and not whole
+    shares, factors = WHOLE_SHARES if whole else FAULT_SHARES, likelier or {}
+    steps = _faults(seed, seconds, {name: share * factors.get(name, 1.0) for name, share in shares.items()})
+    steps += _operations(seed, seconds) if has_operator else []
+    in_order = tuple(sorted(steps, key=lambda step: step.at_s))
+    return Schedule(seed, names or size, round(seconds, 2), in_order, whole=whole, **traits)
 
 
-def _faults(seed: int, seconds: float, likelier: Mapping[str, float]) -> list[Step]:
+def _faults(seed: int, seconds: float, shares: Mapping[str, float]) -> list[Step]:
     rng = random.Random(f"faults {seed}")
-    shares = {name: share * likelier.get(name, 1.0) for name, share in FAULT_SHARES.items()}
     names, weights = [*shares, ""], [*shares.values(), max(0.0, 1 - sum(shares.values()))]
     steps: list[Step] = []
     at_s = 0.6

@@ -9,16 +9,19 @@ from tests.simulation.fault_shares import FAULT_SHARES
 from tests.simulation.operations import OPERATIONS
 
 DIED = "died at "
-NOT_HERE = {  # points of the parts that a history of replicas alone does not have
-    "identity-before-rename",
-    "identity-after-rename",
-    "answer-before-send",
-    "session-opened",
-    "close-proposed",
-    "flush-before-write",
-    "flush-before-note",
-    "import-before-note",
-}
+IN_HISTORY = "history: "
+OF_WHOLE_NODES = (
+    "duplicate-answer",
+    "resend-answered-by-another-leader",
+    "unknown-outcome-had-counted",
+    "unknown-outcome-had-not-counted",
+    "vote-refused-as-closed",
+    "poll-closed-by-its-time",
+    "poll-opened-again",
+    "old-epoch-refused",
+    "read-of-an-older-version",
+    "sink-written-by-another-leader",
+)
 SITUATIONS = (
     *FAULT_SHARES,
     *dict.fromkeys(OPERATIONS),
@@ -36,8 +39,12 @@ SITUATIONS = (
     "linearizable read",
     "linearizable read on a follower",
     "poll created anew",
+    "sink",
+    "message delivered again",
+    "poll put into the sink by hand",
+    *(f"{IN_HISTORY}{each}" for each in OF_WHOLE_NODES),
 )
-POINTS_MIN = 25  # of the points at which a replica can die
+POINTS_MIN = 25  # of the points, at which nodes died
 
 
 def missed(seen: Counter[str]) -> list[str]:

@@ -18,9 +18,9 @@ from quorate.cluster.entry import ChangePoll, CreatePoll
 from quorate.cluster.submit.early_answers import MANY
 from quorate.errors import QuorateError
 from quorate.vote import Vote
+from tests.simulation.breaking import break_things
 from tests.simulation.cluster import SimCluster, virtual_time
 from tests.simulation.faults import heal
-from tests.simulation.history import break_things
 from tests.simulation.schedule import drawn
 
 SECONDS = 8.0

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from tests.simulation import faults
+from tests.simulation.breaking import break_things
 from tests.simulation.cluster import SimCluster, virtual_time
-from tests.simulation.fault_shares import FAULT_SHARES
-from tests.simulation.history import break_things
+from tests.simulation.fault_shares import FAULT_SHARES, WHOLE_SHARES
 from tests.simulation.operations import OPERATIONS
 from tests.simulation.operator_tasks import ACTS
 from tests.simulation.schedule import Schedule, Step, drawn
@@ -79,5 +79,5 @@ def test_no_fault_begins_while_the_operator_asks_for_calm() -> None:
 
 def test_the_shares_leave_room_for_steps_in_which_nothing_happens() -> None:
     assert sum(FAULT_SHARES.values()) < 0.6
-    assert FAULT_SHARES.keys() == faults.FAULTS.keys()
+    assert FAULT_SHARES.keys() | WHOLE_SHARES.keys() == faults.FAULTS.keys()
     assert set(OPERATIONS) == ACTS.keys()

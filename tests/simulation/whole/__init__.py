@@ -1,0 +1,1 @@
+"""Histories of whole nodes in virtual time: what stands above the replica, asked by the clients of `quorate chaos`."""
