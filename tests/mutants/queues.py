@@ -21,7 +21,9 @@ from quorate.ingest.consumer import QueueConsumer
 from quorate.ingest.troubles import Troubles
 from tests.mutants.scenarios import Scenario
 from tests.simulation.cluster import SimCluster, virtual_time
-from tests.simulation.faults import draw_fault, heal
+from tests.simulation.faults import heal
+from tests.simulation.history import break_things
+from tests.simulation.schedule import drawn
 
 POLL, OPTION, OTHER = "mood", "happy", "sad"
 BODY = b'{"option": "happy", "poll": "mood"}'
@@ -131,7 +133,7 @@ def _attend(cluster: SimCluster, messages: MessageList, queues: dict[str, NodeQu
 
 async def _run(seed: int, seconds: float, likelier: dict[str, float]) -> list[str]:
     cluster, chance = SimCluster(seed, "abc"), random.Random(f"queue {seed}")
-    cluster.likelier = likelier
+    schedule = drawn(seed, "abc", seconds=seconds, likelier={**likelier, "crash-point": 0})
     for name in cluster.names:
         await cluster.start(name)
     await cluster.until(cluster.leader, 20, "a first leader")
@@ -141,13 +143,14 @@ async def _run(seed: int, seconds: float, likelier: dict[str, float]) -> list[st
     submitter = cluster.nodes[cluster.leader() or ""].submitter
     assert submitter is not None
     await submitter.create_poll(CreatePoll(POLL, "", [OPTION, OTHER], "open", None, False), timeout_s=10)
+    faults = asyncio.ensure_future(break_things(cluster, schedule))
     messages, queues = MessageList(), dict[str, NodeQueue]()
     while cluster.loop.time() < seconds:
         for _ in range(chance.randrange(5)):
             messages.send()
         _attend(cluster, messages, queues, chance)
         await asyncio.sleep(chance.uniform(0.02, 0.1))
-        await draw_fault(cluster)
+    await faults
     await heal(cluster)
     end_s = cluster.loop.time() + 30
     while messages.attempts and cluster.loop.time() < end_s:

@@ -37,7 +37,10 @@ from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, QuorateError
 from quorate.vote import Tallied, Vote
 from tests.mutants.scenarios import Scenario
 from tests.simulation.cluster import SimCluster, virtual_time
-from tests.simulation.faults import draw_fault, heal
+from tests.simulation.deaths import as_client_of
+from tests.simulation.faults import heal
+from tests.simulation.history import break_things
+from tests.simulation.schedule import drawn
 
 WINDOW = 60
 WAIT_S = 1.0
@@ -84,7 +87,8 @@ class Story:
         """The answer. None: the operation failed, or its outcome is unknown."""
         try:
             async with asyncio.timeout(3 * WAIT_S):
-                answer = await asking
+                with as_client_of(operation.node):
+                    answer = await asking
         except DECIDED as error:
             operation.outcome, operation.error = "ok", error.kind
             return error
@@ -200,7 +204,7 @@ class Story:
         self.recorder.begin(operation)
 
         async def opened() -> None:
-            result = await submitter.open_producer(producer, timeout_s=WAIT_S)
+            result, operation.version = await submitter.open_producer(producer, timeout_s=WAIT_S)
             operation.epoch, operation.sequence = result.epoch, result.sequence
 
         await self.ask(operation, opened())
@@ -334,8 +338,7 @@ class Story:
 
 
 async def _tell(seed: int, history: HistoryFile, seconds: float, likelier: dict[str, float]) -> list[str]:
-    cluster = SimCluster(seed, "abc")
-    cluster.likelier = likelier
+    cluster, schedule = SimCluster(seed, "abc"), drawn(seed, "abc", seconds=seconds, likelier=likelier)
     recorder = VirtualRecorder(history, cluster.loop)
     history.write(Header(FORMAT, "simulation", seed, 0, dict.fromkeys(cluster.names, ""), WINDOW))
     story = Story(cluster, recorder, random.Random(f"story {seed}"))
@@ -348,10 +351,8 @@ async def _tell(seed: int, history: HistoryFile, seconds: float, likelier: dict[
     await story.prepare()
     for client in (story.voter(), story.session("ann"), story.session("bob"), story.reader(), story.keeper()):
         story.begin(client)
-    end_s = cluster.loop.time() + seconds
-    while cluster.loop.time() < end_s:
-        await asyncio.sleep(cluster.rng.uniform(0.02, 0.2))
-        await draw_fault(cluster)
+    await break_things(cluster, schedule)
+    await asyncio.sleep(max(0.0, seconds - cluster.loop.time()))
     await heal(cluster)
     await story.settle()
     recorder.write_open()
