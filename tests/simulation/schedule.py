@@ -71,8 +71,8 @@ def drawn(
     if whole is None:
         whole = names is None and random.Random(f"kind {seed}").random() < WHOLE_SHARE
     rng = random.Random(f"schedule {seed}")
-    size = rng.choices(("abc", "abcde", "abcdefg"), (70, 25, 5))[0]
-    length_s = rng.uniform(4, 9) if rng.random() < 0.94 else rng.uniform(15, 22)
+    size = rng.choices(("abc", "abcde", "abcdefg"), (75, 22, 3))[0]
+    length_s = rng.uniform(4, 9) if rng.random() < 0.96 else rng.uniform(15, 22)
     traits: dict[str, Any] = {
         "polls": rng.random() < 0.3,
         "late": rng.choice((0.0, 0.0, 0.02)),
