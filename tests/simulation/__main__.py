@@ -20,7 +20,7 @@ from itertools import takewhile
 from tests.simulation import situations
 from tests.simulation.fault_shares import FAULT_SHARES, WHOLE_SHARES
 from tests.simulation.history import play
-from tests.simulation.many import cores, play_all
+from tests.simulation.many import play_all
 from tests.simulation.schedule import Schedule, drawn, parse
 from tests.simulation.shrinking import Shrinking, steps_in_words
 from tests.simulation.verdicts import SimVerdict
@@ -36,11 +36,16 @@ def alone(schedule: Schedule) -> int:
 
 def show_minimal(schedule: Schedule) -> None:
     """The schedule that is left when whatever does not matter is left out."""
+    before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
-    small = Shrinking(lambda candidate: bool(play(candidate).broken)).shrink(schedule)
+    try:
+        small = Shrinking(lambda candidate: bool(play(candidate).broken)).shrink(schedule)
+        broken = play(small).broken
+    finally:
+        logging.disable(before)
     print(f"the smallest schedule found that fails, {len(small.steps)} of {len(schedule.steps)} steps, {small.names}:")
     print(steps_in_words(small.steps))
-    print("\n".join(play(small).broken))
+    print("\n".join(broken))
     print(f"python -m tests.simulation --again '{small.text()}'", flush=True)
 
 
@@ -51,10 +56,13 @@ class Campaign:
         self._options = options
         self._began_s = self._told_s = time.monotonic()
         self._done = 0
+        self._done_ahead: set[int] = set()  # seeds beyond the first that is not done
+        self._next = 0
         self._seen: Counter[str] = Counter()
         self._broken: list[tuple[Schedule, SimVerdict]] = []
 
     def run(self, first: int, seeds: int, likelier: dict[str, float]) -> int:
+        self._next = first
         limit_s = self._began_s + 60 * self._options.minutes
         in_time = takewhile(lambda seed: time.monotonic() < limit_s, range(first, first + seeds))
         schedules = (drawn(seed, likelier=likelier, whole=self._options.whole or None) for seed in in_time)
@@ -69,6 +77,10 @@ class Campaign:
     def _take(self, schedule: Schedule, verdict: SimVerdict, seeds: int) -> None:
         self._done += 1
         self._seen += verdict.seen
+        self._done_ahead.add(schedule.seed)
+        while self._next in self._done_ahead:
+            self._done_ahead.remove(self._next)
+            self._next += 1
         if verdict.broken:
             self._broken.append((schedule, verdict))
             print(f"seed {schedule.seed}: BROKEN {verdict.broken}", flush=True)
@@ -88,7 +100,7 @@ class Campaign:
         print(self._progress(seeds))
         print(f"{len(self._broken)} of {self._done} histories broken")
         if self._done < seeds:
-            print(f"go on with: --first {max(first, first + self._done - 16 * (self._options.workers or cores()))}")
+            print(f"go on with: --first {self._next} --seeds {first + seeds - self._next}")
         for schedule, _ in self._broken[: self._options.shrink]:
             print(f"seed {schedule.seed}:")
             show_minimal(schedule)

@@ -6,6 +6,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import signal
 from collections.abc import Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from itertools import islice
@@ -49,6 +50,7 @@ def _play_some(schedules: list[Schedule]) -> list[SimVerdict]:
 
 def _prepare() -> None:
     """A history makes few cycles, and a collection after each takes less time than many within."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started the workers ends them
     logging.disable(logging.CRITICAL)
     gc.freeze()
     gc.disable()
