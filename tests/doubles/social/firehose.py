@@ -31,11 +31,16 @@ LOOK_S = 0.005
 class FirehoseDouble(Double):
     orders = ("load", "begin")
 
-    def __init__(self, *, port: int = 0) -> None:
+    def __init__(self, *, port: int = 0, behind_max: int = BEHIND_MAX) -> None:
         super().__init__(port=port)
+        self._behind_max = behind_max
         self._messages, self._ends = bytearray(), array("Q", [0])
         self._rate, self._began_s = 0.0, 0.0
         self.connections = self.sent_away = 0
+
+    @property
+    def url(self) -> str:
+        return self.base.replace("http", "ws", 1)
 
     # ---- what it is told --------------------------------------------------------------------------------------------
 
@@ -78,7 +83,7 @@ class FirehoseDouble(Double):
         self.connections += 1
         while True:
             said = self._said()
-            if is_live and said - at > BEHIND_MAX:
+            if is_live and said - at > self._behind_max:
                 self.sent_away += 1
                 answer.send('{"$type":"error","error":"ConsumerTooSlow","message":"behind"}')
                 answer.close(1008)
