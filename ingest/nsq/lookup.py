@@ -8,7 +8,7 @@ import logging
 import threading
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeGuard
 from urllib.parse import quote
 
 import msgspec
@@ -16,11 +16,13 @@ import msgspec
 from quorate.config import Address
 from quorate.host_port import why_unreachable
 from quorate.ingest.nsq.settings import NsqSettings
+from quorate.shown import line
 from quorate.web.fetch import FetchFailed, fetch_json
 
 TIMEOUT_S = 2.0
 NSQDS_MAX = 256  # that nsqlookupds may name: whoever can write to one may name any number, and a node dials each
 ASKED_AT_ONCE = 16
+HEALTH_MAX = 200  # characters of what an nsqd says of it
 
 log = logging.getLogger(__name__)
 
@@ -88,17 +90,17 @@ class Lookup:
         return nsqds
 
     async def measure_depth(self) -> None:
-        """Ask the nsqds that were found. The depth is the sum over those that answer."""
+        """Ask the nsqds that were found. The depth is the sum over those that answer. One that is not well is told."""
         query = f"format=json&topic={quote(self._settings.topic)}&channel={quote(self._settings.channel)}"
         urls = [f"{url}?{query}&include_clients=false&include_mem=false" for url in self._stats_urls]
         at_once = asyncio.Semaphore(ASKED_AT_ONCE)
-        answers = await asyncio.gather(*(_depth(url, at_once) for url in urls))
-        depths = [answer for answer in answers if isinstance(answer, int)]
+        answers = await asyncio.gather(*(_stats(url, at_once) for url in urls))
+        depths = [answer.depth for answer in answers if isinstance(answer, _NsqdStats)]
         self.depth = sum(depths) if depths else None
-        wrong = [
-            f"{url.partition('?')[0]}: {each}" for url, each in zip(urls, answers, strict=True) if isinstance(each, str)
-        ]
+        asked = [(url.partition("?")[0], answer) for url, answer in zip(urls, answers, strict=True)]
+        wrong = [f"{url}: {answer}" for url, answer in asked if isinstance(answer, str)]
         self._note_trouble("the depth", f"asking nsqds for their depth: {wrong[0]}" if wrong else "")
+        self._note_trouble("the health", next((_ill(url, answer) for url, answer in asked if _is_ill(answer)), ""))
 
 
 def nsqds_in(answer: Any) -> list[NsqdAddress]:
@@ -119,21 +121,36 @@ class _NsqdTopic(msgspec.Struct):
 
 
 class _NsqdStats(msgspec.Struct):
+    """`health`: nsqd's own words: `OK`, or `NOK` and why its last message could not be written to its disk."""
+
     topics: list[_NsqdTopic] | None = None
+    health: str = ""
+
+    @property
+    def depth(self) -> int:
+        return sum(channel.depth for topic in self.topics or () for channel in topic.channels)
 
 
-async def _depth(url: str, at_once: asyncio.Semaphore) -> int | str | None:
-    """How many messages wait in the channel at one nsqd; None if it does not answer, and words if it makes no sense."""
+def _is_ill(answer: _NsqdStats | str | None) -> TypeGuard[_NsqdStats]:
+    return isinstance(answer, _NsqdStats) and answer.health.startswith("NOK")
+
+
+def _ill(url: str, stats: _NsqdStats) -> str:
+    where, why = url.removesuffix("/stats"), line(stats.health, HEALTH_MAX)
+    return f"the nsqd at {where} is not well and may drop messages that it has confirmed: {why}"
+
+
+async def _stats(url: str, at_once: asyncio.Semaphore) -> _NsqdStats | str | None:
+    """What one nsqd has in the channel, and its health; None if it does not answer, words if it makes no sense."""
     async with at_once:
         try:
-            stats = msgspec.convert(await _get(url), _NsqdStats)
+            return msgspec.convert(await _get(url), _NsqdStats)
         except FetchFailed as error:
             return str(error) if error.status == 200 else None
         except OSError:
             return None
         except ValueError as error:
             return str(error)
-    return sum(channel.depth for topic in stats.topics or () for channel in topic.channels)
 
 
 async def _get(url: str) -> Any:

@@ -139,6 +139,28 @@ def test_an_nsqd_that_answers_nonsense_hides_no_other_ones_depth(answer: bytes) 
         assert troubles["the depth"].startswith(f"asking nsqds for their depth: http://127.0.0.1:{bad}/stats: ")
 
 
+def test_an_nsqd_whose_disk_fails_is_told_until_it_is_well() -> None:
+    """It drops messages that it has confirmed, and tells nobody but who asks for its health."""
+    troubles: dict[str, str] = {}
+    full = "NOK - write /data/votes.diskqueue.000017.dat: no space left on device"
+
+    async def depth(lookup: Lookup, ports: list[int]) -> int | None:
+        lookup._stats_urls = {f"http://127.0.0.1:{port}/stats" for port in ports}
+        await lookup.measure_depth()
+        return lookup.depth
+
+    def stats(health: str) -> bytes:
+        return json.dumps({"health": health, "topics": [{"channels": [{"depth": 3}]}]}).encode()
+
+    lookup = Lookup(NsqSettings(), lambda whose, trouble: bool(troubles.update({whose: trouble})))
+    with serving(a_lookup(stats(full))) as harmed, serving(a_lookup(stats("OK"))) as well:
+        assert 6 == asyncio.run(depth(lookup, [well, harmed]))
+        told = f"the nsqd at http://127.0.0.1:{harmed} is not well and may drop messages that it has confirmed: {full}"
+        assert {told} == {trouble for trouble in troubles.values() if trouble}
+        assert 3 == asyncio.run(depth(lookup, [well]))
+    assert not any(troubles.values())
+
+
 @pytest.mark.parametrize(
     "terms", [b"[" * 100_000, b"[]", b"5", b"\xff", b'{"max_rdy_count":"x"}', b'{"max_rdy_count":[]}']
 )
