@@ -7,7 +7,7 @@ T := tests/unit
 SEED := 7
 ARGS :=
 
-.PHONY: help setup check unit test seed system services coverage bench run settings
+.PHONY: help setup check unit test seed system services coverage bench elsewhere run settings
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -38,6 +38,10 @@ coverage: ## Print the branch coverage of cluster/ and http/ by the unit, simula
 
 bench: setup ## Measure the main figures
 	@$(PYTHON) -m bench.run $(ARGS)
+
+elsewhere: setup ## Break etcd, Redis and Quorate alike, and print what each lost: make elsewhere ARGS="--seed 1 --seed 2"
+	@source scripts/setup.sh && UV_PROJECT_ENVIRONMENT=.venv "$$(find_uv $(PYTHON))" sync --quiet --frozen --group bench
+	@$(PYTHON) -m bench.elsewhere $(ARGS)
 
 run: ## Run a cluster of three nodes in the foreground, with a live view
 	@scripts/bootstrap.sh $(ARGS)

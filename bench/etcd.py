@@ -46,11 +46,12 @@ class Etcd:
         raise RuntimeError("no etcd node leads")
 
 
-def command(name: str, data: Path, url: str, peer: str, members: str) -> list[str]:
+def command(name: str, data: Path, url: str, peer: str, members: str, told_peer: str = "") -> list[str]:
+    """`told_peer` is where the others find it, if that is not `peer`, where it listens."""
     return [
         *("etcd", "--name", name, "--data-dir", str(data), "--logger", "zap", "--log-level", "error"),
         *("--listen-client-urls", url, "--advertise-client-urls", url),
-        *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
+        *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", told_peer or peer),
         *("--initial-cluster", members, "--initial-cluster-state", "new"),
     ]
 

@@ -14,15 +14,15 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import signal
 import sys
 import threading
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from quorate.chaos.breakable import BreakableNodes
 from quorate.chaos.nemeses.nemesis import NotNow
 from quorate.chaos.orders import Orders
 from quorate.chaos.proxies.links import Links
@@ -44,7 +44,7 @@ LAG_MAX = 2_000  # entries that a node may lag behind under load, and still coun
 ASK_S = 1.0
 
 
-class ChaosCluster(FreshCluster):
+class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
     def __init__(
         self,
         folder: Path,
@@ -57,7 +57,8 @@ class ChaosCluster(FreshCluster):
         cwd: Path | None = None,
     ) -> None:
         own = {"raft.snapshot_bytes": SNAPSHOT_BYTES, **(settings or {})}
-        super().__init__(folder, size, own, command=command, env=env, cwd=cwd)
+        BreakableNodes.__init__(self)
+        FreshCluster.__init__(self, folder, size, own, command=command, env=env, cwd=cwd)
         self.links = Links({node.id: node.place.raft.port for node in self.nodes}, seed=seed)
         self.victims = Victims(Orders(keep_bytes=KEEP_BYTES, segment_bytes=SEGMENT_BYTES))
         self.extras: list[NodeProcess] = []  # nodes that a fault added
@@ -68,7 +69,6 @@ class ChaosCluster(FreshCluster):
             node.settings["raft.peers"] = self.peers()
         self._linked = False
         self._lock = threading.Lock()
-        self._paused: set[str] = set()
         self._harmed: set[str] = set()
 
     def start(self) -> None:
@@ -131,36 +131,10 @@ class ChaosCluster(FreshCluster):
 
     # ---- how it is now ----------------------------------------------------------------------------------------------
 
-    @property
-    def majority(self) -> int:
-        return len(self.nodes) // 2 + 1
-
-    @property
-    def minority(self) -> int:
-        """As many nodes as may be down at once."""
-        return len(self.nodes) - self.majority
-
-    def down(self) -> set[str]:
-        return {node.id for node in self.nodes if not node.running}
-
-    def paused(self) -> set[str]:
-        with self._lock:
-            return set(self._paused)
-
     def harmed(self) -> set[str]:
         """Nodes whose disks lost something that was acknowledged, and that have not been brought up to date since."""
         with self._lock:
             return set(self._harmed)
-
-    def cut_off(self) -> set[str]:
-        """Nodes that can speak with less than a majority, because of the links."""
-        ids = [node.id for node in self.nodes]
-        return {id for id in ids if len(self.links.reached_by(id, ids)) + 1 < self.majority}
-
-    def up(self) -> list[NodeProcess]:
-        """Nodes that run and are not paused."""
-        paused = self.paused()
-        return [node for node in self.nodes if node.running and node.id not in paused]
 
     def leader_now(self) -> NodeProcess | None:
         """The node that leads the newest term, if one says so of itself. Asked once, and without a long wait."""
@@ -174,33 +148,6 @@ class ChaosCluster(FreshCluster):
         return max(leading, key=lambda found: found[0])[1] if leading else None
 
     # ---- what faults do to it ---------------------------------------------------------------------------------------
-
-    def pause(self, nodes: Iterable[NodeProcess]) -> None:
-        for node in nodes:
-            with self._lock:
-                self._paused.add(node.id)
-            node.pause()
-
-    def resume(self, nodes: Iterable[NodeProcess]) -> None:
-        for node in nodes:
-            node.resume()
-            with self._lock:
-                self._paused.discard(node.id)
-
-    def kill(self, nodes: Sequence[NodeProcess]) -> None:
-        """kill -9 of all of them at once."""
-        for node in nodes:
-            node.signal(signal.SIGKILL)
-        for node in nodes:
-            node.ended()
-        with self._lock:
-            self._paused -= {node.id for node in nodes}
-
-    def start_again(self, nodes: Iterable[NodeProcess]) -> None:
-        """Start those that do not run. They need not be ready."""
-        for node in nodes:
-            if not node.running:
-                node.start()
 
     def harm(self, node: NodeProcess) -> None:
         """This node's disk is about to lose something. Raises `NotNow` if a majority would have lost something then."""

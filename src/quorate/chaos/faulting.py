@@ -54,9 +54,11 @@ class Faulting(Generic[C]):
         now: Callable[[], float],
         told: Callable[[Fault], None],
         stopping: threading.Event,
+        stretch: float = 1.0,
     ) -> None:
         self._cluster, self._nemeses = cluster, nemeses
         self._seed, self._now, self._told, self._stopping = seed, now, told, stopping
+        self._stretch = stretch  # of how long faults last
         self._active: dict[int, tuple[ActiveFault, BrokenNow]] = {}
         self._begun = 0
         self.by_name: Counter[str] = Counter()  # faults that began
@@ -70,7 +72,7 @@ class Faulting(Generic[C]):
 
     def run(self, until: float) -> None:
         """Until that moment of the run, or until told to stop. Raises `NeverHappened` if the cluster does not mend."""
-        for step in steps(self._seed, list(self._nemeses)):
+        for step in steps(self._seed, list(self._nemeses), self._stretch):
             if self._rest(step.pause_s, until):
                 break
             try:

@@ -41,8 +41,11 @@ class Step:
     heals: bool  # after it everything is mended, and the run waits until the cluster is whole
 
 
-def steps(seed: int, names: Sequence[str]) -> Iterator[Step]:
-    """Without an end: the run takes as many as fit into its time. `names` are not empty."""
+def steps(seed: int, names: Sequence[str], stretch: float = 1.0) -> Iterator[Step]:
+    """Without an end: the run takes as many as fit into its time. `names` are not empty.
+
+    Each fault lasts `stretch` times as long: systems that notice later that a node is gone need longer faults.
+    """
     rng = random.Random(f"{seed}.schedule")
     first_pass = rng.sample(names, len(names))
     number = 0
@@ -50,7 +53,7 @@ def steps(seed: int, names: Sequence[str]) -> Iterator[Step]:
         is_first = number < len(first_pass)
         name = first_pass[number] if is_first else rng.choice(names)
         number += 1
-        lasts_s = rng.uniform(*(FIRST_PASS_S if is_first else LASTS_S))
+        lasts_s = stretch * rng.uniform(*(FIRST_PASS_S if is_first else LASTS_S))
         yield Step(
             number=number,
             pause_s=rng.uniform(*PAUSE_S),

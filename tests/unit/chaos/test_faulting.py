@@ -67,7 +67,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *planned: Step) -> tuple[Bench, list[Fa
     """Carry out these steps; then the run's time is over."""
     bench, told, stopping = Bench(), list[Fault](), threading.Event()
 
-    def then_stop(seed: int, names: Sequence[str]) -> Iterator[Step]:
+    def then_stop(seed: int, names: Sequence[str], stretch: float) -> Iterator[Step]:
         yield from planned
         stopping.set()
         yield step("a")

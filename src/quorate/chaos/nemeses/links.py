@@ -5,13 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from quorate.chaos.cluster import ChaosCluster
+from quorate.chaos.breakable import BreakableNodes
 from quorate.chaos.nemeses import choice
 from quorate.chaos.nemeses.choice import Choice
 from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.chaos.nemeses.ongoing import Ongoing, names
 from quorate.chaos.proxies.toxics import Toxics
+
+AnyNodes = BreakableNodes[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +26,10 @@ class BadLinks:
     chosen: Choice
     toxics: Toxics
 
-    def missing(self, cluster: ChaosCluster) -> str | None:
+    def missing(self, cluster: AnyNodes) -> str | None:
         return None
 
-    def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
+    def begin(self, cluster: AnyNodes, rng: random.Random) -> Ongoing:
         victims = self.chosen(cluster, rng)
         ways = cluster.links.ways([node.id for node in victims], [node.id for node in cluster.nodes])
         return Ongoing(
@@ -36,7 +39,7 @@ class BadLinks:
         )
 
 
-NEMESES: Sequence[Nemesis[ChaosCluster]] = (
+NEMESES: Sequence[Nemesis[AnyNodes]] = (
     BadLinks("loss", "a fifth of what is sent is lost and sent again", choice.everyone, Toxics(loss=0.2)),
     BadLinks("delay", "each message takes 80 ms more", choice.everyone, Toxics(latency_s=0.08)),
     BadLinks("jitter", "messages take up to 150 ms more", choice.everyone, Toxics(latency_s=0.075, jitter_s=0.075)),

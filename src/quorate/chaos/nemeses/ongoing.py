@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from quorate.processes.node import NodeProcess
+from quorate.chaos.breakable import BreakableNode
 
 
 class Ongoing:
     """`mend` is called once, by the first `end`."""
 
-    def __init__(self, victims: Iterable[NodeProcess | str], words: str, mend: Callable[[], object]) -> None:
+    def __init__(self, victims: Iterable[BreakableNode | str], words: str, mend: Callable[[], object]) -> None:
         self.victims: Sequence[str] = [v if isinstance(v, str) else v.id for v in victims]
         self.words = words
         self._mend = mend
@@ -22,11 +22,11 @@ class Ongoing:
             self._mend()
 
 
-def names(nodes: Iterable[NodeProcess]) -> str:
+def names(nodes: Iterable[BreakableNode]) -> str:
     """ "n1", "n1 and n2", "n1, n2 and n3"."""
     ids = sorted(node.id for node in nodes)
     return ids[0] if len(ids) == 1 else f"{', '.join(ids[:-1])} and {ids[-1]}"
 
 
-def is_or_are(nodes: Sequence[NodeProcess]) -> str:
+def is_or_are(nodes: Sequence[BreakableNode]) -> str:
     return "is" if len(nodes) == 1 else "are"

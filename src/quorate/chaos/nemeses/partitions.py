@@ -5,18 +5,19 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from quorate.chaos.cluster import ChaosCluster
+from quorate.chaos.breakable import BreakableNode, BreakableNodes
 from quorate.chaos.nemeses import choice
 from quorate.chaos.nemeses.late_snapshot import LateSnapshot
 from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.chaos.nemeses.ongoing import Ongoing, names
 from quorate.chaos.proxies.toxics import Toxics
 from quorate.chaos.proxies.weather import Way
-from quorate.processes.node import NodeProcess
 
+AnyNodes = BreakableNodes[Any]
 FLAPS_S = 0.4
-Cut = tuple[list[NodeProcess], list[Way], str]  # the victims, the ways that are cut, and words for it
+Cut = tuple[Sequence[BreakableNode], list[Way], str]  # the victims, the ways that are cut, and words for it
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,34 +26,34 @@ class Partition:
 
     name: str
     about: str
-    choose: Callable[[ChaosCluster, random.Random], Cut]
+    choose: Callable[[AnyNodes, random.Random], Cut]
     size_min: int = 3
     flaps_s: float = 0.0
 
-    def missing(self, cluster: ChaosCluster) -> str | None:
+    def missing(self, cluster: AnyNodes) -> str | None:
         return None if len(cluster.nodes) >= self.size_min else f"it needs a cluster of at least {self.size_min}"
 
-    def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
+    def begin(self, cluster: AnyNodes, rng: random.Random) -> Ongoing:
         victims, ways, words = self.choose(cluster, rng)
         toxics = Toxics(flaps_s=self.flaps_s) if self.flaps_s else Toxics(down=True)
         return Ongoing(victims, words, cluster.links.disturb(dict.fromkeys(ways, toxics)))
 
 
-def _between(some: Iterable[NodeProcess], others: Iterable[NodeProcess]) -> list[Way]:
+def _between(some: Iterable[BreakableNode], others: Iterable[BreakableNode]) -> list[Way]:
     return [way for a in some for b in others if a is not b for way in ((a.id, b.id), (b.id, a.id))]
 
 
-def leader_alone(cluster: ChaosCluster, rng: random.Random) -> Cut:
+def leader_alone(cluster: AnyNodes, rng: random.Random) -> Cut:
     leading = choice.leader(cluster, rng)
     return leading, _between(leading, choice.others(cluster, leading)), f"{names(leading)}, which led, is cut off"
 
 
-def follower_alone(cluster: ChaosCluster, rng: random.Random) -> Cut:
+def follower_alone(cluster: AnyNodes, rng: random.Random) -> Cut:
     victim = choice.follower(cluster, rng)
     return victim, _between(victim, choice.others(cluster, victim)), f"{names(victim)} is cut off"
 
 
-def leader_in_minority(cluster: ChaosCluster, rng: random.Random) -> Cut:
+def leader_in_minority(cluster: AnyNodes, rng: random.Random) -> Cut:
     """The leader and as many followers as still make no majority."""
     leading = choice.leader(cluster, rng)
     some = leading + rng.sample(choice.others(cluster, leading), cluster.minority - 1)
@@ -60,12 +61,12 @@ def leader_in_minority(cluster: ChaosCluster, rng: random.Random) -> Cut:
     return some, _between(some, others), f"{names(some)} with the leader are cut off from {names(others)}"
 
 
-def halves(cluster: ChaosCluster, rng: random.Random) -> Cut:
+def halves(cluster: AnyNodes, rng: random.Random) -> Cut:
     some, others = choice.halves(cluster, rng)
     return some, _between(some, others), f"{names(some)} | {names(others)}"
 
 
-def ring(cluster: ChaosCluster, rng: random.Random) -> Cut:
+def ring(cluster: AnyNodes, rng: random.Random) -> Cut:
     """Each node reaches a majority, and no two the same one: its neighbours in a ring."""
     order = rng.sample(cluster.nodes, len(cluster.nodes))
     reach = cluster.majority // 2
@@ -79,36 +80,36 @@ def ring(cluster: ChaosCluster, rng: random.Random) -> Cut:
     return order, [(a.id, b.id) for a, b in far], words
 
 
-def bridge(cluster: ChaosCluster, rng: random.Random) -> Cut:
+def bridge(cluster: AnyNodes, rng: random.Random) -> Cut:
     """Two sides that only one node reaches both of."""
     between, *rest = rng.sample(cluster.nodes, len(cluster.nodes))
     half = len(rest) // 2
     return rest, _between(rest[:half], rest[half:]), f"{names(rest[:half])} | {between.id} | {names(rest[half:])}"
 
 
-def leader_deaf(cluster: ChaosCluster, rng: random.Random) -> Cut:
+def leader_deaf(cluster: AnyNodes, rng: random.Random) -> Cut:
     leading = choice.leader(cluster, rng)
     ways = [(other.id, leading[0].id) for other in choice.others(cluster, leading)]
     return leading, ways, f"{names(leading)}, which leads, is heard and hears nobody"
 
 
-def leader_mute(cluster: ChaosCluster, rng: random.Random) -> Cut:
+def leader_mute(cluster: AnyNodes, rng: random.Random) -> Cut:
     leading = choice.leader(cluster, rng)
     ways = [(leading[0].id, other.id) for other in choice.others(cluster, leading)]
     return leading, ways, f"{names(leading)}, which leads, hears all and is heard by nobody"
 
 
-def one_way(cluster: ChaosCluster, rng: random.Random) -> Cut:
+def one_way(cluster: AnyNodes, rng: random.Random) -> Cut:
     a, b = rng.sample(cluster.nodes, 2)
     return [a, b], [(a.id, b.id)], f"nothing gets from {a.id} to {b.id}"
 
 
-def one_link(cluster: ChaosCluster, rng: random.Random) -> Cut:
+def one_link(cluster: AnyNodes, rng: random.Random) -> Cut:
     a, b = rng.sample(cluster.nodes, 2)
     return [a, b], _between([a], [b]), f"the link of {a.id} and {b.id} comes and goes"
 
 
-def leader_and_follower(cluster: ChaosCluster, rng: random.Random) -> Cut:
+def leader_and_follower(cluster: AnyNodes, rng: random.Random) -> Cut:
     leading = choice.leader(cluster, rng)
     other = rng.choice(choice.others(cluster, leading))
     both = [*leading, other]
@@ -119,7 +120,7 @@ def leader_and_follower(cluster: ChaosCluster, rng: random.Random) -> Cut:
     )
 
 
-NEMESES: Sequence[Nemesis[ChaosCluster]] = (
+NEMESES: Sequence[Nemesis[AnyNodes]] = (
     Partition("partition-leader", "the leader is cut off from all others", leader_alone),
     Partition("partition-follower", "a follower is cut off from all others", follower_alone),
     Partition("partition-minority", "the leader is cut off with a minority", leader_in_minority, size_min=5),

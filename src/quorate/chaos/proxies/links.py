@@ -13,7 +13,7 @@ import contextlib
 import itertools
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -32,12 +32,31 @@ HOST = "127.0.0.1"
 NO_HELLO = (OSError, EOFError, TimeoutError, ValueError, msgspec.DecodeError, LookupError, TypeError)
 
 
-class Links:
-    """`targets` are the ports on which the nodes listen, `ports` those of their relays. Any thread may call it."""
+# Reads from a new connection to a shared door who dials, and what was read on the way, which is passed on.
+ReadDialler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[tuple[str, bytes]]]
 
-    def __init__(self, targets: Mapping[str, int], *, seed: int = 0) -> None:
+
+async def read_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> tuple[str, bytes]:
+    """The first frame of our own nodes."""
+    length = await reader.readexactly(LENGTH_BYTES)
+    size = int.from_bytes(length, "big")
+    if size > HELLO_BYTES_MAX:
+        raise ValueError("no hello of a node")
+    hello = await reader.readexactly(size)
+    return str(msgspec.msgpack.decode(hello)[1]), length + hello
+
+
+class Links:
+    """`targets` are the ports on which the nodes listen, `ports` those of their relays. Any thread may call it.
+
+    The nodes of another system say in other words who they are: `read_dialler` reads them. A dialler that is no node is
+    never cut off.
+    """
+
+    def __init__(self, targets: Mapping[str, int], *, seed: int = 0, read_dialler: ReadDialler = read_hello) -> None:
         self.ports = dict(zip(targets, free_ports(len(targets)), strict=True))
         self._targets = dict(targets)
+        self._read_dialler = read_dialler
         self._doors: dict[Way, int] = {}
         self._rng = random.Random(f"{seed}.links")
         self._weather = Weather()
@@ -80,6 +99,12 @@ class Links:
     def move(self, node: str, port: int) -> None:
         """The node listens on this port now; new connections go there. Its relay stays where it is."""
         self._targets[node] = port
+
+    def also(self, node: str, port: int) -> int:
+        """The node listens on one more port. Returns the port of the relay to it, which is cut with the first one."""
+        (relay,) = free_ports(1)
+        self._do(self._listen(relay, None, node, port))
+        return relay
 
     def door(self, dialler: str, target: str) -> int:
         """The port on which this dialler alone reaches the target."""
@@ -144,42 +169,42 @@ class Links:
     def _do(self, step: Any) -> None:
         asyncio.run_coroutine_threadsafe(step, self._loop).result(CALL_S)
 
-    async def _listen(self, port: int, dialler: str | None, target: str) -> None:
-        server = await asyncio.start_server(partial(self._relay, dialler, target), HOST, port)
+    async def _listen(self, port: int, dialler: str | None, target: str, to: int | None = None) -> None:
+        """`to`: the target's port, unless it is the one that all know."""
+        server = await asyncio.start_server(partial(self._relay, dialler, target, to), HOST, port)
         self._servers[port] = server
 
     async def _close(self) -> None:
         for server in self._servers.values():
             server.close()
+        await asyncio.sleep(0)  # the relay of a connection that was just taken begins, so that it can end in order
         tasks = asyncio.all_tasks() - {asyncio.current_task()}
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _relay(
-        self, dialler: str | None, target: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        dialler: str | None,
+        target: str,
+        to: int | None,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
     ) -> None:
         with contextlib.suppress(OSError, asyncio.CancelledError), contextlib.closing(writer):
             hello = b""
             if dialler is None:
                 try:
-                    dialler, hello = await self._read_dialler(reader)
+                    async with asyncio.timeout(HELLO_S):
+                        dialler, hello = await self._read_dialler(reader, writer)
                 except NO_HELLO:
                     return
-            await self._connect(dialler, target, hello, (reader, writer))
+            await self._connect((dialler, target), to, hello, (reader, writer))
 
-    async def _read_dialler(self, reader: asyncio.StreamReader) -> tuple[str, bytes]:
-        async with asyncio.timeout(HELLO_S):
-            length = await reader.readexactly(LENGTH_BYTES)
-            size = int.from_bytes(length, "big")
-            if size > HELLO_BYTES_MAX:
-                raise ValueError("no hello of a node")
-            hello = await reader.readexactly(size)
-        return str(msgspec.msgpack.decode(hello)[1]), length + hello
-
-    async def _connect(self, dialler: str, target: str, hello: bytes, here: Ends) -> None:
-        for way in ((dialler, target), (target, dialler)):  # a dial needs both directions
-            await self._weather.passable(way)
-        there = await asyncio.open_connection(HOST, self._targets[target])
+    async def _connect(self, way: Way, to: int | None, hello: bytes, here: Ends) -> None:
+        dialler, target = way
+        for direction in (way, (target, dialler)):  # a dial needs both
+            await self._weather.passable(direction)
+        there = await asyncio.open_connection(HOST, self._targets[target] if to is None else to)
         there[1].write(hello)
-        await RelayedConnection((dialler, target), self._weather, self._rng, here, there).run()
+        await RelayedConnection(way, self._weather, self._rng, here, there).run()
