@@ -205,20 +205,25 @@ class RedisCluster(BreakableNodes[RedisNode]):
         )
 
     def _is_whole(self) -> bool:
-        """All sentinels name one primary and know each other, and all replicas follow it."""
+        """All sentinels name one primary and know each other, and it is the only one. Replicas may follow replicas."""
         self.start_again(self.nodes)
         named = {node.primary_port() for node in self.nodes}
         if len(named) != 1 or named == {0}:
             return False
         told = [node.info("replication") for node in self.nodes]
-        roles = sorted(each.get("role", "") for each in told)
-        followed = [each.get("master_port") for each in told if each.get("master_link_status") == "up"]
-        others = (inline(node.sentinel_port, f"SENTINEL SENTINELS {SERVICE}") for node in self.nodes)
+        primaries = [node for node, each in zip(self.nodes, told, strict=True) if each.get("role") == "master"]
+        links = [each.get("master_link_status") for each in told].count("up")
+        known = [self._known(node, kind) for node in self.nodes for kind in ("SENTINELS", "REPLICAS")]
         return (
-            roles == ["master", *["slave"] * (len(self.nodes) - 1)]
-            and followed == [str(named.pop())] * (len(self.nodes) - 1)
-            and all(each.startswith(f"*{len(self.nodes) - 1}\r\n") for each in others)
+            [self.links.ports[node.id] for node in primaries] == list(named)
+            and links == len(self.nodes) - 1
+            and set(known) == {len(self.nodes) - 1}
         )
+
+    def _known(self, node: RedisNode, kind: str) -> int:
+        """How many other sentinels, or replicas, this sentinel knows. Without them it replaces no primary."""
+        head = inline(node.sentinel_port, f"SENTINEL {kind} {SERVICE}").partition("\r\n")[0].removeprefix("*")
+        return int(head) if head.isdigit() else 0
 
     def _seen(self) -> str:
         told = [f"{node.id}: sentinel names {node.primary_port()}, {node.info('replication')}" for node in self.nodes]

@@ -21,7 +21,7 @@ from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.processes.waiting import NeverHappened
 
 KINDS: Mapping[str, Nemesis[BreakableNodes[Any]]] = {
-    nemesis.name: nemesis for family in (processes, partitions, links) for nemesis in family.NEMESES
+    nemesis.name: nemesis for family in (processes.NEMESES, partitions.ANYWHERE, links.NEMESES) for nemesis in family
 }
 FAULTS = (
     *("kill-leader", "kill-one", "kill-all", "pause-leader", "pause-follower", "stop-leader"),

@@ -55,7 +55,7 @@ def test_an_etcd_leader_that_is_cut_off_answers_no_linearizable_read_and_comes_b
 
         def follows(node: EtcdNode) -> bool:
             told = ask(node, "/v3/maintenance/status", timeout_s=5)
-            return told["leader"] != told["header"]["member_id"]
+            return bool(told["leader"] != told["header"]["member_id"])
 
         wait_for("it follows", lambda: follows(led))
 

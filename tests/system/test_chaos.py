@@ -2,34 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import signal
-import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from quorate.chaos.history import End, Fault, Header, Record, read_history
+from quorate.chaos.history import End, Fault, Header
 from quorate.chaos.verdict import judge
-from quorate.processes.cluster import FreshCluster
-from quorate.processes.process import Process
+from tests.support.chaos_process import ChaosProcess
 from tests.support.waiting import wait_for
 
 ENDED_S = 110.0
-
-
-class ChaosProcess(Process):
-    """The command, and the history that it writes."""
-
-    def __init__(self, folder: Path, *flags: str) -> None:
-        self.history = folder / "history.ndjson"
-        command = [sys.executable, "-P", "-m", "quorate", "chaos", "--history", str(self.history), *flags]
-        super().__init__("chaos", command, folder / "chaos.txt", {"TMPDIR": str(folder)})
-
-    def records(self) -> list[Record]:
-        return list(read_history(self.history))
 
 
 @pytest.fixture
@@ -90,31 +74,6 @@ def test_ctrl_c_ends_a_run_early_and_what_there_is_is_judged(tmp_path: Path, sta
     assert [] == verdict.violations, process.output()
     assert isinstance(process.records()[-1], End)
     wait_for("no node is left", lambda: not left_behind(tmp_path))
-
-
-def test_a_cluster_that_somebody_else_breaks_is_judged(tmp_path: Path, started: list[ChaosProcess]) -> None:
-    with FreshCluster(tmp_path / "theirs") as cluster:
-        against = [flag for url in cluster.urls for flag in ("--against", url)]
-        process = begin(started, tmp_path, "--duration", "8s", "--json", *against)
-        wait_for("it votes", lambda: "clients and faults" in process.output(), deadline_s=60, seen=process.tail)
-        leader = cluster.leader()
-        leader.kill()
-        cluster.leader(other_than=leader)
-        leader.start()
-        process.ended(ENDED_S)
-    told = told_by(process)
-    assert ("clean", [], []) == (told["verdict"], told["violations"], told["missed"]), process.output()
-    header = process.records()[0]
-    assert isinstance(header, Header)
-    assert not header.is_ours
-    assert {"n1", "n2", "n3"} == set(header.nodes)
-
-
-def told_by(process: ChaosProcess) -> dict[str, Any]:
-    """The JSON of the output, in which what the terminal shows stands as well."""
-    lines = process.output().splitlines()
-    found: dict[str, Any] = json.loads(next(line for line in lines if line.startswith("{")))
-    return found
 
 
 def test_a_planted_bug_is_caught(tmp_path: Path, started: list[ChaosProcess]) -> None:

@@ -15,10 +15,13 @@ from quorate.chaos.history import Fault
 from quorate.chaos.run import Facts
 from quorate.chaos.workload.exchange import AskedNode, KeptConnection, LostAnswer, NeverSent
 from quorate.chaos.workload.node_looks import KnownState
-from quorate.errors import Invalid, NoLeader
+from quorate.client.http import Client
+from quorate.errors import ConfigError, Forbidden, Invalid, NoLeader, QuorateError, Unauthorized
 
 WINDOW_IF_HIDDEN = 100_000  # a node tells its settings only to who may know them
 PORTS = {"http": 80, "https": 443}
+ASK_S = 3.0
+NEEDED = "quorate chaos makes polls and votes in them, which needs the role manage: --token-file FILE"
 
 
 class Elsewhere:
@@ -50,9 +53,13 @@ class Elsewhere:
 
 
 def elsewhere(urls: Sequence[str], *, token: str | None, ca: str | None, stopping: threading.Event) -> Elsewhere:
-    """Ask each URL which node answers there. Raises `NoLeader` if none of them answers, `Invalid` for a wrong URL."""
+    """Ask each URL which node answers there.
+
+    Raises `NoLeader` if none of them answers, `Invalid` for a wrong URL, `ConfigError` if the token may make no polls.
+    """
     trust = ssl.create_default_context(cafile=ca) if any(url.startswith("https:") for url in urls) else None
     places = [_place(url, trust, token) for url in urls]
+    _check_that_polls_may_be_made(urls, token, ca)
     told = asyncio.run(_ask_all(places))
     if not any(told):
         raise NoLeader(f"no node answers at {', '.join(urls)}")
@@ -63,6 +70,23 @@ def elsewhere(urls: Sequence[str], *, token: str | None, ca: str | None, stoppin
     window = max((_window(status) for status in told), default=0) or WINDOW_IF_HIDDEN
     named = [AskedNode(id, node.host, node.port, node.tls, node.token) for id, node in nodes.items()]
     return Elsewhere(named, dict(zip(nodes, urls, strict=True)), window, stopping=stopping)
+
+
+def _check_that_polls_may_be_made(urls: Sequence[str], token: str | None, ca: str | None) -> None:
+    """Ask for a poll that cannot be: who may make none is refused for that first. One node that answers is enough."""
+    unreached: QuorateError | None = None
+    for url in urls:
+        with Client([url], timeout_s=ASK_S, unreached_s=ASK_S, token=token, ca=ca) as client:
+            try:
+                client.request("POST", "/polls", body=b"{}")
+            except (Unauthorized, Forbidden) as error:
+                raise ConfigError(f"{url}: {error.detail or error.title}. {NEEDED}") from None
+            except NoLeader as error:
+                unreached = unreached or error
+            except QuorateError:
+                return
+    if unreached is not None:
+        raise unreached
 
 
 def _place(url: str, trust: ssl.SSLContext | None, token: str | None) -> AskedNode:

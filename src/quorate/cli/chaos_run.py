@@ -33,9 +33,11 @@ from quorate.chaos.planted_bugs import BuggyNodes, PlantedBug, nodes_with, plant
 from quorate.chaos.run import ChaosRun, Scenery
 from quorate.chaos.verdict import Verdict, as_builtins, judge
 from quorate.cli.check import CODES, show
+from quorate.cli.exit_codes import exit_code_of
 from quorate.cli.node_options import print_json
 from quorate.cli.output import echo
 from quorate.errors import Invalid
+from quorate.exit_code import FAILED, INCONCLUSIVE
 from quorate.stop_signals import stop_signals
 from quorate.words import count
 
@@ -95,7 +97,11 @@ def run_chaos(options: ChaosOptions) -> int:
     folder = Path(tempfile.mkdtemp(prefix="quorate-chaos-"))
     history = options.history or folder / "history.ndjson"
     command = ChaosCommand(options, seed, folder, history, nodes)
-    return command.run()
+    try:
+        return command.run()
+    except Exception as error:
+        code = exit_code_of(error, as_json=options.as_json)
+        return INCONCLUSIVE if code == FAILED else code  # "violated" is said by a verdict alone
 
 
 def _refuse_unknown_faults(options: ChaosOptions) -> None:

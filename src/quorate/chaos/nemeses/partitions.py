@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from quorate.chaos.breakable import BreakableNode, BreakableNodes
+from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.nemeses import choice
 from quorate.chaos.nemeses.late_snapshot import LateSnapshot
 from quorate.chaos.nemeses.nemesis import Nemesis
@@ -120,7 +121,7 @@ def leader_and_follower(cluster: AnyNodes, rng: random.Random) -> Cut:
     )
 
 
-NEMESES: Sequence[Nemesis[AnyNodes]] = (
+ANYWHERE: Sequence[Nemesis[AnyNodes]] = (
     Partition("partition-leader", "the leader is cut off from all others", leader_alone),
     Partition("partition-follower", "a follower is cut off from all others", follower_alone),
     Partition("partition-minority", "the leader is cut off with a minority", leader_in_minority, size_min=5),
@@ -132,5 +133,5 @@ NEMESES: Sequence[Nemesis[AnyNodes]] = (
     Partition("partition-one-way", "nothing gets from one node to another one", one_way),
     Partition("partition-leader-link", "the leader and one follower do not reach each other", leader_and_follower),
     Partition("flapping-link", "one link comes and goes", one_link, flaps_s=FLAPS_S),
-    LateSnapshot(),
 )
+NEMESES: Sequence[Nemesis[ChaosCluster]] = (*ANYWHERE, LateSnapshot())
