@@ -38,7 +38,7 @@ def test_a_cluster_that_does_not_answer_is_not_judged(capsys: Capture, tmp_path:
     (port,) = free_ports(1)
     told = Told(capsys, "chaos", "--against", f"http://127.0.0.1:{port}", "--history", str(tmp_path / "h"))
     assert 3 == told.code
-    assert f"no node answers at http://127.0.0.1:{port}" in told.err
+    assert f"http://127.0.0.1:{port} cannot be reached" in told.err
 
 
 def test_the_faults_are_listed(capsys: Capture) -> None:
