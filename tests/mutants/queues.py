@@ -20,9 +20,9 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.ingest.consumer import QueueConsumer
 from quorate.ingest.troubles import Troubles
 from tests.mutants.scenarios import Scenario
+from tests.simulation.breaking import break_things
 from tests.simulation.cluster import SimCluster, virtual_time
 from tests.simulation.faults import heal
-from tests.simulation.history import break_things
 from tests.simulation.schedule import drawn
 
 POLL, OPTION, OTHER = "mood", "happy", "sad"

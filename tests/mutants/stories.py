@@ -36,10 +36,10 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, QuorateError
 from quorate.vote import Tallied, Vote
 from tests.mutants.scenarios import Scenario
+from tests.simulation.breaking import break_things
 from tests.simulation.cluster import SimCluster, virtual_time
 from tests.simulation.deaths import as_client_of
 from tests.simulation.faults import heal
-from tests.simulation.history import break_things
 from tests.simulation.schedule import drawn
 
 WINDOW = 60
