@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from quorate.cli.check import report_option
 from quorate.cli.node_options import as_json, ca_given, ca_option, is_by_flag, token_given, token_option
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
@@ -76,6 +77,7 @@ def read_against(ctx: click.Context, param: click.Parameter, values: tuple[str, 
     metavar="FILE",
     help="Write the history here.  [default: history.ndjson in the folder that is named]",
 )
+@report_option
 @token_option
 @ca_option
 @as_json
@@ -90,6 +92,7 @@ def chaos(
     against: list[str],
     mutant: str | None,
     history: Path | None,
+    report: Path | None,
     as_json: bool,
 ) -> int:
     """Break a real cluster on this machine while clients vote and read, and say whether the promise was kept.
@@ -124,5 +127,6 @@ def chaos(
         ca_given(),
         mutant,
         faults_are_chosen=is_by_flag(ctx, "faults"),
+        report=report,
     )
     return run_chaos(options)

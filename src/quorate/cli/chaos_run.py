@@ -31,8 +31,8 @@ from quorate.chaos.nemeses.all import ALL, EVERY, FAMILIES, chosen, usable
 from quorate.chaos.own_cluster import SETTINGS, OwnCluster
 from quorate.chaos.planted_bugs import BuggyNodes, PlantedBug, nodes_with, planted_bugs
 from quorate.chaos.run import ChaosRun, Scenery
-from quorate.chaos.verdict import Verdict, as_builtins, judge
-from quorate.cli.check import CODES, show
+from quorate.chaos.verdict import judge
+from quorate.cli.check import CODES, draw_report, show, told_to_machines
 from quorate.cli.exit_codes import exit_code_of
 from quorate.cli.node_options import print_json
 from quorate.cli.output import echo
@@ -60,6 +60,7 @@ class ChaosOptions:
     ca: str | None
     mutant: str | None = None
     faults_are_chosen: bool = True
+    report: Path | None = None
 
 
 def list_mutants(*, as_json: bool) -> None:
@@ -215,12 +216,13 @@ class ChaosCommand:
     def _judge(self) -> int:
         options = self._options
         verdict, figures = judge(self._history, scratch=self._folder), figures_of(self._history)
+        report = draw_report(options.report, self._history, verdict, figures)
         if options.as_json:
-            print_json(_as_json(self._history, self._seed, verdict, figures))
+            print_json({"seed": self._seed, **told_to_machines(self._history, verdict, figures)})
         else:
             show(self._history, verdict)
             echo("", *_in_words(figures))
-            echo(f"history: {self._history}")
+            echo(f"history: {self._history}", *report)
         if verdict.verdict == "clean":
             shutil.rmtree(self._cluster_folder, ignore_errors=True)
             with contextlib.suppress(OSError):
@@ -233,12 +235,6 @@ class ChaosCommand:
 def _about(bug: PlantedBug) -> str:
     seldom = "" if bug.faults else ". A run may well not catch it; the simulation does: python -m tests.mutants"
     return f"all nodes have the planted bug {bug.name}: {bug.about}{seldom and f'{seldom} {bug.name}'}"
-
-
-def _as_json(history: Path, seed: int, verdict: Verdict, figures: RunFigures) -> dict[str, Any]:
-    told: dict[str, Any] = {"history": str(history), "seed": seed, **as_builtins(verdict)}
-    told["figures"] = msgspec.to_builtins(figures)
-    return told
 
 
 def _in_words(figures: RunFigures) -> list[str]:

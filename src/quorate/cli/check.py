@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,9 +13,25 @@ from quorate.exit_code import DONE, FAILED, INCONCLUSIVE
 from quorate.words import count
 
 if TYPE_CHECKING:
+    from quorate.chaos.figures import RunFigures
     from quorate.chaos.verdict import Verdict
 
 CODES = {"clean": DONE, "violated": FAILED, "inconclusive": INCONCLUSIVE}
+
+
+def read_report(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    if value is not None and not value.absolute().parent.is_dir():
+        raise click.BadParameter(f"there is no folder {value.absolute().parent}", ctx, param)
+    return value
+
+
+report_option = click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    callback=read_report,
+    metavar="FILE",
+    help="Draw the run as a page: one HTML file, which needs nothing else and can be printed.",
+)
 
 
 @click.command()
@@ -25,26 +41,60 @@ CODES = {"clean": DONE, "violated": FAILED, "inconclusive": INCONCLUSIVE}
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Folder for the temporary database, which takes about as much as HISTORY.",
 )
+@report_option
 @as_json
-def check(history: Path, scratch: Path | None, as_json: bool) -> int:
+def check(history: Path, scratch: Path | None, report: Path | None, as_json: bool) -> int:
     """Say whether HISTORY keeps the promise: each acknowledged vote counted once, each read right, no vote after the
     close, and so on.
 
     A violation is shown with the operations that prove it, as they stand in HISTORY. The end says how much was checked.
     Ends with exit code 0 if the history is clean, 1 if it is violated, and 5 if it does not show enough to say either.
     """
-    from quorate.chaos.verdict import as_builtins, judge
+    from quorate.chaos.figures import figures_of
+    from quorate.chaos.verdict import judge
     from quorate.errors import Invalid
 
     try:
         verdict = judge(history, scratch=scratch)
     except Invalid as error:
         raise click.BadParameter(error.detail, param_hint="HISTORY") from None
+    figures = figures_of(history)
+    drawn = draw_report(report, history, verdict, figures)
     if as_json:
-        print_json({"history": str(history), **as_builtins(verdict)})
+        print_json(told_to_machines(history, verdict, figures))
     else:
         show(history, verdict)
+        for line in drawn:
+            echo(line)
     return CODES[verdict.verdict]
+
+
+def draw_report(report: Path | None, history: Path, verdict: Verdict, figures: RunFigures) -> list[str]:
+    """Lines that say where it is. If it cannot be written, that is said and the verdict stands all the same."""
+    from quorate.chaos.report.gathering import gather
+    from quorate.chaos.report.page import write_report
+
+    if report is None:
+        return []
+    try:
+        write_report(report, history, verdict, figures, gather(history, verdict.seconds))
+    except OSError as error:
+        again = f"quorate check {history} --report FILE"
+        echo(f"quorate: the report was not written: {error}; draw it again: {again}", err=True)
+        return []
+    return [f"report: {report}"]
+
+
+def told_to_machines(history: Path, verdict: Verdict, figures: RunFigures) -> dict[str, Any]:
+    """The verdict, the figures, and all that the page shows."""
+    import msgspec
+
+    from quorate.chaos.report.gathering import gather
+    from quorate.chaos.verdict import as_builtins
+
+    story = gather(history, verdict.seconds)
+    told = {"history": str(history), **as_builtins(verdict)}
+    return {**told, "figures": msgspec.to_builtins(figures), "report": msgspec.to_builtins(story)}
 
 
 def show(history: Path, verdict: Verdict) -> None:
