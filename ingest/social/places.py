@@ -87,10 +87,7 @@ class PlacesFile:
             return None
 
     def save(self, saved: SavedPlaces) -> None:
-        try:
-            write_synced(self._path, msgspec.json.encode(saved))
-        except OSError as error:
-            raise OSError(error.errno, f"{error.strerror}, in {self._path.parent}") from None
+        write_synced(self._path, msgspec.json.encode(saved))
         self.kept_at_s = time.time()
 
 

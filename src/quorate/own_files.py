@@ -81,7 +81,17 @@ def read_own(path: Path) -> bytes:
 
 
 def write_synced(path: Path, content: bytes) -> None:
-    """Give the file this content: on disk when this returns, and whole, old or new, at any moment."""
+    """Give the file this content: on disk when this returns, and whole, old or new, at any moment.
+
+    Raises OSError, with its folder in words: what the system says of a full disk names no file.
+    """
+    try:
+        _write_synced(path, content)
+    except OSError as error:
+        raise OSError(error.errno, f"{error.strerror}, in {path.parent}") from None
+
+
+def _write_synced(path: Path, content: bytes) -> None:
     beside = path.with_suffix(".new")
     with open_anew(beside) as opened:
         opened.write(content)

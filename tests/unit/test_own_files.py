@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from collections.abc import Callable
@@ -155,6 +156,22 @@ def test_a_folder_that_cannot_be_made_is_told_with_what_names_another_one(
         told = f"{folder} cannot be used: {why}; give another folder with --state"
         with pytest.raises(ConfigError, match=f"^{told}$"), held(folder):
             pass
+
+
+def test_what_a_full_disk_does_not_take_is_told_with_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the system says of a write names no file."""
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with (
+        Checkpoint.held("votes", tmp_path / "feeds", "c1") as checkpoint,
+        pytest.raises(OSError, match=f"the checkpoint cannot be written: No space left on device, in {tmp_path}/feeds"),
+    ):
+        checkpoint.save(Saved(name="votes", session="s", options=""))
 
 
 def test_a_pipe_is_no_file_and_nobody_waits_for_it(tmp_path: Path) -> None:

@@ -79,11 +79,14 @@ class Checkpoint:
         return [s for s in every if not s.whole and s.cluster == self._cluster and s.marks[0].votes]
 
     def save(self, saved: Saved) -> None:
-        """On disk when this returns, and whole at any moment."""
+        """On disk when this returns, and whole at any moment. Raises OSError, in words for people."""
         if self._path is None:
             return
         saved.cluster = self._cluster
-        write_synced(self._path, msgspec.json.encode(saved))
+        try:
+            write_synced(self._path, msgspec.json.encode(saved))
+        except OSError as error:
+            raise OSError(error.errno, f"the checkpoint cannot be written: {error.strerror}") from None
 
 
 def _load(path: Path) -> Saved | None:

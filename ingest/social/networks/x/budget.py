@@ -129,5 +129,5 @@ class DailyBudget:
         try:
             write_synced(self._file, msgspec.json.encode(BudgetDay(self._day.day, self._reserved)))
         except OSError as error:
-            why = f"what was spent cannot be written in {self._file.parent}: {error.strerror}"
+            why = f"what was spent cannot be written: {error.strerror}"
             raise OSError(error.errno, f"{why}; no more posts are read, as each costs money") from None

@@ -83,7 +83,7 @@ def test_one_command_at_a_time_spends(tmp_path: Path) -> None:
 def test_a_count_that_cannot_be_kept_is_told_before_a_post_is_paid_for(tmp_path: Path) -> None:
     """Started again and again, as supervisors do it, each start would cost posts that nobody counts."""
     file = tmp_path / "state" / "x.json"
-    told = rf"what was spent cannot be written in {file.parent}: .*no more posts are read"
+    told = rf"what was spent cannot be written: .*, in {file.parent}; no more posts are read"
     with DailyBudget.held(BudgetLimits(5), file) as budget:
         budget.spend(1)
         file.with_suffix(".new").mkdir(parents=True)  # in the way of the next writing
