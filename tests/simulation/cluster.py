@@ -324,16 +324,20 @@ class SimCluster:
         return sorted(name for name in self.leaving - set(self.names) if not self.nodes[name].removed)
 
     def is_out(self, name: str) -> bool:
-        """Whether every member refuses a node that left, and cannot tell it so: its disk never was a member.
+        """Whether nobody can tell a node that it left.
 
-        It is the disk of a learner that left before it knew that it was a voter, or a disk that forgot its promises.
+        Every member refuses it, because its disk never was a member: it is that of a learner that left before it knew
+        that it was a voter, or one that forgot its promises. Or all members have moved since it left, and it does not
+        know where they are.
         """
         node = self.nodes[name]
         assert node.replica is not None
         assert node.replica._opened is not None
         never_member = node.directory.identity.cluster_id is None or not node.replica._opened.membership.member_at
-        connected = any(node.replica.transport.is_open(peer) for peer in self.names)
-        return never_member and not connected and node.replica.leader is None
+        transport = cast(SimTransport, node.replica.transport)
+        connected = any(transport.is_open(peer) for peer in self.names)
+        lost = not any(transport.knows_way_to(self.network.ends[peer]) for peer in self.up())
+        return (never_member or lost) and not connected and node.replica.leader is None
 
     def status(self, name: str) -> RaftStatus:
         replica = self.nodes[name].replica
