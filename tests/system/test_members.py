@@ -19,7 +19,7 @@ from quorate.processes.ports import free_ports
 from quorate.vote import Vote
 from tests.support import data_folder
 from tests.support.cluster import Cluster
-from tests.support.silent_links import CutCluster
+from tests.support.cut_cluster import CutCluster
 
 OWN = ("node.id", "node.data", "http.listen", "raft.listen")  # each node has another value
 

@@ -14,7 +14,7 @@ import pytest
 from quorate.client.http import Client
 from quorate.processes.node import NodeProcess
 from tests.support.cluster import Cluster
-from tests.support.silent_links import CutCluster
+from tests.support.cut_cluster import CutCluster
 from tests.support.verdict import assert_exact
 from tests.system import faults
 from tests.system.faults import Struck

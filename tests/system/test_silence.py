@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from quorate.processes.node import NodeProcess
-from tests.support.silent_links import CutCluster
+from tests.support.cut_cluster import CutCluster
 
 # Far more than a vote needs in these tests: one that is told by a deadline is told too late.
 PATIENT = {"http.timeout_ms": 60_000}
