@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from quorate.cluster.raft import messages
-from quorate.errors import QuorateError
+from quorate.errors import NoLeader, QuorateError
 from tests.mutants.scenarios import Scenario
 from tests.simulation.test_leaving import change
 from tests.stock.net import DROP
@@ -47,12 +47,15 @@ def _end(net: OurNet) -> list[str]:
     return broken
 
 
-def _play(names: str, drama: Callable[[OurNet, random.Random], None], **settings: Any) -> Scenario:
+Drama = Callable[[OurNet, random.Random], list[str] | None]  # what is broken already
+
+
+def _play(names: str, drama: Drama, **settings: Any) -> Scenario:
     def play(seed: int) -> list[str]:
         with OurNet(seed, **settings) as net:
             net.start_all(names)
-            drama(net, random.Random(seed))
-            return _end(net)
+            broken = drama(net, random.Random(seed)) or []
+            return broken + _end(net)
 
     return play
 
@@ -178,6 +181,35 @@ def _a_ballot_that_comes_twice(net: OurNet, rng: random.Random) -> None:
     net.run(1.0)
 
 
+def _read_of_a_new_leader(net: OurNet, rng: random.Random) -> list[str]:
+    """A leader dies before it has told what is committed. Its successor is asked before its own first entry is."""
+    old = net.elect()
+    net.listen(lambda source, target, message: DROP if net.kind(message) == "heartbeat" else None)
+    tags = net.propose_all(old, "kept", rng.randint(3, 10))
+    net.until(lambda: net.told("success") == len(tags), limit_s=0.2)
+    net.crash(old, power=False)
+    net.listen(None)
+    for disk in [disk for name in net.others(old) for disk in net.disks[name].values()]:
+        disk.sync_s = (0.05, 0.1)
+    told = {tag for tag in tags if net.outcomes.get(tag) == "success"}
+    assert net.until(lambda: net.leader(net.others(old)) is not None)
+    new = net.leader(net.others(old))
+    assert new is not None
+    while not _confirms(net, new):
+        net.run(0.005)
+    missing = told - set(net.tags(new))
+    return [f"a read at {new} lacked {len(missing)} that had been told"] if missing else []
+
+
+def _confirms(net: OurNet, name: str) -> bool:
+    try:
+        net.wait_for(net.replicas[name].barrier())
+    except NoLeader:
+        return False
+    return True
+
+
+NEW_LEADER = _play("abc", _read_of_a_new_leader)
 OTHER_TAIL = _play("abc", _other_tail)
 PASSED_BY_A_SNAPSHOT = _play("abc", _passed_by_a_snapshot, snapshot_bytes=8_000, keep_bytes=500)
 BIG_ENTRIES = _play("abc", _big_entries_before_the_other_tail)

@@ -8,7 +8,8 @@ from tests.mutants.planting import Change, Mutant
 
 ADD = """\
 if verdict in MAY_WRITE:
-    told = globals().setdefault("_told", {})
+    where = (id(db), db.execute("pragma database_list").fetchone()[2])
+    told = globals().setdefault("_told", {}).setdefault(where, {})
     before = told.get(document.id, {})
     told[document.id] = dict(document.results)
     row_now = db.execute("select results from polls where id = ?", (document.id,)).fetchone()

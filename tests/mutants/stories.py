@@ -8,18 +8,14 @@ from any node. The window of ids is small, and so are snapshots.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
-import tempfile
 from collections.abc import Awaitable, Callable
 from functools import partial
-from pathlib import Path
 from typing import Literal
 
 from quorate.chaos.history import (
-    FORMAT,
     Cast,
-    End,
-    Header,
     HistoryFile,
     HistoryOperation,
     NodeDigest,
@@ -29,18 +25,13 @@ from quorate.chaos.history import (
     Read,
     SentVote,
 )
-from quorate.chaos.verdict import judge
 from quorate.chaos.workload.recorder import Recorder
 from quorate.cluster.entry import CreatePoll, SetDedupWindow
 from quorate.cluster.submit.submitter import Submitter
 from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, QuorateError
 from quorate.vote import Tallied, Vote
-from tests.mutants.scenarios import Scenario
-from tests.simulation.breaking import break_things
-from tests.simulation.cluster import SimCluster, virtual_time
+from tests.simulation.cluster import EPOCH_S, SimCluster
 from tests.simulation.deaths import as_client_of
-from tests.simulation.faults import heal
-from tests.simulation.schedule import drawn
 
 WINDOW = 60
 WAIT_S = 1.0
@@ -296,6 +287,19 @@ class Story:
         self.recorder.end(operation)
         return operation.outcome == "ok"
 
+    async def timer(self) -> None:
+        """Creates polls that close by time. Nobody votes in them; what became of them shows in the digests."""
+        number = 0
+        while not self.over:
+            number += 1
+            closes_at_s = EPOCH_S + self.cluster.loop.time() + self.chance.uniform(0.1, 1.0)
+            create = CreatePoll(f"timed-{number}", "", ["yes", "no"], "open", int(closes_at_s * 1000), False)
+            if (found := self.submitter()) is not None:
+                with contextlib.suppress(QuorateError, TimeoutError), as_client_of(found[0]):
+                    async with asyncio.timeout(3 * WAIT_S):
+                        await found[1].create_poll(create, timeout_s=WAIT_S)
+            await asyncio.sleep(self.chance.uniform(0.1, 0.6))
+
     # ---- beginning and end ------------------------------------------------------------------------------------------
 
     async def prepare(self) -> None:
@@ -335,47 +339,3 @@ class Story:
             operation.chain = replica.state.chain.hex()
             self.recorder.begin(operation)
             self.recorder.end(operation)
-
-
-async def _tell(seed: int, history: HistoryFile, seconds: float, likelier: dict[str, float]) -> list[str]:
-    cluster, schedule = SimCluster(seed, "abc"), drawn(seed, "abc", seconds=seconds, likelier=likelier)
-    recorder = VirtualRecorder(history, cluster.loop)
-    history.write(Header(FORMAT, "simulation", seed, 0, dict.fromkeys(cluster.names, ""), WINDOW))
-    story = Story(cluster, recorder, random.Random(f"story {seed}"))
-    for name in cluster.names:
-        await cluster.start(name)
-    await cluster.until(cluster.leader, 20, "a first leader")
-    await cluster.until(
-        lambda: all(n.replica and n.replica.state.hash_key for n in cluster.nodes.values()), 10, "a state"
-    )
-    await story.prepare()
-    for client in (story.voter(), story.session("ann"), story.session("bob"), story.reader(), story.keeper()):
-        story.begin(client)
-    await break_things(cluster, schedule)
-    await asyncio.sleep(max(0.0, seconds - cluster.loop.time()))
-    await heal(cluster)
-    await story.settle()
-    recorder.write_open()
-    history.write(End(recorder.now(), recorder.operations, settled=True))
-    return cluster.broken
-
-
-def tell_story(seed: int, seconds: float, likelier: dict[str, float]) -> list[str]:
-    with tempfile.TemporaryDirectory(prefix="quorate-story-") as folder:
-        history = HistoryFile(Path(folder) / "history.ndjson")
-        try:
-            with virtual_time() as runner:
-                broken = runner.run(_tell(seed, history, seconds, likelier))
-        except (AssertionError, TimeoutError) as error:  # what there is by then is judged
-            broken = [repr(error)]
-        finally:
-            history.close()
-        verdict = judge(history.path, scratch=Path(folder))
-    broken += [f"{each.property}: {each.words}" for each in verdict.violations]
-    return broken + verdict.reasons
-
-
-def story(seconds: float = 5.0, **likelier: float) -> Scenario:
-    return partial(
-        tell_story, seconds=seconds, likelier={name.replace("_", "-"): each for name, each in likelier.items()}
-    )
