@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,9 @@ def left_behind(folder: Path) -> list[str]:
 
 def test_a_short_run_with_faults_is_clean_and_leaves_no_process(tmp_path: Path, started: list[ChaosProcess]) -> None:
     faults = "kill-leader,pause-follower,partition-leader"
-    process = begin(started, tmp_path, "--nodes", "3", "--duration", "20s", "--seed", "1", "--faults", faults)
+    report = tmp_path / "report.html"
+    flags = ["--nodes", "3", "--duration", "20s", "--seed", "1", "--faults", faults, "--report", str(report)]
+    process = begin(started, tmp_path, *flags)
     process.ended(ENDED_S)
     verdict = judge(process.history)
     assert [] == verdict.violations, process.output()
@@ -62,6 +65,11 @@ def test_a_short_run_with_faults_is_clean_and_leaves_no_process(tmp_path: Path, 
     assert end.settled
     assert set(faults.split(",")) == {record.name for record in records if isinstance(record, Fault)}
     assert "Clean" in process.output()
+    assert f"report: {report}" in process.output()
+    titles = set(re.findall(r"<title>([^<]+)</title><desc", report.read_text()))
+    of_time = {"Throughput over time", "Unknown outcomes over time", "Latency over time", "Faults over time"}
+    assert {"Node n1", "Node n2", "Node n3", "Votes waiting in the nodes", "Sink sqlite", *of_time} == titles
+    assert f"quorate chaos --history {process.history} --nodes 3" in report.read_text()
     wait_for("no node is left", lambda: not left_behind(tmp_path))
 
 

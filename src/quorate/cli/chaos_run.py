@@ -24,15 +24,14 @@ from rich.console import Console
 from quorate import shown
 from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.elsewhere import elsewhere
-from quorate.chaos.figures import RunFigures, figures_of
+from quorate.chaos.figures import RunFigures
 from quorate.chaos.history import HistoryFile
 from quorate.chaos.live import RunDisplay, RunLines, RunPicture
 from quorate.chaos.nemeses.all import ALL, EVERY, FAMILIES, chosen, usable
 from quorate.chaos.own_cluster import SETTINGS, OwnCluster
 from quorate.chaos.planted_bugs import BuggyNodes, PlantedBug, nodes_with, planted_bugs
 from quorate.chaos.run import ChaosRun, Scenery
-from quorate.chaos.verdict import judge
-from quorate.cli.check import CODES, draw_report, show, told_to_machines
+from quorate.cli.check import CODES, judged_run, show
 from quorate.cli.exit_codes import exit_code_of
 from quorate.cli.node_options import print_json
 from quorate.cli.output import echo
@@ -215,13 +214,14 @@ class ChaosCommand:
 
     def _judge(self) -> int:
         options = self._options
-        verdict, figures = judge(self._history, scratch=self._folder), figures_of(self._history)
-        report = draw_report(options.report, self._history, verdict, figures)
+        wants_story = options.as_json or options.report is not None
+        run = judged_run(self._history, scratch=self._folder, with_story=wants_story)
+        verdict, report = run.verdict, run.draw(options.report)
         if options.as_json:
-            print_json({"seed": self._seed, **told_to_machines(self._history, verdict, figures)})
+            print_json({"seed": self._seed, **run.to_machines()})
         else:
             show(self._history, verdict)
-            echo("", *_in_words(figures))
+            echo("", *_in_words(run.figures))
             echo(f"history: {self._history}", *report)
         if verdict.verdict == "clean":
             shutil.rmtree(self._cluster_folder, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from quorate.words import count
 
 if TYPE_CHECKING:
     from quorate.chaos.figures import RunFigures
+    from quorate.chaos.report.story import RunStory
     from quorate.chaos.verdict import Verdict
 
 CODES = {"clean": DONE, "violated": FAILED, "inconclusive": INCONCLUSIVE}
@@ -50,51 +52,64 @@ def check(history: Path, scratch: Path | None, report: Path | None, as_json: boo
     A violation is shown with the operations that prove it, as they stand in HISTORY. The end says how much was checked.
     Ends with exit code 0 if the history is clean, 1 if it is violated, and 5 if it does not show enough to say either.
     """
-    from quorate.chaos.figures import figures_of
-    from quorate.chaos.verdict import judge
     from quorate.errors import Invalid
 
     try:
-        verdict = judge(history, scratch=scratch)
+        run = judged_run(history, scratch=scratch, with_story=as_json or report is not None)
     except Invalid as error:
         raise click.BadParameter(error.detail, param_hint="HISTORY") from None
-    figures = figures_of(history)
-    drawn = draw_report(report, history, verdict, figures)
+    drawn = run.draw(report)
     if as_json:
-        print_json(told_to_machines(history, verdict, figures))
+        print_json(run.to_machines())
     else:
-        show(history, verdict)
+        show(history, run.verdict)
         for line in drawn:
             echo(line)
-    return CODES[verdict.verdict]
+    return CODES[run.verdict.verdict]
 
 
-def draw_report(report: Path | None, history: Path, verdict: Verdict, figures: RunFigures) -> list[str]:
-    """Lines that say where it is. If it cannot be written, that is said and the verdict stands all the same."""
+@dataclass(frozen=True, slots=True)
+class JudgedRun:
+    """What is told of a history, in words, as a page and to machines."""
+
+    history: Path
+    verdict: Verdict
+    figures: RunFigures
+    story: RunStory | None  # None: nobody asked for it
+
+    def draw(self, report: Path | None) -> list[str]:
+        """Lines that say where the page is. If it cannot be written, that is said, and the verdict stands."""
+        from quorate.chaos.report.page import write_report
+
+        if report is None or self.story is None:
+            return []
+        try:
+            write_report(report, self.history, self.verdict, self.figures, self.story)
+        except OSError as error:
+            again = f"quorate check {self.history} --report FILE"
+            echo(f"quorate: the report was not written: {error}; draw it again: {again}", err=True)
+            return []
+        return [f"report: {report}"]
+
+    def to_machines(self) -> dict[str, Any]:
+        """The verdict, the figures, and all that the page shows."""
+        import msgspec
+
+        from quorate.chaos.verdict import as_builtins
+
+        told = {"history": str(self.history), **as_builtins(self.verdict)}
+        return {**told, "figures": msgspec.to_builtins(self.figures), "report": msgspec.to_builtins(self.story)}
+
+
+def judged_run(history: Path, *, scratch: Path | None, with_story: bool) -> JudgedRun:
+    """Raises `Invalid` if the file is no history."""
+    from quorate.chaos.figures import figures_of
     from quorate.chaos.report.gathering import gather
-    from quorate.chaos.report.page import write_report
+    from quorate.chaos.verdict import judge
 
-    if report is None:
-        return []
-    try:
-        write_report(report, history, verdict, figures, gather(history, verdict.seconds))
-    except OSError as error:
-        again = f"quorate check {history} --report FILE"
-        echo(f"quorate: the report was not written: {error}; draw it again: {again}", err=True)
-        return []
-    return [f"report: {report}"]
-
-
-def told_to_machines(history: Path, verdict: Verdict, figures: RunFigures) -> dict[str, Any]:
-    """The verdict, the figures, and all that the page shows."""
-    import msgspec
-
-    from quorate.chaos.report.gathering import gather
-    from quorate.chaos.verdict import as_builtins
-
-    story = gather(history, verdict.seconds)
-    told = {"history": str(history), **as_builtins(verdict)}
-    return {**told, "figures": msgspec.to_builtins(figures), "report": msgspec.to_builtins(story)}
+    verdict = judge(history, scratch=scratch)
+    story = gather(history, verdict.seconds) if with_story else None
+    return JudgedRun(history, verdict, figures_of(history), story)
 
 
 def show(history: Path, verdict: Verdict) -> None:

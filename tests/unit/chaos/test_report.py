@@ -57,10 +57,11 @@ def test_the_page_needs_nothing_but_itself(tmp_path: Path) -> None:
 
 def test_each_picture_has_a_name_and_a_text(tmp_path: Path) -> None:
     text, _, _ = drawn(tmp_path, random_history())
-    pictures = re.findall(r"<svg role=\"img\"[^>]*><title>([^<]+)</title><desc>([^<]+)</desc>", text)
+    pictures = re.findall(r"<svg role=\"img\"[^>]*><title>([^<]+)</title><desc id=[^>]+>([^<]+)</desc>", text)
     assert text.count("<svg ") - 1 == len(pictures)  # all but the one of the hatches, which is hidden
+    assert len(pictures) == len(set(re.findall('aria-describedby="(.*?)"', text)) & set(re.findall('id="(.*?)"', text)))
     assert "Node n0" in dict(pictures)
-    assert "is down for 2.00 s" in dict(pictures)["Node n0"]
+    assert "is down for 2.00\u00a0s" in dict(pictures)["Node n0"]
 
 
 def test_a_violation_is_shown_with_its_operations_and_its_moment(tmp_path: Path) -> None:

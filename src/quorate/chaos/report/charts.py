@@ -55,6 +55,7 @@ def _throughput(story: RunStory, figures: RunFigures, axis: Axis, mark: float | 
     body = (
         axis.grid(HIGH)
         + _levels_at(0.5, 1.0)
+        + _settling(story, axis)
         + _gap(figures, axis)
         + f'<path class="operations" d="{_steps(rates[0], line.bucket_s, axis, top, HIGH)}"/>'
         + f'<path class="acks" d="{_area(rates[1], line.bucket_s, axis, top, HIGH)}"/>'
@@ -69,6 +70,8 @@ def _throughput(story: RunStory, figures: RunFigures, axis: Axis, mark: float | 
     ]
     if figures.longest_gap_s:
         keys.append(("gap", f"longest time without a counted vote, {seconds(figures.longest_gap_s)}"))
+    if _is_settling(story):
+        keys.append(("settling", "all is mended, and open questions are asked again"))
     return figure("Throughput", legend(keys) + main + _unknowns(rates[2], story, axis, mark) + axis.labels())
 
 
@@ -78,6 +81,18 @@ def _unknowns(rates: Sequence[float], story: RunStory, axis: Axis, mark: float |
     about = f"{count(sum(story.timeline.unknown), 'operation')} with an unknown outcome"
     drawn = picture("Unknown outcomes over time", about, axis.grid(LOW) + body + marker(axis, mark, LOW), LOW)
     return row(_side("Unknown a second", [(1.0, "0"), (0.0, f"{top:g}")]), drawn)
+
+
+def _is_settling(story: RunStory) -> bool:
+    return 0 < story.run.planned_s < story.run.span_s
+
+
+def _settling(story: RunStory, axis: Axis) -> str:
+    if not _is_settling(story):
+        return ""
+    begun, ended = story.run.planned_s, story.run.span_s
+    place = f'x="{axis.x(begun):g}" y="0" width="{axis.width(begun, ended):g}"'
+    return f'<rect class="settling" {place} height="{HIGH}"/>'
 
 
 def _gap(figures: RunFigures, axis: Axis) -> str:

@@ -7,12 +7,15 @@ history goes through `safe`.
 from __future__ import annotations
 
 import html
+import itertools
 import math
+import re
 from collections.abc import Iterable, Iterator, Sequence
 
 from quorate import shown
 
 WIDTH = 1000  # of each plot, in its own units
+PICTURE, TEXT = '<svg role="img"', "<desc"
 NARROWEST = 1.5  # so wide is drawn what is too short to be seen
 TICKS_MAX = 6
 TICK_STEPS_S = (
@@ -46,8 +49,9 @@ def safe(text: object, most: int = shown.NAME_MAX) -> str:
 
 
 def seconds(number: float) -> str:
-    """`12.3 s`, `0.14 s`, `1,204 s`."""
-    return f"{number:,.0f} s" if number >= 100 else f"{number:.1f} s" if number >= 10 else f"{number:.2f} s"
+    """`12.3 s`, `0.14 s`, `1,204 s`, which no line breaks."""
+    digits = 0 if number >= 100 else 1 if number >= 10 else 2
+    return f"{number:,.{digits}f}\N{NO-BREAK SPACE}s"
 
 
 def clock(at: float) -> str:
@@ -85,10 +89,10 @@ class Axis:
     def labels(self) -> str:
         """A row below the plots."""
         span = self.ended - self.begun
+        shown_ones = [at for at in self.ticks() if self.x(at) <= 0.96 * WIDTH]
         marks = "".join(
-            f'<span style="left:{self.x(at) / WIDTH:.1%}">{_tick(at, span)}</span>'
-            for at in self.ticks()
-            if self.x(at) <= 0.96 * WIDTH
+            f'<span{" class=alt" if place % 2 else ""} style="left:{self.x(at) / WIDTH:.1%}">{_tick(at, span)}</span>'
+            for place, at in enumerate(shown_ones)
         )
         return f'<div class="row axis" aria-hidden="true"><div class="side"></div><div class="plot">{marks}</div></div>'
 
@@ -109,9 +113,16 @@ def marker(axis: Axis, at: float | None, height: float) -> str:
 def picture(title: str, about: str, body: str, height: float) -> str:
     """An SVG as wide as its place, with a name and a text for those who do not see it. Both are safe already."""
     return (
-        f'<svg role="img" viewBox="0 0 {WIDTH} {height:g}" preserveAspectRatio="none" style="height:{height:g}px">'
-        f"<title>{title}</title><desc>{about}</desc>{body}</svg>"
+        f'{PICTURE} viewBox="0 0 {WIDTH} {height:g}" preserveAspectRatio="none" style="height:{height:g}px">'
+        f"<title>{title}</title>{TEXT}>{about}</desc>{body}</svg>"
     )
+
+
+def numbered(page: str) -> str:
+    """The page, with each picture bound to its text by an id. Nothing that is safe has a `<` in it."""
+    texts, pictures = itertools.count(1), itertools.count(1)
+    page = re.sub(PICTURE, lambda _: f'{PICTURE} aria-describedby="text-{next(pictures)}"', page)
+    return re.sub(TEXT, lambda _: f'{TEXT} id="text-{next(texts)}"', page)
 
 
 def row(side: str, plot: str, *, name: str = "row") -> str:

@@ -10,7 +10,7 @@ from quorate.chaos.figures import RunFigures
 from quorate.chaos.report import tables
 from quorate.chaos.report.bands import fault_bands, node_lanes
 from quorate.chaos.report.charts import over_time, queues_and_sinks
-from quorate.chaos.report.drawing import Axis, safe
+from quorate.chaos.report.drawing import Axis, numbered, safe
 from quorate.chaos.report.head import WORDS, facts_part, figures_part, verdict_part
 from quorate.chaos.report.story import RunStory
 from quorate.chaos.report.violations import first_moment, violations_part
@@ -31,7 +31,7 @@ def write_report(path: Path, history: Path, verdict: Verdict, figures: RunFigure
 
 def page(history: Path, verdict: Verdict, figures: RunFigures, story: RunStory) -> str:
     title = f"{WORDS[verdict.verdict][0]}: a chaos run of Quorate, seed {story.run.seed}"
-    return "\n".join(
+    text = "\n".join(
         [
             "<!doctype html>",
             f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
@@ -44,6 +44,7 @@ def page(history: Path, verdict: Verdict, figures: RunFigures, story: RunStory) 
             "",
         ]
     )
+    return numbered(text)
 
 
 def _parts(history: Path, verdict: Verdict, figures: RunFigures, story: RunStory) -> Iterator[str]:
