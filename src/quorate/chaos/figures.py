@@ -19,7 +19,8 @@ from quorate.chaos.history import Cast, Fault, NodeLook, Record, decode_record
 from quorate.chaos.workload.probe import NAME
 
 PROBE = b'"client":"%b"' % NAME.encode()
-OTHERS = (b'{"record":"fault"', b'{"record":"node"')
+CAST = b'{"record":"cast","number":'  # so begins what `HistoryFile` writes. Lines of others are decoded whole
+NEEDLESS = tuple(b'{"record":"%b"' % name for name in (b"read", b"sink", b"digest", b"poll-change", b"open-session"))
 HEAD_BYTES = 200  # of a line, in which its client stands
 LEADERLESS = ("kill-", "stop-", "pause-", "partition-")  # beginnings of the names of faults that end a leadership
 
@@ -43,7 +44,7 @@ def figures_of(path: Path) -> RunFigures:
     leader, terms = "", set()
     for record in _records(path):
         match record:
-            case Cast(outcome="ok", applied=1, ended=float() as ended, settles=False):
+            case Cast(outcome="ok", applied=1, ended=float() as ended, settles=False) if record.client == NAME:
                 probes.append((record.begun, ended))
             case NodeLook(role="leader"):
                 leader = record.node
@@ -70,9 +71,12 @@ def _records(path: Path) -> Iterator[Record]:
     """Those that the figures are made of. A torn last line is none."""
     with path.open("rb") as file:
         for line in file:
-            head = line[:HEAD_BYTES]
-            if (PROBE in head or head.startswith(OTHERS)) and line.endswith(b"\n"):
+            if _may_be_needed(line) and line.endswith(b"\n"):
                 yield decode_record(line)
+
+
+def _may_be_needed(line: bytes) -> bool:
+    return PROBE in line[:HEAD_BYTES] if line.startswith(CAST) else not line.startswith(NEEDLESS)
 
 
 def _longest_gap(answers: Sequence[float]) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """The records of a history, and its file: lines of JSON that `quorate chaos` writes and `quorate check` reads.
 
 Times are seconds since the run began, of one monotonic clock. A `version` is the state machine's, from the answer.
+Anybody may write a history: the order of fields and the spaces between them are free, and what is read is bounded.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, Literal
+from typing import Annotated, Any, BinaryIO, Literal
 
 import msgspec
 
@@ -18,6 +19,11 @@ from quorate.unreadable import UNREADABLE
 FORMAT = 1
 LINE_BYTES_MAX = 64 * 1024 * 1024
 
+COUNT_MAX = 2**53  # up to here all programs read the same number
+MOMENT_MAX_S = 1e12
+
+Count = Annotated[int, msgspec.Meta(ge=-COUNT_MAX, le=COUNT_MAX)]
+Moment = Annotated[float, msgspec.Meta(ge=-MOMENT_MAX_S, le=MOMENT_MAX_S)]
 Kind = Literal["ok", "fail", "unknown"]  # of an outcome
 Phase = Literal["begin", "end"]
 
@@ -25,15 +31,15 @@ Phase = Literal["begin", "end"]
 class Header(msgspec.Struct, tag="history", tag_field="record", omit_defaults=True):
     """The first line: what the run was."""
 
-    format: int
+    format: Count
     program: str  # the version of Quorate that wrote it
     seed: int
-    began_ms: int  # Unix time of the moment 0
+    began_ms: Count  # Unix time of the moment 0
     nodes: dict[str, str]  # id -> URL
-    dedup_window: int
+    dedup_window: Count
     faults: list[str] = []  # names of nemeses that were asked for
     asked_to_reach: list[str] = []
-    duration_s: float = 0.0
+    duration_s: Moment = 0.0
     is_ours: bool = True  # False: a cluster that runs elsewhere (`--against`)
     settings: dict[str, Any] = {}
     command: str = ""  # that made the run, as it was typed
@@ -43,21 +49,21 @@ class PollPlan(msgspec.Struct, tag="poll", tag_field="record", omit_defaults=Tru
     """A poll that the run made: its options, each with the weight of all its votes."""
 
     id: str
-    options: dict[str, int]
-    at: float
+    options: dict[str, Count]
+    at: Moment
     write_ins: bool = False
 
 
 class HistoryOperation(msgspec.Struct, tag_field="record", omit_defaults=True, kw_only=True):
     """What all operations have. `number` counts them in the order of their invocation."""
 
-    number: int
+    number: Count
     client: str
     node: str  # the node that was asked
-    begun: float
-    ended: float | None = None
+    begun: Moment
+    ended: Moment | None = None
     outcome: Kind = "unknown"
-    version: int | None = None
+    version: Count | None = None
     served_by: str | None = None  # the node that says it answered
     error: str = ""  # the kind of a problem, or what the connection did
 
@@ -66,7 +72,7 @@ class SentVote(msgspec.Struct, array_like=True, omit_defaults=True):
     option: str
     id: str | None = None
     poll: str | None = None
-    weight: int = 1
+    weight: Count = 1
 
 
 class Cast(HistoryOperation, tag="cast"):
@@ -76,12 +82,12 @@ class Cast(HistoryOperation, tag="cast"):
     votes: list[SentVote]
     way: Literal["ids", "key", "session"] = "ids"
     producer: str = ""  # for "session"
-    epoch: int = 0
-    sequence: int = 0
+    epoch: Count = 0
+    sequence: Count = 0
     door: Literal["http", "nsq", "resp"] = "http"
-    applied: int = 0
-    duplicates: int = 0
-    rejected: list[tuple[int, str]] = []  # index of the vote, reason
+    applied: Count = 0
+    duplicates: Count = 0
+    rejected: list[tuple[Count, str]] = []  # index of the vote, reason
     settles: bool = False  # sent in the end, when all was mended
 
 
@@ -90,10 +96,10 @@ class Read(HistoryOperation, tag="read"):
 
     poll: str
     level: Literal["none", "weak", "linearizable"]
-    min_version: int | None = None
+    min_version: Count | None = None
     state: str = ""
-    results: dict[str, int] = {}
-    total: int = 0
+    results: dict[str, Count] = {}
+    total: Count = 0
     settles: bool = False
 
 
@@ -104,13 +110,13 @@ class PollChange(HistoryOperation, tag="poll-change"):
     to: Literal["open", "closed", "archived", "draft"]
     creates: bool = False
     before: str = ""  # the state that it had, as the answer says; of a creation: "there" if the poll existed already
-    closes_at_ms: int | None = None
+    closes_at_ms: Count | None = None
 
 
 class OpenSession(HistoryOperation, tag="open-session"):
     producer: str
-    epoch: int = 0
-    sequence: int = 0
+    epoch: Count = 0
+    sequence: Count = 0
 
 
 class NodeDigest(HistoryOperation, tag="digest"):
@@ -123,37 +129,37 @@ class NodeDigest(HistoryOperation, tag="digest"):
 class NodeLook(msgspec.Struct, tag="node", tag_field="record", omit_defaults=True):
     """How a node is at a moment, as it says itself or as the run knows."""
 
-    at: float
+    at: Moment
     node: str
     role: Literal["leader", "follower", "candidate", "learner", "down", "paused", "silent", "starting"]
-    term: int = 0
-    version: int = 0
-    log_index: int = 0
-    queue_bytes: int = 0
-    dedup_ids: int = 0
-    memory_bytes: int = 0
+    term: Count = 0
+    version: Count = 0
+    log_index: Count = 0
+    queue_bytes: Count = 0
+    dedup_ids: Count = 0
+    memory_bytes: Count = 0
     cut_off: bool = False  # by a fault of the network that is active
     harmed: bool = False  # its disk has lost something, and it has not been brought up to date since
-    sinks: dict[str, int] = {}  # sink -> how many versions it is behind, as the leader says
+    sinks: dict[str, Count] = {}  # sink -> how many versions it is behind, as the leader says
 
 
 class SinkLook(msgspec.Struct, tag="sink", tag_field="record", omit_defaults=True):
     """What a sink shows of a poll at a moment, as any program reads it."""
 
-    at: float
+    at: Moment
     sink: str
     poll: str
     fence: str
-    version: int
-    results: dict[str, int]
-    until: float = 0.0  # the look ended; it began at `at`
+    version: Count
+    results: dict[str, Count]
+    until: Moment = 0.0  # the look ended; it began at `at`
 
 
 class Fault(msgspec.Struct, tag="fault", tag_field="record", omit_defaults=True):
     """A fault begins or ends. The same `number` at both."""
 
-    at: float
-    number: int
+    at: Moment
+    number: Count
     name: str
     phase: Phase
     victims: list[str] = []
@@ -163,7 +169,7 @@ class Fault(msgspec.Struct, tag="fault", tag_field="record", omit_defaults=True)
 class Reached(msgspec.Struct, tag="reached", tag_field="record", omit_defaults=True):
     """A situation of the reached list that the run noticed by itself. Others follow from the operations."""
 
-    at: float
+    at: Moment
     name: str
     words: str = ""
 
@@ -171,8 +177,8 @@ class Reached(msgspec.Struct, tag="reached", tag_field="record", omit_defaults=T
 class End(msgspec.Struct, tag="end", tag_field="record", omit_defaults=True):
     """The last line of a history that is whole."""
 
-    at: float
-    operations: int
+    at: Moment
+    operations: Count
     settled: bool  # every outcome became known, and all nodes agreed
     words: str = ""  # why not
 

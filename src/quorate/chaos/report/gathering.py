@@ -2,7 +2,7 @@
 
 The first pass takes what the run saw and did, which is little. The second one takes the operations, of which only the
 fields are decoded that are counted here. Faults are known by then: a fault's line is written when it has begun, behind
-operations that ended meanwhile.
+operations that ended meanwhile. A line that does not begin as `HistoryFile` writes it is decoded whole, in both passes.
 """
 
 from __future__ import annotations
@@ -14,19 +14,29 @@ from pathlib import Path
 
 import msgspec
 
-from quorate.chaos.history import End, Fault, Header, NodeLook, Record, SinkLook, decode_record
+from quorate.chaos.history import (
+    Cast,
+    End,
+    Fault,
+    Header,
+    HistoryOperation,
+    NodeLook,
+    Record,
+    SinkLook,
+    decode_record,
+)
 from quorate.chaos.report.fault_times import FaultTimes
 from quorate.chaos.report.lanes import NodeLanes
 from quorate.chaos.report.levels import LevelSeries, SinkSeries
 from quorate.chaos.report.story import BUCKETS_MAX, NODES_MAX, RunFacts, RunStory
 from quorate.chaos.report.time_line import TimeLineCounts
+from quorate.unreadable import UNREADABLE
 
 WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200)
 OPERATIONS = tuple(b'{"record":"%b"' % name for name in (b"cast", b"read", b"poll-change", b"open-session", b"digest"))
 EVENTS = tuple(
     b'{"record":"%b"' % name for name in (b"history", b"poll", b"node", b"sink", b"fault", b"reached", b"end")
 )
-END = EVENTS[-1]
 TAIL_BYTES = 64 * 1024
 
 
@@ -52,6 +62,8 @@ class DigestTimes(CastTimes, tag="digest", tag_field="record"):
     pass
 
 
+VOTES = (CastTimes, Cast)
+
 _decode_times = msgspec.json.Decoder(CastTimes | ReadTimes | ChangeTimes | OpeningTimes | DigestTimes).decode
 
 
@@ -61,7 +73,7 @@ def gather(path: Path, seconds: float) -> RunStory:
     timeline = TimeLineCounts(sights.bucket_s, sights.span_s)
     for operation in _operations(path):
         ended = operation.ended if operation.ended is not None else sights.span_s
-        is_vote = type(operation) is CastTimes
+        is_vote = type(operation) in VOTES
         timeline.add(operation.begun, operation.ended, operation.outcome, is_vote)
         sights.faults.add(operation.begun, ended, operation.outcome, is_vote)
     by_fault, quiet = sights.faults.by_kind()
@@ -144,8 +156,12 @@ def _last_moment(path: Path, seconds: float) -> float:
     """That of the last line if it is the end, and that of the last operation otherwise."""
     with path.open("rb") as file:
         file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-        last = file.read().splitlines(keepends=True)[-1:]
-    end = decode_record(last[0]) if last and last[0].startswith(END) and last[0].endswith(b"\n") else None
+        tail = file.read()
+    last = tail[tail.rfind(b"\n", 0, -1) + 1 :]
+    try:
+        end = decode_record(last) if last.endswith(b"\n") else None
+    except UNREADABLE:  # it begins before the tail
+        end = None
     return max(seconds, end.at) if isinstance(end, End) else seconds
 
 
@@ -153,8 +169,12 @@ def _events(path: Path) -> Iterator[Record]:
     return (decode_record(line) for line in _lines(path) if not line.startswith(OPERATIONS))
 
 
-def _operations(path: Path) -> Iterator[CastTimes]:
-    return (_decode_times(line) for line in _lines(path) if not line.startswith(EVENTS))
+def _operations(path: Path) -> Iterator[CastTimes | HistoryOperation]:
+    for line in _lines(path):
+        if line.startswith(OPERATIONS):
+            yield _decode_times(line)
+        elif not line.startswith(EVENTS) and isinstance(record := decode_record(line), HistoryOperation):
+            yield record
 
 
 def _lines(path: Path) -> Iterator[bytes]:

@@ -1,0 +1,103 @@
+"""Histories that another program wrote, or changed: other spaces, another order, numbers as large as JSON allows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from quorate.chaos.figures import figures_of
+from quorate.chaos.history import Cast, Fault, NodeLook, Record, SentVote
+from quorate.chaos.report.gathering import gather
+from quorate.chaos.verdict import judge
+from quorate.chaos.workload.probe import NAME
+from quorate.cli import main
+from tests.unit.chaos.report_files import random_history, with_a_lost_vote, write_history
+
+TIMES = ("at", "begun", "ended", "until")
+
+
+def written_anew(path: Path, to: Path, **how: Any) -> Path:
+    """Each line as JSON's own writer makes it."""
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    to.write_text("".join(json.dumps(line, **how) + "\n" for line in lines))
+    return to
+
+
+def probe_at(number: int, begun: float) -> Cast:
+    votes = [SentVote("a", f"probe-{number}", "p")]
+    given = {"begun": begun, "ended": begun + 0.1, "outcome": "ok", "applied": 1, "version": 1_000_000 + number}
+    return Cast(number=9_000 + number, client=NAME, node="n1", request=f"probe-{number}", votes=votes, **given)  # type: ignore[arg-type]
+
+
+def probed_history() -> list[Record]:
+    first, *middle, last = random_history()
+    probes: list[Record] = [
+        probe_at(1, 1.0),
+        NodeLook(1.5, "n0", "leader", term=1),
+        Fault(2.0, 9, "kill-leader", "begin", ["n0"], "n0 is killed"),
+        probe_at(2, 6.0),
+    ]
+    return [first, *middle, *probes, last]
+
+
+@pytest.mark.parametrize("how", [{}, {"sort_keys": True}, {"separators": (",", ":")}])
+def test_spaces_and_the_order_of_fields_make_no_difference(how: dict[str, Any], tmp_path: Path) -> None:
+    ours = write_history(tmp_path, probed_history())
+    theirs = written_anew(ours, tmp_path / "theirs.ndjson", **how)
+    assert (5.0, 4.1) == (figures_of(ours).longest_gap_s, figures_of(ours).failovers_s[-1])
+    assert figures_of(ours) == figures_of(theirs)
+    verdict = judge(theirs)
+    assert judge(ours).verdict == verdict.verdict
+    assert gather(ours, verdict.seconds) == gather(theirs, verdict.seconds)
+
+
+def test_check_tells_machines_of_a_history_that_another_program_wrote(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = written_anew(write_history(tmp_path, with_a_lost_vote(random_history())), tmp_path / "theirs.ndjson")
+    report = tmp_path / "report.html"
+    assert 1 == main(["check", str(theirs), "--json", "--report", str(report)])
+    assert "violated" == json.loads(capsys.readouterr().out)["verdict"]
+    assert "first-violation" in report.read_text()
+
+
+def changed(line: dict[str, Any], change: Callable[[Any], Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return line | {name: change(line[name]) for name in names if line.get(name) is not None}
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 10**30])
+@pytest.mark.parametrize("name", ["version", "applied", "epoch", "total", "queue_bytes", "number", "term"])
+def test_a_number_that_nobody_can_count_to_is_refused_with_its_line(
+    name: str, number: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lines = [json.loads(line) for line in write_history(tmp_path, random_history()).read_text().splitlines()]
+    wrong = next(place for place, line in enumerate(lines) if name in line)
+    lines[wrong][name] = number
+    theirs = tmp_path / "theirs.ndjson"
+    theirs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert 2 == main(["check", str(theirs)])
+    assert f"line {wrong + 1} is no record of a history" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("factor", [1e-9, -1.0, 0.0, 1e9])
+def test_whatever_the_times_are_there_is_a_page(factor: float, tmp_path: Path) -> None:
+    ours = write_history(tmp_path, with_a_lost_vote(random_history()))
+    lines = [changed(json.loads(line), lambda at: at * factor, TIMES) for line in ours.read_text().splitlines()]
+    theirs = tmp_path / "theirs.ndjson"
+    theirs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert 1 == main(["check", str(theirs), "--report", str(tmp_path / "report.html")])
+    text = (tmp_path / "report.html").read_text()
+    assert not [word for word in (">nan", ">inf", '"nan', '"inf', " nan", " inf ") if word in text]
+
+
+def test_times_that_no_clock_has_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    ours = write_history(tmp_path, random_history())
+    lines = [changed(json.loads(line), lambda at: 1.7e308, TIMES) for line in ours.read_text().splitlines()]
+    theirs = tmp_path / "theirs.ndjson"
+    theirs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert 2 == main(["check", str(theirs)])
+    assert "is no record of a history" in capsys.readouterr().err
