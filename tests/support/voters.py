@@ -10,7 +10,6 @@ import asyncio
 import json
 import random
 import threading
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from operator import itemgetter
 from urllib.parse import urlsplit
@@ -54,7 +53,6 @@ class Voters:
         self.history = history
         self.total = len(set(order)) if goal is None else goal
         self.begun: set[str] = set()
-        self.accepted: list[tuple[float, float]] = []  # (when the vote was sent, when it was answered), monotonic
         self._order = iter(list(order))
         self._clients, self._seed = clients, seed
         self._stopping = threading.Event()
@@ -69,10 +67,6 @@ class Voters:
     def share(self) -> float:
         """The share of the votes that is acknowledged."""
         return len(self.history.acknowledged) / self.total
-
-    def first_accepted_s(self, *, after_s: float) -> float:
-        """When the first vote that was sent after `after_s` was accepted. Call it after the end."""
-        return min(answered_s for sent_s, answered_s in self.accepted if sent_s >= after_s)
 
     def wait_until(self, share: float, *, deadline_s: float = 90.0) -> None:
         goal = int(self.total * share)
@@ -130,14 +124,12 @@ class Voters:
 
     async def _cast(self, connection: Connection, vote_id: str) -> bool:
         """Send the vote once. Returns whether it need not be sent again."""
-        sent_s = time.monotonic()
         try:
             status, body = await connection.post({"option": self.history.votes[vote_id], "id": vote_id})
         except (OSError, EOFError, TimeoutError) as error:
             self.history.attempt(type(error).__name__)
             return False
         if status == 200:
-            self.accepted.append((sent_s, time.monotonic()))
             self.history.acknowledge(vote_id, body["applied"], body["duplicates"])
             return True
         if status in AGAIN:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import random
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 from quorate.chaos.orders import Orders, write_orders
 from tests.support.cluster import Cluster
@@ -20,53 +18,32 @@ LAG_MAX = 1_000  # entries that a node may lag behind under load, and still coun
 VOTES_A_FAULT_MAX = 15_000  # cast while a fault is repaired; those of 50 faults fit into the default dedup window
 
 
-class Struck(NamedTuple):
-    """When a fault began, and from when on the affected nodes surely did not answer (monotonic)."""
-
-    at_s: float
-    silent_s: float
+Fault = Callable[[Cluster], object]
 
 
-Fault = Callable[[Cluster], Struck]
-
-
-class Outcome(NamedTuple):
-    history: History
-    gaps_s: list[float]  # for each fault the time to the next accepted write, as the clients measured it
-
-
-def kill_leader(cluster: Cluster) -> Struck:
+def kill_leader(cluster: Cluster) -> None:
     """kill -9 of the leader. It is started again when another node leads."""
     victim = cluster.leader()
-    at_s = time.monotonic()
     victim.kill()
-    struck = Struck(at_s, time.monotonic())
     cluster.leader(other_than=victim)
     victim.start()
-    return struck
 
 
-def pause_leader(cluster: Cluster) -> Struck:
+def pause_leader(cluster: Cluster) -> None:
     """SIGSTOP of the leader. It continues when another node leads, and still believes that it leads itself."""
     victim = cluster.leader()
-    at_s = time.monotonic()
     victim.pause()
-    struck = Struck(at_s, time.monotonic())
     cluster.leader(other_than=victim)
     victim.resume()
-    return struck
 
 
-def kill_all(cluster: Cluster) -> Struck:
+def kill_all(cluster: Cluster) -> None:
     """kill -9 of all nodes at once. All are started again. For nodes of `powerless` this is a power cut."""
-    at_s = time.monotonic()
     for node in cluster.nodes:
         node.signal(signal.SIGKILL)
     for node in cluster.nodes:
         node.ended()
-    struck = Struck(at_s, time.monotonic())
     cluster.start()
-    return struck
 
 
 def powerless(folder: Path, seed: int) -> Cluster:
@@ -78,15 +55,12 @@ def powerless(folder: Path, seed: int) -> Cluster:
     return cluster
 
 
-FAULTS: dict[str, Fault] = {"kill": kill_leader, "pause": pause_leader, "kill-all": kill_all, "power": kill_all}
-
-
 def votes(count: int) -> dict[str, str]:
     """id -> option, for `count` ids."""
     return {f"v{i:07d}": OPTIONS[i % 7 % len(OPTIONS)] for i in range(count)}
 
 
-def vote_through(cluster: Cluster, fault: Fault, *, count: int, times: int, seed: int) -> Outcome:
+def vote_through(cluster: Cluster, fault: Fault, *, count: int, times: int, seed: int) -> History:
     """Cast at least `count` votes (3 % of them twice) from 16 clients at all nodes, with `times` faults in that time.
 
     There is one fault at a time. Before each fault the cluster is whole, and the fault comes at a random moment. The
@@ -97,14 +71,13 @@ def vote_through(cluster: Cluster, fault: Fault, *, count: int, times: int, seed
     order = sends(supply, twice=0.03, seed=seed, within=count // 2)
     voters = Voters(cluster.urls, history, order, clients=16, seed=seed, goal=count)
     voters.start()
-    struck: list[Struck] = []
     for i in range(times):
         cluster.wait_whole(lag_max=LAG_MAX)
         # Each fault has its part of the voting. If that part has begun already, the fault comes some votes later.
         voters.wait_until(max((i + chance.random()) / (times + 1), voters.share + chance.random() / (times + 1)))
         assert voters.voting, f"all {len(supply):,} votes were cast before fault {i + 1} of {times}"
-        struck.append(fault(cluster))
+        fault(cluster)
     voters.enough()
     voters.finish(deadline_s=60 + count / 500)
     history.keep(voters.begun)
-    return Outcome(history, [voters.first_accepted_s(after_s=s.silent_s) - s.at_s for s in struck])
+    return history

@@ -1,7 +1,7 @@
 """All nodes lose their power at once, under load. Acknowledged votes are there after the restart.
 
 The processes and sockets are real. Only the disks forget unsynced data (`chaos/victim`).
-`python -m tests.system.long_run --fault power` is a longer run of the same.
+`quorate chaos --faults power-cut-all` is a longer run of the same.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def test_power_loss_of_all_nodes_loses_nothing_acknowledged(tmp_path: Path) -> N
     print(f"seed {seed}")
     with faults.powerless(tmp_path, seed) as cluster, cluster.client() as client:
         client.create_poll("mood", faults.OPTIONS)
-        seen = faults.vote_through(cluster, faults.kill_all, count=3_000, times=3, seed=seed)
+        history = faults.vote_through(cluster, faults.kill_all, count=3_000, times=3, seed=seed)
         for node in cluster.nodes:
             assert 4 == node.output().count("holds_back=True"), "the node ran on a disk that forgets nothing"
-        assert_exact(cluster, "mood", seen.history)
+        assert_exact(cluster, "mood", history)
