@@ -189,6 +189,27 @@ def test_a_copy_from_before_a_learner_became_a_voter_is_found_out() -> None:
         assert {} == net.halted
 
 
+def test_a_copy_from_when_its_node_was_a_learner_is_called_old_before_it_is_sent_what_it_lacks() -> None:
+    """Its log names the node without saying which disk is meant (seed 20263 of the simulation)."""
+    with OurNet(1) as net:
+        net.start_all("abc")
+        leader = net.elect()
+        net.names.append("d")
+        net.start("d")
+        net.wait_for(net.replicas[leader].change_members(lambda members: members.adding("d", "d")))
+        assert net.until(lambda: "d" in {member.id for member in net.replicas["d"].members()}, limit_s=20)
+        assert net.until(lambda: net.journal("d").synced_index == net.last_index("d"), limit_s=1)
+        assert [""] == [member.incarnation for member in net.replicas["d"].members() if member.id == "d"]
+        copy = net.copy_of_disk("d")
+        assert net.until(lambda: net.replicas["d"].status().voter, limit_s=20)
+        committed(net, leader, "x")
+        net.run(2)
+        net.listen(no_entries)
+        restart_with(net, "d", copy)
+        assert net.until(lambda: is_old(net, "d"), limit_s=1)
+        assert {} == net.halted
+
+
 def test_a_former_leader_with_an_old_disk_does_not_lead_its_term_again() -> None:
     with OurNet(2) as net:
         net.start_all("abc")

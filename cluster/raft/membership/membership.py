@@ -177,12 +177,10 @@ class Membership:
     def disowned(self) -> str | None:
         """In words: the log means another disk than this node's; neither its copies nor its ballots count. Or None.
 
-        The log of a disk that is an old copy may end before the entry that made it a member.
+        The log of a disk that is an old copy may end before the entry that made it a voter.
         """
-        me = None if self.current is None else self.current.get(self._node_id)
-        if me is None and not self._forgot:
-            return None
-        if me is not None and me.incarnation in ("", self._bootstrap.identity.incarnation):
+        meant = self.incarnation_of(self._node_id)  # "" if the log does not name this node, or not which disk is meant
+        if meant == self._bootstrap.identity.incarnation or (not meant and not self._forgot):
             return None
         words = forgotten_words if self._bootstrap.formed or self._forgot else new_disk_words
         return words(self._node_id)
