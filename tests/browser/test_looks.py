@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from tests.browser.conftest import Pages
 from tests.browser.polls import Polls, card, counts, names, option
 from tests.support.cluster import Cluster
+from tests.support.contrast import contrast
 
 NARROW, WIDE = 360, 1280
 
@@ -87,20 +88,6 @@ def test_every_text_stands_out_from_what_is_behind_it(scheme: str, cluster: Clus
     pairs += [("ink", "bar"), ("ink", "lead"), ("warn", "paper"), ("paper", "ink")]
     poor = {pair: contrast(colors[pair[0]], colors[pair[1]]) for pair in pairs}
     assert {} == {pair: ratio for pair, ratio in poor.items() if ratio < 4.5}
-
-
-def contrast(one: str, other: str) -> float:
-    bright, dark = sorted([luminance(one), luminance(other)], reverse=True)
-    return (bright + 0.05) / (dark + 0.05)
-
-
-def luminance(color: str) -> float:
-    """WCAG's relative luminance of #rgb or #rrggbb."""
-    digits = color.removeprefix("#")
-    digits = digits if len(digits) == 6 else "".join(2 * digit for digit in digits)
-    parts = [int(digits[at : at + 2], 16) / 255 for at in (0, 2, 4)]
-    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
-    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def test_without_javascript_the_page_says_where_to_ask(cluster: Cluster, polls: Polls, pages: Pages) -> None:

@@ -9,7 +9,8 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Pages
-from tests.browser.test_looks import NARROW, WIDE, contrast
+from tests.browser.test_looks import NARROW, WIDE
+from tests.support.contrast import contrast
 from tests.unit.chaos.report_files import drawn, random_history, with_a_lost_vote
 
 PAPER = 703  # A4 without its margins

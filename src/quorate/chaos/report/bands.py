@@ -27,7 +27,7 @@ HEIGHTS = {
     "leader": 20,
     "paused": 14,
     "down": 20,
-    "candidate": 14,
+    "candidate": 20,
     "follower": 8,
     "learner": 8,
     "starting": 4,
