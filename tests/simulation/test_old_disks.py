@@ -15,9 +15,7 @@ from quorate.cluster.raft import messages
 from quorate.cluster.raft.remembered import Remembered
 from quorate.cluster.raft.storage.memory_file import NAME
 from tests.simulation.cluster import SimDirectory
-from tests.simulation.history import play
 from tests.simulation.network import SimTransport
-from tests.simulation.schedule import Schedule, Step
 from tests.stock.net import DROP
 from tests.stock.our_net import OurNet
 
@@ -186,27 +184,6 @@ def test_a_copy_from_before_a_learner_became_a_voter_is_found_out() -> None:
         assert not net.replicas["d"].status().voter
         assert is_old(net, "d")
         assert net.directories["d"].identity.incarnation not in {m.incarnation for m in net.replicas[leader].members()}
-        assert {} == net.halted
-
-
-def test_a_copy_from_when_its_node_was_a_learner_is_called_old_before_it_is_sent_what_it_lacks() -> None:
-    """Its log names the node without saying which disk is meant (seed 20263 of the simulation)."""
-    with OurNet(1) as net:
-        net.start_all("abc")
-        leader = net.elect()
-        net.names.append("d")
-        net.start("d")
-        net.wait_for(net.replicas[leader].change_members(lambda members: members.adding("d", "d")))
-        assert net.until(lambda: "d" in {member.id for member in net.replicas["d"].members()}, limit_s=20)
-        assert net.until(lambda: net.journal("d").synced_index == net.last_index("d"), limit_s=1)
-        assert [""] == [member.incarnation for member in net.replicas["d"].members() if member.id == "d"]
-        copy = net.copy_of_disk("d")
-        assert net.until(lambda: net.replicas["d"].status().voter, limit_s=20)
-        committed(net, leader, "x")
-        net.run(2)
-        net.listen(no_entries)
-        restart_with(net, "d", copy)
-        assert net.until(lambda: is_old(net, "d"), limit_s=1)
         assert {} == net.halted
 
 
@@ -379,12 +356,3 @@ def test_what_a_peer_remembers_counts_when_it_has_accepted_this_node(accepted: s
         elif accepted == "it sends a message":
             net.deliver(peer, here, messages.Append(net.term(here), 1, 1, 0, []))
         assert is_old(net, here) == (accepted != "not yet")
-
-
-def test_a_copy_from_before_its_node_was_a_member_is_found_out_in_a_history() -> None:
-    """Its log does not name the node, and it is old all the same. The smallest schedule that failed: the copy is of the
-    disk that replaces another one, made before its node is taken in."""
-    steps = ((2, 0.918, "partition"), (1000, 1.0, "replace"), (1001, 2.0, "old disk"), (8, 2.029, "copy"))
-    verdict = play(Schedule(20027, "abc", 2.5, tuple(Step(*each) for each in steps)))
-    assert [] == verdict.broken
-    assert 1 == verdict.put_back == verdict.found_out
