@@ -66,6 +66,8 @@ CATCHES: dict[str, Catch] = {
     "commit-index-from-a-snapshot-message": Catch(dramas.PASSED_BY_A_SNAPSHOT, 1.0, DIFFER),
     "older-term-committed-by-counting": Catch(dramas.FIGURE_8, 1.0, FORGOT),
     "ballot-counted-twice": Catch(dramas.BALLOT_TWICE, 0.25, DIFFER),
+    "snapshot-says-never": Catch(dramas.IN_A_SNAPSHOT, 1.0, "was told no, and"),
+    "torn-tail-accepted": Catch(RESTARTS, 0.2, f"is damaged|{DIFFER}|has another entry|{FORGOT}"),
     "false-acknowledgement": Catch(dramas.OTHER_TAIL, 1.0, "was told success"),
     "learner-in-the-majority": Catch(dramas.LEARNER, 1.0, DIFFER),
     "wiped-disk-keeps-its-ballot": Catch(dramas.EMPTY_DISK, 1.0, DIFFER),

@@ -79,6 +79,19 @@ def _passed_by_a_snapshot(net: OurNet, rng: random.Random) -> None:
     assert net.until(lambda: net.journal(new).first_index > net.journal(old).first_index + 20)
 
 
+def _counted_in_a_snapshot(net: OurNet, rng: random.Random) -> None:
+    """A leader hears nothing of what became of its entries: they are counted, and it gets them in a snapshot."""
+    old = net.elect()
+    net.wire.loss = {(name, old): 1.0 for name in net.others(old)}
+    net.propose_all(old, "kept", rng.randint(3, 10))
+    net.run(0.1)
+    net.partition([old], net.others(old))
+    net.wire.loss = {}
+    new = net.elect(net.others(old))
+    net.propose_all(new, "more", rng.randint(100, 200), each_s=0.02)
+    assert net.until(lambda: net.journal(new).first_index > net.journal(old).last_index)
+
+
 def _big_entries_before_the_other_tail(net: OurNet, rng: random.Random) -> None:
     """A leader does not hear that its big entries have arrived. Then it is cut off, and goes on alone. So the next
     leader sends it what both have in several messages, before the place where the two logs differ."""
@@ -212,6 +225,7 @@ def _confirms(net: OurNet, name: str) -> bool:
 NEW_LEADER = _play("abc", _read_of_a_new_leader)
 OTHER_TAIL = _play("abc", _other_tail)
 PASSED_BY_A_SNAPSHOT = _play("abc", _passed_by_a_snapshot, snapshot_bytes=8_000, keep_bytes=500)
+IN_A_SNAPSHOT = _play("abc", _counted_in_a_snapshot, snapshot_bytes=8_000, keep_bytes=500)
 BIG_ENTRIES = _play("abc", _big_entries_before_the_other_tail)
 LEARNER = _play("abc", _alone_with_a_learner)
 FIGURE_8 = _play("abc", _commits_by_an_older_term)

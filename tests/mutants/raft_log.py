@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from quorate.cluster.raft.engine.engine import Engine
 from quorate.cluster.raft.engine.replication import Replication
+from quorate.cluster.raft.storage import replay
 from tests.mutants.planting import Change, Mutant
 
 COUNT_ALL = """\
@@ -85,5 +86,22 @@ MUTANTS = (
         "older-term-committed-by-counting",
         "A leader commits an entry of an earlier term as soon as a majority has it.",
         (Change(Engine.tick, "self._counting_copies, self._wants_tick = True, False", COUNT_OLD),),
+    ),
+    Mutant(
+        "snapshot-says-never",
+        "A proposal that a snapshot passes over is told to have changed nothing, though it may be in the snapshot.",
+        (Change(Engine.snapshot_installed, "ProposalOutcome.UNKNOWN", "ProposalOutcome.NEVER"),),
+    ),
+    Mutant(
+        "torn-tail-accepted",
+        "A node that lost its power takes the torn end of its log for entries.",
+        (
+            Change(
+                replay._read_records,
+                "if stop > size_all or crc32(view[at + 4 : stop]) != crc:",
+                "if stop > size_all or kind not in (1, 2, 3, 4, 5):",
+            ),
+            Change(replay._read_records, " or hashed.digest() != chain", ""),
+        ),
     ),
 )

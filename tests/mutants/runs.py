@@ -39,7 +39,7 @@ RUNS: dict[str, ChaosCatch] = {
     "read-from-the-future": ChaosCatch("kill-follower", 10, "real_time|reads"),
     "min-version-ignored": ChaosCatch("kill-follower,pause-follower", 15, "real_time"),
     "inc-flush": ChaosCatch("kill-leader", 15, "sinks"),
-    "no-fence": ChaosCatch("leader-paused-in-flush", 25, "sinks"),
+    "no-fence": ChaosCatch("leader-paused-in-flush", 60, "sinks"),
     "older-totals-under-an-equal-fence": ChaosCatch("kill-follower", 10, "sinks"),
 }
 
