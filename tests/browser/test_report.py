@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.browser.conftest import Pages
 from tests.browser.test_looks import NARROW, WIDE
 from tests.support.contrast import contrast
-from tests.unit.chaos.report_files import drawn, random_history, with_a_lost_vote
+from tests.unit.chaos.report_files import drawn, later, random_history, with_a_lost_vote
 
 PAPER = 703  # A4 without its margins
 LEAST_CONTRAST = 4.5  # WCAG 2.2, 1.4.3
@@ -51,7 +51,8 @@ OVERLAPS = """() => {
 
 @pytest.fixture(params=["clean", "violated"])
 def report(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    records = random_history() if request.param == "clean" else with_a_lost_vote(random_history())
+    right = later(random_history(), 20_000)
+    records = right if request.param == "clean" else with_a_lost_vote(right)
     text, verdict, _ = drawn(tmp_path, records)
     assert request.param == verdict.verdict
     path = tmp_path / "report.html"

@@ -91,6 +91,16 @@ def with_a_lost_vote(records: list[Record]) -> list[Record]:
     raise AssertionError("no vote was acknowledged")
 
 
+def later(records: list[Record], by_s: float) -> list[Record]:
+    """The same, when the run has gone on for a while: its moments have longer names."""
+    moved = []
+    for record in records:
+        times = {name: getattr(record, name, None) for name in ("at", "until", "begun", "ended")}
+        changes = {name: at + by_s for name, at in times.items() if at is not None}
+        moved.append(msgspec.structs.replace(record, **changes))
+    return moved
+
+
 def write_history(folder: Path, records: Iterable[Record]) -> Path:
     path = folder / "history.ndjson"
     file = HistoryFile(path)

@@ -134,6 +134,16 @@ def test_operations_belong_to_each_fault_that_was_active_while_they_were_under_w
     assert [2.0, None] == [fault.ended for fault in story.faults]
 
 
+def test_what_a_queue_does_not_tell_is_no_unknown_outcome(tmp_path: Path) -> None:
+    published = vote_at(1, 1.0, 1.1, "unknown")
+    published.door = "nsq"
+    fault = Fault(0.5, 1, "delay", "begin", ["n1"], "")
+    _, _, story = drawn(tmp_path, [Header(1, "t", 1, 0, {}, 9), fault, published, vote_at(2, 1.0, None, "unknown")])
+    (delay,) = story.by_fault
+    assert (2, 0, 1) == (delay.operations, delay.acknowledged, delay.unknown)
+    assert (2, 1) == (sum(story.timeline.operations), sum(story.timeline.unknown))
+
+
 def test_latencies_are_told_apart_by_a_tenth_and_belong_to_the_moment_of_sending(tmp_path: Path) -> None:
     votes = [vote_at(n, 1.0, 1.02) for n in range(98)] + [vote_at(n, 1.0, 5.0) for n in range(98, 101)]
     _, _, story = drawn(tmp_path, [Header(1, "t", 1, 0, {}, 9), *votes, End(10.0, 101, True)])

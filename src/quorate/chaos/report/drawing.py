@@ -100,7 +100,7 @@ class Axis:
 def _tick(at: float, span: float) -> str:
     if span < 10:
         return f"{at:.3f}".rstrip("0").rstrip(".") + " s"
-    return f"{at:g} s" if span <= 100 else f"{at // 60:.0f}:{at % 60:02.0f}"
+    return f"{at:.0f} s" if span <= 100 else f"{at // 60:.0f}:{at % 60:02.0f}"
 
 
 def marker(axis: Axis, at: float | None, height: float) -> str:

@@ -38,7 +38,7 @@ class FaultTimes:
             counts[UNKNOWN] += 1
         elif outcome == "fail":
             counts[REFUSED] += 1
-        elif is_vote:
+        elif is_vote and outcome == "ok":
             counts[ACKNOWLEDGED] += 1
 
     def by_kind(self) -> tuple[list[KindFigures], KindFigures]:

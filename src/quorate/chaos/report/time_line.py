@@ -29,7 +29,8 @@ class TimeLineCounts:
             self._note_latency(begun, ended - begun)
 
     def _place(self, at: float) -> int:
-        return min(max(int(at / self._bucket_s), 0), self._number - 1)
+        place = int(at / self._bucket_s)
+        return place if 0 <= place < self._number else min(max(place, 0), self._number - 1)
 
     def _note_latency(self, begun: float, latency_s: float) -> None:
         place = self._place(begun)
