@@ -9,7 +9,6 @@ from quorate.chaos.report.drawing import Axis, block, figure, legend, marker, pi
 from quorate.chaos.report.story import FaultSpan, NodeSpan, RunStory
 from quorate.words import count
 
-KINDS_MAX = 100
 BAND, LANE = 17, 26  # heights
 BANDS_A_FIGURE = 30  # so that none is longer than a page of paper
 
@@ -39,7 +38,7 @@ MIDDLE = 13
 def fault_bands(story: RunStory, axis: Axis, mark: float | None) -> str:
     if not story.faults:
         return ""
-    by_kind: dict[str, list[FaultSpan]] = {kind.name: [] for kind in story.by_fault[:KINDS_MAX]}
+    by_kind: dict[str, list[FaultSpan]] = {kind.name: [] for kind in story.by_fault}
     for fault in story.faults:
         if fault.name in by_kind:
             by_kind[fault.name].append(fault)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import accumulate
 
 from quorate.chaos.history import Fault
-from quorate.chaos.report.story import FAULTS_MAX, FaultSpan, KindFigures
+from quorate.chaos.report.story import FAULTS_MAX, KINDS_MAX, NAME_MAX, VICTIMS_MAX, WORDS_MAX, FaultSpan, KindFigures
 
 OPERATIONS, ACKNOWLEDGED, UNKNOWN, REFUSED = range(4)
 
@@ -21,7 +21,9 @@ class FaultTimes:
         self.spans, self.left_out = spans[:FAULTS_MAX], max(0, len(spans) - FAULTS_MAX)
         self._span_s = span_s
         self._all = Counter(span.name for span in spans)
-        self._order = {name: place for place, name in enumerate(order)}
+        places = {name[:NAME_MAX]: place for place, name in enumerate(order)}
+        kinds = sorted({span.name for span in self.spans}, key=lambda name: (places.get(name, len(places)), name))
+        self._kinds, self.kinds_left_out = kinds[:KINDS_MAX], max(0, len(kinds) - KINDS_MAX)
         self._cuts = sorted({at for span in self.spans for at in (span.begun, self._end(span))})
         self._counts: dict[tuple[int, int], list[int]] = {}
 
@@ -43,30 +45,22 @@ class FaultTimes:
 
     def by_kind(self) -> tuple[list[KindFigures], KindFigures]:
         """Each kind of fault, in the order in which they were asked for; and the time without any."""
-        active = self._active()
-        kinds = sorted(active, key=lambda name: (self._order.get(name, len(self._order)), name))
-        anything = [any(at) for at in zip(*active.values(), strict=True)] if active else [False] * self._pieces
-        busy = KindFigures("", sum(self._all.values()), *self._under_way(anything))
+        busy = KindFigures("", sum(self._all.values()), *self._under_way(self.spans))
         total = [sum(counts[each] for counts in self._counts.values()) for each in range(4)]
         broken = (busy.operations, busy.acknowledged, busy.unknown, busy.refused)
         quiet = KindFigures("", 0, *(whole - part for whole, part in zip(total, broken, strict=True)))
-        return [KindFigures(name, self._all[name], *self._under_way(active[name])) for name in kinds], quiet
-
-    @property
-    def _pieces(self) -> int:
-        return len(self._cuts) + 1
-
-    def _active(self) -> dict[str, list[bool]]:
-        """For each kind, the pieces of time in which one of it was active."""
-        active: dict[str, list[bool]] = {}
+        of: defaultdict[str, list[FaultSpan]] = defaultdict(list)
         for span in self.spans:
-            pieces = active.setdefault(span.name, [False] * self._pieces)
-            for piece in range(bisect_left(self._cuts, span.begun) + 1, bisect_left(self._cuts, self._end(span)) + 1):
-                pieces[piece] = True
-        return active
+            of[span.name].append(span)
+        return [KindFigures(name, self._all[name], *self._under_way(of[name])) for name in self._kinds], quiet
 
-    def _under_way(self, active: Sequence[bool]) -> list[int]:
-        before = [0, *accumulate(active)]
+    def _under_way(self, spans: Sequence[FaultSpan]) -> list[int]:
+        """What became of the operations during any of these."""
+        rises = [0] * (len(self._cuts) + 2)  # by piece of time: how many begin to be active there, less those that end
+        for span in spans:
+            rises[bisect_left(self._cuts, span.begun) + 1] += 1
+            rises[bisect_left(self._cuts, self._end(span)) + 1] -= 1
+        before = [0, *accumulate(number > 0 for number in accumulate(rises))]
         sums = [0, 0, 0, 0]
         for (first, last), counts in self._counts.items():
             if before[last + 1] > before[first]:
@@ -78,7 +72,8 @@ def _spans(faults: Sequence[Fault]) -> list[FaultSpan]:
     spans: dict[int, FaultSpan] = {}
     for fault in faults:
         if fault.phase == "begin":
-            spans[fault.number] = FaultSpan(fault.number, fault.name, fault.at, None, fault.victims, fault.words)
+            name, words = fault.name[:NAME_MAX], fault.words[:WORDS_MAX]
+            spans[fault.number] = FaultSpan(fault.number, name, fault.at, None, fault.victims[:VICTIMS_MAX], words)
         elif fault.number in spans and fault.at >= spans[fault.number].begun:
             spans[fault.number].ended = fault.at
     return sorted(spans.values(), key=lambda span: span.begun)

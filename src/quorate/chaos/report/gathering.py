@@ -28,7 +28,7 @@ from quorate.chaos.history import (
 from quorate.chaos.report.fault_times import FaultTimes
 from quorate.chaos.report.lanes import NodeLanes
 from quorate.chaos.report.levels import LevelSeries, SinkSeries
-from quorate.chaos.report.story import BUCKETS_MAX, NODES_MAX, RunFacts, RunStory
+from quorate.chaos.report.story import BUCKETS_MAX, KINDS_MAX, NODES_MAX, RunFacts, RunStory
 from quorate.chaos.report.time_line import TimeLineCounts
 from quorate.unreadable import UNREADABLE
 
@@ -86,6 +86,7 @@ def gather(path: Path, seconds: float) -> RunStory:
         sights.faults.spans,
         sights.faults.left_out,
         by_fault,
+        sights.faults.kinds_left_out,
         quiet,
         sights.lanes.spans(sights.faults.spans, sights.span_s),
         sights.waiting.levels(),
@@ -149,7 +150,7 @@ class _Sights:
             header.duration_s,
             self.span_s,
             header.is_ours,
-            header.faults,
+            header.faults[:KINDS_MAX],
             header.asked_to_reach,
         )
 

@@ -9,6 +9,10 @@ import msgspec
 
 BUCKETS_MAX = 300  # of the time line
 FAULTS_MAX = 2_000  # that are kept; the others are only counted
+KINDS_MAX = 100  # of faults
+VICTIMS_MAX = 16  # of a fault
+SITUATIONS_MAX = 500
+NAME_MAX, WORDS_MAX = 256, 1_000  # characters
 NODES_MAX = 16  # lanes
 SINKS_MAX = 8
 SPANS_MAX = 400  # in a lane
@@ -84,6 +88,7 @@ class RunStory(msgspec.Struct):
     faults: list[FaultSpan]
     faults_left_out: int
     by_fault: list[KindFigures]
+    kinds_left_out: int
     quiet: KindFigures  # what was under way while nothing was broken
     nodes: dict[str, list[NodeSpan]]
     waiting_bytes: Levels  # votes in the nodes' queues

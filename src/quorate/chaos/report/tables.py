@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from quorate.chaos import noticing, reached
 from quorate.chaos.report.drawing import clock, details, safe, seconds, table
-from quorate.chaos.report.story import KindFigures, RunStory
+from quorate.chaos.report.story import SITUATIONS_MAX, KindFigures, RunStory
 from quorate.chaos.verdict import Verdict
 from quorate.words import LEVELS, count
 
 LISTED_MAX = 500  # faults
-KINDS_MAX = 100
 PROPERTIES = {
     "counted_once": "each acknowledged vote is counted once, each other at most once",
     "reads": "a read shows all votes at or below its version, and none above",
@@ -27,13 +26,15 @@ def by_fault(story: RunStory) -> str:
     if not story.by_fault:
         return ""
     heads = ["While active", "Faults", "Operations", "Acknowledged", "Unknown", "Refused"]
-    rows = [_kind(safe(kind.name), kind) for kind in story.by_fault[:KINDS_MAX]]
+    rows = [_kind(safe(kind.name), kind) for kind in story.by_fault]
     rows.append(_kind("nothing was broken", story.quiet))
     note = (
         "<p>Operations that were under way while a fault of this kind was active, so one may count in several rows. "
         "Acknowledged are requests of votes; refused is what surely had no effect.</p>"
     )
-    return _section("by-fault", "By kind of fault", note + table(heads, rows, name="numbers", label="By kind of fault"))
+    listed = table(heads, rows, name="numbers", label="By kind of fault")
+    more = f"<p>{count(story.kinds_left_out, 'more kind')}, not listed.</p>" if story.kinds_left_out else ""
+    return _section("by-fault", "By kind of fault", note + listed + more)
 
 
 def _kind(name: str, kind: KindFigures) -> list[str]:
@@ -44,7 +45,10 @@ def _kind(name: str, kind: KindFigures) -> list[str]:
 def reached_list(verdict: Verdict, story: RunStory) -> str:
     words = reached.DERIVED | noticing.NOTICED
     asked = dict.fromkeys(story.run.asked_to_reach)
-    rows = [[_mark("missed", "✗ missed"), safe(name), safe(words.get(name, "")), "", "yes"] for name in verdict.missed]
+    rows = [
+        [_mark("missed", "✗ missed"), safe(name), safe(words.get(name, "")), "", "yes"]
+        for name in verdict.missed[:SITUATIONS_MAX]
+    ]
     rows += [
         [
             _mark("done", "✓ reached"),
@@ -53,7 +57,7 @@ def reached_list(verdict: Verdict, story: RunStory) -> str:
             f"{each.times:,}",
             "yes" if name in asked else "",
         ]
-        for name, each in verdict.reached.items()
+        for name, each in list(verdict.reached.items())[:SITUATIONS_MAX]
     ]
     if not rows:
         return ""
