@@ -25,6 +25,7 @@ mkdir -p .cache
 rm -f .cache/coverage .cache/coverage.*
 status=0
 # Tracing makes a test several times slower: the limit is there for a test that hangs.
+export QUORATE_SEEDS="${QUORATE_SEEDS:-100}" # histories of the simulation; a thousand would take half an hour
 .venv/bin/coverage run -m pytest -q "${folders[@]}" --timeout 900 || status=$?
 .venv/bin/coverage combine --quiet
 .venv/bin/coverage report
