@@ -72,6 +72,7 @@ class TwoLeaders:
         self._nodes[1].state.apply(self._nodes[0].formed[0])
         self._sinks = [SqliteSink(path) for _ in self._nodes]
         self._tallies: dict[tuple[str, int], dict[str, int]] = {}  # by poll and version
+        self._has_tables = False
         self._fences: dict[str, str] = {}
         self._versions: dict[tuple[str, str], int] = {}  # by poll and fence
         self._leaders: list[Leadership] = []
@@ -129,6 +130,9 @@ class TwoLeaders:
     def _flush(self, leadership: Leadership) -> None:
         with suppress(Deposed, Stopped, NoLeader):
             leadership.flush()
+            self._has_tables = True
+        if not self._has_tables:
+            return
         with closing(sqlite3.connect(self._path)) as db:
             for poll, version, fence, results in db.execute("select id, version, fence, results from polls"):
                 self._look(poll, version, fence, msgspec.json.decode(results))
