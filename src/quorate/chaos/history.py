@@ -23,6 +23,7 @@ COUNT_MAX = 2**53  # up to here all programs read the same number
 MOMENT_MAX_S = 1e12
 
 Count = Annotated[int, msgspec.Meta(ge=-COUNT_MAX, le=COUNT_MAX)]
+Weight = Annotated[int, msgspec.Meta(ge=1, le=COUNT_MAX)]
 Moment = Annotated[float, msgspec.Meta(ge=-MOMENT_MAX_S, le=MOMENT_MAX_S)]
 Kind = Literal["ok", "fail", "unknown"]  # of an outcome
 Phase = Literal["begin", "end"]
@@ -49,7 +50,7 @@ class PollPlan(msgspec.Struct, tag="poll", tag_field="record", omit_defaults=Tru
     """A poll that the run made: its options, each with the weight of all its votes."""
 
     id: str
-    options: dict[str, Count]
+    options: dict[str, Weight]
     at: Moment
     write_ins: bool = False
 
@@ -72,7 +73,7 @@ class SentVote(msgspec.Struct, array_like=True, omit_defaults=True):
     option: str
     id: str | None = None
     poll: str | None = None
-    weight: Count = 1
+    weight: Weight = 1
 
 
 class Cast(HistoryOperation, tag="cast"):

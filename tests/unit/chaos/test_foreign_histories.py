@@ -83,6 +83,45 @@ def test_a_number_that_nobody_can_count_to_is_refused_with_its_line(
     assert f"line {wrong + 1} is no record of a history" in capsys.readouterr().err
 
 
+def check_changed(folder: Path, change: Callable[[dict[str, Any]], object], record: str) -> int:
+    """Change the first line of that kind, and check."""
+    lines = [json.loads(line) for line in write_history(folder, random_history()).read_text().splitlines()]
+    change(next(line for line in lines if line["record"] == record))
+    theirs = folder / "theirs.ndjson"
+    theirs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return main(["check", str(theirs)])
+
+
+@pytest.mark.parametrize("weight", [0, -1])
+def test_a_weight_that_no_vote_has_is_refused(weight: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == check_changed(
+        tmp_path, lambda plan: plan.update(options=dict.fromkeys(plan["options"], weight)), "poll"
+    )
+    assert "is no record of a history" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", [-1, 5])
+def test_an_answer_that_refuses_a_vote_which_nobody_sent_is_a_violation(
+    place: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refuse(cast: dict[str, Any]) -> None:
+        votes = cast["votes"][:1]
+        cast.update(votes=votes, applied=0, duplicates=0, rejected=[[place, "closed"]], outcome="ok", version=1)
+
+    assert 1 == check_changed(tmp_path, refuse, "cast")
+    assert f"refuses vote {place} of request" in capsys.readouterr().out
+
+
+def test_a_request_that_has_two_meanings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = [json.loads(line) for line in write_history(tmp_path, random_history()).read_text().splitlines()]
+    again = next(line for line in lines if line["record"] == "cast" and line.get("way") != "session")
+    lines.insert(-1, again | {"number": 9_999, "votes": [*again["votes"], *again["votes"]]})
+    theirs = tmp_path / "theirs.ndjson"
+    theirs.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert 2 == main(["check", str(theirs)])
+    assert "was sent again with other votes" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("factor", [1e-9, -1.0, 0.0, 1e9])
 def test_whatever_the_times_are_there_is_a_page(factor: float, tmp_path: Path) -> None:
     ours = write_history(tmp_path, with_a_lost_vote(random_history()))

@@ -32,6 +32,7 @@ from quorate.chaos.checkers.evidence import NEVER, Evidence
 from quorate.chaos.checkers.findings import Findings
 from quorate.chaos.checkers.loading import DECIDED, FAIL, IDS, OK, SESSION, UNKNOWN
 from quorate.chaos.checkers.resends import IdWindow
+from quorate.errors import Invalid
 
 APPLIED, DUPLICATE, REFUSED, NO_ANSWER, WITHOUT_EFFECT, MIXED = range(6)
 
@@ -93,7 +94,7 @@ class Requests:
         self._window = IdWindow(evidence)
 
     def judge(self) -> None:
-        """Fill the tables `vote`, `refusal` and `batch`."""
+        """Fill the tables `vote`, `refusal` and `batch`. Raises `Invalid` for a request that has two meanings."""
         for _, rows in groupby(self._evidence.select(ATTEMPTS), key=itemgetter(0)):
             attempts = [CastAttempt(*row) for row in rows]
             self._findings.count("counted_once", "requests")
@@ -105,6 +106,8 @@ class Requests:
         codes = struct.unpack(f"<{len(first.codes) // 4}I", first.codes)
         if len(attempts) > 1:
             self._findings.count("resends", "requests sent again")
+            if first.way != SESSION and any(attempt.codes != first.codes for attempt in attempts):
+                raise Invalid(f"no history: request {first.request} was sent again with other votes")
         for attempt in attempts:
             self._refused(codes, attempt)
         groups = list(_groups(codes, attempts))

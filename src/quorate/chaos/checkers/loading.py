@@ -84,6 +84,7 @@ class Loader:
 
     def _cast(self, place: int, cast: Cast) -> None:
         self._operation(cast)
+        self._check_places(place, cast)
         if cast.outcome == "ok" and cast.version is not None:
             self._check_sum(place, cast)
         if cast.outcome != "fail":
@@ -114,6 +115,14 @@ class Loader:
             cast.served_by or cast.node,
             *_ids(cast),
         )
+
+    def _check_places(self, place: int, cast: Cast) -> None:
+        """What it says of votes that are not in the request is taken away, so that nobody looks for them."""
+        strange = [each for each, _ in cast.rejected if not 0 <= each < len(cast.votes)]
+        if strange:
+            words = f"the answer refuses vote {strange[0]} of request {cast.request}, which has {len(cast.votes)}"
+            self._findings.violate("counted_once", words, [place])
+            cast.rejected = [pair for pair in cast.rejected if pair[0] not in strange]
 
     def _check_sum(self, place: int, cast: Cast) -> None:
         told = cast.applied + cast.duplicates + len(cast.rejected)
