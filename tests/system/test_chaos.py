@@ -73,6 +73,16 @@ def test_a_short_run_with_faults_is_clean_and_leaves_no_process(tmp_path: Path, 
     wait_for("no node is left", lambda: not left_behind(tmp_path))
 
 
+def test_votes_go_through_a_queue_that_lies(tmp_path: Path, started: list[ChaosProcess]) -> None:
+    faults = "nsqd-doubles,nsqd-requeues,nsqd-times-out,nsqd-dead,kill-leader"
+    process = begin(started, tmp_path, "--duration", "15s", "--seed", "4", "--faults", faults, "--services", "nsqd")
+    process.ended(ENDED_S)
+    verdict = judge(process.history)
+    assert ("clean", []) == (verdict.verdict, verdict.violations), (verdict.reasons, process.output())
+    assert verdict.reached["queued-vote-had-counted"].times > 0
+    wait_for("no process is left", lambda: not left_behind(tmp_path))
+
+
 def test_ctrl_c_ends_a_run_early_and_what_there_is_is_judged(tmp_path: Path, started: list[ChaosProcess]) -> None:
     process = begin(started, tmp_path, "--duration", "1h", "--seed", "2", "--faults", "kill-follower")
     wait_for("a fault is active", lambda: is_broken(process), deadline_s=60, seen=process.tail)

@@ -27,6 +27,7 @@ from quorate.chaos.nemeses.nemesis import NotNow
 from quorate.chaos.orders import Orders
 from quorate.chaos.proxies.links import Links
 from quorate.chaos.repair import bring_back
+from quorate.chaos.services.chaos_services import ChaosServices
 from quorate.chaos.victims import Victims
 from quorate.errors import QuorateError
 from quorate.processes.cluster import FreshCluster
@@ -52,11 +53,13 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         settings: Mapping[str, Any] | None = None,
         *,
         seed: int = 0,
+        services: ChaosServices | None = None,
         command: Sequence[str] = VICTIM,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
-        own = {"raft.snapshot_bytes": SNAPSHOT_BYTES, **(settings or {})}
+        self.services = services or ChaosServices({}, folder)
+        own = {"raft.snapshot_bytes": SNAPSHOT_BYTES, **(settings or {}), **self.services.settings()}
         BreakableNodes.__init__(self)
         FreshCluster.__init__(self, folder, size, own, command=command, env=env, cwd=cwd)
         self.links = Links({node.id: node.place.raft.port for node in self.nodes}, seed=seed)
@@ -166,6 +169,7 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
     def heal(self, deadline_s: float = HEAL_S) -> None:
         """End every fault, start every node, and wait until the cluster is whole. Raises `NeverHappened`."""
         self.links.heal()
+        self.services.heal()
         self.victims.heal()
         self.resume(self.nodes)
         end_s = time.monotonic() + deadline_s

@@ -6,7 +6,6 @@ import asyncio
 import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,6 +14,8 @@ from quorate.chaos.history import Fault
 from quorate.chaos.run import Facts
 from quorate.chaos.workload.exchange import AskedNode, KeptConnection, LostAnswer, NeverSent
 from quorate.chaos.workload.node_looks import KnownState
+from quorate.chaos.workload.queue_voter import QueuePlace
+from quorate.chaos.workload.sink_looks import SinkRows
 from quorate.client.http import Client
 from quorate.errors import ConfigError, Forbidden, Invalid, NoLeader, QuorateError, Unauthorized
 
@@ -25,7 +26,8 @@ NEEDED = "quorate chaos makes polls and votes in them, which needs the role mana
 
 
 class Elsewhere:
-    sqlite: Path | None = None
+    sinks: Sequence[SinkRows] = ()
+    queue: QueuePlace | None = None
 
     def __init__(
         self, nodes: Sequence[AskedNode], urls: Mapping[str, str], window: int, *, stopping: threading.Event

@@ -98,6 +98,8 @@ class Faulting(Generic[C]):
                 return
             second = self._begin(beside.name, beside.seed)
             ended_early = self._rest(beside.lasts_s if second is not None else 0.0, until)
+            if second is not None and self._active[second][0].needs_others:
+                self._end(first)
             self._end(second)
             if ended_early:
                 return

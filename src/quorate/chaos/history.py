@@ -17,6 +17,7 @@ from quorate.errors import Invalid
 from quorate.unreadable import UNREADABLE
 
 FORMAT = 1
+QUEUE = "nsq"  # the door of votes that are published
 LINE_BYTES_MAX = 64 * 1024 * 1024
 
 COUNT_MAX = 2**53  # up to here all programs read the same number
@@ -90,6 +91,12 @@ class Cast(HistoryOperation, tag="cast"):
     duplicates: Count = 0
     rejected: list[tuple[Count, str]] = []  # index of the vote, reason
     settles: bool = False  # sent in the end, when all was mended
+    follows_queue: bool = False  # a queue had it before, and was finished with it when this was sent
+
+
+def is_published(operation: HistoryOperation) -> bool:
+    """Through a queue, which never tells whether a vote counted: nothing is wrong if that is unknown."""
+    return isinstance(operation, Cast) and operation.door == QUEUE
 
 
 class Read(HistoryOperation, tag="read"):

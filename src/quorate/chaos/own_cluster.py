@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.faulting import BrokenNow, Faulting
@@ -15,6 +14,8 @@ from quorate.chaos.reachable import asked_of
 from quorate.chaos.run import Facts
 from quorate.chaos.workload.exchange import AskedNode
 from quorate.chaos.workload.node_looks import KnownState
+from quorate.chaos.workload.queue_voter import QueuePlace
+from quorate.chaos.workload.sink_looks import SinkRows
 
 WINDOW = 300_000  # votes.dedup_window: a long run goes through it several times
 SETTINGS = {"votes.dedup_window": WINDOW}
@@ -28,7 +29,8 @@ class OwnCluster:
         self, cluster: ChaosCluster, faults: Sequence[str], *, seed: int, duration_s: float, stopping: threading.Event
     ) -> None:
         self.nodes = [AskedNode(node.id, node.place.http.host, node.place.http.port) for node in cluster.nodes]
-        self.sqlite: Path | None = cluster.sqlite
+        self.sinks: Sequence[SinkRows] = cluster.services.sinks(cluster.sqlite)
+        self.queue: QueuePlace | None = cluster.services.queue()
         urls = {node.id: node.url for node in cluster.nodes}
         self.facts = Facts(urls, WINDOW, True, faults, asked_of(faults, duration_s), SETTINGS)
         self._cluster, self._seed, self._stopping = cluster, seed, stopping

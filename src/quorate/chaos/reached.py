@@ -16,6 +16,7 @@ DERIVED = {
     "unknown-outcome-had-counted": "a request without an answer turned out to have counted",
     "unknown-outcome-had-not-counted": "a request without an answer turned out not to have counted, and then counted",
     "unknown-outcome-refused-later": "a request without an answer was refused when it was sent again",
+    "queued-vote-had-counted": "a vote that was published to a queue had counted when it was sent to a node",
     "vote-refused-as-closed": "a vote was refused because its poll was closed",
     "read-of-an-older-version": "a read was answered by a node that was behind",
     "older-document-in-a-sink": "a sink showed a tally that was older than one known already",

@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from quorate import __version__
@@ -19,7 +18,9 @@ from quorate.chaos.history import FORMAT, End, Fault, Header, HistoryFile, OpenS
 from quorate.chaos.noticing import Noticing
 from quorate.chaos.workload.exchange import AskedNode
 from quorate.chaos.workload.node_looks import KnownState
+from quorate.chaos.workload.queue_voter import QueuePlace
 from quorate.chaos.workload.recorder import LiveCounts
+from quorate.chaos.workload.sink_looks import SinkRows
 from quorate.chaos.workload.workload import LoadShape, Workload
 from quorate.processes.waiting import NeverHappened
 
@@ -46,7 +47,11 @@ class Scenery(Protocol):
     def nodes(self) -> Sequence[AskedNode]: ...
 
     @property
-    def sqlite(self) -> Path | None: ...
+    def sinks(self) -> Sequence[SinkRows]:
+        """Databases that the cluster writes to, and that can be looked at."""
+
+    @property
+    def queue(self) -> QueuePlace | None: ...
 
     @property
     def facts(self) -> Facts: ...
@@ -108,7 +113,8 @@ class ChaosRun:
             known=scenery.known,
             noticed=lambda now, before: self._noticing.look(now, before),
             changed=self._changed,
-            sqlite=scenery.sqlite,
+            sinks=scenery.sinks,
+            queue=scenery.queue,
             shape=shape,
         )
         self._noticing = Noticing(

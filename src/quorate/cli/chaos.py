@@ -13,7 +13,7 @@ from quorate.cli.node_options import as_json, ca_given, ca_option, is_by_flag, t
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)([smh]?)", re.ASCII)
 LONGEST_S = 24 * 3600
-OF_OUR_OWN = {"nodes": "--nodes", "faults": "--faults", "mutant": "--mutant"}
+OF_OUR_OWN = {"nodes": "--nodes", "faults": "--faults", "services": "--services", "mutant": "--mutant"}
 
 
 def read_duration(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -28,6 +28,16 @@ def read_duration(ctx: click.Context, param: click.Parameter, value: str) -> flo
 def read_names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
     """Names that are given several times, or divided by commas."""
     return [name for value in values for name in re.split(r"[,\s]+", value) if name]
+
+
+def read_services(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, str]:
+    from quorate.chaos.services import chaos_services
+    from quorate.errors import Invalid
+
+    try:
+        return {} if value is None else chaos_services.read_services(value)
+    except Invalid as error:
+        raise click.BadParameter(error.detail, ctx, param) from None
 
 
 def read_against(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
@@ -60,6 +70,15 @@ def read_against(ctx: click.Context, param: click.Parameter, values: tuple[str, 
     "--seed", type=click.IntRange(0, 2**63 - 1), help="The same seed gives the same schedule.  [default: any]"
 )
 @click.option(
+    "--services",
+    is_flag=False,
+    flag_value="all",
+    callback=read_services,
+    metavar="NAME,…",
+    help="Servers beside the nodes, which break as well: mongo, consul, nsqd, each perhaps with an address, as "
+    "mongo=mongodb://127.0.0.1:27017. Without names: all that can be had here.",
+)
+@click.option(
     "--against",
     multiple=True,
     callback=read_against,
@@ -89,6 +108,7 @@ def chaos(
     faults: list[str],
     lists: bool,
     seed: int | None,
+    services: dict[str, str],
     against: list[str],
     mutant: str | None,
     history: Path | None,
@@ -120,6 +140,7 @@ def chaos(
         duration_s,
         faults,
         seed,
+        services,
         against,
         history,
         as_json,

@@ -31,6 +31,7 @@ from quorate.chaos.nemeses.all import ALL, EVERY, FAMILIES, chosen, usable
 from quorate.chaos.own_cluster import SETTINGS, OwnCluster
 from quorate.chaos.planted_bugs import BuggyNodes, PlantedBug, nodes_with, planted_bugs
 from quorate.chaos.run import ChaosRun, Scenery
+from quorate.chaos.services.chaos_services import SERVICES, SHOWN, ChaosServices
 from quorate.cli.check import CODES, judged_run, show
 from quorate.cli.exit_codes import exit_code_of
 from quorate.cli.node_options import print_json
@@ -52,6 +53,7 @@ class ChaosOptions:
     duration_s: float
     faults: list[str]
     seed: int | None
+    services: dict[str, str]  # names, with their addresses where one is given
     against: list[str]
     history: Path | None
     as_json: bool
@@ -161,8 +163,12 @@ class ChaosCommand:
         self._go(scenery, prefix)
 
     def _here(self, say: Callable[[str], None]) -> None:
+        with self._services(say) as services:
+            self._with(services, say)
+
+    def _with(self, services: ChaosServices, say: Callable[[str], None]) -> None:
         options = self._options
-        cluster, asked = self._cluster(), self._faults_asked()
+        cluster, asked = self._cluster(services), self._faults_asked()
         names, missing = usable(cluster, [] if asked == [NONE] else chosen(asked))
         if missing and EVERY not in asked:
             listed = "; ".join(f"{name}: {why}" for name, why in missing.items())
@@ -173,19 +179,27 @@ class ChaosCommand:
             f"seed {self._seed}, {count(options.nodes, 'node')}, {count(len(names), 'kind')} of faults; "
             f"history: {self._history}"
         )
-        for name, why in missing.items():
-            say(f"left out: {name}: {why}")
+        for why in dict.fromkeys(missing.values()):
+            say(f"left out: {', '.join(name for name, each in missing.items() if each == why)}: {why}")
         with cluster:
             scenery = OwnCluster(
                 cluster, names, seed=self._seed, duration_s=options.duration_s, stopping=self._stopping
             )
             self._go(scenery, "chaos")
 
-    def _cluster(self) -> ChaosCluster:
+    def _cluster(self, services: ChaosServices) -> ChaosCluster:
         nodes, size = self._nodes, self._options.nodes
         if nodes is None:
-            return ChaosCluster(self._cluster_folder, size, SETTINGS, seed=self._seed)
-        return ChaosCluster(self._cluster_folder, size, SETTINGS, seed=self._seed, command=nodes.command, env=nodes.env)
+            return ChaosCluster(self._cluster_folder, size, SETTINGS, seed=self._seed, services=services)
+        return ChaosCluster(
+            self._cluster_folder,
+            size,
+            SETTINGS,
+            seed=self._seed,
+            services=services,
+            command=nodes.command,
+            env=nodes.env,
+        )
 
     def _faults_asked(self) -> list[str]:
         """Those under which a planted bug is caught soon, unless others are asked for."""
@@ -193,6 +207,26 @@ class ChaosCommand:
         if self._nodes is None or options.faults_are_chosen:
             return options.faults
         return self._nodes.bug.faults or options.faults
+
+    @contextlib.contextmanager
+    def _services(self, say: Callable[[str], None]) -> Iterator[ChaosServices]:
+        """Servers that are asked for by name must be there; of all of them, those that can be had."""
+        asked = self._options.services
+        services = ChaosServices(asked, self._cluster_folder, seed=self._seed)
+        try:
+            if asked:
+                say(f"starting {', '.join(SHOWN[name] for name in asked)}")
+            services.start()
+            for name, how in services.had.items():
+                say(f"{SHOWN[name]}: {how}")
+            if services.missing and (set(asked) != set(SERVICES) or not services.had):
+                listed = "; ".join(f"{SHOWN[name]}: {why}" for name, why in services.missing.items())
+                raise click.UsageError(f"--services: {listed}.")
+            for name, why in services.missing.items():
+                say(f"it runs without {SHOWN[name]}: {why}")
+            yield services
+        finally:
+            services.close()
 
     def _go(self, scenery: Scenery, prefix: str) -> None:
         history = HistoryFile(self._history)

@@ -13,6 +13,7 @@ from quorate.chaos.workload.closed_loops import batch, closing, keyed, single
 from quorate.chaos.workload.exchange import AskedNode
 from quorate.chaos.workload.node_looks import KnownState
 from quorate.chaos.workload.settling import Settling
+from quorate.chaos.workload.sink_looks import SqliteRows
 from quorate.chaos.workload.workload import LoadShape, Workload
 from tests.simulation.breaking import break_things
 from tests.simulation.cluster import EPOCH_S, virtual_time
@@ -88,7 +89,7 @@ async def _ask_and_break(cluster: WholeCluster, schedule: Schedule, file: Histor
         known=lambda name: KnownState(is_down=cluster.nodes[name].replica is None),
         noticed=lambda now, before: None,
         changed=lambda change: None,
-        sqlite=cluster.sink_path,
+        sinks=[SqliteRows(cluster.sink_path)],
         shape=SHAPE,
     )
     workload._loop.close()  # its clients run on the loop of the simulation
@@ -99,7 +100,9 @@ async def _ask_and_break(cluster: WholeCluster, schedule: Schedule, file: Histor
     await heal(cluster)
     await workload._stop()
     await asyncio.wait_for(queue, SETTLE_S)
-    words = await Settling(workload.scene, workload._sessions, workload._chance("settle")).run(SETTLE_S)
+    words = await Settling(workload.scene, workload._sessions, workload._sinks, workload._chance("settle")).run(
+        SETTLE_S
+    )
     recorder = workload.recorder
     recorder.write_open()
     if workload.failure is not None:

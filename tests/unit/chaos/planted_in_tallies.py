@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 
+import msgspec
+
 from quorate.chaos.history import Cast, Record
 from tests.unit.chaos.planting import (
     SURE,
@@ -221,3 +223,19 @@ def _(records: list[Record], rng: random.Random) -> Planted:
     cast = one(rng, of(records, Cast, lambda c: c.applied == len(c.votes)))
     cast.applied -= 1
     return Planted(["counted_once"], [cast])
+
+
+@plant("a vote of a queue is lost")
+def _(records: list[Record], rng: random.Random) -> Planted:
+    """A queue was finished with it. Then it is sent to a node, where it counts for the first time."""
+    told = one(rng, [each for each in counted(records) if is_first(records, each)])
+    published = msgspec.structs.replace(told, door="nsq", outcome="unknown", applied=0, version=None, served_by=None)
+    published.begun, published.ended = told.begun - 2e-6, told.begun - 1e-6
+    records.insert(records.index(told), published)
+    told.follows_queue = True
+    return Planted(["counted_once"], [told])
+
+
+def is_first(records: list[Record], cast: Cast) -> bool:
+    """Of the attempts at this request."""
+    return cast.begun == min(each.begun for each in of(records, Cast, lambda c: c.request == cast.request))

@@ -28,9 +28,10 @@ class Bench:
 
 
 class Broken:
-    def __init__(self, bench: Bench, name: str, *, mends: bool) -> None:
+    def __init__(self, bench: Bench, name: str, *, mends: bool, needs_others: bool) -> None:
         self.victims: Sequence[str] = ["n1"]
         self.words = f"{name} is active"
+        self.needs_others = needs_others
         self._bench, self._name, self._mends = bench, name, mends
 
     def end(self) -> None:
@@ -42,8 +43,8 @@ class Broken:
 class Breaks:
     about = ""
 
-    def __init__(self, name: str, *, now: bool = True, mends: bool = True) -> None:
-        self.name, self._now, self._mends = name, now, mends
+    def __init__(self, name: str, *, now: bool = True, mends: bool = True, needs_others: bool = False) -> None:
+        self.name, self._now, self._mends, self._needs_others = name, now, mends, needs_others
 
     def missing(self, cluster: Bench) -> str | None:
         return None
@@ -52,7 +53,7 @@ class Breaks:
         if not self._now:
             raise NotNow("nobody leads")
         cluster.done.append(f"begin {self.name}")
-        return Broken(cluster, self.name, mends=self._mends)
+        return Broken(cluster, self.name, mends=self._mends, needs_others=self._needs_others)
 
 
 NEMESES = {
@@ -60,6 +61,7 @@ NEMESES = {
     "b": Breaks("b"),
     "never": Breaks("never", now=False),
     "stays": Breaks("stays", mends=False),
+    "repair": Breaks("repair", needs_others=True),
 }
 
 
@@ -95,6 +97,11 @@ def test_a_fault_begins_and_ends_and_both_are_told(monkeypatch: pytest.MonkeyPat
 def test_a_second_fault_begins_and_ends_while_the_first_is_active(monkeypatch: pytest.MonkeyPatch) -> None:
     bench, _, _ = run(monkeypatch, step("a", Beside("b", 0.001, 0.001, 3)))
     assert ["begin a", "begin b", "end b", "end a"] == bench.done
+
+
+def test_a_node_is_repaired_when_nothing_else_is_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, _, _ = run(monkeypatch, step("a", Beside("repair", 0.001, 0.001, 3)))
+    assert ["begin a", "begin repair", "end a", "end repair"] == bench.done
 
 
 def test_a_fault_that_makes_no_sense_now_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,5 +29,5 @@ def test_what_kept_a_run_from_its_verdict_is_no_violation(
         raise error
 
     monkeypatch.setattr(chaos_run.ChaosCommand, "run", fail)
-    options = ChaosOptions(3, 1.0, ["none"], 1, [], tmp_path / "history.ndjson", False, None, None)
+    options = ChaosOptions(3, 1.0, ["none"], 1, {}, [], tmp_path / "history.ndjson", False, None, None)
     assert code == run_chaos(options)

@@ -30,7 +30,7 @@ import msgspec
 
 from quorate.chaos.checkers.evidence import NEVER, Evidence
 from quorate.chaos.checkers.findings import Findings
-from quorate.chaos.checkers.loading import DECIDED, FAIL, IDS, OK, SESSION, UNKNOWN
+from quorate.chaos.checkers.loading import DECIDED, FAIL, FOLLOWS_QUEUE, IDS, OK, PUBLISHED, SESSION, UNKNOWN
 from quorate.chaos.checkers.resends import IdWindow
 from quorate.errors import Invalid
 
@@ -44,7 +44,7 @@ SETTLED = {  # an unknown outcome, by the next answer
 
 ATTEMPTS = """
 SELECT request, casting.place, begun, ended, outcome, version, applied, duplicates, rejected, codes, way, producer,
-    epoch, sequence, node, floor.told
+    epoch, sequence, node, queue, floor.told
 FROM casting JOIN floor ON floor.place = casting.place ORDER BY request, begun, casting.place
 """
 
@@ -65,6 +65,7 @@ class CastAttempt(NamedTuple):
     epoch: int
     sequence: int
     node: str
+    queue: int
     told: int
 
     @property
@@ -151,6 +152,7 @@ class Requests:
         applied.sort(key=_version)
         for attempt in applied:
             self._vote(picks, attempt.lowest, attempt.highest, attempt)
+            self._lost_by_queue(attempt, unknown)
         for first, second in pairwise(applied):
             self._again(first.lowest, first, second)
         if applied:
@@ -161,6 +163,15 @@ class Requests:
             self._perhaps(picks, unknown, by_what.get(REFUSED, []))
         elif applied and unknown:
             self._late(picks, applied[0].lowest, unknown, applied[0])
+
+    def _lost_by_queue(self, applied: CastAttempt, unknown: list[CastAttempt]) -> None:
+        """A vote that a queue had, and was finished with, must have counted by then."""
+        if applied.queue == FOLLOWS_QUEUE:
+            published = [each.place for each in unknown if each.queue == PUBLISHED]
+            words = (
+                f"request {applied.request} was published to a queue, which was finished with it, and had not counted"
+            )
+            self._findings.violate("counted_once", words, [*published, applied.place])
 
     def _duplicates(
         self, picks: Counter[int], applied: list[CastAttempt], duplicates: list[CastAttempt], unknown: list[CastAttempt]
@@ -252,6 +263,10 @@ class Requests:
         """Situations that a run wants to come through."""
         reach, term_at = self._findings.reach, self._evidence.term_at
         for (before, earlier), (what, later) in pairwise(said):
+            if earlier.queue == PUBLISHED:
+                if what == DUPLICATE:
+                    reach("queued-vote-had-counted", later.place)
+                continue
             if what == DUPLICATE:
                 reach("duplicate-answer", later.place)
                 if later.node != earlier.node:

@@ -28,6 +28,7 @@ from quorate.chaos.history import (
     Read,
     SentVote,
     SinkLook,
+    is_published,
     read_lines,
 )
 from quorate.errors import Invalid
@@ -36,6 +37,7 @@ OUTCOMES = {"ok": 0, "fail": 1, "unknown": 2}
 OK, FAIL, UNKNOWN = 0, 1, 2
 WAYS = {"ids": 0, "key": 1, "session": 2}
 IDS, KEY, SESSION = 0, 1, 2
+NO_QUEUE, PUBLISHED, FOLLOWS_QUEUE = 0, 1, 2  # what an attempt has to do with a queue
 READ, SINK = 0, 1  # the source of a reading. Its mark is a sink's fence, or that of the final reads:
 SETTLES = "settles"
 # Reasons of a vote that did not count which only the log can give. The version of such an answer is that of the entry
@@ -78,7 +80,7 @@ class Loader:
     def _operation(self, operation: HistoryOperation) -> None:
         evidence = self._evidence
         evidence.operations += 1
-        evidence.unknown += operation.outcome == "unknown"
+        evidence.unknown += operation.outcome == "unknown" and not is_published(operation)
         evidence.clients.add(operation.client)
         evidence.last_s = max(evidence.last_s, operation.ended or operation.begun)
 
@@ -114,6 +116,7 @@ class Loader:
             cast.sequence,
             cast.served_by or cast.node,
             *_ids(cast),
+            PUBLISHED if is_published(cast) else FOLLOWS_QUEUE if cast.follows_queue else NO_QUEUE,
         )
 
     def _check_places(self, place: int, cast: Cast) -> None:

@@ -44,7 +44,8 @@ class Damage:
             cluster.recovered(node)
             cluster.start_again([node])
             raise
-        return Ongoing([node], f"{node.id} is down, and {words}", partial(bring_back, cluster, node))
+        mend = partial(bring_back, cluster, node)
+        return Ongoing([node], f"{node.id} is down, and {words}", mend, needs_others=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class OldCopy:
         cluster.kill([node])
         empty(node.folder)
         _copy_data(copy, node.folder)
-        return Ongoing([node], f"an old copy of {names([node])} is put back", partial(bring_back, cluster, node))
+        mend = partial(bring_back, cluster, node)
+        return Ongoing([node], f"an old copy of {names([node])} is put back", mend, needs_others=True)
 
 
 def _copy_data(folder: Path, to: Path) -> None:

@@ -46,7 +46,7 @@ class AddNode:
             _wait_ended(node)
             cluster.dismiss(node)
 
-        return Ongoing([node], f"{node.id} joins", mend)
+        return Ongoing([node], f"{node.id} joins", mend, needs_others=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class RemoveNode:
         cluster.harm(node)
         if not change(cluster, "remove", node):
             raise NotNow(f"{node.id} could not be removed")
-        return Ongoing([node], f"{node.id} is removed", lambda: _join_again(cluster, node))
+        return Ongoing([node], f"{node.id} is removed", lambda: _join_again(cluster, node), needs_others=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ class ActiveFault(Protocol):
     victims: Sequence[str]  # ids of nodes, or names of services
     words: str  # what is broken now, for the terminal and the report: "n2 is cut off from n1 and n3"
 
+    needs_others: bool  # a node is repaired by the others: what else is broken has to end first
+
     def end(self) -> None:
         """Mend it. Bounded in time; idempotent. Nodes that it took down are started, and need not be ready."""
 

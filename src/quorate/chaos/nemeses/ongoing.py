@@ -8,11 +8,19 @@ from quorate.chaos.breakable import BreakableNode
 
 
 class Ongoing:
-    """`mend` is called once, by the first `end`."""
+    """`mend` is called once, by the first `end`. `needs_others`: it takes long unless nothing else is broken."""
 
-    def __init__(self, victims: Iterable[BreakableNode | str], words: str, mend: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        victims: Iterable[BreakableNode | str],
+        words: str,
+        mend: Callable[[], object],
+        *,
+        needs_others: bool = False,
+    ) -> None:
         self.victims: Sequence[str] = [v if isinstance(v, str) else v.id for v in victims]
         self.words = words
+        self.needs_others = needs_others
         self._mend = mend
         self._ended = False
 

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 
 from quorate.chaos.history import (
+    QUEUE,
     Cast,
     End,
     Fault,
@@ -37,7 +38,6 @@ OPERATIONS = tuple(b'{"record":"%b"' % name for name in (b"cast", b"read", b"pol
 EVENTS = tuple(
     b'{"record":"%b"' % name for name in (b"history", b"poll", b"node", b"sink", b"fault", b"reached", b"end")
 )
-QUEUE = "nsq"  # a door
 TAIL_BYTES = 64 * 1024
 
 

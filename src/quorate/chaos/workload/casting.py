@@ -88,6 +88,7 @@ async def attempt(
             epoch=request.epoch,
             sequence=request.sequence,
             settles=settles,
+            follows_queue=request.follows_queue,
         )
     )
     try:

@@ -37,6 +37,7 @@ class VoteRequest:
     is_acknowledged: bool = False  # an answer said that it is counted
     is_open: bool = True  # no answer has said what became of it
     ids_before: int = 0  # that were accepted when it was acknowledged
+    follows_queue: bool = False  # a queue had it, and was finished with it before the first attempt by HTTP
 
     @property
     def ids(self) -> int:

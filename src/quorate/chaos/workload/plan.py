@@ -37,12 +37,13 @@ class RunPolls:
         self.keyed = self.make("keyed", 8)
         self.session = self.make("session", 6)
         self.probe = self.make("probe", 2)
+        self.queue = self.make("queue", 8)
         self.closing: list[RunPoll] = []  # of which votes are sent now, also for a while after they closed
         self.made: list[RunPoll] = []  # whose creation was answered
 
     @property
     def lasting(self) -> Sequence[RunPoll]:
-        return (self.single, self.batch, self.keyed, self.session, self.probe)
+        return (self.single, self.batch, self.keyed, self.session, self.probe, self.queue)
 
     def make(self, name: str, options: int, closes_at_ms: int | None = None) -> RunPoll:
         id = f"{self.prefix}-{name}"

@@ -11,7 +11,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from quorate.chaos.history import Cast, HistoryFile, NodeDigest, OpenSession, PollChange, Read, Record
+from quorate.chaos.history import (
+    Cast,
+    HistoryFile,
+    NodeDigest,
+    OpenSession,
+    PollChange,
+    Read,
+    Record,
+    is_published,
+)
 
 AnyOperation = Cast | Read | PollChange | OpenSession | NodeDigest
 Begun = TypeVar("Begun", Cast, Read, PollChange, OpenSession, NodeDigest)
@@ -63,7 +72,7 @@ class Recorder:
             if operation.version is not None and operation.version > self.newest_version:
                 self.newest_version = operation.version
         elif operation.outcome == "unknown":
-            self.counts.unknown += 1
+            self.counts.unknown += not is_published(operation)
         else:
             self.counts.refused[operation.error] += 1
         self._history.write(operation)

@@ -17,6 +17,7 @@ from quorate.chaos.workload.ledger import VoteRequest
 from quorate.chaos.workload.reading import read
 from quorate.chaos.workload.scene import Scene
 from quorate.chaos.workload.sessions import SessionWriter
+from quorate.chaos.workload.sink_looks import SinkWatcher
 from quorate.words import count
 
 CLIENTS = 6
@@ -26,8 +27,15 @@ TURN_S = 5.0
 
 
 class Settling:
-    def __init__(self, scene: Scene, sessions: Sequence[SessionWriter], chance: random.Random) -> None:
-        self._scene, self._sessions, self._chance = scene, sessions, chance
+    def __init__(
+        self,
+        scene: Scene,
+        sessions: Sequence[SessionWriter],
+        sinks: Sequence[SinkWatcher],
+        chance: random.Random,
+    ) -> None:
+        self._scene, self._sessions, self._sinks, self._chance = scene, sessions, sinks, chance
+        self._final: dict[str, dict[str, int]] = {}  # poll -> its results in the end
         self._connections = [KeptConnection(node) for node in scene.nodes]
         self._doing = "taking over the sessions"
 
@@ -44,6 +52,9 @@ class Settling:
                 await self._read_polls()
                 self._doing = "reading one version at all nodes"
                 await self._until_agreed()
+                for sink in self._sinks:
+                    self._doing = f"waiting until {sink.name} shows each tally"
+                    await self._until_shown(sink)
         except TimeoutError:
             return self._what_is_open(deadline_s)
         finally:
@@ -78,8 +89,16 @@ class Settling:
                 connection = self._chance.choice(self._connections)
                 found = await read(connection, self._scene.recorder, CLIENT, poll.id, "linearizable", settles=True)
                 if found.outcome == "ok":
+                    self._final[poll.id] = found.results
                     break
                 await asyncio.sleep(0.1)
+
+    async def _until_shown(self, sink: SinkWatcher) -> None:
+        while True:
+            shown = await sink.look()
+            if all(shown.get(poll) == results for poll, results in self._final.items()):
+                return
+            await asyncio.sleep(0.2)
 
     async def _until_agreed(self) -> None:
         while True:

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar
 
 import uvloop
@@ -23,12 +22,13 @@ from quorate.chaos.workload.node_looks import KnownState, NodeWatcher, Noticed
 from quorate.chaos.workload.plan import RunPolls
 from quorate.chaos.workload.poll_changes import PollKeeper
 from quorate.chaos.workload.probe import Probe
+from quorate.chaos.workload.queue_voter import QueuePlace, QueueVoter
 from quorate.chaos.workload.reading import ReadingClient
 from quorate.chaos.workload.recorder import Recorder
 from quorate.chaos.workload.scene import Scene
 from quorate.chaos.workload.sessions import SessionWriter
 from quorate.chaos.workload.settling import Settling
-from quorate.chaos.workload.sink_looks import SqliteWatcher
+from quorate.chaos.workload.sink_looks import SinkRows, SinkWatcher
 
 T = TypeVar("T")
 
@@ -68,13 +68,15 @@ class Workload:
         known: Callable[[str], KnownState],
         noticed: Noticed,
         changed: Callable[[PollChange | OpenSession], None],
-        sqlite: Path | None = None,
+        sinks: Sequence[SinkRows] = (),
+        queue: QueuePlace | None = None,
         shape: LoadShape | None = None,
     ) -> None:
         self.recorder = Recorder(history, changed)
         self.scene = Scene(nodes, RunPolls(prefix), self.recorder, Ledger(window))
         self.watchers = [NodeWatcher(node, self.scene, known, noticed) for node in nodes]
-        self._seed, self._sqlite = seed, sqlite
+        self._seed, self._queue = seed, queue
+        self._sinks = [SinkWatcher(sink, prefix, self.recorder) for sink in sinks]
         self._shape = shape or LoadShape()
         self._sessions = [
             SessionWriter(f"producer-{n}", self.scene, n, self._chance(f"producer-{n}"), self._shape.session_pause_s)
@@ -98,7 +100,7 @@ class Workload:
 
     def settle(self, deadline_s: float) -> str:
         """Why not everything is known. Empty: it is."""
-        settling = Settling(self.scene, self._sessions, self._chance("settle"))
+        settling = Settling(self.scene, self._sessions, self._sinks, self._chance("settle"))
         return self._call(settling.run(deadline_s), deadline_s + STOP_S)
 
     def close(self) -> None:
@@ -149,8 +151,9 @@ class Workload:
         running.append(PollKeeper("hand", scene, 1, chance("hand")).close_by_hand())
         running.append(PollKeeper("timed", scene, 2, chance("timed")).close_by_time())
         running.append(DigestTaker(scene).run())
-        if self._sqlite is not None:
-            running.append(SqliteWatcher(self._sqlite, scene.polls.prefix, scene.recorder).run())
+        running += [sink.run() for sink in self._sinks]
+        if self._queue is not None:
+            running.append(QueueVoter(VotingClient("queue", scene, 0, chance("queue")), self._queue).run())
         return running
 
     def _ended(self, client: asyncio.Task[None]) -> None:
