@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ import pytest
 from quorate.chaos.history import End, Fault, Header
 from quorate.chaos.verdict import judge
 from tests.support.chaos_process import ChaosProcess
+from tests.support.checkout import ROOT
 from tests.support.waiting import wait_for
 
 ENDED_S = 110.0
@@ -81,6 +84,31 @@ def test_votes_go_through_a_queue_that_lies(tmp_path: Path, started: list[ChaosP
     assert ("clean", []) == (verdict.verdict, verdict.violations), (verdict.reasons, process.output())
     assert verdict.reached["queued-vote-had-counted"].times > 0
     wait_for("no process is left", lambda: not left_behind(tmp_path))
+
+
+def test_nodes_change_to_another_version_and_back(tmp_path: Path, started: list[ChaosProcess]) -> None:
+    """The other one is this source under another version, and writes down each start of a node."""
+    other, starts, python = tmp_path / "other", tmp_path / "starts", tmp_path / "python"
+    shutil.copytree(ROOT / "src", other, ignore=shutil.ignore_patterns("__pycache__"))
+    append(other / "quorate" / "__init__.py", '__version__ = "9.9.9"')
+    append(other / "quorate" / "chaos" / "victim" / "seams.py", f"print(__name__, file=open({str(starts)!r}, 'a'))")
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={other} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    faults = "mixed-minority,mixed-leader,mixed-upgrade"
+    flags = ["--duration", "20s", "--seed", "1", "--faults", faults, "--mixed-with", str(python)]
+    process = begin(started, tmp_path, *flags)
+    process.ended(ENDED_S)
+    verdict = judge(process.history)
+    assert ("clean", []) == (verdict.verdict, verdict.violations), (verdict.reasons, process.output())
+    found = {record.name: record.words for record in process.records() if isinstance(record, Fault)}
+    assert set(faults.split(",")) == set(found)
+    assert "Quorate 9.9.9 on Python" in found["mixed-leader"]
+    assert len(starts.read_text().splitlines()) >= len(found)
+    wait_for("no node is left", lambda: not left_behind(tmp_path))
+
+
+def append(path: Path, line: str) -> None:
+    path.write_text(f"{path.read_text()}\n{line}\n")
 
 
 def test_ctrl_c_ends_a_run_early_and_what_there_is_is_judged(tmp_path: Path, started: list[ChaosProcess]) -> None:

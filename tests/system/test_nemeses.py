@@ -19,6 +19,7 @@ from tests.system.faults import OPTIONS, votes
 ATTEMPTS = 60  # of clients, while a fault is active: answered or not
 HEAL_EVERY = 6
 SEED = 13
+OF_NODES = [family for family in FAMILIES if family not in ("services", "programs")]  # see test_chaos.py
 
 
 class Beset:
@@ -58,7 +59,7 @@ class Beset:
         assert_exact(self.cluster, "mood", self.history)
 
 
-@pytest.mark.parametrize("family", [family for family in FAMILIES if family != "services"])  # see test_chaos.py
+@pytest.mark.parametrize("family", OF_NODES)
 def test_each_nemesis_of_a_family_begins_and_ends_and_votes_stay_exact(family: str, tmp_path: Path) -> None:
     cluster = ChaosCluster(tmp_path, 5, {"raft.snapshot_bytes": 131_072})
     for node in cluster.nodes:

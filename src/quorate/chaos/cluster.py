@@ -25,6 +25,7 @@ from typing import Any
 from quorate.chaos.breakable import BreakableNodes
 from quorate.chaos.nemeses.nemesis import NotNow
 from quorate.chaos.orders import Orders
+from quorate.chaos.other_program import OtherProgram
 from quorate.chaos.proxies.links import Links
 from quorate.chaos.repair import bring_back
 from quorate.chaos.services.chaos_services import ChaosServices
@@ -54,10 +55,13 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         *,
         seed: int = 0,
         services: ChaosServices | None = None,
+        other: OtherProgram | None = None,
         command: Sequence[str] = VICTIM,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
     ) -> None:
+        self.other = other  # what nodes can be besides
+        self._own_python = command[0]
         self.services = services or ChaosServices({}, folder)
         own = {"raft.snapshot_bytes": SNAPSHOT_BYTES, **(settings or {}), **self.services.settings()}
         BreakableNodes.__init__(self)
@@ -132,6 +136,11 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         """Where the others find it: its relay."""
         return f"{HOST}:{self.links.ports[node.id]}"
 
+    def set_program(self, node: NodeProcess, *, other: bool) -> None:
+        """What this node is from its next start on. Its folder stays as it is."""
+        assert self.other is not None
+        node.command[0] = self.other.python if other else self._own_python
+
     # ---- how it is now ----------------------------------------------------------------------------------------------
 
     def harmed(self) -> set[str]:
@@ -172,6 +181,8 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         self.services.heal()
         self.victims.heal()
         self.resume(self.nodes)
+        for node in self.nodes:
+            node.command[0] = self._own_python
         end_s = time.monotonic() + deadline_s
         while not self._is_mended():
             if time.monotonic() > end_s:

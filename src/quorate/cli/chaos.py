@@ -13,7 +13,13 @@ from quorate.cli.node_options import as_json, ca_given, ca_option, is_by_flag, t
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)([smh]?)", re.ASCII)
 LONGEST_S = 24 * 3600
-OF_OUR_OWN = {"nodes": "--nodes", "faults": "--faults", "services": "--services", "mutant": "--mutant"}
+OF_OUR_OWN = {
+    "nodes": "--nodes",
+    "faults": "--faults",
+    "services": "--services",
+    "mutant": "--mutant",
+    "mixed_with": "--mixed-with",
+}
 
 
 def read_duration(ctx: click.Context, param: click.Parameter, value: str) -> float:
@@ -79,6 +85,12 @@ def read_against(ctx: click.Context, param: click.Parameter, values: tuple[str, 
     "mongo=mongodb://127.0.0.1:27017. Without names: all that can be had here.",
 )
 @click.option(
+    "--mixed-with",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="PYTHON",
+    help="A Python with another Quorate, or another Python: nodes are restarted with it under load, and back.",
+)
+@click.option(
     "--against",
     multiple=True,
     callback=read_against,
@@ -109,6 +121,7 @@ def chaos(
     lists: bool,
     seed: int | None,
     services: dict[str, str],
+    mixed_with: Path | None,
     against: list[str],
     mutant: str | None,
     history: Path | None,
@@ -133,6 +146,8 @@ def chaos(
         return 0
     if against and (wrong := [flag for name, flag in OF_OUR_OWN.items() if is_by_flag(ctx, name)]):
         raise click.UsageError(f"{' and '.join(wrong)}: not with --against, where somebody else runs the cluster.", ctx)
+    if mutant is not None and mixed_with is not None:
+        raise click.UsageError("--mixed-with: not with --mutant, since the other program has no planted bug.", ctx)
     if history is not None and not history.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no folder {history.absolute().parent}", ctx, param_hint="--history")
     options = ChaosOptions(
@@ -149,5 +164,6 @@ def chaos(
         mutant,
         faults_are_chosen=is_by_flag(ctx, "faults"),
         report=report,
+        mixed_with=mixed_with,
     )
     return run_chaos(options)

@@ -28,6 +28,7 @@ from quorate.chaos.figures import RunFigures
 from quorate.chaos.history import HistoryFile
 from quorate.chaos.live import RunDisplay, RunLines, RunPicture
 from quorate.chaos.nemeses.all import ALL, EVERY, FAMILIES, chosen, usable
+from quorate.chaos.other_program import OtherProgram, other_program
 from quorate.chaos.own_cluster import SETTINGS, OwnCluster
 from quorate.chaos.planted_bugs import BuggyNodes, PlantedBug, nodes_with, planted_bugs
 from quorate.chaos.run import ChaosRun, Scenery
@@ -60,6 +61,7 @@ class ChaosOptions:
     token: str | None
     ca: str | None
     mutant: str | None = None
+    mixed_with: Path | None = None  # an interpreter
     faults_are_chosen: bool = True
     report: Path | None = None
 
@@ -95,10 +97,11 @@ def run_chaos(options: ChaosOptions) -> int:
     nodes = None
     if (name := options.mutant) is not None:
         nodes = _known_bug(lambda: nodes_with(name))
+    other = _known_program(options.mixed_with)
     seed = random.SystemRandom().randrange(10**9) if options.seed is None else options.seed
     folder = Path(tempfile.mkdtemp(prefix="quorate-chaos-"))
     history = options.history or folder / "history.ndjson"
-    command = ChaosCommand(options, seed, folder, history, nodes)
+    command = ChaosCommand(options, seed, folder, history, nodes, other)
     try:
         return command.run()
     except Exception as error:
@@ -114,12 +117,27 @@ def _refuse_unknown_faults(options: ChaosOptions) -> None:
         raise click.BadParameter(error.detail, param_hint="--faults") from None
 
 
-class ChaosCommand:
-    """`nodes` have a planted bug."""
+def _known_program(python: Path | None) -> OtherProgram | None:
+    try:
+        return None if python is None else other_program(python)
+    except Invalid as error:
+        raise click.BadParameter(error.detail, param_hint="--mixed-with") from None
 
-    def __init__(self, options: ChaosOptions, seed: int, folder: Path, history: Path, nodes: BuggyNodes | None) -> None:
+
+class ChaosCommand:
+    """`nodes` have a planted bug. `other` is what nodes can be besides."""
+
+    def __init__(
+        self,
+        options: ChaosOptions,
+        seed: int,
+        folder: Path,
+        history: Path,
+        nodes: BuggyNodes | None,
+        other: OtherProgram | None,
+    ) -> None:
         self._options, self._seed, self._folder, self._history = options, seed, folder, history
-        self._nodes = nodes
+        self._nodes, self._other = nodes, other
         self._console = Console(highlight=False, stderr=options.as_json)
         self._stopping = threading.Event()
         self._run: ChaosRun | None = None
@@ -173,6 +191,8 @@ class ChaosCommand:
         if missing and EVERY not in asked:
             listed = "; ".join(f"{name}: {why}" for name, why in missing.items())
             raise click.UsageError(f"these faults cannot work here: {listed}.")
+        if self._other is not None:
+            say(f"nodes change to {self._other.words}, and back")
         if self._nodes is not None:
             say(_about(self._nodes.bug))
         say(
@@ -190,7 +210,9 @@ class ChaosCommand:
     def _cluster(self, services: ChaosServices) -> ChaosCluster:
         nodes, size = self._nodes, self._options.nodes
         if nodes is None:
-            return ChaosCluster(self._cluster_folder, size, SETTINGS, seed=self._seed, services=services)
+            return ChaosCluster(
+                self._cluster_folder, size, SETTINGS, seed=self._seed, services=services, other=self._other
+            )
         return ChaosCluster(
             self._cluster_folder,
             size,

@@ -10,7 +10,7 @@ from quorate.chaos.noticing import NOTICED
 from quorate.chaos.reachable import LIST, asked_of
 
 MINUTES = 60.0
-OF_NODES = sorted(set(ALL) - {each.name for each in FAMILIES["services"]})
+OF_NODES = sorted(set(ALL) - {each.name for family in ("programs", "services") for each in FAMILIES[family]})
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from quorate.chaos.cluster import ChaosCluster
-from quorate.chaos.nemeses import clocks, crashes, damage, disks, links, members, partitions, processes, services
+from quorate.chaos.nemeses import (
+    clocks,
+    crashes,
+    damage,
+    disks,
+    links,
+    members,
+    partitions,
+    processes,
+    programs,
+    services,
+)
 from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.errors import Invalid
 
@@ -18,6 +29,7 @@ FAMILIES = {
     "damage": damage.NEMESES,
     "members": members.NEMESES,
     "crashes": crashes.NEMESES,
+    "programs": programs.NEMESES,
     "services": services.NEMESES,
 }
 ALL: dict[str, Nemesis[ChaosCluster]] = {nemesis.name: nemesis for family in FAMILIES.values() for nemesis in family}
