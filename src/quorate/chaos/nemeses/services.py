@@ -26,7 +26,7 @@ class BadService:
     def missing(self, cluster: ChaosCluster) -> str | None:
         if self.service in cluster.services.had:
             return None
-        return cluster.services.missing.get(self.service) or "it runs without this server: see --services"
+        return cluster.services.missing.get(self.service) or "no such server is asked for: see --services"
 
     def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
         return Ongoing([SHOWN[self.service]], self.about, self.harm(cluster.services, self.service))
