@@ -141,8 +141,8 @@ def _checked(verdict: Verdict) -> list[str]:
 def _reached(verdict: Verdict) -> list[str]:
     if not verdict.reached and not verdict.missed:
         return []
-    lines = [f"  {name:<36}{each.times:,} x" for name, each in verdict.reached.items()]
-    return ["reached", *lines, *(f"  {name:<36}missed" for name in verdict.missed), ""]
+    lines = [f"  {name:<40}{each.times:,} x" for name, each in verdict.reached.items()]
+    return ["reached", *lines, *(f"  {name:<40}missed" for name in verdict.missed), ""]
 
 
 def _sentence(verdict: Verdict) -> str:

@@ -45,6 +45,14 @@ def everyone(cluster: BreakableNodes[P], rng: random.Random) -> list[P]:
     return _some(cluster.up(), len(cluster.up()), rng)
 
 
+def check_spared(cluster: BreakableNodes[P], node: P) -> None:
+    """Raises `NotNow` if the others are no majority at the moment: then nothing would happen while this one is away."""
+    cut_off = cluster.cut_off()
+    left = [each for each in cluster.up() if each is not node and each.id not in cut_off]
+    if len(left) < cluster.majority:
+        raise NotNow(f"the cluster cannot do without {node.id} now")
+
+
 def others(cluster: BreakableNodes[P], some: list[P]) -> list[P]:
     return [node for node in cluster.nodes if node not in some]
 

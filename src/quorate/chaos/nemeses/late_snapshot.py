@@ -44,6 +44,7 @@ class LateSnapshot:
 
     def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
         (leading,), (late,) = choice.leader(cluster, rng), choice.follower(cluster, rng)
+        choice.check_spared(cluster, late)
         others = [node for node in cluster.up() if node not in (leading, late)]
         if not others:
             raise NotNow("too few nodes are up")

@@ -38,6 +38,7 @@ class LeaderPausedInFlush:
 
     def begin(self, cluster: ChaosCluster, rng: random.Random) -> Ongoing:
         (leading,) = choice.leader(cluster, rng)
+        choice.check_spared(cluster, leading)
         refused = _refused(leading)
         cluster.victims.crash(leading.folder, BEFORE_WRITE, stops=True)
         try:
