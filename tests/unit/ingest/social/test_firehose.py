@@ -28,5 +28,6 @@ def test_a_reader_that_is_too_slow_is_sent_away_and_misses_nothing(tmp_path: Pat
             assert len(inlet.posts) < 2 * TAKEN
             inlet.take_more(2 * POSTS)
             wait_for("all is taken", lambda: POSTS == len({post.id for post in inlet.posts}), deadline_s=60)
-        assert (["too_slow"], []) == (inlet.reasons, inlet.losses)
+        # More than once if it comes back, catches up, and falls behind again while there is more to say.
+        assert ({"too_slow"}, []) == (set(inlet.reasons), inlet.losses)
         assert [] == double.violations
