@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from bench.elsewhere.other_cluster import OtherCluster
 from bench.etcd import command, healthy
-from quorate.chaos.breakable import BreakableNodes
 from quorate.chaos.proxies.links import Links
 from quorate.processes.ports import free_ports
 from quorate.processes.process import Process
@@ -39,7 +39,7 @@ class EtcdNode(Process):
         return self.running and healthy(self.url)
 
 
-class EtcdCluster(BreakableNodes[EtcdNode]):
+class EtcdCluster(OtherCluster[EtcdNode]):
     def __init__(self, folder: Path, size: int = 3, *, seed: int = 0) -> None:
         super().__init__()
         names = [f"n{number}" for number in range(1, size + 1)]
@@ -55,24 +55,10 @@ class EtcdCluster(BreakableNodes[EtcdNode]):
             arguments = command(name, folder / name, url, listen, members, told[name])
             self.nodes.append(EtcdNode(name, arguments, folder / f"{name}.log", url))
 
-    def __enter__(self) -> EtcdCluster:
-        try:
-            self.links.start()
-            self.start_again(self.nodes)
-            self._wait_whole()
-            self._check_member_ids()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        for node in self.nodes:
-            node.close()
-        self.links.close()
+    def _start(self) -> None:
+        self.start_again(self.nodes)
+        self._wait_whole()
+        self._check_member_ids()
 
     def leader_now(self) -> EtcdNode | None:
         for node in self.up():
@@ -83,13 +69,6 @@ class EtcdCluster(BreakableNodes[EtcdNode]):
             if told.get("leader") == told.get("header", {}).get("member_id") and told.get("leader"):
                 return node
         return None
-
-    def heal(self) -> None:
-        """Raises `NeverHappened`."""
-        self.links.heal()
-        self.resume(self.nodes)
-        self.start_again(self.nodes)
-        self._wait_whole()
 
     def _wait_whole(self) -> None:
         for node in self.nodes:

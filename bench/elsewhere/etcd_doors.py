@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import base64
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,8 +21,9 @@ import msgspec
 
 from bench.elsewhere.doors import OPTIONS, ToldOfPoll, ToldOfVote
 from bench.elsewhere.etcd_cluster import EtcdCluster
+from bench.elsewhere.kept_door import KeptDoor
 from quorate.chaos.history import SentVote
-from quorate.chaos.workload.exchange import AskedNode, KeptConnection, LostAnswer, NeverSent, NodeAnswer
+from quorate.chaos.workload.exchange import AskedNode, LostAnswer, NeverSent, NodeAnswer
 
 TURNS_MAX = 200  # of compare and swap, within one attempt
 
@@ -36,27 +38,13 @@ class NoAnswerFromEtcd(Exception):
         self.surely_not = surely_not
 
 
-class EtcdDoor:
+class EtcdDoor(KeptDoor, ABC):
     """What the three ways have in common."""
 
     def __init__(self, cluster: EtcdCluster, home: int, chance: random.Random) -> None:
         places = [node.url.removeprefix("http://").split(":") for node in cluster.nodes]
-        self._nodes = [
-            AskedNode(node.id, host, int(port)) for node, (host, port) in zip(cluster.nodes, places, strict=True)
-        ]
-        self._chance = chance
-        self._connection = KeptConnection(self._nodes[home % len(self._nodes)])
-
-    @property
-    def node(self) -> str:
-        return self._connection.node.id
-
-    def move(self) -> None:
-        self._connection.close()
-        self._connection = KeptConnection(self._chance.choice(self._nodes))
-
-    async def close(self) -> None:
-        self._connection.close()
+        nodes = [AskedNode(node.id, host, int(port)) for node, (host, port) in zip(cluster.nodes, places, strict=True)]
+        super().__init__(nodes, home, chance)
 
     async def cast(self, vote: SentVote) -> ToldOfVote:
         try:
@@ -70,8 +58,8 @@ class EtcdDoor:
         except NoAnswerFromEtcd as error:
             return ToldOfPoll("fail", str(error))
 
-    async def _cast(self, vote: SentVote) -> ToldOfVote:
-        raise NotImplementedError
+    @abstractmethod
+    async def _cast(self, vote: SentVote) -> ToldOfVote: ...
 
     async def _read(self, poll: str) -> ToldOfPoll:
         """The counters of a poll, in one range."""

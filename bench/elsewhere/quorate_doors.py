@@ -6,31 +6,18 @@ import random
 from collections.abc import Sequence
 
 from bench.elsewhere.doors import ToldOfPoll, ToldOfVote
+from bench.elsewhere.kept_door import KeptDoor
 from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.history import SentVote
-from quorate.chaos.workload.exchange import AskedNode, KeptConnection, LostAnswer, NeverSent
+from quorate.chaos.workload.exchange import AskedNode, LostAnswer, NeverSent
 from quorate.chaos.workload.judged import of_read, of_votes
 from quorate.chaos.workload.ledger import body_of
 
 
-class QuorateDoor:
+class QuorateDoor(KeptDoor):
     def __init__(self, cluster: ChaosCluster, home: int, chance: random.Random) -> None:
-        self._nodes: Sequence[AskedNode] = [
-            AskedNode(node.id, node.place.http.host, node.place.http.port) for node in cluster.nodes
-        ]
-        self._chance = chance
-        self._connection = KeptConnection(self._nodes[home % len(self._nodes)])
-
-    @property
-    def node(self) -> str:
-        return self._connection.node.id
-
-    def move(self) -> None:
-        self._connection.close()
-        self._connection = KeptConnection(self._chance.choice(self._nodes))
-
-    async def close(self) -> None:
-        self._connection.close()
+        nodes = [AskedNode(node.id, node.place.http.host, node.place.http.port) for node in cluster.nodes]
+        super().__init__(nodes, home, chance)
 
     async def cast(self, vote: SentVote) -> ToldOfVote:
         sent = SentVote(f"{vote.poll}.{vote.option}", vote.id, vote.poll)

@@ -15,7 +15,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from quorate.chaos.breakable import BreakableNodes
+from bench.elsewhere.other_cluster import OtherCluster
 from quorate.chaos.proxies.links import Links
 from quorate.processes.ports import free_ports
 from quorate.processes.process import STOP_S, Process
@@ -124,7 +124,7 @@ class RedisNode:
         return int(lines[-1]) if len(lines) == 5 and lines[-1].isdigit() else 0
 
 
-class RedisCluster(BreakableNodes[RedisNode]):
+class RedisCluster(OtherCluster[RedisNode]):
     """`more`: lines for each Redis' settings."""
 
     def __init__(self, folder: Path, size: int = 3, *, seed: int = 0, more: str = "") -> None:
@@ -139,24 +139,10 @@ class RedisCluster(BreakableNodes[RedisNode]):
             for name, port, sentinel_port in zip(names, ports[:size], ports[size:], strict=True)
         ]
 
-    def __enter__(self) -> RedisCluster:
-        try:
-            self.links.start()
-            self._configure()
-            self.start_again(self.nodes)
-            self._wait_whole()
-        except BaseException:
-            self.close()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        for node in self.nodes:
-            node.close()
-        self.links.close()
+    def _start(self) -> None:
+        self._configure()
+        self.start_again(self.nodes)
+        self._wait_whole()
 
     @property
     def direct(self) -> Mapping[int, int]:
@@ -170,13 +156,6 @@ class RedisCluster(BreakableNodes[RedisNode]):
             if named.count(self.links.ports[node.id]) >= QUORUM:
                 return node
         return None
-
-    def heal(self) -> None:
-        """Raises `NeverHappened`."""
-        self.links.heal()
-        self.resume(self.nodes)
-        self.start_again(self.nodes)
-        self._wait_whole()
 
     def _configure(self) -> None:
         """First files. Redis and Sentinel rewrite them when roles change, so that a restart goes on with these."""

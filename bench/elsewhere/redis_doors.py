@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
@@ -57,7 +58,7 @@ def defaults() -> dict[str, Any]:
     return {name: copy.deepcopy(declared[name].default) for name in names}
 
 
-class RedisDoor:
+class RedisDoor(ABC):
     def __init__(self, cluster: RedisCluster) -> None:
         self._sentinel = DirectSentinel(cluster)
         self._redis: Redis = self._sentinel.master_for(SERVICE, **defaults())
@@ -67,7 +68,7 @@ class RedisDoor:
         return "primary"
 
     def move(self) -> None:
-        """Sentinel says where the primary is."""
+        return  # Sentinel says where the primary is
 
     async def close(self) -> None:
         await self._redis.aclose()
@@ -87,8 +88,8 @@ class RedisDoor:
         results = {option: int(value) for option, value in zip(OPTIONS, found, strict=True) if value}
         return ToldOfPoll("ok", results=results)
 
-    async def _cast(self, key: str, id_key: str) -> ToldOfVote:
-        raise NotImplementedError
+    @abstractmethod
+    async def _cast(self, key: str, id_key: str) -> ToldOfVote: ...
 
 
 class Incr(RedisDoor):

@@ -80,6 +80,12 @@ class LocalReplica:
         for listener in self._applied:
             listener(applied)
 
+    def commit_held(self) -> None:
+        """All that waits, in one go; what comes from now on does not wait."""
+        held, self.held = self.held or [], None
+        for proposed, answer in held:
+            self.commit(proposed, answer)
+
     def lead(self, leader: str | None, *, cut_off: bool = False) -> None:
         """Believe in another leader. Proposals that are held here become unknown; if this node is cut off from the new
         leader, they stay open, because its entries never come."""

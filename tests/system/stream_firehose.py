@@ -91,8 +91,10 @@ class Firehose:
 
     def _start_stream(self) -> None:
         self.stream.start()
-        connected = lambda: (self.stream.status() or {}).get("connected")  # noqa: E731
-        wait_for("the stream is connected", connected, deadline_s=60, seen=self.stream.tail)
+        wait_for("the stream is connected", self._is_connected, deadline_s=60, seen=self.stream.tail)
+
+    def _is_connected(self) -> bool:
+        return bool((self.stream.status() or {}).get("connected"))
 
     def run(self) -> None:
         began_s, votes = time.monotonic(), self.made.truth.total
@@ -109,8 +111,10 @@ class Firehose:
         assert [] == self.double.seen()["violations"]
 
     def _wait(self, what: str, condition: Any) -> None:
-        seen = lambda: f"{self.stream.tail()}\n{self.cluster.seen()}"  # noqa: E731
-        wait_for(what, condition, deadline_s=DEADLINE_S, every_s=0.2, seen=seen)
+        wait_for(what, condition, deadline_s=DEADLINE_S, every_s=0.2, seen=self._tails)
+
+    def _tails(self) -> str:
+        return f"{self.stream.tail()}\n{self.cluster.seen()}"
 
     def _look(self, began_s: float) -> bool:
         status, seen, now_s = self.stream.status() or {}, self.seen, time.monotonic()

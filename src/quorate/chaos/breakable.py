@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
@@ -43,7 +44,7 @@ class BreakableNode(Protocol):
 P = TypeVar("P", bound=BreakableNode)
 
 
-class BreakableNodes(Generic[P]):
+class BreakableNodes(ABC, Generic[P]):
     """The part of a cluster that faults see. The class of the cluster makes `nodes`, and `links` between them."""
 
     nodes: list[P]
@@ -81,9 +82,9 @@ class BreakableNodes(Generic[P]):
         paused = self.paused()
         return [node for node in self.nodes if node.running and node.id not in paused]
 
+    @abstractmethod
     def leader_now(self) -> P | None:
         """The node that leads, if one says so of itself. Asked once, and without a long wait."""
-        raise NotImplementedError
 
     # ---- what faults do to it ---------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         cwd: Path | None = None,
     ) -> None:
         self.other = other  # what nodes can be besides
-        self._own_python = command[0]
+        self.own_python = command[0]
         self.services = services or ChaosServices({}, folder)
         own = {"raft.snapshot_bytes": SNAPSHOT_BYTES, **(settings or {}), **self.services.settings()}
         BreakableNodes.__init__(self)
@@ -136,10 +136,9 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         """Where the others find it: its relay."""
         return f"{HOST}:{self.links.ports[node.id]}"
 
-    def set_program(self, node: NodeProcess, *, other: bool) -> None:
-        """What this node is from its next start on. Its folder stays as it is."""
-        assert self.other is not None
-        node.command[0] = self.other.python if other else self._own_python
+    def set_program(self, node: NodeProcess, python: str) -> None:
+        """What this node is from its next start on: our own, or that of `other`. Its folder stays as it is."""
+        node.command[0] = python
 
     # ---- how it is now ----------------------------------------------------------------------------------------------
 
@@ -182,7 +181,7 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         self.victims.heal()
         self.resume(self.nodes)
         for node in self.nodes:
-            node.command[0] = self._own_python
+            self.set_program(node, self.own_python)
         end_s = time.monotonic() + deadline_s
         while not self._is_mended():
             if time.monotonic() > end_s:

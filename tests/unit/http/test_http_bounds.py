@@ -188,15 +188,9 @@ def test_the_answer_to_an_opening_has_the_version_at_which_it_was_opened(node: N
         wait_for("it is proposed", lambda: len(node.replica.held or ()) == 1)
         vote = threads.submit(node.ask, "POST", "/votes", {"option": "happy"}, bearer("bob"))
         wait_for("a vote is proposed, too", lambda: len(node.replica.held or ()) == 2)
-        node.call(commit_held, node)
+        node.call(node.replica.commit_held)
         versions = [int(each.result().headers["x-quorate-version"]) for each in (opening, vote)]
     assert [before + 1, before + 2] == versions
-
-
-def commit_held(node: Node) -> None:
-    held, node.replica.held = node.replica.held or [], None
-    for proposed, answer in held:
-        node.replica.commit(proposed, answer)
 
 
 def test_one_token_takes_no_more_than_its_part_of_all_producers(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

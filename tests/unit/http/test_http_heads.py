@@ -132,12 +132,6 @@ def test_only_votes_and_polls_may_have_big_bodies(node: Node, method: str) -> No
     assert 400 == node.ask("POST", "/votes", b" " * 70_000).status
 
 
-def commit_held(node: Node) -> None:
-    held, node.replica.held = node.replica.held or [], None
-    for proposed, answer in held:
-        node.replica.commit(proposed, answer)
-
-
 def test_one_request_with_very_many_votes_is_counted_at_a_time_and_small_ones_pass(node: Node) -> None:
     """Twenty of them filled the queue, and each vote that came later waited for all of them: for seconds."""
     body = json.dumps([{"option": "happy", "id": f"{i:060d}"} for i in range(2_000)]).encode()
@@ -150,7 +144,7 @@ def test_one_request_with_very_many_votes_is_counted_at_a_time_and_small_ones_pa
         small = dial(node, sockets, POST % (b"/votes", 18) + b'{"option":"happy"}')
         wait_for("the small one is proposed", lambda: len(node.replica.held or ()) == 2)
         assert [True, False] == [len(proposed) > 20_000 for proposed, _ in node.replica.held]
-        node.call(commit_held, node)
+        node.call(node.replica.commit_held)
         assert [200] * 4 == [status_of(sock) for sock in (small, *crowd)]
 
 

@@ -19,26 +19,27 @@ MISSING = "no other program is given: see --mixed-with"
 Mend = Callable[[ChaosCluster, Sequence[NodeProcess]], object]
 
 
-def change(cluster: ChaosCluster, nodes: Sequence[NodeProcess], *, other: bool) -> None:
+def change(cluster: ChaosCluster, nodes: Sequence[NodeProcess], python: str) -> None:
     """Restart each as the other program, or as our own again, one after another, as in an upgrade.
 
     It ends early if a node does not become ready: then something else is broken meanwhile.
     """
     for node in nodes:
         stop(node)
-        cluster.set_program(node, other=other)
+        cluster.set_program(node, python)
         cluster.start_again([node])
         if not becomes_ready(node):
             return
 
 
 def back(cluster: ChaosCluster, nodes: Sequence[NodeProcess]) -> None:
-    change(cluster, nodes, other=False)
+    change(cluster, nodes, cluster.own_python)
 
 
 def there_and_back(cluster: ChaosCluster, nodes: Sequence[NodeProcess]) -> None:
     """The first one is the other program already."""
-    change(cluster, nodes[1:], other=True)
+    assert cluster.other is not None
+    change(cluster, nodes[1:], cluster.other.python)
     back(cluster, nodes)
 
 
@@ -59,7 +60,7 @@ class Changed:
         assert cluster.other is not None
         nodes = self.chosen(cluster, rng)
         first = nodes[: self.first]
-        change(cluster, first, other=True)
+        change(cluster, first, cluster.other.python)
         words = f"{names(first)} {is_or_are(first)} {cluster.other.words}"
         return Ongoing(nodes, words, partial(self.mend, cluster, nodes), needs_others=True)
 

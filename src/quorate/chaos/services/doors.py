@@ -12,6 +12,7 @@ import itertools
 import random
 import threading
 from collections.abc import Callable, Coroutine
+from functools import partial
 from typing import Any, TypeVar
 
 from quorate.chaos.proxies.relayed import RelayedConnection
@@ -103,7 +104,7 @@ class ServiceDoors:
         """One lie at a time: the last one that was told to hold."""
         liar = self._doors[name].liar
         assert lie in liar.lies
-        self._call(lambda: setattr(liar, "lie", lie))
+        self._call(partial(setattr, liar, "lie", lie))
         return lambda: self._call(lambda: setattr(liar, "lie", "" if liar.lie == lie else liar.lie))
 
     def lies_told(self, name: str) -> int:
@@ -113,7 +114,7 @@ class ServiceDoors:
         for door in self._doors.values():
             self._do(door.open())
             self._call(door.weather.clear)
-            self._call(lambda liar=door.liar: setattr(liar, "lie", ""))  # type: ignore[misc]
+            self._call(partial(setattr, door.liar, "lie", ""))
 
     def close(self) -> None:
         """Idempotent."""

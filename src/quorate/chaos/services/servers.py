@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import bson
@@ -53,14 +53,13 @@ def start_nsqd(command: Sequence[str], folder: Path, cwd: Path | None = None) ->
     return server
 
 
-def _start(process: Process, answers: object) -> None:
-    assert callable(answers)
+def _start(process: Process, answers: Callable[[], bool]) -> None:
     process.start()
 
     def ready() -> bool:
         if not process.running:
             raise EndedAtStart(f"{process.name} ended at its start\n{process.tail()}")
-        return bool(answers())
+        return answers()
 
     try:
         wait_for(f"{process.name} answers", ready, deadline_s=START_S, seen=process.tail)
