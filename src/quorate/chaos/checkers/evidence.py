@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from quorate.chaos.history import End, Header, PollPlan
+from quorate.chaos.history import COUNT_MAX, End, Header, PollPlan
 
-NEVER = 2**62  # a version that none comes to: the upper end where there is none
+NEVER = COUNT_MAX  # a version that none comes to: the upper end where there is none
 ROWS_AT_ONCE = 10_000
 CACHE_KIB = 64 * 1024
 
