@@ -1,10 +1,8 @@
 """Requests with very many votes: one at a time at each node, and callers take turns.
 
-Each costs every node as much as thousands of small ones, and the small ones that come later would wait behind all of
-them. After it there is a rest before the next begins, so that what is small has the node meanwhile:
-
-- After one that is refused, or many of whose votes are, since it costs most of all and brings nothing.
-- After any, while small requests come. Without them there is nothing to rest for.
+Each costs this node as much as thousands of small ones, and the small ones that come later would wait behind all of
+them. After one that is refused, or many of whose votes are, there is a rest before the next begins, since it costs most
+of all and brings nothing. Those that count have their rests on the leader (`cluster/submit/departures.py`).
 
 What is big is told by the body, but many votes that are refused fit into a smaller one. So whoever sent one of these
 has all but the small requests counted like this for a while.
@@ -22,7 +20,7 @@ from quorate.http.reply import Reply
 
 SMALL_BYTES = 4096  # of a body: some fifty votes at the most
 REFUSED_BYTES = 16 * 1024  # the answer to votes that are counted is short; each that is refused has a line of its own
-REST_AFTER_REFUSED, REST, REST_MAX_S = 4.0, 2.0, 2.0  # times as long as it took
+REST_AFTER_REFUSED, REST_MAX_S = 4.0, 2.0  # times as long as it took
 WATCHED_S = 10.0  # after the last request that had many votes refused
 WATCHED_MAX = 1024  # callers
 
@@ -34,12 +32,7 @@ class BigVotes:
 
     def __init__(self) -> None:
         self._one = FairLock()
-        self._small = 0  # requests so far
         self._watched: dict[str, float] = {}  # by caller: until when; the one that has the longest is the last
-
-    def note_small(self) -> None:
-        """A request came whose body is at most `SMALL_BYTES` long."""
-        self._small += 1
 
     async def cast(self, cast: Cast, size: int, timeout_s: float, who: str = "") -> Reply:
         """Call `cast` for a body of `size` bytes that `who` sent: at once, or when it is their turn.
@@ -61,15 +54,14 @@ class BigVotes:
                 "too many requests with very many votes wait on this node; try again in a moment"
             ) from None
         loop = asyncio.get_running_loop()
-        began_s, small, rest = loop.time(), self._small, REST_AFTER_REFUSED
+        began_s, rests = loop.time(), True
         try:
             answer = await cast()
-            if not self._look_at(answer, who):
-                rest = REST if self._small > small else 0.0
+            rests = self._look_at(answer, who)
             return answer
         finally:
-            rest_s = min(rest * (loop.time() - began_s), REST_MAX_S)
-            if rest_s:
+            if rests:
+                rest_s = min(REST_AFTER_REFUSED * (loop.time() - began_s), REST_MAX_S)
                 loop.call_later(rest_s, self._one.release)
             else:
                 self._one.release()

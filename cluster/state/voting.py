@@ -29,7 +29,7 @@ from quorate.cluster.state.tally import Tally
 from quorate.cluster.state.tombstones import mixed
 from quorate.vote import WEIGHT_MAX, Outcome
 
-TOGETHER = 8  # choices of votes without ids; fewer are faster one by one
+TOGETHER = 8  # choices; fewer are faster one by one
 
 
 class Voting:
@@ -84,12 +84,14 @@ class Voting:
         plain, choices = command.plain, command.choices
         if len(plain) < TOGETHER or not self._roomy(plain):
             return bytes([self._one(command, pick, votes) for pick, votes in plain])
-        places, outcomes, simple = self._admission.places_of(choices), bytearray(len(plain)), Counter[int]()
-        for item, (pick, votes) in enumerate(plain):
-            if places[pick] is None:
-                outcomes[item] = self._one(command, pick, votes)
-            else:
-                simple[pick] += votes
+        places, outcomes, simple = self._admission.places_of(choices), bytearray(len(plain)), dict(plain)
+        if None in places or len(simple) < len(plain):  # otherwise all are sure, and each choice is there once
+            simple = Counter[int]()
+            for item, (pick, votes) in enumerate(plain):
+                if places[pick] is None:
+                    outcomes[item] = self._one(command, pick, votes)
+                else:
+                    simple[pick] += votes
         self._tally.count_at(places, choices, simple)
         return bytes(outcomes)
 
@@ -145,13 +147,20 @@ class Voting:
         return fingerprint
 
     def _whole(self, command: CastOnce | CastSession, votes: int) -> WholeResult:
-        by_choice = self._admission.admit_all(command.choices)
-        if any(by_choice):
-            return WholeResult(next(filter(None, by_choice)), votes, by_choice)
-        if not self._tally.fits(sum(votes * command.choices[pick].weight for pick, votes in command.sums)):
+        choices, sums = command.choices, command.sums
+        places = self._admission.places_of(choices) if len(choices) >= TOGETHER else [None]
+        if None in places:  # otherwise all are sure
+            by_choice = self._admission.admit_all(choices)
+            if any(by_choice):
+                return WholeResult(next(filter(None, by_choice)), votes, by_choice)
+        if not self._tally.fits(sum(votes * choices[pick].weight for pick, votes in sums)):
             return WholeResult(Outcome.TOO_LARGE, votes, detail="these votes would take the totals over 2^63-1")
-        for pick, together in command.sums:
-            self._tally.count(command.choices[pick], together)
+        simple = dict(sums)
+        if None not in places and len(simple) == len(sums):
+            self._tally.count_at(places, choices, simple)
+        else:
+            for pick, together in sums:
+                self._tally.count(choices[pick], together)
         return WholeResult(Outcome.APPLIED, votes)
 
 

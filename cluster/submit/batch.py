@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,7 +18,7 @@ import msgspec
 
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, Result, VotesResult, WholeResult
-from quorate.cluster.submit.choices import Key, choice_of, key_of
+from quorate.cluster.submit.choices import VOTES_A_PIECE, Key, choice_of, key_of
 from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, QuorateError, Rejected
 from quorate.vote import Outcome, Rejection, Tallied, Vote
 
@@ -48,11 +49,23 @@ class Ticket:
 class _Part:
     """What a batch has of one share of the dedup window."""
 
-    __slots__ = ("commands", "commands_at", "ids", "index", "picks", "plain", "plain_places", "share", "votes_at")
+    __slots__ = (
+        "choices",
+        "commands",
+        "commands_at",
+        "ids",
+        "index",
+        "picks",
+        "plain",
+        "plain_places",
+        "share",
+        "votes_at",
+    )
 
     def __init__(self, share: int) -> None:
         self.share = share
         self.index: dict[Key, int] = {}
+        self.choices: list[Choice] = []
         self.ids: list[bytes] = []
         self.picks = array("I")
         self.plain: dict[int, int] = {}
@@ -66,10 +79,44 @@ class _Part:
         self.votes_at = len(commands)
         if self.index:
             plain = [(pick, self.plain[pick]) for pick in self.plain_places]
-            choices = [choice_of(key) for key in self.index]
-            commands.append(entry.CastVotes(choices, b"".join(self.ids), _little_endian(self.picks), plain))
+            commands.append(entry.CastVotes(self.choices, b"".join(self.ids), _little_endian(self.picks), plain))
         self.commands_at = len(commands)
         commands += self.commands
+
+
+class _AddedVotes:
+    """The votes of one request that a part of a batch has, and how to read their answer."""
+
+    __slots__ = ("_end", "_part", "_places", "_start", "_votes", "_without_id")
+
+    def __init__(self, part: _Part, votes: Sequence[Vote]) -> None:
+        self._part = part
+        self._votes = votes
+        self._places = itertools.count()  # of the request's votes, in order
+        self._start = self._end = len(part.picks)
+        self._without_id: list[tuple[int, int]] = []  # (place of the vote, index of its item in `plain`)
+
+    def add(self, votes: Sequence[Vote], hash_key: bytes) -> None:
+        """Put in the next ones."""
+        part, blake2b = self._part, hashlib.blake2b
+        index, picks, add_id = part.index, part.picks, part.ids.append
+        for vote, place in zip(votes, self._places):  # noqa: B905  the places go on
+            key = (vote.option, vote.poll, vote.weight)
+            pick = index.get(key)
+            if pick is None:
+                pick = index[key] = len(index)
+                part.choices.append(choice_of(key))
+            if vote.id is not None:
+                picks.append(pick)
+                add_id(blake2b(vote.id.encode(), digest_size=8, key=hash_key).digest())
+            else:
+                part.plain[pick] = part.plain.get(pick, 0) + 1
+                self._without_id.append((place, part.plain_places.setdefault(pick, len(part.plain_places))))
+        self._end = len(picks)
+
+    def read(self, version: int, results: list[Result]) -> Tallied:
+        result = results[self._part.votes_at]
+        return _tally(self._votes, self._start, self._end, self._without_id, version, result)
 
 
 class Batch:
@@ -82,6 +129,7 @@ class Batch:
     def __init__(self, knew: int = 0) -> None:
         self.knew = knew
         self.size = 0
+        self.is_alone = False
         self.deadline_s = float("inf")  # the earliest of its requests: a batch that cannot leave by then is refused
         self._parts: dict[int, _Part] = {}  # by share
         self._tickets: list[Ticket] = []
@@ -99,26 +147,20 @@ class Batch:
         return part
 
     def add_votes(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, share: int = 0) -> Ticket:
-        part = self._part(share)
-        index, picks, add_id = part.index, part.picks, part.ids.append
-        blake2b = hashlib.blake2b
-        start = len(picks)
-        without_id: list[tuple[int, int]] = []  # (index of the vote, index of its item in `plain`)
-        for place, vote in enumerate(votes):
-            key = (vote.option, vote.poll, vote.weight)
-            pick = index.get(key)
-            if pick is None:
-                pick = index[key] = len(index)
-            if vote.id is not None:
-                picks.append(pick)
-                add_id(blake2b(vote.id.encode(), digest_size=8, key=hash_key).digest())
-            else:
-                part.plain[pick] = part.plain.get(pick, 0) + 1
-                without_id.append((place, part.plain_places.setdefault(pick, len(part.plain_places))))
-        end = len(picks)
-        return self._ticket(
-            lambda version, results: _tally(votes, start, end, without_id, version, results[part.votes_at]), deadline_s
-        )
+        added = _AddedVotes(self._part(share), votes)
+        added.add(votes, hash_key)
+        return self._ticket(added.read, deadline_s)
+
+    async def add_many(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, share: int = 0) -> Ticket:
+        """`add_votes` in pieces, between which the loop does other things.
+
+        Nobody else may have this batch meanwhile.
+        """
+        added = _AddedVotes(self._part(share), votes)
+        for start in range(0, len(votes), VOTES_A_PIECE):
+            added.add(votes[start : start + VOTES_A_PIECE], hash_key)
+            await asyncio.sleep(0)
+        return self._ticket(added.read, deadline_s)
 
     def add_whole(
         self, command: entry.CastOnce | entry.CastSession, votes: Sequence[Vote], deadline_s: float, share: int = 0
@@ -172,8 +214,8 @@ def _tally(
     if not isinstance(result, VotesResult):
         raise QuorateError(f"the cluster answered {result} to votes; nothing was counted")
     outcomes = result.outcomes[start:end]
-    if not without_id and outcomes.count(0) == len(outcomes):  # the common case: all votes were applied
-        return Tallied(len(outcomes), 0, [], version)
+    if not any(outcomes) and not (without_id and any(result.plain)):  # the common case: all votes were applied
+        return Tallied(len(votes), 0, [], version)
     by_vote = _in_order(len(votes), outcomes, without_id, result.plain)
     if Outcome.CONFLICT in by_vote:
         by_vote = bytes(

@@ -6,7 +6,8 @@ waits for a timer: while nothing is under way, a vote leaves at once.
 
 How a batch reaches the leader, when it is tried again, and what is "surely not" or "unknown" is the page of
 `leader_call.py`; the wait for a leader is that of `leader_wait.py`. Here it is decided what leaves when: in order of
-arrival, at most `PLACES` entries or forwarded batches at a time. Two of them keep both the disk and the network busy.
+arrival, but for heavy batches (`departures.py`), and at most `PLACES` entries or forwarded batches at a time. Two of
+them keep both the disk and the network busy.
 The queue is bounded in bytes: a request beyond the bound is refused with `Overloaded`, surely not counted.
 """
 
@@ -17,16 +18,17 @@ import itertools
 import logging
 import math
 from collections import Counter, deque
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import msgspec
 
 from quorate.cluster import entry
-from quorate.cluster.entry import Result
 from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit import sections
 from quorate.cluster.submit.batch import Batch
+from quorate.cluster.submit.departures import BatchAnswer, Departures, PendingBatch
 from quorate.cluster.submit.leader_call import LeaderCall, may_try_again, unreadable
 from quorate.crash_points import crash_point
 from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded
@@ -46,34 +48,8 @@ FORWARDED_S = 5.0  # how long a follower's batch may wait here; the follower has
 log = logging.getLogger(__name__)
 
 
-class _BatchAnswer(msgspec.Struct, array_like=True):
-    """Between nodes: what applying a forwarded batch gave."""
-
-    version: int
-    results: list[Result]
-
-
 _encode_answer = msgspec.msgpack.Encoder().encode
-_decode_answer = msgspec.msgpack.Decoder(_BatchAnswer).decode
-
-
-@dataclass(slots=True, eq=False)
-class _PendingBatch:
-    """An encoded batch that is waiting or was sent, and the future that tells its requests."""
-
-    encoded: bytes
-    deadline_s: float
-    answer: asyncio.Future[_BatchAnswer]
-    ours: bool = True  # its requests came to this node; False: a follower forwarded it to us
-    attempt: asyncio.Future[bytes] | None = None  # the call to a leader that it was forwarded by; None: not forwarded
-
-    def resolve(self, answer: _BatchAnswer) -> None:
-        if not self.answer.done():
-            self.answer.set_result(answer)
-
-    def refuse(self, error: BaseException) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+_decode_answer = msgspec.msgpack.Decoder(BatchAnswer).decode
 
 
 class BatchQueue:
@@ -89,8 +65,8 @@ class BatchQueue:
         )
         self._waiting_bytes_max = waiting_bytes_max
         self._open: deque[Batch] = deque()  # not yet encoded: requests may still join. Oldest first
-        self._pending: deque[_PendingBatch] = deque()  # encoded, waiting for a leader or a free place
-        self._sent: dict[int, _PendingBatch] = {}  # by identity: sent, perhaps counted, not yet answered
+        self._pending = Departures(asyncio.get_running_loop().time)  # encoded, waiting for a leader or a free place
+        self._sent: dict[int, PendingBatch] = {}  # by identity: sent, perhaps counted, not yet answered
         self._forwarded_by: Counter[str] = Counter()  # by peer: batches that it forwarded and that were not answered
         self._proposals: set[asyncio.Future[Applied]] = set()  # entries under way that this leadership proposed
         self._refusal_said_s = float("-inf")
@@ -110,14 +86,11 @@ class BatchQueue:
         The caller adds its request at once: the batch leaves on the next turn of the loop at the earliest. Patient and
         impatient requests (of NSQ and HTTP, say) may come in turn, so two batches are open for joining at a time.
         """
-        if self._stopped:
-            raise NotReady("this node is stopping; ask another one")
-        if self.waiting_bytes + size > self._waiting_bytes_max:
-            raise Overloaded("too many votes wait on this node; try again in a moment, or another node")
+        self._check_room(size)
         knows = self._replica.state.newest_again if knew is None else knew
         for batch in itertools.islice(reversed(self._open), 2):
             is_near = abs(batch.deadline_s - deadline_s) <= DEADLINES_APART_S
-            if batch.size + size <= BATCH_BYTES and is_near and batch.knew == knows:
+            if batch.size + size <= BATCH_BYTES and is_near and batch.knew == knows and not batch.is_alone:
                 break
         else:
             batch = Batch(knows)
@@ -127,13 +100,36 @@ class BatchQueue:
         self._schedule()
         return batch
 
+    def _check_room(self, size: int) -> None:
+        if self._stopped:
+            raise NotReady("this node is stopping; ask another one")
+        if self.waiting_bytes + size > self._waiting_bytes_max:
+            raise Overloaded("too many votes wait on this node; try again in a moment, or another node")
+
+    @asynccontextmanager
+    async def batch_alone(self, size: int, knew: int) -> AsyncIterator[Batch]:
+        """A batch that no other request joins. It leaves after the block, which may take its time to fill it."""
+        self._check_room(size)
+        batch = Batch(knew)
+        batch.size = size
+        self.waiting_bytes += size
+        try:
+            yield batch
+            self._check_room(0)
+        except BaseException:
+            self.waiting_bytes -= size
+            raise
+        batch.is_alone = True
+        self._open.append(batch)
+        self._schedule()
+
     def _encode(self, batch: Batch) -> None:
         """Close an open batch: nothing joins it any more."""
-        answer: asyncio.Future[_BatchAnswer] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[BatchAnswer] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(lambda done: self._settle(batch, done))
-        self._pending.append(_PendingBatch(batch.encode(), batch.deadline_s, answer))
+        self._pending.add(PendingBatch(batch.encode(), batch.deadline_s, answer))
 
-    def _settle(self, batch: Batch, done: asyncio.Future[_BatchAnswer]) -> None:
+    def _settle(self, batch: Batch, done: asyncio.Future[BatchAnswer]) -> None:
         self.waiting_bytes -= batch.size
         error = done.exception()
         if error is None:
@@ -154,6 +150,7 @@ class BatchQueue:
         if not leads:
             self._give_back()
             self._proposals.clear()
+            self._pending.forget_under_way()
         self._schedule()
 
     def _schedule(self) -> None:
@@ -177,38 +174,35 @@ class BatchQueue:
             return
         self._leader.abandon_others(leader)
         while (self._open or self._pending) and len(self._proposals) + self._leader.places_taken < PLACES:
-            if leads:
-                self._propose()
-            else:
-                self._forward(leader)
+            if not (self._propose() if leads else self._forward(leader)):
+                break
 
     def _give_back(self) -> None:
         """Refuse what followers forwarded to us, now that we do not lead: they find the next leader."""
-        forwarded = [batch for batch in self._pending if not batch.ours]
-        self._pending = deque(batch for batch in self._pending if batch.ours)
-        for batch in forwarded:
+        for batch in self._pending.remove(lambda batch: not batch.ours):
             batch.refuse(NoLeader(f"{self._replica.node_id} does not lead any more"))
 
-    def _mark_sent(self, group: list[_PendingBatch]) -> None:
+    def _mark_sent(self, group: list[PendingBatch]) -> None:
         self._sent.update((id(batch), batch) for batch in group)
 
-    def _mark_done(self, group: list[_PendingBatch]) -> None:
+    def _mark_done(self, group: list[PendingBatch]) -> None:
         for batch in group:
             del self._sent[id(batch)]
+        rest_s = self._pending.ended(group)
+        if rest_s:
+            asyncio.get_running_loop().call_later(rest_s, self._schedule)
 
     # ---- on the leader ----------------------------------------------------------------------------------------------
 
-    def _propose(self) -> None:
-        """Propose one entry of our own batches and forwarded ones, up to the size of an entry."""
+    def _propose(self) -> bool:
+        """Propose one entry of our own batches and forwarded ones, up to its usual size. False: none may leave."""
         encoded = 0
         while self._open and (not encoded or encoded + self._open[0].size <= BATCH_BYTES):
             encoded += self._open[0].size
             self._encode(self._open.popleft())
-        group = [self._pending.popleft()]
-        size = len(group[0].encoded)
-        while self._pending and size + len(self._pending[0].encoded) <= BATCH_BYTES:
-            group.append(self._pending.popleft())
-            size += len(group[-1].encoded)
+        group = self._pending.take(BATCH_BYTES)
+        if not group:
+            return False
         for batch in group:
             batch.attempt = None
         proposal = self._replica.propose(entry.encode_entry(self._replica.now_ms(), [batch.encoded for batch in group]))
@@ -216,15 +210,16 @@ class BatchQueue:
         self._mark_sent(group)
         crash_point("batch-proposed" if group[0].ours else "forwarded-batch-proposed")
         proposal.add_done_callback(lambda done: self._committed(group, done))
+        return True
 
-    def _committed(self, group: list[_PendingBatch], done: asyncio.Future[Applied]) -> None:
+    def _committed(self, group: list[PendingBatch], done: asyncio.Future[Applied]) -> None:
         self._proposals.discard(done)
         self._mark_done(group)
         error = done.exception()
         if error is None:
             applied = done.result()
             for batch, results in zip(group, applied.results, strict=True):
-                batch.resolve(_BatchAnswer(applied.version, results))
+                batch.resolve(BatchAnswer(applied.version, results))
         else:
             self._failed(group, error)
         self._schedule()
@@ -239,8 +234,8 @@ class BatchQueue:
             raise Overloaded(f"too many batches of {peer} wait on the leader ({self._replica.node_id}) already")
         self._check(peer, encoded)
         loop = asyncio.get_running_loop()
-        batch = _PendingBatch(encoded, loop.time() + FORWARDED_S, loop.create_future(), ours=False)
-        self._pending.append(batch)
+        batch = PendingBatch(encoded, loop.time() + FORWARDED_S, loop.create_future(), ours=False)
+        self._pending.add(batch)
         self.waiting_bytes += len(encoded)
         self._forwarded_by[peer] += 1
         self._schedule()
@@ -265,15 +260,20 @@ class BatchQueue:
 
     # ---- on a follower ----------------------------------------------------------------------------------------------
 
-    def _forward(self, leader: str) -> None:
+    def _forward(self, leader: str) -> bool:
+        """Forward one batch. False: none may leave."""
         if self._open:
             self._encode(self._open.popleft())
-        batch = self._pending.popleft()
-        self._mark_sent([batch])
+        group = self._pending.take(0)
+        if not group:
+            return False
+        (batch,) = group
+        self._mark_sent(group)
         batch.attempt = self._leader.start(leader, batch.encoded, lambda done: self._forwarded(batch, done))
         crash_point("batch-forwarded")
+        return True
 
-    def _forwarded(self, batch: _PendingBatch, done: asyncio.Future[bytes]) -> None:
+    def _forwarded(self, batch: PendingBatch, done: asyncio.Future[bytes]) -> None:
         self._mark_done([batch])
         if done.cancelled():  # given up at its deadline, after its requests were told
             return
@@ -289,14 +289,14 @@ class BatchQueue:
 
     # ---- errors and deadlines ---------------------------------------------------------------------------------------
 
-    def _failed(self, group: list[_PendingBatch], error: BaseException) -> None:
+    def _failed(self, group: list[PendingBatch], error: BaseException) -> None:
         """Put batches that may be tried again back to the front of the queue; tell the others."""
         now_s = asyncio.get_running_loop().time()
         if again := may_try_again(error):
             self._leader.wait.back_off(error)
         for batch in reversed(group):
             if again and now_s < batch.deadline_s and not batch.answer.done() and not self._stopped:
-                self._pending.appendleft(batch)
+                self._pending.put_back(batch)
             else:
                 batch.refuse(error)
 
@@ -324,10 +324,7 @@ class BatchQueue:
         for open_batch in [batch for batch in self._open if batch.deadline_s <= until_s]:
             self._open.remove(open_batch)
             self._encode(open_batch)
-        late = [batch for batch in self._pending if batch.deadline_s <= until_s]
-        if late:
-            self._pending = deque(batch for batch in self._pending if batch.deadline_s > until_s)
-        for batch in late:
+        for batch in self._pending.remove(lambda batch: batch.deadline_s <= until_s):
             batch.refuse(self._leader.too_late(sent=False))
 
     def _tell_sent(self, now_s: float) -> None:
@@ -349,5 +346,5 @@ class BatchQueue:
             self._sweeping.cancel()
         while self._open:
             self._encode(self._open.popleft())
-        while self._pending:
-            self._pending.popleft().refuse(NotReady("this node is stopping; ask another one"))
+        for batch in self._pending.remove(lambda batch: True):
+            batch.refuse(NotReady("this node is stopping; ask another one"))

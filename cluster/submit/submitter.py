@@ -25,6 +25,7 @@ from quorate.cluster.submit.old_votes import TOO_OLD, old_votes
 from quorate.errors import Deleted, NotReady, QuorateError, TooLarge
 from quorate.vote import Outcome, Rejection, Tallied, Vote
 
+VERY_MANY = 2_000  # votes; to put more into a batch takes the loop a millisecond
 VOTE_BYTES = 32  # of one vote in a batch at the most, beside its texts
 
 
@@ -72,8 +73,13 @@ class Submitter:
         return _joined(tallied, early.logged, early.rejected)
 
     async def _count(self, votes: Sequence[Vote], hash_key: bytes, deadline_s: float, knew: int, share: int) -> Tallied:
-        batch = self._queue.batch_for(_size_of(votes), deadline_s, knew)
-        tallied: Tallied = await batch.add_votes(votes, hash_key, deadline_s, self._share(share)).answer
+        size, share = _size_of(votes), self._share(share)
+        if len(votes) < VERY_MANY:
+            ticket = self._queue.batch_for(size, deadline_s, knew).add_votes(votes, hash_key, deadline_s, share)
+        else:
+            async with self._queue.batch_alone(size, knew) as batch:
+                ticket = await batch.add_many(votes, hash_key, deadline_s, share)
+        tallied: Tallied = await ticket.answer
         return tallied
 
     async def cast_once(self, key: str, votes: Sequence[Vote], *, timeout_s: float, share: int = 0) -> Tallied:
@@ -81,7 +87,7 @@ class Submitter:
         hash_key, deadline_s, knew = self._hash_key(), _deadline(timeout_s), self._replica.state.newest_again
         if len(votes) >= MANY:
             await self._refuse_early(votes, lambda state: not state.foresight.is_known(key, hash_key), knew, timeout_s)
-        choices, sums = count_choices(votes)
+        choices, sums = await count_choices(votes)
         command = entry.CastOnce(
             entry.hash_id(key, hash_key), entry.fingerprint_of_body(sums), choices, _by_index(sums)
         )
@@ -96,7 +102,7 @@ class Submitter:
             await self._refuse_early(
                 votes, lambda state: state.foresight.is_next(producer, epoch, sequence), knew, timeout_s
             )
-        choices, sums = count_choices(votes)
+        choices, sums = await count_choices(votes)
         command = entry.CastSession(
             producer, epoch, sequence, entry.fingerprint_of_body(sums), choices, _by_index(sums)
         )

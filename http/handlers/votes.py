@@ -108,7 +108,6 @@ async def cast(api: Api, request: Request) -> Reply:
     """POST /votes: read the votes, submit them, answer."""
     size = len(request.body)
     if size <= SMALL_BYTES:
-        api.big_votes.note_small()
         return await _cast(api, request)
     return await api.big_votes.cast(partial(_cast, api, request), size, api.limits.timeout_s, holder_of(request.caller))
 

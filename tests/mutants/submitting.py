@@ -20,7 +20,7 @@ batch.encoded = bytes(
         ]
     )
 )
-self._pending.appendleft(batch)"""
+self._pending.put_back(batch)"""
 
 ANSWER_KNOWN = """\
 known = self.__dict__.setdefault("_known_here", set())
@@ -51,7 +51,7 @@ MUTANTS = (
                 "if again := may_try_again(error):",
                 "again = may_try_again(error) or not getattr(error, 'definite', True)\nif may_try_again(error):",
             ),
-            Change(BatchQueue._failed, "self._pending.appendleft(batch)", WITH_NEW_IDS),
+            Change(BatchQueue._failed, "self._pending.put_back(batch)", WITH_NEW_IDS),
         ),
     ),
     Mutant(

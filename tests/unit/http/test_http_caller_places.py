@@ -243,27 +243,6 @@ def test_nobody_is_watched_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (False, 1) == asyncio.run(main())
 
 
-@pytest.mark.parametrize("small_ones_come", [False, True])
-def test_after_very_many_votes_there_is_a_rest_while_small_requests_come(
-    small_ones_come: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(big_votes, "REST", 1e9)
-
-    async def main() -> bool:
-        lane = BigVotes()
-
-        async def cast() -> Reply:
-            if small_ones_come:
-                lane.note_small()
-            await asyncio.sleep(0.001)
-            return Reply(200, b"")
-
-        await lane.cast(cast, BIG_BYTES, 1.0, "ann")
-        return await waits(lane, BIG_BYTES, "ann")
-
-    assert small_ones_come == asyncio.run(main())
-
-
 def test_a_crowd_of_big_requests_waits_for_itself() -> None:
     """Requests with very many votes are counted one at a time: those of one token kept all others waiting."""
 

@@ -244,7 +244,7 @@ def test_the_loop_goes_on_while_a_big_tally_is_read(node: Node, monkeypatch: pyt
     monkeypatch.setattr(chunks, "OPTIONS_A_CHUNK", 2)
     options = [f"o{i}" for i in range(9)]
     node.ask("POST", "/polls", {"id": "big", "options": options})
-    choices, sums = count_choices([Vote(option) for option in options])
+    choices, sums = asyncio.run(count_choices([Vote(option) for option in options]))
     batch = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
     counting, counted_meanwhile, put = True, [], events.Stream.put
 

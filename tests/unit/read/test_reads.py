@@ -161,7 +161,7 @@ async def test_the_loop_goes_on_while_a_big_tally_is_put_together(
     await Submitter(leader).create_poll(
         CreatePoll("big", "", [vote.option for vote in votes], "open", None, False), timeout_s=5
     )
-    choices, sums = count_choices(votes)
+    choices, sums = await count_choices(votes)
     vote = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
     reading: list[asyncio.Future[Results]] = []
     while len(reading) < 2 or not all(read.done() for read in reading):
