@@ -6,6 +6,7 @@ from abc import abstractmethod
 from typing import Protocol, Self, TypeVar
 
 from quorate.chaos.breakable import BreakableNode, BreakableNodes
+from quorate.chaos.proxies.links import Links
 
 
 class OtherNode(BreakableNode, Protocol):
@@ -16,6 +17,8 @@ N = TypeVar("N", bound=OtherNode)
 
 
 class OtherCluster(BreakableNodes[N]):
+    links: Links
+
     def __enter__(self) -> Self:
         try:
             self.links.start()

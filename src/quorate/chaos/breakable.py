@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from typing import Generic, Protocol, TypeVar
 
-from quorate.chaos.proxies.links import Links
+from quorate.chaos.link_faults import LinkFaults
 
 
 class BreakableNode(Protocol):
@@ -48,7 +48,7 @@ class BreakableNodes(ABC, Generic[P]):
     """The part of a cluster that faults see. The class of the cluster makes `nodes`, and `links` between them."""
 
     nodes: list[P]
-    links: Links
+    links: LinkFaults
 
     def __init__(self) -> None:
         self._paused: set[str] = set()

@@ -5,8 +5,9 @@
         ...
         cluster.heal()
 
-Nodes reach each other through `links`, and each runs as a victim, which `victims` orders what to do. Call what starts
-nodes from one thread that lives as long as the cluster: the kernel kills a node when the thread that started it ends.
+Nodes reach each other over `network`, whose `links` can be cut, and each runs as a victim, which `victims` orders what
+to do. Call what starts nodes from one thread that lives as long as the cluster: the kernel kills a node when the thread
+that started it ends.
 """
 
 from __future__ import annotations
@@ -24,20 +25,19 @@ from typing import Any
 
 from quorate.chaos.breakable import BreakableNodes
 from quorate.chaos.nemeses.nemesis import NotNow
+from quorate.chaos.network import NodeNetwork
 from quorate.chaos.orders import Orders
 from quorate.chaos.other_program import OtherProgram
-from quorate.chaos.proxies.links import Links
+from quorate.chaos.proxies.relay_network import RelayNetwork
 from quorate.chaos.repair import bring_back
 from quorate.chaos.services.chaos_services import ChaosServices
 from quorate.chaos.victims import Victims
 from quorate.errors import QuorateError
 from quorate.processes.cluster import FreshCluster
-from quorate.processes.node import EndedAtStart, NodeProcess, Place
-from quorate.processes.ports import free_ports
+from quorate.processes.node import EndedAtStart, NodeProcess
 from quorate.processes.waiting import NeverHappened
 
 VICTIM = (sys.executable, "-P", "-m", "quorate.chaos.victim")
-HOST = "127.0.0.1"
 SIZES = (3, 5, 7)
 SNAPSHOT_BYTES, KEEP_BYTES, SEGMENT_BYTES = 2 * 1024 * 1024, 512 * 1024, 1024 * 1024  # so that all of it happens often
 OWN = ("node.id", "node.data", "http.listen", "raft.listen")  # settings of which each node has another value
@@ -59,14 +59,20 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         command: Sequence[str] = VICTIM,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        network: NodeNetwork | None = None,
     ) -> None:
+        """`network`: relays, unless another one is given, which ends with the cluster."""
         self.other = other  # what nodes can be besides
         self.own_python = command[0]
         self.services = services or ChaosServices({}, folder)
-        own = {"raft.snapshot_bytes": SNAPSHOT_BYTES, **(settings or {}), **self.services.settings()}
+        self.network: NodeNetwork = network or RelayNetwork(seed=seed)
+        self.links = self.network.links
+        own = {**self.network.settings, "raft.snapshot_bytes": SNAPSHOT_BYTES, **(settings or {})}
+        own |= self.services.settings()
         BreakableNodes.__init__(self)
-        FreshCluster.__init__(self, folder, size, own, command=command, env=env, cwd=cwd)
-        self.links = Links({node.id: node.place.raft.port for node in self.nodes}, seed=seed)
+        ids = [f"n{number}" for number in range(1, size + 1)]
+        places = [self.network.place(id, folder / id) for id in ids]
+        FreshCluster.__init__(self, folder, size, own, command=command, env=env, cwd=cwd, places=places)
         self.victims = Victims(Orders(keep_bytes=KEEP_BYTES, segment_bytes=SEGMENT_BYTES))
         self.extras: list[NodeProcess] = []  # nodes that a fault added
         self._another = partial(NodeProcess, command=command, env=env, cwd=cwd, lifeline=self._lifeline)
@@ -81,7 +87,7 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
     def start(self) -> None:
         if not self._linked:
             self._linked = True
-            self.links.start()
+            self.network.start()
             for number, node in enumerate(self.nodes):
                 self.victims.begin(node.folder, seed=self._seed + number, doors=self._doors(node))
         super().start()
@@ -90,28 +96,24 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         for node in self.extras:
             node.close()
         super().close()
-        if self._linked:
-            self.links.close()
+        self.network.close()
 
     def peers(self) -> list[str]:
-        """What `raft.peers` says: the relays of all nodes."""
-        return [f"{id}={HOST}:{port}" for id, port in self.links.ports.items()]
+        """What `raft.peers` says."""
+        return [f"{id}={address}" for id, address in self.network.addresses().items()]
 
     def _doors(self, node: NodeProcess) -> dict[str, int]:
-        """With TLS between nodes a relay cannot read who dials, so each dialler gets doors of its own."""
-        if not node.settings.get("raft.tls_cert"):
-            return {}
-        return {other: self.links.door(node.id, other) for other in self.links.ports if other != node.id}
+        return self.network.doors(node.id) if node.settings.get("raft.tls_cert") else {}
 
     # ---- nodes that come and move -----------------------------------------------------------------------------------
 
     def newcomer(self) -> NodeProcess:
         """A node with an empty disk that knows the others. It is in `extras`, and does not run yet."""
-        id, (http, raft) = f"n{next(self._numbers)}", free_ports(2)
-        self.links.add(id, raft)
+        id = f"n{next(self._numbers)}"
+        place = self.network.place(id, self.folder / id)
         model = {name: value for name, value in self.nodes[0].settings.items() if name not in OWN}
         settings = {**model, "raft.peers": self.peers(), "raft.bootstrap": False}
-        node = self._another(Place.local(id, self.folder / id, http, raft), settings)
+        node = self._another(place, settings)
         self.victims.begin(node.folder, seed=self._seed, doors=self._doors(node))
         self.extras.append(node)
         return node
@@ -119,22 +121,22 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
     def dismiss(self, node: NodeProcess) -> None:
         """A newcomer goes, whether it left the cluster or not."""
         node.close()
-        self.links.drop(node.id)
+        self.network.drop(node.id)
         if node in self.extras:
             self.extras.remove(node)
 
     def move(self, node: NodeProcess) -> str:
-        """Give a node that is down another port with a relay before it, and tell nobody else. Its new address."""
-        (raft,) = free_ports(1)
-        address = f"{HOST}:{self.links.add(node.id, raft)}"
+        """Give a node that is down another address, and tell nobody else. Returns it."""
+        listens = self.network.move(node.id)
+        address = self.address(node)
         own = [peer for peer in node.settings["raft.peers"] if not peer.startswith(f"{node.id}=")]
         node.settings["raft.peers"] = [*own, f"{node.id}={address}"]
-        node.settings["raft.listen"] = f"{HOST}:{raft}"
+        node.settings["raft.listen"] = str(listens)
         return address
 
     def address(self, node: NodeProcess) -> str:
-        """Where the others find it: its relay."""
-        return f"{HOST}:{self.links.ports[node.id]}"
+        """Where the others find it."""
+        return str(self.network.addresses()[node.id])
 
     def set_program(self, node: NodeProcess, python: str) -> None:
         """What this node is from its next start on: our own, or that of `other`. Its folder stays as it is."""

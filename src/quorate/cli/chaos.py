@@ -19,6 +19,7 @@ OF_OUR_OWN = {
     "services": "--services",
     "mutant": "--mutant",
     "mixed_with": "--mixed-with",
+    "network": "--network",
 }
 
 
@@ -91,6 +92,13 @@ def read_against(ctx: click.Context, param: click.Parameter, values: tuple[str, 
     help="A Python with another Quorate, or another Python: nodes are restarted with it under load, and back.",
 )
 @click.option(
+    "--network",
+    type=click.Choice(["relays", "namespaces"]),
+    default="relays",
+    show_default=True,
+    help="What is between the nodes: relays on this machine, or, for root on Linux, network namespaces and the kernel.",
+)
+@click.option(
     "--against",
     multiple=True,
     callback=read_against,
@@ -122,6 +130,7 @@ def chaos(
     seed: int | None,
     services: dict[str, str],
     mixed_with: Path | None,
+    network: str,
     against: list[str],
     mutant: str | None,
     history: Path | None,
@@ -165,5 +174,6 @@ def chaos(
         faults_are_chosen=is_by_flag(ctx, "faults"),
         report=report,
         mixed_with=mixed_with,
+        in_namespaces=network == "namespaces",
     )
     return run_chaos(options)

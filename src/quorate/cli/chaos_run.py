@@ -22,12 +22,13 @@ import msgspec
 from rich.console import Console
 
 from quorate import shown
-from quorate.chaos.cluster import ChaosCluster
+from quorate.chaos.cluster import VICTIM, ChaosCluster
 from quorate.chaos.elsewhere import elsewhere
 from quorate.chaos.figures import RunFigures
 from quorate.chaos.history import HistoryFile
 from quorate.chaos.live import RunDisplay, RunLines, RunPicture
-from quorate.chaos.nemeses.all import ALL, EVERY, FAMILIES, chosen, usable
+from quorate.chaos.namespaces.namespace_network import NamespaceNetwork
+from quorate.chaos.nemeses.all import ALL, FAMILIES, chosen, refused, usable
 from quorate.chaos.other_program import OtherProgram, other_program
 from quorate.chaos.own_cluster import SETTINGS, OwnCluster
 from quorate.chaos.planted_bugs import BuggyNodes, PlantedBug, nodes_with, planted_bugs
@@ -64,6 +65,7 @@ class ChaosOptions:
     mixed_with: Path | None = None  # an interpreter
     faults_are_chosen: bool = True
     report: Path | None = None
+    in_namespaces: bool = False
 
 
 def list_mutants(*, as_json: bool) -> None:
@@ -181,15 +183,15 @@ class ChaosCommand:
         self._go(scenery, prefix)
 
     def _here(self, say: Callable[[str], None]) -> None:
-        with self._services(say) as services:
-            self._with(services, say)
+        with self._network() as network, self._services(say, network) as services:
+            self._with(network, services, say)
 
-    def _with(self, services: ChaosServices, say: Callable[[str], None]) -> None:
+    def _with(self, network: NamespaceNetwork | None, services: ChaosServices, say: Callable[[str], None]) -> None:
         options = self._options
-        cluster, asked = self._cluster(services), self._faults_asked()
+        cluster, asked = self._cluster(network, services), self._faults_asked()
         names, missing = usable(cluster, [] if asked == [NONE] else chosen(asked))
-        if missing and EVERY not in asked:
-            listed = "; ".join(f"{name}: {why}" for name, why in missing.items())
+        if cannot := refused(asked, names, missing):
+            listed = "; ".join(f"{name}: {why}" for name, why in cannot.items())
             raise click.UsageError(f"these faults cannot work here: {listed}.")
         if self._other is not None:
             say(f"nodes change to {self._other.words}, and back")
@@ -207,20 +209,18 @@ class ChaosCommand:
             )
             self._go(scenery, "chaos")
 
-    def _cluster(self, services: ChaosServices) -> ChaosCluster:
-        nodes, size = self._nodes, self._options.nodes
-        if nodes is None:
-            return ChaosCluster(
-                self._cluster_folder, size, SETTINGS, seed=self._seed, services=services, other=self._other
-            )
+    def _cluster(self, network: NamespaceNetwork | None, services: ChaosServices) -> ChaosCluster:
+        nodes = self._nodes
         return ChaosCluster(
             self._cluster_folder,
-            size,
+            self._options.nodes,
             SETTINGS,
             seed=self._seed,
             services=services,
-            command=nodes.command,
-            env=nodes.env,
+            other=self._other,
+            command=VICTIM if nodes is None else nodes.command,
+            env=None if nodes is None else nodes.env,
+            network=network,
         )
 
     def _faults_asked(self) -> list[str]:
@@ -231,10 +231,24 @@ class ChaosCommand:
         return self._nodes.bug.faults or options.faults
 
     @contextlib.contextmanager
-    def _services(self, say: Callable[[str], None]) -> Iterator[ChaosServices]:
+    def _network(self) -> Iterator[NamespaceNetwork | None]:
+        """None: relays."""
+        if not self._options.in_namespaces:
+            yield None
+            return
+        try:
+            network = NamespaceNetwork()
+        except Invalid as error:
+            raise click.BadParameter(f"{error.detail}.", param_hint="--network") from None
+        with contextlib.closing(network):
+            yield network
+
+    @contextlib.contextmanager
+    def _services(self, say: Callable[[str], None], network: NamespaceNetwork | None) -> Iterator[ChaosServices]:
         """Servers that are asked for by name must be there; of all of them, those that can be had."""
         asked = self._options.services
-        services = ChaosServices(asked, self._cluster_folder, seed=self._seed)
+        host = {} if network is None else {"host": network.host}
+        services = ChaosServices(asked, self._cluster_folder, seed=self._seed, **host)
         try:
             if asked:
                 say(f"starting {', '.join(SHOWN[name] for name in asked)}")

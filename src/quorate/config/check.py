@@ -161,7 +161,7 @@ def _sinks(config: Config) -> Iterator[str]:
             yield f"flush.sinks has {name!r}, which is no sink; there are {', '.join(sink_names())}; [] for none"
         elif sinks.count(name) > 1:
             yield f"flush.sinks has {name} twice; give it once"
-        elif ADAPTERS[name].one_host:
+        elif ADAPTERS[name].one_host and not config.sqlite.shared:
             yield from _on_one_host(config, name)
 
 
@@ -171,7 +171,8 @@ def _on_one_host(config: Config, sink: str) -> Iterator[str]:
     if others:
         yield (
             f"flush.sinks has {sink}, a file on this host, but {', '.join(others)} run elsewhere: after a failover the "
-            "file here would be stale. Give another sink, as mongo, or none"
+            "file here would be stale. Give another sink, as mongo, or none; or set sqlite.shared = true if they are "
+            "containers of one host and all have this very file"
         )
     elif config.raft.bootstrap_expect > 1 and own and not own.is_loopback:
         yield (

@@ -132,7 +132,8 @@ class NodeCluster:
 class FreshCluster(NodeCluster):
     """A new cluster in `folder`: a folder a node, and the SQLite sink beside them. `command` runs each node.
 
-    `token` is sent with what is asked of the nodes, by this object and its clients. With `ca` they speak TLS.
+    `token` is sent with what is asked of the nodes, by this object and its clients. With `ca` they speak TLS. `places`
+    are for nodes that are not to be on free ports of 127.0.0.1.
     """
 
     def __init__(
@@ -146,11 +147,12 @@ class FreshCluster(NodeCluster):
         cwd: Path | None = None,
         token: str | None = None,
         ca: str | None = None,
+        places: Sequence[Place] | None = None,
     ) -> None:
         self.folder = folder
         self.sqlite = folder / "ballots.db"
         self._lifeline = Lifeline()
-        places = _places(folder, size)
+        places = _places(folder, size) if places is None else places
         common = {
             "raft.peers": [f"{place.id}={place.raft}" for place in places],
             "raft.bootstrap": True,

@@ -34,6 +34,7 @@ class Place:
     folder: Path
     http: Address
     raft: Address
+    through: Sequence[str] = ()  # what its command is started by, if it is not on this network
 
     @classmethod
     def local(cls, id: str, folder: Path, http_port: int, raft_port: int) -> Place:
@@ -86,6 +87,7 @@ class NodeProcess(Process):
             cwd,
             lifeline=lifeline,
             dies_with_us=dies_with_us,
+            through=place.through,
         )
 
     @property

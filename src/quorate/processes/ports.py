@@ -40,11 +40,13 @@ def free_ports(count: int) -> list[int]:
     block = own_block()
     drawn = random.SystemRandom().sample(block, len(block))
     for port in sorted(drawn, key=lambda port: port in _lately):
+        if len(found) == count:
+            break
         if is_free(port):
             found.append(port)
-        if len(found) == count:
-            _lately.extend(found)
-            return found
+    if len(found) == count:
+        _lately.extend(found)
+        return found
     raise NoFreePorts(f"there are no {count} free ports on 127.0.0.1 from {block.start} to {block.stop}")
 
 

@@ -44,7 +44,7 @@ class Process:
     """One command, which can be started again after it ended. The file `log` gets the output of all its runs.
 
     `env` is added to our environment without Quorate's own variables: settings for our program are not meant for the
-    processes that it starts.
+    processes that it starts. `through` is what starts the command and becomes it, as `nsenter` does.
     """
 
     def __init__(
@@ -57,9 +57,11 @@ class Process:
         *,
         lifeline: Lifeline | None = None,
         dies_with_us: bool = True,
+        through: Sequence[str] = (),
     ) -> None:
         self.name, self.command, self.log, self.cwd = name, list(command), log, cwd
         self.env = {k: v for k, v in os.environ.items() if not k.startswith("QUORATE_")} | dict(env or {})
+        self._through = list(through)
         self._lifeline, self._dies_with_us = lifeline, dies_with_us
         self._running: subprocess.Popen[bytes] | None = None
 
@@ -82,7 +84,7 @@ class Process:
         if self.running:
             raise RuntimeError(f"{self.name} runs already")
         self.log.parent.mkdir(parents=True, exist_ok=True)
-        command = [*self.command, *arguments]
+        command = [*self._through, *self.command, *arguments]
         inherited: tuple[int, ...] = ()
         if self._lifeline is not None:
             inherited = (self._lifeline.reading_end,)

@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from quorate.chaos.proxies.links import Links
-from quorate.chaos.proxies.toxics import SOUND, Toxics, together
+from quorate.chaos.toxics import SOUND, Toxics, together
 from tests.support.waiting import wait_for
 
 QUIET_S = 0.15  # nothing came for so long: only for what must never come

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from quorate.chaos.proxies.toxics import Toxics
 from quorate.chaos.services.chaos_services import ChaosServices, address_of, read_services
 from quorate.chaos.services.checkout import NotHad
 from quorate.chaos.services.doors import ServiceDoors
 from quorate.chaos.services.mongo_liar import TWICE, MongoLiar
+from quorate.chaos.toxics import Toxics
 from quorate.errors import Invalid
 from quorate.processes.ports import free_ports
 from tests.support.raw_server import raw_server

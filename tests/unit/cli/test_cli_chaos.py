@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from quorate.chaos.nemeses.all import ALL
+from quorate.chaos.nemeses.all import ALL, refused
 from quorate.chaos.planted_bugs import planted_bugs
 from quorate.errors import Invalid
 from quorate.processes.ports import free_ports
@@ -24,6 +24,8 @@ from tests.unit.cli.told import Capture, Told
         (["--faults", "partition-ring"], "these faults cannot work here: partition-ring: it needs"),
         (["--history", "/no/such/folder/history"], "there is no folder /no/such/folder"),
         (["--against", "http://127.0.0.1:1", "--nodes", "3", "--faults", "all"], "--nodes and --faults: not with"),
+        (["--against", "http://127.0.0.1:1", "--network", "namespaces"], "--network: not with"),
+        (["--network", "wire"], "'wire' is not one of 'relays', 'namespaces'"),
         (["--against", "ftp://127.0.0.1"], "ftp"),
         (["--against", "http://127.0.0.1:1", "--mutant", "no-fence"], "--mutant: not with"),
     ],
@@ -32,6 +34,33 @@ def test_wrong_usage(flags: list[str], words: str, capsys: Capture) -> None:
     told = Told(capsys, "chaos", *flags)
     assert 2 == told.code
     assert words in " ".join(told.err.split())
+
+
+def test_namespaces_without_root_or_tools_start_nothing(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    told = Told(capsys, "chaos", "--network", "namespaces")
+    assert 2 == told.code
+    assert "namespaces need root: run it with sudo" in told.err
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("shutil.which", lambda name: None if name in ("nft", "tc") else f"/usr/sbin/{name}")
+    told = Told(capsys, "chaos", "--network", "namespaces")
+    assert 2 == told.code
+    assert "tc and nft cannot be found: install iproute2 and nftables" in told.err
+    assert [] == list(tmp_path.glob("quorate-chaos-*"))
+
+
+def test_of_a_family_what_cannot_work_is_left_out_and_what_is_named_is_not() -> None:
+    """`--faults partitions` was refused by three nodes, because two partitions need five."""
+    missing = {"partition-ring": "it needs five"}
+    assert {} == refused(["partitions"], ["partition-leader"], missing)
+    assert {} == refused(["all"], ["partition-leader"], missing)
+    assert missing == refused(["partition-ring", "partitions"], ["partition-leader"], missing)
+    assert missing == refused(["partitions"], [], missing)
 
 
 def test_a_cluster_that_does_not_answer_is_not_judged(capsys: Capture, tmp_path: Path) -> None:

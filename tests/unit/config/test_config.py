@@ -270,6 +270,7 @@ def test_others_are_told_an_address_that_they_can_reach_if_there_is_one(listen: 
         {"nsq.dead_letter": ""},
         {"flush.sinks": "sqlite, mongo"},
         {"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.2:9001", "flush.sinks": ""},
+        {"raft.peers": "n1=10.0.0.1:9001,n2=10.0.0.2:9001", "sqlite.shared": "true"},
     ],
 )
 def test_settings_that_agree_are_taken(flags: Mapping[str, str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 
 from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.nemeses import (
@@ -55,3 +55,11 @@ def usable(cluster: ChaosCluster, names: Iterable[str]) -> tuple[list[str], dict
     """Of these names those that can work here, and for each other one what is missing."""
     missing = {name: why for name in names if (why := ALL[name].missing(cluster)) is not None}
     return [name for name in names if name not in missing], missing
+
+
+def refused(asked: Collection[str], names: Collection[str], missing: Mapping[str, str]) -> dict[str, str]:
+    """What the run cannot go without: what was asked for by its own name, and all of it if nothing else is left.
+
+    Of a family, and of all, those that cannot work are left out. `names` and `missing` are of `usable`.
+    """
+    return {name: why for name, why in missing.items() if name in asked or not names}

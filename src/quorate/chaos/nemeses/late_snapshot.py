@@ -18,7 +18,7 @@ from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.nemeses import choice
 from quorate.chaos.nemeses.nemesis import NotNow
 from quorate.chaos.nemeses.ongoing import Ongoing
-from quorate.chaos.proxies.toxics import Toxics
+from quorate.chaos.toxics import Toxics
 from quorate.chaos.workload.node_looks import EVERY_S as LOOK_EVERY_S
 from quorate.client.http import Client
 from quorate.errors import QuorateError

@@ -12,7 +12,7 @@ from quorate.chaos.nemeses import choice
 from quorate.chaos.nemeses.choice import Choice
 from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.chaos.nemeses.ongoing import Ongoing, names
-from quorate.chaos.proxies.toxics import Toxics
+from quorate.chaos.toxics import Toxics
 
 AnyNodes = BreakableNodes[Any]
 
@@ -27,7 +27,7 @@ class BadLinks:
     toxics: Toxics
 
     def missing(self, cluster: AnyNodes) -> str | None:
-        return None
+        return cluster.links.missing(self.toxics)
 
     def begin(self, cluster: AnyNodes, rng: random.Random) -> Ongoing:
         victims = self.chosen(cluster, rng)
@@ -45,7 +45,7 @@ NEMESES: Sequence[Nemesis[AnyNodes]] = (
     BadLinks("jitter", "messages take up to 150 ms more", choice.everyone, Toxics(latency_s=0.075, jitter_s=0.075)),
     BadLinks("delay-leader", "the leader is 250 ms away", choice.leader, Toxics(latency_s=0.25)),
     BadLinks("bandwidth", "the leader has 100 kB a second", choice.leader, Toxics(bandwidth_bytes_s=100_000)),
-    BadLinks("reordering", "messages come after those of a newer connection", choice.everyone, Toxics(reordering=0.02)),
+    BadLinks("reordering", "later messages come before earlier ones", choice.everyone, Toxics(reordering=0.02)),
     BadLinks("reset", "connections are reset after 300 ms", choice.everyone, Toxics(reset_peer_s=0.3)),
     BadLinks("timeout", "nothing gets to the leader, and its links close", choice.leader, Toxics(timeout_s=0.5)),
     BadLinks("slicer", "everything comes in pieces of 300 bytes", choice.one, Toxics(slicer_bytes=300)),

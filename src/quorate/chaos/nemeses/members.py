@@ -100,7 +100,7 @@ class TransferStorm:
 @dataclass(frozen=True, slots=True)
 class Move:
     name: str = "move-node"
-    about: str = "a node comes back at another port, and nobody else is told"
+    about: str = "a node comes back at another address, and nobody else is told"
 
     def missing(self, cluster: ChaosCluster) -> str | None:
         return None

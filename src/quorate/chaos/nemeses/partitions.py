@@ -13,8 +13,7 @@ from quorate.chaos.nemeses import choice
 from quorate.chaos.nemeses.late_snapshot import LateSnapshot
 from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.chaos.nemeses.ongoing import Ongoing, names
-from quorate.chaos.proxies.toxics import Toxics
-from quorate.chaos.proxies.weather import Way
+from quorate.chaos.toxics import Toxics, Way
 
 AnyNodes = BreakableNodes[Any]
 FLAPS_S = 0.4

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.nemeses.nemesis import Nemesis
 from quorate.chaos.nemeses.ongoing import Ongoing
-from quorate.chaos.proxies.toxics import Toxics
 from quorate.chaos.services import consul_liar, mongo_liar, nsq_liar
 from quorate.chaos.services.chaos_services import CONSUL, MONGO, NSQD, SERVICES, SHOWN, ChaosServices
+from quorate.chaos.toxics import Toxics
 
 Harm = Callable[[ChaosServices, str], Callable[[], object]]  # what it returns mends
 

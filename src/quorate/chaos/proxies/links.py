@@ -10,18 +10,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import random
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
 import msgspec
 
+from quorate.chaos.link_faults import LinkFaults
 from quorate.chaos.proxies.relayed import Ends, RelayedConnection
-from quorate.chaos.proxies.toxics import SOUND, Toxics
-from quorate.chaos.proxies.weather import Way, Weather
+from quorate.chaos.proxies.weather import Weather
+from quorate.chaos.toxics import Toxics, Way
 from quorate.processes.ports import free_ports
 
 LENGTH_BYTES = 4  # of the number before each frame
@@ -29,6 +29,7 @@ HELLO_BYTES_MAX = 4096
 HELLO_S = 10.0
 CALL_S = 10.0
 HOST = "127.0.0.1"
+ALL_TOXICS = 1  # one layer holds them all
 NO_HELLO = (OSError, EOFError, TimeoutError, ValueError, msgspec.DecodeError, LookupError, TypeError)
 
 
@@ -46,7 +47,7 @@ async def read_hello(reader: asyncio.StreamReader, writer: asyncio.StreamWriter)
     return str(msgspec.msgpack.decode(hello)[1]), length + hello
 
 
-class Links:
+class Links(LinkFaults):
     """`targets` are the ports on which the nodes listen, `ports` those of their relays. Any thread may call it.
 
     The nodes of another system say in other words who they are: `read_dialler` reads them. A dialler that is no node is
@@ -54,15 +55,13 @@ class Links:
     """
 
     def __init__(self, targets: Mapping[str, int], *, seed: int = 0, read_dialler: ReadDialler = read_hello) -> None:
+        super().__init__()
         self.ports = dict(zip(targets, free_ports(len(targets)), strict=True))
         self._targets = dict(targets)
         self._read_dialler = read_dialler
         self._doors: dict[Way, int] = {}
         self._rng = random.Random(f"{seed}.links")
         self._weather = Weather()
-        self._layers: dict[int, Mapping[Way, Toxics]] = {}  # as `_weather` has them, for other threads
-        self._numbers = itertools.count(1)
-        self._lock = threading.Lock()
         self._servers: dict[int, asyncio.Server] = {}
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="links", daemon=True)
@@ -89,7 +88,8 @@ class Links:
         """A new node that listens on this port. Returns the port of its relay."""
         (self.ports[node],) = free_ports(1)
         self._targets[node] = port
-        self._do(self._listen(self.ports[node], None, node))
+        if self._thread.ident is not None:  # otherwise `start` does it
+            self._do(self._listen(self.ports[node], None, node))
         return self.ports[node]
 
     def drop(self, node: str) -> None:
@@ -116,46 +116,8 @@ class Links:
 
     # ---- what is wrong with them ------------------------------------------------------------------------------------
 
-    def disturb(self, toxics: Mapping[Way, Toxics]) -> Callable[[], None]:
-        """From now on these toxics hold too. What is returned takes them away again; it may be called twice."""
-        number = next(self._numbers)
-        self._set_layer(number, dict(toxics))
-        return lambda: self._set_layer(number, None)
-
-    def cut(self, some: Iterable[str], others: Iterable[str], *, one_way: bool = False) -> Callable[[], None]:
-        """Let nothing through from any of `some` to any of `others`, and unless it is `one_way` not back either."""
-        pairs = [(a, b) for a in some for b in others if a != b]
-        ways = pairs if one_way else [*pairs, *((b, a) for a, b in pairs)]
-        return self.disturb(dict.fromkeys(ways, Toxics(down=True)))
-
-    def heal(self) -> None:
-        """Take all disturbances away."""
-        with self._lock:
-            self._layers.clear()
-        self._call(self._weather.clear)
-
-    def ways(self, some: Iterable[str], others: Iterable[str]) -> list[Way]:
-        """Both directions between each of `some` and each of `others`."""
-        return list(dict.fromkeys(way for a in some for b in others if a != b for way in ((a, b), (b, a))))
-
-    def is_silent(self, source: str, goal: str) -> bool:
-        """Whether nothing gets from one node to the other now."""
-        with self._lock:
-            found = [layer.get((source, goal), SOUND) for layer in self._layers.values()]
-        return any(toxics.down or toxics.timeout_s is not None for toxics in found)
-
-    def reached_by(self, node: str, among: Iterable[str]) -> set[str]:
-        """The nodes with which this one can speak in both directions."""
-        others = (other for other in among if other != node)
-        return {other for other in others if not (self.is_silent(node, other) or self.is_silent(other, node))}
-
-    def _set_layer(self, number: int, layer: Mapping[Way, Toxics] | None) -> None:
-        with self._lock:
-            if layer is None and self._layers.pop(number, None) is None:
-                return
-            if layer is not None:
-                self._layers[number] = layer
-        self._call(partial(self._weather.set_layer, number, layer))
+    def _carry_out(self, now: Mapping[Way, Toxics]) -> None:
+        self._call(partial(self._weather.set_layer, ALL_TOXICS, now))
 
     # ---- on the loop ------------------------------------------------------------------------------------------------
 

@@ -9,7 +9,8 @@ import socket
 import struct
 
 from quorate.chaos.proxies.stream import OneWayStream
-from quorate.chaos.proxies.weather import Way, Weather
+from quorate.chaos.proxies.weather import Weather
+from quorate.chaos.toxics import Way
 
 Ends = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 AT_ONCE = struct.pack("ii", 1, 0)  # SO_LINGER: on, for no time

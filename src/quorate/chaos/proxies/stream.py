@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import random
 
-from quorate.chaos.proxies.toxics import Toxics
-from quorate.chaos.proxies.weather import Way, Weather
+from quorate.chaos.proxies.weather import Weather
+from quorate.chaos.toxics import Toxics, Way
 
 PIECE_BYTES = 16_384
 WAITING_MAX = 128  # pieces: then the sender's own buffers fill, as in a network that takes no more

@@ -6,9 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 
-from quorate.chaos.proxies.toxics import SOUND, Toxics, together
-
-Way = tuple[str, str]  # the node that sends, the node that receives
+from quorate.chaos.toxics import SOUND, Toxics, Way, together
 
 
 class Weather:

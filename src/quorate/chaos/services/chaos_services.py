@@ -76,9 +76,10 @@ def address_of(name: str, given: str) -> Address:
 class ChaosServices:
     """`start` has what can be had, then `missing` says of each other one why. `close` ends what was started."""
 
-    def __init__(self, asked: Mapping[str, str], folder: Path, *, seed: int = 0) -> None:
-        self.asked, self._folder = asked, folder
-        self.doors = ServiceDoors(seed)
+    def __init__(self, asked: Mapping[str, str], folder: Path, *, seed: int = 0, host: str = HOST) -> None:
+        """`host`: the address of this machine at which the nodes find the doors."""
+        self.asked, self._folder, self._host = asked, folder, host
+        self.doors = ServiceDoors(seed, host)
         self.missing: dict[str, str] = {}
         self.had: dict[str, str] = {}  # name -> how, in words
         self.name = f"chaos_{secrets.token_hex(4)}"  # of what is ours in servers that others use
@@ -143,7 +144,7 @@ class ChaosServices:
         query = "&".join(filter(None, (parts.query, "directConnection=true")))
         self._mongo_url = f"mongodb://{parts.netloc}/?{query}"
         self._settings |= {
-            "mongo.url": f"mongodb://{user}{HOST}:{port}/?{query}",
+            "mongo.url": f"mongodb://{user}{self._host}:{port}/?{query}",
             "mongo.database": self.name,
             "flush.sinks": ["sqlite", "mongo"],
         }
@@ -164,7 +165,11 @@ class ChaosServices:
             raise NotHad("it does not answer")
         self._consul = address
         port = self._door(CONSUL, address, ConsulLiar)
-        self._settings |= {"consul.address": f"{HOST}:{port}", "consul.service": self.name, "node.cluster": self.name}
+        self._settings |= {
+            "consul.address": f"{self._host}:{port}",
+            "consul.service": self.name,
+            "node.cluster": self.name,
+        }
         self._ends.callback(self.forget_entries)
         return how
 
@@ -186,7 +191,7 @@ class ChaosServices:
         self._nsqd_http = http
         port = self._door(NSQD, tcp, NsqdLiar)
         self._settings |= {
-            "nsq.nsqd": [f"{HOST}:{port}"],
+            "nsq.nsqd": [f"{self._host}:{port}"],
             "nsq.topic": self.name,
             "nsq.dead_letter": f"{self.name}_dead",
             "nsq.channel": CHANNEL,

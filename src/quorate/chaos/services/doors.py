@@ -16,9 +16,9 @@ from functools import partial
 from typing import Any, TypeVar
 
 from quorate.chaos.proxies.relayed import RelayedConnection
-from quorate.chaos.proxies.toxics import Toxics
 from quorate.chaos.proxies.weather import Weather
 from quorate.chaos.services.lying import HOST, Liar
+from quorate.chaos.toxics import Toxics
 from quorate.processes.ports import free_ports
 
 CALL_S = 10.0
@@ -29,8 +29,9 @@ T = TypeVar("T")
 class ServiceDoor:
     """Of one server. Used on the loop, but for `port`."""
 
-    def __init__(self, name: str, liar: Liar, rng: random.Random) -> None:
+    def __init__(self, name: str, liar: Liar, rng: random.Random, host: str) -> None:
         self.name, self.liar, self._rng = name, liar, rng
+        self._host = host
         (self.port,) = free_ports(1)
         self.ways = ((NODES, name), (name, NODES))
         self.weather = Weather()
@@ -42,7 +43,7 @@ class ServiceDoor:
         if self._inner is None:
             self._inner = await self.liar.start()
         if self._outer is None:
-            self._outer = await asyncio.start_server(self._relay, HOST, self.port)
+            self._outer = await asyncio.start_server(self._relay, self._host, self.port)
 
     async def shut(self) -> None:
         """Refuse connections, and end those that there are."""
@@ -70,8 +71,9 @@ class ServiceDoor:
 class ServiceDoors:
     """All doors, on one loop in a thread of its own. Any thread may call it."""
 
-    def __init__(self, seed: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: int, host: str = HOST) -> None:
+        """`host`: the address of this machine at which the nodes find the doors."""
+        self._seed, self._host = seed, host
         self._doors: dict[str, ServiceDoor] = {}
         self._numbers = itertools.count(1)
         self._loop: asyncio.AbstractEventLoop | None = None  # until there is a door
@@ -84,7 +86,7 @@ class ServiceDoors:
             self._thread = threading.Thread(target=self._loop.run_forever, name="services", daemon=True)
             self._thread.start()
         rng = random.Random(f"{self._seed}.{name}")
-        door = ServiceDoor(name, liar(rng), rng)
+        door = ServiceDoor(name, liar(rng), rng, self._host)
         self._do(door.open())
         self._doors[name] = door
         return door.port

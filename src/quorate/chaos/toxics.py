@@ -8,6 +8,7 @@ from functools import reduce
 from typing import TypeVar
 
 N = TypeVar("N", int, float)
+Way = tuple[str, str]  # the node that sends, the node that receives
 
 
 @dataclass(frozen=True, slots=True)
