@@ -56,6 +56,7 @@ RUBBISH = b"[" + b",".join([b'{"option":{"a":[[[1e999]]]}}'] * 100_000) + b"]"
 STRANGE = json.dumps([{"option": f"{'x' * 200}{n}"} for n in range(VOTES_PER_REQUEST_MAX)]).encode()
 STRANGE_BELOW_64K = json.dumps([{"option": f"{'x' * 200}{n}"} for n in range(280)]).encode()
 MANY_VOTES = json.dumps([{"option": f"option {n:06}"} for n in range(VOTES_PER_REQUEST_MAX)]).encode()
+THOUSAND_VOTES = json.dumps([{"option": f"option {n:06}"} for n in range(1_000)]).encode()
 FAT = b"".join(b"a:\r\n" for _ in range(15_000))
 NOISE = random.Random(1).randbytes(4 * KIB)
 CHUNKED = b"POST /votes HTTP/1.1\r\n" + HOST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -92,6 +93,7 @@ ATTACKS = {
     "strange-votes": repeated("10,000 votes a request for options that are not there", votes(STRANGE), 20, 0.2),
     "strange-below-64k": repeated("280 such votes a request, in 62 KB", votes(STRANGE_BELOW_64K), 50, 0.05),
     "many-votes": repeated("10,000 votes a request that count", votes(MANY_VOTES), 20, 0.2, "big poll"),
+    "thousand-votes": repeated("1,000 votes a request that count", votes(THOUSAND_VOTES), 100, 0.1, "big poll"),
     "unread-refusals": Attack(
         "the same as strange-votes, and the refusals are not read",
         votes(STRANGE),

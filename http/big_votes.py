@@ -4,6 +4,10 @@ Each costs this node as much as thousands of small ones, and the small ones that
 them. After one that is refused, or many of whose votes are, there is a rest before the next begins, since it costs most
 of all and brings nothing. Those that count have their rests on the leader (`cluster/submit/departures.py`).
 
+Others that are not small (`SMALL_BYTES`) are counted side by side, since they share a batch. But one of them is read
+and put into its batch in a turn of the loop, and callers take turns: a hundred that came at once would keep the loop
+from all small ones for a tenth of a second.
+
 What is big is told by the body, but many votes that are refused fit into a smaller one. So whoever sent one of these
 has all but the small requests counted like this for a while.
 """
@@ -32,6 +36,7 @@ class BigVotes:
 
     def __init__(self) -> None:
         self._one = FairLock()
+        self._turn = FairLock()
         self._watched: dict[str, float] = {}  # by caller: until when; the one that has the longest is the last
 
     async def cast(self, cast: Cast, size: int, timeout_s: float, who: str = "") -> Reply:
@@ -40,19 +45,15 @@ class BigVotes:
         Raises `Overloaded` if their turn does not come in time.
         """
         if size >= BIG_BYTES or self._is_watched(who):
-            return await self._in_turn(cast, timeout_s, who)
+            return await self._one_at_a_time(cast, timeout_s, who)
+        await _acquire(self._turn, timeout_s, who)
+        asyncio.get_running_loop().call_soon(self._turn.release)
         answer = await cast()
         self._look_at(answer, who)
         return answer
 
-    async def _in_turn(self, cast: Cast, timeout_s: float, who: str) -> Reply:
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._one.acquire(who)
-        except TimeoutError:
-            raise Overloaded(
-                "too many requests with very many votes wait on this node; try again in a moment"
-            ) from None
+    async def _one_at_a_time(self, cast: Cast, timeout_s: float, who: str) -> Reply:
+        await _acquire(self._one, timeout_s, who)
         loop = asyncio.get_running_loop()
         began_s, rests = loop.time(), True
         try:
@@ -86,3 +87,11 @@ class BigVotes:
             return True
         del self._watched[who]
         return False
+
+
+async def _acquire(lock: FairLock, timeout_s: float, who: str) -> None:
+    try:
+        async with asyncio.timeout(timeout_s):
+            await lock.acquire(who)
+    except TimeoutError:
+        raise Overloaded("too many requests with many votes wait on this node; try again in a moment") from None

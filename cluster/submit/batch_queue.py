@@ -14,10 +14,9 @@ The queue is bounded in bytes: a request beyond the bound is refused with `Overl
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -30,13 +29,12 @@ from quorate.cluster.submit import sections
 from quorate.cluster.submit.batch import Batch
 from quorate.cluster.submit.departures import BatchAnswer, Departures, PendingBatch
 from quorate.cluster.submit.leader_call import LeaderCall, may_try_again, unreadable
+from quorate.cluster.submit.open_batches import BATCH_BYTES, OpenBatches
 from quorate.crash_points import crash_point
 from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded
 from quorate.unreadable import UNREADABLE
 from quorate.vote import ENTRY_BYTES_MAX
 
-BATCH_BYTES = 1024 * 1024  # a batch of this size leaves alone; only a single request can make a bigger one
-DEADLINES_APART_S = 1.0  # between the requests of a batch: the whole batch is refused at the earliest deadline
 WAITING_BYTES_MAX = 32 * 1024 * 1024
 PLACES = 2  # one entry is being synced while the next gathers acks of the followers; more only make entries smaller
 SWEEP_S = 0.1
@@ -64,7 +62,7 @@ class BatchQueue:
             no_leader="no leader is known: a majority of the nodes must be up and connected. Nothing was changed",
         )
         self._waiting_bytes_max = waiting_bytes_max
-        self._open: deque[Batch] = deque()  # not yet encoded: requests may still join. Oldest first
+        self._open = OpenBatches()  # not yet encoded: requests may still join
         self._pending = Departures(asyncio.get_running_loop().time)  # encoded, waiting for a leader or a free place
         self._sent: dict[int, PendingBatch] = {}  # by identity: sent, perhaps counted, not yet answered
         self._forwarded_by: Counter[str] = Counter()  # by peer: batches that it forwarded and that were not answered
@@ -79,23 +77,15 @@ class BatchQueue:
     # ---- joining ----------------------------------------------------------------------------------------------------
 
     def batch_for(self, size: int, deadline_s: float, knew: int | None = None) -> Batch:
-        """The batch that a request of `size` bytes joins: one with room for it and a deadline near its own.
+        """The batch that a request of `size` bytes joins.
 
         `knew` is what this node knew when the request came (see `Batch`), if that was not just now.
 
-        The caller adds its request at once: the batch leaves on the next turn of the loop at the earliest. Patient and
-        impatient requests (of NSQ and HTTP, say) may come in turn, so two batches are open for joining at a time.
+        The caller adds its request at once: the batch leaves on the next turn of the loop at the earliest.
         """
         self._check_room(size)
         knows = self._replica.state.newest_again if knew is None else knew
-        for batch in itertools.islice(reversed(self._open), 2):
-            is_near = abs(batch.deadline_s - deadline_s) <= DEADLINES_APART_S
-            if batch.size + size <= BATCH_BYTES and is_near and batch.knew == knows and not batch.is_alone:
-                break
-        else:
-            batch = Batch(knows)
-            self._open.append(batch)
-        batch.size += size
+        batch = self._open.batch_for(size, deadline_s, knows)
         self.waiting_bytes += size
         self._schedule()
         return batch
@@ -119,8 +109,7 @@ class BatchQueue:
         except BaseException:
             self.waiting_bytes -= size
             raise
-        batch.is_alone = True
-        self._open.append(batch)
+        self._open.add_alone(batch)
         self._schedule()
 
     def _encode(self, batch: Batch) -> None:
@@ -182,6 +171,12 @@ class BatchQueue:
         for batch in self._pending.remove(lambda batch: not batch.ours):
             batch.refuse(NoLeader(f"{self._replica.node_id} does not lead any more"))
 
+    def _take(self, bytes_max: int) -> list[PendingBatch]:
+        """The batches that leave together now, encoded. Empty: none may leave."""
+        for batch in self._open.close(bulk=not self._pending.has_bulk):
+            self._encode(batch)
+        return self._pending.take(bytes_max)
+
     def _mark_sent(self, group: list[PendingBatch]) -> None:
         self._sent.update((id(batch), batch) for batch in group)
 
@@ -196,11 +191,7 @@ class BatchQueue:
 
     def _propose(self) -> bool:
         """Propose one entry of our own batches and forwarded ones, up to its usual size. False: none may leave."""
-        encoded = 0
-        while self._open and (not encoded or encoded + self._open[0].size <= BATCH_BYTES):
-            encoded += self._open[0].size
-            self._encode(self._open.popleft())
-        group = self._pending.take(BATCH_BYTES)
+        group = self._take(BATCH_BYTES)
         if not group:
             return False
         for batch in group:
@@ -262,9 +253,7 @@ class BatchQueue:
 
     def _forward(self, leader: str) -> bool:
         """Forward one batch. False: none may leave."""
-        if self._open:
-            self._encode(self._open.popleft())
-        group = self._pending.take(0)
+        group = self._take(0)
         if not group:
             return False
         (batch,) = group
@@ -321,8 +310,7 @@ class BatchQueue:
 
     def _refuse_waiting(self, until_s: float) -> None:
         """Refuse for sure the batches whose deadlines are not after `until_s`."""
-        for open_batch in [batch for batch in self._open if batch.deadline_s <= until_s]:
-            self._open.remove(open_batch)
+        for open_batch in self._open.remove(lambda batch: batch.deadline_s <= until_s):
             self._encode(open_batch)
         for batch in self._pending.remove(lambda batch: batch.deadline_s <= until_s):
             batch.refuse(self._leader.too_late(sent=False))
@@ -344,7 +332,7 @@ class BatchQueue:
         self._stopped = True
         if self._sweeping is not None:
             self._sweeping.cancel()
-        while self._open:
-            self._encode(self._open.popleft())
-        for batch in self._pending.remove(lambda batch: True):
-            batch.refuse(NotReady("this node is stopping; ask another one"))
+        for batch in self._open.remove(lambda batch: True):
+            self._encode(batch)
+        for pending in self._pending.remove(lambda batch: True):
+            pending.refuse(NotReady("this node is stopping; ask another one"))

@@ -1,9 +1,10 @@
-"""Encoded batches that wait to leave, and which of them leave together: heavy ones let light ones pass.
+"""Encoded batches that wait to leave, and which of them leave together: light ones do not wait for bulk ones.
 
-A heavy batch costs every node some ten milliseconds, and what the leader proposes after it is applied after it. So
-while light ones come, which are a few votes each, one heavy batch is under way at a time, and when it has ended the
-next one waits for twice as long as it took. The light ones have the other place meanwhile. Without them heavy batches
-leave like all others.
+What the leader proposes after a bulk batch is applied after it, and that takes every node up to ten milliseconds. Bulk
+batches may come by the hundred, from clients that send thousands of votes a request. So where both kinds wait, each has
+one of the two places. While very light ones come, of a few votes each, bulk entries are smaller, one is under way at a
+time, and when it has ended the next one waits for twice as long as it took, or longer after a request that made a very
+big one. Without them bulk leaves as it comes.
 """
 
 from __future__ import annotations
@@ -11,16 +12,17 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import msgspec
 
 from quorate.cluster.entry import Result
+from quorate.cluster.submit.open_batches import LIGHT_BYTES
 
-HEAVY_BYTES = 64 * 1024  # thousands of votes
-LIGHT_BYTES = 4 * 1024
-LIGHT_S = 0.1  # so long after a light batch left, heavy ones still let others pass
-REST, REST_MAX_S = 2.0, 0.25  # times as long as the heavy batch took
+BULK_BYTES = 16 * 1024  # a batch of more is bulk
+GIVING_WAY_BYTES = 64 * 1024  # of a bulk entry while it gives way: some thousand votes
+GIVES_WAY_S = 0.1  # so long after a very light batch left
+REST, REST_MAX_S = 2.0, 0.25  # times as long as the bulk entry took; more where a single request made it bigger
 
 
 class BatchAnswer(msgspec.Struct, array_like=True):
@@ -41,8 +43,8 @@ class PendingBatch:
     attempt: asyncio.Future[bytes] | None = None  # the call to a leader that it was forwarded by; None: not forwarded
 
     @property
-    def is_heavy(self) -> bool:
-        return len(self.encoded) >= HEAVY_BYTES
+    def is_bulk(self) -> bool:
+        return len(self.encoded) > BULK_BYTES
 
     def resolve(self, answer: BatchAnswer) -> None:
         if not self.answer.done():
@@ -53,33 +55,40 @@ class PendingBatch:
             self.answer.set_exception(error)
 
 
-@dataclass(slots=True)
 class Departures:
     """Used on one loop, whose time `now_s` is."""
 
-    now_s: Callable[[], float]
-    _others: deque[PendingBatch] = field(default_factory=deque)
-    _heavy: deque[PendingBatch] = field(default_factory=deque)
-    _under_way: dict[int, float] = field(default_factory=dict)  # by identity of a group's first heavy one: since when
-    _heavy_was_last: bool = False
-    _rests_until_s: float = 0.0
-    _light_s: float = float("-inf")  # when a light one left last
+    def __init__(self, now_s: Callable[[], float]) -> None:
+        self._now_s = now_s
+        self._light: deque[PendingBatch] = deque()
+        self._bulk: deque[PendingBatch] = deque()
+        self._light_under_way: set[int] = set()  # groups, by identity of their first batch
+        self._bulk_under_way: dict[int, float] = {}  # the same, and since when
+        self._rests_until_s = 0.0
+        self._gives_way_until_s = float("-inf")
 
     def __len__(self) -> int:
-        return len(self._others) + len(self._heavy)
+        return len(self._light) + len(self._bulk)
+
+    @property
+    def has_bulk(self) -> bool:
+        return bool(self._bulk)
 
     def add(self, batch: PendingBatch) -> None:
-        (self._heavy if batch.is_heavy else self._others).append(batch)
+        self._waiting(batch).append(batch)
 
     def put_back(self, batch: PendingBatch) -> None:
-        """It is the next again."""
-        (self._heavy if batch.is_heavy else self._others).appendleft(batch)
+        """It is the next of its kind again."""
+        self._waiting(batch).appendleft(batch)
+
+    def _waiting(self, batch: PendingBatch) -> deque[PendingBatch]:
+        return self._bulk if batch.is_bulk else self._light
 
     def remove(self, is_meant: Callable[[PendingBatch], bool]) -> list[PendingBatch]:
-        removed = [batch for batch in (*self._others, *self._heavy) if is_meant(batch)]
+        removed = [batch for batch in (*self._light, *self._bulk) if is_meant(batch)]
         if removed:
-            self._others = deque(batch for batch in self._others if not is_meant(batch))
-            self._heavy = deque(batch for batch in self._heavy if not is_meant(batch))
+            self._light = deque(batch for batch in self._light if not is_meant(batch))
+            self._bulk = deque(batch for batch in self._bulk if not is_meant(batch))
         return removed
 
     # ---- leaving ----------------------------------------------------------------------------------------------------
@@ -89,34 +98,45 @@ class Departures:
 
         `ended` tells when they are not under way any more.
         """
-        now_s = self.now_s()
-        gives_way = now_s - self._light_s < LIGHT_S
-        heavy_may = bool(self._heavy) and (not gives_way or (not self._under_way and now_s >= self._rests_until_s))
-        if self._others and (self._heavy_was_last or not heavy_may):
-            group = _group(self._others, bytes_max)
-            if sum(len(batch.encoded) for batch in group) <= LIGHT_BYTES:
-                self._light_s = now_s
-            self._heavy_was_last = False
-        elif heavy_may:
-            group = _group(self._heavy, 0 if gives_way else bytes_max)
-            self._under_way[id(group[0])] = now_s
-            self._heavy_was_last = True
+        now_s = self._now_s()
+        gives_way = now_s < self._gives_way_until_s
+        if self._light and not self._is_turn_of_bulk(now_s, gives_way):
+            group = _group(self._light, bytes_max)
+            if any(len(batch.encoded) <= LIGHT_BYTES for batch in group):
+                self._gives_way_until_s = now_s + GIVES_WAY_S
+            self._light_under_way.add(id(group[0]))
+        elif self._bulk_may_leave(now_s, gives_way):
+            group = _group(self._bulk, min(bytes_max, GIVING_WAY_BYTES) if gives_way else bytes_max)
+            self._bulk_under_way[id(group[0])] = now_s
         else:
             group = []
         return group
 
+    def _is_turn_of_bulk(self, now_s: float, gives_way: bool) -> bool:
+        """While light ones wait as well."""
+        return len(self._bulk_under_way) < len(self._light_under_way) and self._bulk_may_leave(now_s, gives_way)
+
+    def _bulk_may_leave(self, now_s: float, gives_way: bool) -> bool:
+        if not self._bulk or not gives_way:
+            return bool(self._bulk)
+        return not self._bulk_under_way and now_s >= self._rests_until_s
+
     def ended(self, group: list[PendingBatch]) -> float:
-        """Returns how long the heavy ones that wait should rest from now on, in seconds."""
-        began_s = self._under_way.pop(id(group[0]), None)
+        """Returns how long the bulk batches that wait should rest from now on, in seconds."""
+        self._light_under_way.discard(id(group[0]))
+        began_s = self._bulk_under_way.pop(id(group[0]), None)
         if began_s is None:
             return 0.0
-        now_s = self.now_s()
-        self._rests_until_s = now_s + min(REST * (now_s - began_s), REST_MAX_S)
-        return self._rests_until_s - now_s if self._heavy else 0.0
+        now_s = self._now_s()
+        size = sum(len(batch.encoded) for batch in group)
+        rest_s = min(REST * max(1.0, size / GIVING_WAY_BYTES) * (now_s - began_s), REST_MAX_S)
+        self._rests_until_s = now_s + rest_s
+        return rest_s if self._bulk else 0.0
 
     def forget_under_way(self) -> None:
         """They may stay open for as long as this node is cut off."""
-        self._under_way.clear()
+        self._light_under_way.clear()
+        self._bulk_under_way.clear()
 
 
 def _group(waiting: deque[PendingBatch], bytes_max: int) -> list[PendingBatch]:

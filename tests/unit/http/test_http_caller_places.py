@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import re
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,7 +16,7 @@ import pytest
 
 from quorate.errors import NoLeader, Overloaded
 from quorate.http import big_votes
-from quorate.http.big_votes import BigVotes, Cast
+from quorate.http.big_votes import SMALL_BYTES, BigVotes, Cast
 from quorate.http.caller_places import CallerPlaces
 from quorate.http.limits import Limits
 from quorate.http.parse_pool import BIG_BYTES
@@ -259,3 +260,25 @@ def test_a_crowd_of_big_requests_waits_for_itself() -> None:
         return order
 
     assert ["ann", "ann", "bob"] == asyncio.run(main())[:3]
+
+
+def test_of_requests_with_many_votes_one_begins_in_a_turn_of_the_loop() -> None:
+    """A hundred that came at once kept the loop from all small ones until each was in its batch."""
+
+    async def main() -> str:
+        lane, order = BigVotes(), list[str]()
+
+        async def cast(who: str) -> Reply:
+            order.append(who)
+            return Reply(200, b"")
+
+        async def note_turns() -> None:
+            for _ in range(20):
+                await asyncio.sleep(0)
+                order.append("-")
+
+        asked = [lane.cast(partial(cast, who), SMALL_BYTES + 1, 10.0, who) for who in "aaab"]
+        await asyncio.gather(*asked, note_turns())
+        return "".join(order)
+
+    assert re.fullmatch("-*a-+a-+b-+a-+", asyncio.run(main()))

@@ -1,4 +1,4 @@
-"""Which batches leave together, and that heavy ones let light ones pass."""
+"""Which batches leave together, and that light ones do not wait for bulk ones."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ import asyncio
 import pytest
 
 from quorate.cluster.submit import departures
-from quorate.cluster.submit.departures import HEAVY_BYTES, REST, REST_MAX_S, Departures, PendingBatch
+from quorate.cluster.submit.batch import Batch
+from quorate.cluster.submit.departures import (
+    BULK_BYTES,
+    GIVING_WAY_BYTES,
+    REST,
+    REST_MAX_S,
+    Departures,
+    PendingBatch,
+)
+from quorate.cluster.submit.open_batches import BATCH_BYTES, LIGHT_BYTES, OpenBatches
 from quorate.cluster.submit.submitter import VERY_MANY
 from quorate.vote import Tallied, Vote
 from tests.support.local_replica import LocalReplica
 from tests.support.on_loop import on_loop
 from tests.unit.submit.one_poll import TIMEOUT_S, mood, one_after_another
 
-AN_ENTRY = 1024 * 1024
+TOOK_S = 0.01
 
 
 class Waiting:
@@ -26,20 +35,21 @@ class Waiting:
         self._names: dict[int, str] = {}
         self._groups: dict[str, list[PendingBatch]] = {}
 
-    def add(self, name: str, size: int) -> None:
-        batch = PendingBatch(bytes(size), 0.0, asyncio.get_running_loop().create_future())
-        self._names[id(batch)] = name
-        self.departures.add(batch)
+    def add(self, names: str, size: int) -> None:
+        for name in names:
+            batch = PendingBatch(bytes(size), 0.0, asyncio.get_running_loop().create_future())
+            self._names[id(batch)] = name
+            self.departures.add(batch)
 
-    def light(self, name: str) -> None:
-        self.add(name, 100)
+    def light(self, names: str) -> None:
+        self.add(names, 100)
 
-    def heavy(self, name: str) -> None:
-        self.add(name, HEAVY_BYTES)
+    def bulk(self, names: str) -> None:
+        self.add(names, GIVING_WAY_BYTES // 2)
 
     def take(self) -> str:
         """The names of those that leave together."""
-        group = self.departures.take(AN_ENTRY)
+        group = self.departures.take(BATCH_BYTES)
         names = "".join(self._names[id(batch)] for batch in group)
         self._groups[names] = group
         return names
@@ -49,81 +59,123 @@ class Waiting:
 
 
 @on_loop
-async def test_without_light_batches_heavy_ones_leave_together_and_at_once() -> None:
+async def test_without_light_batches_bulk_leaves_as_it_comes() -> None:
     waiting = Waiting()
-    for name in "ABC":
-        waiting.heavy(name)
+    waiting.bulk("ABC")
     assert ["ABC", ""] == [waiting.take(), waiting.take()]
-    waiting.heavy("D")
-    assert ["D"] == [waiting.take()]
+    waiting.bulk("D")
+    assert "D" == waiting.take()
 
 
 @on_loop
-async def test_while_light_batches_come_one_heavy_is_under_way() -> None:
+async def test_each_kind_has_a_place_where_both_wait() -> None:
     waiting = Waiting()
-    waiting.light("a")
-    assert "a" == waiting.take()
-    waiting.heavy("A")
-    waiting.heavy("B")
-    waiting.light("b")
-    assert ["A", "b", ""] == [waiting.take(), waiting.take(), waiting.take()]
-    waiting.light("c")
-    assert ["c", ""] == [waiting.take(), waiting.take()]
-
-
-@on_loop
-async def test_after_a_heavy_batch_the_next_rests_while_light_ones_come() -> None:
-    waiting = Waiting()
-    waiting.light("a")
-    waiting.take()
-    for name in "AB":
-        waiting.heavy(name)
-    assert "A" == waiting.take()
-    waiting.now_s += 0.01
-    assert REST * 0.01 == round(waiting.end("A"), 6)
-    waiting.light("b")
-    assert ["b", ""] == [waiting.take(), waiting.take()]
-    waiting.now_s += REST * 0.01 + 0.001
-    assert "B" == waiting.take()
-    waiting.now_s += 100.0
-    assert 0.0 == waiting.end("B")  # none waits
-
-
-@on_loop
-async def test_no_rest_is_long() -> None:
-    waiting = Waiting()
-    waiting.light("a")
-    waiting.take()
-    for name in "AB":
-        waiting.heavy(name)
-    waiting.take()
-    waiting.now_s += 60.0
-    assert REST_MAX_S == round(waiting.end("A"), 6)
+    waiting.bulk("A")
+    waiting.light("ab")
+    assert ["ab", "A"] == [waiting.take(), waiting.take()]
+    for _ in range(5):  # whatever comes, and whichever ends
+        waiting.light("c")
+        waiting.bulk("B")
+        waiting.end("ab" if "ab" in waiting._groups else "c")
+        assert "c" == waiting.take()
+    waiting.light("d")
+    waiting.end("A")
+    waiting.now_s += REST_MAX_S
+    assert "B" == waiting.take()[:1]
 
 
 @on_loop
 async def test_neither_kind_keeps_the_other_from_leaving() -> None:
-    """What is neither light nor heavy comes without an end, and so do heavy batches."""
-    waiting, left = Waiting(), ""
-    for turn in range(20):
-        waiting.add("m", 20_000)
-        waiting.heavy("A")
-        left += waiting.take()[:1]
-        waiting.now_s += 1.0
-        assert turn < 2 or {"A", "m"} == set(left[-2:])
+    """Batches that are no bulk, but not very light either, make nobody give way."""
+    waiting = Waiting()
+    left = ""
+    for _ in range(10):
+        waiting.add("m", LIGHT_BYTES + 1)
+        waiting.bulk("A")
+        left += waiting.take()[0] + waiting.take()[0]
+    assert "mA" * 10 == left
 
 
 @on_loop
-async def test_a_leader_that_is_deposed_holds_no_heavy_batch_back() -> None:
+async def test_while_very_light_batches_come_bulk_entries_are_smaller_and_one_is_under_way() -> None:
+    waiting = Waiting()
+    waiting.light("a")
+    waiting.take()
+    waiting.bulk("ABCD")
+    assert ["AB", ""] == [waiting.take(), waiting.take()]
+    waiting.now_s += departures.GIVES_WAY_S
+    assert "CD" == waiting.take()  # no light ones have come since
+
+
+@on_loop
+async def test_after_a_bulk_batch_the_next_rests_while_very_light_ones_come() -> None:
+    waiting = Waiting()
+    waiting.light("a")
+    waiting.take()
+    waiting.bulk("ABCD")
+    assert "AB" == waiting.take()
+    waiting.now_s += TOOK_S
+    assert REST * TOOK_S == pytest.approx(waiting.end("AB"))
+    waiting.light("b")
+    assert ["b", ""] == [waiting.take(), waiting.take()]
+    waiting.now_s += REST * TOOK_S + 0.001
+    assert "CD" == waiting.take()
+    assert 0.0 == waiting.end("CD")  # none waits
+
+
+@pytest.mark.parametrize(
+    ("size", "took_s", "rest_s"),
+    [(4 * GIVING_WAY_BYTES, TOOK_S, 4 * REST * TOOK_S), (BULK_BYTES + 1, 60.0, REST_MAX_S)],
+)
+@on_loop
+async def test_the_rest_is_longer_after_a_very_big_batch_and_never_long(
+    size: int, took_s: float, rest_s: float
+) -> None:
+    waiting = Waiting()
+    waiting.add("AB", size)
+    waiting.departures._gives_way_until_s = 1e9
+    waiting.take()
+    waiting.now_s += took_s
+    waiting.bulk("C")
+    assert rest_s == pytest.approx(waiting.end("A" if "A" in waiting._groups else "AB"))
+
+
+@on_loop
+async def test_a_leader_that_is_deposed_holds_no_bulk_back() -> None:
     """What it proposed may stay open for as long as it is cut off."""
     waiting = Waiting()
     waiting.light("a")
     waiting.take()
-    for name in "AB":
-        waiting.heavy(name)
-    assert ["A", ""] == [waiting.take(), waiting.take()]
+    waiting.bulk("ABCD")
+    assert ["AB", ""] == [waiting.take(), waiting.take()]
     waiting.departures.forget_under_way()
-    assert "B" == waiting.take()
+    assert "CD" == waiting.take()
+
+
+# ---- what joins what ------------------------------------------------------------------------------------------------
+
+
+def join(batches: OpenBatches, size: int, deadline_s: float = 1.0) -> Batch:
+    batch = batches.batch_for(size, deadline_s, 0)
+    batch.deadline_s = min(batch.deadline_s, deadline_s)
+    return batch
+
+
+def test_light_requests_join_no_bulk_batch() -> None:
+    """Else a single vote waits with thousands of others' votes."""
+    batches = OpenBatches()
+    light, bulk = join(batches, 100), join(batches, LIGHT_BYTES + 1)
+    assert light is not bulk
+    assert [light, bulk] == [join(batches, LIGHT_BYTES), join(batches, LIGHT_BYTES + 1)]
+    assert [light] == batches.close(bulk=False)
+    assert [bulk] == batches.close(bulk=True)
+
+
+def test_patient_and_impatient_requests_have_batches_of_their_own() -> None:
+    batches = OpenBatches()
+    first = [join(batches, 100, deadline_s) for deadline_s in (1.0, 60.0)]
+    assert first == [join(batches, 100, deadline_s) for deadline_s in (1.5, 60.5)]
+    assert first == batches.close(bulk=True)
 
 
 # ---- requests with very many votes ----------------------------------------------------------------------------------
@@ -187,32 +239,32 @@ async def test_while_it_waits_for_a_place_nobody_joins_it_either() -> None:
     big = asyncio.ensure_future(submitter.cast(many(), timeout_s=10.0))
     for _ in range(50):
         await asyncio.sleep(0)
-    assert submitter._queue._open[-1].is_alone  # it waits
-    small = asyncio.ensure_future(submitter.cast([Vote("happy", id="small")], timeout_s=10.0))
+    assert [1, 0] == [len(submitter._queue._open), len(submitter._queue._pending)]  # it waits
+    other = asyncio.ensure_future(submitter.cast(many(200), timeout_s=10.0))
     await asyncio.sleep(0)
     assert 2 == len(submitter._queue._open)
     replica.commit_held()
-    await asyncio.gather(big, small)
+    await asyncio.gather(big, other)
 
 
 @on_loop
-async def test_light_votes_pass_heavy_ones_on_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(departures, "LIGHT_S", 1e9)
+async def test_light_votes_pass_bulk_on_the_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(departures, "GIVES_WAY_S", 1e9)
     replica, submitter = await mood()
     await submitter.cast([Vote("happy")], timeout_s=TIMEOUT_S)
     replica.held = []
-    heavy = [asyncio.ensure_future(submitter.cast(heavy_votes(n), timeout_s=10.0)) for n in range(3)]
+    bulk = [asyncio.ensure_future(submitter.cast(bulk_votes(n), timeout_s=10.0)) for n in range(3)]
     await until_held(replica, 1)
     light = asyncio.ensure_future(submitter.cast([Vote("sad", id="light")], timeout_s=10.0))
     await until_held(replica, 2)
-    assert [True, False] == [len(each) > HEAVY_BYTES for each, _ in replica.held]
+    assert [True, False] == [len(each) > BULK_BYTES for each, _ in replica.held]
     replica.commit_held()
-    answers: list[Tallied] = await asyncio.gather(light, *heavy)
+    answers: list[Tallied] = await asyncio.gather(light, *bulk)
     assert answers[0].version < max(answer.version for answer in answers[1:])
 
 
-def heavy_votes(number: int) -> list[Vote]:
-    return [Vote("happy", id=f"{number}-{n}") for n in range(HEAVY_BYTES // 8)]
+def bulk_votes(number: int) -> list[Vote]:
+    return [Vote("happy", id=f"{number}-{n}") for n in range(BULK_BYTES // 8)]
 
 
 async def until_held(replica: LocalReplica, proposals: int) -> None:

@@ -11,7 +11,8 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command
 from quorate.cluster.submit import sections
-from quorate.cluster.submit.batch_queue import BATCH_BYTES, FORWARDED_MAX
+from quorate.cluster.submit.batch_queue import FORWARDED_MAX
+from quorate.cluster.submit.open_batches import BATCH_BYTES
 from quorate.cluster.submit.submitter import VOTE_BYTES
 from quorate.errors import Invalid, NotReady, Overloaded
 from quorate.vote import OPTIONS_PER_POLL_MAX, VOTES_PER_REQUEST_MAX, Vote
