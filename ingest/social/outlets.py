@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.errors import Invalid
 from quorate.ingest.nsq.publisher import NoNsqd, Publisher, batches, messages
 from quorate.vote import Tallied, Vote
@@ -60,7 +60,7 @@ class _SendingPace:
 
 
 class ClusterOutlet:
-    def __init__(self, client: Client, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, client: JsonClient, clock: Callable[[], float] = time.monotonic) -> None:
         self._client, self._pace = client, _SendingPace(clock)
         self.name, self.single = "the cluster", 0
 

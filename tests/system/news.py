@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.processes.node import NodeProcess
 from quorate.vote import Vote
 from tests.support.cluster import Cluster
@@ -24,7 +24,7 @@ def polls_change_now(cluster: Cluster) -> None:
     options = list(faults.OPTIONS)
     for node in cluster.nodes:
         options.append(f"added-at-{node.id}")
-        with Client([node.url], timeout_s=20) as client:
+        with JsonClient([node.url], timeout_s=20) as client:
             assert client.change_poll("mood", add_options=options[-1:])["changed"]
             client.vote(Vote(options[-1], id=options[-1]))
     shown = cluster.wait_for("all nodes agree", lambda: cluster.results("mood"))
@@ -35,7 +35,7 @@ def polls_change_now(cluster: Cluster) -> None:
 def the_window_is_set(cluster: Cluster, new: list[NodeProcess]) -> None:
     """The old version knows the command, though it cannot propose it and tells nothing of its settings."""
     for window, node in enumerate(new, 500):
-        with Client([node.url], timeout_s=20) as client:
+        with JsonClient([node.url], timeout_s=20) as client:
             assert window == client.set_setting("votes.dedup_window", window)["value"]
             untold = client.settings()["untold"]
         assert {n.id: "runs 0.1.0, which cannot tell" for n in cluster.nodes if n not in new} == untold

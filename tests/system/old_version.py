@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pytest
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.config.write import toml_value
 from quorate.processes.node import NodeProcess
 from tests.support.checkout import ROOT
@@ -134,6 +134,6 @@ def cluster_of(versions: Sequence[Version], folder: Path) -> Iterator[Cluster]:
         yield cluster
 
 
-def client_of(node: NodeProcess) -> Client:
+def client_of(node: NodeProcess) -> JsonClient:
     """A client that asks this node alone."""
-    return Client([node.url], timeout_s=20)
+    return JsonClient([node.url], timeout_s=20)

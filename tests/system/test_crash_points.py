@@ -16,7 +16,7 @@ import pytest
 
 from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.repair import bring_back, empty
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.crash_points import POINTS, Point
 from quorate.errors import QuorateError
 from quorate.processes.node import NodeProcess
@@ -104,8 +104,8 @@ class Script:
             if (leader := self.cluster.leader_now()) is not None:
                 leader.ask("POST", "/leader/transfer")
 
-    def alone(self, node: NodeProcess) -> Client:
-        return Client([node.url], timeout_s=2)
+    def alone(self, node: NodeProcess) -> JsonClient:
+        return JsonClient([node.url], timeout_s=2)
 
     def lose_disk(self, node: NodeProcess) -> None:
         self.cluster.kill([node])

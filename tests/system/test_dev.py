@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from quorate import pidfile
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.processes.ports import free_ports
 from quorate.processes.process import Process
 from tests.support.checkout import ROOT, build_wheel
@@ -115,7 +115,7 @@ def test_a_node_that_was_removed_stays_down_and_the_others_start_without_it(dev:
     port = str(first_of_free_ports())
     process = dev("--nodes", "3", "--port", port, "--no-feed", "--restart")
     says(process, " leads (term ")
-    with Client([f"http://127.0.0.1:{port}"], timeout_s=30) as client:
+    with JsonClient([f"http://127.0.0.1:{port}"], timeout_s=30) as client:
         client.change_members("remove", "n3")
     says(process, "n3 is removed")
     assert 0 == process.stop(), process.tail()

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from quorate import exit_code
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.errors import QuorateError
 from quorate.processes.node import NodeProcess, Place
 from quorate.processes.ports import free_ports
@@ -64,7 +64,7 @@ def test_a_node_joins_learns_and_votes_then_another_leaves_and_stops(tmp_path: P
         leaving = cluster.leader()
         cluster.nodes.remove(leaving)
         try:
-            with Client([leaving.url], timeout_s=30) as client:
+            with JsonClient([leaving.url], timeout_s=30) as client:
                 assert leaving.id not in [member["id"] for member in client.change_members("remove", leaving.id)]
             cluster.wait_for(f"{leaving.id} stopped", lambda: not leaving.running or None)
             assert "removed from the cluster" in leaving.tail()
@@ -82,7 +82,7 @@ def test_a_member_that_is_removed_soon_after_the_forming_ends_with_a_code_of_its
     asked itself, and it answers before it stops."""
     with Cluster(tmp_path) as cluster:
         leaving = cluster.followers()[0]
-        with Client([leaving.url], timeout_s=30) as client:
+        with JsonClient([leaving.url], timeout_s=30) as client:
             assert leaving.id not in [member["id"] for member in client.change_members("remove", leaving.id)]
         for flags, code in [(None, exit_code.REMOVED), ([], exit_code.REMOVED), (["--removed-ok"], exit_code.DONE)]:
             if flags is not None:
@@ -97,7 +97,7 @@ def test_a_member_that_is_away_when_it_is_removed_ends_when_it_returns(away: str
         leaving = cluster.followers()[0]
         (leaving.pause if away == "paused" else leaving.kill)()
         others = [node.url for node in cluster.nodes if node is not leaving]
-        with Client(others, timeout_s=30) as client:
+        with JsonClient(others, timeout_s=30) as client:
             client.change_members("remove", leaving.id)
         (leaving.resume if away == "paused" else leaving.start)()
         cluster.wait_for(f"{leaving.id} stopped", lambda: not leaving.running or None)
@@ -110,7 +110,7 @@ def test_a_leader_that_is_cut_off_and_removed_meanwhile_ends_when_the_cut_is_ove
         leaving, others = cluster.leader(), cluster.followers()
         cluster.cut([leaving], others)
         cluster.wait_for("another node leads", lambda: next((node for node in others if node.leads()), None))
-        with Client([node.url for node in others], timeout_s=30) as client:
+        with JsonClient([node.url for node in others], timeout_s=30) as client:
             client.change_members("remove", leaving.id)
         assert leaving.running
         cluster.links.heal()
@@ -203,8 +203,8 @@ def test_one_survivor_goes_on_and_the_old_nodes_cannot_undo_it(tmp_path: Path) -
         cluster.wait_for("SQLite follows", lambda: cluster.in_sqlite("mood") == shown["results"] or None)
 
 
-def survivor_client(survivor: NodeProcess) -> Client:
-    return Client([survivor.url], timeout_s=30)
+def survivor_client(survivor: NodeProcess) -> JsonClient:
+    return JsonClient([survivor.url], timeout_s=30)
 
 
 def _recover(node: NodeProcess, *flags: str) -> subprocess.CompletedProcess[str]:

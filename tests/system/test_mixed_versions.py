@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from quorate import exit_code
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.cluster.entry import FEATURE_LEVEL
 from quorate.errors import Conflict
 from quorate.processes.node import NodeProcess
@@ -83,7 +83,7 @@ def test_every_node_serves_everything_under_a_leader_of_either_version(
         cluster.wait_for("SQLite follows", lambda: cluster.in_sqlite("mood") == expected or None)
 
 
-def votes_count_once(client: Client, node: NodeProcess, cluster: Cluster) -> None:
+def votes_count_once(client: JsonClient, node: NodeProcess, cluster: Cluster) -> None:
     """Two votes in one request, a third vote in another; then the same three again, through each node."""
     pair = [Vote("happy", id=f"{node.id}-{i}") for i in range(2)]
     single = Vote("happy", id=f"{node.id}-single", poll="mood")
@@ -94,7 +94,7 @@ def votes_count_once(client: Client, node: NodeProcess, cluster: Cluster) -> Non
             assert (0, 3) == counted(again.cast([*pair, single]))
 
 
-def requests_count_as_a_whole(client: Client, node: NodeProcess) -> None:
+def requests_count_as_a_whole(client: JsonClient, node: NodeProcess) -> None:
     """By an idempotency key, and in a producer session: a repeated request is known again."""
     votes = [Vote("happy"), Vote("happy")]
     for repeated in (False, True):
@@ -109,7 +109,7 @@ def counted(tallied: Tallied) -> tuple[int, int]:
     return tallied.applied, tallied.duplicates
 
 
-def refusals_are_told(client: Client, node: NodeProcess) -> None:
+def refusals_are_told(client: JsonClient, node: NodeProcess) -> None:
     """The leader's reason reaches the client as the same status, whichever versions it passes."""
     closed = f"closed-by-{node.id}"
     assert client.create_poll(closed, ["x", "y"])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.processes.node import NodeProcess
 from tests.support.cluster import Cluster
 from tests.support.cut_cluster import CutCluster
@@ -62,7 +62,7 @@ def test_a_node_behind_a_bridge_takes_votes_reads_and_operators(tmp_path: Path) 
         for level in LEVELS:
             assert {"happy": 20, "sad": 0} == cut_off.get(f"/polls/mood/results?level={level}")["results"]
             assert ["mood"] == [poll["id"] for poll in cut_off.get(f"/polls?level={level}")["polls"]]
-        with Client([cut_off.url], timeout_s=20) as client:
+        with JsonClient([cut_off.url], timeout_s=20) as client:
             client.create_poll("late", ["on time", "too late"])
         assert {"on time": 0, "too late": 0} == cut_off.get("/polls/late/results")["results"]
         assert leader.id == cut_off.get("/leader")["id"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.ingest.social.options.polls_reader import BoundedPolls, PollsRead
 from quorate.ingest.social.options.stream_poll import Rules, StreamPoll
 
@@ -38,7 +38,7 @@ class _PollsPage(msgspec.Struct):
 class ClusterPolls:
     """`make_client` makes a client for the thread that reads. `rules` are those of polls by id; others have none."""
 
-    def __init__(self, make_client: Callable[[], Client], rules: Mapping[str, Rules]) -> None:
+    def __init__(self, make_client: Callable[[], JsonClient], rules: Mapping[str, Rules]) -> None:
         self._make_client, self._rules = make_client, rules
 
     def read(self) -> PollsRead:
@@ -55,6 +55,6 @@ class ClusterPolls:
                     return PollsRead(found.polls, ruled=self._rules.keys())
 
 
-def _page(client: Client, cursor: str | None) -> _PollsPage:
+def _page(client: JsonClient, cursor: str | None) -> _PollsPage:
     wanted: dict[str, Any] = {"state": "open", "limit": PAGE_POLLS, "cursor": cursor}
     return client.request("GET", "/polls", params=wanted).decode(_PollsPage)

@@ -16,7 +16,7 @@ from quorate.chaos.workload.exchange import AskedNode, KeptConnection, LostAnswe
 from quorate.chaos.workload.node_looks import KnownState
 from quorate.chaos.workload.queue_voter import QueuePlace
 from quorate.chaos.workload.sink_looks import SinkRows
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.errors import ConfigError, Forbidden, Invalid, NoLeader, QuorateError, Unauthorized
 
 WINDOW_IF_HIDDEN = 100_000  # a node tells its settings only to who may know them
@@ -78,7 +78,7 @@ def _check_that_polls_may_be_made(urls: Sequence[str], token: str | None, ca: st
     """Ask for a poll that cannot be: who may make none is refused for that first. One node that answers is enough."""
     unreached: QuorateError | None = None
     for url in urls:
-        with Client([url], timeout_s=ASK_S, unreached_s=ASK_S, token=token, ca=ca) as client:
+        with JsonClient([url], timeout_s=ASK_S, unreached_s=ASK_S, token=token, ca=ca) as client:
             try:
                 client.request("POST", "/polls", body=b"{}")
             except (Unauthorized, Forbidden) as error:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Protocol
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.errors import QuorateError
 from quorate.processes.node import NodeProcess
 
@@ -22,7 +22,7 @@ CALL_S = 3.0
 class Repairable(Protocol):
     """What this asks of a cluster."""
 
-    def client(self, timeout_s: float = ...) -> Client: ...
+    def client(self, timeout_s: float = ...) -> JsonClient: ...
 
     def start_again(self, nodes: Iterable[NodeProcess]) -> None: ...
 

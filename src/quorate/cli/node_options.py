@@ -16,7 +16,7 @@ from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
 
 if TYPE_CHECKING:
-    from quorate.client.http import Client
+    from quorate.client.http import JsonClient
 
 TOKEN = "quorate.token"  # where the context of a command keeps it
 CA = "quorate.ca"
@@ -217,10 +217,10 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, 
 
 def client_of(
     nodes: list[str], timeout_s: float, *, unreached_s: float | None = UNREACHED_S, patient: bool = False
-) -> Client:
-    from quorate.client.http import DEFAULT_NODES, Client
+) -> JsonClient:
+    from quorate.client.http import DEFAULT_NODES, JsonClient
 
-    return Client(
+    return JsonClient(
         nodes or DEFAULT_NODES,
         timeout_s=timeout_s,
         unreached_s=unreached_s,

@@ -15,7 +15,7 @@ from quorate.cli.table import print_table
 from quorate.words import count
 
 if TYPE_CHECKING:
-    from quorate.client.http import Client
+    from quorate.client.http import JsonClient
 
 OPTIONS_SHOWN_MAX = 8
 NEVER = "never"  # the poll has no closing time
@@ -211,7 +211,7 @@ def delete(ids: tuple[str, ...], creation: int | None, as_json: bool, nodes: lis
         print_json(answers if len(ids) > 1 else answers[0])
 
 
-def _delete(client: Client, id: str, creation: int | None) -> Any:
+def _delete(client: JsonClient, id: str, creation: int | None) -> Any:
     from quorate.errors import Deleted
 
     meant = client.poll(id).get("creation", 0) if creation is None else creation

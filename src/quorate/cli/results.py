@@ -18,7 +18,7 @@ from quorate.words import AGE_UNKNOWN_MS, LEVELS, count
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-    from quorate.client.http import Client
+    from quorate.client.http import JsonClient
 
 
 @click.command()
@@ -51,7 +51,7 @@ def results(
     echo(_line(found))
 
 
-def _only_open(client: Client) -> str:
+def _only_open(client: JsonClient) -> str:
     ids = [poll["id"] for poll in client.polls("open")["polls"]]
     if len(ids) == 1:
         return str(ids[0])
@@ -66,7 +66,7 @@ def _line(found: dict[str, Any]) -> str:
     return f"{count(found['total'], 'vote')} in {found['id']} ({found['state']}), version {found['version']:,}{age}"
 
 
-def _watch(client: Client, poll: str, level: str, interval_s: float, as_json: bool) -> None:
+def _watch(client: JsonClient, poll: str, level: str, interval_s: float, as_json: bool) -> None:
     """On a terminal, a picture that changes. Otherwise, a line for each change."""
     if as_json or not sys.stdout.isatty():
         _watch_lines(client, poll, level, interval_s, as_json)
@@ -79,7 +79,7 @@ def _watch(client: Client, poll: str, level: str, interval_s: float, as_json: bo
             time.sleep(interval_s)
 
 
-def _picture(client: Client, poll: str, level: str) -> RenderableType:
+def _picture(client: JsonClient, poll: str, level: str) -> RenderableType:
     from rich.console import Group
     from rich.text import Text
 
@@ -93,7 +93,7 @@ def _picture(client: Client, poll: str, level: str) -> RenderableType:
     return Group(tally(found["results"]), Text(shown.line(_line(found)), style="dim"))
 
 
-def _watch_lines(client: Client, poll: str, level: str, interval_s: float, as_json: bool) -> None:
+def _watch_lines(client: JsonClient, poll: str, level: str, interval_s: float, as_json: bool) -> None:
     before = None
     while True:
         found = client.results(poll, level=level)

@@ -10,7 +10,7 @@ import click
 from quorate.cli.node_options import UNREACHED_S, ca_given, not_empty, token_given
 
 if TYPE_CHECKING:
-    from quorate.client.http import Client
+    from quorate.client.http import JsonClient
     from quorate.config import Config
     from quorate.ingest.social.options.polls_reader import PollsNews, PollsReader
 
@@ -78,12 +78,12 @@ def polls_news(config: Config, nodes: list[str]) -> PollsNews | None:
     return ClusterNews([base_url(node) for node in nodes or DEFAULT_NODES], token=token_given(), ca=ca_given())
 
 
-def client_maker(nodes: list[str], timeout_s: float) -> Callable[[], Client]:
+def client_maker(nodes: list[str], timeout_s: float) -> Callable[[], JsonClient]:
     """`client_of` for any thread: what the flags gave is looked up here."""
-    from quorate.client.http import DEFAULT_NODES, Client
+    from quorate.client.http import DEFAULT_NODES, JsonClient
 
     asked, token, ca = nodes or list(DEFAULT_NODES), token_given(), ca_given()
-    return lambda: Client(asked, timeout_s=timeout_s, unreached_s=UNREACHED_S, token=token, ca=ca)
+    return lambda: JsonClient(asked, timeout_s=timeout_s, unreached_s=UNREACHED_S, token=token, ca=ca)
 
 
 def given_polls(config: Config, options: tuple[str, ...]) -> PollsReader:

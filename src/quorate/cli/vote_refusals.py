@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.errors import PollClosed, QuorateError, UnknownOption, UnknownPoll
 from quorate.vote import Vote
 from quorate.words import did_you_mean
@@ -15,7 +15,7 @@ from quorate.words import did_you_mean
 PLAIN = "the poll is not open"  # what nodes of 0.1.0 say of every poll that is not
 
 
-def explain(error: QuorateError, client: Client, vote: Vote) -> None:
+def explain(error: QuorateError, client: JsonClient, vote: Vote) -> None:
     """Name in the error what was refused, and add a hint with what is near. It stays as it is if nobody answers."""
     if not isinstance(error, UnknownOption | UnknownPoll | PollClosed):
         return

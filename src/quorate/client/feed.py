@@ -24,7 +24,7 @@ import msgspec
 
 from quorate.client.checkpoint import PASSED_KEPT, Checkpoint, FeedMark
 from quorate.client.feed_start import BATCH_VOTES, Start, Started, Wanted
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.client.votes_file import Line, Scan, VotesFile
 from quorate.errors import Invalid, QuorateError, Rejected
 from quorate.vote import Rejection, Vote
@@ -68,7 +68,7 @@ class FeedRefused(QuorateError):
 
 
 def feed(
-    client: Client,
+    client: JsonClient,
     file: VotesFile,
     found: Scan,
     on_progress: Progress = lambda _: None,
@@ -93,7 +93,7 @@ def feed(
 
 class _Feeding:
     def __init__(
-        self, client: Client, found: Scan, started: Started, checkpoint: Checkpoint, skip_bad: bool, wanted: Wanted
+        self, client: JsonClient, found: Scan, started: Started, checkpoint: Checkpoint, skip_bad: bool, wanted: Wanted
     ) -> None:
         self._client, self._checkpoint, self._skip_bad, self._wanted = client, checkpoint, skip_bad, wanted
         self._producer, self._reader, self._saved = started.producer, started.reader, started.saved
@@ -212,7 +212,7 @@ def _why(rejection: Rejection, option: str) -> str:
     return why if repr(option) in why else f"{why}: {option}"
 
 
-def _check_window(client: Client, found: Scan) -> None:
+def _check_window(client: JsonClient, found: Scan) -> None:
     """Refuse a file with more ids than the cluster protects: fed again after an interruption, it could count twice."""
     status = client.status()
     share = status.get("caller", {}).get("share", 0)

@@ -22,7 +22,7 @@ import hashlib
 import msgspec
 
 from quorate.client.checkpoint import Checkpoint, FeedMark, Saved
-from quorate.client.http import Client, Producer
+from quorate.client.http import JsonClient, Producer
 from quorate.client.votes_file import Reader, Scan, VotesFile
 from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, Rejected
 from quorate.words import count
@@ -50,7 +50,9 @@ class Wanted(msgspec.Struct):
 
 
 class Start:
-    def __init__(self, client: Client, file: VotesFile, found: Scan, checkpoint: Checkpoint, wanted: Wanted) -> None:
+    def __init__(
+        self, client: JsonClient, file: VotesFile, found: Scan, checkpoint: Checkpoint, wanted: Wanted
+    ) -> None:
         self._client, self._file, self._found, self._checkpoint = client, file, found, checkpoint
         self._wanted = wanted
 

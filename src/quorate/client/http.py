@@ -67,7 +67,7 @@ class ClientReply(msgspec.Struct):
             raise QuorateError(f"{self.url} does not answer as a Quorate node does: {error}") from None
 
 
-class Client:
+class JsonClient:
     """`unreached_s`: give up after this time if no node can be reached. None: after `timeout_s`, as otherwise.
 
     `token` is sent with every request. `ca` is a file of the certificates whose signature is trusted, and no other.
@@ -97,7 +97,7 @@ class Client:
         if ca is not None:
             self._session.verify = ca
 
-    def __enter__(self) -> Client:
+    def __enter__(self) -> JsonClient:
         return self
 
     def __exit__(self, *_: object) -> None:

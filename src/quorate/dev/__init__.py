@@ -22,7 +22,7 @@ from typing import Any
 from rich.console import Console
 
 from quorate.client.feed import feed
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.client.votes_file import VotesFile, scan
 from quorate.config import SETTINGS, Config, load
 from quorate.dev.display import Display, Lines, Picture, rows_of, stopped_itself
@@ -110,7 +110,8 @@ class Run:
         deadline_s = time.monotonic() + LEADER_DEADLINE_S
         token = self.options.token
         clients = {
-            child.place.id: Client([child.place.url], timeout_s=0.5, token=token) for child in self.supervisor.children
+            child.place.id: JsonClient([child.place.url], timeout_s=0.5, token=token)
+            for child in self.supervisor.children
         }
         waiting = dict.fromkeys(clients, "did not answer")
         while waiting and not self.stopping.is_set():
@@ -169,7 +170,7 @@ class Run:
         """Create the sample poll and feed its votes. If they were fed before, no vote is added."""
         urls = [place.url for place in self.places]
         try:
-            with Client(urls, timeout_s=30.0, token=self.options.token, patient=True) as client:
+            with JsonClient(urls, timeout_s=30.0, token=self.options.token, patient=True) as client:
                 client.create_poll(SAMPLE_POLL, SAMPLE_OPTIONS, title=SAMPLE_TITLE)
                 votes = VotesFile(SAMPLE_VOTES)
                 feed(client, votes, scan(votes))

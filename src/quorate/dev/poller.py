@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.errors import QuorateError
 from quorate.processes.node import Place
 from quorate.words import count
@@ -72,7 +72,7 @@ class Poller:
             self._stop.wait(POLL_EVERY_S)
 
     def _node_poll(self, place: Place) -> Callable[[], None]:
-        client = Client([place.url], timeout_s=NODE_TIMEOUT_S, token=self._token)
+        client = JsonClient([place.url], timeout_s=NODE_TIMEOUT_S, token=self._token)
 
         def poll_once() -> None:
             try:
@@ -83,7 +83,7 @@ class Poller:
         return poll_once
 
     def _tally_poll(self) -> Callable[[], None]:
-        client = Client([place.url for place in self._places], timeout_s=NODE_TIMEOUT_S, token=self._token)
+        client = JsonClient([place.url for place in self._places], timeout_s=NODE_TIMEOUT_S, token=self._token)
         before: list[tuple[float, int]] = []
 
         def poll_once() -> None:
@@ -102,7 +102,7 @@ class Poller:
 
         return poll_once
 
-    def _shown(self, client: Client) -> Any:
+    def _shown(self, client: JsonClient) -> Any:
         """The sample poll. If it does not exist, the newest open poll."""
         polls = client.polls()["polls"]
         named = [poll for poll in polls if poll["id"] == self._poll]

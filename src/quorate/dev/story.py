@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.config import Config
 from quorate.dev.folder import STORY
 from quorate.dev.story_end import StoryEnd, tallies, written_to
@@ -99,7 +99,7 @@ class Story:
 
     def _beside(self) -> None:
         try:
-            with Client(self._urls, timeout_s=30.0, token=self._token) as client:
+            with JsonClient(self._urls, timeout_s=30.0, token=self._token) as client:
                 client.create_poll(POLL, OPTIONS, title=TITLE)
                 before = tallies(client)
             self._wait_until_written()
@@ -117,8 +117,8 @@ class Story:
             if self._stopping.wait(LOOK_S):
                 return
 
-    def _connect(self, urls: Sequence[str]) -> Client:
-        return Client(urls, timeout_s=2.0, token=self._token)
+    def _connect(self, urls: Sequence[str]) -> JsonClient:
+        return JsonClient(urls, timeout_s=2.0, token=self._token)
 
     # ---- while it runs ----------------------------------------------------------------------------------------------
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.errors import QuorateError
 from quorate.words import count
 
@@ -14,10 +14,10 @@ COUNTED_S, WRITTEN_S = 12.0, 3.0
 LOOK_S = 0.1
 
 Tallies = Mapping[str, Mapping[str, int]]
-Connect = Callable[[Sequence[str]], Client]  # makes a client of the nodes with these URLs
+Connect = Callable[[Sequence[str]], JsonClient]  # makes a client of the nodes with these URLs
 
 
-def tallies(client: Client) -> dict[str, Mapping[str, int]]:
+def tallies(client: JsonClient) -> dict[str, Mapping[str, int]]:
     """Of all open polls."""
     return {poll["id"]: client.results(poll["id"])["results"] for poll in client.polls("open")["polls"]}
 

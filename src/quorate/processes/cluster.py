@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.processes.node import QUORATE, READY_S, NodeProcess, Place
 from quorate.processes.ports import free_ports
 from quorate.processes.process import STOP_S, Lifeline
@@ -84,8 +84,8 @@ class NodeCluster:
     def urls(self) -> list[str]:
         return [node.url for node in self.nodes]
 
-    def client(self, timeout_s: float = 20.0) -> Client:
-        return Client(self.urls, timeout_s=timeout_s, token=self.nodes[0].token, ca=self.nodes[0].ca)
+    def client(self, timeout_s: float = 20.0) -> JsonClient:
+        return JsonClient(self.urls, timeout_s=timeout_s, token=self.nodes[0].token, ca=self.nodes[0].ca)
 
     def wait_for(self, what: str, condition: Callable[[], T | None], *, deadline_s: float = 20.0) -> T:
         return wait_for(what, condition, deadline_s=deadline_s, seen=self.seen)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from quorate.cli import main
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.errors import NoLeader
 from quorate.ingest import dead_letters
 from quorate.ingest.nsq import letter_box
@@ -143,9 +143,9 @@ def test_a_replay_that_ends_anywhere_counts_nothing_twice(
 ) -> None:
     bury(nsqd, *letters(("unknown_option", [Vote("new", "a"), Vote("never", "b")]), ("closed", [Vote("new", "c")])))
     node.ask("POST", "/polls", {"id": "fresh", "options": ["new", "old"]})
-    cast, publish = Client.cast, LetterBox.publish
+    cast, publish = JsonClient.cast, LetterBox.publish
 
-    def dying_cast(client: Client, votes: Sequence[Vote]) -> Tallied:
+    def dying_cast(client: JsonClient, votes: Sequence[Vote]) -> Tallied:
         if at == "cast":
             raise Killed
         tallied = cast(client, votes)
@@ -158,7 +158,7 @@ def test_a_replay_that_ends_anywhere_counts_nothing_twice(
         raise Killed
 
     with monkeypatch.context() as dying:
-        dying.setattr(Client, "cast", dying_cast)
+        dying.setattr(JsonClient, "cast", dying_cast)
         dying.setattr(LetterBox, "publish", dying_publish)
         with pytest.raises(Killed):
             run(nsqd, "replay")

@@ -14,7 +14,7 @@ import pytest
 
 from quorate import errors
 from quorate.client.error_replies import answer_error
-from quorate.client.http import Client, base_url
+from quorate.client.http import JsonClient, base_url
 from quorate.vote import Vote
 
 Answer = tuple[int, Any] | tuple[int, Any, dict[str, str]] | str
@@ -116,7 +116,7 @@ def ids_in(node: Node) -> list[str]:
 
 def test_a_vote_without_an_id_gets_one_of_its_own(node: Start) -> None:
     n1 = node((200, COUNTED))
-    with Client([n1.url]) as client:
+    with JsonClient([n1.url]) as client:
         client.vote(Vote("happy"))
         client.vote(Vote("happy"))
     assert 2 == len(set(ids_in(n1)))
@@ -132,15 +132,17 @@ def test_a_vote_without_an_id_gets_one_of_its_own(node: Start) -> None:
         (lambda c: c.open_producer("p1"), "The session may or may not have been opened", "/producers"),
     ],
 )
-def test_a_doubt_speaks_of_what_was_asked(node: Start, change: Callable[[Client], Any], title: str, asked: str) -> None:
-    with Client([node("break").url], timeout_s=0.3) as client, pytest.raises(errors.OutcomeUnknown) as doubt:
+def test_a_doubt_speaks_of_what_was_asked(
+    node: Start, change: Callable[[JsonClient], Any], title: str, asked: str
+) -> None:
+    with JsonClient([node("break").url], timeout_s=0.3) as client, pytest.raises(errors.OutcomeUnknown) as doubt:
         change(client)
     assert (title, asked) == (doubt.value.title, doubt.value.asked)
 
 
 def test_a_refused_connection_goes_on_to_the_next_node_and_stays_there(node: Start) -> None:
     n2 = node((200, COUNTED))
-    with Client([nowhere(), n2.url]) as client:
+    with JsonClient([nowhere(), n2.url]) as client:
         assert 7 == client.vote(Vote("happy")).version
         client.vote(Vote("happy"))
     assert (2, 1) == (len(n2.requests), n2.connections)
@@ -149,49 +151,49 @@ def test_a_refused_connection_goes_on_to_the_next_node_and_stays_there(node: Sta
 @pytest.mark.parametrize("trouble", [problem("no-leader", 503), problem("overloaded", 429), "break"])
 def test_trouble_is_tried_again_elsewhere_with_the_same_id(node: Start, trouble: Answer) -> None:
     n1, n2 = node(trouble), node((200, COUNTED))
-    with Client([n1.url, n2.url]) as client:
+    with JsonClient([n1.url, n2.url]) as client:
         assert 1 == client.vote(Vote("happy")).applied
     assert ids_in(n1) == ids_in(n2)
 
 
 def test_a_node_that_hangs_leaves_time_for_the_next(node: Start) -> None:
     n1, n2 = node("hang"), node((200, COUNTED))
-    with Client([n1.url, n2.url], timeout_s=3) as client:
+    with JsonClient([n1.url, n2.url], timeout_s=3) as client:
         client.vote(Vote("happy"))
     assert ids_in(n1) == ids_in(n2)
 
 
 def test_one_node_is_asked_again_until_it_has_a_leader(node: Start) -> None:
     n1 = node(problem("no-leader", 503), problem("no-leader", 503), (200, COUNTED))
-    with Client([n1.url]) as client:
+    with JsonClient([n1.url]) as client:
         client.vote(Vote("happy"))
     assert (3, 1) == (len(n1.requests), len(set(ids_in(n1))))
 
 
 def test_nothing_reachable_is_surely_not_counted_and_all_are_named() -> None:
     n1, n2 = nowhere(), nowhere()
-    with Client([n1, n2], timeout_s=0.3) as client, pytest.raises(errors.NoLeader) as caught:
+    with JsonClient([n1, n2], timeout_s=0.3) as client, pytest.raises(errors.NoLeader) as caught:
         client.vote(Vote("happy"))
     assert (True, f"none of {n1}, {n2} can be reached") == (caught.value.definite, caught.value.detail)
 
 
 def test_a_broken_connection_then_no_leader_is_unknown_not_no(node: Start) -> None:
     n1 = node("break", problem("no-leader", 503))
-    with Client([n1.url], timeout_s=0.5) as client, pytest.raises(errors.OutcomeUnknown):
+    with JsonClient([n1.url], timeout_s=0.5) as client, pytest.raises(errors.OutcomeUnknown):
         client.vote(Vote("happy"))
     assert len(n1.requests) > 1
 
 
 def test_a_slow_no_is_not_turned_into_doubt_by_asking_again_too_late(node: Start) -> None:
     n1 = node("slow", "hang")
-    with Client([n1.url, nowhere()], timeout_s=1.2) as client, pytest.raises(errors.NoLeader):
+    with JsonClient([n1.url, nowhere()], timeout_s=1.2) as client, pytest.raises(errors.NoLeader):
         client.vote(Vote("happy"))
     assert 1 == len(n1.requests)
 
 
 def test_a_read_that_gets_no_answer_is_never_in_doubt(node: Start) -> None:
     n1 = node("break")
-    with Client([n1.url], timeout_s=0.5) as client, pytest.raises(errors.NoLeader):
+    with JsonClient([n1.url], timeout_s=0.5) as client, pytest.raises(errors.NoLeader):
         client.polls()
     assert len(n1.requests) > 1
 
@@ -218,7 +220,7 @@ def test_a_refusal_is_raised_as_its_class_at_once(
     node: Start, kind: str, status: int, raised: type[errors.QuorateError]
 ) -> None:
     n1, n2 = node(problem(kind, status, poll="mood")), node((200, COUNTED))
-    with Client([n1.url, n2.url]) as client, pytest.raises(raised) as caught:
+    with JsonClient([n1.url, n2.url]) as client, pytest.raises(raised) as caught:
         client.vote(Vote("happy"))
     assert (raised, "what to do", {"poll": "mood"}) == (type(caught.value), caught.value.detail, caught.value.fields)
     assert (1, 0) == (len(n1.requests), len(n2.requests))
@@ -226,14 +228,14 @@ def test_a_refusal_is_raised_as_its_class_at_once(
 
 def test_a_failure_that_a_node_calls_indefinite_is_sent_again_with_the_same_id(node: Start) -> None:
     n1, n2 = node(problem("internal", 500, definite=False)), node((200, COUNTED))
-    with Client([n1.url, n2.url]) as client:
+    with JsonClient([n1.url, n2.url]) as client:
         client.vote(Vote("happy"))
     assert ids_in(n1) == ids_in(n2)
 
 
 def test_an_error_of_a_newer_node_keeps_its_kind_and_its_words(node: Start) -> None:
     n1 = node((418, {"type": "teapot", "title": "I am a teapot", "status": 418, "detail": "use the other one"}))
-    with Client([n1.url]) as client, pytest.raises(errors.QuorateError) as caught:
+    with JsonClient([n1.url]) as client, pytest.raises(errors.QuorateError) as caught:
         client.polls()
     error = caught.value
     assert (418, "teapot", "I am a teapot", "use the other one") == (
@@ -249,7 +251,7 @@ def test_an_error_of_a_newer_node_keeps_its_kind_and_its_words(node: Start) -> N
 def test_a_gateway_in_between_leaves_the_outcome_unknown(node: Start, status: int) -> None:
     """Also by 503: Envoy says that of a request that it had passed on. A read is in no doubt."""
     n1 = node((status, b"<html>upstream connect error or disconnect/reset before headers</html>"))
-    with Client([n1.url], timeout_s=0.3) as client:
+    with JsonClient([n1.url], timeout_s=0.3) as client:
         with pytest.raises(errors.OutcomeUnknown, match=f"answered {status}"):
             client.vote(Vote("happy"))
         with pytest.raises(errors.NoLeader, match=f"answered {status}"):
@@ -258,14 +260,14 @@ def test_a_gateway_in_between_leaves_the_outcome_unknown(node: Start, status: in
 
 def test_a_gateway_that_wants_a_password_passed_nothing_on(node: Start) -> None:
     n1 = node((407, b"<html>"))
-    with Client([n1.url], timeout_s=0.3) as client, pytest.raises(errors.NoLeader) as caught:
+    with JsonClient([n1.url], timeout_s=0.3) as client, pytest.raises(errors.NoLeader) as caught:
         client.vote(Vote("happy"))
     assert f"{n1.url} cannot be reached: the proxy wants a name and a password" in caught.value.detail
 
 
 def test_an_answer_of_no_node_is_not_said_to_be_a_nodes(node: Start) -> None:
     n1 = node((403, b"<html>access denied</html>"))
-    with Client([n1.url]) as client, pytest.raises(errors.QuorateError) as caught:
+    with JsonClient([n1.url]) as client, pytest.raises(errors.QuorateError) as caught:
         client.vote(Vote("happy"))
     assert "This is no answer of a node" == caught.value.title
 
@@ -273,20 +275,20 @@ def test_an_answer_of_no_node_is_not_said_to_be_a_nodes(node: Start) -> None:
 @pytest.mark.parametrize("answer", [(200, b"<html>"), (404, b"<html>"), (301, b"", {"Location": "http://x"})])
 def test_something_that_is_no_node_is_said_in_words(node: Start, answer: Answer) -> None:
     n1 = node(answer)
-    with Client([n1.url]) as client, pytest.raises(errors.QuorateError, match="as a Quorate node does"):
+    with JsonClient([n1.url]) as client, pytest.raises(errors.QuorateError, match="as a Quorate node does"):
         client.polls()
 
 
 def test_retry_after_of_an_overloaded_node_is_kept(node: Start) -> None:
     n1 = node((*problem("overloaded", 429), {"Retry-After": "30"}))
-    with Client([n1.url], timeout_s=2) as client, pytest.raises(errors.Overloaded):
+    with JsonClient([n1.url], timeout_s=2) as client, pytest.raises(errors.Overloaded):
         client.vote(Vote("happy"))
     assert 1 == len(n1.requests)
 
 
 def test_the_other_nodes_are_asked_before_an_overloaded_one_is_waited_for(node: Start) -> None:
     n1, n2 = node((*problem("overloaded", 429), {"Retry-After": "30"})), node((200, COUNTED))
-    with Client([n1.url, n2.url], timeout_s=2) as client:
+    with JsonClient([n1.url, n2.url], timeout_s=2) as client:
         assert 1 == client.vote(Vote("happy")).applied
 
 
@@ -296,7 +298,7 @@ def test_a_session_moves_on_only_when_its_batch_was_counted(node: Start) -> None
         (200, COUNTED),
         problem("rejected", 400, rejected=[{"index": 0, "id": None, "reason": "unknown_option"}]),
     )
-    with Client([n1.url]) as client:
+    with JsonClient([n1.url]) as client:
         session = client.open_producer("p")
         client.cast_session(session, [Vote("happy")])
         with pytest.raises(errors.Rejected):
@@ -308,7 +310,7 @@ def test_a_session_moves_on_only_when_its_batch_was_counted(node: Start) -> None
 
 def test_poll_ids_are_quoted(node: Start) -> None:
     n1 = node((200, {}))
-    with Client([n1.url]) as client:
+    with JsonClient([n1.url]) as client:
         client.results("a/b ü", level="none", min_version=3)
     assert "/polls/a%2Fb%20%C3%BC/results?level=none&min_version=3" == n1.requests[0][1]
 
@@ -316,7 +318,7 @@ def test_poll_ids_are_quoted(node: Start) -> None:
 def test_proxies_of_the_environment_are_not_asked(node: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", nowhere())
     n1 = node((200, COUNTED))
-    with Client([n1.url], timeout_s=1) as client:
+    with JsonClient([n1.url], timeout_s=1) as client:
         client.vote(Vote("happy"))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from quorate.cli import main
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.client.token_file import read_token
 from quorate.errors import ConfigError, Unauthorized
 from tests.support.http_node import MOOD, Node, running
@@ -44,9 +44,9 @@ def run(keep: Path, who: str, *arguments: object) -> int:
 
 def test_a_client_sends_its_token(node: Node) -> None:
     url = f"http://127.0.0.1:{node.port}"
-    with Client([url], token="reader") as client:
+    with JsonClient([url], token="reader") as client:
         assert "n1" == client.leader()["id"]
-    with Client([url]) as client, pytest.raises(Unauthorized):
+    with JsonClient([url]) as client, pytest.raises(Unauthorized):
         client.leader()
 
 

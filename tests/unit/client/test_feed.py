@@ -15,7 +15,7 @@ import pytest
 from quorate.cli import main
 from quorate.client.feed import Fed, FeedRefused, feed
 from quorate.client.feed_start import BATCH_VOTES
-from quorate.client.http import Client, Producer
+from quorate.client.http import JsonClient, Producer
 from quorate.client.lines import LINE_BYTES_MAX
 from quorate.client.votes_file import VotesFile, scan
 from quorate.errors import Conflict, Invalid, NoLeader
@@ -32,12 +32,12 @@ def node() -> Iterator[Node]:
 
 
 @pytest.fixture
-def client(node: Node) -> Iterator[Client]:
-    with Client([f"http://127.0.0.1:{node.port}"], timeout_s=5) as made:
+def client(node: Node) -> Iterator[JsonClient]:
+    with JsonClient([f"http://127.0.0.1:{node.port}"], timeout_s=5) as made:
         yield made
 
 
-class Interrupted(Client):
+class Interrupted(JsonClient):
     """A client that loses its cluster after some batches."""
 
     batches = 1
@@ -62,25 +62,25 @@ def votes_file(folder: Path, *lines: str | bytes, **options: Any) -> VotesFile:
     return VotesFile(path, **options)
 
 
-def run(client: Client, file: VotesFile) -> tuple[int, int, int]:
+def run(client: JsonClient, file: VotesFile) -> tuple[int, int, int]:
     fed = feed(client, file, scan(file))
     return fed.applied, fed.duplicates, fed.skipped
 
 
-def test_lines_are_options_or_votes_in_json(node: Node, client: Client, tmp_path: Path) -> None:
+def test_lines_are_options_or_votes_in_json(node: Node, client: JsonClient, tmp_path: Path) -> None:
     lines = ["\ufeffhappy", "", "  sad \r", '{"option":"sad","poll":"mood","weight":3}', "   "]
     assert (3, 0, 0) == run(client, votes_file(tmp_path, *lines))
     assert {"happy": 1, "sad": 4} == node.tally()
 
 
-def test_the_same_file_fed_twice_counts_once(node: Node, client: Client, tmp_path: Path) -> None:
+def test_the_same_file_fed_twice_counts_once(node: Node, client: JsonClient, tmp_path: Path) -> None:
     file = votes_file(tmp_path, *["happy", "sad", "happy"] * BATCH_VOTES)
     assert (3 * BATCH_VOTES, 0, 0) == run(client, file)
     assert (0, 0, 3 * BATCH_VOTES) == run(client, file)
     assert {"happy": 2 * BATCH_VOTES, "sad": BATCH_VOTES} == node.tally()
 
 
-def test_an_interrupted_feed_goes_on_at_its_batch(node: Node, client: Client, tmp_path: Path) -> None:
+def test_an_interrupted_feed_goes_on_at_its_batch(node: Node, client: JsonClient, tmp_path: Path) -> None:
     file = votes_file(tmp_path, *["happy"] * (2 * BATCH_VOTES + 5))
     with Interrupted(client.nodes) as broken, pytest.raises(NoLeader):
         run(broken, file)
@@ -88,13 +88,13 @@ def test_an_interrupted_feed_goes_on_at_its_batch(node: Node, client: Client, tm
     assert 2 * BATCH_VOTES + 5 == node.tally()["happy"]
 
 
-def test_a_changed_file_is_another_file_and_so_is_another_poll(node: Node, client: Client, tmp_path: Path) -> None:
+def test_a_changed_file_is_another_file_and_so_is_another_poll(node: Node, client: JsonClient, tmp_path: Path) -> None:
     assert (1, 0, 0) == run(client, votes_file(tmp_path, "happy"))
     assert (2, 0, 0) == run(client, votes_file(tmp_path, "happy", "sad"))
     assert (2, 0, 0) == run(client, votes_file(tmp_path, "happy", "sad", poll="mood"))
 
 
-def test_where_votes_have_ids_these_decide(node: Node, client: Client, tmp_path: Path) -> None:
+def test_where_votes_have_ids_these_decide(node: Node, client: JsonClient, tmp_path: Path) -> None:
     node.vote(option="happy", id="elsewhere")
     lines = [f'{{"option":"happy","id":"{id}"}}' for id in ("a", "b", "a", "elsewhere")] + ["sad"]
     assert (3, 2, 0) == run(client, votes_file(tmp_path, *lines))
@@ -102,21 +102,21 @@ def test_where_votes_have_ids_these_decide(node: Node, client: Client, tmp_path:
     assert {"happy": 3, "sad": 1} == node.tally()
 
 
-def test_an_interrupted_feed_of_votes_with_ids_counts_each_once(node: Node, client: Client, tmp_path: Path) -> None:
+def test_an_interrupted_feed_of_votes_with_ids_counts_each_once(node: Node, client: JsonClient, tmp_path: Path) -> None:
     file = votes_file(tmp_path, *(f'{{"option":"happy","id":"{n}"}}' for n in range(BATCH_VOTES + 5)))
     with Interrupted(client.nodes) as broken, pytest.raises(NoLeader):
         run(broken, file)
     assert (5, BATCH_VOTES, 0) == run(client, file)
 
 
-def test_ids_can_be_ignored(node: Node, client: Client, tmp_path: Path) -> None:
+def test_ids_can_be_ignored(node: Node, client: JsonClient, tmp_path: Path) -> None:
     lines = ['{"option":"happy","id":"a"}'] * 3
     assert (3, 0, 0) == run(client, votes_file(tmp_path, *lines, ignore_ids=True))
     assert (0, 0, 3) == run(client, votes_file(tmp_path, *lines, ignore_ids=True))
 
 
 def test_more_votes_with_ids_than_are_protected_are_refused(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: JsonClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(client, "status", lambda: {"state": {"dedup": {"size": 2}}})
     lines = [f'{{"option":"happy","id":"{n}"}}' for n in range(3)]
@@ -126,7 +126,7 @@ def test_more_votes_with_ids_than_are_protected_are_refused(
 
 
 def test_a_file_may_have_as_many_ids_as_the_share_of_its_token_protects(
-    client: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    client: JsonClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = {"caller": {"share": 3, "protected_ids": 2}, "state": {"dedup": {"size": 100}}}
     monkeypatch.setattr(client, "status", lambda: told)
@@ -136,7 +136,9 @@ def test_a_file_may_have_as_many_ids_as_the_share_of_its_token_protects(
     assert (2, 0, 0) == run(client, votes_file(tmp_path, *lines[:2]))
 
 
-def test_a_refused_option_stops_in_words_and_the_rest_goes_on_later(node: Node, client: Client, tmp_path: Path) -> None:
+def test_a_refused_option_stops_in_words_and_the_rest_goes_on_later(
+    node: Node, client: JsonClient, tmp_path: Path
+) -> None:
     file = votes_file(tmp_path, *["happy"] * BATCH_VOTES, "", "sad", *["angry"] * 7)
     with pytest.raises(FeedRefused) as caught:
         run(client, file)
@@ -149,7 +151,9 @@ def test_a_refused_option_stops_in_words_and_the_rest_goes_on_later(node: Node, 
     assert {"happy": BATCH_VOTES, "sad": 1} == node.tally()
 
 
-def test_of_votes_with_ids_the_good_ones_beside_a_refused_one_count(node: Node, client: Client, tmp_path: Path) -> None:
+def test_of_votes_with_ids_the_good_ones_beside_a_refused_one_count(
+    node: Node, client: JsonClient, tmp_path: Path
+) -> None:
     file = votes_file(tmp_path, '{"option":"happy","id":"a"}', '{"option":"angry","id":"b"}')
     with pytest.raises(FeedRefused, match="the rest of it was counted") as caught:
         run(client, file)
@@ -157,7 +161,7 @@ def test_of_votes_with_ids_the_good_ones_beside_a_refused_one_count(node: Node, 
     assert 1 == node.tally()["happy"]
 
 
-def test_a_session_further_than_the_file_is_refused(client: Client, tmp_path: Path) -> None:
+def test_a_session_further_than_the_file_is_refused(client: JsonClient, tmp_path: Path) -> None:
     file = votes_file(tmp_path, *["happy"] * (BATCH_VOTES + 1))
     run(client, file)
     shorter = scan(votes_file(tmp_path, "happy"))
@@ -170,7 +174,7 @@ def scan_of(folder: Path, lines: Sequence[str]) -> str:
     return scan(votes_file(folder, *lines)).producer
 
 
-def test_progress_is_told_after_each_batch(client: Client, tmp_path: Path) -> None:
+def test_progress_is_told_after_each_batch(client: JsonClient, tmp_path: Path) -> None:
     file, seen = votes_file(tmp_path, *["happy"] * (BATCH_VOTES + 1)), list[int]()
 
     def note(fed: Fed) -> None:

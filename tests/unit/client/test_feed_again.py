@@ -16,7 +16,7 @@ import pytest
 from quorate.cli import main
 from quorate.client.feed import feed
 from quorate.client.feed_start import BATCH_VOTES
-from quorate.client.http import Client, Producer
+from quorate.client.http import JsonClient, Producer
 from quorate.client.votes_file import VotesFile, scan
 from quorate.vote import Tallied, Vote
 from tests.support import http_node
@@ -57,9 +57,9 @@ class Killed(BaseException):
 
 def kill_at(monkeypatch: pytest.MonkeyPatch, batch: int, *, counted: bool) -> None:
     """Kill the command at a batch: before it is sent, or when it is counted (or refused) and nobody heard of it."""
-    cast, left = Client.cast_session, [batch]
+    cast, left = JsonClient.cast_session, [batch]
 
-    def cast_session(self: Client, session: Producer, votes: Sequence[Vote]) -> Tallied:
+    def cast_session(self: JsonClient, session: Producer, votes: Sequence[Vote]) -> Tallied:
         left[0] -= 1
         if left[0] == 0 and not counted:
             raise Killed
@@ -69,7 +69,7 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, batch: int, *, counted: bool) -> No
             if left[0] == 0:
                 raise Killed
 
-    monkeypatch.setattr(Client, "cast_session", cast_session)
+    monkeypatch.setattr(JsonClient, "cast_session", cast_session)
 
 
 # ---- a corrected file -----------------------------------------------------------------------------------------------
@@ -111,16 +111,16 @@ def test_killed_anywhere_then_corrected_and_fed_again_counts_each_line_once(
 def test_killed_before_anything_is_counted_it_begins_at_the_start(node: Node, file: Path, opening: int) -> None:
     write(file, "happy", "hapy")
     with pytest.MonkeyPatch.context() as patch:
-        opened, left = Client.open_producer, [opening]
+        opened, left = JsonClient.open_producer, [opening]
 
-        def open_producer(self: Client, producer: str, *, new: bool = False) -> Producer:
+        def open_producer(self: JsonClient, producer: str, *, new: bool = False) -> Producer:
             session = opened(self, producer, new=new)
             left[0] -= 1
             if left[0] == 0:
                 raise Killed
             return session
 
-        patch.setattr(Client, "open_producer", open_producer)
+        patch.setattr(JsonClient, "open_producer", open_producer)
         with pytest.raises(Killed):
             run(file)
     write(file, "happy", "happy")
@@ -209,13 +209,13 @@ def test_an_old_copy_of_a_checkpoint_is_refused(
 def test_two_feeds_of_one_file_do_not_run_at_once(node: Node, file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(file, "happy")
     with pytest.MonkeyPatch.context() as patch:
-        cast = Client.cast_session
+        cast = JsonClient.cast_session
 
-        def cast_session(self: Client, session: Producer, votes: Sequence[Vote]) -> Tallied:
+        def cast_session(self: JsonClient, session: Producer, votes: Sequence[Vote]) -> Tallied:
             assert 1 == run(file)
             return cast(self, session, votes)
 
-        patch.setattr(Client, "cast_session", cast_session)
+        patch.setattr(JsonClient, "cast_session", cast_session)
         assert 0 == run(file)
     assert "is being fed by another" in capsys.readouterr().err
     assert 1 == node.tally()["happy"]
@@ -263,7 +263,7 @@ def test_a_session_of_0_1_0_goes_on_where_it_was(node: Node, file: Path) -> None
     write(file, *["happy"] * (2 * B), "sad")
     for name, options in (("old", ["--session", "old"]), (scan(VotesFile(file)).producer, [])):
         before = node.tally()["happy"]
-        with Client([f"http://127.0.0.1:{node.port}"]) as client:
+        with JsonClient([f"http://127.0.0.1:{node.port}"]) as client:
             session = client.open_producer(name)
             for _ in range(2):
                 client.cast_session(session, [Vote("happy") for _ in range(B)])
@@ -274,7 +274,7 @@ def test_a_session_of_0_1_0_goes_on_where_it_was(node: Node, file: Path) -> None
 def test_a_session_with_other_batches_and_no_checkpoint_is_refused(
     node: Node, file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with Client([f"http://127.0.0.1:{node.port}"]) as client:
+    with JsonClient([f"http://127.0.0.1:{node.port}"]) as client:
         client.cast_session(client.open_producer("old"), [Vote("sad") for _ in range(B)])
     write(file, *["happy"] * (2 * B))
     assert 1 == run(file, "--session", "old")
@@ -298,7 +298,7 @@ def test_another_cluster_counts_the_file_from_its_start(
 def test_a_feed_without_a_checkpoint_goes_on_by_content(node: Node, file: Path) -> None:
     write(file, *["happy"] * (B + 1))
     votes = VotesFile(file)
-    with Client([f"http://127.0.0.1:{node.port}"]) as client:
+    with JsonClient([f"http://127.0.0.1:{node.port}"]) as client:
         assert [B + 1, 0] == [feed(client, votes, scan(votes)).applied for _ in range(2)]
 
 

@@ -10,7 +10,7 @@ import pytest
 from quorate.client.checkpoint import Checkpoint
 from quorate.client.feed import feed
 from quorate.client.feed_start import Wanted
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.client.votes_file import VotesFile, scan
 from quorate.cluster import entry
 from quorate.errors import Conflict
@@ -27,12 +27,12 @@ def node() -> Iterator[Node]:
 
 
 @pytest.fixture
-def client(node: Node) -> Iterator[Client]:
-    with Client([f"http://127.0.0.1:{node.port}"], timeout_s=5) as made:
+def client(node: Node) -> Iterator[JsonClient]:
+    with JsonClient([f"http://127.0.0.1:{node.port}"], timeout_s=5) as made:
         yield made
 
 
-def run(client: Client, path: Path, state: Path, *, new: bool = False) -> int:
+def run(client: JsonClient, path: Path, state: Path, *, new: bool = False) -> int:
     file = VotesFile(path)
     with Checkpoint.held(str(path), state, "c1") as checkpoint:
         fed = feed(client, file, scan(file), checkpoint=checkpoint, wanted=Wanted(new=new, named=True))
@@ -42,7 +42,7 @@ def run(client: Client, path: Path, state: Path, *, new: bool = False) -> int:
 @pytest.mark.parametrize("is_kept", [True, False])
 @pytest.mark.parametrize("content", ["happy\nsad\n", "happy\nsad\nhappy\n"])
 def test_it_is_refused_with_and_without_its_checkpoint(
-    client: Client, tmp_path: Path, is_kept: bool, content: str
+    client: JsonClient, tmp_path: Path, is_kept: bool, content: str
 ) -> None:
     path = tmp_path / "votes"
     path.write_text("happy\nsad\n")
@@ -58,7 +58,9 @@ def test_it_is_refused_with_and_without_its_checkpoint(
     assert 0 == run(client, path, state)
 
 
-def test_a_session_that_took_the_name_of_a_forgotten_one_is_no_place_to_go_on(client: Client, tmp_path: Path) -> None:
+def test_a_session_that_took_the_name_of_a_forgotten_one_is_no_place_to_go_on(
+    client: JsonClient, tmp_path: Path
+) -> None:
     """The name is not remembered any more, or somebody opened it as new: the checkpoint is further than the session."""
     path, state = tmp_path / "votes", tmp_path / "state"
     path.write_text("happy\nsad\n")

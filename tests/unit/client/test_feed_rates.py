@@ -10,7 +10,7 @@ import pytest
 from quorate.client import http as client_http
 from quorate.client.feed import feed
 from quorate.client.feed_start import BATCH_VOTES
-from quorate.client.http import Client, ClientReply
+from quorate.client.http import ClientReply, JsonClient
 from quorate.client.votes_file import VotesFile, scan
 from quorate.errors import OutcomeUnknown, OverRate
 from quorate.http.access import Access
@@ -52,8 +52,8 @@ def node(tmp_path: Path, timed: Timed) -> Iterator[Node]:
 
 
 @pytest.fixture
-def client(node: Node) -> Iterator[Client]:
-    with Client([f"http://127.0.0.1:{node.port}"], timeout_s=5, token="slow", patient=True) as made:
+def client(node: Node) -> Iterator[JsonClient]:
+    with JsonClient([f"http://127.0.0.1:{node.port}"], timeout_s=5, token="slow", patient=True) as made:
         yield made
 
 
@@ -63,14 +63,14 @@ def file_of(folder: Path, votes: int, option: str = "happy") -> VotesFile:
     return VotesFile(path)
 
 
-def counted(client: Client, file: VotesFile) -> tuple[int, int, int]:
+def counted(client: JsonClient, file: VotesFile) -> tuple[int, int, int]:
     fed = feed(client, file, scan(file))
     return fed.applied, fed.duplicates, fed.skipped
 
 
 @pytest.mark.parametrize("line", ["happy", '{"option":"happy","id":"%d"}'])
 def test_a_feed_goes_no_faster_than_its_rate(
-    node: Node, client: Client, tmp_path: Path, timed: Timed, line: str
+    node: Node, client: JsonClient, tmp_path: Path, timed: Timed, line: str
 ) -> None:
     path = tmp_path / "votes"
     path.write_text("".join(f"{line.replace('%d', str(number))}\n" for number in range(2 * BATCH_VOTES + 1)))
@@ -80,7 +80,7 @@ def test_a_feed_goes_no_faster_than_its_rate(
 
 
 def test_a_feed_right_after_another_one_waits_for_its_turn(
-    node: Node, client: Client, tmp_path: Path, timed: Timed
+    node: Node, client: JsonClient, tmp_path: Path, timed: Timed
 ) -> None:
     assert (BATCH_VOTES, 0, 0) == counted(client, file_of(tmp_path, BATCH_VOTES))
     assert (1, 0, 0) == counted(client, file_of(tmp_path, 1, "sad"))
@@ -89,7 +89,7 @@ def test_a_feed_right_after_another_one_waits_for_its_turn(
 
 
 def test_a_feed_without_its_checkpoint_compares_its_batches_at_any_rate(
-    node: Node, client: Client, tmp_path: Path
+    node: Node, client: JsonClient, tmp_path: Path
 ) -> None:
     file = file_of(tmp_path, BATCHES * BATCH_VOTES)
     assert (BATCHES * BATCH_VOTES, 0, 0) == counted(client, file)
@@ -97,7 +97,7 @@ def test_a_feed_without_its_checkpoint_compares_its_batches_at_any_rate(
     assert BATCHES * BATCH_VOTES == node.tally()["happy"]
 
 
-class Doubtful(Client):
+class Doubtful(JsonClient):
     """The answer to the first batch is lost after it counted, and its votes are taken out of the token's bucket."""
 
     lost = 0
@@ -110,15 +110,17 @@ class Doubtful(Client):
         return reply
 
 
-def test_a_batch_in_doubt_is_sent_again_when_the_rate_allows_it(node: Node, client: Client, tmp_path: Path) -> None:
+def test_a_batch_in_doubt_is_sent_again_when_the_rate_allows_it(node: Node, client: JsonClient, tmp_path: Path) -> None:
     with Doubtful(client.nodes, timeout_s=5, token="slow", patient=True) as doubtful:
         assert (1, BATCH_VOTES, 0) == counted(doubtful, file_of(tmp_path, BATCH_VOTES + 1))
     assert BATCH_VOTES + 1 == node.tally()["happy"]
 
 
-def test_a_client_that_is_not_patient_gives_up_at_its_deadline(client: Client, tmp_path: Path, timed: Timed) -> None:
+def test_a_client_that_is_not_patient_gives_up_at_its_deadline(
+    client: JsonClient, tmp_path: Path, timed: Timed
+) -> None:
     assert (BATCH_VOTES, 0, 0) == counted(client, file_of(tmp_path, BATCH_VOTES))
     before_s = timed.now_s
-    with Client(client.nodes, timeout_s=5, token="slow") as hasty, pytest.raises(OverRate, match="the token slow"):
+    with JsonClient(client.nodes, timeout_s=5, token="slow") as hasty, pytest.raises(OverRate, match="the token slow"):
         hasty.polls()
     assert timed.now_s - before_s < 5

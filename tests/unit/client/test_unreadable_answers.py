@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.errors import QuorateError
 from tests.support.http_handler import serving
 
@@ -30,8 +30,8 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def client() -> Iterator[Client]:
-    with serving(Handler) as port, Client([f"http://127.0.0.1:{port}"], timeout_s=0.5) as client:
+def client() -> Iterator[JsonClient]:
+    with serving(Handler) as port, JsonClient([f"http://127.0.0.1:{port}"], timeout_s=0.5) as client:
         yield client
 
 
@@ -39,7 +39,7 @@ def client() -> Iterator[Client]:
 @pytest.mark.parametrize(
     "body", [b"", b"caf\xe9", b'{"type":"caf\xe9"}', b'{"type":' + DEEP + b"}", DEEP], ids=range(5)
 )
-def test_it_is_said_in_words(client: Client, status: int, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_said_in_words(client: JsonClient, status: int, body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Handler, "status", status)
     monkeypatch.setattr(Handler, "body", body)
     with pytest.raises(QuorateError, match=r"not as a Quorate node does|does not answer as|may or may not"):

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 
 import pytest
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.dev import story_end
 from quorate.dev.story_end import StoryEnd, tallies
 from tests.support.http_node import MOOD, running
 
 
-def connect(urls: Sequence[str]) -> Client:
-    return Client(urls, timeout_s=2.0)
+def connect(urls: Sequence[str]) -> JsonClient:
+    return JsonClient(urls, timeout_s=2.0)
 
 
 @pytest.mark.parametrize(

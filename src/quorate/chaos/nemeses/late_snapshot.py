@@ -20,7 +20,7 @@ from quorate.chaos.nemeses.nemesis import NotNow
 from quorate.chaos.nemeses.ongoing import Ongoing
 from quorate.chaos.toxics import Toxics
 from quorate.chaos.workload.node_looks import EVERY_S as LOOK_EVERY_S
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.errors import QuorateError
 from quorate.processes.node import NodeProcess
 
@@ -72,7 +72,7 @@ class LateSnapshot:
 def _push_the_log_on(leading: NodeProcess, late: NodeProcess) -> None:
     """Until the leader's log begins behind the end of the other one's. Raises `NotNow`."""
     end_s = time.monotonic() + COMPACTED_S
-    with Client([leading.url], timeout_s=CALL_S) as client:
+    with JsonClient([leading.url], timeout_s=CALL_S) as client:
         for number in itertools.islice(_numbers, BULK_MAX):
             with contextlib.suppress(QuorateError, OSError):
                 client.create_poll(f"bulk-{number}", OPTIONS)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.ingest.social.options.cluster_news import ClusterNews
 from quorate.ingest.social.options.cluster_polls import ClusterPolls
 from quorate.ingest.social.options.live_polls import LivePolls
@@ -88,7 +88,7 @@ def test_a_stop_ends_the_stream(node: Node) -> None:
 
 
 def test_a_new_poll_is_used_long_before_the_minute_is_over(node: Node) -> None:
-    reader = ClusterPolls(lambda: Client([url(node)]), {})
+    reader = ClusterPolls(lambda: JsonClient([url(node)]), {})
     live = LivePolls(reader, news=ClusterNews([url(node)], pause_s=PAUSE_S), refresh_s=3_600, pause_s=0)
     live.start(lambda terms: None)
     try:

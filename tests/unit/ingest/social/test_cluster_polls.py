@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.cluster import entry
 from quorate.errors import QuorateError
 from quorate.ingest.social.options import cluster_polls
@@ -28,7 +28,7 @@ def node() -> Iterator[Node]:
 
 
 def polls_of(node: Node, **rules: Rules) -> ClusterPolls:
-    return ClusterPolls(lambda: Client([f"127.0.0.1:{node.port}"]), rules)
+    return ClusterPolls(lambda: JsonClient([f"127.0.0.1:{node.port}"]), rules)
 
 
 @pytest.mark.parametrize("page", [1, 2, 100])
@@ -70,4 +70,4 @@ def test_a_poll_that_is_made_again_under_its_name_has_a_number_and_keeps_it(node
 
 def test_a_cluster_that_does_not_answer_is_told() -> None:
     with pytest.raises(QuorateError, match="cannot be reached"):
-        ClusterPolls(lambda: Client(["127.0.0.1:9"], timeout_s=1), {}).read()
+        ClusterPolls(lambda: JsonClient(["127.0.0.1:9"], timeout_s=1), {}).read()

@@ -10,7 +10,7 @@ from typing import cast
 import msgspec
 import pytest
 
-from quorate.client.http import Client
+from quorate.client.http import JsonClient
 from quorate.errors import Forbidden, Invalid
 from quorate.ingest.nsq.publisher import NoNsqd, Publisher
 from quorate.ingest.social.outlets import FIRST_VOTES, VOTES_MAX, ClusterOutlet, NsqOutlet
@@ -37,7 +37,7 @@ class TimedClient:
 
 def test_requests_grow_while_they_are_quick_and_shrink_when_they_are_slow() -> None:
     client = TimedClient()
-    outlet = ClusterOutlet(cast(Client, client), client.clock)
+    outlet = ClusterOutlet(cast(JsonClient, client), client.clock)
     votes = [Vote("happy", str(number)) for number in range(10_000)]
     for _ in range(6):
         outlet.send(votes)
@@ -75,7 +75,7 @@ def test_votes_for_a_slow_nsqd_are_confirmed_a_few_at_a_time() -> None:
 
 def test_few_votes_say_nothing_of_the_speed() -> None:
     client = TimedClient()
-    outlet = ClusterOutlet(cast(Client, client), client.clock)
+    outlet = ClusterOutlet(cast(JsonClient, client), client.clock)
     outlet.send([Vote("happy", "1")])
     outlet.send([Vote("happy", str(number)) for number in range(10_000)])
     assert [1, FIRST_VOTES] == client.sizes
@@ -90,9 +90,9 @@ def test_a_token_that_may_not_vote_is_told_before_there_are_votes(tmp_path: Path
     with running(access=partial(access_by, write_tokens(tmp_path / "tokens.toml"))) as node:
         node.ask("POST", "/polls", MOOD, {"Authorization": "Bearer manage"})
         urls = [f"http://127.0.0.1:{node.port}"]
-        ClusterOutlet(Client(urls, token="vote")).check()
+        ClusterOutlet(JsonClient(urls, token="vote")).check()
         with pytest.raises(Forbidden):
-            ClusterOutlet(Client(urls, token="read")).check()
+            ClusterOutlet(JsonClient(urls, token="read")).check()
 
 
 def test_two_copies_need_two_nsqds_and_that_they_are_up_is_not_asked() -> None:
