@@ -186,7 +186,7 @@ class ChaosRun:
         if fault.phase == "begin":
             self._faults += 1
             broken = BrokenNow(fault.number, fault.name, fault.at, fault.victims, fault.words)
-            self._noticing.fault_begins(broken, self._workload.recorder.votes_in_flight())
+            self._noticing.fault_begins(broken, self._workload.recorder.votes_in_flight(fault.at))
         else:
             self._noticing.fault_ended(fault.name, fault.at, fault.words)
 

@@ -6,7 +6,7 @@ Used on the loop of the clients alone. The file takes lines from any thread.
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -21,6 +21,8 @@ from quorate.chaos.history import (
     Record,
     is_published,
 )
+
+LATEST = 4_000  # of them come in some seconds
 
 AnyOperation = Cast | Read | PollChange | OpenSession | NodeDigest
 Begun = TypeVar("Begun", Cast, Read, PollChange, OpenSession, NodeDigest)
@@ -50,6 +52,7 @@ class Recorder:
         self._origin_s = time.monotonic()
         self._next = 1
         self._open: dict[int, AnyOperation] = {}
+        self._casts: deque[Cast] = deque(maxlen=LATEST)  # that ended last
 
     def now(self) -> float:
         """Seconds since the run began."""
@@ -76,7 +79,9 @@ class Recorder:
         else:
             self.counts.refused[operation.error] += 1
         self._history.write(operation)
-        if isinstance(operation, PollChange | OpenSession):
+        if isinstance(operation, Cast):
+            self._casts.append(operation)
+        elif isinstance(operation, PollChange | OpenSession):
             self._changed(operation)
 
     def note(self, record: Record) -> None:
@@ -90,9 +95,11 @@ class Recorder:
         """When the last request of votes that this node acknowledged was sent; 0 before the first."""
         return self._last_ack.get(node, 0.0)
 
-    def votes_in_flight(self) -> int:
-        """From any thread."""
-        return sum(isinstance(operation, Cast) for operation in list(self._open.values()))
+    def votes_in_flight(self, moment: float) -> int:
+        """Requests of votes that were on their way at that moment, a while ago at most. From any thread."""
+        open_ones = (each for each in list(self._open.values()) if isinstance(each, Cast))
+        ended = (each for each in self._casts.copy() if each.ended is not None and each.ended >= moment)
+        return sum(each.begun < moment for each in (*open_ones, *ended))
 
     def probe_acknowledged(self) -> None:
         counts, now = self.counts, self.now()
