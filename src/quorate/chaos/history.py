@@ -6,6 +6,7 @@ Anybody may write a history: the order of fields and the spaces between them are
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,8 @@ from quorate.unreadable import UNREADABLE
 FORMAT = 1
 QUEUE = "nsq"  # the door of votes that are published
 LINE_BYTES_MAX = 64 * 1024 * 1024
+TAIL_BYTES = 64 * 1024  # in which the end stands, if there is one
+GZIP = b"\x1f\x8b"  # what a packed file begins with
 
 COUNT_MAX = 2**53  # up to here all programs read the same number
 MOMENT_MAX_S = 1e12
@@ -240,21 +243,44 @@ def read_history(path: Path) -> Iterator[Record]:
 
 def read_lines(path: Path) -> Iterator[tuple[int, Record]]:
     """Each record with its line's place: the byte of the file at which the line begins. Raises as `read_history`."""
-    place = 0
+    place, record = 0, None
     with path.open("rb") as file:
         for number, line in enumerate(iter(lambda: file.readline(LINE_BYTES_MAX), b""), 1):
-            if not line.endswith(b"\n"):
-                return
+            if isinstance(record, End):
+                raise Invalid(f"{path} is no history: line {number} follows its end. Are there two in one file?")
             try:
                 record = decode_record(line)
             except UNREADABLE as error:
-                raise Invalid(f"{path}, line {number} is no record of a history: {error}") from None
-            if number == 1 and not isinstance(record, Header):
-                raise Invalid(f"{path} is no history: its first line is not of the record `history`")
+                if not line.endswith(b"\n") and len(line) < LINE_BYTES_MAX and number > 1:
+                    return
+                raise Invalid(f"{path}, line {number} is no record of a history: {_why_not(line, error)}") from None
+            if isinstance(record, Header) != (number == 1):
+                raise Invalid(f"{path} is no history: its first line, and no other, is of the record `history`")
             if isinstance(record, Header) and record.format != FORMAT:
                 raise Invalid(f"{path} has format {record.format}; this program reads {FORMAT}")
             yield place, record
             place += len(line)
+
+
+def _why_not(line: bytes, error: Exception) -> str:
+    if line.startswith(GZIP):
+        return "the file is packed; unpack it with gunzip first"
+    if len(line) == LINE_BYTES_MAX:
+        return f"it is longer than {LINE_BYTES_MAX // 1024**2} MiB"
+    return str(error)
+
+
+def end_of(path: Path) -> End | None:
+    """The last line if it is the end. Raises `OSError`."""
+    with path.open("rb") as file:
+        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
+        tail = file.read()
+    last = tail[tail.rfind(b"\n", 0, -1) + 1 :]
+    try:
+        record = decode_record(last)
+    except UNREADABLE:  # it is torn, or begins before the tail
+        return None
+    return record if isinstance(record, End) else None
 
 
 def line_at(path: Path, place: int) -> bytes:

@@ -23,7 +23,9 @@ from quorate.chaos.checkers.lives import life_of
 from quorate.chaos.checkers.loading import Loader
 from quorate.chaos.checkers.reads import check_tallies
 from quorate.chaos.checkers.real_time import check_real_time
+from quorate.chaos.checkers.resends import IdWindow
 from quorate.chaos.checkers.sessions import check_sessions
+from quorate.chaos.checkers.shared_ids import check_shared_ids
 from quorate.chaos.checkers.sinks import check_sinks
 from quorate.chaos.checkers.situations import find_situations
 from quorate.words import count
@@ -76,7 +78,9 @@ def judge(path: Path, *, scratch: Path | None = None) -> Verdict:
 def _check(path: Path, evidence: Evidence, findings: Findings) -> None:
     Loader(evidence, findings).load(path)
     check_real_time(evidence, findings)
-    Requests(evidence, findings).judge()
+    window = IdWindow(evidence)
+    Requests(evidence, findings, window).judge()
+    check_shared_ids(path, evidence, findings, window)
     check_sessions(evidence, findings)  # before the tallies: it tells of some batches whether they counted
     polls = dict.fromkeys(poll for poll, _ in evidence.choices if poll is not None)
     lives = {poll: life_of(evidence, poll) for poll in polls}
@@ -123,6 +127,9 @@ def _not_whole(evidence: Evidence, findings: Findings) -> list[str]:
     reasons, checked = [], findings.checked
     if evidence.end is None:
         reasons.append("the history has no end: the run was cut off, or its last lines are missing")
+    elif (counted := evidence.end.operations) != evidence.operations:
+        there = count(evidence.operations, "operation")
+        reasons.append(f"lines are missing, or there are too many: the end tells of {counted:,}, and here are {there}")
     elif not evidence.end.settled:
         reasons.append(f"the run could not settle everything at its end: {evidence.end.words or 'it does not say why'}")
     if findings.open_requests:
@@ -134,6 +141,9 @@ def _not_whole(evidence: Evidence, findings: Findings) -> list[str]:
         reasons.append("nothing was checked: no tally was read")
     elif evidence.end is not None and not checked["counted_once"]["final reads"]:
         reasons.append("no tally was read in the end, when all was mended")
+    elif unread := [poll for poll in evidence.polls_voted_in() if poll not in evidence.read_last]:
+        names = ", ".join(unread[:3])
+        reasons.append(f"{count(len(unread), 'poll')} with counted votes had no tally read in the end: {names}")
     return reasons
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import msgspec
+
 from quorate.chaos.history import Cast, Header, NodeDigest, NodeLook, OpenSession, PollChange, Record, SinkLook
 from tests.unit.chaos.planting import SURE, Planted, add, alone, counted, of, ok, one, pair, plant, version
 
@@ -35,6 +37,24 @@ def _(records: list[Record], rng: random.Random) -> Planted:
     early.applied, early.rejected = 0, [(0, "closed")]
     add(records, early.votes[0].poll, early.votes[0].option, -1, version(early))
     return Planted(["closing"], [early])
+
+
+def _refused(records: list[Record], rng: random.Random, reason: str) -> Planted:
+    changes = {version(each) for each in of(records, PollChange, lambda c: c.version)}
+    cast = one(rng, [each for each in counted(records) if alone(records, each) and version(each) not in changes])
+    cast.applied, cast.rejected = 0, [(0, reason)]
+    add(records, cast.votes[0].poll, cast.votes[0].option, -1, version(cast))
+    return Planted(["closing"], [cast])
+
+
+@plant("a vote for a poll that is there is refused as for none", change=0, named=1, lost=0, late=0)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    return _refused(records, rng, "unknown_poll")
+
+
+@plant("a vote for an option that is there is refused as for none", change=0, named=1, lost=0, late=0)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    return _refused(records, rng, "unknown_option")
 
 
 @plant("a closed poll is open again by itself", change=0)
@@ -159,3 +179,32 @@ def _(records: list[Record], rng: random.Random) -> Planted:
     last = one(rng, opening)
     last.sequence += 50
     return Planted(["sessions"], [last])
+
+
+def _opened_again(records: list[Record], rng: random.Random) -> tuple[OpenSession, OpenSession]:
+    """Two openings, one after the other: the second one is put in, and nothing counts under it."""
+    before = one(rng, of(records, OpenSession, lambda o: o.outcome == "ok" and o.sequence > 0))
+    assert before.ended is not None
+    again = msgspec.structs.replace(before, begun=before.ended + 1e-6, ended=before.ended + 2e-6)
+    records.insert(records.index(before) + 1, again)
+    return before, again
+
+
+@plant("an epoch is given twice", sessions=12)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    return Planted(["sessions"], _opened_again(records, rng))
+
+
+@plant("a later opening has a lower epoch", sessions=12)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    before, again = _opened_again(records, rng)
+    before.epoch, again.epoch = 2_000, 1_999
+    return Planted(["sessions"], [before, again])
+
+
+@plant("a session forgets at an opening what it told at the one before", sessions=12)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    before, again = _opened_again(records, rng)
+    before.epoch, again.epoch = 1_999, 2_000
+    again.sequence -= 1
+    return Planted(["sessions"], [before, again])

@@ -239,3 +239,26 @@ def _(records: list[Record], rng: random.Random) -> Planted:
 def is_first(records: list[Record], cast: Cast) -> bool:
     """Of the attempts at this request."""
     return cast.begun == min(each.begun for each in of(records, Cast, lambda c: c.request == cast.request))
+
+
+# ---- ids ------------------------------------------------------------------------------------------------------------
+
+
+@plant("an id counts in two requests", **SURE)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    first, second = pair(
+        rng, counted(records), lambda a, b: (a.ended or 0) < b.begun and a.votes[0].id and b.votes[0].id
+    )
+    if not (alone(records, first) and alone(records, second)):
+        raise NotHere
+    second.votes = [msgspec.structs.replace(second.votes[0], id=first.votes[0].id)]
+    return Planted(["counted_once"], [first, second])
+
+
+@plant("two votes of one request have one id, and both count", several=12)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    cast = one(rng, of(records, Cast, lambda c: c.applied == len(c.votes) > 1 and c.votes[0].id and c.way == "ids"))
+    if not alone(records, cast):
+        raise NotHere
+    cast.votes = [msgspec.structs.replace(vote, id="same") for vote in cast.votes]
+    return Planted(["counted_once"], [cast])

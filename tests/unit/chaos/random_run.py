@@ -93,7 +93,7 @@ class RandomRun:
         ]
         self._time = 0.0
         self._tie = itertools.count()
-        self._numbers = itertools.count()
+        self._numbers, self._names = itertools.count(1), itertools.count()
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._arrived: list[Sent] = []
         self._left = operations
@@ -207,20 +207,20 @@ class RandomRun:
         return SentVote(option, id, poll, WEIGHTS[option])
 
     def _do_single(self, client: str) -> None:
-        number = next(self._numbers)
-        self._cast(Cast(**self._common(client), request=f"r{number}", votes=[self._vote(f"id{number}")]))
+        name = next(self._names)
+        self._cast(Cast(**self._common(client), request=f"r{name}", votes=[self._vote(f"id{name}")]))
 
     def _do_several(self, client: str) -> None:
-        number = next(self._numbers)
-        votes = [self._vote(f"id{number}.{i}") for i in range(self.rng.randint(2, 4))]
-        self._cast(Cast(**self._common(client), request=f"r{number}", votes=votes))
+        name = next(self._names)
+        votes = [self._vote(f"id{name}.{i}") for i in range(self.rng.randint(2, 4))]
+        self._cast(Cast(**self._common(client), request=f"r{name}", votes=votes))
 
     def _do_plain(self, client: str) -> None:
-        self._cast(Cast(**self._common(client), request=f"r{next(self._numbers)}", votes=[self._vote(None)]))
+        self._cast(Cast(**self._common(client), request=f"r{next(self._names)}", votes=[self._vote(None)]))
 
     def _do_keyed(self, client: str) -> None:
         votes = [self._vote(None) for _ in range(self.rng.randint(1, 3))]
-        self._cast(Cast(**self._common(client), request=f"k{next(self._numbers)}", votes=votes, way="key"))
+        self._cast(Cast(**self._common(client), request=f"k{next(self._names)}", votes=votes, way="key"))
 
     def _do_sessions(self, client: str) -> None:
         producer = "s1"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from quorate.chaos.figures import figures_of
-from quorate.chaos.history import Cast, Fault, NodeLook, Record, SentVote
+from quorate.chaos.history import LINE_BYTES_MAX, Cast, Fault, NodeLook, Record, SentVote
 from quorate.chaos.report.gathering import gather
 from quorate.chaos.verdict import judge
 from quorate.chaos.workload.probe import NAME
@@ -115,7 +116,7 @@ def test_an_answer_that_refuses_a_vote_which_nobody_sent_is_a_violation(
 def test_a_request_that_has_two_meanings_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lines = [json.loads(line) for line in write_history(tmp_path, random_history()).read_text().splitlines()]
     again = next(line for line in lines if line["record"] == "cast" and line.get("way") != "session")
-    lines.insert(-1, again | {"number": 9_999, "votes": [*again["votes"], *again["votes"]]})
+    lines.insert(-1, again | {"number": 9_999, "votes": [*again["votes"], ["a", "another", "p"]]})
     theirs = tmp_path / "theirs.ndjson"
     theirs.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert 2 == main(["check", str(theirs)])
@@ -140,3 +141,72 @@ def test_times_that_no_clock_has_are_refused(tmp_path: Path, capsys: pytest.Capt
     theirs.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert 2 == main(["check", str(theirs)])
     assert "is no record of a history" in capsys.readouterr().err
+
+
+def two_in_one(lines: list[bytes]) -> list[bytes]:
+    return [*lines, *lines]
+
+
+def an_end_amidst(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:9], lines[-1], *lines[9:]]
+
+
+def a_header_amidst(lines: list[bytes]) -> list[bytes]:
+    return [*lines[:9], lines[0], *lines[9:]]
+
+
+def packed(lines: list[bytes]) -> list[bytes]:
+    return [gzip.compress(b"".join(lines))]
+
+
+def a_line_too_long(lines: list[bytes]) -> list[bytes]:
+    words = "x" * LINE_BYTES_MAX
+    return [*lines[:9], b'{"record":"reached","at":1,"name":"much","words":"%b"}\n' % words.encode(), *lines[9:]]
+
+
+def another_weight(lines: list[bytes]) -> list[bytes]:
+    votes = next(line for line in lines if line.startswith(b'{"record":"cast"') and b'["a","id' in line)
+    cast = json.loads(votes)
+    heavier = {**cast, "votes": [[*(vote + [None] * 2)[:3], 9] for vote in cast["votes"]]}
+    return [json.dumps(heavier).encode() + b"\n" if line is votes else line for line in lines]
+
+
+def a_shared_id(lines: list[bytes]) -> list[bytes]:
+    """A second request has the id of the first one, and is told that it was counted before."""
+    cast = next(each for each in map(json.loads, lines) if each["record"] == "cast" and each["votes"][0][1])
+    asked = {**cast, "request": "another", "outcome": "unknown", "applied": 0, "duplicates": 0, "rejected": []}
+    return [*lines[:-1], json.dumps({**asked, "version": None}).encode() + b"\n", lines[-1]]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (two_in_one, "follows its end. Are there two in one file?"),
+        (an_end_amidst, "line 11 follows its end"),
+        (a_header_amidst, "its first line, and no other"),
+        (packed, "unpack it with gunzip"),
+        (a_line_too_long, "line 10 is no record of a history: it is longer than 64 MiB"),
+        (another_weight, "have different weights"),
+        (a_shared_id, "is in two requests"),
+    ],
+)
+def test_what_is_no_history_of_one_run_is_refused(
+    change: Callable[[list[bytes]], list[bytes]],
+    words: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lines = write_history(tmp_path, random_history()).read_bytes().splitlines(keepends=True)
+    theirs = tmp_path / "theirs.ndjson"
+    theirs.write_bytes(b"".join(change(lines)))
+    assert 2 == main(["check", str(theirs)])
+    assert words in capsys.readouterr().err
+
+
+def test_a_last_line_is_whole_also_without_a_line_break(tmp_path: Path) -> None:
+    ours = write_history(tmp_path, random_history())
+    theirs = tmp_path / "theirs.ndjson"
+    theirs.write_bytes(ours.read_bytes().rstrip(b"\n"))
+    verdict = judge(theirs)
+    assert judge(ours) == verdict
+    assert gather(ours, verdict.seconds) == gather(theirs, verdict.seconds)

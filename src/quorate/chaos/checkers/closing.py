@@ -1,4 +1,4 @@
-"""After the version at which a poll closed no vote counts, and before it none is refused as closed.
+"""After the version at which a poll closed no vote counts, and before it none is refused as closed, or as for no poll.
 
 The entry of the change itself may hold votes of both kinds. When a poll was open is taken from `lives.py`. A closing
 time is judged by the cluster's own time, which stands in its entries and of which the history knows nothing: so what is
@@ -18,7 +18,16 @@ from quorate.chaos.checkers.lives import CLOSED, OPEN, Life, PossibleChange, Spa
 COUNTED = """
 SELECT lowest, place FROM vote WHERE pick = ? AND lowest = highest AND sure AND lowest BETWEEN ? AND ? LIMIT ?
 """
-REFUSED = "SELECT version, place FROM refusal WHERE pick = ? AND version BETWEEN ? AND ? ORDER BY version LIMIT ?"
+REFUSED = """
+SELECT version, place, reason FROM refusal WHERE pick = ? AND version BETWEEN ? AND ? ORDER BY version LIMIT ?
+"""
+REFUSED_AS_CLOSED = """
+SELECT version, place FROM refusal WHERE pick = ? AND reason = 'closed' ORDER BY version LIMIT 1
+"""
+COUNTS = {
+    "changes of polls": "SELECT count(*) FROM changing",
+    "votes refused as closed": "SELECT count(*) FROM refusal WHERE reason = 'closed'",
+}
 AT_ONCE = 5  # violations of one choice and span
 
 
@@ -48,8 +57,11 @@ def lists_shared(evidence: Evidence, poll: str, option: str) -> bool:
 
 
 def _count(evidence: Evidence, findings: Findings) -> None:
-    for table, what in (("changing", "changes of polls"), ("refusal", "votes refused as closed")):
-        findings.count("closing", what, next(iter(evidence.select(f"SELECT count(*) FROM {table}")))[0])
+    for rows, what in (
+        ("changing", "changes of polls"),
+        ("refusal WHERE reason = 'closed'", "votes refused as closed"),
+    ):
+        findings.count("closing", what, next(iter(evidence.select(f"SELECT count(*) FROM {rows}")))[0])
 
 
 def _choice(evidence: Evidence, findings: Findings, pick: int, lives: Sequence[Life]) -> None:
@@ -60,8 +72,9 @@ def _choice(evidence: Evidence, findings: Findings, pick: int, lives: Sequence[L
                 words = f"a vote for {option!r} counted at version {version}, where no poll that it is for was open"
                 findings.violate("closing", words, [place, *_changes_near(lives, version)])
         elif span.state == OPEN:
-            for version, place in evidence.select(REFUSED, pick, span.first, span.last, AT_ONCE):
-                words = f"a vote for {option!r} was refused as closed at version {version}, where its poll was open"
+            for version, place, reason in evidence.select(REFUSED, pick, span.first, span.last, AT_ONCE):
+                as_what = reason.replace("_", " ")
+                words = f"a vote for {option!r} was refused as {as_what} at version {version}, where its poll was open"
                 findings.violate("closing", words, [place, *_changes_near(lives, version)])
 
 
@@ -89,7 +102,7 @@ def _lowest(change: PossibleChange) -> int:
 def _one_closing(evidence: Evidence, findings: Findings, pick: int, life: Life) -> None:
     """A poll that nobody opened again: what counts after a vote was refused as closed."""
     poll, option = evidence.choices[pick]
-    first = next(iter(evidence.select(REFUSED, pick, 0, NEVER, 1)), None)
+    first = next(iter(evidence.select(REFUSED_AS_CLOSED, pick)), None)
     if first is None or any(opener.highest >= first[0] for opener in life.openers):
         return
     for version, place in evidence.select(COUNTED, pick, first[0] + 1, NEVER, AT_ONCE):

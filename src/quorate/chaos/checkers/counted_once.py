@@ -34,6 +34,8 @@ from quorate.chaos.checkers.loading import DECIDED, FAIL, FOLLOWS_QUEUE, IDS, OK
 from quorate.chaos.checkers.resends import IdWindow
 from quorate.errors import Invalid
 
+CLOSED = "closed"
+UNLIKE_OPEN = frozenset((CLOSED, "unknown_poll", "unknown_option"))  # reasons that no open poll gives for its options
 APPLIED, DUPLICATE, REFUSED, NO_ANSWER, WITHOUT_EFFECT, MIXED = range(6)
 
 SETTLED = {  # an unknown outcome, by the next answer
@@ -89,10 +91,10 @@ _rejections = msgspec.json.Decoder(list[tuple[int, str]]).decode
 
 
 class Requests:
-    def __init__(self, evidence: Evidence, findings: Findings) -> None:
+    def __init__(self, evidence: Evidence, findings: Findings, window: IdWindow) -> None:
         self._evidence = evidence
         self._findings = findings
-        self._window = IdWindow(evidence)
+        self._window = window
 
     def judge(self) -> None:
         """Fill the tables `vote`, `refusal` and `batch`. Raises `Invalid` for a request that has two meanings."""
@@ -252,12 +254,13 @@ class Requests:
             self._evidence.add("batch", *row)
 
     def _refused(self, codes: Sequence[int], attempt: CastAttempt) -> None:
-        closed = {codes[place] >> 1 for place, reason in _rejected(attempt) if reason == "closed"}
-        if closed:
+        refused = {(codes[place] >> 1, reason) for place, reason in _rejected(attempt) if reason in UNLIKE_OPEN}
+        if any(reason == CLOSED for _, reason in refused):
             self._findings.reach("vote-refused-as-closed", attempt.place)
         if attempt.version is not None:
-            for pick in closed:
-                self._evidence.add("refusal", pick, attempt.version, attempt.place)
+            for pick, reason in refused:
+                if reason == CLOSED or self._evidence.is_planned(pick):
+                    self._evidence.add("refusal", pick, attempt.version, attempt.place, reason)
 
     def _note(self, said: list[Said]) -> None:
         """Situations that a run wants to come through."""

@@ -1,7 +1,7 @@
 """The history in a temporary SQLite database, so that millions of operations need little memory.
 
 A line of the history is known by its place, the byte at which it begins. A choice (a poll, or none, and an option) is
-known by a small number, its pick.
+known by a small number, its pick. Ids and the names of requests are known by their hashes where they are many.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ CREATE TABLE digest (place INTEGER PRIMARY KEY, begun REAL, ended REAL, version 
 CREATE TABLE floor (place INTEGER PRIMARY KEY, told INTEGER);
 CREATE TABLE ceiling (place INTEGER PRIMARY KEY, highest INTEGER);
 CREATE TABLE vote (pick INTEGER, lowest INTEGER, highest INTEGER, votes INTEGER, sure INTEGER, place INTEGER);
-CREATE TABLE refusal (pick INTEGER, version INTEGER, place INTEGER);
+CREATE TABLE refusal (pick INTEGER, version INTEGER, place INTEGER, reason TEXT);
+CREATE TABLE named (id INTEGER, request INTEGER, place INTEGER);
 CREATE TABLE batch (producer TEXT, sequence INTEGER, epoch INTEGER, lowest INTEGER, highest INTEGER, sure INTEGER,
     place INTEGER);
 """
@@ -59,6 +60,7 @@ class Evidence:
         self.choices: list[tuple[str | None, str]] = []  # by pick
         self.weights: dict[tuple[str | None, str], int] = {}  # of votes for options that no plan names
         self.ids_sent = 0  # in requests that may have had an effect: so many may have been accepted at the most
+        self.read_last: set[str] = set()  # polls that were read in the end
         self.operations = self.unknown = 0
         self.faults = 0
         self.hit: dict[str, list[float]] = {}  # by victim: when a fault of it began or ended
@@ -100,6 +102,22 @@ class Evidence:
         if plan is not None and option in plan.options:
             return plan.options[option]
         return self.weights.get((poll, option), 1)
+
+    def is_planned(self, pick: int) -> bool:
+        """Whether the history says of the poll, or of any if none is named, that it has the option."""
+        poll, option = self.choices[pick]
+        plans = self.polls.values() if poll is None else [self.polls[poll]] if poll in self.polls else []
+        return any(option in plan.options for plan in plans)
+
+    def polls_voted_in(self) -> list[str]:
+        """Those for which a vote surely counted, and which the history says that the run made."""
+        picks = (self.choices[pick] for (pick,) in self.select("SELECT DISTINCT pick FROM vote WHERE sure"))
+        voted = set(picks)
+        return [
+            poll
+            for poll, plan in self.polls.items()
+            if any((poll, option) in voted or (None, option) in voted for option in plan.options)
+        ]
 
     def add(self, table: str, *row: Any) -> None:
         rows = self._rows[table]

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from quorate.chaos.checkers.cut_off import as_known_at, whole_until
 from quorate.chaos.checkers.evidence import Evidence
 from quorate.chaos.checkers.findings import Findings
 from quorate.chaos.checkers.memory import check_memory
@@ -26,12 +27,15 @@ from quorate.chaos.history import (
     PollPlan,
     Reached,
     Read,
+    Record,
     SentVote,
     SinkLook,
+    end_of,
     is_published,
     read_lines,
 )
 from quorate.errors import Invalid
+from quorate.words import count
 
 OUTCOMES = {"ok": 0, "fail": 1, "unknown": 2}
 OK, FAIL, UNKNOWN = 0, 1, 2
@@ -51,6 +55,7 @@ class Loader:
     def __init__(self, evidence: Evidence, findings: Findings) -> None:
         self._evidence = evidence
         self._findings = findings
+        self._weights: dict[int, int] = {}  # of votes, by pick
         self._take: dict[type, Callable[[int, Any], None]] = {
             Header: self._header,
             PollPlan: self._plan,
@@ -69,11 +74,36 @@ class Loader:
     def load(self, path: Path) -> None:
         """Raises `Invalid` if the file is no history."""
         take = self._take
-        for place, record in read_lines(path):
+        for place, record in self._records(path):
             take[type(record)](place, record)
         if self._evidence.header is None:
             raise Invalid(f"{path} is no history: it has no whole line")
+        self._weigh()
         self._evidence.flush(index=("reading", "seen"))
+
+    def _records(self, path: Path) -> Iterator[tuple[int, Record]]:
+        if end_of(path) is not None:
+            yield from read_lines(path)
+            return
+        moment = whole_until(path)
+        for place, record in read_lines(path):
+            if isinstance(record, HistoryOperation):
+                self._evidence.last_s = max(self._evidence.last_s, record.ended or record.begun)
+            yield from ((place, known) for known in as_known_at(record, moment))
+
+    def _weigh(self) -> None:
+        """Each option has one weight, in its poll and in all votes for it."""
+        evidence = self._evidence
+        planned: dict[tuple[str | None, str], set[int]] = {}
+        for poll, plan in evidence.polls.items():
+            for option, weight in plan.options.items():
+                planned.setdefault((poll, option), set()).add(weight)
+                planned.setdefault((None, option), set()).add(weight)
+        for pick, weight in self._weights.items():
+            choice = evidence.choices[pick]
+            if weight not in planned.get(choice, {weight}):
+                raise Invalid(f"no history: a vote for {choice[1]!r} weighs {weight}, which no poll says of it")
+            evidence.weights[choice] = weight
 
     # ---- operations -------------------------------------------------------------------------------------------------
 
@@ -91,6 +121,7 @@ class Loader:
             self._check_sum(place, cast)
         if cast.outcome != "fail":
             self._evidence.ids_sent += len(cast.votes) if cast.way == "ids" else 1
+        self._ids(place, cast)
         reasons = {reason for _, reason in cast.rejected}
         if "conflict" in reasons:
             words = f"request {cast.request} was answered that an id of it was used for another choice; it never was"
@@ -133,13 +164,29 @@ class Loader:
             words = f"the answer tells of {told} of the votes in request {cast.request}, which has {len(cast.votes)}"
             self._findings.violate("counted_once", words, [place])
 
+    def _ids(self, place: int, cast: Cast) -> None:
+        """Each id stands for one vote. That no other request has it is judged in `shared_ids.py`."""
+        if cast.way != "ids" or cast.outcome == "fail":
+            return
+        ids = [vote.id for vote in cast.votes if vote.id is not None]
+        request = hash(cast.request)
+        for id in ids:
+            self._evidence.add("named", hash(id), request, place)
+        different = len(set(ids))
+        if different == len(ids):
+            return
+        if cast.applied <= different + len(cast.votes) - len(ids):
+            raise Invalid(f"no history: two votes of request {cast.request} have one id")
+        words = f"{count(cast.applied, 'vote')} of request {cast.request} counted, as its answer says, and it has "
+        self._findings.violate("counted_once", words + count(different, "id"), [place])
+
     def _codes(self, votes: list[SentVote], way: str) -> bytes:
         """Two things a vote: its pick, and whether it has no id, so that sent again it is another vote."""
         pick_of, codes = self._evidence.pick_of, []
         for vote in votes:
             pick = pick_of(vote.poll, vote.option)
-            if vote.weight != 1:
-                self._evidence.weights[(vote.poll, vote.option)] = vote.weight
+            if self._weights.setdefault(pick, vote.weight) != vote.weight:
+                raise Invalid(f"no history: votes for {vote.option!r} have different weights")
             codes.append(2 * pick + (vote.id is None and way == "ids"))
         return struct.pack(f"<{len(codes)}I", *codes)
 
@@ -150,6 +197,7 @@ class Loader:
         self._findings.count("reads", read.level)
         if read.settles:
             self._findings.count("counted_once", "final reads")
+            self._evidence.read_last.add(read.poll)
         if read.min_version is not None:
             self._findings.count("real_time", "reads with min_version")
             if read.version < read.min_version:

@@ -42,7 +42,23 @@ class Opened(NamedTuple):
     highest: int
 
 
+TOLD = f"""
+SELECT producer, epoch, sequence, begun, ended, place FROM opening WHERE outcome = {OK} AND epoch > 0
+ORDER BY producer, epoch, place
+"""
+
+
+class ToldAtOpening(NamedTuple):
+    producer: str
+    epoch: int
+    sequence: int
+    begun: float
+    ended: float
+    place: int
+
+
 def check_sessions(evidence: Evidence, findings: Findings) -> None:
+    _check_epochs(evidence, findings)
     for producer, rows in groupby(evidence.select(BATCHES), key=itemgetter(0)):
         opened = [Opened(*row) for row in evidence.select(OPENINGS, producer)]
         findings.count("sessions", "sessions opened", len(opened))
@@ -50,6 +66,25 @@ def check_sessions(evidence: Evidence, findings: Findings) -> None:
         one.check(CountedBatch(*row) for row in rows)
         for batches in one.open:
             _settle(evidence, findings, batches, opened)
+
+
+def _check_epochs(evidence: Evidence, findings: Findings) -> None:
+    """Each opening has an epoch of its own, greater than that of all before it, and forgets no sequence."""
+    for producer, rows in groupby(evidence.select(TOLD), key=itemgetter(0)):
+        lower: ToldAtOpening | None = None
+        latest: ToldAtOpening | None = None  # of those with lower epochs, the one that began last
+        for row in rows:
+            told = ToldAtOpening(*row)
+            for before, is_wrong, how in (
+                (lower, lower is not None and lower.epoch == told.epoch, f"epoch {told.epoch} twice"),
+                (lower, lower is not None and lower.sequence > told.sequence, "a lower sequence with a greater epoch"),
+                (latest, latest is not None and told.ended < latest.begun, "a lower epoch at a later opening"),
+            ):
+                if before is not None and is_wrong:
+                    findings.violate("sessions", f"the producer {producer} was told {how}", [before.place, told.place])
+            lower = told
+            if latest is None or told.begun > latest.begun:
+                latest = told
 
 
 def _settle(evidence: Evidence, findings: Findings, batches: list[CountedBatch], opened: list[Opened]) -> None:

@@ -8,7 +8,6 @@ operations that ended meanwhile. A line that does not begin as `HistoryFile` wri
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +16,6 @@ import msgspec
 from quorate.chaos.history import (
     QUEUE,
     Cast,
-    End,
     Fault,
     Header,
     HistoryOperation,
@@ -25,20 +23,19 @@ from quorate.chaos.history import (
     Record,
     SinkLook,
     decode_record,
+    end_of,
 )
 from quorate.chaos.report.fault_times import FaultTimes
 from quorate.chaos.report.lanes import NodeLanes
 from quorate.chaos.report.levels import LevelSeries, SinkSeries
 from quorate.chaos.report.story import BUCKETS_MAX, KINDS_MAX, NODES_MAX, RunFacts, RunStory
 from quorate.chaos.report.time_line import TimeLineCounts
-from quorate.unreadable import UNREADABLE
 
 WIDTHS_S = (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200)
 OPERATIONS = tuple(b'{"record":"%b"' % name for name in (b"cast", b"read", b"poll-change", b"open-session", b"digest"))
 EVENTS = tuple(
     b'{"record":"%b"' % name for name in (b"history", b"poll", b"node", b"sink", b"fault", b"reached", b"end")
 )
-TAIL_BYTES = 64 * 1024
 
 
 class CastTimes(msgspec.Struct, tag="cast", tag_field="record"):
@@ -164,15 +161,8 @@ def _likely_command(header: Header) -> str:
 
 def _last_moment(path: Path, seconds: float) -> float:
     """That of the last line if it is the end, and that of the last operation otherwise."""
-    with path.open("rb") as file:
-        file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
-        tail = file.read()
-    last = tail[tail.rfind(b"\n", 0, -1) + 1 :]
-    try:
-        end = decode_record(last) if last.endswith(b"\n") else None
-    except UNREADABLE:  # it begins before the tail
-        end = None
-    return max(seconds, end.at) if isinstance(end, End) else seconds
+    end = end_of(path)
+    return seconds if end is None else max(seconds, end.at)
 
 
 def _events(path: Path) -> Iterator[Record]:
