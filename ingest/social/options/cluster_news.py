@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable, Sequence
 
 from quorate.ingest.social.backoff import Backoff
-from quorate.ingest.social.reading.sse import SseReader, event_batches
+from quorate.ingest.social.reading.sse import event_batches
 from quorate.web.long_read import LongRead, LongReadFailed
+from quorate.web.sse import SseReader
 
 log = logging.getLogger(__name__)
 

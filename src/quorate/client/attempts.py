@@ -15,7 +15,7 @@ class FailedAttempts:
     """`reads`: the request only reads."""
 
     def __init__(self, nodes: Sequence[str], *, reads: bool) -> None:
-        self._nodes = nodes
+        self.nodes = nodes  # others, if they were found anew
         self._reads = reads
         self._tries = 0
         self._last: QuorateError | None = None
@@ -42,9 +42,9 @@ class FailedAttempts:
     def pause_s(self) -> float:
         """0 until each node was asked once. Then the cluster gets time to elect a leader, or to empty its queue."""
         assert self._last is not None
-        if self._tries % len(self._nodes):
+        if self._tries % len(self.nodes):
             return 0.0
-        backoff_s = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(self._tries // len(self._nodes), 10))
+        backoff_s = min(BACKOFF_MAX_S, BACKOFF_S * 2 ** min(self._tries // len(self.nodes), 10))
         if self._last.status == 429:
             backoff_s = max(backoff_s, float(self._last.fields.get("retry_after_s", 0.0)))
         return float(backoff_s * random.uniform(0.7, 1.0))
@@ -52,12 +52,12 @@ class FailedAttempts:
     def answer_s(self) -> float:
         """How long the next attempt may need. With less time left it is not begun: if it were cut off, its effect would
         be unknown, and "surely not" could no longer be said."""
-        return 0.0 if self._doubt or self._tries < len(self._nodes) else self._slowest_no_s
+        return 0.0 if self._doubt or self._tries < len(self.nodes) else self._slowest_no_s
 
     def verdict(self) -> QuorateError:
         assert self._last is not None
         if not self.reached:
-            return Unreached(self._last.detail if len(self._nodes) == 1 else self._none_reached())
+            return Unreached(self._last.detail if len(self.nodes) == 1 else self._none_reached())
         if self._reads and self._doubt:  # a read changes nothing, answered or not
             return NoLeader(self._doubt.detail)
         return self._doubt or self._last
@@ -65,4 +65,4 @@ class FailedAttempts:
     def _none_reached(self) -> str:
         assert self._last is not None
         why = self._last.detail.partition(" cannot be reached: ")[2]
-        return f"none of {', '.join(self._nodes)} can be reached" + (f": {why}" if why else "")
+        return f"none of {', '.join(self.nodes)} can be reached" + (f": {why}" if why else "")

@@ -1,39 +1,32 @@
-"""A client of a cluster. It asks any node, and another node if that one fails. It never lets a vote count twice.
+"""The client of the commands. It asks any node, and another node if that one fails. It never lets a vote count twice.
 
 A request that surely had no effect (connection refused, no leader, overloaded) is tried on the next node. A request
 that may have had an effect (a broken connection, a timeout, 504) is sent again unchanged. That is safe because every
 vote has an id; the client makes one if the caller gave none. One deadline covers all attempts. Errors are raised as the
 class of `errors.py` that the node meant: `NoLeader` if surely nothing changed, `OutcomeUnknown` if that is not known.
 
-Used by the commands, `dev`, tests and benches. A client belongs to one thread.
+Used by the commands, `dev`, tests and benches: its answers are the JSON of nodes, and it has what operators ask. The
+client for other programs is `client.py`. Both send by `asker.py` and have one rule for retries, `asking.py`.
 """
 
 from __future__ import annotations
 
-import time
 import urllib.parse
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
-import requests
 
-from quorate.client.attempts import FailedAttempts
-from quorate.client.error_replies import answer_error, transport_error, worth_another_try
-from quorate.errors import Deleted, Invalid, QuorateError, UnknownPoll
-from quorate.unreadable import UNREADABLE
+from quorate.client.asker import NodeAsker
+from quorate.client.asking import NodeUrls, RetryTimes
+from quorate.client.calls import Call, ClientReply
+from quorate.client.urls import DEFAULT_NODES, base_url
+from quorate.errors import Deleted, UnknownPoll
 from quorate.vote import Tallied, Vote
-from quorate.web.session import WebSession
-from quorate.web.words import by_way_of
 
-DEFAULT_NODES = ("http://127.0.0.1:8001", "http://127.0.0.1:8002", "http://127.0.0.1:8003")
-CONNECT_TIMEOUT_S = 2.0
-NODE_ANSWERS_S = 6.0  # a node without a leader answers after http.timeout_ms, 5 s; wait for its "surely not"
-SHARE_OF_ONE = 0.6  # of the time for one node, so that a node that hangs leaves time for the others
-
-T = TypeVar("T")
+__all__ = ["DEFAULT_NODES", "ClientReply", "JsonClient", "Producer", "base_url"]
 
 
 class Producer(msgspec.Struct):
@@ -46,25 +39,6 @@ class Producer(msgspec.Struct):
     epoch: int
     sequence: int
     owner: str = ""
-
-
-class ClientReply(msgspec.Struct):
-    """The answer of a node. `node` and `leader` are node ids from its headers."""
-
-    status: int
-    body: bytes
-    url: str
-    node: str | None = None
-    leader: str | None = None
-
-    def json(self) -> Any:
-        return self.decode(object)
-
-    def decode(self, shape: type[T]) -> T:
-        try:
-            return msgspec.json.decode(self.body, type=shape)
-        except UNREADABLE as error:
-            raise QuorateError(f"{self.url} does not answer as a Quorate node does: {error}") from None
 
 
 class JsonClient:
@@ -84,18 +58,13 @@ class JsonClient:
         ca: str | None = None,
         patient: bool = False,
     ) -> None:
-        if not nodes:
-            raise Invalid("no node was given; give at least one URL, as http://127.0.0.1:8001")
-        self.nodes = [base_url(node) for node in nodes]
+        self._asker = NodeAsker(NodeUrls([base_url(node) for node in nodes]), token=token, ca=ca)
         self.timeout_s = timeout_s
-        self._patient = patient
-        self._unreached_s = min(timeout_s, unreached_s or timeout_s)
-        self._next = 0  # index of the node to ask first: the one that answered last
-        self._session = WebSession(origins=len(self.nodes))
-        if token is not None:
-            self._session.headers["Authorization"] = f"Bearer {token}"
-        if ca is not None:
-            self._session.verify = ca
+        self._patient, self._unreached_s = patient, unreached_s
+
+    @property
+    def nodes(self) -> Sequence[str]:
+        return self._asker.nodes.urls
 
     def __enter__(self) -> JsonClient:
         return self
@@ -104,7 +73,7 @@ class JsonClient:
         self.close()
 
     def close(self) -> None:
-        self._session.close()
+        self._asker.close()
 
     # ---- votes ------------------------------------------------------------------------------------------------------
 
@@ -247,74 +216,9 @@ class JsonClient:
         params: Mapping[str, Any] | None = None,
     ) -> ClientReply:
         """Ask until a node answers or the time is over. Only for requests that are safe to send twice."""
-        begin_s = time.monotonic()
-        deadline_s = begin_s + self.timeout_s
-        changes = "" if method == "GET" else path
-        failed = FailedAttempts(self.nodes, reads=not changes)
-        while True:
-            start_s = time.monotonic()
-            try:
-                return self._attempt(method, path, body, headers, params, deadline_s - start_s)
-            except QuorateError as error:
-                if not worth_another_try(error):
-                    raise error.about(changes) from None
-                failed.add(error, time.monotonic() - start_s)
-            pause_s = failed.pause_s()
-            if self._patient and failed.was_over_rate:
-                deadline_s += pause_s
-            end_s = deadline_s if failed.reached else begin_s + self._unreached_s
-            if time.monotonic() + pause_s + failed.answer_s() >= end_s:
-                raise failed.verdict().about(changes)
-            self._next = (self._next + 1) % len(self.nodes)
-            time.sleep(pause_s)
-
-    def _attempt(
-        self,
-        method: str,
-        path: str,
-        body: bytes | None,
-        headers: Mapping[str, str] | None,
-        params: Mapping[str, Any] | None,
-        left_s: float,
-    ) -> ClientReply:
-        node = self.nodes[self._next]
-        share_s = min(self.timeout_s * SHARE_OF_ONE, max(NODE_ANSWERS_S, self.timeout_s / 3))
-        read_s = max(0.05, min(left_s, share_s if len(self.nodes) > 1 else left_s))
-        try:
-            response = self._session.request(
-                method,
-                node + path,
-                data=body,
-                headers={"Content-Type": "application/json", **(headers or {})} if body is not None else headers,
-                params=params,
-                timeout=(max(0.05, min(left_s, CONNECT_TIMEOUT_S)), read_s),
-                allow_redirects=False,
-            )
-        except requests.RequestException as error:
-            raise transport_error(node, error, by_way_of(node)) from None
-        if response.status_code >= 300:
-            by = by_way_of(node)
-            raise answer_error(response.status_code, response.content, response.headers, node, by)
-        return ClientReply(
-            response.status_code,
-            response.content,
-            node,
-            response.headers.get("X-Quorate-Node"),
-            response.headers.get("X-Quorate-Leader"),
-        )
-
-
-def base_url(node: str) -> str:
-    """Make a URL of `host:port` or a URL, without a slash at the end. Raises `Invalid`."""
-    url = node.strip() if "://" in node else f"http://{node.strip()}"
-    try:
-        parts = urllib.parse.urlsplit(url)
-        is_url = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0 and " " not in url
-    except ValueError:  # its port is no number, or its brackets do not match
-        is_url = False
-    if not is_url:
-        raise Invalid(f"{node!r} is no node's URL; give one as http://127.0.0.1:8001")
-    return url.rstrip("/")
+        call = Call(method, path, lambda reply: reply, body, headers or {}, params or {})
+        unreached_s = min(self.timeout_s, self._unreached_s or self.timeout_s)
+        return self._asker.ask(call, RetryTimes(self.timeout_s, unreached_s, self._patient))
 
 
 _json = msgspec.json.encode

@@ -18,12 +18,14 @@ from quorate.web.proxies import Proxy, proxy_for
 
 
 class WebSession(requests.Session):
-    """`origins`: with how many servers it keeps connections open. `pools`: see `WebAdapter`."""
+    """`origins`: with how many servers it keeps connections open, `connections`: how many with each. `pools`: see
+    `WebAdapter`."""
 
     def __init__(
         self,
         *,
         origins: int = 4,
+        connections: int = 4,
         env: Mapping[str, str] = os.environ,
         pools: Mapping[str, type[HTTPConnectionPool]] | None = None,
     ) -> None:
@@ -32,7 +34,7 @@ class WebSession(requests.Session):
         self._env = env
         self._known: dict[str, Proxy | None] = {}  # by the beginning of a URL, up to its path
         for scheme in ("http://", "https://"):
-            self.mount(scheme, WebAdapter(pools=pools, pool_connections=origins, pool_maxsize=4))
+            self.mount(scheme, WebAdapter(pools=pools, pool_connections=origins, pool_maxsize=connections))
 
     def proxy_for(self, url: str) -> Proxy | None:
         """Raises `ConfigError` if the environment names a proxy that cannot be used."""

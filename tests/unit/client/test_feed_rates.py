@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from quorate.client import http as client_http
+from quorate.client import asker
+from quorate.client.asker import NodeAsker
+from quorate.client.asking import NextAttempt
+from quorate.client.calls import Call
 from quorate.client.feed import feed
 from quorate.client.feed_start import BATCH_VOTES
 from quorate.client.http import ClientReply, JsonClient
@@ -39,7 +42,7 @@ class Timed:
 @pytest.fixture
 def timed(monkeypatch: pytest.MonkeyPatch) -> Timed:
     timed = Timed()
-    monkeypatch.setattr(client_http, "time", timed)
+    monkeypatch.setattr(asker, "time", timed)
     return timed
 
 
@@ -97,22 +100,21 @@ def test_a_feed_without_its_checkpoint_compares_its_batches_at_any_rate(
     assert BATCHES * BATCH_VOTES == node.tally()["happy"]
 
 
-class Doubtful(JsonClient):
+def test_a_batch_in_doubt_is_sent_again_when_the_rate_allows_it(
+    node: Node, client: JsonClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The answer to the first batch is lost after it counted, and its votes are taken out of the token's bucket."""
+    send, lost = NodeAsker._attempt, list[str]()
 
-    lost = 0
-
-    def _attempt(self, method: str, path: str, *rest: object) -> ClientReply:
-        reply = super()._attempt(method, path, *rest)  # type: ignore[arg-type]
-        if path == "/votes" and not self.lost:
-            self.lost += 1
+    def lossy(asker: NodeAsker, call: Call[object], attempt: NextAttempt) -> ClientReply:
+        reply = send(asker, call, attempt)
+        if call.path == "/votes" and not lost:
+            lost.append(call.path)
             raise OutcomeUnknown("the answer was lost")
         return reply
 
-
-def test_a_batch_in_doubt_is_sent_again_when_the_rate_allows_it(node: Node, client: JsonClient, tmp_path: Path) -> None:
-    with Doubtful(client.nodes, timeout_s=5, token="slow", patient=True) as doubtful:
-        assert (1, BATCH_VOTES, 0) == counted(doubtful, file_of(tmp_path, BATCH_VOTES + 1))
+    monkeypatch.setattr(NodeAsker, "_attempt", lossy)
+    assert (1, BATCH_VOTES, 0) == counted(client, file_of(tmp_path, BATCH_VOTES + 1))
     assert BATCH_VOTES + 1 == node.tally()["happy"]
 
 

@@ -15,9 +15,10 @@ from quorate.ingest.social.networks.mastodon.instance import Instance, InstanceF
 from quorate.ingest.social.networks.mastodon.status_ids import id_at, newest
 from quorate.ingest.social.networks.mastodon.statuses import id_of, post_of, read_status
 from quorate.ingest.social.reading.retry_after import date_s, retry_after_s
-from quorate.ingest.social.reading.sse import ServerEvent, SseReader, event_batches
+from quorate.ingest.social.reading.sse import event_batches
 from quorate.shown import name
 from quorate.web.long_read import LongRead, LongReadFailed
+from quorate.web.sse import ServerEvent, SseReader
 
 HUNG_UP_S = 0.5
 WAIT_MAX_S = 900.0

@@ -15,9 +15,10 @@ from quorate.ingest.social.networks.wikimedia.changes import NoChange, WikiChang
 from quorate.ingest.social.networks.wikimedia.place import BACK_MS, PlaceKeeper, StreamPlace
 from quorate.ingest.social.post import Post
 from quorate.ingest.social.reading.retry_after import date_s, retry_after_s
-from quorate.ingest.social.reading.sse import ServerEvent, SseReader, event_batches
+from quorate.ingest.social.reading.sse import event_batches
 from quorate.shown import name
 from quorate.web.long_read import LongRead, LongReadFailed
+from quorate.web.sse import ServerEvent, SseReader
 
 HUNG_UP_S = 0.25  # before the next connection, if something came over the last one
 RETRY_MAX_S = 60.0

@@ -10,7 +10,7 @@ from quorate.ingest.social.networks.mastodon.status_ids import id_at as status_i
 from quorate.ingest.social.networks.mastodon.status_ids import newest
 from quorate.ingest.social.networks.wikimedia.place import TOPICS_MAX, PlaceKeeper, StreamPlace
 from quorate.ingest.social.networks.x.snowflake import id_at
-from quorate.ingest.social.reading.sse import ID_BYTES_MAX, ServerEvent, SseReader
+from quorate.web.sse import ID_BYTES_MAX, ServerEvent, SseReader
 from tests.doubles.social.jetstream import JetstreamDouble, JetstreamTerms
 from tests.doubles.social.mastodon import MastodonDouble
 from tests.support.social_inlet import SocialInlet, running

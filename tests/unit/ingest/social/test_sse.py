@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from quorate.ingest.social.reading.sse import ServerEvent, SseReader
+from quorate.web.sse import ServerEvent, SseReader
 
 STREAM = (
     b"\xef\xbb\xbf:ok\n\n"

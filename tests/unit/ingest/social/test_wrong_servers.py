@@ -19,8 +19,9 @@ from quorate.ingest.social.networks.wikimedia.network import WikimediaNetwork
 from quorate.ingest.social.networks.x.access import XKeys
 from quorate.ingest.social.networks.x.network import X
 from quorate.ingest.social.reading.lines import LineCutter, line_batches
-from quorate.ingest.social.reading.sse import SseReader, event_batches
+from quorate.ingest.social.reading.sse import event_batches
 from quorate.web.long_read import LongReadFailed
+from quorate.web.sse import SseReader
 from tests.support.raw_server import raw_server
 from tests.support.social_inlet import SocialInlet, running
 from tests.support.waiting import wait_for
