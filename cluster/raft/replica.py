@@ -292,6 +292,11 @@ class RaftReplica:
     def term(self) -> int:
         return 0 if self._opened is None else self._opened.engine.term_now
 
+    @property
+    def place(self) -> tuple[int, int]:
+        """The term, and the index of the entry that was applied last. May be asked on any thread."""
+        return (0, 0) if (opened := self._opened) is None else (opened.engine.term_now, opened.engine.applied_index)
+
     def now_ms(self) -> int:
         return self._clocks.now_ms(self.state.time_ms, self.clock.now_ms)
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from quorate import descriptors
+from quorate import descriptors, logs
 from quorate.adapters import make_registration, make_sinks, make_sources
 from quorate.auth_report import AuthReport
 from quorate.cluster.admin import Admin
@@ -85,6 +85,7 @@ class Node:
             on_halt=self._halted,
             environment=seams.environment(),
         )
+        logs.tell_where(lambda: self.replica.place)
         self.joining = Joining(config, self.replica, failed=self._halted)
         self._turns = Turns()
         self.reads = Reads(self.replica, turns=self._turns)

@@ -17,7 +17,7 @@ SOURCE = ROOT / "src"
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "plain": (
         [
-            *(f"quorate.{n}" for n in ("errors", "exit_code", "host_port", "own_files", "shown", "site")),
+            *(f"quorate.{n}" for n in ("errors", "exit_code", "host_port", "logs", "own_files", "shown", "site")),
             *(
                 f"quorate.{n}"
                 for n in ("crash_points", "fair_lock", "pace", "turns", "unreadable", "vote", "vote_json", "words")
@@ -58,7 +58,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "client": (["quorate.client"], ["plain", "web"]),
     "parts": (["quorate.parts"], []),
     "command parts": (
-        [f"quorate.{name}" for name in ("tally_table", "logs", "pidfile", "stop_signals")],
+        [f"quorate.{name}" for name in ("tally_table", "pidfile", "stop_signals")],
         ["plain", "client"],
     ),
     "processes": (["quorate.processes"], ["plain", "config", "client", "command parts"]),

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 import requests
 
 from quorate import logs
+from quorate.config.general import Log
 from quorate.ingest.social.networks.twitter.keys import TwitterKeys
 
 
@@ -81,3 +85,51 @@ def test_a_traceback_forges_no_line(format: str, tmp_path: Path) -> None:
         found = log_one(tmp_path / "node.log", format, "it", exc_info=error)
     assert [False, False, True] == [text in found for text in ("\x1b", "secret", "ValueError")]
     assert 1 == sum(not line.startswith(logs.INDENT) for line in found.splitlines())
+
+
+def form_of(line: str) -> str:
+    return "json" if line.startswith("{") else "text"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_by_default_it_is_text_for_people_and_json_for_machines(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    out = io.StringIO()
+    monkeypatch.setattr(out, "isatty", lambda: is_terminal, raising=False)
+    monkeypatch.setattr(sys, "stderr", out)
+    logs.set_up("n1", level="info", format=Log().format, file="")
+    logging.getLogger("quorate").info("it")
+    assert ("text" if is_terminal else "json") == form_of(out.getvalue())
+    assert "json" == form_of(log_one(tmp_path / "node.log", Log().format, "it"))
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_a_line_tells_where_in_its_log_the_node_was(format: str, tmp_path: Path) -> None:
+    before = log_one(tmp_path / "before.log", format, "it")
+    place = 7, 1234
+    logs.tell_where(lambda: place)
+    try:
+        found = log_one(tmp_path / "node.log", format, "it")
+    finally:
+        logs.tell_where(lambda: (0, 0))
+    assert ["refused it"] * 2 == [logs.message_of(line.rstrip()) for line in (before, found)]
+    if format == "json":
+        assert (7, 1234, None) == (
+            json.loads(found)["term"],
+            json.loads(found)["index"],
+            json.loads(before).get("term"),
+        )
+    else:
+        assert " n1 t7 i1234 quorate: refused it" in found
+
+
+def test_the_level_is_changed_while_a_node_runs(tmp_path: Path) -> None:
+    file = tmp_path / "node.log"
+    logs.set_up("n1", level="warning", format="text", file=str(file))
+    for level in ("warning", "debug", "error"):
+        logs.set_level(level)
+        assert level == logs.level()
+        logging.getLogger("quorate").info("at %s", level)
+        logging.getLogger("uvicorn").info("a library at %s", level)
+    assert ["at debug"] == [logs.message_of(line) for line in file.read_text().splitlines()]

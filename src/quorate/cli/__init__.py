@@ -39,6 +39,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "leader": ("status", "Say who leads."),
     "members": ("members", "Show, add, remove and replace the members of the cluster."),
     "settings": ("cluster_settings", "Show and set what holds for the whole cluster."),
+    "log-level": ("log_level", "Show and change how much nodes write to their logs."),
     "token": ("token", "Make a token for a file of tokens."),
     "sink": ("sink", "Show where tallies are written, or take that over."),
     "recover": ("recover", "Go on from one survivor when a majority is lost for ever."),

@@ -178,6 +178,12 @@ class JsonClient:
         """Set a setting of the cluster, for all nodes at one version."""
         return self.request("PUT", f"/settings/{_quote(name)}", body=_json({"value": value})).json()
 
+    def log_level(self, level: str | None = None) -> Any:
+        """The least severity that a node writes to its log; with `level`, change it until the node starts again."""
+        if level is None:
+            return self.request("GET", "/log-level").json()
+        return self.request("PUT", "/log-level", body=_json({"level": level})).json()
+
     def leader(self) -> Any:
         return self.request("GET", "/leader").json()
 

@@ -202,5 +202,8 @@ class Flush(Section, frozen=True):
 
 class Log(Section, frozen=True):
     level: Annotated[Literal["debug", "info", "warning", "error"], about("least severity that is written")] = "info"
-    format: Annotated[Literal["text", "json"], about("one line a record: for people, or for machines")] = "text"
+    format: Annotated[
+        Literal["auto", "text", "json"],
+        about("one line a record: for people, or for machines. auto: text on a terminal, JSON elsewhere"),
+    ] = "auto"
     file: Annotated[str, about("file to write to, begun anew if moved away; empty: standard error", path=True)] = ""

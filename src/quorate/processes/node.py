@@ -76,7 +76,7 @@ class NodeProcess(Process):
         self.place = place
         self.token = token  # that `ask` sends
         self.ca = ca  # the file of the authority that `ask` trusts; with it the node speaks TLS
-        own = {"node.id": place.id, "node.data": str(place.folder)}
+        own = {"node.id": place.id, "node.data": str(place.folder), "log.format": "text"}  # people read its end
         listen = {"http.listen": str(place.http), "raft.listen": str(place.raft)}
         self.settings: dict[str, Any] = {} if settings is None else {**own, **listen, **settings}
         super().__init__(
