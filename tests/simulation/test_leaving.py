@@ -287,3 +287,19 @@ def test_an_older_node_whose_removal_raises_the_level_is_told_of_the_removal() -
         remove(net, "c")
         assert knows_it_left(net, "c")
         assert net.until(lambda: net.replicas["a"].state.level > 0)
+
+
+def test_two_members_that_were_cut_off_together_and_removed_stop_though_they_know_each_other_as_members() -> None:
+    """Neither knows that the other one left. But most of the voters that each knows say that it did itself."""
+    with OurNet(1) as net:
+        net.start_all("abcde")
+        leader = net.elect()
+        first, second, *rest = net.others(leader)
+        net.partition([first, second], [leader, *rest])
+        for name in (first, second):
+            assert net.until(lambda: net.leader(among=[leader, *rest]) is not None)
+            remove(net, name, "".join([leader, *rest]))
+        net.heal()
+        assert knows_it_left(net, first)
+        assert knows_it_left(net, second)
+        assert {first, second} == set(net.halted)
