@@ -64,7 +64,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "processes": (["quorate.processes"], ["plain", "config", "client", "command parts"]),
     "dev": (["quorate.dev"], ["plain", "config", "client", "command parts", "processes"]),
     "chaos": (["quorate.chaos"], ["plain", "config", "web", "client", "command parts", "processes", "orders"]),
-    "orders": (["quorate.chaos.orders"], ["plain"]),
+    "orders": (["quorate.chaos.orders", "quorate.chaos.clock_file"], ["plain"]),
     "victim": (["quorate.chaos.victim"], ["plain", "raft", "replica", "orders"]),
     "http": (["quorate.http"], ["plain", "security", "state", "replica", "submit", "read", "listening"]),
 }

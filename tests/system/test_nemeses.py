@@ -10,6 +10,7 @@ import pytest
 from quorate.chaos.cluster import ChaosCluster
 from quorate.chaos.nemeses.all import ALL, FAMILIES, usable
 from quorate.chaos.nemeses.nemesis import ActiveFault, NotNow
+from quorate.chaos.preload import found_library, working_preload
 from quorate.processes.node import NodeProcess
 from tests.support.history import History
 from tests.support.verdict import assert_exact
@@ -61,7 +62,8 @@ class Beset:
 
 @pytest.mark.parametrize("family", OF_NODES)
 def test_each_nemesis_of_a_family_begins_and_ends_and_votes_stay_exact(family: str, tmp_path: Path) -> None:
-    cluster = ChaosCluster(tmp_path, 5, {"raft.snapshot_bytes": 131_072})
+    preload, _ = working_preload(found_library())  # as a run has it
+    cluster = ChaosCluster(tmp_path, 5, {"raft.snapshot_bytes": 131_072}, preload=preload)
     for node in cluster.nodes:
         cluster.victims.begin(node.folder, keep_bytes=65_536)
     with cluster, cluster.client() as client:

@@ -18,16 +18,18 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from quorate.chaos.breakable import BreakableNodes
+from quorate.chaos.clock_file import forget_shared_memory
 from quorate.chaos.nemeses.nemesis import NotNow
 from quorate.chaos.network import NodeNetwork
 from quorate.chaos.orders import Orders
 from quorate.chaos.other_program import OtherProgram
+from quorate.chaos.preload import Preload
 from quorate.chaos.proxies.relay_network import RelayNetwork
 from quorate.chaos.repair import bring_back
 from quorate.chaos.services.chaos_services import ChaosServices
@@ -60,8 +62,9 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
         network: NodeNetwork | None = None,
+        preload: Preload | None = None,
     ) -> None:
-        """`network`: relays, unless another one is given, which ends with the cluster."""
+        """`network`: relays, unless another one is given, which ends with the cluster. `preload`: what moves clocks."""
         self.other = other  # what nodes can be besides
         self.own_python = command[0]
         self.services = services or ChaosServices({}, folder)
@@ -78,8 +81,10 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         self._another = partial(NodeProcess, command=command, env=env, cwd=cwd, lifeline=self._lifeline)
         self._numbers = itertools.count(size + 1)
         self._seed = seed
+        self._preload = preload
         for node in self.nodes:
             node.settings["raft.peers"] = self.peers()
+            self._give_clock(node)
         self._linked = False
         self._lock = threading.Lock()
         self._harmed: set[str] = set()
@@ -93,9 +98,10 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         super().start()
 
     def close(self) -> None:
-        for node in self.extras:
-            node.close()
-        super().close()
+        with self._nothing_left_of([*self.nodes, *self.extras]):
+            for node in self.extras:
+                node.close()
+            super().close()
         self.network.close()
 
     def peers(self) -> list[str]:
@@ -104,6 +110,20 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
 
     def _doors(self, node: NodeProcess) -> dict[str, int]:
         return self.network.doors(node.id) if node.settings.get("raft.tls_cert") else {}
+
+    def _give_clock(self, node: NodeProcess) -> None:
+        """Its file is not in the node's folder, which faults empty and put back."""
+        if self._preload is not None:
+            node.env.update(self._preload.environment(self.folder / f"{node.id}.clock"))
+
+    @contextlib.contextmanager
+    def _nothing_left_of(self, nodes: Iterable[NodeProcess]) -> Iterator[None]:
+        """These are killed now, perhaps before they could tidy up."""
+        pids = [node.pid for node in nodes]
+        yield
+        for pid in pids:
+            if pid is not None and self._preload is not None:
+                forget_shared_memory(pid)
 
     # ---- nodes that come and move -----------------------------------------------------------------------------------
 
@@ -114,6 +134,7 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         model = {name: value for name, value in self.nodes[0].settings.items() if name not in OWN}
         settings = {**model, "raft.peers": self.peers(), "raft.bootstrap": False}
         node = self._another(place, settings)
+        self._give_clock(node)
         self.victims.begin(node.folder, seed=self._seed, doors=self._doors(node))
         self.extras.append(node)
         return node
@@ -161,6 +182,10 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         return max(leading, key=lambda found: found[0])[1] if leading else None
 
     # ---- what faults do to it ---------------------------------------------------------------------------------------
+
+    def kill(self, nodes: Sequence[NodeProcess]) -> None:
+        with self._nothing_left_of(nodes):
+            super().kill(nodes)
 
     def harm(self, node: NodeProcess) -> None:
         """This node's disk is about to lose something. Raises `NotNow` if a majority would have lost something then."""

@@ -32,6 +32,7 @@ from quorate.chaos.nemeses.all import ALL, FAMILIES, chosen, refused, usable
 from quorate.chaos.other_program import OtherProgram, other_program
 from quorate.chaos.own_cluster import SETTINGS, OwnCluster
 from quorate.chaos.planted_bugs import BuggyNodes, PlantedBug, nodes_with, planted_bugs
+from quorate.chaos.preload import Preload, found_library, working_preload
 from quorate.chaos.run import ChaosRun, Scenery
 from quorate.chaos.services.chaos_services import SERVICES, SHOWN, ChaosServices
 from quorate.cli.check import CODES, judged_run, show
@@ -45,6 +46,7 @@ from quorate.words import count
 
 SHOW_EVERY_S = 0.25
 NONE = "none"  # for --faults
+CLOCKS = "clocks"  # a family
 
 T = TypeVar("T")
 
@@ -188,7 +190,7 @@ class ChaosCommand:
 
     def _with(self, network: NamespaceNetwork | None, services: ChaosServices, say: Callable[[str], None]) -> None:
         options = self._options
-        cluster, asked = self._cluster(network, services), self._faults_asked()
+        cluster, asked = self._cluster(network, services, say), self._faults_asked()
         names, missing = usable(cluster, [] if asked == [NONE] else chosen(asked))
         if cannot := refused(asked, names, missing):
             listed = "; ".join(f"{name}: {why}" for name, why in cannot.items())
@@ -209,7 +211,9 @@ class ChaosCommand:
             )
             self._go(scenery, "chaos")
 
-    def _cluster(self, network: NamespaceNetwork | None, services: ChaosServices) -> ChaosCluster:
+    def _cluster(
+        self, network: NamespaceNetwork | None, services: ChaosServices, say: Callable[[str], None]
+    ) -> ChaosCluster:
         nodes = self._nodes
         return ChaosCluster(
             self._cluster_folder,
@@ -221,7 +225,18 @@ class ChaosCommand:
             command=VICTIM if nodes is None else nodes.command,
             env=None if nodes is None else nodes.env,
             network=network,
+            preload=self._preload(say),
         )
+
+    def _preload(self, say: Callable[[str], None]) -> Preload | None:
+        """What another program makes of it nobody has tried, so with one the clocks of our own code are moved."""
+        asked = self._faults_asked()
+        names = set() if asked == [NONE] else set(chosen(asked))
+        if self._other is not None or not names & {nemesis.name for nemesis in FAMILIES[CLOCKS]}:
+            return None
+        preload, why_not = working_preload(found_library())
+        say(f"clocks are moved by {preload.library}" if preload else f"clocks are moved in our own code: {why_not}")
+        return preload
 
     def _faults_asked(self) -> list[str]:
         """Those under which a planted bug is caught soon, unless others are asked for."""

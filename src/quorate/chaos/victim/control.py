@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from quorate.chaos.orders import ORDERS_NAME, Orders, read_orders
+from quorate.chaos.victim.wall_clock import SeamClock, WallClock
 
 LOOK_S = 0.05
 
@@ -17,13 +18,15 @@ LOOK_S = 0.05
 class Control:
     """`changed` is called with the orders that the first look found and with each new ones, on any thread."""
 
-    def __init__(self, folder: Path, changed: Callable[[Orders], None]) -> None:
+    def __init__(self, folder: Path, changed: Callable[[Orders], None], clock: WallClock | None = None) -> None:
         self.folder, self._changed = folder, changed
         self._file = folder / ORDERS_NAME
         self._lock = threading.Lock()
+        self._clock = clock or SeamClock()
         self._seen: tuple[int, int] | None = (0, 0)
         self._orders = Orders()
         self.look()
+        self._clock.follow(self._orders)
 
     def watch(self) -> None:
         """Look again and again, until the process ends."""
@@ -45,8 +48,7 @@ class Control:
 
     def wall(self) -> float:
         """This node's wall clock, in seconds."""
-        now_s, orders = time.time(), self._orders
-        return now_s + orders.ahead_s + orders.drift * max(0.0, now_s - orders.drifts_from_s)
+        return self._clock.now(self._orders)
 
     def _stamp(self) -> tuple[int, int] | None:
         try:
@@ -59,4 +61,4 @@ class Control:
         while True:
             time.sleep(LOOK_S)
             with contextlib.suppress(OSError):
-                self.look()
+                self._clock.follow(self.look())

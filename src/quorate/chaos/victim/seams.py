@@ -14,6 +14,7 @@ from quorate import crash_points
 from quorate.chaos.orders import CRASHED_NAME, CrashOrder, Orders, last_crash
 from quorate.chaos.victim.control import Control
 from quorate.chaos.victim.files import VictimFiles
+from quorate.chaos.victim.wall_clock import wall_clock
 from quorate.cluster.raft.environment import Environment, ReplicaSettings
 from quorate.cluster.raft.storage.files import DiskFiles, OsFiles
 from quorate.cluster.raft.transport.connection import PeerConnection, Target
@@ -29,13 +30,14 @@ class VictimSeams:
 
     def __init__(self) -> None:
         self._controls: list[Control] = []
+        self._clock = wall_clock()  # before anything of the node sleeps
 
     @property
     def control(self) -> Control:
         return self._controls[0]
 
     def open_files(self, path: Path) -> DiskFiles:
-        self._controls.append(Control(path, partial(arm_crash, path)))
+        self._controls.append(Control(path, partial(arm_crash, path), self._clock))
         self.control.watch()
         print(f"{path} is the disk of a victim: {self.control.orders}", file=sys.stderr, flush=True)
         return VictimFiles(OsFiles(path), self.control)
