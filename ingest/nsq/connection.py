@@ -90,6 +90,7 @@ class NsqdConnection(nsq.AsyncConn):
         self.held: dict[bytes, NsqDelivery] = {}
         self.held_bytes = 0
         self.is_full = False
+        self.heard_s = time.monotonic()  # pynsq's `last_recv_timestamp` is of the wall clock, which may jump
         self.ended: asyncio.Future[None] = loop.create_future()
         self.is_ready: asyncio.Future[None] = loop.create_future()
         self.msg_timeout_s = 60.0
@@ -121,7 +122,7 @@ class NsqdConnection(nsq.AsyncConn):
             data = read.result()
         except (StreamClosedError, OSError, asyncio.CancelledError):
             return
-        self.last_recv_timestamp = time.time()
+        self.last_recv_timestamp, self.heard_s = time.time(), time.monotonic()
         try:
             self._parse(self._unread + data if self._unread else data)
         except Exception as error:  # pynsq and we raise many kinds of errors when the peer is no nsqd
@@ -197,7 +198,7 @@ class NsqdConnection(nsq.AsyncConn):
                 gone.append(delivery)
         self.in_flight = len(self.held)
         if self.is_full and self.held_bytes <= HELD_BYTES_MAX:
-            self.last_recv_timestamp = time.time()  # nsqd was silent because nothing was read
+            self.heard_s = time.monotonic()  # nsqd was silent because nothing was read
             self._start_read()
         return gone
 

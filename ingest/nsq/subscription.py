@@ -133,10 +133,13 @@ class Subscription(nsq.Reader):
     def _check(self, connection: NsqdConnection) -> None:
         """Keep what this connection delivered; close the connection if its nsqd is silent."""
         connection.touch_old()
-        if time.time() - connection.last_recv_timestamp > SILENT_S and not connection.is_full:
+        if time.monotonic() - connection.heard_s > SILENT_S and not connection.is_full:
             silent = f"{connection.id} has been silent for {SILENT_S:g} s: hanging up"
             self._note_trouble(connection.id, silent)
             connection.close()
+
+    def _check_last_recv_timestamps(self) -> None:
+        """pynsq calls this each minute, to do by the wall clock what `_check` does by the monotonic one."""
 
     async def _poll_lookup(self) -> None:
         while True:
