@@ -13,6 +13,7 @@ import pytest
 
 from quorate.chaos.history import End, Fault, Header
 from quorate.chaos.verdict import judge
+from quorate.exit_code import INCONCLUSIVE
 from tests.support.chaos_process import ChaosProcess
 from tests.support.checkout import ROOT
 from tests.support.waiting import wait_for
@@ -129,3 +130,12 @@ def test_a_planted_bug_is_caught(tmp_path: Path, started: list[ChaosProcess]) ->
     assert 1 == process.exit_status, process.output()
     assert "all nodes have the planted bug older-totals-under-an-equal-fence" in process.output()
     assert "sinks: sqlite showed " in process.output()
+
+
+def test_a_history_that_cannot_be_written_ends_the_run(tmp_path: Path, started: list[ChaosProcess]) -> None:
+    process = begin(started, tmp_path, "--duration", "1h", "--faults", "none", "--history", "/dev/full")
+    process.ended(ENDED_S)
+    assert INCONCLUSIVE == process.exit_status, process.output()
+    assert "quorate: /dev/full: No space left on device" in process.output()
+    assert "Traceback" not in process.output()
+    wait_for("no node is left", lambda: not left_behind(tmp_path))

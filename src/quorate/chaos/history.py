@@ -6,9 +6,10 @@ Anybody may write a history: the order of fields and the spaces between them are
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO, Literal
 
@@ -214,26 +215,51 @@ decode_record = msgspec.json.Decoder(Record).decode
 
 
 class HistoryFile:
-    """Writes records, from any thread. What `write` has returned from is with the system, when `flush` has as well."""
+    """Takes records from any thread. What `flush` has returned from is with the system.
+
+    If the file cannot be written (its disk is full), `failed` is called once, what comes later is dropped, and `flush`
+    and `close` raise. So no client fails for it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.failure: OSError | None = None
+        self.failed: Callable[[], object] = lambda: None
         self._file: BinaryIO = path.open("wb", buffering=1024 * 1024)
         self._lock = threading.Lock()
 
     def write(self, record: Record) -> None:
         line = _encode(record) + b"\n"
         with self._lock:
-            self._file.write(line)
+            if self.failure is None:
+                try:
+                    self._file.write(line)
+                except OSError as error:
+                    self._fail(error)
 
     def flush(self) -> None:
+        """Raises `OSError`."""
         with self._lock:
-            self._file.flush()
+            if self.failure is None:
+                try:
+                    self._file.flush()
+                except OSError as error:
+                    self._fail(error)
+        if self.failure is not None:
+            raise self.failure
 
     def close(self) -> None:
-        """Idempotent."""
-        with self._lock:
-            self._file.close()
+        """Idempotent. Raises `OSError`."""
+        try:
+            if not self._file.closed:
+                self.flush()
+        finally:
+            with self._lock, contextlib.suppress(OSError):
+                self._file.close()
+
+    def _fail(self, error: OSError) -> None:
+        self.failure = OSError(error.errno, error.strerror, str(self.path))
+        self.failed()
 
 
 def read_history(path: Path) -> Iterator[Record]:

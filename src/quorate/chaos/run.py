@@ -121,11 +121,12 @@ class ChaosRun:
             scenery.broken, scenery.is_network, self._workload.recorder.last_ack_of, self._note_reached
         )
         self._began_ms = int(time.time() * 1000)
+        history.failed = stopping.set  # without its history nothing can be judged
 
     # ---- the run ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Until the history has its end, or cannot have one."""
+        """Until the history has its end, or cannot have one. Raises `OSError` if it cannot be written."""
         recorder, scenery = self._workload.recorder, self._scenery
         self._history.write(self._header())
         try:
@@ -142,15 +143,16 @@ class ChaosRun:
             end = End(recorder.now(), recorder.operations, settled=not words, words=words or troubles)
             self._history.write(end)
         finally:
-            self._history.flush()
             self._workload.close()
             self._phase = "over"
+            self._history.flush()
 
     def _disturb(self) -> str:
         """Why the cluster is not whole afterwards. Empty: it is."""
         recorder = self._workload.recorder
         try:
             self._scenery.disturb(self._fault, recorder.now, self._duration_s)
+            self._history.flush()
             self._phase = "mending"
             self._scenery.mend()
         except NeverHappened as error:

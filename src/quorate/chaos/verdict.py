@@ -7,6 +7,8 @@ reached, or there was nothing to check.
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 import tempfile
 from pathlib import Path
 from typing import Any, Literal
@@ -71,6 +73,9 @@ def judge(path: Path, *, scratch: Path | None = None) -> Verdict:
         try:
             _check(path, evidence, findings)
             return _verdict(path, evidence, findings)
+        except sqlite3.OperationalError as error:
+            words = f"the temporary database, which takes as much room as the history: {error}"
+            raise OSError(errno.EIO, words, folder) from None
         finally:
             evidence.close()
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from quorate.cli.check import report_option
-from quorate.cli.node_options import as_json, ca_given, ca_option, is_by_flag, token_given, token_option
+from quorate.cli.check import read_output, refuse_same_file, report_option
+from quorate.cli.node_options import EMPTY, as_json, ca_given, ca_option, is_by_flag, token_given, token_option
 
 SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600}
 DURATION = re.compile(r"(\d{1,6}(?:\.\d+)?)([smh]?)", re.ASCII)
@@ -34,7 +34,10 @@ def read_duration(ctx: click.Context, param: click.Parameter, value: str) -> flo
 
 def read_names(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
     """Names that are given several times, or divided by commas."""
-    return [name for value in values for name in re.split(r"[,\s]+", value) if name]
+    names = [name for value in values for name in re.split(r"[,\s]+", value) if name]
+    if not names:  # a variable of a script that is empty must not pass for `none`
+        raise click.BadParameter(f"{EMPTY}; `none` stands for no fault", ctx, param)
+    return names
 
 
 def read_services(ctx: click.Context, param: click.Parameter, value: str | None) -> dict[str, str]:
@@ -113,6 +116,7 @@ def read_against(ctx: click.Context, param: click.Parameter, values: tuple[str, 
 @click.option(
     "--history",
     type=click.Path(dir_okay=False, path_type=Path),
+    callback=read_output,
     metavar="FILE",
     help="Write the history here.  [default: history.ndjson in the folder that is named]",
 )
@@ -157,8 +161,7 @@ def chaos(
         raise click.UsageError(f"{' and '.join(wrong)}: not with --against, where somebody else runs the cluster.", ctx)
     if mutant is not None and mixed_with is not None:
         raise click.UsageError("--mixed-with: not with --mutant, since the other program has no planted bug.", ctx)
-    if history is not None and not history.absolute().parent.is_dir():
-        raise click.BadParameter(f"there is no folder {history.absolute().parent}", ctx, param_hint="--history")
+    refuse_same_file(ctx, history, report)
     options = ChaosOptions(
         int(nodes),
         duration_s,

@@ -35,12 +35,10 @@ from quorate.chaos.planted_bugs import BuggyNodes, PlantedBug, nodes_with, plant
 from quorate.chaos.preload import Preload, found_library, working_preload
 from quorate.chaos.run import ChaosRun, Scenery
 from quorate.chaos.services.chaos_services import SERVICES, SHOWN, ChaosServices
-from quorate.cli.check import CODES, judged_run, show
-from quorate.cli.exit_codes import exit_code_of
+from quorate.cli.check import CODES, code_without_verdict, judged_run, show
 from quorate.cli.node_options import print_json
 from quorate.cli.output import echo
 from quorate.errors import Invalid
-from quorate.exit_code import FAILED, INCONCLUSIVE
 from quorate.stop_signals import stop_signals
 from quorate.words import count
 
@@ -109,11 +107,12 @@ def run_chaos(options: ChaosOptions) -> int:
     try:
         return command.run()
     except Exception as error:
-        code = exit_code_of(error, as_json=options.as_json)
-        return INCONCLUSIVE if code == FAILED else code  # "violated" is said by a verdict alone
+        return code_without_verdict(error, as_json=options.as_json)
 
 
 def _refuse_unknown_faults(options: ChaosOptions) -> None:
+    if NONE in options.faults and options.faults != [NONE]:
+        raise click.BadParameter(f"{NONE} stands alone, without other names", param_hint="--faults")
     try:
         if options.faults != [NONE]:
             chosen(options.faults)
@@ -163,6 +162,8 @@ class ChaosCommand:
         if self._error is not None:
             if self._run is None:
                 shutil.rmtree(self._folder, ignore_errors=True)
+            else:
+                echo(f"quorate: no verdict. What was written can be checked: quorate check {self._history}", err=True)
             raise self._error
         return self._judge()
 

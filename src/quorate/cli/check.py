@@ -21,16 +21,32 @@ if TYPE_CHECKING:
 CODES = {"clean": DONE, "violated": FAILED, "inconclusive": INCONCLUSIVE}
 
 
-def read_report(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
-    if value is not None and not value.absolute().parent.is_dir():
+def read_output(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """A file that is written in the end. That it cannot be written is said before anything else is done."""
+    if value is None:
+        return None
+    if not value.absolute().parent.is_dir():
         raise click.BadParameter(f"there is no folder {value.absolute().parent}", ctx, param)
+    is_new = not value.exists()
+    if is_new or value.is_file():
+        try:
+            value.open("ab").close()
+        except OSError as error:
+            raise click.BadParameter(f"{value} cannot be written: {error.strerror}", ctx, param) from None
+        if is_new:
+            value.unlink()
     return value
+
+
+def refuse_same_file(ctx: click.Context, history: Path | None, report: Path | None) -> None:
+    if history is not None and report is not None and history.resolve() == report.resolve():
+        raise click.UsageError("the report would be written over the history: give it another name.", ctx)
 
 
 report_option = click.option(
     "--report",
     type=click.Path(dir_okay=False, path_type=Path),
-    callback=read_report,
+    callback=read_output,
     metavar="FILE",
     help="Draw the run as a page: one HTML file, which needs nothing else and can be printed.",
 )
@@ -45,13 +61,26 @@ report_option = click.option(
 )
 @report_option
 @as_json
-def check(history: Path, scratch: Path | None, report: Path | None, as_json: bool) -> int:
+@click.pass_context
+def check(ctx: click.Context, history: Path, scratch: Path | None, report: Path | None, as_json: bool) -> int:
     """Say whether HISTORY keeps the promise: each acknowledged vote counted once, each read right, no vote after the
     close, and so on.
 
     A violation is shown with the operations that prove it, as they stand in HISTORY. The end says how much was checked.
     Ends with exit code 0 if the history is clean, 1 if it is violated, and 5 if it does not show enough to say either.
     """
+    refuse_same_file(ctx, history, report)
+    if not history.is_file():
+        raise click.BadParameter("give a file: it is read more than once, as a pipe cannot be", param_hint="HISTORY")
+    try:
+        return _check(history, scratch, report, as_json=as_json)
+    except (click.ClickException, BrokenPipeError):
+        raise
+    except Exception as error:
+        return code_without_verdict(error, as_json=as_json)
+
+
+def _check(history: Path, scratch: Path | None, report: Path | None, *, as_json: bool) -> int:
     from quorate.errors import Invalid
 
     try:
@@ -66,6 +95,14 @@ def check(history: Path, scratch: Path | None, report: Path | None, as_json: boo
         for line in drawn:
             echo(line)
     return CODES[run.verdict.verdict]
+
+
+def code_without_verdict(error: Exception, *, as_json: bool) -> int:
+    """Print the error. "Violated" is said by a verdict alone, so what fails otherwise is inconclusive."""
+    from quorate.cli.exit_codes import exit_code_of
+
+    code = exit_code_of(error, as_json=as_json)
+    return INCONCLUSIVE if code == FAILED else code
 
 
 @dataclass(frozen=True, slots=True)

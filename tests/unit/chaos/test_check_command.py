@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from quorate.chaos.checkers.evidence import Evidence
 from quorate.chaos.history import Cast, End, Header, HistoryFile, PollPlan, Read, Record, SentVote
 from quorate.cli import main
 
@@ -96,3 +99,46 @@ def test_what_is_no_history_is_wrong_usage(content: bytes, tmp_path: Path, capsy
     assert 2 == main(["check", str(path)])
     assert "history" in capsys.readouterr().err
     assert 2 == main(["check", str(tmp_path / "nothing")])
+
+
+def test_a_report_over_the_history_is_refused_and_the_history_is_as_it_was(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = history(tmp_path, HEADER, PLAN, ACK, final_read(1), END)
+    before = path.read_bytes()
+    (tmp_path / "link").symlink_to(path)
+    assert 2 == main(["check", str(path), "--report", str(tmp_path / "link")])
+    assert "the report would be written over the history" in capsys.readouterr().err
+    assert before == path.read_bytes()
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_checked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = history(tmp_path, HEADER, PLAN, ACK, final_read(1), END)
+    assert 2 == main(["check", str(path), "--report", "/proc/report.html"])
+    told = capsys.readouterr()
+    assert "" == told.out
+    assert "/proc/report.html cannot be written" in told.err
+    assert 0 == main(["check", str(path), "--report", str(tmp_path / "report.html")])
+    assert "<!doctype html>" in (tmp_path / "report.html").read_text()
+
+
+def test_a_pipe_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert 2 == main(["check", str(tmp_path / "pipe")])
+    assert "give a file: it is read more than once" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), sqlite3.OperationalError("disk is full")])
+def test_what_keeps_a_check_from_its_verdict_is_no_violation(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Evidence, "flush", fail)
+    assert 5 == main(["check", str(history(tmp_path, HEADER, PLAN, ACK, final_read(1), END))])
+    told = capsys.readouterr().err
+    assert str(error.args[-1]) in told
+    assert "This is a bug" not in told

@@ -1,10 +1,13 @@
-"""What the recorder knows of operations that are on their way."""
+"""What the recorder knows of operations that are on their way, and a file that takes no more."""
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 
-from quorate.chaos.history import Cast, HistoryFile, SentVote
+import pytest
+
+from quorate.chaos.history import Cast, HistoryFile, Reached, SentVote
 from quorate.chaos.workload.recorder import Recorder
 
 
@@ -28,4 +31,18 @@ def test_votes_were_in_flight_at_a_moment_also_if_all_were_answered_since(tmp_pa
     recorder.end(during)
     during.ended = 2.5
     assert [1, 0, 1, 0] == [recorder.votes_in_flight(moment) for moment in (1.1, 1.3, 2.0, 3.0)]
+    file.close()
+
+
+def test_a_history_that_cannot_be_written_is_told_once_and_no_client_fails_for_it() -> None:
+    told: list[str] = []
+    file = HistoryFile(Path("/dev/full"))
+    file.failed = lambda: told.append("failed")
+    for _ in range(20):
+        file.write(Reached(1.0, "much", "x" * 200_000))
+    assert ["failed"] == told
+    for end in (file.flush, file.close):
+        with pytest.raises(OSError, match="/dev/full") as raised:
+            end()
+        assert errno.ENOSPC == raised.value.errno
     file.close()

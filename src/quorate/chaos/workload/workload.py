@@ -29,6 +29,7 @@ from quorate.chaos.workload.scene import Scene
 from quorate.chaos.workload.sessions import SessionWriter
 from quorate.chaos.workload.settling import Settling
 from quorate.chaos.workload.sink_looks import SinkRows, SinkWatcher
+from quorate.errors import NoLeader
 
 T = TypeVar("T")
 
@@ -90,7 +91,7 @@ class Workload:
     # ---- from any thread --------------------------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Create the lasting polls, and begin. Raises TimeoutError if the cluster does not take them."""
+        """Create the lasting polls, and begin. Raises `NoLeader` if the cluster does not take them."""
         self._thread.start()
         self._call(self._start(), CREATED_S + STOP_S)
 
@@ -126,10 +127,14 @@ class Workload:
 
     async def _start(self) -> None:
         keeper = PollKeeper("polls", self.scene, 0, self._chance("polls"))
-        async with asyncio.timeout(CREATED_S):
-            for poll in self.scene.polls.lasting:
-                await keeper.create(poll)
-        keeper.close()
+        try:
+            async with asyncio.timeout(CREATED_S):
+                for poll in self.scene.polls.lasting:
+                    await keeper.create(poll)
+        except TimeoutError:
+            raise NoLeader(f"the cluster did not make the polls of the run within {CREATED_S:g} s") from None
+        finally:
+            keeper.close()
         for run in self._all_clients():
             client = asyncio.create_task(run)
             client.add_done_callback(self._ended)
