@@ -45,6 +45,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "recover": ("recover", "Go on from one survivor when a majority is lost for ever."),
     "check": ("check", "Say whether a history of `quorate chaos` keeps the promise."),
     "config": ("config", "Check and show settings."),
+    "completion": ("completion", "Print a script that has a shell complete commands and polls."),
     "version": ("version", "Show which version this is."),
 }
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from quorate.cli import completing
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made, echo
 from quorate.exit_code import DONE, PASSED_OVER
@@ -27,7 +28,7 @@ BAD_LINES_SHOWN = 10
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
-@click.option("--poll", help="Count votes that name no poll in this one alone.")
+@click.option("--poll", shell_complete=completing.polls, help="Count votes that name no poll in this one alone.")
 @click.option("--skip-bad", is_flag=True, help="Pass over lines that cannot count, and end with exit code 6.")
 @click.option("--ignore-ids", is_flag=True, help="Count each line once, whatever the id of its vote.")
 @click.option("--session", "--producer", metavar="NAME", help="Name of this feed, instead of the file's path.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
+from quorate.cli import completing
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made, echo
 from quorate.cli.table import print_table
@@ -45,6 +46,8 @@ class ListByDefault(click.Group):
     """`quorate polls` means `quorate polls list`, also with options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if ctx.resilient_parsing and not args:  # a shell completes what comes next
+            return super().parse_args(ctx, args)
         if not args or (args[0] not in self.commands and args[0].startswith("-") and args[0] not in ("-h", "--help")):
             args = ["list", *args]
         return super().parse_args(ctx, args)
@@ -77,7 +80,7 @@ def list_polls(state: str | None, as_json: bool, nodes: list[str], timeout_s: fl
 
 
 @polls.command()
-@click.argument("id")
+@click.argument("id", shell_complete=completing.polls)
 @as_json
 @asks_nodes()
 def show(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
@@ -138,7 +141,7 @@ def create(
 
 
 @polls.command()
-@click.argument("id")
+@click.argument("id", shell_complete=completing.polls)
 @click.option("--title", help="What is asked from now on.")
 @click.option("--add-option", "--option", "options", multiple=True, help="An option to add; give several.")
 @click.option("--options-file", type=click.File("rb"), help="A file with one option to add a line; - is stdin.")
@@ -192,7 +195,7 @@ def _options_in(file: BinaryIO) -> Iterator[str]:
 
 
 @polls.command()
-@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@click.argument("ids", metavar="ID...", nargs=-1, required=True, shell_complete=completing.polls)
 @click.option("--creation", type=click.IntRange(min=0), help="The number that `show` says of the poll; for one ID.")
 @as_json
 @asks_nodes()
@@ -226,7 +229,7 @@ def _delete(client: JsonClient, id: str, creation: int | None) -> Any:
 
 def _state_command(name: str, state: str, text: str) -> None:
     @polls.command(name, help=text)
-    @click.argument("id")
+    @click.argument("id", shell_complete=completing.polls)
     @as_json
     @asks_nodes()
     def change(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorate.cli import completing
 from quorate.cli.node_options import as_json, print_json
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import change_is_made, echo
@@ -40,7 +41,7 @@ RUN_ID_BYTES_MAX = 100  # a vote's id is made of it, the line and the place in t
 )
 @click.option("--both", is_flag=True, help="Publish to two nsqds, to survive the loss of one.")
 @click.option("--pack", type=click.IntRange(1, 10_000), default=1, show_default=True, help="Votes a message.")
-@click.option("--poll", help="Count votes that name no poll in this one alone.")
+@click.option("--poll", shell_complete=completing.polls, help="Count votes that name no poll in this one alone.")
 @click.option(
     "--run-id", help="What ids are made of where votes have none, with the line. [default: the file's content]"
 )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quorate import shown
+from quorate.cli import completing
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("poll", required=False)
+@click.argument("poll", required=False, shell_complete=completing.polls)
 @click.option("--watch", is_flag=True, help="Follow it until Ctrl-C.")
 @click.option("--interval", "interval_s", type=NumberRange(0.1, 3600), default=0.5, help="Seconds between two looks.")
 @click.option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from quorate.cli import completing
 from quorate.cli.node_options import as_json, asks_nodes, client_of, is_by_flag, not_empty, print_json
 from quorate.cli.output import change_is_made, echo
 
@@ -16,10 +17,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("option")
+@click.argument("option", shell_complete=completing.options)
 @click.option(
     "--poll",
     callback=not_empty,
+    shell_complete=completing.polls,
     help="Count it in this poll alone; without, it counts in every open poll that has the option.",
 )
 @click.option("--id", callback=not_empty, help="The vote's id: sent again with the same id it is not counted again.")
