@@ -150,7 +150,7 @@ def test_lost_packets_are_sent_again_and_all_bytes_come(pair: Pair) -> None:
     with pair.dial() as connection:
         before = pair.sent_again()
         pair.network.links.disturb({A: Toxics(loss=0.2)})
-        words = os.urandom(40_000)
+        words = os.urandom(120_000)
         assert words == say(connection, words)
         assert pair.sent_again() > before
 

@@ -66,9 +66,9 @@ def test_nodes_that_are_killed_leave_nothing_in_shared_memory(cluster: ChaosClus
     pids = [node.pid for node in cluster.nodes]
     cluster.kill(cluster.nodes)
     assert not left(pids)
-    cluster.start_again(cluster.nodes)  # killed before they run our code
+    cluster.start_again(cluster.nodes)  # and killed before they run our code
     pids = [node.pid for node in cluster.nodes]
-    cluster.kill(cluster.nodes)
+    cluster.close()
     assert not left(pids)
 
 

@@ -18,13 +18,13 @@ import json
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from quorate.chaos.breakable import BreakableNodes
-from quorate.chaos.clock_file import forget_shared_memory
+from quorate.chaos.clock_file import forget_the_dead
 from quorate.chaos.nemeses.nemesis import NotNow
 from quorate.chaos.network import NodeNetwork
 from quorate.chaos.orders import Orders
@@ -81,7 +81,7 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         self._another = partial(NodeProcess, command=command, env=env, cwd=cwd, lifeline=self._lifeline)
         self._numbers = itertools.count(size + 1)
         self._seed = seed
-        self._preload = preload
+        self._preload, self._began_s = preload, time.time() - 1
         for node in self.nodes:
             node.settings["raft.peers"] = self.peers()
             self._give_clock(node)
@@ -98,10 +98,11 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         super().start()
 
     def close(self) -> None:
-        with self._nothing_left_of([*self.nodes, *self.extras]):
-            for node in self.extras:
-                node.close()
-            super().close()
+        for node in self.extras:
+            node.close()
+        super().close()
+        if self._preload is not None:
+            forget_the_dead(self._began_s)  # nodes that were killed before they could tidy up
         self.network.close()
 
     def peers(self) -> list[str]:
@@ -115,15 +116,6 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         """Its file is not in the node's folder, which faults empty and put back."""
         if self._preload is not None:
             node.env.update(self._preload.environment(self.folder / f"{node.id}.clock"))
-
-    @contextlib.contextmanager
-    def _nothing_left_of(self, nodes: Iterable[NodeProcess]) -> Iterator[None]:
-        """These are killed now, perhaps before they could tidy up."""
-        pids = [node.pid for node in nodes]
-        yield
-        for pid in pids:
-            if pid is not None and self._preload is not None:
-                forget_shared_memory(pid)
 
     # ---- nodes that come and move -----------------------------------------------------------------------------------
 
@@ -182,10 +174,6 @@ class ChaosCluster(BreakableNodes[NodeProcess], FreshCluster):
         return max(leading, key=lambda found: found[0])[1] if leading else None
 
     # ---- what faults do to it ---------------------------------------------------------------------------------------
-
-    def kill(self, nodes: Sequence[NodeProcess]) -> None:
-        with self._nothing_left_of(nodes):
-            super().kill(nodes)
 
     def harm(self, node: NodeProcess) -> None:
         """This node's disk is about to lose something. Raises `NotNow` if a majority would have lost something then."""

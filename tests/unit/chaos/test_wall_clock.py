@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
-from quorate.chaos.clock_file import FILE
+from quorate.chaos.clock_file import FILE, NAMES, forget_the_dead
 from quorate.chaos.orders import Orders
 from quorate.chaos.preload import LIBRARY, Preload, found_library, working_preload
 from quorate.chaos.victim.wall_clock import PreloadedClock, SeamClock, wall_clock
@@ -78,6 +80,19 @@ def test_the_library_is_found_where_systems_put_it(tmp_path: Path, place: str) -
     (tmp_path / place).mkdir(parents=True)
     (tmp_path / place / LIBRARY).touch()
     assert tmp_path / place / LIBRARY == found_library(tmp_path)
+
+
+def test_of_the_dead_alone_the_names_in_shared_memory_are_removed(tmp_path: Path) -> None:
+    """And of those that began before the run none: they are others'."""
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    names = {f"{kind}{pid}" for kind in NAMES for pid in (dead.pid, os.getpid(), "x")}
+    for name in names:
+        (tmp_path / name).touch()
+    forget_the_dead(time.time() + 60, tmp_path)
+    assert names == {path.name for path in tmp_path.iterdir()}
+    forget_the_dead(time.time() - 60, tmp_path)
+    assert {name for name in names if not name.endswith(f"_{dead.pid}")} == {path.name for path in tmp_path.iterdir()}
 
 
 def test_a_library_that_does_not_do_it_is_not_used(tmp_path: Path) -> None:
