@@ -55,7 +55,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
         ["plain", "security", "config", "web", "client", "consul", "ingest", "sink", "sinks"],
     ),
     "web": (["quorate.web"], ["plain"]),
-    "client": (["quorate.client"], ["plain", "web"]),
+    "client": (["quorate.client"], ["plain", "config", "web", "discovery"]),
     "parts": (["quorate.parts"], []),
     "command parts": (
         [f"quorate.{name}" for name in ("tally_table", "pidfile", "stop_signals")],

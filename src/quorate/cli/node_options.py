@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
-import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -57,39 +55,17 @@ def read_agent(ctx: click.Context, param: click.Parameter, value: str | None) ->
 
 def read_nodes(ctx: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[str]:
     """Read URLs of nodes. A value may hold several, divided by commas or spaces."""
-    from quorate.client.http import base_url
+    from quorate.client.urls import split_urls
     from quorate.errors import Invalid
 
     no_password(ctx, param, values, "QUORATE_NODES")
     try:
-        nodes = [base_url(each) for value in values for each in re.split(r"[,\s]+", value) if each]
+        nodes = [url for value in values for url in split_urls(value)]
     except Invalid as error:
         raise click.BadParameter(error.detail, ctx, param) from None
     if not nodes:
         not_empty(ctx, param, "" if values else None)
     return nodes
-
-
-def nodes_in_consul(address: str) -> list[str]:
-    """The nodes whose check passes in Consul, the leader first. Raises `NoLeader` if there is none.
-
-    The environment variables for nodes (token, name of the service, name of the cluster ...) are used here too.
-    """
-    from quorate.cluster.discovery.nodes import find_nodes
-    from quorate.config import load
-    from quorate.errors import NoLeader, NotReady
-
-    env = {name: value for name, value in os.environ.items() if name.startswith("QUORATE_CONSUL_")}
-    settings = load(env=env, flags={"consul.address": address}).config.consul
-    try:
-        found = find_nodes(settings, cluster=os.environ.get("QUORATE_NODE_CLUSTER"))
-    except NotReady as error:
-        raise NoLeader(error.detail) from None
-    if not found:
-        raise NoLeader(
-            f"Consul at {settings.shown_address} has no node of service {settings.service} whose check passes"
-        )
-    return found
 
 
 def _from_consul(ctx: click.Context, nodes: list[str], consul: str | None) -> list[str]:
@@ -99,6 +75,7 @@ def _from_consul(ctx: click.Context, nodes: list[str], consul: str | None) -> li
         raise click.UsageError("--node and --consul both say whom to ask: give one of them.", ctx)
     if not consul or (nodes and "consul" not in by_flag):
         return nodes
+    from quorate.client.in_consul import nodes_in_consul
     from quorate.errors import ConfigError
 
     try:

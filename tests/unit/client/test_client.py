@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import socket
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -16,101 +13,12 @@ from quorate import errors
 from quorate.client.error_replies import answer_error
 from quorate.client.http import JsonClient, base_url
 from quorate.vote import Vote
+from tests.support.scripted_node import COUNTED, Answer, ScriptedNode, nowhere, problem
 
-Answer = tuple[int, Any] | tuple[int, Any, dict[str, str]] | str
-COUNTED = {"applied": 1, "duplicates": 0, "rejected": [], "version": 7}
-
-
-def problem(kind: str, status: int, **fields: Any) -> Answer:
-    return status, {"type": f"/problems/{kind}", "title": "T", "status": status, "detail": "what to do", **fields}
+Start = Callable[..., ScriptedNode]
 
 
-class Node:
-    """Answers each request with the next of `answers`, and from then on with the last.
-
-    `hang` does not answer, `break` closes the connection, and `slow` answers late that there is no leader.
-    """
-
-    def __init__(self, answers: list[Answer]) -> None:
-        self.answers = answers
-        self.requests: list[tuple[str, str, bytes, dict[str, str]]] = []
-        self.connections = 0
-        self.release = threading.Event()
-        node = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def setup(self) -> None:
-                super().setup()
-                node.connections += 1
-
-            def do_GET(self) -> None:
-                node.answer(self)
-
-            do_POST = do_GET  # noqa: N815 - the name http.server looks for
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        self.thread = threading.Thread(target=self.server.serve_forever, args=(0.01,))
-        self.thread.start()
-
-    def answer(self, handler: BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length", 0)))
-        self.requests.append((handler.command, handler.path, body, dict(handler.headers)))
-        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
-        if answer == "slow":
-            self.release.wait(0.7)
-            answer = problem("no-leader", 503)
-        if isinstance(answer, str):
-            if answer == "hang":
-                self.release.wait(20)
-            handler.close_connection = True
-            handler.connection.shutdown(socket.SHUT_RDWR)
-            return
-        data = answer[1] if isinstance(answer[1], bytes) else json.dumps(answer[1]).encode()
-        handler.send_response(answer[0])
-        for name, value in (answer[2] if len(answer) > 2 else {}).items():
-            handler.send_header(name, value)
-        handler.send_header("Content-Length", str(len(data)))
-        handler.end_headers()
-        handler.wfile.write(data)
-
-    def stop(self) -> None:
-        self.release.set()
-        self.server.shutdown()
-        self.thread.join(5)
-        self.server.server_close()
-
-
-@pytest.fixture
-def node() -> Iterator[Callable[..., Node]]:
-    nodes: list[Node] = []
-
-    def start(*answers: Answer) -> Node:
-        nodes.append(Node(list(answers)))
-        return nodes[-1]
-
-    yield start
-    for each in nodes:
-        each.stop()
-
-
-def nowhere() -> str:
-    """A URL where nothing listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"http://127.0.0.1:{free.getsockname()[1]}"
-
-
-Start = Callable[..., Node]
-
-
-def ids_in(node: Node) -> list[str]:
+def ids_in(node: ScriptedNode) -> list[str]:
     return [json.loads(body)["id"] for _, _, body, _ in node.requests]
 
 
