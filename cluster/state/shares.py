@@ -14,10 +14,10 @@ from array import array
 from collections.abc import Callable, Sequence
 
 from quorate.cluster.state.dedup import CONFLICT, DUPLICATE, ID_BYTES, Dedup, DedupView, FrozenDedup
+from quorate.vote import SHARE_WINDOW as SHARE_WINDOW
 from quorate.vote import SHARES_MAX
 
 COMMON = 0
-SHARE_WINDOW = 300_000  # of each: 30 full requests, which are enough for a client that tries again for 15 s
 
 
 class Shares:

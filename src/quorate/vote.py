@@ -22,6 +22,7 @@ OPTIONS_PER_POLL_MAX = 100_000
 OPTION_TEXT_PER_POLL_BYTES_MAX = 4 * 1024 * 1024
 POLLS_MAX = 10_000
 SHARES_MAX = 8  # of the dedup window, beside the common one
+SHARE_WINDOW = 300_000  # ids of each: 30 full requests, enough for a client that tries again for 15 s
 VOTES_PER_REQUEST_MAX = 10_000
 REQUEST_BYTES_MAX = 4 * 1024 * 1024
 ENTRY_BYTES_MAX = 8 * 1024 * 1024

@@ -18,6 +18,7 @@ from quorate.chaos.workload.queue_voter import QueuePlace
 from quorate.chaos.workload.sink_looks import SinkRows
 from quorate.client.http import JsonClient
 from quorate.errors import ConfigError, Forbidden, Invalid, NoLeader, QuorateError, Unauthorized
+from quorate.vote import SHARE_WINDOW
 
 WINDOW_IF_HIDDEN = 100_000  # a node tells its settings only to who may know them
 PORTS = {"http": 80, "https": 443}
@@ -30,10 +31,18 @@ class Elsewhere:
     queue: QueuePlace | None = None
 
     def __init__(
-        self, nodes: Sequence[AskedNode], urls: Mapping[str, str], window: int, *, stopping: threading.Event
+        self,
+        nodes: Sequence[AskedNode],
+        urls: Mapping[str, str],
+        window: int,
+        *,
+        has_token: bool = False,
+        stopping: threading.Event,
     ) -> None:
+        """A token may have a share of the window for itself, which protects fewer ids."""
         self.nodes, self._stopping = nodes, stopping
-        self.facts = Facts(urls, window, is_ours=False)
+        protected = min(window, SHARE_WINDOW) if has_token else window
+        self.facts = Facts(urls, protected, is_ours=False, table=window)
 
     def known(self, node: str) -> KnownState:
         return KnownState()
@@ -71,7 +80,8 @@ def elsewhere(urls: Sequence[str], *, token: str | None, ca: str | None, stoppin
         nodes[id if id not in nodes else place.id] = place
     window = max((_window(status) for status in told), default=0) or WINDOW_IF_HIDDEN
     named = [AskedNode(id, node.host, node.port, node.tls, node.token) for id, node in nodes.items()]
-    return Elsewhere(named, dict(zip(nodes, urls, strict=True)), window, stopping=stopping)
+    by_id = dict(zip(nodes, urls, strict=True))
+    return Elsewhere(named, by_id, window, has_token=token is not None, stopping=stopping)
 
 
 def _check_that_polls_may_be_made(urls: Sequence[str], token: str | None, ca: str | None) -> None:

@@ -49,6 +49,7 @@ class Header(msgspec.Struct, tag="history", tag_field="record", omit_defaults=Tr
     is_ours: bool = True  # False: a cluster that runs elsewhere (`--against`)
     settings: dict[str, Any] = {}
     command: str = ""  # that made the run, as it was typed
+    dedup_table: Count = 0  # what the table is for, if not for `dedup_window`: the votes have a share of their own
 
 
 class PollPlan(msgspec.Struct, tag="poll", tag_field="record", omit_defaults=True):
@@ -148,7 +149,7 @@ class NodeLook(msgspec.Struct, tag="node", tag_field="record", omit_defaults=Tru
     version: Count = 0
     log_index: Count = 0
     queue_bytes: Count = 0
-    dedup_ids: Count = 0
+    dedup_ids: Count = 0  # of the common share
     memory_bytes: Count = 0
     cut_off: bool = False  # by a fault of the network that is active
     harmed: bool = False  # its disk has lost something, and it has not been brought up to date since

@@ -33,11 +33,12 @@ class Facts:
     """What a history's first line says of the cluster."""
 
     urls: Mapping[str, str]
-    window: int  # the dedup window, in ids
+    window: int  # so many ids later an id is still known
     is_ours: bool
     faults: Sequence[str] = ()
     asked: Sequence[str] = ()  # situations that are asked for
     settings: Mapping[str, Any] = field(default_factory=dict)
+    table: int = 0  # the common dedup window, if that is another one
 
 
 class Scenery(Protocol):
@@ -179,6 +180,7 @@ class ChaosRun:
             is_ours=facts.is_ours,
             settings=dict(facts.settings),
             command=self._command,
+            dedup_table=facts.table,
         )
 
     # ---- what happens meanwhile -------------------------------------------------------------------------------------

@@ -7,10 +7,11 @@ import os
 import sqlite3
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from quorate.chaos.checkers.evidence import Evidence
-from quorate.chaos.history import Cast, End, Header, HistoryFile, PollPlan, Read, Record, SentVote
+from quorate.chaos.history import Cast, End, Header, HistoryFile, NodeLook, PollPlan, Read, Record, SentVote
 from quorate.cli import main
 
 HEADER = Header(1, "test", 1, 0, {"n1": "http://localhost:1"}, 1000)
@@ -142,3 +143,10 @@ def test_what_keeps_a_check_from_its_verdict_is_no_violation(
     told = capsys.readouterr().err
     assert str(error.args[-1]) in told
     assert "This is a bug" not in told
+
+
+def test_the_table_of_ids_is_measured_by_the_window_that_it_is_for(tmp_path: Path) -> None:
+    look = NodeLook(2.0, "n1", "leader", dedup_ids=2_500)
+    shared = msgspec.structs.replace(HEADER, dedup_table=1_250)
+    assert 1 == main(["check", str(history(tmp_path, HEADER, PLAN, ACK, look, final_read(1), END))])
+    assert 0 == main(["check", str(history(tmp_path, shared, PLAN, ACK, look, final_read(1), END))])

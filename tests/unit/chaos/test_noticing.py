@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
 
+from quorate.chaos.elsewhere import Elsewhere
 from quorate.chaos.faulting import BrokenNow
 from quorate.chaos.history import OpenSession, PollChange, Reached
 from quorate.chaos.noticing import Noticing
@@ -110,3 +112,17 @@ def test_a_look_says_what_the_run_knows_of_the_disk_and_how_far_sinks_are_behind
     assert (True, {"sqlite": 3, "mongo": 9}) == (look.harmed, look.sinks)
     status["raft"] = {"role": "follower"}
     assert {} == look_of("n1", 1.0, status, KnownState()).sinks
+
+
+def test_a_look_tells_of_the_ids_in_the_common_share_alone() -> None:
+    status = {"state": {"dedup": {"held": 2_500, "shares": {"1": 400, "3": 100}}}}
+    assert 2_000 == look_of("n1", 1.0, status, KnownState()).dedup_ids
+    status = {"state": {"dedup": {"held": 2_500}}}  # as 0.1.0 says it
+    assert 2_500 == look_of("n1", 1.0, status, KnownState()).dedup_ids
+
+
+def test_a_token_is_promised_less_than_the_window_and_the_table_is_measured_by_the_window() -> None:
+    """A token with a share of its own is protected for 300,000 ids, and the window is a million."""
+    for has_token, promised in ((False, 1_000_000), (True, 300_000)):
+        facts = Elsewhere([], {}, 1_000_000, has_token=has_token, stopping=threading.Event()).facts
+        assert (promised, 1_000_000) == (facts.window, facts.table)

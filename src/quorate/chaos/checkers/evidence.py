@@ -79,6 +79,11 @@ class Evidence:
     def window(self) -> int:
         return self.header.dedup_window if self.header else 0
 
+    @property
+    def table(self) -> int:
+        """The window that the dedup table is for."""
+        return (self.header.dedup_table if self.header else 0) or self.window
+
     def note_leader(self, at: float, term: int) -> None:
         if not self._terms or term > self._terms[-1]:
             self._terms.append(term)

@@ -257,7 +257,7 @@ class Loader:
             self._evidence.pick_of(plan.id, option)
 
     def _node(self, place: int, look: NodeLook) -> None:
-        check_memory(look, place, self._evidence.window, self._findings)
+        check_memory(look, place, self._evidence.table, self._findings)
         if look.role == "leader":
             self._evidence.note_leader(look.at, look.term)
 

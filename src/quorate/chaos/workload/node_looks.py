@@ -92,12 +92,17 @@ def look_of(node: str, at: float, status: Mapping[str, Any], known: KnownState) 
         version=status.get("version", 0),
         log_index=raft.get("last_index", 0),
         queue_bytes=status.get("submit", {}).get("waiting_bytes", 0),
-        dedup_ids=state.get("dedup", {}).get("held", 0),
+        dedup_ids=_in_common(state.get("dedup", {})),
         memory_bytes=known.memory_bytes,
         cut_off=known.is_cut_off,
         harmed=known.is_harmed,
         sinks=_behind(status) if raft.get("role") == "leader" else {},
     )
+
+
+def _in_common(dedup: Mapping[str, Any]) -> int:
+    """Tokens may have shares of their own, which are no part of the window."""
+    return int(dedup.get("held", 0)) - sum(map(int, (dedup.get("shares") or {}).values()))
 
 
 def _behind(status: Mapping[str, Any]) -> dict[str, int]:
