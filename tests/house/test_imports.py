@@ -17,7 +17,10 @@ SOURCE = ROOT / "src"
 ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "plain": (
         [
-            *(f"quorate.{n}" for n in ("errors", "exit_code", "host_port", "logs", "own_files", "shown", "site")),
+            *(
+                f"quorate.{n}"
+                for n in ("descriptors", "errors", "exit_code", "host_port", "logs", "own_files", "shown", "site")
+            ),
             *(
                 f"quorate.{n}"
                 for n in ("crash_points", "fair_lock", "pace", "turns", "unreadable", "vote", "vote_json", "words")
@@ -61,6 +64,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
         [f"quorate.{name}" for name in ("tally_table", "pidfile", "stop_signals")],
         ["plain", "client"],
     ),
+    "doctor": (["quorate.doctor"], ["plain", "config", "web", "command parts"]),
     "processes": (["quorate.processes"], ["plain", "config", "client", "command parts"]),
     "dev": (["quorate.dev"], ["plain", "config", "client", "command parts", "processes"]),
     "chaos": (["quorate.chaos"], ["plain", "config", "web", "client", "command parts", "processes", "orders"]),
@@ -70,7 +74,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
 }
 NODE = [
     *(f"quorate.{name}" for name in ("adapters", "cluster_view", "cluster_settings", "settings_watch", "joining")),
-    *(f"quorate.{name}" for name in ("descriptors", "readiness", "status", "auth_report", "tls_report")),
+    *(f"quorate.{name}" for name in ("readiness", "status", "auth_report", "tls_report")),
     *(f"quorate.{name}" for name in ("link_credentials", "node", "runtime", "seams")),
 ]
 # They wire parts together: may import everything.

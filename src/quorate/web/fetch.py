@@ -25,10 +25,17 @@ class FetchFailed(OSError):
         self.status, self.body = status, body
 
 
-def fetch(url: str, *, timeout_s: float) -> bytes:
-    """The body of an answer 200. Raises `FetchFailed` for anything else, with the reason in words."""
+def fetch(url: str, *, timeout_s: float, token: str | None = None, ca: str | None = None) -> bytes:
+    """The body of an answer 200. Raises `FetchFailed` for anything else, with the reason in words.
+
+    `token` is sent to that server alone; `ca` is a file of certificates to trust instead of the usual ones.
+    """
     deadline_s = time.monotonic() + timeout_s
     with WebSession() as session:
+        if token is not None:
+            session.headers["Authorization"] = f"Bearer {token}"
+        if ca is not None:
+            session.verify = ca
         try:
             with session.get(url, timeout=timeout_s, stream=True) as answer:
                 body = _read(answer, deadline_s)
