@@ -30,6 +30,7 @@ from quorate.security.caller import Caller
 from quorate.turns import ThreadTurns, Turns
 from quorate.words import Action
 
+BACKUPS_MAX = 2  # at once: each holds a copy of what may change of the state
 AT_LEADER_MAX = 1_024  # reads: so many calls of one kind are made to a peer at once
 
 FLASK_REST = 5.0  # times as long as the work: while a thread of Flask's works, each step of a vote waits for it
@@ -92,9 +93,10 @@ class ReadPlaces:
     log_points: CallerPlaces = field(
         default_factory=lambda: CallerPlaces(POINTS_ASKED_MAX, "questions about entries of the log")
     )
+    backups: CallerPlaces = field(default_factory=lambda: CallerPlaces(BACKUPS_MAX, "backups under way"))
 
     def end(self, caller_may: Callable[[Caller], bool]) -> None:
-        for each in (self.at_leader, self.waits, self.digests, self.log_points):
+        for each in (self.at_leader, self.waits, self.digests, self.log_points, self.backups):
             each.end(caller_may)
 
 

@@ -22,10 +22,11 @@ from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.caller_places import CallerPlaces, holder_of
 from quorate.http.collected import Collected
 from quorate.http.connection import CONNECTION, READING, HttpConnection
+from quorate.http.download import Download, send_download
 from quorate.http.events import Stream
 from quorate.http.flask_loader import FlaskLoader, LoadedFlask
 from quorate.http.handlers.events import stream_headers
-from quorate.http.reply import Headers, Reply, headers_of, internal, problem
+from quorate.http.reply import Headers, Reply, headers_of, internal, problem, signature
 from quorate.http.request import Request
 from quorate.http.routing import InTurn, Match, Rendering, Route, Router
 from quorate.http.scope import Scope, length_of, query_of, read_headers, without_last_slash
@@ -113,6 +114,8 @@ class AsgiApp:
         if isinstance(answer, InTurn):
             async with self._api.turns.of(holder_of(request.caller)):
                 return await self._send(scope, send, answer.make())
+        if isinstance(answer, Download):
+            return await self._download(answer, path, scope, send)
         if isinstance(answer, Reply):
             return await self._send(scope, send, answer)
         assert isinstance(answer, Stream), "a hot route answers with a Reply or a Stream"
@@ -142,6 +145,11 @@ class AsgiApp:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
         return status
+
+    async def _download(self, download: Download, path: str, scope: Scope, send: Send) -> int:
+        signed = list(signature(self._api.replica))
+        error = await send_download(download, signed, scope, send, self._api.limits)
+        return 200 if error is None else await self._send(scope, send, problem(error, path))
 
     async def _stream(self, stream: Stream, scope: Scope, receive: Receive, send: Send) -> None:
         leaving = asyncio.ensure_future(_gone(receive))

@@ -19,6 +19,7 @@ from quorate.errors import Invalid, MethodNotAllowed, NotFound, OutcomeUnknown, 
 from quorate.http.access import CALLER
 from quorate.http.api import Api
 from quorate.http.body import too_large
+from quorate.http.download import Download
 from quorate.http.events import HEARTBEAT_S, Stream
 from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Reply, headers_of, internal, problem, signature
@@ -68,6 +69,8 @@ class _FlaskDoor:
             answer = self._on_loop(work, timeout_s)
             if route.method == "GET":
                 self._api.access.check_holds(request.caller)
+            if isinstance(answer, Download):
+                answer = self._on_loop(answer.whole(), timeout_s)
             if isinstance(answer, Stream):
                 return self._respond_with_stream(answer)
             return self._respond(answer if isinstance(answer, Reply) else answer())

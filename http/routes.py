@@ -27,6 +27,7 @@ from quorate.http import openapi
 from quorate.http.api import Api
 from quorate.http.handlers import (
     admin,
+    backup,
     cluster,
     digest,
     events,
@@ -112,6 +113,7 @@ ROUTES = (
     Route("GET", "/nodes", cluster.nodes, cluster.NODES, "read"),
     Route("GET", "/status", cluster.status, cluster.STATUS, "read"),
     Route("GET", "/digest", digest.show, digest.SHOW, "read", on_loop=True, timeout_s=_read_s),
+    Route("GET", "/backup", backup.take, backup.TAKE, "operate", on_loop=True, timeout_s=_operation_s),
     Route("GET", "/version", cluster.version, cluster.VERSION, "read"),
     Route("GET", "/livez", health.livez, health.LIVEZ, "public", hot=True),
     Route("GET", "/readyz", health.readyz, health.READYZ, "public", hot=True),

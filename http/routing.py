@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quorate.http.api import Api
 from quorate.http.bounds import check_poll
+from quorate.http.download import Download
 from quorate.http.events import Stream
 from quorate.http.limits import Limits
 from quorate.http.operation import Operation
@@ -37,7 +38,7 @@ class InTurn(NamedTuple):
         return self.make()
 
 
-Answer = Reply | Stream | Rendering | InTurn
+Answer = Reply | Stream | Rendering | InTurn | Download
 Handler = Callable[..., Coroutine[Any, Any, Answer]]
 
 PLACEHOLDER = re.compile(r"\{(\w+)(?::(\w+))?\}")

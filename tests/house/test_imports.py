@@ -70,7 +70,8 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "chaos": (["quorate.chaos"], ["plain", "config", "web", "client", "command parts", "processes", "orders"]),
     "orders": (["quorate.chaos.orders", "quorate.chaos.clock_file"], ["plain"]),
     "victim": (["quorate.chaos.victim"], ["plain", "raft", "replica", "orders"]),
-    "http": (["quorate.http"], ["plain", "security", "state", "replica", "submit", "read", "listening"]),
+    "backup": (["quorate.backup"], ["plain", "state"]),
+    "http": (["quorate.http"], ["plain", "security", "state", "replica", "submit", "read", "listening", "backup"]),
 }
 NODE = [
     *(f"quorate.{name}" for name in ("adapters", "cluster_view", "cluster_settings", "settings_watch", "joining")),

@@ -43,6 +43,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "log-level": ("log_level", "Show and change how much nodes write to their logs."),
     "token": ("token", "Make a token for a file of tokens."),
     "sink": ("sink", "Show where tallies are written, or take that over."),
+    "backup": ("backup", "Write a backup of the cluster to a file, while it counts."),
     "recover": ("recover", "Go on from one survivor when a majority is lost for ever."),
     "check": ("check", "Say whether a history of `quorate chaos` keeps the promise."),
     "config": ("config", "Check and show settings."),

@@ -1,0 +1,105 @@
+"""Backups of a real cluster under load: whole, of one version, also when the node that sends one is killed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from functools import partial
+from pathlib import Path
+
+from quorate.backup.envelope import BackupCheck, CheckedBackup
+from quorate.backup.reading import read_backup
+from quorate.cli import main
+from quorate.client.asking import NodeUrls
+from quorate.client.downloads import Downloader, OpenedAnswer
+from quorate.processes.node import NodeProcess
+from quorate.vote import Vote
+from tests.support.cluster import Cluster
+
+BATCH = 500
+BIG_POLLS, OPTIONS, NAME_BYTES = 5, 16_000, 240  # in all more than the sockets take
+
+
+@contextmanager
+def load(cluster: Cluster) -> Iterator[dict[int, int]]:
+    """Votes without a pause. Gives how many each version counted, as far as it was acknowledged."""
+    counted: dict[int, int] = {}
+    ends = threading.Event()
+
+    def cast() -> None:
+        with cluster.client() as client:
+            while not ends.is_set():
+                told = client.cast([Vote("happy") for _ in range(BATCH)])
+                with lock:
+                    counted[told.version] = counted.get(told.version, 0) + told.applied
+
+    lock = threading.Lock()
+    threads = [threading.Thread(target=cast) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield counted
+    finally:
+        ends.set()
+        for thread in threads:
+            thread.join(30)
+
+
+def test_a_backup_under_load_is_exactly_the_state_at_its_version(cluster: Cluster, tmp_path: Path) -> None:
+    """Each node's, against what clients were told of each version; and its digest against another node's."""
+    before = {}
+    with load(cluster) as counted:
+        for node in cluster.nodes:
+            now = len(counted)
+            cluster.wait_for("votes are counted", partial(has_grown, counted, now))
+            before[node.id] = max(counted)
+            assert 0 == main(["backup", str(tmp_path / f"{node.id}.backup"), "--node", node.url])
+    for node in cluster.nodes:
+        checked, state = read_backup(tmp_path / f"{node.id}.backup")
+        version = checked.head.version
+        assert before[node.id] <= version, "it lacks votes that were acknowledged before"
+        results = state.results("mood")
+        assert results is not None
+        assert sum(votes for at, votes in counted.items() if at <= version) == results["happy"]
+        assert sum(votes for at, votes in counted.items() if at <= version) == checked.head.ids
+    first, other = cluster.nodes[0], cluster.nodes[1]
+    assert 0 == main(["backup", str(tmp_path / "quiet"), "--node", first.url])
+    quiet, state = read_backup(tmp_path / "quiet")
+    digest = cluster.wait_for("the other has it", partial(digest_at, other, quiet.head.version))
+    assert digest == quiet.digest == state.digest()
+
+
+def has_grown(counted: dict[int, int], since: int) -> bool | None:
+    return len(counted) > since + 3 or None
+
+
+def digest_at(node: NodeProcess, version: int) -> str | None:
+    told = node.get("/digest")
+    return str(told["digest"]) if told and told["version"] == version else None
+
+
+def test_another_node_gives_it_when_the_leader_is_killed_in_the_middle(cluster: Cluster) -> None:
+    with cluster.client() as client:
+        for poll in range(BIG_POLLS):
+            client.create_poll(f"big-{poll}", [f"{poll}-{n}".ljust(NAME_BYTES, "x") for n in range(OPTIONS)])
+        version = client.vote(Vote("happy")).version
+    leader = cluster.leader()
+    asked: list[str] = []
+
+    def save(answer: OpenedAnswer) -> CheckedBackup:
+        check = BackupCheck("the answer")
+        asked.append(answer.node)
+        for piece in answer.pieces():
+            check.add(piece)
+            if leader.running:
+                leader.kill()
+        return check.finish()
+
+    urls = [leader.url, *(node.url for node in cluster.followers())]
+    with closing(Downloader(NodeUrls(urls), timeout_s=30)) as downloader:
+        found = downloader.read("/backup", {}, save, anew=True)
+    assert leader.url == asked[0]
+    assert leader.url != asked[-1]
+    assert version <= found.head.version
+    assert BIG_POLLS + 1 == found.head.polls

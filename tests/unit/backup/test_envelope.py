@@ -1,0 +1,81 @@
+"""The bytes of a backup: what is whole is read, and everything else is refused in words."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from quorate.backup.envelope import BackupCheck, CheckedBackup, pieces_of
+from quorate.backup.reading import read_backup
+from quorate.backup.taking import head_of
+from quorate.cluster import entry
+from quorate.cluster.fsm import StateMachine
+from quorate.errors import DataError
+
+
+def a_state() -> StateMachine:
+    machine = StateMachine()
+    form = entry.FormCluster("c1", b"k" * 16, 1_000)
+    machine.apply(entry.encode_entry(1, [entry.encode_batch([form])]))
+    return machine
+
+
+@pytest.fixture
+def whole() -> bytes:
+    image = a_state().freeze()
+    return b"".join(pieces_of(head_of(image, "n1"), image.chunks()))
+
+
+def checked(data: bytes, piece: int = 7) -> CheckedBackup:
+    check = BackupCheck("x.backup")
+    for at in range(0, len(data), piece):
+        check.add(data[at : at + piece])
+    return check.finish()
+
+
+@pytest.mark.parametrize("piece", [1, 7, 72, 100_000])
+def test_a_whole_backup_is_read_in_pieces_of_any_size(whole: bytes, piece: int) -> None:
+    found = checked(whole, piece)
+    assert ("c1", 1, "n1", len(whole)) == (found.head.cluster_id, found.head.version, found.head.node, found.size)
+    assert a_state().digest() == found.digest
+
+
+def test_a_file_is_read_back_into_the_very_state(whole: bytes, tmp_path: Path) -> None:
+    (file := tmp_path / "x.backup").write_bytes(whole)
+    found, state = read_backup(file)
+    assert a_state().digest() == state.digest() == found.digest
+
+
+def test_it_is_refused_however_much_of_its_end_is_missing(whole: bytes) -> None:
+    for size in range(1, len(whole)):
+        with pytest.raises(DataError, match=f"ends after {size:,} bytes"):
+            checked(whole[:size])
+
+
+def test_it_is_refused_whichever_byte_was_changed(whole: bytes) -> None:
+    for at in range(len(whole)):
+        with pytest.raises(DataError):
+            checked(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "is empty"),
+        (b"\x89PNG\r\n\x1a\n and more", "is no backup of Quorate"),
+        (b"q", "is no backup of Quorate"),
+        (b"\xf5Quorsn\n" + bytes(100), "is no backup of Quorate"),
+        (b"\xf5Quorbk\n" + b"\xff" * 100, "its head makes no sense"),
+        (b"\xf5Quorbk\n" + b"\x02\0\0\0{}" + bytes(100), "its head cannot be read"),
+        (b"\xf5Quorbk\n" + b"\x0c\0\0\0" + b'{"format":9}' + bytes(100), "has format 9"),
+    ],
+)
+def test_what_is_no_backup_is_told_apart(data: bytes, words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        checked(data)
+
+
+def test_something_behind_its_end_is_refused(whole: bytes) -> None:
+    with pytest.raises(DataError):
+        checked(whole + b"\n")
