@@ -87,6 +87,7 @@ def test_votes_go_through_a_queue_that_lies(tmp_path: Path, started: list[ChaosP
     wait_for("no process is left", lambda: not left_behind(tmp_path))
 
 
+@pytest.mark.timeout(2 * ENDED_S + 20)
 def test_nodes_change_to_another_version_and_back(tmp_path: Path, started: list[ChaosProcess]) -> None:
     """The other one is this source under another version, and writes down each start of a node."""
     other, starts, python = tmp_path / "other", tmp_path / "starts", tmp_path / "python"
@@ -96,13 +97,22 @@ def test_nodes_change_to_another_version_and_back(tmp_path: Path, started: list[
     python.write_text(f'#!/bin/sh\nPYTHONPATH={other} exec {sys.executable} "$@"\n')
     python.chmod(0o755)
     faults = "mixed-minority,mixed-leader,mixed-upgrade"
-    flags = ["--duration", "20s", "--seed", "1", "--faults", faults, "--mixed-with", str(python)]
+    flags = ["--duration", "1h", "--seed", "1", "--faults", faults, "--mixed-with", str(python)]
     process = begin(started, tmp_path, *flags)
+    ended = [f"mended: {name}: " for name in faults.split(",")]
+    wait_for(
+        "each kind has ended",
+        lambda: all(e in process.output() for e in ended),
+        deadline_s=ENDED_S,
+        seen=process.output,
+    )
+    process.signal(signal.SIGINT)
     process.ended(ENDED_S)
-    verdict = judge(process.history)
-    assert ("clean", []) == (verdict.verdict, verdict.violations), (verdict.reasons, process.output())
+    assert [] == judge(process.history).violations, process.output()
+    end = process.records()[-1]
+    assert isinstance(end, End)
+    assert end.settled, end.words
     found = {record.name: record.words for record in process.records() if isinstance(record, Fault)}
-    assert set(faults.split(",")) == set(found)
     assert "Quorate 9.9.9 on Python" in found["mixed-leader"]
     assert len(starts.read_text().splitlines()) >= len(found)
     wait_for("no node is left", lambda: not left_behind(tmp_path))

@@ -244,6 +244,7 @@ def test_two_networks_side_by_side_have_nothing_in_common(pair: Pair) -> None:
             pass
 
 
+@pytest.mark.timeout(2 * ENDED_S + 20)
 def test_a_run_is_clean_and_leaves_nothing_and_neither_does_one_that_is_killed(tmp_path: Path, pair: Pair) -> None:
     """The killed one has no chance to tidy up: the kernel does it."""
     faults = "partition-leader,partition-one-way,flapping-link,loss,reset,move-node"
