@@ -156,9 +156,7 @@ def _node(each: NodeAnswers) -> Iterator[Finding]:
     yield from _links(each)
     yield from _sinks(each)
     if (lag := _number(each.raft, "lag_entries")) > LAG_ENTRIES:
-        yield Finding(
-            each.name, "warning", f"lags {count(int(lag), 'entry')} behind", "see its disk and its links"
-        )
+        yield Finding(each.name, "warning", f"lags {count(int(lag), 'entry')} behind", "see its disk and its links")
     changes, minutes = _number(each.raft, "leader_changes"), _number(each.status, "uptime_s") / 60
     if changes > CHANGES_LEAST and changes / max(minutes, 1) > CHANGES_A_MINUTE:
         words = f"has seen the leader change {count(int(changes), 'time')} in {minutes:.0f} min"
