@@ -56,11 +56,11 @@ def document(routes: Sequence[Route]) -> dict[str, Any]:
 def _operation(route: Route) -> dict[str, Any]:
     operation = route.operation
     problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    answer = OBJECT if operation.answer is None else operation.answer
+    answer = {operation.media: OBJECT if operation.answer is None else operation.answer, **(operation.also or {})}
     shown: dict[str, Any] = {
         "summary": operation.summary,
         "responses": {
-            "200": {"description": "done", "content": {operation.media: {"schema": answer}}},
+            "200": {"description": "done", "content": {media: {"schema": each} for media, each in answer.items()}},
             "default": {"description": "what went wrong", "content": problem},
             **(operation.responses or {}),
         },
@@ -79,7 +79,7 @@ def _operation(route: Route) -> dict[str, Any]:
 
 def _types(operation: Operation) -> Iterator[type]:
     """The msgspec types in the schemas of an operation."""
-    todo = [operation.answer, operation.body]
+    todo = [operation.answer, operation.also, operation.body]
     while todo:
         value = todo.pop()
         if isinstance(value, type):

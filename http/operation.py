@@ -18,7 +18,10 @@ ID: Parameter = {"name": "id", "in": "path", "required": True, "schema": {"type"
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """`answer` is the schema of the answer with status 200; `body` has a schema for each content type it may have."""
+    """`answer` is the schema of the answer with status 200; `body` has a schema for each content type it may have.
+
+    `also` has the schemas of that answer under other content types than `media`.
+    """
 
     summary: str
     answer: Schema = None
@@ -26,6 +29,7 @@ class Operation:
     body: Mapping[str, Schema] | None = None
     words: str = ""
     media: str = "application/json"
+    also: Mapping[str, Schema] | None = None
     responses: Mapping[str, Any] | None = None  # besides 200 and the default
 
 

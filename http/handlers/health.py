@@ -10,7 +10,7 @@ from quorate import shown
 from quorate.errors import Invalid
 from quorate.http.api import Api
 from quorate.http.counts import Counts
-from quorate.http.operation import STRING, Operation, flag
+from quorate.http.operation import OBJECT, STRING, Operation, flag
 from quorate.http.reply import Reply, reply, text
 from quorate.http.request import Request, once, read_query
 from quorate.http.routing import Rendering
@@ -30,6 +30,7 @@ METRICS = Operation(
     STRING,
     [{"name": "format", "in": "query", "schema": {"enum": ["text", "json"], "default": "text"}}],
     media="text/plain",
+    also={"application/json": OBJECT},
 )
 
 
