@@ -22,7 +22,6 @@ from quorate.vote import Tallied, Vote
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
-PAGE_POLLS = 1_000
 
 encode = msgspec.json.encode
 
@@ -166,8 +165,8 @@ class PollPage(msgspec.Struct):
     next: str | None = None
 
 
-def poll_page(state: str | None, cursor: str | None, min_version: int) -> Call[PollPage]:
-    params = {"state": state, "cursor": cursor, "limit": PAGE_POLLS, "min_version": min_version or None}
+def poll_page(state: str | None, cursor: str | None, min_version: int, limit: int | None) -> Call[PollPage]:
+    params = {"state": state, "cursor": cursor, "limit": limit, "min_version": min_version or None}
     return Call("GET", "/polls", lambda reply: reply.decode(PollPage), params=params)
 
 

@@ -15,10 +15,11 @@ from quorate.client import calls
 from quorate.client.answers import PollInfo
 from quorate.client.calls import Call, OpenedSession
 from quorate.client.error_replies import worth_another_try
-from quorate.errors import Deleted, ExpiredId, QuorateError
+from quorate.errors import Deleted, ExpiredId, QuorateError, TooLarge
 from quorate.vote import REQUEST_BYTES_MAX, VOTES_PER_REQUEST_MAX, Tallied, Vote
 
 T = TypeVar("T")
+PAGE_POLLS = 1_000
 Program = Generator[Call[Any], Any, T]
 
 
@@ -157,10 +158,19 @@ class SessionBatches:
 
 
 def all_polls(state: str | None, min_version: int) -> Program[list[PollInfo]]:
+    """In one answer if it fits: nodes of 0.1.0 know no pages."""
+    try:
+        whole: calls.PollPage = yield calls.poll_page(state, None, min_version, limit=None)
+    except TooLarge:
+        return (yield from _poll_pages(state, min_version))
+    return whole.polls
+
+
+def _poll_pages(state: str | None, min_version: int) -> Program[list[PollInfo]]:
     found: list[PollInfo] = []
     cursor: str | None = None
     while True:
-        page: calls.PollPage = yield calls.poll_page(state, cursor, min_version)
+        page: calls.PollPage = yield calls.poll_page(state, cursor, min_version, limit=PAGE_POLLS)
         found += page.polls
         cursor = page.next
         if cursor is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import subprocess
 import sys
@@ -32,7 +33,7 @@ class Both:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self._made, name)
-        return self._waiting(found) if asyncio.iscoroutinefunction(found) else found
+        return self._waiting(found) if inspect.iscoroutinefunction(found) else found
 
     def _waiting(self, function: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Any]:
         return lambda *given, **named: self._wrapped(self._runner.run(function(*given, **named)))
@@ -215,11 +216,18 @@ def test_a_poll_is_deleted_by_its_creation(node: Start, make: Make) -> None:
     assert ["/polls/a%2Fb", *["/polls/a%2Fb?creation=5"] * 2] == [path for _, path, _, _ in n1.requests]
 
 
-def test_all_pages_of_polls_are_listed(node: Start, make: Make) -> None:
+def test_polls_are_listed_in_one_answer_or_in_pages_if_they_are_too_many(node: Start, make: Make) -> None:
     polls = [{"id": id, "state": "open", "field_of_tomorrow": 1} for id in "abc"]
-    n1 = node((200, {"polls": polls[:2], "next": "7.b"}), (200, {"polls": polls[2:], "next": None}))
-    assert ["a", "b", "c"] == [poll.id for poll in make(n1.url).polls("open")]
-    assert "/polls?state=open&cursor=7.b&limit=1000" == n1.requests[1][1]
+    n1 = node(
+        (200, {"polls": polls}),
+        problem("too-large", 413),
+        (200, {"polls": polls[:2], "next": "7.b"}),
+        (200, {"polls": polls[2:], "next": None}),
+    )
+    client = make(n1.url)
+    assert [["a", "b", "c"]] * 2 == [[poll.id for poll in client.polls("open")] for _ in range(2)]
+    assert "/polls?state=open" == n1.requests[0][1]
+    assert "/polls?state=open&cursor=7.b&limit=1000" == n1.requests[3][1]
 
 
 def test_an_answer_of_something_else_is_said_in_words(node: Start, make: Make) -> None:
@@ -262,19 +270,19 @@ def test_events_that_no_node_serves_end_with_the_reason(node: Start) -> None:
 def test_threads_share_a_client(node: Start) -> None:
     n1, n2 = node("break"), node((200, COUNTED, {"X-Quorate-Version": "7"}))
     with Client([n1.url, n2.url]) as client, ThreadPoolExecutor(16) as pool:
-        tallied = list(pool.map(lambda _: client.vote("happy"), range(200)))
-        assert (200, 7) == (sum(each.applied for each in tallied), client.version)
+        tallied = list(pool.map(lambda _: client.vote("happy"), range(100)))
+        assert (100, 7) == (sum(each.applied for each in tallied), client.version)
     ids = [vote["id"] for vote in sent(n2)]
-    assert 200 == len(set(ids)) == len(ids)
+    assert 100 == len(set(ids)) == len(ids)
 
 
 def test_a_session_is_shared_in_turns(node: Start) -> None:
     n1 = node(OPENED, (200, COUNTED))
     with Client([n1.url]) as client, ThreadPoolExecutor(8) as pool:
         session = client.session("p")
-        list(pool.map(lambda _: session.send(["happy"]), range(40)))
+        list(pool.map(lambda _: session.send(["happy"]), range(20)))
     sequences = [int(headers["X-Quorate-Producer"].rpartition("=")[2]) for *_, headers in n1.requests[1:]]
-    assert list(range(5, 45)) == sequences
+    assert list(range(5, 25)) == sequences
 
 
 def test_a_cancelled_request_leaves_nothing_behind(node: Start) -> None:
@@ -326,25 +334,6 @@ def test_an_async_client_stays_in_its_loop(node: Start) -> None:
 
 
 # ---- whom to ask, and as whom ---------------------------------------------------------------------------------------
-
-
-def test_nodes_are_looked_up_in_consul_and_again_when_nobody_is_reached(
-    node: Start, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    n1, asked = node((200, COUNTED)), list[str]()
-
-    def find(agent: str) -> list[str]:
-        asked.append(agent)
-        return [nowhere()] if len(asked) == 1 else [n1.url]
-
-    monkeypatch.setattr(target, "_in_consul", find)
-    for name in ("QUORATE_NODES", "QUORATE_CONSUL"):
-        monkeypatch.delenv(name, raising=False)
-    client = Client(consul="agent:8500")
-    assert [] == asked, "not before the first request"
-    assert 1 == client.vote("happy").applied
-    assert ["agent:8500"] * 2 == asked
-    client.close()
 
 
 def test_the_environment_is_read_as_the_commands_read_it(node: Start, tmp_path: Path) -> None:
