@@ -13,7 +13,7 @@ import pytest
 
 from quorate.chaos.history import End, Fault, Header
 from quorate.chaos.verdict import judge
-from quorate.exit_code import INCONCLUSIVE
+from quorate.exit_code import INCONCLUSIVE, INTERRUPTED
 from tests.support.chaos_process import ChaosProcess
 from tests.support.checkout import ROOT
 from tests.support.waiting import wait_for
@@ -130,6 +130,18 @@ def test_ctrl_c_ends_a_run_early_and_what_there_is_is_judged(tmp_path: Path, sta
     verdict = judge(process.history)
     assert [] == verdict.violations, process.output()
     assert isinstance(process.records()[-1], End)
+    wait_for("no node is left", lambda: not left_behind(tmp_path))
+
+
+def test_ctrl_c_twice_ends_the_run_at_once_and_leaves_no_process(tmp_path: Path, started: list[ChaosProcess]) -> None:
+    process = begin(started, tmp_path, "--duration", "1h", "--seed", "2", "--faults", "kill-follower")
+    wait_for("a fault is active", lambda: is_broken(process), deadline_s=60, seen=process.tail)
+    process.signal(signal.SIGINT)
+    wait_for("it ends early", lambda: "everything is mended" in process.output(), deadline_s=30, seen=process.tail)
+    process.signal(signal.SIGINT)
+    process.ended(ENDED_S)
+    assert INTERRUPTED == process.exit_status
+    assert not isinstance(process.records()[-1], End)
     wait_for("no node is left", lambda: not left_behind(tmp_path))
 
 

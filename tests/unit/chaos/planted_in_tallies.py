@@ -262,3 +262,11 @@ def _(records: list[Record], rng: random.Random) -> Planted:
         raise NotHere
     cast.votes = [msgspec.structs.replace(vote, id="same") for vote in cast.votes]
     return Planted(["counted_once"], [cast])
+
+
+@plant("an acknowledged id whose answer names no version is lost", **SURE)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    lost = one(rng, [cast for cast in counted(records) if alone(records, cast)])
+    vote, at = lost.votes[0], version(lost)
+    lost.version = None
+    return Planted(TALLIES, [lost, *add(records, vote.poll, vote.option, -1, at)])

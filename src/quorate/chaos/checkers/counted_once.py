@@ -30,6 +30,7 @@ import msgspec
 
 from quorate.chaos.checkers.evidence import NEVER, Evidence
 from quorate.chaos.checkers.findings import Findings
+from quorate.chaos.checkers.later_reads import LaterReads
 from quorate.chaos.checkers.loading import DECIDED, FAIL, FOLLOWS_QUEUE, IDS, OK, PUBLISHED, SESSION, UNKNOWN
 from quorate.chaos.checkers.resends import IdWindow
 from quorate.errors import Invalid
@@ -95,6 +96,7 @@ class Requests:
         self._evidence = evidence
         self._findings = findings
         self._window = window
+        self._later = LaterReads(evidence)
 
     def judge(self) -> None:
         """Fill the tables `vote`, `refusal` and `batch`. Raises `Invalid` for a request that has two meanings."""
@@ -247,6 +249,8 @@ class Requests:
     # ---- rows -------------------------------------------------------------------------------------------------------
 
     def _vote(self, picks: Counter[int], lowest: int, highest: int, attempt: CastAttempt, *, sure: bool = True) -> None:
+        if sure and highest == NEVER:
+            highest = max(lowest, self._later.lowest_after(attempt.ended))
         for pick, votes in picks.items():
             self._evidence.add("vote", pick, lowest, highest, votes, sure, attempt.place)
         if attempt.way == SESSION:

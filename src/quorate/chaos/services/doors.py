@@ -109,9 +109,6 @@ class ServiceDoors:
         self._call(partial(setattr, liar, "lie", lie))
         return lambda: self._call(lambda: setattr(liar, "lie", "" if liar.lie == lie else liar.lie))
 
-    def lies_told(self, name: str) -> int:
-        return self._doors[name].liar.told
-
     def heal(self) -> None:
         for door in self._doors.values():
             self._do(door.open())
