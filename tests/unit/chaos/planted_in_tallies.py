@@ -270,3 +270,11 @@ def _(records: list[Record], rng: random.Random) -> Planted:
     vote, at = lost.votes[0], version(lost)
     lost.version = None
     return Planted(TALLIES, [lost, *add(records, vote.poll, vote.option, -1, at)])
+
+
+@plant("a vote is refused as too old, as only a batch of a session can be", **SURE)
+def _(records: list[Record], rng: random.Random) -> Planted:
+    cast = one(rng, [each for each in counted(records) if alone(records, each)])
+    cast.applied, cast.rejected = 0, [(0, "expired_id")]
+    add(records, cast.votes[0].poll, cast.votes[0].option, -1, version(cast))
+    return Planted(["resends"], [cast])

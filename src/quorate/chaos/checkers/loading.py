@@ -126,6 +126,11 @@ class Loader:
         if "conflict" in reasons:
             words = f"request {cast.request} was answered that an id of it was used for another choice; it never was"
             self._findings.violate("counted_once", words, [place])
+        if "expired_id" in reasons and cast.way != "session":
+            words = (
+                f"request {cast.request} was refused as too old to be compared, which only what is in a session can be"
+            )
+            self._findings.violate("resends", words, [place])
         decided = cast.version is not None and bool(cast.applied or cast.duplicates or reasons & DECIDED)
         codes = self._codes(cast.votes, cast.way)
         self._evidence.add(
