@@ -83,6 +83,14 @@ class Settings(Protocol):
     async def set(self, name: str, value: Any) -> Mapping[str, Any]: ...
 
 
+class Auditor(Protocol):
+    """What `quorate audit` asks of the leader. Each call ends within the limit of an operator's request."""
+
+    async def reach(self, version: int) -> int: ...
+
+    async def page(self, after: str | None, *, sink: str | None = None, repair: bool = False) -> object: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ReadPlaces:
     """Of reads that may take long. The rooms below bound how many there are, and these who may take them."""
@@ -116,6 +124,7 @@ class Api:
     operator: Operator | None = None
     adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None  # by name, or (None) all sinks
     settings: Settings | None = None
+    auditor: Auditor | None = None
     checks: Sequence[Check] = ()
     access: Access = field(default_factory=Access)
     origins: Origins = field(default_factory=Origins)

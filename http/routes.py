@@ -27,6 +27,7 @@ from quorate.http import openapi
 from quorate.http.api import Api
 from quorate.http.handlers import (
     admin,
+    audit,
     backup,
     cluster,
     digest,
@@ -106,6 +107,8 @@ ROUTES = (
     Route("GET", "/members", admin.members, admin.MEMBERS, "read"),
     Route("POST", "/members", admin.change_members, admin.CHANGE_MEMBERS, "operate", timeout_s=_operation_s),
     Route("POST", "/sink/adopt", admin.adopt_sink, admin.ADOPT_SINK, "operate", timeout_s=_operation_s),
+    Route("POST", "/audit", audit.sinks, audit.SINKS, "operate", timeout_s=_operation_s),
+    Route("POST", "/audit/version", audit.meet, audit.MEET, "operate"),
     Route("GET", "/settings", settings.show, settings.SHOW, "read"),
     Route("PUT", "/settings/{name}", settings.change, settings.SET, "operate"),
     Route("GET", "/log-level", log_level.show, log_level.SHOW, "read"),

@@ -22,6 +22,7 @@ from pathlib import Path
 from quorate.config import Sqlite
 from quorate.sinks import sqlite_causes as causes
 from quorate.sinks import sqlite_rows as rows
+from quorate.sinks.auditable import FoundDocument
 from quorate.sinks.documents import (
     sort_manual_polls,
     stored_fence,
@@ -143,6 +144,15 @@ class SqliteSink:
     def deviations(self, written: Mapping[str, str | None], cluster_id: str, *, timeout_s: float) -> list[str]:
         with self._open(timeout_s) as db:
             return [id for id, fence in written.items() if deviates(rows.stored_at(db, id), fence, cluster_id)]
+
+    def look_at(self, polls: Mapping[str, Sequence[str]], *, timeout_s: float) -> dict[str, FoundDocument]:
+        with self._open(timeout_s) as db:
+            found = {id: rows.found_at(db, id, own) for id, own in polls.items()}
+        return {id: document for id, document in found.items() if document is not None}
+
+    def ids_of(self, cluster_id: str, *, timeout_s: float) -> list[str]:
+        with self._open(timeout_s) as db:
+            return [id for (id,) in db.execute(rows.IDS, (cluster_id, str(LOWEST)))]
 
     def mark_deleted(
         self, polls: Mapping[str, int], fence: Fence, cluster_id: str, *, timeout_s: float

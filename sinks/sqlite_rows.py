@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from quorate.sinks.added_options import added_options, texts_in
+from quorate.sinks.auditable import FoundDocument
 from quorate.sinks.deletable import DELETED
 from quorate.sinks.documents import (
     date_of,
@@ -55,6 +56,7 @@ SIZES = f"""
 select id, json_array_length(options) from polls
     where cluster = ? and fence <> ? and not write_ins and json_valid(options) and state <> '{DELETED}'
 """
+IDS = f"select id from polls where cluster = ? and fence <> ? and state <> '{DELETED}'"
 NO_UTF8 = "\ufffd"  # stands in what is read for bytes that are no UTF-8: people write what the database allows
 
 _json = msgspec.json.Encoder().encode
@@ -168,6 +170,21 @@ def document_of(row: tuple[Any, ...]) -> PollDocument:
         bool(write_ins),
         None if closes_at is None else _unix_ms(closes_at),
     )
+
+
+def found_at(db: sqlite3.Connection, poll_id: str, own: Sequence[str]) -> FoundDocument | None:
+    row = db.execute(f"{READ.replace(' from', ', total from')} where id = ?", (poll_id,)).fetchone()
+    stored = None if row is None else stored_at(db, poll_id, own)
+    if stored is None:
+        return None
+    if stored.cluster is None:
+        return FoundDocument(None, None, why="people put it there")
+    *content, total = row
+    try:
+        document = document_of(tuple(content))
+    except (ValueError, TypeError) as error:
+        return FoundDocument(stored.cluster, stored.fence, None, total, stored.edited, str(error))
+    return FoundDocument(stored.cluster, stored.fence, document, total, stored.edited)
 
 
 def by_hand(row: tuple[Any, ...]) -> ManualPoll | Unreadable:

@@ -14,6 +14,7 @@ from quorate.cluster.flush.sink_status import DeviationStatus
 
 TOLD_FOR_S = 3_600.0  # a document that is edited again and again is told once in this time
 SHOWN_MAX = 20  # documents in /status
+RECENT_MAX = 1_000  # documents that an audit can still tell of
 
 log = logging.getLogger(__name__)
 
@@ -25,11 +26,14 @@ class Deviations:
         self._gone: set[str] = set()  # polls whose deleted documents were told
         self._told_s: dict[str, float] = {}  # poll id -> when an edit was told last, on the monotonic clock
         self._last = ""
+        self._edited_s: dict[str, float] = {}  # poll id -> when it was last written over, of the last `RECENT_MAX`
+        self._audited_s: dict[str, float] = {}  # poll id -> when an audit told of it
 
     def edited(self, id: str) -> None:
         """The document of this poll was written over, and it was not what had been written."""
         self._edited += 1
         now_s = time.monotonic()
+        _note(self._edited_s, id, now_s)
         told_s = self._told_s.get(id)
         if told_s is None or now_s - told_s >= TOLD_FOR_S:
             self._told_s[id] = now_s
@@ -66,6 +70,17 @@ class Deviations:
         )
         log.warning("%s", self._last)
 
+    def untold(self, within_s: float) -> list[str]:
+        """Polls whose documents were edited, and written over in the last seconds, of which no audit has told."""
+        after_s = time.monotonic() - within_s
+        edited = list(self._edited_s.items())
+        return [id for id, at_s in edited if at_s > max(after_s, self._audited_s.get(id, -within_s) + within_s)]
+
+    def told(self, id: str) -> None:
+        """An audit tells of this poll. If the flush writes over it soon, that is no news."""
+        self._edited_s.pop(id, None)
+        _note(self._audited_s, id, time.monotonic())
+
     def status(self) -> DeviationStatus:
         return {
             "edited": self._edited,
@@ -74,3 +89,10 @@ class Deviations:
             "polls": list(self._told_s)[-SHOWN_MAX:],
             "last": self._last or None,
         }
+
+
+def _note(moments: dict[str, float], id: str, now_s: float) -> None:
+    moments.pop(id, None)
+    moments[id] = now_s
+    if len(moments) > RECENT_MAX:
+        del moments[next(iter(moments))]

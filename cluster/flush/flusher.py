@@ -14,7 +14,7 @@ import enum
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -28,7 +28,7 @@ from quorate.cluster.flush.unknown_votes import names_unknown
 from quorate.cluster.fsm import Applied
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
-from quorate.errors import QuorateError
+from quorate.errors import NotReady, QuorateError
 from quorate.sinks.importable import ImportableSink
 from quorate.sinks.sink import Sink, SinkError, WriteOutcome
 
@@ -37,6 +37,7 @@ PAUSE_MAX_S = 1.0
 STOPPED_PAUSE_S = 5.0  # between two checks of a sink that may not be written
 STOP_S = 5.0
 UNREACHED_STOP_S = 2.0  # for the first flush of a leadership, which may be the last
+FLUSHED_POLL_S = 0.02
 FAILING_STOP_S = 0.5  # for the last flush to a sink that failed just before: it is enough if the sink is back
 
 log = logging.getLogger(__name__)
@@ -83,6 +84,15 @@ class Flusher:
         self._flushes = 0
         self._failures = 0
         self._documents = dict.fromkeys(WriteOutcome, 0)
+
+    @property
+    def sink(self) -> Sink:
+        """To look at. Only the flusher writes to it, and closes it."""
+        return self._sink
+
+    @property
+    def deviations(self) -> Deviations:
+        return self._deviations
 
     @property
     def name(self) -> str:
@@ -132,6 +142,30 @@ class Flusher:
             return False, f"{self._sink.name} lost what was written to it; everything is written again"
         well = not leadership.pending or time.monotonic() - last.began_s <= 2 * self._interval_s
         return well, f"version {last.version} is in {self._sink.name}"
+
+    async def flushed(self, version: int, timeout_s: float) -> None:
+        """Flush now, and wait until the sink has all up to `version`. Raises `NotReady`, which says why it has not."""
+        end_s = time.monotonic() + timeout_s
+        if self.phase is Phase.FLUSHING:  # a sink that fails is not asked more often for that
+            self._wake.set()
+        while not self._has(version):
+            if self._leadership is None or time.monotonic() >= end_s:
+                raise NotReady(self.last_error or f"{self.name} was not written up to version {version:,} in time")
+            await asyncio.sleep(FLUSHED_POLL_S)
+
+    def _has(self, version: int) -> bool:
+        return self.phase is Phase.FLUSHING and self.last_flush is not None and self.last_flush.version >= version
+
+    def why_no_audit(self) -> str | None:
+        """Why nothing can be said of the sink now. None: this node has written every poll to it."""
+        if self._leadership is None:
+            return "this node does not lead"
+        return None if self.phase is Phase.FLUSHING else self.last_error or f"the flush is {self.phase.value}"
+
+    def rewrite(self, ids: Iterable[str]) -> None:
+        """Have the next flush write these polls again. If no flush is under way, all are written soon anyway."""
+        if self._leadership is not None:
+            self._leadership.rewrite(ids)
 
     async def adopt(self, cluster_id: str) -> int:
         """Give other clusters' documents in this sink to this cluster. Returns how many. Raises `SinkError`."""

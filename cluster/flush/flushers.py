@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from quorate.cluster.entry import Done, RaiseGeneration, Result
@@ -55,6 +55,9 @@ class Flushers:
 
     def __getitem__(self, name: str) -> Flusher:
         return self._flushers[name]
+
+    def __iter__(self) -> Iterator[Flusher]:
+        return iter(self._flushers.values())
 
     @property
     def names(self) -> Sequence[str]:

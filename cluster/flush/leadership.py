@@ -13,7 +13,7 @@ from __future__ import annotations
 import enum
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -96,6 +96,8 @@ class Leadership:
         self._unmarked: dict[str, int] = {}  # deleted polls that are to be marked, with their creations
         self.outcomes: dict[WriteOutcome, int] = {}  # of the documents of the last flush, also if it failed
         self._checked_s = time.monotonic()
+        self._rewrites: set[str] = set()  # polls that an audit wants to be written again
+        self._rewriting: set[str] = set()  # those of them that the next flush writes
         self.is_repairing = False  # the sink lost what was written, and not everything is written again
 
     # ---- on the loop ------------------------------------------------------------------------------------------------
@@ -117,6 +119,10 @@ class Leadership:
     def note(self, applied: Applied) -> None:
         self._changes.add(applied)
 
+    def rewrite(self, ids: Iterable[str]) -> None:
+        """Have the next flush write these polls, whatever it knows of their documents."""
+        self._rewrites.update(ids)
+
     @property
     def _state(self) -> StateMachine:
         return self._replica.state
@@ -129,6 +135,7 @@ class Leadership:
     def _take(self) -> ChangedNames:
         self._sure()
         self._noting = True
+        self._rewriting, self._rewrites = self._rewriting | self._rewrites, set()
         return self._changes.take(self._state)
 
     def _copy(self, requests: Sequence[CopyRequest]) -> Slice:
@@ -161,8 +168,9 @@ class Leadership:
             self._unmarked, self._marks_lost = {stone.id: stone.creation for stone in stones}, False
         claims = self._import_manual_polls(mirror)
         version = self._note_changes(mirror)
-        for id in claims:
+        for id in (*claims, *self._rewriting):
             mirror.write_again(id)
+        self._rewriting = set()
         self._check_if_due(mirror)
         while requests := mirror.next_slice():
             copied = self._bridge.call_on_loop(partial(self._copy, requests))

@@ -31,6 +31,7 @@ from pymongo.errors import BulkWriteError, OperationFailure, PyMongoError
 
 from quorate.config import Mongo
 from quorate.sinks.added_options import added_options, texts_in
+from quorate.sinks.auditable import FoundDocument
 from quorate.sinks.deletable import DELETED
 from quorate.sinks.documents import sort_manual_polls, stored_fence
 from quorate.sinks.fencing import LOWEST, MAY_WRITE, LedgerRow, deviates, generation_of, judge, may_have_additions
@@ -51,6 +52,7 @@ from quorate.sinks.mongo.stored import (
     creation_in,
     document_of,
     foreign_to,
+    found_of,
     is_written,
     key_of,
     keys_of,
@@ -163,6 +165,21 @@ class MongoSink:
                 str(raw["_id"]): stored_of(raw) for raw in self._polls().find({"_id": {"$in": keys}}, READ_CONTENT)
             }
         return [id for id, fence in written.items() if deviates(stored.get(id), fence, cluster_id)]
+
+    def look_at(self, polls: Mapping[str, Sequence[str]], *, timeout_s: float) -> dict[str, FoundDocument]:
+        keys = [key for id in polls for key in keys_of(id)]
+        found: dict[str, FoundDocument] = {}
+        with self._within(timeout_s):
+            for raw in self._polls().find({"_id": {"$in": keys}}):
+                if str(raw["_id"]) not in found or raw.get("state") != DELETED:  # of two, one was marked
+                    found[str(raw["_id"])] = found_of(raw, polls[str(raw["_id"])])
+        return found
+
+    def ids_of(self, cluster_id: str, *, timeout_s: float) -> list[str]:
+        fenced = {"quorate.cluster": cluster_id, "quorate.fence": {"$nin": [str(LOWEST), str(CLAIMED)]}}
+        with self._within(timeout_s):
+            found = self._polls().find({**fenced, "state": {"$ne": DELETED}}, {"_id": 1})
+            return [str(raw["_id"]) for raw in found]
 
     def mark_deleted(self, polls: Mapping[str, int], fence: Fence, cluster_id: str, *, timeout_s: float) -> set[str]:
         """The documents first, and then the ledger: what is in the ledger is marked."""

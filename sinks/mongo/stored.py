@@ -17,6 +17,7 @@ import pymongo
 from bson import Int64, ObjectId
 from bson.raw_bson import RawBSONDocument
 
+from quorate.sinks.auditable import FoundDocument
 from quorate.sinks.deletable import DELETED
 from quorate.sinks.documents import date_of, digest_of, fence_text, options_in, unix_ms_of, written_among
 from quorate.sinks.fencing import LOWEST, LedgerRow, StoredDocument
@@ -204,6 +205,19 @@ def document_of(raw: Document) -> PollDocument:
         write_ins=bool(raw["write_ins"]),
         closes_at_ms=None if raw["closes_at"] is None else unix_ms_of(raw["closes_at"]),
     )
+
+
+def found_of(raw: Document, own: Sequence[str]) -> FoundDocument:
+    """As an audit sees it. A document that is claimed and not written yet counts as put there by hand."""
+    stored = stored_of(raw, own)
+    if stored.cluster is None or stored.fence == str(CLAIMED):
+        return FoundDocument(None, None, why="people put it there")
+    total = _number(raw.get("total"))
+    try:
+        document = document_of(raw)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return FoundDocument(stored.cluster, stored.fence, None, total, stored.edited, repr(error))
+    return FoundDocument(stored.cluster, stored.fence, document, total, stored.edited)
 
 
 def is_written(raw: Document) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,8 @@ from quorate import descriptors, logs
 from quorate.adapters import make_registration, make_sinks, make_sources
 from quorate.auth_report import AuthReport
 from quorate.cluster.admin import Admin
+from quorate.cluster.audit.sink_audit import SinkAudits
+from quorate.cluster.entry import Command, RaiseGeneration, Result
 from quorate.cluster.flush.flushers import Adopted, Flushers
 from quorate.cluster.fsm import Applied
 from quorate.cluster.raft.engine.elections import ElectionTiming
@@ -164,6 +166,7 @@ class Node:
             operator=Admin(self.replica),
             adopt_sink=self._adopt_sink,
             settings=self.settings,
+            auditor=SinkAudits(self.replica, self.flushers, self._turns, self._bring_back),
             checks=[*self.readiness.checks, *self._own_checks(auth)],
             access=access,
             origins=Origins(self.config.http.hosts, cluster.urls, self.config.http.scheme),
@@ -264,8 +267,14 @@ class Node:
 
     async def _adopt_sink(self, name: str | None) -> Adopted:
         """One sink, or all if no name is given."""
-        command = partial(self.submitter.command, timeout_s=self.config.http.timeout_ms / 1000)
-        return await self.flushers.adopt(command, name)
+        return await self.flushers.adopt(self._command(), name)
+
+    async def _bring_back(self) -> None:
+        """Have all documents written again, also those that people deleted."""
+        await self._command()(RaiseGeneration("quorate audit --repair"))
+
+    def _command(self) -> Callable[[Command], Awaitable[tuple[Result, int]]]:
+        return partial(self.submitter.command, timeout_s=self.config.http.timeout_ms / 1000)
 
 
 def _code_of(failure: BaseException) -> int:

@@ -45,10 +45,17 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "read": (["quorate.cluster.read"], ["plain", "state", "replica", "leader call"]),
     "bridge": (["quorate.cluster.loop_bridge"], ["plain"]),
     "flush": (["quorate.cluster.flush"], ["plain", "state", "replica", "bridge", "sink"]),
+    "audit": (
+        ["quorate.cluster.audit"],
+        ["plain", "state", "replica", "read", "flush", "sink"],
+    ),
     "consul": (["quorate.cluster.discovery.consul"], ["plain", "config", "web"]),
     "discovery": (["quorate.cluster.discovery"], ["plain", "config", "web", "consul"]),
     "sink": (
-        [f"quorate.sinks.{name}" for name in ("sink", "importable", "checkable", "deletable", "added_options")],
+        [
+            f"quorate.sinks.{name}"
+            for name in ("sink", "importable", "checkable", "deletable", "auditable", "added_options")
+        ],
         ["plain"],
     ),
     "sinks": (["quorate.sinks"], ["plain", "config", "sink"]),

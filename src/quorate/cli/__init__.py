@@ -42,6 +42,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "settings": ("cluster_settings", "Show and set what holds for the whole cluster."),
     "log-level": ("log_level", "Show and change how much nodes write to their logs."),
     "token": ("token", "Make a token for a file of tokens."),
+    "audit": ("audit", "Compare all nodes, and every sink with the tallies."),
     "sink": ("sink", "Show where tallies are written, or take that over."),
     "backup": ("backup", "Write a backup of the cluster to a file, while it counts."),
     "recover": ("recover", "Go on from one survivor when a majority is lost for ever."),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from quorate.sinks.auditable import AuditableSink
 from quorate.sinks.importable import ManualPoll, Unreadable
 from quorate.sinks.sink import Fence, PollDocument, WriteOutcome
 from tests.unit.sinks.sink_stores import SqliteStore, Store
@@ -346,3 +347,25 @@ def test_closing_twice_is_fine(store: Store) -> None:
     sink.read(timeout_s=T)
     sink.close()
     sink.close()
+
+
+# ---- for an audit ----------------------------------------------------------------------------------------------------
+
+
+def test_what_stands_there_is_found_as_it_is(store: Store) -> None:
+    sink = store.sink()
+    assert isinstance(sink, AuditableSink)
+    polls = {"mood": MOOD.options, "by hand": ["a", "b"], "none": ["x", "y"]}
+    sink.write([MOOD], at(7), "c1", timeout_s=T)
+    store.insert("by hand", title="By hand", options=["a", "b"])
+    found = sink.look_at(polls, timeout_s=T)
+    assert {"mood", "by hand"} == found.keys()
+    mood, by_hand = found["mood"], found["by hand"]
+    assert ("c1", str(at(7)), 4, False) == (mood.cluster, mood.fence, mood.total, mood.edited)
+    assert mood.document is not None
+    assert {"happy": 3, "sad": 1} == mood.document.results
+    assert (None, None) == (by_hand.cluster, by_hand.document)
+    assert ["mood"] == sink.ids_of("c1", timeout_s=T)
+    store.edit("mood", total=5)
+    edited = sink.look_at(polls, timeout_s=T)["mood"]
+    assert (5, True) == (edited.total, edited.edited)
