@@ -28,6 +28,8 @@ COMMANDS = {  # name: (module, the first line of its help)
     "vote": ("vote", "Cast a vote."),
     "polls": ("polls", "List, create, open, close and delete polls."),
     "results": ("results", "Show a poll's tally; --watch follows it."),
+    "watch": ("watch", "Follow the tallies of several polls, or of all that are open."),
+    "export": ("export", "Write the results of a poll to a file, as CSV or JSON."),
     "feed": ("feed", "Count the votes in a file, each once however often it is fed."),
     "stream": ("stream", "Count the votes that posts of a social network are."),
     "producers": ("producers", "List producer sessions, and forget some."),
