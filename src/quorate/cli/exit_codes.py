@@ -21,6 +21,7 @@ IN_DOUBT = {  # by what was asked: the beginning of the path
     "/members": "Look with: quorate members",
     "/sink": "Ask the same again: twice is harmless. Look with: quorate sink show",
     "/settings": "Look with: quorate settings show",
+    "/audit": "Ask the same again: twice is harmless.",
     "": "Ask the same again.",
 }
 
