@@ -15,8 +15,8 @@ FAILED: Final = 1  # refused, or failed
 USAGE: Final = 2  # wrong usage, or wrong settings
 NOT_REACHED: Final = 3  # no leader, or no node reachable: surely not done
 UNKNOWN: Final = 4  # it may have been done: send it again with the same id
-# `chaos` and `check`: no violation was found, and the history does not show enough for "clean". `audit`: nothing differs,
-# and not all could be compared.
+# `chaos` and `check`: no violation was found, and the history does not show enough for "clean". `audit`: nothing
+# differs, and not all could be compared.
 INCONCLUSIVE: Final = 5
 PASSED_OVER: Final = 6  # done, but for lines that were passed over
 REMOVED: Final = 7  # this node was removed from the cluster

@@ -2,9 +2,9 @@
 
 Every command ends with a code that tells a script what to do next: 0 done, 1 refused or failed, 2 wrong usage, 3 no
 leader or no node reachable (surely not done), 4 outcome unknown (send it again with the same id), 5 no verdict, because
-the history does not show enough (`check`) or not all could be compared (`audit`), 6 done, but for lines that were passed over (`feed --skip-bad`) or letters
-that stay (`dead-letters replay`), 7 this node was removed from the cluster, 8 this node stopped itself since it could
-have given wrong answers (both `node`).
+the history does not show enough (`check`) or nobody could compare all (`audit`), 6 done, but for lines that were passed
+over (`feed --skip-bad`) or letters that stay (`dead-letters replay`), 7 this node was removed from the cluster, 8 this
+node stopped itself since it could have given wrong answers (both `node`).
 Errors are shown as sentences, not as tracebacks. The module of a command is imported only when the command is called.
 """
 
