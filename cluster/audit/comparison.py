@@ -131,8 +131,8 @@ def _of_total(id: str, found: FoundDocument) -> Iterator[Difference]:
     assert found.document is not None
     total = found.document.total
     if found.total != total:
-        words = f"its total is not the sum of its results, {total:,}"
-        yield Difference(id, "total", words, None, total, _plain(found.total))
+        words = f"its total is {found.total!r} there, and its results there are {total:,} together"
+        yield Difference(id, "total", words)
 
 
 def _definition(view: PollView) -> tuple[object, ...]:

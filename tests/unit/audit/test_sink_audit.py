@@ -77,7 +77,7 @@ def test_altered_numbers_are_told_and_repaired(store: SqliteStore) -> None:
             store.edit("mood", results={"happy": 4, "sad": 0})
             [result, total] = (await audit.sink()).differences
             assert ("result", "happy", 3, 4) == (result.kind, result.option, result.cluster, result.sink)
-            assert ("total", "its total is not the sum of its results, 4") == (total.kind, total.words)
+            assert ("total", "its total is 3 there, and its results there are 4 together") == (total.kind, total.words)
             store.run("delete from digests")
             assert [("result", True), ("total", True)] == await audit.kinds(repair=True)
             stored = store.stored("mood")
