@@ -6,7 +6,8 @@ Texts are brought to their normal form here, and every limit is checked, in word
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import msgspec
@@ -76,15 +77,32 @@ def read_poll(body: bytes, content_type: str) -> CreatePoll:
         poll = _decode_poll(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"{error}. A poll has id, title, options, state, closes_at, write_ins") from None
-    id = check_name(poll.id, "id", ID_BYTES_MAX)
-    if "/" in id or id in NOT_IN_ADDRESSES:
-        raise Invalid("id stands in addresses: it cannot have a slash, nor be a dot or two")
+    with _about("id"):
+        id = check_name(poll.id, "id", ID_BYTES_MAX)
+        if "/" in id or id in NOT_IN_ADDRESSES:
+            raise Invalid("id stands in addresses: it cannot have a slash, nor be a dot or two")
     if poll.state == "archived":
         raise Invalid("a new poll cannot be archived; give draft, open or closed")
-    title = check_name(poll.title or id, "title", TITLE_BYTES_MAX)
+    title = _read_title(poll.title or id)
     return CreatePoll(id, title, _read_options(poll), poll.state, _read_time(poll.closes_at), poll.write_ins)
 
 
+@contextmanager
+def _about(field: str) -> Iterator[None]:
+    """Errors say which field they are about, for programs that show them there."""
+    try:
+        yield
+    except (Invalid, TooLarge) as error:
+        error.fields.setdefault("field", field)
+        raise
+
+
+def _read_title(title: str) -> str:
+    with _about("title"):
+        return check_name(title, "title", TITLE_BYTES_MAX)
+
+
+@_about("options")
 def _read_options(poll: NewPoll) -> list[str]:
     if len(poll.options) < 2 and not poll.write_ins:
         raise Invalid(f"{count(len(poll.options), 'option')}; a poll needs at least 2, or write_ins")
@@ -120,8 +138,9 @@ def read_edit(poll_id: str, body: bytes, content_type: str) -> ChangePoll:
         edit = _decode_edit(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Invalid(f"{error}. Of a poll, title and closes_at can be changed, and add_options adds to it") from None
-    title = None if edit.title is UNSET else check_name(edit.title, "title", TITLE_BYTES_MAX)
-    options = _check_options(edit.add_options)
+    title = None if edit.title is UNSET else _read_title(edit.title)
+    with _about("options"):
+        options = _check_options(edit.add_options)
     if edit.closes_at is UNSET:
         if title is None and not options:
             raise Invalid("there is nothing to change; give title, add_options or closes_at")
@@ -129,6 +148,7 @@ def read_edit(poll_id: str, body: bytes, content_type: str) -> ChangePoll:
     return ChangePoll(poll_id, title, options, True, _read_time(edit.closes_at))
 
 
+@_about("closes_at")
 def _read_time(closes_at: datetime | None) -> int | None:
     if closes_at is None:
         return None

@@ -19,7 +19,7 @@ import msgspec
 from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, DeletePoll, PollResult, State
 from quorate.cluster.read.chunks import is_big
 from quorate.cluster.read.reads import Versioned
-from quorate.cluster.state.polls import TRANSITIONS, PollView
+from quorate.cluster.state.polls import PASSED, TRANSITIONS, PollView
 from quorate.errors import (
     BadTransition,
     Conflict,
@@ -234,6 +234,8 @@ def _refuse(result: PollResult, poll_id: str, wanted: str | None = None) -> None
     if result.what in ("created", "same", "changed", "removed"):
         return
     fields: dict[str, Any] = {"poll": poll_id}
+    if result.detail == PASSED:
+        fields["field"] = "closes_at"
     if result.what == "bad_transition":
         fields |= {"state": result.before, "wanted": wanted, "allowed": list(TRANSITIONS[result.before])}  # type: ignore[index]  # a State
     raise REFUSALS.get(result.what, Invalid)(result.detail or f"refused: {result.what}", **fields)

@@ -18,11 +18,11 @@ export async function ask(path, more = {}, waitMs = ANSWER_MS) {
   const sent = token;
   const headers = sent ? { ...more.headers, Authorization: `Bearer ${sent}` } : more.headers;
   const answer = await fetch(path, { ...more, headers, signal: more.signal ?? AbortSignal.timeout(waitMs) });
-  if (answer.status === 401 && sent === token) want(sent ? "This token is not known here, or was revoked." : "");
+  if (answer.status === 401 && sent === token) wantToken(sent ? "This token is not known here, or was revoked." : "");
   return answer;
 }
 
-function want(why) {
+export function wantToken(why) {
   $("token-why").textContent = why;
   if (given) return;
   given = new Promise((done) => { isGiven = done; });

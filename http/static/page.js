@@ -1,20 +1,21 @@
 // The page: live tallies over /events, nodes every two seconds, votes with an id so that trying again is safe.
 
 import { ask, hasToken, isTokenWanted, tokenGiven } from "./asking.js";
+import { change } from "./changing.js";
+import { drawActions, manage } from "./managing.js";
+import { learnRights, mayVote } from "./rights.js";
 import { follow } from "./stream.js";
 
 const POLLS_SHOWN = 50;
 const OPTIONS_SHOWN = 10;
 const NODES_EVERY_MS = 2000;
 const RECONNECT_MS = 2000;
-const OUTCOME_MS = 7000; // the node itself waits 5 s for a vote's outcome
-const VOTE_FOR_MS = 15000;
+const RANKS = ["open", "draft", "closed", "archived"]; // in this order they stand on the page
 
 const $ = (id) => document.getElementById(id);
 const make = (id) => $(id).content.firstElementChild.cloneNode(true);
 const number = new Intl.NumberFormat();
 const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
-const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // randomUUID is only there on https and localhost; the page is also read by a bare address.
 const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
@@ -97,8 +98,8 @@ function drawSoon() {
   drawing = true;
   requestAnimationFrame(() => {
     drawing = false;
-    const open = (poll) => (poll.tally.state === "open" ? 0 : 1);
-    const all = [...polls.values()].sort((a, b) => open(a) - open(b));
+    const rank = (poll) => RANKS.indexOf(poll.tally.state);
+    const all = [...polls.values()].sort((a, b) => rank(a) - rank(b));
     all.slice(0, POLLS_SHOWN).forEach((poll, place) => {
       draw(poll);
       put($("polls"), poll.card, place);
@@ -122,7 +123,8 @@ function draw(poll) {
   find(".state").textContent = tally.state;
   find(".state").className = `state ${tally.state}`;
   find(".total").textContent = `${number.format(tally.total)} ${tally.total === 1 ? "vote" : "votes"}`;
-  find("form").hidden = !(poll.writeIns && tally.state === "open");
+  find("form").hidden = !(poll.writeIns && tally.state === "open" && mayVote());
+  drawActions(find(".actions"), tally);
   const options = Object.entries(tally.results);
   const many = options.length > OPTIONS_SHOWN;
   const place = ([name]) => poll.places?.get(name) ?? OPTIONS_SHOWN;
@@ -156,34 +158,16 @@ function drawOption(poll, name, count, most, place) {
   row.querySelector(".share").textContent = tally.total ? percent.format(share) : "";
   row.querySelector(".count").textContent = number.format(count);
   const button = row.querySelector("button");
-  button.disabled = tally.state !== "open";
+  button.disabled = tally.state !== "open" || !mayVote();
   button.setAttribute("aria-label", `${name}: ${number.format(count)}, ${percent.format(share)}. Vote for it`);
 }
 
 // ---- votes ----
 
 async function vote(poll, option) {
-  const body = JSON.stringify({ option, poll, id: newId() });
-  const sent = { method: "POST", body, headers: { "Content-Type": "application/json" } };
-  const end = Date.now() + VOTE_FOR_MS;
-  let unknown = false; // a try that got no clear answer may have been counted, whatever the later ones say
-  for (let tries = 1; ; tries++) {
-    let why = "this node does not answer";
-    try {
-      const answer = await ask("/votes", sent, OUTCOME_MS);
-      const said = await answer.json();
-      if (answer.ok) return say(`counted: ${option}`);
-      if (answer.status === 401) return say("not counted: a token is needed");
-      if (said.retry === "no") return say(`not counted: ${said.detail}`);
-      unknown ||= !said.definite;
-      why = said.detail;
-    } catch {
-      unknown = true;
-    }
-    if (Date.now() > end) return say(`${unknown ? "may or may not have been counted" : "not counted"}: ${why}`);
-    say(`no answer yet, trying again: ${option}`);
-    await sleep(Math.min(300 * tries, 2000)); // the same id: it counts once
-  }
+  const again = () => say(`no answer yet, trying again: ${option}`); // with the same id: it counts once
+  const got = await change("POST", "/votes", { option, poll, id: newId() }, { again });
+  say(got.isDone ? `counted: ${option}` : `${got.isUnknown ? "may or may not have been counted" : "not counted"}: ${got.why}`);
 }
 
 function writeIn(event, poll) {
@@ -301,5 +285,7 @@ follow({
   lost: () => linked({ follows: false }),
   told: { results: onTally, deleted: onDeleted },
 });
+manage(say);
+learnRights(drawSoon);
 showNodes();
 showVersion();

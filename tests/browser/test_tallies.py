@@ -140,7 +140,7 @@ def test_a_poll_that_does_not_exist_is_said_in_words(cluster: Cluster, polls: Po
 
 def test_a_cluster_without_polls_shows_a_line_that_makes_one(alone: Cluster, pages: Pages) -> None:
     page = pages.open(alone.nodes[0].url)
-    expect(page.get_by_text("No poll yet. Make one with the first line below.")).to_be_visible()
+    expect(page.get_by_text("No poll yet. Make one here, or with the first line below.")).to_be_visible()
     run_line(page, 0)
     expect(counts(page, "How are you?")).to_have_text(["0", "0"])
     expect(page.get_by_text("No poll yet.")).to_be_hidden()

@@ -103,6 +103,22 @@ def test_a_bad_poll_is_refused_in_words(node: Node, body: Any, status: int, word
     assert 404 == node.ask("GET", "/polls/x").status
 
 
+@pytest.mark.parametrize(
+    ("field", "change"),
+    [
+        ("id", {"id": "a/b"}),
+        ("title", {"title": "x" * 1_025}),
+        ("options", {"options": ["a"]}),
+        ("options", {"options": ["a", "a"]}),
+        ("closes_at", {"closes_at": "2099-01-01T00:00:00"}),
+        ("closes_at", {"closes_at": "2001-01-01T00:00:00Z"}),
+    ],
+)
+def test_a_refusal_says_which_field_it_is_about(node: Node, field: str, change: dict[str, Any]) -> None:
+    answer = node.ask("POST", "/polls", {"id": "x", "options": ["a", "b"], **change})
+    assert (field, False) == (answer.json["field"], answer.status < 400)
+
+
 def test_a_poll_goes_through_its_states(node: Node) -> None:
     node.ask("POST", "/polls", {"id": "states", "options": ["a", "b"], "state": "draft"})
     for before, state in (("draft", "open"), ("open", "closed"), ("closed", "open"), ("open", "closed")):
