@@ -66,7 +66,9 @@ run_pytest() { # run_pytest REPORT FOLDERS ARGUMENTS...: 5 means that there is n
 UNIT_2='tests/unit/raft'
 UNIT_3='tests/unit/cli tests/unit/client'
 UNIT_4='tests/house tests/unit/http tests/unit/state tests/unit/submit'
-SYSTEM_2="$(printf 'tests/system/test_%s.py ' kills members mixed_addresses mixed_versions power_loss sound_disks)"
+SYSTEM_2="$(printf 'tests/system/test_%s.py ' \
+  audit backups chaos chaos_elsewhere client_examples doctor kills members mixed_addresses mixed_versions namespaces \
+  nemeses openapi power_loss preloaded_clocks public_clients sound_disks)"
 
 pytest_part() { # pytest_part PART ARGUMENTS...: a suite, or one part of it
   local others="$UNIT_2 $UNIT_3 $UNIT_4"

@@ -139,7 +139,8 @@ class Publisher:
             missing = self._copies - len(mpub.confirmed)
             if missing:
                 self._look_for_others()
-            if not missing or (mpub.confirmed and (self._second_is_down or left_s < self._timeout_s / 2)):
+            is_late = left_s <= max(self._timeout_s / 2, pause_s)
+            if not missing or (mpub.confirmed and (self._second_is_down or is_late)):
                 self._second_is_down = missing > 0
                 self.messages += len(mpub.bodies)
                 self.single += len(mpub.bodies) * missing

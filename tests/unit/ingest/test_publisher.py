@@ -119,6 +119,17 @@ def test_of_two_copies_the_one_that_is_refused_is_missing(nsqd: Start) -> None:
     assert BODIES == good.taken
 
 
+def test_one_copy_is_enough_where_the_next_pause_would_pass_the_deadline(
+    nsqd: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(publishing, "PAUSE_MIN_S", 60.0)
+    small, good = nsqd(takes_none), nsqd(takes)
+    with Publisher([small.address, good.address], "votes", both=True, timeout_s=30) as publisher:
+        publisher.publish(BODIES)
+        assert len(BODIES) == publisher.single
+    assert BODIES == good.taken
+
+
 def test_a_second_nsqd_that_hangs_is_not_waited_for_each_time(nsqd: Start) -> None:
     """Its machine is gone, say. Otherwise a few votes would go there in each of the seconds that it is given."""
     over = threading.Event()
