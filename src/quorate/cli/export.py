@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from quorate.cli.node_options import asks_nodes, client_of
+from quorate.cli.output import write
 from quorate.words import LEVELS
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a text that begins so for a formula, and runs it
@@ -45,7 +46,7 @@ def export(
         found = client.results(poll, level=level)
     text = _json(found) if as_json else _csv(found, raw)
     if file == "-":
-        click.echo(text.encode(), nl=False)
+        write(text)
         return
     _replace(file, text.encode())
 

@@ -58,6 +58,15 @@ def echo(*lines: str | bytes, err: bool = False) -> None:
         click.echo(safe, err=err)
 
 
+def write(text: str) -> None:
+    """Write a document to standard output: as it is for a program, and line by line as `echo` does on a terminal."""
+    if sys.stdout.isatty():
+        echo(*text.splitlines())
+        return
+    sys.stdout.buffer.write(text.encode())
+    sys.stdout.buffer.flush()
+
+
 def discard(stream: IO[Any]) -> None:
     """Send to nowhere what the stream still holds. Otherwise Python fails with it at exit, with a code of its own."""
     with contextlib.suppress(OSError, ValueError):

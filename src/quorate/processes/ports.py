@@ -17,6 +17,8 @@ from quorate import pidfile
 # connection may occupy the port of a stopped server before the server starts again.
 PORTS = range(20_000, 32_000)
 BLOCK = 500  # ports for one program: several parts of the tests run side by side, and each may run `dev`
+# Where the locks are: the same place for all programs of a user, also for one that was given a TMPDIR of its own.
+LOCKS = Path("/tmp" if os.access("/tmp", os.W_OK) else tempfile.gettempdir())
 _lately: deque[int] = deque(maxlen=BLOCK // 2)  # drawn, and perhaps not listened at yet
 
 
@@ -62,7 +64,7 @@ def own_block() -> range:
 
 @functools.cache  # the open file is the lock
 def _hold_a_block() -> tuple[int, IO[str]] | None:
-    folder = Path(tempfile.gettempdir()) / f"quorate-ports-{os.getuid()}"
+    folder = LOCKS / f"quorate-ports-{os.getuid()}"
     for start in range(PORTS.start, PORTS.stop, BLOCK):
         if (lock := pidfile.hold(folder, str(start))) is not None:
             return start, lock

@@ -18,6 +18,7 @@ import pytest
 import quorate
 from quorate import AsyncClient, Client, TakenOver, Vote, errors, with_ids
 from quorate.client import target
+from quorate.client.async_asker import AT_ONCE
 from quorate.client.followed import Followed
 from tests.support.scripted_node import COUNTED, ScriptedNode, nowhere, problem
 
@@ -317,9 +318,17 @@ def test_no_more_requests_than_places_are_on_their_way(node: Start) -> None:
     n1 = node("hang")
 
     async def crowd() -> None:
-        async with AsyncClient([n1.url], timeout_s=1) as client:
-            ends = await asyncio.gather(*(client.vote("happy") for _ in range(70)), return_exceptions=True)
-        assert 6 == sum(isinstance(each, errors.Overloaded) for each in ends)
+        async with AsyncClient([n1.url], timeout_s=60) as client:
+            tasks = [asyncio.ensure_future(client.vote("happy")) for _ in range(AT_ONCE)]
+            while len(n1.requests) < AT_ONCE:
+                await asyncio.sleep(0.01)
+            others = (client.within(0.2).vote("happy") for _ in range(6))
+            ends = await asyncio.gather(*others, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        assert [errors.Overloaded] * 6 == [type(each) for each in ends]
+        assert AT_ONCE == len(n1.requests)
 
     asyncio.run(crowd())
 

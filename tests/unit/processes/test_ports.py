@@ -10,15 +10,21 @@ from pathlib import Path
 
 from quorate.processes.ports import BLOCK, PORTS, free_ports, own_block
 
-OTHER = "from quorate.processes.ports import own_block; print(*own_block()[:: len(own_block()) - 1]); input()"
+OTHER = """
+import sys
+from pathlib import Path
+from quorate.processes import ports
+if sys.argv[1:]:
+    ports.LOCKS = Path(sys.argv[1])
+print(*ports.own_block()[:: len(ports.own_block()) - 1])
+input()
+"""
 
 
-def start(folder: Path) -> subprocess.Popen[str]:
-    """A program that takes its block, with the locks in `folder`, and then waits."""
-    env = os.environ | {"TMPDIR": str(folder)}
-    return subprocess.Popen(
-        [sys.executable, "-uc", OTHER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env
-    )
+def start(*locks: Path, **env: str) -> subprocess.Popen[str]:
+    """A program that takes its block, with the locks in a folder of their own if one is given, and then waits."""
+    command = [sys.executable, "-uc", OTHER, *map(str, locks)]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=os.environ | env)
 
 
 def block_of(process: subprocess.Popen[str]) -> range:
@@ -55,3 +61,17 @@ def test_each_program_has_a_block_until_it_ends(tmp_path: Path) -> None:
         next_one = stack.enter_context(start(tmp_path))
         assert blocks[1] == block_of(next_one), "the lock ended with the program that was killed"
         next_one.kill()
+
+
+def test_a_program_with_a_folder_of_its_own_for_temporary_files_has_another_block(tmp_path: Path) -> None:
+    """`quorate chaos` had one in tests, and a node that was down found its port taken."""
+    with contextlib.ExitStack() as stack:
+        folders = [tmp_path / name for name in "ab"]
+        for folder in folders:
+            folder.mkdir()
+        programs = [start(TMPDIR=str(folder)) for folder in folders]
+        for program in programs:
+            stack.callback(program.communicate)
+            stack.callback(program.kill)
+        one, other = map(block_of, programs)
+    assert set() == {*one} & {*other} or PORTS in (one, other)  # all blocks may be held by others
