@@ -11,7 +11,7 @@ import contextlib
 import fcntl
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from zlib import crc32
 
@@ -25,6 +25,7 @@ from quorate.own_files import open_own, why_shared
 FORMAT = 1
 IDENTITY_NAME = "identity.json"
 LOCK_NAME = "lock"
+RESTORING_NAME = "restoring"  # stands in a directory that a backup is being put into
 _TEMPORARY_NAME = "identity.tmp"
 INCARNATION_BYTES = 8
 
@@ -94,6 +95,44 @@ class DataDirectory:
             raise
         return directory
 
+    @classmethod
+    @contextlib.contextmanager
+    def open_unused(
+        cls,
+        path: Path | str,
+        *,
+        node_id: str,
+        cluster_name: str | None,
+        open_files: Callable[[Path], DiskFiles] = OsFiles,
+    ) -> Iterator[DataDirectory]:
+        """Lock a directory that no node has used, to put a whole state into it.
+
+        It is no node's until `save_identity`: until then no node starts on it, and it can be opened so again, which
+        removes what was left in it. Raises `DataError` if a node has used it.
+        """
+        path = Path(path)
+        lock, files = -1, None
+        try:
+            path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = _lock(path)
+            files = open_files(path)
+            _clear_unused(files)
+            os.chmod(path, 0o700)
+            if why := why_shared(path):
+                raise DataError(why)
+            files.write(RESTORING_NAME, 0, b"a backup is being restored into this folder\n", durable=True)
+            incarnation = secrets.token_hex(INCARNATION_BYTES)
+            yield cls(files, NodeIdentity(FORMAT, node_id, incarnation, cluster_name=cluster_name), lock)
+            with contextlib.suppress(OSError):  # with an identity beside it, it says nothing any more
+                files.remove(RESTORING_NAME)
+        except OSError as error:
+            raise DataError(f"{path} cannot be used as a data directory: {error.strerror or error}") from error
+        finally:
+            if files is not None:
+                files.close()
+            if lock >= 0:
+                os.close(lock)
+
     def save_identity(
         self, *, cluster_id: str | None, members: dict[str, str] | None, incarnation: str | None = None
     ) -> None:
@@ -151,8 +190,11 @@ def _load_or_create(files: DiskFiles, node_id: str, cluster_name: str | None, cr
     names = files.names()
     if IDENTITY_NAME in names:
         return _read(files)
-    strays = sorted(name for name in names if name.startswith(("log-", "log.", "snapshot-")))
-    if strays:
+    if RESTORING_NAME in names:
+        raise DataError(
+            f"a backup was being restored into {files.where}, and not to the end: run quorate restore again"
+        )
+    if strays := _strays(names):
         raise DataError(
             f"{files.where} has {strays[0]} and no {IDENTITY_NAME}, so nobody knows whose it is. Bring "
             f"the file back, or give {node_id} an empty directory and replace it: quorate members replace {node_id}"
@@ -163,6 +205,25 @@ def _load_or_create(files: DiskFiles, node_id: str, cluster_name: str | None, cr
     identity = NodeIdentity(FORMAT, node_id, secrets.token_hex(INCARNATION_BYTES), cluster_name=cluster_name)
     _store(files, identity)
     return identity
+
+
+def _strays(names: list[str]) -> list[str]:
+    """Files of a node, beside its identity."""
+    return sorted(name for name in names if name.startswith(("log-", "log.", "snapshot-")))
+
+
+def _clear_unused(files: DiskFiles) -> None:
+    """Remove what an interrupted restore has left. Raises `DataError` if it is anything else than that."""
+    names = files.names()
+    if IDENTITY_NAME in names:
+        raise DataError(
+            f"{files.where} is in use by node {_read(files).node_id} already, and a backup is restored into a folder "
+            "that no node has used. Move that one away, or name another one in node.data"
+        )
+    if (strays := _strays(names)) and RESTORING_NAME not in names:
+        raise DataError(f"{files.where} has {strays[0]}, which is some node's: move it away. Nothing was changed")
+    for name in strays:
+        files.remove(name)
 
 
 def _read(files: DiskFiles) -> NodeIdentity:

@@ -48,6 +48,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "audit": ("audit", "Compare all nodes, and every sink with the tallies."),
     "sink": ("sink", "Show where tallies are written, or take that over."),
     "backup": ("backup", "Write a backup of the cluster to a file, while it counts."),
+    "restore": ("restore", "Make a new cluster of a backup."),
     "recover": ("recover", "Go on from one survivor when a majority is lost for ever."),
     "check": ("check", "Say whether a history of `quorate chaos` keeps the promise."),
     "config": ("config", "Check and show settings."),
