@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import itertools
 from array import array
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -87,12 +86,12 @@ class _Part:
 class _AddedVotes:
     """The votes of one request that a part of a batch has, and how to read their answer."""
 
-    __slots__ = ("_end", "_part", "_places", "_start", "_votes", "_without_id")
+    __slots__ = ("_added", "_end", "_part", "_start", "_votes", "_without_id")
 
     def __init__(self, part: _Part, votes: Sequence[Vote]) -> None:
         self._part = part
         self._votes = votes
-        self._places = itertools.count()  # of the request's votes, in order
+        self._added = 0  # of the request's votes
         self._start = self._end = len(part.picks)
         self._without_id: list[tuple[int, int]] = []  # (place of the vote, index of its item in `plain`)
 
@@ -100,7 +99,7 @@ class _AddedVotes:
         """Put in the next ones."""
         part, blake2b = self._part, hashlib.blake2b
         index, picks, add_id = part.index, part.picks, part.ids.append
-        for vote, place in zip(votes, self._places):  # noqa: B905  the places go on
+        for place, vote in enumerate(votes, self._added):
             key = (vote.option, vote.poll, vote.weight)
             pick = index.get(key)
             if pick is None:
@@ -112,6 +111,7 @@ class _AddedVotes:
             else:
                 part.plain[pick] = part.plain.get(pick, 0) + 1
                 self._without_id.append((place, part.plain_places.setdefault(pick, len(part.plain_places))))
+        self._added += len(votes)
         self._end = len(picks)
 
     def read(self, version: int, results: list[Result]) -> Tallied:
