@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,9 +21,14 @@ __all__ = ["quick_stop", "start"]  # fixtures
 
 
 class ManyAtOnce(Posts):
-    """Puts in all of its posts at once."""
+    """Puts in all of its posts at once, when it may begin."""
+
+    def __init__(self, posts: int) -> None:
+        super().__init__(posts)
+        self.may_begin = threading.Event()
 
     def run(self, inlet: Inlet, positions: Positions) -> None:
+        self.may_begin.wait()
         inlet.put([Post(f"p{number}", "so happy, so sad") for number in range(self.posts)], {"": "all"})
         self.hang.wait()
 
@@ -36,13 +42,15 @@ def test_posts_that_mention_very_much_are_sent_in_parts_and_their_position_comes
     send = outlet.send
 
     def noted(votes: Sequence[Vote]) -> tuple[int, Tallied | None]:
-        confirmed.append((len(votes), written(run, tmp_path)))
+        confirmed.append((len(votes), written(tmp_path)))
         return send(votes)
 
     outlet.send = noted  # type: ignore[method-assign]
-    run = start(ManyAtOnce(95), outlet)
+    network = ManyAtOnce(95)
+    run = start(network, outlet)
+    network.may_begin.set()
     wait_for("all are confirmed", lambda: run.counts.numbers.confirmed_posts == 95)
-    wait_for("the position is written", lambda: written(run, tmp_path) == {"": "all"})
+    wait_for("the position is written", lambda: written(tmp_path) == {"": "all"})
     assert [20] * 9 + [10] == [votes for votes, _ in confirmed]
     assert all(place == {} for _, place in confirmed)
     assert 190 == len(outlet.votes)
@@ -62,10 +70,12 @@ def test_a_stop_is_seen_while_many_huge_posts_are_looked_through(
         return match(matcher, post)
 
     monkeypatch.setattr(Matcher, "match", slow)
-    run = start(ManyAtOnce(1_000), MemoryOutlet())
+    network = ManyAtOnce(1_000)
+    run = start(network, MemoryOutlet())
+    network.may_begin.set()
     run.ended()
     assert looked[0] < 1_000
-    assert {} == written(run, tmp_path)
+    assert {} == written(tmp_path)
     assert run.pipeline.unconfirmed > 0
 
 

@@ -140,7 +140,7 @@ def quick_stop(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pipelines, "STOP_S", 0.3)
 
 
-def written(run: Run, folder: Path) -> dict[str, str]:
+def written(folder: Path) -> dict[str, str]:
     return dict(Places(PlacesFile("test", folder / "places.json")).at_start)
 
 
@@ -149,7 +149,7 @@ def test_each_post_becomes_a_vote_and_the_end_is_remembered(start: Start, tmp_pa
     run.ended()
     assert 1_005 == len(run.outlet.votes) == run.counts.numbers.confirmed_votes
     assert {"happy"} == {vote.option for vote in run.outlet.votes.values()}
-    assert {"": "1005"} == written(run, tmp_path)
+    assert {"": "1005"} == written(tmp_path)
     again = start(Posts(1_007), run.outlet)
     again.ended()
     assert 2 == again.counts.numbers.posts
@@ -167,7 +167,7 @@ def test_an_error_that_waiting_does_not_mend_ends_it_before_anything_was_taken(s
     run = start(Posts(300, ends=False), MemoryOutlet(Invalid("no such topic")))
     with pytest.raises(Invalid, match="no such topic"):
         run.ended()
-    assert {} == written(run, tmp_path)
+    assert {} == written(tmp_path)
 
 
 def test_later_it_may_be_a_person_who_mends_it(start: Start) -> None:
@@ -189,7 +189,7 @@ def test_while_nothing_is_taken_reading_stops_and_no_position_is_written(start: 
     wait_for("the inlet is full", lambda: run.pipeline.queue.under_way > 19_000)
     let_pass(0.3, because="no more may be read")
     assert network.put <= 20_000
-    assert {} == written(run, tmp_path)
+    assert {} == written(tmp_path)
     outlet.is_open.set()
     run.ended()
     assert 100_000 == len(outlet.votes)
@@ -198,12 +198,12 @@ def test_while_nothing_is_taken_reading_stops_and_no_position_is_written(start: 
 def test_a_position_is_written_while_it_runs_and_only_of_what_is_confirmed(start: Start, tmp_path: Path) -> None:
     outlet = MemoryOutlet()
     run = start(Posts(100, ends=False), outlet)
-    wait_for("the position is written", lambda: {"": "100"} == written(run, tmp_path))
+    wait_for("the position is written", lambda: {"": "100"} == written(tmp_path))
     outlet.is_open.clear()
     run.pipeline.queue.put([Post("later", "happy")], {"": "101"})
     wait_for("the next vote is under way", lambda: outlet.sent > 1)
     let_pass(1.0, because="its position may not be written")
-    assert {"": "100"} == written(run, tmp_path)
+    assert {"": "100"} == written(tmp_path)
 
 
 def test_a_stop_has_confirmed_what_was_read(start: Start, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_a_stop_has_confirmed_what_was_read(start: Start, tmp_path: Path) -> Non
     assert not run.is_over
     outlet.is_open.set()
     run.ended()
-    assert {"": "15000"} == written(run, tmp_path)
+    assert {"": "15000"} == written(tmp_path)
     assert 0 == run.pipeline.unconfirmed
 
 
@@ -226,13 +226,13 @@ def test_a_stop_waits_for_nobody_who_hangs(start: Start, tmp_path: Path) -> None
     outlet = MemoryOutlet()
     network = Posts(50, ends=False)
     run = start(network, outlet)
-    wait_for("the position is written", lambda: {"": "50"} == written(run, tmp_path))
+    wait_for("the position is written", lambda: {"": "50"} == written(tmp_path))
     outlet.is_open.clear()
     run.pipeline.queue.put([Post("later", "happy")], {"": "51"})
     run.stop = True
     run.ended()
     assert 1 == run.pipeline.unconfirmed
-    assert {"": "50"} == written(run, tmp_path)
+    assert {"": "50"} == written(tmp_path)
 
 
 def test_what_ends_the_network_is_raised_after_all_before_it_was_confirmed(start: Start, tmp_path: Path) -> None:
@@ -240,7 +240,7 @@ def test_what_ends_the_network_is_raised_after_all_before_it_was_confirmed(start
     with pytest.raises(Conflict, match="the file has changed"):
         run.ended()
     assert 100 == len(run.outlet.votes)
-    assert {"": "100"} == written(run, tmp_path)
+    assert {"": "100"} == written(tmp_path)
 
 
 def test_rejected_votes_are_counted_by_reason_and_passed(start: Start) -> None:
@@ -272,7 +272,7 @@ def test_a_disk_that_takes_no_position_stops_no_counting(
     run.pipeline.queue.put([Post("later", "happy")], {"": "101"})
     wait_for("it goes on", lambda: 101 == len(run.outlet.votes))
     full.clear()
-    wait_for("the position is written", lambda: {"": "101"} == written(run, tmp_path))
+    wait_for("the position is written", lambda: {"": "101"} == written(tmp_path))
     wait_for("the trouble is over", lambda: not run.places.trouble)
     full.set()
     run.pipeline.queue.put([Post("last", "happy")], {"": "102"})
@@ -320,7 +320,7 @@ def test_votes_for_options_that_the_cluster_does_not_know_yet_wait(start: Start,
     assert 100 == len(run.outlet.votes)
     assert {} == run.counts.numbers.rejected
     assert 100 == run.counts.numbers.confirmed_votes == run.counts.numbers.applied
-    assert {"": "100"} == written(run, tmp_path)
+    assert {"": "100"} == written(tmp_path)
 
 
 @pytest.mark.usefixtures("no_pause")
@@ -329,7 +329,7 @@ def test_they_wait_while_nothing_is_lost_by_a_stop(start: Start, tmp_path: Path)
     wait_for("they wait", lambda: "does not know yet" in run.pipeline.sender.trouble)
     run.stop = True
     run.ended()
-    assert {} == written(run, tmp_path)
+    assert {} == written(tmp_path)
     assert 10 == run.pipeline.unconfirmed
 
 
