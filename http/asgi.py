@@ -22,6 +22,7 @@ from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.caller_places import CallerPlaces, holder_of
 from quorate.http.collected import Collected
 from quorate.http.connection import CONNECTION, READING, HttpConnection
+from quorate.http.crossing import PAGE, answer_beforehand, readable_by
 from quorate.http.download import Download, send_download
 from quorate.http.events import Stream
 from quorate.http.flask_loader import FlaskLoader, LoadedFlask
@@ -63,9 +64,9 @@ class AsgiApp:
         method, path = scope["method"], without_last_slash(scope)
         try:
             match = self._router.find(method, path) or (await self._flask.get()).url_map.find(method, path)
-            if (refusal := self._admit(match, scope)) is not None:
-                await self._send(scope, send, refusal)
-                status = refusal.status
+            if (told := self._admit(match, scope)) is not None:
+                await self._send(scope, send, told)
+                status = told.status
             elif match.route is not None and self._hot and (match.hot or _is_on_loop(match.route, method)):
                 status = await self._on_loop(match.route, match.arguments, scope, receive, send)
             else:
@@ -77,9 +78,14 @@ class AsgiApp:
         self._api.counts.served(match.name, status, time.perf_counter() - began_s)
 
     def _admit(self, match: Match, scope: Scope) -> Reply | None:
-        """Note in the scope who asks. Returns the refusal if this caller may not use the route, or not by this name."""
+        """Note in the scope who asks. Returns the refusal if this caller may not use the route, or not by this name, or
+        what is answered to a browser that asks beforehand."""
         try:
-            self._api.origins.check(scope["headers"])
+            origin = self._api.origins.check(scope["headers"])
+            if origin is not None:
+                scope[PAGE] = readable_by(origin)
+                if (beforehand := answer_beforehand(scope)) is not None:
+                    return beforehand
             scope[CALLER] = self._api.access.admit(match.role, scope)
         except QuorateError as error:
             return problem(error, scope["path"])
@@ -141,6 +147,8 @@ class AsgiApp:
         return await self._hand_over(scope, send, answer.status, headers_of(answer, self._api.replica), answer.body)
 
     async def _hand_over(self, scope: Scope, send: Send, status: int, headers: Headers, body: bytes) -> int:
+        if PAGE in scope:
+            headers = [*headers, *scope[PAGE]]
         if ANSWER not in scope or not scope[ANSWER](status, headers, body):
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
@@ -157,7 +165,8 @@ class AsgiApp:
         self._api.counts.streams += 1
         stream.begin_sending(lambda: scope[CONNECTION].break_off())
         try:
-            await send({"type": "http.response.start", "status": 200, "headers": stream_headers(self._api, stream)})
+            headers = [*stream_headers(self._api, stream), *scope.get(PAGE, ())]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
             while await self._send_events(stream, scope, send):
                 pass
             await send({"type": "http.response.body", "body": b""})

@@ -71,8 +71,11 @@ class Origins:
         self._member_names: set[str] = set()
         self.passed: set[bytes] = set()  # hosts that need no second look: most requests have one of few
 
-    def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
-        """Raises `Misdirected` for a foreign Host, `Forbidden` for a foreign page, `Invalid` where one is unclear."""
+    def check(self, headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+        """The Origin of a page that may ask and comes from elsewhere, as another node's; None of all other requests.
+
+        Raises `Misdirected` for a foreign Host, `Forbidden` for a foreign page, `Invalid` where one is unclear.
+        """
         host = origin = fetch_site = None
         for name, value in headers:
             if name == b"host":
@@ -88,9 +91,11 @@ class Origins:
         if host not in self.passed:
             self._check_host(host)
         if host is not None and origin is not None:
-            self._check_origin(origin.decode("latin-1"), host.decode("latin-1"))
-        elif fetch_site in ELSEWHERE:
+            site = self._check_origin(origin.decode("latin-1"), host.decode("latin-1"))
+            return None if self._is_asked(site, host.decode("latin-1")) else origin
+        if fetch_site in ELSEWHERE:
             _check_no_part_of_a_page(headers)
+        return None
 
     def refresh(self) -> None:
         """Look again where the members are. The server does it once a second, and a name that is not known does it."""
@@ -133,14 +138,14 @@ class Origins:
 
     # ---- Origin -----------------------------------------------------------------------------------------------------
 
-    def _check_origin(self, origin: str, host: str) -> None:
+    def _check_origin(self, origin: str, host: str) -> Site:
         site = site_of_origin(origin)
         if site is not None:
             if self._may_ask(site, host):
-                return
+                return site
             self.refresh()
             if self._may_ask(site, host):
-                return
+                return site
         shown = origin.partition("://")[2][:SHOWN]
         advice = (
             ". If it is this node's own page behind a proxy, have the proxy pass the Host header on "
@@ -148,11 +153,16 @@ class Origins:
         )
         raise Forbidden(f"a page of {origin[:SHOWN]!r} may not ask {host[:SHOWN]!r}{advice if site else ''}")
 
-    def _may_ask(self, site: Site, host: str) -> bool:
+    def _is_asked(self, site: Site, host: str) -> bool:
         asked = read_site(host)
-        if asked is not None and asked.name == site.name and site.port in self._ports_of(asked):
-            return True
-        return (site.here, site.port) in self._members or self._is_named(site.name, site.port)
+        return asked is not None and asked.name == site.name and site.port in self._ports_of(asked)
+
+    def _may_ask(self, site: Site, host: str) -> bool:
+        return (
+            self._is_asked(site, host)
+            or (site.here, site.port) in self._members
+            or self._is_named(site.name, site.port)
+        )
 
     def _ports_of(self, asked: Site) -> tuple[int, ...]:
         return self._default_ports if asked.port is None else (asked.port,)

@@ -1,7 +1,8 @@
-// Requests to this node, with the reader's token if there is one. Where one is needed, the page asks for it.
+// Requests to a node, with the reader's token if there is one. Where one is needed, the page asks for it. The node is the
+// one that served the page, until moving.js has it go on at another.
 
 const ANSWER_MS = 4000; // a node that is stopped in its tracks keeps connections open and says nothing
-const KEY = "token"; // of this tab and this node alone; gone when the tab is closed
+const KEY = "token"; // of this tab and this page's address alone; gone when the tab is closed
 
 const $ = (id) => document.getElementById(id);
 
@@ -9,15 +10,29 @@ let token = kept();
 let given = null; // while the page asks for a token: what is waited for
 let isGiven = null;
 
+let base = ""; // of the node that is asked; empty: the one that served the page
+let dead = new AbortController(); // ends what waits for a node that the page has given up
+
 export const hasToken = () => token !== "";
 export const isTokenWanted = () => given !== null;
 export const tokenGiven = () => given ?? Promise.resolve();
+export const isAway = () => base !== "";
+export const origin = () => base || location.origin;
+
+// From now on another node is asked. What still waits for a node that is given up is asked there, too, by whoever asked.
+export function askAt(url, isGivenUp) {
+  base = url;
+  if (!isGivenUp) return;
+  dead.abort();
+  dead = new AbortController();
+}
 
 // A stream has no deadline: it brings a signal of its own.
 export async function ask(path, more = {}, waitMs = ANSWER_MS) {
   const sent = token;
   const headers = sent ? { ...more.headers, Authorization: `Bearer ${sent}` } : more.headers;
-  const answer = await fetch(path, { ...more, headers, signal: more.signal ?? AbortSignal.timeout(waitMs) });
+  const signal = AbortSignal.any([more.signal ?? AbortSignal.timeout(waitMs), dead.signal]);
+  const answer = await fetch(base + path, { ...more, headers, signal, credentials: "omit" });
   if (answer.status === 401 && sent === token) wantToken(sent ? "This token is not known here, or was revoked." : "");
   return answer;
 }

@@ -1,14 +1,15 @@
-// The page: live tallies over /events, nodes every two seconds, votes with an id so that trying again is safe.
+// The page: live tallies over /events, votes with an id so that trying again is safe, lines for a terminal.
 
-import { ask, hasToken, isTokenWanted, tokenGiven } from "./asking.js";
+import { ask, hasToken, isTokenWanted, origin, tokenGiven } from "./asking.js";
 import { change } from "./changing.js";
 import { drawActions, manage } from "./managing.js";
-import { learnRights, mayVote } from "./rights.js";
-import { follow } from "./stream.js";
+import { suspect, watchNode } from "./moving.js";
+import { put, watchNodes } from "./nodes.js";
+import { learnAgain, learnRights, mayVote } from "./rights.js";
+import { follow, followAnew } from "./stream.js";
 
 const POLLS_SHOWN = 50;
 const OPTIONS_SHOWN = 10;
-const NODES_EVERY_MS = 2000;
 const RECONNECT_MS = 2000;
 const RANKS = ["open", "draft", "closed", "archived"]; // in this order they stand on the page
 
@@ -19,14 +20,6 @@ const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFrac
 
 // randomUUID is only there on https and localhost; the page is also read by a bare address.
 const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
-
-// Moving an element takes the focus from what is in it: a reader on the keyboard would lose their place.
-function put(list, item, place) {
-  if (list.children[place] === item) return;
-  const focused = document.activeElement;
-  list.insertBefore(item, list.children[place] ?? null);
-  if (focused !== document.activeElement) focused.focus({ preventScroll: true });
-}
 
 function say(words) {
   const toast = $("toast");
@@ -177,51 +170,14 @@ function writeIn(event, poll) {
   input.value = "";
 }
 
-// ---- nodes ----
-
-const members = new Map(); // id -> its element
-
-async function showNodes() {
-  try {
-    const answer = await ask("/nodes");
-    const { nodes, leader, term } = await answer.json();
-    const served = answer.headers.get("X-Quorate-Node");
-    $("served").textContent = `answered by ${served} · ` +
-      (leader ? `${leader} leads in term ${term}` : "no leader is known, so nothing is counted");
-    $("served").classList.toggle("warn", !leader);
-    $("nodes").classList.remove("old");
-    for (const [id, item] of members) {
-      if (nodes.some((node) => node.id === id)) continue;
-      item.remove();
-      members.delete(id);
-    }
-    nodes.forEach((node, place) => put($("nodes"), showNode(node, node.id === leader, node.id === served), place));
-    linked({ answers: true });
-  } catch {
-    $("served").textContent = "the nodes as they were last seen";
-    $("nodes").classList.add("old");
-    linked({ answers: false });
-    await tokenGiven();
-  }
-  setTimeout(showNodes, NODES_EVERY_MS);
-}
-
-function showNode(node, leads, here) {
-  const item = members.get(node.id) ?? make("node");
-  members.set(node.id, item);
-  const away = node.reachable === false;
-  item.className = away ? "away" : leads ? "leader" : "";
-  const name = item.querySelector("a");
-  name.textContent = node.id;
-  if (!node.http || here) name.removeAttribute("href");
-  else if (name.href !== new URL(node.http).href) name.href = node.http;
-  item.querySelector(".role").textContent = away ? "not reachable" : leads ? "leader" : node.role ?? "";
-  item.querySelector(".facts").textContent = away || node.version === undefined ? (node.http ?? "")
-    : `version ${number.format(node.version)}${node.lag > 0 ? ` · ${number.format(node.lag)} behind` : ""}`;
-  return item;
-}
-
 // ---- the stream ----
+
+function onMoved() {
+  followAnew();
+  learnAgain();
+  drawSoon();
+  for (const place of document.querySelectorAll("footer a")) place.href = origin() + place.pathname + place.search;
+}
 
 const link = { follows: null, answers: null }; // null: not known yet
 
@@ -245,10 +201,10 @@ function drawLines(tally) {
   const vote = { option, poll, id: "me-1" };
   const curl = hasToken() ? 'curl -H "Authorization: Bearer $TOKEN"' : "curl";
   const lines = [
-    ...(tally ? [] : [`${curl} ${location.origin}/polls -d ${quoted({ id: "mood", title: "How are you?", options: ["happy", "sad"] })}`]),
-    `${curl} ${location.origin}/votes -d ${quoted(vote)}`,
-    `${curl} ${location.origin}/polls/${encodeURIComponent(poll)}/results`,
-    `${curl} -N '${location.origin}/events?poll=${encodeURIComponent(poll)}'`, // zsh would take the ? for a pattern,
+    ...(tally ? [] : [`${curl} ${origin()}/polls -d ${quoted({ id: "mood", title: "How are you?", options: ["happy", "sad"] })}`]),
+    `${curl} ${origin()}/votes -d ${quoted(vote)}`,
+    `${curl} ${origin()}/polls/${encodeURIComponent(poll)}/results`,
+    `${curl} -N '${origin()}/events?poll=${encodeURIComponent(poll)}'`, // zsh would take the ? for a pattern,
   ];
   if (drawLines.drawn === lines.join("\n")) return;
   drawLines.drawn = lines.join("\n");
@@ -282,10 +238,14 @@ linked({});
 drawSoon();
 follow({
   opened: onOpened,
-  lost: () => linked({ follows: false }),
+  lost: () => {
+    linked({ follows: false });
+    suspect();
+  },
   told: { results: onTally, deleted: onDeleted },
 });
 manage(say);
 learnRights(drawSoon);
-showNodes();
+watchNode(onMoved);
+watchNodes(linked);
 showVersion();

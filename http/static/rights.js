@@ -30,6 +30,7 @@ export async function learnRights(changed) {
 }
 
 let renew = () => {};
+export const learnAgain = () => renew();
 const renewed = () => new Promise((done) => { renew = done; });
 
 function take(told, areTokens, changed) {

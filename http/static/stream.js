@@ -5,6 +5,11 @@ import { ask, tokenGiven } from "./asking.js";
 const RECONNECT_MS = 1000;
 const SILENT_MS = 40000; // a node that has nothing to tell says so every 15 s
 
+let leaving = new AbortController();
+
+// The stream of the node that is asked now, which may be another one than before.
+export const followAnew = () => leaving.abort();
+
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 // `opened` and `lost` are called as these things happen, for as long as the page is there, and `told` for each event by
@@ -12,7 +17,7 @@ const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 export async function follow({ opened, lost, told }) {
   let seen = ""; // the last version whose tallies were all shown: what comes next is never older
   for (;;) {
-    const leaving = new AbortController();
+    leaving = new AbortController();
     let silence;
     const heard = () => {
       clearTimeout(silence);
@@ -33,9 +38,11 @@ export async function follow({ opened, lost, told }) {
       }
     } catch { /* it broke off; what was shown stays */ }
     clearTimeout(silence);
+    const isMoved = leaving.signal.aborted;
     leaving.abort();
     lost();
-    await (isRefused ? tokenGiven() : sleep(RECONNECT_MS));
+    if (isRefused) await tokenGiven();
+    else if (!isMoved) await sleep(RECONNECT_MS);
   }
 }
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import NODES_DIE, Pages
@@ -40,40 +42,78 @@ def test_a_click_while_the_leader_dies_counts_once(cluster: Cluster, polls: Poll
     expect(counts(page, mood)).to_have_text(["1", "0"])
 
 
-def test_a_page_whose_own_node_died_says_so_and_comes_back(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+def test_a_page_whose_own_node_died_goes_on_at_another_and_returns(
+    cluster: Cluster, polls: Polls, pages: Pages
+) -> None:
     mood = polls.make(["happy", "sad"])
-    here, other = cluster.nodes[:2]
+    here, other, third = cluster.nodes
     page = pages.open(here.url, expected=NODES_DIE)
-    expect(counts(page, mood)).to_have_text(["0", "0"])
-    here.kill()
-    expect(page.locator("#link")).to_have_text(LOST)
-    expect(page.locator("#served")).to_have_text("the nodes as they were last seen")
-    polls.vote(mood, "sad", 3, at=other)
-    here.start()
     expect(page.locator("#link")).to_have_text("live")
+    expect(page.locator("#served")).to_contain_text("answered by")  # it knows the others by now
+    page.get_by_role("button", name="New poll").click()
+    page.get_by_role("dialog", name="New poll").get_by_label("Title").fill("half written")
+    here.kill()
+    expect(page.locator("#moved-words")).to_contain_text(f"{here.id}, which served this page, has not answered since")
+    expect(page.locator("#moved-words")).to_contain_text(re.compile(f"goes on at ({other.id}|{third.id}), and returns"))
+    expect(page.get_by_label("Title")).to_have_value("half written")  # it was not loaded anew
+    page.keyboard.press("Escape")
+    own = page.locator("#nodes li").filter(has_text=here.id)
+    expect(own).to_have_class("away")
+    expect(own).to_contain_text(re.compile("not reachable.*since"))
+    polls.vote(mood, "sad", 3, at=other)
     expect(counts(page, mood)).to_have_text(["0", "3"])
-    expect(page.locator("#served")).to_contain_text("leads in term")
+    option(page, mood, "happy").get_by_role("button").click()
+    expect(page.locator("#toast")).to_have_text("counted: happy")
+    expect(page.locator("#lines code").first).not_to_contain_text(here.url)
+    here.start()
+    expect(page.locator("#moved")).to_be_hidden()
+    expect(page.locator("#link")).to_have_text("live")
+    expect(counts(page, mood)).to_have_text(["1", "3"])
+    expect(page.locator("#served")).to_contain_text(f"answered by {here.id} ")
+    expect(own.locator(".role")).to_have_text(re.compile("leader|follower"))
 
 
-def test_a_node_that_stands_still_does_not_pass_for_live(cluster: Cluster, polls: Polls, pages: Pages) -> None:
-    """The connections of a paused node stay open, so only a deadline shows it. A vote that is sent to it twice then
-    is still counted once."""
+def test_a_node_that_stands_still_is_left_and_a_click_counts_once(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    """The connections of a paused node stay open, so only a deadline shows it. A vote that was sent to it is sent to
+    the next one, with its id."""
     mood = polls.make(["happy", "sad"])
     here, other = cluster.followers()
     page = pages.open(here.url, expected=NODES_DIE)
     expect(page.locator("#link")).to_have_text("live")
+    expect(page.locator("#served")).to_contain_text("answered by")
     here.pause()
     try:
         option(page, mood, "happy").get_by_role("button").click()
         polls.vote(mood, "sad", at=other)
-        expect(page.locator("#link")).to_have_text(LOST)
-        expect(page.locator("#toast")).to_have_text("no answer yet, trying again: happy")
+        expect(page.locator("#moved-words")).to_contain_text(f"{here.id}, which served this page, has not answered")
+        expect(page.locator("#toast")).to_have_text("counted: happy")
+        expect(counts(page, mood)).to_have_text(["1", "1"])
     finally:
         here.resume()
-    expect(page.locator("#toast")).to_have_text("counted: happy")
+    expect(page.locator("#moved")).to_be_hidden()
     expect(page.locator("#link")).to_have_text("live")
-    expect(counts(page, mood)).to_have_text(["1", "1"])
     assert {"happy": 1, "sad": 1} == polls.results(mood, other)
+
+
+def test_where_no_node_answers_none_is_shown_as_well(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    mood = polls.make(["happy", "sad"])
+    here, *others = cluster.nodes
+    page = pages.open(here.url, expected=NODES_DIE)
+    expect(counts(page, mood)).to_have_text(["0", "0"])
+    expect(page.locator("#served")).to_contain_text("answered by")
+    for node in cluster.nodes:
+        node.kill()
+    expect(page.locator("#link")).to_have_text(LOST)
+    expect(page.locator("#moved-words")).to_contain_text("None of the nodes that this page knows is ready")
+    expect(page.locator("#served")).to_contain_text("as they were last seen")
+    expect(page.locator("#nodes li.leader")).to_have_count(0)
+    expect(page.locator("#nodes li.away")).to_have_count(1)
+    expect(page.locator("#nodes li.unknown")).to_have_count(len(others))
+    for node in cluster.nodes:
+        node.start()
+    expect(page.locator("#link")).to_have_text("live")
+    expect(page.locator("#nodes li.leader")).to_have_count(1)
+    expect(page.locator("#moved")).to_be_hidden()
 
 
 def test_without_a_majority_the_page_says_that_nothing_counts(cluster: Cluster, polls: Polls, pages: Pages) -> None:

@@ -187,11 +187,13 @@ def test_a_poll_that_was_deleted_while_the_page_was_cut_off_goes(cluster: Cluste
     here = cluster.nodes[0]
     page = pages.open(here.url, expected=(*NODES_DIE, "status of 410"))
     expect(counts(page, gone)).to_have_text(["0", "0"])
-    here.kill()
+    page.context.set_offline(True)
+    here.kill()  # a stream that is open stays so
     expect(page.locator("#link")).to_have_class("lost")
     polls.move(gone, "closed")
     polls.move(gone, "archived")
     polls.delete(gone)
+    page.context.set_offline(False)
     here.start()
     expect(page.locator("#link")).to_have_text("live")
     expect(card(page, gone)).to_have_count(0)

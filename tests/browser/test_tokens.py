@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.conftest import Pages
+from tests.browser.conftest import NODES_DIE, Pages
 from tests.browser.polls import Polls, counts, option
 from tests.support.cluster import Cluster
 from tests.support.tokens import ONE_OF_EACH, write_tokens
@@ -90,3 +90,23 @@ def test_where_all_may_read_only_a_vote_asks_for_one(readable: Cluster, pages: P
     expect(page.locator("#toast")).to_have_text("counted: happy")
     expect(counts(page, mood)).to_have_text(["1", "0"])
     expect(page.locator("#lines code").first).to_contain_text('-H "Authorization: Bearer $TOKEN"')
+
+
+def test_a_token_goes_on_with_the_page_at_another_node(browser: Browser, tmp_path: Path, pages: Pages) -> None:
+    file = write_tokens(tmp_path / "tokens.toml")
+    settings = {"auth.file": str(file), "auth.anonymous": []}
+    with Cluster(tmp_path / "cluster", 3, settings, token="operate") as cluster:
+        polls = Polls(cluster, "p")
+        mood = polls.make(["happy", "sad"])
+        page = pages.open(cluster.nodes[0].url, expected=(*REFUSED, *NODES_DIE))
+        give(page, "vote")
+        expect(page.locator("#link")).to_have_text("live")
+        expect(page.locator("#served")).to_contain_text("answered by")
+        cluster.nodes[0].kill()
+        option(page, mood, "happy").get_by_role("button").click()
+        expect(page.locator("#toast")).to_have_text("counted: happy")
+        expect(page.locator("#moved-words")).to_contain_text("The page goes on at")
+        expect(page.locator("#link")).to_have_text("live")
+        expect(counts(page, mood)).to_have_text(["1", "0"])
+        expect(page.locator("#token")).to_be_hidden()
+        assert {"happy": 1, "sad": 0} == polls.results(mood, cluster.nodes[1])
