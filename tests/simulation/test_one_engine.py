@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from quorate.cluster.raft import messages
+from quorate.cluster.raft.engine.apply_turns import LATER_S
 from quorate.cluster.raft.engine.elections import FOLLOWER, LEADER
 from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.cluster.raft.engine.replication import WINDOW_BYTES
@@ -113,6 +114,48 @@ def test_messages_of_an_old_term_change_nothing(role: str, message: messages.Mes
         later = [answer.term for _, answer in answers if isinstance(answer, messages.Appended)]
         assert set(later) <= {a.engine.term_now}, "at most it is told our term"
         assert not any(isinstance(answer, messages.Ballot) for _, answer in answers)
+
+
+# ---- heavy entries --------------------------------------------------------------------------------------------------
+
+HEAVY = b"h" * (64 * 1024)
+
+
+@pytest.mark.parametrize("voters", ["abc", "abcde"])
+def test_the_first_follower_applies_a_heavy_entry_at_once(voters: str) -> None:
+    with OneEngine(voters=voters) as a:
+        a.follows(1, HEAVY, commit=2)
+        a.engine.tick()
+        assert [HEAVY] == a.applied
+
+
+def test_every_second_follower_applies_heavy_entries_a_moment_later() -> None:
+    """Then they are all applied: a stream of them makes no queue."""
+    with OneEngine(voters="Aab") as a:
+        a.follows(1, b"x", HEAVY, b"y", commit=4)
+        a.engine.tick()
+        assert [b"x"] == a.applied
+        a.follows(1, HEAVY, HEAVY, prev=(4, 1), commit=6)
+        a.now_s += LATER_S
+        a.engine.tick()
+        assert [b"x", HEAVY, b"y", HEAVY, HEAVY] == a.applied
+        a.follows(1, HEAVY, prev=(6, 1), commit=7)
+        a.engine.tick()
+        assert 5 == len(a.applied)
+        a.now_s += LATER_S
+        a.engine.tick()
+        assert 6 == len(a.applied)
+
+
+def test_a_leader_applies_heavy_entries_at_once() -> None:
+    """Whoever proposed them waits for it, and so does all that comes behind."""
+    with OneEngine(voters="Aab") as a:
+        term = a.leads()
+        index = a.proposes(HEAVY)
+        a.hears("b", appended(term, index))
+        a.syncs()
+        a.engine.tick()
+        assert [ProposalOutcome.COMMITTED] == a.outcomes
 
 
 # ---- what a leader believes -----------------------------------------------------------------------------------------

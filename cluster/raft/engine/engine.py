@@ -17,6 +17,7 @@ from typing import Any, Unpack
 
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine import stock
+from quorate.cluster.raft.engine.apply_turns import HEAVY_BYTES, ApplyTurns, lets_others_go_first
 from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.elections import LEADER, EngineParts
 from quorate.cluster.raft.engine.proposal_outcome import OnOutcome, ProposalOutcome
@@ -38,6 +39,7 @@ class Engine(Replication):
     def __init__(self, node_id: str, voters: Iterable[str], **parts: Unpack[EngineParts]) -> None:
         self._wants_tick = False
         self._has_unsent = False
+        self._turns = ApplyTurns()
         self._noted_at_s = float("-inf")  # when `_committed_noted` was the commit index
         self._committed_noted = self._committed_a_while_ago = 0
         super().__init__(node_id, voters, **parts)
@@ -205,6 +207,8 @@ class Engine(Replication):
         while self.applied_index < self.commit_index:
             index = self.applied_index + 1
             command, _, term = self.journal[index - self.journal.first_index]
+            if not self._may_apply(index, len(command)):
+                break
             crash_point("commit-before-apply")
             result = self._apply_one(command, index, term)
             self._SyncObj__raftLastApplied = index
@@ -215,6 +219,12 @@ class Engine(Replication):
                 break
         self._answer_reads()
         return False
+
+    def _may_apply(self, index: int, size: int) -> bool:
+        """If not, a later tick asks again."""
+        if size <= HEAVY_BYTES or not lets_others_go_first(self.node_id, self.leader_id, self.voters()):
+            return True
+        return self._turns.may_apply(index, self.commit_index, monotonic_s())
 
     def _apply_one(self, command: bytes, index: int, term: int) -> Any:
         kind = command[:1]
