@@ -7,7 +7,7 @@ T := tests/unit
 SEED := 7
 ARGS :=
 
-.PHONY: help setup check unit test seed system services coverage bench elsewhere run settings
+.PHONY: help setup check unit test seed system services coverage bench elsewhere run settings docs
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -48,3 +48,6 @@ run: ## Run a cluster of three nodes in the foreground, with a live view
 
 settings: setup ## Write docs/settings.md anew from the code
 	@$(PYTHON) -m quorate.config > docs/settings.md
+
+docs: setup ## Make a site of the documents, in build/site/html, and check its links
+	@$(PYTHON) scripts/docs.py
