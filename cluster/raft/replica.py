@@ -15,7 +15,7 @@ from quorate.cluster import entry
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.raft import messages
 from quorate.cluster.raft.engine.elections import LEADER
-from quorate.cluster.raft.engine.proposals import Proposals, settle
+from quorate.cluster.raft.engine.proposals import Proposals
 from quorate.cluster.raft.environment import Directory, Environment, ReplicaSettings, blocking, in_words
 from quorate.cluster.raft.leader_clock import LeaderClock
 from quorate.cluster.raft.local_state import LocalState
@@ -309,7 +309,9 @@ class RaftReplica:
             answer.set_exception(NoLeader(f"{self.node_id} hands leadership over"))
         elif (refusal := self._proposals.refusal(len(entry))) is not None:
             answer.set_exception(refusal)
-        elif self._guard(running.engine.propose, entry, lambda applied, outcome: settle(answer, applied, outcome)):
+        elif self._guard(
+            running.engine.propose, entry, lambda applied, outcome: self._proposals.settle(answer, applied, outcome)
+        ):
             self._proposals.add(answer, len(entry))
             self._ticker.soon()
         elif not answer.done():

@@ -23,7 +23,17 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
             ),
             *(
                 f"quorate.{n}"
-                for n in ("crash_points", "fair_lock", "pace", "turns", "unreadable", "vote", "vote_json", "words")
+                for n in (
+                    "crash_points",
+                    "fair_lock",
+                    "measures",
+                    "pace",
+                    "turns",
+                    "unreadable",
+                    "vote",
+                    "vote_json",
+                    "words",
+                )
             ),
             "quorate.cluster.entry",
             "quorate.ingest.social.networks.defaults",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 
 from quorate.cluster.fsm import Applied
 from quorate.cluster.raft.engine.proposal_outcome import ProposalOutcome
 from quorate.crash_points import crash_point
 from quorate.errors import NoLeader, OutcomeUnknown, Overloaded, QuorateError, TooLarge
+from quorate.measures import BYTES, SHORT_SECONDS, Histogram
 from quorate.vote import ENTRY_BYTES_MAX
 
 OPEN_BYTES_MAX = 64 * 1024 * 1024
@@ -18,8 +20,10 @@ class Proposals:
     """The proposals of this node whose outcome is not known yet."""
 
     def __init__(self) -> None:
-        self._open: set[asyncio.Future[Applied]] = set()
+        self._open: dict[asyncio.Future[Applied], tuple[int, float]] = {}  # its size, and when it was proposed
         self._bytes = 0
+        self.commit_times = Histogram(SHORT_SECONDS)  # from the proposal until its proposer is told
+        self.entry_bytes = Histogram(BYTES)
 
     def refusal(self, size: int) -> TooLarge | Overloaded | None:
         """The reason why an entry of this size cannot be proposed, ever or now; None if it can."""
@@ -31,12 +35,12 @@ class Proposals:
         return None
 
     def add(self, answer: asyncio.Future[Applied], size: int) -> None:
-        self._open.add(answer)
         self._bytes += size
-        answer.add_done_callback(lambda done: self._closed(done, size))
+        self._open[answer] = size, perf_counter()
+        answer.add_done_callback(self._closed)
 
-    def _closed(self, answer: asyncio.Future[Applied], size: int) -> None:
-        self._open.discard(answer)
+    def _closed(self, answer: asyncio.Future[Applied]) -> None:
+        size, _ = self._open.pop(answer)
         self._bytes -= size
 
     def fail_all(self, error: QuorateError) -> None:
@@ -44,15 +48,20 @@ class Proposals:
             if not answer.done():
                 answer.set_exception(error)
 
+    def settle(self, answer: asyncio.Future[Applied], applied: Applied, outcome: ProposalOutcome) -> None:
+        """Tell a proposer the outcome."""
+        if answer.done():
+            return
+        if outcome is ProposalOutcome.COMMITTED:
+            crash_point("apply-before-answer")
+            self._measure(answer)
+            answer.set_result(applied)
+        elif outcome is ProposalOutcome.NEVER:
+            answer.set_exception(NoLeader("another leader's entry took its place; nothing was changed"))
+        else:
+            answer.set_exception(OutcomeUnknown("a snapshot passed over it"))
 
-def settle(answer: asyncio.Future[Applied], applied: Applied, outcome: ProposalOutcome) -> None:
-    """Tell a proposer the outcome."""
-    if answer.done():
-        return
-    if outcome is ProposalOutcome.COMMITTED:
-        crash_point("apply-before-answer")
-        answer.set_result(applied)
-    elif outcome is ProposalOutcome.NEVER:
-        answer.set_exception(NoLeader("another leader's entry took its place; nothing was changed"))
-    else:
-        answer.set_exception(OutcomeUnknown("a snapshot passed over it"))
+    def _measure(self, answer: asyncio.Future[Applied]) -> None:
+        size, began_s = self._open[answer]
+        self.commit_times.add(perf_counter() - began_s)
+        self.entry_bytes.add(size)
