@@ -7,7 +7,7 @@ T := tests/unit
 SEED := 7
 ARGS :=
 
-.PHONY: help setup check unit test seed system services coverage bench elsewhere run settings docs
+.PHONY: help setup check unit test seed system services coverage bench elsewhere run settings metrics docs
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -45,6 +45,9 @@ elsewhere: setup ## Break etcd, Redis and Quorate alike, and print what each los
 
 run: ## Run a cluster of three nodes in the foreground, with a live view
 	@scripts/bootstrap.sh $(ARGS)
+
+metrics: setup ## Write docs/metrics.md anew from the code
+	@$(PYTHON) -m quorate.http.metrics > docs/metrics.md
 
 settings: setup ## Write docs/settings.md anew from the code
 	@$(PYTHON) -m quorate.config > docs/settings.md

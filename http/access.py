@@ -10,9 +10,10 @@ What a caller may do with a route's polls, votes and producers is the business o
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
-from quorate.errors import Forbidden, Invalid, Unauthorized
+from quorate.errors import Forbidden, Invalid, OverRate, Unauthorized
 from quorate.http.rates import Rates, let_in
 from quorate.security.caller import Caller
 from quorate.security.roles import RouteRole
@@ -36,6 +37,7 @@ class Access:
         self._refuses = not self._is_open or self._rates.anonymous > 0  # if not, votes must not wait for it
         if file is not None:
             file.on_change(lambda: self._rates.keep(file.tokens))
+        self.refused: Counter[str] = Counter()  # callers, by why: missing, unknown, role, rate
         self._nobody: dict[str, Caller] = {}  # by address: most requests come from few addresses, and have no token
 
     def admit(self, needed: RouteRole, scope: dict[str, Any]) -> Caller:
@@ -54,7 +56,7 @@ class Access:
             if not caller.may(needed):
                 self._refuse(caller, needed, credentials)
             if caller.bucket is not None and needed != "public":
-                let_in(caller)
+                self._let_in(caller)
         return caller
 
     def holds(self, caller: Caller) -> bool:
@@ -91,8 +93,16 @@ class Access:
             return self._nobody.get(address) or self._remember(address)
         return Caller(_plain(address), token.role, token, self._rates.of_token(token))
 
+    def _let_in(self, caller: Caller) -> None:
+        try:
+            let_in(caller)
+        except OverRate:
+            self.refused["rate"] += 1
+            raise
+
     def _refuse(self, caller: Caller, needed: RouteRole, credentials: bytes | None) -> None:
         if caller.token is not None:
+            self.refused["role"] += 1
             raise Forbidden(
                 f"the token {caller.name} has the role {caller.role}, and this needs {needed}",
                 role=caller.role,
@@ -106,6 +116,7 @@ class Access:
             words = "this token is not known here: it was revoked, or belongs to another cluster"
         else:
             words = "Authorization is not of the form Bearer TOKEN"
+        self.refused[_state(credentials)] += 1
         raise Unauthorized(f"this needs the role {needed}; {words}", needed=needed, token=_state(credentials))
 
 

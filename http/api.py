@@ -26,6 +26,7 @@ from quorate.http.limits import Limits
 from quorate.http.origins import Origins
 from quorate.http.parse_pool import ParsePool
 from quorate.http.refusals import RefusalWords
+from quorate.measures import Measures
 from quorate.security.caller import Caller
 from quorate.turns import ThreadTurns, Turns
 from quorate.words import Action
@@ -121,6 +122,7 @@ class Api:
     nodes: Callable[[], Awaitable[Sequence[Mapping[str, Any]]]]  # each member as GET /nodes shows it
     status: Callable[[], Mapping[str, Any]]  # all that GET /status shows; called on the loop
     version: Callable[[], Mapping[str, Any]]
+    measures: Callable[[], Measures] = Measures  # for GET /metrics
     operator: Operator | None = None
     adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None  # by name, or (None) all sinks
     settings: Settings | None = None

@@ -5,23 +5,7 @@ A call of a counter of prometheus-client takes a microsecond, an integer 40 ns. 
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
-SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
-
-
-class LatencyHistogram:
-    """How long the answers of one route took, in seconds."""
-
-    __slots__ = ("buckets", "sum_s")
-
-    def __init__(self) -> None:
-        self.buckets = [0] * (len(SECONDS) + 1)
-        self.sum_s = 0.0
-
-    def add(self, seconds: float) -> None:
-        self.buckets[bisect_left(SECONDS, seconds)] += 1
-        self.sum_s += seconds
+from quorate.measures import Histogram
 
 
 class Counts:
@@ -29,7 +13,7 @@ class Counts:
 
     def __init__(self) -> None:
         self.requests: dict[tuple[str, int], int] = {}  # (route, status) -> how many
-        self.latencies: dict[str, LatencyHistogram] = {}
+        self.latencies: dict[str, Histogram] = {}
         self.applied = 0
         self.duplicates = 0
         self.rejected: dict[str, int] = {}  # reason -> how many
@@ -45,5 +29,5 @@ class Counts:
         self.requests[key] = self.requests.get(key, 0) + 1
         latency = self.latencies.get(route)
         if latency is None:
-            latency = self.latencies[route] = LatencyHistogram()
+            latency = self.latencies[route] = Histogram()
         latency.add(seconds)

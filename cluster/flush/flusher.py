@@ -29,6 +29,7 @@ from quorate.cluster.fsm import Applied
 from quorate.cluster.loop_bridge import Deposed, LoopBridge
 from quorate.cluster.replica import Replica
 from quorate.errors import NotReady, QuorateError
+from quorate.measures import Histogram
 from quorate.sinks.importable import ImportableSink
 from quorate.sinks.sink import Sink, SinkError, WriteOutcome
 
@@ -83,6 +84,7 @@ class Flusher:
         self._last_error_s = 0.0  # monotonic
         self._flushes = 0
         self._failures = 0
+        self.flush_times = Histogram()  # of flushes that succeeded
         self._documents = dict.fromkeys(WriteOutcome, 0)
 
     @property
@@ -227,6 +229,7 @@ class Flusher:
 
     def _succeeded(self, leadership: Leadership, flush: Flush) -> None:
         self._flushes += 1
+        self.flush_times.add(flush.ended_s - flush.began_s)
         self._count(flush.outcomes)
         if self._leadership is leadership:
             if self.phase is not Phase.FLUSHING:

@@ -21,6 +21,7 @@ from quorate.cluster.flush.imports import Imports
 from quorate.cluster.flush.sink_status import SinkStatus
 from quorate.cluster.replica import Replica
 from quorate.errors import Invalid, NotReady
+from quorate.measures import Histogram
 from quorate.sinks.deletable import DeletableSink
 from quorate.sinks.importable import ImportableSink
 from quorate.sinks.sink import Sink, SinkError
@@ -78,6 +79,9 @@ class Flushers:
     def status(self) -> Mapping[str, SinkStatus]:
         """What /status says of each sink."""
         return {name: flusher.status() for name, flusher in self._flushers.items()}
+
+    def flush_times(self) -> Mapping[str, Histogram]:
+        return {name: flusher.flush_times for name, flusher in self._flushers.items()}
 
     async def adopt(self, command: Command, name: str | None = None) -> Adopted:
         """Take one sink over, or all: other clusters' documents become this cluster's, and the generation goes up.

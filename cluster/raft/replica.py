@@ -35,6 +35,7 @@ from quorate.cluster.raft.transport.handshake.introduction import Introduction
 from quorate.cluster.replica import LogPoint, PeerHandler
 from quorate.crash_points import crash_point
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
+from quorate.measures import Histogram
 
 ANNOUNCE_COMMIT_S = 0.01  # followers learn of a commit with the next entries, or after this time
 
@@ -363,6 +364,11 @@ class RaftReplica:
             clock_jumps_refused=self.clock.refused,
             clock_offsets_ms=self._clocks.offsets_ms(),
         )
+
+    def measures(self) -> Mapping[str, Histogram]:
+        """What it has measured since it runs, by name: commit, entry_bytes, apply; sync as soon as it has a log."""
+        sync = {} if self._opened is None else {"sync": self._opened.engine.journal.sync_times}
+        return self._proposals.measures() | {"apply": self._state.apply_times} | sync
 
     # ---- members ----------------------------------------------------------------------------------------------------
 

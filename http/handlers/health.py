@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any
 
 from quorate import shown
 from quorate.errors import Invalid
 from quorate.http.api import Api
-from quorate.http.counts import Counts
+from quorate.http.metrics.observation import Observation
 from quorate.http.operation import OBJECT, STRING, Operation, flag
 from quorate.http.reply import Reply, reply, text
 from quorate.http.request import Request, once, read_query
@@ -58,12 +56,17 @@ async def show_metrics(api: Api, request: Request) -> Rendering:
     form = once(read_query(request.query, frozenset({"format"})), "format", "text")
     if form not in ("text", "json"):
         raise Invalid(f"format is {form!r}; give text or json")
-    return partial(_render, api.counts, api.status(), form)
+    return partial(_render, _observe(api), form)
 
 
-def _render(counts: Counts, status: Mapping[str, Any], form: str) -> Reply:
-    from quorate.http import metrics  # not at the start of a node: it imports Prometheus' client
+def _observe(api: Api) -> Observation:
+    checks = {check.name: check.run().ready for check in api.checks if not check.sync}
+    return Observation(api.status(), api.counts, api.measures(), dict(api.access.refused), checks)
+
+
+def _render(observation: Observation, form: str) -> Reply:
+    from quorate.http.metrics import rendering  # not at the start of a node: it imports Prometheus' client
 
     if form == "json":
-        return reply(metrics.as_json(counts, status))
-    return Reply(200, metrics.as_text(counts, status), TEXT_FORMAT)
+        return reply(rendering.as_json(observation))
+    return Reply(200, rendering.as_text(observation), TEXT_FORMAT)

@@ -163,6 +163,7 @@ class Node:
             nodes=cluster.nodes,
             status=report.status,
             version=report.version,
+            measures=report.measures,
             operator=Admin(self.replica),
             adopt_sink=self._adopt_sink,
             settings=self.settings,

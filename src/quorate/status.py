@@ -22,6 +22,7 @@ from quorate.cluster.state.tombstones import TOMBSTONES_MAX
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config, masked_config
 from quorate.http.limits import Limits
+from quorate.measures import Measures
 from quorate.tls_report import TlsStatus
 from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTIONS_PER_POLL_MAX, POLLS_MAX, WEIGHT_MAX
 
@@ -152,6 +153,9 @@ class StatusReport:
         )
         built: Mapping[str, Any] = msgspec.to_builtins(version)
         return built
+
+    def measures(self) -> Measures:
+        return Measures(self._replica.measures(), self._flushers.flush_times())
 
     def _uptime_s(self) -> float:
         return round(time.monotonic() - self._started_s, 1)

@@ -22,8 +22,11 @@ class Proposals:
     def __init__(self) -> None:
         self._open: dict[asyncio.Future[Applied], tuple[int, float]] = {}  # its size, and when it was proposed
         self._bytes = 0
-        self.commit_times = Histogram(SHORT_SECONDS)  # from the proposal until its proposer is told
-        self.entry_bytes = Histogram(BYTES)
+        self._commit_times = Histogram(SHORT_SECONDS)  # from the proposal until its proposer is told
+        self._entry_bytes = Histogram(BYTES)
+
+    def measures(self) -> dict[str, Histogram]:
+        return {"commit": self._commit_times, "entry_bytes": self._entry_bytes}
 
     def refusal(self, size: int) -> TooLarge | Overloaded | None:
         """The reason why an entry of this size cannot be proposed, ever or now; None if it can."""
@@ -63,5 +66,5 @@ class Proposals:
 
     def _measure(self, answer: asyncio.Future[Applied]) -> None:
         size, began_s = self._open[answer]
-        self.commit_times.add(perf_counter() - began_s)
-        self.entry_bytes.add(size)
+        self._commit_times.add(perf_counter() - began_s)
+        self._entry_bytes.add(size)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from time import perf_counter
 from typing import TypeVar, overload
 
 from quorate.cluster.raft.storage import segments
@@ -27,6 +28,7 @@ from quorate.cluster.raft.storage.snapshot_store import SnapshotMeta
 from quorate.cluster.raft.storage.writer import Writer
 from quorate.crash_points import crash_point
 from quorate.errors import DataError, QuorateError
+from quorate.measures import SHORT_SECONDS, Histogram
 
 SEGMENT_BYTES = 16 * 1024 * 1024
 # Overwriting zeros costs a sync less than growing the file does: see docs/design/storage.md.
@@ -58,6 +60,7 @@ class Journal:
         self.synced_index = replayed.last.index  # the index of the last durable entry
         self.bytes_in_memory = 0
         self.pending_bytes = 0  # of records that the writer has not got yet: grows while a sync lasts
+        self.sync_times = Histogram(SHORT_SECONDS)  # of groups, written and synced; the disk thread fills it
         self._files = files
         self._writer = writer
         self._on_synced, self._on_failure = on_synced, on_failure
@@ -287,7 +290,15 @@ class Journal:
         pending, self._pending, self.pending_bytes = self._pending, [], 0
         group, position, vote = self._group(pending), self.position, (self._term, self._ballot)
         self._writing = True
-        self._writer.run(lambda: self._unless_failed(group), lambda result: self._written(position, vote, result))
+        self._writer.run(
+            lambda: self._unless_failed(lambda: self._time(group)),
+            lambda result: self._written(position, vote, result),
+        )
+
+    def _time(self, group: Callable[[], None]) -> None:
+        began_s = perf_counter()
+        group()
+        self.sync_times.add(perf_counter() - began_s)
 
     def _written(self, position: int, vote: tuple[int, str | None], result: BaseException | None) -> None:
         self._writing = False

@@ -11,8 +11,8 @@ from urllib.parse import quote
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from quorate.http import metrics
-from quorate.http.counts import Counts
+from quorate.http.metrics import rendering
+from quorate.http.metrics.observation import Observation
 from tests.support.http_node import MOOD, Node, running
 
 COMPOSED = unicodedata.normalize("NFC", "café")
@@ -89,13 +89,9 @@ def test_a_body_compressed_by_its_transfer_coding_is_refused_by_its_name(node: N
 
 @pytest.mark.parametrize("ids", [["n-1", "n.1", "n_1"], ["é", "è"], ["a b", "a\nb", 'a"b', "a\\b"], ["total", "1"]])
 def test_metrics_are_valid_whatever_the_ids_of_nodes_are(ids: list[str]) -> None:
-    links = {id: {"queued": place, "open": True} for place, id in enumerate(ids)}
-    text = metrics.as_text(Counts(), {"raft": {"links": links, "queued": 9}}).decode()
-    families = list(text_string_to_metric_families(text))
-    names = [family.name for family in families]
-    assert len(set(names)) == len(names)
-    queued = [sample.value for family in families for sample in family.samples if sample.name.endswith("_queued")]
-    assert sorted([*range(len(ids)), 9.0]) == sorted(queued)
-    samples = [(sample.name, *sorted(sample.labels.items())) for family in families for sample in family.samples]
-    assert len(set(samples)) == len(samples)
-    assert set(names) <= set(metrics.as_json(Counts(), {"raft": {"links": links, "queued": 9}}))
+    links = {id: {"backlog_bytes": place, "open": True} for place, id in enumerate(ids)}
+    observation = Observation({"raft": {"role": "leader", "links": links}})
+    families = list(text_string_to_metric_families(rendering.as_text(observation).decode()))
+    (backlog,) = (family for family in families if family.name == "quorate_raft_peer_backlog_bytes")
+    assert dict(enumerate(ids)) == {sample.value: sample.labels["peer"] for sample in backlog.samples}
+    assert {family.name for family in families} == set(rendering.as_json(observation))

@@ -1,0 +1,115 @@
+"""One scrape of each of two real nodes that have all parts: a sink, a source, Consul, tokens and TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from quorate.config import Config, load
+from quorate.node import Node
+from quorate.processes.ports import free_ports
+from tests.support.certificates import Authority
+from tests.support.tokens import write_tokens
+
+NOBODY = "127.0.0.1:1"  # nothing listens there
+
+
+class Scraped:
+    """`all_of_it` has what both nodes said, as text; `leader` and `follower` each one's."""
+
+    def __init__(self, leader: str, follower: str) -> None:
+        self.leader, self.follower = leader, follower
+        self.all_of_it = leader + follower
+
+
+@pytest.fixture(scope="session")
+def scraped(tmp_path_factory: pytest.TempPathFactory) -> Scraped:
+    return asyncio.run(_scrape(tmp_path_factory.mktemp("metrics")))
+
+
+async def _scrape(folder: Path) -> Scraped:
+    authority = Authority(folder)
+    cert, key = authority.issue()
+    roles = {"read": "read", "manage": "manage", "vote": "vote"}
+    tokens = write_tokens(folder / "tokens.toml", roles, bounds={"vote": "share = 1"})
+    raft_key, raft_ports = secrets.token_hex(32), free_ports(2)
+    configs = [_config(folder, f"n{place}", raft_key, raft_ports, [cert, key, tokens]) for place in (1, 2)]
+    async with contextlib.AsyncExitStack() as stack:
+        nodes = [await stack.enter_async_context(_running(config)) for config in configs]
+        await _until(lambda: any(node.replica.is_leader for node in nodes))
+        await _until(lambda: all(node.replica.leader and node.http.listening for node in nodes))
+        leader, follower = sorted(nodes, key=lambda node: not node.replica.is_leader)
+        ask = _asker(authority.client_context(), leader)
+        await ask(
+            "POST", "/polls", "manage", {"id": "mood", "title": "How?", "options": ["happy", "sad"], "state": "open"}
+        )
+        await ask("POST", "/votes", "vote", {"option": "happy", "poll": "mood", "id": "u1"})
+        await ask("GET", "/metrics", "made up", status="401")
+        await ask("POST", "/votes", "read", {"option": "happy"}, status="403")
+        await _until(lambda: all(each.caught_up()[0] and each.last_flush for each in leader.flushers))
+        await _until(lambda: leader.replica.status().clock_offsets_ms)
+        context = authority.client_context()
+        return Scraped(*[await _asker(context, node)("GET", "/metrics", "read") for node in (leader, follower)])
+
+
+def _config(folder: Path, id: str, raft_key: str, raft_ports: Sequence[int], files: Sequence[Path]) -> Config:
+    cert, key, tokens = files
+    flags = {
+        "node.id": id,
+        "node.data": str(folder / id),
+        "http.listen": "127.0.0.1:0",
+        "http.tls_cert": str(cert),
+        "http.tls_key": str(key),
+        "auth.file": str(tokens),
+        "auth.anonymous": "",
+        "raft.listen": f"127.0.0.1:{raft_ports[int(id[1:]) - 1]}",
+        "raft.peers": ",".join(f"n{place}=127.0.0.1:{port}" for place, port in enumerate(raft_ports, 1)),
+        "raft.bootstrap": "true",
+        "raft.key": raft_key,
+        "flush.sinks": "sqlite",
+        "flush.interval_ms": "50",
+        "sqlite.path": str(folder / "ballots.db"),
+        "nsq.nsqd": NOBODY,
+        "consul.address": NOBODY,
+    }
+    return load(env={}, flags=flags).config
+
+
+@contextlib.asynccontextmanager
+async def _running(config: Config) -> AsyncIterator[Node]:
+    node = Node(config)
+    run = asyncio.create_task(node.run())
+    try:
+        yield node
+    finally:
+        node.ask_to_stop()
+        await run
+
+
+def _asker(context: ssl.SSLContext, node: Node):  # type: ignore[no-untyped-def]
+    port = int(node.http.listening[0].rpartition(":")[2])
+
+    async def ask(method: str, path: str, token: str, body: object = None, status: str = "20") -> str:
+        data = b"" if body is None else json.dumps(body).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+        head = f"{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nAuthorization: Bearer {token}\r\n"
+        writer.write(f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data)
+        answer = await reader.read()
+        writer.close()
+        assert answer.startswith(f"HTTP/1.1 {status}".encode()), answer
+        return answer.partition(b"\r\n\r\n")[2].decode()
+
+    return ask
+
+
+async def _until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
