@@ -7,7 +7,7 @@ T := tests/unit
 SEED := 7
 ARGS :=
 
-.PHONY: help setup check unit test seed system services coverage bench elsewhere run settings metrics docs
+.PHONY: help setup check unit test seed system services coverage bench elsewhere run settings metrics references docs
 
 help: ## List these commands
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile | expand -t 16
@@ -51,6 +51,9 @@ metrics: setup ## Write docs/metrics.md anew from the code
 
 settings: setup ## Write docs/settings.md anew from the code
 	@$(PYTHON) -m quorate.config > docs/settings.md
+
+references: setup ## Write docs/commands.md and docs/http.md anew from the code
+	@$(PYTHON) -m scripts.references
 
 docs: setup ## Make a site of the documents, in build/site/html, and check its links
 	@$(PYTHON) scripts/docs.py
