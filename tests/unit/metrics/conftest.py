@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from quorate.config import Config, load
 from quorate.node import Node
@@ -22,11 +23,14 @@ NOBODY = "127.0.0.1:1"  # nothing listens there
 
 
 class Scraped:
-    """`all_of_it` has what both nodes said, as text; `leader` and `follower` each one's."""
+    """What each node said, as text, and `shown`: the labels of each sample of both, by the sample's name."""
 
     def __init__(self, leader: str, follower: str) -> None:
         self.leader, self.follower = leader, follower
-        self.all_of_it = leader + follower
+        self.shown: dict[str, list[dict[str, str]]] = {}
+        for family in (family for text in (leader, follower) for family in text_string_to_metric_families(text)):
+            for sample in family.samples:
+                self.shown.setdefault(sample.name, []).append(dict(sample.labels))
 
 
 @pytest.fixture(scope="session")

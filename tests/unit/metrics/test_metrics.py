@@ -68,7 +68,7 @@ def test_two_real_nodes_say_what_happened(scraped: Scraped) -> None:
     assert (1, 0) == tuple(leader[("quorate_raft_role", role)] for role in ("leader", "follower"))
     assert 1 == leader[("quorate_votes_total", "applied")] == leader[("quorate_dedup_share_held_ids", "1")]
     assert 1 == leader[("quorate_sink_phase", "flushing", "sqlite")]
-    assert 1 == leader[("quorate_sink_documents_total", "written", "sqlite")]
+    assert leader[("quorate_sink_documents_total", "written", "sqlite")] >= 1
     assert 0 == leader[("quorate_consul_registered",)]
     refused = {why: leader[("quorate_auth_refused_total", why)] for why in REFUSED_WHY}
     assert {"missing": 0, "unknown": 1, "role": 1, "rate": 0} == refused
