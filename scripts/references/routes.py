@@ -174,7 +174,8 @@ def _errors(problem: Shown) -> Iterator[str]:
 
 
 def _kinds(above: type[errors.QuorateError]) -> Iterable[type[errors.QuorateError]]:
-    if above not in STOPPERS:
+    """Those of one module alone: which others there are depends on what is imported."""
+    if above not in STOPPERS and above.__module__ == errors.__name__:
         yield above
         for below in above.__subclasses__():
             yield from _kinds(below)
