@@ -9,6 +9,7 @@ from quorate.http.metrics.metric import Sample, ShownMetric, Take, of_status
 from quorate.http.metrics.observation import Observation
 
 REFUSED_WHY = ("missing", "unknown", "role", "rate")
+CERTIFICATES = {"http": "tls", "links": "link_tls"}  # what for -> where /status has it
 
 
 def _count(read: Callable[[Counts], int]) -> Take:
@@ -27,6 +28,11 @@ def _votes(observed: Observation) -> list[Sample]:
     counts = observed.counts
     outcomes = {"applied": counts.applied, "duplicate": counts.duplicates, **counts.rejected}
     return [((outcome,), votes) for outcome, votes in outcomes.items()]
+
+
+def _tls(field: str, scale: float = 1) -> Take:
+    parts = {use: of_status(f"{part}.{field}", scale=scale) for use, part in CERTIFICATES.items()}
+    return lambda observed: [((use,), found) for use, take in parts.items() for _, found in take(observed)]
 
 
 def _refused(observed: Observation) -> list[Sample]:
@@ -129,19 +135,22 @@ HTTP = [
     ShownMetric(
         "quorate_tls_certificate_left_seconds",
         "gauge",
-        "Until the certificate for HTTPS ends; below 0 after that",
-        of_status("tls.days_left", scale=86_400),
+        "Until the certificate for HTTPS (http), or for the links between nodes (links), ends; below 0 after that",
+        _tls("days_left", scale=86_400),
+        ["use"],
     ),
     ShownMetric(
         "quorate_tls_files_good",
         "gauge",
-        "0: the files of the certificate cannot be taken, so the one that was read before goes on",
-        of_status("tls.files_good"),
+        "0: the files of that certificate cannot be taken, so the one that was read before goes on",
+        _tls("files_good"),
+        ["use"],
     ),
     ShownMetric(
         "quorate_tls_changes_total",
         "counter",
         "How often another certificate was taken since the node runs",
-        of_status("tls.changes"),
+        _tls("changes"),
+        ["use"],
     ),
 ]

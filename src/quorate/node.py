@@ -146,6 +146,7 @@ class Node:
             listening=self._listening,
             auth=auth.status,
             tls=None if self.tls is None else TlsReport(self.tls).status,
+            link_tls=None if (links := self._link_tls()) is None else links.status,
         )
         return Api(
             replica=self.replica,
@@ -178,10 +179,13 @@ class Node:
         checks = [Check("settings", self.settings_watch.check), Check("tokens", auth.check)]
         if self.tls is not None:
             checks.append(Check("certificate", TlsReport(self.tls).check))
-        links = self.replica.settings.credentials.tls
-        if isinstance(links, LinkContexts):
-            checks.append(Check("link certificate", TlsReport(links.live, "raft.tls_cert", "peers").check))
+        if (links := self._link_tls()) is not None:
+            checks.append(Check("link certificate", links.check))
         return checks
+
+    def _link_tls(self) -> TlsReport | None:
+        links = self.replica.settings.credentials.tls
+        return TlsReport(links.live, "raft.tls_cert", "peers") if isinstance(links, LinkContexts) else None
 
     def _listening(self) -> Mapping[str, Sequence[str]]:
         return {"http": self.http.listening, "raft": self.replica.transport.listening}

@@ -86,6 +86,7 @@ class Status(msgspec.Struct):
     submit: SubmitStatus
     auth: AuthStatus
     tls: TlsStatus | None  # None: HTTP is served without TLS
+    link_tls: TlsStatus | None  # of the links between nodes; None: they have a shared key
     limits: LimitsStatus
     config: Mapping[str, Any]  # without secrets
 
@@ -114,11 +115,12 @@ class StatusReport:
         listening: Callable[[], Mapping[str, Sequence[str]]],
         auth: Callable[[], AuthStatus],
         tls: Callable[[], TlsStatus] | None,
+        link_tls: Callable[[], TlsStatus] | None,
     ) -> None:
         self._config, self._limits = config, limits
         self._replica, self._submitter = replica, submitter
         self._flushers, self._sources, self._registration = flushers, sources, registration
-        self._listening, self._auth, self._tls = listening, auth, tls
+        self._listening, self._auth, self._tls, self._link_tls = listening, auth, tls, link_tls
         self._started_s = time.monotonic()
 
     def status(self) -> Mapping[str, Any]:
@@ -137,6 +139,7 @@ class StatusReport:
             submit=SubmitStatus(self._submitter.waiting_bytes),
             auth=self._auth(),
             tls=None if self._tls is None else self._tls(),
+            link_tls=None if self._link_tls is None else self._link_tls(),
             limits=_limits_status(self._limits),
             config=masked_config(self._config),
         )

@@ -75,7 +75,7 @@ async def see(context: ssl.SSLContext, port: int, *, good: bool, changes: int) -
     assert 9 < status["days_left"] <= 10
     verbose = await ask(context, port, "/readyz?verbose")
     assert ("[+] certificate good until" if good else "[+] certificate ALARM: http.tls_cert cannot be taken") in verbose
-    assert f"quorate_tls_files_good {float(good)}" in await ask(context, port, "/metrics")
+    assert f'quorate_tls_files_good{{use="http"}} {float(good)}' in await ask(context, port, "/metrics")
 
 
 def test_a_node_with_a_bad_certificate_does_not_start(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

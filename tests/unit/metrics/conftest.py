@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -40,11 +39,10 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Scraped:
 
 async def _scrape(folder: Path) -> Scraped:
     authority = Authority(folder)
-    cert, key = authority.issue()
     roles = {"read": "read", "manage": "manage", "vote": "vote"}
     tokens = write_tokens(folder / "tokens.toml", roles, bounds={"vote": "share = 1"})
-    raft_key, raft_ports = secrets.token_hex(32), free_ports(2)
-    configs = [_config(folder, f"n{place}", raft_key, raft_ports, [cert, key, tokens]) for place in (1, 2)]
+    raft_ports = free_ports(2)
+    configs = [_config(folder, f"n{place}", raft_ports, authority, tokens) for place in (1, 2)]
     async with contextlib.AsyncExitStack() as stack:
         nodes = [await stack.enter_async_context(_running(config)) for config in configs]
         await _until(lambda: any(node.replica.is_leader for node in nodes))
@@ -63,8 +61,9 @@ async def _scrape(folder: Path) -> Scraped:
         return Scraped(*[await _asker(context, node)("GET", "/metrics", "read") for node in (leader, follower)])
 
 
-def _config(folder: Path, id: str, raft_key: str, raft_ports: Sequence[int], files: Sequence[Path]) -> Config:
-    cert, key, tokens = files
+def _config(folder: Path, id: str, raft_ports: Sequence[int], authority: Authority, tokens: Path) -> Config:
+    cert, key = authority.issue()
+    own_cert, own_key = authority.issue(id, [id])
     flags = {
         "node.id": id,
         "node.data": str(folder / id),
@@ -76,7 +75,9 @@ def _config(folder: Path, id: str, raft_key: str, raft_ports: Sequence[int], fil
         "raft.listen": f"127.0.0.1:{raft_ports[int(id[1:]) - 1]}",
         "raft.peers": ",".join(f"n{place}=127.0.0.1:{port}" for place, port in enumerate(raft_ports, 1)),
         "raft.bootstrap": "true",
-        "raft.key": raft_key,
+        "raft.tls_cert": str(own_cert),
+        "raft.tls_key": str(own_key),
+        "raft.tls_ca": str(authority.file),
         "flush.sinks": "sqlite",
         "flush.interval_ms": "50",
         "sqlite.path": str(folder / "ballots.db"),
