@@ -1,4 +1,4 @@
-"""Every example of docs/client.md, run against a real cluster whose first node is dead.
+"""Every example of docs/client.md, cookbook.md and start.md, run against a real cluster whose first node is dead.
 
 Python runs here; curl, JavaScript and Go by their own programs, each of them twice: its vote counts once.
 """
@@ -20,6 +20,11 @@ from tests.support.cluster import Cluster
 PAGE = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```", PAGE, re.S | re.M)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
+RECIPES = [
+    text
+    for page in ("cookbook.md", "start.md")
+    for text in re.findall(r"^```python\n(.*?)^```", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.S | re.M)
+]
 GO = shutil.which("go") or shutil.which("/usr/local/go/bin/go")
 
 
@@ -47,13 +52,25 @@ def test_each_language_has_its_example() -> None:
 @pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_python(cluster: Cluster, number: int, capsys: pytest.CaptureFixture[str]) -> None:
     """What an example says that it prints, it prints. Only the first poll's numbers depend on what ran before."""
-    exec(compile(here(PYTHON[number], cluster), f"docs/client.md, example {number}", "exec"), {"__name__": "example"})
-    said = re.findall(r"print\(.*\)  # (.*)$", PYTHON[number], re.M)
-    printed = capsys.readouterr().out.splitlines()
+    printed, said = outcome(PYTHON[number], cluster, capsys)
     if number:
         assert set(said) <= set(printed)
     else:
         assert said == printed
+
+
+@pytest.mark.parametrize("number", range(len(RECIPES)))
+def test_recipe(cluster: Cluster, number: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Each has polls of its own, so all that it says is so."""
+    printed, said = outcome(RECIPES[number], cluster, capsys)
+    assert said == printed[: len(said)]
+    assert printed
+
+
+def outcome(text: str, cluster: Cluster, capsys: pytest.CaptureFixture[str]) -> tuple[list[str], list[str]]:
+    """What an example prints, and what it says that it prints."""
+    exec(compile(here(text, cluster), "an example", "exec"), {"__name__": "example"})
+    return capsys.readouterr().out.splitlines(), re.findall(r"print\(.*\)  # (.*)$", text, re.M)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")

@@ -43,7 +43,7 @@ class Reader:
         self.folder = folder
         self.port = first_of_free_ports()
         self.urls = [f"http://127.0.0.1:{self.port + at}" for at in range(len(NODES))]
-        command = [sys.executable, "-m", "quorate", "dev", "--nodes", "3", "--port", str(self.port)]
+        command = [sys.executable, "-m", "quorate", "dev", "--nodes", "3", "--port", str(self.port), "--restart"]
         self.dev = Process("dev", command, folder / "dev.txt", cwd=folder)
 
     def here(self, text: str) -> str:
