@@ -134,6 +134,11 @@ class Batch:
         self._parts: dict[int, _Part] = {}  # by share
         self._tickets: list[Ticket] = []
 
+    @property
+    def requests(self) -> int:
+        """How many have joined."""
+        return len(self._tickets)
+
     def _ticket(self, read: Callable[[int, list[Result]], Any], deadline_s: float) -> Ticket:
         ticket = Ticket(read)
         self._tickets.append(ticket)

@@ -32,6 +32,7 @@ from quorate.cluster.submit.leader_call import LeaderCall, may_try_again, unread
 from quorate.cluster.submit.open_batches import BATCH_BYTES, OpenBatches
 from quorate.crash_points import crash_point
 from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded
+from quorate.measures import COUNTS, Histogram
 from quorate.unreadable import UNREADABLE
 from quorate.vote import ENTRY_BYTES_MAX
 
@@ -72,6 +73,7 @@ class BatchQueue:
         self._sweeping: asyncio.TimerHandle | None = None
         self._stopped = False
         self.waiting_bytes = 0
+        self.batch_requests = Histogram(COUNTS)
         replica.on_leadership(self._on_leadership)
 
     # ---- joining ----------------------------------------------------------------------------------------------------
@@ -114,6 +116,7 @@ class BatchQueue:
 
     def _encode(self, batch: Batch) -> None:
         """Close an open batch: nothing joins it any more."""
+        self.batch_requests.add(batch.requests)
         answer: asyncio.Future[BatchAnswer] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(lambda done: self._settle(batch, done))
         self._pending.add(PendingBatch(batch.encode(), batch.deadline_s, answer))

@@ -23,6 +23,7 @@ from quorate.cluster.submit.choices import choice_of, count_choices, key_of
 from quorate.cluster.submit.early_answers import MANY, CatchUp, EarlyAnswers
 from quorate.cluster.submit.old_votes import TOO_OLD, old_votes
 from quorate.errors import Deleted, NotReady, QuorateError, TooLarge
+from quorate.measures import Histogram
 from quorate.vote import Outcome, Rejection, Tallied, Vote
 
 VERY_MANY = 2_000  # votes; to put more into a batch takes the loop a millisecond
@@ -186,6 +187,11 @@ class Submitter:
     @property
     def waiting_bytes(self) -> int:
         return self._queue.waiting_bytes
+
+    @property
+    def batch_requests(self) -> Histogram:
+        """How many requests left together."""
+        return self._queue.batch_requests
 
     def stop(self) -> None:
         """Refuse what waits (surely not counted). What was sent ends with its own answer. Idempotent."""

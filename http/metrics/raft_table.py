@@ -145,6 +145,12 @@ RAFT = [
         _measured("entry_bytes"),
     ),
     ShownMetric(
+        "quorate_submit_batch_requests",
+        "histogram",
+        "Requests that came to this node and left in one batch; an entry holds batches of several nodes",
+        _measured("batch_requests"),
+    ),
+    ShownMetric(
         "quorate_raft_peer_open",
         "gauge",
         "Whether this node is connected with that member",

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 SHORT_SECONDS = (0.000_02, 0.000_05, 0.000_1, 0.000_2, 0.000_5, *SECONDS)
+COUNTS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1_000.0, 2_000.0, 5_000.0)
 BYTES = tuple(float(4**power) for power in range(3, 13))  # 64 bytes to 16 MiB
 
 
@@ -35,5 +36,5 @@ class Histogram:
 class Measures:
     """What a node has measured since it runs."""
 
-    log: Mapping[str, Histogram] = field(default_factory=dict)  # commit, entry_bytes, apply, sync
+    log: Mapping[str, Histogram] = field(default_factory=dict)  # commit, entry_bytes, apply, sync, batch_requests
     flushes: Mapping[str, Histogram] = field(default_factory=dict)  # by sink

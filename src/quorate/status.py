@@ -158,7 +158,8 @@ class StatusReport:
         return built
 
     def measures(self) -> Measures:
-        return Measures(self._replica.measures(), self._flushers.flush_times())
+        batches = {"batch_requests": self._submitter.batch_requests}
+        return Measures({**self._replica.measures(), **batches}, self._flushers.flush_times())
 
     def _uptime_s(self) -> float:
         return round(time.monotonic() - self._started_s, 1)

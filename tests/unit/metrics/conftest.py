@@ -1,4 +1,4 @@
-"""One scrape of each of two real nodes that have all parts: a sink, a source, Consul, tokens and TLS."""
+"""One scrape of each of two real nodes that have all parts (a sink, a source, Consul, tokens, TLS), and of a stream."""
 
 from __future__ import annotations
 
@@ -13,31 +13,38 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quorate.config import Config, load
+from quorate.ingest.social import stream_metrics
 from quorate.node import Node
 from quorate.processes.ports import free_ports
 from tests.support.certificates import Authority
 from tests.support.tokens import write_tokens
+from tests.unit.ingest.social.test_listen import Metered, Shown
 
 NOBODY = "127.0.0.1:1"  # nothing listens there
 
 
 class Scraped:
-    """What each node said, as text, and `shown`: the labels of each sample of both, by the sample's name."""
+    """What each said, as text, and `shown`: the labels of each sample of all, by the sample's name."""
 
-    def __init__(self, leader: str, follower: str) -> None:
-        self.leader, self.follower = leader, follower
+    def __init__(self, leader: str, follower: str, stream: str) -> None:
+        self.leader, self.follower, self.stream = leader, follower, stream
         self.shown: dict[str, list[dict[str, str]]] = {}
-        for family in (family for text in (leader, follower) for family in text_string_to_metric_families(text)):
+        for family in (
+            family for text in (leader, follower, stream) for family in text_string_to_metric_families(text)
+        ):
             for sample in family.samples:
                 self.shown.setdefault(sample.name, []).append(dict(sample.labels))
 
 
 @pytest.fixture(scope="session")
 def scraped(tmp_path_factory: pytest.TempPathFactory) -> Scraped:
-    return asyncio.run(_scrape(tmp_path_factory.mktemp("metrics")))
+    leader, follower = asyncio.run(_scrape(tmp_path_factory.mktemp("metrics")))
+    stream = Shown(tmp_path_factory.mktemp("stream"), Metered(0))
+    stream.busy()
+    return Scraped(leader, follower, stream_metrics.as_text(stream.status).decode())
 
 
-async def _scrape(folder: Path) -> Scraped:
+async def _scrape(folder: Path) -> list[str]:
     authority = Authority(folder)
     roles = {"read": "read", "manage": "manage", "vote": "vote"}
     tokens = write_tokens(folder / "tokens.toml", roles, bounds={"vote": "share = 1"})
@@ -58,7 +65,7 @@ async def _scrape(folder: Path) -> Scraped:
         await _until(lambda: all(each.caught_up()[0] and each.last_flush for each in leader.flushers))
         await _until(lambda: leader.replica.status().clock_offsets_ms)
         context = authority.client_context()
-        return Scraped(*[await _asker(context, node)("GET", "/metrics", "read") for node in (leader, follower)])
+        return [await _asker(context, node)("GET", "/metrics", "read") for node in (leader, follower)]
 
 
 def _config(folder: Path, id: str, raft_ports: Sequence[int], authority: Authority, tokens: Path) -> Config:

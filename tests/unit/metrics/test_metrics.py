@@ -74,6 +74,7 @@ def test_two_real_nodes_say_what_happened(scraped: Scraped) -> None:
     assert {"missing": 0, "unknown": 1, "role": 1, "rate": 0} == refused
     assert leader[("quorate_raft_commit_seconds_count",)] >= 2
     assert leader[("quorate_raft_commit_seconds_count",)] == leader[("quorate_raft_entry_bytes_count",)]
+    assert 2 == leader[("quorate_submit_batch_requests_count",)] == leader[("quorate_submit_batch_requests_sum",)]
     assert min(each[("quorate_raft_sync_seconds_count",)] for each in (leader, follower)) >= 2
     assert 0 < leader[("quorate_disk_free_bytes",)] <= leader[("quorate_disk_size_bytes",)]
     for use in ("http", "links"):
@@ -88,7 +89,7 @@ def samples_of(text: str) -> dict[tuple[str, ...], float]:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
 def test_promtool_has_no_complaint(scraped: Scraped) -> None:
-    for text in (scraped.leader, scraped.follower):
+    for text in (scraped.leader, scraped.follower, scraped.stream):
         done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
         assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
 
