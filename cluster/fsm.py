@@ -287,6 +287,10 @@ class StateMachine:
         poll = self._tally.polls.get(id)
         return None if poll is None else self._polls.view(poll)
 
+    def poll_keys(self) -> list[tuple[str, int]]:
+        """The id of each poll, and the number of its creation, oldest first."""
+        return [(poll.id, poll.creation) for poll in self._tally.polls.values()]
+
     def poll_version(self, id: str) -> int | None:
         poll = self._tally.polls.get(id)
         return None if poll is None else poll.version

@@ -17,6 +17,7 @@ from quorate.cluster.read.reads import Reads
 from quorate.cluster.read.version_waits import WAITING_MAX
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.submitter import Submitter
+from quorate.history.recorder import History
 from quorate.http.access import Access
 from quorate.http.big_votes import BigVotes
 from quorate.http.caller_places import CallerPlaces
@@ -32,6 +33,7 @@ from quorate.turns import ThreadTurns, Turns
 from quorate.words import Action
 
 BACKUPS_MAX = 2  # at once: each holds a copy of what may change of the state
+HISTORIES_MAX = 16
 AT_LEADER_MAX = 1_024  # reads: so many calls of one kind are made to a peer at once
 
 FLASK_REST = 5.0  # times as long as the work: while a thread of Flask's works, each step of a vote waits for it
@@ -104,8 +106,10 @@ class ReadPlaces:
     )
     backups: CallerPlaces = field(default_factory=lambda: CallerPlaces(BACKUPS_MAX, "backups under way"))
 
+    histories: CallerPlaces = field(default_factory=lambda: CallerPlaces(HISTORIES_MAX, "histories under way"))
+
     def end(self, caller_may: Callable[[Caller], bool]) -> None:
-        for each in (self.at_leader, self.waits, self.digests, self.log_points, self.backups):
+        for each in (self.at_leader, self.waits, self.digests, self.log_points, self.backups, self.histories):
             each.end(caller_may)
 
 
@@ -127,6 +131,7 @@ class Api:
     adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None  # by name, or (None) all sinks
     settings: Settings | None = None
     auditor: Auditor | None = None
+    history: History | None = None
     checks: Sequence[Check] = ()
     access: Access = field(default_factory=Access)
     origins: Origins = field(default_factory=Origins)

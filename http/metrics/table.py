@@ -67,6 +67,13 @@ NODE = [
         _disk("f_bavail"),
     ),
     ShownMetric("quorate_disk_size_bytes", "gauge", "The size of the disk with the node's folder", _disk("f_blocks")),
+    ShownMetric(
+        "quorate_history_recording",
+        "gauge",
+        "Whether polls' histories are recorded now: this node knows what is counted",
+        of_status("history.recording"),
+    ),
+    ShownMetric("quorate_history_file_bytes", "gauge", "The file of the polls' histories", of_status("history.bytes")),
 ]
 
 STATE = [

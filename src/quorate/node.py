@@ -37,6 +37,7 @@ from quorate.cluster_view import ClusterView
 from quorate.config import Config
 from quorate.errors import Halted, QuorateError, Removed
 from quorate.exit_code import DONE, FAILED, HALTED, REMOVED
+from quorate.history.recorder import History
 from quorate.http.access import Access
 from quorate.http.api import Api, Check
 from quorate.http.events import Events
@@ -91,6 +92,9 @@ class Node:
         self.joining = Joining(config, self.replica, failed=self._halted)
         self._turns = Turns()
         self.reads = Reads(self.replica, turns=self._turns)
+        self.history = History(
+            self.replica, Path(config.node.data), lambda: self.reads.staleness.age_ms, turns=self._turns
+        )
         self.submitter = Submitter(
             self.replica, waiting_bytes_max=config.votes.queue_bytes, catch_up=self.reads.catch_up
         )
@@ -147,6 +151,7 @@ class Node:
             auth=auth.status,
             tls=None if self.tls is None else TlsReport(self.tls).status,
             link_tls=None if (links := self._link_tls()) is None else links.status,
+            history=self.history.status,
         )
         return Api(
             replica=self.replica,
@@ -168,6 +173,7 @@ class Node:
             operator=Admin(self.replica),
             adopt_sink=self._adopt_sink,
             settings=self.settings,
+            history=self.history,
             auditor=SinkAudits(self.replica, self.flushers, self._turns, self._bring_back),
             checks=[*self.readiness.checks, *self._own_checks(auth)],
             access=access,
@@ -201,6 +207,7 @@ class Node:
             Part("the replica", start=self._start_replica, stop=self.replica.stop),
             Part("the submitter", stop=self.submitter.stop),
             Part("the age of reads", start=self.reads.staleness.start, stop=self.reads.staleness.stop),
+            Part("the history", start=self.history.start, stop=self.history.stop),
             Part("timed closing", start=self.timed_close.start, stop=self.timed_close.stop),
             Part("the settings", start=self.settings_watch.start, stop=self.settings_watch.stop),
             Part("the flush", start=self.flushers.start, stop=self.flushers.stop),

@@ -21,6 +21,7 @@ from quorate.cluster.state.tally import LISTINGS_MAX
 from quorate.cluster.state.tombstones import TOMBSTONES_MAX
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config, masked_config
+from quorate.history.recorder import HistoryStatus
 from quorate.http.limits import Limits
 from quorate.measures import Measures
 from quorate.tls_report import TlsStatus
@@ -87,6 +88,7 @@ class Status(msgspec.Struct):
     auth: AuthStatus
     tls: TlsStatus | None  # None: HTTP is served without TLS
     link_tls: TlsStatus | None  # of the links between nodes; None: they have a shared key
+    history: HistoryStatus
     limits: LimitsStatus
     config: Mapping[str, Any]  # without secrets
 
@@ -116,11 +118,13 @@ class StatusReport:
         auth: Callable[[], AuthStatus],
         tls: Callable[[], TlsStatus] | None,
         link_tls: Callable[[], TlsStatus] | None,
+        history: Callable[[], HistoryStatus],
     ) -> None:
         self._config, self._limits = config, limits
         self._replica, self._submitter = replica, submitter
         self._flushers, self._sources, self._registration = flushers, sources, registration
         self._listening, self._auth, self._tls, self._link_tls = listening, auth, tls, link_tls
+        self._history = history
         self._started_s = time.monotonic()
 
     def status(self) -> Mapping[str, Any]:
@@ -140,6 +144,7 @@ class StatusReport:
             auth=self._auth(),
             tls=None if self._tls is None else self._tls(),
             link_tls=None if self._link_tls is None else self._link_tls(),
+            history=self._history(),
             limits=_limits_status(self._limits),
             config=masked_config(self._config),
         )

@@ -88,7 +88,11 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "orders": (["quorate.chaos.orders", "quorate.chaos.clock_file"], ["plain"]),
     "victim": (["quorate.chaos.victim"], ["plain", "raft", "replica", "orders"]),
     "backup": (["quorate.backup"], ["plain", "state"]),
-    "http": (["quorate.http"], ["plain", "security", "state", "replica", "submit", "read", "listening", "backup"]),
+    "history": (["quorate.history"], ["plain", "state", "replica", "read"]),
+    "http": (
+        ["quorate.http"],
+        ["plain", "security", "state", "replica", "submit", "read", "listening", "backup", "history"],
+    ),
 }
 NODE = [
     *(f"quorate.{name}" for name in ("adapters", "cluster_view", "cluster_settings", "settings_watch", "joining")),

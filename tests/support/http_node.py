@@ -18,6 +18,7 @@ import uvloop
 from quorate.cluster.read.digests import Digests
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
+from quorate.history.recorder import History
 from quorate.http.access import Access
 from quorate.http.api import Api, Check, CheckResult, MemberAddresses, Operator, Settings
 from quorate.http.events import Events
@@ -113,6 +114,7 @@ class Given:
     operator: Operator | None = None
     settings: Settings | None = None
     adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None
+    history: Callable[[LocalReplica], History] | None = None  # called on the node's loop
     status: Callable[[], Mapping[str, Any]] | None = None
     version: Callable[[], Mapping[str, Any]] = lambda: {"version": "0.1.0", "node": "n1"}
 
@@ -155,6 +157,7 @@ async def _start(given: Given) -> Node:
         version=given.version,
         operator=given.operator,
         settings=given.settings,
+        history=given.history and given.history(replica),
         access=given.access(),
         origins=Origins(given.hosts, lambda: [member.http for member in given.members]),
         adopt_sink=given.adopt_sink,

@@ -46,6 +46,7 @@ def test_the_parts_stop_in_the_order_that_clients_need(tmp_path: Path) -> None:
         "the replica",
         "the submitter",
         "the age of reads",
+        "the history",
         "timed closing",
         "the settings",
         "the flush",

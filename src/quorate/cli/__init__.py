@@ -29,6 +29,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "polls": ("polls", "List, create, open, close and delete polls."),
     "results": ("results", "Show a poll's tally; --watch follows it."),
     "watch": ("watch", "Follow the tallies of several polls, or of all that are open."),
+    "history": ("history", "Show how a poll's tally changed over the last hour, or week."),
     "export": ("export", "Write the results of a poll to a file, as CSV or JSON."),
     "feed": ("feed", "Count the votes in a file, each once however often it is fed."),
     "stream": ("stream", "Count the votes that posts of a social network are."),

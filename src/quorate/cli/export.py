@@ -61,13 +61,13 @@ def _csv(found: Mapping[str, Any], raw: bool) -> str:
     text = io.StringIO()
     rows = csv.writer(text)  # with line ends as RFC 4180 has them
     rows.writerow(HEADINGS)
-    plain = str if raw else _no_formula
+    plain = str if raw else no_formula
     for option, votes in found["results"].items():
         rows.writerow((plain(found["id"]), plain(option), votes, found["version"]))
     return text.getvalue()
 
 
-def _no_formula(text: str) -> str:
+def no_formula(text: str) -> str:
     return f"'{text}" if text.startswith(FORMULA) else text
 
 

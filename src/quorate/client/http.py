@@ -170,6 +170,10 @@ class JsonClient:
         params = {"level": level, "min_version": min_version}
         return self.request("GET", f"/polls/{_quote(id)}/results", params=params).json()
 
+    def history(self, id: str, *, begin: str, step: str | None = None) -> Any:
+        """How the poll's tally changed, as the node that answers has recorded it."""
+        return self.request("GET", f"/polls/{_quote(id)}/history", params={"from": begin, "step": step}).json()
+
     def settings(self) -> Any:
         """The settings that concern the whole cluster, and what each node says: `GET /settings`."""
         return self.request("GET", "/settings").json()
