@@ -37,6 +37,12 @@ export async function ask(path, more = {}, waitMs = ANSWER_MS) {
   return answer;
 }
 
+// The same of another member, at the address that it is known by.
+export function askMember(url, path, waitMs = ANSWER_MS) {
+  const headers = token ? { Authorization: `Bearer ${token}` } : {};
+  return fetch(new URL(path, url), { headers, credentials: "omit", signal: AbortSignal.timeout(waitMs) });
+}
+
 export function wantToken(why) {
   $("token-why").textContent = why;
   if (given) return;

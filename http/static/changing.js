@@ -13,23 +13,24 @@ export const isChanging = () => underWay > 0;
 
 // `again` is called before each further try. After a try without a clear answer, a refusal may only tell that the change
 // was made by then: `isMade` looks at it. `why` is in the node's own words, and `field` says what they are about.
-export async function change(method, path, body, { again = () => {}, isMade = () => false } = {}) {
+// What takes longer brings its own deadline, and what must not be done twice is tried once (`isOnce`).
+export async function change(method, path, body, { again = () => {}, isMade = () => false, waitMs = OUTCOME_MS, isOnce = false } = {}) {
   underWay += 1;
   try {
-    return await tried(method, path, body, again, isMade);
+    return await tried(method, path, body, { again, isMade, waitMs, isOnce });
   } finally {
     underWay -= 1;
   }
 }
 
-async function tried(method, path, body, again, isMade) {
+async function tried(method, path, body, { again, isMade, waitMs, isOnce }) {
   const sent = { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
   const end = Date.now() + TRY_FOR_MS;
   let isUnknown = false; // a try that got no clear answer may have had its effect, whatever the later ones say
   for (let tries = 1; ; tries++) {
     let why = "this node does not answer";
     try {
-      const answer = await ask(path, sent, OUTCOME_MS);
+      const answer = await ask(path, sent, waitMs);
       const said = await answer.json();
       if (answer.ok || (isUnknown && isMade(said))) return { isDone: true, said };
       if (answer.status === 401) return { why: "a token is needed", kind: said.type };
@@ -39,7 +40,7 @@ async function tried(method, path, body, again, isMade) {
     } catch {
       isUnknown = true;
     }
-    if (Date.now() > end) return { why, isUnknown };
+    if (isOnce || Date.now() > end) return { why, isUnknown };
     again();
     await sleep(Math.min(300 * tries, 2000));
   }

@@ -2,6 +2,7 @@
 // and says so. It returns when the node that served it is ready again: only there it can be loaded again.
 
 import { ask, askAt, isAway, origin } from "./asking.js";
+import { clock } from "./words.js";
 
 const PROBE_MS = 2000; // a node that is stopped in its tracks says nothing
 const AGAIN_MS = 1000;
@@ -10,7 +11,6 @@ const PATIENT_MS = 8000; // with a node that answers, but knows no leader: most 
 
 const $ = (id) => document.getElementById(id);
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 
 let home = null; // the node that served the page, as it was first told
 let others = []; // the members, as they were last told
@@ -61,7 +61,7 @@ async function look(since) {
     if (isHere === "answers" && !isPatient) return tellPlace(); // no node does better
     if (isHere === "silent") {
       tell(`${others.length ? "None of the nodes that this page knows is ready" : `${home ?? location.host} has not answered`} ` +
-        `since ${clock.format(since)}. What is shown is from before. The page tries again each second.`);
+        `since ${clock(since)}. What is shown is from before. The page tries again each second.`);
     }
     await sleep(AGAIN_MS);
   }
@@ -94,7 +94,7 @@ function go(place, isHere, since) {
 
 function tellPlace() {
   if (!isAway()) return tell("");
-  tell(`${home ?? location.host}, which served this page, ${left.what} since ${clock.format(left.since)}. ` +
+  tell(`${home ?? location.host}, which served this page, ${left.what} since ${clock(left.since)}. ` +
     `The page goes on at ${now.id}, and returns when ${home ?? "it"} is back.`, now);
 }
 

@@ -2,12 +2,11 @@
 
 import { ask, tokenGiven } from "./asking.js";
 import { homeId, knowNodes, suspect } from "./moving.js";
+import { clock, number } from "./words.js";
 
 const EVERY_MS = 2000;
 
 const $ = (id) => document.getElementById(id);
-const number = new Intl.NumberFormat();
-const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
 const members = new Map(); // id -> {item, awaySince}: the time since when it is away, if that was seen here
@@ -23,15 +22,18 @@ export function put(list, item, place) {
   if (focused !== document.activeElement) focused.focus({ preventScroll: true });
 }
 
-// `linked` is told each time whether the node answers.
-export async function watchNodes(linked) {
+// `linked` is told each time whether the node answers, and `seen` what it said.
+export async function watchNodes(linked, seen) {
   for (;;) {
     try {
       const answer = await ask("/nodes");
-      show(await answer.json(), answer.headers.get("X-Quorate-Node"));
+      const said = await answer.json();
+      show(said, answer.headers.get("X-Quorate-Node"));
+      seen({ ...said, asked });
       linked({ answers: true });
     } catch {
       showLost();
+      seen(null);
       linked({ answers: false });
       suspect();
       await tokenGiven();
@@ -61,7 +63,7 @@ function show({ nodes, leader, term }, served) {
 function showLost() {
   if (lostSince) return;
   lostSince = Date.now();
-  $("served").textContent = seenAt ? `the nodes as they were last seen, at ${clock.format(seenAt)}` : "no node has answered yet";
+  $("served").textContent = seenAt ? `the nodes as they were last seen, at ${clock(seenAt)}` : "no node has answered yet";
   for (const [id, member] of members) {
     if (id !== asked) draw(member.item, "unknown", "not known", "");
     else draw(member.item, "away", "does not answer", sinceWords(member));
@@ -89,7 +91,7 @@ function showNode(node, leads) {
 // A node that was away when the page was opened has been so for longer than the page knows.
 function sinceWords(member) {
   member.awaySince ??= seenAt ? Date.now() : Infinity;
-  return member.awaySince === Infinity ? "" : `since ${clock.format(member.awaySince)}`;
+  return member.awaySince === Infinity ? "" : `since ${clock(member.awaySince)}`;
 }
 
 function draw(item, state, role, facts) {

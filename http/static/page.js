@@ -2,11 +2,14 @@
 
 import { ask, hasToken, isTokenWanted, origin, tokenGiven } from "./asking.js";
 import { change } from "./changing.js";
+import { showCluster } from "./cluster.js";
 import { drawActions, manage } from "./managing.js";
+import { operate } from "./members.js";
 import { suspect, watchNode } from "./moving.js";
 import { put, watchNodes } from "./nodes.js";
 import { learnAgain, learnRights, mayVote } from "./rights.js";
 import { follow, followAnew } from "./stream.js";
+import { number, percent } from "./words.js";
 
 const POLLS_SHOWN = 50;
 const OPTIONS_SHOWN = 10;
@@ -15,8 +18,6 @@ const RANKS = ["open", "draft", "closed", "archived"]; // in this order they sta
 
 const $ = (id) => document.getElementById(id);
 const make = (id) => $(id).content.firstElementChild.cloneNode(true);
-const number = new Intl.NumberFormat();
-const percent = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
 
 // randomUUID is only there on https and localhost; the page is also read by a bare address.
 const newId = () => [...crypto.getRandomValues(new Uint8Array(16))].map((b) => b.toString(16).padStart(2, "0")).join("");
@@ -245,7 +246,8 @@ follow({
   told: { results: onTally, deleted: onDeleted },
 });
 manage(say);
+operate(say);
 learnRights(drawSoon);
 watchNode(onMoved);
-watchNodes(linked);
+watchNodes(linked, showCluster);
 showVersion();

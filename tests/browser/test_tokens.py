@@ -73,6 +73,14 @@ def test_a_token_is_asked_for_and_the_page_lives_with_it(closed: Cluster, tokens
     expect(page.get_by_role("button", name="New poll")).to_be_visible()
     page.get_by_role("button", name=f"Close: {mood}").click()
     expect(page.locator("#toast")).to_have_text(f"closed: {mood}")
+    page.get_by_text("The cluster in detail").click()
+    expect(page.locator("#cluster-nodes")).to_be_visible()
+    expect(page.get_by_role("heading", name="Members")).to_be_hidden()
+    page.get_by_role("button", name="Forget the token").click()
+    give(page, "operate")
+    page.get_by_text("The cluster in detail").click()
+    expect(page.get_by_role("button", name="Hand the leadership over")).to_be_visible()
+    expect(page.locator("#members tbody tr")).to_have_count(1)
 
 
 def test_where_all_may_read_only_a_vote_asks_for_one(readable: Cluster, pages: Pages) -> None:
