@@ -5,6 +5,7 @@ Left out are those that `tests.support.documents.NOT_RUN` names, each with its r
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -12,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,7 +22,7 @@ import pytest
 from quorate import pidfile
 from quorate.processes.process import Process
 from tests.support.checkout import ROOT
-from tests.support.documents import Block, blocks, why_not_run
+from tests.support.documents import Block, blocks, text_of, why_not_run
 from tests.support.waiting import wait_for
 from tests.system.test_bootstrap import first_of_free_ports
 
@@ -51,22 +53,44 @@ class Reader:
         text = re.sub(r"127\.0\.0\.1:(800[1-3])\b", lambda found: f"127.0.0.1:{self.port + int(found[1]) - 8001}", text)
         return re.sub(r"(?<![\w.])/(etc/quorate|backups)/", f"{self.folder}/", text).replace("~/", f"{self.folder}/")
 
-    def types(self, text: str) -> subprocess.CompletedProcess[str]:
+    def env(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("QUORATE_")}
         env = {"PATH": f"{ROOT / '.venv' / 'bin'}:{own['PATH']}", "QUORATE_NODES": ",".join(self.urls)}
-        return subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", text],
-            cwd=self.folder,
-            env={**own, **env, "HOME": str(self.folder), "XDG_STATE_HOME": str(self.folder / "state")},
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
+        return {**own, **env, "HOME": str(self.folder), "XDG_STATE_HOME": str(self.folder / "state")}
+
+    def types(self, text: str) -> subprocess.CompletedProcess[str]:
+        command = ["bash", "-euo", "pipefail", "-c", text]
+        return subprocess.run(command, cwd=self.folder, env=self.env(), capture_output=True, text=True, timeout=60)
 
     def follows(self, text: str) -> None:
         """A command that does not end by itself says something, and ends on Ctrl-C."""
-        said = self.types(f"timeout --preserve-status -s INT 3 bash -c {json.dumps(text)} | head -c 200")
-        assert said.stdout, f"{text}\n{said.stderr}"
+        said = self.folder / "followed.txt"
+        with said.open("w") as output:
+            process = subprocess.Popen(
+                ["bash", "-c", text],
+                cwd=self.folder,
+                env=self.env(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            wait_for(f"{text} says something", lambda: said.stat().st_size, deadline_s=60)
+            os.killpg(process.pid, signal.SIGINT)
+            process.wait(30)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+
+    def all_nodes_are_up(self) -> None:
+        """A command of before may have killed one, which `quorate dev` started again."""
+        wait_for("all nodes are ready", lambda: all(map(is_ready, self.urls)), deadline_s=60, seen=self.dev.tail)
+
+
+def is_ready(url: str) -> bool:
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"{url}/readyz", timeout=5) as answer:
+        return bool(answer.status == 200)
+    return False
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +120,7 @@ ALL = [block for block in blocks() if not block.is_program and to_run(block)]
     ids=lambda block: f"{block.path.stem}: {block.lines[0][:40]}",
 )
 def test_a_block_of_commands(reader: Reader, block: Block) -> None:
+    reader.all_nodes_are_up()
     lines = to_run(block)
     for line in (line for line in lines if ENDLESS.search(line)):
         reader.follows(reader.here(line))
@@ -103,8 +128,19 @@ def test_a_block_of_commands(reader: Reader, block: Block) -> None:
     assert 0 == done.returncode, f"{done.stdout}{done.stderr}"
 
 
+def test_the_python_of_the_readme(reader: Reader) -> None:
+    """It votes in the poll that the commands there made."""
+    reader.all_nodes_are_up()
+    (text,) = re.findall(r"^```python\n(.*?)^```", text_of(Path("README.md")), re.S | re.M)
+    (reader.folder / "readme.py").write_text(reader.here(text))
+    done = reader.types("python readme.py")
+    assert 0 == done.returncode, done.stderr
+    assert "'soup'" in done.stdout
+
+
 def test_the_leader_is_killed_and_the_answers_look_as_they_are_shown(reader: Reader) -> None:
     """The first minutes of README.md. What a command answers has the fields that are shown there."""
+    reader.all_nodes_are_up()
     (block,) = (block for block in ALL if block.kind == "console")
     lines, leader, dead = block.text.splitlines(), "", ""
     for line, shown in zip(lines, [*lines[1:], ""], strict=True):
