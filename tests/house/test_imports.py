@@ -82,6 +82,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
         ["plain", "client"],
     ),
     "doctor": (["quorate.doctor"], ["plain", "config", "web", "command parts"]),
+    "benchmark": (["quorate.benchmark"], ["plain", "client", "command parts"]),
     "processes": (["quorate.processes"], ["plain", "config", "client", "command parts"]),
     "dev": (["quorate.dev"], ["plain", "config", "client", "command parts", "processes"]),
     "chaos": (["quorate.chaos"], ["plain", "config", "web", "client", "command parts", "processes", "orders"]),

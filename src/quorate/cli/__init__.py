@@ -37,6 +37,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "publish": ("publish", "Publish the votes in a file to NSQ, each once however often it is published."),
     "dead-letters": ("dead_letters", "Show what could not be counted from NSQ, or replay it."),
     "chaos": ("chaos", "Break a cluster while clients vote, and say whether every promise was kept."),
+    "bench": ("bench", "Measure how many votes this cluster confirms a second."),
     "doctor": ("doctor", "Say what is wrong with this machine and the cluster, and what to do."),
     "status": ("status", "Show a node as it sees itself."),
     "nodes": ("status", "Show all nodes of the cluster."),
