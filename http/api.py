@@ -29,6 +29,7 @@ from quorate.http.parse_pool import ParsePool
 from quorate.http.refusals import RefusalWords
 from quorate.measures import Measures
 from quorate.security.caller import Caller
+from quorate.tracing import Tracer
 from quorate.turns import ThreadTurns, Turns
 from quorate.words import Action
 
@@ -127,6 +128,7 @@ class Api:
     status: Callable[[], Mapping[str, Any]]  # all that GET /status shows; called on the loop
     version: Callable[[], Mapping[str, Any]]
     measures: Callable[[], Measures] = Measures  # for GET /metrics
+    tracer: Tracer | None = None  # None: no request is traced
     operator: Operator | None = None
     adopt_sink: Callable[[str | None], Coroutine[Any, Any, Any]] | None = None  # by name, or (None) all sinks
     settings: Settings | None = None

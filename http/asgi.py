@@ -32,6 +32,7 @@ from quorate.http.request import Request
 from quorate.http.routing import InTurn, Match, Rendering, Route, Router
 from quorate.http.scope import Scope, length_of, query_of, read_headers, without_last_slash
 from quorate.http.unsent import BIG_BYTES
+from quorate.tracing import REQUEST, RequestTrace
 
 if TYPE_CHECKING:
     from flask import Response
@@ -62,6 +63,7 @@ class AsgiApp:
             return
         began_s = time.perf_counter()
         method, path = scope["method"], without_last_slash(scope)
+        trace = None if self._api.tracer is None else self._begin_trace(method, scope)
         try:
             match = self._router.find(method, path) or (await self._flask.get()).url_map.find(method, path)
             if (told := self._admit(match, scope)) is not None:
@@ -76,6 +78,15 @@ class AsgiApp:
                 raise
             return
         self._api.counts.served(match.name, status, time.perf_counter() - began_s)
+        if trace is not None and self._api.tracer is not None:
+            self._api.tracer.end(trace, match.name, status)
+
+    def _begin_trace(self, method: str, scope: Scope) -> RequestTrace | None:
+        """Of what may change something: reads are quick, and are timed by the metrics."""
+        assert self._api.tracer is not None
+        trace = self._api.tracer.begin(scope["headers"]) if method == "POST" else None
+        REQUEST.set(trace)
+        return trace
 
     def _admit(self, match: Match, scope: Scope) -> Reply | None:
         """Note in the scope who asks. Returns the refusal if this caller may not use the route, or not by this name, or

@@ -14,7 +14,7 @@ import enum
 import logging
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 
@@ -41,6 +41,8 @@ UNREACHED_STOP_S = 2.0  # for the first flush of a leadership, which may be the 
 FLUSHED_POLL_S = 0.02
 FAILING_STOP_S = 0.5  # for the last flush to a sink that failed just before: it is enough if the sink is back
 
+FlushTold = Callable[[str, float, float, int], None]
+
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +68,10 @@ class Flusher:
         *,
         interval_s: float = 1.0,
         timeout_s: float = 10.0,
+        told: FlushTold | None = None,
     ) -> None:
+        """`told` hears of each flush that succeeded: sink, beginning, end (monotonic), version."""
+        self._told = told
         self._replica, self._sink = replica, sink
         self._interval_s, self._timeout_s = interval_s, timeout_s
         self._imports, self._deletions = imports, deletions
@@ -230,6 +235,8 @@ class Flusher:
     def _succeeded(self, leadership: Leadership, flush: Flush) -> None:
         self._flushes += 1
         self.flush_times.add(flush.ended_s - flush.began_s)
+        if self._told is not None:
+            self._told(self._sink.name, flush.began_s, flush.ended_s, flush.version)
         self._count(flush.outcomes)
         if self._leadership is leadership:
             if self.phase is not Phase.FLUSHING:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from quorate.cluster.entry import Done, RaiseGeneration, Result
 from quorate.cluster.flush.deletions import Deletions
-from quorate.cluster.flush.flusher import STOP_S, Flusher
+from quorate.cluster.flush.flusher import STOP_S, Flusher, FlushTold
 from quorate.cluster.flush.imports import Imports
 from quorate.cluster.flush.sink_status import SinkStatus
 from quorate.cluster.replica import Replica
@@ -44,13 +44,21 @@ class Flushers:
     """Made, started and stopped on the node's loop. The sinks' names differ."""
 
     def __init__(
-        self, replica: Replica, sinks: Sequence[Sink], *, interval_s: float = 1.0, timeout_s: float = 10.0
+        self,
+        replica: Replica,
+        sinks: Sequence[Sink],
+        *,
+        interval_s: float = 1.0,
+        timeout_s: float = 10.0,
+        told: FlushTold | None = None,
     ) -> None:
         self._replica = replica
         imports = Imports(replica, [sink.name for sink in sinks if isinstance(sink, ImportableSink)])
         self._deletions = Deletions(replica, [sink.name for sink in sinks if isinstance(sink, DeletableSink)])
         self._flushers = {
-            sink.name: Flusher(replica, sink, imports, self._deletions, interval_s=interval_s, timeout_s=timeout_s)
+            sink.name: Flusher(
+                replica, sink, imports, self._deletions, interval_s=interval_s, timeout_s=timeout_s, told=told
+            )
             for sink in sinks
         }
 

@@ -21,6 +21,7 @@ class LocalState:
         self.current = StateMachine()
         self._clock = clock
         self._listeners: list[Callable[[Applied], None]] = []
+        self.last_apply_s = 0.0, 0.0  # from, until
         self.apply_times = Histogram(SHORT_SECONDS)  # of entries, without what listeners take
 
     def on_applied(self, listener: Callable[[Applied], None]) -> None:
@@ -30,7 +31,8 @@ class LocalState:
         """Apply an entry. `live` says that the current leader has just made it, so that its time is the present."""
         began_s = perf_counter()
         applied = self.current.apply(payload)
-        self.apply_times.add(perf_counter() - began_s)
+        self.last_apply_s = began_s, (ended_s := perf_counter())
+        self.apply_times.add(ended_s - began_s)
         self._clock.observe(applied.time_ms, live=live)
         self._tell(applied)
         return applied

@@ -70,7 +70,7 @@ class RaftReplica:
         self.transport = environment.transport(settings.node_id, self, settings.credentials)
         self._clocks = MemberClocks(settings.node_id, self.transport, environment.wall, environment.monotonic)
         self._leadership = OwnLeadership(self._leadership_changed)
-        self._proposals = Proposals()
+        self._proposals = Proposals(self._state)
         self._writers: list[Writer] = []
         self._ticker = Ticker(self._tick, lambda: self._running is not None, environment.tick_s)
         self._announce_timer: asyncio.TimerHandle | None = None
@@ -185,6 +185,7 @@ class RaftReplica:
     def _log_synced(self) -> None:
         """More of the log is durable. Called in a step of the disk's."""
         if (running := self._running) is not None:
+            self._proposals.synced(running.engine.journal.synced_index)
             running.engine.on_synced()
             self._ticker.soon()
 
@@ -310,10 +311,10 @@ class RaftReplica:
             answer.set_exception(NoLeader(f"{self.node_id} hands leadership over"))
         elif (refusal := self._proposals.refusal(len(entry))) is not None:
             answer.set_exception(refusal)
-        elif self._guard(
+        elif place := self._guard(
             running.engine.propose, entry, lambda applied, outcome: self._proposals.settle(answer, applied, outcome)
         ):
-            self._proposals.add(answer, len(entry))
+            self._proposals.add(answer, len(entry), place[0])
             self._ticker.soon()
         elif not answer.done():
             # If the engine failed while it added the entry, the entry may be in the log.

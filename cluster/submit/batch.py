@@ -11,6 +11,7 @@ import asyncio
 import hashlib
 from array import array
 from collections.abc import Callable, Sequence
+from time import perf_counter
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from quorate.cluster import entry
 from quorate.cluster.entry import Choice, Command, Result, VotesResult, WholeResult
 from quorate.cluster.submit.choices import VOTES_A_PIECE, Key, choice_of, key_of
 from quorate.errors import Conflict, Deleted, ExpiredId, Invalid, QuorateError, Rejected
+from quorate.tracing import REQUEST, RequestTrace
 from quorate.vote import Outcome, Rejection, Tallied, Vote
 
 DETAILS = {
@@ -133,6 +135,13 @@ class Batch:
         self.deadline_s = float("inf")  # the earliest of its requests: a batch that cannot leave by then is refused
         self._parts: dict[int, _Part] = {}  # by share
         self._tickets: list[Ticket] = []
+        self.traces: tuple[RequestTrace, ...] = ()  # of its requests, those that are traced
+
+    def note_trace(self) -> None:
+        """If the request that joins is traced, keep that in mind."""
+        if (trace := REQUEST.get()) is not None:
+            trace.joined_s = perf_counter()
+            self.traces = (*self.traces, trace)
 
     @property
     def requests(self) -> int:

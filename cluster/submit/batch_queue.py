@@ -19,13 +19,14 @@ import math
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import perf_counter
 
 import msgspec
 
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
-from quorate.cluster.submit import sections
+from quorate.cluster.submit import sections, traced
 from quorate.cluster.submit.batch import Batch
 from quorate.cluster.submit.departures import BatchAnswer, Departures, PendingBatch
 from quorate.cluster.submit.leader_call import LeaderCall, may_try_again, unreadable
@@ -88,6 +89,7 @@ class BatchQueue:
         self._check_room(size)
         knows = self._replica.state.newest_again if knew is None else knew
         batch = self._open.batch_for(size, deadline_s, knows)
+        batch.note_trace()
         self.waiting_bytes += size
         self._schedule()
         return batch
@@ -103,6 +105,7 @@ class BatchQueue:
         """A batch that no other request joins. It leaves after the block, which may take its time to fill it."""
         self._check_room(size)
         batch = Batch(knew)
+        batch.note_trace()
         batch.size = size
         self.waiting_bytes += size
         try:
@@ -119,7 +122,7 @@ class BatchQueue:
         self.batch_requests.add(batch.requests)
         answer: asyncio.Future[BatchAnswer] = asyncio.get_running_loop().create_future()
         answer.add_done_callback(lambda done: self._settle(batch, done))
-        self._pending.add(PendingBatch(batch.encode(), batch.deadline_s, answer))
+        self._pending.add(PendingBatch(batch.encode(), batch.deadline_s, answer, traces=batch.traces))
 
     def _settle(self, batch: Batch, done: asyncio.Future[BatchAnswer]) -> None:
         self.waiting_bytes -= batch.size
@@ -199,7 +202,8 @@ class BatchQueue:
             return False
         for batch in group:
             batch.attempt = None
-        proposal = self._replica.propose(entry.encode_entry(self._replica.now_ms(), [batch.encoded for batch in group]))
+        encoded = entry.encode_entry(self._replica.now_ms(), [batch.encoded for batch in group])
+        proposal = traced.propose(self._replica, encoded, [trace for batch in group for trace in batch.traces])
         self._proposals.add(proposal)
         self._mark_sent(group)
         crash_point("batch-proposed" if group[0].ours else "forwarded-batch-proposed")
@@ -261,11 +265,16 @@ class BatchQueue:
             return False
         (batch,) = group
         self._mark_sent(group)
-        batch.attempt = self._leader.start(leader, batch.encoded, lambda done: self._forwarded(batch, done))
+        sent_s = perf_counter()
+        traced.note_wait(batch.traces, sent_s)
+        batch.attempt = self._leader.start(
+            leader, batch.encoded, lambda done: self._forwarded(batch, done, leader, sent_s)
+        )
         crash_point("batch-forwarded")
         return True
 
-    def _forwarded(self, batch: PendingBatch, done: asyncio.Future[bytes]) -> None:
+    def _forwarded(self, batch: PendingBatch, done: asyncio.Future[bytes], leader: str, sent_s: float) -> None:
+        traced.note_forward(batch.traces, sent_s, leader)
         self._mark_done([batch])
         if done.cancelled():  # given up at its deadline, after its requests were told
             return

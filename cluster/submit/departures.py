@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
 from quorate.cluster.entry import Result
 from quorate.cluster.submit.open_batches import LIGHT_BYTES
+from quorate.tracing import RequestTrace
 
 BULK_BYTES = 16 * 1024  # a batch of more is bulk
 GIVING_WAY_BYTES = 64 * 1024  # of a bulk entry while it gives way: some thousand votes
@@ -41,6 +42,7 @@ class PendingBatch:
     answer: asyncio.Future[BatchAnswer]
     ours: bool = True  # its requests came to this node; False: a follower forwarded it to us
     attempt: asyncio.Future[bytes] | None = None  # the call to a leader that it was forwarded by; None: not forwarded
+    traces: Sequence[RequestTrace] = ()  # of its requests, those that are traced
 
     @property
     def is_bulk(self) -> bool:

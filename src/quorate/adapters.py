@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from quorate import __version__
 from quorate.config import ADAPTERS
+from quorate.errors import ConfigError
 
 if TYPE_CHECKING:
     from quorate.cluster.discovery.registration import Registration
     from quorate.config import Config
     from quorate.ingest.source import Caster, Source
+    from quorate.otel_traces import OtelTracer
     from quorate.sinks.sink import Sink
 
 
@@ -50,3 +52,18 @@ def make_registration(config: Config, health: Callable[[], str | None]) -> Regis
     raft_address = str(config.raft_address())
     identity = ServiceIdentity(config.node.id, config.node.cluster, config.http.url, raft_address, __version__)
     return Registration(config.consul, identity, health=health)
+
+
+def make_tracer(config: Config) -> OtelTracer | None:
+    """Raises `ConfigError` if traces are wanted and their libraries are not installed."""
+    if not config.traces.url:
+        return None
+    try:
+        from quorate.otel_traces import OtelTracer
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "opentelemetry":
+            raise
+        raise ConfigError(
+            "traces.url needs the extra otel: pip install 'quorate[otel]', or leave traces.url empty"
+        ) from None
+    return OtelTracer(config)

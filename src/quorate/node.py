@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from quorate import descriptors, logs
-from quorate.adapters import make_registration, make_sinks, make_sources
+from quorate.adapters import make_registration, make_sinks, make_sources, make_tracer
 from quorate.auth_report import AuthReport
 from quorate.cluster.admin import Admin
 from quorate.cluster.audit.sink_audit import SinkAudits
@@ -76,6 +76,7 @@ class Node:
         self._consul_knows_cluster = False
         self.tls = server_tls(*config.http.tls_pair) if config.http.tls_pair else None
         self.tokens = TokenFile(Path(config.auth.file) if config.auth.file else None)
+        self.tracer = make_tracer(config)
         self.directory = DataDirectory.open(
             config.node.data,
             node_id=config.node.id,
@@ -104,6 +105,7 @@ class Node:
             make_sinks(config),
             interval_s=config.flush.interval_ms / 1000,
             timeout_s=config.flush.timeout_ms / 1000,
+            told=None if self.tracer is None else self.tracer.flushed,
         )
         self.sources = make_sources(config, self.submitter)
         self.readiness = Readiness(self.replica, self.joining, self.flushers)
@@ -177,6 +179,7 @@ class Node:
             auditor=SinkAudits(self.replica, self.flushers, self._turns, self._bring_back),
             checks=[*self.readiness.checks, *self._own_checks(auth)],
             access=access,
+            tracer=self.tracer,
             origins=Origins(self.config.http.hosts, cluster.urls, self.config.http.scheme),
             limits=limits,
         )
@@ -201,6 +204,7 @@ class Node:
         http, consul_s = self.config.http, self.config.consul.timeout_ms / 1000
         thread_s = 4 * consul_s + 1 + STOP_SPARE_S  # a thread that talks to Consul ends after a few calls at most
         parts = [
+            *([] if self.tracer is None else [Part("the traces", stop=self.tracer.stop)]),
             Part("the tokens", start=self.tokens.start, stop=self.tokens.stop),
             *([] if self.tls is None else [Part("the certificate", start=self.tls.start, stop=self.tls.stop)]),
             Part("HTTP", start=partial(self.http.start, http.addresses)),

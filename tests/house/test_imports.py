@@ -28,6 +28,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
                     "fair_lock",
                     "measures",
                     "pace",
+                    "tracing",
                     "turns",
                     "unreadable",
                     "vote",
@@ -98,7 +99,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
 NODE = [
     *(f"quorate.{name}" for name in ("adapters", "cluster_view", "cluster_settings", "settings_watch", "joining")),
     *(f"quorate.{name}" for name in ("readiness", "status", "auth_report", "tls_report")),
-    *(f"quorate.{name}" for name in ("link_credentials", "node", "runtime", "seams")),
+    *(f"quorate.{name}" for name in ("link_credentials", "node", "otel_traces", "runtime", "seams")),
 ]
 # They wire parts together: may import everything.
 ENTRANCES = [*NODE, "quorate.cli", "quorate.__main__", "quorate.chaos.victim.__main__"]

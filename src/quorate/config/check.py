@@ -86,6 +86,8 @@ def _doors(config: Config) -> Iterator[str]:
             yield f"http.hosts has {wrong!r}; give host names as votes.example, with a port only if it has to be that"
     if raft.is_wildcard and not config.raft.peers and not config.raft.advertise:
         yield f"raft.listen is {raft}, which tells peers no address: set raft.advertise or raft.peers"
+    if config.traces.url and not is_url(config.traces.url):
+        yield f"traces.url is {without_password(config.traces.url)!r}; give a URL, as http://127.0.0.1:4318"
     yield from _key(config)
     yield from _callers(config)
 

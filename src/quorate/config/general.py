@@ -200,6 +200,13 @@ class Flush(Section, frozen=True):
     timeout_ms: Annotated[int, about("deadline of one flush", ge=100, le=600_000, scope="alike")] = 10_000
 
 
+class Traces(Section, frozen=True):
+    url: Annotated[
+        str, about("collector of OpenTelemetry, as http://127.0.0.1:4318; empty: none; needs the extra otel")
+    ] = ""
+    ratio: Annotated[float, about("share of requests that are traced although no caller asks", ge=0, le=1)] = 0.01
+
+
 class Log(Section, frozen=True):
     level: Annotated[Literal["debug", "info", "warning", "error"], about("least severity that is written")] = "info"
     format: Annotated[

@@ -16,7 +16,7 @@ import msgspec
 
 from quorate.config.adapter_table import ADAPTERS
 from quorate.config.address import Address, parse_address, told_address
-from quorate.config.general import Auth, Flush, Http, Log, Node, Raft, Votes
+from quorate.config.general import Auth, Flush, Http, Log, Node, Raft, Traces, Votes
 from quorate.config.section import Scope, Section
 from quorate.config.sections.consul import Consul
 from quorate.config.sections.mongo import Mongo
@@ -42,6 +42,7 @@ class Config(msgspec.Struct, frozen=True):
     consul: Consul = Consul()
     stream: Stream = Stream()
     log: Log = Log()
+    traces: Traces = Traces()
 
     def section(self, name: str) -> Section:
         section = self.adapters[name] if name in self.adapters else getattr(self, name)
