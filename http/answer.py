@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from quorate.cluster.replica import Replica
 from quorate.errors import QuorateError
-from quorate.http.reply import Headers, headers_of, problem
+from quorate.http.reply import VERSION, Headers, Reply, headers_of, problem, signature
 
 ANSWER = "quorate.answer"  # the scope's key for `answer`
 
@@ -47,6 +49,29 @@ def closing_bytes(error: QuorateError, replica: Replica) -> bytes:
     """The answer after which a connection is closed, where no request was read that it could belong to."""
     refusal = problem(error, "")
     return _bytes_of(error.status, [*headers_of(refusal, replica), (b"connection", b"close")], refusal.body)
+
+
+def quick_bytes(reply: Reply, replica: Replica, date: Headers, *, keep_alive: bool) -> bytes:
+    """A complete answer, as `answer` writes it. Where nothing is unusual, its head is not made anew."""
+    if reply.version is None or reply.more or not keep_alive:
+        headers = date + headers_of(reply, replica)
+        if not keep_alive:
+            headers.append((b"connection", b"close"))
+        return _bytes_of(reply.status, headers, reply.body)
+    before, after = _usual_head(reply.status, reply.content_type, signature(replica), date[0])
+    return b"%b%d%b%d\r\n\r\n%b" % (before, len(reply.body), after, reply.version, reply.body)
+
+
+@lru_cache(maxsize=64)
+def _usual_head(
+    status: int, content_type: bytes, signed: tuple[tuple[bytes, bytes], ...], date: tuple[bytes, bytes]
+) -> tuple[bytes, bytes]:
+    """What stands before and behind the length of the body in the head of an answer that ends with its version."""
+    head = _bytes_of(
+        status, [date, (b"content-type", content_type), (b"content-length", b""), *signed, (VERSION, b"")], b""
+    )
+    before, after = head.removesuffix(b"\r\n\r\n").split(b"\r\ncontent-length: \r\n")
+    return before + b"\r\ncontent-length: ", b"\r\n" + after
 
 
 def _bytes_of(status: int, headers: Headers, body: bytes) -> bytes:

@@ -1,9 +1,9 @@
-"""One HTTP connection: uvicorn's protocol, with bounds on the size of the headers and on time, which uvicorn lacks.
+"""One HTTP connection: uvicorn's protocol, with bounds on heads and on time, which uvicorn lacks.
 
 The headers of a request must arrive within `head_timeout_s`, and all of it within `body_timeout_s`. If the client reads
 nothing of its answer for `stall_timeout_s`, the connection is closed. An idle connection lasts `keep_alive_s`. The
 server checks this once a second in `sweep`, so requests need no timers of their own. The size and number of headers
-are bounded here, the size of bodies in `body.py`. Which connections are kept when there are too many:
+are bounded in `arrivals.py`, the size of bodies in `body.py`. Which connections are kept when there are too many:
 `connection_places.py`. How many requests may wait behind each other, and what their heads may take: `intake.py`. No
 request is begun while the client does not read its answers.
 
@@ -15,72 +15,39 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
 import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-from quorate.errors import HeadersTooLarge, Invalid, Overloaded, QuorateError, TooSlow
+from quorate.errors import Overloaded, TooSlow
 from quorate.http.address_shares import share_key
-from quorate.http.answer import ANSWER, answer, closing_bytes
+from quorate.http.answer import ANSWER, answer
 from quorate.http.api import Api
-from quorate.http.connection_places import ConnectionPlaces
-from quorate.http.flow import Flow, new_parser
-from quorate.http.intake import FIRST_BYTES, HEADER_BYTES, SMALL_HEAD_BYTES, Intake, WaitingBytes
-from quorate.http.line import WaitingLine
-from quorate.http.origins import hosts_in_line
+from quorate.http.arrivals import HEAD, Arrivals, Shared
+from quorate.http.flow import Flow
+from quorate.http.intake import FIRST_BYTES, SMALL_HEAD_BYTES
 from quorate.http.reading_pace import ReadingPace
-from quorate.http.unsent import UnsentBytes
-from quorate.http.upgrade import without_offer
 
 CONNECTION = "quorate.connection"  # the scope's key for the connection
-HEAD = "quorate.head"  # the scope's key for what a big head takes until the request is answered
 UNREAD_BYTES = 16 * 1024  # of answers; a client that leaves more unread has no further request begun
-FEW_HEADERS = 32  # more than a browser sends
-NO_BODY = ("GET", "HEAD")
-PASS_OVER_S = 0.002  # between two pieces of bodies that nobody needs; a piece has a quarter of a megabyte at most
-PIECES, PIECE_BYTES = 100, 8  # a body may come in so many pieces of any size; more must have so many bytes each
 READING = "quorate.reading"  # the scope's key for the task of a request that changes nothing: it ends with its client
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What all connections of a server share."""
-
-    places: ConnectionPlaces
-    waiting: WaitingBytes
-    unsent: UnsentBytes
-    line: WaitingLine = field(default_factory=WaitingLine)
-    passed_over: WaitingLine = field(default_factory=partial(WaitingLine, 1, PASS_OVER_S))
-
-
-class HttpConnection(HttpToolsProtocol):
+class HttpConnection(Arrivals):
     """uvicorn's HTTP protocol with bounds on headers and time. `on_lost` is called when the connection is closed."""
 
     def __init__(self, api: Api, shared: Shared, on_lost: Callable[[], None], **given: Any) -> None:
-        super().__init__(**given)
-        self._api = api
-        self._shared = shared
-        self._intake = Intake(self._parse, self.pipeline, shared.waiting)
+        super().__init__(api, shared, **given)
         self.flow: FlowControl = None  # type: ignore[assignment]  # uvicorn's too, until there is a transport
-        self.answering: RequestResponseCycle | None = None  # the request that was begun last
         self._is_next = False  # the request that is begun now waited behind the one that was just answered
         self.is_lost = False
         self._deferred: tuple[RequestResponseCycle, Any] | None = None  # a request that waits for the client to read
         self.share_key = ""  # whose share of the places this connection counts to
         self._on_lost = on_lost
-        self._in_head = False  # the headers of the current request are not complete
-        self.parser = new_parser(self)
-        self._offers_upgrade = False  # the headers of the current request are parsed once more, without the offer
-        self._began_s = self.loop.time()  # when the current request began to arrive
-        self._arriving = True  # the current request is not complete
-        self._head_bytes = 0  # of the current request's head, but for what came last
-        self._parsed_before = 0  # bytes of a head that is parsed once more
-        self._pieces = 0  # in which the current request's body, and trailers, have come
-        self._body_bytes = 0  # of the current request's body, that have come
+        self._idle_since_s: float | None = None  # since when no byte of a next request has come
         self._reading = ReadingPace()
         self._big_bytes = 0  # of the big answer that was written last
 
@@ -112,7 +79,7 @@ class HttpConnection(HttpToolsProtocol):
             self.refuse(why)
 
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        self._idle_since_s, self._may_begin_small = None, True
         self._take(data)
         if self._arriving and not self._in_head and not self._is_busy and not self.is_lost:
             self.flow.pause_reading()  # the rest of a body that is answered already: nobody needs it quickly
@@ -124,7 +91,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def _take(self, data: bytes) -> None:
         try:
-            if len(data) <= FIRST_BYTES and not self._is_busy:
+            if len(data) <= FIRST_BYTES and (not self._is_busy or self._small is not None):
                 self._parse(data)
             else:
                 self._intake.take(data, self._body_left, busy=self._is_busy)
@@ -134,12 +101,6 @@ class HttpConnection(HttpToolsProtocol):
             if self._intake.held:
                 self.flow.pause_reading()
             self._account()
-
-    def _parse(self, data: bytes) -> bool:
-        self._feed(data)
-        if self._in_head:
-            self._bound_head(len(data))
-        return not self.transport.is_closing()
 
     def _account(self) -> None:
         queued = sum(len(cycle.body) for cycle, _ in self.pipeline)
@@ -153,7 +114,7 @@ class HttpConnection(HttpToolsProtocol):
         if not (data := self._intake.release()):
             self._account()
             return
-        self._unset_keepalive_if_required()
+        self._idle_since_s = None
         self._began_s = self.loop.time()
         self._take(data)
         if not self._intake.held and not self.pipeline:
@@ -166,102 +127,20 @@ class HttpConnection(HttpToolsProtocol):
         length = next((value for name, value in self.headers if name == b"content-length"), b"0")
         return int(length) - self._body_bytes if length.isdigit() else 0
 
-    def _feed(self, data: bytes) -> None:
-        """Parse the data. A request that offers an upgrade is parsed again without the offer: see `upgrade.py`."""
-        while data and not self.transport.is_closing():
-            try:
-                self.parser.feed_data(data)
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :]
-            method, version = self.parser.get_method(), self.parser.get_http_version()
-            head = without_offer(method, self.url, version, self.headers)
-            if head is None:
-                self._refuse_unreadable()
-                return
-            self.parser = new_parser(self)
-            self._parsed_before = len(head)
-            self.parser.feed_data(head)
-
-    def _refuse_unreadable(self) -> None:
-        self._api.counts.bad_requests += 1
-        self.refuse(Invalid("this is not a well-formed HTTP request"))
-
-    def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._began_s = self.loop.time()
-        self._arriving = self._in_head = True
-        self._head_bytes, self._parsed_before = self._parsed_before, 0
-        self._body_bytes = self._pieces = 0
-
-    def on_headers_complete(self) -> None:
-        self._in_head = False
-        self._offers_upgrade = self.parser.should_upgrade()
-        if not self._offers_upgrade:
-            if self._head_bytes or len(self.headers) > FEW_HEADERS:
-                self._admit_head()
-            if self.url[:1] != b"/":
-                self.headers.extend(hosts_in_line(self.url, self.headers))
-            super().on_headers_complete()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._in_head:
-            super().on_header(name, value)
-        else:  # a trailer, after a chunked body: nobody needs it
-            self._bound_pieces()
-
-    def on_body(self, body: bytes) -> None:
-        self._body_bytes += len(body)
-        self._bound_pieces()
-        if self.scope["method"] not in NO_BODY:  # nobody would read it, so it would stay here
-            super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        if not self._offers_upgrade:
-            self._arriving = False
-            super().on_message_complete()
-
-    def _bound_pieces(self) -> None:
-        """Chunks of one byte, and trailers without end, cost a call for each few bytes."""
-        self._pieces += 1
-        if self._pieces > PIECES and self._body_bytes < PIECE_BYTES * self._pieces:
-            self.refuse(Invalid(f"the body comes in chunks of fewer than {PIECE_BYTES} bytes"))
-            raise httptools.HttpParserError("its body was refused")
-
-    def _bound_head(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > self._api.limits.head_bytes:
-            self.refuse(HeadersTooLarge(f"the headers are over {self._api.limits.head_bytes:,} bytes"))
-        elif len(self.headers) > self._api.limits.headers:
-            self.refuse(HeadersTooLarge(f"there are over {self._api.limits.headers} headers"))
-
-    @property
-    def _head_cost(self) -> int:
-        """What the current request's head takes: the parts of the address are kept several times."""
-        return self._head_bytes + HEADER_BYTES * len(self.headers) + 3 * len(self.url)
-
-    def _admit_head(self) -> None:
-        """Refuse a request before it begins if its head is too much. Then it raises, so nothing more is parsed."""
-        self._in_head = True
-        self._bound_head(0)
-        cost = self._head_cost
-        if cost > SMALL_HEAD_BYTES and not self.transport.is_closing():
-            if self._intake.has_room_for_head(cost):
-                cast("dict[str, Any]", self.scope)[HEAD] = cost
-            else:
-                self.refuse(Overloaded("requests with big headers have all the room that there is for them; try again"))
-        self._in_head = False
-        if self.transport.is_closing():
-            raise httptools.HttpParserError("its head was refused")
-
     def on_response_complete(self) -> None:
         if self.answering is not None:
             scope = cast("dict[str, Any]", self.answering.scope)
             scope.pop(ANSWER, None)  # it has the scope, too: only the collector of garbage could free the two
             if self._intake.heads:
                 self._forget_head(scope)
-        self._is_next = bool(self.pipeline)
-        super().on_response_complete()
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._is_next = True
+            self._start_asgi_task(*self.pipeline.pop())
+        else:
+            self._idle_since_s = self.loop.time()  # uvicorn has a timer for each answer instead
 
     def _forget_head(self, scope: dict[str, Any]) -> None:
         """An idle connection must not hold the head that came over it."""
@@ -333,14 +212,7 @@ class HttpConnection(HttpToolsProtocol):
             return None
         if self._is_busy:
             return self._began_s if self._waits_for_body else None
-        timer = self.timeout_keep_alive_task  # set while no byte of a next request has come
-        return self._began_s if timer is None else timer.when() - self.timeout_keep_alive
-
-    @property
-    def _is_busy(self) -> bool:
-        """Whether a request has no complete answer."""
-        cycle: RequestResponseCycle | None = self.cycle
-        return cycle is not None and not cycle.response_complete
+        return self._began_s if self._idle_since_s is None else self._idle_since_s
 
     @property
     def _waits_for_body(self) -> bool:
@@ -366,28 +238,7 @@ class HttpConnection(HttpToolsProtocol):
             timeout_s = limits.head_timeout_s if self._in_head else limits.body_timeout_s
             if now_s - self._began_s > timeout_s:
                 self.refuse(TooSlow("the request did not arrive in time; nothing was done"))
+        if self._idle_since_s is not None and now_s - self._idle_since_s > limits.keep_alive_s:
+            self.transport.close()
         if self._reading.is_too_slow(self.transport.get_write_buffer_size(), self.unsent, limits, now_s):
             self.transport.abort()
-
-    # ---- hanging up -------------------------------------------------------------------------------------------------
-
-    def refuse(self, error: QuorateError) -> None:
-        """Close the connection. Send the error first, if the client can tell which request it answers."""
-        if not self.transport.is_closing() and self._answers_current_request:
-            self.transport.write(closing_bytes(error, self._api.replica))
-        self.transport.close()
-
-    @property
-    def _answers_current_request(self) -> bool:
-        """Whether the client would take a refusal for the answer to the request that arrives now.
-
-        False while an earlier request has no complete answer: the client would take "400, surely not counted" for the
-        answer to that one. False also if the rest of a request arrives that was answered already.
-        """
-        cycle: RequestResponseCycle | None = self.cycle
-        in_body = self._arriving and not self._in_head
-        if cycle is None:
-            return True
-        if cycle.response_complete:
-            return not in_body
-        return in_body and not cycle.response_started and not self.pipeline

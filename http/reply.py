@@ -25,6 +25,7 @@ NDJSON = b"application/x-ndjson"
 PROBLEM = b"application/problem+json"
 TEXT = b"text/plain; charset=utf-8"
 
+VERSION = b"x-quorate-version"
 CHALLENGE = b'Bearer realm="quorate"'  # RFC 6750
 CHALLENGES = {"unknown": CHALLENGE + b', error="invalid_token"'}
 
@@ -70,7 +71,7 @@ def headers_of(reply: Reply, replica: Replica) -> Headers:
         *signature(replica),
     ]
     if reply.version is not None:
-        headers.append((b"x-quorate-version", b"%d" % reply.version))
+        headers.append((VERSION, b"%d" % reply.version))
     if reply.more:
         headers.extend(reply.more)
     return headers

@@ -81,8 +81,10 @@ def _operation_s(limits: Limits) -> float:
     return limits.operation_s
 
 
+VOTES = Route("POST", "/votes", votes.cast, votes.CAST, "vote", hot=True, body_max=_vote_bytes)
+
 ROUTES = (
-    Route("POST", "/votes", votes.cast, votes.CAST, "vote", hot=True, body_max=_vote_bytes),
+    VOTES,
     Route("POST", "/producers", votes.open_producer, votes.OPEN_PRODUCER, "vote"),
     Route("GET", "/producers", producers.show_all, producers.SHOW_ALL, "operate"),
     Route("DELETE", "/producers/{name:path}", producers.forget, producers.FORGET, "operate"),

@@ -19,12 +19,14 @@ from quorate.errors import Invalid
 from quorate.http import routes
 from quorate.http.answer import closing_bytes
 from quorate.http.api import Api
+from quorate.http.arrivals import Shared
 from quorate.http.asgi import AsgiApp
-from quorate.http.connection import HttpConnection, Shared
+from quorate.http.connection import HttpConnection
 from quorate.http.connection_places import ConnectionPlaces
 from quorate.http.flask_loader import FlaskLoader
 from quorate.http.intake import WaitingBytes
 from quorate.http.routing import Router
+from quorate.http.small_votes import SmallVotes
 from quorate.http.tls_listener import TlsListener
 from quorate.http.unsent import UnsentBytes
 from quorate.listening import Purpose, listen_on, shown
@@ -42,11 +44,14 @@ log = logging.getLogger(__name__)
 class HttpServer:
     """Listens, serves and drains, on the node's loop. Each node has one."""
 
-    def __init__(self, api: Api, *, hot: bool = True, tls: LiveTls | None = None) -> None:
+    def __init__(self, api: Api, *, hot: bool = True, small: bool = True, tls: LiveTls | None = None) -> None:
         """With `tls` it speaks TLS alone."""
         self._api, self._tls = api, tls
         self._flask = FlaskLoader(api, routes.ROUTES)
-        self._app = AsgiApp(api, self._flask, Router(routes.ROUTES), hot=hot)
+        router = Router(routes.ROUTES)
+        self._app = AsgiApp(api, self._flask, router, hot=hot)
+        votes = routes.VOTES
+        self._small_votes = SmallVotes(api, lambda request: votes.answer(api, request, ()), votes.role)
         self._config = uvicorn.Config(
             self._app,
             http=HttpConnection,
@@ -57,7 +62,6 @@ class HttpServer:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=api.limits.keep_alive_s,
         )
         self._config.load()
         self._state = ServerState()
@@ -65,6 +69,7 @@ class HttpServer:
             ConnectionPlaces(api.limits, self._open),
             WaitingBytes(api.limits.waiting_bytes),
             UnsentBytes(api.limits.unsent_bytes, self._open),
+            self._small_votes if hot and small else None,
         )
         self.listening: list[str] = []  # the addresses that were bound, host:port
         self._servers: list[asyncio.Server | TlsListener] = []  # one a socket
@@ -153,15 +158,17 @@ class HttpServer:
 
     async def _wind_down(self) -> None:
         """Wait for the tasks that still run. They have answered already, or their client has left."""
+        await self._small_votes.drained()
         while self._state.tasks:
             await asyncio.wait(list(self._state.tasks))
 
     async def _cut(self, drain_s: float) -> None:
-        unfinished = len(self._state.tasks)
+        unfinished = len(self._state.tasks) + len(self._small_votes.waiting)
         log.warning("cutting %d requests that did not finish within %g s", unfinished, drain_s)
         for connection in self._open():
             connection.transport.abort()
         self._app.cut()
+        self._small_votes.cut()
         for task in list(self._state.tasks):
             task.cancel()
         if self._state.tasks:

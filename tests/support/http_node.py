@@ -103,6 +103,7 @@ class Given:
     """What a test gives its node. With `form=False` the node has not joined a cluster yet."""
 
     hot: bool = True
+    small: bool = True  # small votes have a door of their own
     limits: Limits = field(default_factory=Limits)
     form: bool = True
     streams: int = 5
@@ -167,7 +168,7 @@ async def _start(given: Given) -> Node:
         ],
         limits=given.limits,
     )
-    server = HttpServer(api, hot=given.hot, tls=given.tls and given.tls())
+    server = HttpServer(api, hot=given.hot, small=given.small, tls=given.tls and given.tls())
     port = await server.start([("127.0.0.1", 0)])
     return Node(asyncio.get_running_loop(), replica, api, server, port, checks, given.trusts)
 

@@ -1,5 +1,7 @@
-"""The hot routes answer the same through both doors: on the loop, and by Flask. Each case is sent to two nodes that
-differ in nothing but the door, in the same order, so that even versions must agree."""
+"""The hot routes answer the same through all doors: small votes in the protocol, on the loop by ASGI, and by Flask.
+
+Each case is sent to three nodes that differ in nothing but the door, in the same order, so even versions must agree.
+"""
 
 from __future__ import annotations
 
@@ -20,27 +22,31 @@ BATCH_2 = {"X_Quorate_Producer": "p;epoch=1;sequence=2"}
 
 
 @pytest.fixture(scope="module")
-def doors() -> Iterator[tuple[Node, Node]]:
+def doors() -> Iterator[tuple[Node, ...]]:
     hosts = frozenset({"n1.test"})
-    with running(hot=True, hosts=hosts) as on_loop, running(hot=False, hosts=hosts) as by_flask:
-        for node in (on_loop, by_flask):
+    with (
+        running(hosts=hosts) as small,
+        running(small=False, hosts=hosts) as on_loop,
+        running(hot=False, hosts=hosts) as by_flask,
+    ):
+        for node in (small, on_loop, by_flask):
             node.ask("POST", "/polls", MOOD)
             node.ask("POST", "/polls", {**MOOD, "id": "over", "options": ["late", "later"]})
             node.ask("POST", "/polls/over/state", {"state": "closed"})
             node.ask("POST", "/polls", {"id": "café 50%", "options": ["yes", "no"]})
             node.ask("POST", "/producers", {"producer": "p"})
-        yield on_loop, by_flask
+        yield small, on_loop, by_flask
 
 
-def both(doors: tuple[Node, Node], method: str, path: str, body: Any = None, **headers: str) -> Answer:
-    """The answer of both doors, which must be the same."""
+def every(doors: tuple[Node, ...], method: str, path: str, body: Any = None, **headers: str) -> Answer:
+    """The answer of all doors, which must be the same."""
     named = {"Host": "n1.test", **{name.replace("_", "-"): value for name, value in headers.items()}}
     answers = []
     for node in doors:
         answer = node.ask(method, path, body, named)
         kept = {name: value for name, value in answer.headers.items() if name != "date"}
         answers.append(Answer(answer.status, kept, answer.body))
-    assert answers[0] == answers[1]
+    assert answers[0] == answers[1] == answers[2]
     return answers[0]
 
 
@@ -74,9 +80,9 @@ READ_VOTES: list[tuple[Any, dict[str, str], tuple[int, int, list[tuple[int, str]
 
 @pytest.mark.parametrize(("body", "headers", "expected"), READ_VOTES)
 def test_votes_that_are_read_are_answered_alike(
-    doors: tuple[Node, Node], body: Any, headers: dict[str, str], expected: tuple[int, int, list[tuple[int, str]]]
+    doors: tuple[Node, ...], body: Any, headers: dict[str, str], expected: tuple[int, int, list[tuple[int, str]]]
 ) -> None:
-    answer = both(doors, "POST", "/votes", body, **headers)
+    answer = every(doors, "POST", "/votes", body, **headers)
     tallied = answer.json
     rejected = [(rejection["index"], rejection["reason"]) for rejection in tallied["rejected"]]
     assert 200 == answer.status
@@ -137,10 +143,10 @@ WRONG_VOTES: list[tuple[str, Any, dict[str, str], int, str]] = [
     ("body", "headers", "status", "kind"), [pytest.param(*case, id=id) for id, *case in WRONG_VOTES]
 )
 def test_votes_that_are_wrong_are_refused_alike_and_change_nothing(
-    doors: tuple[Node, Node], body: Any, headers: dict[str, str], status: int, kind: str
+    doors: tuple[Node, ...], body: Any, headers: dict[str, str], status: int, kind: str
 ) -> None:
     before = [(node.tally(), node.tally("over")) for node in doors]
-    answer = both(doors, "POST", "/votes", body, **headers)
+    answer = every(doors, "POST", "/votes", body, **headers)
     assert (status, kind) == (answer.status, answer.json["type"])
     assert status == answer.json["status"]
     assert "application/problem+json" == answer.headers["content-type"]
@@ -149,7 +155,7 @@ def test_votes_that_are_wrong_are_refused_alike_and_change_nothing(
     assert before == [(node.tally(), node.tally("over")) for node in doors]
 
 
-def test_a_page_of_this_node_may_vote(doors: tuple[Node, Node]) -> None:
+def test_a_page_of_this_node_may_vote(doors: tuple[Node, ...]) -> None:
     for node in doors:
         origin = {"Origin": f"http://127.0.0.1:{node.port}"}
         assert 200 == node.ask("POST", "/votes", {"option": "happy", "id": "page"}, origin).status
@@ -189,8 +195,8 @@ READS = [
 
 
 @pytest.mark.parametrize(("path", "status"), READS)
-def test_reads_are_answered_alike(doors: tuple[Node, Node], path: str, status: int) -> None:
-    answer = both(doors, "GET", path)
+def test_reads_are_answered_alike(doors: tuple[Node, ...], path: str, status: int) -> None:
+    answer = every(doors, "GET", path)
     assert status == answer.status
     if status >= 400:
         assert "application/problem+json" == answer.headers["content-type"]
@@ -198,12 +204,12 @@ def test_reads_are_answered_alike(doors: tuple[Node, Node], path: str, status: i
 
 @pytest.mark.parametrize("path", ["/polls/mood/results", "/votes", "/livez", "/events", "/none"])
 @pytest.mark.parametrize("method", ["HEAD", "OPTIONS", "PUT", "DELETE", "PATCH", "BREW"])
-def test_other_methods_are_answered_alike(doors: tuple[Node, Node], method: str, path: str) -> None:
-    both(doors, method, path)
+def test_other_methods_are_answered_alike(doors: tuple[Node, ...], method: str, path: str) -> None:
+    every(doors, method, path)
 
 
-def test_results_say_what_they_are(doors: tuple[Node, Node]) -> None:
-    answer = both(doors, "GET", "/polls/over/results")
+def test_results_say_what_they_are(doors: tuple[Node, ...]) -> None:
+    answer = every(doors, "GET", "/polls/over/results")
     version = answer.json["version"]
     expected = {"id": "over", "state": "closed", "results": {"late": 0, "later": 0}, "total": 0}
     assert {**expected, "version": version, "level": "weak", "age_ms": 0} == answer.json
@@ -211,7 +217,7 @@ def test_results_say_what_they_are(doors: tuple[Node, Node]) -> None:
 
 
 @pytest.mark.parametrize("headers", [{}, {"Last-Event-ID": "1"}])
-def test_streams_begin_alike(doors: tuple[Node, Node], headers: dict[str, str]) -> None:
+def test_streams_begin_alike(doors: tuple[Node, ...], headers: dict[str, str]) -> None:
     begun = []
     for node in doors:
         connection = node.connect()
@@ -228,8 +234,8 @@ def test_streams_begin_alike(doors: tuple[Node, Node], headers: dict[str, str]) 
     assert b"\n" == lines[5]
 
 
-def test_an_unreadable_last_event_id_is_refused_alike(doors: tuple[Node, Node]) -> None:
-    assert 400 == both(doors, "GET", "/events?poll=mood", Last_Event_ID="new").status
+def test_an_unreadable_last_event_id_is_refused_alike(doors: tuple[Node, ...]) -> None:
+    assert 400 == every(doors, "GET", "/events?poll=mood", Last_Event_ID="new").status
 
 
 def hot_routes_without_cases(router: Router) -> list[str]:
@@ -241,7 +247,7 @@ def hot_routes_without_cases(router: Router) -> list[str]:
     return [route.path for route in routes.ROUTES if route.hot and route not in covered]
 
 
-def test_every_hot_route_has_cases(doors: tuple[Node, Node]) -> None:
+def test_every_hot_route_has_cases(doors: tuple[Node, ...]) -> None:
     assert [] == hot_routes_without_cases(doors[0].server._app._router)
 
 

@@ -36,7 +36,7 @@ def ask(node: Node, sockets: ExitStack, path: str, method: str = "GET") -> Any:
 
 
 def tasks(node: Node) -> int:
-    return len(node.server._state.tasks)
+    return len(node.server._state.tasks) + len(node.server._small_votes.waiting)
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])

@@ -361,7 +361,7 @@ def test_stopping_does_not_wait_longer_than_told(node: Node, caplog: pytest.LogC
         wait_for("the vote is proposed", lambda: len(held) == 1)
         node.run(node.server.stop(0.05))
         assert b"" == read_all(voting)
-    assert not node.server._state.tasks
+    assert 0 == len(node.server._state.tasks) + len(node.server._small_votes.waiting)
     assert ["cutting 1 requests that did not finish within 0.05 s"] == [record.message for record in caplog.records]
 
 

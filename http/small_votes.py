@@ -1,0 +1,168 @@
+"""Small votes are answered from the protocol's callbacks, without an ASGI task: a third door, for the busiest route.
+
+A `POST /votes` has up to a kilobyte, and comes to a connection that has nothing else to do. Its handler is the same
+coroutine as behind the other doors. Here it is run by hand: until it waits for the outcome of the vote, and again
+when that is known. A task, a scope and the messages of ASGI would cost more than all the rest that a node does for one
+vote. Everything that is not so plain goes to `asgi.py`, as if this file were not there (`is_plain`).
+
+The handler may wait for futures, and let the loop do other things. It may not ask for its task, so it uses no
+`asyncio.timeout`: the outcome of a vote has a deadline in the submitter.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol
+
+from quorate.errors import QuorateError
+from quorate.http.answer import quick_bytes
+from quorate.http.api import Api
+from quorate.http.reply import Headers, Reply, internal, problem
+from quorate.http.request import Request
+from quorate.http.scope import read_headers
+from quorate.security.roles import RouteRole
+
+Handler = Callable[[Request], Coroutine[Any, Any, Any]]
+
+PATH = "/votes"
+URL = PATH.encode()
+SMALL_BYTES = 1_024  # of a body; a bigger one is parsed on a thread
+SMALL_DIGITS = 4
+
+NOT_PLAIN = frozenset((b"origin", b"expect", b"transfer-encoding"))
+
+
+def is_plain(headers: Headers) -> bool:
+    """Whether the body is small, and nothing asks for more than an answer."""
+    length = b""
+    for name, value in headers:
+        if name in NOT_PLAIN:
+            return False
+        if name == b"content-length":
+            length = value
+    return length.isdigit() and len(length) <= SMALL_DIGITS and int(length) <= SMALL_BYTES
+
+
+class Connection(Protocol):
+    """A connection, as this file sees it."""
+
+    client: tuple[str, int] | None
+    transport: asyncio.Transport
+
+    @property
+    def date(self) -> Headers: ...
+
+    def on_response_complete(self) -> None: ...
+
+
+class SmallVotes:
+    """The door of a node."""
+
+    def __init__(self, api: Api, answer: Handler, role: RouteRole) -> None:
+        """`answer` and `role` are those of the route."""
+        self.api, self.answer, self.role = api, answer, role
+        self.waiting: set[SmallVotesRequest] = set()
+        self._all_answered: asyncio.Event | None = None
+
+    def answered(self, request: SmallVotesRequest) -> None:
+        self.waiting.discard(request)
+        if self._all_answered is not None and not self.waiting:
+            self._all_answered.set()
+
+    async def drained(self) -> None:
+        """Wait until no request waits for the outcome of its votes. No new ones may come."""
+        if self.waiting:
+            self._all_answered = asyncio.Event()
+            await self._all_answered.wait()
+
+    def cut(self) -> None:
+        """Give up what waits. Connections are closed by now, so nobody is told anything."""
+        for request in self.waiting:
+            request.cut()
+        self.waiting.clear()
+
+
+class _NoEvent:
+    """uvicorn tells its cycle so that something has come."""
+
+    def set(self) -> None: ...
+
+
+class SmallVotesRequest:
+    """One request. It stands where uvicorn has its cycle, so uvicorn knows that the connection is busy."""
+
+    __slots__ = (
+        "_began_s",
+        "_connection",
+        "_door",
+        "_handler",
+        "disconnected",
+        "keep_alive",
+        "response_complete",
+        "response_started",
+    )
+    message_event = _NoEvent()
+
+    def __init__(self, door: SmallVotes, connection: Connection) -> None:
+        self._door, self._connection = door, connection
+        self._handler: Coroutine[Any, Any, Any] | None = None
+        self._began_s = time.perf_counter()
+        self.disconnected = self.response_started = self.response_complete = False
+        self.keep_alive = True
+
+    def begin(self, headers: Headers, body: bytes) -> None:
+        try:
+            self._handler = self._handler_of(headers, body)
+        except QuorateError as error:
+            self._answer(problem(error, PATH))
+        except Exception as error:
+            self._answer(internal(error, PATH))
+        else:
+            self._go_on()
+
+    def _handler_of(self, headers: Headers, body: bytes) -> Coroutine[Any, Any, Any]:
+        door = self._door
+        api, scope = door.api, {"client": self._connection.client, "headers": headers}
+        api.origins.check(headers)
+        request = Request(PATH, api.access.admit(door.role, scope), body=body)
+        read_headers(request, scope)
+        return door.answer(request)
+
+    def cut(self) -> None:
+        if self._handler is not None:
+            self._handler.close()
+            self._handler = None
+
+    def _go_on(self, _: object = None) -> None:
+        if self._handler is None:
+            return  # it was cut
+        try:
+            waits_for = self._handler.send(None)
+        except StopIteration as end:
+            self._answer(end.value)
+        except QuorateError as error:
+            self._answer(problem(error, PATH))
+        except Exception as error:
+            self._answer(internal(error, PATH))
+        else:
+            self._door.waiting.add(self)
+            if waits_for is None:
+                self._door.api.loop.call_soon(self._go_on)
+            else:
+                waits_for._asyncio_future_blocking = False  # as a task says that it has taken it
+                waits_for.add_done_callback(self._go_on)
+
+    def _answer(self, answer: Reply) -> None:
+        door, connection = self._door, self._connection
+        door.answered(self)
+        door.api.counts.served(PATH, answer.status, time.perf_counter() - self._began_s)
+        self.response_started = self.response_complete = True
+        if self.disconnected:
+            return
+        transport = connection.transport
+        transport.write(quick_bytes(answer, door.api.replica, connection.date, keep_alive=self.keep_alive))
+        if not self.keep_alive:
+            transport.close()
+        connection.on_response_complete()
