@@ -56,12 +56,13 @@ async def show_metrics(api: Api, request: Request) -> Rendering:
     form = once(read_query(request.query, frozenset({"format"})), "format", "text")
     if form not in ("text", "json"):
         raise Invalid(f"format is {form!r}; give text or json")
-    return partial(_render, _observe(api), form)
+    return partial(_render, _observe(api, request), form)
 
 
-def _observe(api: Api) -> Observation:
+def _observe(api: Api, request: Request) -> Observation:
     checks = {check.name: check.run().ready for check in api.checks if not check.sync}
-    return Observation(api.status(), api.counts, api.measures(), dict(api.access.refused), checks)
+    is_stranger = request.caller.token is None and not api.access.shows_all(request.caller)
+    return Observation(api.status(), api.counts, api.measures(), dict(api.access.refused), checks, is_stranger)
 
 
 def _render(observation: Observation, form: str) -> Reply:

@@ -19,3 +19,4 @@ class Observation:
     measures: Measures = field(default_factory=Measures)
     refused: Mapping[str, int] = field(default_factory=dict)  # callers that were refused, by why
     checks: Mapping[str, bool] = field(default_factory=dict)  # each line of /readyz
+    is_stranger: bool = False  # who asks is told no cluster id, as in /status

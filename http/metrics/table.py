@@ -22,7 +22,9 @@ def _build(observed: Observation) -> list[Sample]:
 
 def _node(observed: Observation) -> list[Sample]:
     status = observed.status
-    return [((status["node"], status["state"]["cluster_id"]), 1)] if "node" in status and "state" in status else []
+    if "node" not in status or "state" not in status:
+        return []
+    return [((status["node"], "" if observed.is_stranger else status["state"]["cluster_id"]), 1)]
 
 
 def _disk(field: str) -> Take:
@@ -57,7 +59,11 @@ NODE = [
         "quorate_build_info", "gauge", "Always 1: the version of Quorate and of Python", _build, ["version", "python"]
     ),
     ShownMetric(
-        "quorate_node_info", "gauge", "Always 1: the node's name and its cluster's id", _node, ["node", "cluster_id"]
+        "quorate_node_info",
+        "gauge",
+        "Always 1: the node's name and its cluster's id, which strangers are not told",
+        _node,
+        ["node", "cluster_id"],
     ),
     ShownMetric("quorate_uptime_seconds", "gauge", "Since the node was started", of_status("uptime_s")),
     ShownMetric(

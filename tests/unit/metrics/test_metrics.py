@@ -20,6 +20,8 @@ from quorate.http.metrics.page import page
 from quorate.http.metrics.raft_table import RAFT_ROLES
 from quorate.http.metrics.table import SINK_PHASES, TABLE
 from quorate.measures import Histogram, Measures
+from tests.support.http_node import running
+from tests.support.tokens import access_by, bearer, write_tokens
 from tests.unit.metrics.conftest import Scraped
 
 ROOT = Path(__file__).parents[3]
@@ -116,4 +118,30 @@ def test_what_refuses_a_caller_has_a_name_of_its_own() -> None:
     shown = samples_of(rendering.as_text(Observation({}, Counts(), refused={"rate": 3})).decode())
     assert {"rate": 3, "role": 0, "missing": 0, "unknown": 0} == {
         why: shown[("quorate_auth_refused_total", why)] for why in REFUSED_WHY
+    }
+
+
+def test_only_callers_with_a_token_are_told_the_id_of_the_cluster(tmp_path: Path) -> None:
+    """As in /status: where tokens are configured, a caller without one is a stranger."""
+    tokens = write_tokens(tmp_path / "tokens.toml")
+    status = {"node": "n1", "raft": {"role": "leader"}, "state": {"cluster_id": "0997b5261f722695", "polls": 3}}
+    with running(access=lambda: access_by(tokens, "read"), status=lambda: status) as node:
+        for form in ("text", "json"):
+            stranger = node.ask("GET", f"/metrics?format={form}")
+            known = node.ask("GET", f"/metrics?format={form}", headers=bearer("read"))
+            assert (200, 200) == (stranger.status, known.status)
+            assert b"0997b5261f722695" in known.body
+            assert b"0997b5261f722695" not in stranger.body
+            assert b"quorate_state_polls" in stranger.body
+
+
+def test_refused_callers_are_counted_by_why(tmp_path: Path) -> None:
+    tokens = write_tokens(tmp_path / "tokens.toml", bounds={"vote": "rate = 1\nburst = 1"})
+    with running(access=lambda: access_by(tokens)) as node:
+        for secret, status in (("made up", 401), ("read", 403), ("vote", 404), ("vote", 429)):
+            assert status == node.ask("POST", "/votes", {"option": "happy"}, bearer(secret)).status
+        assert 401 == node.ask("POST", "/votes", {"option": "happy"}).status
+        samples = samples_of(node.ask("GET", "/metrics", headers=bearer("read")).body.decode())
+    assert {"missing": 1, "unknown": 1, "role": 1, "rate": 1} == {
+        why: samples[("quorate_auth_refused_total", why)] for why in REFUSED_WHY
     }
