@@ -65,8 +65,11 @@ class LeaderWays:
     @property
     def leader(self) -> str | None:
         """The leader that this node can reach, maybe over a peer."""
-        way = self._way
-        return self._near if way is None else way.leader
+        near = self._near  # looked at once: each answer names the leader
+        if near is not None:
+            return near
+        way = self._told.way
+        return None if way is None else way.leader
 
     @property
     def via(self) -> str | None:
