@@ -41,7 +41,11 @@ Values = Sequence[int | None]
     help="How long ago (15m, 1h, 7d), or since when.",
 )
 @click.option("--step", metavar="TIME", help="From one value to the next: 1s, 5m.  [default: what fits]")
-@click.option("--table", is_flag=True, help="A row for each step. This is the default where the output is no terminal.")
+@click.option(
+    "--table",
+    is_flag=True,
+    help="A row for each step, and one for each gap. This is the default where the output is no terminal.",
+)
 @click.option("--csv", "as_csv", is_flag=True, help="The same as CSV, with all that is known of each option.")
 @as_json
 @asks_nodes()
@@ -69,7 +73,7 @@ def history(
     elif as_csv:
         write(_csv(told))
     elif table or not sys.stdout.isatty():
-        print_table(["TIME", "VOTES", "A MINUTE"], list(_rows(told)))
+        print_table(["TIME", "VOTES", "A MINUTE"], list(_rows_with_gaps(told)))
     else:
         _draw(told)
 
@@ -83,6 +87,15 @@ def _rows(told: Mapping[str, Any]) -> Iterator[tuple[str, int | None, int | None
     rates = _a_minute(told["totals"], told["step_s"])
     for moment, total, rate in zip(_moments(told), told["totals"], rates, strict=True):
         yield moment.isoformat().replace("+00:00", "Z"), total, rate
+
+
+def _rows_with_gaps(told: Mapping[str, Any]) -> Iterator[tuple[str, int | None, int | None]]:
+    """One row for each gap, however long it is: most of the hour of a new poll is one."""
+    in_gap = False
+    for row in _rows(told):
+        if not (in_gap and row[1] is None):
+            yield row
+        in_gap = row[1] is None
 
 
 def _a_minute(totals: Values, step_s: int) -> list[int | None]:

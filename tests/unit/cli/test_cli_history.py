@@ -96,6 +96,9 @@ def test_on_a_terminal_it_is_lines_with_gaps(
     assert lines[3].endswith("▁▃··▃▃█  21")
     assert "日本            ▁▁··███  7" == lines[4], "wide characters take two columns"
     assert "28 votes more than at the beginning of what is known" == lines[5]
+    assert 0 == main(["history", "mood", "--table"])
+    rows = [line.split()[1:] for line in capsys.readouterr().out.splitlines()[1:]]
+    assert [["0", "-"], ["7", "42"], ["-", "-"], ["14", "-"], ["14", "0"], ["28", "84"]] == rows, "a gap has one row"
     told |= {"totals": [None] * 7, "options": {}}
     assert 0 == main(["history", "mood"])
     assert "n2 has recorded nothing of that time" == capsys.readouterr().out.splitlines()[-1]
