@@ -12,7 +12,7 @@ from typing import Any
 
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied, StateMachine
-from quorate.cluster.replica import LogPoint, PeerHandler
+from quorate.cluster.replica import LogPage, LogPoint, PeerHandler
 from quorate.errors import NeedsLevel, NoLeader, NotReady
 
 
@@ -34,6 +34,9 @@ class InMemoryReplica:
             raise NeedsLevel(f"{what} needs level {level}")
 
     def log_point(self, index: int | None = None) -> LogPoint:
+        raise NotReady("there is no log")
+
+    def log_page(self, first: int | None, entries_max: int, bytes_max: int) -> LogPage:
         raise NotReady("there is no log")
 
     def now_ms(self) -> int:

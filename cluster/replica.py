@@ -25,6 +25,26 @@ class LogPoint:
     chain: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class LoggedEntry:
+    """A committed entry. `kind` says in words what `payload` is; "batches" are what clients asked for."""
+
+    index: int
+    term: int
+    chain: bytes
+    kind: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class LogPage:
+    """Entries in the order of the log. The node holds `first` to `last` of those that it has applied."""
+
+    first: int
+    last: int
+    entries: list[LoggedEntry]
+
+
 class Replica(Protocol):
     node_id: str
 
@@ -78,6 +98,13 @@ class Replica(Protocol):
         """The entry that was applied last, or the committed one at `index`: the same on all nodes of the cluster.
 
         Raises `NotReady`, `Stale` if this node has not applied up to there, or `Gone` if it no longer holds the entry.
+        """
+        ...
+
+    def log_page(self, first: int | None, entries_max: int, bytes_max: int) -> LogPage:
+        """Applied entries from `first` on, or from the first one that is held; at least one, if there is one.
+
+        Raises `NotReady`, or `Gone` if this node no longer holds that entry.
         """
         ...
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, NamedTuple, Protocol
 
+from quorate.cluster.audit.answers import AuditedPage
 from quorate.cluster.read.digests import ASKED_MAX, POINTS_ASKED_MAX, Digests
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.read.version_waits import WAITING_MAX
@@ -92,7 +93,7 @@ class Auditor(Protocol):
 
     async def reach(self, version: int) -> int: ...
 
-    async def page(self, after: str | None, *, sink: str | None = None, repair: bool = False) -> object: ...
+    async def page(self, after: str | None, *, sink: str | None = None, repair: bool = False) -> AuditedPage: ...
 
 
 @dataclass(frozen=True, slots=True)

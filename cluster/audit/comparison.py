@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-import msgspec
-
+from quorate.cluster.audit.answers import Difference
 from quorate.cluster.fsm import PollView
 from quorate.sinks.auditable import FoundDocument
 from quorate.vote import YEAR_9999_MS
@@ -26,18 +25,6 @@ class PollCopy:
     view: PollView
     results: Mapping[str, int]
     version: int
-
-
-class Difference(msgspec.Struct, omit_defaults=True):
-    """What a sink has and the cluster has not, or the other way round. `kind` is for programs, `words` for people."""
-
-    poll: str
-    kind: str
-    words: str
-    option: str | None = None
-    cluster: int | str | None = None
-    sink: int | str | None = None
-    repaired: bool = False  # it was written again, and is right now
 
 
 class Moved(Exception):

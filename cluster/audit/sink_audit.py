@@ -20,7 +20,8 @@ from dataclasses import dataclass, field
 import msgspec
 
 from quorate.cluster import entry
-from quorate.cluster.audit.comparison import Difference, Moved, PollCopy, compare, is_altered
+from quorate.cluster.audit.answers import AuditedPage, AuditedSink, Difference, Undecided
+from quorate.cluster.audit.comparison import Moved, PollCopy, compare, is_altered
 from quorate.cluster.flush.flusher import Flusher
 from quorate.cluster.flush.flushers import Flushers
 from quorate.cluster.fsm import Applied
@@ -42,32 +43,6 @@ _SURE = frozenset(("result", "total", "edited", "unreadable"))  # seen once is e
 _LEFT = frozenset(("by_hand", "foreign", "unknown_poll"))  # nothing of ours: not repaired
 
 Bring = Callable[[], Awaitable[object]]  # begins a new generation, in which all documents are written
-
-
-class Undecided(msgspec.Struct):
-    poll: str
-    why: str
-
-
-class AuditedSink(msgspec.Struct, omit_defaults=True):
-    """`why`: nothing can be told of this sink now."""
-
-    sink: str
-    documents: int = 0
-    differences: list[Difference] = []
-    undecided: list[Undecided] = []
-    why: str | None = None
-
-
-class AuditedPage(msgspec.Struct):
-    """Of the polls up to `next`, or to the last one if that is None."""
-
-    node: str
-    term: int
-    version: int
-    polls: int
-    sinks: list[AuditedSink]
-    next: str | None
 
 
 @dataclass(slots=True)

@@ -13,13 +13,12 @@ from typing import Any
 
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied, StateMachine
-from quorate.cluster.raft import messages
+from quorate.cluster.raft import log_point, messages
 from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.proposals import Proposals
 from quorate.cluster.raft.environment import Directory, Environment, ReplicaSettings, blocking, in_words
 from quorate.cluster.raft.leader_clock import LeaderClock
 from quorate.cluster.raft.local_state import LocalState
-from quorate.cluster.raft.log_point import applied_point
 from quorate.cluster.raft.member_clocks import MemberClocks
 from quorate.cluster.raft.members import Member, Members
 from quorate.cluster.raft.membership.address_changes import AddressChanges
@@ -32,7 +31,7 @@ from quorate.cluster.raft.storage.files import Files
 from quorate.cluster.raft.storage.writer import GuardedWriter, Writer
 from quorate.cluster.raft.ticker import Ticker
 from quorate.cluster.raft.transport.handshake.introduction import Introduction
-from quorate.cluster.replica import LogPoint, PeerHandler
+from quorate.cluster.replica import LogPage, LogPoint, PeerHandler
 from quorate.crash_points import crash_point
 from quorate.errors import Halted, NoLeader, NotReady, OutcomeUnknown, QuorateError
 from quorate.measures import Histogram
@@ -44,7 +43,6 @@ log = logging.getLogger(__name__)
 
 class RaftReplica:
     """The `Replica` of a node that is a member of a cluster. It is starting, running, halted by an error, or stopped.
-
     Its parts that need the disk are in `RunningReplica`, which `start` makes once the disk has been read.
     """
 
@@ -64,9 +62,8 @@ class RaftReplica:
         self._directory = directory
         self._files: Files = directory.files
         self._on_halt = on_halt
-        self.bootstrap = Bootstrap(
-            directory.identity, settings.cluster_name, set(settings.peers) if settings.bootstrap else set()
-        )
+        founders = set(settings.peers if settings.bootstrap else ())
+        self.bootstrap = Bootstrap(directory.identity, settings.cluster_name, founders)
         self.transport = environment.transport(settings.node_id, self, settings.credentials)
         self._clocks = MemberClocks(settings.node_id, self.transport, environment.wall, environment.monotonic)
         self._leadership = OwnLeadership(self._leadership_changed)
@@ -392,7 +389,10 @@ class RaftReplica:
         return {} if self._opened is None else self._opened.ways.http
 
     def log_point(self, index: int | None = None) -> LogPoint:
-        return applied_point(self._require_running().engine, index)
+        return log_point.applied_point(self._require_running().engine, index)
+
+    def log_page(self, first: int | None, entries_max: int, bytes_max: int) -> LogPage:
+        return log_point.applied_page(self._require_running().engine, first, entries_max, bytes_max)
 
     def _require_running(self) -> RunningReplica:
         if self._running is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
+from quorate.cluster.audit.answers import AuditedPage
 from quorate.errors import NotReady
 from quorate.http.acts import act
 from quorate.http.api import Api, Auditor
@@ -14,9 +15,15 @@ from quorate.http.operation import STRING, Operation, flag
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request, once, read_query, read_version
 
+
+class VersionMet(msgspec.Struct, frozen=True):
+    version: int
+
+
 SINKS = Operation(
     "Compare what stands in the sinks with the tallies",
-    parameters=[
+    AuditedPage,
+    [
         {"name": "after", "in": "query", "description": "the polls behind this one, by their ids", "schema": STRING},
         {"name": "sink", "in": "query", "description": "this sink only, as mongo", "schema": STRING},
         flag("repair", "write again what differs"),
@@ -26,7 +33,8 @@ SINKS = Operation(
 )
 MEET = Operation(
     "See that the state reaches a version soon",
-    parameters=[
+    VersionMet,
+    [
         {
             "name": "version",
             "in": "query",
@@ -38,10 +46,6 @@ MEET = Operation(
     words="The leader adds entries that change nothing but the version, so that all nodes can be asked for the digest "
     "at one version also where nobody votes.",
 )
-
-
-class Met(msgspec.Struct, frozen=True):
-    version: int
 
 
 async def sinks(api: Api, request: Request) -> Reply:
@@ -58,7 +62,7 @@ async def sinks(api: Api, request: Request) -> Reply:
 async def meet(api: Api, request: Request) -> Reply:
     """POST /audit/version."""
     version = read_version(once(read_query(request.query, frozenset({"version"})), "version", ""), "version")
-    return reply(Met(await _auditor(api).reach(version)))
+    return reply(VersionMet(await _auditor(api).reach(version)))
 
 
 def _auditor(api: Api) -> Auditor:

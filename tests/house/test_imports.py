@@ -37,6 +37,8 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
                 )
             ),
             "quorate.cluster.entry",
+            "quorate.cluster.decoded_entry",
+            "quorate.cluster.audit.answers",
             "quorate.ingest.social.networks.defaults",
         ],
         [],

@@ -14,7 +14,7 @@ from typing import Any
 
 from quorate.cluster import entry
 from quorate.cluster.fsm import Applied, StateMachine
-from quorate.cluster.replica import LogPoint, PeerHandler
+from quorate.cluster.replica import LoggedEntry, LogPage, LogPoint, PeerHandler
 from quorate.errors import Gone, NeedsLevel, NoLeader, NotReady, OutcomeUnknown, Stale
 
 
@@ -58,6 +58,17 @@ class LocalReplica:
         if at < min(2, last):
             raise Gone(f"entry {at} is no longer held")
         return LogPoint(at, self.term, blake2b(b"".join((self.formed + self.proposed)[:at]), digest_size=16).digest())
+
+    def log_page(self, first: int | None, entries_max: int, bytes_max: int) -> LogPage:
+        """All entries are held, from number 2 on: the first one stands for a snapshot."""
+        if first == 1:
+            raise Gone("entry 1 is no longer held")
+        found = list(enumerate(self.formed + self.proposed, 1))[1:]
+        begin = 2 if first is None else first
+        entries = [
+            LoggedEntry(at, self.term, self.log_point(at).chain, "batches", each) for at, each in found if at >= begin
+        ]
+        return LogPage(2, found[-1][0] if found else 1, entries[:entries_max])
 
     def now_ms(self) -> int:
         return int(time.time() * 1000)

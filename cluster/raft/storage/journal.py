@@ -221,6 +221,10 @@ class Journal:
             raise IndexError(f"entry {index} is not held: the log has {self.first_index} to {self.last_index}")
         return self._chains[index - self.first_index]
 
+    def command_at(self, index: int) -> bytes:
+        """Of an entry that is held and is not the base."""
+        return self._entries[index - self.first_index][0]
+
     def flush(self) -> None:
         """Begin to write the pending records, unless a group is being written: then they follow when it is done."""
         if self._pending or self._restart_due:

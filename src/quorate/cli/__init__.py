@@ -44,7 +44,7 @@ COMMANDS = {  # name: (module, the first line of its help)
     "leader": ("status", "Say who leads."),
     "members": ("members", "Show, add, remove and replace the members of the cluster."),
     "settings": ("cluster_settings", "Show and set what holds for the whole cluster."),
-    "log": ("log", "Show and check the log of a stopped node."),
+    "log": ("log", "Show the log of a node, and check that of a stopped one."),
     "log-level": ("log_level", "Show and change how much nodes write to their logs."),
     "token": ("token", "Make a token for a file of tokens."),
     "audit": ("audit", "Compare all nodes, and every sink with the tallies."),

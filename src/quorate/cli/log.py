@@ -1,8 +1,7 @@
-"""`quorate log`: the log of a stopped node, shown and checked."""
+"""`quorate log`: the log of a node, shown, and that of a stopped one checked."""
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import click
 
-from quorate.cli.node_options import as_json, print_json
+from quorate.cli.node_options import as_json, asks_nodes, client_of, is_by_flag, print_json
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
 from quorate.words import count
@@ -27,7 +26,7 @@ data_option = click.option(
 
 @click.group()
 def log() -> None:
-    """Show the log of a stopped node, or check it: every checksum, and the chain of all entries."""
+    """Show the log of a node, or check that of a stopped one: every checksum, and the chain of all entries."""
 
 
 @log.command()
@@ -64,58 +63,64 @@ def verify(folder: Path, as_json: bool) -> None:
 
 
 @log.command()
-@data_option
-@click.option("--from", "first", type=NumberRange(1, 2**63), default=1, help="Index of the first entry to show.")
-@click.option("--to", "last", type=NumberRange(1, 2**63), default=2**63, help="Index of the last one.")
+@click.option(
+    "--data",
+    "folder",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder of a node that is stopped, instead of a node that runs. Nothing in it is changed.",
+)
+@click.option("--from", "first", type=NumberRange(1, 2**62), help="Index of the first entry to show.")
+@click.option("--to", "last", type=NumberRange(1, 2**62), default=2**62, help="Index of the last one.")
 @as_json
-def show(folder: Path, first: int, last: int, as_json: bool) -> None:
-    """Show the entries of the log in DIR, one a line: index, term, time, and what they do. Ids of votes are hashes."""
+@asks_nodes()
+@click.pass_context
+def show(
+    ctx: click.Context,
+    folder: Path | None,
+    first: float | None,
+    last: float,
+    as_json: bool,
+    nodes: list[str],
+    timeout_s: float,
+) -> None:
+    """Show the entries of a node's log, one a line: index, term, time, and what they do. Ids of votes are hashes.
+
+    A node that runs is asked for what it has applied and still holds; that needs the role operate. A node that is
+    stopped is read from its folder: --data DIR.
+    """
+    if folder is not None and (is_by_flag(ctx, "nodes") or is_by_flag(ctx, "consul")):
+        raise click.UsageError("--data reads a folder, and --node asks a node that runs: give one of them.")
+    begin = None if first is None else int(first)
+    entries = _stopped(folder, begin) if folder is not None else _running(nodes, timeout_s, begin)
+    for entry in entries:
+        if entry["index"] > last:
+            break
+        print_json(entry) if as_json else echo(_line(entry))
+
+
+def _stopped(folder: Path, first: int | None) -> Iterator[dict[str, Any]]:
+    from quorate.cluster.decoded_entry import decoded
+    from quorate.cluster.raft.log_point import logged_entry
     from quorate.cluster.raft.storage.stopped_log import read_stopped
 
     read = read_stopped(folder).log
     for (data, index, term), chain in zip(read.entries, read.chains, strict=True):
-        if first <= index <= last:
-            entry = {"index": index, "term": term, "chain": chain.hex(), **_decoded(data)}
-            print_json(entry) if as_json else echo(_line(entry))
+        if first is None or index >= first:
+            entry = logged_entry(data, index, term, chain)
+            yield {"index": index, "term": term, "chain": chain.hex(), **decoded(entry.kind, entry.payload)}
 
 
-def _decoded(data: bytes) -> dict[str, Any]:
-    from quorate.cluster.entry import decode_batch, decode_entry, decode_raise
-    from quorate.cluster.raft.engine.replication import LEVEL, MEMBERS, NO_OP, REGULAR
-    from quorate.unreadable import UNREADABLE
-
-    kind, payload = data[:1], data[1:]
-    names = {NO_OP: "begin of a leadership", MEMBERS: "members", LEVEL: "feature level"}
-    try:
-        if kind == LEVEL:
-            return {"kind": names[kind], "level": decode_raise(payload).level}
-        if kind != REGULAR:
-            return {"kind": names.get(kind, "unknown")}
-        envelope = decode_entry(payload)
-        batches = [[_command(command) for command in decode_batch(batch)] for batch in envelope.batches]
-    except UNREADABLE as error:
-        return {"kind": "unreadable", "why": str(error)}
-    return {"kind": "batches", "time_ms": envelope.time_ms, "batches": batches}
-
-
-def _command(command: Any) -> dict[str, Any]:
-    """The fields of a command that is no vote; of votes, how many there are for each choice."""
-    import msgspec
-
-    told: dict[str, Any] = {"command": type(command).__name__}
-    if not hasattr(command, "choices"):
-        fields = {field: getattr(command, field) for field in command.__struct_fields__ if field != "hash_key"}
-        others: dict[str, Any] = msgspec.to_builtins(fields)
-        return told | others
-    votes: dict[int, int] = dict(getattr(command, "plain", None) or getattr(command, "sums", []))
-    picks = getattr(command, "picks", b"")
-    for (pick,) in struct.iter_unpack("<I", picks[: len(picks) // 4 * 4]):
-        votes[pick] = votes.get(pick, 0) + 1
-    choices = [
-        {"option": each.option, "poll": each.poll, "weight": each.weight, "votes": votes.get(place, 0)}
-        for place, each in enumerate(command.choices)
-    ]
-    return told | {"votes": sum(votes.values()), "choices": choices}
+def _running(nodes: list[str], timeout_s: float, first: int | None) -> Iterator[dict[str, Any]]:
+    """All pages are of the node that gave the first one."""
+    while True:
+        with client_of(nodes, timeout_s) as client:
+            reply = client.log_page(first)
+        nodes, page = [reply.url], reply.json()
+        yield from page["entries"]
+        first = page["next"]
+        if first is None:
+            return
 
 
 def _line(entry: dict[str, Any]) -> str:

@@ -182,6 +182,10 @@ class JsonClient:
         """Set a setting of the cluster, for all nodes at one version."""
         return self.request("PUT", f"/settings/{_quote(name)}", body=_json({"value": value})).json()
 
+    def log_page(self, first: int | None = None) -> ClientReply:
+        """Entries of a node's log from `first` on: `GET /log`. `next` of the answer begins the following page."""
+        return self.request("GET", "/log", params={"from": first})
+
     def log_level(self, level: str | None = None) -> Any:
         """The least severity that a node writes to its log; with `level`, change it until the node starts again."""
         if level is None:

@@ -11,7 +11,8 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.cluster.audit import sink_audit
-from quorate.cluster.audit.sink_audit import AuditedSink, SinkAudits
+from quorate.cluster.audit.answers import AuditedSink
+from quorate.cluster.audit.sink_audit import SinkAudits
 from quorate.cluster.entry import Command, DeletePoll, RaiseGeneration, SetPollState
 from quorate.cluster.flush.flusher import Phase
 from quorate.cluster.flush.flushers import Flushers

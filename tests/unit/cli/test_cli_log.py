@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,12 +22,14 @@ def test_a_stopped_node_is_read_and_a_running_one_is_not(tmp_path: Path, capsys:
         client.cast([Vote("happy", "v1"), Vote("happy", "v2"), Vote("sad", "v3", "mood")])
         assert 1 == main(verify)
         assert "is in use by process" in capsys.readouterr().err
+        running = shown_by_the_node(cluster.urls[0], capsys)
         assert 0 == node.stop()
         before = {path.name: path.read_bytes() for path in node.folder.iterdir() if path.is_file()}
         assert 0 == main(verify)
         assert "the chain holds" in capsys.readouterr().out
         assert 0 == main(["log", "show", "--data", str(node.folder), "--json"])
         shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+        assert running == shown[: len(running)], "a running node says the same"
         commands = [c for each in shown for batch in each.get("batches", []) for c in batch]
         assert {"FormCluster", "CreatePoll", "CastVotes"} <= {each["command"] for each in commands}
         assert all("hash_key" not in each for each in commands), "ids are hashes of it"
@@ -38,6 +41,26 @@ def test_a_stopped_node_is_read_and_a_running_one_is_not(tmp_path: Path, capsys:
         assert 1 == len(capsys.readouterr().out.splitlines())
         assert before == {path.name: path.read_bytes() for path in node.folder.iterdir() if path.is_file()}
         torn_and_damaged(node.folder, verify, capsys)
+
+
+def shown_by_the_node(url: str, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:
+    assert 0 == main(["log", "show", "--node", url, "--json"])
+    shown = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert {"CreatePoll", "CastVotes"} <= {
+        command["command"] for each in shown for batch in each.get("batches", []) for command in batch
+    }
+    first, last = shown[0]["index"], shown[-1]["index"]
+    assert list(range(first, last + 1)) == [each["index"] for each in shown]
+    assert 0 == main(["log", "show", "--node", url, "--from", str(last - 1), "--to", str(last)])
+    assert [str(last - 1), str(last)] == [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert 0 == main(["log", "show", "--node", url, "--from", "1", "--to", str(first), "--json"])
+    assert shown[0] == json.loads(capsys.readouterr().out)
+    return shown
+
+
+def test_a_folder_or_a_node_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["log", "show", "--data", str(tmp_path), "--node", "http://127.0.0.1:8001"])
+    assert "give one of them" in capsys.readouterr().err
 
 
 def torn_and_damaged(folder: Path, verify: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from quorate.http import routes
+from quorate.http import openapi, routes
 from quorate.http.api import Api
 from quorate.http.events import Stream
 from quorate.http.flask_app import create_app
@@ -99,6 +99,13 @@ def test_an_added_route_is_described(node: Node) -> None:
     assert "Told by Flask" == paths["/told/{name}"]["post"]["summary"]
 
 
+def test_what_an_audit_answers_is_described() -> None:
+    described = openapi.document(routes.ROUTES)
+    answer = described["paths"]["/audit"]["post"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert {"$ref": "#/components/schemas/AuditedPage"} == answer
+    assert {"poll", "kind", "words"} <= set(described["components"]["schemas"]["Difference"]["required"])
+
+
 def test_an_added_route_is_counted_by_its_path(node: Node) -> None:
     node.ask("GET", "/told")
     node.ask("GET", "/told/x/loud")
@@ -123,6 +130,7 @@ def test_only_get_may_be_used_by_those_who_only_read() -> None:
     assert {"vote", "manage", "operate"} == changing
     reading = {route.path: route.role for route in routes.ROUTES if route.method == "GET"}
     assert "operate" == reading.pop("/producers")  # their names are their tokens' own
+    assert "operate" == reading.pop("/log")  # it has the options of all votes, and when they came
     assert "operate" == reading.pop("/backup")  # it has everything, and the key of the ids
     assert {"public", "read"} == set(reading.values())
 
