@@ -42,6 +42,7 @@ from quorate.http.handlers import (
     producers,
     results,
     settings,
+    table,
     votes,
 )
 from quorate.http.limits import Limits
@@ -128,6 +129,7 @@ ROUTES = (
     Route("GET", "/readyz", health.readyz, health.READYZ, "public", hot=True),
     Route("GET", "/metrics", health.show_metrics, health.METRICS, "read"),
     Route("GET", "/", page.page, page.PAGE, "public"),
+    Route("GET", "/table", table.show, table.TABLE, "read"),
     Route("GET", "/static/{file}", page.static, page.FILE, "public"),
     Route("GET", "/openapi.json", describe, DESCRIBE, "public"),
 )

@@ -9,6 +9,7 @@ const $ = (id) => document.getElementById(id);
 let token = kept();
 let given = null; // while the page asks for a token: what is waited for
 let isGiven = null;
+let isReadable = false; // without a token, so the reader may do without one
 
 let base = ""; // of the node that is asked; empty: the one that served the page
 let dead = new AbortController(); // ends what waits for a node that the page has given up
@@ -33,6 +34,7 @@ export async function ask(path, more = {}, waitMs = ANSWER_MS) {
   const headers = sent ? { ...more.headers, Authorization: `Bearer ${sent}` } : more.headers;
   const signal = AbortSignal.any([more.signal ?? AbortSignal.timeout(waitMs), dead.signal]);
   const answer = await fetch(base + path, { ...more, headers, signal, credentials: "omit" });
+  if (answer.ok && !sent) isReadable = true;
   if (answer.status === 401 && sent === token) wantToken(sent ? "This token is not known here, or was revoked." : "");
   return answer;
 }
@@ -45,6 +47,7 @@ export function askMember(url, path, waitMs = ANSWER_MS) {
 
 export function wantToken(why) {
   $("token-why").textContent = why;
+  $("token-cancel").hidden = !isReadable;
   if (given) return;
   given = new Promise((done) => { isGiven = done; });
   $("token").hidden = false;
@@ -53,13 +56,18 @@ export function wantToken(why) {
 
 $("token").addEventListener("submit", (event) => {
   event.preventDefault();
-  const input = event.target.elements.token;
-  keep(input.value);
-  input.value = "";
-  event.target.hidden = true;
+  take($("token").elements.token.value);
+});
+
+$("token-cancel").addEventListener("click", () => take(""));
+
+function take(value) {
+  keep(value);
+  $("token").elements.token.value = "";
+  $("token").hidden = true;
   given = null;
   isGiven();
-});
+}
 
 $("forget").addEventListener("click", () => {
   keep("");

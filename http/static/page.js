@@ -7,12 +7,14 @@ import { drawActions, manage } from "./managing.js";
 import { operate } from "./members.js";
 import { suspect, watchNode } from "./moving.js";
 import { put, watchNodes } from "./nodes.js";
+import { OPTIONS_SHOWN, askMore, pickOptions, plain } from "./options.js";
 import { learnAgain, learnRights, mayVote } from "./rights.js";
 import { follow, followAnew } from "./stream.js";
-import { number, percent } from "./words.js";
+import { count, number, percent } from "./words.js";
 
-const POLLS_SHOWN = 50;
-const OPTIONS_SHOWN = 10;
+const POLLS_STEP = 50; // so many are shown, and so many more at each wish, but never more than the most
+const POLLS_MOST = 300;
+const SEARCH_FROM = 9; // polls, for which a search is offered
 const RECONNECT_MS = 2000;
 const RANKS = ["open", "draft", "closed", "archived"]; // in this order they stand on the page
 
@@ -32,22 +34,24 @@ function say(words) {
 
 // ---- polls ----
 
-const polls = new Map(); // id -> {tally, writeIns, places (null: not known yet), fetching, card, rows}
+// id -> {tally, writeIns, places (null: not known yet), fetching, card, rows, limit and sought of its options, isDrawn}
+const polls = new Map();
 let drawing = false;
+let pollsShown = POLLS_STEP;
+let sought = "";
 
 function onTally(tally) {
   const known = polls.get(tally.id);
   if (known && known.tally.version > tally.version) return;
-  if (known) known.tally = tally;
-  else polls.set(tally.id, { tally, writeIns: false, places: null, card: null, rows: new Map() });
-  if (hasNewOption(polls.get(tally.id))) fetchDefinition(tally.id);
+  if (known) Object.assign(known, { tally, isDrawn: false });
+  else polls.set(tally.id, { tally, writeIns: false, places: null, card: null, rows: new Map(), limit: OPTIONS_SHOWN, sought: "", isDrawn: false });
   drawSoon();
 }
 
 function onDeleted({ id, version = Infinity }) {
   const known = polls.get(id);
   if (!known || known.tally.version > version) return; // a new poll has the name
-  known.card?.remove();
+  if (known.card) putAway(known);
   polls.delete(id);
   drawSoon();
 }
@@ -55,7 +59,7 @@ function onDeleted({ id, version = Infinity }) {
 // A poll may have been deleted while nothing was heard of it.
 function onOpened() {
   linked({ follows: true });
-  for (const [id, { card }] of polls) if (card?.isConnected) fetchDefinition(id);
+  for (const [id, { card }] of polls) if (card) fetchDefinition(id);
 }
 
 // Options are added, and written in. Their order matters only as long as all of them are shown.
@@ -76,7 +80,7 @@ async function fetchDefinition(id) {
     const { write_ins: writeIns, options } = await answer.json();
     // The keys of a tally do not keep their order: JavaScript puts those first that look like numbers.
     const places = new Map(options.slice(0, OPTIONS_SHOWN).map((name, place) => [name, place]));
-    Object.assign(poll, { writeIns, places });
+    Object.assign(poll, { writeIns, places, isDrawn: false });
     drawSoon();
   } catch { // no answer, or a refusal, which has no options; until there is one, nobody can write in
     await tokenGiven();
@@ -93,47 +97,75 @@ function drawSoon() {
   requestAnimationFrame(() => {
     drawing = false;
     const rank = (poll) => RANKS.indexOf(poll.tally.state);
-    const all = [...polls.values()].sort((a, b) => rank(a) - rank(b));
-    all.slice(0, POLLS_SHOWN).forEach((poll, place) => {
-      draw(poll);
+    const found = [...polls.values()].filter(isSought).sort((a, b) => rank(a) - rank(b));
+    const shown = new Set(found.slice(0, pollsShown));
+    for (const poll of polls.values()) if (poll.card && !shown.has(poll)) putAway(poll);
+    [...shown].forEach((poll, place) => {
+      if (!poll.isDrawn) draw(poll);
       put($("polls"), poll.card, place);
     });
-    for (const { card } of all.slice(POLLS_SHOWN)) card?.remove();
-    $("none").hidden = all.length > 0;
-    $("more").hidden = all.length <= POLLS_SHOWN;
-    $("more").textContent = `and ${number.format(all.length - POLLS_SHOWN)} more: GET /polls`;
-    drawLines(all[0]?.tally);
+    drawRest(found.length);
+    drawLines(found[0]?.tally);
   });
 }
 
+const isSought = ({ tally }) => sought === "" || plain(`${tally.title} ${tally.id}`).includes(sought);
+
+function putAway(poll) {
+  poll.card.remove();
+  Object.assign(poll, { card: null, rows: new Map(), isDrawn: false });
+}
+
+function drawRest(found) {
+  $("none").hidden = polls.size > 0;
+  $("search").hidden = polls.size < SEARCH_FROM && sought === "";
+  const rest = Math.max(0, found - pollsShown);
+  const isFull = pollsShown >= POLLS_MOST;
+  const words = sought && !found ? "No poll has that in its title or its name." : rest ? `and ${count(rest, "more poll")}${isFull ? ": search for them" : ""}` : "";
+  if ($("more").textContent !== words) $("more").textContent = words;
+  $("more-polls").hidden = rest === 0 || isFull;
+}
+
+function drawAll() {
+  for (const poll of polls.values()) poll.isDrawn = false;
+  drawSoon();
+}
+
+$("search").querySelector("input").addEventListener("input", (event) => {
+  sought = plain(event.target.value.trim());
+  pollsShown = POLLS_STEP;
+  drawSoon();
+});
+$("more-polls").addEventListener("click", () => {
+  pollsShown = Math.min(POLLS_MOST, pollsShown + POLLS_STEP);
+  drawSoon();
+});
+
 function draw(poll) {
   const { tally } = poll;
+  poll.isDrawn = true;
+  if (hasNewOption(poll)) fetchDefinition(tally.id);
   if (!poll.card) {
     poll.card = make("poll");
     poll.card.querySelector("form").addEventListener("submit", (event) => writeIn(event, poll));
+    askMore(poll, drawSoon);
   }
   const find = (selector) => poll.card.querySelector(selector);
   find("h3").textContent = tally.title;
   find(".state").textContent = tally.state;
   find(".state").className = `state ${tally.state}`;
-  find(".total").textContent = `${number.format(tally.total)} ${tally.total === 1 ? "vote" : "votes"}`;
+  find(".total").textContent = count(tally.total, "vote");
   find("form").hidden = !(poll.writeIns && tally.state === "open" && mayVote());
   drawActions(find(".actions"), tally);
-  const options = Object.entries(tally.results);
-  const many = options.length > OPTIONS_SHOWN;
-  const place = ([name]) => poll.places?.get(name) ?? OPTIONS_SHOWN;
-  options.sort(many ? (a, b) => b[1] - a[1] : (a, b) => place(a) - place(b));
-  const shown = options.slice(0, OPTIONS_SHOWN);
-  const most = Math.max(1, ...shown.map(([, count]) => count));
+  const shown = pickOptions(poll);
+  const most = Object.values(tally.results).reduce((highest, votes) => Math.max(highest, votes), 1);
+  const names = new Set(shown.map(([name]) => name));
   for (const [name, row] of poll.rows) {
-    if (shown.some(([option]) => option === name)) continue;
+    if (names.has(name)) continue;
     row.remove();
     poll.rows.delete(name);
   }
   shown.forEach(([name, count], place) => drawOption(poll, name, count, most, place));
-  find(".rest").hidden = !many;
-  const rest = options.length - OPTIONS_SHOWN;
-  find(".rest").textContent = `and ${number.format(rest)} more ${rest === 1 ? "option" : "options"}`;
 }
 
 function drawOption(poll, name, count, most, place) {
@@ -141,7 +173,7 @@ function drawOption(poll, name, count, most, place) {
   let row = rows.get(name);
   if (!row) {
     row = make("option");
-    row.querySelector(".name").textContent = name;
+    row.querySelector("bdi").textContent = name;
     row.querySelector("button").addEventListener("click", () => vote(tally.id, name));
     rows.set(name, row);
   }
@@ -153,7 +185,6 @@ function drawOption(poll, name, count, most, place) {
   row.querySelector(".count").textContent = number.format(count);
   const button = row.querySelector("button");
   button.disabled = tally.state !== "open" || !mayVote();
-  button.setAttribute("aria-label", `${name}: ${number.format(count)}, ${percent.format(share)}. Vote for it`);
 }
 
 // ---- votes ----
@@ -247,7 +278,7 @@ follow({
 });
 manage(say);
 operate(say);
-learnRights(drawSoon);
+learnRights(drawAll);
 watchNode(onMoved);
 watchNodes(linked, showCluster);
 showVersion();

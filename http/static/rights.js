@@ -20,6 +20,9 @@ export async function learnRights(changed) {
     let restMs = RENEW_MS;
     try {
       const { caller, auth } = await (await ask("/status")).json();
+      const words = caller ? `${caller.token} · ${caller.role}` : "";
+      if ($("who").textContent !== words) $("who").textContent = words;
+      $("who").hidden = !caller;
       take(caller?.role ?? auth.anonymous, auth.tokens > 0, changed);
     } catch { // no answer, or a refusal
       restMs = AGAIN_MS;
@@ -43,3 +46,4 @@ function take(told, areTokens, changed) {
 
 $("sign-in").addEventListener("click", () => wantToken(""));
 $("token").addEventListener("submit", () => renew());
+$("token-cancel").addEventListener("click", () => renew());

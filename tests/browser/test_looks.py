@@ -22,7 +22,7 @@ def test_what_stands_there_has_a_name_for_those_who_hear_it(cluster: Cluster, po
     for region in ("Nodes", "Polls", "From a terminal"):
         expect(page.get_by_role("region", name=region, exact=True)).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_have_text("Quorate")
-    expect(option(page, mood, "happy").get_by_role("button")).to_have_accessible_name("happy: 3, 100%. Vote for it")
+    expect(option(page, mood, "happy").get_by_role("button")).to_have_accessible_name("happy 100% 3 Vote for it")
     expect(card(page, mood).get_by_role("textbox")).to_have_accessible_name("Another option")
     for button in page.get_by_role("button").all():
         expect(button).not_to_have_accessible_name("")
@@ -90,16 +90,29 @@ def test_every_text_stands_out_from_what_is_behind_it(scheme: str, cluster: Clus
     assert {} == {pair: ratio for pair, ratio in poor.items() if ratio < 4.5}
 
 
-def test_without_javascript_the_page_says_where_to_ask(cluster: Cluster, polls: Polls, pages: Pages) -> None:
-    mood = polls.make(["happy", "sad"])
-    page = pages.open(
-        cluster.nodes[0].url, java_script_enabled=False, expected=("status of 404",)
-    )  # /polls has no icon
-    words = page.locator("noscript")
-    expect(words).to_be_visible()
-    expect(words).to_contain_text("This page needs JavaScript.", use_inner_text=True)
-    expect(page.get_by_role("heading", level=2)).to_have_count(0)  # no empty sections
-    expect(page.locator("#link")).to_be_empty()
-    with page.expect_navigation():
-        words.locator("a").click()
-    expect(page.locator("body")).to_contain_text(f'"id":"{mood}"')
+def test_without_javascript_the_results_are_tables(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    mood = polls.make(["happy", "sad"], title="Mood without <script>")
+    polls.vote(mood, "happy", 3)
+    page = pages.open(cluster.nodes[0].url, java_script_enabled=False)
+    expect(page).to_have_url(f"{cluster.nodes[0].url}/table")
+    table = page.get_by_role("article").filter(has=page.get_by_role("heading", name="Mood without <script>"))
+    expect(table.get_by_role("row", name="happy")).to_have_text("happy3100.0%")
+    expect(table).to_contain_text("3 votes")
+
+
+def test_a_text_from_right_to_left_has_its_card_so(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    """The bars grow from where the names begin, and each name has its own direction."""
+    right = polls.make(["כן", "no"], title="האם זה עובד?")
+    polls.vote(right, "כן")
+    page = pages.open(cluster.nodes[0].url)
+    shown = card(page, "האם זה עובד?")
+    expect(shown.locator("li").first).to_contain_text("כן")
+    assert "rtl" == shown.evaluate("card => getComputedStyle(card).direction")
+    bar = shown.locator(".bar").first
+    width = bar.evaluate("bar => bar.offsetWidth")
+    assert f"{width}px" == bar.evaluate("bar => getComputedStyle(bar).transformOrigin.split(' ')[0]")
+    count, name = (shown.locator(part).first.bounding_box() for part in (".count", "bdi"))
+    assert count
+    assert name
+    assert count["x"] < name["x"]
+    assert "ltr" == shown.locator(".total").evaluate("total => getComputedStyle(total).direction")
