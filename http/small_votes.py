@@ -23,6 +23,7 @@ from quorate.http.reply import Headers, Reply, internal, problem
 from quorate.http.request import Request
 from quorate.http.scope import read_headers
 from quorate.security.roles import RouteRole
+from quorate.tracing import REQUEST, RequestTrace
 
 Handler = Callable[[Request], Coroutine[Any, Any, Any]]
 
@@ -98,6 +99,7 @@ class SmallVotesRequest:
         "_connection",
         "_door",
         "_handler",
+        "_trace",
         "disconnected",
         "keep_alive",
         "response_complete",
@@ -108,11 +110,14 @@ class SmallVotesRequest:
     def __init__(self, door: SmallVotes, connection: Connection) -> None:
         self._door, self._connection = door, connection
         self._handler: Coroutine[Any, Any, Any] | None = None
+        self._trace: RequestTrace | None = None
         self._began_s = time.perf_counter()
         self.disconnected = self.response_started = self.response_complete = False
         self.keep_alive = True
 
     def begin(self, headers: Headers, body: bytes) -> None:
+        if (tracer := self._door.api.tracer) is not None:
+            self._trace = tracer.begin(headers)
         try:
             self._handler = self._handler_of(headers, body)
         except QuorateError as error:
@@ -139,7 +144,7 @@ class SmallVotesRequest:
         if self._handler is None:
             return  # it was cut
         try:
-            waits_for = self._handler.send(None)
+            waits_for = self._handler.send(None) if self._trace is None else self._send_traced(self._handler)
         except StopIteration as end:
             self._answer(end.value)
         except QuorateError as error:
@@ -154,10 +159,19 @@ class SmallVotesRequest:
                 waits_for._asyncio_future_blocking = False  # as a task says that it has taken it
                 waits_for.add_done_callback(self._go_on)
 
+    def _send_traced(self, handler: Coroutine[Any, Any, Any]) -> Any:
+        token = REQUEST.set(self._trace)
+        try:
+            return handler.send(None)
+        finally:
+            REQUEST.reset(token)
+
     def _answer(self, answer: Reply) -> None:
         door, connection = self._door, self._connection
         door.answered(self)
         door.api.counts.served(PATH, answer.status, time.perf_counter() - self._began_s)
+        if self._trace is not None and door.api.tracer is not None:
+            door.api.tracer.end(self._trace, PATH, answer.status)
         self.response_started = self.response_complete = True
         if self.disconnected:
             return

@@ -11,7 +11,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from quorate.otel_traces import TRACES_MAX, OtelTracer, _ToldExporter
 from quorate.processes.ports import free_ports
 
 TRACE, CALLER = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+THROUGH_ASGI = TRACE[::-1]
 STEPS = ["wait", "propose", "sync", "commit", "apply"]
 
 
@@ -96,11 +97,12 @@ def config_of(folder: Path, url: str, id: str = "n1", ports: tuple[int, ...] = (
 async def post(node: Node, path: str, body: object, *headers: str) -> dict[str, object]:
     data = json.dumps(body).encode()
     reader, writer = await asyncio.open_connection("127.0.0.1", int(node.http.listening[0].rpartition(":")[2]))
-    lines = [f"POST {path} HTTP/1.1", "Host: localhost", "Connection: close", f"Content-Length: {len(data)}", *headers]
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", f"Content-Length: {len(data)}", *headers]
     writer.write("\r\n".join([*lines, "", ""]).encode() + data)
-    head, _, answer = (await reader.read()).partition(b"\r\n\r\n")
+    head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+    assert " 20" == head[8:11], head
+    answer = await reader.readexactly(int(head.partition("content-length: ")[2].split()[0]))
     writer.close()
-    assert b" 20" == head[8:11], head
     found: dict[str, object] = json.loads(answer)
     return found
 
@@ -115,31 +117,8 @@ def attributes_of(span: Span) -> dict[str, object]:
     return {each.key: each.value.string_value or each.value.int_value for each in span.attributes}
 
 
-def test_a_vote_is_told_from_its_coming_to_its_count(tmp_path: Path, collector: Collector) -> None:
-    """At the leader step by step, at a follower until the leader answers. Flushes are traces of their own."""
-
-    async def main() -> tuple[str, dict[str, object]]:
-        ports = tuple(free_ports(2))
-        configs = [config_of(tmp_path, collector.url, id, ports, traces__ratio="1") for id in ("n1", "n2")]
-        nodes = [Node(config) for config in configs]
-        runs = [asyncio.create_task(node.run()) for node in nodes]
-        try:
-            await until(lambda: all(node.replica.leader and node.http.listening for node in nodes))
-            await until(lambda: any(node.replica.is_leader and node.replica.state.cluster_id for node in nodes))
-            leader, follower = sorted(nodes, key=lambda node: not node.replica.is_leader)
-            await post(leader, "/polls", {"id": "mood", "title": "How?", "options": ["a", "b"], "state": "open"})
-            await post(follower, "/votes", {"option": "b", "id": "u2"})
-            vote = {"option": "a", "id": "u1"}
-            answer = await post(leader, "/votes", vote, f"traceparent: 00-{TRACE}-{CALLER}-01")
-            await until(lambda: all(flusher.last_flush for flusher in leader.flushers))
-        finally:
-            for node in nodes:
-                node.ask_to_stop()
-            await asyncio.gather(*runs)
-        return leader.config.node.id, answer
-
-    leader, answer = asyncio.run(main())
-    spans = {span.name: span for _, span in collector.spans if span.trace_id.hex() == TRACE}
+def check_trace(found: Sequence[Span], answer: Mapping[str, object]) -> None:
+    spans = {span.name: span for span in found}
     assert {"receive", *STEPS} == set(spans)
     receive = spans["receive"]
     assert CALLER == receive.parent_span_id.hex()
@@ -153,6 +132,39 @@ def test_a_vote_is_told_from_its_coming_to_its_count(tmp_path: Path, collector: 
     assert answer["version"] == attributes_of(spans["apply"])["quorate.version"]
     assert spans["sync"].end_time_unix_nano <= spans["apply"].start_time_unix_nano
     assert spans["commit"].end_time_unix_nano == spans["apply"].start_time_unix_nano
+
+
+def test_a_vote_is_told_from_its_coming_to_its_count(tmp_path: Path, collector: Collector) -> None:
+    """At the leader step by step, at a follower until the leader answers. Flushes are traces of their own."""
+
+    async def main() -> tuple[str, dict[str, dict[str, object]]]:
+        ports = tuple(free_ports(2))
+        configs = [config_of(tmp_path, collector.url, id, ports, traces__ratio="1") for id in ("n1", "n2")]
+        nodes = [Node(config) for config in configs]
+        runs = [asyncio.create_task(node.run()) for node in nodes]
+        try:
+            await until(lambda: all(node.replica.leader and node.http.listening for node in nodes))
+            await until(lambda: any(node.replica.is_leader and node.replica.state.cluster_id for node in nodes))
+            leader, follower = sorted(nodes, key=lambda node: not node.replica.is_leader)
+            await post(leader, "/polls", {"id": "mood", "title": "How?", "options": ["a", "b"], "state": "open"})
+            await post(follower, "/votes", {"option": "b", "id": "u2"})
+            vote = {"option": "a", "id": "u1"}
+            answers = {
+                TRACE: await post(leader, "/votes", vote, f"traceparent: 00-{TRACE}-{CALLER}-01"),
+                THROUGH_ASGI: await post(
+                    leader, "/votes", vote, f"traceparent: 00-{THROUGH_ASGI}-{CALLER}-01", "Connection: close"
+                ),
+            }
+            await until(lambda: all(flusher.last_flush for flusher in leader.flushers))
+        finally:
+            for node in nodes:
+                node.ask_to_stop()
+            await asyncio.gather(*runs)
+        return leader.config.node.id, answers
+
+    leader, answers = asyncio.run(main())
+    for trace, answer in answers.items():
+        check_trace([span for _, span in collector.spans if span.trace_id.hex() == trace], answer)
 
     other = {span.trace_id for node, span in collector.spans if node != leader and span.name == "receive"}
     assert 1 == len(other)
