@@ -63,9 +63,7 @@ def test_axe_finds_nothing_on_the_page(cluster: Cluster, polls: Polls, pages: Pa
     assert page.evaluate("document.documentElement.scrollWidth") <= page.evaluate("innerWidth")
 
 
-def test_axe_finds_nothing_in_the_dialogs(
-    cluster: Cluster, polls: Polls, pages: Pages, look: dict[str, Any]
-) -> None:
+def test_axe_finds_nothing_in_the_dialogs(cluster: Cluster, polls: Polls, pages: Pages, look: dict[str, Any]) -> None:
     mood = polls.make(["happy", "sad"])
     polls.move(mood, "closed")
     page = pages.open(cluster.nodes[0].url, expected=("status of 400",), **look)
