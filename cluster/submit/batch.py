@@ -42,9 +42,8 @@ class Ticket:
 
     __slots__ = ("answer", "read")
 
-    def __init__(self, read: Callable[[int, list[Result]], Any]) -> None:
-        self.answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self.read = read
+    def __init__(self, answer: asyncio.Future[Any], read: Callable[[int, list[Result]], Any]) -> None:
+        self.answer, self.read = answer, read
 
 
 class _Part:
@@ -130,6 +129,7 @@ class Batch:
 
     def __init__(self, knew: int = 0) -> None:
         self.knew = knew
+        self._loop = asyncio.get_running_loop()  # kept: on Python 3.11 each look is a system call
         self.size = 0
         self.is_alone = False
         self.deadline_s = float("inf")  # the earliest of its requests: a batch that cannot leave by then is refused
@@ -149,7 +149,7 @@ class Batch:
         return len(self._tickets)
 
     def _ticket(self, read: Callable[[int, list[Result]], Any], deadline_s: float) -> Ticket:
-        ticket = Ticket(read)
+        ticket = Ticket(self._loop.create_future(), read)
         self._tickets.append(ticket)
         self.deadline_s = min(self.deadline_s, deadline_s)
         return ticket

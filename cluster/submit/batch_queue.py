@@ -65,7 +65,8 @@ class BatchQueue:
         )
         self._waiting_bytes_max = waiting_bytes_max
         self._open = OpenBatches()  # not yet encoded: requests may still join
-        self._pending = Departures(asyncio.get_running_loop().time)  # encoded, waiting for a leader or a free place
+        self._loop = asyncio.get_running_loop()
+        self._pending = Departures(self._loop.time)  # encoded, waiting for a leader or a free place
         self._sent: dict[int, PendingBatch] = {}  # by identity: sent, perhaps counted, not yet answered
         self._forwarded_by: Counter[str] = Counter()  # by peer: batches that it forwarded and that were not answered
         self._proposals: set[asyncio.Future[Applied]] = set()  # entries under way that this leadership proposed
@@ -120,7 +121,7 @@ class BatchQueue:
     def _encode(self, batch: Batch) -> None:
         """Close an open batch: nothing joins it any more."""
         self.batch_requests.add(batch.requests)
-        answer: asyncio.Future[BatchAnswer] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[BatchAnswer] = self._loop.create_future()
         answer.add_done_callback(lambda done: self._settle(batch, done))
         self._pending.add(PendingBatch(batch.encode(), batch.deadline_s, answer, traces=batch.traces))
 
@@ -151,7 +152,7 @@ class BatchQueue:
     def _schedule(self) -> None:
         if not self._scheduled and (self._open or self._pending):
             self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._pump)
+            self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
         """Send what waits, if a leader is ready and a place is free. Refuse it if no leader can be expected."""
@@ -191,7 +192,7 @@ class BatchQueue:
             del self._sent[id(batch)]
         rest_s = self._pending.ended(group)
         if rest_s:
-            asyncio.get_running_loop().call_later(rest_s, self._schedule)
+            self._loop.call_later(rest_s, self._schedule)
 
     # ---- on the leader ----------------------------------------------------------------------------------------------
 
@@ -231,8 +232,7 @@ class BatchQueue:
         if self._forwarded_by[peer] >= FORWARDED_MAX:
             raise Overloaded(f"too many batches of {peer} wait on the leader ({self._replica.node_id}) already")
         self._check(peer, encoded)
-        loop = asyncio.get_running_loop()
-        batch = PendingBatch(encoded, loop.time() + FORWARDED_S, loop.create_future(), ours=False)
+        batch = PendingBatch(encoded, self._loop.time() + FORWARDED_S, self._loop.create_future(), ours=False)
         self._pending.add(batch)
         self.waiting_bytes += len(encoded)
         self._forwarded_by[peer] += 1
@@ -250,7 +250,7 @@ class BatchQueue:
         try:
             sections.check(encoded, self._replica.state.level)
         except Invalid as error:
-            now_s = asyncio.get_running_loop().time()
+            now_s = self._loop.time()
             if now_s - self._refusal_said_s > REFUSAL_EVERY_S:
                 self._refusal_said_s = now_s
                 log.error("a batch that %s forwarded was refused: %s", peer, error.detail)
@@ -292,7 +292,7 @@ class BatchQueue:
 
     def _failed(self, group: list[PendingBatch], error: BaseException) -> None:
         """Put batches that may be tried again back to the front of the queue; tell the others."""
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._loop.time()
         if again := may_try_again(error):
             self._leader.wait.back_off(error)
         for batch in reversed(group):
@@ -303,7 +303,7 @@ class BatchQueue:
 
     def _sweep_later(self) -> None:
         if self._sweeping is None and (self._open or self._pending or self._sent) and not self._stopped:
-            self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
+            self._sweeping = self._loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep(self) -> None:
         """Tell each batch whose deadline has passed: surely not counted if it is waiting, unknown if it was sent.
@@ -312,7 +312,7 @@ class BatchQueue:
         entries that would tell it do not come.
         """
         self._sweeping = None
-        now_s = asyncio.get_running_loop().time()
+        now_s = self._loop.time()
         self._refuse_waiting(now_s)
         self._tell_sent(now_s)
         if self._replica.leader_via is not None and not self._replica.is_leader:

@@ -38,6 +38,7 @@ class Submitter:
     ) -> None:
         """`catch_up` waits until all is applied here that was committed before."""
         self._replica = replica
+        self._now_s = asyncio.get_running_loop().time
         self._early = EarlyAnswers(replica, catch_up)
         self._queue = BatchQueue(replica, waiting_bytes_max=waiting_bytes_max)
         self._operators = operators.OperatorCommands(replica)
@@ -62,7 +63,7 @@ class Submitter:
                 tallied = await self.cast([votes[place] for place in places], timeout_s=timeout_s, share=share)
             told = [Rejection(place, votes[place].id, Outcome.DELETED.reason, TOO_OLD) for place in old]
             return _joined(tallied, places, told)
-        hash_key, deadline_s, knew = self._hash_key(), _deadline(timeout_s), self._replica.state.newest_again
+        hash_key, deadline_s, knew = self._hash_key(), self._now_s() + timeout_s, self._replica.state.newest_again
         early = await self._early.of_votes(votes, hash_key, knew, timeout_s) if len(votes) >= MANY else None
         if early is None:
             return await self._count(votes, hash_key, deadline_s, knew, share)
@@ -85,7 +86,7 @@ class Submitter:
 
     async def cast_once(self, key: str, votes: Sequence[Vote], *, timeout_s: float, share: int = 0) -> Tallied:
         """Count all of `votes` or none, once, under an idempotency key. Their own ids, if any, are ignored."""
-        hash_key, deadline_s, knew = self._hash_key(), _deadline(timeout_s), self._replica.state.newest_again
+        hash_key, deadline_s, knew = self._hash_key(), self._now_s() + timeout_s, self._replica.state.newest_again
         if len(votes) >= MANY:
             await self._refuse_early(votes, lambda state: not state.foresight.is_known(key, hash_key), knew, timeout_s)
         choices, sums = await count_choices(votes)
@@ -98,7 +99,7 @@ class Submitter:
         self, producer: str, epoch: int, sequence: int, votes: Sequence[Vote], *, timeout_s: float
     ) -> Tallied:
         """Count all of `votes` or none, once, as batch `sequence` of a producer session."""
-        deadline_s, knew = _deadline(timeout_s), self._replica.state.newest_again
+        deadline_s, knew = self._now_s() + timeout_s, self._replica.state.newest_again
         if len(votes) >= MANY:
             await self._refuse_early(
                 votes, lambda state: state.foresight.is_next(producer, epoch, sequence), knew, timeout_s
@@ -159,7 +160,7 @@ class Submitter:
         """Any command: its result, and the version it was applied at."""
         if isinstance(command, operators.COMMANDS) and self._replica.state.level >= operators.LEVEL:
             return await self._operators.run(command, timeout_s=timeout_s)
-        encoded, deadline_s = entry.encode_command(command), _deadline(timeout_s)
+        encoded, deadline_s = entry.encode_command(command), self._now_s() + timeout_s
         batch = self._queue.batch_for(len(encoded), deadline_s)
         answer: tuple[Result, int] = await batch.add_command(encoded, deadline_s).answer
         return answer
@@ -206,10 +207,6 @@ class Submitter:
         if not key:
             raise NotReady("this node has not joined its cluster yet; try again in a moment, or another node")
         return key
-
-
-def _deadline(timeout_s: float) -> float:
-    return asyncio.get_running_loop().time() + timeout_s
 
 
 def _joined(tallied: Tallied, places: Sequence[int], rejected: list[Rejection]) -> Tallied:

@@ -161,8 +161,10 @@ def join(batches: OpenBatches, size: int, deadline_s: float = 1.0) -> Batch:
     return batch
 
 
-def test_light_requests_join_no_bulk_batch() -> None:
+@on_loop
+async def test_light_requests_join_no_bulk_batch() -> None:
     """Else a single vote waits with thousands of others' votes."""
+
     batches = OpenBatches()
     light, bulk = join(batches, 100), join(batches, LIGHT_BYTES + 1)
     assert light is not bulk
@@ -171,7 +173,8 @@ def test_light_requests_join_no_bulk_batch() -> None:
     assert [bulk] == batches.close(bulk=True)
 
 
-def test_patient_and_impatient_requests_have_batches_of_their_own() -> None:
+@on_loop
+async def test_patient_and_impatient_requests_have_batches_of_their_own() -> None:
     batches = OpenBatches()
     first = [join(batches, 100, deadline_s) for deadline_s in (1.0, 60.0)]
     assert first == [join(batches, 100, deadline_s) for deadline_s in (1.5, 60.5)]
