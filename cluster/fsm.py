@@ -256,7 +256,10 @@ class StateMachine:
     @classmethod
     def restore(cls, data: bytes) -> StateMachine:
         """The machine whose image was encoded into `data`. Raises `DataError` if it was not."""
-        frozen = image.decode(data)
+        return cls.of(image.decode(data))
+
+    @classmethod
+    def of(cls, frozen: Image) -> StateMachine:
         try:
             return cls._thaw(frozen)
         except (ValueError, IndexError, OverflowError) as error:

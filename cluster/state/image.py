@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Annotated, Any, TypeVar
+from typing import IO, Annotated, Any, TypeVar
 
 import msgspec
 
@@ -162,11 +162,27 @@ def decode(data: bytes) -> Image:
         raise DataError(_what_is(bytes(view[: len(MAGIC)])))
     checksum = hashlib.blake2b(view[:-CHECKSUM_BYTES], digest_size=CHECKSUM_BYTES).digest()
     if view[-CHECKSUM_BYTES:] != checksum:
-        raise DataError("the snapshot is damaged: its checksum differs. Take it from another node, or a backup")
+        raise _damaged()
+    return _decoded(_Blocks(view[len(MAGIC) : -CHECKSUM_BYTES]))
+
+
+def decode_from(file: IO[bytes], size: int) -> Image:
+    """The same of the next `size` bytes of a file, which are never held as a whole."""
+    magic = file.read(len(MAGIC))
+    if magic not in (MAGIC, MAGIC_OF_LEVELS):
+        raise DataError(_what_is(magic))
+    return _decoded(_BlocksOfFile(file, magic, size))
+
+
+def _decoded(blocks: _Blocks) -> Image:
     try:
-        return _read(_Blocks(view[len(MAGIC) : -CHECKSUM_BYTES]))
+        return _read(blocks)
     except (msgspec.DecodeError, ValueError, KeyError, OverflowError, RecursionError) as error:
         raise DataError(f"the snapshot's checksum is right, but its content makes no sense ({error})") from error
+
+
+def _damaged() -> DataError:
+    return DataError("the snapshot is damaged: its checksum differs. Take it from another node, or a backup")
 
 
 def _what_is(start: bytes) -> str:
@@ -202,6 +218,34 @@ class _Blocks:
     def end(self) -> None:
         if self._at != len(self._data):
             raise ValueError("something follows its end")
+
+
+class _BlocksOfFile(_Blocks):
+    """Computes the checksum as it reads, and compares it at the end."""
+
+    def __init__(self, file: IO[bytes], magic: bytes, size: int) -> None:
+        super().__init__(memoryview(b""))
+        self._file, self._left = file, size - len(magic) - CHECKSUM_BYTES
+        self._checksum = hashlib.blake2b(magic, digest_size=CHECKSUM_BYTES)
+
+    def flat(self) -> bytes:
+        return self._take(int.from_bytes(self._take(8), "little"))
+
+    def end(self) -> None:
+        if self._left:
+            raise ValueError("something follows its end")
+        if self._file.read(CHECKSUM_BYTES) != self._checksum.digest():
+            raise _damaged()
+
+    def _take(self, size: int) -> bytes:
+        if size > self._left:
+            raise ValueError("it ends too early")
+        data = self._file.read(size)
+        if len(data) != size:
+            raise ValueError("it ends too early")
+        self._left -= size
+        self._checksum.update(data)
+        return data
 
 
 def _read(blocks: _Blocks) -> Image:

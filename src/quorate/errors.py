@@ -191,6 +191,18 @@ class DataError(QuorateError):
     kind, title = "data", "The data directory cannot be used"
 
 
+class BackupUnusable(DataError):
+    """A file is no backup, or none that is whole, or none for this version. The detail says which and what to do."""
+
+    kind, title = "backup-unusable", "This backup cannot be used"
+
+
+class BackupNotWritten(DataError):
+    """The disk, or the store, did not take it. Nothing is there under its name but what was there before."""
+
+    kind, title = "backup-not-written", "The backup was not written"
+
+
 class Halted(QuorateError):
     """The replica stopped itself, because it could have given wrong answers."""
 

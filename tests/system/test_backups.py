@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -97,8 +97,7 @@ def test_another_node_gives_it_when_the_leader_is_killed_in_the_middle(cluster: 
         return check.finish()
 
     urls = [leader.url, *(node.url for node in cluster.followers())]
-    with closing(Downloader(NodeUrls(urls), timeout_s=30)) as downloader:
-        found = downloader.read("/backup", {}, save, anew=True)
+    found = Downloader(NodeUrls(urls), timeout_s=30).read("/backup", {}, save, anew=True)
     assert leader.url == asked[0]
     assert leader.url != asked[-1]
     assert version <= found.head.version

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from quorate.errors import DataError
+from quorate.errors import BackupUnusable
 from quorate.unreadable import UNREADABLE
 
 FORMAT = 1
@@ -78,7 +78,7 @@ def pieces_of(head: BackupHead, image: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class BackupCheck:
-    """Reads a backup as it comes: `add` each piece, then `finish`. Both raise `DataError` in words."""
+    """Reads a backup as it comes: `add` each piece, then `finish`. Both raise `BackupUnusable` in words."""
 
     def __init__(self, name: str) -> None:
         """`name` says which backup it is, for people: the file."""
@@ -103,7 +103,7 @@ class BackupCheck:
     def finish(self) -> CheckedBackup:
         """Say that nothing more comes."""
         if not self.size:
-            raise DataError(f"{self._name} is empty: nothing of a backup is in it. {AGAIN}")
+            raise BackupUnusable(f"{self._name} is empty: nothing of a backup is in it. {AGAIN}")
         if self.head is None:
             whose = MAGIC.startswith(self._start[: len(MAGIC)]) or self._start.startswith(MAGIC)
             raise self._cut_short() if whose else self._not_ours()
@@ -111,7 +111,7 @@ class BackupCheck:
             raise self._cut_short()
         self._checksum.update(self._tail[:-CHECKSUM_BYTES])
         if self._checksum.digest() != self._tail[-CHECKSUM_BYTES:]:
-            raise DataError(f"{self._name} is damaged: its checksum differs. {AGAIN}")
+            raise BackupUnusable(f"{self._name} is damaged: its checksum differs. {AGAIN}")
         return CheckedBackup(self.head, self.size, self._tail[:-_TAIL_BYTES].hex())
 
     def _read_head(self) -> None:
@@ -122,7 +122,7 @@ class BackupCheck:
             return
         size = int.from_bytes(start[len(MAGIC) : first], "little")
         if size > HEAD_BYTES_MAX:
-            raise DataError(f"{self._name} is damaged: its head makes no sense. {AGAIN}")
+            raise BackupUnusable(f"{self._name} is damaged: its head makes no sense. {AGAIN}")
         if len(start) >= first + size:
             self.head, self.image_at = self._decode(bytes(start[first : first + size])), first + size
             start.clear()
@@ -133,14 +133,14 @@ class BackupCheck:
             if format == FORMAT:
                 return msgspec.json.decode(data, type=BackupHead)
         except UNREADABLE:
-            raise DataError(f"{self._name} is damaged: its head cannot be read. {AGAIN}") from None
-        raise DataError(
+            raise BackupUnusable(f"{self._name} is damaged: its head cannot be read. {AGAIN}") from None
+        raise BackupUnusable(
             f"{self._name} has format {format}, this version of Quorate reads {FORMAT}: use the version that wrote it, "
             "or a newer one"
         )
 
-    def _cut_short(self) -> DataError:
-        return DataError(f"{self._name} ends after {self.size:,} bytes, before the end of the backup. {AGAIN}")
+    def _cut_short(self) -> BackupUnusable:
+        return BackupUnusable(f"{self._name} ends after {self.size:,} bytes, before the end of the backup. {AGAIN}")
 
-    def _not_ours(self) -> DataError:
-        return DataError(f"{self._name} is no backup of Quorate: its first bytes are another program's")
+    def _not_ours(self) -> BackupUnusable:
+        return BackupUnusable(f"{self._name} is no backup of Quorate: its first bytes are another program's")

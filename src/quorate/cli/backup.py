@@ -62,14 +62,16 @@ def _checked(file: Path) -> CheckedBackup:
 
 
 def _make(file: Path, nodes: list[str], timeout_s: float, *, level: str, force: bool, shown: bool) -> CheckedBackup:
-    from quorate.backup.saving import check_free, new_file
+    from quorate.backup.saving import check_name, new_file, remove_leftovers
     from quorate.client.asking import NodeUrls
     from quorate.client.downloads import Downloader
     from quorate.client.urls import DEFAULT_NODES
 
     to_output = str(file) == "-"
-    if not to_output and not force:
-        check_free(file)
+    if not to_output:
+        check_name(file, force=force)
+        for left in remove_leftovers(file.parent):
+            echo(f"Removed {left}, which a killed backup had left.", err=True)
     downloader = Downloader(NodeUrls(nodes or DEFAULT_NODES), timeout_s=timeout_s, token=token_given(), ca=ca_given())
 
     def save(answer: OpenedAnswer) -> CheckedBackup:
@@ -78,7 +80,7 @@ def _make(file: Path, nodes: list[str], timeout_s: float, *, level: str, force: 
         with new_file(file, force=force) as opened:
             return _copy(answer, opened.write, progress)
 
-    with contextlib.closing(downloader), _progress(shown) as progress:
+    with _progress(shown) as progress:
         return downloader.read("/backup", {"level": level}, save, anew=not to_output)
 
 

@@ -6,6 +6,8 @@ change nothing.
 
 from __future__ import annotations
 
+import contextlib
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import TypeVar
@@ -15,7 +17,8 @@ import requests
 from quorate.client.asking import Asking, NextAttempt, NodeUrls, RetryTimes
 from quorate.client.calls import Call
 from quorate.client.error_replies import answer_error, transport_error
-from quorate.errors import NoLeader, QuorateError
+from quorate.errors import NoLeader, OutcomeUnknown, QuorateError
+from quorate.web.open_sockets import OpenSockets, pools_by_scheme
 from quorate.web.session import WebSession
 from quorate.web.words import by_way_of
 
@@ -34,10 +37,10 @@ class DownloadBroken(NoLeader):
 
 
 class OpenedAnswer:
-    """An answer that has begun. `pieces` raises `DownloadBroken` if it breaks off."""
+    """An answer that has begun. `pieces` raises `DownloadBroken` if it breaks off. Close it."""
 
-    def __init__(self, node: str, response: requests.Response) -> None:
-        self.node, self._response = node, response
+    def __init__(self, node: str, response: requests.Response, sockets: OpenSockets) -> None:
+        self.node, self._response, self._sockets = node, response, sockets
 
     def pieces(self) -> Iterator[bytes]:
         try:
@@ -47,20 +50,17 @@ class OpenedAnswer:
             why = f"sent nothing more for {SILENCE_S:.0f} s" if silent else "broke the connection"
             raise DownloadBroken(f"{self.node} {why} in the middle of its answer") from None
 
+    def close(self) -> None:
+        self._sockets.close()
+        self._response.close()
+
 
 class Downloader:
     """`timeout_s`: how long to look for a node that answers. The answer itself may take as long as it comes."""
 
     def __init__(self, nodes: NodeUrls, *, timeout_s: float, token: str | None = None, ca: str | None = None) -> None:
-        self._nodes, self._timeout_s = nodes, timeout_s
-        self._session = WebSession(origins=max(1, len(nodes.urls)), connections=1)
-        if token is not None:
-            self._session.headers["Authorization"] = f"Bearer {token}"
-        if ca is not None:
-            self._session.verify = ca
-
-    def close(self) -> None:
-        self._session.close()
+        self._nodes, self._timeout_s, self._ca = nodes, timeout_s, ca
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def read(self, path: str, params: Mapping[str, str], save: Callable[[OpenedAnswer], T], *, anew: bool) -> T:
         """What `save` returns of the answer. With `anew` it is called again if an answer broke off, with another one.
@@ -69,14 +69,13 @@ class Downloader:
         """
         call: Call[object] = Call("GET", path, lambda reply: reply, params=params)
         for left in reversed(range(BROKEN_MAX)):
-            node, response = self._begin(call)
-            with response:
+            with contextlib.closing(self._begin(call)) as answer:
                 try:
-                    return save(OpenedAnswer(node, response))
+                    return save(answer)
                 except DownloadBroken:
                     if not anew or not left:
                         raise
-            self._avoid(node)
+            self._avoid(answer.node)
         raise AssertionError("the last answer was returned, or its error raised")
 
     def _avoid(self, node: str) -> None:
@@ -84,29 +83,48 @@ class Downloader:
         if others := [url for url in self._nodes.in_turn() if url != node]:
             self._nodes.prefer(others[0])
 
-    def _begin(self, call: Call[object]) -> tuple[str, requests.Response]:
+    def _begin(self, call: Call[object]) -> OpenedAnswer:
         asking = Asking(call, self._nodes, RetryTimes(self._timeout_s, self._timeout_s), time.monotonic)
         while True:
-            attempt = asking.begin()
+            attempt, sockets = asking.begin(), OpenSockets()
             try:
-                response = self._attempt(call, attempt)
+                response = self._attempt(call, attempt, sockets)
             except QuorateError as error:
+                sockets.close()
                 time.sleep(asking.failed(error))
             else:
                 asking.answered()
-                return attempt.node, response
+                return OpenedAnswer(attempt.node, response, sockets)
 
-    def _attempt(self, call: Call[object], attempt: NextAttempt) -> requests.Response:
+    def _attempt(self, call: Call[object], attempt: NextAttempt, sockets: OpenSockets) -> requests.Response:
         node = attempt.node
-        timeout_s = attempt.connect_s, max(attempt.answer_s, SILENCE_S)
+        # A node may be silent for longer in its answer than before it.
+        late = threading.Timer(attempt.answer_s, sockets.shut)
+        late.daemon = True
+        late.start()
         try:
-            response = self._session.get(
-                node + call.path, params=call.given_params(), timeout=timeout_s, stream=True, allow_redirects=False
+            response = self._session(sockets).get(
+                node + call.path,
+                params=call.given_params(),
+                timeout=(attempt.connect_s, SILENCE_S),
+                stream=True,
+                allow_redirects=False,
             )
             if response.status_code < 300:
                 return response
             with response:
-                body = response.raw.read(ERROR_BYTES_MAX, decode_content=True)
+                body = next(response.iter_content(ERROR_BYTES_MAX), b"")
         except requests.RequestException as error:
+            if sockets.is_shut:
+                raise OutcomeUnknown(f"{node} did not answer in time{by_way_of(node)}") from None
             raise transport_error(node, error, by_way_of(node)) from None
+        finally:
+            late.cancel()
         raise answer_error(response.status_code, body, response.headers, node, by_way_of(node))
+
+    def _session(self, sockets: OpenSockets) -> WebSession:
+        session = WebSession(origins=1, connections=1, pools=pools_by_scheme(sockets))
+        session.headers.update(self._headers)
+        if self._ca is not None:
+            session.verify = self._ca
+        return session

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import pytest
 
 from quorate.backup.envelope import BackupCheck, CheckedBackup, pieces_of
-from quorate.backup.reading import read_backup
+from quorate.backup.reading import read_backup, read_opened
 from quorate.backup.taking import head_of
 from quorate.cluster import entry
 from quorate.cluster.fsm import StateMachine
-from quorate.errors import DataError
+from quorate.errors import BackupUnusable, DataError
 
 
 def a_state() -> StateMachine:
@@ -79,3 +80,26 @@ def test_what_is_no_backup_is_told_apart(data: bytes, words: str) -> None:
 def test_something_behind_its_end_is_refused(whole: bytes) -> None:
     with pytest.raises(DataError):
         checked(whole + b"\n")
+
+
+def test_a_file_is_never_held_as_a_whole(whole: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    class Watched(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            asked.append(-1 if size is None else size)
+            return super().read(size)
+
+    monkeypatch.setattr("quorate.backup.reading.READ_BYTES", 64)
+    _, state = read_opened(Watched(whole), "x")
+    assert a_state().digest() == state.digest()
+    assert 0 <= min(asked) <= max(asked) < len(whole)
+
+
+def test_an_altered_image_is_refused_also_if_the_checksum_of_the_file_is_right(whole: bytes, tmp_path: Path) -> None:
+    image = bytearray(a_state().freeze().encode())
+    for at in range(0, len(image), max(1, len(image) // 200)):
+        altered = bytes(image[:at]) + bytes([image[at] ^ 1]) + bytes(image[at + 1 :])
+        (file := tmp_path / "x").write_bytes(b"".join(pieces_of(head_of(a_state().freeze(), "n1"), [altered])))
+        with pytest.raises(BackupUnusable, match="cannot be used"):
+            read_backup(file)

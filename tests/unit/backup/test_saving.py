@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from quorate.backup import saving
+from quorate.backup.envelope import MAGIC
 from quorate.errors import Conflict, DataError
 
 
@@ -53,3 +56,33 @@ def test_a_file_that_came_meanwhile_is_not_replaced_unless_forced(
 def test_a_disk_that_refuses_is_told_in_words(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot be written"), saving.new_file(tmp_path / "no" / "x", force=False):
         pass
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo, lambda path: path.symlink_to("/dev/null")])
+def test_what_is_no_file_is_never_replaced(tmp_path: Path, make: Callable[[Path], object]) -> None:
+    make(tmp_path / "x")
+    before = (tmp_path / "x").lstat()
+    with pytest.raises(Conflict, match="never takes the place"), saving.new_file(tmp_path / "x", force=True) as opened:
+        opened.write(b"new")
+    assert (before.st_ino, ["x"]) == ((tmp_path / "x").lstat().st_ino, os.listdir(tmp_path))
+
+
+def test_what_killed_backups_left_is_removed_and_nothing_else(tmp_path: Path) -> None:
+    (left := tmp_path / ".old.backup.0123abcd.part").write_bytes(MAGIC + b"a part")
+    others = {".a.0123abcd.part": b"no backup", "b.0123abcd.part": MAGIC, ".c.part": MAGIC, "d": MAGIC}
+    for name, content in others.items():
+        (tmp_path / name).write_bytes(content)
+    with saving.new_file(tmp_path / "now", force=False) as opened:
+        opened.write(MAGIC)
+        opened.flush()
+        assert [left] == saving.remove_leftovers(tmp_path)
+    assert {*others, "now"} == set(os.listdir(tmp_path))
+    assert [] == saving.remove_leftovers(tmp_path / "no such folder")
+
+
+def test_a_part_that_another_process_writes_is_left_alone(tmp_path: Path) -> None:
+    (part := tmp_path / ".x.0123abcd.part").write_bytes(MAGIC)
+    with part.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert [] == saving.remove_leftovers(tmp_path)
+    assert [part] == saving.remove_leftovers(tmp_path)
