@@ -7,6 +7,7 @@ gaps. A poll that this node does not know yet has no history here.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,10 +16,10 @@ from functools import partial
 import msgspec
 
 from quorate.cluster.fsm import PollView
-from quorate.errors import Invalid, NotReady, UnknownPoll
+from quorate.errors import Invalid, UnknownPoll
 from quorate.history.history_file import SECONDS_KEPT_S, SPARE_S, Kept, Table
 from quorate.history.measuring import decode_options
-from quorate.history.steps import rows_at
+from quorate.history.steps import gaps_in, rows_at
 from quorate.http.api import Api
 from quorate.http.handlers.named import names_polls
 from quorate.http.operation import ID, Operation
@@ -27,12 +28,17 @@ from quorate.http.request import Request, once, read_query
 from quorate.http.routing import Rendering
 
 STEPS_MAX = 2_000
+GAPS_MAX = 100
 STEPS_WANTED = 360  # or less, where no step is asked for
 MINUTE_S = 60
 NATURAL_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400)
 SPAN = re.compile(r"(\d{1,7})([smhd]?)", re.ASCII)
 UNITS_S = {"": 1, "s": 1, "m": 60, "h": 3_600, "d": 86_400}
-NO_HISTORY = "this node keeps no history"
+
+
+class HistoryGap(msgspec.Struct, frozen=True, rename={"begin": "from", "end": "to"}):
+    begin: str
+    end: str
 
 
 class HistoryAnswer(msgspec.Struct, frozen=True, rename={"begin": "from", "end": "to"}):
@@ -46,6 +52,7 @@ class HistoryAnswer(msgspec.Struct, frozen=True, rename={"begin": "from", "end":
     now: str
     step_s: int
     kept_from: str | None  # before it nothing is recorded any more, or yet
+    gaps: Sequence[HistoryGap]  # the newest hundred, from the last second that is known to the next one
     totals: Sequence[int | None]
     options: dict[str, Sequence[int | None]]  # those that were among the biggest ten; the one with most votes is first
 
@@ -71,7 +78,8 @@ SHOW = Operation(
     ],
     words=f"Of this node alone. Seconds are kept for an hour, minutes for a week. Up to {STEPS_MAX:,} steps. A null is "
     "a gap: this node was down, paused, cut off or behind, or nothing is kept any more. Of polls with more than ten "
-    "options the ten with most votes are recorded, so an option has nulls where it was not among them.",
+    "options the ten with most votes are recorded, so an option has nulls where it was not among them. `gaps` has also "
+    "those that no step meets.",
 )
 
 
@@ -94,10 +102,8 @@ class Window:
 @names_polls
 async def show(api: Api, request: Request, poll_id: str) -> Rendering:
     """GET /polls/ID/history."""
-    if api.history is None:
-        raise NotReady(NO_HISTORY)
     parameters = read_query(request.query, frozenset({"from", "step"}))
-    window = read_window(once(parameters, "from", "1h"), once(parameters, "step", ""), api.history.now())
+    window = read_window(once(parameters, "from", "1h"), once(parameters, "step", ""), _now(api))
     try:
         api.reads.check_poll(poll_id)
     except UnknownPoll:
@@ -105,9 +111,15 @@ async def show(api: Api, request: Request, poll_id: str) -> Rendering:
         raise
     poll = api.replica.state.poll(poll_id)
     assert poll is not None, "it was just seen"
-    async with api.places.histories.waiting(request.caller):
-        kept = await api.history.read((poll_id, poll.creation), window.table, window.moments[0], window.moments[-1])
+    kept = Kept()
+    if api.history is not None:
+        async with api.places.histories.waiting(request.caller):
+            kept = await api.history.read((poll_id, poll.creation), window.table, window.begin, window.now)
     return partial(_render, api.replica.node_id, poll, window, kept)
+
+
+def _now(api: Api) -> int:
+    return int(time.time()) if api.history is None else api.history.now()
 
 
 def read_window(begin: str, step: str, now: int) -> Window:
@@ -176,6 +188,10 @@ def _render(node: str, poll: PollView, window: Window, kept: Kept) -> Reply:
             now=_show_time(window.now),
             step_s=window.step_s,
             kept_from=None if kept.since is None else _show_time(kept.since),
+            gaps=[
+                HistoryGap(_show_time(gone), _show_time(back))
+                for gone, back in gaps_in(kept, window.begin, window.now)[-GAPS_MAX:]
+            ],
             totals=[None if row is None else row.total for row in rows],
             options={names[place]: found[place] for place in last if place < len(names)},
         )

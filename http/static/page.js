@@ -2,6 +2,7 @@
 
 import { ask, hasToken, isTokenWanted, origin, tokenGiven } from "./asking.js";
 import { change } from "./changing.js";
+import { chart, chartsLive } from "./charts.js";
 import { showCluster } from "./cluster.js";
 import { drawActions, manage } from "./managing.js";
 import { operate } from "./members.js";
@@ -166,6 +167,7 @@ function draw(poll) {
     poll.rows.delete(name);
   }
   shown.forEach(([name, count], place) => drawOption(poll, name, count, most, place));
+  chart(poll.card, tally);
 }
 
 function drawOption(poll, name, count, most, place) {
@@ -216,6 +218,7 @@ const link = { follows: null, answers: null }; // null: not known yet
 function linked(news) {
   Object.assign(link, news);
   const lost = link.follows === false || link.answers === false;
+  chartsLive(link.follows === true && !lost);
   const [name, words] = isTokenWanted() && lost ? ["lost", "a token is needed"] : lost ? ["lost", "this node does not answer; trying again"]
     : link.follows ? ["live", "live"] : ["", "connecting"];
   if ($("link").textContent === words) return; // it is read aloud at each change

@@ -70,6 +70,9 @@ def test_a_step_has_what_was_counted_or_nothing(node: Node, clock: Recording) ->
     assert [*nothing, 0, 0, 3, *[None] * 10, 3] == told["totals"]
     expected = {"sad": [*nothing, 0, 0, 3, *[None] * 10, 3], "happy": [*nothing, 0, 0, 0, *[None] * 10, 0]}
     assert expected == told["options"]
+    assert [(3, 14)] == [
+        tuple(datetime.fromisoformat(gap[end]).timestamp() - BEGAN for end in ("from", "to")) for gap in told["gaps"]
+    ]
     assert ["sad", "happy"] == list(told["options"]), "the biggest first"
     assert ("mood", 1, "n1", 1) == (told["id"], told["creation"], told["node"], told["step_s"])
     assert [BEGAN - 2, BEGAN + 14, BEGAN + 14, BEGAN + 1] == [
@@ -173,6 +176,8 @@ def test_a_token_that_is_bound_to_polls_sees_the_history_of_these_alone(clock: R
         node.run(node.api.history.stop())
 
 
-def test_a_node_without_a_history_says_so() -> None:
+def test_a_node_that_records_nothing_knows_nothing() -> None:
     with running() as node:
-        assert 503 == node.ask("GET", "/polls/mood/history").status
+        node.ask("POST", "/polls", {"id": "mood", "options": ["happy", "sad"]})
+        told = asked(node)
+        assert ({None}, [], None) == (set(told["totals"]), told["gaps"], told["kept_from"])
