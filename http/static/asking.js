@@ -45,7 +45,8 @@ export function askMember(url, path, waitMs = ANSWER_MS) {
   return fetch(new URL(path, url), { headers, credentials: "omit", signal: AbortSignal.timeout(waitMs) });
 }
 
-export function wantToken(why) {
+export function wantToken(why, isNeeded = true) {
+  $("token-label").textContent = isNeeded ? "A token is needed" : "Your token";
   $("token-why").textContent = why;
   $("token-cancel").hidden = !isReadable;
   if (given) return;

@@ -20,7 +20,7 @@ export async function learnRights(changed) {
     let restMs = RENEW_MS;
     try {
       const { caller, auth } = await (await ask("/status")).json();
-      const words = caller ? `${caller.token} · ${caller.role}` : "";
+      const words = caller ? `signed in as ${caller.token} (${caller.role})` : "";
       if ($("who").textContent !== words) $("who").textContent = words;
       $("who").hidden = !caller;
       take(caller?.role ?? auth.anonymous, auth.tokens > 0, changed);
@@ -44,6 +44,6 @@ function take(told, areTokens, changed) {
   changed();
 }
 
-$("sign-in").addEventListener("click", () => wantToken(""));
+$("sign-in").addEventListener("click", () => wantToken("", false));
 $("token").addEventListener("submit", () => renew());
 $("token-cancel").addEventListener("click", () => renew());

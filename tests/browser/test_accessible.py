@@ -124,5 +124,5 @@ def test_axe_finds_nothing_where_a_token_is_asked_for_and_no_poll_is(closed: Clu
     page.get_by_label("A token is needed").fill("operate")
     page.keyboard.press("Enter")
     expect(page.locator("#none")).to_be_visible()
-    expect(page.locator("#who")).to_have_text("operate · operate")
+    expect(page.locator("#who")).to_have_text("signed in as operate (operate)")
     assert [] == complaints(page)

@@ -95,6 +95,37 @@ def test_a_node_that_stands_still_is_left_and_a_click_counts_once(cluster: Clust
     assert {"happy": 1, "sad": 1} == polls.results(mood, other)
 
 
+def test_a_node_that_knows_no_leader_is_left_after_a_while(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    """As one that is cut off from the others, and answers the reader: there no vote would be counted."""
+    mood = polls.make(["happy", "sad"])
+    here = cluster.followers()[0]
+    page = pages.open("about:blank", expected=NODES_DIE)
+    page.clock.install()
+
+    def without_leader(route: Route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "leader": None})
+
+    page.goto(here.url)
+    expect(page.locator("#served")).to_contain_text("leads in term")
+    page.route(f"{here.url}/readyz", lambda route: route.fulfill(status=503, body="[-] leader none known"))
+    page.route(f"{here.url}/nodes", without_leader)
+    page.clock.run_for(3_000)  # it looks, and is patient
+    expect(page.locator("#served")).to_have_text(f"answered by {here.id} · no leader is known, so nothing is counted")
+    expect(page.locator("#moved")).to_be_hidden()
+    page.clock.run_for(12_000)
+    expect(page.locator("#moved-words")).to_contain_text(
+        f"{here.id}, which served this page, has known no leader since"
+    )
+    option(page, mood, "happy").get_by_role("button").click()
+    expect(page.locator("#toast")).to_have_text("counted: happy")
+    page.unroute(f"{here.url}/readyz")
+    page.unroute(f"{here.url}/nodes")
+    page.clock.run_for(10_000)
+    expect(page.locator("#moved")).to_be_hidden()
+    expect(page.locator("#served")).to_contain_text(f"answered by {here.id} ")
+
+
 def test_where_no_node_answers_none_is_shown_as_well(cluster: Cluster, polls: Polls, pages: Pages) -> None:
     mood = polls.make(["happy", "sad"])
     here, *others = cluster.nodes
