@@ -5,7 +5,7 @@ Modules are imported here when a setting asks for them. So a node without MongoD
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,9 @@ from quorate.config import ADAPTERS
 from quorate.errors import ConfigError
 
 if TYPE_CHECKING:
+    from quorate.backup.scheduled import BackupSchedule
     from quorate.cluster.discovery.registration import Registration
+    from quorate.cluster.replica import Replica
     from quorate.config import Config
     from quorate.ingest.source import Caster, Source
     from quorate.otel_traces import OtelTracer
@@ -52,6 +54,18 @@ def make_registration(config: Config, health: Callable[[], str | None]) -> Regis
     raft_address = str(config.raft_address())
     identity = ServiceIdentity(config.node.id, config.node.cluster, config.http.url, raft_address, __version__)
     return Registration(config.consul, identity, health=health)
+
+
+def make_backups(
+    config: Config, replica: Replica, confirm: Callable[[float], Coroutine[Any, Any, None]]
+) -> BackupSchedule | None:
+    """None if no schedule is set. `confirm`: see `BackupSchedule`."""
+    if not config.backup.schedule:
+        return None
+    from quorate.backup.scheduled import BackupSchedule
+    from quorate.backup.store import FolderStore
+
+    return BackupSchedule(replica, FolderStore(config.backup.to), config.backup, confirm=confirm)
 
 
 def make_tracer(config: Config) -> OtelTracer | None:

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from quorate import descriptors, logs
-from quorate.adapters import make_registration, make_sinks, make_sources, make_tracer
+from quorate.adapters import make_backups, make_registration, make_sinks, make_sources, make_tracer
 from quorate.auth_report import AuthReport
 from quorate.cluster.admin import Admin
 from quorate.cluster.audit.sink_audit import SinkAudits
@@ -107,6 +107,7 @@ class Node:
             timeout_s=config.flush.timeout_ms / 1000,
             told=None if self.tracer is None else self.tracer.flushed,
         )
+        self.backups = make_backups(config, self.replica, self.reads.catch_up)
         self.sources = make_sources(config, self.submitter)
         self.readiness = Readiness(self.replica, self.joining, self.flushers)
         self.registration = make_registration(config, self.readiness.why_not)
@@ -154,6 +155,7 @@ class Node:
             tls=None if self.tls is None else TlsReport(self.tls).status,
             link_tls=None if (links := self._link_tls()) is None else links.status,
             history=self.history.status,
+            backups=None if self.backups is None else self.backups.status,
         )
         return Api(
             replica=self.replica,
@@ -215,6 +217,7 @@ class Node:
             Part("timed closing", start=self.timed_close.start, stop=self.timed_close.stop),
             Part("the settings", start=self.settings_watch.start, stop=self.settings_watch.stop),
             Part("the flush", start=self.flushers.start, stop=self.flushers.stop),
+            *([] if (made := self.backups) is None else [Part("the backups", start=made.start, stop=made.stop)]),
             Part("leadership", stop=self.replica.transfer_leadership),
             Part(
                 "HTTP's requests",

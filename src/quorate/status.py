@@ -12,6 +12,7 @@ import msgspec
 
 from quorate import __version__
 from quorate.auth_report import AuthStatus
+from quorate.backup.scheduled import ScheduledBackups
 from quorate.cluster.flush.flushers import Flushers
 from quorate.cluster.flush.sink_status import SinkStatus
 from quorate.cluster.fsm import StateMachine
@@ -89,6 +90,7 @@ class Status(msgspec.Struct):
     tls: TlsStatus | None  # None: HTTP is served without TLS
     link_tls: TlsStatus | None  # of the links between nodes; None: they have a shared key
     history: HistoryStatus
+    backups: ScheduledBackups | None  # None: backup.schedule is empty
     limits: LimitsStatus
     config: Mapping[str, Any]  # without secrets
 
@@ -119,12 +121,13 @@ class StatusReport:
         tls: Callable[[], TlsStatus] | None,
         link_tls: Callable[[], TlsStatus] | None,
         history: Callable[[], HistoryStatus],
+        backups: Callable[[], ScheduledBackups] | None,
     ) -> None:
         self._config, self._limits = config, limits
         self._replica, self._submitter = replica, submitter
         self._flushers, self._sources, self._registration = flushers, sources, registration
         self._listening, self._auth, self._tls, self._link_tls = listening, auth, tls, link_tls
-        self._history = history
+        self._history, self._backups = history, backups
         self._started_s = time.monotonic()
 
     def status(self) -> Mapping[str, Any]:
@@ -145,6 +148,7 @@ class StatusReport:
             tls=None if self._tls is None else self._tls(),
             link_tls=None if self._link_tls is None else self._link_tls(),
             history=self._history(),
+            backups=None if self._backups is None else self._backups(),
             limits=_limits_status(self._limits),
             config=masked_config(self._config),
         )

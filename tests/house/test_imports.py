@@ -91,7 +91,7 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "chaos": (["quorate.chaos"], ["plain", "config", "web", "client", "command parts", "processes", "orders"]),
     "orders": (["quorate.chaos.orders", "quorate.chaos.clock_file"], ["plain"]),
     "victim": (["quorate.chaos.victim"], ["plain", "raft", "replica", "orders"]),
-    "backup": (["quorate.backup"], ["plain", "state"]),
+    "backup": (["quorate.backup"], ["plain", "state", "replica", "bridge"]),
     "history": (["quorate.history"], ["plain", "state", "replica", "read"]),
     "http": (
         ["quorate.http"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -102,3 +103,22 @@ def test_another_node_gives_it_when_the_leader_is_killed_in_the_middle(cluster: 
     assert leader.url != asked[-1]
     assert version <= found.head.version
     assert BIG_POLLS + 1 == found.head.polls
+
+
+def test_the_leader_takes_them_by_a_schedule_and_the_next_leader_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "backups"
+    settings = {"backup.schedule": "0 3 1 1 *", "backup.to": str(folder)}
+    with Cluster(tmp_path / "nodes", settings=settings) as cluster:
+        first = cluster.wait_for("the first is taken", partial(last_backup, cluster.leader()))
+        assert [first] == os.listdir(folder)
+        assert read_backup(folder / first)[0].head.cluster_id in first
+        assert not any(node.get("/status")["backups"]["leads"] for node in cluster.followers())
+        (before := cluster.leader()).kill()
+        leader = cluster.leader(other_than=before)
+        assert first == cluster.wait_for("it knows what there is", partial(last_backup, leader))
+        assert [first] == os.listdir(folder)
+
+
+def last_backup(node: NodeProcess) -> str | None:
+    status = node.get("/status")
+    return status["backups"]["last"] if status else None

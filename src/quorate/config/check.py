@@ -19,7 +19,11 @@ from quorate.site import read_name
 
 def problems_of(config: Config) -> list[str]:
     """Each contradiction as a sentence that says what to change; an empty list if there is none."""
-    own = [problem for section in (*config.adapters.values(), config.stream) for problem in section.problems()]
+    own = [
+        problem
+        for section in (*config.adapters.values(), config.backup, config.stream)
+        for problem in section.problems()
+    ]
     if broken := [*_addresses(config)]:
         return broken + own
     return [*_members(config), *_bootstrap_by_consul(config), *_doors(config), *_sinks(config), *own]

@@ -18,6 +18,7 @@ from quorate.config.adapter_table import ADAPTERS
 from quorate.config.address import Address, parse_address, told_address
 from quorate.config.general import Auth, Flush, Http, Log, Node, Raft, Traces, Votes
 from quorate.config.section import Scope, Section
+from quorate.config.sections.backup import ScheduledBackup
 from quorate.config.sections.consul import Consul
 from quorate.config.sections.mongo import Mongo
 from quorate.config.sections.nsq import Nsq
@@ -39,6 +40,7 @@ class Config(msgspec.Struct, frozen=True):
     votes: Votes = Votes()
     flush: Flush = Flush()
     adapters: dict[str, Section] = msgspec.field(default_factory=_defaults_of_adapters)  # by name: "mongo"
+    backup: ScheduledBackup = ScheduledBackup()
     consul: Consul = Consul()
     stream: Stream = Stream()
     log: Log = Log()
