@@ -111,8 +111,12 @@ def test_a_text_from_right_to_left_has_its_card_so(cluster: Cluster, polls: Poll
     bar = shown.locator(".bar").first
     width = bar.evaluate("bar => bar.offsetWidth")
     assert f"{width}px" == bar.evaluate("bar => getComputedStyle(bar).transformOrigin.split(' ')[0]")
-    count, name = (shown.locator(part).first.bounding_box() for part in (".count", "bdi"))
-    assert count
-    assert name
-    assert count["x"] < name["x"]
+
+    def begins(part: str) -> float:
+        box = shown.locator(part).first.bounding_box()
+        assert box
+        return box["x"]
+
+    assert begins(".count") < begins("bdi")
+    assert begins(".total") == begins(".options")
     assert "ltr" == shown.locator(".total").evaluate("total => getComputedStyle(total).direction")
