@@ -1,9 +1,10 @@
-"""Who sent a request, and whether this caller may use the route: the one check, before either door and before a body.
+"""Who sent a request, and whether this caller may use the route: the one check, before any door and before a body.
 
-`AsgiApp` asks it as soon as the route is known. It gives the `Caller` that stands in `Request.caller`, or raises
-`Unauthorized` (a token is needed, or this one is unknown) or `Forbidden` (the token's role is too small). A token that
-is not known counts as none, so a route that needs none answers as before; where one is needed, the refusal says so.
-A caller with a rate (`rates.py`) that asks too fast is refused here, too.
+`AsgiApp` asks it as soon as the route is known; `small_votes.py` when the kilobyte of a body has come. It gives the
+`Caller` that stands in `Request.caller`, or raises `Unauthorized` (a token is needed, or this one is unknown) or
+`Forbidden` (the token's role is too small). A token that is not known counts as none, so a route that needs none
+answers as before; where one is needed, the refusal says so. A caller with a rate (`rates.py`) that asks too fast is
+refused here, too.
 
 What a caller may do with a route's polls, votes and producers is the business of the route's handler (`bounds.py`).
 """

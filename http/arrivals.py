@@ -8,6 +8,7 @@ does besides is `connection.py`.
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -19,12 +20,13 @@ from quorate.errors import HeadersTooLarge, Invalid, Overloaded, QuorateError
 from quorate.http.answer import closing_bytes
 from quorate.http.api import Api
 from quorate.http.connection_places import ConnectionPlaces
+from quorate.http.counts import GONE
 from quorate.http.flow import new_parser
 from quorate.http.intake import HEADER_BYTES, SMALL_HEAD_BYTES, Intake, WaitingBytes
 from quorate.http.line import WaitingLine
 from quorate.http.origins import hosts_in_line
 from quorate.http.reply import Headers
-from quorate.http.small_votes import URL, SmallVotes, SmallVotesRequest, is_plain
+from quorate.http.small_votes import PATH, URL, Connection, SmallVotes, SmallVotesRequest, is_plain
 from quorate.http.unsent import UnsentBytes
 from quorate.http.upgrade import without_offer
 
@@ -70,6 +72,7 @@ class Arrivals(HttpToolsProtocol):
         self._body_bytes = 0  # of the current request's body, that have come
         self._may_begin_small = False  # one with each piece that comes: it may be answered at once, and others wait
         self._small: bytes | None = None  # the body of what may be a request for `small_votes.py`
+        self._small_since_s = 0.0  # when its head was complete
 
     def _parse(self, data: bytes) -> bool:
         self._feed(data)
@@ -113,7 +116,7 @@ class Arrivals(HttpToolsProtocol):
             if self._head_bytes or len(self.headers) > FEW_HEADERS:
                 self._admit_head()
             if self._may_be_small():
-                self._small = b""
+                self._small, self._small_since_s = b"", time.perf_counter()
             else:
                 self._make_cycle()
 
@@ -166,9 +169,15 @@ class Arrivals(HttpToolsProtocol):
         assert door is not None
         assert body is not None
         self.answering, self._may_begin_small = None, False
-        request = SmallVotesRequest(door, self)
+        request = SmallVotesRequest(door, cast("Connection", self), self._small_since_s)
         self.cycle = cast("RequestResponseCycle", request)
         request.begin(self.headers, body)
+
+    def _leave_small(self) -> None:
+        """The client has left, or was refused, before the body was complete."""
+        if self._small is not None:
+            self._small = None
+            self._api.counts.served(PATH, GONE, time.perf_counter() - self._small_since_s)
 
     def shutdown(self) -> None:
         """Answer the request that arrives or waits, and close."""

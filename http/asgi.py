@@ -22,6 +22,7 @@ from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.caller_places import CallerPlaces, holder_of
 from quorate.http.collected import Collected
 from quorate.http.connection import CONNECTION, READING, HttpConnection
+from quorate.http.counts import GONE
 from quorate.http.crossing import PAGE, answer_beforehand, readable_by
 from quorate.http.download import Download, send_download
 from quorate.http.events import Stream
@@ -41,7 +42,6 @@ Send = Callable[[Message], Awaitable[None]]
 T = TypeVar("T")
 
 LOOK_AGAIN_S = 0.25  # for room, when clients leave too much unread
-GONE = 499  # the client left before there was an answer: nginx's number, never sent
 
 
 class AsgiApp:

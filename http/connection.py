@@ -47,7 +47,7 @@ class HttpConnection(Arrivals):
         self._deferred: tuple[RequestResponseCycle, Any] | None = None  # a request that waits for the client to read
         self.share_key = ""  # whose share of the places this connection counts to
         self._on_lost = on_lost
-        self._idle_since_s: float | None = None  # since when no byte of a next request has come
+        self._idle_since_s: float | None = None  # when the last request was answered
         self._reading = ReadingPace()
         self._big_bytes = 0  # of the big answer that was written last
 
@@ -55,6 +55,7 @@ class HttpConnection(Arrivals):
         super().connection_lost(error)
         self.is_lost = True
         self._intake.close()
+        self._leave_small()
         self._end_reading()
         self._shared.places.leave(self)
         self._on_lost()
@@ -63,6 +64,8 @@ class HttpConnection(Arrivals):
         """Nobody waits for the answer any more, so nothing is kept for it. A change goes on: it may be on its way."""
         cycle = self.answering
         if cycle is not None and not cycle.response_complete:
+            cycle.disconnected = True  # uvicorn tells the one that came last, and others may wait behind this one
+            cycle.message_event.set()
             task = cast("dict[str, Any]", cycle.scope).get(READING)
             if task is not None:
                 task.cancel()
@@ -79,7 +82,7 @@ class HttpConnection(Arrivals):
             self.refuse(why)
 
     def data_received(self, data: bytes) -> None:
-        self._idle_since_s, self._may_begin_small = None, True
+        self._may_begin_small = True
         self._take(data)
         if self._arriving and not self._in_head and not self._is_busy and not self.is_lost:
             self.flow.pause_reading()  # the rest of a body that is answered already: nobody needs it quickly
@@ -114,7 +117,6 @@ class HttpConnection(Arrivals):
         if not (data := self._intake.release()):
             self._account()
             return
-        self._idle_since_s = None
         self._began_s = self.loop.time()
         self._take(data)
         if not self._intake.held and not self.pipeline:
@@ -212,12 +214,19 @@ class HttpConnection(Arrivals):
             return None
         if self._is_busy:
             return self._began_s if self._waits_for_body else None
-        return self._began_s if self._idle_since_s is None else self._idle_since_s
+        return self._began_s if self._arriving or self._idle_since_s is None else self._idle_since_s
 
     @property
     def _waits_for_body(self) -> bool:
         """Whether nothing can be done for its request, because a part of the body is to come."""
         return self._arriving and not self._in_head and self._answers_current_request
+
+    def _has_idled_for(self, keep_alive_s: float, now_s: float) -> bool:
+        """Whether it has had no request for longer than this. Requests that came at once may be answered in any turn
+        of the loop, also while the next of them is parsed, so the time of the last answer alone does not tell."""
+        if self._arriving or self._is_busy or self._idle_since_s is None:
+            return False
+        return now_s - self._idle_since_s > keep_alive_s
 
     def close_idle(self) -> None:
         if self._is_busy:
@@ -238,7 +247,7 @@ class HttpConnection(Arrivals):
             timeout_s = limits.head_timeout_s if self._in_head else limits.body_timeout_s
             if now_s - self._began_s > timeout_s:
                 self.refuse(TooSlow("the request did not arrive in time; nothing was done"))
-        if self._idle_since_s is not None and now_s - self._idle_since_s > limits.keep_alive_s:
+        elif self._has_idled_for(limits.keep_alive_s, now_s):
             self.transport.close()
         if self._reading.is_too_slow(self.transport.get_write_buffer_size(), self.unsent, limits, now_s):
             self.transport.abort()

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from quorate.measures import Histogram
 
+GONE = 499  # the client left before there was an answer: nginx's number, never sent
+
 
 class Counts:
     """Only the loop writes it. A scrape reads without a lock, so its numbers may be from slightly different moments."""

@@ -1,9 +1,10 @@
 """By which names this node may be asked, and which web pages may ask it: its own pages under its own names.
 
-`AsgiApp` asks it once a request, before either door and before a body is read. Host says by which name the node is
-asked. A page of another site can have its own name lead to this node (DNS rebinding), and a browser takes the node for
-that page's own site then, so a name must be one of ours: that of a member's `http.advertise`, or one of `http.hosts`.
-Addresses and localhost are no names that a stranger could lead here, so they pass.
+It is asked once a request, before any door and before a body is read (that of a small vote has come by then). Host
+says by which name the node is asked. A page of another site can have its own name lead to this node (DNS rebinding),
+and a browser takes the node for that page's own site then, so a name must be one of ours: that of a member's
+`http.advertise`, or one of `http.hosts`. Addresses and localhost are no names that a stranger could lead here, so they
+pass.
 
 Origin says of which site a page is whose script asks. Browsers send it with each change and each read from another
 site (Fetch standard); other clients do not send it. A page of ours comes from the host that is asked, from where a

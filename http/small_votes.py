@@ -22,6 +22,7 @@ from quorate.http.api import Api
 from quorate.http.reply import Headers, Reply, internal, problem
 from quorate.http.request import Request
 from quorate.http.scope import read_headers
+from quorate.http.unsent import BIG_BYTES
 from quorate.security.roles import RouteRole
 from quorate.tracing import REQUEST, RequestTrace
 
@@ -51,9 +52,12 @@ class Connection(Protocol):
 
     client: tuple[str, int] | None
     transport: asyncio.Transport
+    is_lost: bool
 
     @property
     def date(self) -> Headers: ...
+
+    def has_room_for(self, size: int) -> bool: ...
 
     def on_response_complete(self) -> None: ...
 
@@ -107,11 +111,12 @@ class SmallVotesRequest:
     )
     message_event = _NoEvent()
 
-    def __init__(self, door: SmallVotes, connection: Connection) -> None:
+    def __init__(self, door: SmallVotes, connection: Connection, began_s: float) -> None:
+        """`began_s`: when its head was complete."""
         self._door, self._connection = door, connection
         self._handler: Coroutine[Any, Any, Any] | None = None
         self._trace: RequestTrace | None = None
-        self._began_s = time.perf_counter()
+        self._began_s = began_s
         self.disconnected = self.response_started = self.response_complete = False
         self.keep_alive = True
 
@@ -149,7 +154,7 @@ class SmallVotesRequest:
             self._answer(end.value)
         except QuorateError as error:
             self._answer(problem(error, PATH))
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:  # what it waited for may be cancelled, nothing else is
             self._answer(internal(error, PATH))
         else:
             self._door.waiting.add(self)
@@ -170,12 +175,17 @@ class SmallVotesRequest:
         door, connection = self._door, self._connection
         door.answered(self)
         door.api.counts.served(PATH, answer.status, time.perf_counter() - self._began_s)
+        self.response_started = self.response_complete = True
+        if not connection.is_lost:
+            self._send(answer)
         if self._trace is not None and door.api.tracer is not None:
             door.api.tracer.end(self._trace, PATH, answer.status)
-        self.response_started = self.response_complete = True
-        if self.disconnected:
-            return
+
+    def _send(self, answer: Reply) -> None:
+        door, connection = self._door, self._connection
         transport = connection.transport
+        if len(answer.body) > BIG_BYTES:
+            connection.has_room_for(len(answer.body))  # it is sent all the same: it says what was done
         transport.write(quick_bytes(answer, door.api.replica, connection.date, keep_alive=self.keep_alive))
         if not self.keep_alive:
             transport.close()
