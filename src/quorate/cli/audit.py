@@ -37,9 +37,9 @@ def audit(repair: bool, as_json: bool, nodes: list[str], timeout_s: float) -> in
     """
     from quorate.client.node_audit import audit_nodes
 
-    with client_of(nodes, timeout_s) as client, _progress(as_json) as say:
+    with client_of(nodes, timeout_s, shows_wait=False) as client, _progress(as_json) as say:
         say("asking all nodes for the digest at one version")
-        told = audit_nodes(client, lambda urls, limit_s: client_of(list(urls), limit_s))
+        told = audit_nodes(client, lambda urls, limit_s: client_of(list(urls), limit_s, shows_wait=False))
         sinks = _Sinks(client, timeout_s, repair, say).audited()
     if repair:
         change_is_made()
@@ -77,7 +77,7 @@ class _Sinks:
         for _ in range(BEGUN_MAX):
             try:
                 leader = self._client.leader()
-                with client_of([leader["http"]], self._timeout_s) as client:
+                with client_of([leader["http"]], self._timeout_s, shows_wait=False) as client:
                     return {"leader": leader["id"], **self._all_pages(client)}
             except (NoLeader, OutcomeUnknown) as error:  # it died, or another one leads by now: begin again
                 why = error.detail or error.title

@@ -96,13 +96,13 @@ def _copy(answer: OpenedAnswer, write: Callable[[bytes], object], progress: Show
 
 
 def _write_output(piece: bytes) -> None:
-    from quorate.errors import DataError
+    from quorate.errors import BackupUnusable
 
     try:
         sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
     except OSError as error:
-        raise DataError(f"the output took only a part of the backup: {error.strerror or error}") from None
+        raise BackupUnusable(f"the output took only a part of the backup: {error.strerror or error}") from None
 
 
 @contextlib.contextmanager

@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorate.cli.busy import busy
 from quorate.cli.chaos import read_duration
 from quorate.cli.node_options import as_json, asks_nodes, ca_given, client_of, print_json, token_given
 from quorate.cli.output import echo
+from quorate.cli.question import agree
 from quorate.cli.table import print_table
 from quorate.exit_code import DONE, FAILED
 from quorate.words import count
@@ -86,8 +88,9 @@ def bench(
     from quorate.benchmark.measuring import WantedBench, measure
     from quorate.benchmark.surroundings import look_around
 
-    with client_of(nodes, timeout_s) as client:
-        found = look_around(client, lambda url: client_of([url], min(timeout_s, 3.0)))
+    with client_of(nodes, timeout_s, shows_wait=False) as client:
+        with busy("looking at the cluster"):
+            found = look_around(client, lambda url: client_of([url], min(timeout_s, 3.0), shows_wait=False))
         _agree(found, clients, duration_s, yes)
         wanted = WantedBench(
             list(found.asked.values()),
@@ -120,9 +123,7 @@ def _agree(found: Surroundings, clients: Sequence[int], duration_s: float, yes: 
     named = ", ".join(found.open_polls[:NAMED_MAX]) + (", …" if len(found.open_polls) > NAMED_MAX else "")
     why = f"it has open polls ({named})" if found.open_polls else "its nodes are not all on this machine alone"
     echo(f"Others may use this cluster: {why}.", *costs(found, clients, len(clients) * (duration_s + 1)), err=True)
-    if not sys.stdin.isatty():
-        raise click.UsageError("give --yes to measure all the same.")
-    click.confirm("Go on?", abort=True, err=True)
+    agree("Go on?")
 
 
 def _code(measured: BenchMeasured) -> int:

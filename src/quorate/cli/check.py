@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorate.cli.busy import busy
 from quorate.cli.node_options import as_json, print_json
 from quorate.cli.output import echo
 from quorate.exit_code import DONE, FAILED, INCONCLUSIVE
@@ -144,9 +145,10 @@ def judged_run(history: Path, *, scratch: Path | None, with_story: bool) -> Judg
     from quorate.chaos.report.gathering import gather
     from quorate.chaos.verdict import judge
 
-    verdict = judge(history, scratch=scratch)
-    story = gather(history, verdict.seconds) if with_story else None
-    return JudgedRun(history, verdict, figures_of(history), story)
+    with busy("checking the history"):
+        verdict = judge(history, scratch=scratch)
+        story = gather(history, verdict.seconds) if with_story else None
+        return JudgedRun(history, verdict, figures_of(history), story)
 
 
 def show(history: Path, verdict: Verdict) -> None:

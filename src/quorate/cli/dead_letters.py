@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorate.cli.busy import busy
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made, echo
 from quorate.cli.settings import warn
@@ -92,7 +93,8 @@ def dead_letters() -> None:
 def show(limit: int, as_json: bool, letters: Letters) -> None:
     """Show the dead letters, oldest first. They stay where they are."""
     found: list[dict[str, Any]] = []
-    unreached = _at_each(letters.nsqds, lambda nsqd: found.extend(_shown(letters, nsqd, limit)))
+    with busy("reading the dead letters"):
+        unreached = _at_each(letters.nsqds, lambda nsqd: found.extend(_shown(letters, nsqd, limit)))
     found = sorted(found, key=lambda shown: str(shown["since"]))[:limit]
     if found or unreached is None:  # otherwise nobody knows how many there are
         _print_letters(found, as_json)
@@ -187,7 +189,7 @@ def replay(as_json: bool, letters: Letters, nodes: list[str], timeout_s: float) 
     with client_of(nodes, timeout_s) as client:
         client.leader()  # if no node can be reached, say so before a letter is taken
     try:
-        with client_of(nodes, timeout_s, unreached_s=None) as client:
+        with busy("replaying"), client_of(nodes, timeout_s, unreached_s=None, shows_wait=False) as client:
             if unreached := _at_each(letters.nsqds, replay_at):
                 raise unreached
     except QuorateError as error:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorate.cli.busy import busy
 from quorate.cli.node_options import as_json, asks_nodes, ca_given, print_json, token_given
 from quorate.cli.output import echo
 
@@ -52,8 +53,10 @@ def doctor(
     if loaded is not None:
         from quorate.doctor.machine import look_at_machine
 
-        findings += look_at_machine(loaded.config)
-    answers = ask_all(nodes or _nodes_of(loaded, file), _fetching(timeout_s))
+        with busy("looking at this machine"):
+            findings += look_at_machine(loaded.config)
+    with busy("asking the nodes"):
+        answers = ask_all(nodes or _nodes_of(loaded, file), _fetching(timeout_s))
     findings += look_at_nodes(answers)
     if as_json:
         print_json({"findings": findings, "bundle": str(bundle) if bundle else None})

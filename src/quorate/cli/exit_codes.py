@@ -36,7 +36,7 @@ def exit_code_of(error: Exception, *, as_json: bool = False) -> int:
         return _code(error)
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
-        if output.is_from_output(error):
+        if not where and output.is_from_output(error):
             where = "the output cannot be written: "
         _complain(f"quorate: {where}{error.strerror or error}")
         return FAILED

@@ -48,7 +48,10 @@ def export(
     if file == "-":
         write(text)
         return
-    _replace(file, text.encode())
+    try:
+        _replace(file, text.encode())
+    except OSError as error:  # it would name no file, or one that nobody gave
+        raise OSError(error.errno, f"cannot be written: {error.strerror or error}", file) from None
 
 
 def _json(found: Mapping[str, Any]) -> str:

@@ -69,7 +69,10 @@ def feed(
     with client_of(nodes, timeout_s, patient=True) as client:
         client.leader()  # if no node can be reached, say so at once: before a big file is read
         cluster = client.status().get("state", {}).get("cluster_id", "")
-    with _on_disk(file) as path, client_of(nodes, timeout_s, unreached_s=None, patient=True) as client:
+    with (
+        _on_disk(file) as path,
+        client_of(nodes, timeout_s, unreached_s=None, patient=True, shows_wait=False) as client,
+    ):
         votes = VotesFile(path, poll, ignore_ids)
         found = scan(votes)
         if found.bad_lines and not skip_bad:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from quorate.cli.busy import busy
 from quorate.cli.node_options import as_json, asks_nodes, client_of, is_by_flag, print_json
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
@@ -39,7 +40,8 @@ def verify(folder: Path, as_json: bool) -> None:
     """
     from quorate.cluster.raft.storage.stopped_log import read_stopped
 
-    read = read_stopped(folder)
+    with busy(f"reading {folder}"):
+        read = read_stopped(folder)
     last, torn = read.log.last, read.log.torn_bytes
     found = {
         "first": read.log.base.index + 1,
@@ -104,7 +106,8 @@ def _stopped(folder: Path, first: int | None) -> Iterator[dict[str, Any]]:
     from quorate.cluster.raft.log_point import logged_entry
     from quorate.cluster.raft.storage.stopped_log import read_stopped
 
-    read = read_stopped(folder).log
+    with busy(f"reading {folder}"):
+        read = read_stopped(folder).log
     for (data, index, term), chain in zip(read.entries, read.chains, strict=True):
         if first is None or index >= first:
             entry = logged_entry(data, index, term, chain)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import sys
 from collections.abc import Callable, Sequence
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from quorate.cli.busy import waiting
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
 
@@ -193,8 +195,14 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, 
 
 
 def client_of(
-    nodes: list[str], timeout_s: float, *, unreached_s: float | None = UNREACHED_S, patient: bool = False
+    nodes: list[str],
+    timeout_s: float,
+    *,
+    unreached_s: float | None = UNREACHED_S,
+    patient: bool = False,
+    shows_wait: bool = True,
 ) -> JsonClient:
+    """`shows_wait`: say on a terminal that a request takes long. False for commands that show something else then."""
     from quorate.client.http import DEFAULT_NODES, JsonClient
 
     return JsonClient(
@@ -204,6 +212,7 @@ def client_of(
         token=token_given(),
         ca=ca_given(),
         patient=patient,
+        waiting=waiting if shows_wait else contextlib.nullcontext,
     )
 
 

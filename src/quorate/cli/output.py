@@ -87,7 +87,8 @@ def is_from_output(error: OSError) -> bool:
     trace = error.__traceback__
     while trace is not None and trace.tb_next is not None:
         trace = trace.tb_next
-    return trace is not None and trace.tb_frame.f_globals.get("__name__") in ("click.utils", "quorate.cli")
+    name = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return name in ("click.utils", "quorate.cli") or name.startswith("quorate.cli.")
 
 
 def complain(show: Callable[[], object]) -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import click
 
+from quorate.cli.busy import busy
+from quorate.cli.node_options import as_json, print_json
 from quorate.cli.output import change_is_made, echo
 from quorate.cli.settings import warn
 
@@ -20,7 +22,8 @@ from quorate.cli.settings import warn
     help="The survivor's TOML file.",
 )
 @click.option("--unsafe", is_flag=True, help="Say that you know what may be lost.")
-def recover(file: Path, unsafe: bool) -> int:
+@as_json
+def recover(file: Path, unsafe: bool, as_json: bool) -> int:
     """Go on from one survivor when a majority of the disks is lost for ever.
 
     The node must be stopped. It becomes the only voter of a cluster that goes on from its own log; what only the lost
@@ -37,8 +40,14 @@ def recover(file: Path, unsafe: bool) -> int:
     loaded = load(file, flags={})
     warn(loaded.warnings)
     config = loaded.config
-    done = recover_data(config.node.data, config.node.id, str(config.raft_address()))
+    with busy(f"reading {config.node.data}"):
+        done = recover_data(config.node.data, config.node.id, str(config.raft_address()))
     change_is_made()
+    if as_json:
+        told = {"node": config.node.id, "data": str(config.node.data), "cluster_id": done.cluster_id}
+        index = {"last_index": done.last_index, "last_term": done.last_term, "committed": done.committed}
+        print_json({**told, "recovered_from": done.before, **index})
+        return 0
     echo(
         f"{config.node.id} is now the only voter of cluster {done.cluster_id}, which goes on from {done.before}.",
         f"  Its log ends at index {done.last_index} (term {done.last_term}); up to {done.committed} it knew to be "

@@ -10,8 +10,10 @@ import click
 import msgspec
 
 from quorate.cli.backup import what_is_in
+from quorate.cli.busy import busy
 from quorate.cli.node_options import as_json, print_json
 from quorate.cli.output import change_is_made, echo
+from quorate.cli.question import agree
 from quorate.cli.settings import warn
 from quorate.words import count
 
@@ -47,19 +49,22 @@ def restore(file: Path, settings: Path, adopt: bool, yes: bool, as_json: bool) -
     loaded = load(settings, flags={})
     warn(loaded.warnings)
     config = loaded.config
-    checked, state = read_backup(file)
+    with busy(f"reading {file}"):
+        checked, state = read_backup(file)
     if not yes:
         echo(
             f"{file} is whole, version {checked.head.version:,}:",
             *(f"  {each}" for each in what_is_in(checked)),
             err=True,
         )
-        click.confirm(f"Restore it into {config.node.data}, as a new cluster?", abort=True, err=True)
-    done = restore_data(
-        config.node.data, config.node.id, str(config.raft_address()), state, cluster_name=config.node.cluster
-    )
+        agree(f"Restore it into {config.node.data}, as a new cluster?")
+    with busy(f"writing {config.node.data}"):
+        done = restore_data(
+            config.node.data, config.node.id, str(config.raft_address()), state, cluster_name=config.node.cluster
+        )
     change_is_made()
-    adopted = _adopt(config, done.cluster_id) if adopt else {}
+    with busy("taking the sinks over"):
+        adopted = _adopt(config, done.cluster_id) if adopt else {}
     if as_json:
         print_json({**msgspec.to_builtins(checked.head), **_told(config, done), "adopted": adopted})
     else:

@@ -39,7 +39,7 @@ def results(
     poll: str | None, watch: bool, interval_s: float, level: str, as_json: bool, nodes: list[str], timeout_s: float
 ) -> None:
     """Show the tally of POLL; without POLL, of the only open one."""
-    with client_of(nodes, timeout_s) as client:
+    with client_of(nodes, timeout_s, shows_wait=not watch) as client:
         poll = poll or _only_open(client)
         if watch:
             _watch(client, poll, level, interval_s, as_json)

@@ -9,6 +9,7 @@ import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made, echo
+from quorate.cli.question import agree
 from quorate.words import count
 
 
@@ -50,7 +51,7 @@ def adopt(name: str | None, yes: bool, as_json: bool, nodes: list[str], timeout_
     others keep what they hold. Documents that were deleted are written again, in all sinks. Doing it twice is harmless.
     """
     if not yes:
-        click.confirm(f"Let this cluster write over what stands in {name or 'its sinks'}?", abort=True, err=True)
+        agree(f"Let this cluster write over what stands in {name or 'its sinks'}?")
     with client_of(nodes, timeout_s) as client:
         adopted = client.request("POST", "/sink/adopt", params={"sink": name} if name else None).json()
     change_is_made()

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from quorate.cli.node_options import asks_nodes
+from quorate.cli.node_options import as_json, asks_nodes
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
 from quorate.cli.settings import warn
@@ -63,6 +63,7 @@ SHOWN = 10
     envvar="QUORATE_CONFIG",
     help="A TOML file: its [stream] and [mongo] are used.",
 )
+@as_json
 @asks_nodes()
 def generate(
     number: int,
@@ -75,6 +76,7 @@ def generate(
     options_from: str | None,
     rules: tuple[str, ...],
     settings: Path | None,
+    as_json: bool,
     nodes: list[str],
     timeout_s: float,
 ) -> None:
@@ -84,6 +86,8 @@ def generate(
     bursts, spikes, reposts, edits, repeated posts, tags that come and go, and links and names that have an option in
     them and mention none.
     """
+    import msgspec
+
     from quorate.config import load
     from quorate.ingest.social.options.live_polls import first_in_use
     from quorate.ingest.social.synthetic.posts import START_MS, SyntheticPosts
@@ -100,7 +104,10 @@ def generate(
             _write(posts, stream, number, flag, live=live)
         if truth is not None:
             _write_truth(truth, posts, seed)
-        _tell(posts, seed)
+        if as_json:  # on standard error: the posts may go to the other one
+            echo(msgspec.json.encode(_truth(posts, seed)), err=True)
+        else:
+            _tell(posts, seed)
 
 
 @contextlib.contextmanager
@@ -130,10 +137,8 @@ def _write(posts: SyntheticPosts, stream: IO[bytes], number: int, flag: StopFlag
             return
 
 
-def _write_truth(file: Path, posts: SyntheticPosts, seed: int) -> None:
-    import msgspec
-
-    told: dict[str, Any] = {
+def _truth(posts: SyntheticPosts, seed: int) -> dict[str, Any]:
+    return {
         "synthetic": True,
         "seed": seed,
         "lines": posts.posts,
@@ -142,7 +147,12 @@ def _write_truth(file: Path, posts: SyntheticPosts, seed: int) -> None:
         "total": posts.truth.total,
         "not_planted": posts.left_out,
     }
-    file.write_bytes(msgspec.json.format(msgspec.json.encode(told)) + b"\n")
+
+
+def _write_truth(file: Path, posts: SyntheticPosts, seed: int) -> None:
+    import msgspec
+
+    file.write_bytes(msgspec.json.format(msgspec.json.encode(_truth(posts, seed))) + b"\n")
 
 
 def _tell(posts: SyntheticPosts, seed: int) -> None:

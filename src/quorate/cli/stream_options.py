@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from quorate.cli.node_options import asks_nodes
+from quorate.cli.node_options import as_json, asks_nodes
 from quorate.cli.settings import warn
 from quorate.cli.stream_polls import POLLS_OPTIONS, polls_flags
 from quorate.cli.stream_settings import take_settings
@@ -30,6 +30,7 @@ class StreamOptions:
     timeout_s: float
     state: Path
     new: bool  # forget the positions
+    as_json: bool = False  # say in JSON how it ended
 
 
 def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,6 +50,7 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
         shard: str | None,
         shards: int | None,
         new: bool,
+        as_json: bool,
         options_from: str | None,
         rules: tuple[str, ...],
         nodes: list[str],
@@ -69,7 +71,8 @@ def stream_options(command: Callable[..., Any]) -> Callable[..., Any]:
         config = loaded.config
         target = config.stream.to or ("nsq" if config.nsq.enabled else "cluster")
         folder = Path(config.stream.state) if config.stream.state else _state_folder()
-        return command(*arguments, options=StreamOptions(config, target, nodes, timeout_s, folder, new), **others)
+        made = StreamOptions(config, target, nodes, timeout_s, folder, new, as_json)
+        return command(*arguments, options=made, **others)
 
     decorated = asks_nodes(timeout_s=10.0)(streaming)
     for option in reversed(_OPTIONS):
@@ -100,6 +103,7 @@ _OPTIONS = (
     ),
     click.option("--shard", metavar="I/N", help="Read for a share of the options: 2/3 is the second of three."),
     click.option("--shards", type=click.IntRange(1, 1_000), help="Take a free share of so many in Consul (--consul)."),
+    as_json,
     click.option("--new", is_flag=True, help="Forget the position, and begin as the first time."),
     click.option(
         "--config",

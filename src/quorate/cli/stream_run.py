@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from quorate import logs
+from quorate.cli.node_options import print_json
 from quorate.cli.output import echo
 from quorate.cli.stream_display import StreamDisplay, stream_display
 from quorate.cli.stream_options import StreamOptions
@@ -71,7 +72,7 @@ def run_stream(network: Network, options: StreamOptions) -> int:
         logs.set_up(network.name, level=settings.level, format=settings.format, file=settings.file)
         status = _run(network, options, flag, display)
         display.close()
-        echo(status.summary())
+        print_json(status.report()) if options.as_json else echo(status.summary())
     return DONE
 
 

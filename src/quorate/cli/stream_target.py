@@ -57,7 +57,7 @@ def vote_target(options: StreamOptions) -> VoteTarget:
     from quorate.ingest.social.outlets import ClusterOutlet, NsqOutlet
 
     if options.to == "cluster":
-        client = client_of(options.nodes, options.timeout_s)
+        client = client_of(options.nodes, options.timeout_s, shows_wait=False)
         state = client.status().get("state", {})
         return VoteTarget(ClusterOutlet(client), f"cluster {state.get('cluster_id', '')}", _window_of(state))
     topic = options.config.nsq.topic

@@ -34,7 +34,7 @@ def watch(polls: tuple[str, ...], interval_s: float, as_json: bool, nodes: list[
     On a terminal it is a picture that changes, otherwise a line for each change. When a node dies, the others are
     asked; when no leader is known, it says so and goes on.
     """
-    with client_of(nodes, timeout_s, unreached_s=None) as client:
+    with client_of(nodes, timeout_s, unreached_s=None, shows_wait=False) as client:
         watched = _Watched(client, polls)
         if as_json or not sys.stdout.isatty():
             _watch_lines(watched, interval_s, as_json)
@@ -70,12 +70,16 @@ class _Watched:
 
 def _watch_lines(watched: _Watched, interval_s: float, as_json: bool) -> None:
     before: dict[str, dict[str, int]] = {}
+    trouble = ""
     while True:
         for found in watched.look() or ():
             if before.get(found["id"]) != found["results"]:
                 before[found["id"]] = found["results"]
                 print_json(found) if as_json else echo(_line(found))
         sys.stdout.flush()
+        if watched.trouble != trouble:
+            trouble = watched.trouble
+            echo(f"quorate: {trouble}; still asking" if trouble else "quorate: answered again", err=True)
         time.sleep(interval_s)
 
 

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import urllib.parse
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -45,6 +46,7 @@ class JsonClient:
     """`unreached_s`: give up after this time if no node can be reached. None: after `timeout_s`, as otherwise.
 
     `token` is sent with every request. `ca` is a file of the certificates whose signature is trusted, and no other.
+    `waiting` is entered around each request, for a display.
     `patient`: where the token's rate refuses a request, wait for as long as the rate wants, beside `timeout_s`.
     """
 
@@ -57,10 +59,11 @@ class JsonClient:
         token: str | None = None,
         ca: str | None = None,
         patient: bool = False,
+        waiting: Callable[[], AbstractContextManager[object]] = nullcontext,
     ) -> None:
         self._asker = NodeAsker(NodeUrls([base_url(node) for node in nodes]), token=token, ca=ca)
         self.timeout_s = timeout_s
-        self._patient, self._unreached_s = patient, unreached_s
+        self._patient, self._unreached_s, self._waiting = patient, unreached_s, waiting
 
     @property
     def nodes(self) -> Sequence[str]:
@@ -232,7 +235,8 @@ class JsonClient:
         """Ask until a node answers or the time is over. Only for requests that are safe to send twice."""
         call = Call(method, path, lambda reply: reply, body, headers or {}, params or {})
         unreached_s = min(self.timeout_s, self._unreached_s or self.timeout_s)
-        return self._asker.ask(call, RetryTimes(self.timeout_s, unreached_s, self._patient))
+        with self._waiting():
+            return self._asker.ask(call, RetryTimes(self.timeout_s, unreached_s, self._patient))
 
 
 _json = msgspec.json.encode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import subprocess
@@ -46,12 +47,13 @@ def test_the_figures_are_told_and_the_poll_is_removed(node: Node, capsys: Captur
     assert ["mood"] == names(node)
 
 
-def test_a_cluster_in_use_is_not_measured_unasked(node: Node, capsys: Capture) -> None:
+def test_a_cluster_in_use_is_not_measured_unasked(node: Node, capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO())
     told = Told(capsys, *QUICK)
     assert 2 == told.code
     assert "Others may use this cluster: it has open polls (mood)." in told.err
     assert "window of protected ids" in told.err
-    assert "give --yes" in told.err
+    assert "nobody answered, so nothing was changed. --yes answers" in told.err
     assert ["mood"] == names(node)
 
 
