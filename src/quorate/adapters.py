@@ -15,6 +15,7 @@ from quorate.errors import ConfigError
 
 if TYPE_CHECKING:
     from quorate.backup.scheduled import BackupSchedule
+    from quorate.backup.store import BackupStore
     from quorate.cluster.discovery.registration import Registration
     from quorate.cluster.replica import Replica
     from quorate.config import Config
@@ -63,9 +64,25 @@ def make_backups(
     if not config.backup.schedule:
         return None
     from quorate.backup.scheduled import BackupSchedule
-    from quorate.backup.store import FolderStore
 
-    return BackupSchedule(replica, FolderStore(config.backup.to), config.backup, confirm=confirm)
+    return BackupSchedule(replica, _backup_store(config), config.backup, confirm=confirm)
+
+
+def _backup_store(config: Config) -> BackupStore:
+    """Raises `ConfigError` if backups go to S3 and its library is not installed."""
+    if not config.backup.in_s3:
+        from quorate.backup.store import FolderStore
+
+        return FolderStore(config.backup.to)
+    try:
+        from quorate.backup.s3_store import S3Store
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] not in ("boto3", "botocore"):
+            raise
+        raise ConfigError(
+            "backup.to is in S3 and needs the extra s3: pip install 'quorate[s3]', or name a folder"
+        ) from None
+    return S3Store(config.backup.to, config.backup.s3_endpoint, config.node.data)
 
 
 def make_tracer(config: Config) -> OtelTracer | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 from collections.abc import Iterator
@@ -9,8 +10,12 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+import pytest
+from moto.server import ThreadedMotoServer
+
 from quorate.backup.envelope import BackupCheck, CheckedBackup
 from quorate.backup.reading import read_backup
+from quorate.backup.s3_store import S3Store
 from quorate.cli import main
 from quorate.client.asking import NodeUrls
 from quorate.client.downloads import Downloader, OpenedAnswer
@@ -117,6 +122,41 @@ def test_the_leader_takes_them_by_a_schedule_and_the_next_leader_goes_on(tmp_pat
         leader = cluster.leader(other_than=before)
         assert first == cluster.wait_for("it knows what there is", partial(last_backup, leader))
         assert [first] == os.listdir(folder)
+
+
+def test_a_node_puts_them_into_a_store_of_s3_and_keeps_the_keys_to_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "wJalrXUtnFEMI-secret"}
+    for name, value in keys.items():
+        monkeypatch.setenv(name, value)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        endpoint = "http://{}:{}".format(*server.get_host_and_port())
+        store = S3Store("s3://votes/x", endpoint, tmp_path)
+        settings = {"backup.schedule": "0 3 1 1 *", "backup.to": store.where, "backup.s3_endpoint": endpoint}
+        with Cluster(tmp_path / "nodes", 1, {**settings, "log.level": "debug"}, env=keys) as cluster:
+            [node] = cluster.nodes
+            cluster.wait_for("the failure is told", partial(why_no_backup, node))
+            assert "there is no bucket 'votes'" in (why_no_backup(node) or "")
+            store._client.create_bucket(Bucket="votes")
+            cluster.leader().kill()
+            node.start()
+            last = cluster.wait_for("the first is taken", partial(last_backup, node))
+            assert [last] == store.names()
+            (tmp_path / "x").write_bytes(store._client.get_object(Bucket="votes", Key=f"x/{last}")["Body"].read())
+            assert read_backup(tmp_path / "x")[0].head.cluster_id in last
+            told = node.log.read_text() + json.dumps(node.get("/status"))
+            assert keys["AWS_SECRET_ACCESS_KEY"] not in told
+            assert "Signature=" not in told
+    finally:
+        server.stop()
+
+
+def why_no_backup(node: NodeProcess) -> str | None:
+    status = node.get("/status")
+    return status["backups"]["last_error"] if status else None
 
 
 def last_backup(node: NodeProcess) -> str | None:

@@ -99,7 +99,7 @@ def _build(given: Mapping[str, _Given]) -> Config:
     values: dict[str, dict[str, Any]] = {section: {} for section in section_names()}
     for name, setting in SETTINGS.items():
         value, base = (given[name].value, given[name].base) if name in given else (setting.default, Path.cwd())
-        if setting.path and value:
+        if setting.path and value and not str(value).startswith("s3://"):  # backup.to
             value = os.path.normpath(base / Path(value).expanduser())
         values[setting.section][setting.key] = value
     sections = {name: msgspec.convert(values[name], kind) for name, kind in section_types().items()}
