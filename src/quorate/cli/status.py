@@ -9,6 +9,7 @@ import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made, echo
+from quorate.cli.status_words import status_words
 from quorate.cli.table import print_table
 
 
@@ -16,12 +17,14 @@ from quorate.cli.table import print_table
 @as_json
 @asks_nodes()
 def status(as_json: bool, nodes: list[str], timeout_s: float) -> None:
-    """Show a node as it sees itself: the first of --node that answers."""
+    """Show a node as it sees itself, first in words: the first of --node that answers."""
     with client_of(nodes, timeout_s) as client:
         found = client.status()
     if as_json:
         print_json(found)
         return
+    if words := status_words(found):
+        echo(*words, "")
     lines = list(_flat(found))
     width = max(len(name) for name, _ in lines)
     for name, value in lines:
