@@ -92,9 +92,20 @@ def numbers() -> Iterator[int]:
     return count(1)
 
 
+@pytest.fixture(scope="package")
+def left() -> list[str]:
+    """The polls of the tests before."""
+    return []
+
+
 @pytest.fixture
-def polls(cluster: Cluster, numbers: Iterator[int]) -> Polls:
-    return Polls(cluster, f"p{next(numbers)}")
+def polls(cluster: Cluster, numbers: Iterator[int], left: list[str]) -> Iterator[Polls]:
+    """Those of the tests before are removed, because a page shows fifty; now, when no page is open that shows them."""
+    made = Polls(cluster, f"p{next(numbers)}")
+    while left:
+        made.remove(left.pop())
+    yield made
+    left.extend(made.ids)
 
 
 @pytest.fixture

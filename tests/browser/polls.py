@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import quote
 
 from playwright.sync_api import Locator, Page
 
@@ -16,14 +17,15 @@ class Polls:
     """The polls of one test. Their ids begin with `prefix`, so that tests can share a cluster."""
 
     def __init__(self, cluster: Cluster, prefix: str) -> None:
-        self._cluster, self._prefix, self._made = cluster, prefix, 0
+        self._cluster, self._prefix = cluster, prefix
+        self.ids: list[str] = []  # that were made
 
     def make(
         self, options: Sequence[str], *, title: str | None = None, write_ins: bool = False, id: str | None = None
     ) -> str:
         """Make an open poll. Returns its id, which is also its title if none is given."""
-        self._made += 1
-        id = id or f"{self._prefix}-{self._made}"
+        id = id or f"{self._prefix}-{len(self.ids) + 1}"
+        self.ids.append(id)
         poll = {"id": id, "title": title or id, "options": list(options), "write_ins": write_ins}
         self._post("/polls", poll, 201)
         return id
@@ -39,6 +41,13 @@ class Polls:
 
     def delete(self, poll_id: str) -> None:
         self._post(f"/polls/{poll_id}", {}, 200, method="DELETE")
+
+    def remove(self, poll_id: str) -> None:
+        """Whatever state it is in, and if it is there."""
+        node, path = self._cluster.nodes[0], f"/polls/{quote(poll_id)}"
+        for state in ("closed", "archived"):
+            node.ask("POST", f"{path}/state", json.dumps({"state": state}).encode())
+        node.ask("DELETE", path)
 
     def results(self, poll_id: str, at: NodeProcess) -> dict[str, int]:
         found: dict[str, int] = at.get(f"/polls/{poll_id}/results?level=linearizable")["results"]
