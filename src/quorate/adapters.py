@@ -14,6 +14,7 @@ from quorate.config import ADAPTERS
 from quorate.errors import ConfigError
 
 if TYPE_CHECKING:
+    from quorate.backup.s3_store import S3Store
     from quorate.backup.scheduled import BackupSchedule
     from quorate.backup.store import BackupStore
     from quorate.cluster.discovery.registration import Registration
@@ -69,20 +70,22 @@ def make_backups(
 
 
 def _backup_store(config: Config) -> BackupStore:
-    """Raises `ConfigError` if backups go to S3 and its library is not installed."""
-    if not config.backup.in_s3:
-        from quorate.backup.store import FolderStore
+    if config.backup.in_s3:
+        return make_s3_store(config, config.backup.to)
+    from quorate.backup.store import FolderStore
 
-        return FolderStore(config.backup.to)
+    return FolderStore(config.backup.to)
+
+
+def make_s3_store(config: Config, place: str) -> S3Store:
+    """`place` is s3://BUCKET/PREFIX. Raises `ConfigError` if the library is not installed."""
     try:
         from quorate.backup.s3_store import S3Store
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in ("boto3", "botocore"):
             raise
-        raise ConfigError(
-            "backup.to is in S3 and needs the extra s3: pip install 'quorate[s3]', or name a folder"
-        ) from None
-    return S3Store(config.backup.to, config.backup.s3_endpoint, config.node.data)
+        raise ConfigError(f"{place} needs the extra s3: pip install 'quorate[s3]', or use a file") from None
+    return S3Store(place, config.backup.s3_endpoint, config.node.data)
 
 
 def make_tracer(config: Config) -> OtelTracer | None:

@@ -19,6 +19,7 @@ from quorate.backup.s3_store import S3Store
 from quorate.cli import main
 from quorate.client.asking import NodeUrls
 from quorate.client.downloads import Downloader, OpenedAnswer
+from quorate.config import to_toml
 from quorate.processes.node import NodeProcess
 from quorate.vote import Vote
 from tests.support.cluster import Cluster
@@ -150,6 +151,9 @@ def test_a_node_puts_them_into_a_store_of_s3_and_keeps_the_keys_to_itself(
             told = node.log.read_text() + json.dumps(node.get("/status"))
             assert keys["AWS_SECRET_ACCESS_KEY"] not in told
             assert "Signature=" not in told
+            given = {"node.id": "n1", "node.data": str(tmp_path / "new"), "backup.s3_endpoint": endpoint}
+            (file := tmp_path / "new.toml").write_text(to_toml({**given, "backup.to": store.where}))
+            assert 0 == main(["restore", f"{store.where}/{last}", "--config", str(file), "--yes"])
     finally:
         server.stop()
 

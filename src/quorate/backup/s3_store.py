@@ -1,4 +1,4 @@
-"""A bucket of a store that speaks S3's protocol, as a place for scheduled backups. Needs the extra s3 (boto3).
+"""A bucket of a store that speaks S3's protocol, as a place for backups. Needs the extra s3 (boto3).
 
 A backup is one PUT, so it is there whole or not at all. It is made on the node's disk first, in a file without a name,
 because S3 wants to know its length and MD5 before its first byte. The keys come from where AWS' own programs look for
@@ -30,7 +30,7 @@ from botocore.exceptions import (
     ReadTimeoutError,
 )
 
-from quorate.errors import BackupNotWritten, ConfigError
+from quorate.errors import BackupNotWritten, BackupUnusable, ConfigError, DataError
 from quorate.shown import line, without_password
 
 REGION = "us-east-1"  # where nothing says another one; stores that are not AWS' mostly have this one
@@ -38,6 +38,7 @@ CONNECT_S, ANSWER_S = 10, 60
 TRIES = 2
 PUT_S = 3600.0
 PUT_BYTES_MAX = 5 * 1024**3  # of S3 itself
+PIECE_BYTES = 1024 * 1024
 CHATTY = "boto3", "botocore", "s3transfer"  # at `debug` they write down what they sign
 
 _NO_RIGHTS = "AccessDenied", "AllAccessDisabled", "403"
@@ -101,6 +102,13 @@ class S3Store:
         with self._in_words(f"have {name} removed", "s3:DeleteObject"):
             self._client.delete_object(Bucket=self._bucket, Key=self._prefix + name)
 
+    def fetch(self, name: str, file: IO[bytes]) -> None:
+        """Write what was stored into the file. Raises `BackupUnusable`."""
+        with self._in_words(f"give {name}", "s3:GetObject", BackupUnusable):
+            answer = self._client.get_object(Bucket=self._bucket, Key=self._prefix + name)
+            for piece in answer["Body"].iter_chunks(PIECE_BYTES):
+                file.write(piece)
+
     def _send(self, name: str, file: IO[bytes], size: int, md5: str) -> None:
         if size > PUT_BYTES_MAX:
             raise BackupNotWritten(f"{self.where} takes at most 5 GiB at once, and the backup has {size:,} bytes")
@@ -111,11 +119,11 @@ class S3Store:
             self._client.put_object(**asked, ContentMD5=md5, IfNoneMatch="*")
 
     @contextmanager
-    def _in_words(self, what: str, right: str) -> Iterator[None]:
+    def _in_words(self, what: str, right: str, kind: type[DataError] = BackupNotWritten) -> Iterator[None]:
         try:
             yield
         except (BotoCoreError, ClientError) as error:
-            raise BackupNotWritten(f"{self.where}{self._at} cannot {what}: {self._why(error, right)}") from None
+            raise kind(f"{self.where}{self._at} cannot {what}: {self._why(error, right)}") from None
 
     def _why(self, error: Exception, right: str) -> str:
         if isinstance(error, NoCredentialsError | PartialCredentialsError):
@@ -134,6 +142,8 @@ class S3Store:
             return f"it does not take these keys ({code})"
         if code == "NoSuchBucket":
             return f"there is no bucket {self._bucket!r}; make it first"
+        if code == "NoSuchKey":
+            return "nothing of that name is there"
         return line(f"it says {code}: {told.get('Message', '')}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ from quorate.cli.settings import warn
 from quorate.words import count
 
 if TYPE_CHECKING:
+    from quorate.backup.envelope import CheckedBackup
+    from quorate.cluster.fsm import StateMachine
     from quorate.cluster.raft.restoring import Restored
     from quorate.config import Config
 
@@ -25,7 +28,7 @@ ADOPT_S = 30.0  # for each sink
 
 
 @click.command()
-@click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE", type=click.Path(dir_okay=False, path_type=str))
 @click.option(
     "--config",
     "settings",
@@ -36,13 +39,14 @@ ADOPT_S = 30.0  # for each sink
 @click.option("--adopt", is_flag=True, help="Let the new cluster write over what stands in its sinks.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @as_json
-def restore(file: Path, settings: Path, adopt: bool, yes: bool, as_json: bool) -> int:
+def restore(file: str, settings: Path, adopt: bool, yes: bool, as_json: bool) -> int:
     """Make a new cluster of a backup: FILE goes into the empty folder of one node, which is not running.
 
     The node becomes the only voter of a cluster with a new id. Start it, then add nodes with empty folders: quorate
     members add. The old cluster must count no more: what it counts is not in the new one.
+
+    FILE may be s3://BUCKET/NAME, in the store that backup.s3_endpoint names.
     """
-    from quorate.backup.reading import read_backup
     from quorate.cluster.raft.restoring import restore as restore_data
     from quorate.config import load
 
@@ -50,7 +54,7 @@ def restore(file: Path, settings: Path, adopt: bool, yes: bool, as_json: bool) -
     warn(loaded.warnings)
     config = loaded.config
     with busy(f"reading {file}"):
-        checked, state = read_backup(file)
+        checked, state = _read(file, config)
     if not yes:
         echo(
             f"{file} is whole, version {checked.head.version:,}:",
@@ -70,6 +74,22 @@ def restore(file: Path, settings: Path, adopt: bool, yes: bool, as_json: bool) -
     else:
         _say(config, settings, done, adopted, adopt)
     return 1 if any(isinstance(each, str) for each in adopted.values()) else 0
+
+
+def _read(file: str, config: Config) -> tuple[CheckedBackup, StateMachine]:
+    from quorate.backup.reading import read_backup, read_opened
+
+    if not file.startswith("s3://"):
+        return read_backup(Path(file))
+    from quorate.adapters import make_s3_store
+
+    place, _, name = file.rpartition("/")
+    if not name or not place.removeprefix("s3:").strip("/"):
+        raise click.UsageError(f"No backup is named by {file}: give s3://BUCKET/NAME.")
+    with tempfile.TemporaryFile() as opened:
+        make_s3_store(config, place).fetch(name, opened)
+        opened.seek(0)
+        return read_opened(opened, file)
 
 
 def _told(config: Config, done: Restored) -> dict[str, Any]:

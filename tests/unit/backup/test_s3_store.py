@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import threading
@@ -14,7 +15,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from quorate.backup.s3_store import S3Store
-from quorate.errors import BackupNotWritten, DataError
+from quorate.errors import BackupNotWritten, BackupUnusable, DataError
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI-secret"
 
@@ -55,6 +56,15 @@ def test_what_is_put_is_listed_whole_and_removed(endpoint: str, tmp_path: Path) 
     store.remove("b")
     store.remove("b")
     assert (["a"], []) == (store.names(), os.listdir(tmp_path))
+
+
+def test_what_was_put_is_fetched_and_what_is_not_there_is_told(endpoint: str, tmp_path: Path) -> None:
+    store = made(endpoint, tmp_path, "back")
+    store.put("a", [b"x" * 3_000_000])
+    store.fetch("a", file := io.BytesIO())
+    assert b"x" * 3_000_000 == file.getvalue()
+    with pytest.raises(BackupUnusable, match="cannot give b: nothing of that name is there"):
+        store.fetch("b", io.BytesIO())
 
 
 def test_more_than_a_page_of_names_is_listed(endpoint: str, tmp_path: Path) -> None:

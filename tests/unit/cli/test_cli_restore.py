@@ -78,3 +78,9 @@ def test_a_backup_of_a_newer_program_is_refused_and_nothing_is_made(
     assert 1 == main(["restore", str(file), "--config", str(settings), "--yes"])
     assert f"feature level {entry.FEATURE_LEVEL + 1}" in capsys.readouterr().err
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize("place", ["s3://votes", "s3://votes/", "s3://"])
+def test_a_bucket_is_no_backup(settings: Path, place: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert 2 == main(["restore", place, "--config", str(settings), "--yes"])
+    assert "give s3://BUCKET/NAME" in capsys.readouterr().err
