@@ -145,9 +145,11 @@ class SmallVotesRequest:
             self._handler.close()
             self._handler = None
 
-    def _go_on(self, _: object = None) -> None:
-        if self._handler is None:
-            return  # it was cut
+    def _go_on(self, outcome: asyncio.Future[Any] | None = None) -> None:
+        if self._handler is None:  # it was cut
+            if outcome is not None and not outcome.cancelled():
+                outcome.exception()  # taken note of: asyncio logs what nobody has looked at
+            return
         try:
             waits_for = self._handler.send(None) if self._trace is None else self._send_traced(self._handler)
         except StopIteration as end:

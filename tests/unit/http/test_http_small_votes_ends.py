@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
+from quorate.errors import NoLeader
 from quorate.http.limits import Limits
 from quorate.http.small_votes import SMALL_BYTES
 from quorate.tracing import RequestTrace
@@ -121,3 +123,19 @@ def test_a_big_answer_to_a_small_request_counts_to_what_is_unread() -> None:
         sock.sendall(head + body)
         assert b"HTTP/1.1 200 " in sock.recv(65_536)
         assert node.server._shared.unsent.held > 16 * 1024
+
+
+@pytest.mark.parametrize("small", [True, False], ids=["small", "by ASGI"])
+def test_what_becomes_of_a_vote_that_was_cut_is_no_error(small: bool, caplog: pytest.LogCaptureFixture) -> None:
+    """A node that stops cuts what takes too long, and refuses what waits after that."""
+    with running(small=small) as node, node.dial() as sock:
+        node.ask("POST", "/polls", MOOD)
+        node.replica.held = held = list[Any]()
+        sock.sendall(request(VOTE))
+        wait_for("the vote is proposed", lambda: len(held) == 1)
+        node.run(node.server.stop(0.05))
+        node.call(lambda: held.pop()[1].set_exception(NoLeader("it stops")))
+        node.call(node.api.submitter.stop)
+        wait_for("nothing waits", lambda: node.api.submitter.waiting_bytes == 0)
+        node.call(gc.collect)
+    assert ["cutting 1 requests that did not finish within 0.05 s"] == [record.message for record in caplog.records]
