@@ -73,6 +73,7 @@ class _LeaderKnows:
     failures: int = 0
     failing_since_s: float | None = None  # monotonic
     error: str | None = None
+    not_removed: str | None = None  # why old ones are still there
     busy: bool = False
 
 
@@ -137,7 +138,7 @@ class BackupSchedule:
             kept=told.kept,
             failures=told.failures,
             failing_s=None if failing_s is None else round(time.monotonic() - failing_s, 1),
-            last_error=told.error,
+            last_error=told.error or told.not_removed,
         )
 
     def _leadership(self, leads: bool) -> None:
@@ -192,7 +193,7 @@ class BackupSchedule:
         name = name_of(cluster_id, moment_s, image.version)
         pieces = pieces_of(head_of(image, self._replica.node_id), image.chunks())
         size = self._store.put(name, self._while_leading(bridge, pieces))
-        removed = self._remove_old(bridge, cluster_id)
+        removed = self._remove_old(bridge, told, cluster_id)
         self._read_store(told, cluster_id)
         took_s = time.monotonic() - began_s
         log.info(
@@ -206,13 +207,21 @@ class BackupSchedule:
         last_s = None if told.last is None else told.last.moment_s
         told.next_s = next_due_s(self._settings.schedule, last_s, self._clock())
 
-    def _remove_old(self, bridge: LoopBridge, cluster_id: str) -> int:
-        old = too_old(stored_among(self._store.names(), cluster_id), self._settings.keep)
-        if old:
-            self._check_leads(bridge)
-        for each in old:
-            self._store.remove(each.name)
-        return len(old)
+    def _remove_old(self, bridge: LoopBridge, told: _LeaderKnows, cluster_id: str) -> int:
+        """Returns how many. That they cannot be removed makes the new backup no worse, and is tried after the next."""
+        told.not_removed = None
+        removed = 0
+        try:
+            old = too_old(stored_among(self._store.names(), cluster_id), self._settings.keep)
+            if old:
+                self._check_leads(bridge)
+            for each in old:
+                self._store.remove(each.name)
+                removed += 1
+        except BackupNotWritten as error:
+            told.not_removed = error.detail
+            log.warning("a backup was taken, and old ones stay: %s", error.detail)
+        return removed
 
     def _while_leading(self, bridge: LoopBridge, pieces: Iterator[bytes]) -> Iterator[bytes]:
         end_s = time.monotonic() + LIMIT_S

@@ -17,7 +17,13 @@ def status_words(status: Mapping[str, Any]) -> list[str]:
     if not raft.get("members") or "role" not in raft:
         return []
     node = str(status.get("node"))
-    return [_who_leads(node, raft, status), *_missing(node, raft), *_own_trouble(node, raft), *_sinks(status)]
+    return [
+        _who_leads(node, raft, status),
+        *_missing(node, raft),
+        *_own_trouble(node, raft),
+        *_sinks(status),
+        *_backups(status),
+    ]
 
 
 def _who_leads(node: str, raft: Mapping[str, Any], status: Mapping[str, Any]) -> str:
@@ -102,3 +108,19 @@ def _sinks(status: Mapping[str, Any]) -> Iterator[str]:
     for name, sink in (status.get("sinks") or {}).items():
         if sink.get("last_error") and not sink.get("caught_up"):
             yield f"The sink {name} is behind, and is tried again: {sink['last_error']}"
+
+
+def _backups(status: Mapping[str, Any]) -> Iterator[str]:
+    """Only the leader takes them."""
+    backups = status.get("backups") or {}
+    if not backups.get("leads") or not backups.get("last_error"):
+        return
+    if backups.get("failing_s") is None:
+        yield f"The last backup is whole, and old ones stay: {backups['last_error']}"
+        return
+    age_s = backups.get("last_age_s")
+    last = "there is none yet" if age_s is None else f"the last one is {_for_people(age_s * 1000)} old"
+    yield (
+        f"Backups fail since {_for_people(backups['failing_s'] * 1000)}, and are tried again; {last}: "
+        f"{backups['last_error']}"
+    )

@@ -16,7 +16,7 @@ from quorate.backup.scheduled import BackupSchedule
 from quorate.backup.store import FolderStore
 from quorate.cluster import entry
 from quorate.config.sections.backup import ScheduledBackup
-from quorate.errors import NoLeader
+from quorate.errors import BackupNotWritten, NoLeader
 from tests.support.local_replica import LocalReplica
 from tests.support.on_loop import on_loop
 
@@ -101,6 +101,21 @@ async def test_the_newest_are_kept_and_nothing_of_others_is_removed(tmp_path: Pa
         assert 3 == schedule.status().kept
     assert others <= set(os.listdir(tmp_path))
     assert 5 == len(os.listdir(tmp_path))
+
+
+@on_loop
+async def test_old_ones_that_cannot_be_removed_are_told_and_the_new_one_counts(tmp_path: Path) -> None:
+    class WithoutRights(FolderStore):
+        def remove(self, name: str) -> None:
+            raise BackupNotWritten(f"{name} cannot be removed")
+
+    (tmp_path / name_of("c1", NOON_S - 10 * 86_400, 0)).write_bytes(b"")
+    async with scheduled(LocalReplica(), WithoutRights(tmp_path), SetClock(), keep=1) as schedule:
+        await until(lambda: schedule.status().last_version)
+        await until(lambda: not schedule.status().busy)
+        told = schedule.status()
+        assert (2, 0, None) == (told.kept, told.failures, told.failing_s)
+        assert "cannot be removed" in (told.last_error or "")
 
 
 @on_loop

@@ -88,3 +88,28 @@ def test_a_sink_that_fails_is_told_by_the_leader_alone() -> None:
 @pytest.mark.parametrize("given", [{}, {"node": "n1", "raft": {}}, {"node": "n1", "raft": {"role": "follower"}}])
 def test_a_node_that_starts_says_nothing_yet(given: dict[str, Any]) -> None:
     assert [] == status_words(given)
+
+
+@pytest.mark.parametrize(
+    ("backups", "words"),
+    [
+        (None, []),
+        ({"leads": True, "last_error": None, "failing_s": None}, []),
+        ({"leads": False, "last_error": "x", "failing_s": 3.0}, []),
+        (
+            {"leads": True, "last_error": "no keys", "failing_s": 61.0, "last_age_s": 90_000.0},
+            ["Backups fail since 61 s, and are tried again; the last one is 90,000 s old: no keys"],
+        ),
+        (
+            {"leads": True, "last_error": "no keys", "failing_s": 1.0, "last_age_s": None},
+            ["Backups fail since 1.0 s, and are tried again; there is none yet: no keys"],
+        ),
+        (
+            {"leads": True, "last_error": "no right", "failing_s": None, "last_age_s": 3.0},
+            ["The last backup is whole, and old ones stay: no right"],
+        ),
+    ],
+)
+def test_it_says_since_when_backups_fail_and_why(backups: dict[str, Any] | None, words: list[str]) -> None:
+    found = status_words({**status("leader", "n1", "n2", "n3"), "backups": backups})
+    assert words == found[1:]
