@@ -14,7 +14,7 @@ import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, expect, sync_playwright
 
 from tests.browser import chromium
-from tests.browser.polls import Polls
+from tests.browser.polls import Polls, delete_all
 from tests.support.cluster import Cluster
 
 NODES_DIE = ("net::ERR_", "status of 503", "status of 504")  # errors that the browser reports when a node was killed
@@ -72,11 +72,12 @@ def shared_cluster(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -
 
 @pytest.fixture
 def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
-    """A cluster that is whole. Nodes that a test killed are started again for the next test."""
+    """A cluster that is whole, without polls. Nodes that a test killed are started again for the next test."""
     yield shared_cluster
     if not all(node.running for node in shared_cluster.nodes):
         shared_cluster.start()
-        shared_cluster.wait_whole()
+    shared_cluster.wait_whole()  # a test may have started them just now
+    delete_all(shared_cluster)
 
 
 @pytest.fixture

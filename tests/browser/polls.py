@@ -39,8 +39,9 @@ class Polls:
     def move(self, poll_id: str, state: str) -> None:
         self._post(f"/polls/{poll_id}/state", {"state": state}, 200)
 
-    def delete(self, poll_id: str) -> None:
-        self._post(f"/polls/{poll_id}", {}, 200, method="DELETE")
+    def delete(self, poll_id: str, creation: int | None = None) -> None:
+        which = "" if creation is None else f"?creation={creation}"  # where an earlier poll had the name
+        self._post(f"/polls/{poll_id}{which}", {}, 200, method="DELETE")
 
     def remove(self, poll_id: str) -> None:
         """Whatever state it is in, and if it is there."""
@@ -59,6 +60,19 @@ class Polls:
         node = at or next(node for node in self._cluster.nodes if node.running)
         answer, body, _ = node.ask(method, path, json.dumps(document).encode(), timeout_s=10.0)
         assert status == answer, body.decode()
+
+
+STEPS = {"open": ("closed", "archived"), "closed": ("archived",)}  # to a state in which a poll may be deleted
+
+
+def delete_all(cluster: Cluster) -> None:
+    """So that the polls of the next test are among those that a page shows."""
+    polls = Polls(cluster, "")
+    node = next(node for node in cluster.nodes if node.running)
+    for poll in node.get("/polls")["polls"]:
+        for state in STEPS.get(poll["state"], ()):
+            polls.move(quote(poll["id"], safe=""), state)
+        polls.delete(quote(poll["id"], safe=""), poll["creation"])
 
 
 def card(page: Page, title: str) -> Locator:
