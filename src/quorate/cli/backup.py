@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 import msgspec
 
+from quorate.cli.busy import busy
 from quorate.cli.node_options import as_json, asks_nodes, ca_given, print_json, token_given
 from quorate.cli.output import echo
 from quorate.words import count
@@ -57,7 +58,8 @@ def backup(file: Path, force: bool, level: str, check: bool, as_json: bool, node
 def _checked(file: Path) -> CheckedBackup:
     from quorate.backup.reading import read_backup
 
-    checked, _ = read_backup(file)
+    with busy(f"reading {file}"):
+        checked, _ = read_backup(file)
     return checked
 
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from quorate.cli import completing
+from quorate.cli.busy import busy
 from quorate.cli.node_options import as_json, print_json
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import change_is_made, echo
@@ -83,15 +85,33 @@ def publish(
     nsq = loaded.config.nsq
     if not as_json:
         warn(loaded.warnings)
-    lines = VoteLines(file, run_id, poll, skip_bad)
+    with busy(f"reading {file}"):
+        lines = VoteLines(file, run_id, poll, skip_bad)
     nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
     told: dict[str, Any] = {} if as_json else {"on_wait": lambda why: warn([why])}
-    with Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret, **told) as publisher:
+    publisher = Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret, **told)
+    with publisher, _progress(shown=not as_json) as show:
         for votes in lines.chunks():
             for batch in batches(messages(votes, pack)):
                 publisher.publish(batch)
+            show(lines.votes)
     change_is_made()
     _report(lines, publisher, as_json)
+
+
+@contextlib.contextmanager
+def _progress(*, shown: bool) -> Iterator[Callable[[int], object]]:
+    """How many votes are published, on a terminal. Nothing if a program reads along."""
+    if not shown or not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = SpinnerColumn(), TextColumn("{task.completed:,.0f} votes published"), TimeElapsedColumn()
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=None)
+        yield lambda votes: progress.update(task, completed=votes)
 
 
 class VoteLines:
