@@ -16,7 +16,7 @@ ANSWER = "quorate.answer"  # the scope's key for `answer`
 def answer(cycle: RequestResponseCycle, status: int, headers: Headers, body: bytes) -> bool:
     """Send a complete answer in one write. False: it was not sent and must go through ASGI's messages.
 
-    This does what `RequestResponseCycle.send` of uvicorn 0.34 to 0.54 does for a start and a body. It leaves out the
+    This does what `RequestResponseCycle.send` of uvicorn 0.53 and 0.54 does for a start and a body. It leaves out the
     checks of header names and values: our headers are made in this room and contain no line breaks.
     """
     if cycle.waiting_for_100_continue and cycle.more_body:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from quorate.cluster.submit.early_answers import MANY
 from quorate.errors import NoLeader
 from quorate.http.limits import Limits
 from quorate.http.small_votes import SMALL_BYTES
@@ -139,3 +140,23 @@ def test_what_becomes_of_a_vote_that_was_cut_is_no_error(small: bool, caplog: py
         wait_for("nothing waits", lambda: node.api.submitter.waiting_bytes == 0)
         node.call(gc.collect)
     assert ["cutting 1 requests that did not finish within 0.05 s"] == [record.message for record in caplog.records]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"Idempotency-Key": "k"}, {"X-Quorate-Producer": "p;epoch=1;sequence=1"}],
+    ids=["", "key", "session"],
+)
+def test_a_small_request_with_as_many_votes_as_fit_needs_no_task(
+    node: Node, headers: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Many votes that look as if they change nothing wait for this node to catch up, by `asyncio.timeout`."""
+    node.ask("POST", "/producers", {"producer": "p"})
+    votes = [b'{"option":"%c"}' % letter for letter in range(ord("0"), ord("0") + (SMALL_BYTES + 1) // 15)]
+    body = b"\n".join(votes).replace(b"\\", b"-")
+    assert SMALL_BYTES - 15 < len(body) <= SMALL_BYTES
+    assert len(votes) < MANY
+    answer = node.ask("POST", "/votes", body, {"Content-Type": "application/x-ndjson", **headers})
+    assert (400 if headers else 200) == answer.status
+    assert len(votes) == len(answer.json["rejected"])
+    assert [] == caplog.records
