@@ -17,7 +17,9 @@ from tests.browser import chromium
 from tests.browser.polls import Polls, delete_all
 from tests.support.cluster import Cluster
 
-NODES_DIE = ("net::ERR_", "status of 503", "status of 504")  # errors that the browser reports when a node was killed
+# Errors that the browser reports when a node was killed, and when it is back: as it starts, it knows no other members,
+# so the page of another one is a stranger's.
+NODES_DIE = ("net::ERR_", "status of 503", "status of 504", "blocked by CORS policy", "status of 403")
 
 expect.set_options(timeout=30_000)
 
@@ -73,11 +75,11 @@ def shared_cluster(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.fixture
 def cluster(shared_cluster: Cluster) -> Iterator[Cluster]:
     """A cluster that is whole, without polls. Nodes that a test killed are started again for the next test."""
+    delete_all(shared_cluster)  # now, when no page is open that would ask for them
     yield shared_cluster
     if not all(node.running for node in shared_cluster.nodes):
         shared_cluster.start()
     shared_cluster.wait_whole()  # a test may have started them just now
-    delete_all(shared_cluster)
 
 
 @pytest.fixture
@@ -93,20 +95,9 @@ def numbers() -> Iterator[int]:
     return count(1)
 
 
-@pytest.fixture(scope="package")
-def left() -> list[str]:
-    """The polls of the tests before."""
-    return []
-
-
 @pytest.fixture
-def polls(cluster: Cluster, numbers: Iterator[int], left: list[str]) -> Iterator[Polls]:
-    """Those of the tests before are removed, because a page shows fifty; now, when no page is open that shows them."""
-    made = Polls(cluster, f"p{next(numbers)}")
-    while left:
-        made.remove(left.pop())
-    yield made
-    left.extend(made.ids)
+def polls(cluster: Cluster, numbers: Iterator[int]) -> Polls:
+    return Polls(cluster, f"p{next(numbers)}")
 
 
 @pytest.fixture

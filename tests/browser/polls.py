@@ -43,13 +43,6 @@ class Polls:
         which = "" if creation is None else f"?creation={creation}"  # where an earlier poll had the name
         self._post(f"/polls/{poll_id}{which}", {}, 200, method="DELETE")
 
-    def remove(self, poll_id: str) -> None:
-        """Whatever state it is in, and if it is there."""
-        node, path = self._cluster.nodes[0], f"/polls/{quote(poll_id)}"
-        for state in ("closed", "archived"):
-            node.ask("POST", f"{path}/state", json.dumps({"state": state}).encode())
-        node.ask("DELETE", path)
-
     def results(self, poll_id: str, at: NodeProcess) -> dict[str, int]:
         found: dict[str, int] = at.get(f"/polls/{poll_id}/results?level=linearizable")["results"]
         return found

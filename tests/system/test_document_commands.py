@@ -28,7 +28,7 @@ from tests.system.test_bootstrap import first_of_free_ports
 
 NODES = ("n1", "n2", "n3")
 ENDLESS = re.compile(r"^curl -N |--live ")  # until Ctrl-C
-OF_A_STOPPED_NODE = re.compile(r"^quorate log ")
+OF_A_STOPPED_NODE = re.compile(r"^quorate log \w+ --data")
 COUNTED = ("applied", "duplicates")
 KILLING = re.compile(r"^kill -9 ")
 
