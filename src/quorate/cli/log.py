@@ -15,6 +15,8 @@ from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
 from quorate.words import count
 
+INDEX_MAX = 2**62
+
 data_option = click.option(
     "--data",
     "folder",
@@ -72,8 +74,8 @@ def verify(folder: Path, as_json: bool) -> None:
     metavar="DIR",
     help="Folder of a node that is stopped, instead of a node that runs. Nothing in it is changed.",
 )
-@click.option("--from", "first", type=NumberRange(1, 2**62), help="Index of the first entry to show.")
-@click.option("--to", "last", type=NumberRange(1, 2**62), default=2**62, help="Index of the last one.")
+@click.option("--from", "first", type=NumberRange(1, INDEX_MAX), help="Index of the first entry to show.")
+@click.option("--to", "last", type=NumberRange(1, INDEX_MAX), default=INDEX_MAX, help="Index of the last one.")
 @as_json
 @asks_nodes()
 @click.pass_context
@@ -95,10 +97,15 @@ def show(
         raise click.UsageError("--data reads a folder, and --node asks a node that runs: give one of them.")
     begin = None if first is None else int(first)
     entries = _stopped(folder, begin) if folder is not None else _running(nodes, timeout_s, begin)
+    found = False
     for entry in entries:
         if entry["index"] > last:
             break
         print_json(entry) if as_json else echo(_line(entry))
+        found = True
+    if not found:
+        wanted = f" from {begin or 1:,}" + ("" if last == INDEX_MAX else f" to {int(last):,}")
+        echo(f"There is no entry{wanted}. Without --from and --to, all that is held is shown.", err=True)
 
 
 def _stopped(folder: Path, first: int | None) -> Iterator[dict[str, Any]]:

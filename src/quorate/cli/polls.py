@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -13,6 +14,7 @@ from quorate.cli import completing
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made, echo
 from quorate.cli.table import print_table
+from quorate.errors import Conflict
 from quorate.words import count
 
 if TYPE_CHECKING:
@@ -84,7 +86,7 @@ def list_polls(state: str | None, as_json: bool, nodes: list[str], timeout_s: fl
 @as_json
 @asks_nodes()
 def show(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
-    """Show a poll's definition."""
+    """Show a poll's definition. Its creation is a number that no other poll has, also not a later one of its name."""
     with client_of(nodes, timeout_s) as client:
         found = client.poll(id)
     if as_json:
@@ -130,9 +132,15 @@ def create(
     """Create a poll, open at once unless --draft. The same again is fine; another poll with that id is refused."""
     wanted = [*also_options, *options, *(_options_in(options_file) if options_file else ())]
     with client_of(nodes, timeout_s) as client:
-        created = client.create_poll(
-            id, wanted, title=title, state="draft" if draft else "open", closes_at=closes_at, write_ins=write_ins
-        )
+        try:
+            created = client.create_poll(
+                id, wanted, title=title, state="draft" if draft else "open", closes_at=closes_at, write_ins=write_ins
+            )
+        except Conflict as error:
+            name = shlex.quote(id)
+            add = f"quorate polls edit {name} --add-option OPTION"
+            error.fields["hint"] = f"See it: quorate polls show {name}. Options are added by: {add}"
+            raise
         change_is_made()
         if as_json:
             print_json(client.poll(id))

@@ -19,20 +19,25 @@ class FailedAttempts:
         self._reads = reads
         self._tries = 0
         self._last: QuorateError | None = None
+        self._answer: QuorateError | None = None  # the last one of a node that was reached
         self._doubt: QuorateError | None = (
             None  # after an attempt that may have had an effect, "surely not" is no longer true
         )
-        self.reached = False
         self._slowest_no_s = 0.0
 
     def add(self, error: QuorateError, took_s: float) -> None:
         self._tries += 1
         self._last = error
-        self.reached = self.reached or not isinstance(error, Unreached)
+        if not isinstance(error, Unreached):
+            self._answer = error
         if error.definite:
             self._slowest_no_s = max(self._slowest_no_s, took_s)
         else:
             self._doubt = error
+
+    @property
+    def reached(self) -> bool:
+        return self._answer is not None
 
     @property
     def was_over_rate(self) -> bool:
@@ -56,11 +61,11 @@ class FailedAttempts:
 
     def verdict(self) -> QuorateError:
         assert self._last is not None
-        if not self.reached:
+        if self._answer is None:
             return Unreached(self._last.detail if len(self.nodes) == 1 else self._none_reached())
         if self._reads and self._doubt:  # a read changes nothing, answered or not
             return NoLeader(self._doubt.detail)
-        return self._doubt or self._last
+        return self._doubt or self._answer  # what a node said, though others were silent after it
 
     def _none_reached(self) -> str:
         assert self._last is not None

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from quorate.client.feed import feed
 from quorate.client.http import JsonClient
+from quorate.client.target import DEFAULT_NODES
 from quorate.client.votes_file import VotesFile, scan
 from quorate.config import SETTINGS, Config, load
 from quorate.dev.display import Display, Lines, Picture, rows_of, stopped_itself
@@ -191,6 +192,7 @@ class Run:
                 f"  curl {second}/polls/{self.poll}/results",
                 f"  curl {last}/nodes",
                 *([f"  {publish}"] if config.nsq.enabled else []),
+                *for_commands([place.url for place in self.places]),
                 f"Pages: {'  '.join(place.url for place in self.places)}",
                 *services_of(config),
                 *self.options.notes,
@@ -237,6 +239,13 @@ def node_environment(env: Mapping[str, str]) -> dict[str, str]:
 def start_command(child: Child) -> str:
     """The command that starts a node by hand, from any working directory."""
     return f"{quorate_command()} node --config {shlex.quote(str(child.place.config))}"
+
+
+def for_commands(urls: list[str]) -> list[str]:
+    """What commands need to find these nodes, if they are not where commands look by themselves."""
+    return (
+        [] if set(urls) & set(DEFAULT_NODES) else [f"  export QUORATE_NODES={','.join(urls)}    # then `quorate nodes`"]
+    )
 
 
 def quorate_command() -> str:

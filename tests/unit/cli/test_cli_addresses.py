@@ -120,6 +120,12 @@ def test_options_may_follow_the_id_of_a_new_poll(node: Node, capsys: Capture) ->
     assert ["red", "blue", "green"] == node.ask("GET", "/polls/colour").json["options"]
 
 
+def test_a_poll_that_is_there_with_other_options_is_shown_how_to_change(node: Node, capsys: Capture) -> None:
+    told = Told(capsys, "polls", "create", "mood", "red", "blue")
+    assert 1 == told.code
+    assert "quorate polls edit mood --add-option" in told.err
+
+
 def test_a_question_that_reaches_nobody_does_not_speak_of_changes(capsys: Capture) -> None:
     told = Told(capsys, "results", "mood", "--node", NOWHERE)
     assert 3 == told.code

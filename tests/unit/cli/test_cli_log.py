@@ -39,8 +39,15 @@ def test_a_stopped_node_is_read_and_a_running_one_is_not(tmp_path: Path, capsys:
         ]
         assert 0 == main(["log", "show", "--data", str(node.folder), "--from", str(shown[-1]["index"])])
         assert 1 == len(capsys.readouterr().out.splitlines())
+        assert 0 == main(["log", "show", "--data", str(node.folder), "--from", "1000", "--to", "1200"])
+        assert ("", "There is no entry from 1,000 to 1,200.") == nothing_shown(capsys)
         assert before == {path.name: path.read_bytes() for path in node.folder.iterdir() if path.is_file()}
         torn_and_damaged(node.folder, verify, capsys)
+
+
+def nothing_shown(capsys: pytest.CaptureFixture[str]) -> tuple[str, str]:
+    told = capsys.readouterr()
+    return told.out, told.err.partition(" Without")[0]
 
 
 def shown_by_the_node(url: str, capsys: pytest.CaptureFixture[str]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ import pytest
 
 from quorate import pidfile
 from quorate.config import load
-from quorate.dev import node_environment, services_of
+from quorate.dev import for_commands, node_environment, services_of
 from quorate.dev.folder import CannotStart, ClusterFolder, settings_of
 from quorate.errors import ConfigError
 from quorate.processes.node import Place
@@ -217,6 +217,12 @@ def test_what_belongs_to_one_node_cannot_be_set_for_all() -> None:
 def test_nodes_do_not_inherit_settings_that_their_files_hold() -> None:
     env = {"QUORATE_HTTP_LISTEN": "x", "QUORATE_CONFIG": "y", "QUORATE_TRACEBACK": "1", "PATH": "/bin"}
     assert {"QUORATE_TRACEBACK": "1", "PATH": "/bin"} == node_environment(env)
+
+
+def test_commands_are_told_where_the_nodes_are_unless_they_look_there_by_themselves() -> None:
+    assert [] == for_commands(["http://127.0.0.1:8001", "http://127.0.0.1:8002"])
+    [line] = for_commands(["http://127.0.0.1:8201", "http://127.0.0.1:8202"])
+    assert "export QUORATE_NODES=http://127.0.0.1:8201,http://127.0.0.1:8202 " in line
 
 
 def test_the_servers_that_nodes_use_are_shown_without_passwords() -> None:
