@@ -9,7 +9,7 @@ from typing import Any
 
 from quorate import __version__
 from quorate.http.metrics.http_table import HTTP
-from quorate.http.metrics.metric import Sample, ShownMetric, Take, how_many, of_status, one_of
+from quorate.http.metrics.metric import Sample, ShownMetric, Take, how_many, is_given, of_status, one_of
 from quorate.http.metrics.observation import Observation
 from quorate.http.metrics.raft_table import MS, RAFT
 
@@ -291,6 +291,21 @@ CONSUL = [
     ),
 ]
 
+BACKUPS = [
+    ShownMetric(
+        "quorate_backup_failing",
+        "gauge",
+        "Whether scheduled backups fail; 0 on nodes that do not lead, which take none",
+        of_status("backups.failing_s", is_given),
+    ),
+    ShownMetric(
+        "quorate_backup_last_seconds",
+        "gauge",
+        "Since the newest scheduled backup; only on the leader",
+        of_status("backups.last_age_s"),
+    ),
+]
+
 GROUPS = {
     "The node": NODE,
     "The replica": RAFT,
@@ -299,5 +314,6 @@ GROUPS = {
     "Sinks": SINKS,
     "Sources": SOURCES,
     "Consul": CONSUL,
+    "Backups": BACKUPS,
 }
 TABLE = [metric for group in GROUPS.values() for metric in group]

@@ -88,6 +88,8 @@ def _config(folder: Path, id: str, raft_ports: Sequence[int], authority: Authori
         "flush.sinks": "sqlite",
         "flush.interval_ms": "50",
         "sqlite.path": str(folder / "ballots.db"),
+        "backup.schedule": "0 4 1 1 *",
+        "backup.to": str(folder / "backups"),
         "nsq.nsqd": NOBODY,
         "consul.address": NOBODY,
     }

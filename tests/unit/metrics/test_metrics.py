@@ -55,7 +55,8 @@ def test_two_real_nodes_show_every_metric(scraped: Scraped) -> None:
     )
     shown = {sample.name for family in families for sample in family.samples}
     expected = {f"{metric.name}_bucket" if metric.kind == "histogram" else metric.name for metric in TABLE}
-    assert expected - shown == {"quorate_source_depth_messages"}, "nothing is known of a queue without nsqlookupd"
+    unknown = {"quorate_source_depth_messages", "quorate_backup_last_seconds"}
+    assert expected - shown == unknown, "nothing is known of a queue without nsqlookupd, and no backup was due"
     kinds = {metric.name.removesuffix("_total"): metric.kind for metric in TABLE}
     own = [family for family in families if family.name.startswith("quorate_")]
     assert {family.name: family.type for family in own} == {family.name: kinds[family.name] for family in own}
@@ -102,6 +103,18 @@ def test_a_node_that_reads_its_disk_shows_little_and_nothing_wrong() -> None:
     assert 1 == samples[("quorate_raft_role", "starting")]
     assert 0 == samples[("quorate_raft_is_leader",)]
     assert not any(name.startswith(("quorate_raft_term", "quorate_tls")) for name, *_ in samples)
+
+
+def test_backups_are_told_where_there_is_a_schedule() -> None:
+    def shown(backups: dict[str, float | None] | None) -> dict[tuple[str, ...], float]:
+        found = samples_of(rendering.as_text(Observation({"backups": backups})).decode())
+        return {name: value for name, value in found.items() if name[0].startswith("quorate_backup")}
+
+    assert {} == shown(None)
+    assert {("quorate_backup_failing",): 0} == shown({"failing_s": None, "last_age_s": None})
+    assert {("quorate_backup_failing",): 1, ("quorate_backup_last_seconds",): 86_401.5} == shown(
+        {"failing_s": 1.0, "last_age_s": 86_401.5}
+    )
 
 
 def test_buckets_hold_those_below_them() -> None:
