@@ -23,7 +23,7 @@ from rich.console import Console
 
 from quorate.client.feed import feed
 from quorate.client.http import JsonClient
-from quorate.client.target import DEFAULT_NODES
+from quorate.client.urls import DEFAULT_NODES
 from quorate.client.votes_file import VotesFile, scan
 from quorate.config import SETTINGS, Config, load
 from quorate.dev.display import Display, Lines, Picture, rows_of, stopped_itself
