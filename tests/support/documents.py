@@ -21,7 +21,7 @@ NOT_RUN = {
     r"^scripts/|^\.venv/bin/(pytest|mypy|python) |\.venv/bin/pytest": "the tests and benches, or what starts them; "
     "tests/system/test_bootstrap.py and test_story.py run scripts/bootstrap.sh",
     r"^quorate bench ": "load for as long as it says; it asks before; tests/unit/cli/test_cli_bench.py has short runs",
-    r"^quorate doctor$": "it judges the machine of the test as well; tests/system/test_doctor.py has its own",
+    r"^quorate doctor ": "it judges the machine of the test as well; tests/system/test_doctor.py has its own",
     r"^quorate dev$": "the cluster that all others are run on is one",
     r"^\.venv/bin/quorate chaos ": "five minutes long; tests/system/test_chaos.py has shorter runs",
     r"quorate node |\bdig |/v1/health/": "nodes on hosts of other names, or Consul's port; "
