@@ -91,6 +91,7 @@ class Admin:
         self._check(change)
         deadline_s = asyncio.get_running_loop().time() + LEADER_S
         if action in ("remove", "replace") and await self._changes.wait.until_ready(deadline_s) == id:
+            await self._check_leader_is_lost(change)
             await self.transfer()  # a leader does not remove itself
             deadline_s = asyncio.get_running_loop().time() + LEADER_S
 
@@ -161,10 +162,20 @@ class Admin:
             raise Conflict(f"{why}; the log keeps {known.raft}. Start {known.id} at {raft}, on the disk that it has")
         return await self._apply(lambda members: members.moving({known.id: raft}))
 
+    async def _check_leader_is_lost(self, change: Change) -> None:
+        """Raises `Conflict` before leadership is handed over, if the leader's disk is not to be replaced.
+
+        The next leader looks again. It alone does where this node does not hear the leader.
+        """
+        known = {member.id: member for member in self._replica.members()}.get(change.id)
+        if change.action != "replace" or known is None or self._replica.leader_via is not None:
+            return
+        if not _is_replaced(known, change):
+            await self._check_lost(known, change.raft or known.raft)
+
     async def _replace(self, known: Member, change: Change) -> list[Member]:
         raft = change.raft or known.raft
-        if not known.voter or change.lost not in (None, known.incarnation):
-            # It was replaced already: this request was sent again.
+        if _is_replaced(known, change):
             return await self._apply(lambda members: members.moving({known.id: raft}))
         await self._check_lost(known, raft)
         Members(tuple(self._replica.members())).removing(known.id).adding(
@@ -179,7 +190,8 @@ class Admin:
         Otherwise a good disk may become useless.
         """
         addresses = self._replica.addresses
-        found = addresses.connected_incarnation(known.id)
+        is_here = known.id == self._replica.node_id
+        found = known.incarnation if is_here else addresses.connected_incarnation(known.id)
         if found != known.incarnation and (found is None or raft != known.raft):
             found = await addresses.incarnation_at(raft, known.id)
         if found is None and raft != known.raft:  # has it not moved at all?
@@ -236,6 +248,11 @@ class Admin:
         limit = self._asked.setdefault((peer, what), LineLimit(at_once, every_s))
         if limit.allow(asyncio.get_running_loop().time()) is None:
             raise Overloaded(f"{peer} asked {what} too often in a row; try again in {every_s:.0f} s")
+
+
+def _is_replaced(known: Member, change: Change) -> bool:
+    """Whether the disk was replaced already: this request was sent again."""
+    return not known.voter or change.lost not in (None, known.incarnation)
 
 
 def _check_name(id: str) -> None:

@@ -245,6 +245,21 @@ def test_a_good_disk_is_never_replaced(net: OurNet, raft: str | None) -> None:
     assert log_has(net)
 
 
+@pytest.mark.parametrize("raft", [None, "elsewhere:1"])
+@pytest.mark.parametrize("asked", ["the leader", "a follower"])
+def test_a_leader_with_a_good_disk_is_not_replaced_and_goes_on_leading(
+    net: OurNet, asked: str, raft: str | None
+) -> None:
+    """It handed the leadership over before it looked."""
+    leader = net.elect()
+    term = net.term(leader)
+    admins = {name: Admin(replica) for name, replica in net.replicas.items()}
+    admin = admins[leader if asked == "the leader" else net.others(leader)[0]]
+    with pytest.raises(Conflict, match="has the disk that the log means"):
+        net.wait_for(admin.change("replace", leader, raft))
+    assert (leader, term) == (net.elect(), net.term(leader))
+
+
 def test_an_empty_disk_at_another_address_is_taken_and_the_request_may_be_repeated(net: OurNet) -> None:
     follower = net.others(net.elect())[0]
     lost = member(net, follower).incarnation
