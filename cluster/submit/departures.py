@@ -64,8 +64,8 @@ class Departures:
         self._now_s = now_s
         self._light: deque[PendingBatch] = deque()
         self._bulk: deque[PendingBatch] = deque()
-        self._light_under_way: set[int] = set()  # groups, by identity of their first batch
-        self._bulk_under_way: dict[int, float] = {}  # the same, and since when
+        self._light_under_way: set[PendingBatch] = set()  # the first batch of each group
+        self._bulk_under_way: dict[PendingBatch, float] = {}  # the same, and since when
         self._rests_until_s = 0.0
         self._gives_way_until_s = float("-inf")
 
@@ -106,10 +106,10 @@ class Departures:
             group = _group(self._light, bytes_max)
             if any(len(batch.encoded) <= LIGHT_BYTES for batch in group):
                 self._gives_way_until_s = now_s + GIVES_WAY_S
-            self._light_under_way.add(id(group[0]))
+            self._light_under_way.add(group[0])
         elif self._bulk_may_leave(now_s, gives_way):
             group = _group(self._bulk, min(bytes_max, GIVING_WAY_BYTES) if gives_way else bytes_max)
-            self._bulk_under_way[id(group[0])] = now_s
+            self._bulk_under_way[group[0]] = now_s
         else:
             group = []
         return group
@@ -125,8 +125,8 @@ class Departures:
 
     def ended(self, group: list[PendingBatch]) -> float:
         """Returns how long the bulk batches that wait should rest from now on, in seconds."""
-        self._light_under_way.discard(id(group[0]))
-        began_s = self._bulk_under_way.pop(id(group[0]), None)
+        self._light_under_way.discard(group[0])
+        began_s = self._bulk_under_way.pop(group[0], None)
         if began_s is None:
             return 0.0
         now_s = self._now_s()
