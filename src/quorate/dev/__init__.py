@@ -188,7 +188,7 @@ class Run:
         return "\n".join(
             [
                 "Try, in another terminal:",
-                f'  curl -d \'{{"option":"{self.option}","id":"you-1"}}\' {first}/votes',
+                *votes_to_try(self.poll, self.option, first, is_made=self.options.feed or self.options.story),
                 f"  curl {second}/polls/{self.poll}/results",
                 f"  curl {last}/nodes",
                 *([f"  {publish}"] if config.nsq.enabled else []),
@@ -239,6 +239,13 @@ def node_environment(env: Mapping[str, str]) -> dict[str, str]:
 def start_command(child: Child) -> str:
     """The command that starts a node by hand, from any working directory."""
     return f"{quorate_command()} node --config {shlex.quote(str(child.place.config))}"
+
+
+def votes_to_try(poll: str, option: str, url: str, *, is_made: bool) -> list[str]:
+    """Lines for a terminal. `is_made`: this command makes the poll."""
+    make = f'  curl -d \'{{"id":"{poll}","options":["{option}","sad"],"state":"open"}}\' {url}/polls'
+    vote = f'  curl -d \'{{"option":"{option}","id":"you-1"}}\' {url}/votes'
+    return [vote] if is_made else [make, vote]
 
 
 def for_commands(urls: list[str]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import socket
 import stat
@@ -12,7 +13,7 @@ import pytest
 
 from quorate import pidfile
 from quorate.config import load
-from quorate.dev import for_commands, node_environment, services_of
+from quorate.dev import for_commands, node_environment, services_of, votes_to_try
 from quorate.dev.folder import CannotStart, ClusterFolder, settings_of
 from quorate.errors import ConfigError
 from quorate.processes.node import Place
@@ -235,3 +236,12 @@ def test_the_servers_that_nodes_use_are_shown_without_passwords() -> None:
     mongo = "MongoDB: mongodb://db:27017/ballots?tls=true"
     assert [mongo, "NSQ: topic votes, by 127.0.0.1:4161", "Consul: http://127.0.0.1:8500/ui"] == shown
     assert [] == services_of(load(env={}).config)
+
+
+def test_without_sample_votes_the_first_thing_to_try_makes_the_poll() -> None:
+    fed = votes_to_try("mood", "happy", "http://127.0.0.1:8001", is_made=True)
+    make, vote = votes_to_try("mood", "happy", "http://127.0.0.1:8001", is_made=False)
+    assert [vote] == fed
+    poll, url = make.removeprefix("  curl -d '").split("' ")
+    assert {"id": "mood", "options": ["happy", "sad"], "state": "open"} == json.loads(poll)
+    assert "http://127.0.0.1:8001/polls" == url
