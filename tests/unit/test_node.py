@@ -157,10 +157,14 @@ def test_the_only_voter_says_at_once_that_nobody_else_can_lead(tmp_path: Path) -
         running = asyncio.create_task(node.run())
         await until(lambda: (node.http.listening and node.replica.members()) or running.done())
         port = int(node.http.listening[0].rpartition(":")[2])
-        for path, body in (("/leader/transfer", ""), ("/members", '{"action":"replace","id":"n1"}')):
+        for path, body, words in (
+            ("/leader/transfer", "", "n1 leads and is the only voter"),
+            ("/members", '{"action":"remove","id":"n1"}', "n1 leads and is the only voter"),
+            ("/members", '{"action":"replace","id":"n1"}', "n1 has the disk that the log means"),
+        ):
             status, told = await ask("127.0.0.1", port, path, "POST", body)
             assert (409, "conflict") == (status, told["type"])
-            assert "n1 leads and is the only voter" in told["detail"]
+            assert words in told["detail"]
         node.ask_to_stop()
         assert 0 == await running
 
