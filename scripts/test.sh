@@ -62,7 +62,7 @@ run_pytest() { # run_pytest REPORT FOLDERS ARGUMENTS...: 5 means that there is n
   [ "$status" -eq 0 ] || { [ "$status" -eq 5 ] && [ $# -gt 2 ]; }
 }
 
-# The parts of the two suites that are split, so that the lanes take about the same time.
+# The parts of the two suites that are split. Each takes about as long as what they leave to the first.
 UNIT_2='tests/unit/raft'
 UNIT_3='tests/unit/cli tests/unit/client'
 UNIT_4='tests/house tests/unit/http tests/unit/state tests/unit/submit'
@@ -70,20 +70,15 @@ SYSTEM_2="$(printf 'tests/system/test_%s.py ' \
   audit backups chaos chaos_elsewhere client_examples doctor kills members mixed_addresses mixed_versions namespaces \
   nemeses openapi power_loss preloaded_clocks public_clients sound_disks)"
 
-SYSTEM_3="$(printf 'tests/system/test_%s.py ' \
-  bootstrap dev document_commands privacy stream stream_disks stream_networks stream_polls stream_stopping \
-  stream_through_nsq)"
-
 pytest_part() { # pytest_part PART ARGUMENTS...: a suite, or one part of it
-  local others="$UNIT_2 $UNIT_3 $UNIT_4" system_others="$SYSTEM_2 $SYSTEM_3"
+  local others="$UNIT_2 $UNIT_3 $UNIT_4"
   case "$1" in
     unit-1) run_pytest "$1" "tests/unit ${others//tests/--ignore=tests}" "${@:2}" ;;
     unit-2) run_pytest "$1" "$UNIT_2" "${@:2}" ;;
     unit-3) run_pytest "$1" "$UNIT_3" "${@:2}" ;;
     unit-4) run_pytest "$1" "$UNIT_4" "${@:2}" ;;
-    system-1) run_pytest "$1" "tests/system ${system_others//tests/--ignore=tests}" "${@:2}" ;;
+    system-1) run_pytest "$1" "tests/system ${SYSTEM_2//tests/--ignore=tests}" "${@:2}" ;;
     system-2) run_pytest "$1" "$SYSTEM_2" "${@:2}" ;;
-    system-3) run_pytest "$1" "$SYSTEM_3" "${@:2}" ;;
     simulation) run_pytest "$1" 'tests/simulation tests/stock tests/mutants' "${@:2}" ;;
     browser) set_up_chromium && run_pytest "$1" tests/browser "${@:2}" ;;
     services) with_services "${@:2}" ;;
@@ -117,7 +112,7 @@ checks() {
 # Fill `lanes` with the parts to run: parts of one lane run one after the other, the lanes side by side.
 choose_lanes() {
   local lane part chosen
-  for lane in 'unit-1 system-1' 'unit-2 system-2' 'unit-3 simulation' 'unit-4 browser system-3' services; do
+  for lane in 'unit-1 system-1' 'unit-2 system-2' 'unit-3 simulation' 'unit-4 browser' services; do
     chosen=''
     for part in $lane; do
       case " ${suites[*]} " in *" ${part%-?} "*) chosen="$chosen $part" ;; esac
