@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 from quorate.vote import Vote
@@ -46,4 +47,5 @@ def test_a_node_of_a_cloned_cluster_is_refused_by_name(tmp_path: Path) -> None:
             shown = node.get("/polls/mood/results?level=linearizable")
             assert {"happy": VOTES, "sad": 1} == shown["results"]
             assert [clone.id] == list(node.get("/status")["raft"]["other_histories"])
-            assert f"{clone.id} has another history than {node.id}" in node.output()
+            said = f"{clone.id} has another history than {node.id}"
+            cluster.wait_for("its log says so", partial(lambda node, said: said in node.output(), node, said))

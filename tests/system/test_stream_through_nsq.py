@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.waiting import wait_for
 from tests.system.stream_chain import EARLY, LATE, StreamChain, parts_of
 from tests.system.stream_faults import kill_leader, kill_nsqd, kill_stream
 
@@ -27,4 +28,5 @@ def test_each_post_counts_once_whatever_is_killed_on_its_way(tmp_path: Path) -> 
         chain.run_part(sizes[3], lambda: kill_stream(chain))
         chain.assert_exact_everywhere()
         assert chain.network.connections() > HANG_UPS
+        wait_for("the stream that was started again is there", chain.stream.status, seen=chain.stream.tail)
         assert 0 == chain.stream.stop(10), chain.stream.tail()

@@ -39,7 +39,7 @@ from quorate.cli.check import CODES, code_without_verdict, judged_run, show
 from quorate.cli.node_options import print_json
 from quorate.cli.output import echo
 from quorate.errors import Invalid
-from quorate.stop_signals import stop_signals
+from quorate.stop_signals import SignalledEvent, stop_signals
 from quorate.words import count
 
 SHOW_EVERY_S = 0.25
@@ -142,7 +142,7 @@ class ChaosCommand:
         self._options, self._seed, self._folder, self._history = options, seed, folder, history
         self._nodes, self._other = nodes, other
         self._console = Console(highlight=False, stderr=options.as_json)
-        self._stopping = threading.Event()
+        self._stopping = SignalledEvent()
         self._run: ChaosRun | None = None
         self._error: BaseException | None = None
         self._cluster_folder = folder / "cluster"

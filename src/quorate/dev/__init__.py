@@ -35,7 +35,7 @@ from quorate.dev.story import Story
 from quorate.dev.supervisor import Child, Supervisor
 from quorate.errors import NoLeader, QuorateError
 from quorate.processes.node import Place
-from quorate.stop_signals import stop_signals
+from quorate.stop_signals import SignalledEvent, stop_signals
 
 LEADER_DEADLINE_S = 30.0
 SHOW_EVERY_S = 0.25
@@ -79,7 +79,7 @@ class Run:
         self.supervisor = Supervisor(places, node_environment(os.environ), restart=options.restart)
         self.poll, self.option = (STORY_POLL, STORY_OPTIONS[0]) if options.story else (SAMPLE_POLL, SAMPLE_OPTIONS[0])
         self.poller = Poller(places, self.poll, options.token)
-        self.stopping, self.hurried = threading.Event(), threading.Event()
+        self.stopping, self.hurried = SignalledEvent(), SignalledEvent()
         self.started = False
         self.notes: list[str] = []  # lines from other threads, for the thread of the display to show
         self.config = load(places[0].config, env={}).config
