@@ -66,6 +66,7 @@ def test_a_connection_that_is_cut_with_two_votes_open_breaks_nothing(
 def test_the_time_of_an_answer_is_taken_from_the_end_of_the_head(node: Node) -> None:
     with node.dial() as sock:
         sock.sendall(request(VOTE)[:-5])
+        wait_for("its head is there", lambda: any(each._small is not None for each in node.server._open()))
         let_pass(0.05, because="the body comes later")
         sock.sendall(request(VOTE)[-5:])
         assert ["200", "200"] == statuses(sock)
