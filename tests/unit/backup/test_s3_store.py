@@ -5,10 +5,9 @@ from __future__ import annotations
 import io
 import os
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from moto.server import ThreadedMotoServer
 
 from quorate.backup.s3_store import S3Store
 from quorate.errors import BackupNotWritten, BackupUnusable, DataError
+from tests.support.http_handler import serving
 
 KEY, SECRET = "AKIDEXAMPLE", "wJalrXUtnFEMI-secret"
 
@@ -150,11 +150,5 @@ def refusing(code: str) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Refuses) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Refuses) as port:
+        yield f"http://127.0.0.1:{port}"

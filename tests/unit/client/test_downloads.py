@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 
 from quorate.client.asking import NodeUrls
 from quorate.client.downloads import Downloader, OpenedAnswer
 from quorate.errors import NoLeader
+from tests.support.http_handler import serving
 
 
 class Well(BaseHTTPRequestHandler):
@@ -27,14 +27,8 @@ class Well(BaseHTTPRequestHandler):
 
 @contextmanager
 def well_node() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Well) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Well) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.fixture
