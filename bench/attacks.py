@@ -38,8 +38,8 @@ from bench.honest import Honest, Noticed
 from bench.niceness import set_nice
 from bench.run import cpu_name
 from bench.systems import ROOT
+from quorate.doors.limits import Limits
 from quorate.http.body import BODIES_BYTES_MAX
-from quorate.http.limits import Limits
 from quorate.processes.cluster import FreshCluster
 from quorate.processes.node import QUORATE, NodeProcess
 from quorate.processes.process import Process

@@ -18,13 +18,13 @@ from quorate.cluster.read.reads import Reads
 from quorate.cluster.read.version_waits import WAITING_MAX
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit.submitter import Submitter
+from quorate.doors.access import Access
+from quorate.doors.caller_places import CallerPlaces
+from quorate.doors.limits import Limits
 from quorate.history.recorder import History
-from quorate.http.access import Access
 from quorate.http.big_votes import BigVotes
-from quorate.http.caller_places import CallerPlaces
 from quorate.http.counts import Counts
 from quorate.http.events import Events
-from quorate.http.limits import Limits
 from quorate.http.origins import Origins
 from quorate.http.parse_pool import ParsePool
 from quorate.http.refusals import RefusalWords

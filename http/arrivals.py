@@ -16,10 +16,11 @@ from typing import Any, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from quorate.doors.connection_places import ConnectionPlaces
+from quorate.doors.unsent import UnsentBytes
 from quorate.errors import HeadersTooLarge, Invalid, Overloaded, QuorateError
 from quorate.http.answer import closing_bytes
 from quorate.http.api import Api
-from quorate.http.connection_places import ConnectionPlaces
 from quorate.http.counts import GONE
 from quorate.http.flow import new_parser
 from quorate.http.intake import HEADER_BYTES, SMALL_HEAD_BYTES, Intake, WaitingBytes
@@ -27,7 +28,6 @@ from quorate.http.line import WaitingLine
 from quorate.http.origins import hosts_in_line
 from quorate.http.reply import Headers
 from quorate.http.small_votes import PATH, URL, Connection, SmallVotes, SmallVotesRequest, is_plain
-from quorate.http.unsent import UnsentBytes
 from quorate.http.upgrade import without_offer
 
 HEAD = "quorate.head"  # the scope's key for what a big head takes until the request is answered

@@ -13,13 +13,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from quorate.doors.address_shares import AddressShares
+from quorate.doors.caller_places import CallerPlaces, holder_of
+from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import NotReady, Overloaded, QuorateError
-from quorate.http.access import CALLER
-from quorate.http.address_shares import AddressShares
 from quorate.http.answer import ANSWER, send_parts
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
-from quorate.http.caller_places import CallerPlaces, holder_of
 from quorate.http.collected import Collected
 from quorate.http.connection import CONNECTION, READING, HttpConnection
 from quorate.http.counts import GONE
@@ -31,8 +31,7 @@ from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Headers, Reply, headers_of, internal, problem, signature
 from quorate.http.request import Request
 from quorate.http.routing import InTurn, Match, Rendering, Route, Router
-from quorate.http.scope import Scope, length_of, query_of, read_headers, without_last_slash
-from quorate.http.unsent import BIG_BYTES
+from quorate.http.scope import CALLER, Scope, caller_of, length_of, query_of, read_headers, without_last_slash
 from quorate.tracing import REQUEST, RequestTrace
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class AsgiApp:
                 scope[PAGE] = readable_by(origin)
                 if (beforehand := answer_beforehand(scope)) is not None:
                     return beforehand
-            scope[CALLER] = self._api.access.admit(match.role, scope)
+            scope[CALLER] = caller_of(scope, self._api.access, match.role)
         except QuorateError as error:
             return problem(error, scope["path"])
         return None

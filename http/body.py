@@ -15,11 +15,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from quorate.doors.caller_places import holder_of
 from quorate.errors import Invalid, Overloaded, TooLarge
-from quorate.http.access import CALLER
-from quorate.http.caller_places import holder_of
 from quorate.http.connection import CONNECTION
-from quorate.http.scope import Scope
+from quorate.http.scope import CALLER, Scope
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]

@@ -22,14 +22,14 @@ import httptools
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
+from quorate.doors.address_shares import share_key
+from quorate.doors.reading_pace import ReadingPace
 from quorate.errors import Overloaded, TooSlow
-from quorate.http.address_shares import share_key
 from quorate.http.answer import ANSWER, answer
 from quorate.http.api import Api
 from quorate.http.arrivals import HEAD, Arrivals, Shared
 from quorate.http.flow import Flow
 from quorate.http.intake import FIRST_BYTES, SMALL_HEAD_BYTES
-from quorate.http.reading_pace import ReadingPace
 
 CONNECTION = "quorate.connection"  # the scope's key for the connection
 UNREAD_BYTES = 16 * 1024  # of answers; a client that leaves more unread has no further request begun
@@ -77,7 +77,7 @@ class HttpConnection(Arrivals):
         transport.set_write_buffer_limits(high=UNREAD_BYTES)
         self.flow = Flow(transport, self._intake, self._read_on)
         self.share_key = share_key(self.client[0] if self.client else "")
-        if (why := self._shared.places.admit(self, len(self.connections), self._began_s)) is not None:
+        if (why := self._shared.places.admit(self, self._began_s)) is not None:
             self._api.counts.refused_connections += 1
             self.refuse(why)
 

@@ -13,9 +13,9 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from quorate.doors.limits import Limits
 from quorate.errors import QuorateError
 from quorate.http.connection import CONNECTION, HttpConnection
-from quorate.http.limits import Limits
 from quorate.http.reply import Headers, Reply
 from quorate.http.scope import Scope
 

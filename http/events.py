@@ -18,9 +18,9 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
+from quorate.doors.address_shares import AddressShares, share_key
+from quorate.doors.caller_places import CallerPlaces
 from quorate.errors import NotReady, Overloaded, QuorateError
-from quorate.http.address_shares import AddressShares, share_key
-from quorate.http.caller_places import CallerPlaces
 from quorate.http.poll_changes import PollChanges, deleted_event
 from quorate.http.reply import encode
 from quorate.security.caller import Caller

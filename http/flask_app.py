@@ -16,7 +16,6 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from quorate.errors import Invalid, MethodNotAllowed, NotFound, OutcomeUnknown, QuorateError, Unauthorized
-from quorate.http.access import CALLER
 from quorate.http.api import Api
 from quorate.http.body import too_large
 from quorate.http.download import Download
@@ -25,6 +24,7 @@ from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Reply, headers_of, internal, problem, signature
 from quorate.http.request import Request, check_coding
 from quorate.http.routing import Route
+from quorate.http.scope import CALLER
 from quorate.http.url_map import AnythingConverter
 from quorate.security.caller import Caller
 from quorate.words import near_names

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from functools import cache
 
+from quorate.doors.limits import Limits
 from quorate.http import openapi
 from quorate.http.api import Api
 from quorate.http.handlers import (
@@ -45,7 +46,6 @@ from quorate.http.handlers import (
     table,
     votes,
 )
-from quorate.http.limits import Limits
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply, reply
 from quorate.http.request import Request

@@ -12,11 +12,11 @@ from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from quorate.doors.bounds import check_poll
+from quorate.doors.limits import Limits
 from quorate.http.api import Api
-from quorate.http.bounds import check_poll
 from quorate.http.download import Download
 from quorate.http.events import Stream
-from quorate.http.limits import Limits
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply
 from quorate.http.request import Request

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from quorate.doors.access import Access
 from quorate.errors import Invalid
 from quorate.http.request import Request, check_coding
+from quorate.security.caller import Caller
+from quorate.security.roles import RouteRole
 
 Scope = dict[str, Any]
 
+CALLER = "quorate.caller"  # the scope's key for the caller of a request
 CODINGS = (b"content-encoding", b"transfer-encoding")
 
 
@@ -29,11 +33,29 @@ def read_headers(request: Request, scope: Scope) -> bytes | None:
     return length
 
 
+def caller_of(scope: Scope, access: Access, needed: RouteRole) -> Caller:
+    """Raises what `Access.admit` raises, and `Invalid` for two Authorization headers."""
+    client = scope["client"]
+    credentials = _credentials(scope) if access.knows_tokens else None
+    return access.admit(needed, client[0] if client else "", credentials)
+
+
 def query_of(scope: Scope) -> str:
     query: bytes = scope["query_string"]
     if not query.isascii():
         raise Invalid("the query has bytes that are not ASCII; percent-encode them")
     return query.decode("ascii")
+
+
+def _credentials(scope: Scope) -> bytes | None:
+    """The Authorization header. Raises `Invalid` if there are two, since nobody could tell which of them is meant."""
+    found: bytes | None = None
+    for name, value in scope["headers"]:
+        if name == b"authorization":
+            if found is not None:
+                raise Invalid("Authorization is given twice; give it once")
+            found = value
+    return found
 
 
 def _once(before: str | None, value: bytes) -> str:

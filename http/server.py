@@ -15,6 +15,9 @@ from email.utils import formatdate
 import uvicorn
 from uvicorn.server import ServerState
 
+from quorate.doors.connection_places import ConnectionPlaces
+from quorate.doors.tls_listener import TlsListener
+from quorate.doors.unsent import UnsentBytes
 from quorate.errors import Invalid
 from quorate.http import routes
 from quorate.http.answer import closing_bytes
@@ -22,13 +25,10 @@ from quorate.http.api import Api
 from quorate.http.arrivals import Shared
 from quorate.http.asgi import AsgiApp
 from quorate.http.connection import HttpConnection
-from quorate.http.connection_places import ConnectionPlaces
 from quorate.http.flask_loader import FlaskLoader
 from quorate.http.intake import WaitingBytes
 from quorate.http.routing import Router
 from quorate.http.small_votes import SmallVotes
-from quorate.http.tls_listener import TlsListener
-from quorate.http.unsent import UnsentBytes
 from quorate.listening import Purpose, listen_on, shown
 from quorate.security.tls import LiveTls
 
@@ -65,10 +65,12 @@ class HttpServer:
         )
         self._config.load()
         self._state = ServerState()
+        self.places = ConnectionPlaces(api.limits)  # of other doors of the node, too
+        self.unsent = UnsentBytes(api.limits.unsent_bytes, lambda: self.places.connections)
         self._shared = Shared(
-            ConnectionPlaces(api.limits, self._open),
+            self.places,
             WaitingBytes(api.limits.waiting_bytes),
-            UnsentBytes(api.limits.unsent_bytes, self._open),
+            self.unsent,
             self._small_votes if hot and small else None,
         )
         self.listening: list[str] = []  # the addresses that were bound, host:port
@@ -90,10 +92,15 @@ class HttpServer:
             if self._tls is None:
                 self._servers.append(await loop.create_server(self._connect, sock=sock, backlog=BACKLOG))
             else:
-                self._servers.append(TlsListener(sock, self._connect, self._tls, self._api, self._to_plain))
+                self._servers.append(
+                    TlsListener(sock, self._connect, self._tls, self._api.limits, self._bad_handshake, self._to_plain)
+                )
         self._flask.load_soon()
         log.info("serving %s on %s", "HTTP" if self._tls is None else "HTTPS", ", ".join(self.listening))
         return int(sockets[0].getsockname()[1])
+
+    def _bad_handshake(self) -> None:
+        self._api.counts.bad_requests += 1
 
     def _to_plain(self) -> bytes:
         """The answer to plain HTTP on a port for TLS."""
@@ -117,9 +124,9 @@ class HttpServer:
             loop.call_later(SWEEP_S * start / len(connections), self._sweep_some, some)
         self._api.counts.connections = len(self._state.connections)
         self._api.origins.refresh()
-        self._shared.unsent.sweep(loop.time())
-        self._api.counts.broken_off = self._shared.unsent.broken_off
-        self._api.counts.closed_idle = self._shared.places.closed_idle
+        self.unsent.sweep(loop.time())
+        self._api.counts.broken_off = self.unsent.broken_off
+        self._api.counts.closed_idle = self.places.closed_idle
         self._sweeping = loop.call_later(SWEEP_S, self._sweep)
 
     def _sweep_some(self, connections: Sequence[HttpConnection]) -> None:

@@ -16,13 +16,13 @@ import time
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol
 
+from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import QuorateError
 from quorate.http.answer import quick_bytes
 from quorate.http.api import Api
 from quorate.http.reply import Headers, Reply, internal, problem
 from quorate.http.request import Request
-from quorate.http.scope import read_headers
-from quorate.http.unsent import BIG_BYTES
+from quorate.http.scope import caller_of, read_headers
 from quorate.security.roles import RouteRole
 from quorate.tracing import REQUEST, RequestTrace
 
@@ -136,7 +136,7 @@ class SmallVotesRequest:
         door = self._door
         api, scope = door.api, {"client": self._connection.client, "headers": headers}
         api.origins.check(headers)
-        request = Request(PATH, api.access.admit(door.role, scope), body=body)
+        request = Request(PATH, caller_of(scope, api.access, door.role), body=body)
         read_headers(request, scope)
         return door.answer(request)
 

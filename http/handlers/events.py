@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+from quorate.doors.bounds import shown_polls
 from quorate.errors import Invalid, NotReady, Stale
 from quorate.http.api import Api
-from quorate.http.bounds import shown_polls
 from quorate.http.events import Stream
 from quorate.http.handlers.named import names_polls
 from quorate.http.operation import STRING, Operation

@@ -20,6 +20,7 @@ from quorate.cluster.entry import LEVEL_NEEDED, ChangePoll, CreatePoll, DeletePo
 from quorate.cluster.read.chunks import is_big
 from quorate.cluster.read.reads import Versioned
 from quorate.cluster.state.polls import PASSED, TRANSITIONS, PollView
+from quorate.doors.bounds import check_options, check_poll
 from quorate.errors import (
     BadTransition,
     Conflict,
@@ -34,7 +35,6 @@ from quorate.errors import (
 )
 from quorate.http.acts import act, quoted
 from quorate.http.api import Api
-from quorate.http.bounds import check_options, check_poll
 from quorate.http.consistency import CONSISTENCY, PARAMETERS, read_consistency, within
 from quorate.http.handlers.named import names_polls
 from quorate.http.json_body import reader

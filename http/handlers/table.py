@@ -16,9 +16,9 @@ from urllib.parse import quote
 
 from quorate.cluster.read import chunks
 from quorate.cluster.state.polls import PollView
+from quorate.doors.bounds import check_poll
 from quorate.errors import Invalid
 from quorate.http.api import Api
-from quorate.http.bounds import check_poll
 from quorate.http.operation import STRING, Operation
 from quorate.http.reply import Reply
 from quorate.http.request import Request, once, read_query

@@ -17,6 +17,9 @@ from typing import Any
 import msgspec
 
 from quorate.crash_points import crash_point
+from quorate.doors.bounds import check_producers, check_votes, own_name
+from quorate.doors.caller_places import holder_of
+from quorate.doors.rates import take_votes
 from quorate.errors import (
     Conflict,
     Deleted,
@@ -31,11 +34,8 @@ from quorate.errors import (
 )
 from quorate.http.api import Api
 from quorate.http.big_votes import SMALL_BYTES
-from quorate.http.bounds import check_producers, check_votes, own_name
-from quorate.http.caller_places import holder_of
 from quorate.http.json_body import reader
 from quorate.http.operation import Operation
-from quorate.http.rates import take_votes
 from quorate.http.refusals import REFUSALS_A_REQUEST
 from quorate.http.reply import Reply, problem, reply
 from quorate.http.request import Request

@@ -10,7 +10,7 @@ import logging
 
 import msgspec
 
-from quorate.http.access import Access
+from quorate.doors.access import Access
 from quorate.http.api import CheckResult
 from quorate.security.token_file import TokenFile
 from quorate.security.tokens import IN_COMMON, without_share

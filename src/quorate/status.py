@@ -22,8 +22,8 @@ from quorate.cluster.state.tally import LISTINGS_MAX
 from quorate.cluster.state.tombstones import TOMBSTONES_MAX
 from quorate.cluster.submit.submitter import Submitter
 from quorate.config import Config, masked_config
+from quorate.doors.limits import Limits
 from quorate.history.recorder import HistoryStatus
-from quorate.http.limits import Limits
 from quorate.measures import Measures
 from quorate.tls_report import TlsStatus
 from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTIONS_PER_POLL_MAX, POLLS_MAX, WEIGHT_MAX

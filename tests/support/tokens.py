@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from quorate.http.access import Access
+from quorate.doors.access import Access
 from quorate.security.roles import ROLES, RouteRole
 from quorate.security.token_file import TokenFile
 from quorate.security.tokens import hash_of

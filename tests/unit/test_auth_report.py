@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from quorate.auth_report import AuthReport
-from quorate.http.access import Access
+from quorate.doors.access import Access
 from quorate.security.token_file import TokenFile
 from tests.support.tokens import write_tokens
 

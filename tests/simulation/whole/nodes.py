@@ -18,8 +18,8 @@ from quorate.chaos.workload import exchange
 from quorate.chaos.workload.exchange import LostAnswer, NeverSent, NodeAnswer
 from quorate.cluster.read.digests import Digests
 from quorate.cluster.submit.timed_close import TimedClose
+from quorate.doors.access import Access
 from quorate.errors import QuorateError
-from quorate.http.access import Access
 from quorate.http.api import Api
 from quorate.http.events import Events
 from quorate.http.origins import Origins

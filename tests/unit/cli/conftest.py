@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quorate.http.limits import Limits
+from quorate.doors.limits import Limits
 from tests.support import http_node
 from tests.support.http_node import Node
 

@@ -15,9 +15,9 @@ from quorate.client.feed import feed
 from quorate.client.feed_start import BATCH_VOTES
 from quorate.client.http import ClientReply, JsonClient
 from quorate.client.votes_file import VotesFile, scan
+from quorate.doors.access import Access
+from quorate.doors.rates import Rates
 from quorate.errors import OutcomeUnknown, OverRate
-from quorate.http.access import Access
-from quorate.http.rates import Rates
 from quorate.security.token_file import TokenFile
 from tests.support.http_node import MOOD, Node, running
 from tests.support.tokens import bearer, write_tokens

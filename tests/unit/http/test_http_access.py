@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from quorate.doors.access import Access
 from quorate.http import routes
-from quorate.http.access import Access
 from quorate.http.flask_app import create_app
 from quorate.http.routing import PLACEHOLDER, Route
 from quorate.security.roles import RANKS, ROLES, RouteRole
@@ -131,6 +131,5 @@ def test_without_tokens_everything_is_allowed_and_a_token_is_passed_over() -> No
     ("told", "address"), [("::ffff:10.0.0.1", "10.0.0.1"), ("10.0.0.1", "10.0.0.1"), ("2001:db8::1", "2001:db8::1")]
 )
 def test_an_address_is_told_as_people_write_it(tmp_path: Path, told: str, address: str) -> None:
-    scope: dict[str, Any] = {"client": (told, 1), "headers": [(b"authorization", b"Bearer read")]}
-    by_token = access_by(write_tokens(tmp_path / "tokens.toml")).admit("read", scope)
-    assert (address, "read", address) == (by_token.address, by_token.name, Access().admit("read", scope).address)
+    by_token = access_by(write_tokens(tmp_path / "tokens.toml")).admit("read", told, b"Bearer read")
+    assert (address, "read", address) == (by_token.address, by_token.name, Access().admit("read", told, None).address)

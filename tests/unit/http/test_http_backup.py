@@ -11,8 +11,8 @@ import pytest
 
 from quorate.backup import taking
 from quorate.backup.envelope import BackupCheck, CheckedBackup
+from quorate.doors.limits import Limits
 from quorate.http.api import BACKUPS_MAX
-from quorate.http.limits import Limits
 from tests.support.http_node import MOOD, Node, running
 from tests.support.tokens import access_by, bearer, write_tokens
 from tests.support.waiting import wait_for

@@ -13,7 +13,7 @@ import pytest
 
 from quorate.cluster.entry import encode_raise
 from quorate.cluster.fsm import StateMachine
-from quorate.http.access import Access
+from quorate.doors.access import Access
 from quorate.http.small_votes import SMALL_BYTES
 from quorate.security.token_file import TokenFile
 from tests.support.http_node import MOOD, Node, running
@@ -104,7 +104,7 @@ def test_listings_show_the_polls_of_the_token(node: Node) -> None:
 
 
 def test_a_bound_token_lists_no_more_than_its_part_of_all_options(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quorate.http.bounds.LISTED_MAX", 5)
+    monkeypatch.setattr("quorate.doors.bounds.LISTED_MAX", 5)
     node.replica.state.raise_level(encode_raise(1))
     later = {"id": "later", "options": [f"{number}" for number in range(4)], "state": "draft"}
     answer = node.ask("POST", "/polls", later, bearer("eve"))
@@ -195,7 +195,7 @@ def test_the_answer_to_an_opening_has_the_version_at_which_it_was_opened(node: N
 
 
 def test_one_token_takes_no_more_than_its_part_of_all_producers(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("quorate.http.bounds.OWNED_MAX", 2)
+    monkeypatch.setattr("quorate.doors.bounds.OWNED_MAX", 2)
     opened = [node.ask("POST", "/producers", {"producer": name}, bearer("bob")) for name in ("p", "q", "r", "p")]
     assert [200, 200, 413, 200] == [answer.status for answer in opened]
     assert "the token bob has 2 producers already" in opened[2].json["detail"]

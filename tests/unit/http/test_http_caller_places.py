@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
+from quorate.doors.caller_places import CallerPlaces
+from quorate.doors.limits import Limits
 from quorate.errors import NoLeader, Overloaded
 from quorate.http import big_votes
 from quorate.http.big_votes import SMALL_BYTES, BigVotes, Cast
-from quorate.http.caller_places import CallerPlaces
-from quorate.http.limits import Limits
 from quorate.http.parse_pool import BIG_BYTES
 from quorate.http.reply import Reply
 from quorate.security.caller import Caller

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from quorate.doors.limits import Limits
 from quorate.errors import OutcomeUnknown
-from quorate.http.limits import Limits
 from tests.support.http_node import MOOD, Node, running
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quorate.http.access import Access
+from quorate.doors.access import Access
 from quorate.http.api import MemberAddresses
 from tests.support.http_node import MOOD, Node, running
 

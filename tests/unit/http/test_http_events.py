@@ -16,10 +16,10 @@ from quorate.cluster import entry
 from quorate.cluster.fsm import Applied
 from quorate.cluster.read import chunks
 from quorate.cluster.submit.choices import count_choices
+from quorate.doors.limits import Limits
 from quorate.errors import Overloaded
 from quorate.http import asgi, events
 from quorate.http.answer import send_parts
-from quorate.http.limits import Limits
 from quorate.security.caller import Caller
 from quorate.vote import Vote
 from tests.support.http_node import MOOD, Node, running

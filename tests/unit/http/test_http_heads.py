@@ -10,9 +10,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from quorate.doors.limits import Limits
 from quorate.http import big_votes
 from quorate.http.intake import SMALL_HEAD_BYTES
-from quorate.http.limits import Limits
 from tests.support.http_node import MOOD, Node, running
 from tests.support.waiting import wait_for
 

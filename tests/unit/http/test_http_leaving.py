@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from quorate.http.limits import Limits
+from quorate.doors.limits import Limits
 from tests.support.http_node import MOOD, Node, running
 from tests.support.waiting import wait_for
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 
 import pytest
 
+from quorate.doors.address_shares import share_key
+from quorate.doors.connection_places import ConnectionPlaces
+from quorate.doors.limits import Limits
 from quorate.errors import NotReady, Overloaded, QuorateError
-from quorate.http.address_shares import share_key
-from quorate.http.connection_places import ConnectionPlaces
-from quorate.http.limits import Limits
 from tests.support.http_node import running
 from tests.support.waiting import wait_for
 
@@ -25,6 +25,11 @@ class Connection:
     idle_since_s: float | None
     closed: bool = False
 
+    unsent: int = 0
+    unread_since_s: float | None = None
+
+    def break_off(self) -> None: ...
+
     def close_idle(self) -> None:
         self.closed, self.idle_since_s = True, None
 
@@ -34,7 +39,7 @@ class Door:
 
     def __init__(self, connections: int, percent: int) -> None:
         self.open: list[Connection] = []
-        self.places = ConnectionPlaces(Limits(connections=connections, address_percent=percent), lambda: self.open)
+        self.places = ConnectionPlaces(Limits(connections=connections, address_percent=percent))
         self.now_s = 100.0
 
     def dial(
@@ -43,7 +48,7 @@ class Door:
         self.now_s += apart_s
         new = Connection(key, idle_since_s if idle_since_s is not None else self.now_s)
         self.open.append(new)
-        why = self.places.admit(new, len(self.open), self.now_s)
+        why = self.places.admit(new, self.now_s)
         for each in [*self.open]:
             if each.closed or (each is new and why is not None):
                 self.open.remove(each)

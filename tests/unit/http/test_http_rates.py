@@ -5,14 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from quorate.cluster import entry
+from quorate.doors.access import Access
+from quorate.doors.rates import ADDRESSES_MAX, Rates, let_in, take_votes
 from quorate.errors import OverRate
-from quorate.http.access import Access
-from quorate.http.rates import ADDRESSES_MAX, Rates, let_in, take_votes
 from quorate.security.bucket import Bucket
 from quorate.security.caller import Caller
 from quorate.security.roles import RouteRole
@@ -183,13 +182,9 @@ def test_a_token_is_told_how_many_of_its_ids_are_protected(timed: tuple[Node, Ti
 # ---- without a token ------------------------------------------------------------------------------------------------
 
 
-def scope(address: str, *headers: tuple[bytes, bytes]) -> dict[str, Any]:
-    return {"client": (address, 1), "headers": list(headers)}
-
-
 def refused(access: Access, address: str) -> bool:
     with contextlib.suppress(OverRate):
-        access.admit("vote", scope(address))
+        access.admit("vote", address, None)
         return False
     return True
 
@@ -201,7 +196,7 @@ def test_an_address_without_a_token_has_the_rate_that_the_settings_say() -> None
     assert [False] * 20 + [True] == [refused(access, "203.0.113.1") for _ in range(21)]
     assert not refused(access, "203.0.113.2")
     with pytest.raises(OverRate, match=r"an address without a token \(203.0.113.1\) has the rate 20 \(votes"):
-        access.admit("vote", scope("203.0.113.1"))
+        access.admit("vote", "203.0.113.1", None)
     assert [True, False] == [refused(access, address) for address in ("::ffff:203.0.113.1", "2001:db8::1")]
     assert [False] * 19 + [True] == [refused(access, f"2001:db8::{number:x}") for number in range(2, 22)]
     assert not refused(access, "2001:db8:0:1::1")
@@ -219,12 +214,11 @@ def test_a_token_of_its_own_has_no_rate_where_strangers_have_one(tmp_path: Path)
     file = TokenFile(write_tokens(tmp_path / "tokens.toml", ROLES))
     access = Access(file, "vote", Rates(10, lambda: 0.0))
     assert [False] * 10 + [True] == [refused(access, "203.0.113.1") for _ in range(11)]
-    authorization = (b"authorization", b"Bearer free")
     for _ in range(50):
-        assert access.admit("vote", scope("203.0.113.1", authorization)).name == "free"
+        assert access.admit("vote", "203.0.113.1", b"Bearer free").name == "free"
 
 
 def test_where_no_rate_is_set_there_is_no_bucket() -> None:
     rates = Rates()
-    assert Access(None, "operate", rates).admit("vote", scope("203.0.113.1")).bucket is None
+    assert Access(None, "operate", rates).admit("vote", "203.0.113.1", None).bucket is None
     assert 0 == rates.buckets

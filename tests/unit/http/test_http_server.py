@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from quorate.doors.limits import Limits
 from quorate.errors import ConfigError
 from quorate.http import consistency, flask_loader, parse_pool, server
-from quorate.http.limits import Limits
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
 from tests.support.waiting import wait_for
 

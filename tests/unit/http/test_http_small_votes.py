@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from quorate.doors.limits import Limits
 from quorate.http.asgi import AsgiApp
-from quorate.http.limits import Limits
 from quorate.http.small_votes import SMALL_BYTES
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, running
 from tests.support.waiting import let_pass, wait_for

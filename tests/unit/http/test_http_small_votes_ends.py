@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from quorate.cluster.submit.early_answers import MANY
+from quorate.doors.limits import Limits
 from quorate.errors import NoLeader
-from quorate.http.limits import Limits
 from quorate.http.small_votes import SMALL_BYTES
 from quorate.tracing import RequestTrace
 from tests.support.http_node import MOOD, Node, running

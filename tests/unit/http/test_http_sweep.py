@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import pytest
 
+from quorate.doors.limits import Limits
 from quorate.http import server
 from quorate.http.connection import HttpConnection
-from quorate.http.limits import Limits
 from tests.support.http_node import running
 from tests.unit.http.test_http_server import read_all
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from quorate.http.access import Access
+from quorate.doors.access import Access
 from tests.support.http_node import Node, running
 
 

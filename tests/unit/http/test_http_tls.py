@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 import uvloop
 
-from quorate.http import tls_listener
-from quorate.http.limits import Limits
+from quorate.doors import tls_listener
+from quorate.doors.limits import Limits
 from quorate.security.tls import server_tls
 from tests.support.certificates import DAY, Authority
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, answer_of, running

@@ -12,8 +12,8 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import DeletePoll, SetPollState
 from quorate.cluster.read import chunks
+from quorate.doors.limits import Limits
 from quorate.http import asgi, events
-from quorate.http.limits import Limits
 from quorate.turns import Turns
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, running
 from tests.support.waiting import until, wait_for

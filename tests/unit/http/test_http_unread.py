@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 
-from quorate.http import events, server, unsent
+from quorate.doors import unsent
+from quorate.doors.limits import Limits
+from quorate.http import events, server
 from quorate.http.intake import FIRST_BYTES, PIPELINED_MAX, QUEUED_BYTES, SLICE_BYTES
-from quorate.http.limits import Limits
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
 from tests.support.waiting import let_pass, wait_for
 

@@ -1,9 +1,9 @@
-"""Accepts connections on a port for TLS. Who speaks plain HTTP there is told so in words, and nobody else waits for it.
+"""Accepts connections on a port for TLS. Who speaks without TLS is told so in words, and nobody else waits for it.
 
-A connection is looked at before its first byte is read: the first byte of a TLS handshake is 22, which no HTTP request
-begins with. The handshake must be complete within `head_timeout_s` of the connection. Those that are not complete are
-bounded, and the oldest of the address that has most makes room for a new one, since who speaks TLS is done within
-milliseconds.
+A connection is looked at before its first byte is read: the first byte of a TLS handshake is 22, which no request in
+plain text begins with. The handshake must be complete within `head_timeout_s` of the connection. Those that are not
+complete are bounded, and the oldest of the address that has most makes room for a new one, since who speaks TLS is done
+within milliseconds.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import socket
 from collections import Counter
 from collections.abc import Callable
 
-from quorate.http.address_shares import share_key
-from quorate.http.api import Api
+from quorate.doors.address_shares import share_key
+from quorate.doors.limits import Limits
 from quorate.pace import Pace
 from quorate.security.tls import LiveTls
 
@@ -29,18 +29,22 @@ log = logging.getLogger(__name__)
 
 
 class TlsListener:
-    """On one socket that listens. `connect` makes the protocol of a connection, `to_plain` is what plain HTTP gets."""
+    """On one socket that listens. `connect` makes the protocol of a connection, `to_plain` is what plain text gets.
+
+    `on_bad` is called for each connection that does not come to TLS.
+    """
 
     def __init__(
         self,
         sock: socket.socket,
         connect: Callable[[], asyncio.Protocol],
         tls: LiveTls,
-        api: Api,
+        limits: Limits,
+        on_bad: Callable[[], None],
         to_plain: Callable[[], bytes],
     ) -> None:
         self._socket, self._connect, self._tls = sock, connect, tls
-        self._limits, self._counts, self._to_plain = api.limits, api.counts, to_plain
+        self._limits, self._on_bad, self._to_plain = limits, on_bad, to_plain
         # Connections without a complete handshake, oldest first, each with the address that it counts as.
         self._waiting: dict[asyncio.Task[None], str] = {}
         self._pace = Pace(self._limits.handshakes_per_s, self._limits.handshakes_at_once)
@@ -100,7 +104,7 @@ class TlsListener:
             pass
         finally:
             if not taken:
-                self._counts.bad_requests += 1
+                self._on_bad()
                 accepted.close()
 
     async def _shake_hands(self, accepted: socket.socket) -> bool:

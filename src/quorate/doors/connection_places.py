@@ -12,18 +12,18 @@ become free.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection
 from typing import Protocol
 
+from quorate.doors.address_shares import AddressShares
+from quorate.doors.limits import Limits
+from quorate.doors.unsent import Sending
 from quorate.errors import NotReady, Overloaded, QuorateError
-from quorate.http.address_shares import AddressShares
-from quorate.http.limits import Limits
 from quorate.words import count
 
 LOOK_AGAIN_S = 25e-6  # for each connection that is open: looking takes a hundredth of the time, about
 
 
-class Placed(Protocol):
+class Placed(Sending, Protocol):
     """A connection, as this file sees it."""
 
     @property
@@ -38,30 +38,32 @@ class Placed(Protocol):
 
 
 class ConnectionPlaces:
-    """Used on the node's loop. `connections` gives all that are open, also the one that is being admitted."""
+    """Used on the node's loop. All doors of a node share it."""
 
-    def __init__(self, limits: Limits, connections: Callable[[], Collection[Placed]]) -> None:
+    def __init__(self, limits: Limits) -> None:
         self._most = limits.connections
-        self._connections = connections
+        self.connections: set[Placed] = set()  # all that are open, also those that were refused and are not closed yet
         self._shares = AddressShares(limits.connections, limits.address_percent)
         # Those that waited at the last look, the longest first: all (None), and those of each address.
         self._waiting: dict[str | None, deque[tuple[float, Placed]]] = {}
         self._looked_s = float("-inf")
         self.closed_idle = 0
 
-    def admit(self, new: Placed, open_now: int, now_s: float) -> QuorateError | None:
+    def admit(self, new: Placed, now_s: float) -> QuorateError | None:
         """Give the connection a place, which it holds until `leave`. Returns why it cannot have one."""
+        self.connections.add(new)
         key = new.share_key
         self._shares.take(key)
         if self._shares.is_over(key) and not self._close_idle(new, key, now_s):
             return Overloaded(
                 f"this address holds {count(self._shares.most, 'connection')} already, its share (http.address_percent)"
             )
-        if open_now > self._most and not self._close_idle(new, None, now_s):
+        if len(self.connections) > self._most and not self._close_idle(new, None, now_s):
             return NotReady("this node holds as many connections as it can; ask another one")
         return None
 
     def leave(self, connection: Placed) -> None:
+        self.connections.discard(connection)
         self._shares.give_back(connection.share_key)
 
     def _close_idle(self, new: Placed, of: str | None, now_s: float) -> bool:
@@ -79,7 +81,7 @@ class ConnectionPlaces:
         return False
 
     def _look(self, new: Placed) -> None:
-        every = [(each.idle_since_s, each) for each in self._connections() if each is not new]
+        every = [(each.idle_since_s, each) for each in self.connections if each is not new]
         found = [(since_s, each) for since_s, each in every if since_s is not None]
         found.sort(key=lambda waiting: waiting[0])
         self._waiting = {None: deque(found)}

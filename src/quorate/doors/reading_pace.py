@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from quorate.http.limits import Limits
+from quorate.doors.limits import Limits
 
 
 class ReadingPace:

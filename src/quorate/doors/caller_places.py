@@ -11,9 +11,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator
 
+from quorate.doors.access import REVOKED
+from quorate.doors.address_shares import share_key
 from quorate.errors import Overloaded, Unauthorized
-from quorate.http.access import REVOKED
-from quorate.http.address_shares import share_key
 from quorate.security.caller import Caller
 
 

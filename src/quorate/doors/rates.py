@@ -9,8 +9,8 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from quorate.doors.address_shares import share_key
 from quorate.errors import OverRate
-from quorate.http.address_shares import share_key
 from quorate.security.bucket import Bucket
 from quorate.security.caller import Caller
 from quorate.security.tokens import Token, Tokens

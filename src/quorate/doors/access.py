@@ -1,7 +1,7 @@
 """Who sent a request, and whether this caller may use the route: the one check, before any door and before a body.
 
-`AsgiApp` asks it as soon as the route is known; `small_votes.py` when the kilobyte of a body has come. It gives the
-`Caller` that stands in `Request.caller`, or raises `Unauthorized` (a token is needed, or this one is unknown) or
+HTTP asks it as soon as the route is known, or, for a small vote, when the kilobyte of its body has come. It gives the
+`Caller`, or raises `Unauthorized` (a token is needed, or this one is unknown) or
 `Forbidden` (the token's role is too small). A token that is not known counts as none, so a route that needs none
 answers as before; where one is needed, the refusal says so. A caller with a rate (`rates.py`) that asks too fast is
 refused here, too.
@@ -12,15 +12,13 @@ What a caller may do with a route's polls, votes and producers is the business o
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
-from quorate.errors import Forbidden, Invalid, OverRate, Unauthorized
-from quorate.http.rates import Rates, let_in
+from quorate.doors.rates import Rates, let_in
+from quorate.errors import Forbidden, OverRate, Unauthorized
 from quorate.security.caller import Caller
 from quorate.security.roles import RouteRole
 from quorate.security.token_file import TokenFile
 
-CALLER = "quorate.caller"  # the scope's key for the caller of a request
 ADDRESSES_KEPT = 1_024
 REVOKED = "this token was revoked before the request was answered"
 
@@ -41,14 +39,16 @@ class Access:
         self.refused: Counter[str] = Counter()  # callers, by why: missing, unknown, role, rate
         self._nobody: dict[str, Caller] = {}  # by address: most requests come from few addresses, and have no token
 
-    def admit(self, needed: RouteRole, scope: dict[str, Any]) -> Caller:
-        """The caller of a request for a route that needs this role.
+    @property
+    def knows_tokens(self) -> bool:
+        """Otherwise credentials say nothing, and need not be looked for."""
+        return self._file is not None
 
-        Raises `Unauthorized`, `Forbidden` or `OverRate`, and `Invalid` for two Authorization headers.
+    def admit(self, needed: RouteRole, address: str, credentials: bytes | None) -> Caller:
+        """The caller of a request for a route that needs this role. `credentials`: `Bearer TOKEN`, as sent.
+
+        Raises `Unauthorized`, `Forbidden` or `OverRate`.
         """
-        client = scope["client"]
-        address: str = client[0] if client else ""
-        credentials = None if self._file is None else _credentials(scope)
         if credentials is None:
             caller = self._nobody.get(address) or self._remember(address)
         else:
@@ -128,14 +128,3 @@ def _plain(address: str) -> str:
 
 def _state(credentials: bytes | None) -> str:
     return "missing" if credentials is None else "unknown"
-
-
-def _credentials(scope: dict[str, Any]) -> bytes | None:
-    """The Authorization header. Raises `Invalid` if there are two, since nobody could tell which of them is meant."""
-    found: bytes | None = None
-    for name, value in scope["headers"]:
-        if name == b"authorization":
-            if found is not None:
-                raise Invalid("Authorization is given twice; give it once")
-            found = value
-    return found
