@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.numbers import NumberRange
 from quorate.cli.output import change_is_made, echo
 from quorate.exit_code import DONE, FAILED, INCONCLUSIVE
 from quorate.words import count
@@ -19,15 +20,24 @@ if TYPE_CHECKING:
     from quorate.client.node_audit import NodesAudited
 
 BEGUN_MAX = 4  # times, if another node leads meanwhile
+LEADER_S = 5.0  # a failover is over sooner
 
 Say = Callable[[str], None]
 
 
 @click.command()
 @click.option("--repair", is_flag=True, help="Write again, to the sinks, what differs there. Nodes are never repaired.")
+@click.option(
+    "--leader-timeout",
+    "leader_s",
+    type=NumberRange(0.1, 3600),
+    default=LEADER_S,
+    show_default=True,
+    help="Seconds to wait for a leader. Without one, nodes are compared as they are, and no sink is.",
+)
 @as_json
 @asks_nodes(timeout_s=60.0)
-def audit(repair: bool, as_json: bool, nodes: list[str], timeout_s: float) -> int:
+def audit(repair: bool, leader_s: float, as_json: bool, nodes: list[str], timeout_s: float) -> int:
     """Compare all nodes with each other, and every sink with the tallies.
 
     The nodes are asked for the digest of their state at one version, and for the chain of their logs at one index.
@@ -35,13 +45,16 @@ def audit(repair: bool, as_json: bool, nodes: list[str], timeout_s: float) -> in
 
     Ends with exit code 0 if all agree (or were repaired), 1 if something differs, and 5 if something could not be told.
     """
-    from quorate.client.node_audit import audit_nodes
+    from quorate.client.node_audit import audit_nodes, compare_present
 
-    with client_of(nodes, timeout_s, shows_wait=False) as client, _progress(as_json) as say:
-        say("asking all nodes for the digest at one version")
-        told = audit_nodes(client, lambda urls, limit_s: client_of(list(urls), limit_s, shows_wait=False))
-        sinks = _Sinks(client, timeout_s, repair, say).audited()
-    if repair:
+    leader_s = min(leader_s, timeout_s)
+    with client_of(nodes, leader_s, shows_wait=False) as client, _progress(as_json) as say:
+        say("asking who leads")
+        led = _is_led(client)
+        say(f"asking all nodes for the digest {'at one version' if led else 'that they have now'}")
+        told = (audit_nodes if led else compare_present)(client, _open)
+        sinks = _Sinks(client, timeout_s, repair, say).audited() if led else _untold(f"{NO_LEADER} {leader_s:g} s")
+    if repair and led:
         change_is_made()
     verdict, code = _verdict(told, sinks, repair)
     if as_json:
@@ -50,8 +63,30 @@ def audit(repair: bool, as_json: bool, nodes: list[str], timeout_s: float) -> in
         print_json({"verdict": verdict, **msgspec.to_builtins(told), **sinks})
     else:
         _show(told, sinks)
-        echo(_SENTENCES[verdict])
+        echo(_SENTENCES[verdict], *(() if led else [NEEDS_LEADER]))
     return code
+
+
+NO_LEADER = "the leader compares them, and none was known within"
+NEEDS_LEADER = "Without a leader no more could be compared. Which nodes are missing: quorate status. Then audit again."
+
+
+def _is_led(client: JsonClient) -> bool:
+    """Raises `Unreached` if no node is there to tell."""
+    from quorate.client.error_replies import Unreached
+    from quorate.errors import NoLeader
+
+    try:
+        client.leader()
+    except Unreached:
+        raise
+    except NoLeader:
+        return False
+    return True
+
+
+def _open(urls: Sequence[str], timeout_s: float) -> JsonClient:
+    return client_of(list(urls), timeout_s, shows_wait=False)
 
 
 _SENTENCES = {
@@ -77,14 +112,14 @@ class _Sinks:
         for _ in range(BEGUN_MAX):
             try:
                 leader = self._client.leader()
-                with client_of([leader["http"]], self._timeout_s, shows_wait=False) as client:
+                with _open([leader["http"]], self._timeout_s) as client:
                     return {"leader": leader["id"], **self._all_pages(client)}
             except (NoLeader, OutcomeUnknown) as error:  # it died, or another one leads by now: begin again
                 why = error.detail or error.title
             except QuorateError as error:
                 why = error.detail or error.title
                 break
-        return {"leader": None, "polls": 0, "sinks": {}, "why": why}
+        return _untold(why)
 
     def _all_pages(self, client: JsonClient) -> dict[str, Any]:
         from quorate.errors import NoLeader
@@ -102,6 +137,10 @@ class _Sinks:
             if after is None:
                 return {"polls": polls, "sinks": sinks, "why": None}
             self._say(f"comparing the sinks: {count(polls, 'poll')} so far")
+
+
+def _untold(why: str) -> dict[str, Any]:
+    return {"leader": None, "polls": 0, "sinks": {}, "why": why}
 
 
 def _add(sink: dict[str, Any], page: Mapping[str, Any]) -> None:
@@ -132,11 +171,12 @@ def _show(told: NodesAudited, sinks: Mapping[str, Any]) -> None:
         if node.differs:
             echo(f"node {node.id} differs: {node.differs}")
         elif node.why:
-            echo(f"node {node.id} could not be asked: {node.why}")
-    same = [node.id for node in told.nodes if node.digest and not node.differs]
-    if same:
-        log = f", and one log up to entry {told.index:,}" if told.index else ""
-        echo(f"{', '.join(same)}: the same state at version {told.version:,}{log}")
+            echo(f"node {node.id} could not be compared: {node.why}")
+    log = f", and one log up to entry {told.index:,}" if told.index else ""
+    well = [node for node in told.nodes if node.version is not None and not (node.differs or node.why)]
+    for version in sorted({node.version for node in well if node.version is not None}):
+        ids = ", ".join(node.id for node in well if node.version == version)
+        echo(f"{ids}: the same state at version {version:,}{log}")
     if sinks["why"]:
         echo(f"the sinks could not be compared: {sinks['why']}")
     elif not sinks["sinks"]:
