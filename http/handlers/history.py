@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from heapq import nlargest
+from itertools import chain
 
 import msgspec
 
@@ -29,6 +31,7 @@ from quorate.http.routing import Rendering
 
 STEPS_MAX = 2_000
 GAPS_MAX = 100
+OPTIONS_SHOWN_MAX = 100
 STEPS_WANTED = 360  # or less, where no step is asked for
 MINUTE_S = 60
 NATURAL_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400)
@@ -54,7 +57,7 @@ class HistoryAnswer(msgspec.Struct, frozen=True, rename={"begin": "from", "end":
     kept_from: str | None  # before it nothing is recorded any more, or yet
     gaps: Sequence[HistoryGap]  # the newest hundred, from the last second that is known to the next one
     totals: Sequence[int | None]
-    options: dict[str, Sequence[int | None]]  # those that were among the biggest ten; the one with most votes is first
+    options: dict[str, Sequence[int | None]]  # those that were among the biggest ten; most votes first
 
 
 SHOW = Operation(
@@ -78,8 +81,9 @@ SHOW = Operation(
     ],
     words=f"Of this node alone. Seconds are kept for an hour, minutes for a week. Up to {STEPS_MAX:,} steps. A null is "
     "a gap: this node was down, paused, cut off or behind, or nothing is kept any more. Of polls with more than ten "
-    "options the ten with most votes are recorded, so an option has nulls where it was not among them. `gaps` has also "
-    "those that no step meets.",
+    "options the ten with most votes are recorded, so an option has nulls where it was not among them. If over "
+    f"{OPTIONS_SHOWN_MAX} were at some step, those that had the most votes are shown. `gaps` has also those that no "
+    "step meets.",
 )
 
 
@@ -172,10 +176,16 @@ def _natural_step(long_s: int) -> int:
 
 def _render(node: str, poll: PollView, window: Window, kept: Kept) -> Reply:
     rows = rows_at(kept, window.moments)
-    found: dict[int, list[int | None]] = {}
-    for step, row in enumerate(rows):
-        for place, votes in () if row is None else decode_options(row.options):
-            found.setdefault(place, [None] * len(rows))[step] = votes
+    biggest = [() if row is None else decode_options(row.options) for row in rows]
+    highest: dict[int, int] = {}
+    for place, votes in chain.from_iterable(biggest):
+        highest[place] = max(highest.get(place, 0), votes)
+    shown = nlargest(OPTIONS_SHOWN_MAX, highest, key=highest.__getitem__)
+    found: dict[int, list[int | None]] = {place: [None] * len(rows) for place in shown}
+    for step, options in enumerate(biggest):
+        for place, votes in options:
+            if place in found:
+                found[place][step] = votes
     names = poll.options
     last = sorted(found, key=lambda place: (-(found[place][-1] or 0), place))
     return reply(

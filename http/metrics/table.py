@@ -76,10 +76,15 @@ NODE = [
     ShownMetric(
         "quorate_history_recording",
         "gauge",
-        "Whether polls' histories are recorded now: this node knows what is counted",
+        "Whether polls' histories are recorded now: this node knows what is counted, and can write it",
         of_status("history.recording"),
     ),
-    ShownMetric("quorate_history_file_bytes", "gauge", "The file of the polls' histories", of_status("history.bytes")),
+    ShownMetric(
+        "quorate_history_file_bytes",
+        "gauge",
+        "The file of the polls' histories, with what is not yet in its place there",
+        of_status("history.bytes"),
+    ),
 ]
 
 STATE = [

@@ -26,7 +26,9 @@ create table facts (name text primary key, value) without rowid;
 pragma user_version = {FORMAT};
 """
 
+# Exclusive: then there is no file `-shm`, which SQLite maps into memory. Whoever cut that one would kill the node.
 SETTINGS = f"""
+pragma locking_mode = exclusive;
 pragma journal_mode = wal;
 pragma synchronous = normal;
 pragma max_page_count = {PAGES_MAX};

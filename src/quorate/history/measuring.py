@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from heapq import nlargest
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import msgspec
 
@@ -17,7 +17,8 @@ from quorate.cluster.state.tally import Columns
 OPTIONS_KEPT = 10  # of a poll with more, those with most votes
 
 encode_options = msgspec.msgpack.Encoder().encode
-decode_options = msgspec.msgpack.Decoder(list[tuple[int, int]]).decode  # (place of the option, votes)
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+decode_options = msgspec.msgpack.Decoder(list[tuple[_Count, _Count]]).decode  # (place of the option, votes)
 
 
 class Measured(NamedTuple):

@@ -44,7 +44,7 @@ log = logging.getLogger(__name__)
 
 
 class HistoryStatus(msgspec.Struct):
-    recording: bool  # now: this node knows what is counted
+    recording: bool  # now: this node knows what is counted, and can write it
     problem: str  # why the file cannot be written or read; "" if it can
     bytes: int
 
@@ -118,11 +118,13 @@ class History:
         """
         if self._closed:
             return Kept()
-        self._write()
         cluster = self._replica.state.cluster_id
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(READ_S):
+                if self._writing is not None:
+                    await asyncio.wait([self._writing])  # no more of them wait, however many readers come
+                self._write()
                 return await loop.run_in_executor(self._thread, self._file.read, cluster, poll, table, begin, end)
         except TimeoutError:
             raise NotReady("the disk of this node's history does not answer; try again, or ask another node") from None
@@ -134,7 +136,8 @@ class History:
         return int(self.clock()) if self._span is None else self._span.ended
 
     def status(self) -> HistoryStatus:
-        return HistoryStatus(self._span is not None, self._file.problem, self._file.bytes)
+        problem = self._file.problem
+        return HistoryStatus(self._span is not None and not problem, problem, self._file.bytes)
 
     # ---- what changed -----------------------------------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.history.recorder import History
-from quorate.http.handlers.history import STEPS_MAX, STEPS_WANTED, read_window
+from quorate.http.handlers.history import OPTIONS_SHOWN_MAX, STEPS_MAX, STEPS_WANTED, read_window
 from tests.support.http_node import Node, running
 from tests.support.local_replica import LocalReplica
 from tests.support.tokens import access_by, bearer, write_tokens
@@ -181,3 +181,19 @@ def test_a_node_that_records_nothing_knows_nothing() -> None:
         node.ask("POST", "/polls", {"id": "mood", "options": ["happy", "sad"]})
         told = asked(node)
         assert ({None}, [], None) == (set(told["totals"]), told["gaps"], told["kept_from"])
+
+
+def test_an_answer_has_a_bounded_number_of_options(clock: Recording) -> None:
+    """Each second ten others lead. Without a bound, 2,000 steps would be 20,000 options of 2,000 values each."""
+    options = [f"option {place}" for place in range(OPTIONS_SHOWN_MAX + 50)]
+    with running(history=clock.make) as node:
+        node.ask("POST", "/polls", {"id": "race", "options": options})
+        for second in range(len(options) // 10):
+            for option in options[10 * second : 10 * second + 10]:
+                node.vote(option=option, poll="race", weight=1 + second)
+            clock.pass_s(node)
+        told = asked(node, "?from=20s&step=1s", "race")["options"]
+        assert options[-1:-11:-1] == sorted(list(told)[:10], reverse=True)
+        assert set(options[50:]) == set(told), "those that had the most votes at any time"
+        assert node.api.history is not None
+        node.run(node.api.history.stop())
