@@ -217,7 +217,10 @@ class Admin:
         loop = asyncio.get_running_loop()
         before = await self._transfers.wait.until_ready(loop.time() + LEADER_S)
         if {member.id for member in self._replica.members() if member.voter} == {before}:
-            raise Conflict(f"{before} leads and is the only voter, so nobody else can lead: add a member first")
+            raise Conflict(
+                f"{before} leads and is the only voter, so nobody else can lead. Another one joins by: quorate members "
+                "add ID HOST:PORT"
+            )
         if before == self._replica.node_id:
             await self._replica.transfer_leadership()
         else:

@@ -58,7 +58,9 @@ class Members(msgspec.Struct, array_like=True, frozen=True):
     def adding(self, id: str, raft: str) -> Members:
         """Raises `Conflict` if a member has this id or this address, or if there are too many."""
         if len(self.members) >= MEMBERS_MAX:
-            raise Conflict(f"there are {MEMBERS_MAX} members, and no cluster may have more: remove one first")
+            raise Conflict(
+                f"there are {MEMBERS_MAX} members, and that is the most. One leaves by: quorate members remove ID"
+            )
         for member in self.members:
             if id == member.id:
                 raise Conflict(

@@ -347,7 +347,9 @@ class Membership:
                 if changed.members == self.current.members:
                     return self.current
                 if self._node_id not in changed.voters():  # PySyncObj always counts the leader's own copy
-                    raise Invalid(f"{self._node_id} leads, and does not remove itself: hand leadership over first")
+                    raise Invalid(
+                        f"{self._node_id} leads: it does not remove itself. First: quorate leader --hand-over"
+                    )
                 self._check_committable(changed)
                 await asyncio.shield(self.propose(changed))
                 return changed
@@ -363,8 +365,8 @@ class Membership:
         missing = changed.voters() - {self._node_id} - self._engine.responsive_peers()
         if changed.voters() != (self.current or changed).voters() and 2 * len(missing) >= len(changed.voters()):
             raise Conflict(
-                f"without {', '.join(sorted(missing))} there would be no majority, and nothing is heard of it now: "
-                "bring it back, or remove it first"
+                f"without {', '.join(sorted(missing))} there would be no majority, and nothing is heard of it now. "
+                f"Bring it back, or: quorate members remove {min(missing)}"
             )
 
     def told_levels(self) -> dict[str, int | None]:

@@ -12,6 +12,7 @@ import click
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import change_is_made, echo
+from quorate.cli.refusals import in_own_words
 from quorate.exit_code import DONE, FAILED, INCONCLUSIVE
 from quorate.words import count
 
@@ -115,9 +116,9 @@ class _Sinks:
                 with _open([leader["http"]], self._timeout_s) as client:
                     return {"leader": leader["id"], **self._all_pages(client)}
             except (NoLeader, OutcomeUnknown) as error:  # it died, or another one leads by now: begin again
-                why = error.detail or error.title
+                why = in_own_words(error)
             except QuorateError as error:
-                why = error.detail or error.title
+                why = in_own_words(error)
                 break
         return _untold(why)
 

@@ -10,6 +10,7 @@ import msgspec
 
 from quorate import shown
 from quorate.cli import output
+from quorate.cli.refusals import next_step
 from quorate.errors import ConfigError, NoLeader, OutcomeUnknown, QuorateError, Unauthorized
 from quorate.exit_code import FAILED, NOT_REACHED, UNKNOWN, USAGE
 
@@ -92,7 +93,7 @@ def _hint(error: QuorateError) -> str | None:
     if isinstance(error, Unauthorized):
         return "Give a token: --token-file FILE, or QUORATE_TOKEN_FILE. How to make one: quorate token new --help"
     if not isinstance(error, NoLeader):
-        return None
+        return next_step(error)
     from quorate.client.error_replies import Unreached  # not at the start of a command: it loads requests
 
     nothing = "Nothing was changed. " if error.asked and "Nothing was changed" not in error.detail else ""

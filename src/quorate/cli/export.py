@@ -10,9 +10,8 @@ from typing import Any
 
 import click
 
-from quorate.cli.node_options import asks_nodes, client_of
+from quorate.cli.node_options import asks_nodes, client_of, level_option
 from quorate.cli.output import write
-from quorate.words import LEVELS
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet takes a text that begins so for a formula, and runs it
 HEADINGS = ("poll", "option", "votes", "version")
@@ -24,13 +23,7 @@ HEADINGS = ("poll", "option", "votes", "version")
 @click.option("--csv", "as_csv", is_flag=True, help="A row for each option. This is the default.")
 @click.option("--json", "as_json", is_flag=True, help="One object, as the API answers.")
 @click.option("--raw", is_flag=True, help="Leave texts in CSV as they are, also those that a spreadsheet would run.")
-@click.option(
-    "--level",
-    type=click.Choice(LEVELS),
-    default="linearizable",
-    show_default=True,
-    help="How new it must be, as for quorate results.",
-)
+@level_option("linearizable")
 @asks_nodes()
 def export(
     poll: str, file: str, as_csv: bool, as_json: bool, raw: bool, level: str, nodes: list[str], timeout_s: float

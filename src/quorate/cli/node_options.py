@@ -14,6 +14,9 @@ import click
 from quorate.cli.busy import waiting
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
+from quorate.cli.refusals import in_own_words
+from quorate.errors import QuorateError
+from quorate.words import LEVELS
 
 if TYPE_CHECKING:
     from quorate.client.http import JsonClient
@@ -158,7 +161,11 @@ def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callab
         @functools.wraps(command)
         def asking(*arguments: Any, nodes: list[str], consul: str | None, **others: Any) -> Any:
             found = _from_consul(click.get_current_context(), nodes, consul)
-            return command(*arguments, nodes=found, **others)
+            try:
+                return command(*arguments, nodes=found, **others)
+            except QuorateError as error:
+                error.detail = in_own_words(error)
+                raise
 
         decorated: Callable[..., Any] = click.option(
             "--timeout",
@@ -189,6 +196,18 @@ def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callab
         )(decorated)
 
     return decorate
+
+
+def level_option(default: str = "weak") -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command that reads the flag --level."""
+    return click.option(
+        "--level",
+        type=click.Choice(LEVELS),
+        default=default,
+        show_default=True,
+        help="How new it must be: none, as the asked node has it; weak, as the leader has it; linearizable, surely "
+        "newest.",
+    )
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Answer in JSON, for scripts.")

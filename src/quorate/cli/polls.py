@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from quorate.cli import completing
-from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.node_options import as_json, asks_nodes, client_of, level_option, print_json
 from quorate.cli.output import change_is_made, echo
 from quorate.cli.table import print_table
 from quorate.errors import Conflict
@@ -66,12 +66,13 @@ def read_moment_or_never(ctx: click.Context, param: click.Parameter, value: str 
 
 @polls.command("list")
 @click.option("--state", type=click.Choice(["draft", "open", "closed", "archived"]), help="Only polls in this state.")
+@level_option()
 @as_json
 @asks_nodes()
-def list_polls(state: str | None, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+def list_polls(state: str | None, level: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
     """List polls, without their tallies."""
     with client_of(nodes, timeout_s) as client:
-        found = client.polls(state)
+        found = client.polls(state, level=level)
     if as_json:
         print_json(found)
     elif not found["polls"]:
@@ -83,12 +84,13 @@ def list_polls(state: str | None, as_json: bool, nodes: list[str], timeout_s: fl
 
 @polls.command()
 @click.argument("id", shell_complete=completing.polls)
+@level_option()
 @as_json
 @asks_nodes()
-def show(id: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+def show(id: str, level: str, as_json: bool, nodes: list[str], timeout_s: float) -> None:
     """Show a poll's definition. Its creation is a number that no other poll has, also not a later one of its name."""
     with client_of(nodes, timeout_s) as client:
-        found = client.poll(id)
+        found = client.poll(id, level=level)
     if as_json:
         print_json(found)
         return

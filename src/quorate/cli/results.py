@@ -10,11 +10,12 @@ import click
 
 from quorate import shown
 from quorate.cli import completing
-from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.node_options import as_json, asks_nodes, client_of, level_option, print_json
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
+from quorate.cli.refusals import in_own_words
 from quorate.cli.table import print_table
-from quorate.words import AGE_UNKNOWN_MS, LEVELS, count
+from quorate.words import AGE_UNKNOWN_MS, count
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -26,13 +27,7 @@ if TYPE_CHECKING:
 @click.argument("poll", required=False, shell_complete=completing.polls)
 @click.option("--watch", is_flag=True, help="Follow it until Ctrl-C.")
 @click.option("--interval", "interval_s", type=NumberRange(0.1, 3600), default=0.5, help="Seconds between two looks.")
-@click.option(
-    "--level",
-    type=click.Choice(LEVELS),
-    default="weak",
-    show_default=True,
-    help="How new it must be: none, as the asked node has it; weak, as the leader has it; linearizable, surely newest.",
-)
+@level_option()
 @as_json
 @asks_nodes()
 def results(
@@ -40,7 +35,7 @@ def results(
 ) -> None:
     """Show the tally of POLL; without POLL, of the only open one."""
     with client_of(nodes, timeout_s, shows_wait=not watch) as client:
-        poll = poll or _only_open(client)
+        poll = poll or _only_open(client, level)
         if watch:
             _watch(client, poll, level, interval_s, as_json)
             return
@@ -52,12 +47,14 @@ def results(
     echo(_line(found))
 
 
-def _only_open(client: JsonClient) -> str:
-    ids = [poll["id"] for poll in client.polls("open")["polls"]]
+def _only_open(client: JsonClient, level: str) -> str:
+    ids = [poll["id"] for poll in client.polls("open", level=level)["polls"]]
     if len(ids) == 1:
         return str(ids[0])
     raise click.UsageError(
-        f"Which poll? Open are: {', '.join(map(shown.name, ids))}" if ids else "No poll is open; name the one to show."
+        f"Which poll? Open are: {', '.join(map(shown.name, ids))}"
+        if ids
+        else "No poll is open; name the one to show. All are listed by: quorate polls"
     )
 
 
@@ -90,7 +87,7 @@ def _picture(client: JsonClient, poll: str, level: str) -> RenderableType:
     try:
         found = client.results(poll, level=level)
     except NoLeader as error:
-        return Text(shown.line(f"{poll}: {error.detail}; still asking"), style="yellow")
+        return Text(shown.line(f"{poll}: {in_own_words(error)}; still asking"), style="yellow")
     return Group(tally(found["results"]), Text(shown.line(_line(found)), style="dim"))
 
 

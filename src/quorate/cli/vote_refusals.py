@@ -28,8 +28,8 @@ def explain(error: QuorateError, client: JsonClient, vote: Vote) -> None:
             closed = [poll for poll in polls if _is_meant(poll, vote) and poll["state"] != "open"]
             if error.detail == PLAIN:
                 error.detail = "; ".join(f"{poll['id']} is {poll['state']}" for poll in closed) or error.detail
-            if drafts := [poll["id"] for poll in closed if poll["state"] == "draft"]:
-                error.fields["hint"] = f"Open it first: quorate polls open {shlex.quote(drafts[0])}"
+            if shut := [poll["id"] for poll in closed if poll["state"] != "archived"]:
+                error.fields["hint"] = f"Open it first: quorate polls open {shlex.quote(shut[0])}"
         else:
             asked = [poll for poll in polls if poll["id"] == vote.poll or (not vote.poll and poll["state"] == "open")]
             options = dict.fromkeys(option for poll in asked for option in poll["options"])

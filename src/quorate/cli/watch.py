@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from quorate import shown
-from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.node_options import as_json, asks_nodes, client_of, level_option, print_json
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
+from quorate.cli.refusals import in_own_words
 from quorate.words import count
 
 if TYPE_CHECKING:
@@ -26,16 +27,19 @@ SHOWN_MAX = 20  # polls in a picture
 @click.command()
 @click.argument("polls", nargs=-1, metavar="[POLL]...")
 @click.option("--interval", "interval_s", type=NumberRange(0.1, 3600), default=0.5, help="Seconds between two looks.")
+@level_option()
 @as_json
 @asks_nodes()
-def watch(polls: tuple[str, ...], interval_s: float, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+def watch(
+    polls: tuple[str, ...], interval_s: float, level: str, as_json: bool, nodes: list[str], timeout_s: float
+) -> None:
     """Follow the tallies of POLLs, or of all that are open, until Ctrl-C.
 
     On a terminal it is a picture that changes, otherwise a line for each change. When a node dies, the others are
     asked; when no leader is known, it says so and goes on.
     """
     with client_of(nodes, timeout_s, unreached_s=None, shows_wait=False) as client:
-        watched = _Watched(client, polls)
+        watched = _Watched(client, polls, level)
         if as_json or not sys.stdout.isatty():
             _watch_lines(watched, interval_s, as_json)
         else:
@@ -45,8 +49,8 @@ def watch(polls: tuple[str, ...], interval_s: float, as_json: bool, nodes: list[
 class _Watched:
     """`trouble`: why nothing new is known, in words."""
 
-    def __init__(self, client: JsonClient, polls: Sequence[str]) -> None:
-        self._client, self._polls = client, polls
+    def __init__(self, client: JsonClient, polls: Sequence[str], level: str) -> None:
+        self._client, self._polls, self._level = client, polls, level
         self.trouble = ""
 
     def look(self) -> list[dict[str, Any]] | None:
@@ -55,14 +59,14 @@ class _Watched:
 
         found = []
         try:
-            for id in self._polls or [poll["id"] for poll in self._client.polls("open")["polls"]]:
+            for id in self._polls or [poll["id"] for poll in self._client.polls("open", level=self._level)["polls"]]:
                 try:
-                    found.append(self._client.results(id))
+                    found.append(self._client.results(id, level=self._level))
                 except (UnknownPoll, Deleted):
                     if self._polls and len(self._polls) == 1:
                         raise
         except (NotReady, Overloaded, OutcomeUnknown, NoLeader) as error:
-            self.trouble = error.detail or error.title
+            self.trouble = in_own_words(error)
             return None
         self.trouble = ""
         return found

@@ -155,11 +155,11 @@ class JsonClient:
     def forget_producer(self, name: str, epoch: int | None = None) -> Any:
         return self.request("DELETE", f"/producers/{_quote(name)}", params={"epoch": epoch}).json()
 
-    def polls(self, state: str | None = None) -> Any:
-        return self.request("GET", "/polls", params={"state": state}).json()
+    def polls(self, state: str | None = None, *, level: str | None = None) -> Any:
+        return self.request("GET", "/polls", params={"state": state, "level": level}).json()
 
-    def poll(self, id: str) -> Any:
-        return self.request("GET", f"/polls/{_quote(id)}").json()
+    def poll(self, id: str, *, level: str | None = None) -> Any:
+        return self.request("GET", f"/polls/{_quote(id)}", params={"level": level}).json()
 
     def poll_counts_from_ms(self, id: str) -> int:
         """Messages of a queue from before this time (Unix, ms) were meant for an earlier poll of this name. 0: none."""

@@ -177,6 +177,8 @@ def _compare_logs(open_client: Open, members: _Members, nodes: list[NodeAudit], 
 
 
 def _node(id: str, answer: Any) -> NodeAudit:
+    if isinstance(answer, Gone):
+        return NodeAudit(id, why=f"it was past the version each of {ROUNDS} times: audit when fewer votes come")
     if isinstance(answer, QuorateError):
         return NodeAudit(id, why=answer.detail or answer.title)
     if answer.get("node") != id:
