@@ -142,7 +142,7 @@ class QueueConsumer(Generic[D]):
                 self._on_failure(f"votes wait and are tried again: {error.detail}")
                 pause_s = error.retry_after_s or 0.1
             except Exception as error:
-                log.exception("%s: submitting failed as it never should; the messages are given back", self._source)
+                log.exception("%s: submitting failed in a way that is a bug; the messages are given back", self._source)
                 self._on_failure(repr(error))
                 await asyncio.sleep(UNEXPECTED_PAUSE_S)  # they come again at once
                 return None

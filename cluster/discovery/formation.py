@@ -245,7 +245,11 @@ class _Candidacy:
             if self._session is not None:
                 self._client.session.destroy(self._session)
         except TROUBLE as error:
-            log.info("%s: candidacy left to expire: %s", self._me.id, in_words(error))
+            log.info(
+                "Consul lists %s among those that form the cluster until its session ends: %s",
+                self._me.id,
+                in_words(error),
+            )
         finally:
             self._client.http.session.close()
 

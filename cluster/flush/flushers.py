@@ -129,5 +129,5 @@ def _why(failure: BaseException) -> str:
         return str(failure)
     if not isinstance(failure, Exception):
         raise failure
-    log.error("a sink failed as it never should", exc_info=failure)
+    log.error("a sink failed in a way that is a bug", exc_info=failure)
     return repr(failure)

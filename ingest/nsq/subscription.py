@@ -156,7 +156,7 @@ class Subscription(nsq.Reader):
         try:
             yield
         except Exception as error:
-            if self._note_trouble(what, f"{what} failed as it never should, going on: {error!r}"):
+            if self._note_trouble(what, f"{what} failed in a way that is a bug, going on: {error!r}"):
                 log.exception("nsq: %s", what)
         else:
             self._note_trouble(what, "")

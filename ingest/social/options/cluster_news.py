@@ -61,7 +61,7 @@ class ClusterNews:
             except LongReadFailed as failed:
                 self._note(str(failed))
             except Exception:
-                log.exception("following the polls failed as it never should; they are read again each minute")
+                log.exception("following the polls failed in a way that is a bug; they are read again each minute")
             turn += 1
             self._stopped.wait(self._backoff.next_s())
 

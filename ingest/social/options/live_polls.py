@@ -115,7 +115,7 @@ class LivePolls:
             self._note(error.detail if isinstance(error, QuorateError) else error.strerror or str(error))
             return
         except Exception as error:
-            log.exception("reading the polls failed as it never should; those of before hold")
+            log.exception("reading the polls failed in a way that is a bug; those of before hold")
             self._note(repr(error))
             return
         if self.trouble:

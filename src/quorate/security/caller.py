@@ -43,4 +43,4 @@ class Caller:
 
     def __str__(self) -> str:
         """For log lines: the token's name and the address, neither of which holds what a stranger wrote."""
-        return f"{self.name or 'nobody by name'} from {self.address or 'an unknown address'}"
+        return f"{self.name or 'a caller without a token'} from {self.address or 'an unknown address'}"

@@ -151,6 +151,6 @@ def test_an_act_is_one_line_with_who_what_from_where_and_the_version(
 def test_an_act_without_a_token_says_so(node: Node, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "quorate")
     node.ask("POST", "/leader/transfer")
-    assert ["nobody by name from 127.0.0.1"] == [
+    assert ["a caller without a token from 127.0.0.1"] == [
         record.getMessage().partition(" asked")[0] for record in caplog.records if "asked to" in record.getMessage()
     ]

@@ -118,7 +118,11 @@ class RuleKeeper:
         before = {} if made.add else self._doomed
         self._doomed = {id: before.get(id, self.acts_s if made.add else 0.0) for id in made.delete}
         if made.add or made.delete:
-            log.info("%s added, %s too many", count(len(made.add), "rule"), count(len(made.delete), "rule"))
+            log.info(
+                "%s added at X; %s that no poll needs will be removed",
+                count(len(made.add), "rule"),
+                count(len(made.delete), "rule"),
+            )
         self._delete_doomed(0.0)
 
     def _delete_doomed(self, passed_s: float) -> None:
