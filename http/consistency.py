@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from quorate.errors import Invalid, Stale
+from quorate.doors import reading
+from quorate.doors.reading import Consistency
+from quorate.errors import Invalid
 from quorate.http.api import Api
 from quorate.http.operation import Parameter
 from quorate.http.request import once, read_duration, read_version
 from quorate.security.caller import Caller
-from quorate.words import LEVELS, Level
-
-MAJORITY_S = 1.0  # how long a linearizable read may wait for a majority, in addition to its `wait`
+from quorate.words import LEVELS
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Consistency:
-    """How new a read must be, and how long it may wait for `min_version`."""
-
-    level: Level = "weak"
-    min_version: int = 0
-    wait_s: float = 2.0
 
 
 DEFAULT = Consistency()
@@ -58,24 +46,5 @@ def read_consistency(parameters: dict[str, list[str]], wait_max_s: float) -> Con
 
 
 async def within(api: Api, caller: Caller, consistency: Consistency, read: Coroutine[Any, Any, T]) -> T:
-    """The result of the read. Raises `Stale` if a linearizable read hears from no majority in time, and `Overloaded` if
-    the caller has too many reads that wait."""
-    if consistency.min_version > api.replica.state.version:
-        places = api.places.waits  # such a read asks the leader now and then
-    elif consistency.level == "none" or api.replica.is_leader:
-        return await _within(consistency, read)
-    else:
-        places = api.places.at_leader
-    with contextlib.closing(read):
-        async with places.waiting(caller):
-            return await _within(consistency, read)
-
-
-async def _within(consistency: Consistency, read: Coroutine[Any, Any, T]) -> T:
-    if consistency.level != "linearizable":
-        return await read
-    try:
-        async with asyncio.timeout(consistency.wait_s + MAJORITY_S):
-            return await read
-    except TimeoutError:
-        raise Stale("a majority did not confirm the leader in time; level=none answers from this node alone") from None
+    """The result of the read: see `reading.py`."""
+    return await reading.within(api.replica, api.places, caller, consistency, read)

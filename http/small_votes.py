@@ -1,21 +1,19 @@
 """Small votes are answered from the protocol's callbacks, without an ASGI task: a third door, for the busiest route.
 
 A `POST /votes` has up to a kilobyte, and comes to a connection that has nothing else to do. Its handler is the same
-coroutine as behind the other doors. Here it is run by hand: until it waits for the outcome of the vote, and again
-when that is known. A task, a scope and the messages of ASGI would cost more than all the rest that a node does for one
-vote. Everything that is not so plain goes to `asgi.py`, as if this file were not there (`is_plain`).
-
-The handler may wait for futures, and let the loop do other things. It may not ask for its task, so it uses no
-`asyncio.timeout`: the outcome of a vote has a deadline in the submitter.
+coroutine as behind the other doors. Here it is run by hand (`by_hand.py`). A task, a scope and the messages of ASGI
+would cost more than all the rest that a node does for one vote. Everything that is not so plain goes to `asgi.py`, as
+if this file were not there (`is_plain`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Any, Protocol
 
+from quorate.doors.by_hand import ByHand, Work
 from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import QuorateError
 from quorate.http.answer import quick_bytes
@@ -26,7 +24,7 @@ from quorate.http.scope import caller_of, read_headers
 from quorate.security.roles import RouteRole
 from quorate.tracing import REQUEST, RequestTrace
 
-Handler = Callable[[Request], Coroutine[Any, Any, Any]]
+Handler = Callable[[Request], Work]
 
 PATH = "/votes"
 URL = PATH.encode()
@@ -95,14 +93,13 @@ class _NoEvent:
     def set(self) -> None: ...
 
 
-class SmallVotesRequest:
+class SmallVotesRequest(ByHand):
     """One request. It stands where uvicorn has its cycle, so uvicorn knows that the connection is busy."""
 
     __slots__ = (
         "_began_s",
         "_connection",
         "_door",
-        "_handler",
         "_trace",
         "disconnected",
         "keep_alive",
@@ -113,8 +110,8 @@ class SmallVotesRequest:
 
     def __init__(self, door: SmallVotes, connection: Connection, began_s: float) -> None:
         """`began_s`: when its head was complete."""
+        super().__init__()
         self._door, self._connection = door, connection
-        self._handler: Coroutine[Any, Any, Any] | None = None
         self._trace: RequestTrace | None = None
         self._began_s = began_s
         self.disconnected = self.response_started = self.response_complete = False
@@ -122,17 +119,16 @@ class SmallVotesRequest:
 
     def begin(self, headers: Headers, body: bytes) -> None:
         if (tracer := self._door.api.tracer) is not None:
-            self._trace = tracer.begin(headers)
+            self._trace, self._send = tracer.begin(headers), self._send_traced
+        self._door.waiting.add(self)
         try:
-            self._handler = self._handler_of(headers, body)
-        except QuorateError as error:
-            self._answer(problem(error, PATH))
+            work = self._work_of(headers, body)
         except Exception as error:
-            self._answer(internal(error, PATH))
+            self.failed(error)
         else:
-            self._go_on()
+            self.run(work)
 
-    def _handler_of(self, headers: Headers, body: bytes) -> Coroutine[Any, Any, Any]:
+    def _work_of(self, headers: Headers, body: bytes) -> Work:
         door = self._door
         api, scope = door.api, {"client": self._connection.client, "headers": headers}
         api.origins.check(headers)
@@ -140,36 +136,16 @@ class SmallVotesRequest:
         read_headers(request, scope)
         return door.answer(request)
 
-    def cut(self) -> None:
-        if self._handler is not None:
-            self._handler.close()
-            self._handler = None
+    def ended(self, value: Any) -> None:
+        self._answer(value)
 
-    def _go_on(self, outcome: asyncio.Future[Any] | None = None) -> None:
-        if self._handler is None:  # it was cut
-            if outcome is not None and not outcome.cancelled():
-                outcome.exception()  # taken note of: asyncio logs what nobody has looked at
-            return
-        try:
-            waits_for = self._handler.send(None) if self._trace is None else self._send_traced(self._handler)
-        except StopIteration as end:
-            self._answer(end.value)
-        except QuorateError as error:
-            self._answer(problem(error, PATH))
-        except (Exception, asyncio.CancelledError) as error:  # what it waited for may be cancelled, nothing else is
-            self._answer(internal(error, PATH))
-        else:
-            self._door.waiting.add(self)
-            if waits_for is None:
-                self._door.api.loop.call_soon(self._go_on)
-            else:
-                waits_for._asyncio_future_blocking = False  # as a task says that it has taken it
-                waits_for.add_done_callback(self._go_on)
+    def failed(self, error: BaseException) -> None:
+        self._answer(problem(error, PATH) if isinstance(error, QuorateError) else internal(error, PATH))
 
-    def _send_traced(self, handler: Coroutine[Any, Any, Any]) -> Any:
+    def _send_traced(self, work: Work) -> Any:
         token = REQUEST.set(self._trace)
         try:
-            return handler.send(None)
+            return work.send(None)
         finally:
             REQUEST.reset(token)
 
@@ -179,11 +155,11 @@ class SmallVotesRequest:
         door.api.counts.served(PATH, answer.status, time.perf_counter() - self._began_s)
         self.response_started = self.response_complete = True
         if not connection.is_lost:
-            self._send(answer)
+            self._write(answer)
         if self._trace is not None and door.api.tracer is not None:
             door.api.tracer.end(self._trace, PATH, answer.status)
 
-    def _send(self, answer: Reply) -> None:
+    def _write(self, answer: Reply) -> None:
         door, connection = self._door, self._connection
         transport = connection.transport
         if len(answer.body) > BIG_BYTES:

@@ -11,11 +11,14 @@ import msgspec
 from quorate.cluster.raft.messages import Count
 from quorate.cluster.raft.replica import RaftReplica
 from quorate.config import Config
+from quorate.config.address import parse_address
 from quorate.errors import NotReady, QuorateError
 from quorate.http.api import MemberAddresses
+from quorate.resp.door import ClusterNode
 from quorate.unreadable import UNREADABLE
 
 PROBE_S = 1.0
+RESP_NODES_S = 0.5  # cluster clients may be told what was true so long ago
 
 
 class Progress(msgspec.Struct):
@@ -26,6 +29,7 @@ class Progress(msgspec.Struct):
     version: Count
     log_index: Count
     lag: Count
+    resp: Annotated[str, msgspec.Meta(max_length=300)] = ""  # host:port; "": it does not serve RESP
 
 
 _decode = msgspec.json.Decoder(Progress).decode
@@ -36,6 +40,8 @@ class ClusterView:
 
     def __init__(self, config: Config, replica: RaftReplica) -> None:
         self._config, self._replica = config, replica
+        self._resp_nodes: asyncio.Future[Sequence[Mapping[str, Any]]] | None = None
+        self._resp_asked_s = 0.0
         replica.serve("probe", self._on_probe)
 
     def members(self) -> Sequence[MemberAddresses]:
@@ -57,6 +63,20 @@ class ClusterView:
         if self._replica.status().role == "starting":
             raise NotReady("this node reads its log; ask again in a moment")
         return await asyncio.gather(*(self._probe(member) for member in self.members()))
+
+    async def resp_nodes(self) -> Sequence[ClusterNode]:
+        """Those that answer and serve RESP, and where: for cluster clients. Whoever asks at once shares the probes."""
+        now_s = asyncio.get_running_loop().time()
+        if self._resp_nodes is None or now_s - self._resp_asked_s > RESP_NODES_S:
+            self._resp_asked_s = now_s
+            self._resp_nodes = asyncio.ensure_future(self.nodes())
+        nodes = await asyncio.shield(self._resp_nodes)
+        leader = self._replica.leader
+        return [
+            ClusterNode(node["id"], address.host, address.port, node["id"] == leader)
+            for node in nodes
+            if node["reachable"] and node["resp"] and (address := parse_address(node["resp"]))
+        ]
 
     async def _probe(self, member: MemberAddresses) -> Mapping[str, Any]:
         level = self._replica.status().feature_levels.get(member.id)  # of its program; None: it is not connected
@@ -81,4 +101,5 @@ class ClusterView:
             version=self._replica.state.version,
             log_index=raft.last_index,
             lag=raft.last_index - raft.applied_index,
+            resp="" if (told := self._config.resp.told) is None else str(told),
         )

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from quorate import descriptors, logs
+from quorate import __version__, descriptors, logs
 from quorate.adapters import make_backups, make_registration, make_sinks, make_sources, make_tracer
 from quorate.auth_report import AuthReport
 from quorate.cluster.admin import Admin
@@ -49,6 +49,8 @@ from quorate.joining import Joining
 from quorate.link_credentials import link_credentials
 from quorate.parts import Part, Parts
 from quorate.readiness import Readiness
+from quorate.resp.door import Door
+from quorate.resp.server import RespServer
 from quorate.seams import NONE, Seams
 from quorate.security.link_tls import LinkContexts
 from quorate.security.tls import server_tls
@@ -121,9 +123,11 @@ class Node:
             tokens=lambda: self.tokens.tokens,
         )
         self.settings_watch = SettingsWatch(self.replica, self.settings, is_known=lambda: self.reads.staleness.is_known)
+        self.cluster = ClusterView(config, self.replica)
         api = self._api()
         self.tokens.on_change(api.end_revoked)
         self.http = HttpServer(api, tls=self.tls)
+        self.resp = RespServer(self._resp_door(api), tls=self.tls)
         self._parts = Parts(self.in_order())
 
     def _credentials(self) -> Credentials:
@@ -136,9 +140,11 @@ class Node:
 
     def _api(self) -> Api:
         limits = _limits(self.config)
-        cluster = ClusterView(self.config, self.replica)
+        cluster = self.cluster
         access = Access(
-            self.tokens, self.config.auth.anonymous_role(self.config.http), Rates(self.config.auth.anonymous_rate)
+            self.tokens,
+            self.config.auth.anonymous_role(self.config.http, self.config.resp),
+            Rates(self.config.auth.anonymous_rate),
         )
         auth = AuthReport(self.tokens, access)
         auth.warn()
@@ -186,6 +192,24 @@ class Node:
             limits=limits,
         )
 
+    def _resp_door(self, api: Api) -> Door:
+        return Door(
+            node_id=self.config.node.id,
+            version=__version__,
+            replica=self.replica,
+            submitter=self.submitter,
+            reads=self.reads,
+            read_places=api.places,
+            access=api.access,
+            limits=api.limits,
+            places=self.http.places,
+            unsent=self.http.unsent,
+            nodes=self.cluster.resp_nodes,
+            voters=lambda: sum(member.voter for member in self.replica.members()),
+            timeout_s=self.config.resp.timeout_ms / 1000,
+            allow_unkeyed=self.config.resp.allow_unkeyed,
+        )
+
     def _own_checks(self, auth: AuthReport) -> list[Check]:
         checks = [Check("settings", self.settings_watch.check), Check("tokens", auth.check)]
         if self.tls is not None:
@@ -199,7 +223,7 @@ class Node:
         return TlsReport(links.live, "raft.tls_cert", "peers") if isinstance(links, LinkContexts) else None
 
     def _listening(self) -> Mapping[str, Sequence[str]]:
-        return {"http": self.http.listening, "raft": self.replica.transport.listening}
+        return {"http": self.http.listening, "resp": self.resp.listening, "raft": self.replica.transport.listening}
 
     def in_order(self) -> list[Part]:
         """The parts in the order in which they start. They stop in the reverse order."""
@@ -210,6 +234,7 @@ class Node:
             Part("the tokens", start=self.tokens.start, stop=self.tokens.stop),
             *([] if self.tls is None else [Part("the certificate", start=self.tls.start, stop=self.tls.stop)]),
             Part("HTTP", start=partial(self.http.start, http.addresses)),
+            Part("RESP", start=partial(self.resp.start, self.config.resp.addresses)),
             Part("the replica", start=self._start_replica, stop=self.replica.stop),
             Part("the submitter", stop=self.submitter.stop),
             Part("the age of reads", start=self.reads.staleness.start, stop=self.reads.staleness.stop),
@@ -224,6 +249,7 @@ class Node:
                 stop=partial(self.http.stop, http.drain_s),
                 stop_s=http.drain_s + STOP_SPARE_S,
             ),
+            Part("RESP's commands", stop=partial(self.resp.stop, http.drain_s), stop_s=http.drain_s + STOP_SPARE_S),
             *(Part(source.name, start=source.start, stop=source.stop) for source in self.sources),
         ]
         if self.registration is not None:

@@ -93,7 +93,11 @@ ROOMS: dict[str, tuple[list[str], list[str]]] = {
     "victim": (["quorate.chaos.victim"], ["plain", "raft", "replica", "orders"]),
     "backup": (["quorate.backup"], ["plain", "state", "replica", "bridge"]),
     "history": (["quorate.history"], ["plain", "state", "replica", "read"]),
-    "doors": (["quorate.doors"], ["plain", "security", "state"]),
+    "doors": (["quorate.doors"], ["plain", "security", "state", "replica"]),
+    "resp": (
+        ["quorate.resp"],
+        ["plain", "security", "doors", "state", "replica", "submit", "read", "listening"],
+    ),
     "http": (
         ["quorate.http"],
         ["plain", "security", "doors", "state", "replica", "submit", "read", "listening", "backup", "history"],

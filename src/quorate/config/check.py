@@ -33,6 +33,8 @@ def _addresses(config: Config) -> Iterator[str]:
     """The addresses of the node itself can be read. All later checks rely on it."""
     readers: dict[str, Callable[[], object]] = {
         "http.listen": lambda: config.http.addresses,
+        "resp.listen": lambda: config.resp.addresses,
+        "resp.advertise": lambda: config.resp.advertise and parse_address(config.resp.advertise),
         "raft.listen": lambda: config.raft.addresses,
         "raft.advertise": lambda: config.raft.advertise and parse_address(config.raft.advertise),
         "raft.peers": lambda: config.raft.members,
@@ -90,20 +92,31 @@ def _doors(config: Config) -> Iterator[str]:
             yield f"http.hosts has {wrong!r}; give host names as votes.example, with a port only if it has to be that"
     if raft.is_wildcard and not config.raft.peers and not config.raft.advertise:
         yield f"raft.listen is {raft}, which tells peers no address: set raft.advertise or raft.peers"
+    yield from _resp(config)
     if config.traces.url and not is_url(config.traces.url):
         yield f"traces.url is {without_password(config.traces.url)!r}; give a URL, as http://127.0.0.1:4318"
     yield from _key(config)
     yield from _callers(config)
 
 
+def _resp(config: Config) -> Iterator[str]:
+    told = config.resp.told
+    if config.resp.advertise and not config.resp.listen:
+        yield "resp.advertise is an address of a door that is not open: set resp.listen too, or leave both out"
+    elif told is not None and told.is_wildcard:
+        yield f"resp.listen is {told}, which tells others no address: set resp.advertise, as this-host:{told.port}"
+
+
 def _callers(config: Config) -> Iterator[str]:
     """Who may ask this node is said by somebody, unless only this host can ask."""
-    reachable = [address for address in config.http.addresses if not address.is_loopback]
-    if reachable and not config.auth.file and not config.http.insecure:
-        yield (
-            f"http.listen is {reachable[0]}, open to other hosts, and there is no auth.file: make tokens "
-            "(quorate token new) and set auth.file, or set http.insecure = true if whoever reaches it may do everything"
-        )
+    for name, addresses in (("http.listen", config.http.addresses), ("resp.listen", config.resp.addresses)):
+        reachable = [address for address in addresses if not address.is_loopback]
+        if reachable and not config.auth.file and not config.http.insecure:
+            yield (
+                f"{name} is {reachable[0]}, open to other hosts, and there is no auth.file: make tokens "
+                "(quorate token new) and set auth.file, or set http.insecure = true if whoever reaches it may do "
+                "everything"
+            )
     roles = config.auth.anonymous
     for name in dict.fromkeys(roles):
         if name not in anonymous_roles():
@@ -116,6 +129,7 @@ def _overlaps(config: Config) -> Iterator[str]:
     """Two addresses of which one takes the other's connections: only one of the two could be had."""
     every = [
         *(("http.listen", address) for address in config.http.addresses),
+        *(("resp.listen", address) for address in config.resp.addresses),
         *(("raft.listen", address) for address in config.raft.addresses),
     ]
     for (name, one), (other_name, other) in itertools.combinations(every, 2):

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from quorate.config.adapter_table import sink_names
-from quorate.config.address import Address, parse_addresses, parse_peers, told_address
+from quorate.config.address import Address, parse_address, parse_addresses, parse_peers, told_address
 from quorate.config.section import PORTABLE_INT_MAX, Section, about
 from quorate.security.roles import ROLES, RouteRole, highest
 from quorate.vote import ENTRY_BYTES_MAX
@@ -75,6 +75,34 @@ class Http(Section, frozen=True):
         return self.address_percent or (100 if self.hosts else 25)
 
 
+class Resp(Section, frozen=True):
+    listen: Annotated[
+        str,
+        about("host:port to serve Redis' protocol (RESP) on; empty: not at all; [::] takes IPv4 too", several=True),
+    ] = ""
+    advertise: Annotated[str, about("host:port by which cluster clients reach it; empty: resp.listen")] = ""
+    timeout_ms: Annotated[
+        int,
+        about("how long a command waits for its outcome; clients often wait for 5 s", ge=10, le=60_000),
+    ] = 3_000
+    allow_unkeyed: Annotated[
+        bool,
+        about("count commands without an id (HINCRBY, XADD without IDMP), which clients may send again by themselves"),
+    ] = False
+
+    @property
+    def addresses(self) -> list[Address]:
+        """None if it does not listen."""
+        return parse_addresses(self.listen) if self.listen else []
+
+    @property
+    def told(self) -> Address | None:
+        """What cluster clients are told; None if it does not listen."""
+        if self.advertise:
+            return parse_address(self.advertise)
+        return told_address(self.addresses) if self.listen else None
+
+
 def anonymous_roles() -> list[str]:
     return ["auto", *ROLES]
 
@@ -109,11 +137,11 @@ class Auth(Section, frozen=True):
         ),
     ] = 0
 
-    def anonymous_role(self, http: Http) -> RouteRole:
-        """What a caller without a token may do at a node that listens as `http` says."""
+    def anonymous_role(self, http: Http, resp: Resp) -> RouteRole:
+        """What a caller without a token may do at a node that listens as `http` and `resp` say."""
         if self.anonymous != ["auto"]:
             return highest(role for role in ROLES if role in self.anonymous)
-        if all(address.is_loopback for address in http.addresses):
+        if all(address.is_loopback for address in (*http.addresses, *resp.addresses)):
             return "vote" if http.hosts else "operate"
         return "operate" if http.insecure and not self.file else "public"
 

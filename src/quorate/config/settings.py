@@ -16,7 +16,7 @@ import msgspec
 
 from quorate.config.adapter_table import ADAPTERS
 from quorate.config.address import Address, parse_address, told_address
-from quorate.config.general import Auth, Flush, Http, Log, Node, Raft, Traces, Votes
+from quorate.config.general import Auth, Flush, Http, Log, Node, Raft, Resp, Traces, Votes
 from quorate.config.section import Scope, Section
 from quorate.config.sections.backup import ScheduledBackup
 from quorate.config.sections.consul import Consul
@@ -35,6 +35,7 @@ class Config(msgspec.Struct, frozen=True):
 
     node: Node = Node()
     http: Http = Http()
+    resp: Resp = Resp()
     auth: Auth = Auth()
     raft: Raft = Raft()
     votes: Votes = Votes()

@@ -29,12 +29,13 @@ TOKENS = {"auth.file": "tokens.toml"}
         ({**BEYOND, "http.insecure": "true", "auth.anonymous": "read"}, "read"),
         ({**BEYOND, **TOKENS, "auth.anonymous": "read,vote"}, "vote"),
         ({"auth.anonymous": "vote"}, "vote"),
+        ({"resp.listen": "10.0.0.1:6379", **TOKENS}, "public"),
         ({"auth.anonymous": ""}, "public"),
     ],
 )
 def test_what_needs_no_token_follows_from_who_can_ask(flags: Mapping[str, str], role: str) -> None:
     config = load(env={}, flags=flags).config
-    assert role == config.auth.anonymous_role(config.http)
+    assert role == config.auth.anonymous_role(config.http, config.resp)
 
 
 def test_the_readme_s_example_for_several_hosts_is_taken(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_the_readme_s_example_for_several_hosts_is_taken(tmp_path: Path) -> None
     file = tmp_path / "quorate.toml"
     file.write_text(example.replace("/etc/quorate", str(tmp_path)))
     config = load(file, env={}).config
-    assert "public" == config.auth.anonymous_role(config.http)
+    assert "public" == config.auth.anonymous_role(config.http, config.resp)
 
 
 def test_config_check_refuses_a_file_of_tokens_that_a_node_would_refuse(

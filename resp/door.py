@@ -1,0 +1,63 @@
+"""What the RESP door uses of its node, and what it counts."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from quorate.cluster.read.reads import Reads
+from quorate.cluster.replica import Replica
+from quorate.cluster.submit.submitter import Submitter
+from quorate.doors.access import Access
+from quorate.doors.connection_places import ConnectionPlaces
+from quorate.doors.limits import Limits
+from quorate.doors.reading import Places
+from quorate.doors.unsent import UnsentBytes
+
+
+@dataclass(slots=True)
+class RespCounts:
+    """Since the node started. Names of commands are those of the table, so their number is bounded."""
+
+    connections: int = 0  # now
+    commands: Counter[str] = field(default_factory=Counter)
+    failures: Counter[str] = field(default_factory=Counter)  # by the first word of the error
+    unknown_outcomes: int = 0  # for which a connection was closed
+    protocol_errors: int = 0
+    refused_connections: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterNode:
+    """A node as cluster clients are told of it. Its address is one that serves RESP."""
+
+    id: str
+    host: str
+    port: int
+    leads: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """Made once for a node. Used on the node's loop."""
+
+    node_id: str
+    version: str
+    replica: Replica
+    submitter: Submitter
+    reads: Reads
+    read_places: Places
+    access: Access
+    limits: Limits
+    places: ConnectionPlaces
+    unsent: UnsentBytes
+    nodes: Callable[[], Awaitable[Sequence[ClusterNode]]]
+    voters: Callable[[], int]
+    timeout_s: float
+    allow_unkeyed: bool = False
+    counts: RespCounts = field(default_factory=RespCounts)
+
+    @property
+    def majority(self) -> int:
+        return self.voters() // 2 + 1

@@ -1,0 +1,172 @@
+"""The commands that read tallies. A poll is a hash of its options there: HGETALL gives the votes of each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+
+from quorate.cluster.read.reads import Results
+from quorate.doors.bounds import check_poll
+from quorate.errors import Deleted, Invalid, UnknownPoll
+from quorate.resp.encoding import Raw, Simple, Value
+from quorate.resp.keys import key_of, pattern_of, read_key, text_of
+from quorate.resp.parsing import Command
+from quorate.resp.session import Session
+from quorate.security.caller import Caller
+from quorate.vote import normal_form
+from quorate.words import Level
+
+SCANNED, SCANNED_MAX = 10, 10_000  # keys of one SCAN, if it does not say; and at most
+OPTIONS_AT_ONCE = 2_000  # that are encoded before others have their turn: about a millisecond
+KEYS_AT_ONCE = 500  # that are compared with a pattern before others have their turn
+CURSOR_DIGITS = 19
+
+
+async def hgetall(session: Session, caller: Caller, command: Command) -> Value:
+    results = await _results(session, caller, command[1])
+    return Raw(await _encoded({} if results is None else results.results, session.protocol))
+
+
+async def hget(session: Session, caller: Caller, command: Command) -> Value:
+    (found,) = await _some(session, caller, command)
+    return found
+
+
+async def hmget(session: Session, caller: Caller, command: Command) -> Value:
+    return await _some(session, caller, command)
+
+
+async def hexists(session: Session, caller: Caller, command: Command) -> Value:
+    (found,) = await _some(session, caller, command)
+    return int(found is not None)
+
+
+async def hlen(session: Session, caller: Caller, command: Command) -> Value:
+    results = await _results(session, caller, command[1])
+    return 0 if results is None else len(results.results)
+
+
+async def hkeys(session: Session, caller: Caller, command: Command) -> Value:
+    results = await _results(session, caller, command[1])
+    return [] if results is None else [*results.results]
+
+
+async def hvals(session: Session, caller: Caller, command: Command) -> Value:
+    results = await _results(session, caller, command[1])
+    return [] if results is None else [str(votes) for votes in results.results.values()]
+
+
+async def xlen(session: Session, caller: Caller, command: Command) -> Value:
+    results = await _results(session, caller, command[1])
+    return 0 if results is None else results.total
+
+
+async def exists(session: Session, caller: Caller, command: Command) -> Value:
+    return sum([await _is_there(session, caller, key) for key in command[1:]])
+
+
+async def type_of(session: Session, caller: Caller, command: Command) -> Value:
+    return Simple("hash" if await _is_there(session, caller, command[1]) else "none")
+
+
+async def keys(session: Session, caller: Caller, command: Command) -> Value:
+    pattern = pattern_of(command[1])
+    found: list[Value] = []
+    for start, some in _pieces(_seen(session, caller)):
+        if start:
+            await asyncio.sleep(0)
+        found += [key_of(poll_id) for poll_id, _ in some if pattern.fullmatch("poll:" + poll_id)]
+    return found
+
+
+async def dbsize(session: Session, caller: Caller, command: Command) -> Value:
+    return len(_seen(session, caller))
+
+
+async def scan(session: Session, caller: Caller, command: Command) -> Value:
+    """The cursor is the number of the creation of the last poll that was looked at: later polls have higher ones."""
+    cursor = _number(command[1], "cursor")
+    pattern, count, of_type = pattern_of(b"*"), SCANNED, b"hash"
+    options = command[2:]
+    while options:
+        word, value, *options = (*options, b"") if len(options) == 1 else options
+        match word.upper():
+            case b"MATCH":
+                pattern = pattern_of(value)
+            case b"COUNT":
+                count = min(SCANNED_MAX, max(1, _number(value, "COUNT")))
+            case b"TYPE":
+                of_type = value
+            case _:
+                raise Invalid("SCAN takes MATCH, COUNT and TYPE")
+    polls = _seen(session, caller)
+    left = [poll for poll in polls if poll[1] > cursor]
+    some = left[:count]
+    if not cursor:  # polls of before creations were numbered
+        some = [poll for poll in polls if not poll[1]] + some
+    found: list[Value] = []
+    if of_type.lower() == b"hash":
+        found = [key_of(poll_id) for poll_id, _ in some if pattern.fullmatch("poll:" + poll_id)]
+    return [str(some[-1][1] if len(left) > count else 0), found]
+
+
+async def _encoded(results: Mapping[str, int], protocol: int) -> bytes:
+    """A map of options and votes, which Redis gives as texts."""
+    parts = [b"%%%d\r\n" % len(results) if protocol == 3 else b"*%d\r\n" % (2 * len(results))]
+    for number, (option, votes) in enumerate(results.items(), 1):
+        name, digits = option.encode(), b"%d" % votes
+        parts.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(digits), digits))
+        if not number % OPTIONS_AT_ONCE:
+            await asyncio.sleep(0)
+    return b"".join(parts)
+
+
+async def _results(session: Session, caller: Caller, key: bytes) -> Results | None:
+    """None: there is no such poll."""
+    poll_id, linearizable = read_key(key)
+    if poll_id is None:
+        return None
+    check_poll(caller, poll_id)
+    level: Level = "linearizable" if linearizable else session.level
+    try:
+        return await session.read(caller, level, session.door.reads.results(poll_id, level=level))
+    except (UnknownPoll, Deleted):
+        return None
+
+
+async def _some(session: Session, caller: Caller, command: Command) -> list[Value]:
+    """The votes of some options of a poll; None for those that it has not."""
+    names = [normal_form(text_of(name, "option")) for name in command[2:]]
+    results = await _results(session, caller, command[1])
+    if results is None:
+        return [None] * len(names)
+    return [None if (votes := results.results.get(name)) is None else str(votes) for name in names]
+
+
+async def _is_there(session: Session, caller: Caller, key: bytes) -> bool:
+    poll_id, linearizable = read_key(key)
+    if poll_id is None:
+        return False
+    check_poll(caller, poll_id)
+    level: Level = "linearizable" if linearizable else session.level
+    try:
+        await session.read(caller, level, session.door.reads.poll(poll_id, level=level))
+    except (UnknownPoll, Deleted):
+        return False
+    return True
+
+
+def _seen(session: Session, caller: Caller) -> list[tuple[str, int]]:
+    """The polls that the caller may see, oldest first, as this node knows them."""
+    return [poll for poll in session.door.replica.state.poll_keys() if caller.may_see(poll[0])]
+
+
+def _pieces(polls: list[tuple[str, int]]) -> Iterator[tuple[int, list[tuple[str, int]]]]:
+    for start in range(0, len(polls), KEYS_AT_ONCE):
+        yield start, polls[start : start + KEYS_AT_ONCE]
+
+
+def _number(text: bytes, what: str) -> int:
+    if not text.isdigit() or len(text) > CURSOR_DIGITS:
+        raise Invalid("invalid cursor" if what == "cursor" else f"{what} is no whole number")
+    return int(text)

@@ -1,0 +1,74 @@
+"""What a node knows of one client: who it is, how it wants to be answered, and the transaction that it is in."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from quorate.doors import reading
+from quorate.doors.reading import Consistency
+from quorate.errors import Invalid
+from quorate.resp.door import Door
+from quorate.resp.parsing import Command
+from quorate.security.caller import Caller
+from quorate.security.roles import RouteRole
+from quorate.words import Level
+
+T = TypeVar("T")
+QUEUED_MAX, QUEUED_BYTES_MAX = 10_000, 1024 * 1024  # of a transaction
+NAME_BYTES_MAX = 64
+_numbers = itertools.count(1)
+
+
+class Session:
+    """Of one connection."""
+
+    def __init__(self, door: Door, address: str) -> None:
+        self.door = door
+        self.address = address
+        self.number = next(_numbers)  # CLIENT ID
+        self.protocol = 2
+        self.name = ""
+        self.level: Level = "weak"
+        self.credentials: bytes | None = None
+        self.in_cluster = False  # it has asked which nodes there are, so it can be sent to another one
+        self.queued: list[Command] | None = None  # of a transaction
+        self.queued_bytes = 0
+        self.is_spoilt = False  # the transaction has a command that makes no sense
+        self.closes = False  # when its replies are sent
+
+    def admit(self, role: RouteRole) -> Caller:
+        """Raises `Unauthorized`, `Forbidden` or `OverRate`."""
+        return self.door.access.admit(role, self.address, self.credentials)
+
+    async def read(self, caller: Caller, level: Level, read: Coroutine[Any, Any, T]) -> T:
+        """The result of a read within the bounds of all reads."""
+        door = self.door
+        return await reading.within(door.replica, door.read_places, caller, Consistency(level), read)
+
+    # ---- transactions -----------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        if self.queued is not None:
+            raise Invalid("MULTI calls can not be nested")
+        self.queued, self.queued_bytes, self.is_spoilt = [], 0, False
+
+    def queue(self, command: Command) -> None:
+        assert self.queued is not None
+        self.queued_bytes += sum(map(len, command))
+        if len(self.queued) >= QUEUED_MAX or self.queued_bytes > QUEUED_BYTES_MAX:
+            self.is_spoilt = True
+            self.queued.clear()
+            raise Invalid(f"a transaction has at most {QUEUED_MAX:,} commands and {QUEUED_BYTES_MAX:,} bytes")
+        self.queued.append(command)
+
+    def end(self) -> list[Command]:
+        """The commands of the transaction, which is over."""
+        queued, self.queued = self.queued, None
+        return queued or []
+
+    def reset(self) -> None:
+        """As a new connection, but for its number."""
+        self.protocol, self.name, self.level, self.credentials = 2, "", "weak", None
+        self.in_cluster, self.queued = False, None

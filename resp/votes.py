@@ -1,0 +1,105 @@
+"""From `XADD key IDMP producer iid * option NAME [weight N]` to a vote, and from what became of it to a reply.
+
+Redis has this command since 8.6: an entry is added once for each pair of producer and iid in one key. Here that pair
+makes the vote's id, so a client that tries again by itself counts once. The id is a hash of the key, the producer and
+the iid, each with its length before it: no two of them can be taken for others.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from quorate.errors import Invalid
+from quorate.resp.encoding import bulk, failure
+from quorate.resp.keys import poll_of, text_of
+from quorate.vote import WEIGHT_MAX, Outcome, Rejection, Vote, check_vote
+
+ID_PREFIX = "resp:"  # over HTTP nobody meets such an id by chance
+ID_BYTES = 16
+NAME_BYTES_MAX = 1_024  # of a producer, or of an iid
+WEIGHT_DIGITS = len(str(WEIGHT_MAX))
+FORM = "XADD poll:ID IDMP PRODUCER IID * option NAME [weight N]"
+UNKEYED = f"clients send a command again by themselves, and this would count again: send {FORM}"
+CODES = {
+    Outcome.CONFLICT.reason: "CONFLICT",
+    Outcome.UNKNOWN_OPTION.reason: "NOOPTION",
+    Outcome.UNKNOWN_POLL.reason: "NOPOLL",
+    Outcome.CLOSED.reason: "CLOSED",
+    Outcome.EXPIRED_ID.reason: "EXPIREDID",
+    Outcome.TOO_LARGE.reason: "TOOLARGE",
+    Outcome.INVALID.reason: "ERR",
+    Outcome.DELETED.reason: "DELETED",
+}
+
+
+def read_vote(command: list[bytes], *, allow_unkeyed: bool) -> Vote:
+    """The vote of an XADD. Raises `Invalid` or `TooLarge`."""
+    producer: bytes | None
+    iid: bytes | None
+    if len(command) in (8, 10) and command[2].upper() == b"IDMP":
+        producer, iid, (entry_id, *fields) = command[3], command[4], command[5:]
+    else:
+        producer, iid, (entry_id, *fields) = _read_options(command, allow_unkeyed)
+    if entry_id != b"*":
+        raise Invalid(f"the id of the entry is {_shown(entry_id)}; give *, because the cluster gives it")
+    if len(fields) not in (2, 4) or fields[0].lower() != b"option":
+        raise Invalid(f"give the fields option and weight, in this order and no others: {FORM}")
+    vote = Vote(text_of(fields[1], "option"), None, poll_of(command[1]))
+    if len(fields) == 4:
+        if fields[2].lower() != b"weight":
+            raise Invalid(f"the second field is {_shown(fields[2])}; only weight may stand there: {FORM}")
+        vote.weight = weight_of(fields[3])
+    check_vote(vote)
+    if producer is not None and iid is not None:
+        vote.id = id_of(vote.poll, producer, iid)
+    return vote
+
+
+def _read_options(command: list[bytes], allow_unkeyed: bool) -> tuple[bytes | None, bytes | None, list[bytes]]:
+    """The producer, the iid, and the rest, of what has not the usual form."""
+    at = 2
+    pair: tuple[bytes, bytes] | tuple[None, None] = (None, None)
+    while at < len(command) and (word := command[at].upper()) != b"*":
+        if word == b"NOMKSTREAM":  # no vote makes a poll
+            at += 1
+        elif word == b"IDMP" and len(command) > at + 2:
+            pair, at = (command[at + 1], command[at + 2]), at + 3
+        elif word == b"IDMPAUTO":
+            raise Invalid(f"IDMPAUTO takes two equal votes of one producer for one: send {FORM}")
+        elif word in (b"MAXLEN", b"MINID", b"KEEPREF", b"DELREF", b"ACKED"):
+            raise Invalid(f"{word.decode()} is for streams, and polls keep all that was counted: send {FORM}")
+        else:
+            break
+    if len(command) <= at:
+        raise Invalid(f"the command ends too early: {FORM}")
+    if pair == (None, None) and not allow_unkeyed:
+        raise Invalid(UNKEYED)
+    return (*pair, command[at:])
+
+
+def id_of(poll: str | None, producer: bytes, iid: bytes) -> str:
+    """Without a poll the key is `votes`, which no key of a poll looks like."""
+    if not producer or not iid or len(producer) > NAME_BYTES_MAX or len(iid) > NAME_BYTES_MAX:
+        raise Invalid(f"producer and iid have 1 to {NAME_BYTES_MAX:,} bytes each")
+    key = b"votes" if poll is None else b"poll:" + poll.encode()
+    told = b"%d:%b%d:%b%d:%b" % (len(key), key, len(producer), producer, len(iid), iid)
+    return ID_PREFIX + blake2b(told, digest_size=ID_BYTES).hexdigest()
+
+
+def weight_of(text: bytes) -> int:
+    if not text.isdigit() or len(text) > WEIGHT_DIGITS:
+        raise Invalid(f"weight is {_shown(text)}; give a whole number from 1 to {WEIGHT_MAX:,}")
+    return int(text)
+
+
+def counted(version: int, place: int) -> bytes:
+    """The id of the entry, as Redis answers. `place`: of the vote, among those that were sent together with it."""
+    return bulk(b"%d-%d" % (version, place))
+
+
+def rejected(rejection: Rejection) -> bytes:
+    return failure(CODES.get(rejection.reason, "ERR"), rejection.detail)
+
+
+def _shown(word: bytes) -> str:
+    return repr(word[:40].decode("utf-8", "replace"))
