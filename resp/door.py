@@ -12,7 +12,7 @@ from quorate.cluster.submit.submitter import Submitter
 from quorate.doors.access import Access
 from quorate.doors.connection_places import ConnectionPlaces
 from quorate.doors.limits import Limits
-from quorate.doors.reading import Places
+from quorate.doors.reading import ReadingPlaces
 from quorate.doors.unsent import UnsentBytes
 
 
@@ -47,7 +47,7 @@ class Door:
     replica: Replica
     submitter: Submitter
     reads: Reads
-    read_places: Places
+    read_places: ReadingPlaces
     access: Access
     limits: Limits
     places: ConnectionPlaces

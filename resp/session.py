@@ -24,9 +24,9 @@ _numbers = itertools.count(1)
 class Session:
     """Of one connection."""
 
-    def __init__(self, door: Door, address: str) -> None:
+    def __init__(self, door: Door) -> None:
         self.door = door
-        self.address = address
+        self.address = ""  # the host that the connection comes from; "" where that is not known
         self.number = next(_numbers)  # CLIENT ID
         self.protocol = 2
         self.name = ""

@@ -7,7 +7,7 @@ import ast
 from quorate.crash_points import POINTS
 from tests.support.checkout import ROOT, tracked
 
-PRODUCT = ("cluster", "http", "ingest", "sinks", "src/quorate")
+PRODUCT = ("cluster", "http", "ingest", "resp", "sinks", "src/quorate")
 OWN = "src/quorate/crash_points.py"
 
 

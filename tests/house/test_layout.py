@@ -17,7 +17,7 @@ import pytest
 from quorate.cli import quorate
 from tests.support.checkout import ROOT, build_wheel, tracked
 
-PARTS = ("cluster", "http", "ingest", "sinks")
+PARTS = ("cluster", "http", "ingest", "resp", "sinks")
 LINES_MAX = 400
 WAITING = {"wait_for", "eventually", "let_pass"}  # the functions in tests that may sleep
 VAGUE = re.compile(r"(^|_)(utils?|managers?|helpers?|misc|common)(_|$)")

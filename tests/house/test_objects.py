@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.checkout import ROOT, tracked
 
-PRODUCT = ("cluster", "http", "ingest", "sinks", "src/quorate")
+PRODUCT = ("cluster", "http", "ingest", "resp", "sinks", "src/quorate")
 MAKERS = {"__init__", "__post_init__", "__new__", "__init_subclass__"}
 FOREIGN = "_SyncObj__"  # PySyncObj's private fields, which our subclass of it reads and sets
 

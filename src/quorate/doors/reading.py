@@ -28,7 +28,7 @@ class Consistency:
     wait_s: float = 2.0
 
 
-class Places(Protocol):
+class ReadingPlaces(Protocol):
     """Of the reads of a node that may take long."""
 
     @property
@@ -39,7 +39,7 @@ class Places(Protocol):
 
 
 async def within(
-    replica: Replica, places: Places, caller: Caller, consistency: Consistency, read: Coroutine[Any, Any, T]
+    replica: Replica, places: ReadingPlaces, caller: Caller, consistency: Consistency, read: Coroutine[Any, Any, T]
 ) -> T:
     """The result of the read. Raises `Stale` if a linearizable read hears from no majority in time, and `Overloaded` if
     the caller has too many reads that wait."""

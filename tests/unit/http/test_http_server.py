@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from quorate.doors import reading
 from quorate.doors.limits import Limits
 from quorate.errors import ConfigError
 from quorate.http import flask_loader, parse_pool, server
@@ -223,7 +222,7 @@ def test_no_leader_in_time_is_surely_not_counted(impatient: Node) -> None:
 
 @pytest.mark.parametrize("path", ["/polls/mood/results", "/polls/mood", "/polls"])
 def test_a_read_ends_when_no_majority_answers(node: Node, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reading, "MAJORITY_S", 0.01)
+    monkeypatch.setattr("quorate.doors.reading.MAJORITY_S", 0.01)
     monkeypatch.setattr(node.replica, "barrier", lambda: asyncio.sleep(TIMEOUT_S))
     answer = node.ask("GET", f"{path}?level=linearizable&wait=10ms")
     assert (503, "stale") == (answer.status, answer.json["type"])

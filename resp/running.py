@@ -1,0 +1,255 @@
+"""Runs the commands of one connection, one after the other, and puts their replies in order.
+
+While a command waits for its outcome, those behind it wait too. Votes that stand next to each other are cast together:
+whatever a client sends in one go is one round to the majority.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, cast
+
+from quorate.crash_points import crash_point
+from quorate.doors.bounds import check_votes
+from quorate.doors.by_hand import ByHand
+from quorate.doors.rates import take_votes
+from quorate.doors.unsent import BIG_BYTES
+from quorate.errors import Overloaded, QuorateError
+from quorate.resp.commands import BY_BYTES, XADD
+from quorate.resp.encoding import OK, QUEUED, Failure, Value, encode, failure
+from quorate.resp.failures import failure_of
+from quorate.resp.parsing import Command
+from quorate.resp.session import QUEUED_MAX, Session
+from quorate.resp.votes import counted, read_vote, rejected
+from quorate.vote import Tallied, Vote
+
+VOTES_AT_ONCE = 500  # of those that stand next to each other, outside a transaction
+VOTE = XADD.encode()
+XADD_SPEC = BY_BYTES[VOTE]
+NO_SUCH = "unknown command {}; COMMAND LIST tells those that this node has"
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """`has_room` says whether a big reply may be written, `go_on` is called when a command that waited is over."""
+
+    def __init__(self, session: Session, has_room: Callable[[int], bool], go_on: Callable[[], None]) -> None:
+        self.session, self.door = session, session.door
+        self._has_room, self._go_on = has_room, go_on
+        self.commands: deque[Command] = deque()
+        self.replies: list[bytes] = []
+        self.working: ByHand | asyncio.Task[None] | None = None  # the command that waits for its outcome
+        self._in_exec = 0  # commands of a transaction that are still to be run
+
+    def left(self) -> None:
+        """The client is gone."""
+        self.commands.clear()
+        if isinstance(self.working, asyncio.Task):
+            self.working.cancel()  # a read; votes go on, they may be on their way
+
+    def cut(self) -> None:
+        """Give up what waits."""
+        if isinstance(self.working, ByHand):
+            self.working.cut()
+
+    def next(self) -> None:
+        command = self.commands[0]
+        name = command[0].upper()
+        if self.session.queued is not None:
+            self.commands.popleft()
+            self._in_transaction(name, command)
+        elif name == VOTE:
+            self._votes()
+        else:
+            self.commands.popleft()
+            self._in_exec = max(0, self._in_exec - 1)
+            self._command(name, command)
+
+    def _command(self, name: bytes, command: Command) -> None:
+        if name == b"MULTI" and len(command) == 1:
+            self.session.begin()
+            self.replies.append(OK)
+            return
+        spec = BY_BYTES.get(name)
+        if spec is None or not spec.takes(command):
+            self._reply(_no_such(command))
+            return
+        self.door.counts.commands[spec.name] += 1
+        try:
+            answer = spec.run(self.session, self.session.admit(spec.role), command)
+        except QuorateError as error:
+            self._fail(error)
+            return
+        if asyncio.iscoroutine(answer):
+            self.working = asyncio.get_running_loop().create_task(self._wait_for(answer))
+        else:
+            self._reply(cast(Value, answer))
+
+    async def _wait_for(self, answer: Coroutine[Any, Any, Value]) -> None:
+        try:
+            self._reply(await answer)
+        except QuorateError as error:
+            self._fail(error)
+        except Exception:
+            log.exception("a command failed")
+            self._reply(Failure("ERR", "something failed inside this node; its log says what"))
+        self.working = None
+        self._go_on()
+
+    # ---- transactions -----------------------------------------------------------------------------------------------
+
+    def _in_transaction(self, name: bytes, command: Command) -> None:
+        session = self.session
+        if name == b"EXEC":
+            self._exec()
+        elif name == b"DISCARD":
+            session.end()
+            self.replies.append(OK)
+        elif name == b"RESET":
+            session.reset()
+            self.replies.append(b"+RESET\r\n")
+        else:
+            spec = BY_BYTES.get(name)
+            try:
+                if spec is None or not spec.takes(command):
+                    session.is_spoilt = True
+                    self._reply(_no_such(command))
+                elif not spec.in_transaction:
+                    session.is_spoilt = True
+                    self._reply(Failure("ERR", f"{spec.name} is not allowed in transactions"))
+                else:
+                    session.queue(command)
+                    self.replies.append(QUEUED)
+            except QuorateError as error:
+                self._fail(error)
+
+    def _exec(self) -> None:
+        """The replies of the queued commands, one after the other, are the array that answers EXEC."""
+        is_spoilt, queued = self.session.is_spoilt, self.session.end()
+        if is_spoilt:
+            self._reply(Failure("EXECABORT", "Transaction discarded because of previous errors."))
+            return
+        self.replies.append(b"*%d\r\n" % len(queued))
+        self._in_exec = len(queued)
+        self.commands.extendleft(reversed(queued))
+
+    # ---- votes ------------------------------------------------------------------------------------------------------
+
+    def _votes(self) -> None:
+        """Cast the votes that stand next to each other."""
+        at_most = min(self._in_exec, QUEUED_MAX) or VOTES_AT_ONCE
+        commands: list[Command] = []
+        while self.commands and len(commands) < at_most and self.commands[0][0].upper() == VOTE:
+            commands.append(self.commands.popleft())
+        self._in_exec = max(0, self._in_exec - len(commands))
+        self.door.counts.commands[XADD] += len(commands)
+        replies: list[bytes | None] = [None] * len(commands)  # None: of a vote that is cast
+        votes: list[Vote] = []
+        try:
+            caller = self.session.admit(XADD_SPEC.role)
+            for place, command in enumerate(commands):
+                try:
+                    if len(command) < -XADD_SPEC.arity:
+                        replies[place] = encode(_no_such(command), 2)
+                        continue
+                    vote = read_vote(command, allow_unkeyed=self.door.allow_unkeyed)
+                    check_votes(caller, (vote,))
+                    votes.append(vote)
+                except QuorateError as error:
+                    replies[place] = self._failure(error)
+            take_votes(caller, len(commands))
+        except QuorateError as error:
+            told = self._failure(error)
+            self.replies.extend(told if reply is None else reply for reply in replies)
+            return
+        if not votes:
+            self.replies.extend(cast("list[bytes]", replies))
+            return
+        self.working = cast_ = _Cast(self, replies)
+        cast_.run(self.door.submitter.cast(votes, timeout_s=self.door.timeout_s, share=caller.share))
+
+    def counted(self, replies: Sequence[bytes | None], tallied: Tallied) -> None:
+        """What became of votes that were cast together."""
+        crash_point("answer-before-send")
+        self.working = None
+        if not tallied.rejected:
+            for place, reply in enumerate(replies):
+                self.replies.append(counted(tallied.version, place) if reply is None else reply)
+        else:
+            self._some_rejected(replies, tallied)
+        self._go_on()
+
+    def _some_rejected(self, replies: Sequence[bytes | None], tallied: Tallied) -> None:
+        by_index = {rejection.index: rejected(rejection) for rejection in tallied.rejected}
+        index = 0
+        for place, reply in enumerate(replies):
+            if reply is None:
+                reply = by_index.get(index) or counted(tallied.version, place)
+                index += 1
+            self.replies.append(reply)
+
+    def not_counted(self, replies: Sequence[bytes | None], error: BaseException) -> None:
+        """None of the votes was counted, or it is not known."""
+        self.working = None
+        if isinstance(error, QuorateError) and error.definite:
+            told = self._failure(error)
+            self.replies.extend(told if reply is None else reply for reply in replies)
+            self._go_on()
+        else:
+            self._close_without_answer(error)
+
+    # ---- replies ----------------------------------------------------------------------------------------------------
+
+    def _reply(self, value: Value) -> None:
+        if isinstance(value, Failure):
+            self.door.counts.failures[value.code] += 1
+        data = encode(value, self.session.protocol)
+        if len(data) > BIG_BYTES and not self._has_room(len(data)):
+            data = self._failure(Overloaded("too many replies wait to be read at this node; try again in a moment"))
+        self.replies.append(data)
+
+    def _fail(self, error: QuorateError) -> None:
+        if error.definite:
+            self.replies.append(self._failure(error))
+        else:
+            self._close_without_answer(error)
+
+    def _failure(self, error: QuorateError) -> bytes:
+        told = failure_of(error)
+        self.door.counts.failures[told.code] += 1
+        return failure(told.code, told.text)
+
+    def _close_without_answer(self, error: BaseException) -> None:
+        """The outcome is not known. The client tries again, and counts once by its id."""
+        if not isinstance(error, QuorateError):
+            log.error("votes failed", exc_info=error)
+        self.door.counts.unknown_outcomes += 1
+        self.session.closes = True
+        self._go_on()
+
+
+class _Cast(ByHand):
+    """Votes that are on their way."""
+
+    __slots__ = ("_replies", "_runner")
+
+    def __init__(self, runner: Runner, replies: Sequence[bytes | None]) -> None:
+        super().__init__()
+        self._runner, self._replies = runner, replies
+
+    def ended(self, value: Any) -> None:
+        self._runner.counted(self._replies, value)
+
+    def failed(self, error: BaseException) -> None:
+        self._runner.not_counted(self._replies, error)
+
+
+def _no_such(command: Command) -> Failure:
+    name = command[0][:64].decode("utf-8", "replace")
+    if command[0].upper() in BY_BYTES:
+        return Failure("ERR", f"wrong number of arguments for '{name.lower()}' command")
+    return Failure("ERR", NO_SUCH.format(repr(name)))
