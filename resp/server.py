@@ -32,12 +32,7 @@ class RespServer:
         self._empty = asyncio.Event()
 
     async def start(self, addresses: Sequence[tuple[str, int]]) -> int:
-        """Listen on all addresses; without any, do nothing, and return 0.
-
-        Returns the port of the first (port 0 takes a free one). Raises `ConfigError`.
-        """
-        if not addresses:
-            return 0
+        """Listen on all addresses. Returns the port of the first (port 0 takes a free one). Raises `ConfigError`."""
         sockets = await listen_on(addresses, PURPOSE)
         self.listening = [shown(sock) for sock in sockets]
         self._sweep()

@@ -229,12 +229,14 @@ class Node:
         """The parts in the order in which they start. They stop in the reverse order."""
         http, consul_s = self.config.http, self.config.consul.timeout_ms / 1000
         thread_s = 4 * consul_s + 1 + STOP_SPARE_S  # a thread that talks to Consul ends after a few calls at most
+        drain_s = http.drain_s + STOP_SPARE_S
+        resp = [addresses] if (addresses := self.config.resp.addresses) else []
         parts = [
             *([] if self.tracer is None else [Part("the traces", stop=self.tracer.stop)]),
             Part("the tokens", start=self.tokens.start, stop=self.tokens.stop),
             *([] if self.tls is None else [Part("the certificate", start=self.tls.start, stop=self.tls.stop)]),
             Part("HTTP", start=partial(self.http.start, http.addresses)),
-            Part("RESP", start=partial(self.resp.start, self.config.resp.addresses)),
+            *(Part("RESP", start=partial(self.resp.start, addresses)) for addresses in resp),
             Part("the replica", start=self._start_replica, stop=self.replica.stop),
             Part("the submitter", stop=self.submitter.stop),
             Part("the age of reads", start=self.reads.staleness.start, stop=self.reads.staleness.stop),
@@ -247,9 +249,9 @@ class Node:
             Part(
                 "HTTP's requests",
                 stop=partial(self.http.stop, http.drain_s),
-                stop_s=http.drain_s + STOP_SPARE_S,
+                stop_s=drain_s,
             ),
-            Part("RESP's commands", stop=partial(self.resp.stop, http.drain_s), stop_s=http.drain_s + STOP_SPARE_S),
+            *(Part("RESP's commands", stop=partial(self.resp.stop, http.drain_s), stop_s=drain_s) for _ in resp),
             *(Part(source.name, start=source.start, stop=source.stop) for source in self.sources),
         ]
         if self.registration is not None:
