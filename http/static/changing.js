@@ -25,7 +25,7 @@ export async function change(method, path, body, { again = () => {}, isMade = ()
 
 async function tried(method, path, body, { again, isMade, waitMs, isOnce }) {
   const sent = { method, body: JSON.stringify(body), headers: { "Content-Type": "application/json" } };
-  const end = Date.now() + TRY_FOR_MS;
+  const end = performance.now() + TRY_FOR_MS; // the reader's clock may be set meanwhile
   let isUnknown = false; // a try that got no clear answer may have had its effect, whatever the later ones say
   for (let tries = 1; ; tries++) {
     let why = "this node does not answer";
@@ -40,7 +40,7 @@ async function tried(method, path, body, { again, isMade, waitMs, isOnce }) {
     } catch {
       isUnknown = true;
     }
-    if (isOnce || Date.now() > end) return { why, isUnknown };
+    if (isOnce || performance.now() > end) return { why, isUnknown };
     again();
     await sleep(Math.min(300 * tries, 2000));
   }

@@ -150,9 +150,12 @@ function newPoll(state) {
   return { id, title, options: lines(), state, closes_at: moment(), write_ins: fields.write_ins.checked };
 }
 
+// Only what was changed here is sent: another tab may have changed the rest.
 function edits() {
+  const title = fields.title.value.trim();
+  const renaming = title === edited.title.trim() ? {} : { title };
   const closing = fields.closes_at.value === local(edited.closes_at) ? {} : { closes_at: moment() };
-  return { title: fields.title.value.trim(), add_options: lines(), ...closing };
+  return { ...renaming, add_options: lines(), ...closing };
 }
 
 const lines = () => fields.options.value.split("\n").map((line) => line.trim()).filter(Boolean);

@@ -22,7 +22,7 @@ const DONE = { add: "added", remove: "removed", replace: "replaced", update: "mo
 
 let tell = () => {};
 let members = []; // as the log has them
-let askedAt = 0;
+let askedAt = -Infinity; // by a clock that nobody sets
 let kind = "add";
 let isSending = false;
 
@@ -33,8 +33,8 @@ export function operate(say) {
 export async function drawMembers({ leader }) {
   if (!may("operate")) return;
   $("hand-over").disabled = !leader;
-  if (Date.now() - askedAt < EVERY_MS) return;
-  askedAt = Date.now();
+  if (performance.now() - askedAt < EVERY_MS) return;
+  askedAt = performance.now();
   try {
     const answer = await ask("/members");
     if (answer.ok) draw((await answer.json()).members);
@@ -74,7 +74,7 @@ async function remove(id) {
 }
 
 function conclude(action, id, got) {
-  askedAt = 0;
+  askedAt = -Infinity;
   if (got.isDone) draw(got.said.members ?? members);
   tell(got.isDone ? `${DONE[action]}: ${id}` : refusal(got));
 }

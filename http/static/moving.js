@@ -48,6 +48,7 @@ export async function suspect() {
 }
 
 async function look(since) {
+  const begun = performance.now(); // the reader's clock may be set meanwhile
   for (;;) {
     const asked = origin();
     const places = [{ id: home, url: location.origin }, ...others.map(({ id, http }) => ({ id, url: new URL(http).origin }))];
@@ -56,7 +57,7 @@ async function look(since) {
     const isHere = await here;
     if (isHere === "ready") return tellPlace();
     const ready = await found;
-    const isPatient = isHere === "answers" && Date.now() - since < PATIENT_MS;
+    const isPatient = isHere === "answers" && performance.now() - begun < PATIENT_MS;
     if (ready && !isPatient) return go(ready, isHere, since);
     if (isHere === "answers" && !isPatient) return tellPlace(); // no node does better
     if (isHere === "silent") {

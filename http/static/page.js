@@ -20,6 +20,7 @@ const RECONNECT_MS = 2000;
 const RANKS = ["open", "draft", "closed", "archived"]; // in this order they stand on the page
 
 const $ = (id) => document.getElementById(id);
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const make = (id) => $(id).content.firstElementChild.cloneNode(true);
 
 // randomUUID is only there on https and localhost; the page is also read by a bare address.
@@ -35,7 +36,7 @@ function say(words) {
 
 // ---- polls ----
 
-// id -> {tally, writeIns, places (null: not known yet), fetching, card, rows, limit and sought of its options, isDrawn}
+// id -> {tally, writeIns, places (null: not known yet), fetching, again, card, rows, limit and sought of its options, isDrawn}
 const polls = new Map();
 let drawing = false;
 let pollsShown = POLLS_STEP;
@@ -85,8 +86,8 @@ async function fetchDefinition(id) {
     drawSoon();
   } catch { // no answer, or a refusal, which has no options; until there is one, nobody can write in
     await tokenGiven();
-    poll.again = false;
-    setTimeout(fetchDefinition, RECONNECT_MS, id);
+    await sleep(RECONNECT_MS);
+    poll.again = true;
   }
   poll.fetching = false;
   if (poll.again) fetchDefinition(id);

@@ -4,7 +4,9 @@ const SVG = "http://www.w3.org/2000/svg";
 const ABOVE = 15; // for the words at the top
 const BELOW = 18; // for the names of moments
 const LABEL_EVERY_PX = 84;
+const HALF_LABEL_PX = 38;
 const WORDS_PX = 64; // for the words in a gap
+const HOUR_MS = 3_600_000;
 const NICE_MS = [15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800].map((s) => s * 1000);
 
 const seconds = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
@@ -50,17 +52,20 @@ function drawGap(svg, from, to, bottom, words) {
 function drawMoments(svg, begin, end, x, height) {
   const width = x(end);
   const everyMs = NICE_MS.find((each) => (end - begin) / each * LABEL_EVERY_PX <= width) ?? NICE_MS.at(-1);
-  const offsetMs = new Date(end).getTimezoneOffset() * 60_000;
-  for (let at = Math.ceil((begin - offsetMs) / everyMs) * everyMs + offsetMs; at <= end; at += everyMs) {
+  const shiftMs = offsetMs(end);
+  for (let wall = Math.ceil((begin - shiftMs) / everyMs) * everyMs; wall <= end - shiftMs + HOUR_MS; wall += everyMs) {
+    const at = wall + offsetMs(wall + shiftMs); // summer time may have begun or ended since
     const place = x(at);
-    const anchor = place < 24 ? "start" : place > width - 24 ? "end" : "middle";
-    add(svg, "text", { class: "axis", x: place, y: height - 4, "text-anchor": anchor }, nameOf(at, everyMs));
+    if (place < HALF_LABEL_PX || place > width - HALF_LABEL_PX) continue;
+    add(svg, "text", { class: "axis", x: place, y: height - 4, "text-anchor": "middle" }, nameOf(at, everyMs));
   }
 }
 
+const offsetMs = (at) => new Date(at).getTimezoneOffset() * 60_000;
+
 function nameOf(at, everyMs) {
   if (everyMs < 60_000) return seconds.format(at);
-  const isMidnight = everyMs >= 3_600_000 && new Date(at).getHours() === 0;
+  const isMidnight = everyMs >= HOUR_MS && new Date(at).getHours() === 0;
   return (everyMs >= 86_400_000 || isMidnight ? day : clock).format(at);
 }
 

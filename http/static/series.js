@@ -12,6 +12,7 @@ export const RANGES = [
 const BINS = 60; // or fewer, for votes a minute
 const MINUTE_MS = 60_000;
 const SOON_MS = 2000;
+const HEARD_A_STEP = 5; // so many moments are kept of what is heard in the time of a step: more could not be told apart
 
 export class Series {
   constructor(id) {
@@ -20,13 +21,14 @@ export class Series {
     this.recorded = null; // null: not known yet
     this.recordedGaps = [];
     this.heard = [];
-    this.aheadMs = 0; // of this browser's clock, that of the node
+    this.aheadMs = performance.timeOrigin; // of a clock that nobody sets, that of the node
     this.loadedMs = -Infinity;
+    this.isRefused = false; // the last time; then what time it is may not be known
     this.asked = 0;
   }
 
   get now() {
-    return Date.now() + this.aheadMs;
+    return performance.now() + this.aheadMs;
   }
 
   get isKnown() {
@@ -41,7 +43,7 @@ export class Series {
   // Steps are at the same moments each time, so that the chart does not tremble; the first answer says what time it is.
   get from() {
     const stepMs = this.range.stepMs;
-    return this.recorded ? new Date(Math.floor((this.now - this.range.longMs) / stepMs) * stepMs).toISOString() : this.range.from;
+    return this.recorded && !this.isRefused ? new Date(Math.floor((this.now - this.range.longMs) / stepMs) * stepMs).toISOString() : this.range.from;
   }
 
   // Whether there is a history. Without an answer what was known before stays.
@@ -52,6 +54,7 @@ export class Series {
     let answer;
     try {
       answer = await ask(`/polls/${encodeURIComponent(this.id)}/history?from=${this.from}&step=${range.stepMs / 1000}s`);
+      this.isRefused = !answer.ok;
       if (!answer.ok) return answer.status !== 404;
       answer = await answer.json();
     } catch {
@@ -70,18 +73,22 @@ export class Series {
       options: new Map(options.map(([name, votes]) => [name, votes[i]])),
     }));
     this.recordedGaps = answer.gaps.map(({ from, to }) => [Date.parse(from), Date.parse(to)]);
-    this.aheadMs = Date.parse(answer.now) - Date.now();
+    this.aheadMs = Date.parse(answer.now) - performance.now();
     const last = this.recorded.at(-1);
     // A node that does not know what is counted now is not told better by its own events.
-    this.heard = !last || last.total === null ? [] : this.heard.filter(({ at }) => at > last.at);
+    this.heard = !last || last.total === null ? [] : this.heard.filter(({ at }) => at > last.at && at <= this.now);
   }
 
   // The stream is open, so the poll has this now.
   hear({ total, results }) {
     const last = this.recorded?.at(-1);
     if (!last || last.total === null || this.now <= last.at) return;
+    const { longMs, stepMs } = this.range;
     const options = new Map([...last.options.keys()].map((name) => [name, results[name] ?? null]));
+    const isClose = this.heard.length > 1 && this.now - this.heard.at(-2).at < stepMs / HEARD_A_STEP;
+    if (isClose) this.heard.pop();
     this.heard.push({ at: this.now, total, options });
+    if (this.heard[0].at < this.now - longMs) this.heard.shift();
   }
 
   gaps() {

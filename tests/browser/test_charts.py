@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -103,6 +104,27 @@ def test_each_moment_is_told_by_keyboard_and_as_a_table(cluster: Cluster, polls:
     expect(slider).to_be_hidden()
 
 
+@pytest.mark.parametrize("hours", [2, -2])
+def test_a_chart_goes_on_when_the_readers_clock_is_set(
+    hours: int, cluster: Cluster, polls: Polls, pages: Pages
+) -> None:
+    mood = polls.make(["happy", "sad"])
+    polls.vote(mood, "happy", 3)
+    page = pages.open("about:blank")
+    page.clock.install()
+    page.goto(cluster.nodes[0].url)
+    found = recorded(page, mood, 3)
+    expect(found.locator(".totals .series")).to_have_count(3)
+    page.clock.set_system_time(page.evaluate(f"Date.now() / 1000 + {hours} * 3_600"))
+    polls.vote(mood, "sad", 40)
+    expect(found.locator(".moment")).to_contain_text("now: 43 votes")
+    with page.expect_response("**/history?*") as answer:
+        page.clock.run_for(16_000)
+    assert 200 == answer.value.status
+    expect(found.locator(".totals .series")).to_have_count(3)
+    expect(found.locator(".moment")).to_contain_text("now: 43 votes")
+
+
 def test_a_draft_has_no_chart_and_neither_has_a_poll_of_a_node_that_records_nothing(
     cluster: Cluster, polls: Polls, pages: Pages
 ) -> None:
@@ -148,6 +170,71 @@ def made_of(pages: Pages, cluster: Cluster, call: str, *arguments: Any) -> Any:
     return page.evaluate(
         f"async (given) => {{ const all = await import('/static/series.js'); return all.{call}(...given); }}", arguments
     )
+
+
+def test_what_is_heard_is_bounded_while_no_history_comes(cluster: Cluster, pages: Pages) -> None:
+    """A second is told apart from the next one only where the steps are short."""
+    page = pages.open(cluster.nodes[0].url)
+    for place, least, most in [(0, 800, 1_000), (3, 50, 100)]:
+        seen = page.evaluate(
+            """async (place) => {
+                const { RANGES, Series } = await import("/static/series.js");
+                const series = new Series("p");
+                series.range = RANGES[place];
+                let now = 1e12;
+                Object.defineProperty(series, "now", { get: () => now });
+                series.recorded = [{ at: now, total: 0, options: new Map([["a", 0]]) }];
+                for (let votes = 1; votes <= 20_000; votes++) {
+                    now += 1000;
+                    series.hear({ total: votes, results: { a: votes } });
+                }
+                return [series.heard.length, series.points().at(-1).total];
+            }""",
+            place,
+        )
+        assert 20_000 == seen[1]
+        assert least <= seen[0] <= most
+
+
+NAMES = """async ({ begin, end, width }) => {
+    const { beginPlot } = await import("/static/plot.js");
+    const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+    Object.assign(svg.style, { display: "block", width: `${width}px`, height: "72px" });
+    document.querySelector("main").append(svg);
+    const { x } = beginPlot(svg, { begin, end, high: 1, gaps: [], names: true });
+    const names = [...svg.querySelectorAll(".axis")].map((text) => {
+        const { x: left, width } = text.getBBox();
+        return [left, left + width, text.textContent];
+    });
+    svg.remove();
+    return names;
+}"""
+
+
+@pytest.mark.parametrize("locale", ["en-US", "de-DE"])
+def test_the_names_of_moments_lie_beside_each_other(locale: str, cluster: Cluster, pages: Pages) -> None:
+    """Wherever the chart begins, on a wide and on a narrow screen."""
+    page = pages.open(cluster.nodes[0].url, locale=locale)
+    for width in (300, 790):
+        for second in range(0, 60, 3):
+            begin = 1_790_000_000_000 + second * 1_000
+            for long_s in (90, 900, 3_600, 86_400, 604_800):
+                names = page.evaluate(NAMES, {"begin": begin, "end": begin + long_s * 1_000, "width": width})
+                assert names
+                assert names[0][0] >= 0
+                assert names[-1][1] <= width
+                assert all(left[1] < right[0] for left, right in pairwise(names)), names
+
+
+def test_a_day_begins_at_midnight_also_behind_the_change_to_summer_time(cluster: Cluster, pages: Pages) -> None:
+    """In Berlin that was on Sunday, 29 March 2026."""
+    page = pages.open(cluster.nodes[0].url, locale="en-GB", timezone_id="Europe/Berlin")
+    begin, end = page.evaluate("[Date.parse('2026-03-25T12:00:00'), Date.parse('2026-04-01T12:00:00')]")
+    names = page.evaluate(NAMES, {"begin": begin, "end": end, "width": 800})
+    days = {text: (left + right) / 2 for left, right, text in names}
+    assert ["Thu 26", "Fri 27", "Sat 28", "Sun 29", "Mon 30", "Tue 31", "Wed 1"] == list(days)
+    midnight = page.evaluate("Date.parse('2026-03-28T00:00:00')")
+    assert days["Sat 28"] == pytest.approx((midnight - begin) / (end - begin) * 800, abs=1)
 
 
 def points(*totals: int | None) -> list[dict[str, Any]]:

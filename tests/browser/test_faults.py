@@ -9,6 +9,7 @@ from playwright.sync_api import Route, expect
 from tests.browser.conftest import NODES_DIE, Pages
 from tests.browser.polls import Polls, card, counts, option
 from tests.support.cluster import Cluster
+from tests.support.waiting import wait_for
 
 LOST = "this node does not answer; trying again"
 
@@ -184,3 +185,53 @@ def test_a_definition_that_could_not_be_had_is_asked_for_again(cluster: Cluster,
     free = polls.make(["yes"], write_ins=True)
     expect(card(page, free).get_by_label("Another option")).to_be_visible()
     assert [url for url in refused if free in url]
+
+
+def test_a_definition_that_is_refused_is_asked_for_no_oftener_because_votes_come(
+    cluster: Cluster, polls: Polls, pages: Pages
+) -> None:
+    """Else a node that is too busy would be asked the more, the more it has to do."""
+    mood = polls.make(["happy", "sad"])
+    page = pages.open("about:blank", expected=("status of 429",))
+    page.clock.install()
+    asked: list[str] = []
+
+    def refuse(route: Route) -> None:
+        asked.append(route.request.url)
+        route.fulfill(status=429, content_type="application/problem+json", body="{}")
+
+    page.route(f"**/polls/{mood}?level=none", refuse)
+    page.goto(cluster.nodes[0].url)
+    expect(counts(page, mood)).to_have_text(["0", "0"])
+    page.clock.pause_at(page.evaluate("Date.now() / 1000 + 1"))
+    asked.clear()
+    passed_ms = 0
+    for votes in range(1, 13):
+        polls.vote(mood, "happy")
+        while counts(page, mood).first.text_content() != str(votes):
+            page.clock.run_for(20)
+            passed_ms += 20
+    assert len(asked) <= 1 + passed_ms / 2_000
+
+
+def test_the_page_goes_on_when_the_readers_clock_is_set_back(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    """A vote that is refused is given up, and the members are asked for again."""
+    mood = polls.make(["happy", "sad"])
+    page = pages.open("about:blank", expected=("status of 503",))
+    page.clock.install()
+    page.route("**/votes", lambda route: route.fulfill(status=503, json={"definite": True, "detail": "it is busy"}))
+    page.goto(cluster.nodes[0].url)
+    page.get_by_text("The cluster in detail").click()
+    expect(page.locator("#members tbody tr")).to_have_count(3)
+    option(page, mood, "happy").get_by_role("button").click()
+    expect(page.locator("#toast")).to_have_text("no answer yet, trying again: happy")
+    page.clock.set_system_time(page.evaluate("Date.now() / 1000 - 3_600"))
+    with page.expect_response("**/members"):
+        page.clock.run_for(6_000)
+
+    def is_given_up() -> bool:
+        page.clock.run_for(1_000)
+        return "trying again" not in (page.locator("#toast").text_content() or "")
+
+    wait_for("the vote is given up", is_given_up)
+    expect(page.locator("#toast")).to_have_text("not counted: it is busy")

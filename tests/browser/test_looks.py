@@ -120,3 +120,66 @@ def test_a_text_from_right_to_left_has_its_card_so(cluster: Cluster, polls: Poll
     assert begins(".count") < begins("bdi")
     assert begins(".total") == begins(".options")
     assert "ltr" == shown.locator(".total").evaluate("total => getComputedStyle(total).direction")
+
+
+def test_the_buttons_of_a_member_are_whole_on_a_narrow_screen(cluster: Cluster, pages: Pages) -> None:
+    page = pages.open("about:blank", viewport={"width": NARROW, "height": 740})
+    members = [
+        {"id": "n1", "raft": "127.0.0.1:20583", "voter": True},
+        {"id": "n2", "raft": "votes-2.eu-central.example.internal:20583", "voter": False},
+    ]
+    page.route("**/members", lambda route: route.fulfill(json={"members": members}))
+    page.goto(cluster.nodes[0].url)
+    page.get_by_text("The cluster in detail").click()
+    table = page.get_by_role("region", name="Members")
+    expect(table.get_by_role("button")).to_have_count(6)
+    edges = table.bounding_box()
+    assert edges
+    for button in table.get_by_role("button").all():
+        box = button.bounding_box()
+        assert box
+        assert box["x"] + box["width"] <= edges["x"] + edges["width"]
+        assert box["height"] < box["width"], "its word is in one piece"
+    assert table.evaluate("table => table.scrollWidth <= table.clientWidth")
+
+
+def test_with_the_readers_own_colours_bars_lines_and_words_are_seen(
+    cluster: Cluster, polls: Polls, pages: Pages
+) -> None:
+    mood = polls.make(["happy", "sad"])
+    polls.vote(mood, "happy", 3)
+    page = pages.open(cluster.nodes[0].url, forced_colors="active", color_scheme="dark")
+    canvas = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    text = page.evaluate("getComputedStyle(document.body).color")
+
+    def style(selector: str, name: str) -> str:
+        found: str = page.locator(selector).first.evaluate(f"one => getComputedStyle(one).{name}")
+        return found
+
+    expect(card(page, mood).locator(".totals .series.of2")).to_be_attached()
+    for selector in (".bar", ".nodes .dot"):
+        assert style(selector, "backgroundColor") != canvas, selector
+    assert style("#toast", "borderTopStyle") == "solid"
+    for selector in (".series.all", ".series.of1", ".series.of2"):
+        assert text == style(selector, "stroke"), selector
+    assert text == style(".axis", "fill")
+
+
+@pytest.mark.parametrize("path", ["/", "/table"])
+def test_on_paper_there_is_dark_on_light_and_nothing_to_click(
+    path: str, cluster: Cluster, polls: Polls, pages: Pages
+) -> None:
+    mood = polls.make(["happy", "sad"], write_ins=True)
+    polls.vote(mood, "happy", 3)
+    page = pages.open(f"{cluster.nodes[0].url}{path}", color_scheme="dark")
+    expect(page.get_by_text("3 votes").first).to_be_visible()
+    page.emulate_media(media="print", color_scheme="dark")
+    color, ground = page.evaluate("[getComputedStyle(document.body)].map((of) => [of.color, of.backgroundColor])[0]")
+    assert ("rgb(29, 36, 34)", "rgb(255, 255, 255)") == (color, ground)
+    expect(page.get_by_text("happy").first).to_be_visible()
+    for kind in ("searchbox", "textbox"):
+        expect(page.get_by_role(kind)).to_have_count(0)
+    for words in ("New poll", "Close", "Vote", "Copy", "15 min"):
+        expect(page.get_by_role("button", name=words, exact=True)).to_have_count(0)
+    if path == "/":
+        assert "exact" == page.locator(".bar").first.evaluate("bar => getComputedStyle(bar).printColorAdjust")

@@ -107,3 +107,20 @@ def test_a_change_whose_answer_was_lost_is_made_once_and_said_to_be_made(
     confirm(page, "Delete")
     expect(page.locator("#toast")).to_have_text(f"deleted: {mood}")
     assert 3 == len(lost)
+
+
+def test_two_tabs_that_edit_one_poll_lose_nothing_of_each_other(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    """Each sends only what its reader has changed."""
+    mood = polls.make(["yes", "no"], title="Mood")
+    first, second = pages.open(cluster.nodes[0].url), pages.open(cluster.nodes[1].url)
+    for page in (first, second):
+        press(page, "Edit", "Mood")
+        expect(page.get_by_role("dialog")).to_be_visible()
+    first.get_by_role("dialog").get_by_label("Title").fill("Mood of today")
+    first.get_by_role("button", name="Save").click()
+    expect(card(first, "Mood of today")).to_be_visible()
+    second.get_by_role("dialog").get_by_label("More options").fill("perhaps")
+    second.get_by_role("button", name="Save").click()
+    for page in (first, second):
+        expect(names(page, "Mood of today")).to_have_text(["yes", "no", "perhaps"])
+    assert "Mood of today" == cluster.nodes[0].get(f"/polls/{mood}?level=linearizable")["title"]
