@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from quorate.cli.busy import waiting
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import echo
 from quorate.cli.refusals import in_own_words
+from quorate.cli.settings import warn
 from quorate.errors import QuorateError
 from quorate.words import LEVELS
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 TOKEN = "quorate.token"  # where the context of a command keeps it
 CA = "quorate.ca"
+WARNED = "quorate.warned"
 UNREACHED_S = 2.0  # if no node can be reached at all, do not wait as long as for an election
 
 
@@ -87,6 +90,16 @@ def _from_consul(ctx: click.Context, nodes: list[str], consul: str | None) -> li
         return nodes_in_consul(consul)
     except ConfigError as error:
         raise error if by_flag else ConfigError(f"QUORATE_CONSUL: {error.detail}") from None
+
+
+def _warn_of_variables(ctx: click.Context) -> None:
+    """Once, though a group and its command both ask nodes."""
+    if ctx.meta.setdefault(WARNED, False) or not any(name.startswith("QUORATE_") for name in os.environ):
+        return
+    from quorate.config.environment import unknown_to_commands
+
+    ctx.meta[WARNED] = True
+    warn(unknown_to_commands(os.environ))
 
 
 def token_option(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -160,7 +173,9 @@ def asks_nodes(timeout_s: float = 10.0) -> Callable[[Callable[..., Any]], Callab
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(command)
         def asking(*arguments: Any, nodes: list[str], consul: str | None, **others: Any) -> Any:
-            found = _from_consul(click.get_current_context(), nodes, consul)
+            context = click.get_current_context()
+            _warn_of_variables(context)
+            found = _from_consul(context, nodes, consul)
             try:
                 return command(*arguments, nodes=found, **others)
             except QuorateError as error:

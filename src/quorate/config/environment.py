@@ -16,10 +16,11 @@ from quorate.config.settings import SETTINGS, Setting, section_names
 
 PREFIX = "QUORATE_"
 # Variables that the commands, the scripts and the tests read themselves.
+OF_COMMANDS = ("QUORATE_NODES", "QUORATE_CONSUL", "QUORATE_TOKEN_FILE", "QUORATE_CA", "QUORATE_CONFIG")
 NOT_SETTINGS = {
-    *("QUORATE_NODES", "QUORATE_CONSUL", "QUORATE_TOKEN_FILE", "QUORATE_CONFIG"),
-    *("QUORATE_TIMEOUT", "QUORATE_TRACEBACK", "QUORATE_PYTHON", "QUORATE_REQUIRE_SERVICES", "QUORATE_SERVICES_DIR"),
-    *("QUORATE_CHROMIUM", "QUORATE_SEED", "QUORATE_SEEDS"),
+    *OF_COMMANDS,
+    *("QUORATE_TRACEBACK", "QUORATE_PYTHON", "QUORATE_REQUIRE_SERVICES", "QUORATE_SERVICES_DIR"),
+    *("QUORATE_SERVICES_FETCH", "QUORATE_SERVICES_NSQ_DURABLE", "QUORATE_CHROMIUM", "QUORATE_SEED", "QUORATE_SEEDS"),
 }
 TESTS_PREFIX = "QUORATE_TEST_"
 # https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables. `…_PORT` alone may be
@@ -32,11 +33,14 @@ SHOWN_MAX = 3
 
 @dataclass(frozen=True, slots=True)
 class Variables:
-    """`found`: each setting that the environment sets, with its variable."""
+    """`found`: each setting that the environment sets, with its variable. `typos`: a variable, and what it means."""
 
     found: list[tuple[Setting, str]]
-    typos: list[str]
+    typos: list[tuple[str, str]]
     foreign: list[str]
+
+    def refusals(self) -> list[str]:
+        return [f"environment: {variable} is not a setting; did you mean {meant}?" for variable, meant in self.typos]
 
     def warnings(self) -> tuple[str, ...]:
         if not self.foreign:
@@ -59,10 +63,26 @@ def sort_out(env: Mapping[str, str]) -> Variables:
         if variable in by_variable:
             sorted_out.found.append((by_variable[variable], variable))
         elif not _is_of_a_service(variable, env[variable]) and (meant := _meant(variable, by_variable)):
-            sorted_out.typos.append(f"environment: {variable} is not a setting; did you mean {meant}?")
+            sorted_out.typos.append((variable, meant))
         else:
             sorted_out.foreign.append(variable)
     return sorted_out
+
+
+def unknown_to_commands(env: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable that no setting and no command knows, but for those of services in Kubernetes.
+
+    A command that asks nodes refuses none of them: settings are the business of nodes.
+    """
+    variables = sort_out(env)
+    typos = dict(variables.typos)
+    others = [variable for variable in variables.foreign if not _is_of_a_service(variable, env[variable])]
+    near = {variable: closest(variable.upper(), OF_COMMANDS, cutoff=LIKE_A_SETTING) for variable in [*typos, *others]}
+    return [
+        f"environment: no setting and no command knows {variable}, so it is passed over"
+        + (f"; did you mean {meant}?" if (meant := near[variable] or typos.get(variable)) else "")
+        for variable in sorted(near)
+    ]
 
 
 def _is_of_a_service(variable: str, value: str) -> bool:

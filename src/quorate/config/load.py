@@ -56,7 +56,7 @@ def load(
         _read_file(file, given, problems)
     env = os.environ if env is None else env
     variables = sort_out(env)
-    problems += variables.typos
+    problems += variables.refusals()
     for setting, variable in variables.found:
         _take(given, problems, setting.name, env[variable], f"${variable}", ENVIRONMENT, Path.cwd(), lax=True)
     for name, value in (flags or {}).items():

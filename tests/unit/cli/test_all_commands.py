@@ -8,6 +8,7 @@ import click
 import pytest
 
 from quorate.cli import quorate
+from quorate.config.environment import OF_COMMANDS
 
 NO_JSON = {
     "dev": "it runs until Ctrl-C, and shows a picture",
@@ -46,3 +47,9 @@ def test_whoever_asks_nodes_can_name_a_token_and_a_time(name: str) -> None:
 
 def test_exceptions_are_of_commands_that_exist() -> None:
     assert set(NO_JSON) <= set(ALL)
+
+
+def test_a_variable_that_a_command_reads_is_known() -> None:
+    read = {str(each.envvar) for command in ALL.values() for each in command.params if each.envvar}
+    assert read <= set(OF_COMMANDS)
+    assert {"QUORATE_NODES", "QUORATE_CA"} <= read

@@ -55,7 +55,7 @@ def test_another_programs_variable_is_told_and_passed_over(variable: str) -> Non
 
 
 def test_what_our_own_scripts_read_is_not_told() -> None:
-    ours = ["QUORATE_NODES", "QUORATE_CONSUL", "QUORATE_CONFIG", "QUORATE_TRACEBACK", "QUORATE_PYTHON"]
+    ours = ["QUORATE_NODES", "QUORATE_CONSUL", "QUORATE_CA", "QUORATE_CONFIG", "QUORATE_TRACEBACK", "QUORATE_PYTHON"]
     tests = ["QUORATE_REQUIRE_SERVICES", "QUORATE_SERVICES_DIR", "QUORATE_TEST_MONGO_URL", "QUORATE_CHROMIUM"]
     assert () == load(env=dict.fromkeys([*ours, *tests], "x")).warnings
 
