@@ -14,6 +14,7 @@ import click
 
 from quorate.cli.busy import busy
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
+from quorate.cli.nsqds import nsqds_named
 from quorate.cli.output import change_is_made, echo
 from quorate.cli.settings import warn
 from quorate.cli.table import print_table
@@ -51,7 +52,6 @@ def _asks_nsqds(command: Callable[..., Any]) -> Callable[..., Any]:
     ) -> Any:
         from quorate.config import load
         from quorate.errors import Invalid
-        from quorate.ingest.nsq.publisher import nsqds_of
 
         flags: dict[str, Any] = {"nsq.nsqd": list(nsqd), "nsq.lookupd": list(lookupd), "nsq.dead_letter": topic}
         loaded = load(settings, flags={name: value for name, value in flags.items() if value})
@@ -60,8 +60,8 @@ def _asks_nsqds(command: Callable[..., Any]) -> Callable[..., Any]:
             warn(loaded.warnings)
         if not nsq.dead_letter:
             raise Invalid("nsq.dead_letter is empty, so no dead letters are kept; --topic names another topic")
-        nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
-        return command(letters=Letters(list(dict.fromkeys(nsqds)), nsq.dead_letter, nsq.auth_secret), **others)
+        with nsqds_named(loaded) as nsqds:
+            return command(letters=Letters(nsqds, nsq.dead_letter, nsq.auth_secret), **others)
 
     decorated: Callable[..., Any] = click.option(
         "--config",

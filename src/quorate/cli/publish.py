@@ -15,6 +15,7 @@ import click
 from quorate.cli import completing
 from quorate.cli.busy import busy
 from quorate.cli.node_options import as_json, print_json
+from quorate.cli.nsqds import nsqds_named
 from quorate.cli.numbers import NumberRange
 from quorate.cli.output import change_is_made, echo
 from quorate.cli.settings import warn
@@ -78,7 +79,7 @@ def publish(
     comes, under a run id of its own unless you give one.
     """
     from quorate.config import load
-    from quorate.ingest.nsq.publisher import Publisher, batches, messages, nsqds_of
+    from quorate.ingest.nsq.publisher import Publisher, batches, messages
 
     flags: dict[str, Any] = {"nsq.nsqd": list(nsqd), "nsq.lookupd": list(lookupd), "nsq.topic": topic}
     loaded = load(settings, flags={name: value for name, value in flags.items() if value})
@@ -87,14 +88,14 @@ def publish(
         warn(loaded.warnings)
     with busy(f"reading {file}"):
         lines = VoteLines(file, run_id, poll, skip_bad)
-    nsqds = [*nsq.nsqd, *(nsqds_of(nsq.lookupd) if nsq.lookupd else ())] or ["127.0.0.1:4150"]
     told: dict[str, Any] = {} if as_json else {"on_wait": lambda why: warn([why])}
-    publisher = Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret, **told)
-    with publisher, _progress(shown=not as_json) as show:
-        for votes in lines.chunks():
-            for batch in batches(messages(votes, pack)):
-                publisher.publish(batch)
-            show(lines.votes)
+    with nsqds_named(loaded) as nsqds:
+        publisher = Publisher(nsqds, nsq.topic, both=both, timeout_s=timeout_s, auth_secret=nsq.auth_secret, **told)
+        with publisher, _progress(shown=not as_json) as show:
+            for votes in lines.chunks():
+                for batch in batches(messages(votes, pack)):
+                    publisher.publish(batch)
+                show(lines.votes)
     change_is_made()
     _report(lines, publisher, as_json)
 

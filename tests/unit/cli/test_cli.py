@@ -217,7 +217,7 @@ def test_status_stands_in_two_columns_and_shows_nothing_as_a_dash(node: Node, ca
 def test_nobody_says_how_many_dead_letters_there_are_where_no_nsqd_answers(capsys: Capture) -> None:
     told = Told(capsys, "dead-letters", "list", "--nsqd", "127.0.0.1:1")
     assert (3, "") == (told.code, told.out)
-    assert "No nsqd takes messages" in told.err
+    assert "No nsqd answers" in told.err
 
 
 def test_errors_are_problem_documents_with_json(node: Node, capsys: Capture) -> None:
