@@ -212,8 +212,27 @@ def _strays(names: list[str]) -> list[str]:
     return sorted(name for name in names if name.startswith(("log-", "log.", "snapshot-")))
 
 
+def check_unused(path: Path | str) -> None:
+    """Raises `DataError` if a node uses this directory, or has used it. Nothing in it is changed."""
+    path = Path(path)
+    try:
+        if (path / LOCK_NAME).exists():
+            os.close(_lock(path))
+        if path.exists():
+            with contextlib.closing(OsFiles(path)) as files:
+                _strays_of_restore(files)
+    except OSError as error:
+        raise DataError(f"{path} cannot be used as a data directory: {error.strerror or error}") from error
+
+
 def _clear_unused(files: DiskFiles) -> None:
     """Remove what an interrupted restore has left. Raises `DataError` if it is anything else than that."""
+    for name in _strays_of_restore(files):
+        files.remove(name)
+
+
+def _strays_of_restore(files: DiskFiles) -> list[str]:
+    """What an interrupted restore has left. Raises `DataError` if there is anything else of a node."""
     names = files.names()
     if IDENTITY_NAME in names:
         raise DataError(
@@ -222,8 +241,7 @@ def _clear_unused(files: DiskFiles) -> None:
         )
     if (strays := _strays(names)) and RESTORING_NAME not in names:
         raise DataError(f"{files.where} has {strays[0]}, which is some node's: move it away. Nothing was changed")
-    for name in strays:
-        files.remove(name)
+    return strays
 
 
 def _read(files: DiskFiles) -> NodeIdentity:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from quorate.benchmark.bench_poll import leftovers
 from quorate.benchmark.stages import StageFigures
 from quorate.client.http import JsonClient
-from quorate.errors import NeedsLevel, QuorateError
+from quorate.errors import Forbidden, NeedsLevel, QuorateError
 from quorate.words import count
 
 BUSY = 0.8  # of one core: a client that takes so much may be what is measured
@@ -66,6 +66,12 @@ class Surroundings:
             "protected_ids": self.protected_ids,
             "sinks": list(self.status.get("sinks", {})),
         }
+
+    def check_role(self) -> None:
+        """Raises `Forbidden` if the token may not make the poll. Who has none is told that by the node."""
+        who = self.status.get("caller", {})
+        if who.get("role") in ("read", "vote"):
+            raise Forbidden(f"the token {who['token']} has the role {who['role']}, and this needs manage, for a poll")
 
 
 def look_around(client: JsonClient, ask: Callable[[str], JsonClient]) -> Surroundings:

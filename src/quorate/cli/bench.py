@@ -91,6 +91,7 @@ def bench(
     with client_of(nodes, timeout_s, shows_wait=False) as client:
         with busy("looking at the cluster"):
             found = look_around(client, lambda url: client_of([url], min(timeout_s, 3.0), shows_wait=False))
+        found.check_role()
         _agree(found, clients, duration_s, yes)
         wanted = WantedBench(
             list(found.asked.values()),

@@ -32,14 +32,14 @@ def recover(file: Path, unsafe: bool, as_json: bool) -> int:
     from quorate.cluster.raft.unsafe_recovery import recover as recover_data
     from quorate.config import load
 
+    loaded = load(file, flags={})
+    warn(loaded.warnings)
+    config = loaded.config
     if not unsafe:
         raise click.UsageError(
             "what was acknowledged by the lost nodes alone may be lost, and nobody can say how much that is. If a "
             "majority can still be brought back, do that instead. Otherwise: --unsafe"
         )
-    loaded = load(file, flags={})
-    warn(loaded.warnings)
-    config = loaded.config
     with busy(f"reading {config.node.data}"):
         done = recover_data(config.node.data, config.node.id, str(config.raft_address()))
     change_is_made()

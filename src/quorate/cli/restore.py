@@ -48,11 +48,13 @@ def restore(file: str, settings: Path, adopt: bool, yes: bool, as_json: bool) ->
     FILE may be s3://BUCKET/NAME, in the store that backup.s3_endpoint names.
     """
     from quorate.cluster.raft.restoring import restore as restore_data
+    from quorate.cluster.raft.storage.directory import check_unused
     from quorate.config import load
 
     loaded = load(settings, flags={})
     warn(loaded.warnings)
     config = loaded.config
+    check_unused(config.node.data)
     with busy(f"reading {file}"):
         checked, state = _read(file, config)
     if not yes:

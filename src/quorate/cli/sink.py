@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made, echo
 from quorate.cli.question import agree
-from quorate.words import count
+from quorate.words import count, did_you_mean
+
+if TYPE_CHECKING:
+    from quorate.client.http import JsonClient
 
 
 @click.group()
@@ -50,9 +53,10 @@ def adopt(name: str | None, yes: bool, as_json: bool, nodes: list[str], timeout_
     Documents of other clusters become this cluster's own; polls that it has too are written over with its tallies, the
     others keep what they hold. Documents that were deleted are written again, in all sinks. Doing it twice is harmless.
     """
-    if not yes:
-        agree(f"Let this cluster write over what stands in {name or 'its sinks'}?")
     with client_of(nodes, timeout_s) as client:
+        if not yes:
+            named = _named(client, name)
+            agree(f"Let this cluster write over what stands in {' and '.join(named) or 'its sinks'}?")
         adopted = client.request("POST", "/sink/adopt", params={"sink": name} if name else None).json()
     change_is_made()
     if as_json:
@@ -62,6 +66,20 @@ def adopt(name: str | None, yes: bool, as_json: bool, nodes: list[str], timeout_
             f"Taken over from other clusters: {count(adopted['documents'], 'document')}. Generation "
             f"{adopted['generation']}: the leader writes every poll again."
         )
+
+
+def _named(client: JsonClient, name: str | None) -> list[str]:
+    """The sinks that are meant; none to whoever may not see them. Raises `QuorateError` if it could not be done."""
+    from quorate.errors import Invalid
+
+    client.leader()
+    status = client.status()
+    known = list(_sinks(status))
+    if "sinks" in status and not known:
+        raise Invalid("there is nothing to take over: no sink is set (flush.sinks is empty)")
+    if name is not None and known and name not in known:
+        raise Invalid(f"there is no sink {name!r}{did_you_mean(name, known)}")
+    return known if name is None else [name]
 
 
 def _sinks(status: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:

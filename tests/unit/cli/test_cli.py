@@ -333,3 +333,10 @@ def test_config_show_masks_secrets_and_tells_where_values_come_from(
     assert {"value": "debug", "from": "a flag"} == told.json["log.level"]
     assert {"value": ["sqlite"], "from": "default"} == told.json["flush.sinks"]
     assert "a-very-secret-key" not in Told(capsys, "config", "show", str(file)).out
+
+
+def test_recover_looks_at_the_settings_before_it_asks_for_unsafe(capsys: Capture, tmp_path: Path) -> None:
+    (tmp_path / "quorate.toml").write_text("[node]\nnames = 1\n")
+    told = Told(capsys, "recover", "--config", str(tmp_path / "quorate.toml"))
+    assert 2 == told.code
+    assert "node.names is not a setting" in told.err

@@ -87,8 +87,8 @@ def test_a_token_that_may_only_vote_is_told_what_it_needs(tmp_path: Path, capsys
     os.chmod(tmp_path / "token", 0o600)
     with http_node.running(access=lambda: access_by(tokens)) as node:
         url = f"http://127.0.0.1:{node.port}"
-        told = Told(capsys, *QUICK, "--yes", "--node", url, "--token-file", str(tmp_path / "token"))
-    assert 1 == told.code
+        told = Told(capsys, *QUICK, "--node", url, "--token-file", str(tmp_path / "token"))
+    assert 1 == told.code, "it is refused before anybody is asked whether others may be disturbed"
     assert "manage" in told.err
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import IO
 
 import msgspec
 import pytest
@@ -15,6 +18,7 @@ from quorate.cli import main
 from quorate.cli.restore import restore
 from quorate.cluster import entry
 from quorate.cluster.fsm import StateMachine
+from quorate.cluster.raft.storage.directory import LOCK_NAME, RESTORING_NAME, DataDirectory
 from quorate.config import to_toml
 from quorate.sinks.sink import Fence, PollDocument
 from quorate.sinks.sqlite import SqliteSink
@@ -84,3 +88,55 @@ def test_a_backup_of_a_newer_program_is_refused_and_nothing_is_made(
 def test_a_bucket_is_no_backup(settings: Path, place: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert 2 == main(["restore", place, "--config", str(settings), "--yes"])
     assert "give s3://BUCKET/NAME" in capsys.readouterr().err
+
+
+def used(folder: Path) -> str:
+    DataDirectory.open(folder, node_id="n9").close()
+    return "is in use by node n9 already"
+
+
+def held(folder: Path) -> str:
+    folder.mkdir()
+    lock = (folder / LOCK_NAME).open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    LOCKS.append(lock)
+    return "is in use by another process"
+
+
+def of_some_node(folder: Path) -> str:
+    folder.mkdir()
+    (folder / "log-0001.seg").touch()
+    return "which is some node's"
+
+
+def no_folder(folder: Path) -> str:
+    folder.touch()
+    return "cannot be used as a data directory"
+
+
+LOCKS: list[IO[str]] = []
+
+
+@pytest.mark.parametrize("make", [used, held, of_some_node, no_folder])
+def test_a_folder_that_is_not_empty_is_refused_before_anything_is_asked_or_read(
+    settings: Path, tmp_path: Path, make: Callable[[Path], str]
+) -> None:
+    said = make(tmp_path / "data")
+    file = write_backup(tmp_path / "x.backup")
+    before = sorted(path.name for path in (tmp_path / "data").glob("*"))
+    asked = CliRunner().invoke(restore, [str(file), "--config", str(settings)], input="y\n")
+    assert "y/N" not in asked.output
+    assert said in str(asked.exception)
+    assert before == sorted(path.name for path in (tmp_path / "data").glob("*"))
+    for lock in LOCKS:
+        lock.close()
+
+
+def test_what_an_interrupted_restore_left_is_no_hindrance(settings: Path, tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / RESTORING_NAME).touch()
+    (tmp_path / "data" / "log-0001.seg").touch()
+    file = write_backup(tmp_path / "x.backup")
+    asked = CliRunner().invoke(restore, [str(file), "--config", str(settings)], input="n\n")
+    assert "as a new cluster? [y/N]" in asked.output
+    assert (tmp_path / "data" / "log-0001.seg").exists(), "nothing is removed before the answer"

@@ -122,11 +122,37 @@ def test_adopt_takes_the_name_of_one_sink(url: str) -> None:
 
 def test_adopt_asks_first(url: str) -> None:
     assert 0 != CliRunner().invoke(sink, ["adopt", "--node", url], input="n\n").exit_code
-    assert [] == Node.asked
+    assert [] == posted()
     result = CliRunner().invoke(sink, ["adopt", "--node", url], input="y\n")
     assert 0 == result.exit_code
-    assert ["POST /sink/adopt"] == Node.asked
+    assert "write over what stands in mongo? [y/N]" in result.output
+    assert ["POST /sink/adopt"] == posted()
     assert "Taken over from other clusters: 2 documents. Generation 3" in result.output
+
+
+def posted() -> list[str]:
+    return [asked for asked in Node.asked if asked.startswith("POST")]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"sinks": {"mongo": FLUSH}}, "there is no sink 'mango'; did you mean mongo?"),
+        ({"sinks": {}}, "no sink is set (flush.sinks is empty)"),
+    ],
+)
+def test_what_cannot_be_adopted_is_refused_before_the_question(url: str, status: dict[str, Any], said: str) -> None:
+    Node.answers["/status"] = status
+    result = CliRunner().invoke(sink, ["adopt", "mango", "--node", url], input="y\n")
+    assert "y/N" not in result.output
+    assert said in str(result.exception)
+    assert [] == posted()
+
+
+def test_adopt_without_a_leader_asks_nothing() -> None:
+    result = CliRunner().invoke(sink, ["adopt", "--node", "http://127.0.0.1:1"], input="y\n")
+    assert "y/N" not in result.output
+    assert "cannot be reached" in str(result.exception)
 
 
 def test_adopt_for_scripts(url: str) -> None:
