@@ -36,13 +36,13 @@ from quorate.cluster_settings import ClusterSettings
 from quorate.cluster_view import ClusterView
 from quorate.config import Config
 from quorate.doors.access import Access
+from quorate.doors.events import Events
 from quorate.doors.limits import Limits
 from quorate.doors.rates import Rates
 from quorate.errors import Halted, QuorateError, Removed
 from quorate.exit_code import DONE, FAILED, HALTED, REMOVED
 from quorate.history.recorder import History
 from quorate.http.api import Api, Check
-from quorate.http.events import Events
 from quorate.http.origins import Origins
 from quorate.http.server import HttpServer
 from quorate.joining import Joining
