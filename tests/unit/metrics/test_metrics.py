@@ -21,6 +21,7 @@ from quorate.http.metrics.raft_table import RAFT_ROLES
 from quorate.http.metrics.table import SINK_PHASES, TABLE
 from quorate.measures import Histogram, Measures
 from tests.support.http_node import running
+from tests.support.scraping import samples_of
 from tests.support.tokens import access_by, bearer, write_tokens
 from tests.unit.metrics.conftest import Scraped
 
@@ -82,12 +83,6 @@ def test_two_real_nodes_say_what_happened(scraped: Scraped) -> None:
     assert 0 < leader[("quorate_disk_free_bytes",)] <= leader[("quorate_disk_size_bytes",)]
     for use in ("http", "links"):
         assert 9 * 86_400 < leader[("quorate_tls_certificate_left_seconds", use)] <= 10 * 86_400
-
-
-def samples_of(text: str) -> dict[tuple[str, ...], float]:
-    """(name, the labels' values in the order of the labels' names) -> value."""
-    families = text_string_to_metric_families(text)
-    return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
