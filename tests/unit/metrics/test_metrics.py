@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quorate.cluster.flush.flusher import Phase
@@ -20,6 +17,7 @@ from quorate.http.metrics.page import page
 from quorate.http.metrics.raft_table import RAFT_ROLES
 from quorate.http.metrics.table import SINK_PHASES, TABLE
 from quorate.measures import Histogram, Measures
+from tests.support import promtool
 from tests.support.http_node import running
 from tests.support.scraping import samples_of
 from tests.support.tokens import access_by, bearer, write_tokens
@@ -85,10 +83,9 @@ def test_two_real_nodes_say_what_happened(scraped: Scraped) -> None:
         assert 9 * 86_400 < leader[("quorate_tls_certificate_left_seconds", use)] <= 10 * 86_400
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
 def test_promtool_has_no_complaint(scraped: Scraped) -> None:
     for text in (scraped.leader, scraped.follower, scraped.stream):
-        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+        done = promtool.run("check", "metrics", text=text)
         assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
 
 
