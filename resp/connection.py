@@ -19,7 +19,7 @@ from quorate.resp.failures import failure_of
 from quorate.resp.parsing import HttpSpoken, RequestParser
 from quorate.resp.running import Runner
 from quorate.resp.session import Session
-from quorate.resp.subscribing import Subscription
+from quorate.resp.subscribing import TallySubscription
 
 HELD_BYTES = 256 * 1024  # that came while a command waits; then nothing more is read
 UNREAD_BYTES = 64 * 1024  # of replies; a client that leaves more unread has no further command run
@@ -38,7 +38,7 @@ class RespConnection(asyncio.Protocol):
         self.share_key = ""
         self.is_lost = False
         self._parser = RequestParser()
-        subscription = Subscription(door, self._may_push, self._push, self.break_off)
+        subscription = TallySubscription(door, self._may_push, self._push, self.break_off)
         self.session = Session(door, subscription)
         self._runner = Runner(self.session, self._has_room_for, self._pump)
         self._held: list[bytes] = []

@@ -11,7 +11,7 @@ from quorate.doors.reading import Consistency
 from quorate.errors import Invalid
 from quorate.resp.door import Door
 from quorate.resp.parsing import Command
-from quorate.resp.subscribing import Subscription
+from quorate.resp.subscribing import TallySubscription
 from quorate.security.caller import Caller
 from quorate.security.roles import RouteRole
 from quorate.words import Level
@@ -25,7 +25,7 @@ _numbers = itertools.count(1)
 class Session:
     """Of one connection."""
 
-    def __init__(self, door: Door, subscription: Subscription) -> None:
+    def __init__(self, door: Door, subscription: TallySubscription) -> None:
         self.door, self.subscription = door, subscription
         self.address = ""  # the host that the connection comes from; "" where that is not known
         self.number = next(_numbers)  # CLIENT ID

@@ -24,7 +24,7 @@ LOOK_AGAIN_S = 0.02  # while a message may not be sent yet
 CHANNELS_MAX = 100
 
 
-class Subscription:
+class TallySubscription:
     """Of one connection. `may_send` says whether a message may be written now, `cut` breaks the connection."""
 
     def __init__(
