@@ -1,6 +1,6 @@
 """Every command in the documents makes sense to the program that it is for, as far as that shows without running it.
 
-tests/system/test_document_commands.py runs them. What it cannot run is named in `tests.support.documents.NOT_RUN`.
+They are run by the worlds of `tests.support.documents`, which also names the few that are not.
 """
 
 from __future__ import annotations
@@ -19,10 +19,28 @@ from quorate.config.settings import SETTINGS
 from quorate.http.routes import ROUTES
 from quorate.http.routing import PLACEHOLDER
 from tests.support.checkout import ROOT
-from tests.support.documents import NOT_RUN, blocks, commands, documents, text_of
+from tests.support.documents import (
+    NOT_RUN,
+    NOT_RUN_LINES,
+    RUN_BY_OTHERS,
+    WORLDS,
+    blocks,
+    blocks_of,
+    commands,
+    documents,
+    text_of,
+)
+from tests.support.reader import SAID
+from tests.support.substitutions import TABLES
 
-ON_PATH = ("curl", "echo", "export", "kill", "umask", "chmod", "openssl", "dig")
-OF_OTHERS = {"age": "a backup into another program", "mongosh": "MongoDB", "to_nsq": "NSQ", "nsq_to_file": "NSQ"}
+ON_PATH = ("curl", "echo", "export", "kill", "umask", "chmod", "openssl", "dig", "git", "cd", "make", "PYTHON")
+OF_OTHERS = {
+    "age": "a backup into another program",
+    "mongosh": "MongoDB",
+    "to_nsq": "NSQ",
+    "nsq_to_file": "NSQ",
+    "consul": "Consul",
+}
 FILES = (
     "quorate.toml",
     "n1/quorate.toml",
@@ -31,8 +49,12 @@ FILES = (
     "votes.backup",
     "posts.ndjson",
     "made-up.ndjson",
+    "history.ndjson",
+    "three-hosts/quorate.toml",
     "FILE",
 )
+COMMANDS = Path("docs/commands.md")  # made from the program: how commands are called, and no examples
+COMMAND = re.compile(r" *(sudo )?(quorate|\.venv/|scripts/|curl|consul|dig|make|git|python) ")
 MESSAGES = ("has its members already: …",)  # of a cluster named quorate
 BY_CURL = re.compile(r"^http://127\.0\.0\.1:800\d(/[^?]*)")
 
@@ -149,12 +171,32 @@ def test_every_setting_in_the_documents_exists() -> None:
     assert [] == wrong
 
 
-def test_what_is_not_run_is_shown_somewhere_and_its_reason_names_tests_that_exist() -> None:
+def test_no_command_hides_in_a_block_that_is_not_read() -> None:
+    """An indented block, or a fence without `sh`, would be run by nobody."""
+    hidden = []
+    for path in (path for path in documents() if path != COMMANDS):
+        fenced = ""
+        for line in text_of(path).splitlines():
+            if line.startswith("```"):
+                fenced = "" if fenced else line
+            elif (fenced in ("```", "```text") or (not fenced and line.startswith("    "))) and COMMAND.match(line):
+                hidden.append(f"{path}: {line}")
+    assert [] == hidden
+
+
+def test_so_many_commands_are_not_run_and_each_has_a_reason_that_still_holds() -> None:
     shown = [line for _, line in lines()]
-    for pattern, reason in NOT_RUN.items():
-        assert [line for line in shown if re.search(pattern, line)], f"no document shows {pattern} any more"
-        for named in re.findall(r"tests/[\w/]+(?:\.py)?", reason):
-            assert (ROOT / named).exists(), named
+    for pattern in (*NOT_RUN, *RUN_BY_OTHERS, *SAID, *(pattern for table in TABLES for pattern in table)):
+        assert [line for line in shown if re.search(pattern, line)], f"no document shows {pattern}"
+    assert NOT_RUN_LINES == len([line for line in shown if any(re.search(pattern, line) for pattern in NOT_RUN)])
+    for file, words in RUN_BY_OTHERS.values():
+        assert words in text_of(Path(file)), f"{file} has no {words}"
+
+
+def test_each_world_is_a_test_that_runs_its_blocks() -> None:
+    for file in WORLDS:
+        assert blocks_of(file), f"no document has a block for {file}"
+        assert f'blocks_of("{file}")' in text_of(Path(file))
 
 
 def test_a_wrong_option_is_found(folder: Path) -> None:

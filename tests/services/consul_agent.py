@@ -44,13 +44,13 @@ class Agent:
         self._ports = dict(zip(PORTS, free_ports(len(PORTS)), strict=True))
         self.address = f"127.0.0.1:{self._ports['http']}"
         self.dns_port = self._ports["dns"]
-        command = [
-            *(consul_binary(), "agent", "-server", "-bootstrap-expect=1", "-node=test", "-log-level=warn"),
+        self.flags = [  # they outrank files
+            *("-server", "-bootstrap-expect=1", "-node=test", "-log-level=warn"),
             *(f"-data-dir={folder / 'data'}", "-bind=127.0.0.1", "-client=127.0.0.1"),
-            f"-hcl=performance {{ raft_multiplier = 1 }} disable_update_check = true {hcl}",
             *(f"-{name}-port={port}" for name, port in {**self._ports, "serf-wan": -1, "grpc": -1}.items()),
         ]
-        self._process = Process("Consul", command, folder / "log")
+        own = f"-hcl=performance {{ raft_multiplier = 1 }} disable_update_check = true {hcl}"
+        self._process = Process("Consul", [consul_binary(), "agent", *self.flags, own], folder / "log")
 
     def start(self) -> None:
         self._process.start()

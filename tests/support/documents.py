@@ -1,13 +1,15 @@
-"""What the documents tell a reader to type: shell blocks and their commands, and which of those no test runs so.
+"""What the documents tell a reader to type: shell blocks and their commands, in which world each block is run, and what
+is not run, with the reason.
 
-`tests/house/test_document_commands.py` reads all of them, and `tests/system/test_document_commands.py` runs all that
-NOT_RUN does not name.
+`tests/house/test_document_commands.py` reads all of them. Each world is a test file, which brings about what the
+document speaks of (a cluster, servers beside it, networks) and then runs its blocks as `tests/support/reader.py` does.
 """
 
 from __future__ import annotations
 
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -16,27 +18,38 @@ from tests.support.checkout import ROOT, tracked
 
 SHELL = re.compile(r"^```(sh|bash|shell|console)\n(.*?)^```", re.S | re.M)
 BETWEEN = {"|", "||", "&&", "&", ";"}
-# Commands that the documents show and that are not run as they stand: what they have in them, and why.
-NOT_RUN = {
-    r"^scripts/|^\.venv/bin/(pytest|mypy|python) |\.venv/bin/pytest": "the tests and benches, or what starts them; "
-    "tests/system/test_bootstrap.py and test_story.py run scripts/bootstrap.sh",
-    r"^quorate bench ": "load for as long as it says; it asks before; tests/unit/cli/test_cli_bench.py has short runs",
-    r"^quorate doctor ": "it judges the machine of the test as well; tests/system/test_doctor.py has its own",
-    r"^quorate dev$": "the cluster that all others are run on is one",
-    r"^\.venv/bin/quorate chaos ": "five minutes long; tests/system/test_chaos.py has shorter runs",
-    r"quorate node |\bdig |/v1/health/": "nodes on hosts of other names, or Consul's port; "
-    "all system tests start nodes, and tests/services/test_consul_deploy.py has Consul",
-    r"--consul ": "a Consul on its usual port; tests/services/test_consul_discovery.py has one",
-    r"nsqd|to_nsq|nsq_to_file|:4151/": "an NSQ on its usual ports; tests/services/nsq has one",
-    r"^mongosh ": "MongoDB's shell; tests/services/test_mongo_stream_polls.py does the same by a driver",
-    r"quorate stream (wikimedia|bluesky|mastodon|nostr|x|twitter)\b|SP_[A-Z_]+=": "a network outside; "
-    "tests/system/test_stream_networks.py has doubles of them",
-    r"\.example(:\d+)?\b": "a host that does not exist",
-    r"quorate (restore|recover|members (add|replace|update|remove)) ": "other clusters than the one of the test; "
-    "tests/system/test_restore.py, test_members.py and tests/unit/raft run them",
-    r"\| age ": "age is not installed everywhere",
-    r"Bearer …": "a token of the reader's; tests/system/test_backups.py takes backups over HTTP",
+# The world of a block is the first one whose pattern one of its lines has.
+WORLDS = {
+    "tests/system/test_document_checkout.py": r"^\.venv/bin/|^make ",
+    "tests/system/test_document_chaos.py": r"quorate (chaos|check) ",
+    "tests/system/test_document_operators.py": r"quorate (restore|recover) |^quorate log \w+ --data",
+    "tests/services/system/test_document_queues.py": r"nsqd|nsq_to_file|to_nsq|:4151/|^mongosh ",
+    "tests/services/system/test_document_hosts.py": r"/etc/quorate/|quorate\.toml|--consul |^consul |\bdig |Bearer …",
+    "tests/system/test_document_commands.py": r"",
 }
+# Commands that no world runs, because another test does: what they have in them, that test, and what stands there.
+RUN_BY_OTHERS = {
+    r"^scripts/bootstrap\.sh --story": ("tests/system/test_story.py", '"quorate", "dev", "--story"'),
+    r"^scripts/bootstrap\.sh( |$)": ("tests/system/test_bootstrap.py", '"bootstrap.sh"'),
+    r"quorate chaos --services": ("tests/services/test_chaos_services.py", '"--services"'),
+    r"quorate chaos --network namespaces": ("tests/system/test_namespaces.py", '"--network", "namespaces"'),
+    r"^quorate chaos --mixed-with ": ("tests/system/test_chaos.py", '"--mixed-with"'),
+    r"^quorate chaos --against ": ("tests/system/test_chaos_elsewhere.py", '"--against"'),
+    r"^quorate chaos --mutant older-": (
+        "tests/system/test_chaos.py",
+        '"--mutant", "older-totals-under-an-equal-fence"',
+    ),
+    r"^quorate node --config three-hosts/": ("tests/services/test_consul_deploy.py", '"three-hosts/quorate.toml"'),
+}
+# Commands that no test runs: what they have in them, and why. NOT_RUN_LINES is how many there are.
+NOT_RUN = {
+    r"^scripts/test\.sh|^scripts/coverage\.sh|^\.venv/bin/mypy": "it runs this test, or what runs beside it",
+    r"^\.venv/bin/python -m bench\.|^make elsewhere": "a bench of ten minutes or more, for a quiet machine",
+    r"\bCOMMIT\b|/tmp/then |^PYTHONPATH=src:": "a recipe with a commit of the reader's choice",
+}
+NOT_RUN_LINES = 14
+# Commands of other programs, which are run where these are installed.
+WHERE_INSTALLED = ("age", "nsq_to_file")
 
 
 class Block(NamedTuple):
@@ -52,6 +65,10 @@ class Block(NamedTuple):
         if self.kind == "console":
             joined = [line.removeprefix("$ ") for line in joined if line.startswith("$ ")]
         return [line for line in joined if line.strip() and not line.startswith("#")]
+
+    @property
+    def to_run(self) -> list[str]:
+        return [line for line in self.lines if is_run(line)]
 
     @property
     def is_program(self) -> bool:
@@ -72,8 +89,20 @@ def blocks() -> Iterator[Block]:
         yield from (Block(path, kind, text) for kind, text in SHELL.findall(text_of(path)))
 
 
-def why_not_run(line: str) -> str | None:
-    return next((reason for pattern, reason in NOT_RUN.items() if re.search(pattern, line)), None)
+def world_of(block: Block) -> str:
+    """The test file that runs it."""
+    return next(file for file, pattern in WORLDS.items() if any(re.search(pattern, line) for line in block.lines))
+
+
+def blocks_of(file: str) -> list[Block]:
+    """Those of a world that have anything to run."""
+    return [block for block in blocks() if not block.is_program and world_of(block) == file and block.to_run]
+
+
+def is_run(line: str) -> bool:
+    """Whether its world runs it, on this machine."""
+    missing = (name for name in WHERE_INSTALLED if re.search(rf"\b{name} ", line) and shutil.which(name) is None)
+    return not any(re.search(pattern, line) for pattern in (*RUN_BY_OTHERS, *NOT_RUN)) and next(missing, None) is None
 
 
 def commands(line: str) -> Iterator[list[str]]:
@@ -83,6 +112,8 @@ def commands(line: str) -> Iterator[list[str]]:
     found: list[str] = []
     words = iter(reader)
     for word in words:
+        if word == "quorate" and found[:1] in (["sudo"], ["unshare"]):  # they start it
+            found = []
         if word in BETWEEN:
             yield found
             found = []
@@ -90,5 +121,6 @@ def commands(line: str) -> Iterator[list[str]]:
             next(words)
         elif found or not re.match(r"[A-Z_]+=", word):
             found.append(word)
+
     if found:
         yield found

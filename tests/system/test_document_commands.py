@@ -1,6 +1,5 @@
-"""The commands of the documents, run as a reader runs them: in one folder, against one `quorate dev`.
-
-Left out are those that `tests.support.documents.NOT_RUN` names, each with its reason.
+"""The commands of the documents that need one cluster, run as a reader runs them: in one folder, beside the `quorate
+dev` of the documents. `tests/support/documents.py` says which blocks are run elsewhere.
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,14 +19,14 @@ import pytest
 
 from quorate import pidfile
 from quorate.processes.process import Process
-from tests.support.checkout import ROOT
-from tests.support.documents import Block, blocks, text_of, why_not_run
+from tests.support.documents import Block, blocks_of, text_of
+from tests.support.reader import Reader
 from tests.support.waiting import wait_for
+from tests.system.reader_networks import NETWORK, Networks
 from tests.system.test_bootstrap import first_of_free_ports
 
 NODES = ("n1", "n2", "n3")
-ENDLESS = re.compile(r"^curl -N |--live ")  # until Ctrl-C
-OF_A_STOPPED_NODE = re.compile(r"^quorate log \w+ --data")
+DEV = "quorate dev"
 COUNTED = ("applied", "duplicates")
 KILLING = re.compile(r"^kill -9 ")
 
@@ -38,53 +36,30 @@ pytestmark = [
 ]
 
 
-class Reader:
-    """Types commands into a shell, in a folder of their own, with the ports of this test's cluster."""
+class ReaderOfDev(Reader):
+    """With the cluster that the reader's other terminal runs."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.port = first_of_free_ports()
-        self.urls = [f"http://127.0.0.1:{self.port + at}" for at in range(len(NODES))]
-        command = [sys.executable, "-m", "quorate", "dev", "--nodes", "3", "--port", str(self.port), "--restart"]
-        self.dev = Process("dev", command, folder / "dev.txt", cwd=folder)
-
-    def here(self, text: str) -> str:
-        """The commands, for this cluster and this folder."""
-        text = re.sub(r"127\.0\.0\.1:(800[1-3])\b", lambda found: f"127.0.0.1:{self.port + int(found[1]) - 8001}", text)
-        return re.sub(r"(?<![\w.])/(etc/quorate|backups)/", f"{self.folder}/", text).replace("~/", f"{self.folder}/")
-
-    def env(self) -> dict[str, str]:
-        own = {name: value for name, value in os.environ.items() if not name.startswith("QUORATE_")}
-        env = {"PATH": f"{ROOT / '.venv' / 'bin'}:{own['PATH']}", "QUORATE_NODES": ",".join(self.urls)}
-        return {**own, **env, "HOME": str(self.folder), "XDG_STATE_HOME": str(self.folder / "state")}
-
-    def types(self, text: str) -> subprocess.CompletedProcess[str]:
-        command = ["bash", "-euo", "pipefail", "-c", text]
-        return subprocess.run(command, cwd=self.folder, env=self.env(), capture_output=True, text=True, timeout=60)
-
-    def follows(self, text: str) -> None:
-        """A command that does not end by itself says something, and ends on Ctrl-C."""
-        said = self.folder / "followed.txt"
-        with said.open("w") as output:
-            process = subprocess.Popen(
-                ["bash", "-c", text],
-                cwd=self.folder,
-                env=self.env(),
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            wait_for(f"{text} says something", lambda: said.stat().st_size, deadline_s=60)
-            os.killpg(process.pid, signal.SIGINT)
-            process.wait(30)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+    def __init__(self, folder: Path, networks: Networks) -> None:
+        port = first_of_free_ports()
+        hosts = [f"127.0.0.1:{port + at}" for at in range(len(NODES))]
+        self.urls = [f"http://{host}" for host in hosts]
+        places = {f"node{number}": host for number, host in enumerate(hosts, 1)} | {"recipient": recipient()}
+        self.networks = networks
+        super().__init__(folder, places | networks.places(), {"QUORATE_NODES": ",".join(self.urls)})
+        command = f"exec {DEV} --nodes 3 --port {port} --restart"
+        self.dev = Process("dev", ["bash", "-c", command], folder / "dev.txt", self.env, folder)
 
     def all_nodes_are_up(self) -> None:
         """A command of before may have killed one, which `quorate dev` started again."""
         wait_for("all nodes are ready", lambda: all(map(is_ready, self.urls)), deadline_s=60, seen=self.dev.tail)
+
+
+def recipient() -> str:
+    """Whom `age` encrypts for, where it is installed."""
+    if shutil.which("age") is None:
+        return ""
+    made = subprocess.run(["age-keygen"], capture_output=True, text=True, check=True, timeout=10).stdout
+    return next(line for line in made.splitlines() if line.startswith("# public key")).split()[-1]
 
 
 def is_ready(url: str) -> bool:
@@ -94,51 +69,58 @@ def is_ready(url: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    reader = Reader(tmp_path_factory.mktemp("reader"))
-    reader.dev.start()
-    try:
-        wait_for("its votes are fed", lambda: "mood: " in reader.dev.output(), deadline_s=60, seen=reader.dev.tail)
-        yield reader
-    finally:
-        reader.dev.close()
-        for node in NODES:
-            if left := pidfile.running(reader.folder / "data" / node):
-                os.kill(left, signal.SIGKILL)
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ReaderOfDev]:
+    with Networks() as networks:
+        reader = ReaderOfDev(tmp_path_factory.mktemp("reader"), networks)
+        reader.dev.start()
+        try:
+            wait_for("its votes are fed", lambda: "mood: " in reader.dev.output(), deadline_s=60, seen=reader.dev.tail)
+            yield reader
+        finally:
+            end(reader)
 
 
-def to_run(block: Block) -> list[str]:
-    return [line for line in block.lines if why_not_run(line) is None]
+def end(reader: ReaderOfDev) -> None:
+    reader.dev.close()
+    for node in NODES:
+        if left := pidfile.running(reader.folder / "data" / node):
+            os.kill(left, signal.SIGKILL)
 
 
-ALL = [block for block in blocks() if not block.is_program and to_run(block)]
+ALL = [block for block in blocks_of("tests/system/test_document_commands.py") if [DEV] != block.lines]
 
 
 @pytest.mark.parametrize(
     "block",
-    [block for block in ALL if block.kind != "console" and not OF_A_STOPPED_NODE.match(block.lines[0])],
+    [block for block in ALL if block.kind != "console"],
     ids=lambda block: f"{block.path.stem}: {block.lines[0][:40]}",
 )
-def test_a_block_of_commands(reader: Reader, block: Block) -> None:
+def test_a_block_of_commands(reader: ReaderOfDev, block: Block) -> None:
     reader.all_nodes_are_up()
-    lines = to_run(block)
-    for line in (line for line in lines if ENDLESS.search(line)):
-        reader.follows(reader.here(line))
-    done = reader.types(reader.here("\n".join(line for line in lines if not ENDLESS.search(line))))
-    assert 0 == done.returncode, f"{done.stdout}{done.stderr}"
+
+    def counts_a_post(command: str) -> None:
+        reader.networks.counts_a_post(reader, command, reader.urls[0])
+
+    def answers_yes(command: str) -> None:
+        assert "exactly what was confirmed" in reader.types(command, answers="y\n")
+
+    reader.runs(block, {NETWORK: counts_a_post, "^quorate bench": answers_yes})
 
 
-def test_the_python_of_the_readme(reader: Reader) -> None:
+def test_the_cluster_is_the_one_that_a_document_starts() -> None:
+    starting = [block for block in blocks_of("tests/system/test_document_commands.py") if [DEV] == block.lines]
+    assert [Path("docs/start.md")] == [block.path for block in starting]
+
+
+def test_the_python_of_the_readme(reader: ReaderOfDev) -> None:
     """It votes in the poll that the commands there made."""
     reader.all_nodes_are_up()
     (text,) = re.findall(r"^```python\n(.*?)^```", text_of(Path("README.md")), re.S | re.M)
     (reader.folder / "readme.py").write_text(reader.here(text))
-    done = reader.types("python readme.py")
-    assert 0 == done.returncode, done.stderr
-    assert "'soup'" in done.stdout
+    assert "'soup'" in reader.types("python readme.py")
 
 
-def test_the_leader_is_killed_and_the_answers_look_as_they_are_shown(reader: Reader) -> None:
+def test_the_leader_is_killed_and_the_answers_look_as_they_are_shown(reader: ReaderOfDev) -> None:
     """The first minutes of README.md. What a command answers has the fields that are shown there."""
     reader.all_nodes_are_up()
     (block,) = (block for block in ALL if block.kind == "console")
@@ -150,10 +132,9 @@ def test_the_leader_is_killed_and_the_answers_look_as_they_are_shown(reader: Rea
                 command, dead = command.replace("n2", leader), reader.urls[NODES.index(leader)]
             if dead == reader.urls[0]:
                 command = command.replace(dead, reader.urls[1])  # "any node that is up"
-            done = reader.types(command)
-            assert 0 == done.returncode, f"{command}\n{done.stdout}{done.stderr}"
+            said = reader.types(command)
             if shown.startswith("{"):
-                answer = json.loads(done.stdout)
+                answer = json.loads(said)
                 assert fields(shown) == list(answer), line
                 assert counts(shown) == [answer.get(each) for each in COUNTED]
                 leader = answer["id"] if "raft" in answer else leader
@@ -166,11 +147,3 @@ def fields(shown: str) -> list[str]:
 
 def counts(shown: str) -> list[int | None]:
     return [int(found[1]) if (found := re.search(rf'"{each}":(\d)', shown)) else None for each in COUNTED]
-
-
-def test_the_log_of_a_stopped_node(reader: Reader) -> None:
-    reader.dev.signal(signal.SIGINT)
-    assert 0 == reader.dev.ended(), reader.dev.tail()
-    for block in (block for block in ALL if OF_A_STOPPED_NODE.match(block.lines[0])):
-        done = reader.types("\n".join(to_run(block)))
-        assert 0 == done.returncode, f"{done.stdout}{done.stderr}"
