@@ -20,11 +20,11 @@ from quorate.cluster.replica import Replica
 from quorate.cluster.submit.submitter import Submitter
 from quorate.doors.access import Access
 from quorate.doors.caller_places import CallerPlaces
+from quorate.doors.events import Events
 from quorate.doors.limits import Limits
 from quorate.history.recorder import History
 from quorate.http.big_votes import BigVotes
 from quorate.http.counts import Counts
-from quorate.http.events import Events
 from quorate.http.origins import Origins
 from quorate.http.parse_pool import ParsePool
 from quorate.http.refusals import RefusalWords

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from quorate.doors.address_shares import AddressShares
 from quorate.doors.caller_places import CallerPlaces, holder_of
+from quorate.doors.event_stream import Stream
 from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.http.answer import ANSWER, send_parts
@@ -25,7 +26,6 @@ from quorate.http.connection import CONNECTION, READING, HttpConnection
 from quorate.http.counts import GONE
 from quorate.http.crossing import PAGE, answer_beforehand, readable_by
 from quorate.http.download import Download, send_download
-from quorate.http.events import Stream
 from quorate.http.flask_loader import FlaskLoader, LoadedFlask
 from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Headers, Reply, headers_of, internal, problem, signature

@@ -15,11 +15,11 @@ from flask import Flask, Response
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
+from quorate.doors.event_stream import HEARTBEAT_S, Stream
 from quorate.errors import Invalid, MethodNotAllowed, NotFound, OutcomeUnknown, QuorateError, Unauthorized
 from quorate.http.api import Api
 from quorate.http.body import too_large
 from quorate.http.download import Download
-from quorate.http.events import HEARTBEAT_S, Stream
 from quorate.http.handlers.events import stream_headers
 from quorate.http.reply import Reply, headers_of, internal, problem, signature
 from quorate.http.request import Request, check_coding

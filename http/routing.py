@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from quorate.doors.bounds import check_poll
+from quorate.doors.event_stream import Stream
 from quorate.doors.limits import Limits
 from quorate.http.api import Api
 from quorate.http.download import Download
-from quorate.http.events import Stream
 from quorate.http.operation import Operation
 from quorate.http.reply import Reply
 from quorate.http.request import Request

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from quorate.errors import Invalid
-from quorate.resp import reading, serving
+from quorate.resp import reading, serving, unkeyed
 from quorate.resp.encoding import Simple, Value
 from quorate.resp.parsing import Command
 from quorate.resp.session import Session
 from quorate.resp.table import Answer, Spec
-from quorate.resp.votes import FORM, UNKEYED
+from quorate.resp.votes import FORM
 from quorate.security.caller import Caller
 
 READ = ("readonly",)
@@ -23,8 +23,8 @@ def _taken_apart(session: Session, caller: Caller, command: Command) -> Answer:
     raise AssertionError("the connection sends votes itself, many at once")
 
 
-def _unkeyed(session: Session, caller: Caller, command: Command) -> Value:
-    raise Invalid(UNKEYED)
+def _nameless(session: Session, caller: Caller, command: Command) -> Value:
+    raise Invalid(f"it names no option: send {FORM}")
 
 
 def _describe(session: Session, caller: Caller, command: Command) -> Value:
@@ -74,12 +74,20 @@ def _read(
 
 
 def _refused(name: str, arity: int) -> Spec:
-    return _spec(name, arity, _unkeyed, f"refused: use {FORM}", role="vote", flags=WRITE, keys=(1, 1))
+    return _spec(name, arity, _nameless, f"refused: use {FORM}", role="vote", flags=WRITE, keys=(1, 1))
 
 
 _ALL = (
     _spec(XADD, -5, _taken_apart, f"counts a vote once: {FORM}", role="vote", flags=WRITE, keys=(1, 1)),
-    _refused("HINCRBY", 4),
+    _spec(
+        "HINCRBY",
+        4,
+        unkeyed.hincrby,
+        f"counts a vote at each try, where resp.allow_unkeyed is set; use {FORM}",
+        role="vote",
+        flags=WRITE,
+        keys=(1, 1),
+    ),
     _refused("INCR", 2),
     _refused("INCRBY", 3),
     _read("HGETALL", 2, reading.hgetall, "the votes of each option of a poll"),
@@ -95,6 +103,8 @@ _ALL = (
     _read("KEYS", 2, reading.keys, "the polls whose key fits a pattern", 0),
     _read("SCAN", -2, reading.scan, "the polls, some at a time", 0),
     _read("DBSIZE", 1, reading.dbsize, "how many polls there are", 0),
+    _spec("SUBSCRIBE", -2, serving.subscribe, "the tallies of polls as they change", role="read", in_transaction=False),
+    _spec("UNSUBSCRIBE", -1, serving.unsubscribe, "ends SUBSCRIBE, of all polls or of some", in_transaction=False),
     _spec("WAIT", 3, serving.wait, "how many replicas have what was answered"),
     _spec("WAITAOF", 4, serving.waitaof, "how many disks have what was answered"),
     _spec("HELLO", -1, serving.hello, "chooses RESP2 or RESP3", in_transaction=False),

@@ -19,6 +19,7 @@ from quorate.resp.failures import failure_of
 from quorate.resp.parsing import HttpSpoken, RequestParser
 from quorate.resp.running import Runner
 from quorate.resp.session import Session
+from quorate.resp.subscribing import TallySubscription
 
 HELD_BYTES = 256 * 1024  # that came while a command waits; then nothing more is read
 UNREAD_BYTES = 64 * 1024  # of replies; a client that leaves more unread has no further command run
@@ -37,7 +38,8 @@ class RespConnection(asyncio.Protocol):
         self.share_key = ""
         self.is_lost = False
         self._parser = RequestParser()
-        self.session = Session(door)
+        subscription = TallySubscription(door, self._may_push, self._push, self.break_off)
+        self.session = Session(door, subscription)
         self._runner = Runner(self.session, self._has_room_for, self._pump)
         self._held: list[bytes] = []
         self._held_bytes = 0
@@ -68,6 +70,7 @@ class RespConnection(asyncio.Protocol):
         self._connections.discard(self)
         self._held.clear()
         self._runner.left()
+        self.session.subscription.close()
         self._on_lost()
 
     def refuse(self, error: QuorateError) -> None:
@@ -101,7 +104,7 @@ class RespConnection(asyncio.Protocol):
     def idle_since_s(self) -> float | None:
         if self.transport.is_closing() or self.transport.get_write_buffer_size() or self.is_busy:
             return None
-        return self._idle_since_s
+        return None if self.session.subscription.polls else self._idle_since_s
 
     def close_idle(self) -> None:
         self.transport.close()
@@ -201,6 +204,13 @@ class RespConnection(asyncio.Protocol):
             self._runner.replies.clear()
         if not self.is_busy:
             self._idle_since_s = self.loop.time()
+
+    def _may_push(self) -> bool:
+        return not (self._writing_paused or self._runner.is_in_array)
+
+    def _push(self, data: bytes) -> None:
+        self._big_bytes = len(data)
+        self.transport.write(data)
 
     def _has_room_for(self, size: int) -> bool:
         has_room = self.door.unsent.take(size, self.loop.time())

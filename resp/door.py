@@ -11,6 +11,7 @@ from quorate.cluster.replica import Replica
 from quorate.cluster.submit.submitter import Submitter
 from quorate.doors.access import Access
 from quorate.doors.connection_places import ConnectionPlaces
+from quorate.doors.events import Events
 from quorate.doors.limits import Limits
 from quorate.doors.reading import ReadingPlaces
 from quorate.doors.unsent import UnsentBytes
@@ -52,7 +53,9 @@ class Door:
     limits: Limits
     places: ConnectionPlaces
     unsent: UnsentBytes
+    events: Events
     nodes: Callable[[], Awaitable[Sequence[ClusterNode]]]
+    leader_address: Callable[[], str | None]  # where it serves RESP; None: not known
     voters: Callable[[], int]
     timeout_s: float
     allow_unkeyed: bool = False

@@ -59,7 +59,7 @@ async def cluster(session: Session, arguments: Command) -> Value:
             nodes = await _nodes(session)
             return "".join(_line(node, nodes[0], session.door.node_id) for node in nodes)
         case b"KEYSLOT" if len(arguments) == 2:
-            return _slot(arguments[1])
+            return slot_of(arguments[1])
     raise Invalid("CLUSTER takes SLOTS, SHARDS, NODES, INFO, MYID and KEYSLOT here")
 
 
@@ -102,7 +102,7 @@ def _line(node: ClusterNode, leader: ClusterNode, own_id: str) -> str:
     return f"{_id(node.id)} {node.host}:{node.port}@0 {flags} {of} 0 0 0 connected{slots}\n"
 
 
-def _slot(key: bytes) -> int:
+def slot_of(key: bytes) -> int:
     """CRC16 (XMODEM) of the key, or of what stands in its first braces (Redis Cluster specification)."""
     start = key.find(b"{")
     end = key.find(b"}", start + 1) if start >= 0 else -1

@@ -21,6 +21,7 @@ from quorate.errors import Overloaded, QuorateError
 from quorate.resp.commands import BY_BYTES, XADD
 from quorate.resp.encoding import OK, QUEUED, Failure, Value, encode, failure
 from quorate.resp.failures import failure_of
+from quorate.resp.info import slot_of
 from quorate.resp.parsing import Command
 from quorate.resp.session import QUEUED_MAX, Session
 from quorate.resp.votes import counted, read_vote, rejected
@@ -29,6 +30,8 @@ from quorate.vote import Tallied, Vote
 VOTES_AT_ONCE = 500  # of those that stand next to each other, outside a transaction
 VOTE = XADD.encode()
 XADD_SPEC = BY_BYTES[VOTE]
+SUBSCRIBED = (b"SUBSCRIBE", b"UNSUBSCRIBE", b"PING", b"QUIT", b"RESET")
+ONLY_SUBSCRIBED = "only SUBSCRIBE / UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
 NO_SUCH = "unknown command {}; COMMAND LIST tells those that this node has"
 
 log = logging.getLogger(__name__)
@@ -44,6 +47,11 @@ class Runner:
         self.replies: list[bytes] = []
         self.working: ByHand | asyncio.Task[None] | None = None  # the command that waits for its outcome
         self._in_exec = 0  # commands of a transaction that are still to be run
+
+    @property
+    def is_in_array(self) -> bool:
+        """The reply to an EXEC has begun, and may not be complete."""
+        return self._in_exec > 0 or self.working is not None
 
     def left(self) -> None:
         """The client is gone."""
@@ -62,6 +70,13 @@ class Runner:
         if self.session.queued is not None:
             self.commands.popleft()
             self._in_transaction(name, command)
+        elif self.session.only_subscribes and name not in SUBSCRIBED:
+            self.commands.popleft()
+            self._reply(Failure("ERR", f"Can't execute {_name_of(command)!r}: {ONLY_SUBSCRIBED}"))
+        elif self.session.in_cluster and (moved := self._moved(name, command)) is not None:
+            self.commands.popleft()
+            self._in_exec = max(0, self._in_exec - 1)
+            self._reply(moved)
         elif name == VOTE:
             self._votes()
         else:
@@ -88,6 +103,16 @@ class Runner:
             self.working = asyncio.get_running_loop().create_task(self._wait_for(answer))
         else:
             self._reply(cast(Value, answer))
+
+    def _moved(self, name: bytes, command: Command) -> Failure | None:
+        """Where a cluster client had better ask; None: here, which works at each node."""
+        spec = BY_BYTES.get(name)
+        if spec is None or not spec.first_key or not spec.takes(command) or self.door.replica.is_leader:
+            return None
+        if spec.role == "read" and self.session.level == "none":
+            return None
+        address = self.door.leader_address()
+        return None if address is None else Failure("MOVED", f"{slot_of(command[spec.first_key])} {address}")
 
     async def _wait_for(self, answer: Coroutine[Any, Any, Value]) -> None:
         try:
@@ -248,8 +273,12 @@ class _Cast(ByHand):
         self._runner.not_counted(self._replies, error)
 
 
+def _name_of(command: Command) -> str:
+    return command[0][:64].decode("utf-8", "replace")
+
+
 def _no_such(command: Command) -> Failure:
-    name = command[0][:64].decode("utf-8", "replace")
+    name = _name_of(command)
     if command[0].upper() in BY_BYTES:
         return Failure("ERR", f"wrong number of arguments for '{name.lower()}' command")
     return Failure("ERR", NO_SUCH.format(repr(name)))

@@ -20,6 +20,8 @@ NO_TOKENS = Failure("ERR", "AUTH <token> called, and this node has no tokens (au
 def hello(session: Session, caller: Caller, command: Command) -> Value:
     """HELLO [protocol [AUTH name token] [SETNAME name]]"""
     protocol, options = session.protocol, command[2:]
+    if session.subscription.polls:
+        raise Invalid("HELLO comes before SUBSCRIBE, because messages have the form that it chooses")
     if len(command) > 1:
         if command[1] not in (b"2", b"3"):
             return Failure("NOPROTO", "unsupported protocol version; this node speaks 2 and 3")
@@ -68,6 +70,8 @@ def _authenticate(session: Session, token: bytes) -> Failure | None:
 def ping(session: Session, caller: Caller, command: Command) -> Value:
     if len(command) > 2:
         raise Invalid("wrong number of arguments for 'ping' command")
+    if session.only_subscribes:
+        return ["pong", command[1] if len(command) == 2 else ""]
     return command[1] if len(command) == 2 else Raw(PONG)
 
 
@@ -148,6 +152,14 @@ def config(session: Session, caller: Caller, command: Command) -> Value:
 def time_(session: Session, caller: Caller, command: Command) -> Value:
     seconds, fraction = divmod(time.time_ns(), 1_000_000_000)
     return [str(seconds), str(fraction // 1_000)]
+
+
+async def subscribe(session: Session, caller: Caller, command: Command) -> Value:
+    return await session.subscription.add(caller, command, session.protocol)
+
+
+async def unsubscribe(session: Session, caller: Caller, command: Command) -> Value:
+    return await session.subscription.remove(caller, command, session.protocol)
 
 
 async def cluster(session: Session, caller: Caller, command: Command) -> Value:

@@ -11,6 +11,7 @@ from quorate.doors.reading import Consistency
 from quorate.errors import Invalid
 from quorate.resp.door import Door
 from quorate.resp.parsing import Command
+from quorate.resp.subscribing import TallySubscription
 from quorate.security.caller import Caller
 from quorate.security.roles import RouteRole
 from quorate.words import Level
@@ -24,8 +25,8 @@ _numbers = itertools.count(1)
 class Session:
     """Of one connection."""
 
-    def __init__(self, door: Door) -> None:
-        self.door = door
+    def __init__(self, door: Door, subscription: TallySubscription) -> None:
+        self.door, self.subscription = door, subscription
         self.address = ""  # the host that the connection comes from; "" where that is not known
         self.number = next(_numbers)  # CLIENT ID
         self.protocol = 2
@@ -41,6 +42,11 @@ class Session:
     def admit(self, role: RouteRole) -> Caller:
         """Raises `Unauthorized`, `Forbidden` or `OverRate`."""
         return self.door.access.admit(role, self.address, self.credentials)
+
+    @property
+    def only_subscribes(self) -> bool:
+        """A client of RESP2 could not tell messages from replies."""
+        return self.protocol == 2 and bool(self.subscription.polls)
 
     async def read(self, caller: Caller, level: Level, read: Coroutine[Any, Any, T]) -> T:
         """The result of a read within the bounds of all reads."""
@@ -72,3 +78,4 @@ class Session:
         """As a new connection, but for its number."""
         self.protocol, self.name, self.level, self.credentials = 2, "", "weak", None
         self.in_cluster, self.queued = False, None
+        self.subscription.close()

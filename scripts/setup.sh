@@ -154,6 +154,33 @@ make_set_up() {
   printf '%s %s\n' "$wanted" "$group" >"$stamp"
 }
 
+# Make sure that the tests of deploy/ have promtool. It is taken out of the package `prometheus` of Debian or Ubuntu, which
+# is not installed: it would start a server. Everywhere else one line says what to install.
+set_up_promtool() {
+  (cd "$ROOT" && "$PYTHON" -m tests.support.promtool >/dev/null 2>&1) && return
+  if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
+    fetch_promtool
+  fi
+  (cd "$ROOT" && "$PYTHON" -m tests.support.promtool >/dev/null) || true
+}
+
+fetch_promtool() {
+  local folder="$ROOT/.cache/prometheus"
+  printf 'Fetching promtool by apt-get ...\n' >&2
+  rm -rf "$folder" && mkdir -p "$folder"
+  (cd "$folder" && { download_prometheus || { update_packages && download_prometheus; }; } &&
+    dpkg-deb --fsys-tarfile prometheus_*.deb | tar -x ./usr/bin/promtool && rm prometheus_*.deb) >"$folder/log" 2>&1 ||
+    { printf 'that failed:\n' && tail -n 3 "$folder/log"; } >&2
+}
+
+download_prometheus() {
+  timeout 300 apt-get download prometheus
+}
+
+update_packages() { # only root can; a container has no lists at first
+  [ "$(id -u)" -eq 0 ] && timeout 300 apt-get update
+}
+
 # Make sure that tests/browser has a Chromium. Only Debian has a package of it (Ubuntu's is a snap), and only root can
 # install it. Everywhere else one line says what to install.
 set_up_chromium() {

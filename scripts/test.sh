@@ -6,8 +6,9 @@
 #
 # Without a name, or with `all`, it runs everything. With names it runs those. `services` needs real servers, which
 # scripts/services.sh gets and starts. If a server cannot be had, its tests are skipped, and the output says so; with
-# QUORATE_REQUIRE_SERVICES=1 that is a failure. `browser` needs a Chromium, which the set-up installs on Debian as root.
-# Without it each test is skipped by name.
+# QUORATE_REQUIRE_SERVICES=1 that is a failure, as it is if there is no promtool for `unit`, which the set-up fetches on
+# Debian and Ubuntu. `browser` needs a Chromium, which the set-up installs on Debian as root. Without it each test is
+# skipped by name.
 # Most tests wait: for clocks, for nodes, for servers. So the suites run side by side, in five lanes (`lanes` below), the
 # two long ones in parts. One lane is shown while it runs; the output of the others comes after it.
 # The next suite runs even if one fails. The output has all failures, and the exit status is then not 0. The last line
@@ -137,6 +138,7 @@ run_beside() { # run_beside NUMBER PARTS ARGUMENTS...: a lane in the background,
 }
 
 case " ${suites[*]} " in *' check '*) checks ;; esac
+case " ${suites[*]} " in *' unit '*) set_up_promtool ;; esac
 choose_lanes
 if [ ${#lanes[@]} -gt 0 ]; then
   for at in "${!lanes[@]}"; do

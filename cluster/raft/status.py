@@ -15,7 +15,7 @@ class ConnectionStatus(msgspec.Struct):
     open: bool
     heard_ms_ago: int | None
     backlog_bytes: int
-    bytes_in: int
+    bytes_in: int  # since this node runs, on all connections
     bytes_out: int
     refused: str = ""  # why there is none, or was none until now: what this node or the peer has against the other
 

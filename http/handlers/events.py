@@ -1,4 +1,4 @@
-"""Open a stream of server-sent events: tallies as they change. `http/events.py` puts the events into it."""
+"""Open a stream of server-sent events: tallies as they change. `doors/events.py` puts the events into it."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from functools import partial
 
 from quorate.doors.bounds import shown_polls
+from quorate.doors.event_stream import Stream
 from quorate.errors import Invalid, NotReady, Stale
 from quorate.http.api import Api
-from quorate.http.events import Stream
 from quorate.http.handlers.named import names_polls
 from quorate.http.operation import STRING, Operation
 from quorate.http.reply import Headers, signature

@@ -174,14 +174,14 @@ RAFT = [
     ShownMetric(
         "quorate_raft_peer_received_bytes_total",
         "counter",
-        "Bytes that came from that member on the present connection",
+        "Bytes that came from that member since this node runs",
         of_status("raft.links.*.bytes_in"),
         ["peer"],
     ),
     ShownMetric(
         "quorate_raft_peer_sent_bytes_total",
         "counter",
-        "Bytes that were sent to that member on the present connection",
+        "Bytes that were sent to that member since this node runs",
         of_status("raft.links.*.bytes_out"),
         ["peer"],
     ),

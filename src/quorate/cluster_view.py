@@ -64,13 +64,26 @@ class ClusterView:
             raise NotReady("this node reads its log; ask again in a moment")
         return await asyncio.gather(*(self._probe(member) for member in self.members()))
 
-    async def resp_nodes(self) -> Sequence[ClusterNode]:
-        """Those that answer and serve RESP, and where: for cluster clients. Whoever asks at once shares the probes."""
+    def resp_leader(self) -> str | None:
+        """Where the leader serves RESP, as was found out lately; None: that is not known."""
+        asked = self._ask_resp_nodes()
+        if not asked.done() or asked.cancelled() or asked.exception() is not None:
+            return None
+        leader = self._replica.leader
+        return next(
+            (node["resp"] or None for node in asked.result() if node["id"] == leader and node["reachable"]), None
+        )
+
+    def _ask_resp_nodes(self) -> asyncio.Future[Sequence[Mapping[str, Any]]]:
         now_s = asyncio.get_running_loop().time()
         if self._resp_nodes is None or now_s - self._resp_asked_s > RESP_NODES_S:
             self._resp_asked_s = now_s
             self._resp_nodes = asyncio.ensure_future(self.nodes())
-        nodes = await asyncio.shield(self._resp_nodes)
+        return self._resp_nodes
+
+    async def resp_nodes(self) -> Sequence[ClusterNode]:
+        """Those that answer and serve RESP, and where: for cluster clients. Whoever asks at once shares the probes."""
+        nodes = await asyncio.shield(self._ask_resp_nodes())
         leader = self._replica.leader
         return [
             ClusterNode(node["id"], address.host, address.port, node["id"] == leader)

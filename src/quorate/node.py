@@ -36,13 +36,13 @@ from quorate.cluster_settings import ClusterSettings
 from quorate.cluster_view import ClusterView
 from quorate.config import Config
 from quorate.doors.access import Access
+from quorate.doors.events import Events
 from quorate.doors.limits import Limits
 from quorate.doors.rates import Rates
 from quorate.errors import Halted, QuorateError, Removed
 from quorate.exit_code import DONE, FAILED, HALTED, REMOVED
 from quorate.history.recorder import History
 from quorate.http.api import Api, Check
-from quorate.http.events import Events
 from quorate.http.origins import Origins
 from quorate.http.server import HttpServer
 from quorate.joining import Joining
@@ -201,10 +201,12 @@ class Node:
             reads=self.reads,
             read_places=api.places,
             access=api.access,
+            events=api.events,
             limits=api.limits,
             places=self.http.places,
             unsent=self.http.unsent,
             nodes=self.cluster.resp_nodes,
+            leader_address=self.cluster.resp_leader,
             voters=lambda: sum(member.voter for member in self.replica.members()),
             timeout_s=self.config.resp.timeout_ms / 1000,
             allow_unkeyed=self.config.resp.allow_unkeyed,

@@ -19,10 +19,10 @@ from quorate.cluster.read.digests import Digests
 from quorate.cluster.read.reads import Reads
 from quorate.cluster.submit.submitter import Submitter
 from quorate.doors.access import Access
+from quorate.doors.events import Events
 from quorate.doors.limits import Limits
 from quorate.history.recorder import History
 from quorate.http.api import Api, Check, CheckResult, MemberAddresses, Operator, Settings
-from quorate.http.events import Events
 from quorate.http.origins import Origins
 from quorate.http.server import HttpServer
 from quorate.security.tls import LiveTls

@@ -77,6 +77,8 @@ class PeerTransport:
         self._turns: Counter[str] = Counter()  # peer -> which way to prove itself this node dials it with
         self._listener = listener
         self._open: dict[str, PeerConnection] = {}
+        self._bytes_in: Counter[str] = Counter()  # peer -> what came on its connections that have ended
+        self._bytes_out: Counter[str] = Counter()
         self._handshaking: dict[PeerConnection, None] = {}  # oldest first
         self._refused: dict[PeerConnection, None] = {}  # those whose other end is still told why, oldest first
         self._told = LinkLog()
@@ -255,6 +257,8 @@ class PeerTransport:
             oldest.close("too many connections that are refused")
 
     def _lost(self, peer: str, connection: PeerConnection) -> None:
+        self._bytes_in[peer] += connection.bytes_in
+        self._bytes_out[peer] += connection.bytes_out
         self._calls.fail(connection)
         self._listener.disconnected(peer)
 
@@ -347,15 +351,16 @@ class PeerTransport:
         address = self._dialling.address(peer)
         if connection is not None and connection.target is not None:
             address = connection.target.address
+        before = self._bytes_in[peer], self._bytes_out[peer]
         if connection is None:
-            return ConnectionStatus(address, False, None, 0, 0, 0, refused)
+            return ConnectionStatus(address, False, None, 0, *before, refused)
         heard_ms_ago = int((now_s - connection.heard_s) * 1000)
         return ConnectionStatus(
             address,
             True,
             heard_ms_ago,
             connection.backlog,
-            connection.bytes_in,
-            connection.bytes_out,
+            before[0] + connection.bytes_in,
+            before[1] + connection.bytes_out,
             refused,
         )

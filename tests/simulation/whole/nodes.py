@@ -19,9 +19,9 @@ from quorate.chaos.workload.exchange import LostAnswer, NeverSent, NodeAnswer
 from quorate.cluster.read.digests import Digests
 from quorate.cluster.submit.timed_close import TimedClose
 from quorate.doors.access import Access
+from quorate.doors.events import Events
 from quorate.errors import QuorateError
 from quorate.http.api import Api
-from quorate.http.events import Events
 from quorate.http.origins import Origins
 from quorate.http.reply import Reply, problem
 from quorate.http.request import Request

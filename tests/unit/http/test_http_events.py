@@ -16,16 +16,19 @@ from quorate.cluster import entry
 from quorate.cluster.fsm import Applied
 from quorate.cluster.read import chunks
 from quorate.cluster.submit.choices import count_choices
+from quorate.doors import events
+from quorate.doors.event import Event
+from quorate.doors.event_stream import RECONNECT, Stream
 from quorate.doors.limits import Limits
 from quorate.errors import Overloaded
-from quorate.http import asgi, events
+from quorate.http import asgi
 from quorate.http.answer import send_parts
 from quorate.security.caller import Caller
 from quorate.vote import Vote
 from tests.support.http_node import MOOD, Node, running
 from tests.support.waiting import until, wait_for
 
-Event = tuple[int | None, dict[str, Any]]  # (id, tally)
+Told = tuple[int | None, dict[str, Any]]  # (id, tally)
 
 
 @pytest.fixture
@@ -200,7 +203,7 @@ def test_a_client_that_has_seen_a_newer_version_is_refused(node: Node) -> None:
 
 
 def test_a_quiet_stream_has_a_heartbeat(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "HEARTBEAT_S", 0.01)
+    monkeypatch.setattr("quorate.doors.event_stream.HEARTBEAT_S", 0.01)
     with following(node) as follower:
         follower.next()
         assert [":"] == follower.block()
@@ -221,13 +224,14 @@ def test_a_slow_client_gets_the_newest_events_and_the_id_comes_last(node: Node) 
         stream = node.api.events.open(["mood", "other"])
         first = [await stream.next(), await stream.next()]
         for version in (7, 8):
-            stream.put("mood", b"mood %d\n\n" % version, version)
-            stream.put("other", b"other %d\n\n" % version, version)
+            stream.put(Event("results", "mood", {"at": version}), version)
+            stream.put(Event("results", "other", {"at": version}), version)
         second = await stream.next()
         stream.close()
         return [*first[:1], second, await stream.next()]
 
-    assert [events.RECONNECT, b"mood 8\n\nid: 8\nother 8\n\n", None] == node.run(scenario())
+    mood = b'event: results\ndata: {"at":8}\n\n'
+    assert [RECONNECT, mood + b"id: 8\n" + mood, None] == node.run(scenario())
 
 
 def test_a_big_change_is_sent_in_rounds(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,13 +250,13 @@ def test_the_loop_goes_on_while_a_big_tally_is_read(node: Node, monkeypatch: pyt
     node.ask("POST", "/polls", {"id": "big", "options": options})
     choices, sums = asyncio.run(count_choices([Vote(option) for option in options]))
     batch = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
-    counting, counted_meanwhile, put = True, [], events.Stream.put
+    counting, counted_meanwhile, put = True, [], Stream.put
 
-    def notice(stream: events.Stream, poll_id: str, event: bytes, version: int) -> None:
+    def notice(stream: Stream, event: Event, version: int) -> None:
         counted_meanwhile.append(node.replica.state.version - version)
-        put(stream, poll_id, event, version)
+        put(stream, event, version)
 
-    monkeypatch.setattr(events.Stream, "put", notice)
+    monkeypatch.setattr(Stream, "put", notice)
 
     def count() -> None:
         answer: asyncio.Future[Applied] = node.loop.create_future()
@@ -316,7 +320,7 @@ def test_a_head_request_opens_no_stream(node: Node) -> None:
 def test_a_stream_that_is_closed_twice_leaves_the_other_streams_of_its_poll(node: Node) -> None:
     async def scenario() -> bytes | None:
         one, other = node.api.events.open(["mood"]), node.api.events.open(["mood"])
-        assert [events.RECONNECT, b"id: "] == [await other.next(), (await other.next() or b"")[:4]]
+        assert [RECONNECT, b"id: "] == [await other.next(), (await other.next() or b"")[:4]]
         one.close()
         one.close()
         await node.api.submitter.cast([Vote("happy", "a")], timeout_s=5)
@@ -353,7 +357,7 @@ def test_the_loop_rests_while_many_streams_are_given_the_same_event(
 
     async def scenario() -> None:
         streams = events.Events(node.replica, streams_max=9)
-        monkeypatch.setattr(events.Stream, "put", lambda *event: given_s.append(node.loop.time()))
+        monkeypatch.setattr(Stream, "put", lambda *event: given_s.append(node.loop.time()))
         for _ in range(6):
             streams.open(["mood"])
         await until("all have it", lambda: len(given_s) == 6)

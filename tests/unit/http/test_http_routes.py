@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from quorate.doors.event_stream import Stream
 from quorate.http import openapi, routes
 from quorate.http.api import Api
-from quorate.http.events import Stream
 from quorate.http.flask_app import create_app
 from quorate.http.flask_loader import load_flask
 from quorate.http.operation import Operation

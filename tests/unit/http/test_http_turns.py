@@ -12,8 +12,10 @@ import pytest
 from quorate.cluster import entry
 from quorate.cluster.entry import DeletePoll, SetPollState
 from quorate.cluster.read import chunks
+from quorate.doors import events
+from quorate.doors.event import Event
 from quorate.doors.limits import Limits
-from quorate.http import asgi, events
+from quorate.http import asgi
 from quorate.turns import Turns
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, running
 from tests.support.waiting import until, wait_for
@@ -70,23 +72,23 @@ def test_no_tally_is_told_of_a_big_poll_after_its_deletion(node: Node, monkeypat
         stream = streams.open(["big", "mood"])
         put = stream.put
 
-        def noted(poll_id: str, event: bytes, version: int) -> None:
-            told.append((event.partition(b"\n")[0].decode(), version))
-            put(poll_id, event, version)
+        def noted(event: Event, version: int) -> None:
+            told.append((event.kind, version))
+            put(event, version)
 
         monkeypatch.setattr(stream, "put", noted)
         await turns._one.acquire()
         for step in (SetPollState("big", "closed"), SetPollState("big", "archived"), DeletePoll("big", None)):
             await node.api.submitter.command(step, timeout_s=5)
-        await until("the deletion is told", lambda: ("event: deleted", state.version) in told)
+        await until("the deletion is told", lambda: ("deleted", state.version) in told)
         turns._one.release()
         await until("nothing more is to be told", lambda: streams._big_round is None)
         streams.close()
 
     node.call(node.replica.state.raise_level, entry.encode_raise(1))
     node.run(scenario())
-    assert ["event: results", "event: deleted"] == list(dict.fromkeys(event for event, _ in told))
-    assert 1 == [event for event, _ in told].count("event: results"), "of mood alone"
+    assert ["results", "deleted"] == list(dict.fromkeys(event for event, _ in told))
+    assert 1 == [event for event, _ in told].count("results"), "of mood alone"
 
 
 def test_the_id_of_events_is_never_older_than_one_that_was_sent(node: Node) -> None:
@@ -95,11 +97,12 @@ def test_the_id_of_events_is_never_older_than_one_that_was_sent(node: Node) -> N
     async def scenario() -> bytes | None:
         stream = events.Events(node.replica).open(["big", "mood"])
         stream.take()
-        stream.put("mood", b"data: small\n\n", 20)
-        stream.put("big", b"data: big\n\n", 10)
+        stream.put(Event("results", "mood", {"is": "small"}), 20)
+        stream.put(Event("results", "big", {"is": "big"}), 10)
         return stream.take()
 
-    assert b"data: small\n\nid: 20\ndata: big\n\n" == node.run(scenario())
+    small, big = (b'event: results\ndata: {"is":"%b"}\n\n' % name for name in (b"small", b"big"))
+    assert small + b"id: 20\n" + big == node.run(scenario())
 
 
 def until_seen(sock: socket.socket, words: bytes) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from quorate.doors import unsent
 from quorate.doors.limits import Limits
-from quorate.http import events, server
+from quorate.http import server
 from quorate.http.intake import FIRST_BYTES, PIPELINED_MAX, QUEUED_BYTES, SLICE_BYTES
 from tests.support.http_node import MOOD, TIMEOUT_S, Node, answer_of, running
 from tests.support.waiting import let_pass, wait_for
@@ -104,7 +104,9 @@ def answered(node: Node, word: str) -> int:
 
 def test_only_few_of_thousands_of_requests_wait_behind_a_stream(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
     """A stream never ends, so all of them would stand in memory for ever: 10 KiB each."""
-    monkeypatch.setattr(events, "HEARTBEAT_S", 0.1)  # nothing is read, so this finds out that the client has left
+    monkeypatch.setattr(
+        "quorate.doors.event_stream.HEARTBEAT_S", 0.1
+    )  # nothing is read, so this finds out that the client has left
     with ExitStack() as sockets:
         dial(node, sockets, FOLLOW + LIVEZ * 4_000)
         wait_for("it follows", lambda: node.api.counts.streams == 1)

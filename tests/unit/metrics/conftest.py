@@ -64,6 +64,7 @@ async def _scrape(folder: Path) -> list[str]:
         await ask("POST", "/votes", "read", {"option": "happy"}, status="403")
         await _until(lambda: all(each.caught_up()[0] and each.last_flush for each in leader.flushers))
         await _until(lambda: leader.replica.status().clock_offsets_ms)
+        await _until(lambda: leader.backups and leader.backups.status().last_age_s is not None)  # there was none yet
         context = authority.client_context()
         return [await _asker(context, node)("GET", "/metrics", "read") for node in (leader, follower)]
 

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from tests.support import promtool
 from tests.unit.metrics.conftest import Scraped
 from tests.unit.metrics.expressions import problems, selectors
 
 ROOT = Path(__file__).parents[3]
 FOLDER = ROOT / "deploy" / "prometheus"
-needs_promtool = pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
 
 
 def read(name: str) -> Any:
@@ -75,10 +73,19 @@ def test_nodes_are_found_in_consul_by_what_they_register() -> None:
     assert all({"cluster", "instance"} == set(each["labels"]) for each in static["static_configs"])
 
 
-@needs_promtool
 @pytest.mark.parametrize(
     "what", ["check rules alerts.yml", "check config prometheus.yml", "test rules alerts-test.yml"]
 )
 def test_promtool_takes_the_files(what: str) -> None:
-    done = subprocess.run(["promtool", *what.split()], cwd=FOLDER, capture_output=True, text=True, timeout=60)
+    done = promtool.run(*what.split(), folder=FOLDER)
     assert 0 == done.returncode, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(("asked", "outcome"), [("1", pytest.fail.Exception), ("0", pytest.skip.Exception)])
+def test_a_machine_without_promtool_is_told_what_to_install(
+    asked: str, outcome: type[BaseException], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promtool, "find", lambda: None)
+    monkeypatch.setenv("QUORATE_REQUIRE_SERVICES", asked)
+    with pytest.raises(outcome, match="apt install prometheus"):
+        promtool.run("--version")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.support import promtool
 from tests.unit.metrics.conftest import Scraped
 from tests.unit.metrics.expressions import OF_SCRAPES, problems, selectors
 
@@ -88,10 +87,9 @@ def test_panels_have_room_and_say_what_they_show() -> None:
     assert [] == [panel["title"] for panel in PANELS if not panel["description"]]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
 def test_prometheus_understands_every_query(tmp_path: Path) -> None:
     rules = [{"record": f"query:{place}", "expr": expression} for place, (_, expression, _) in enumerate(QUERIES)]
     path = tmp_path / "queries.yml"
     path.write_text(yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]}))
-    done = subprocess.run(["promtool", "check", "rules", str(path)], capture_output=True, text=True, timeout=60)
+    done = promtool.run("check", "rules", str(path))
     assert 0 == done.returncode, done.stdout + done.stderr

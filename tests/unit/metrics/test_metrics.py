@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from pathlib import Path
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from quorate.cluster.flush.flusher import Phase
@@ -20,7 +17,9 @@ from quorate.http.metrics.page import page
 from quorate.http.metrics.raft_table import RAFT_ROLES
 from quorate.http.metrics.table import SINK_PHASES, TABLE
 from quorate.measures import Histogram, Measures
+from tests.support import promtool
 from tests.support.http_node import running
+from tests.support.scraping import samples_of
 from tests.support.tokens import access_by, bearer, write_tokens
 from tests.unit.metrics.conftest import Scraped
 
@@ -55,8 +54,7 @@ def test_two_real_nodes_show_every_metric(scraped: Scraped) -> None:
     )
     shown = {sample.name for family in families for sample in family.samples}
     expected = {f"{metric.name}_bucket" if metric.kind == "histogram" else metric.name for metric in TABLE}
-    unknown = {"quorate_source_depth_messages", "quorate_backup_last_seconds"}
-    assert expected - shown == unknown, "nothing is known of a queue without nsqlookupd, and no backup was due"
+    assert expected - shown == {"quorate_source_depth_messages"}, "nothing is known of a queue without nsqlookupd"
     kinds = {metric.name.removesuffix("_total"): metric.kind for metric in TABLE}
     own = [family for family in families if family.name.startswith("quorate_")]
     assert {family.name: family.type for family in own} == {family.name: kinds[family.name] for family in own}
@@ -84,16 +82,9 @@ def test_two_real_nodes_say_what_happened(scraped: Scraped) -> None:
         assert 9 * 86_400 < leader[("quorate_tls_certificate_left_seconds", use)] <= 10 * 86_400
 
 
-def samples_of(text: str) -> dict[tuple[str, ...], float]:
-    """(name, the labels' values in the order of the labels' names) -> value."""
-    families = text_string_to_metric_families(text)
-    return {(s.name, *s.labels.values()): s.value for family in families for s in family.samples}
-
-
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="there is no promtool")
 def test_promtool_has_no_complaint(scraped: Scraped) -> None:
     for text in (scraped.leader, scraped.follower, scraped.stream):
-        done = subprocess.run(["promtool", "check", "metrics"], input=text, capture_output=True, text=True, timeout=60)
+        done = promtool.run("check", "metrics", text=text)
         assert (0, "", "") == (done.returncode, done.stdout, done.stderr)
 
 

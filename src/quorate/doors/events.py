@@ -1,141 +1,36 @@
-"""Server-sent events for GET /events: tallies as they change, from this node's own state.
+"""Event streams: tallies as they change, from this node's own state.
 
 A poll has at most one event in a tenth of a second. Each event has the complete tally at one version, so a client that
 misses an event loses nothing. For a slow client only the newest event of each poll is kept. The id of an event is the
 version. A client that comes back with `Last-Event-ID`, to this node or another one, never sees an older tally.
 
-Events that are sent together form a group. Only the last event of a group has the id: if the connection breaks inside
-the group, the client comes back with the id of the group before and so gets the present tallies again.
+Events that are sent together over HTTP form a group. Only the last of a group has the id: if the connection breaks
+inside the group, the client comes back with the id of the group before and so gets the present tallies again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.read import chunks
 from quorate.cluster.replica import Replica
-from quorate.doors.address_shares import AddressShares, share_key
+from quorate.doors.address_shares import AddressShares
 from quorate.doors.caller_places import CallerPlaces
+from quorate.doors.event import Event
+from quorate.doors.event_stream import WHOEVER, Stream
+from quorate.doors.poll_changes import PollChanges, deleted_event
 from quorate.errors import NotReady, Overloaded, QuorateError
-from quorate.http.poll_changes import PollChanges, deleted_event
-from quorate.http.reply import encode
 from quorate.security.caller import Caller
 from quorate.turns import Turns
 from quorate.words import count
 
 COALESCE_S = 0.1
-HEARTBEAT_S = 15.0  # then a comment is sent: it keeps proxies from closing the connection, and finds dead ones
-HEARTBEAT = b":\n\n"
-CUT_AFTER_S = 0.3  # a client whose token was revoked has this long to read the end of its stream
-RECONNECT = b"retry: 1000\n\n"
 STREAMS_AT_ONCE, REST_S = 25, 0.002  # to send to a thousand takes the loop some 20 ms, in which votes would wait
-WHOEVER = Caller("", "operate")  # follows a stream whose caller is not known
 Ready = Callable[[], Awaitable[None]]
 OPTIONS_PER_ROUND = 20_000  # a bigger change takes several rounds, so that the loop can send Raft's heartbeats
-
-
-class Stream:
-    """The events for one client. The door and `Events` may both call `close`, more than once."""
-
-    def __init__(
-        self, events: Events, polls: frozenset[str] | None, caller: Caller | None = None, *, only_polls: bool = False
-    ) -> None:
-        self.polls = polls  # None: all polls
-        self.only_polls = only_polls  # it is told which polls change, and gets no tally
-        self.caller = caller  # who follows it
-        self._cut: Callable[[], object] | None = None  # while it is sent: breaks the connection
-        self._events = events
-        self._pending: dict[str, bytes] = {}  # poll id -> its newest event, which is not sent yet
-        self._version = 0
-        self._wake = asyncio.Event()
-        self._begun = False
-        self.closed = False
-        self.share_key = share_key(caller.address if caller is not None else "")
-        self.beginning: asyncio.Task[None] | None = None  # it waits until this node can serve the stream
-
-    def waits_with(self, poll_id: str) -> bool:
-        """Whether an event of this poll is not sent yet."""
-        return poll_id in self._pending
-
-    @property
-    def has_news(self) -> bool:
-        return bool(self._pending)
-
-    def put(self, poll_id: str, event: bytes, version: int) -> None:
-        self._pending[poll_id] = event
-        self._version = max(self._version, version)  # a big poll takes a while, and small ones are newer
-        self._wake.set()
-
-    async def next(self) -> bytes | None:
-        """Wait for the next bytes to send. If nothing happens, they are a heartbeat. None: the stream has ended."""
-        await self.ready()
-        return self.take()
-
-    async def ready(self) -> int:
-        """Wait until there is something to send, or for a heartbeat. Returns how many bytes of events that is, about.
-
-        Nothing is put together yet: until it is taken, newer events take the place of those that wait.
-        """
-        if self._begun and not self._pending and not self.closed:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await self._wake.wait()
-        self._wake.clear()
-        return self.size
-
-    @property
-    def size(self) -> int:
-        """The bytes of the events that are not sent."""
-        return sum(map(len, self._pending.values()))
-
-    def take(self) -> bytes | None:
-        """What is there to send now: see `next`."""
-        parts = self.take_parts()
-        return None if parts is None else b"".join(parts)
-
-    def take_parts(self) -> list[bytes] | None:
-        """The same in parts, of which many streams may hold the same ones."""
-        if not self._begun:
-            self._begun = True
-            return [RECONNECT]
-        if self.closed:
-            return None
-        if not self._pending:
-            return [HEARTBEAT]
-        *others, last = self._pending.values()
-        self._pending.clear()
-        return [*others, b"id: %d\n" % self._version, last]
-
-    def begin_sending(self, cut: Callable[[], object]) -> None:
-        """`cut` breaks the connection over which it is sent, until `end_sending`."""
-        self._cut = cut
-
-    def end_sending(self) -> None:
-        self._cut = None
-        self.close()
-
-    def revoke(self) -> None:
-        """End it, also for a client that reads nothing: it would not get to the end that waits behind what it has."""
-        self.close()
-        asyncio.get_running_loop().call_later(CUT_AFTER_S, self._cut_off)
-
-    def _cut_off(self) -> None:
-        if self._cut is not None:
-            self._cut()
-
-    def close(self) -> None:
-        if not self.closed:
-            self._events.shares.give_back(self.share_key)
-            self._events.places.give_back(self.caller or WHOEVER)
-        self.closed = True
-        if self.beginning is not None:
-            self.beginning.cancel()
-        self._wake.set()
-        self._events.forget(self)
 
 
 class Events:
@@ -279,7 +174,7 @@ class Events:
         for poll_id, event in self._poll_changes.of(applied):
             for stream in self._without_tallies:
                 if stream.polls is None or poll_id in stream.polls:
-                    stream.put(poll_id, event, applied.version)
+                    stream.put(event, applied.version)
 
     def _schedule(self, delay_s: float) -> None:
         if self._scheduled is None and self._round is None:
@@ -377,7 +272,7 @@ class Events:
                 woken = 1
             if not self._is_still_there(poll):
                 break
-            stream.put(poll_id, event, version)
+            stream.put(event, version)
         return len(poll.options)
 
     def _is_still_there(self, poll: PollView) -> bool:
@@ -389,9 +284,9 @@ class Events:
         state = self._replica.state
         event = deleted_event(state, poll_id)
         for stream in followers:
-            stream.put(poll_id, event, state.version)
+            stream.put(event, state.version)
 
 
-def _event(poll: PollView, results: Mapping[str, int], version: int) -> bytes:
+def _event(poll: PollView, results: Mapping[str, int], version: int) -> Event:
     tally = {"id": poll.id, "title": poll.title, "state": poll.state, "results": results}
-    return b"event: results\ndata: %s\n\n" % encode({**tally, "total": sum(results.values()), "version": version})
+    return Event("results", poll.id, {**tally, "total": sum(results.values()), "version": version})

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.replica import Replica
 from quorate.cluster.state.polls import PollView
-from quorate.http.reply import encode
+from quorate.doors.event import Event
 
 
 class PollChanges:
@@ -23,7 +23,7 @@ class PollChanges:
         """What is there now is known."""
         self._versions = {poll.id: poll.version for poll in self._replica.state.polls()}
 
-    def of(self, applied: Applied) -> Iterator[tuple[str, bytes]]:
+    def of(self, applied: Applied) -> Iterator[tuple[str, Event]]:
         """The event of each poll that has changed. Most that are named here only got votes."""
         state = self._replica.state
         for poll_id in applied.polls:
@@ -39,14 +39,13 @@ class PollChanges:
                 yield poll_id, _changed_event(poll)
 
 
-def _changed_event(poll: PollView) -> bytes:
+def _changed_event(poll: PollView) -> Event:
     document = {"id": poll.id, "creation": poll.creation, "state": poll.state, "version": poll.version}
-    return b"event: poll\ndata: %s\n\n" % encode(document)
+    return Event("poll", poll.id, document)
 
 
-def deleted_event(state: StateMachine, poll_id: str) -> bytes:
+def deleted_event(state: StateMachine, poll_id: str) -> Event:
     """It was there. Where the deletion is forgotten already, the number of the creation is not known any more."""
     stone = state.tombstone(poll_id)
     creation = None if stone is None else stone.creation
-    document = encode({"id": poll_id, "creation": creation, "version": state.version})
-    return b"event: deleted\ndata: %s\n\n" % document
+    return Event("deleted", poll_id, {"id": poll_id, "creation": creation, "version": state.version})

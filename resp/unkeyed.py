@@ -1,0 +1,34 @@
+"""HINCRBY, for those who set `resp.allow_unkeyed`: it counts each time that it comes, and clients may send it again."""
+
+from __future__ import annotations
+
+from quorate.doors.bounds import check_votes
+from quorate.errors import Invalid, OutcomeUnknown, QuorateError
+from quorate.resp.encoding import Raw, Value
+from quorate.resp.keys import poll_of, text_of
+from quorate.resp.parsing import Command
+from quorate.resp.session import Session
+from quorate.resp.votes import UNKEYED, rejected, weight_of
+from quorate.security.caller import Caller
+from quorate.vote import Vote, check_vote
+
+COUNTED = "the vote was counted, and its total did not come"
+
+
+async def hincrby(session: Session, caller: Caller, command: Command) -> Value:
+    """The votes that the option has then."""
+    door = session.door
+    if not door.allow_unkeyed:
+        raise Invalid(UNKEYED)
+    vote = check_vote(Vote(text_of(command[2], "option"), None, poll_of(command[1]), weight_of(command[3])))
+    if vote.poll is None:
+        raise Invalid("HINCRBY needs a poll, whose total it answers: HINCRBY poll:ID OPTION N")
+    check_votes(caller, (vote,))
+    tallied = await door.submitter.cast((vote,), timeout_s=door.timeout_s, share=caller.share)
+    if tallied.rejected:
+        return Raw(rejected(tallied.rejected[0]))
+    try:
+        results = await door.reads.results(vote.poll, level="none", min_version=tallied.version)
+        return results.results[vote.option]
+    except (QuorateError, KeyError):  # an error would read as if it was not counted
+        raise OutcomeUnknown(COUNTED) from None

@@ -1,0 +1,399 @@
+"""What /metrics says is true: a row says what is done to a real cluster, and by how much each metric changes by that.
+
+No counter falls while its node runs, whatever happens, and the buckets of histograms hold those below them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from functools import partial
+
+import pytest
+
+from quorate.processes.node import NodeProcess
+from quorate.processes.waiting import NeverHappened
+from tests.support.cluster import Cluster
+from tests.system.watched_metrics import (
+    Changes,
+    Key,
+    Watched,
+    of_disk,
+    process_began_s,
+    size_of,
+    wait_for_changes,
+)
+
+ARRAY, WINDOW, TIMEOUT_MS = 100, 5_000, 700
+SETTINGS = {"votes.dedup_window": WINDOW, "raft.election_timeout_ms": TIMEOUT_MS}
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    with Cluster(tmp_path_factory.mktemp("true"), settings=SETTINGS) as cluster, cluster.client() as client:
+        client.create_poll("mood", ["happy", "sad"])
+        client.create_poll("over", ["yes", "no"])
+        client.set_poll_state("over", "closed")
+        cluster.wait_whole()
+        yield Watched(cluster)
+
+
+IDS = [f"v{number}" for number in range(7)]
+
+
+def array(watched: Watched) -> None:
+    votes = [{"option": "sad", "poll": "mood", "id": f"a{number}"} for number in range(ARRAY)]
+    watched.ask(watched.leader, "POST", "/votes", votes)
+
+
+def open_producer(watched: Watched) -> None:
+    watched.ask(watched.leader, "POST", "/producers", {"producer": "p1"})
+
+
+def forget_producer(watched: Watched) -> None:
+    watched.ask(watched.leader, "DELETE", "/producers/p1")
+
+
+def make_and_archive(watched: Watched) -> None:
+    watched.ask(watched.leader, "POST", "/polls", {"id": "gone", "options": ["a", "b", "c"]}, 201)
+    for state in ("closed", "archived"):
+        watched.ask(watched.leader, "POST", "/polls/gone/state", {"state": state})
+
+
+def speak_nonsense(watched: Watched) -> None:
+    with socket.create_connection((watched.leader.place.http.host, watched.leader.port), timeout=10) as sock:
+        sock.sendall(b"\x16\x03\x01 this is not HTTP\r\n\r\n")
+        while sock.recv(4096):
+            pass
+
+
+def ask_for_what_is_not_there(watched: Watched) -> None:
+    for number in range(20):
+        watched.ask(watched.leader, "GET", f"/no/such/{number}\x22%7D%0A", expect=404)
+
+
+def ask_of_many_polls(watched: Watched) -> None:
+    for number in range(20):
+        watched.ask(watched.leader, "GET", f"/polls/none-{number}/results", expect=404)
+
+
+def ask_by_strange_methods(watched: Watched) -> None:
+    for number in range(5):
+        watched.ask(watched.leader, ("PATCH", "DELETE", "PUT", "PROPFIND", "LOCK")[number], "/votes", expect=405)
+
+
+def put_by_hand(watched: Watched) -> None:
+    poll = ("by-hand", "By hand", json.dumps(["x", "y"]), json.dumps({"x": 3, "y": 4}))
+    with closing(sqlite3.connect(watched.cluster.sqlite, timeout=10)) as db, db:
+        db.execute("insert into polls (id, title, options, results) values (?, ?, ?, ?)", poll)
+
+
+def edit_by_hand(watched: Watched) -> None:
+    with closing(sqlite3.connect(watched.cluster.sqlite, timeout=10)) as db, db:
+        db.execute("update polls set results = ? where id = 'mood'", (json.dumps({"happy": 0, "sad": 0}),))
+    watched.vote(watched.leader, "after-the-edit")
+
+
+VOTES, REQUESTS = "quorate_votes_total", "quorate_http_requests_total"
+DURATION, ACCEPTED = "quorate_http_request_duration_seconds_count", "quorate_dedup_accepted_total"
+ROWS: dict[str, tuple[Callable[[Watched], object], Changes]] = {
+    "votes through the leader": (
+        lambda on: on.vote(on.leader, *IDS),
+        {
+            ("leader", VOTES, "applied"): 7,
+            ("sum", VOTES, "applied"): 7,
+            ("leader", REQUESTS, "/votes", "200"): 7,
+            ("leader", DURATION, "/votes"): 7,
+            ("each", ACCEPTED): 7,
+            ("each", "quorate_dedup_held_ids"): 7,
+            ("each", "quorate_state_version"): 7,
+            ("each", "quorate_raft_applied_index"): 7,
+            ("each", "quorate_raft_apply_seconds_count"): 7,
+            ("leader", "quorate_raft_commit_seconds_count"): 7,
+            ("sum", "quorate_raft_commit_seconds_count"): 7,
+            ("leader", "quorate_raft_entry_bytes_count"): 7,
+            ("leader", "quorate_submit_batch_requests_sum"): 7,
+            ("leader", "quorate_submit_batch_requests_count"): 7,
+            ("sum", "quorate_sink_documents_total", "edited", "sqlite"): 0,
+        },
+    ),
+    "the same votes again": (
+        lambda on: on.vote(on.leader, *IDS),
+        {
+            ("sum", VOTES, "applied"): 0,
+            ("leader", VOTES, "duplicate"): 7,
+            ("each", ACCEPTED): 0,
+            ("sum", REQUESTS, "/votes", "200"): 7,
+        },
+    ),
+    "votes through a follower": (
+        lambda on: on.vote(on.follower, *(f"f{number}" for number in range(5))),
+        {
+            ("follower", VOTES, "applied"): 5,
+            ("leader", VOTES, "applied"): 0,
+            ("follower", REQUESTS, "/votes", "200"): 5,
+            ("follower", "quorate_submit_batch_requests_sum"): 5,
+            ("leader", "quorate_raft_commit_seconds_count"): 5,
+            ("follower", "quorate_raft_commit_seconds_count"): 0,
+            ("each", ACCEPTED): 5,
+        },
+    ),
+    "an array of votes": (
+        array,
+        {
+            ("leader", VOTES, "applied"): ARRAY,
+            ("leader", REQUESTS, "/votes", "200"): 1,
+            ("leader", "quorate_submit_batch_requests_sum"): 1,
+            ("leader", "quorate_raft_entry_bytes_count"): 1,
+            ("each", ACCEPTED): ARRAY,
+            ("each", "quorate_state_version"): 1,
+        },
+    ),
+    "a vote for no option": (
+        lambda on: on.vote(on.leader, "u1", option="angry", expect=404),
+        {("leader", VOTES, "unknown_option"): 1, ("leader", REQUESTS, "/votes", "404"): 1, ("each", ACCEPTED): 0},
+    ),
+    "a vote for no poll": (
+        lambda on: on.vote(on.leader, "u2", poll="none", expect=404),
+        {("leader", VOTES, "unknown_poll"): 1, ("leader", REQUESTS, "/votes", "404"): 1},
+    ),
+    "a vote for a closed poll": (
+        lambda on: on.vote(on.follower, "u3", option="yes", poll="over", expect=410),
+        {("follower", VOTES, "closed"): 1, ("follower", REQUESTS, "/votes", "410"): 1, ("sum", VOTES, "applied"): 0},
+    ),
+    "another choice under an id": (
+        lambda on: on.vote(on.leader, IDS[0], option="sad", expect=409),
+        {("leader", VOTES, "conflict"): 1, ("leader", REQUESTS, "/votes", "409"): 1},
+    ),
+    "a vote that is none": (
+        lambda on: on.ask(on.leader, "POST", "/votes", {"choice": "happy"}, 400),
+        {("leader", REQUESTS, "/votes", "400"): 1, ("sum", VOTES, "applied"): 0},
+    ),
+    "paths that do not exist": (
+        ask_for_what_is_not_there,
+        {("leader", REQUESTS, "other", "404"): 20, ("leader", DURATION, "other"): 20},
+    ),
+    "polls that do not exist": (ask_of_many_polls, {("leader", REQUESTS, "/polls/{id}/results", "404"): 20}),
+    "methods that do not exist": (ask_by_strange_methods, {("leader", REQUESTS, "/votes", "405"): 5}),
+    "what is not HTTP": (
+        speak_nonsense,
+        {("leader", "quorate_http_unreadable_total"): 1, ("follower", "quorate_http_unreadable_total"): 0},
+    ),
+    "a poll that is made": (
+        make_and_archive,
+        {
+            ("each", "quorate_state_polls"): 1,
+            ("each", "quorate_state_options"): 3,
+            ("leader", REQUESTS, "/polls", "201"): 1,
+            ("leader", REQUESTS, "/polls/{id}/state", "200"): 2,
+        },
+    ),
+    "a poll that is deleted": (
+        lambda on: on.ask(on.follower, "DELETE", "/polls/gone"),
+        {
+            ("each", "quorate_state_polls"): -1,
+            ("each", "quorate_state_options"): -3,
+            ("each", "quorate_state_deleted_polls"): 1,
+            ("follower", REQUESTS, "/polls/{id}", "200"): 1,
+        },
+    ),
+    "a producer that begins": (open_producer, {("each", "quorate_state_producers"): 1}),
+    "a producer that is forgotten": (
+        forget_producer,
+        {("each", "quorate_state_producers"): -1, ("each", "quorate_state_forgotten_producers"): 1},
+    ),
+    "a poll that is put into the sink by hand": (
+        put_by_hand,
+        {("each", "quorate_state_polls"): 1, ("leader", "quorate_sink_imported_total", "sqlite"): 1},
+    ),
+    "a document that is edited by hand": (
+        edit_by_hand,
+        {("leader", "quorate_sink_documents_total", "edited", "sqlite"): 1, ("sum", VOTES, "applied"): 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("what", ROWS)
+def test_a_metric_changes_by_what_was_done(what: str, watched: Watched) -> None:
+    do, wanted = ROWS[what]
+    before = watched.all()
+    do(watched)
+    wait_for_changes(watched, before, wanted)
+
+
+# ---- what is so now -------------------------------------------------------------------------------------------------
+
+Truth = Callable[[NodeProcess], float]
+
+
+GAUGES: dict[Key, Truth] = {
+    ("quorate_ready",): lambda node: node.is_ready(),
+    ("quorate_raft_is_leader",): lambda node: node.leads(),
+    ("quorate_raft_has_leader",): lambda node: node.get("/leader") is not None,
+    ("quorate_raft_role", "leader"): lambda node: node.leads(),
+    ("quorate_raft_role", "follower"): lambda node: not node.leads(),
+    ("quorate_raft_is_voter",): lambda _: 1,
+    ("quorate_raft_members", "voter"): lambda _: 3,
+    ("quorate_raft_members", "learner"): lambda _: 0,
+    ("quorate_raft_term",): lambda node: node.get("/leader")["term"],
+    ("quorate_raft_election_timeout_seconds",): lambda node: TIMEOUT_MS / 1000,
+    ("quorate_raft_log_bytes",): lambda node: size_of(node, "log-*.seg"),
+    ("quorate_raft_snapshot_bytes",): lambda _: 0,
+    ("quorate_raft_lag_entries",): lambda _: 0,
+    ("quorate_raft_other_histories",): lambda _: 0,
+    ("quorate_raft_disk_forgotten",): lambda _: 0,
+    ("quorate_raft_stranger",): lambda _: 0,
+    ("quorate_history_recording",): lambda _: 1,
+    ("quorate_history_file_bytes",): lambda node: size_of(node, "history.db*"),
+    ("quorate_disk_size_bytes",): lambda node: of_disk(node, "f_blocks"),
+    ("quorate_state_polls",): lambda node: len(node.get("/polls")["polls"]),
+    ("quorate_state_options",): lambda node: sum(len(poll["options"]) for poll in node.get("/polls")["polls"]),
+    ("quorate_dedup_window_ids",): lambda _: WINDOW,
+    ("quorate_http_event_streams",): lambda _: 0,
+    ("quorate_submit_waiting_bytes",): lambda _: 0,
+    ("quorate_submit_waiting_limit_bytes",): lambda node: node.get("/status")["config"]["votes"]["queue_bytes"],
+    ("quorate_sink_caught_up", "sqlite"): lambda _: 1,
+    ("quorate_sink_phase", "flushing", "sqlite"): lambda node: node.leads(),
+    ("quorate_sink_phase", "idle", "sqlite"): lambda node: not node.leads(),
+    ("process_open_fds",): lambda node: (
+        len(os.listdir(f"/proc/{node.pid}/fd")) + 2
+    ),  # the scrape's own, and this listing
+    ("process_start_time_seconds",): process_began_s,
+}
+
+
+@pytest.mark.parametrize("metric", GAUGES, ids=" ".join)
+def test_a_gauge_is_what_the_node_is(metric: Key, watched: Watched) -> None:
+    def is_true(node: NodeProcess) -> bool:
+        seen = watched.scrape(node)[metric]
+        shown[node.id] = (seen, GAUGES[metric](node))
+        return abs(seen - shown[node.id][1]) < 0.02
+
+    shown: dict[str, tuple[float, float]] = {}
+    for node in watched.cluster.nodes:
+        try:
+            watched.cluster.wait_for("the gauge is true", partial(is_true, node), deadline_s=10)
+        except NeverHappened:
+            pytest.fail(f"(shown, true): {shown}")
+
+
+def test_all_nodes_have_the_same_log_at_rest(watched: Watched) -> None:
+    names = [(f"quorate_raft_{name}_index",) for name in ("last", "synced", "commit", "applied")]
+    watched.cluster.wait_for(
+        "all indexes are equal", lambda: 1 == len({found[name] for found in watched.all().values() for name in names})
+    )
+
+
+def test_open_connections_and_streams_are_counted(watched: Watched) -> None:
+    node = watched.follower
+    before = watched.all()
+    open_ones = [socket.create_connection((node.place.http.host, node.port), timeout=10) for _ in range(5)]
+    for sock in open_ones[:2]:
+        sock.sendall(b"GET /events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    streams, connections = ("follower", "quorate_http_event_streams"), ("follower", "quorate_http_connections")
+    wait_for_changes(watched, before, {streams: 2, connections: 5})
+    for sock in open_ones:
+        sock.close()
+    wait_for_changes(watched, before, {streams: 0, connections: 0})
+
+
+# ---- faults ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_follower_that_dies_is_seen_and_no_counter_falls(watched: Watched) -> None:
+    follower = watched.follower
+    others = [node for node in watched.cluster.nodes if node is not follower]
+    watched.all()
+    follower.kill()
+
+    def is_open(value: float) -> bool:
+        return all(value == watched.scrape(node)[("quorate_raft_peer_open", follower.id)] for node in others)
+
+    watched.cluster.wait_for("the others miss it", lambda: is_open(0))
+    follower.start()
+    watched.cluster.wait_for("the others have it again", lambda: is_open(1))
+    watched.cluster.wait_whole()
+    watched.all()
+
+
+def test_a_handover_is_one_change_of_leader(watched: Watched) -> None:
+    before = watched.all()
+    watched.ask(watched.leader, "POST", "/leader/transfer")
+    watched.leader = watched.cluster.leader(other_than=watched.leader)
+    wait_for_changes(
+        watched,
+        before,
+        {
+            ("each", "quorate_raft_leader_changes_total"): 1,
+            ("each", "quorate_raft_term"): 1,
+            ("sum", "quorate_raft_elections_total"): 1,
+            ("leader", "quorate_raft_elections_total"): 1,
+            ("sum", "quorate_raft_is_leader"): 0,
+        },
+    )
+
+
+def test_a_leader_that_dies_is_replaced(watched: Watched) -> None:
+    victim = watched.leader
+    before = watched.all()
+    victim.kill()
+    watched.leader = watched.cluster.leader(other_than=victim)
+    watched.vote(watched.leader, "after-the-leader")
+    now = watched.all()
+    assert victim.id not in now
+    grown = {
+        id: {
+            name: found[(f"quorate_raft_{name}_total",)] - before[id][(f"quorate_raft_{name}_total",)]
+            for name in ("elections", "leader_changes", "leaderless_seconds")
+        }
+        for id, found in now.items()
+    }
+    assert grown[watched.leader.id]["elections"] >= 1
+    assert all(each["leader_changes"] >= 1 and 0 < each["leaderless_seconds"] < 20 for each in grown.values()), grown
+    assert 1 == sum(found[("quorate_raft_is_leader",)] for found in now.values())
+    victim.start()
+    watched.cluster.wait_whole()
+    again = watched.scrape(victim)
+    assert 0 == again[("quorate_votes_total", "applied")], "a process that begins counts from nothing"
+    watched.all()
+
+
+def test_a_paused_node_answers_no_scrape_and_the_others_say_how_long_it_is_silent(watched: Watched) -> None:
+    follower = watched.follower
+    before = watched.all()
+    follower.pause()
+    try:
+        silent = ("quorate_raft_peer_heard_seconds", follower.id)
+        watched.cluster.wait_for(
+            "the leader has not heard it for 3 s", lambda: watched.scrape(watched.leader)[silent] > 3
+        )
+        with pytest.raises(TimeoutError):
+            follower.ask("GET", "/metrics", timeout_s=0.5)
+        watched.vote(watched.leader, "while-it-is-paused")
+    finally:
+        follower.resume()
+    watched.cluster.wait_whole()
+    wait_for_changes(watched, before, {("each", ACCEPTED): 1, ("sum", VOTES, "applied"): 1})
+
+
+def test_a_scrape_has_as_many_samples_whatever_clients_ask_for(watched: Watched) -> None:
+    """Names of polls, paths, methods and ids that clients make up are in no label."""
+    node = watched.leader
+    ask_for_what_is_not_there(watched)
+    ask_of_many_polls(watched)
+    ask_by_strange_methods(watched)
+    before = set(watched.scrape(node))
+    for number in range(100):
+        node.ask("GET", f"/made/up/{number}")
+        node.ask("GET", f"/polls/made-up-{number}")
+        node.ask("POST", f"/polls/made-up-{number}/state", b'{"state":"open"}')
+        node.ask("DELETE", f"/producers/made-up-{number}")
+        watched.vote(node, f"made-up-{number}", option=f"made up {number}", expect=404)
+    after = set(watched.scrape(node))
+    assert len(after - before) < 60, "a histogram each of three routes, and what they answered"
+    text = node.ask("GET", "/metrics")[1]
+    assert b"made" not in text

@@ -1,0 +1,103 @@
+"""A cluster whose metrics are read: by how much each has changed, and that nothing fell that only grows."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from quorate.processes.node import NodeProcess
+from quorate.processes.waiting import NeverHappened
+from tests.support.cluster import Cluster
+from tests.support.scraping import Samples, crooked, fallen, samples_of
+
+Key = tuple[str, ...]  # whose ("leader", "follower", "each", "sum"), the metric, and the values of its labels
+Changes = Mapping[Key, float]
+
+
+class Watched:
+    """A cluster whose metrics are read, and whose nodes are told apart by what they are now."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._texts: dict[tuple[str, int | None], str] = {}
+        self.leader = cluster.leader()
+
+    @property
+    def follower(self) -> NodeProcess:
+        return next(node for node in self.cluster.nodes if node is not self.leader)
+
+    def scrape(self, node: NodeProcess) -> Samples:
+        status, body, _ = node.ask("GET", "/metrics", timeout_s=10)
+        assert 200 == status
+        text, process = body.decode(), (node.id, node.pid)
+        assert [] == fallen(self._texts.get(process, ""), text)
+        assert [] == crooked(text)
+        self._texts[process] = text
+        return samples_of(text)
+
+    def all(self) -> dict[str, Samples]:
+        return {node.id: self.scrape(node) for node in self.cluster.nodes if node.running}
+
+    def ask(self, node: NodeProcess, method: str, path: str, body: Any = None, expect: int = 200) -> Any:
+        status, answer, _ = node.ask(method, path, b"" if body is None else json.dumps(body).encode(), timeout_s=20)
+        assert expect == status, answer
+        return json.loads(answer) if answer.startswith((b"{", b"[")) else answer
+
+    def vote(self, node: NodeProcess, *ids: str, option: str = "happy", poll: str = "mood", expect: int = 200) -> None:
+        for id in ids:
+            self.ask(node, "POST", "/votes", {"option": option, "poll": poll, "id": id}, expect)
+
+    def changes(self, before: Mapping[str, Samples], wanted: Changes) -> Changes:
+        now = self.all()
+        return {key: self._change(key, before, now) for key in wanted}
+
+    def _change(self, key: Key, before: Mapping[str, Samples], now: Mapping[str, Samples]) -> float:
+        whose, *metric = key
+        assert any(tuple(metric) in samples for samples in now.values()), f"no node shows {metric}"
+        found = {id: now[id].get(tuple(metric), 0.0) - before[id].get(tuple(metric), 0.0) for id in now if id in before}
+        if whose == "sum":
+            return sum(found.values())
+        if whose == "each":
+            assert 1 == len(set(found.values())), (key, found)
+            return next(iter(found.values()))
+        return found[self.leader.id if whose == "leader" else self.follower.id]
+
+
+def wait_for_changes(watched: Watched, before: Mapping[str, Samples], wanted: Changes) -> None:
+    seen: list[Changes] = []
+
+    def is_true() -> bool:
+        try:
+            seen.append(watched.changes(before, wanted))
+        except AssertionError as error:
+            if "each" in str(error):
+                return False  # the followers are a moment behind
+            raise
+        return seen[-1] == dict(wanted)
+
+    try:
+        watched.cluster.wait_for("the metrics say what was done", is_true)
+    except NeverHappened:
+        assert dict(wanted) == (seen[-1] if seen else None)
+        raise
+
+
+# ---- what the machine says ------------------------------------------------------------------------------------------
+
+
+def size_of(node: NodeProcess, pattern: str) -> float:
+    return sum(path.stat().st_size for path in node.folder.glob(pattern))
+
+
+def of_disk(node: NodeProcess, field: str) -> float:
+    found = os.statvfs(node.folder)
+    return float(getattr(found, field) * found.f_frsize)
+
+
+def process_began_s(node: NodeProcess) -> float:
+    ticks = int(Path(f"/proc/{node.pid}/stat").read_text().rpartition(")")[2].split()[19])
+    booted_s = next(int(line.split()[1]) for line in Path("/proc/stat").read_text().splitlines() if "btime" in line)
+    return booted_s + ticks / os.sysconf("SC_CLK_TCK")
