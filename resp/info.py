@@ -54,7 +54,8 @@ async def cluster(session: Session, arguments: Command) -> Value:
         case b"SLOTS":
             return [[0, SLOTS - 1, *([node.host, node.port, _id(node.id), []] for node in await _nodes(session))]]
         case b"SHARDS":
-            return [{"slots": [0, SLOTS - 1], "nodes": [_shard(node) for node in await _nodes(session)]}]
+            nodes = await _nodes(session)
+            return [{"slots": [0, SLOTS - 1], "nodes": [_shard(node, nodes[0]) for node in nodes]}]
         case b"NODES":
             nodes = await _nodes(session)
             return "".join(_line(node, nodes[0], session.door.node_id) for node in nodes)
@@ -64,10 +65,14 @@ async def cluster(session: Session, arguments: Command) -> Value:
 
 
 async def _nodes(session: Session) -> list[ClusterNode]:
-    """The node that has the slots first: the leader. Raises `NotReady` if none is known to lead."""
-    nodes = sorted(await session.door.nodes(), key=lambda node: (not node.leads, node.id))
-    if not nodes or not nodes[0].leads:
-        raise NotReady("no leader is known, or it serves no RESP; ask again in a moment")
+    """First the node that has the slots: the leader; while none is known, this one, which forwards as all nodes do.
+
+    redis-py gives up a command, retries and all, when no node says who has its slot.
+    """
+    own_id = session.door.node_id
+    nodes = sorted(await session.door.nodes(), key=lambda node: (not node.leads, node.id != own_id, node.id))
+    if not nodes:
+        raise NotReady("no node is known that serves RESP; ask again in a moment")
     return nodes
 
 
@@ -89,16 +94,16 @@ def _id(node_id: str) -> str:
     return hashlib.blake2b(node_id.encode(), digest_size=20).hexdigest()
 
 
-def _shard(node: ClusterNode) -> dict[str, Value]:
-    role = "master" if node.leads else "replica"
+def _shard(node: ClusterNode, first: ClusterNode) -> dict[str, Value]:
+    role = "master" if node is first else "replica"
     address: dict[str, Value] = {"id": _id(node.id), "port": node.port, "ip": node.host, "endpoint": node.host}
     return {**address, "role": role, "replication-offset": 0, "health": "online"}
 
 
-def _line(node: ClusterNode, leader: ClusterNode, own_id: str) -> str:
-    flags = ("myself," if node.id == own_id else "") + ("master" if node.leads else "slave")
-    of = "-" if node.leads else _id(leader.id)
-    slots = f" 0-{SLOTS - 1}" if node.leads else ""
+def _line(node: ClusterNode, first: ClusterNode, own_id: str) -> str:
+    flags = ("myself," if node.id == own_id else "") + ("master" if node is first else "slave")
+    of = "-" if node is first else _id(first.id)
+    slots = f" 0-{SLOTS - 1}" if node is first else ""
     return f"{_id(node.id)} {node.host}:{node.port}@0 {flags} {of} 0 0 0 connected{slots}\n"
 
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, cast
 
+from quorate.cluster.submit.early_answers import MANY
 from quorate.crash_points import crash_point
 from quorate.doors.bounds import check_votes
 from quorate.doors.by_hand import ByHand
@@ -195,7 +196,8 @@ class Runner:
             self.replies.extend(cast("list[bytes]", replies))
             return
         self.working = cast_ = _Cast(self, replies)
-        cast_.run(self.door.submitter.cast(votes, timeout_s=self.door.timeout_s, share=caller.share))
+        casting = self.door.submitter.cast(votes, timeout_s=self.door.timeout_s, share=caller.share)
+        cast_.run(casting if len(votes) < MANY else _in_a_task(casting))
 
     def counted(self, replies: Sequence[bytes | None], tallied: Tallied) -> None:
         """What became of votes that were cast together."""
@@ -275,6 +277,11 @@ class _Cast(ByHand):
 
 def _name_of(command: Command) -> str:
     return command[0][:64].decode("utf-8", "replace")
+
+
+async def _in_a_task(casting: Coroutine[Any, Any, Tallied]) -> Tallied:
+    """Many votes may be answered early, and that takes a task. It goes on if the connection is cut."""
+    return await asyncio.get_running_loop().create_task(casting)
 
 
 def _no_such(command: Command) -> Failure:

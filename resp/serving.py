@@ -131,6 +131,8 @@ def client(session: Session, caller: Caller, command: Command) -> Value:
         return OK
     if word in (b"NO-EVICT", b"NO-TOUCH") and len(rest) == 1:
         return OK
+    if word == b"MAINT_NOTIFICATIONS" and rest:  # redis-py, go-redis: tell when an address moves. Here none ever does
+        return OK
     if word == b"GETNAME" and not rest:
         return session.name or None
     if word == b"ID" and not rest:
