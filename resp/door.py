@@ -15,18 +15,26 @@ from quorate.doors.events import Events
 from quorate.doors.limits import Limits
 from quorate.doors.reading import ReadingPlaces
 from quorate.doors.unsent import UnsentBytes
+from quorate.vote import Tallied
 
 
 @dataclass(slots=True)
 class RespCounts:
-    """Since the node started. Names of commands are those of the table, so their number is bounded."""
+    """Since the node started, as /status has it. Names of commands are those of the table, so they are few."""
 
     connections: int = 0  # now
+    votes: Counter[str] = field(default_factory=Counter)  # by what became of them
     commands: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)  # by the first word of the error
     unknown_outcomes: int = 0  # for which a connection was closed
     protocol_errors: int = 0
     refused_connections: int = 0
+
+    def note(self, tallied: Tallied) -> None:
+        self.votes["applied"] += tallied.applied
+        self.votes["duplicate"] += tallied.duplicates
+        for rejection in tallied.rejected:
+            self.votes[rejection.reason] += 1
 
 
 @dataclass(frozen=True, slots=True)

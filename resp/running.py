@@ -203,6 +203,7 @@ class Runner:
         """What became of votes that were cast together."""
         crash_point("answer-before-send")
         self.working = None
+        self.door.counts.note(tallied)
         if not tallied.rejected:
             for place, reply in enumerate(replies):
                 self.replies.append(counted(tallied.version, place) if reply is None else reply)

@@ -25,6 +25,7 @@ async def hincrby(session: Session, caller: Caller, command: Command) -> Value:
         raise Invalid("HINCRBY needs a poll, whose total it answers: HINCRBY poll:ID OPTION N")
     check_votes(caller, (vote,))
     tallied = await door.submitter.cast((vote,), timeout_s=door.timeout_s, share=caller.share)
+    door.counts.note(tallied)
     if tallied.rejected:
         return Raw(rejected(tallied.rejected[0]))
     try:

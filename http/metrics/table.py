@@ -12,6 +12,7 @@ from quorate.http.metrics.http_table import HTTP
 from quorate.http.metrics.metric import Sample, ShownMetric, Take, how_many, is_given, of_status, one_of
 from quorate.http.metrics.observation import Observation
 from quorate.http.metrics.raft_table import MS, RAFT
+from quorate.http.metrics.resp_table import RESP
 
 SINK_PHASES = ("idle", "starting", "flushing", "retrying", "foreign", "outranked", "stopped")
 
@@ -316,6 +317,7 @@ GROUPS = {
     "The replica": RAFT,
     "What is counted": STATE,
     "HTTP": HTTP,
+    "RESP": RESP,
     "Sinks": SINKS,
     "Sources": SOURCES,
     "Consul": CONSUL,

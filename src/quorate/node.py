@@ -49,7 +49,7 @@ from quorate.joining import Joining
 from quorate.link_credentials import link_credentials
 from quorate.parts import Part, Parts
 from quorate.readiness import Readiness
-from quorate.resp.door import Door
+from quorate.resp.door import Door, RespCounts
 from quorate.resp.server import RespServer
 from quorate.seams import NONE, Seams
 from quorate.security.link_tls import LinkContexts
@@ -124,6 +124,7 @@ class Node:
         )
         self.settings_watch = SettingsWatch(self.replica, self.settings, is_known=lambda: self.reads.staleness.is_known)
         self.cluster = ClusterView(config, self.replica)
+        self.resp_counts = RespCounts()
         api = self._api()
         self.tokens.on_change(api.end_revoked)
         self.http = HttpServer(api, tls=self.tls)
@@ -160,6 +161,7 @@ class Node:
             auth=auth.status,
             tls=None if self.tls is None else TlsReport(self.tls).status,
             link_tls=None if (links := self._link_tls()) is None else links.status,
+            resp=self.resp_counts if self.config.resp.listen else None,
             history=self.history.status,
             backups=None if self.backups is None else self.backups.status,
         )
@@ -210,6 +212,7 @@ class Node:
             voters=lambda: sum(member.voter for member in self.replica.members()),
             timeout_s=self.config.resp.timeout_ms / 1000,
             allow_unkeyed=self.config.resp.allow_unkeyed,
+            counts=self.resp_counts,
         )
 
     def _own_checks(self, auth: AuthReport) -> list[Check]:

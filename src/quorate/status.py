@@ -25,6 +25,7 @@ from quorate.config import Config, masked_config
 from quorate.doors.limits import Limits
 from quorate.history.recorder import HistoryStatus
 from quorate.measures import Measures
+from quorate.resp.door import RespCounts
 from quorate.tls_report import TlsStatus
 from quorate.vote import ENTRY_BYTES_MAX, ID_BYTES_MAX, OPTION_BYTES_MAX, OPTIONS_PER_POLL_MAX, POLLS_MAX, WEIGHT_MAX
 
@@ -89,6 +90,7 @@ class Status(msgspec.Struct):
     auth: AuthStatus
     tls: TlsStatus | None  # None: HTTP is served without TLS
     link_tls: TlsStatus | None  # of the links between nodes; None: they have a shared key
+    resp: RespCounts | None  # None: it does not serve RESP
     history: HistoryStatus
     backups: ScheduledBackups | None  # None: backup.schedule is empty
     limits: LimitsStatus
@@ -120,6 +122,7 @@ class StatusReport:
         auth: Callable[[], AuthStatus],
         tls: Callable[[], TlsStatus] | None,
         link_tls: Callable[[], TlsStatus] | None,
+        resp: RespCounts | None,
         history: Callable[[], HistoryStatus],
         backups: Callable[[], ScheduledBackups] | None,
     ) -> None:
@@ -127,7 +130,7 @@ class StatusReport:
         self._replica, self._submitter = replica, submitter
         self._flushers, self._sources, self._registration = flushers, sources, registration
         self._listening, self._auth, self._tls, self._link_tls = listening, auth, tls, link_tls
-        self._history, self._backups = history, backups
+        self._resp, self._history, self._backups = resp, history, backups
         self._started_s = time.monotonic()
 
     def status(self) -> Mapping[str, Any]:
@@ -147,6 +150,7 @@ class StatusReport:
             auth=self._auth(),
             tls=None if self._tls is None else self._tls(),
             link_tls=None if self._link_tls is None else self._link_tls(),
+            resp=self._resp,
             history=self._history(),
             backups=None if self._backups is None else self._backups(),
             limits=_limits_status(self._limits),
