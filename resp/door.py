@@ -23,7 +23,7 @@ class RespCounts:
     """Since the node started, as /status has it. Names of commands are those of the table, so they are few."""
 
     connections: int = 0  # now
-    votes: Counter[str] = field(default_factory=Counter)  # by what became of them
+    votes: Counter[str] = field(default_factory=lambda: Counter(applied=0, duplicate=0))  # by what became of them
     commands: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)  # by the first word of the error
     unknown_outcomes: int = 0  # for which a connection was closed

@@ -60,6 +60,7 @@ async def _scrape(folder: Path) -> list[str]:
             "POST", "/polls", "manage", {"id": "mood", "title": "How?", "options": ["happy", "sad"], "state": "open"}
         )
         await ask("POST", "/votes", "vote", {"option": "happy", "poll": "mood", "id": "u1"})
+        await _speak_resp(authority.client_context(), leader)
         await ask("GET", "/metrics", "made up", status="401")
         await ask("POST", "/votes", "read", {"option": "happy"}, status="403")
         await _until(lambda: all(each.caught_up()[0] and each.last_flush for each in leader.flushers))
@@ -76,6 +77,7 @@ def _config(folder: Path, id: str, raft_ports: Sequence[int], authority: Authori
         "node.id": id,
         "node.data": str(folder / id),
         "http.listen": "127.0.0.1:0",
+        "resp.listen": "127.0.0.1:0",
         "http.tls_cert": str(cert),
         "http.tls_key": str(key),
         "auth.file": str(tokens),
@@ -95,6 +97,18 @@ def _config(folder: Path, id: str, raft_ports: Sequence[int], authority: Authori
         "consul.address": NOBODY,
     }
     return load(env={}, flags=flags).config
+
+
+async def _speak_resp(context: ssl.SSLContext, node: Node) -> None:
+    """A vote, and one that is refused."""
+    port = int(node.resp.listening[0].rpartition(":")[2])
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, ssl=context)
+    writer.write(
+        b"AUTH manage\r\nXADD poll:mood IDMP ana 1 * option happy\r\nXADD poll:mood * option happy\r\nQUIT\r\n"
+    )
+    lines = (await reader.read()).split(b"\r\n")
+    writer.close()
+    assert [b"+OK", b"$", b"-ERR", b"+OK"] == [lines[0], lines[1][:1], lines[3][:4], lines[4]], lines
 
 
 @contextlib.asynccontextmanager

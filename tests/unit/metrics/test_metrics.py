@@ -71,11 +71,15 @@ def test_two_real_nodes_say_what_happened(scraped: Scraped) -> None:
     assert 1 == leader[("quorate_sink_phase", "flushing", "sqlite")]
     assert leader[("quorate_sink_documents_total", "written", "sqlite")] >= 1
     assert 0 == leader[("quorate_consul_registered",)]
+    assert (1, 0) == tuple(leader[("quorate_resp_votes_total", outcome)] for outcome in ("applied", "duplicate"))
+    assert (2, 1) == tuple(leader[("quorate_resp_commands_total", name)] for name in ("XADD", "AUTH"))
+    assert 1 == leader[("quorate_resp_errors_total", "ERR")]
+    assert (0, 0) == (leader[("quorate_resp_connections",)], leader[("quorate_resp_unknown_outcomes_total",)])
     refused = {why: leader[("quorate_auth_refused_total", why)] for why in REFUSED_WHY}
     assert {"missing": 0, "unknown": 1, "role": 1, "rate": 0} == refused
     assert leader[("quorate_raft_commit_seconds_count",)] >= 2
     assert leader[("quorate_raft_commit_seconds_count",)] == leader[("quorate_raft_entry_bytes_count",)]
-    assert 2 == leader[("quorate_submit_batch_requests_count",)] == leader[("quorate_submit_batch_requests_sum",)]
+    assert 3 == leader[("quorate_submit_batch_requests_count",)] == leader[("quorate_submit_batch_requests_sum",)]
     assert min(each[("quorate_raft_sync_seconds_count",)] for each in (leader, follower)) >= 2
     assert 0 < leader[("quorate_disk_free_bytes",)] <= leader[("quorate_disk_size_bytes",)]
     for use in ("http", "links"):
