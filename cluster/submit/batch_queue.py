@@ -28,12 +28,13 @@ from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
 from quorate.cluster.submit import sections, traced
 from quorate.cluster.submit.batch import Batch
-from quorate.cluster.submit.departures import BatchAnswer, Departures, PendingBatch
+from quorate.cluster.submit.departures import BatchAnswer, Departures, PendingBatch, TracedBatchAnswer
 from quorate.cluster.submit.leader_call import LeaderCall, may_try_again, unreadable
 from quorate.cluster.submit.open_batches import BATCH_BYTES, OpenBatches
 from quorate.crash_points import crash_point
 from quorate.errors import Invalid, NoLeader, NotReady, OutcomeUnknown, Overloaded
 from quorate.measures import COUNTS, Histogram
+from quorate.tracing import RequestTrace
 from quorate.unreadable import UNREADABLE
 from quorate.vote import ENTRY_BYTES_MAX
 
@@ -49,14 +50,16 @@ log = logging.getLogger(__name__)
 
 
 _encode_answer = msgspec.msgpack.Encoder().encode
-_decode_answer = msgspec.msgpack.Decoder(BatchAnswer).decode
+_decode_answer = msgspec.msgpack.Decoder(TracedBatchAnswer).decode
 
 
 class BatchQueue:
     """Runs on the node's loop."""
 
-    def __init__(self, replica: Replica, *, waiting_bytes_max: int = WAITING_BYTES_MAX) -> None:
-        self._replica = replica
+    def __init__(
+        self, replica: Replica, *, waiting_bytes_max: int = WAITING_BYTES_MAX, tells_steps: bool = False
+    ) -> None:
+        self._replica, self._tells_steps = replica, tells_steps
         self._leader = LeaderCall(
             replica,
             "section",
@@ -232,13 +235,17 @@ class BatchQueue:
         if self._forwarded_by[peer] >= FORWARDED_MAX:
             raise Overloaded(f"too many batches of {peer} wait on the leader ({self._replica.node_id}) already")
         self._check(peer, encoded)
-        batch = PendingBatch(encoded, self._loop.time() + FORWARDED_S, self._loop.create_future(), ours=False)
+        deadline_s, came_s = self._loop.time() + FORWARDED_S, perf_counter()
+        traces = (RequestTrace(came_s, joined_s=came_s),) if self._tells_steps else ()
+        batch = PendingBatch(encoded, deadline_s, self._loop.create_future(), ours=False, traces=traces)
         self._pending.add(batch)
         self.waiting_bytes += len(encoded)
         self._forwarded_by[peer] += 1
         self._schedule()
         try:
             answer = await batch.answer
+            for trace in traces:
+                answer = TracedBatchAnswer(answer.version, answer.results, traced.steps_for(trace))
             crash_point("forwarded-batch-before-answer")
             return bytes(_encode_answer(answer))
         finally:
@@ -274,14 +281,16 @@ class BatchQueue:
         return True
 
     def _forwarded(self, batch: PendingBatch, done: asyncio.Future[bytes], leader: str, sent_s: float) -> None:
-        traced.note_forward(batch.traces, sent_s, leader)
+        forward = traced.note_forward(batch.traces, sent_s, leader)
         self._mark_done([batch])
         if done.cancelled():  # given up at its deadline, after its requests were told
             return
         error = done.exception()
         if error is None:
             try:
-                batch.resolve(_decode_answer(done.result()))
+                answer = _decode_answer(done.result())
+                batch.resolve(answer)
+                traced.note_leader(forward, leader, answer.steps)
             except UNREADABLE as garbled:
                 error = OutcomeUnknown(unreadable("the leader", garbled))
         if error is not None:

@@ -26,11 +26,23 @@ GIVES_WAY_S = 0.1  # so long after a very light batch left
 REST, REST_MAX_S = 2.0, 0.25  # times as long as the bulk entry took; more where a single request made it bigger
 
 
+class LeaderStep(msgspec.Struct, array_like=True):
+    name: str
+    began_us: int
+    ended_us: int
+
+
 class BatchAnswer(msgspec.Struct, array_like=True):
     """Between nodes: what applying a forwarded batch gave."""
 
     version: int
     results: list[Result]
+
+
+class TracedBatchAnswer(BatchAnswer):
+    """The same from a leader that traces: what it did, and when, from its coming on. Older nodes pass over that."""
+
+    steps: list[LeaderStep] = []
 
 
 @dataclass(slots=True, eq=False)

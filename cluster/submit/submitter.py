@@ -34,13 +34,21 @@ class Submitter:
     """Takes requests on the node's loop."""
 
     def __init__(
-        self, replica: Replica, *, waiting_bytes_max: int = WAITING_BYTES_MAX, catch_up: CatchUp | None = None
+        self,
+        replica: Replica,
+        *,
+        waiting_bytes_max: int = WAITING_BYTES_MAX,
+        catch_up: CatchUp | None = None,
+        tells_steps: bool = False,
     ) -> None:
-        """`catch_up` waits until all is applied here that was committed before."""
+        """`catch_up` waits until all is applied here that was committed before.
+
+        With `tells_steps` followers are told when each thing was done with what they forwarded.
+        """
         self._replica = replica
         self._now_s = asyncio.get_running_loop().time
         self._early = EarlyAnswers(replica, catch_up)
-        self._queue = BatchQueue(replica, waiting_bytes_max=waiting_bytes_max)
+        self._queue = BatchQueue(replica, waiting_bytes_max=waiting_bytes_max, tells_steps=tells_steps)
         self._operators = operators.OperatorCommands(replica)
 
     # ---- requests ---------------------------------------------------------------------------------------------------

@@ -11,7 +11,11 @@ from time import perf_counter
 
 from quorate.cluster.fsm import Applied
 from quorate.cluster.replica import Replica
+from quorate.cluster.submit.departures import LeaderStep
 from quorate.tracing import ENTRY, Attribute, EntrySteps, RequestTrace, TracedStep
+
+MICROS = 1_000_000
+STEPS_MAX, NAME_MAX = 16, 32  # of what a leader tells
 
 
 def propose(replica: Replica, entry: bytes, traces: Sequence[RequestTrace]) -> asyncio.Future[Applied]:
@@ -37,9 +41,38 @@ def note_wait(traces: Sequence[RequestTrace], until_s: float) -> None:
         trace.steps.append(TracedStep("wait", trace.joined_s, until_s))
 
 
-def note_forward(traces: Sequence[RequestTrace], began_s: float, leader: str) -> None:
-    """The leader answered. What it did is its own to tell."""
-    _note(traces, TracedStep("forward", began_s, perf_counter(), {"quorate.leader": leader}))
+def note_forward(traces: Sequence[RequestTrace], began_s: float, leader: str) -> TracedStep:
+    """The leader answered, or will not."""
+    forward = TracedStep("forward", began_s, perf_counter(), {"quorate.leader": leader})
+    _note(traces, forward)
+    return forward
+
+
+def note_leader(forward: TracedStep, leader: str, told: Sequence[LeaderStep]) -> None:
+    """The leader traces, too, and told what it did.
+
+    The clocks of two nodes differ. So its steps are put into the middle of the time that the answer took: half of what
+    is left is the way there, and half the way back.
+    """
+    began_s, ended_s, told = forward.began_s, forward.ended_s, told[:STEPS_MAX]
+    took_s = max((step.ended_us for step in told), default=0) / MICROS
+    there_s = began_s + max(0.0, ended_s - began_s - took_s) / 2
+
+    def moment_s(micros: int) -> float:
+        return min(max(began_s, there_s + micros / MICROS), ended_s)
+
+    for step in told:
+        moments = moment_s(step.began_us), moment_s(step.ended_us)
+        forward.inner.append(TracedStep(step.name[:NAME_MAX], *moments, {"quorate.node": leader}))
+
+
+def steps_for(trace: RequestTrace) -> list[LeaderStep]:
+    """What a follower is told of its batch."""
+    came_s = trace.began_s
+    return [
+        LeaderStep(step.name, int((step.began_s - came_s) * MICROS), int((step.ended_s - came_s) * MICROS))
+        for step in trace.steps
+    ]
 
 
 def _note_outcome(

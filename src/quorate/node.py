@@ -99,7 +99,10 @@ class Node:
             self.replica, Path(config.node.data), lambda: self.reads.staleness.age_ms, turns=self._turns
         )
         self.submitter = Submitter(
-            self.replica, waiting_bytes_max=config.votes.queue_bytes, catch_up=self.reads.catch_up
+            self.replica,
+            waiting_bytes_max=config.votes.queue_bytes,
+            catch_up=self.reads.catch_up,
+            tells_steps=self.tracer is not None,
         )
         self.timed_close = TimedClose(self.replica)
         self.flushers = Flushers(

@@ -20,12 +20,12 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.trace import SpanKind, set_span_in_context
+from opentelemetry.trace import Span, SpanKind, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from quorate import __version__
 from quorate.config import Config
-from quorate.tracing import RequestTrace
+from quorate.tracing import RequestTrace, TracedStep
 from quorate.web.session import WebSession
 
 TRACES_MAX = 100  # a second
@@ -96,12 +96,16 @@ class OtelTracer:
         request = self._tracer.start_span(
             "receive", context, SpanKind.SERVER, attributes, start_time=_ns(trace.began_s + offset_s)
         )
-        inside = set_span_in_context(request)
-        for step in trace.steps:
+        self._put_within(request, trace.steps, offset_s)
+        request.end(_ns(now_s + offset_s))
+
+    def _put_within(self, parent: Span, steps: Iterable[TracedStep], offset_s: float) -> None:
+        inside = set_span_in_context(parent)
+        for step in steps:
             began_ns = _ns(step.began_s + offset_s)
             span = self._tracer.start_span(step.name, inside, attributes=dict(step.attributes), start_time=began_ns)
+            self._put_within(span, step.inner, offset_s)
             span.end(max(began_ns, _ns(step.ended_s + offset_s)))
-        request.end(_ns(now_s + offset_s))
 
     def flushed(self, sink: str, began_s: float, ended_s: float, version: int) -> None:
         """A trace of its own: a flush writes what many requests have changed. The times are those of `monotonic`."""

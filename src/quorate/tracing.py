@@ -20,6 +20,7 @@ class TracedStep:
     began_s: float
     ended_s: float
     attributes: Mapping[str, Attribute] = field(default_factory=dict)
+    inner: list[TracedStep] = field(default_factory=list)  # what another node did meanwhile
 
 
 @dataclass(slots=True, eq=False)

@@ -11,7 +11,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -134,8 +134,27 @@ def check_trace(found: Sequence[Span], answer: Mapping[str, object]) -> None:
     assert spans["commit"].end_time_unix_nano == spans["apply"].start_time_unix_nano
 
 
+def check_forwarded(found: Sequence[Span], leader: str) -> None:
+    """What the leader did lies within `forward`, each step in its time."""
+    (forward,) = (span for span in found if span.name == "forward")
+    assert {"quorate.leader": leader} == attributes_of(forward)
+    inside = {span.name: span for span in found if span.parent_span_id == forward.span_id}
+    assert set(STEPS) == set(inside)
+    assert {"receive", "wait", "forward"} == {span.name for span in found if span.span_id not in _ids(inside.values())}
+    for step in inside.values():
+        assert leader == attributes_of(step)["quorate.node"]
+        assert forward.start_time_unix_nano <= step.start_time_unix_nano, step.name
+        assert step.start_time_unix_nano <= step.end_time_unix_nano <= forward.end_time_unix_nano, step.name
+    begins = [inside[name].start_time_unix_nano for name in ("wait", "propose", "commit", "apply")]
+    assert begins == sorted(begins)
+
+
+def _ids(spans: Iterable[Span]) -> set[bytes]:
+    return {span.span_id for span in spans}
+
+
 def test_a_vote_is_told_from_its_coming_to_its_count(tmp_path: Path, collector: Collector) -> None:
-    """At the leader step by step, at a follower until the leader answers. Flushes are traces of their own."""
+    """At a follower with what the leader did. Flushes are traces of their own."""
 
     async def main() -> tuple[str, dict[str, dict[str, object]]]:
         ports = tuple(free_ports(2))
@@ -168,9 +187,7 @@ def test_a_vote_is_told_from_its_coming_to_its_count(tmp_path: Path, collector: 
 
     other = {span.trace_id for node, span in collector.spans if node != leader and span.name == "receive"}
     assert 1 == len(other)
-    steps = {span.name: attributes_of(span) for _, span in collector.spans if span.trace_id in other}
-    assert {"receive", "wait", "forward"} == set(steps)
-    assert {"quorate.leader": leader} == steps["forward"]
+    check_forwarded([span for _, span in collector.spans if span.trace_id in other], leader)
     flush = next(attributes_of(span) for node, span in collector.spans if (node, span.name) == (leader, "flush"))
     assert "sqlite" == flush["quorate.sink"]
 
