@@ -16,8 +16,9 @@ from quorate.errors import QuorateError
 from quorate.resp.door import Door
 from quorate.resp.encoding import failure
 from quorate.resp.failures import failure_of
-from quorate.resp.parsing import HttpSpoken, RequestParser
-from quorate.resp.running import Runner
+from quorate.resp.inline import HttpSpoken
+from quorate.resp.parsing import RequestParser
+from quorate.resp.running import VOTES_AT_ONCE, Runner
 from quorate.resp.session import Session
 from quorate.resp.subscribing import TallySubscription
 
@@ -41,9 +42,9 @@ class RespConnection(asyncio.Protocol):
         subscription = TallySubscription(door, self._may_push, self._push, self.break_off)
         self.session = Session(door, subscription)
         self._runner = Runner(self.session, self._has_room_for, self._pump)
-        self._held: list[bytes] = []
-        self._held_bytes = 0
+        self._pumping = False
         self._again = False  # it goes on in the next turn of the loop
+        self._reading_paused = False
         self._writing_paused = False
         self._idle_since_s = self.loop.time()
         self._reading = ReadingPace()
@@ -68,7 +69,6 @@ class RespConnection(asyncio.Protocol):
         self.door.counts.connections -= 1
         self.door.places.leave(self)
         self._connections.discard(self)
-        self._held.clear()
         self._runner.left()
         self.session.subscription.close()
         self._on_lost()
@@ -141,51 +141,56 @@ class RespConnection(asyncio.Protocol):
     # ---- what comes -------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        if self.is_waiting:
-            self._held.append(data)
-            self._held_bytes += len(data)
-            if self._held_bytes > HELD_BYTES:
-                self.transport.pause_reading()
-            return
-        if not self._parser.waits:
+        if not self._parser.waits and not self.is_waiting:
             self._idle_since_s = self.loop.time()
-        self._runner.commands.extend(self._parser.take(data))
-        self._pump()
+        self._parser.feed(data)
+        if not self.is_waiting:
+            self._pump()
+        if self._parser.left_bytes > HELD_BYTES and not self.transport.is_closing():
+            self._reading_paused = True
+            self.transport.pause_reading()
 
-    def _take_held(self) -> None:
-        """Parse what came meanwhile."""
-        data = self._held[0] if len(self._held) == 1 else b"".join(self._held)
-        was_paused = self._held_bytes > HELD_BYTES
-        self._held.clear()
-        self._held_bytes = 0
-        self._runner.commands.extend(self._parser.take(data))
-        if was_paused and not self.transport.is_closing():
+    def _take(self) -> None:
+        """Parse some of what came."""
+        self._runner.commands.extend(self._parser.take(VOTES_AT_ONCE))
+        if self._runner.commands:
+            self._idle_since_s = self.loop.time()  # the next one may have begun
+        if self._reading_paused and self._parser.left_bytes <= HELD_BYTES and not self.transport.is_closing():
+            self._reading_paused = False
             self.transport.resume_reading()
 
     # ---- running ----------------------------------------------------------------------------------------------------
 
     def _pump(self) -> None:
         """Run commands until one of them waits, or there are none."""
+        if self._pumping:
+            return  # a command was over at once
+        self._pumping = True
+        try:
+            self._run()
+        finally:
+            self._pumping = False
+        self._flush()
+        if self._runner.working is None:
+            if self.session.closes:
+                self._runner.commands.clear()
+                self.transport.close()
+            elif self._parser.failed is not None and not self.is_busy:
+                self._end_by(self._parser.failed)
+
+    def _run(self) -> None:
         runner, left = self._runner, COMMANDS_AT_ONCE
         while not (self.is_waiting or self.is_lost or self.session.closes):
             if not runner.commands:
-                if self._held:
-                    self._take_held()
-                    continue
-                break
-            if not left:
+                if not self._parser.left_bytes:
+                    break
+                self._take()
+            if not left or not runner.commands or runner.reply_bytes > UNREAD_BYTES:
                 self._again = True
                 self.loop.call_soon(self._go_on)
                 break
             left -= 1
             runner.next()
-        self._flush()
-        if runner.working is None:
-            if self.session.closes:
-                runner.commands.clear()
-                self.transport.close()
-            elif self._parser.failed is not None and not self.is_busy:
-                self._end_by(self._parser.failed)
 
     def _go_on(self) -> None:
         self._again = False
@@ -202,7 +207,8 @@ class RespConnection(asyncio.Protocol):
             if not self.is_lost and not self.transport.is_closing():
                 self.transport.write(b"".join(self._runner.replies))
             self._runner.replies.clear()
-        if not self.is_busy:
+            self._runner.reply_bytes = 0
+        if not self.is_busy and not self._parser.waits:
             self._idle_since_s = self.loop.time()
 
     def _may_push(self) -> bool:

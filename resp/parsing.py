@@ -1,94 +1,116 @@
 """From bytes to commands: Redis' protocol as clients send it, bounded before anything is made for what a head claims.
 
 A command is an array of bulk strings (RESP specification, "Sending commands to a Redis server"), or a line of words as
-people type them into a bare connection. Most reads of a socket hold whole commands only, so these are taken apart by
-one `split`; the rest goes byte range by byte range through `_Partial`, which never looks at a byte twice.
+people type them into a bare connection (`inline.py`). What came stays as it came until somebody asks for commands,
+because a command takes far more memory than its bytes. Most of what clients send are whole commands, so these are taken
+apart by one `split`, a window at a time. The rest goes byte range by byte range through `_Partial`. No byte is looked
+at more than once by each of the two, however it comes.
 """
 
 from __future__ import annotations
 
-import shlex
+from quorate.resp.inline import HttpSpoken, ProtocolError, check_long, words_of
 
 Command = list[bytes]
 
 ARGUMENTS_MAX = 10_000
 ARGUMENT_BYTES_MAX = 16 * 1024
 COMMAND_BYTES_MAX = 1024 * 1024
+ARGUMENT_COST = 48  # bytes that an argument takes beside its own, about
 LINE_BYTES_MAX = 8 * 1024  # of a command that is typed as a line
 HEAD_BYTES_MAX = 24  # of a line that says how many or how long: "*" or "$", digits
-# What a web page can make a browser send to this port begins like this, and must not reach any command.
-HTTP_WORDS = (b"POST", b"GET", b"PUT", b"HEAD", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT", b"TRACE")
-QUOTES = b"\"'\\"
-
-
-class ProtocolError(Exception):
-    """What came is no command, and nothing that follows it can be understood. Its text is for the client."""
-
-
-class HttpSpoken(Exception):
-    """Somebody speaks HTTP to this port. Nothing is answered."""
+HEAD_DIGITS_MAX = 5  # of one that is read here and not by `_Partial`
+WINDOW_BYTES = 16 * 1024  # that are split at once
 
 
 class RequestParser:
     """The commands of one connection."""
 
     def __init__(self) -> None:
+        self._data = b""
+        self._at = 0  # what lies before it was taken
+        self._behind = bytearray()  # what came after the data
+        self._looked = 0  # the data before it were split already, and have something that is not plain
         self._partial: _Partial | None = None  # a command that has not come whole
         self.failed: ProtocolError | HttpSpoken | None = None  # behind the commands that were taken last
 
     @property
     def waits(self) -> bool:
-        """Whether a part of a command is there, and the rest is still to come."""
+        """Whether a part of a command was taken, and the rest is still to come."""
         return self._partial is not None
 
-    def take(self, data: bytes) -> list[Command]:
-        """The commands that are complete now. After `failed` is set, no more come."""
-        commands: list[Command] = []
+    @property
+    def left_bytes(self) -> int:
+        """That came and were not looked at."""
+        return len(self._data) - self._at + len(self._behind)
+
+    @property
+    def partial_bytes(self) -> int:
+        """That the command takes which has not come whole, about."""
+        return 0 if self._partial is None else self._partial.cost
+
+    def feed(self, data: bytes) -> None:
         if self.failed is not None:
-            return commands
+            return
+        if self._at == len(self._data):
+            self._data, self._at, self._looked = data, 0, 0
+        else:
+            self._behind += data
+
+    def take(self, most: int) -> list[Command]:
+        """So many of the commands that are whole; fewer where empty lines are among them. After `failed` is set, no
+        more come."""
+        commands: list[Command] = []
         try:
-            if self._partial is not None:
-                data = self._go_on(self._partial, data, commands)
-            while data:
-                data = _whole_ones(data, commands)
-                if data:
-                    self._partial = _Partial()
-                    data = self._go_on(self._partial, data, commands)
+            while most > 0 and self._has_data():
+                if self._partial is None and self._at >= self._looked:
+                    most -= self._take_plain(most, commands)
+                else:
+                    most -= 1
+                    self._take_next(commands)
         except (ProtocolError, HttpSpoken) as error:
             self.failed, self._partial = error, None
+            self._data, self._at = b"", 0
+            self._behind.clear()
         return commands
 
-    def _go_on(self, partial: _Partial, data: bytes, commands: list[Command]) -> bytes:
-        """Feed the command that has not come whole. Returns what is behind it."""
-        rest = partial.feed(data)
-        if rest is None:
-            return b""
-        self._partial = None
-        if partial.command:
+    def _has_data(self) -> bool:
+        if self._at < len(self._data):
+            return True
+        self._data, self._at, self._looked = bytes(self._behind), 0, 0
+        self._behind.clear()
+        return bool(self._data)
+
+    def _take_plain(self, most: int, commands: list[Command]) -> int:
+        """Take commands that lie at the front, whole and plain. Returns how many heads there were."""
+        end = min(self._at + WINDOW_BYTES, len(self._data))
+        parts = self._data[self._at : end].split(b"\r\n")
+        at, last, heads = 0, len(parts) - 1, 0
+        while at < last and heads < most:
+            head = parts[at]
+            if head[:1] != b"*" or len(head) > 1 + HEAD_DIGITS_MAX or not head[1:].isdigit():
+                break
+            behind = at + 1 + 2 * int(head[1:])
+            if behind > last:
+                break
+            command = parts[at + 2 : behind : 2]
+            if [b"$%d" % len(argument) for argument in command] != parts[at + 1 : behind : 2]:
+                break  # an argument has line ends in it, or a length is wrong
+            if command:
+                commands.append(command)
+            at, heads = behind, heads + 1
+        self._at = end - len(b"\r\n".join(parts[at:]))
+        if heads < most:
+            self._looked = end
+        return heads
+
+    def _take_next(self, commands: list[Command]) -> None:
+        """Take one command, or as much of it as is there."""
+        partial = self._partial or _Partial()
+        self._at = partial.feed(self._data, self._at)
+        self._partial = None if partial.is_whole else partial
+        if partial.is_whole and partial.command:
             commands.append(partial.command)
-        return rest
-
-
-def _whole_ones(data: bytes, commands: list[Command]) -> bytes:
-    """Take the commands that lie at the front, whole and plain. Returns the rest, which begins with something else."""
-    parts = data.split(b"\r\n")
-    at, last = 0, len(parts) - 1
-    while at < last:
-        head = parts[at]
-        if head[:1] != b"*" or len(head) > 6 or not head[1:].isdigit():
-            break
-        end = at + 1 + 2 * int(head[1:])
-        if end > last:
-            break
-        command = parts[at + 2 : end : 2]
-        if [b"$%d" % len(argument) for argument in command] != parts[at + 1 : end : 2]:
-            break  # an argument has line ends in it, or a length is wrong
-        if sum(map(len, command)) > ARGUMENT_BYTES_MAX or len(command) > ARGUMENTS_MAX:
-            break  # `_Partial` knows the bounds
-        if command:
-            commands.append(command)
-        at = end
-    return b"\r\n".join(parts[at:]) if at else data
 
 
 class _Partial:
@@ -102,31 +124,36 @@ class _Partial:
         self._length = 0  # of the argument, with the line end behind it
         self._bytes = 0  # of all arguments
 
-    def feed(self, data: bytes) -> bytes | None:
-        """None: the command is still not whole. Else what is behind it."""
-        at = 0
-        while self._missing != 0:
+    @property
+    def is_whole(self) -> bool:
+        return self._missing == 0
+
+    @property
+    def cost(self) -> int:
+        return self._bytes + ARGUMENT_COST * len(self.command)
+
+    def feed(self, data: bytes, at: int) -> int:
+        """Take what belongs to this command. Returns where that ends."""
+        while at < len(data) and not self.is_whole:
             if self._argument is not None:
                 at = self._fill(self._argument, data, at)
-                if self._argument is not None:
-                    return None
                 continue
             end = data.find(b"\n", at)
-            if end < 0:
-                self._line += data[at:]
-                self._bound_line()
-                return None
-            self._line += data[at:end]
-            at = end + 1
+            self._line += data[at : end if end >= 0 else len(data)]
             self._bound_line()
+            if end < 0:
+                return len(data)
+            at = end + 1
             line, self._line = bytes(self._line.removesuffix(b"\r")), bytearray()
             self._read_line(line)
-        return data[at:]
+        return at
 
     def _bound_line(self) -> None:
-        is_head = self._missing > 0 or self._line[:1] == b"*"
-        if len(self._line) > (HEAD_BYTES_MAX if is_head else LINE_BYTES_MAX):
-            raise ProtocolError("too big inline request" if not is_head else "invalid multibulk length")
+        if self._missing > 0 or self._line[:1] == b"*":
+            if len(self._line) > HEAD_BYTES_MAX:
+                raise ProtocolError("invalid bulk length" if self._missing > 0 else "invalid multibulk length")
+        elif len(self._line) > LINE_BYTES_MAX:
+            check_long(bytes(self._line))
 
     def _read_line(self, line: bytes) -> None:
         if self._missing > 0:
@@ -134,7 +161,7 @@ class _Partial:
         elif line[:1] == b"*":
             self._missing = max(0, _number(line[1:], ARGUMENTS_MAX, "invalid multibulk length"))
         else:
-            self.command, self._missing = _words(line), 0
+            self.command, self._missing = words_of(line), 0
 
     def _begin_argument(self, line: bytes) -> None:
         if line[:1] != b"$":
@@ -162,18 +189,3 @@ def _number(text: bytes, most: int, wrong: str) -> int:
     if not text.removeprefix(b"-").isdigit() or int(text) > most:
         raise ProtocolError(wrong)
     return int(text)
-
-
-def _words(line: bytes) -> Command:
-    """The words of a line that was typed; words with spaces stand between quotes."""
-    words = line.split()
-    if words and ((words[0].upper() in HTTP_WORDS and b" HTTP/" in line) or words[0].lower() == b"host:"):
-        raise HttpSpoken
-    if words and words[0].upper() == b"POST":
-        raise HttpSpoken
-    if not any(quote in line for quote in (b'"', b"'", b"\\")):
-        return words
-    try:
-        return [word.encode("latin-1") for word in shlex.split(line.decode("latin-1"))]
-    except ValueError:
-        raise ProtocolError("unbalanced quotes in request") from None

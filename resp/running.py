@@ -46,6 +46,7 @@ class Runner:
         self._has_room, self._go_on = has_room, go_on
         self.commands: deque[Command] = deque()
         self.replies: list[bytes] = []
+        self.reply_bytes = 0  # of these, but for votes and other short ones
         self.working: ByHand | asyncio.Task[None] | None = None  # the command that waits for its outcome
         self._in_exec = 0  # commands of a transaction that are still to be run
 
@@ -238,6 +239,7 @@ class Runner:
         data = encode(value, self.session.protocol)
         if len(data) > BIG_BYTES and not self._has_room(len(data)):
             data = self._failure(Overloaded("too many replies wait to be read at this node; try again in a moment"))
+        self.reply_bytes += len(data)
         self.replies.append(data)
 
     def _fail(self, error: QuorateError) -> None:

@@ -1,0 +1,90 @@
+"""A node with both of its doors, HTTP and RESP, over the real state machine, submitter and reads, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from quorate.resp.connection import RespConnection
+from quorate.resp.door import ClusterNode, Door
+from quorate.resp.server import RespServer
+from tests.support import http_node
+from tests.support.http_node import MOOD, Node
+from tests.support.resp_client import Client
+
+
+@dataclass
+class RespNode:
+    """`http` is the same node by its other door."""
+
+    http: Node
+    door: Door
+    server: RespServer
+    port: int
+    trusts: ssl.SSLContext | None
+
+    def connect(self) -> Client:
+        return Client(self.port, self.trusts)
+
+    def create(self, poll: str = "mood", options: Sequence[str] = ("happy", "sad"), **more: Any) -> None:
+        answer = self.http.ask("POST", "/polls", {**MOOD, "id": poll, "options": list(options), **more})
+        assert answer.status in (200, 201), answer.body
+
+    def tally(self, poll: str = "mood") -> dict[str, int]:
+        return self.http.tally(poll)
+
+    def connections(self) -> list[RespConnection]:
+        return self.http.call(lambda: [*self.server._connections])
+
+    def hold_little_in_sockets(self) -> None:
+        """From now on, what clients leave unread stays in the node."""
+        for server in self.server._servers:
+            for listening in cast(Any, server).sockets:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+
+
+async def _alone() -> Sequence[ClusterNode]:
+    return [ClusterNode("n1", "127.0.0.1", 6379, leads=True)]
+
+
+@contextlib.contextmanager
+def running(
+    *,
+    timeout_s: float = 3.0,
+    allow_unkeyed: bool = False,
+    nodes: Callable[[], Awaitable[Sequence[ClusterNode]]] = _alone,
+    voters: int = 1,
+    **given: Any,
+) -> Iterator[RespNode]:
+    """A cluster of one node. What is not named here is given to `http_node.running`."""
+    with http_node.running(**given) as node:
+
+        async def start() -> tuple[Door, RespServer, int]:
+            door = Door(
+                node_id="n1",
+                version="0.1.0",
+                replica=node.replica,
+                submitter=node.api.submitter,
+                reads=node.api.reads,
+                read_places=node.api.places,
+                access=node.api.access,
+                limits=node.api.limits,
+                places=node.server.places,
+                unsent=node.server.unsent,
+                nodes=nodes,
+                voters=lambda: voters,
+                timeout_s=timeout_s,
+                allow_unkeyed=allow_unkeyed,
+            )
+            server = RespServer(door, tls=given["tls"]() if "tls" in given else None)
+            return door, server, await server.start([("127.0.0.1", 0)])
+
+        door, server, port = node.run(start())
+        try:
+            yield RespNode(node, door, server, port, given.get("trusts"))
+        finally:
+            node.run(server.stop(0.2))
