@@ -53,8 +53,13 @@ def xadd(iid: str | int, option: str = "happy", poll: str = "mood", producer: st
 class Client:
     """`ask` for one reply, `send` and `replies` for many at once."""
 
-    def __init__(self, port: int, tls: ssl.SSLContext | None = None, timeout_s: float = TIMEOUT_S) -> None:
-        sock = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
+    def __init__(self, port: int, tls: ssl.SSLContext | None = None, *, holds_bytes: int | None = None) -> None:
+        """`holds_bytes`: that its system takes before it reads them."""
+        sock = socket.socket()
+        sock.settimeout(TIMEOUT_S)
+        if holds_bytes is not None:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, holds_bytes)
+        sock.connect(("127.0.0.1", port))
         self.sock = sock if tls is None else tls.wrap_socket(sock, server_hostname="localhost")
         self._got, self._at = b"", 0  # what came, and how much of it was read
         self.kind = ""  # of the last reply, as its first byte says

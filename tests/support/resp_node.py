@@ -30,6 +30,13 @@ class RespNode:
     def connect(self) -> Client:
         return Client(self.port, self.trusts)
 
+    def connect_lazy(self) -> Client:
+        """What this client leaves unread stays in the node: the systems would take megabytes of it."""
+        for server in self.server._servers:
+            for listening in cast(Any, server).sockets:
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+        return Client(self.port, holds_bytes=16 * 1024)
+
     def create(self, poll: str = "mood", options: Sequence[str] = ("happy", "sad"), **more: Any) -> None:
         answer = self.http.ask("POST", "/polls", {**MOOD, "id": poll, "options": list(options), **more})
         assert answer.status in (200, 201), answer.body
@@ -39,12 +46,6 @@ class RespNode:
 
     def connections(self) -> list[RespConnection]:
         return self.http.call(lambda: [*self.server._connections])
-
-    def hold_little_in_sockets(self) -> None:
-        """From now on, what clients leave unread stays in the node."""
-        for server in self.server._servers:
-            for listening in cast(Any, server).sockets:
-                listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
 
 
 async def _alone() -> Sequence[ClusterNode]:
@@ -57,6 +58,7 @@ def running(
     timeout_s: float = 3.0,
     allow_unkeyed: bool = False,
     nodes: Callable[[], Awaitable[Sequence[ClusterNode]]] = _alone,
+    leader_address: str | None = None,
     voters: int = 1,
     **given: Any,
 ) -> Iterator[RespNode]:
@@ -72,10 +74,12 @@ def running(
                 reads=node.api.reads,
                 read_places=node.api.places,
                 access=node.api.access,
+                events=node.api.events,
                 limits=node.api.limits,
                 places=node.server.places,
                 unsent=node.server.unsent,
                 nodes=nodes,
+                leader_address=lambda: leader_address,
                 voters=lambda: voters,
                 timeout_s=timeout_s,
                 allow_unkeyed=allow_unkeyed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 
 from tests.support.resp_client import Error, command, xadd
 from tests.support.resp_node import running
@@ -100,10 +101,10 @@ def test_others_have_their_turn_while_one_client_sends_very_much() -> None:
 
 def test_long_replies_are_written_before_more_are_made() -> None:
     """A list of commands has kilobytes, and is asked for in 14 bytes."""
-    with running() as node, node.connect() as client:
-        node.hold_little_in_sockets()
-        client.send(command("COMMAND") * 300)
+    with running() as node, node.connect_lazy() as client:
+        client.send(command("COMMAND") * 300)  # of 4,400 bytes each
         (connection,) = node.connections()
         wait_for("the client leaves replies unread", lambda: connection._writing_paused)
         assert node.http.call(connection.transport.get_write_buffer_size) < 100_000
+        client.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024 * 1024)
         assert 300 == len(client.replies(300))
