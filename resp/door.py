@@ -15,6 +15,7 @@ from quorate.doors.events import Events
 from quorate.doors.limits import Limits
 from quorate.doors.reading import ReadingPlaces
 from quorate.doors.unsent import UnsentBytes
+from quorate.resp.casting import Castings
 from quorate.vote import Tallied
 
 
@@ -68,6 +69,10 @@ class Door:
     timeout_s: float
     allow_unkeyed: bool = False
     counts: RespCounts = field(default_factory=RespCounts)
+    castings: Castings = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "castings", Castings(self.submitter, self.timeout_s, self.counts.note))
 
     @property
     def majority(self) -> int:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, cast
 
-from quorate.cluster.submit.early_answers import MANY
-from quorate.crash_points import crash_point
 from quorate.doors.bounds import check_votes
 from quorate.doors.by_hand import ByHand
 from quorate.doors.rates import take_votes
@@ -25,8 +23,8 @@ from quorate.resp.failures import failure_of
 from quorate.resp.info import slot_of
 from quorate.resp.parsing import Command
 from quorate.resp.session import QUEUED_MAX, Session
-from quorate.resp.votes import counted, read_vote, rejected
-from quorate.vote import Tallied, Vote
+from quorate.resp.votes import as_counted, as_rejected, read_vote
+from quorate.vote import Rejection, Vote
 
 VOTES_AT_ONCE = 500  # of those that stand next to each other, outside a transaction
 VOTE = XADD.encode()
@@ -48,6 +46,7 @@ class Runner:
         self.replies: list[bytes] = []
         self.reply_bytes = 0  # of these, but for votes and other short ones
         self.working: ByHand | asyncio.Task[None] | None = None  # the command that waits for its outcome
+        self._cast_replies: list[bytes | None] = []  # to the votes that are cast now; None: of a vote that is cast
         self._in_exec = 0  # commands of a transaction that are still to be run
 
     @property
@@ -174,7 +173,7 @@ class Runner:
             commands.append(self.commands.popleft())
         self._in_exec = max(0, self._in_exec - len(commands))
         self.door.counts.commands[XADD] += len(commands)
-        replies: list[bytes | None] = [None] * len(commands)  # None: of a vote that is cast
+        replies: list[bytes | None] = [None] * len(commands)
         votes: list[Vote] = []
         try:
             caller = self.session.admit(XADD_SPEC.role)
@@ -196,37 +195,25 @@ class Runner:
         if not votes:
             self.replies.extend(cast("list[bytes]", replies))
             return
-        self.working = cast_ = _Cast(self, replies)
-        casting = self.door.submitter.cast(votes, timeout_s=self.door.timeout_s, share=caller.share)
-        cast_.run(casting if len(votes) < MANY else _in_a_task(casting))
+        self._cast_replies = replies
+        self.working = self.door.castings.cast(self, votes, caller.share)
 
-    def counted(self, replies: Sequence[bytes | None], tallied: Tallied) -> None:
-        """What became of votes that were cast together."""
-        crash_point("answer-before-send")
+    def counted(self, version: int, rejected: Mapping[int, Rejection]) -> None:
         self.working = None
-        self.door.counts.note(tallied)
-        if not tallied.rejected:
-            for place, reply in enumerate(replies):
-                self.replies.append(counted(tallied.version, place) if reply is None else reply)
-        else:
-            self._some_rejected(replies, tallied)
-        self._go_on()
-
-    def _some_rejected(self, replies: Sequence[bytes | None], tallied: Tallied) -> None:
-        by_index = {rejection.index: rejected(rejection) for rejection in tallied.rejected}
         index = 0
-        for place, reply in enumerate(replies):
+        for place, reply in enumerate(self._cast_replies):
             if reply is None:
-                reply = by_index.get(index) or counted(tallied.version, place)
+                reply = as_rejected(rejected[index]) if index in rejected else as_counted(version, place)
                 index += 1
             self.replies.append(reply)
+        self._go_on()
 
-    def not_counted(self, replies: Sequence[bytes | None], error: BaseException) -> None:
+    def not_counted(self, error: BaseException) -> None:
         """None of the votes was counted, or it is not known."""
         self.working = None
         if isinstance(error, QuorateError) and error.definite:
             told = self._failure(error)
-            self.replies.extend(told if reply is None else reply for reply in replies)
+            self.replies.extend(told if reply is None else reply for reply in self._cast_replies)
             self._go_on()
         else:
             self._close_without_answer(error)
@@ -262,29 +249,8 @@ class Runner:
         self._go_on()
 
 
-class _Cast(ByHand):
-    """Votes that are on their way."""
-
-    __slots__ = ("_replies", "_runner")
-
-    def __init__(self, runner: Runner, replies: Sequence[bytes | None]) -> None:
-        super().__init__()
-        self._runner, self._replies = runner, replies
-
-    def ended(self, value: Any) -> None:
-        self._runner.counted(self._replies, value)
-
-    def failed(self, error: BaseException) -> None:
-        self._runner.not_counted(self._replies, error)
-
-
 def _name_of(command: Command) -> str:
     return command[0][:64].decode("utf-8", "replace")
-
-
-async def _in_a_task(casting: Coroutine[Any, Any, Tallied]) -> Tallied:
-    """Many votes may be answered early, and that takes a task. It goes on if the connection is cut."""
-    return await asyncio.get_running_loop().create_task(casting)
 
 
 def _no_such(command: Command) -> Failure:

@@ -8,7 +8,7 @@ from quorate.resp.encoding import Raw, Value
 from quorate.resp.keys import poll_of, text_of
 from quorate.resp.parsing import Command
 from quorate.resp.session import Session
-from quorate.resp.votes import UNKEYED, rejected, weight_of
+from quorate.resp.votes import UNKEYED, as_rejected, weight_of
 from quorate.security.caller import Caller
 from quorate.vote import Vote, check_vote
 
@@ -27,7 +27,7 @@ async def hincrby(session: Session, caller: Caller, command: Command) -> Value:
     tallied = await door.submitter.cast((vote,), timeout_s=door.timeout_s, share=caller.share)
     door.counts.note(tallied)
     if tallied.rejected:
-        return Raw(rejected(tallied.rejected[0]))
+        return Raw(as_rejected(tallied.rejected[0]))
     try:
         results = await door.reads.results(vote.poll, level="none", min_version=tallied.version)
         return results.results[vote.option]

@@ -92,12 +92,12 @@ def weight_of(text: bytes) -> int:
     return int(text)
 
 
-def counted(version: int, place: int) -> bytes:
+def as_counted(version: int, place: int) -> bytes:
     """The id of the entry, as Redis answers. `place`: of the vote, among those that were sent together with it."""
     return bulk(b"%d-%d" % (version, place))
 
 
-def rejected(rejection: Rejection) -> bytes:
+def as_rejected(rejection: Rejection) -> bytes:
     return failure(CODES.get(rejection.reason, "ERR"), rejection.detail)
 
 

@@ -1,0 +1,116 @@
+"""Votes of all connections, cast together: those that come in one turn of the loop are one request to the submitter.
+
+A request costs more than the votes in it. With hundreds of clients, each of which sends one vote and waits, a turn has
+dozens of votes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from typing import Any, Protocol
+
+from quorate.cluster.submit.early_answers import MANY
+from quorate.cluster.submit.submitter import Submitter
+from quorate.crash_points import crash_point
+from quorate.doors.by_hand import ByHand
+from quorate.vote import Rejection, Tallied, Vote
+
+NONE: Mapping[int, Rejection] = {}
+
+log = logging.getLogger(__name__)
+
+
+class Voter(Protocol):
+    """Whose votes are cast, and who is told once what became of them."""
+
+    def counted(self, version: int, rejected: Mapping[int, Rejection]) -> None:
+        """`rejected`: by their place among its votes."""
+
+    def not_counted(self, error: BaseException) -> None: ...
+
+
+class Casting(ByHand):
+    """Votes that go together."""
+
+    __slots__ = ("_note", "_voters", "votes")
+
+    def __init__(self, note: Callable[[Tallied], None]) -> None:
+        super().__init__()
+        self._note = note
+        self.votes: list[Vote] = []
+        self._voters: list[tuple[Voter, int]] = []  # and the place of the first of its votes
+
+    def add(self, voter: Voter, votes: Sequence[Vote]) -> None:
+        self._voters.append((voter, len(self.votes)))
+        self.votes += votes
+
+    def ended(self, value: Tallied) -> None:
+        crash_point("answer-before-send")
+        self._note(value)
+        rejected = {rejection.index: rejection for rejection in value.rejected}
+        ends = [*(start for _, start in self._voters[1:]), len(self.votes)]
+        for (voter, start), end in zip(self._voters, ends, strict=True):
+            own = {at - start: rejected[at] for at in range(start, end) if at in rejected} if rejected else NONE
+            self._tell(voter.counted, value.version, own)
+
+    def failed(self, error: BaseException) -> None:
+        for voter, _ in self._voters:
+            self._tell(voter.not_counted, error)
+
+    def _tell(self, told: Callable[..., None], *what: Any) -> None:
+        try:
+            told(*what)
+        except Exception:  # of one connection; the others must be answered
+            log.exception("the answer to a vote failed")
+
+
+class Castings:
+    """Used on the node's loop. `note` counts what became of votes."""
+
+    def __init__(self, submitter: Submitter, timeout_s: float, note: Callable[[Tallied], None]) -> None:
+        self._submitter, self._timeout_s, self._note = submitter, timeout_s, note
+        self._loop = asyncio.get_running_loop()
+        self._gathering: dict[int, Casting] = {}  # by share
+        self._scheduled = False
+
+    def cast(self, voter: Voter, votes: Sequence[Vote], share: int) -> Casting:
+        """The casting that the votes go with. Many votes go alone, as one request."""
+        if len(votes) >= MANY:
+            alone = Casting(self._note)
+            alone.add(voter, votes)
+            alone.run(_in_a_task(self._submit(alone, share)))
+            return alone
+        full = self._gathering.get(share)
+        if full is not None and len(full.votes) + len(votes) >= MANY:
+            del self._gathering[share]
+            self._loop.call_soon(self._run, full, share)
+        casting = self._gathering.get(share) or self._begin(share)
+        casting.add(voter, votes)
+        return casting
+
+    def _begin(self, share: int) -> Casting:
+        casting = self._gathering[share] = Casting(self._note)
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._leave)
+        return casting
+
+    def _leave(self) -> None:
+        """What came in this turn goes."""
+        self._scheduled = False
+        gathered, self._gathering = self._gathering, {}
+        for share, casting in gathered.items():
+            self._run(casting, share)
+
+    def _run(self, casting: Casting, share: int) -> None:
+        casting.run(self._submit(casting, share))
+
+    def _submit(self, casting: Casting, share: int) -> Coroutine[Any, Any, Tallied]:
+        return self._submitter.cast(casting.votes, timeout_s=self._timeout_s, share=share)
+
+
+async def _in_a_task(casting: Coroutine[Any, Any, Tallied]) -> Tallied:
+    """Many votes may be answered early, and that takes a task. It goes on if the connection is cut."""
+    return await asyncio.get_running_loop().create_task(casting)
