@@ -33,6 +33,7 @@ RUN_BY_OTHERS = {
     r"^scripts/bootstrap\.sh( |$)": ("tests/system/test_bootstrap.py", '"bootstrap.sh"'),
     r"quorate chaos --services": ("tests/services/test_chaos_services.py", '"--services"'),
     r"quorate chaos --network namespaces": ("tests/system/test_namespaces.py", '"--network", "namespaces"'),
+    r"^quorate chaos --faults none": ("tests/system/test_chaos.py", '"--faults", "none"'),
     r"^quorate chaos --mixed-with ": ("tests/system/test_chaos.py", '"--mixed-with"'),
     r"^quorate chaos --against ": ("tests/system/test_chaos_elsewhere.py", '"--against"'),
     r"^quorate chaos --mutant older-": (

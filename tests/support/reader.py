@@ -28,8 +28,11 @@ ENDED_S = 120.0
 # What a line answers, as its document says it in words.
 SAID = {
     r"^quorate vote tea --poll drinks .*duplicate": "counted before",
+    r"^quorate audit( +#|$)": r"n1, n2, n3: the same state at version .*: \d+ documents of \d+ polls, .*All agree\.",
     r"^quorate backup --check ": "whole",
     r"^quorate log verify ": "the chain holds",
+    r"^quorate stream test 'concatenate' .* dog( +#|$)": "No vote",
+    r"^quorate stream test 'concatenate' .* substring'": "test +cat",
     r"^curl .*/readyz": "leader",
     r"^quorate members +#": "n1.*n2.*n3",
 }

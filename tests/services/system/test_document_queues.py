@@ -38,7 +38,7 @@ pytestmark = [
 class ReaderWithQueues(Reader):
     def __init__(self, cluster: Cluster, folder: Path, nsqds: list[Server], lookupd: Server, mongo: Mongo) -> None:
         self.cluster, self.nsqds = cluster, nsqds
-        places = {f"node{number}": str(node.place.http) for number, node in enumerate(cluster.nodes, 1)}
+        places = {"node1": str(cluster["n1"].place.http)}
         places |= {f"nsqd{number}": nsqd.tcp for number, nsqd in enumerate(nsqds, 1)}
         places |= {"nsqd1_http": nsqds[0].http, "lookupd": lookupd.http, "database": mongo.database}
         by_env = {"QUORATE_MONGO_URL": mongo.url, "QUORATE_MONGO_DATABASE": mongo.database}
@@ -82,7 +82,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory, mongo_services: Services) -
             lookupd = servers.lookupd()
             nsqds = [servers.nsqd(lookupd_tcp_address=lookupd.tcp) for _ in range(2)]
             settings = {"nsq.lookupd": [lookupd.http], "nsq.lookupd_poll_s": 1, **mongo.settings}
-            with Cluster(folder / "nodes", settings=settings) as cluster:
+            with Cluster(folder / "nodes", 1, settings) as cluster:
                 with cluster.client() as client:
                     client.create_poll("mood", ["happy", "sad"])
                 yield ReaderWithQueues(cluster, folder, nsqds, lookupd, mongo)
