@@ -71,13 +71,13 @@ def make_backups(
 
 def _backup_store(config: Config) -> BackupStore:
     if config.backup.in_s3:
-        return make_s3_store(config, config.backup.to)
+        return make_s3_store(config.backup.to, config.backup.s3_endpoint, config.node.data)
     from quorate.backup.store import FolderStore
 
     return FolderStore(config.backup.to)
 
 
-def make_s3_store(config: Config, place: str) -> S3Store:
+def make_s3_store(place: str, endpoint: str, scratch: str) -> S3Store:
     """`place` is s3://BUCKET/PREFIX. Raises `ConfigError` if the library is not installed."""
     try:
         from quorate.backup.s3_store import S3Store
@@ -85,7 +85,7 @@ def make_s3_store(config: Config, place: str) -> S3Store:
         if (error.name or "").partition(".")[0] not in ("boto3", "botocore"):
             raise
         raise ConfigError(f"{place} needs the extra s3: pip install 'quorate[s3]', or use a file") from None
-    return S3Store(place, config.backup.s3_endpoint, config.node.data)
+    return S3Store(place, endpoint, scratch)
 
 
 def make_tracer(config: Config) -> OtelTracer | None:

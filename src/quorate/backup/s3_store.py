@@ -12,7 +12,7 @@ import hashlib
 import logging
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -40,6 +40,8 @@ PUT_S = 3600.0
 PUT_BYTES_MAX = 5 * 1024**3  # of S3 itself
 PIECE_BYTES = 1024 * 1024
 CHATTY = "boto3", "botocore", "s3transfer"  # at `debug` they write down what they sign
+
+Sent = Callable[[int], object]
 
 _NO_RIGHTS = "AccessDenied", "AllAccessDisabled", "403"
 _WRONG_KEYS = "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "AuthFailure"
@@ -82,7 +84,16 @@ class S3Store:
             found = [each["Key"] for page in pages for each in page.get("Contents", ())]
         return [key.removeprefix(self._prefix) for key in found]
 
-    def put(self, name: str, pieces: Iterable[bytes]) -> int:
+    def has(self, name: str) -> bool:
+        """Whether something of that name is known to be there: some keys may write and not look."""
+        try:
+            self._client.head_object(Bucket=self._bucket, Key=self._prefix + name)
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
+    def put(self, name: str, pieces: Iterable[bytes], *, replace: bool = False, sent: Sent = lambda _: None) -> int:
+        """`sent` is told how many bytes are on their way."""
         try:
             with tempfile.TemporaryFile(dir=self._scratch) as file:
                 md5 = hashlib.md5(usedforsecurity=False)
@@ -90,7 +101,8 @@ class S3Store:
                     file.write(piece)
                     md5.update(piece)
                 size = file.tell()
-                self._send(name, file, size, base64.b64encode(md5.digest()).decode())
+                body = _BodyInTime(file, f"{self.where} did not take the backup within {PUT_S:,.0f} s", sent)
+                self._send(name, body, size, base64.b64encode(md5.digest()).decode(), replace)
         except OSError as error:
             why = error.strerror or error
             raise BackupNotWritten(
@@ -109,14 +121,13 @@ class S3Store:
             for piece in answer["Body"].iter_chunks(PIECE_BYTES):
                 file.write(piece)
 
-    def _send(self, name: str, file: IO[bytes], size: int, md5: str) -> None:
+    def _send(self, name: str, body: _BodyInTime, size: int, md5: str, replace: bool) -> None:
         if size > PUT_BYTES_MAX:
             raise BackupNotWritten(f"{self.where} takes at most 5 GiB at once, and the backup has {size:,} bytes")
-        file.seek(0)
-        body = _BodyInTime(file, f"{self.where} did not take the backup within {PUT_S:,.0f} s")
+        body.seek(0)
         asked = {"Bucket": self._bucket, "Key": self._prefix + name, "Body": body, "ContentLength": size}
         with self._in_words("take the backup", "s3:PutObject"):
-            self._client.put_object(**asked, ContentMD5=md5, IfNoneMatch="*")
+            self._client.put_object(**asked, ContentMD5=md5, **({} if replace else {"IfNoneMatch": "*"}))
 
     @contextmanager
     def _in_words(self, what: str, right: str, kind: type[DataError] = BackupNotWritten) -> Iterator[None]:
@@ -142,6 +153,8 @@ class S3Store:
             return f"it does not take these keys ({code})"
         if code == "NoSuchBucket":
             return f"there is no bucket {self._bucket!r}; make it first"
+        if code == "PreconditionFailed":
+            return "something of that name is there already"
         if code == "NoSuchKey":
             return "nothing of that name is there"
         return line(f"it says {code}: {told.get('Message', '')}")
@@ -150,12 +163,13 @@ class S3Store:
 class _BodyInTime:
     """What is sent. Raises when it lasts too long: a server that takes a byte now and then is never silent."""
 
-    def __init__(self, file: IO[bytes], late: str) -> None:
-        self._file, self._late, self._end_s = file, late, time.monotonic() + PUT_S
+    def __init__(self, file: IO[bytes], late: str, sent: Sent) -> None:
+        self._file, self._late, self._end_s, self._sent = file, late, time.monotonic() + PUT_S, sent
 
     def read(self, size: int = -1) -> bytes:
         if time.monotonic() > self._end_s:
             raise BackupNotWritten(self._late)
+        self._sent(self._file.tell())
         return self._file.read(size)
 
     def seek(self, at: int, whence: int = 0) -> int:

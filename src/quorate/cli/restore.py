@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import click
 import msgspec
 
 from quorate.cli.backup import what_is_in
+from quorate.cli.backup_places import read_backup_at
 from quorate.cli.busy import busy
 from quorate.cli.node_options import as_json, print_json
 from quorate.cli.output import change_is_made, echo
@@ -19,8 +19,6 @@ from quorate.cli.settings import warn
 from quorate.words import count
 
 if TYPE_CHECKING:
-    from quorate.backup.envelope import CheckedBackup
-    from quorate.cluster.fsm import StateMachine
     from quorate.cluster.raft.restoring import Restored
     from quorate.config import Config
 
@@ -56,7 +54,7 @@ def restore(file: str, settings: Path, adopt: bool, yes: bool, as_json: bool) ->
     config = loaded.config
     check_unused(config.node.data)
     with busy(f"reading {file}"):
-        checked, state = _read(file, config)
+        checked, state = read_backup_at(file, config.backup.s3_endpoint)
     if not yes:
         echo(
             f"{file} is whole, version {checked.head.version:,}:",
@@ -76,22 +74,6 @@ def restore(file: str, settings: Path, adopt: bool, yes: bool, as_json: bool) ->
     else:
         _say(config, settings, done, adopted, adopt)
     return 1 if any(isinstance(each, str) for each in adopted.values()) else 0
-
-
-def _read(file: str, config: Config) -> tuple[CheckedBackup, StateMachine]:
-    from quorate.backup.reading import read_backup, read_opened
-
-    if not file.startswith("s3://"):
-        return read_backup(Path(file))
-    from quorate.adapters import make_s3_store
-
-    place, _, name = file.rpartition("/")
-    if not name or not place.removeprefix("s3:").strip("/"):
-        raise click.UsageError(f"No backup is named by {file}: give s3://BUCKET/NAME.")
-    with tempfile.TemporaryFile() as opened:
-        make_s3_store(config, place).fetch(name, opened)
-        opened.seek(0)
-        return read_opened(opened, file)
 
 
 def _told(config: Config, done: Restored) -> dict[str, Any]:

@@ -79,9 +79,12 @@ def test_more_than_a_page_of_names_is_listed(endpoint: str, tmp_path: Path) -> N
 def test_nothing_is_written_over(endpoint: str, tmp_path: Path) -> None:
     store = made(endpoint, tmp_path, "twice")
     store.put("a", [b"first"])
-    with pytest.raises(BackupNotWritten, match="PreconditionFailed"):
+    with pytest.raises(BackupNotWritten, match="something of that name is there already"):
         store.put("a", [b"second"])
     assert b"first" == store._client.get_object(Bucket="twice", Key="of/votes/a")["Body"].read()
+    assert (True, False) == (store.has("a"), store.has("b"))
+    store.put("a", [b"second"], replace=True)
+    assert b"second" == store._client.get_object(Bucket="twice", Key="of/votes/a")["Body"].read()
 
 
 def test_a_backup_that_breaks_off_is_not_there(endpoint: str, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import click
 import pytest
 
 from quorate.cli import quorate
+from quorate.config import SETTINGS
 from quorate.config.environment import OF_COMMANDS
 
 NO_JSON = {
@@ -51,5 +52,5 @@ def test_exceptions_are_of_commands_that_exist() -> None:
 
 def test_a_variable_that_a_command_reads_is_known() -> None:
     read = {str(each.envvar) for command in ALL.values() for each in command.params if each.envvar}
-    assert read <= set(OF_COMMANDS)
+    assert read <= {*OF_COMMANDS, *(setting.env for setting in SETTINGS.values())}
     assert {"QUORATE_NODES", "QUORATE_CA"} <= read
