@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from quorate.client.answers import LeaderInfo as LeaderInfo
     from quorate.client.answers import NodeInfo as NodeInfo
     from quorate.client.answers import PollDeleted as PollDeleted
+    from quorate.client.answers import PollHistory as PollHistory
+    from quorate.client.answers import PollHistoryGap as PollHistoryGap
     from quorate.client.answers import PollInfo as PollInfo
     from quorate.client.answers import PollResults as PollResults
     from quorate.client.async_client import AsyncClient as AsyncClient
@@ -30,6 +32,8 @@ _PUBLIC = {
     "Tallied": "quorate.vote",
     "Rejection": "quorate.vote",
     "PollResults": "quorate.client.answers",
+    "PollHistory": "quorate.client.answers",
+    "PollHistoryGap": "quorate.client.answers",
     "PollDeleted": "quorate.client.answers",
     "PollInfo": "quorate.client.answers",
     "LeaderInfo": "quorate.client.answers",

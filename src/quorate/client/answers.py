@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
+
 import msgspec
 
-from quorate.vote import Tallied
-
-__all__ = ["LeaderInfo", "NodeInfo", "PollDeleted", "PollInfo", "PollResults", "Tallied"]
+__all__ = [
+    *("PollHistoryGap", "LeaderInfo", "NodeInfo", "PollDeleted", "PollHistory", "PollInfo", "PollResults", "Tallied"),
+]
 
 
 class PollResults(msgspec.Struct, frozen=True):
@@ -22,6 +24,35 @@ class PollResults(msgspec.Struct, frozen=True):
     version: int
     level: str = ""
     age_ms: int = 0
+
+
+class PollHistoryGap(msgspec.Struct, frozen=True, rename={"begin": "from", "end": "to"}):
+    """The node knows nothing of the time between these moments."""
+
+    begin: datetime
+    end: datetime
+
+
+class PollHistory(msgspec.Struct, frozen=True, rename={"begin": "from", "end": "to"}):
+    """How a poll's tally changed, as `node` has recorded it for itself. None in `totals` and `options`: not known.
+
+    `options` has those that were among the biggest ten. `kept_from`: nothing is kept from before.
+    """
+
+    id: str
+    node: str
+    begin: datetime
+    end: datetime
+    step_s: int
+    totals: list[int | None]
+    options: dict[str, list[int | None]]
+    kept_from: datetime | None = None
+    gaps: list[PollHistoryGap] = []
+
+    @property
+    def moments(self) -> list[datetime]:
+        """The times of the totals."""
+        return [self.begin + timedelta(seconds=self.step_s * place) for place in range(len(self.totals))]
 
 
 class PollDeleted(msgspec.Struct, frozen=True):

@@ -8,15 +8,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from quorate.client.answers import LeaderInfo, NodeInfo, PollInfo, PollResults
-from quorate.errors import QuorateError
+from quorate.client.answers import LeaderInfo, NodeInfo, PollHistory, PollInfo, PollResults
+from quorate.errors import Invalid, QuorateError
 from quorate.unreadable import UNREADABLE
 from quorate.vote import Tallied, Vote
 
@@ -126,6 +126,21 @@ def _tallied(reply: ClientReply) -> Tallied:
 def results(poll: str, level: str, min_version: int) -> Call[PollResults]:
     params = {"level": level, "min_version": min_version or None}
     return Call("GET", f"{path_of('polls', poll)}/results", lambda reply: reply.decode(PollResults), params=params)
+
+
+def history(poll: str, begin: str | datetime | timedelta, step: str | timedelta | None) -> Call[PollHistory]:
+    params = {"from": _time(begin), "step": None if step is None else _time(step)}
+    return Call("GET", f"{path_of('polls', poll)}/history", lambda reply: reply.decode(PollHistory), params=params)
+
+
+def _time(given: str | datetime | timedelta) -> str:
+    if isinstance(given, timedelta):
+        return f"{round(given.total_seconds())}s"
+    if isinstance(given, str):
+        return given
+    if given.tzinfo is None:
+        raise Invalid(f"{given!r} has no zone: give tzinfo=timezone.utc, or another one")
+    return given.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def create_poll(

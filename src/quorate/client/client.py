@@ -15,13 +15,13 @@ import copy
 import os
 import threading
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
 from msgspec import UNSET, UnsetType
 
 from quorate.client import calls, programs
-from quorate.client.answers import LeaderInfo, NodeInfo, PollInfo, PollResults
+from quorate.client.answers import LeaderInfo, NodeInfo, PollHistory, PollInfo, PollResults
 from quorate.client.asker import NodeAsker
 from quorate.client.asking import RetryTimes
 from quorate.client.calls import Call
@@ -121,6 +121,16 @@ class Client:
         It is never from before what this client was told; with `min_version`, not from before that instead.
         """
         return self._run(programs.one(calls.results(poll, level, self._known.or_given(min_version))))
+
+    def history(
+        self, poll: str, *, begin: str | datetime | timedelta = "1h", step: str | timedelta | None = None
+    ) -> PollHistory:
+        """How a poll's tally changed, since a moment or for as long as a time ago (`"15m"`, `"7d"`, a timedelta).
+
+        Each node records for itself: by seconds for an hour, by minutes for a week. The node that answers tells it.
+        Without `step` it is one that gives some hundred values.
+        """
+        return self._run(programs.one(calls.history(poll, begin, step)))
 
     def events(self, *polls: str) -> EventStream:
         """Tallies as they change, of these polls or of all: `PollResults`, and `PollDeleted`. Each is the whole tally.
