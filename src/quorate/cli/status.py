@@ -2,33 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import shutil
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
 
 from quorate.cli.node_options import as_json, asks_nodes, client_of, print_json
 from quorate.cli.output import change_is_made, echo
+from quorate.cli.status_summary import HEADINGS, member_rows, summary
 from quorate.cli.status_words import status_words
 from quorate.cli.table import print_table
 
+NARROWEST, WIDEST = 40, 120  # columns
+
 
 @click.command()
+@click.option("--all", "show_all", is_flag=True, help="All that it says, with its settings, a line a value.")
 @as_json
 @asks_nodes()
-def status(as_json: bool, nodes: list[str], timeout_s: float) -> None:
-    """Show a node as it sees itself, first in words: the first of --node that answers."""
+def status(show_all: bool, as_json: bool, nodes: list[str], timeout_s: float) -> None:
+    """Show a node as it sees itself: the first of --node that answers.
+
+    First in sentences: who leads, who is missing, and whether votes count. Then a line for each member and each part.
+    """
     with client_of(nodes, timeout_s) as client:
         found = client.status()
     if as_json:
         print_json(found)
         return
     if words := status_words(found):
-        echo(*words, "")
-    lines = list(_flat(found))
-    width = max(len(name) for name, _ in lines)
+        echo(*(line for sentence in words for line in _folded(sentence)), "")
+    if show_all:
+        _print_columns(list(_flat(found)), fold=False)
+        return
+    if members := member_rows(found):
+        print_table(HEADINGS, members)
+        echo()
+    _print_columns(list(summary(found)), fold=True)
+    echo("", "All of it, with the settings: quorate status --all")
+
+
+def _print_columns(lines: Sequence[tuple[str, Any]], *, fold: bool) -> None:
+    width = max((len(name) for name, _ in lines), default=0) + 1
     for name, value in lines:
-        echo(f"{name:<{width}} {value}")
+        line = f"{name:<{width}}{value}"
+        echo(*(_folded(line, indent=width) if fold else [line]))
+
+
+def _folded(text: str, *, indent: int = 0) -> list[str]:
+    """The text in lines as wide as the terminal, 80 columns where there is none."""
+    columns = max(NARROWEST, min(shutil.get_terminal_size().columns, WIDEST))
+    return textwrap.wrap(text, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 @click.command()

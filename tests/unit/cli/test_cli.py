@@ -208,7 +208,7 @@ def test_the_command_to_send_again_asks_the_nodes_that_flags_named(node: Node, c
 
 
 def test_status_stands_in_two_columns_and_shows_nothing_as_a_dash(node: Node, capsys: Capture) -> None:
-    lines = Told(capsys, "status").out.splitlines()
+    lines = Told(capsys, "status", "--all").out.splitlines()
     width = max(len(line.partition(" ")[0]) for line in lines)
     assert [] == [line for line in lines if line[width] != " " or line[width + 1] == " "]
     assert [] == [line for line in lines if line.split(maxsplit=1)[1] in ("None", "", "[]")]
@@ -263,7 +263,7 @@ def test_nodes_leader_and_status_are_shown(node: Node, capsys: Capture) -> None:
     assert Told(capsys, "leader").out.startswith("n1 leads since term 1: http://127.0.0.1:8001")
     assert Told(capsys, "nodes").out.splitlines()[0].split()[:3] == ["ID", "ROLE", "REACHABLE"]
     assert "n1" == Told(capsys, "nodes", "--json").json["nodes"][0]["id"]
-    assert "raft.role" in Told(capsys, "status").out
+    assert "raft.role" in Told(capsys, "status", "--all").out
     assert "n1" == Told(capsys, "status", "--json").json["node"]
 
 
