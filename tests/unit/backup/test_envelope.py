@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 
 from quorate.backup.envelope import BackupCheck, CheckedBackup, pieces_of
@@ -75,6 +77,24 @@ def test_it_is_refused_whichever_byte_was_changed(whole: bytes) -> None:
 def test_what_is_no_backup_is_told_apart(data: bytes, words: str) -> None:
     with pytest.raises(DataError, match=words):
         checked(data)
+
+
+def test_a_backup_without_a_state_is_refused_also_if_its_checksum_is_right() -> None:
+    with pytest.raises(BackupUnusable, match="before the end of the backup"):
+        checked(b"".join(pieces_of(head_of(a_state().freeze(), "n1"), [])))
+
+
+@pytest.mark.parametrize("field", [{"version": 7}, {"cluster_id": "c2"}])
+def test_a_head_that_tells_of_another_state_is_refused(field: dict[str, Any]) -> None:
+    image = a_state().freeze()
+    head = msgspec.structs.replace(head_of(image, "n1"), **field)
+    with pytest.raises(BackupUnusable, match="its head tells of another state"):
+        read_opened(io.BytesIO(b"".join(pieces_of(head, image.chunks()))), "x")
+
+
+def test_what_cannot_be_read_is_told_in_words(tmp_path: Path) -> None:
+    with pytest.raises(BackupUnusable, match="cannot be read: Is a directory"):
+        read_backup(tmp_path)
 
 
 def test_something_behind_its_end_is_refused(whole: bytes) -> None:

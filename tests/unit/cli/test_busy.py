@@ -7,6 +7,7 @@ import io
 import os
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,12 +40,24 @@ def seen(terminal: int) -> str:
 
 
 def test_a_request_that_takes_long_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However long it takes to load what shows it."""
     monkeypatch.setattr(busy, "SHOWN_AFTER_S", 0.05)
-    node = ScriptedNode(["hang"])
+    node = ScriptedNode(["hang", (200, {"node": "n1"})])
+    shown: list[str] = []
+
+    def says_so(terminal: int) -> bool:
+        shown.append(seen(terminal))
+        return "waiting for an answer" in "".join(shown)
+
+    def answer_when_it_says_so(terminal: int) -> None:
+        wait_for("the words", lambda: says_so(terminal))
+        node.release.set()
+
     try:
-        with a_terminal(monkeypatch) as terminal:
-            assert 3 == main(["status", "--node", node.url, "--timeout", "0.5"])
-            assert "waiting for an answer" in seen(terminal)
+        with a_terminal(monkeypatch) as terminal, ThreadPoolExecutor(1) as pool:
+            answered = pool.submit(answer_when_it_says_so, terminal)
+            assert 0 == main(["status", "--node", node.url, "--timeout", "30"])
+            answered.result()
     finally:
         node.stop()
 
@@ -68,6 +81,31 @@ def test_the_words_go_when_the_work_ends(monkeypatch: pytest.MonkeyPatch) -> Non
         with busy.busy("reading it"):
             wait_for("the words", is_shown)
         assert "\x1b[?25h" in seen(terminal), "the cursor is back"
+
+
+def test_the_words_go_when_the_work_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    line = stopped(monkeypatch)
+    with a_terminal(monkeypatch), pytest.raises(ZeroDivisionError), busy.busy("reading"):
+        raise ZeroDivisionError
+    assert ["stop"] == line
+
+
+def stopped(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Is told when a line is stopped, which shows nothing."""
+    seen: list[str] = []
+    monkeypatch.setattr(busy, "_BusyLine", lambda _: SimpleNamespace(stop=lambda: seen.append("stop")))
+    return seen
+
+
+def test_what_has_ended_is_not_shown_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(busy, "SHOWN_AFTER_S", 60.0)
+    with a_terminal(monkeypatch) as terminal:
+        line = busy._BusyLine("reading")
+        line.stop()
+        line._timer.join(20)
+        assert not line._timer.is_alive(), "it waits for nothing more"
+        line._show()  # as if the timer had just begun to
+        assert "" == seen(terminal)
 
 
 @pytest.mark.parametrize(("said", "code", "words"), [("", 2, "nobody answered"), ("n\n", 1, "nothing was changed")])

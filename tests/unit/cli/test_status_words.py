@@ -48,6 +48,36 @@ def status(role: str, leader: str | None, *opened: str, **raft: Any) -> dict[str
             ],
         ),
         (
+            status("follower", None, "n2", "n3"),
+            [
+                "n1 knows no leader (term 3). With a majority up, an election mostly ends within 1 s. Votes that come "
+                "now wait, for 5 s at most, and are then refused (503, surely not counted)."
+            ],
+        ),
+        (
+            status("follower", "n3", "n3", forgotten="it is new", members={**MEMBERS, "n2": "learner"}),
+            [
+                "n3 leads in term 3, and votes count. n1 follows it and has all that it knows to be committed.",
+                "n2 (learner) is not connected and was not heard for 2.4 s; is it up?",
+                "The disk of n1 lacks what it held before: quorate members replace n1",
+            ],
+        ),
+        (
+            status("leader", "n1", "n2", "n3", members={**MEMBERS, "n4": "learner", "n5": "learner"}),
+            [
+                "n1 leads in term 3, and votes count: 3 of 3 voters are connected.",
+                "n4 (learner) is not connected; is it up?",
+                "n5 (learner) is not connected; is it up?",
+            ],
+        ),
+        (
+            status("leader", "n1", "n2", "n3", other_histories={"n3": "entry 7"}),
+            [
+                "n1 leads in term 3, and votes count: 3 of 3 voters are connected.",
+                "n3 has committed other entries than n1: one of them is a copy that went on alone. See doctor",
+            ],
+        ),
+        (
             status("follower", "n3", "n2", leader_via="n2"),
             [
                 "n3 leads in term 3. n1 does not hear it, and asks it by way of n2.",
@@ -76,6 +106,8 @@ def test_why_a_peer_is_refused_is_told() -> None:
     given = status("leader", "n1", "n3")
     given["raft"]["links"]["n2"]["refused"] = "it has another key"
     assert "n2 (voter) is not connected and was not heard for 2.4 s: it has another key" in status_words(given)
+    given["raft"]["links"]["n2"]["refused"] = "***"  # to a caller who may not know it
+    assert "n2 (voter) is not connected and was not heard for 2.4 s; is it up?" in status_words(given)
 
 
 def test_a_sink_that_fails_is_told_by_the_leader_alone() -> None:
@@ -83,6 +115,8 @@ def test_a_sink_that_fails_is_told_by_the_leader_alone() -> None:
     words = "The sink mongo is behind, and is tried again: connection refused"
     assert words in status_words({**status("leader", "n1", "n2", "n3"), "sinks": sinks})
     assert words not in status_words({**status("follower", "n2", "n2", "n3"), "sinks": sinks})
+    sinks["mongo"]["caught_up"] = True  # the error was before
+    assert words not in status_words({**status("leader", "n1", "n2", "n3"), "sinks": sinks})
 
 
 @pytest.mark.parametrize("given", [{}, {"node": "n1", "raft": {}}, {"node": "n1", "raft": {"role": "follower"}}])

@@ -77,7 +77,9 @@ def test_a_client_that_leaves_before_the_body_is_complete_is_counted(node: Node)
     with node.dial() as sock:
         sock.sendall(request(VOTE)[:-5])
         wait_for("it waits for the body", lambda: any(each._small for each in node.server._open()))
+        let_pass(0.05, because="the client is slow")
     wait_for("the client is counted as gone", lambda: node.api.counts.requests.get(("/votes", 499)) == 1)
+    assert node.api.counts.latencies["/votes"].sum > 0.05
 
 
 def test_a_body_that_does_not_come_in_time_is_counted(node: Node) -> None:
