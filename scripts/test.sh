@@ -68,8 +68,8 @@ UNIT_2='tests/unit/raft'
 UNIT_3='tests/unit/cli tests/unit/client'
 UNIT_4='tests/house tests/unit/http tests/unit/state tests/unit/submit'
 SYSTEM_2="$(printf 'tests/system/test_%s.py ' \
-  audit backups chaos chaos_elsewhere client_examples doctor document_chaos kills members mixed_addresses \
-  mixed_versions namespaces nemeses openapi power_loss preloaded_clocks public_clients sound_disks)"
+  audit backups chaos chaos_elsewhere client_examples doctor document_chaos kills members metrics_in_faults \
+  mixed_addresses mixed_versions namespaces nemeses openapi power_loss preloaded_clocks public_clients sound_disks)"
 
 pytest_part() { # pytest_part PART ARGUMENTS...: a suite, or one part of it
   local others="$UNIT_2 $UNIT_3 $UNIT_4"

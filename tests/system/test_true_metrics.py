@@ -1,6 +1,6 @@
 """What /metrics says is true: a row says what is done to a real cluster, and by how much each metric changes by that.
 
-No counter falls while its node runs, whatever happens, and the buckets of histograms hold those below them.
+No counter falls while its node runs, and the buckets of histograms hold those below them.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import json
 import os
 import socket
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from functools import partial
 
@@ -17,8 +17,12 @@ import pytest
 
 from quorate.processes.node import NodeProcess
 from quorate.processes.waiting import NeverHappened
-from tests.support.cluster import Cluster
 from tests.system.watched_metrics import (
+    ACCEPTED,
+    REQUESTS,
+    TIMEOUT_MS,
+    VOTES,
+    WINDOW,
     Changes,
     Key,
     Watched,
@@ -26,21 +30,12 @@ from tests.system.watched_metrics import (
     process_began_s,
     size_of,
     wait_for_changes,
+    watched,
 )
 
-ARRAY, WINDOW, TIMEOUT_MS = 100, 5_000, 700
-SETTINGS = {"votes.dedup_window": WINDOW, "raft.election_timeout_ms": TIMEOUT_MS}
+__all__ = ["watched"]
 
-
-@pytest.fixture(scope="module")
-def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    with Cluster(tmp_path_factory.mktemp("true"), settings=SETTINGS) as cluster, cluster.client() as client:
-        client.create_poll("mood", ["happy", "sad"])
-        client.create_poll("over", ["yes", "no"])
-        client.set_poll_state("over", "closed")
-        cluster.wait_whole()
-        yield Watched(cluster)
-
+ARRAY = 100
 
 IDS = [f"v{number}" for number in range(7)]
 
@@ -98,8 +93,7 @@ def edit_by_hand(watched: Watched) -> None:
     watched.vote(watched.leader, "after-the-edit")
 
 
-VOTES, REQUESTS = "quorate_votes_total", "quorate_http_requests_total"
-DURATION, ACCEPTED = "quorate_http_request_duration_seconds_count", "quorate_dedup_accepted_total"
+DURATION = "quorate_http_request_duration_seconds_count"
 ROWS: dict[str, tuple[Callable[[Watched], object], Changes]] = {
     "votes through the leader": (
         lambda on: on.vote(on.leader, *IDS),
@@ -299,85 +293,6 @@ def test_open_connections_and_streams_are_counted(watched: Watched) -> None:
     for sock in open_ones:
         sock.close()
     wait_for_changes(watched, before, {streams: 0, connections: 0})
-
-
-# ---- faults ---------------------------------------------------------------------------------------------------------
-
-
-def test_a_follower_that_dies_is_seen_and_no_counter_falls(watched: Watched) -> None:
-    follower = watched.follower
-    others = [node for node in watched.cluster.nodes if node is not follower]
-    watched.all()
-    follower.kill()
-
-    def is_open(value: float) -> bool:
-        return all(value == watched.scrape(node)[("quorate_raft_peer_open", follower.id)] for node in others)
-
-    watched.cluster.wait_for("the others miss it", lambda: is_open(0))
-    follower.start()
-    watched.cluster.wait_for("the others have it again", lambda: is_open(1))
-    watched.cluster.wait_whole()
-    watched.all()
-
-
-def test_a_handover_is_one_change_of_leader(watched: Watched) -> None:
-    before = watched.all()
-    watched.ask(watched.leader, "POST", "/leader/transfer")
-    watched.leader = watched.cluster.leader(other_than=watched.leader)
-    wait_for_changes(
-        watched,
-        before,
-        {
-            ("each", "quorate_raft_leader_changes_total"): 1,
-            ("each", "quorate_raft_term"): 1,
-            ("sum", "quorate_raft_elections_total"): 1,
-            ("leader", "quorate_raft_elections_total"): 1,
-            ("sum", "quorate_raft_is_leader"): 0,
-        },
-    )
-
-
-def test_a_leader_that_dies_is_replaced(watched: Watched) -> None:
-    victim = watched.leader
-    before = watched.all()
-    victim.kill()
-    watched.leader = watched.cluster.leader(other_than=victim)
-    watched.vote(watched.leader, "after-the-leader")
-    now = watched.all()
-    assert victim.id not in now
-    grown = {
-        id: {
-            name: found[(f"quorate_raft_{name}_total",)] - before[id][(f"quorate_raft_{name}_total",)]
-            for name in ("elections", "leader_changes", "leaderless_seconds")
-        }
-        for id, found in now.items()
-    }
-    assert grown[watched.leader.id]["elections"] >= 1
-    assert all(each["leader_changes"] >= 1 and 0 < each["leaderless_seconds"] < 20 for each in grown.values()), grown
-    assert 1 == sum(found[("quorate_raft_is_leader",)] for found in now.values())
-    victim.start()
-    watched.cluster.wait_whole()
-    again = watched.scrape(victim)
-    assert 0 == again[("quorate_votes_total", "applied")], "a process that begins counts from nothing"
-    watched.all()
-
-
-def test_a_paused_node_answers_no_scrape_and_the_others_say_how_long_it_is_silent(watched: Watched) -> None:
-    follower = watched.follower
-    before = watched.all()
-    follower.pause()
-    try:
-        silent = ("quorate_raft_peer_heard_seconds", follower.id)
-        watched.cluster.wait_for(
-            "the leader has not heard it for 3 s", lambda: watched.scrape(watched.leader)[silent] > 3
-        )
-        with pytest.raises(TimeoutError):
-            follower.ask("GET", "/metrics", timeout_s=0.5)
-        watched.vote(watched.leader, "while-it-is-paused")
-    finally:
-        follower.resume()
-    watched.cluster.wait_whole()
-    wait_for_changes(watched, before, {("each", ACCEPTED): 1, ("sum", VOTES, "applied"): 1})
 
 
 def test_a_scrape_has_as_many_samples_whatever_clients_ask_for(watched: Watched) -> None:

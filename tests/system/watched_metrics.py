@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from quorate.processes.node import NodeProcess
 from quorate.processes.waiting import NeverHappened
@@ -15,6 +17,9 @@ from tests.support.scraping import Samples, crooked, fallen, samples_of
 
 Key = tuple[str, ...]  # whose ("leader", "follower", "each", "sum"), the metric, and the values of its labels
 Changes = Mapping[Key, float]
+WINDOW, TIMEOUT_MS = 5_000, 700
+SETTINGS = {"votes.dedup_window": WINDOW, "raft.election_timeout_ms": TIMEOUT_MS}
+VOTES, REQUESTS, ACCEPTED = "quorate_votes_total", "quorate_http_requests_total", "quorate_dedup_accepted_total"
 
 
 class Watched:
@@ -83,6 +88,16 @@ def wait_for_changes(watched: Watched, before: Mapping[str, Samples], wanted: Ch
     except NeverHappened:
         assert dict(wanted) == (seen[-1] if seen else None)
         raise
+
+
+@pytest.fixture(scope="module")
+def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
+    with Cluster(tmp_path_factory.mktemp("true"), settings=SETTINGS) as cluster, cluster.client() as client:
+        client.create_poll("mood", ["happy", "sad"])
+        client.create_poll("over", ["yes", "no"])
+        client.set_poll_state("over", "closed")
+        cluster.wait_whole()
+        yield Watched(cluster)
 
 
 # ---- what the machine says ------------------------------------------------------------------------------------------
