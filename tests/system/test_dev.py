@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from quorate import pidfile
 from quorate.client.http import JsonClient
@@ -88,6 +89,21 @@ def test_a_killed_node_stays_down_and_one_started_by_hand_belongs(dev: Start, da
         assert 0 == by_hand.ended()
     finally:
         by_hand.close()
+
+
+@pytest.mark.timeout(150)
+def test_with_resp_redis_clients_are_let_in_where_it_says(dev: Start, data: Path) -> None:
+    port = free_ports(1)[0]
+    process = dev("--port", str(port), "--resp", "--no-feed")
+    says(process, "n1 leads")
+    told = re.search(r"redis-cli -p (\d+) xadd poll:mood IDMP you 1 '\*' option happy\n", process.output())
+    assert told is not None, process.tail()
+    with JsonClient([f"http://127.0.0.1:{port}"], timeout_s=30) as client:
+        client.create_poll("mood", ["happy", "sad"])
+    with redis.Redis("127.0.0.1", int(told[1]), decode_responses=True) as door:
+        for _ in range(2):
+            door.xadd("poll:mood", {"option": "happy"}, idmp=("you", b"1"))
+        assert {"happy": "1", "sad": "0"} == door.hgetall("poll:mood")
 
 
 @pytest.mark.timeout(150)

@@ -25,6 +25,7 @@ from quorate.cli.settings import pairs, warn
     help="Tell the whole story: made-up posts, read by `quorate stream`, by way of NSQ if the settings name one.",
 )
 @click.option("--restart", is_flag=True, help="Start again what ends. Without, a killed node stays down, to be seen.")
+@click.option("--resp", is_flag=True, help="Open a door for Redis clients on each node; n1 has the port 7001.")
 @click.option("--note", "notes", multiple=True, metavar="TEXT", help="A line to show among the addresses.")
 @click.option("--set", "settings", multiple=True, metavar="SECTION.KEY=VALUE", help="A setting for all nodes.")
 @token_option
@@ -36,6 +37,7 @@ def dev(
     no_feed: bool,
     story: bool,
     restart: bool,
+    resp: bool,
     notes: tuple[str, ...],
     settings: tuple[str, ...],
 ) -> int:
@@ -51,5 +53,17 @@ def dev(
 
     warn(sort_out(os.environ).warnings())
 
-    options = Options(data, nodes, port, fresh, not no_feed, story, restart, pairs(settings), notes, token_given())
+    options = Options(
+        data,
+        nodes,
+        port,
+        fresh,
+        not no_feed,
+        story,
+        restart,
+        resp,
+        pairs(settings),
+        notes,
+        token_given(),
+    )
     return run(options, Console(highlight=False))

@@ -54,6 +54,7 @@ class Options:
     feed: bool = True
     story: bool = False  # instead of the sample votes
     restart: bool = False
+    resp: bool = False  # each node has a door for clients of Redis
     settings: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()  # lines to show among the addresses
     token: str | None = field(default=None, repr=False)  # where the nodes want one of this command too
@@ -65,7 +66,7 @@ def run(options: Options, console: Console) -> int:
     folder = ClusterFolder(options.data)
     held = folder.hold()
     try:
-        places = folder.prepare(options.nodes, options.port, fresh=options.fresh, settings=settings)
+        places = folder.prepare(options.nodes, options.port, fresh=options.fresh, settings=settings, resp=options.resp)
         return Run(folder, places, options, console).run()
     finally:
         folder.let_go(held)
@@ -191,6 +192,7 @@ class Run:
                 *votes_to_try(self.poll, self.option, first, is_made=self.options.feed or self.options.story),
                 f"  curl {second}/polls/{self.poll}/results",
                 f"  curl {last}/nodes",
+                *for_redis(self.places, self.poll, self.option),
                 *([f"  {publish}"] if config.nsq.enabled else []),
                 *for_commands([place.url for place in self.places]),
                 f"Pages: {'  '.join(place.url for place in self.places)}",
@@ -246,6 +248,15 @@ def votes_to_try(poll: str, option: str, url: str, *, is_made: bool) -> list[str
     make = f'  curl -d \'{{"id":"{poll}","options":["{option}","sad"],"state":"open"}}\' {url}/polls'
     vote = f'  curl -d \'{{"option":"{option}","id":"you-1"}}\' {url}/votes'
     return [vote] if is_made else [make, vote]
+
+
+def for_redis(places: Sequence[Place], poll: str, option: str) -> list[str]:
+    """The same by redis-cli, where nodes have a door for it."""
+    ports = [place.resp.port for place in places if place.resp is not None]
+    if not ports:
+        return []
+    vote = f"xadd poll:{poll} IDMP you 1 '*' option {option}"
+    return [f"  redis-cli -p {ports[0]} {vote}", f"  redis-cli -p {ports[-1]} hgetall poll:{poll}"]
 
 
 def for_commands(urls: list[str]) -> list[str]:

@@ -15,6 +15,7 @@ import secrets
 import shutil
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,7 +30,7 @@ from quorate.processes.node import Place
 from quorate.processes.ports import NoFreePorts, free_ports, is_free
 from quorate.words import count
 
-RAFT_PORT_OFFSET = 1_000
+RAFT_PORT_OFFSET, RESP_PORT_OFFSET = 1_000, -1_000
 MARK, STORY = "cluster.json", "story"
 PER_NODE = {  # settings that `dev` decides for each node; the environment cannot set them
     "node.id",
@@ -38,6 +39,8 @@ PER_NODE = {  # settings that `dev` decides for each node; the environment canno
     "http.advertise",
     "http.tls_cert",
     "http.tls_key",
+    "resp.listen",
+    "resp.advertise",
     "raft.listen",
     "raft.advertise",
     "raft.peers",
@@ -82,22 +85,29 @@ class ClusterFolder:
 
     # ---- may it be used? --------------------------------------------------------------------------------------------
 
-    def prepare(self, nodes: int | None, port: int | None, *, fresh: bool, settings: Mapping[str, Any]) -> list[Place]:
-        """Create the cluster here, or continue with it. Raises `CannotStart`; then nothing was changed."""
+    def prepare(
+        self, nodes: int | None, port: int | None, *, fresh: bool, settings: Mapping[str, Any], resp: bool = False
+    ) -> list[Place]:
+        """Create the cluster here, or continue with it. Raises `CannotStart`; then nothing was changed.
+
+        With `resp`, each node that has no door for Redis clients gets one.
+        """
         mark = None if fresh else self.mark
         self._check_ours()
         self._check_nobody_runs()
         if mark is None:
             places = self._plan(nodes or 3, port or 8001)
+            places = _with_doors(places) if resp else places
             _check_ports(places)
             self._clear()
             self._create(places, settings)
         else:
             self._check_same(mark, nodes, port)
-            places = [self._read(f"n{number}") for number in range(1, mark.nodes + 1)]
+            known = [self._read(f"n{number}") for number in range(1, mark.nodes + 1)]
+            places = _with_doors(known) if resp else known
             _check_ports(places)
-            for place in places:
-                _refresh(place.config, settings)
+            for before, place in zip(known, places, strict=True):
+                _refresh(place.config, settings if before == place else {**settings, **_door_of(place)})
         return places
 
     def hold(self) -> IO[str]:
@@ -146,7 +156,7 @@ class ClusterFolder:
     # ---- a new cluster ----------------------------------------------------------------------------------------------
 
     def _plan(self, nodes: int, port: int) -> list[Place]:
-        raft_ports = _raft_ports(port, nodes)
+        raft_ports = _ports_near(port + RAFT_PORT_OFFSET, nodes, "the links between nodes")
         return [
             Place(
                 id := f"n{i + 1}", self.path / id, Address("127.0.0.1", port + i), Address("127.0.0.1", raft_ports[i])
@@ -181,6 +191,7 @@ class ClusterFolder:
                 "node.data": ".",
                 "http.listen": str(place.http),
                 "raft.listen": str(place.raft),
+                **_door_of(place),
             }
             _write_config(place.config, {**own, **shared, **settings})
         self.write_mark(Mark(len(places), places[0].http.port))
@@ -188,7 +199,8 @@ class ClusterFolder:
     def _read(self, id: str) -> Place:
         folder = self.path / id
         config = load(folder / "quorate.toml", env={}).config
-        return Place(id, folder, _dialled(config.http.addresses), _dialled(config.raft.addresses))
+        resp = _dialled(config.resp.addresses) if config.resp.addresses else None
+        return Place(id, folder, _dialled(config.http.addresses), _dialled(config.raft.addresses), resp=resp)
 
 
 def settings_of(env: Mapping[str, str], flags: Mapping[str, str]) -> dict[str, Any]:
@@ -231,7 +243,9 @@ def _refresh(file: Path, settings: Mapping[str, Any]) -> None:
 
 def _check_ports(places: list[Place]) -> None:
     for place in places:
-        for address, what in ((place.http, "HTTP"), (place.raft, "Raft")):
+        for address, what in ((place.http, "HTTP"), (place.raft, "Raft"), (place.resp, "RESP")):
+            if address is None:
+                continue
             if not 1 <= address.port <= 65_535:
                 raise CannotStart(f"port {address.port} for {what} of {place.id} is none; give a lower one with --port")
             if not is_free(address.port):
@@ -241,12 +255,23 @@ def _check_ports(places: list[Place]) -> None:
                 )
 
 
-def _raft_ports(port: int, nodes: int) -> list[int]:
+def _with_doors(places: list[Place]) -> list[Place]:
+    """The same nodes, each with a door for clients of Redis."""
+    ports = _ports_near(places[0].http.port + RESP_PORT_OFFSET, len(places), "clients of Redis")
+    doors = [place.resp or Address("127.0.0.1", port) for place, port in zip(places, ports, strict=True)]
+    return [replace(place, resp=door) for place, door in zip(places, doors, strict=True)]
+
+
+def _door_of(place: Place) -> dict[str, str]:
+    return {} if place.resp is None else {"resp.listen": str(place.resp)}
+
+
+def _ports_near(first: int, nodes: int, purpose: str) -> list[int]:
     """At a fixed distance from the HTTP ports if those are free; otherwise any free ports."""
-    wanted = [port + RAFT_PORT_OFFSET + i for i in range(nodes)]
-    if all(each <= 65_535 and is_free(each) for each in wanted):
+    wanted = [first + i for i in range(nodes)]
+    if all(1 <= each <= 65_535 and is_free(each) for each in wanted):
         return wanted
     try:
         return free_ports(nodes)
     except NoFreePorts:
-        raise CannotStart("no free ports for the links between nodes; give another range with --port") from None
+        raise CannotStart(f"no free ports for {purpose}; give another range with --port") from None

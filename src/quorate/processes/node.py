@@ -35,6 +35,7 @@ class Place:
     http: Address
     raft: Address
     through: Sequence[str] = ()  # what its command is started by, if it is not on this network
+    resp: Address | None = None  # for clients of Redis; None: no door is open for them
 
     @classmethod
     def local(cls, id: str, folder: Path, http_port: int, raft_port: int) -> Place:

@@ -13,7 +13,7 @@ import pytest
 
 from quorate import pidfile
 from quorate.config import load
-from quorate.dev import for_commands, node_environment, services_of, votes_to_try
+from quorate.dev import for_commands, for_redis, node_environment, services_of, votes_to_try
 from quorate.dev.folder import CannotStart, ClusterFolder, settings_of
 from quorate.errors import ConfigError
 from quorate.processes.node import Place
@@ -26,14 +26,18 @@ def is_free(port: int) -> bool:
 
 @pytest.fixture
 def port() -> int:
-    """The HTTP port of n1; the ports of the other nodes and of the links are free too."""
+    """The HTTP port of n1; the ports of the other nodes, of the links and of Redis' clients are free too."""
     starts = random.SystemRandom().sample(range(20_000, 30_000), 200)
-    return next(p for p in starts if all(is_free(p + i) and is_free(p + 1_000 + i) for i in range(5)))
+    return next(p for p in starts if all(is_free(p + shift + i) for i in range(5) for shift in (-1_000, 0, 1_000)))
 
 
 def prepare(folder: Path, nodes: int | None = None, port: int | None = None, **options: Any) -> list[Place]:
     return ClusterFolder(folder).prepare(
-        nodes, port, fresh=options.get("fresh", False), settings=options.get("settings", {})
+        nodes,
+        port,
+        fresh=options.get("fresh", False),
+        settings=options.get("settings", {}),
+        resp=options.get("resp", False),
     )
 
 
@@ -106,6 +110,37 @@ def test_a_node_that_listens_on_several_addresses_is_asked_at_one_that_this_host
     assert (dialled, port + 1) == place.http
     config = load(file, env={}).config
     assert ("debug", port + 1) == (config.log.level, config.http.addresses[0].port)
+
+
+def test_a_door_for_redis_clients_is_opened_when_it_is_asked_for_and_stays(tmp_path: Path, port: int) -> None:
+    made, doors = tmp_path / "data", [f"127.0.0.1:{port - 1_000 + i}" for i in range(3)]
+    assert [None, None, None] == [place.resp for place in prepare(made, 3, port)]
+    assert doors == [str(place.resp) for place in prepare(made, resp=True)]
+    configs = [load(made / f"n{i}" / "quorate.toml", env={}).config for i in (1, 2, 3)]
+    assert doors == [config.resp.listen for config in configs]
+    before = contents(made)
+    assert doors == [str(place.resp) for place in prepare(made)]
+    assert before == contents(made)
+    assert [f"  redis-cli -p {port - 1_000} xadd poll:mood", f"  redis-cli -p {port - 998} hgetall poll:mood"] == [
+        line.partition(" IDMP")[0] for line in for_redis(prepare(made), "mood", "happy")
+    ]
+    assert [] == for_redis(prepare(tmp_path / "new", 1, port), "mood", "happy")
+
+
+def test_a_door_that_was_set_by_hand_stays_as_it_is(made: Path, port: int) -> None:
+    prepare(made, resp=True)
+    config = made / "n2" / "quorate.toml"
+    given = f'listen = ["127.0.0.1:{port - 999}", "[::1]:{port - 999}"]'
+    config.write_text(config.read_text().replace(f'listen = "127.0.0.1:{port - 999}"', given))
+    before = contents(made)
+    assert ("127.0.0.1", port - 999) == prepare(made, resp=True)[1].resp
+    assert before == contents(made)
+
+
+def test_a_door_whose_port_is_taken_stops_the_start(made: Path, port: int) -> None:
+    prepare(made, resp=True)
+    with socket.create_server(("127.0.0.1", port - 1_000)):
+        assert f"port {port - 1_000}, for RESP of n1, is in use" in refusal(made)
 
 
 @pytest.mark.parametrize(("nodes", "shift", "said"), [(5, None, "holds a cluster of 3 nodes"), (3, 7, "on port")])
