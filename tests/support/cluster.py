@@ -31,9 +31,11 @@ class Cluster(FreshCluster):
         module: str = "quorate",
         env: Mapping[str, str] | None = None,
         token: str | None = None,
+        ca: str | None = None,
+        resp: bool = False,
     ) -> None:
         command, env = [sys.executable, "-m", module], {"QUORATE_TRACEBACK": "1", **(env or {})}
-        super().__init__(folder, size, settings, command=command, env=env, cwd=ROOT, token=token)
+        super().__init__(folder, size, settings, command=command, env=env, cwd=ROOT, token=token, ca=ca, resp=resp)
 
     def cast(self, name: str, votes: int) -> None:
         """Cast votes for "happy", one by one: their ids are NAME-0, NAME-1 and so on."""

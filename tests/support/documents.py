@@ -73,7 +73,7 @@ class Block(NamedTuple):
 
     @property
     def is_program(self) -> bool:
-        """Its lines mean nothing alone. tests/system/test_client_examples.py runs these."""
+        """An example of a client: test_client_examples.py and test_redis_examples.py run these (tests/system)."""
         return self.kind == "bash"
 
 

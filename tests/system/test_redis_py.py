@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.support.resp_cluster import RespCluster
+from tests.support.cluster import Cluster
 from tests.support.verdict import assert_equal_everywhere
 from tests.system import faults
 from tests.system.redis_voters import HOST, KEY, OPTIONS, POLL, RedisVoters
@@ -17,7 +17,7 @@ BETWEEN = 300  # votes that are confirmed before each fault, and after the last
 
 @pytest.mark.timeout(400)
 def test_retries_of_redis_py_count_once_through_kills_of_the_leader(tmp_path: Path) -> None:
-    with RespCluster(tmp_path) as cluster, cluster.client() as client:
+    with Cluster(tmp_path, resp=True) as cluster, cluster.client() as client:
         client.create_poll(POLL, OPTIONS)
         voters = RedisVoters(cluster.resp_ports)
         voters.start()
@@ -40,7 +40,7 @@ def test_retries_of_redis_py_count_once_through_kills_of_the_leader(tmp_path: Pa
 
 def test_a_long_pipeline_is_answered_when_it_is_sent_again(tmp_path: Path) -> None:
     """A node answers many votes that were counted before from its state, and not by the log."""
-    with RespCluster(tmp_path) as cluster, cluster.client() as client:
+    with Cluster(tmp_path, resp=True) as cluster, cluster.client() as client:
         client.create_poll(POLL, OPTIONS)
         for port in (*cluster.resp_ports, *cluster.resp_ports):
             with redis.Redis(HOST, port, retry=None) as door, door.pipeline(transaction=False) as pipeline:

@@ -84,6 +84,10 @@ class NodeCluster:
     def urls(self) -> list[str]:
         return [node.url for node in self.nodes]
 
+    @property
+    def resp_ports(self) -> list[int]:
+        return [node.place.resp.port for node in self.nodes if node.place.resp is not None]
+
     def client(self, timeout_s: float = 20.0) -> JsonClient:
         return JsonClient(self.urls, timeout_s=timeout_s, token=self.nodes[0].token, ca=self.nodes[0].ca)
 
@@ -133,7 +137,7 @@ class FreshCluster(NodeCluster):
     """A new cluster in `folder`: a folder a node, and the SQLite sink beside them. `command` runs each node.
 
     `token` is sent with what is asked of the nodes, by this object and its clients. With `ca` they speak TLS. `places`
-    are for nodes that are not to be on free ports of 127.0.0.1.
+    are for nodes that are not to be on free ports of 127.0.0.1. With `resp` each has a door for Redis clients.
     """
 
     def __init__(
@@ -148,11 +152,12 @@ class FreshCluster(NodeCluster):
         token: str | None = None,
         ca: str | None = None,
         places: Sequence[Place] | None = None,
+        resp: bool = False,
     ) -> None:
         self.folder = folder
         self.sqlite = folder / "ballots.db"
         self._lifeline = Lifeline()
-        places = _places(folder, size) if places is None else places
+        places = _places(folder, size, resp) if places is None else places
         common = {
             "raft.peers": [f"{place.id}={place.raft}" for place in places],
             "raft.bootstrap": True,
@@ -174,10 +179,10 @@ class FreshCluster(NodeCluster):
         self._lifeline.close()
 
 
-def _places(folder: Path, size: int) -> list[Place]:
-    ports = free_ports(2 * size)
+def _places(folder: Path, size: int, resp: bool) -> list[Place]:
+    ports = free_ports((3 if resp else 2) * size)
     names = [f"n{number}" for number in range(1, size + 1)]
     return [
-        Place.local(name, folder / name, http, raft)
-        for name, http, raft in zip(names, ports[:size], ports[size:], strict=True)
+        Place.local(name, folder / name, http, raft, ports[2 * size + number] if resp else None)
+        for number, (name, http, raft) in enumerate(zip(names, ports[:size], ports[size : 2 * size], strict=True))
     ]

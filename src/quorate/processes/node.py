@@ -38,8 +38,9 @@ class Place:
     resp: Address | None = None  # for clients of Redis; None: no door is open for them
 
     @classmethod
-    def local(cls, id: str, folder: Path, http_port: int, raft_port: int) -> Place:
-        return cls(id, folder, Address("127.0.0.1", http_port), Address("127.0.0.1", raft_port))
+    def local(cls, id: str, folder: Path, http_port: int, raft_port: int, resp_port: int | None = None) -> Place:
+        resp = None if resp_port is None else Address("127.0.0.1", resp_port)
+        return cls(id, folder, Address("127.0.0.1", http_port), Address("127.0.0.1", raft_port), resp=resp)
 
     @property
     def config(self) -> Path:
@@ -79,6 +80,8 @@ class NodeProcess(Process):
         self.ca = ca  # the file of the authority that `ask` trusts; with it the node speaks TLS
         own = {"node.id": place.id, "node.data": str(place.folder), "log.format": "text"}  # people read its end
         listen = {"http.listen": str(place.http), "raft.listen": str(place.raft)}
+        if place.resp is not None:
+            listen["resp.listen"] = str(place.resp)
         self.settings: dict[str, Any] = {} if settings is None else {**own, **listen, **settings}
         super().__init__(
             place.id,
