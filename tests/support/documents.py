@@ -122,6 +122,5 @@ def commands(line: str) -> Iterator[list[str]]:
             next(words)
         elif found or not re.match(r"[A-Z_]+=", word):
             found.append(word)
-
     if found:
         yield found

@@ -1,6 +1,7 @@
 """What a test types instead of what a document shows, because a machine has other ports, hosts and hours than a reader.
 
-All of it stands here. A world gives the places: `{node1}` is the URL of its first node without `http://`, and so on.
+For commands, all of it stands here. A world gives the places: `{node1}` is the URL of its first node without `http://`,
+and so on.
 """
 
 from __future__ import annotations
@@ -43,13 +44,15 @@ NETWORKS = {
     r"\bhttps://stream\.example/": "{twitter}/",
     r"\b(SP_\w+)=\.\.\.": "\\1={\\1}",
 }
-# What takes minutes or hours is told to do less. The history of a run of chaos stands where the next line reads it.
+# What takes minutes or hours is told to do less, and the node of one host waits for no other. The history of a run of
+# chaos stands where the next line reads it.
 SHORTENED = {
     r"quorate chaos (.*)--duration \w+": "quorate chaos \\1--duration 2s",
     r"quorate chaos(?!.*--(duration|mutant))": "quorate chaos --duration 2s --history history.ndjson",
     r"--seeds \d+": "--seeds 1",
     r"QUORATE_SEEDS=\d+": "QUORATE_SEEDS=1",
     r"^\.venv/bin/pytest tests/(house|unit/state -k .*)$": ".venv/bin/pytest tests/\\1 --collect-only -q",
+    r"--id n1 (.*)--bootstrap-expect 3": "--id n1 \\1--bootstrap-expect 1",
     r"^quorate bench": "quorate bench --duration 1s",
     r" --duration 30s$": "",
 }
