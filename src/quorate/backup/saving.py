@@ -20,7 +20,12 @@ _PART = re.compile(r"\..+\.[0-9a-f]{8}\.part")
 
 
 def check_name(path: Path, *, force: bool) -> None:
-    """Raises `Conflict` if something has this name, or, with `force`, if that is no file that may be replaced."""
+    """Raises `Conflict` if something has this name, or, with `force`, if that is no file that may be replaced.
+
+    Raises `BackupNotWritten` if there is no folder for it.
+    """
+    if not path.parent.is_dir():
+        raise BackupNotWritten(f"{path.parent} is no folder; make it first, or give another name")
     try:
         mode = path.lstat().st_mode
     except OSError:

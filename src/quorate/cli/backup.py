@@ -14,7 +14,7 @@ import msgspec
 
 from quorate.cli.backup_places import Moved, Save, Step, is_in_s3, read_backup_at, saver
 from quorate.cli.busy import busy
-from quorate.cli.node_options import as_json, asks_nodes, ca_given, print_json, token_given
+from quorate.cli.node_options import UNREACHED_S, as_json, asks_nodes, ca_given, print_json, token_given
 from quorate.cli.output import echo
 from quorate.words import count
 
@@ -87,7 +87,9 @@ def _make(save: Save, nodes: list[str], timeout_s: float, *, level: str, anew: b
     from quorate.client.downloads import Downloader
     from quorate.client.urls import DEFAULT_NODES
 
-    downloader = Downloader(NodeUrls(nodes or DEFAULT_NODES), timeout_s=timeout_s, token=token_given(), ca=ca_given())
+    asked = NodeUrls(nodes or DEFAULT_NODES)
+    times = {"timeout_s": timeout_s, "unreached_s": UNREACHED_S}
+    downloader = Downloader(asked, **times, token=token_given(), ca=ca_given())
     with _progress(shown) as (step, moved):
         return downloader.read("/backup", {"level": level}, lambda answer: save(answer, step, moved), anew=anew)
 

@@ -53,7 +53,7 @@ def exit_code_of(error: Exception, *, as_json: bool = False) -> int:
 def _as_click_shows(error: click.ClickException) -> str:
     text = io.StringIO()
     error.show(text)
-    return text.getvalue().rstrip("\n")
+    return text.getvalue().rstrip("\n").expandtabs(2)  # click has one before each choice
 
 
 def _lines(text: str) -> list[str]:

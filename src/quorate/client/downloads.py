@@ -56,10 +56,20 @@ class OpenedAnswer:
 
 
 class Downloader:
-    """`timeout_s`: how long to look for a node that answers. The answer itself may take as long as it comes."""
+    """`timeout_s`: how long to look for a node that answers, and `unreached_s`, where none can be reached. The answer
+    itself may take as long as it comes."""
 
-    def __init__(self, nodes: NodeUrls, *, timeout_s: float, token: str | None = None, ca: str | None = None) -> None:
-        self._nodes, self._timeout_s, self._ca = nodes, timeout_s, ca
+    def __init__(
+        self,
+        nodes: NodeUrls,
+        *,
+        timeout_s: float,
+        unreached_s: float | None = None,
+        token: str | None = None,
+        ca: str | None = None,
+    ) -> None:
+        self._nodes, self._ca = nodes, ca
+        self._times = RetryTimes(timeout_s, min(timeout_s, unreached_s or timeout_s))
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     def read(self, path: str, params: Mapping[str, str], save: Callable[[OpenedAnswer], T], *, anew: bool) -> T:
@@ -84,7 +94,7 @@ class Downloader:
             self._nodes.prefer(others[0])
 
     def _begin(self, call: Call[object]) -> OpenedAnswer:
-        asking = Asking(call, self._nodes, RetryTimes(self._timeout_s, self._timeout_s), time.monotonic)
+        asking = Asking(call, self._nodes, self._times, time.monotonic)
         while True:
             attempt, sockets = asking.begin(), OpenSockets()
             try:

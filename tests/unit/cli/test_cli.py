@@ -62,6 +62,7 @@ def test_a_misspelt_command_is_told_the_nearest(capsys: Capture) -> None:
         (["node", "--set", "log.levl=debug"], "did you mean log.level?"),
         (["node", "--config", "/no/such/file"], "cannot be read"),
         (["dev", "--set", "node.id=n7"], "each node has its own"),
+        (["token", "new"], "Missing option '--role'. Choose from:\n  read,"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_says_what_is_wrong(capsys: Capture, arguments: list[str], said: str) -> None:

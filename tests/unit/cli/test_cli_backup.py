@@ -6,11 +6,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from quorate.backup.reading import read_backup
 from quorate.cli import main
+from quorate.cli.node_options import UNREACHED_S
+from quorate.client.asking import RetryTimes
+from quorate.errors import Invalid
 from tests.support.http_node import Node
 
 
@@ -48,6 +52,31 @@ def test_what_cannot_be_made_leaves_the_old_file(
     (file := tmp_path / "x.backup").write_bytes(b"old")
     assert 3 == main(["backup", "--force", "--timeout", "0.2", str(file)])
     assert (b"old", [file]) == (file.read_bytes(), list(tmp_path.iterdir()))
+
+
+def test_a_folder_that_is_not_there_is_told_before_a_node_is_asked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QUORATE_NODES", "http://127.0.0.1:1")
+    (tmp_path / "file").touch()
+    for folder in ("none", "file"):
+        assert 1 == main(["backup", str(tmp_path / folder / "x.backup")])
+        assert f"{tmp_path / folder} is no folder" in capsys.readouterr().err
+
+
+def test_where_no_node_is_reached_it_gives_up_as_soon_as_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: list[RetryTimes] = []
+
+    def ask(_: Any, __: Any, times: RetryTimes, ___: Any) -> None:
+        given.append(times)
+        raise Invalid("seen enough")
+
+    monkeypatch.setattr("quorate.client.downloads.Asking", ask)
+    main(["backup", str(tmp_path / "x"), "--timeout", "60"])
+    main(["backup", str(tmp_path / "x"), "--timeout", "0.5"])
+    assert [RetryTimes(60, UNREACHED_S), RetryTimes(0.5, 0.5)] == given
 
 
 def test_a_damaged_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
