@@ -268,7 +268,7 @@ class HistoryDatabase:
             return
         with contextlib.suppress(sqlite3.Error), _transaction(db):
             for table in TABLES:
-                if rows := _rows_in(db, table):
+                if (rows := _rows_in(db, table)) > 1:
                     _drop(db, table, _oldest_of(db, table, int(rows * LEFT_OF_MAX)))
 
 
