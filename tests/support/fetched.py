@@ -3,6 +3,7 @@ why, where their language or the network is missing."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -26,10 +27,12 @@ def ioredis() -> Path:
     for name in ("node", "npm"):
         if shutil.which(name) is None:
             pytest.skip(f"{name} is not installed")
-    if not (folder / "node_modules" / "ioredis" / "package.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "package.json").write_text("{}")
-        _fetch(["npm", "install", "--no-audit", "--no-fund", IOREDIS], folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another part of the tests may want it at the same time
+        if not (folder / "node_modules" / "ioredis" / "package.json").exists():
+            (folder / "package.json").write_text("{}")
+            _fetch(["npm", "install", "--no-audit", "--no-fund", IOREDIS], folder)
     return folder
 
 
@@ -51,7 +54,7 @@ def _fetch(command: list[str], folder: Path) -> None:
     except subprocess.TimeoutExpired:
         pytest.skip(f"{' '.join(command)}: nothing came within {FETCH_S:g} s")
     if done.returncode:
-        pytest.skip(f"{' '.join(command)}: {(done.stderr or done.stdout).strip()[-300:]}")
+        pytest.skip(f"{' '.join(command)}: {' '.join((done.stderr or done.stdout).split())[:300]}")
 
 
 def _run(command: list[str], folder: Path, deadline_s: float) -> subprocess.CompletedProcess[str]:
