@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
+import pytest
+
+from quorate.errors import OutcomeUnknown
+from quorate.vote import Tallied, Vote
 from tests.support.http_node import MOOD
-from tests.support.resp_client import xadd
+from tests.support.resp_client import command, xadd
 from tests.support.resp_node import running
 from tests.support.tokens import access_by, bearer, write_tokens
-from tests.support.waiting import wait_for
 
 CLIENTS = 150  # more than go together
 
@@ -21,13 +26,14 @@ def test_votes_of_many_clients_are_few_requests_and_each_is_told_its_own_outcome
         clients = [stack.enter_context(node.connect()) for _ in range(CLIENTS)]
         kinds = ("happy", "nothing", "sad")
         with_bad = [xadd(number, kinds[number % 3]) for number in range(CLIENTS)]
-        for client, vote in zip(clients, with_bad, strict=True):
-            client.send(vote)
+        pairs = zip(clients, with_bad, strict=True)
+        node.http.call(lambda: [client.sock.send(vote) for client, vote in pairs])  # so one turn reads all
         replies = [client.reply() for client in clients]
         for number, reply in enumerate(replies):
             assert ("NOOPTION" if number % 3 == 1 else "0") == (
                 reply.code if number % 3 == 1 else reply.partition("-")[2]
             ), number
+        assert {"PONG"} == {client.ask("PING") for client in clients}, "each was answered once"
         assert {"happy": 50, "sad": 50} == node.tally()
         assert {"applied": 100, "duplicate": 0, "unknown_option": 50} == node.door.counts.votes
 
@@ -52,26 +58,37 @@ def test_clients_that_send_together_are_one_request_to_the_submitter() -> None:
         assert {"happy": 20, "sad": 0} == node.tally()
 
 
-def test_tokens_of_different_shares_go_apart(tmp_path: Path) -> None:
+def test_tokens_of_different_shares_go_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bounds = {"a": "share = 1", "b": "share = 2"}
     file = write_tokens(tmp_path / "tokens.toml", {"a": "vote", "b": "vote", "manage": "manage"}, bounds=bounds)
     with running(access=partial(access_by, file)) as node, node.connect() as one, node.connect() as other:
         node.http.ask("POST", "/polls", MOOD, bearer("manage"))
         for client, token in ((one, "a"), (other, "b")):
             assert "OK" == client.ask("AUTH", token)
-        node.http.call(one.send, xadd(1))
-        other.send(xadd(2))
+        cast, shares = node.door.submitter.cast, []
+
+        def noted(votes: Sequence[Vote], *, timeout_s: float, share: int) -> Coroutine[Any, Any, Tallied]:
+            shares.append((len(votes), share))
+            return cast(votes, timeout_s=timeout_s, share=share)
+
+        monkeypatch.setattr(node.door.submitter, "cast", noted)
+        node.http.call(lambda: [client.sock.send(xadd(number)) for number, client in enumerate((one, other))])
         assert ["0", "0"] == [client.reply().partition("-")[2] for client in (one, other)]
+        assert [(1, 1), (1, 2)] == sorted(shares)
         assert {"happy": 2, "sad": 0} == node.tally()
 
 
-def test_an_outcome_that_is_not_known_closes_each_connection_without_an_answer() -> None:
+def test_an_outcome_that_is_not_known_closes_each_connection_without_an_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def lost(votes: Sequence[Vote], **_: object) -> Tallied:
+        raise OutcomeUnknown("leadership was lost")
+
     with running() as node, ExitStack() as stack:
         node.create()
         clients = [stack.enter_context(node.connect()) for _ in range(5)]
-        node.http.replica.held = []
-        node.http.call(lambda: [client.sock.send(xadd(number)) for number, client in enumerate(clients)])
-        wait_for("they are proposed", lambda: node.http.replica.held)
-        node.http.call(node.http.replica.lead, "n2")
-        assert all(client.is_closed() for client in clients)
+        monkeypatch.setattr(node.door.submitter, "cast", lost)
+        for number, client in enumerate(clients):
+            client.send(command("ECHO", "first") + xadd(number) + command("PING"))
+        assert [b"$5\r\nfirst\r\n"] * 5 == [client.rest() for client in clients]
         assert 5 == node.door.counts.unknown_outcomes

@@ -9,7 +9,7 @@ LEADER = "127.0.0.1:7001"
 
 
 def test_only_who_has_asked_for_the_nodes_is_sent_to_the_leader() -> None:
-    with running(leader_address=LEADER) as node, node.connect() as client, node.connect() as other:
+    with running(leader_address=LEADER, timeout_s=0.05) as node, node.connect() as client, node.connect() as other:
         node.create()
         client.ask("CLUSTER", "KEYSLOT", "poll:mood")
         node.http.call(node.http.replica.lead, "n2")
@@ -18,6 +18,8 @@ def test_only_who_has_asked_for_the_nodes_is_sent_to_the_leader() -> None:
         assert [moved, moved, "PONG"] == client.replies(3)
         client.ask("READONLY")
         assert ["happy", "0", "sad", "0"] == client.ask("HGETALL", "poll:mood")
+        other.send(xadd(1))
+        assert "CLUSTERDOWN" == other.reply().code, "it is forwarded, and there is no such leader here"
         other.ask("READONLY")
         assert ["happy", "0", "sad", "0"] == other.ask("HGETALL", "poll:mood")
 
