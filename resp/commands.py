@@ -120,8 +120,13 @@ _ALL = (
     _spec("CLUSTER", -2, serving.cluster, "tells which nodes there are", in_transaction=False),
     _spec("READONLY", 1, serving.readonly, "reads from this node alone"),
     _spec("READWRITE", 1, serving.readwrite, "reads from the leader"),
-    _spec("RESET", 1, serving.reset, "as a new connection", in_transaction=False),
-    _spec("QUIT", -1, serving.quit_, "closes the connection", in_transaction=False),
+    _spec("MULTI", 1, serving.multi, "begins a transaction"),
+    _spec("EXEC", 1, serving.without_multi, "runs the commands that were sent since MULTI"),
+    _spec("DISCARD", 1, serving.discard, "forgets them"),
+    _spec("WATCH", -2, serving.watch, "refused: a vote that was counted stays counted", keys=(1, -1)),
+    _spec("UNWATCH", 1, serving.unwatch, "nothing is watched"),
+    _spec("RESET", 1, serving.reset, "as a new connection"),
+    _spec("QUIT", -1, serving.quit_, "closes the connection"),
 )
 COMMANDS: dict[str, Spec] = {spec.name: spec for spec in _ALL}
 BY_BYTES: dict[bytes, Spec] = {spec.name.encode(): spec for spec in _ALL}

@@ -10,7 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
-OK = b"+OK\r\n"
 QUEUED = b"+QUEUED\r\n"
 PONG = b"+PONG\r\n"
 TEXT_MAX = 1_000  # of an error: clients print them

@@ -71,13 +71,33 @@ def _between_stars(glob: str) -> list[str]:
             patterns.append("")
         elif character == "?":
             patterns[-1] += "."
-        elif character == "[" and (end := glob.find("]", at + 1)) > 0:
-            negated = glob[at] == "^"
-            inside = re.sub(r"([\\\[^&~|])", r"\\\1", glob[at + negated : end])
-            patterns[-1] += f"[{'^' * negated}{inside}]" if inside else re.escape(glob[at - 1 : end + 1])
-            at = end + 1
+        elif character == "[":
+            one_of, at = _one_of(glob, at)
+            patterns[-1] += one_of
         else:
             if character == "\\" and at < len(glob):
                 character, at = glob[at], at + 1
             patterns[-1] += re.escape(character)
     return patterns
+
+
+def _one_of(glob: str, at: int) -> tuple[str, int]:
+    """The pattern for what stands between brackets, and where that ends. As in Redis, the end of the pattern is an end
+    of it too, and a range may be the wrong way round."""
+    is_not = glob[at : at + 1] == "^"
+    at += is_not
+    ranges = ""
+    while at < len(glob) and glob[at] != "]":
+        if glob[at] == "\\" and at + 1 < len(glob):
+            at += 1
+            first = last = glob[at]
+        elif glob[at + 1 : at + 2] == "-" and at + 2 < len(glob):
+            first, last = sorted((glob[at], glob[at + 2]))
+            at += 2
+        else:
+            first = last = glob[at]
+        at += 1
+        ranges += f"{re.escape(first)}-{re.escape(last)}"
+    if not ranges:
+        return ("." if is_not else "(?!)"), at + 1
+    return f"[{'^' * is_not}{ranges}]", at + 1

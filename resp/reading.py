@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Mapping
 
 from quorate.cluster.read.reads import Results
 from quorate.doors.bounds import check_poll
 from quorate.errors import Deleted, Invalid, UnknownPoll
-from quorate.resp.encoding import Raw, Simple, Value
+from quorate.resp.encoding import Raw, Simple, Value, bulk
 from quorate.resp.keys import key_of, pattern_of, read_key, text_of
 from quorate.resp.parsing import Command
 from quorate.resp.session import Session
@@ -18,13 +19,17 @@ from quorate.words import Level
 
 SCANNED, SCANNED_MAX = 10, 10_000  # keys of one SCAN, if it does not say; and at most
 OPTIONS_AT_ONCE = 2_000  # that are encoded before others have their turn: about a millisecond
-KEYS_AT_ONCE = 500  # that are compared with a pattern before others have their turn
+KEYS_AT_ONCE = 50  # that are compared with a pattern before others have their turn: some patterns take long
+KNOWN_S = 2.0  # how long a node that has just started is waited for
+SCAN_OPTIONS_MAX = 3
+SCAN_FORM = "syntax error: SCAN cursor [MATCH pattern] [COUNT n] [TYPE hash]"
 CURSOR_DIGITS = 19
 
 
 async def hgetall(session: Session, caller: Caller, command: Command) -> Value:
-    results = await _results(session, caller, command[1])
-    return Raw(await _encoded({} if results is None else results.results, session.protocol))
+    results = await _tally(session, caller, command[1])
+    head = b"%%%d\r\n" % len(results) if session.protocol == 3 else b"*%d\r\n" % (2 * len(results))
+    return Raw(await _joined(head, (_bulk(name) + _bulk(str(votes)) for name, votes in results.items())))
 
 
 async def hget(session: Session, caller: Caller, command: Command) -> Value:
@@ -47,13 +52,13 @@ async def hlen(session: Session, caller: Caller, command: Command) -> Value:
 
 
 async def hkeys(session: Session, caller: Caller, command: Command) -> Value:
-    results = await _results(session, caller, command[1])
-    return [] if results is None else [*results.results]
+    results = await _tally(session, caller, command[1])
+    return Raw(await _joined(b"*%d\r\n" % len(results), map(_bulk, results)))
 
 
 async def hvals(session: Session, caller: Caller, command: Command) -> Value:
-    results = await _results(session, caller, command[1])
-    return [] if results is None else [str(votes) for votes in results.results.values()]
+    results = await _tally(session, caller, command[1])
+    return Raw(await _joined(b"*%d\r\n" % len(results), (_bulk(str(votes)) for votes in results.values())))
 
 
 async def xlen(session: Session, caller: Caller, command: Command) -> Value:
@@ -71,16 +76,11 @@ async def type_of(session: Session, caller: Caller, command: Command) -> Value:
 
 async def keys(session: Session, caller: Caller, command: Command) -> Value:
     pattern = pattern_of(command[1])
-    found: list[Value] = []
-    for start, some in _pieces(_seen(session, caller)):
-        if start:
-            await asyncio.sleep(0)
-        found += [key_of(poll_id) for poll_id, _ in some if pattern.fullmatch("poll:" + poll_id)]
-    return found
+    return await _keys_of(await _seen(session, caller), pattern)
 
 
 async def dbsize(session: Session, caller: Caller, command: Command) -> Value:
-    return len(_seen(session, caller))
+    return len(await _seen(session, caller))
 
 
 async def scan(session: Session, caller: Caller, command: Command) -> Value:
@@ -88,37 +88,47 @@ async def scan(session: Session, caller: Caller, command: Command) -> Value:
     cursor = _number(command[1], "cursor")
     pattern, count, of_type = pattern_of(b"*"), SCANNED, b"hash"
     options = command[2:]
-    while options:
-        word, value, *options = (*options, b"") if len(options) == 1 else options
+    if len(options) % 2 or len(options) > 2 * SCAN_OPTIONS_MAX:
+        raise Invalid(SCAN_FORM)
+    for word, value in zip(options[::2], options[1::2], strict=True):
         match word.upper():
             case b"MATCH":
                 pattern = pattern_of(value)
             case b"COUNT":
-                count = min(SCANNED_MAX, max(1, _number(value, "COUNT")))
+                count = min(SCANNED_MAX, _number(value, "COUNT"))
             case b"TYPE":
                 of_type = value
             case _:
-                raise Invalid("SCAN takes MATCH, COUNT and TYPE")
-    polls = _seen(session, caller)
+                raise Invalid(SCAN_FORM)
+    if not count:
+        raise Invalid(SCAN_FORM)
+    polls = await _seen(session, caller)
     left = [poll for poll in polls if poll[1] > cursor]
     some = left[:count]
+    after = some[-1][1] if len(left) > count else 0
     if not cursor:  # polls of before creations were numbered
         some = [poll for poll in polls if not poll[1]] + some
-    found: list[Value] = []
-    if of_type.lower() == b"hash":
-        found = [key_of(poll_id) for poll_id, _ in some if pattern.fullmatch("poll:" + poll_id)]
-    return [str(some[-1][1] if len(left) > count else 0), found]
+    return [str(after), await _keys_of(some if of_type.lower() == b"hash" else [], pattern)]
 
 
-async def _encoded(results: Mapping[str, int], protocol: int) -> bytes:
-    """A map of options and votes, which Redis gives as texts."""
-    parts = [b"%%%d\r\n" % len(results) if protocol == 3 else b"*%d\r\n" % (2 * len(results))]
-    for number, (option, votes) in enumerate(results.items(), 1):
-        name, digits = option.encode(), b"%d" % votes
-        parts.append(b"$%d\r\n%b\r\n$%d\r\n%b\r\n" % (len(name), name, len(digits), digits))
+async def _joined(head: bytes, encoded: Iterable[bytes]) -> bytes:
+    """A reply of very many options, which takes the loop long: others have their turn meanwhile."""
+    parts = [head]
+    for number, part in enumerate(encoded, 1):
+        parts.append(part)
         if not number % OPTIONS_AT_ONCE:
             await asyncio.sleep(0)
     return b"".join(parts)
+
+
+def _bulk(text: str) -> bytes:
+    return bulk(text.encode())
+
+
+async def _tally(session: Session, caller: Caller, key: bytes) -> Mapping[str, int]:
+    """Of a poll; without options where there is none. Redis gives the votes as texts."""
+    results = await _results(session, caller, key)
+    return {} if results is None else results.results
 
 
 async def _results(session: Session, caller: Caller, key: bytes) -> Results | None:
@@ -156,14 +166,22 @@ async def _is_there(session: Session, caller: Caller, key: bytes) -> bool:
     return True
 
 
-def _seen(session: Session, caller: Caller) -> list[tuple[str, int]]:
-    """The polls that the caller may see, oldest first, as this node knows them."""
-    return [poll for poll in session.door.replica.state.poll_keys() if caller.may_see(poll[0])]
+async def _seen(session: Session, caller: Caller) -> list[tuple[str, int]]:
+    """The polls that the caller may see, oldest first, as this node knows them. Raises `NotReady` until it does."""
+    door = session.door
+    await door.reads.wait_until_known(0, KNOWN_S)
+    return [poll for poll in door.replica.state.poll_keys() if caller.may_see(poll[0])]
 
 
-def _pieces(polls: list[tuple[str, int]]) -> Iterator[tuple[int, list[tuple[str, int]]]]:
-    for start in range(0, len(polls), KEYS_AT_ONCE):
-        yield start, polls[start : start + KEYS_AT_ONCE]
+async def _keys_of(polls: list[tuple[str, int]], pattern: re.Pattern[str]) -> list[Value]:
+    """The keys of those that fit."""
+    found: list[Value] = []
+    for number, (poll_id, _) in enumerate(polls, 1):
+        if pattern.fullmatch("poll:" + poll_id):
+            found.append(key_of(poll_id))
+        if not number % KEYS_AT_ONCE:
+            await asyncio.sleep(0)
+    return found
 
 
 def _number(text: bytes, what: str) -> int:

@@ -18,11 +18,12 @@ from quorate.doors.rates import take_votes
 from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import Overloaded, QuorateError
 from quorate.resp.commands import BY_BYTES, XADD
-from quorate.resp.encoding import OK, QUEUED, Failure, Value, encode, failure
+from quorate.resp.encoding import QUEUED, Failure, Value, encode, failure
 from quorate.resp.failures import failure_of
 from quorate.resp.info import slot_of
 from quorate.resp.parsing import Command
 from quorate.resp.session import QUEUED_MAX, Session
+from quorate.resp.table import Spec
 from quorate.resp.votes import as_counted, as_rejected, read_vote
 from quorate.vote import Rejection, Vote
 
@@ -31,6 +32,7 @@ VOTE = XADD.encode()
 XADD_SPEC = BY_BYTES[VOTE]
 SUBSCRIBED = (b"SUBSCRIBE", b"UNSUBSCRIBE", b"PING", b"QUIT", b"RESET")
 ONLY_SUBSCRIBED = "only SUBSCRIBE / UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context"
+NEVER_QUEUED = frozenset((b"MULTI", b"DISCARD", b"WATCH", b"RESET", b"QUIT"))  # are run at once in a transaction too
 NO_SUCH = "unknown command {}; COMMAND LIST tells those that this node has"
 
 log = logging.getLogger(__name__)
@@ -86,10 +88,6 @@ class Runner:
             self._command(name, command)
 
     def _command(self, name: bytes, command: Command) -> None:
-        if name == b"MULTI" and len(command) == 1:
-            self.session.begin()
-            self.replies.append(OK)
-            return
         spec = BY_BYTES.get(name)
         if spec is None or not spec.takes(command):
             self._reply(_no_such(command))
@@ -100,8 +98,11 @@ class Runner:
         except QuorateError as error:
             self._fail(error)
             return
+        except Exception:
+            self._fail_inside()
+            return
         if asyncio.iscoroutine(answer):
-            self.working = asyncio.get_running_loop().create_task(self._wait_for(answer))
+            self.working = asyncio.get_running_loop().create_task(self._wait_for(answer, spec))
         else:
             self._reply(cast(Value, answer))
 
@@ -115,41 +116,37 @@ class Runner:
         address = self.door.leader_address()
         return None if address is None else Failure("MOVED", f"{slot_of(command[spec.first_key])} {address}")
 
-    async def _wait_for(self, answer: Coroutine[Any, Any, Value]) -> None:
+    async def _wait_for(self, answer: Coroutine[Any, Any, Value], spec: Spec) -> None:
         try:
             self._reply(await answer)
         except QuorateError as error:
             self._fail(error)
-        except Exception:
-            log.exception("a command failed")
-            self._reply(Failure("ERR", "something failed inside this node; its log says what"))
+        except Exception as error:
+            if spec.role == "vote":
+                self._close_without_answer(error)  # it may have been counted
+            else:
+                self._fail_inside()
         self.working = None
         self._go_on()
 
     # ---- transactions -----------------------------------------------------------------------------------------------
 
     def _in_transaction(self, name: bytes, command: Command) -> None:
-        session = self.session
-        if name == b"EXEC":
+        session, spec = self.session, BY_BYTES.get(name)
+        if spec is None or not spec.takes(command):
+            session.is_spoilt = True
+            self._reply(_no_such(command))
+        elif name == b"EXEC":
             self._exec()
-        elif name == b"DISCARD":
-            session.end()
-            self.replies.append(OK)
-        elif name == b"RESET":
-            session.reset()
-            self.replies.append(b"+RESET\r\n")
+        elif name in NEVER_QUEUED:
+            self._command(name, command)
+        elif not spec.in_transaction:
+            session.is_spoilt = True
+            self._reply(Failure("ERR", f"{spec.name} is not allowed in transactions"))
         else:
-            spec = BY_BYTES.get(name)
             try:
-                if spec is None or not spec.takes(command):
-                    session.is_spoilt = True
-                    self._reply(_no_such(command))
-                elif not spec.in_transaction:
-                    session.is_spoilt = True
-                    self._reply(Failure("ERR", f"{spec.name} is not allowed in transactions"))
-                else:
-                    session.queue(command)
-                    self.replies.append(QUEUED)
+                session.queue(command)
+                self.replies.append(QUEUED)
             except QuorateError as error:
                 self._fail(error)
 
@@ -234,6 +231,10 @@ class Runner:
             self.replies.append(self._failure(error))
         else:
             self._close_without_answer(error)
+
+    def _fail_inside(self) -> None:
+        log.exception("a command failed")
+        self._reply(Failure("ERR", "something failed inside this node; its log says what"))
 
     def _failure(self, error: QuorateError) -> bytes:
         told = failure_of(error)

@@ -85,6 +85,34 @@ def select(session: Session, caller: Caller, command: Command) -> Value:
     return OK
 
 
+def multi(session: Session, caller: Caller, command: Command) -> Value:
+    session.begin()
+    return OK
+
+
+def without_multi(session: Session, caller: Caller, command: Command) -> Value:
+    raise Invalid("EXEC without MULTI")
+
+
+def discard(session: Session, caller: Caller, command: Command) -> Value:
+    if session.queued is None:
+        raise Invalid("DISCARD without MULTI")
+    session.end()
+    session.queued_bytes = 0
+    return OK
+
+
+def watch(session: Session, caller: Caller, command: Command) -> Value:
+    if session.queued is not None:
+        raise Invalid("WATCH inside MULTI is not allowed")
+    raise Invalid("WATCH cannot be kept: others may vote until EXEC is run; a vote that was counted stays counted")
+
+
+def unwatch(session: Session, caller: Caller, command: Command) -> Value:
+    """Nothing is watched. Clients send it when they give a connection back."""
+    return OK
+
+
 def reset(session: Session, caller: Caller, command: Command) -> Value:
     session.reset()
     return Simple("RESET")

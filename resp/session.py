@@ -8,16 +8,16 @@ from typing import Any, TypeVar
 
 from quorate.doors import reading
 from quorate.doors.reading import Consistency
-from quorate.errors import Invalid
+from quorate.errors import Invalid, TooLarge
 from quorate.resp.door import Door
-from quorate.resp.parsing import Command
+from quorate.resp.parsing import ARGUMENT_COST, Command
 from quorate.resp.subscribing import TallySubscription
 from quorate.security.caller import Caller
 from quorate.security.roles import RouteRole
 from quorate.words import Level
 
 T = TypeVar("T")
-QUEUED_MAX, QUEUED_BYTES_MAX = 10_000, 1024 * 1024  # of a transaction
+QUEUED_MAX, QUEUED_BYTES_MAX = 10_000, 8 * 1024 * 1024  # of a transaction: commands, and what they take in memory
 NAME_BYTES_MAX = 64
 _numbers = itertools.count(1)
 
@@ -35,7 +35,7 @@ class Session:
         self.credentials: bytes | None = None
         self.in_cluster = False  # it has asked which nodes there are, so it can be sent to another one
         self.queued: list[Command] | None = None  # of a transaction
-        self.queued_bytes = 0
+        self.queued_bytes = 0  # that these take in memory, about; also while they are run
         self.is_spoilt = False  # the transaction has a command that makes no sense
         self.closes = False  # when its replies are sent
 
@@ -62,12 +62,12 @@ class Session:
 
     def queue(self, command: Command) -> None:
         assert self.queued is not None
-        self.queued_bytes += sum(map(len, command))
-        if len(self.queued) >= QUEUED_MAX or self.queued_bytes > QUEUED_BYTES_MAX:
+        cost = ARGUMENT_COST * (len(command) + 1) + sum(map(len, command))
+        if len(self.queued) >= QUEUED_MAX or self.queued_bytes + cost > QUEUED_BYTES_MAX:
             self.is_spoilt = True
-            self.queued.clear()
-            raise Invalid(f"a transaction has at most {QUEUED_MAX:,} commands and {QUEUED_BYTES_MAX:,} bytes")
+            raise TooLarge(f"a transaction has at most {QUEUED_MAX:,} commands, which take {QUEUED_BYTES_MAX:,} bytes")
         self.queued.append(command)
+        self.queued_bytes += cost
 
     def end(self) -> list[Command]:
         """The commands of the transaction, which is over."""
@@ -77,5 +77,5 @@ class Session:
     def reset(self) -> None:
         """As a new connection, but for its number."""
         self.protocol, self.name, self.level, self.credentials = 2, "", "weak", None
-        self.in_cluster, self.queued = False, None
+        self.in_cluster, self.queued, self.queued_bytes = False, None, 0
         self.subscription.close()
