@@ -36,7 +36,7 @@ def read_vote(command: list[bytes], *, allow_unkeyed: bool) -> Vote:
     """The vote of an XADD. Raises `Invalid` or `TooLarge`."""
     producer: bytes | None
     iid: bytes | None
-    if len(command) in (8, 10) and command[2].upper() == b"IDMP":
+    if len(command) in (8, 10) and command[2].upper() == b"IDMP" and command[5] == b"*":
         producer, iid, (entry_id, *fields) = command[3], command[4], command[5:]
     else:
         producer, iid, (entry_id, *fields) = _read_options(command, allow_unkeyed)
@@ -63,6 +63,8 @@ def _read_options(command: list[bytes], allow_unkeyed: bool) -> tuple[bytes | No
         if word == b"NOMKSTREAM":  # no vote makes a poll
             at += 1
         elif word == b"IDMP" and len(command) > at + 2:
+            if pair != (None, None):
+                raise Invalid(f"IDMP stands twice, and a vote has one id: send {FORM}")
             pair, at = (command[at + 1], command[at + 2]), at + 3
         elif word == b"IDMPAUTO":
             raise Invalid(f"IDMPAUTO takes two equal votes of one producer for one: send {FORM}")
