@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from quorate.cluster import entry
 from quorate.resp.connection import RespConnection
 from quorate.resp.door import ClusterNode, Door
 from quorate.resp.server import RespServer
@@ -66,6 +67,7 @@ def running(
     with http_node.running(**given) as node:
 
         async def start() -> tuple[Door, RespServer, int]:
+            node.replica.state.raise_level(entry.encode_raise(1))  # of the creations of polls: SCAN goes by them
             door = Door(
                 node_id="n1",
                 version="0.1.0",

@@ -141,7 +141,7 @@ def test_states_of_a_poll_say_why(node: RespNode, client: Client) -> None:
     late, again = client.replies(2)
     assert "CLOSED" == late.code
     assert isinstance(again, str)  # it was counted before the poll was closed
-    node.http.ask("POST", "/polls/ends/state", {"state": "archived"})
+    assert 200 == node.http.ask("POST", "/polls/ends/state", {"state": "archived"}).status
     assert 200 == node.http.ask("DELETE", "/polls/ends").status
     client.send(xadd("later", poll="ends"))
     assert "DELETED" == client.reply().code
