@@ -17,19 +17,22 @@ if TYPE_CHECKING:
 
 STATIC = Path(__file__).parents[1] / "static"
 
-# The page needs only its own files and this node, and goes on at the other members when this node dies.
-POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; connect-src 'self'"
+# The page needs only its own files and this node. When this node dies, it goes on at another member, through a frame
+# that is loaded again as the members change.
+POLICY = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+FRAME = "others.html"
+FRAME_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; connect-src"
 
 PAGE = Operation("The page", STRING, media="text/html")
 FILE = Operation("What the page is made of", STRING, [{**ID, "name": "file"}], media="text/css")
 
 
 async def page(api: Api, request: Request) -> Rendering:
-    return partial(_send, "index.html", " ".join([POLICY, *_members(api)]))
+    return partial(_send, "index.html", POLICY)
 
 
 async def static(api: Api, request: Request, file: str) -> Rendering:
-    return partial(_send, file, POLICY)
+    return partial(_send, file, " ".join([FRAME_POLICY, *_members(api)]) if file == FRAME else POLICY)
 
 
 def _members(api: Api) -> list[str]:

@@ -1,6 +1,8 @@
 // Requests to a node, with the reader's token if there is one. Where one is needed, the page asks for it. The node is the
 // one that served the page, until moving.js has it go on at another.
 
+import { fetchAt } from "./reaching.js";
+
 const ANSWER_MS = 4000; // a node that is stopped in its tracks keeps connections open and says nothing
 const KEY = "token"; // of this tab and this page's address alone; gone when the tab is closed
 
@@ -33,7 +35,7 @@ export async function ask(path, more = {}, waitMs = ANSWER_MS) {
   const sent = token;
   const headers = sent ? { ...more.headers, Authorization: `Bearer ${sent}` } : more.headers;
   const signal = AbortSignal.any([more.signal ?? AbortSignal.timeout(waitMs), dead.signal]);
-  const answer = await fetch(base + path, { ...more, headers, signal, credentials: "omit" });
+  const answer = await (base ? fetchAt : fetch)(base + path, { ...more, headers, signal, credentials: "omit" });
   if (answer.ok && !sent) isReadable = true;
   if (answer.status === 401 && sent === token) wantToken(sent ? "This token is not known here, or was revoked." : "");
   return answer;
@@ -42,7 +44,7 @@ export async function ask(path, more = {}, waitMs = ANSWER_MS) {
 // The same of another member, at the address that it is known by.
 export function askMember(url, path, waitMs = ANSWER_MS) {
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
-  return fetch(new URL(path, url), { headers, credentials: "omit", signal: AbortSignal.timeout(waitMs) });
+  return fetchAt(new URL(path, url), { headers, credentials: "omit", signal: AbortSignal.timeout(waitMs) });
 }
 
 export function wantToken(why, isNeeded = true) {

@@ -2,6 +2,7 @@
 // and says so. It returns when the node that served it is ready again: only there it can be loaded again.
 
 import { ask, askAt, isAway, origin } from "./asking.js";
+import { fetchAt, reach } from "./reaching.js";
 import { clock } from "./words.js";
 
 const PROBE_MS = 2000; // a node that is stopped in its tracks says nothing
@@ -30,6 +31,7 @@ export function watchNode(changed) {
 export function knowNodes(nodes, served) {
   if (!isAway()) home = served;
   others = nodes.filter(({ id, http }) => id !== home && isOfThisKind(http));
+  if (!isAway()) reach(others.map(({ http }) => http));
   isHomeSeen = nodes.some(({ id, reachable }) => id === home && reachable !== false);
 }
 
@@ -70,7 +72,7 @@ async function look(since) {
 
 async function state(url) {
   try {
-    const answer = await fetch(`${url}/readyz`, { credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(PROBE_MS) });
+    const answer = await (url === location.origin ? fetch : fetchAt)(`${url}/readyz`, { credentials: "omit", cache: "no-store", signal: AbortSignal.timeout(PROBE_MS) });
     return answer.ok ? "ready" : "answers";
   } catch {
     return "silent";

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
+from typing import Any
 
 from playwright.sync_api import Route, expect
 
 from tests.browser.conftest import NODES_DIE, Pages
 from tests.browser.polls import Polls, card, counts, option
 from tests.support.cluster import Cluster
+from tests.support.newcomer import newcomer_of
 from tests.support.waiting import wait_for
 
 LOST = "this node does not answer; trying again"
@@ -235,3 +238,54 @@ def test_the_page_goes_on_when_the_readers_clock_is_set_back(cluster: Cluster, p
 
     wait_for("the vote is given up", is_given_up)
     expect(page.locator("#toast")).to_have_text("not counted: it is busy")
+
+
+def test_the_page_goes_on_at_a_member_that_joined_while_it_was_open(alone: Cluster, pages: Pages) -> None:
+    """The policy that the page was loaded with does not name it."""
+    mood = Polls(alone, "p").make(["happy", "sad"])
+    first = alone.nodes[0]
+    page = pages.open(first.url, expected=NODES_DIE)
+    expect(counts(page, mood)).to_have_text(["0", "0"])
+    for name in ("n2", "n3"):
+        joining = newcomer_of(alone, name)
+        alone.nodes.append(joining)
+        joining.start()
+        with alone.client(timeout_s=30) as client:
+            client.change_members("add", name, joining.settings["raft.listen"])
+    members = [{"id": name, "voter": True} for name in ("n1", "n2", "n3")]
+
+    def seen() -> list[dict[str, Any]]:
+        return [{"id": one["id"], "voter": one["voter"]} for one in first.get("/members")["members"]]
+
+    alone.wait_for("all vote", lambda: members == seen() or None)
+    alone.wait_whole()
+    expect(page.locator("#nodes li")).to_have_count(3)
+    page.get_by_text("The cluster in detail").click()  # it asks the new ones what they say of themselves
+    expect(page.locator("#health")).to_have_text("all is well · 3 nodes answer")
+    first.kill()
+    expect(page.locator("#moved-words")).to_contain_text(re.compile("goes on at n[23], and returns"))
+    expect(page.locator("#link")).to_have_text("live")
+    option(page, mood, "happy").get_by_role("button").click()
+    expect(counts(page, mood)).to_have_text(["1", "0"])
+    first.start()
+    expect(page.locator("#moved")).to_be_hidden()
+    expect(page.locator("#served")).to_contain_text("answered by n1")
+
+
+def test_the_page_shows_a_new_cluster_at_the_old_address(alone: Cluster, pages: Pages) -> None:
+    """Versions begin anew with an empty disk, and what has a lower one is else held to be older."""
+    polls, node = Polls(alone, "p"), alone.nodes[0]
+    gone, kept = polls.make(["happy", "sad"]), polls.make(["yes", "no"])
+    for _ in range(9):
+        polls.vote(kept, "yes")
+    page = pages.open(node.url, expected=NODES_DIE)
+    expect(counts(page, kept)).to_have_text(["9", "0"])
+    node.kill()
+    shutil.rmtree(node.place.folder)
+    node.start()
+    alone.wait_ready()
+    polls.make(["yes", "no"], id=kept)
+    expect(counts(page, kept)).to_have_text(["0", "0"])
+    option(page, kept, "no").get_by_role("button").click()
+    expect(counts(page, kept)).to_have_text(["0", "1"])
+    expect(card(page, gone)).to_have_count(0)

@@ -14,27 +14,12 @@ import pytest
 from quorate import exit_code
 from quorate.client.http import JsonClient
 from quorate.errors import QuorateError
-from quorate.processes.node import NodeProcess, Place
-from quorate.processes.ports import free_ports
+from quorate.processes.node import NodeProcess
 from quorate.vote import Vote
 from tests.support import data_folder
 from tests.support.cluster import Cluster
 from tests.support.cut_cluster import CutCluster
-
-OWN = ("node.id", "node.data", "http.listen", "raft.listen")  # each node has another value
-
-
-def _newcomer(cluster: Cluster, node_id: str) -> NodeProcess:
-    """A node with an empty disk that does not form a cluster and knows the addresses of the others."""
-    http, raft = free_ports(2)
-    model = cluster.nodes[0].settings
-    peers = [*model["raft.peers"], f"{node_id}=127.0.0.1:{raft}"]
-    settings = {
-        **{name: value for name, value in model.items() if name not in OWN},
-        "raft.peers": peers,
-        "raft.bootstrap": False,
-    }
-    return NodeProcess(Place.local(node_id, cluster.folder / node_id, http, raft), settings)
+from tests.support.newcomer import newcomer_of
 
 
 def _voters(cluster: Cluster) -> set[str]:
@@ -55,7 +40,7 @@ def test_a_node_joins_learns_and_votes_then_another_leaves_and_stops(tmp_path: P
         with cluster.client() as client:
             client.create_poll("mood", ["happy", "sad"])
         cluster.cast("before", 50)
-        newcomer = _newcomer(cluster, "n4")
+        newcomer = newcomer_of(cluster, "n4")
         cluster.nodes.append(newcomer)
         newcomer.start()
         with cluster.client() as client:

@@ -88,8 +88,11 @@ def test_what_has_no_page_or_its_own_is_answered_as_before(node: Node) -> None:
         assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
-def test_the_page_may_ask_the_members_and_nobody_else(node: Node) -> None:
-    policy = node.ask("GET", "/").headers["content-security-policy"]
-    connect = next(part for part in policy.split("; ") if part.startswith("connect-src"))
-    assert "connect-src 'self' http://127.0.0.1:8001 http://10.0.0.2:8001 https://third.example:443" == connect
-    assert node.ask("GET", "/static/page.js").headers["content-security-policy"].endswith("connect-src 'self'")
+def test_only_the_frame_may_ask_the_members_and_only_the_page_may_hold_it(node: Node) -> None:
+    policy = node.ask("GET", "/static/others.html").headers["content-security-policy"].split("; ")
+    assert "connect-src http://127.0.0.1:8001 http://10.0.0.2:8001 https://third.example:443" == policy[-1]
+    assert {"default-src 'none'", "frame-ancestors 'self'"} < set(policy)
+    for path in ("/", "/static/page.js"):
+        policy = node.ask("GET", path).headers["content-security-policy"].split("; ")
+        assert {"default-src 'self'", "frame-ancestors 'none'"} < set(policy)
+        assert not [part for part in policy if part.startswith("connect-src")]
