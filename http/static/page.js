@@ -1,5 +1,6 @@
 // The page: live tallies over /events, votes with an id so that trying again is safe, lines for a terminal.
 
+import { offerArchived } from "./archive.js";
 import { ask, hasToken, isTokenWanted, origin, tokenGiven } from "./asking.js";
 import { change } from "./changing.js";
 import { chart, chartsLive } from "./charts.js";
@@ -10,11 +11,12 @@ import { suspect, watchNode } from "./moving.js";
 import { put, watchNodes } from "./nodes.js";
 import { OPTIONS_SHOWN, askMore, pickOptions, plain } from "./options.js";
 import { learnAgain, learnRights, mayVote } from "./rights.js";
-import { follow, followAnew } from "./stream.js";
+import { follow, followAnew, followFromStart } from "./stream.js";
 import { count, number, percent } from "./words.js";
 
 const POLLS_STEP = 50; // so many are shown, and so many more at each wish, but never more than the most
 const POLLS_MOST = 300;
+const OLDER_LOOKS = 3; // a leader that was elected just now may not have applied everything yet
 const SEARCH_FROM = 9; // polls, for which a search is offered
 const RECONNECT_MS = 2000;
 const RANKS = ["open", "draft", "closed", "archived"]; // in this order they stand on the page
@@ -41,8 +43,10 @@ const polls = new Map();
 let drawing = false;
 let pollsShown = POLLS_STEP;
 let sought = "";
+let newest = 0; // version that was heard of
 
 function onTally(tally) {
+  newest = Math.max(newest, tally.version);
   const known = polls.get(tally.id);
   if (known && known.tally.version > tally.version) return;
   if (known) Object.assign(known, { tally, isDrawn: false });
@@ -214,6 +218,20 @@ function onMoved() {
   for (const place of document.querySelectorAll("footer a")) place.href = origin() + place.pathname + place.search;
 }
 
+// Versions only grow, but for a new cluster that has the addresses, or one that goes on from an older state. The leader
+// is asked after `heard`, so it has that version, or a higher one.
+const looks = { heard: 0, older: 0 };
+
+function compare({ nodes, leader }) {
+  const version = nodes.find(({ id }) => id === leader)?.version;
+  const older = version < looks.heard ? looks.older + 1 : 0;
+  Object.assign(looks, { heard: newest, older });
+  if (older < OLDER_LOOKS) return;
+  newest = looks.heard = looks.older = 0;
+  for (const id of [...polls.keys()]) onDeleted({ id });
+  followFromStart();
+}
+
 const link = { follows: null, answers: null }; // null: not known yet
 
 function linked(news) {
@@ -274,6 +292,7 @@ linked({});
 drawSoon();
 follow({
   opened: onOpened,
+  rested: () => linked({ follows: null }),
   lost: () => {
     linked({ follows: false });
     suspect();
@@ -281,8 +300,12 @@ follow({
   told: { results: onTally, deleted: onDeleted },
 });
 manage(say);
+offerArchived(onTally, say);
 operate(say);
 learnRights(drawAll);
 watchNode(onMoved);
-watchNodes(linked, showCluster);
+watchNodes(linked, (view) => {
+  if (view) compare(view);
+  showCluster(view);
+});
 showVersion();

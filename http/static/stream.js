@@ -3,20 +3,42 @@
 import { ask, tokenGiven } from "./asking.js";
 
 const RECONNECT_MS = 1000;
+const REST_MS = 10000;
 const SILENT_MS = 40000; // a node that has nothing to tell says so every 15 s
 
 let leaving = new AbortController();
+let seen = ""; // the last version whose tallies were all shown: what comes next is never older
 
 // The stream of the node that is asked now, which may be another one than before.
 export const followAnew = () => leaving.abort();
 
+// What was seen does not hold any more.
+export function followFromStart() {
+  seen = "";
+  leaving.abort();
+}
+
+// A browser has six connections to a node, for all its tabs together. One that is not seen gives its own back.
+let resting;
+document.addEventListener("visibilitychange", () => {
+  clearTimeout(resting);
+  if (document.hidden) resting = setTimeout(() => leaving.abort(), REST_MS);
+});
+
+async function shown() {
+  while (document.hidden) await new Promise((done) => document.addEventListener("visibilitychange", done, { once: true }));
+}
+
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-// `opened` and `lost` are called as these things happen, for as long as the page is there, and `told` for each event by
-// its name.
-export async function follow({ opened, lost, told }) {
-  let seen = ""; // the last version whose tallies were all shown: what comes next is never older
+// `opened`, `rested` and `lost` are called as these things happen, for as long as the page is there, and `told` for each
+// event by its name.
+export async function follow({ opened, rested, lost, told }) {
   for (;;) {
+    if (document.hidden) {
+      rested();
+      await shown();
+    }
     leaving = new AbortController();
     let silence;
     const heard = () => {
@@ -40,6 +62,7 @@ export async function follow({ opened, lost, told }) {
     clearTimeout(silence);
     const isMoved = leaving.signal.aborted;
     leaving.abort();
+    if (document.hidden) continue;
     lost();
     if (isRefused) await tokenGiven();
     else if (!isMoved) await sleep(RECONNECT_MS);

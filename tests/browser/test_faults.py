@@ -6,7 +6,7 @@ import re
 import shutil
 from typing import Any
 
-from playwright.sync_api import Route, expect
+from playwright.sync_api import APIResponse, Route, expect
 
 from tests.browser.conftest import NODES_DIE, Pages
 from tests.browser.polls import Polls, card, counts, option
@@ -278,7 +278,7 @@ def test_the_page_shows_a_new_cluster_at_the_old_address(alone: Cluster, pages: 
     gone, kept = polls.make(["happy", "sad"]), polls.make(["yes", "no"])
     for _ in range(9):
         polls.vote(kept, "yes")
-    page = pages.open(node.url, expected=NODES_DIE)
+    page = pages.open(node.url, expected=(*NODES_DIE, "status of 404"))
     expect(counts(page, kept)).to_have_text(["9", "0"])
     node.kill()
     shutil.rmtree(node.place.folder)
@@ -289,3 +289,25 @@ def test_the_page_shows_a_new_cluster_at_the_old_address(alone: Cluster, pages: 
     option(page, kept, "no").get_by_role("button").click()
     expect(counts(page, kept)).to_have_text(["0", "1"])
     expect(card(page, gone)).to_have_count(0)
+
+
+def test_a_cluster_that_counts_while_it_says_where_it_is_stays_the_same(
+    cluster: Cluster, polls: Polls, pages: Pages
+) -> None:
+    """What the nodes say of themselves is older than the votes that the page hears of until it has their answer."""
+    mood = polls.make(["happy", "sad"])
+    page = pages.open("about:blank")
+    waiting: list[tuple[Route, APIResponse]] = []
+    page.route("**/nodes", lambda route: waiting.append((route, route.fetch())))
+    page.goto(cluster.nodes[0].url)
+    for votes in range(1, 7):
+        wait_for("it is asked", lambda: page.evaluate("1") and waiting)
+        polls.vote(mood, "happy")
+        expect(counts(page, mood)).to_have_text([str(votes), "0"])
+        if votes == 1:
+            card(page, mood).evaluate("card => { card.dataset.same = 'yes'; }")
+        route, answer = waiting.pop()
+        route.fulfill(response=answer)
+    wait_for("it is asked", lambda: page.evaluate("1") and waiting)
+    expect(card(page, mood)).to_have_attribute("data-same", "yes")
+    page.unroute_all(behavior="ignoreErrors")

@@ -124,3 +124,30 @@ def test_two_tabs_that_edit_one_poll_lose_nothing_of_each_other(cluster: Cluster
     for page in (first, second):
         expect(names(page, "Mood of today")).to_have_text(["yes", "no", "perhaps"])
     assert "Mood of today" == cluster.nodes[0].get(f"/polls/{mood}?level=linearizable")["title"]
+
+
+def test_archived_polls_are_shown_at_a_wish_and_deleted(cluster: Cluster, polls: Polls, pages: Pages) -> None:
+    """They are not followed, so a page that is loaded later does not have them."""
+    old, older = polls.make(["yes", "no"], title="Old"), polls.make(["a", "b"], title="Older")
+    polls.vote(old, "yes", 3)
+    for poll in (old, older):
+        polls.move(poll, "closed")
+        polls.move(poll, "archived")
+    page = pages.open(cluster.nodes[0].url, expected=REFUSED)
+    expect(page.locator("#link")).to_have_text("live")
+    expect(page.get_by_role("article")).to_have_count(0)
+    page.get_by_role("button", name="Show archived polls").press("Enter")
+    expect(card(page, "Old").locator(".state")).to_have_text("archived")
+    expect(card(page, "Old").locator(".total")).to_have_text("3 votes")
+    expect(card(page, "Older")).to_be_visible()
+    expect(page.get_by_role("button", name="Show archived polls")).to_be_hidden()
+    press(page, "Delete", "Old")
+    confirm(page, "Delete")
+    expect(card(page, "Old")).to_have_count(0)
+    expect(card(page, "Older")).to_have_count(1)
+
+
+def test_where_no_poll_is_archived_it_is_said(cluster: Cluster, pages: Pages) -> None:
+    page = pages.open(cluster.nodes[0].url)
+    page.get_by_role("button", name="Show archived polls").click()
+    expect(page.locator("#toast")).to_have_text("No poll is archived.")
