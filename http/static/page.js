@@ -80,9 +80,13 @@ async function fetchDefinition(id) {
   poll.again = poll.fetching; // what is on its way may be older than what asked for it now
   if (poll.fetching) return;
   poll.fetching = true;
+  const { version } = poll.tally;
   try {
     const answer = await ask(`/polls/${encodeURIComponent(id)}?level=none`);
-    if (answer.status === 404 || answer.status === 410) return onDeleted({ id });
+    if (answer.status === 404 || answer.status === 410) {
+      poll.fetching = false;
+      return onDeleted({ id, version }); // of what was heard since, the stream tells
+    }
     const { write_ins: writeIns, options } = await answer.json();
     // The keys of a tally do not keep their order: JavaScript puts those first that look like numbers.
     const places = new Map(options.slice(0, OPTIONS_SHOWN).map((name, place) => [name, place]));

@@ -105,7 +105,7 @@ def test_a_node_that_knows_no_leader_is_left_after_a_while(cluster: Cluster, pol
     here = cluster.followers()[0]
     page = pages.open("about:blank", expected=NODES_DIE)
     page.clock.install()
-    # This deadline runs in real time, and this test's own answers, one after another, may take longer on a busy machine.
+    # This deadline runs in real time, and the answers of this test may take longer on a busy machine.
     page.add_init_script("AbortSignal.timeout = () => new AbortController().signal")
 
     def without_leader(route: Route) -> None:

@@ -153,7 +153,10 @@ def test_with_the_readers_own_colours_bars_lines_and_words_are_seen(
     text = page.evaluate("getComputedStyle(document.body).color")
 
     def style(selector: str, name: str) -> str:
-        found: str = page.locator(selector).first.evaluate(f"one => getComputedStyle(one).{name}")
+        """In one turn of the page's: a chart is drawn anew each second."""
+        found: str = page.evaluate(
+            "([selector, name]) => getComputedStyle(document.querySelector(selector))[name]", [selector, name]
+        )
         return found
 
     expect(card(page, mood).locator(".totals .series.of2")).to_be_attached()

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.browser.conftest import NODES_DIE, Pages
 from tests.browser.polls import Polls, card, counts, names, option
@@ -179,6 +179,37 @@ def test_a_deleted_poll_goes_and_a_new_one_of_its_name_comes(cluster: Cluster, p
     expect(card(page, mood)).to_have_count(0)
     polls.make(["yes", "no"], id=mood)
     expect(counts(page, mood)).to_have_text(["0", "0"])
+    expect(names(page, mood)).to_have_text(["yes", "no"])
+
+
+def test_a_late_answer_about_the_deleted_poll_does_not_take_the_new_one_away(
+    cluster: Cluster, polls: Polls, pages: Pages
+) -> None:
+    mood = polls.make(["happy", "sad"])
+    page = pages.open("about:blank", expected=("status of 410",))
+    late: list[Route] = []
+
+    def hold_first(route: Route) -> None:
+        if late:
+            route.continue_()
+        else:
+            late.append(route)
+
+    page.route(f"**/polls/{mood}?level=none", hold_first)
+    page.goto(cluster.nodes[0].url)
+    expect(counts(page, mood)).to_have_text(["0", "0"])
+    polls.move(mood, "closed")
+    polls.move(mood, "archived")
+    polls.delete(mood)
+    expect(card(page, mood)).to_have_count(0)
+    gone = late[0].fetch()
+    assert 410 == gone.status
+    polls.make(["yes", "no"], id=mood)
+    expect(names(page, mood)).to_have_text(["yes", "no"])
+    with page.expect_response(lambda answer: answer.status == 410):
+        late[0].fulfill(response=gone)
+    polls.make(["a", "b"], title="the next one")
+    expect(names(page, "the next one")).to_have_text(["a", "b"])
     expect(names(page, mood)).to_have_text(["yes", "no"])
 
 
