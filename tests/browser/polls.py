@@ -21,12 +21,18 @@ class Polls:
         self.ids: list[str] = []  # that were made
 
     def make(
-        self, options: Sequence[str], *, title: str | None = None, write_ins: bool = False, id: str | None = None
+        self,
+        options: Sequence[str],
+        *,
+        title: str | None = None,
+        write_ins: bool = False,
+        id: str | None = None,
+        state: str = "open",
     ) -> str:
-        """Make an open poll. Returns its id, which is also its title if none is given."""
+        """Make a poll. Returns its id, which is also its title if none is given."""
         id = id or f"{self._prefix}-{len(self.ids) + 1}"
         self.ids.append(id)
-        poll = {"id": id, "title": title or id, "options": list(options), "write_ins": write_ins}
+        poll = {"id": id, "title": title or id, "options": list(options), "write_ins": write_ins, "state": state}
         self._post("/polls", poll, 201)
         return id
 

@@ -128,7 +128,7 @@ def test_a_chart_goes_on_when_the_readers_clock_is_set(
 def test_a_draft_has_no_chart_and_neither_has_a_poll_of_a_node_that_records_nothing(
     cluster: Cluster, polls: Polls, pages: Pages
 ) -> None:
-    mood, other = polls.make(["happy", "sad"]), polls.make(["a", "b"])
+    mood, other, draft = (polls.make(["a", "b"], state=state) for state in ("open", "open", "draft"))
     page = pages.open("about:blank", expected=("status of 404",))
     page.route(f"**/polls/{other}/history?*", lambda route: route.fulfill(status=404, json={"type": "not-found"}))
     page.goto(cluster.nodes[0].url)
@@ -137,6 +137,11 @@ def test_a_draft_has_no_chart_and_neither_has_a_poll_of_a_node_that_records_noth
     page.on("request", lambda request: asked.append(request.url))
     wait_for("it was asked for", lambda: scrolled_to(page, other) and f"/polls/{other}/history" in " ".join(asked))
     expect(chart(page, other)).to_be_hidden()
+    scrolled_to(page, draft)
+    expect(card(page, draft).locator(".state")).to_be_in_viewport()
+    expect(chart(page, draft)).to_be_attached()  # it is looked at each second while it is on the screen
+    expect(chart(page, draft)).to_be_hidden()
+    assert f"/polls/{draft}/history" not in " ".join(asked)
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
