@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 # What a web page can make a browser send to this port begins like one of these, and must not reach any command.
-HTTP = re.compile(rb"(?i)host:|post(\s|\Z)|\S+\s.*\shttp/\d")
+HTTP = re.compile(rb"(?i)host:|post(\s|\Z)|\S+\s.*[ \t]http/\d")
 LONG_HTTP = re.compile(rb"(?i)(get|head|put|delete|connect|options|trace|patch|post)\s|host:")
 QUOTE = re.compile(rb"[\"']")
 # A word as Redis reads it (sdssplitargs): something plain, or between quotes, or both, and the word ends there.
