@@ -139,6 +139,36 @@ def words(browser: Any, shared_cluster: Cluster) -> Any:
         (THREE, {"n1": raft(clock_offsets_ms={"n1": 0, "n2": -3000})}, ["The clock of n2 is 3 s late."]),
         (THREE, {"n2": raft(forgotten="it was replaced")}, ["The disk of n2 does not count: it was replaced."]),
         (THREE, {"n2": {"raft": {"role": "starting"}}}, ["n2 reads its log."]),
+        (THREE, {"n2": raft(role="halted")}, ["n2 has stopped taking part."]),
+        (THREE, {"n2": raft(stranger_to="c1")}, ["The disk of n2 is new to the cluster."]),
+        (THREE, {"n2": raft(other_histories={"n3": "entry 7"})}, ["n2 and n3 have different histories: entry 7."]),
+        (THREE, {"n2": raft(leader="n1", leader_via="n3")}, ["n2 reaches the leader over n3 only."]),
+        (THREE, {"n2": raft(lag_ms=60_000)}, ["n2 has waited 60 s for an entry."]),
+        (
+            THREE,
+            {"n1": {**raft(), "sinks": {"mongo": {**SINK, "deviations": {"last": "poll mood"}}}}},
+            ["What stood in mongo was not what had been written: poll mood."],
+        ),
+        (
+            THREE,
+            {"n2": {**raft(), "sources": {"nsq": {"connections": 1, "throttled": True}}}},
+            ["n2 takes votes from nsq slowly."],
+        ),
+        (
+            THREE,
+            {"n2": {**raft(), "tls": {"files_good": False, "problem": "it is gone", "days_left": 90}}},
+            ["n2 cannot take its certificate: it is gone."],
+        ),
+        (
+            THREE,
+            {"n2": {**raft(), "tls": {"files_good": True, "days_left": 2.5}}},
+            ["The certificate of n2 ends in 2 days."],
+        ),
+        (
+            THREE,
+            {"n2": {**raft(), "consul": {"registered": False, "detail": "no answer"}}},
+            ["n2 is not registered in Consul: no answer."],
+        ),
         (THREE, {"n1": {**raft(), "sinks": {"mongo": SINK}}}, []),
         (
             THREE,
