@@ -68,7 +68,7 @@ def delete_all(cluster: Cluster) -> None:
     """So that the polls of the next test are among those that a page shows."""
     polls = Polls(cluster, "")
     node = next(node for node in cluster.nodes if node.running)
-    for poll in node.get("/polls")["polls"]:
+    for poll in cluster.wait_for("the polls are listed", lambda: node.get("/polls"))["polls"]:
         for state in STEPS.get(poll["state"], ()):
             polls.move(quote(poll["id"], safe=""), state)
         polls.delete(quote(poll["id"], safe=""), poll["creation"])

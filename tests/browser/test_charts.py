@@ -253,7 +253,8 @@ def test_gaps_are_between_what_is_known(cluster: Cluster, pages: Pages) -> None:
 
 
 def test_gaps_that_meet_are_one(cluster: Cluster, pages: Pages) -> None:
-    assert [[1, 5], [7, 9]] == made_of(pages, cluster, "merged", [[7, 9], [1, 3], [3, 4], [2, 5]])
+    gaps = [[7, 9], [1, 3], [3, 4], [2, 5], [9, 10]]
+    assert [[1, 5], [7, 10]] == made_of(pages, cluster, "merged", gaps)
 
 
 def test_a_rate_is_of_votes_without_a_gap_between(cluster: Cluster, pages: Pages) -> None:
