@@ -76,7 +76,7 @@ class S3Store:
                 ),
             )
         except (BotoCoreError, ValueError) as error:
-            raise ConfigError(f"backup.to cannot be used: {line(without_password(str(error)))}") from None
+            raise ConfigError(f"{to} cannot be used: {line(without_password(str(error)))}") from None
 
     def names(self) -> list[str]:
         with self._in_words("be listed", "s3:ListBucket"):

@@ -98,6 +98,9 @@ def test_what_the_store_says_is_told_in_words(node: Node, store: S3Store, capsys
     assert 1 == told.code
     assert BackupNotWritten.title in told.err
     assert "there is no bucket 'no-such-bucket'; make it first" in told.err
+    told = Told(capsys, "backup", "s3://votes/x", "--s3-endpoint", "nonsense")
+    assert 2 == told.code
+    assert "s3://votes cannot be used: Invalid endpoint: nonsense" in told.err
     told = Told(capsys, "backup", "s3://only-a-bucket")
     assert 2 == told.code
     assert "give s3://BUCKET/NAME" in told.err
