@@ -1,6 +1,6 @@
-"""A cheap load generator: keep-alive HTTP/1.1 clients in one process, each of which waits for its answer.
+"""A cheap load generator: clients of HTTP/1.1 or RESP in one process, each of which waits for its answer.
 
-It is not a general HTTP client. It sends requests that were made as bytes before, and reads only the status of an
+It is no general client. It sends requests that were made as bytes before, and reads only the status of an
 answer, its length, and whether it has the words that mean success. So it takes some ten microseconds a request, and the
 server is what is measured. The same code is used for each system that is compared.
 
@@ -120,14 +120,32 @@ class Client(asyncio.Protocol):
         self.closed()
 
 
+class RespClient(Client):
+    """The same with Redis' protocol: an answer is complete when it has all its lines."""
+
+    def data_received(self, data: bytes) -> None:
+        data = self.rest + data
+        lines = self.run.workload.lines
+        if data.count(b"\r\n") < lines and not data.startswith(b"-"):
+            self.rest = data
+            return
+        self.rest = b""
+        if self.run.workload.success in data and not data.endswith(b"\r\n:0\r\n") and b"\n-" not in data:
+            self.run.took_s.append(time.perf_counter() - self.sent_s)
+            self.send()
+        else:
+            self.run.failures[data[:100].decode("utf-8", "replace")] += 1
+            self.transport.close()
+
+
 async def keep_connected(run: Run, host: str, port: int) -> None:
     """One client for the whole run. It connects again if the server closes the connection."""
     loop = asyncio.get_running_loop()
-    make = run.workload.maker(f"{host}:{port}")
+    make, kind = run.workload.maker(f"{host}:{port}"), RespClient if run.workload.lines else Client
     while run.running:
         gone = asyncio.Event()
         try:
-            await loop.create_connection(partial(Client, run, make, gone.set), host, port)
+            await loop.create_connection(partial(kind, run, make, gone.set), host, port)
         except OSError as error:
             run.failures[type(error).__name__] += 1
             await asyncio.sleep(AGAIN_S)

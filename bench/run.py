@@ -1,11 +1,11 @@
 """Measures the main figures of Quorate, beside those of etcd and PySyncObj, and prints the settings.
 
-    python -m bench.run [--only votes,bulk,reads,failover,memory,steady] [--rounds 3] [--seconds 5] [--json FILE]
+    python -m bench.run [--only votes,resp,bulk,reads,failover,memory,steady] [--rounds 3] [--seconds 5] [--json FILE]
 
 Three nodes of each system and the client share this machine, so the cost of the client is included. Quorate and etcd
 sync data to disk before an answer. Stock PySyncObj, behind our HTTP server, syncs nothing. The systems take turns
-(A B A B ...) and the median round is shown: on a shared machine trust the ratios, not the rates. etcd is measured if it
-is on PATH.
+(A B A B ...) and the median round is shown: on a shared machine trust the ratios, not the rates. etcd and Redis are
+measured if they are on PATH. Redis syncs each write and waits for one replica, without any consensus.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from pathlib import Path
 import msgspec
 
 import quorate
-from bench import etcd, failover, gaps, memory, steady, stock
+from bench import etcd, failover, gaps, memory, redis, steady, stock
 from bench.systems import Row, System, measure
+from bench.workloads import PIPE
 from quorate.processes.cluster import FreshCluster
 
 CLIENTS = (1, 32, 256)
@@ -38,10 +39,10 @@ class Bench:
         self.rows: list[Row] = []
         self.facts: dict[str, object] = {}
 
-    def rounds(self, workload: str, clients: int, **beside: str) -> None:
+    def rounds(self, workload: str, clients: int, system: System | None = None, **beside: str) -> None:
         """Measure a workload, in turns with the nearest workload of other systems. Print the medians."""
         rows: dict[str, list[Row]] = {}
-        turns: list[tuple[str, System, str]] = [("quorate", self.cluster, workload)]
+        turns: list[tuple[str, System, str]] = [("quorate", system or self.cluster, workload)]
         turns += [(name, self.others[name], work) for name, work in beside.items() if name in self.others]
         for _ in range(self.args.rounds):
             for name, system, work in turns:
@@ -77,6 +78,22 @@ def votes(bench: Bench) -> None:
     head()
     for clients in CLIENTS:
         bench.rounds("vote", clients, etcd="etcd-put", stock="stock-vote")
+
+
+def redis_clients(bench: Bench) -> None:
+    """Votes by Redis' protocol, spread over three nodes; Redis: increments at the primary, and a wait for a replica."""
+    head()
+    for clients in CLIENTS:
+        bench.rounds("resp", clients, system=RespDoors(bench.cluster), redis="redis")
+    bench.rounds(f"resp-{PIPE}", CLIENTS[-1], system=RespDoors(bench.cluster), redis=f"redis-{PIPE}")
+
+
+class RespDoors:
+    """Our cluster, as clients of Redis see it."""
+
+    def __init__(self, cluster: FreshCluster) -> None:
+        self.urls = [f"resp://127.0.0.1:{port}" for port in cluster.resp_ports]
+        self.nodes = cluster.nodes
 
 
 def bulk(bench: Bench) -> None:
@@ -125,6 +142,7 @@ def stay(bench: Bench) -> None:
 
 RUN: dict[str, Callable[[Bench], None]] = {
     "votes": votes,
+    "resp": redis_clients,
     "bulk": bulk,
     "reads": reads,
     "failover": lose_leaders,
@@ -137,7 +155,8 @@ def settings(args: argparse.Namespace, folder: Path) -> str:
     return "\n".join(
         [
             f"{machine()} for three nodes of each system and the client; data in {folder}",
-            f"Quorate with its default settings; beside it: {etcd.version() or 'nothing, no etcd on PATH'}",
+            f"Quorate with its default settings; beside it: {etcd.version() or 'no etcd on PATH'}; "
+            f"{redis.version() or 'no Redis on PATH'}",
             f"rounds of {args.seconds:g} s after {args.warm_up:g} s of warm-up; medians of {args.rounds}",
         ]
     )
@@ -160,7 +179,7 @@ def cpu_name() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", default="votes,bulk,reads,failover,memory", help="sections, divided by commas")
+    parser.add_argument("--only", default="votes,resp,bulk,reads,failover,memory", help="sections, divided by commas")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=5.0)
     parser.add_argument("--warm-up", type=float, default=1.5)
@@ -176,10 +195,12 @@ def main() -> None:
 
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="quorate-bench-", dir=args.folder)))
-        cluster = stack.enter_context(FreshCluster(folder, settings={"flush.interval_ms": 1000}))
+        cluster = stack.enter_context(FreshCluster(folder, settings={"flush.interval_ms": 1000}, resp="resp" in chosen))
         others: dict[str, System] = {}
         if etcd.version() and {"votes", "reads"} & set(chosen):
             others["etcd"] = stack.enter_context(etcd.Etcd(folder))
+        if redis.version() and "resp" in chosen:
+            others["redis"] = stack.enter_context(redis.Redis(folder))
         if "votes" in chosen:
             others["stock"] = stack.enter_context(stock.Stock(folder))
         with cluster.client() as client:

@@ -1,4 +1,4 @@
-"""Makes the measured requests: from a number to the bytes of an HTTP request, in about a microsecond.
+"""Makes the measured requests: from a number to the bytes of a request, in about a microsecond.
 
 Numbers have a fixed width, so that the length of a request never changes and its head is made once. The nearest that
 etcd has to a vote with an id is a put of a new key, through its JSON gateway, which is etcd's own HTTP interface.
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 DIGITS = 15  # a multiple of three: base64 of a number then needs no padding
 BULK = 1_000
+PIPE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,8 @@ class Workload:
     about: str
     votes: int  # in a request
     maker: Callable[[str], Callable[[int], bytes]]  # Host header -> number -> request
-    success: bytes  # what an answer with status 200 must hold
+    success: bytes  # what an answer with status 200 must hold, or the replies of RESP
+    lines: int = 0  # that the replies have together, of RESP; 0: it is HTTP
 
 
 def post(host: str, path: str, body_bytes: int, *headers: str) -> bytes:
@@ -68,10 +70,43 @@ def etcd_read(host: str) -> Callable[[int], bytes]:
     return lambda number: request
 
 
+def xadds(votes: int) -> Callable[[str], Callable[[int], bytes]]:
+    """Votes with an id each, written together."""
+
+    def make(host: str) -> Callable[[int], bytes]:
+        before = _command(b"XADD", b"poll:bench", b"IDMP", b"bench")
+        after = _command(b"*", b"option", b"happy", head=False)
+        vote = b"".join((b"*8\r\n", before, b"$%d\r\n%%015d" % DIGITS, b"\r\n", after))
+        return lambda number: b"".join([vote % (number * votes + place) for place in range(votes)])
+
+    return make
+
+
+def incrs(votes: int) -> Callable[[str], Callable[[int], bytes]]:
+    """What comes next to votes in Redis: increments, and one wait until a replica has them."""
+
+    def make(host: str) -> Callable[[int], bytes]:
+        request = _command(b"INCR", b"happy", head=True) * votes + _command(b"WAIT", b"1", b"1000", head=True)
+        return lambda number: request
+
+    return make
+
+
+def _command(*words: bytes, head: bool = False) -> bytes:
+    parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
+    return (b"*%d\r\n" % len(words) if head else b"") + b"".join(parts)
+
+
 WORKLOADS = {
     workload.name: workload
     for workload in [
         Workload("vote", "one vote with an id a request", 1, one_vote, b'"applied":1'),
+        Workload("resp", "one vote with an id, by XADD IDMP", 1, xadds(1), b"-0\r\n", lines=2),
+        Workload(
+            f"resp-{PIPE}", f"{PIPE} votes with an id each, in a pipeline", PIPE, xadds(PIPE), b"-0\r\n", 2 * PIPE
+        ),
+        Workload("redis", "Redis: INCR, and WAIT 1", 1, incrs(1), b"\r\n:", lines=2),
+        Workload(f"redis-{PIPE}", f"Redis: {PIPE} INCR, and WAIT 1", PIPE, incrs(PIPE), b"\r\n:", lines=PIPE + 1),
         Workload("stock-vote", "PySyncObj as shipped, nothing on disk: as vote", 1, one_vote, b'"applied":1'),
         Workload("once", f"{BULK:,} votes a request under one idempotency key", BULK, bulk_once, b'"applied":1000'),
         Workload("ids", f"{BULK:,} votes a request, an id on every vote", BULK, bulk_ids, b'"applied":1000'),
