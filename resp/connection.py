@@ -182,9 +182,9 @@ class RespConnection(asyncio.Protocol):
         runner, left = self._runner, COMMANDS_AT_ONCE
         while not (self.is_waiting or self.is_lost or self.session.closes):
             if not runner.commands:
-                if not self._parser.left_bytes:
-                    break
                 self._take()
+                if not runner.commands and not self._parser.left_bytes:
+                    break
             if not left or not runner.commands or runner.reply_bytes > UNREAD_BYTES:
                 self._again = True
                 self.loop.call_soon(self._go_on)
