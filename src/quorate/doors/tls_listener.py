@@ -29,7 +29,8 @@ log = logging.getLogger(__name__)
 
 
 class TlsListener:
-    """On one socket that listens. `connect` makes the protocol of a connection, `to_plain` is what plain text gets.
+    """On one socket that listens. `connect` makes the protocol of a connection. `to_plain` is for who speaks the same
+    without TLS, as the first byte tells (`begins_plain`).
 
     `on_bad` is called for each connection that does not come to TLS.
     """
@@ -42,9 +43,11 @@ class TlsListener:
         limits: Limits,
         on_bad: Callable[[], None],
         to_plain: Callable[[], bytes],
+        begins_plain: Callable[[bytes], bool] = bytes.isalpha,
     ) -> None:
         self._socket, self._connect, self._tls = sock, connect, tls
         self._limits, self._on_bad, self._to_plain = limits, on_bad, to_plain
+        self._begins_plain = begins_plain
         # Connections without a complete handshake, oldest first, each with the address that it counts as.
         self._waiting: dict[asyncio.Task[None], str] = {}
         self._pace = Pace(self._limits.handshakes_per_s, self._limits.handshakes_at_once)
@@ -70,7 +73,7 @@ class TlsListener:
                     trouble = ""
                 except OSError as error:
                     if trouble != (trouble := str(error)):
-                        log.warning("connections to the port for HTTPS cannot be accepted: %s; trying again", error)
+                        log.warning("connections to the port for TLS cannot be accepted: %s; trying again", error)
                     await asyncio.sleep(ACCEPT_AGAIN_S)
                     continue
                 self._make_room()
@@ -98,7 +101,7 @@ class TlsListener:
                 if first == HANDSHAKE:
                     await self._pace.turn(key)
                     taken = await self._shake_hands(accepted)
-                elif first.isalpha():
+                elif self._begins_plain(first):
                     await self._tell(accepted)
         except (OSError, TimeoutError):  # ssl.SSLError is an OSError
             pass
