@@ -76,6 +76,11 @@ class Environment:
     tick_s: float = TICK_S
 
 
+def without_system_calls(rng: random.Random) -> random.Random:
+    """For draws that keep no secret, as election timeouts: a follower draws one at each message of its leader."""
+    return random.Random(rng.getrandbits(128)) if isinstance(rng, random.SystemRandom) else rng
+
+
 async def blocking(call: Callable[..., T], *arguments: Any, **named: Any) -> T:
     """Run a blocking call on a thread of the loop's. A simulation's loop runs it at once."""
     return await asyncio.get_running_loop().run_in_executor(None, partial(call, *arguments, **named))

@@ -90,6 +90,7 @@ class PeerConnection(asyncio.Protocol):
         self, owner: ConnectionOwner, target: Target | None, *, only_asks: bool = False, turn: int = 0
     ) -> None:
         self._owner, self.target, self._only_asks = owner, target, only_asks
+        self._loop = asyncio.get_running_loop()  # kept: on Python 3.11 each look is a system call
         self._tls: TlsLayer | None = None
         credentials = owner.credentials
         self._may_be_tls = target is None and credentials.tls is not None  # the other end's first byte tells
@@ -218,13 +219,13 @@ class PeerConnection(asyncio.Protocol):
     def _write(self, frame: bytes) -> None:
         """Collect the frames of one turn of the loop, for one system call: it costs more than sealing them."""
         if not self._frames_out.bytes:
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
         self.bytes_out += self._frames_out.add(frame)
 
     def _flush(self) -> None:
         data = self._frames_out.take()
         if self._transport is not None and data:
-            self.sent_s = asyncio.get_running_loop().time()
+            self.sent_s = self._loop.time()
             self._transport.write(data if self._tls is None else self._tls.seal(data))
             self._pump()
 
@@ -238,7 +239,7 @@ class PeerConnection(asyncio.Protocol):
     # ---- receiving --------------------------------------------------------------------------------------------------
 
     def data_received(self, data: bytes) -> None:
-        self.heard_s = asyncio.get_running_loop().time()
+        self.heard_s = self._loop.time()
         self.bytes_in += len(data)
         if self.refusing and self.peer is None:
             return
@@ -397,4 +398,4 @@ class PeerConnection(asyncio.Protocol):
     def _close_later(self, why: str) -> None:
         if self._deadline is not None:
             self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(HANDSHAKE_S, self.close, why)
+        self._deadline = self._loop.call_later(HANDSHAKE_S, self.close, why)

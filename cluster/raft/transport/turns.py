@@ -20,6 +20,7 @@ class LoopTurns:
 
     def __init__(self, go_on: Callable[[], None]) -> None:
         self._go_on = go_on
+        self._loop = asyncio.get_running_loop()
         self._taken = 0
         self._began_s = 0.0
         self._timer: asyncio.Handle | None = None
@@ -31,11 +32,11 @@ class LoopTurns:
 
     def begin(self) -> None:
         """Something has come, or the rest is over."""
-        self._taken, self._began_s = 0, asyncio.get_running_loop().time()
+        self._taken, self._began_s = 0, self._loop.time()
 
     def another(self) -> bool:
         """Whether another frame may be taken now. If not, a rest has begun, or the others have their turn."""
-        loop = asyncio.get_running_loop()
+        loop = self._loop
         self._taken += 1
         if self._taken >= FRAMES_A_TURN:
             # What the frames have others do, calls for example, is done in the next turn of the loop, before this.
