@@ -15,6 +15,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sized
 
+from quorate.doors.waiting_bytes import WaitingBytes
+
 PIPELINED_MAX = 16
 FIRST_BYTES = 1024  # parsed at once, of a client that has no request here
 SLICE_BYTES = 128  # of one that has: it may hold seven requests
@@ -22,18 +24,6 @@ QUEUED_BYTES = 4 * 1024  # what one that is parsed and waits takes, about
 FEW_BYTES = 2 * QUEUED_BYTES
 HEADER_BYTES = 128  # what a header takes beside its own bytes, about
 SMALL_HEAD_BYTES = 4 * 1024  # by that account; most heads are smaller, and are not counted
-
-
-class WaitingBytes:
-    """The budget of all connections together. Used on the node's loop."""
-
-    def __init__(self, most: int) -> None:
-        self.most = most
-        self.held = 0
-
-    @property
-    def is_used_up(self) -> bool:
-        return self.held > self.most
 
 
 class Intake:

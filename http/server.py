@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 from quorate.doors.connection_places import ConnectionPlaces
 from quorate.doors.tls_listener import TlsListener
 from quorate.doors.unsent import UnsentBytes
+from quorate.doors.waiting_bytes import WaitingBytes
 from quorate.errors import Invalid
 from quorate.http import routes
 from quorate.http.answer import closing_bytes
@@ -26,7 +27,6 @@ from quorate.http.arrivals import Shared
 from quorate.http.asgi import AsgiApp
 from quorate.http.connection import HttpConnection
 from quorate.http.flask_loader import FlaskLoader
-from quorate.http.intake import WaitingBytes
 from quorate.http.routing import Router
 from quorate.http.small_votes import SmallVotes
 from quorate.listening import Purpose, listen_on, shown
@@ -67,9 +67,10 @@ class HttpServer:
         self._state = ServerState()
         self.places = ConnectionPlaces(api.limits)  # of other doors of the node, too
         self.unsent = UnsentBytes(api.limits.unsent_bytes, lambda: self.places.connections)
+        self.waiting = WaitingBytes(api.limits.waiting_bytes)
         self._shared = Shared(
             self.places,
-            WaitingBytes(api.limits.waiting_bytes),
+            self.waiting,
             self.unsent,
             self._small_votes if hot and small else None,
         )

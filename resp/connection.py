@@ -22,6 +22,7 @@ from quorate.resp.running import VOTES_AT_ONCE, Runner
 from quorate.resp.session import Session
 from quorate.resp.subscribing import TallySubscription
 
+FEW_BYTES = 8 * 1024  # a connection that holds no more is not broken off for it
 HELD_BYTES = 256 * 1024  # that came while a command waits; then nothing more is read
 UNREAD_BYTES = 64 * 1024  # of replies; a client that leaves more unread has no further command run
 COMMANDS_AT_ONCE = 200  # before other connections have their turn
@@ -49,6 +50,7 @@ class RespConnection(asyncio.Protocol):
         self._idle_since_s = self.loop.time()
         self._reading = ReadingPace()
         self._big_bytes = 0
+        self._charged = 0  # for what it holds, in the budget of all
 
     # ---- life -------------------------------------------------------------------------------------------------------
 
@@ -71,6 +73,7 @@ class RespConnection(asyncio.Protocol):
         self._connections.discard(self)
         self._runner.left()
         self.session.subscription.close()
+        self._account()
         self._on_lost()
 
     def refuse(self, error: QuorateError) -> None:
@@ -146,9 +149,23 @@ class RespConnection(asyncio.Protocol):
         self._parser.feed(data)
         if not self.is_waiting:
             self._pump()
+        self._account()
         if self._parser.left_bytes > HELD_BYTES and not self.transport.is_closing():
             self._reading_paused = True
             self.transport.pause_reading()
+
+    @property
+    def _queued_bytes(self) -> int:
+        """Of a transaction that is not over."""
+        return self.session.queued_bytes if self.session.queued is not None or self._runner.is_in_array else 0
+
+    def _account(self) -> None:
+        """Charge what is held now. If the budget is used up, who holds much is broken off: it was not run."""
+        held = 0 if self.is_lost else self._parser.held_bytes + self._queued_bytes
+        self.door.waiting.held += held - self._charged
+        self._charged = held
+        if held > FEW_BYTES and self.door.waiting.is_used_up:
+            self.transport.abort()
 
     def _take(self) -> None:
         """Parse some of what came."""
@@ -208,6 +225,8 @@ class RespConnection(asyncio.Protocol):
                 self.transport.write(b"".join(self._runner.replies))
             self._runner.replies.clear()
             self._runner.reply_bytes = 0
+        if self._charged:
+            self._account()
         if not self.is_busy and not self._parser.waits:
             self._idle_since_s = self.loop.time()
 

@@ -15,6 +15,7 @@ from quorate.doors.events import Events
 from quorate.doors.limits import Limits
 from quorate.doors.reading import ReadingPlaces
 from quorate.doors.unsent import UnsentBytes
+from quorate.doors.waiting_bytes import WaitingBytes
 from quorate.resp.casting import Castings
 from quorate.vote import Tallied
 
@@ -62,6 +63,7 @@ class Door:
     limits: Limits
     places: ConnectionPlaces
     unsent: UnsentBytes
+    waiting: WaitingBytes
     events: Events
     nodes: Callable[[], Awaitable[Sequence[ClusterNode]]]
     leader_address: Callable[[], str | None]  # where it serves RESP; None: not known

@@ -45,9 +45,9 @@ class RequestParser:
         return len(self._data) - self._at + len(self._behind)
 
     @property
-    def partial_bytes(self) -> int:
-        """That the command takes which has not come whole, about."""
-        return 0 if self._partial is None else self._partial.cost
+    def held_bytes(self) -> int:
+        """What all that takes which was not given out: bytes, and the command that has not come whole."""
+        return self.left_bytes + (0 if self._partial is None else self._partial.cost)
 
     def feed(self, data: bytes) -> None:
         if self.failed is not None:

@@ -210,6 +210,7 @@ class Node:
             limits=api.limits,
             places=self.http.places,
             unsent=self.http.unsent,
+            waiting=self.http.waiting,
             nodes=self.cluster.resp_nodes,
             leader_address=self.cluster.resp_leader,
             voters=lambda: sum(member.voter for member in self.replica.members()),

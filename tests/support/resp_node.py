@@ -80,6 +80,7 @@ def running(
                 limits=node.api.limits,
                 places=node.server.places,
                 unsent=node.server.unsent,
+                waiting=node.server.waiting,
                 nodes=nodes,
                 leader_address=lambda: leader_address,
                 voters=lambda: voters,

@@ -221,3 +221,34 @@ def test_connections_of_both_doors_have_the_same_places() -> None:
         with node.connect() as client:  # the one that idles longest makes room
             assert "PONG" == client.ask("PING")
             assert len(node.door.places.connections) <= 3
+
+
+def test_what_all_connections_hold_has_one_budget_and_who_holds_little_is_spared() -> None:
+    """Half commands cost nobody anything to send: each may hold a megabyte."""
+    with running(limits=Limits(waiting_bytes=200_000)) as node, contextlib.ExitStack() as stack:
+        node.create()
+        half, little = b"*2\r\n$4\r\nECHO\r\n$15000\r\n" + b"x" * 14_000, command("ECHO", "y" * 4_000)
+        greedy = [stack.enter_context(node.connect()) for _ in range(20)]
+        modest = stack.enter_context(node.connect())
+        assert {"PONG"} == {client.ask("PING") for client in (*greedy, modest)}
+        modest.send(little[:2_000])
+        for client in greedy:
+            client.send(half)
+        wait_for("the last ones are broken off", lambda: len(node.connections()) < 21)
+        assert node.door.waiting.held <= 200_000
+        modest.send(little[2_000:])
+        assert "y" * 4_000 == modest.reply()
+        for client in greedy:
+            client.sock.close()
+        wait_for("all is given back", lambda: not node.door.waiting.held)
+
+
+def test_a_transaction_counts_to_the_budget_until_it_is_over() -> None:
+    with running() as node, node.connect() as client:
+        node.create()
+        client.ask("MULTI")
+        for _ in range(10):
+            client.ask("ECHO", "x" * 10_000)
+        assert node.door.waiting.held > 100_000
+        assert 10 == len(client.ask("EXEC"))
+        wait_for("it is given back", lambda: not node.door.waiting.held)

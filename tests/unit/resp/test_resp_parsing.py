@@ -130,7 +130,7 @@ def test_a_command_that_has_not_come_whole_tells_what_it_takes() -> None:
     parser = RequestParser()
     parser.feed(b"*10000\r\n" + b"$0\r\n\r\n" * 9_999)
     assert [] == parser.take(ALL)
-    assert parser.partial_bytes > 9_999 * 40  # an argument takes memory also when it is empty
+    assert parser.held_bytes > 9_999 * 40  # an argument takes memory also when it is empty
 
 
 def test_commands_stay_bytes_until_they_are_asked_for() -> None:
