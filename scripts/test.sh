@@ -66,10 +66,12 @@ run_pytest() { # run_pytest REPORT FOLDERS ARGUMENTS...: 5 means that there is n
 # The parts of the two suites that are split. Each takes about as long as what they leave to the first.
 UNIT_2='tests/unit/raft'
 UNIT_3='tests/unit/cli tests/unit/client'
-UNIT_4='tests/house tests/unit/http tests/unit/state tests/unit/submit'
+UNIT_4='tests/house tests/unit/http tests/unit/ingest tests/unit/state tests/unit/submit'
 SYSTEM_2="$(printf 'tests/system/test_%s.py ' \
   audit backups chaos chaos_elsewhere client_examples doctor document_chaos kills members metrics_in_faults \
-  mixed_addresses mixed_versions namespaces nemeses openapi power_loss preloaded_clocks public_clients sound_disks)"
+  mixed_addresses mixed_versions namespaces nemeses openapi power_loss preloaded_clocks public_clients redis_clients \
+  redis_examples redis_py \
+  sound_disks)"
 
 pytest_part() { # pytest_part PART ARGUMENTS...: a suite, or one part of it
   local others="$UNIT_2 $UNIT_3 $UNIT_4"

@@ -352,7 +352,7 @@ def test_a_leader_does_not_remove_itself() -> None:
     with OurNet(1) as net:
         net.start_all("abc")
         leader = net.elect()
-        with pytest.raises(Invalid, match="hand leadership over"):
+        with pytest.raises(Invalid, match="quorate leader --hand-over"):
             change(net, lambda members: members.removing(leader))
 
 
