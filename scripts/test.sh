@@ -70,8 +70,7 @@ UNIT_4='tests/house tests/unit/http tests/unit/ingest tests/unit/state tests/uni
 SYSTEM_2="$(printf 'tests/system/test_%s.py ' \
   audit backups chaos chaos_elsewhere client_examples doctor document_chaos kills members metrics_in_faults \
   mixed_addresses mixed_versions namespaces nemeses openapi power_loss preloaded_clocks public_clients redis_clients \
-  redis_examples redis_py \
-  sound_disks)"
+  redis_examples redis_py sound_disks)"
 
 pytest_part() { # pytest_part PART ARGUMENTS...: a suite, or one part of it
   local others="$UNIT_2 $UNIT_3 $UNIT_4"

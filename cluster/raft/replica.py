@@ -16,14 +16,7 @@ from quorate.cluster.fsm import Applied, StateMachine
 from quorate.cluster.raft import log_point, messages
 from quorate.cluster.raft.engine.elections import LEADER
 from quorate.cluster.raft.engine.proposals import Proposals
-from quorate.cluster.raft.environment import (
-    Directory,
-    Environment,
-    ReplicaSettings,
-    blocking,
-    in_words,
-    without_system_calls,
-)
+from quorate.cluster.raft.environment import Directory, Environment, ReplicaSettings, blocking, in_words
 from quorate.cluster.raft.leader_clock import LeaderClock
 from quorate.cluster.raft.local_state import LocalState
 from quorate.cluster.raft.member_clocks import MemberClocks
@@ -106,7 +99,7 @@ class RaftReplica:
             self._state,
             snapshot_writer=snapshot_writer,
             memory_writer=self._new_writer("quorate-memory"),
-            rng=without_system_calls(self._environment.rng),
+            rng=self._environment.rng,
             snapshot_installed=self._ticker.soon,
             halt=self._halt,
         )

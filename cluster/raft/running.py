@@ -17,7 +17,7 @@ from quorate.cluster.raft.catch_up import CatchUp
 from quorate.cluster.raft.engine.clock import monotonic_s
 from quorate.cluster.raft.engine.elections import DISK_HANG_TIMEOUTS, LEADER, ROLES
 from quorate.cluster.raft.engine.engine import Engine
-from quorate.cluster.raft.environment import Directory, ReplicaSettings
+from quorate.cluster.raft.environment import Directory, ReplicaSettings, without_system_calls
 from quorate.cluster.raft.leader_watch import LeaderWatch
 from quorate.cluster.raft.leader_ways import LeaderWays
 from quorate.cluster.raft.local_state import LocalState
@@ -79,7 +79,7 @@ class RunningReplica:
             journal=storage.journal,
             owner=self,
             timing=settings.timing,
-            rng=rng,
+            rng=without_system_calls(rng),
         )
         self._trust = Trust(self.engine)
         self._had_index = self.engine.journal.last_index  # what this node knew when it was started

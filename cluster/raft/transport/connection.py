@@ -136,8 +136,7 @@ class PeerConnection(asyncio.Protocol):
         transport.set_write_buffer_limits(high=WRITE_BUFFER_BYTES)
         peername = transport.get_extra_info("peername")
         self.host = str(peername[0] if peername else "")
-        loop = asyncio.get_running_loop()
-        self.heard_s = self.sent_s = loop.time()
+        self.heard_s = self.sent_s = self._loop.time()
         if self._early_close_reason is not None:
             self.close(self._early_close_reason)
             return
