@@ -71,16 +71,21 @@ SYSTEM_2="$(printf 'tests/system/test_%s.py ' \
   audit backups chaos chaos_elsewhere client_examples doctor document_chaos kills members metrics_in_faults \
   mixed_addresses mixed_versions namespaces nemeses openapi power_loss preloaded_clocks public_clients redis_clients \
   redis_examples redis_py sound_disks)"
+SYSTEM_3="$(printf 'tests/system/test_%s.py ' \
+  story stream stream_disks stream_networks stream_polls stream_stopping stream_through_nsq)"
+SYSTEM_4="$(printf 'tests/system/test_%s.py ' document_checkout document_commands document_operators true_metrics)"
 
 pytest_part() { # pytest_part PART ARGUMENTS...: a suite, or one part of it
-  local others="$UNIT_2 $UNIT_3 $UNIT_4"
+  local others="$UNIT_2 $UNIT_3 $UNIT_4 $SYSTEM_2 $SYSTEM_3 $SYSTEM_4"
   case "$1" in
     unit-1) run_pytest "$1" "tests/unit ${others//tests/--ignore=tests}" "${@:2}" ;;
     unit-2) run_pytest "$1" "$UNIT_2" "${@:2}" ;;
     unit-3) run_pytest "$1" "$UNIT_3" "${@:2}" ;;
     unit-4) run_pytest "$1" "$UNIT_4" "${@:2}" ;;
-    system-1) run_pytest "$1" "tests/system ${SYSTEM_2//tests/--ignore=tests}" "${@:2}" ;;
+    system-1) run_pytest "$1" "tests/system ${others//tests/--ignore=tests}" "${@:2}" ;;
     system-2) run_pytest "$1" "$SYSTEM_2" "${@:2}" ;;
+    system-3) run_pytest "$1" "$SYSTEM_3" "${@:2}" ;;
+    system-4) run_pytest "$1" "$SYSTEM_4" "${@:2}" ;;
     simulation) run_pytest "$1" 'tests/simulation tests/stock tests/mutants' "${@:2}" ;;
     browser) set_up_chromium && run_pytest "$1" tests/browser "${@:2}" ;;
     services) with_services "${@:2}" ;;
@@ -114,7 +119,7 @@ checks() {
 # Fill `lanes` with the parts to run: parts of one lane run one after the other, the lanes side by side.
 choose_lanes() {
   local lane part chosen
-  for lane in 'unit-1 system-1' 'unit-2 system-2' 'unit-3 simulation' 'unit-4 browser' services; do
+  for lane in 'unit-1 system-1' 'unit-2 system-2' 'unit-3 simulation system-3' 'unit-4 browser system-4' services; do
     chosen=''
     for part in $lane; do
       case " ${suites[*]} " in *" ${part%-?} "*) chosen="$chosen $part" ;; esac

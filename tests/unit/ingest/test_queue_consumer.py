@@ -32,14 +32,14 @@ both = pytest.mark.parametrize("kind", [LogQueue, ListQueue])
 
 @asynccontextmanager
 async def consumer(
-    queue: AnyQueue, caster: Caster, *, hold_s: float = 0.2, unknown_wait_s: float = 0
+    queue: AnyQueue, caster: Caster, *, hold_s: float = 0.2, unknown_wait_s: float = 0, cast_timeout_s: float = 0.1
 ) -> AsyncIterator[QueueConsumer[MemoryDelivery]]:
     made: QueueConsumer[MemoryDelivery] = QueueConsumer(
         queue,
         caster,
         Troubles(queue.name),
         source=queue.name,
-        cast_timeout_s=0.1,
+        cast_timeout_s=cast_timeout_s,
         hold_s=hold_s,
         unknown_wait_s=unknown_wait_s,
     )
@@ -329,7 +329,7 @@ async def test_stopping_gives_back_what_is_in_no_group_yet(kind: type[AnyQueue])
 async def test_stopping_waits_for_what_is_being_counted(kind: type[AnyQueue]) -> None:
     queue, counted = kind(b"happy"), await local_cluster()
     counted.replica.held = []
-    async with consumer(queue, counted.submitter) as consumed:
+    async with consumer(queue, counted.submitter, cast_timeout_s=10.0) as consumed:
         held = await until("it is proposed", lambda: counted.replica.held)
         queue.disconnect()
         stopping = asyncio.create_task(consumed.stop(5.0))
