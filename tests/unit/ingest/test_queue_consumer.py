@@ -32,7 +32,7 @@ both = pytest.mark.parametrize("kind", [LogQueue, ListQueue])
 
 @asynccontextmanager
 async def consumer(
-    queue: AnyQueue, caster: Caster, *, hold_s: float = 0.2, unknown_wait_s: float = 0, cast_timeout_s: float = 0.1
+    queue: AnyQueue, caster: Caster, *, hold_s: float = 0.2, unknown_wait_s: float = 0, cast_timeout_s: float = 0.5
 ) -> AsyncIterator[QueueConsumer[MemoryDelivery]]:
     made: QueueConsumer[MemoryDelivery] = QueueConsumer(
         queue,
