@@ -27,7 +27,7 @@ PATTERNS = [
     r"poll:a\*c", r"poll:a\?c", r"poll:a\c", "poll:a\\", r"\poll:a", r"poll:a**c", r"poll:*a*a*", r"*:*:*",
     r"poll:[]-a]", r"poll:[+--]", r"poll:[--a]", r"poll:a[^]]c", r"poll:a[^-]c", r"poll:[a-z][a-z]", r"poll:[A-Z]",
     r"poll:[&&a]", r"poll:[a||b]", r"poll:[~~a]", r"poll:(a|b)", r"poll:a+", r"poll:a.c", r"poll:$", r"poll:[",
-    r"poll:[^", r"poll:a[b-\]]c", "poll:\\", r"[p]oll:a", r"[!a]*", r"nothing",
+    r"poll:[^", r"poll:a[b-\]]c", "poll:\\", r"p[o]ll:a", r"[!a]*", r"nothing",
 ]
 # fmt: on
 
