@@ -12,6 +12,7 @@ from quorate.resp.session import Session
 from quorate.resp.table import Answer, Spec
 from quorate.resp.votes import FORM
 from quorate.security.caller import Caller
+from quorate.security.roles import RouteRole
 
 READ = ("readonly",)
 WRITE = ("write",)
@@ -58,12 +59,12 @@ def _spec(
     run: Callable[[Session, Caller, Command], Answer],
     summary: str,
     *,
-    role: str = "public",
+    role: RouteRole = "public",
     flags: tuple[str, ...] = FAST,
     keys: tuple[int, int] = (0, 0),
     in_transaction: bool = True,
 ) -> Spec:
-    return Spec(name, arity, role, run, summary, flags, *keys, in_transaction)  # type: ignore[arg-type]
+    return Spec(name, arity, role, run, summary, flags, *keys, in_transaction)
 
 
 def _read(

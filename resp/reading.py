@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
 
 from quorate.cluster.read.reads import Results
 from quorate.doors.bounds import check_poll
@@ -24,6 +25,8 @@ KNOWN_S = 2.0  # how long a node that has just started is waited for
 SCAN_OPTIONS_MAX = 3
 SCAN_FORM = "syntax error: SCAN cursor [MATCH pattern] [COUNT n] [TYPE hash]"
 CURSOR_DIGITS = 19
+
+T = TypeVar("T")
 
 
 async def hgetall(session: Session, caller: Caller, command: Command) -> Value:
@@ -133,13 +136,18 @@ async def _tally(session: Session, caller: Caller, key: bytes) -> Mapping[str, i
 
 async def _results(session: Session, caller: Caller, key: bytes) -> Results | None:
     """None: there is no such poll."""
+    return await _read(session, caller, key, session.door.reads.results)
+
+
+async def _read(session: Session, caller: Caller, key: bytes, read: Callable[..., Coroutine[Any, Any, T]]) -> T | None:
+    """What `read` gives of the poll that the key names. None: there is no such poll."""
     poll_id, linearizable = read_key(key)
     if poll_id is None:
         return None
     check_poll(caller, poll_id)
     level: Level = "linearizable" if linearizable else session.level
     try:
-        return await session.read(caller, level, session.door.reads.results(poll_id, level=level))
+        return await session.read(caller, level, read(poll_id, level=level))
     except (UnknownPoll, Deleted):
         return None
 
@@ -154,16 +162,7 @@ async def _some(session: Session, caller: Caller, command: Command) -> list[Valu
 
 
 async def _is_there(session: Session, caller: Caller, key: bytes) -> bool:
-    poll_id, linearizable = read_key(key)
-    if poll_id is None:
-        return False
-    check_poll(caller, poll_id)
-    level: Level = "linearizable" if linearizable else session.level
-    try:
-        await session.read(caller, level, session.door.reads.poll(poll_id, level=level))
-    except (UnknownPoll, Deleted):
-        return False
-    return True
+    return await _read(session, caller, key, session.door.reads.poll) is not None
 
 
 async def _seen(session: Session, caller: Caller) -> list[tuple[str, int]]:
