@@ -285,7 +285,7 @@ def test_all_nodes_have_the_same_log_at_rest(watched: Watched) -> None:
 def test_open_connections_and_streams_are_counted(watched: Watched) -> None:
     node = watched.follower
     gauge = ("quorate_http_connections",)
-    watched.cluster.wait_for("connections of before are closed", lambda: 1 == watched.scrape(node)[gauge])  # the scrape
+    watched.cluster.wait_for("connections of before are closed", lambda: 0 == watched.scrape(node)[gauge])
     before = watched.all()
     open_ones = [socket.create_connection((node.place.http.host, node.port), timeout=10) for _ in range(5)]
     for sock in open_ones[:2]:

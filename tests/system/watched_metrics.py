@@ -92,10 +92,11 @@ def wait_for_changes(watched: Watched, before: Mapping[str, Samples], wanted: Ch
 
 @pytest.fixture(scope="module")
 def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
-    with Cluster(tmp_path_factory.mktemp("true"), settings=SETTINGS) as cluster, cluster.client() as client:
-        client.create_poll("mood", ["happy", "sad"])
-        client.create_poll("over", ["yes", "no"])
-        client.set_poll_state("over", "closed")
+    with Cluster(tmp_path_factory.mktemp("true"), settings=SETTINGS) as cluster:
+        with cluster.client() as client:
+            client.create_poll("mood", ["happy", "sad"])
+            client.create_poll("over", ["yes", "no"])
+            client.set_poll_state("over", "closed")
         cluster.wait_whole()
         yield Watched(cluster)
 
