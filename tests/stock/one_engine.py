@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from types import TracebackType
+from typing import Self
 
 import pysyncobj.syncobj
 
@@ -32,7 +33,7 @@ class OneEngine:
         self._voters = voters
         self._clock = pysyncobj.syncobj.monotonicTime
 
-    def __enter__(self) -> OneEngine:
+    def __enter__(self) -> Self:
         pysyncobj.syncobj.monotonicTime = lambda: self.now_s
         self.journal = self.disk.open(on_synced=lambda: self.engine.on_synced())
         self.engine = Engine(

@@ -1,56 +1,55 @@
-"""What one vote costs, counted in calls: seconds tell little on a busy machine, and calls are the same on each."""
+"""What votes cost a node by HTTP, in steps: `tests/support/steps.py`."""
 
 from __future__ import annotations
-
-import sys
-from collections import Counter
-from types import FrameType
 
 import pytest
 
 from tests.support.http_node import MOOD, Node, running
+from tests.support.steps import StepCount, Steps
 
 VOTES = 200
+REQUESTS, BULK = 20, 1_000
 
 
-class Calls:
-    """Counts the calls of Python functions, and of those in C, on the node's loop."""
-
-    def __init__(self) -> None:
-        self.by_kind: Counter[str] = Counter()
-
-    def note(self, frame: FrameType, event: str, argument: object) -> None:
-        self.by_kind[event] += 1
-
-
-def calls_a_vote(node: Node) -> tuple[float, float]:
-    calls = Calls()
+def steps_a_request(node: Node, bodies: list[bytes], *, key: bool = False) -> Steps:
+    """On the node's loop, of each request but the first."""
+    count = StepCount()
     with node.dial() as sock:
 
-        def vote(number: int) -> None:
-            body = b'{"option":"happy","id":"v%06d"}' % number
-            head = b"POST /votes HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
-            sock.sendall(head % len(body) + body)
+        def vote(number: int, body: bytes) -> None:
+            keyed = b"Idempotency-Key: k%06d\r\n" % number if key else b""
+            head = b"POST /votes HTTP/1.1\r\nHost: localhost\r\n%bContent-Length: %d\r\n\r\n"
+            sock.sendall(head % (keyed, len(body)) + body)
             assert sock.recv(65_536).startswith(b"HTTP/1.1 200 ")
 
-        vote(0)
-        node.call(sys.setprofile, calls.note)
-        for number in range(1, VOTES + 1):
-            vote(number)
-        node.call(sys.setprofile, None)
-    return calls.by_kind["call"] / VOTES, calls.by_kind["c_call"] / VOTES
+        vote(0, bodies[0])
+        node.call(count.start)
+        for number, body in enumerate(bodies[1:], 1):
+            vote(number, body)
+        node.call(count.stop)
+    return count.each(len(bodies) - 1)
 
 
 @pytest.mark.parametrize(
-    ("small", "python_most", "c_most"), [(True, 190, 170), (False, 220, 190)], ids=["small", "ASGI"]
+    ("small", "known"), [(True, Steps(185, 155, 646)), (False, Steps(210, 175, 779))], ids=["small", "ASGI"]
 )
-def test_a_vote_alone_takes_no_more_calls_than_it_did(small: bool, python_most: int, c_most: int) -> None:
-    """From its bytes to its answer, with a batch and an entry of its own, on a cluster of one node without a disk.
-
-    On Python 3.11 they are 179 and 160, by ASGI 209 and 181. Whoever adds to them should know what for.
-    """
+def test_a_vote_alone_takes_no_more_steps_than_it_did(small: bool, known: Steps) -> None:
+    """From its bytes to its answer, with a batch and an entry of its own, on a cluster of one node without a disk."""
     with running(small=small) as node:
         node.ask("POST", "/polls", MOOD)
-        python, c = calls_a_vote(node)
-    assert python <= python_most
-    assert c <= c_most
+        steps = steps_a_request(node, [b'{"option":"happy","id":"v%06d"}' % number for number in range(VOTES + 1)])
+    assert {} == steps.beyond(known)
+
+
+@pytest.mark.parametrize(
+    ("key", "known"), [(False, Steps(834, 6_785, 14_258)), (True, Steps(1_401, 1_520, 7_268))], ids=["ids", "key"]
+)
+def test_a_thousand_votes_a_request_take_no_more_steps_than_they_did(key: bool, known: Steps) -> None:
+    """With an id each, or all under one idempotency key."""
+    vote = b'{"option":"happy"}' if key else b'{"option":"happy","id":"@.%03d"}'
+    body = b"[%b]" % b",".join(vote if key else vote % place for place in range(BULK))
+    with running() as node:
+        node.ask("POST", "/polls", MOOD)
+        bodies = [body.replace(b"@", b"v%06d" % number) for number in range(REQUESTS + 1)]
+        steps = steps_a_request(node, bodies, key=key)
+    assert {} == steps.beyond(known)

@@ -1,0 +1,34 @@
+"""What votes cost a node by Redis' protocol, in steps: `tests/support/steps.py`."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.resp_client import xadd
+from tests.support.resp_node import running
+from tests.support.steps import StepCount, Steps
+
+TIMES = 100
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "known"), [(1, Steps(196, 206, 675)), (16, Steps(377, 881, 1_950))], ids=["alone", "16 at once"]
+)
+def test_votes_take_no_more_steps_than_they_did(pipeline: int, known: Steps) -> None:
+    """Those of one pipeline, from its bytes to its replies, on a cluster of one node without a disk."""
+    count = StepCount()
+    with running() as node, node.connect() as client:
+        node.create()
+
+        def vote(number: int) -> None:
+            client.send(b"".join(xadd(f"{number:06d}.{place:02d}") for place in range(pipeline)))
+            replies = client.replies(pipeline)
+            assert all(isinstance(reply, str) for reply in replies)
+
+        vote(0)
+        node.http.call(count.start)
+        for number in range(1, TIMES + 1):
+            vote(number)
+        node.http.call(count.stop)
+        assert (TIMES + 1) * pipeline == node.tally()["happy"]
+    assert {} == count.each(TIMES).beyond(known)
