@@ -92,6 +92,14 @@ def incrs(votes: int) -> Callable[[str], Callable[[int], bytes]]:
     return make
 
 
+def hash_read(name: bytes, *words: bytes) -> Callable[[str], Callable[[int], bytes]]:
+    def make(host: str) -> Callable[[int], bytes]:
+        request = _command(name, b"poll:bench", *words, head=True)
+        return lambda number: request
+
+    return make
+
+
 def _command(*words: bytes, head: bool = False) -> bytes:
     parts = [b"$%d\r\n%b\r\n" % (len(word), word) for word in words]
     return (b"*%d\r\n" % len(words) if head else b"") + b"".join(parts)
@@ -112,6 +120,12 @@ WORKLOADS = {
         Workload("ids", f"{BULK:,} votes a request, an id on every vote", BULK, bulk_ids, b'"applied":1000'),
         Workload("linearizable", "a linearizable read of a poll", 0, read("linearizable"), b'"results"'),
         Workload("weak", "a weak read of a poll", 0, read("weak"), b'"results"'),
+        Workload("none", "a read of a poll from the node's own state", 0, read("none"), b'"results"'),
+        *(
+            Workload(f"hgetall-{n}", f"HGETALL of {n:,} options", 0, hash_read(b"HGETALL"), b"\r\n", 4 * n + 1)
+            for n in (10, 10_000)
+        ),
+        Workload("hget", "HGET of one option", 0, hash_read(b"HGET", b"o0"), b"\r\n", 2),
         Workload("etcd-put", "etcd: put of a new key over its JSON gateway", 1, etcd_put, b'"revision"'),
         Workload("etcd-read", "etcd: linearizable read over its JSON gateway", 0, etcd_read, b'"revision"'),
     ]
