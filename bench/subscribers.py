@@ -40,6 +40,7 @@ VOTERS = 32  # connections; a vote that finds none free waits, and that time cou
 GIVE_UP_S = 20.0
 SAMPLED = 40  # votes whose way to all subscribers is looked at
 SETTLE_S = 2.0
+IDLE_S = 5.0
 MB = 1024 * 1024
 
 
@@ -163,6 +164,9 @@ def follow(args: argparse.Namespace, form: str, options: int) -> None:
             time.sleep(SETTLE_S)
             grown = sum(node.memory_bytes() for node in cluster.nodes) - sum(before)
             print(f"  memory a subscriber: {grown / args.subscribers / 1024:.1f} KiB")
+            cpu_s = spent_s(cluster)
+            time.sleep(IDLE_S)
+            print(f"  while nothing happens: {(spent_s(cluster) - cpu_s) / IDLE_S * 100:.1f} % of a core")
             for rate, (votes, spent) in alone.items():
                 crowd.begin()
                 now, now_spent = cast(cluster, urls, rate, args.seconds)

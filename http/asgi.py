@@ -18,7 +18,7 @@ from quorate.doors.caller_places import CallerPlaces, holder_of
 from quorate.doors.event_stream import Stream
 from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import NotReady, Overloaded, QuorateError
-from quorate.http.answer import ANSWER, send_parts
+from quorate.http.answer import ANSWER, send_event, send_parts
 from quorate.http.api import Api
 from quorate.http.body import Bodies, ClientGone, Message, Receive
 from quorate.http.collected import Collected
@@ -135,7 +135,7 @@ class AsgiApp:
         if isinstance(answer, Reply):
             return await self._send(scope, send, answer)
         assert isinstance(answer, Stream), "a hot route answers with a Reply or a Stream"
-        await self._stream(answer, scope, receive, send)
+        await self._stream(answer, scope, send)
         return 200
 
     async def _read(self, request: Request, route: Route, scope: Scope, receive: Receive) -> None:
@@ -169,31 +169,34 @@ class AsgiApp:
         error = await send_download(download, signed, scope, send, self._api.limits)
         return 200 if error is None else await self._send(scope, send, problem(error, path))
 
-    async def _stream(self, stream: Stream, scope: Scope, receive: Receive, send: Send) -> None:
-        leaving = asyncio.ensure_future(_gone(receive))
-        leaving.add_done_callback(lambda _: stream.close())
+    async def _stream(self, stream: Stream, scope: Scope, send: Send) -> None:
+        """Until it ends, or its client leaves: then this is cancelled."""
+        connection: HttpConnection = scope[CONNECTION]
+        cycle = connection.answering
+        assert cycle is not None, "it is answered just now"
         self._api.counts.streams += 1
-        stream.begin_sending(lambda: scope[CONNECTION].break_off())
+        stream.begin_sending(connection.break_off, partial(send_event, cycle))
         try:
             headers = [*stream_headers(self._api, stream), *scope.get(PAGE, ())]
             await send({"type": "http.response.start", "status": 200, "headers": headers})
-            while await self._send_events(stream, scope, send):
+            while await self._send_events(stream, connection, send):
                 pass
             await send({"type": "http.response.body", "body": b""})
         finally:
             self._api.counts.streams -= 1
-            leaving.cancel()
             stream.end_sending()
 
-    async def _send_events(self, stream: Stream, scope: Scope, send: Send) -> bool:
-        """Send the next events when the client has read those before, and when there is room. False: no more come."""
-        connection: HttpConnection | None = scope.get(CONNECTION)
-        if connection is not None:
-            await connection.drained()
-        if await stream.ready() <= BIG_BYTES:
+    async def _send_events(self, stream: Stream, connection: HttpConnection, send: Send) -> bool:
+        """Send the next events when the client has read those before, and when there is room. False: no more come.
+
+        Nothing is awaited between taking and writing: an event that is sent at once must not overtake what was taken.
+        """
+        size = await stream.ready()
+        await connection.drained()
+        if size <= BIG_BYTES:
             return await _send_chunk(stream.take(), send)
         async with self._api.turns:  # thousands of streams may have the same news
-            if stream.closed or connection is None or connection.has_room_for(stream.size):
+            if stream.closed or connection.has_room_for(stream.size):
                 return await _send_big(stream.take_parts(), connection, send)
         await asyncio.sleep(LOOK_AGAIN_S)
         return True
@@ -314,13 +317,8 @@ async def _send_chunk(chunk: bytes | None, send: Send) -> bool:
     return chunk is not None
 
 
-async def _send_big(parts: list[bytes] | None, connection: HttpConnection | None, send: Send) -> bool:
-    cycle = None if connection is None else connection.answering
+async def _send_big(parts: list[bytes] | None, connection: HttpConnection, send: Send) -> bool:
+    cycle = connection.answering
     if parts is not None and cycle is not None and send_parts(cycle, parts):
         return True
     return await _send_chunk(None if parts is None else b"".join(parts), send)
-
-
-async def _gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from quorate.doors.bounds import check_poll
-from quorate.doors.event import Event
+from quorate.doors.event import Event, Frame
 from quorate.doors.event_stream import Stream
 from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import Invalid
@@ -74,12 +75,18 @@ class TallySubscription:
         self.close()
         self.polls = polls
         if stream is not None:
-            stream.begin_sending(self._cut)
-            self._stream = stream
             frame = _message_3 if protocol == 3 else _message_2
+            stream.begin_sending(self._cut, partial(self._send_now, frame))
+            self._stream = stream
             self._sending = asyncio.get_running_loop().create_task(self._send(stream, frame))
 
-    async def _send(self, stream: Stream, frame: Callable[[Event], bytes]) -> None:
+    def _send_now(self, frame: Frame, event: Event) -> bool:
+        if len(event.document) > BIG_BYTES or not self._may_send():
+            return False
+        self._write(event.framed(frame))
+        return True
+
+    async def _send(self, stream: Stream, frame: Frame) -> None:
         while True:
             size = await stream.ready()
             # Until then newer tallies take the place of older ones.

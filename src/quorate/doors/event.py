@@ -13,12 +13,12 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Event:
-    """`kind` is results, poll or deleted."""
+    """`kind` is results, poll or deleted. `version` is that of the state that it was made from."""
 
-    __slots__ = ("_framed", "document", "kind", "poll_id")
+    __slots__ = ("_framed", "document", "kind", "poll_id", "version")
 
-    def __init__(self, kind: str, poll_id: str, document: Mapping[str, Any]) -> None:
-        self.kind, self.poll_id = kind, poll_id
+    def __init__(self, kind: str, poll_id: str, document: Mapping[str, Any], version: int) -> None:
+        self.kind, self.poll_id, self.version = kind, poll_id, version
         self.document = _encode(document)
         self._framed: dict[Frame, bytes] = {}
 

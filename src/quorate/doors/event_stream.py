@@ -1,4 +1,9 @@
-"""The events for one client, which wait until it takes them: of each poll only the newest."""
+"""The events for one client. What it cannot be sent at once waits until it takes it: of each poll only the newest.
+
+A door says how an event is sent at once (`begin_sending`). That costs no task a turn, and all clients share the same
+bytes; so most events of most clients go this way. Where the client has not read what came before, or the event is big,
+it waits here, and the door's own task takes it in its time. While one waits, newer ones wait behind it.
+"""
 
 from __future__ import annotations
 
@@ -25,6 +30,11 @@ class Owner(Protocol):
     shares: AddressShares
     places: CallerPlaces
 
+    @property
+    def behind(self) -> set[Stream]:
+        """Those with an event that is not sent."""
+        ...
+
     def forget(self, stream: Stream) -> None: ...
 
 
@@ -38,6 +48,8 @@ class Stream:
         self.only_polls = only_polls  # it is told which polls change, and gets no tally
         self.caller = caller  # who follows it
         self._cut: Callable[[], object] | None = None  # while it is sent: breaks the connection
+        self._send_now: Callable[[Event], bool] | None = None  # while it is sent, where the door can do that
+        self._sent_s = 0.0  # when an event was last sent at once
         self._events = events
         self._pending: dict[str, Event] = {}  # poll id -> its newest event, which is not sent yet
         self._version = 0
@@ -51,14 +63,20 @@ class Stream:
         """Whether an event of this poll is not sent yet."""
         return poll_id in self._pending
 
-    @property
-    def has_news(self) -> bool:
-        return bool(self._pending)
-
-    def put(self, event: Event, version: int) -> None:
+    def put(self, event: Event) -> None:
+        if self._begun and not self._pending and event.version >= self._version and self._is_sent_now(event):
+            self._version = event.version
+            return
         self._pending[event.poll_id] = event
-        self._version = max(self._version, version)  # a big poll takes a while, and small ones are newer
+        self._version = max(self._version, event.version)  # a big poll takes a while, and small ones are newer
+        self._events.behind.add(self)
         self._wake.set()
+
+    def _is_sent_now(self, event: Event) -> bool:
+        if self._send_now is None or self.closed or not self._send_now(event):
+            return False
+        self._sent_s = asyncio.get_running_loop().time()
+        return True
 
     async def next(self) -> bytes | None:
         """Wait for the next bytes to send. If nothing happens, they are a heartbeat. None: the stream has ended."""
@@ -71,11 +89,18 @@ class Stream:
         Nothing is put together yet: until it is taken, newer events take the place of those that wait.
         """
         if self._begun and not self._pending and not self.closed:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(HEARTBEAT_S):
-                    await self._wake.wait()
+            await self._wait_for_news(asyncio.get_running_loop())
         self._wake.clear()
         return self.size
+
+    async def _wait_for_news(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Or until nothing was sent for the time of a heartbeat."""
+        quiet_since_s = loop.time()
+        while not self._wake.is_set() and loop.time() < quiet_since_s + HEARTBEAT_S:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(quiet_since_s + HEARTBEAT_S):
+                    await self._wake.wait()
+            quiet_since_s = max(quiet_since_s, self._sent_s)
 
     @property
     def size(self) -> int:
@@ -96,8 +121,7 @@ class Stream:
             return None
         if not self._pending:
             return [HEARTBEAT]
-        *others, last = [event.framed(as_server_sent) for event in self._pending.values()]
-        self._pending.clear()
+        *others, last = [event.framed(as_server_sent) for event in self._taken()]
         return [*others, b"id: %d\n" % self._version, last]
 
     def take_events(self) -> list[Event] | None:
@@ -105,16 +129,21 @@ class Stream:
         self._begun = True
         if self.closed:
             return None
+        return self._taken()
+
+    def _taken(self) -> list[Event]:
         events = [*self._pending.values()]
         self._pending.clear()
+        self._events.behind.discard(self)
         return events
 
-    def begin_sending(self, cut: Callable[[], object]) -> None:
-        """`cut` breaks the connection over which it is sent, until `end_sending`."""
-        self._cut = cut
+    def begin_sending(self, cut: Callable[[], object], send_now: Callable[[Event], bool] | None = None) -> None:
+        """Until `end_sending`. `cut` breaks the connection over which it is sent. `send_now` writes an event if nothing
+        stands in the way, and says whether it did; what was taken before must be written by then."""
+        self._cut, self._send_now = cut, send_now
 
     def end_sending(self) -> None:
-        self._cut = None
+        self._cut = self._send_now = None
         self.close()
 
     def revoke(self) -> None:
@@ -131,6 +160,7 @@ class Stream:
             self._events.shares.give_back(self.share_key)
             self._events.places.give_back(self.caller or WHOEVER)
         self.closed = True
+        self._events.behind.discard(self)
         if self.beginning is not None:
             self.beginning.cancel()
         self._wake.set()

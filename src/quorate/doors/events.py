@@ -11,8 +11,7 @@ inside the group, the client comes back with the id of the group before and so g
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from quorate.cluster.fsm import Applied, PollView
 from quorate.cluster.read import chunks
@@ -21,14 +20,16 @@ from quorate.doors.address_shares import AddressShares
 from quorate.doors.caller_places import CallerPlaces
 from quorate.doors.event import Event
 from quorate.doors.event_stream import WHOEVER, Stream
+from quorate.doors.followers import Followers, give
 from quorate.doors.poll_changes import PollChanges, deleted_event
+from quorate.doors.unsent import BIG_BYTES
 from quorate.errors import NotReady, Overloaded, QuorateError
 from quorate.security.caller import Caller
 from quorate.turns import Turns
 from quorate.words import count
 
 COALESCE_S = 0.1
-STREAMS_AT_ONCE, REST_S = 25, 0.002  # to send to a thousand takes the loop some 20 ms, in which votes would wait
+KEPT_MAX = 100  # events of the present version, for streams that begin
 Ready = Callable[[], Awaitable[None]]
 OPTIONS_PER_ROUND = 20_000  # a bigger change takes several rounds, so that the loop can send Raft's heartbeats
 
@@ -45,13 +46,15 @@ class Events:
         self._streams_max = streams_max
         self.shares = AddressShares(streams_max, address_percent)
         self.places = CallerPlaces(streams_max, "event streams")
-        self._streams: set[Stream] = set()
+        self._followers = Followers()
         self._without_tallies: set[Stream] = set()
         self._poll_changes = PollChanges(replica)
+        self._told: dict[str, tuple[Event, list[Stream]]] = {}  # what these are to be told, and who follows since then
+        self._telling: asyncio.Task[None] | None = None
+        self._kept: dict[str, Event] = {}  # small ones, of the present version
         self._held: set[Stream] = set()  # streams that have not begun: what is applied now may be older than they saw
         self._options: dict[str, frozenset[str]] = {}  # the options of each poll that a stream names
         self._creations: dict[str, int] = {}  # which poll of that name they are of: of one poll they are only ever more
-        self._followers: Counter[str] = Counter()  # poll id -> how many streams name it
         self._changed_options: set[str] = set()
         self._changed_polls: dict[str, set[Stream] | None] = {}  # poll id -> streams; None: all that follow the poll
         self._closed = False
@@ -62,10 +65,14 @@ class Events:
         replica.on_applied(self._on_applied)
 
     def __len__(self) -> int:
-        return len(self._all())
+        return len(self._followers) + len(self._without_tallies) + len(self._held)
+
+    @property
+    def behind(self) -> set[Stream]:
+        return self._followers.behind
 
     def _all(self) -> list[Stream]:
-        return [*self._streams, *self._without_tallies, *self._held]
+        return [*self._followers, *self._without_tallies, *self._held]
 
     def open(
         self,
@@ -120,8 +127,7 @@ class Events:
                 self._poll_changes.begin()
             self._without_tallies.add(stream)
             return
-        self._streams.add(stream)
-        self._followers.update(stream.polls or ())
+        self._followers.add(stream)
         state = self._replica.state
         for poll_id in polls:
             self._options.setdefault(poll_id, frozenset())
@@ -135,13 +141,9 @@ class Events:
     def forget(self, stream: Stream) -> None:
         self._held.discard(stream)
         self._without_tallies.discard(stream)
-        if stream not in self._streams:  # it was closed before, or has not begun
-            return
-        self._streams.remove(stream)
-        for poll_id in stream.polls or ():
-            self._followers[poll_id] -= 1
-            if not self._followers[poll_id]:
-                del self._followers[poll_id], self._options[poll_id]
+        if stream in self._followers:  # else it was closed before, or has not begun
+            for poll_id in self._followers.remove(stream):
+                del self._options[poll_id]
                 self._creations.pop(poll_id, None)
 
     def end(self, caller_may: Callable[[Caller], bool]) -> None:
@@ -158,23 +160,37 @@ class Events:
         if self._scheduled is not None:
             self._scheduled.cancel()
             self._scheduled = None
-        for task in (self._round, self._big_round):
+        for task in (self._round, self._big_round, self._telling):
             if task is not None:
                 task.cancel()
 
     def _on_applied(self, applied: Applied) -> None:
+        self._kept.clear()
         if self._without_tallies:
-            self._tell_changes(applied)
-        if self._streams:
+            self._note_changes(applied)
+        if self._followers:
             self._changed_options.update(applied.options)
             self._changed_polls.update(dict.fromkeys(applied.polls))
             self._schedule(COALESCE_S)
 
-    def _tell_changes(self, applied: Applied) -> None:
+    def _note_changes(self, applied: Applied) -> None:
+        """What is told of them is about now, so streams that begin later are not told."""
         for poll_id, event in self._poll_changes.of(applied):
-            for stream in self._without_tallies:
-                if stream.polls is None or poll_id in stream.polls:
-                    stream.put(event, applied.version)
+            self._told[poll_id] = event, [*self._without_tallies]
+        if self._told and self._telling is None:
+            self._telling = asyncio.ensure_future(self._tell_changes())
+
+    async def _tell_changes(self) -> None:
+        try:
+            while self._told:
+                poll_id = next(iter(self._told))
+                await self._tell(poll_id, *self._told.pop(poll_id))
+        finally:
+            self._telling = None
+
+    async def _tell(self, poll_id: str, event: Event, streams: Sequence[Stream]) -> None:
+        followers = [stream for stream in streams if stream.polls is None or poll_id in stream.polls]
+        await give(event, followers, lambda: poll_id not in self._told)
 
     def _schedule(self, delay_s: float) -> None:
         if self._scheduled is None and self._round is None:
@@ -225,7 +241,7 @@ class Events:
     def _find_changed_polls(self) -> None:
         """Add the followed polls that have one of the changed options to the changed polls."""
         changed, self._changed_options = self._changed_options, set()
-        if any(stream.polls is None for stream in self._streams):
+        if self._followers.follow_all:
             for option in changed:
                 self._changed_polls.update(dict.fromkeys(self._replica.state.polls_with(option)))
             return
@@ -245,48 +261,40 @@ class Events:
                 self._options[poll_id], self._creations[poll_id] = frozenset(poll.options), poll.creation
 
     async def _send_poll(self, poll_id: str, streams: set[Stream] | None) -> int:
-        """Put the tally of a poll into the given streams. Returns the number of options that were read."""
-        followers = [s for s in streams or self._streams if not s.closed and (s.polls is None or poll_id in s.polls)]
+        """Give the tally of a poll to these streams, or to all that follow it. Returns how many options were read."""
+        followers = self._followers.of(poll_id, streams)
         state = self._replica.state
-        poll, version = state.poll(poll_id), state.version
+        poll = state.poll(poll_id)
         if not followers:
             return 0
         if poll is None:
-            self._tell_deleted(poll_id, followers)
+            event = deleted_event(state, poll_id)
+            await give(event, followers, lambda: state.poll(poll_id) is None)
             return 0
         if chunks.is_big(poll):
             async with self._turns:
-                poll, version = state.poll(poll_id), state.version
+                poll = state.poll(poll_id)
                 if poll is None:  # it was deleted meanwhile, and that is told
                     return 0
-                event = _event(poll, await chunks.results_of(state, poll, self._turns.rest), version)
+                event = await self._event(poll)
         else:
-            event = _event(poll, await chunks.results_of(state, poll, self._turns.rest), version)
-        # Also those that still wait with an older event, so that all of them hold the same bytes.
-        others = (each for each in self._streams if each.waits_with(poll_id))
-        woken = 0
-        for stream in {*followers, *others}:
-            woken += not stream.has_news
-            if woken > STREAMS_AT_ONCE:
-                await asyncio.sleep(REST_S)
-                woken = 1
-            if not self._is_still_there(poll):
-                break
-            stream.put(event, version)
+            event = self._kept.get(poll_id) or await self._event(poll)
+        # Those that were there when the event was made: a stream that begins meanwhile gets a newer one.
+        sent = poll
+        await give(event, self._followers.of(poll_id, streams), lambda: self._is_still_there(sent))
         return len(poll.options)
+
+    async def _event(self, poll: PollView) -> Event:
+        state, version = self._replica.state, self._replica.state.version
+        results = await chunks.results_of(state, poll, self._turns.rest)
+        tally = {"id": poll.id, "title": poll.title, "state": poll.state, "results": results}
+        document = {**tally, "total": sum(results.values()), "version": version}
+        event = Event("results", poll.id, document, version)
+        if len(event.document) <= BIG_BYTES and len(self._kept) < KEPT_MAX and state.version == version:
+            self._kept[poll.id] = event
+        return event
 
     def _is_still_there(self, poll: PollView) -> bool:
         """Otherwise its deletion was told, and perhaps another poll of its name."""
         now = self._replica.state.poll(poll.id)
         return now is not None and now.creation == poll.creation
-
-    def _tell_deleted(self, poll_id: str, followers: Iterable[Stream]) -> None:
-        state = self._replica.state
-        event = deleted_event(state, poll_id)
-        for stream in followers:
-            stream.put(event, state.version)
-
-
-def _event(poll: PollView, results: Mapping[str, int], version: int) -> Event:
-    tally = {"id": poll.id, "title": poll.title, "state": poll.state, "results": results}
-    return Event("results", poll.id, {**tally, "total": sum(results.values()), "version": version})

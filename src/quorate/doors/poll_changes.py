@@ -36,16 +36,17 @@ class PollChanges:
                 yield poll_id, deleted_event(state, poll_id)
             else:
                 self._versions[poll_id] = version
-                yield poll_id, _changed_event(poll)
+                yield poll_id, _changed_event(poll, state.version)
 
 
-def _changed_event(poll: PollView) -> Event:
+def _changed_event(poll: PollView, at_version: int) -> Event:
     document = {"id": poll.id, "creation": poll.creation, "state": poll.state, "version": poll.version}
-    return Event("poll", poll.id, document)
+    return Event("poll", poll.id, document, at_version)
 
 
 def deleted_event(state: StateMachine, poll_id: str) -> Event:
     """It was there. Where the deletion is forgotten already, the number of the creation is not known any more."""
     stone = state.tombstone(poll_id)
     creation = None if stone is None else stone.creation
-    return Event("deleted", poll_id, {"id": poll_id, "creation": creation, "version": state.version})
+    document = {"id": poll_id, "creation": creation, "version": state.version}
+    return Event("deleted", poll_id, document, state.version)

@@ -16,7 +16,7 @@ from quorate.cluster import entry
 from quorate.cluster.fsm import Applied
 from quorate.cluster.read import chunks
 from quorate.cluster.submit.choices import count_choices
-from quorate.doors import events
+from quorate.doors import events, followers
 from quorate.doors.event import Event
 from quorate.doors.event_stream import RECONNECT, Stream
 from quorate.doors.limits import Limits
@@ -224,8 +224,8 @@ def test_a_slow_client_gets_the_newest_events_and_the_id_comes_last(node: Node) 
         stream = node.api.events.open(["mood", "other"])
         first = [await stream.next(), await stream.next()]
         for version in (7, 8):
-            stream.put(Event("results", "mood", {"at": version}), version)
-            stream.put(Event("results", "other", {"at": version}), version)
+            stream.put(Event("results", "mood", {"at": version}, version))
+            stream.put(Event("results", "other", {"at": version}, version))
         second = await stream.next()
         stream.close()
         return [*first[:1], second, await stream.next()]
@@ -252,9 +252,9 @@ def test_the_loop_goes_on_while_a_big_tally_is_read(node: Node, monkeypatch: pyt
     batch = entry.encode_batch([entry.CastVotes(choices, plain=[(i, n) for i, (_, n) in enumerate(sums)])])
     counting, counted_meanwhile, put = True, [], Stream.put
 
-    def notice(stream: Stream, event: Event, version: int) -> None:
-        counted_meanwhile.append(node.replica.state.version - version)
-        put(stream, event, version)
+    def notice(stream: Stream, event: Event) -> None:
+        counted_meanwhile.append(node.replica.state.version - event.version)
+        put(stream, event)
 
     monkeypatch.setattr(Stream, "put", notice)
 
@@ -352,7 +352,7 @@ def test_the_loop_rests_while_many_streams_are_given_the_same_event(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To wake nine hundred of them one after the other took the loop 20 ms, in which votes waited."""
-    monkeypatch.setattr(events, "STREAMS_AT_ONCE", 2)
+    monkeypatch.setattr(followers, "STREAMS_AT_ONCE", 2)
     given_s: list[float] = []
 
     async def scenario() -> None:
@@ -365,7 +365,7 @@ def test_the_loop_rests_while_many_streams_are_given_the_same_event(
 
     node.run(scenario())
     rests_s = [later - before for before, later in pairwise(given_s)]
-    assert [False, True, False, True, False] == [rest_s > events.REST_S / 2 for rest_s in rests_s]
+    assert [False, True, False, True, False] == [rest_s > followers.REST_S / 2 for rest_s in rests_s]
 
 
 def test_a_big_event_is_sent_whole_and_without_a_copy(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:

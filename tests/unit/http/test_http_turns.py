@@ -72,9 +72,9 @@ def test_no_tally_is_told_of_a_big_poll_after_its_deletion(node: Node, monkeypat
         stream = streams.open(["big", "mood"])
         put = stream.put
 
-        def noted(event: Event, version: int) -> None:
-            told.append((event.kind, version))
-            put(event, version)
+        def noted(event: Event) -> None:
+            told.append((event.kind, event.version))
+            put(event)
 
         monkeypatch.setattr(stream, "put", noted)
         await turns._one.acquire()
@@ -97,8 +97,8 @@ def test_the_id_of_events_is_never_older_than_one_that_was_sent(node: Node) -> N
     async def scenario() -> bytes | None:
         stream = events.Events(node.replica).open(["big", "mood"])
         stream.take()
-        stream.put(Event("results", "mood", {"is": "small"}), 20)
-        stream.put(Event("results", "big", {"is": "big"}), 10)
+        stream.put(Event("results", "mood", {"is": "small"}, 20))
+        stream.put(Event("results", "big", {"is": "big"}, 10))
         return stream.take()
 
     small, big = (b'event: results\ndata: {"is":"%b"}\n\n' % name for name in (b"small", b"big"))

@@ -280,7 +280,7 @@ def test_streams_that_nobody_reads_have_the_same_budget(monkeypatch: pytest.Monk
 
 
 def streams(node: Node) -> list[Any]:
-    return list(node.api.events._streams)
+    return list(node.api.events._followers)
 
 
 # ---- Flask ----------------------------------------------------------------------------------------------------------

@@ -172,6 +172,6 @@ def test_an_event_is_framed_once_for_all_clients_of_a_door() -> None:
         framed.append(event.kind)
         return event.document
 
-    event = Event("results", "mood", {"id": "mood"})
+    event = Event("results", "mood", {"id": "mood"}, 1)
     assert [b'{"id":"mood"}'] * 3 == [event.framed(frame) for _ in range(3)]
     assert ["results"] == framed
