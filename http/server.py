@@ -16,6 +16,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from quorate.doors.connection_places import ConnectionPlaces
+from quorate.doors.sweeping import sweep_all
 from quorate.doors.tls_listener import TlsListener
 from quorate.doors.unsent import UnsentBytes
 from quorate.doors.waiting_bytes import WaitingBytes
@@ -33,7 +34,6 @@ from quorate.listening import Purpose, listen_on, shown
 from quorate.security.tls import LiveTls
 
 SWEEP_S = 1.0
-SWEPT_AT_ONCE = 200  # connections; ten thousand would take some 20 ms
 BACKLOG = 1024
 PURPOSE = Purpose("serve HTTP", "http.listen", BACKLOG)
 CUT_S = 1.0  # how long requests that were cut at the deadline may take to unwind
@@ -119,22 +119,13 @@ class HttpServer:
     def _sweep(self) -> None:
         loop = asyncio.get_running_loop()
         self._state.default_headers = [(b"date", formatdate(usegmt=True).encode())]
-        connections = self._open()
-        for start in range(0, len(connections), SWEPT_AT_ONCE):
-            some = connections[start : start + SWEPT_AT_ONCE]
-            loop.call_later(SWEEP_S * start / len(connections), self._sweep_some, some)
+        sweep_all(self._open(), SWEEP_S)
         self._api.counts.connections = len(self._state.connections)
         self._api.origins.refresh()
         self.unsent.sweep(loop.time())
         self._api.counts.broken_off = self.unsent.broken_off
         self._api.counts.closed_idle = self.places.closed_idle
         self._sweeping = loop.call_later(SWEEP_S, self._sweep)
-
-    def _sweep_some(self, connections: Sequence[HttpConnection]) -> None:
-        now_s = asyncio.get_running_loop().time()
-        for connection in connections:
-            if not connection.is_lost:
-                connection.sweep(now_s)
 
     def _open(self) -> list[HttpConnection]:
         return [c for c in self._state.connections if isinstance(c, HttpConnection)]

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from quorate.doors.sweeping import sweep_all
 from quorate.doors.tls_listener import TlsListener
 from quorate.listening import Purpose, listen_on, shown
 from quorate.resp.connection import RespConnection
@@ -58,11 +59,8 @@ class RespServer:
             self._empty.set()
 
     def _sweep(self) -> None:
-        loop = asyncio.get_running_loop()
-        now_s = loop.time()
-        for connection in [*self._connections]:
-            connection.sweep(now_s)
-        self._sweeping = loop.call_later(SWEEP_S, self._sweep)
+        sweep_all([*self._connections], SWEEP_S)
+        self._sweeping = asyncio.get_running_loop().call_later(SWEEP_S, self._sweep)
 
     async def stop(self, drain_s: float = 5.0) -> None:
         """Accept nothing more, answer what is under way within `drain_s`, then cut it. Idempotent."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from functools import partial
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from quorate.cluster import entry
 from quorate.doors.event import Event
+from quorate.resp import subscribing
 from tests.support.http_node import MOOD
 from tests.support.resp_client import Client, Error, command, xadd
 from tests.support.resp_node import RespNode, running
@@ -163,6 +165,26 @@ def test_a_node_that_stops_ends_the_messages() -> None:
 
 def stop(node: RespNode) -> None:
     node.http.run(node.server.stop(0.2))
+
+
+@pytest.mark.parametrize("protocol", [2, 3])
+def test_a_change_is_a_message_once_for_all_subscribers(protocol: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+
+    def noted(event: Event, protocol: int) -> bytes:
+        made.append(protocol)
+        return message(event, protocol)
+
+    message = subscribing._message
+    with running() as node, contextlib.ExitStack() as clients:
+        node.create()
+        subscribers = [clients.enter_context(node.connect()) for _ in range(4)]
+        for client in subscribers:
+            subscribed(client, "mood", protocol=protocol)
+        monkeypatch.setattr(subscribing, "_message", noted)
+        node.http.vote(option="happy", id="a")
+        assert [{"happy": 1, "sad": 0}] * 4 == [tally_in(client.reply()) for client in subscribers]
+    assert [protocol] == made
 
 
 def test_an_event_is_framed_once_for_all_clients_of_a_door() -> None:

@@ -1,0 +1,227 @@
+"""Very many streams of one poll: what a change costs, and who waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from quorate.cluster import entry
+from quorate.doors import event as event_module
+from quorate.doors import event_stream, events, followers
+from quorate.doors.event import Event
+from quorate.doors.event_stream import Stream
+from quorate.doors.followers import give
+from quorate.http import answer
+from quorate.vote import Vote
+from tests.support.http_node import MOOD, Node, running
+from tests.support.waiting import until
+from tests.unit.http.test_http_events import Follower, following
+
+MANY = 12
+
+
+@pytest.fixture
+def node() -> Iterator[Node]:
+    with running(streams=MANY) as node:
+        node.ask("POST", "/polls", MOOD)
+        yield node
+
+
+class Outlet:
+    """Where a door would write. `sent` has what was written at once."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.is_free = True
+        self.sent: list[int] = []
+        stream.begin_sending(lambda: None, self.send)
+
+    def send(self, event: Event) -> bool:
+        if self.is_free:
+            self.sent.append(event.version)
+        return self.is_free
+
+
+def event_of(version: int) -> Event:
+    return Event("results", "mood", {"version": version}, version)
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, where: Any, name: str) -> Counter[str]:
+    """How often it is called."""
+    calls, real = Counter[str](), getattr(where, name)
+
+    def called(*given: Any) -> Any:
+        calls[name] += 1
+        return real(*given)
+
+    monkeypatch.setattr(where, name, called)
+    return calls
+
+
+def test_a_change_is_encoded_once_for_all_that_follow(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    with contextlib.ExitStack() as stack:
+        all_of_them = [stack.enter_context(following(node)) for _ in range(MANY)]
+        for follower in all_of_them:
+            follower.until(happy=0)
+        encoded = counted(monkeypatch, event_module, "_encode")
+        framed = counted(monkeypatch, answer, "_as_chunk")
+        node.vote(option="happy", id="a")
+        assert [1] * MANY == [follower.until(happy=1)["total"] for follower in all_of_them]
+    assert ({"_encode": 1}, {"_as_chunk": 1}) == (encoded, framed)
+
+
+def test_streams_that_begin_at_one_version_are_given_one_event(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = counted(monkeypatch, event_module, "_encode")
+    with following(node) as one:
+        one.until(happy=0)
+        with following(node) as other:
+            assert 0 == other.next()["total"]
+            node.vote(option="happy", id="a")
+            with following(node) as third:
+                assert [1, 1, 1] == [follower.until(happy=1)["total"] for follower in (third, one, other)]
+    assert 2 == encoded["_encode"], "before the vote, and after it"
+
+
+def test_events_do_not_overtake_one_that_waits(node: Node) -> None:
+    async def scenario() -> tuple[list[int], bytes | None]:
+        stream = node.api.events.open(["mood"], after=node.replica.state.version)
+        outlet = Outlet(stream)
+        stream.take()  # now it has begun
+        stream.put(event_of(5))
+        outlet.is_free = False
+        stream.put(event_of(6))
+        outlet.is_free = True
+        stream.put(event_of(7))
+        assert {stream} == node.api.events.behind
+        taken = stream.take()
+        assert not node.api.events.behind
+        stream.put(event_of(8))
+        stream.put(event_of(3))
+        assert b"id: 8\n" in (stream.take() or b""), (
+            "an older one is not sent at once, and its id is that of the newest"
+        )
+        stream.end_sending()
+        stream.put(event_of(9))
+        return outlet.sent, taken
+
+    sent, taken = node.run(scenario())
+    assert ([5, 8], b'id: 7\nevent: results\ndata: {"version":7}\n\n') == (sent, taken)
+
+
+def test_a_stream_that_ends_is_not_behind(node: Node) -> None:
+    async def scenario() -> set[Stream]:
+        stream = node.api.events.open(["mood"], after=node.replica.state.version)
+        stream.put(event_of(5))
+        assert {stream} == node.api.events.behind
+        stream.close()
+        return node.api.events.behind
+
+    assert set() == node.run(scenario())
+
+
+def test_what_is_sent_at_once_puts_the_heartbeat_off(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_stream, "HEARTBEAT_S", 0.1)
+
+    async def scenario() -> float:
+        stream = node.api.events.open(["mood"], after=node.replica.state.version)
+        Outlet(stream)
+        stream.take()
+        waiting = asyncio.ensure_future(stream.ready())
+        await asyncio.sleep(0.05)
+        stream.put(event_of(5))
+        sent_s = node.loop.time()
+        assert 0 == await waiting
+        return node.loop.time() - sent_s
+
+    assert node.run(scenario()) >= 0.1
+
+
+async def most_in_a_turn(monkeypatch: pytest.MonkeyPatch, serve: Callable[[], Any], wanted: int) -> int:
+    """How many streams are served in a turn of the loop, at most."""
+    loop, turn, served = asyncio.get_running_loop(), 0, Counter[int]()
+
+    def next_turn() -> None:
+        nonlocal turn
+        turn += 1
+        if served.total() < wanted:
+            loop.call_soon(next_turn)
+
+    monkeypatch.setattr(Stream, "put", lambda stream, event: served.update([turn]))
+    next_turn()
+    await serve()
+    await until("all are served", lambda: served.total() == wanted)
+    return max(served.values())
+
+
+def test_a_turn_of_the_loop_serves_some_of_them(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(followers, "STREAMS_AT_ONCE", 3)
+
+    async def scenario() -> int:
+        streams = [node.api.events.open(["mood"]) for _ in range(MANY)]
+        await until("they have begun", lambda: not node.api.events._changed_polls and not node.api.events._round)
+        return await most_in_a_turn(monkeypatch, lambda: give(event_of(9), streams, lambda: True), MANY)
+
+    assert 3 == node.run(scenario())
+
+
+def test_a_turn_of_the_loop_tells_some_of_them_which_poll_has_changed(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They were told all at once, while the entry was applied."""
+    monkeypatch.setattr(followers, "STREAMS_AT_ONCE", 3)
+
+    async def scenario() -> int:
+        for _ in range(MANY):
+            node.api.events.open([], only_polls=True)
+        change = entry.SetPollState("mood", "closed")
+        return await most_in_a_turn(monkeypatch, lambda: node.api.submitter.command(change, timeout_s=5), MANY)
+
+    assert 3 == node.run(scenario())
+
+
+def test_a_vote_is_answered_while_very_many_are_served(node: Node, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(followers, "STREAMS_AT_ONCE", 1)
+    monkeypatch.setattr(followers, "REST_S", 0.05)
+    monkeypatch.setattr(events, "COALESCE_S", 0.0)
+
+    async def scenario() -> int:
+        outlets = [Outlet(node.api.events.open(["mood"], after=node.replica.state.version)) for _ in range(MANY)]
+        for stream in node.api.events._all():
+            stream.take()
+        await node.api.submitter.cast([Vote("happy", "a")], timeout_s=5)
+        await until("the first has the tally", lambda: any(outlet.sent for outlet in outlets))
+        await node.api.submitter.cast([Vote("happy", "b")], timeout_s=5)
+        return sum(bool(outlet.sent) for outlet in outlets)
+
+    assert node.run(scenario()) < MANY
+
+
+def test_a_client_that_reads_nothing_holds_only_the_newest(node: Node) -> None:
+    """The socket of a client takes some hundred kilobytes; then events wait, and of these only the newest."""
+    options = [f"{number:03}{'x' * 200}" for number in range(60)]
+    node.ask("POST", "/polls", {"id": "wide", "options": options})
+    with contextlib.closing(Follower(node, "?poll=wide")) as follower:
+        follower.next()
+
+        async def fill() -> None:
+            (stream,) = node.api.events._all()
+            version = node.replica.state.version
+            while not stream.waits_with("wide"):
+                version += 1
+                stream.put(Event("results", "wide", {"text": "x" * 12_000, "results": {}, "version": version}, version))
+                await asyncio.sleep(0)
+            for _ in range(50):
+                version += 1
+                stream.put(Event("results", "wide", {"results": {"last": version}, "version": version}, version))
+            assert 1 == len(stream._pending)
+
+        node.run(fill())
+        seen = 0
+        while "last" not in (tally := follower.next())["results"]:
+            assert seen < tally["version"]
+            seen = tally["version"]
+        assert seen + 51 == tally["version"]
