@@ -1,6 +1,7 @@
 """The replica of a node: the Raft engine on an event loop, with its disk, its connections and its state machine.
 
-It ticks when something happened, and every few milliseconds anyway. Any error that could make this node answer wrongly
+It ticks every few milliseconds, and makes a step whenever something has happened: a step costs little, because groups of
+votes come by the thousand. Any error that could make this node answer wrongly
 stops the replica: every open proposal is answered, no message is taken any more, and the owner is told once, in words.
 """
 
@@ -69,7 +70,8 @@ class RaftReplica:
         self._leadership = OwnLeadership(self._leadership_changed)
         self._proposals = Proposals(self._state)
         self._writers: list[Writer] = []
-        self._ticker = Ticker(self._tick, lambda: self._running is not None, environment.tick_s)
+        self._ticker = Ticker(self._tick, self._step, lambda: self._running is not None, environment.tick_s)
+        self._role = -1  # of the engine, when all was ticked last
         self._announce_timer: asyncio.TimerHandle | None = None
         self._opened: RunningReplica | None = None  # None: starting
         self._halted: BaseException | None = None
@@ -193,13 +195,33 @@ class RaftReplica:
     def _run_tick(self, running: RunningReplica) -> None:
         if running.engine.tick():
             self._ticker.soon()
-        self._clocks.tick(leads=running.engine.role == LEADER, voters=running.engine.voters)
+        self._tick_all(running)
+
+    def _step(self) -> None:
+        if (running := self._running) is not None:
+            self._guard(self._run_step, running)
+
+    def _run_step(self, running: RunningReplica) -> None:
+        if running.engine.step():
+            self._ticker.soon()
+        if running.engine.role != self._role:  # a new leader needs the clocks of others before it proposes anything
+            self._tick_all(running)
+        else:
+            self._check_leadership()
+            self._announce_later(running)
+
+    def _tick_all(self, running: RunningReplica) -> None:
+        self._role = running.engine.role
+        self._clocks.tick(leads=self._role == LEADER, voters=running.engine.voters)
         running.tick_membership()
         self._check_leadership()
         running.tick_watches()
+        self._announce_later(running)
+        running.compaction.compact_if_due()
+
+    def _announce_later(self, running: RunningReplica) -> None:
         if running.engine.commit_unannounced() and self._announce_timer is None:
             self._announce_timer = asyncio.get_running_loop().call_later(ANNOUNCE_COMMIT_S, self._announce_commit)
-        running.compaction.compact_if_due()
 
     def _announce_commit(self) -> None:
         self._announce_timer = None

@@ -1,4 +1,4 @@
-"""When a replica ticks: as soon as something has happened, and every few milliseconds anyway."""
+"""When a replica ticks: every few milliseconds. When something has happened, it makes a step as soon as it can."""
 
 from __future__ import annotations
 
@@ -9,13 +9,19 @@ TICK_S = 0.02
 
 
 class Ticker:
-    """Calls `tick` on the loop. What has happened in one turn of the loop makes one tick.
+    """Calls `tick` and `step` on the loop. What has happened in one turn of the loop makes one step.
 
-    Nothing is ticked while `is_running` says no, and after `stop`.
+    Nothing is called while `is_running` says no, and after `stop`.
     """
 
-    def __init__(self, tick: Callable[[], None], is_running: Callable[[], bool], tick_s: float = TICK_S) -> None:
-        self._call, self._is_running, self._tick_s = tick, is_running, tick_s
+    def __init__(
+        self,
+        tick: Callable[[], None],
+        step: Callable[[], None],
+        is_running: Callable[[], bool],
+        tick_s: float = TICK_S,
+    ) -> None:
+        self._tick, self._call_step, self._is_running, self._tick_s = tick, step, is_running, tick_s
         self._loop: asyncio.AbstractEventLoop | None = None  # since it was started
         self._scheduled = False
         self._timer: asyncio.TimerHandle | None = None
@@ -23,7 +29,8 @@ class Ticker:
     def start(self) -> None:
         """Tick now, and again and again."""
         self._loop = loop = self._loop or asyncio.get_running_loop()
-        self._tick()
+        if self._is_running():
+            self._tick()
         if self._is_running():
             self._timer = loop.call_later(self._tick_s, self.start)
 
@@ -35,9 +42,9 @@ class Ticker:
         """Something has happened."""
         if not self._scheduled and self._is_running():
             self._scheduled = True
-            (self._loop or asyncio.get_running_loop()).call_soon(self._tick)
+            (self._loop or asyncio.get_running_loop()).call_soon(self._step)
 
-    def _tick(self) -> None:
+    def _step(self) -> None:
         self._scheduled = False
         if self._is_running():
-            self._call()
+            self._call_step()

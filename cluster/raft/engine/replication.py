@@ -224,6 +224,14 @@ class Replication(Elections):
         if self._read_index.echoed(str(node.id), message.round):
             self._answer_reads()
 
+    def may_commit(self) -> bool:
+        """As a leader: whether a majority has more on disk than is committed, so that a tick can commit it."""
+        committed = self.commit_index
+        if self.role != LEADER or self.journal.synced_index <= committed:
+            return False
+        others, copies = self._SyncObj__otherNodes, self._SyncObj__raftMatchIndex
+        return (1 + sum(copies[node] > committed for node in others)) * 2 > len(others) + 1
+
     def _doubt_copies(self, node: RaftNode) -> None:
         """The peer was away, and may come back with an old copy of its disk: count what it says from now on."""
         self._doubted[str(node.id)] = self.had_index(str(node.id))
